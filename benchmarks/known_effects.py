@@ -11,10 +11,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import initializations
 
 from perceptinit.files.atomic import write_json
 from perceptinit.reports.compare import compare
@@ -69,6 +72,9 @@ def keep(folder: Path) -> None:
         target = KEPT / folder.name / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_json(target, record)
+    for name in ("plan.json", "processor.csv"):  # the latter by recipes/known_effects/measure.py
+        if (folder / name).exists():
+            shutil.copy(folder / name, KEPT / folder.name / name)
 
 
 def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -356,7 +362,11 @@ def _mean(values: list[float]) -> str:
     return f"{found.mean:.3f} ± {found.stderr:.3f}" if len(values) > 1 else f"{found.mean:.3f}"
 
 
-JOINT = {"pairs": by_pairs, "mimetic-mlp": by_causes}
+JOINT = {
+    "pairs": by_pairs,
+    "mimetic-mlp": by_causes,
+    "initializations": lambda: initializations.tables(KEPT),
+}
 
 if __name__ == "__main__":
     verb, *folders = sys.argv[1:]

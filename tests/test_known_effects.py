@@ -1,12 +1,15 @@
 """The figures of docs/results/ are those of the records in its folders."""
 
+import json
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import initializations
 import known_effects
 import pytest
+from helpers.made_runs import record, score
 
 
 @pytest.mark.parametrize("page", known_effects.pages(), ids=lambda page: page.stem)
@@ -20,3 +23,34 @@ def test_every_experiment_with_records_is_on_a_page():
         name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
     }
     assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs"} <= marks
+
+
+def kept_runs(folder, effects, name="initializations"):
+    """Write six seeds of each arm, with scores of 0.4 and its effect, and 10 processor seconds above random's."""
+    rows = []
+    for arm, effect in {"random": 0.0, **effects}.items():
+        for seed in range(6):
+            noise = 0.001 * (-1) ** (seed // (1 + len(arm) % 3))
+            value = 0.4 + 0.01 * seed + effect + noise
+            made = record(arm, seed, [score(value, name="accuracy/unseen", num_examples=5000)])
+            arms = "".join(f'[[arm]]\nname = "{other}"\n' for other in ("random", *effects))
+            made["recipe"]["text"] = f'schema = 1\nname = "made"\nseeds = [0, 1, 2, 3, 4, 5]\n{arms}'
+            made["arm"]["resolved"]["init"] = [{"use": arm}] if effects.get(arm) is not None else []
+            (folder / name / arm / f"seed{seed}").mkdir(parents=True)
+            (folder / name / arm / f"seed{seed}" / "record.json").write_text(json.dumps(made))
+            rows.append(f"{arm},{seed},{60 if arm == 'random' else 70}\n")
+    (folder / name / "processor.csv").write_text("".join(rows))
+
+
+def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommended(tmp_path):
+    kept_runs(tmp_path, {"fractals": 0.05, "distil": 0.2, "simclr": -0.04})
+    kept_runs(tmp_path, {}, "initializations-random-longer")
+    longer = tmp_path / "initializations-random-longer/random"
+    for file in longer.glob("*/record.json"):
+        file.write_text(file.read_text().replace('"value": 0.4', '"value": 0.5'))
+    text = initializations.tables(tmp_path)
+    assert "Use one of `distil`. `fractals`: better than random, but not than random-longer" in text
+    assert "| distil | 62.5 ± 0.8 | +20.0 points [" in text
+    assert "`fractals` (published: better than from scratch): seen, +5.0 points" in text
+    assert "`simclr` (published: none read for this size): not seen, -4.0 points" in text
+    assert "| 10 | 256, drawn |" in text

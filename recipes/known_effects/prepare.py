@@ -5,7 +5,8 @@
 FOLDER holds `train.parquet` (50,000 rows: `image` bytes, `caption`, `label`, `class`), `test.parquet`
 (10,000 rows in CIFAR-10's order: `image`, `label`, `class`) and `human_counts.npy`, int64 (10000, 10).
 OUT gets pairs-N.parquet, the first N rows of train.parquet; `unseen/`, its last 5,000 as a test set, which
-no pairs and no judgments hold; `cifar10/`, the official test set; and links to FOLDER's files.
+no pairs and no judgments hold; `tuning/`, the 5,000 before them, to choose learning rates; `cifar10/`, the
+official test set; and links to FOLDER's files.
 """
 
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 
-PAIRS = (1000, 4000, 16_000, 45_000)
+PAIRS = (1000, 4000, 16_000, 40_000, 45_000)
 ROWS_OF_A_GROUP = 500
 
 
@@ -23,8 +24,9 @@ def main(source: Path, out: Path) -> None:
     train = parquet.read_table(source / "train.parquet")
     for count in PAIRS:
         write(train.slice(0, count), out / f"pairs-{count}.parquet")
-    write(train.slice(45_000), out / "unseen.parquet")
-    pack(out / "unseen.parquet", out / "unseen")
+    for name, rows in {"tuning": train.slice(40_000, 5000), "unseen": train.slice(45_000)}.items():
+        write(rows, out / f"{name}.parquet")
+        pack(out / f"{name}.parquet", out / name)
     pack(source / "test.parquet", out / "cifar10")
     for name in ("train.parquet", "test.parquet", "human_counts.npy"):
         link = out / name

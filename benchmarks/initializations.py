@@ -1,0 +1,187 @@
+"""The tables and sentences of docs/results/initializations.md, from its records and processor seconds."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from perceptinit.reports.compare import compare
+from perceptinit.reports.comparison import Difference, ScoreComparison
+from perceptinit.reports.numbers import interval, number, signed
+from perceptinit.reports.statistics import Estimate, differences, estimate
+from perceptinit.reports.verdicts.verdict import verdict
+from perceptinit.results.runs import load_runs
+
+MEASURE, DELTA = "accuracy/unseen", 0.01
+BASELINE, LONGER = "random", "random-longer"
+STAGES = {  # folders of records, and what differs between them
+    "initializations": "AdamW, one epoch",
+    "initializations-longer": "AdamW, four epochs",
+    "initializations-muon": "nadamuon, one epoch",
+}
+RATES = {"rate-6e-4": "6e-4", "rate-1p5e-3": "1.5e-3", "rate-4e-3": "4e-3"}  # folders of trials
+FREE = 5.0  # processor seconds below which a start needs no comparison at equal time
+NOT_READ = "none read for this size"
+# arm: published effect, pictures besides the 40,000 of training
+ABOUT = {
+    "redrawn": ("", "none"),
+    "mimetic": ("above 5 points on CIFAR-10", "none"),
+    "impulse": ("gains on small data sets", "none"),
+    "procedural": ("+1.7 points on ImageNet-1k", "none"),
+    "procedural-shuffled": ("", "none"),
+    "fractals": ("better than from scratch", "256, drawn"),
+    "simclr": (NOT_READ, "none"),
+    "distil": (NOT_READ, "none; a teacher of four epochs"),
+    "people": (NOT_READ, "7,000, with 51 labels each"),
+    LONGER: ("", "none"),
+}
+
+Scores = Mapping[str, Mapping[int, float]]  # by arm and seed
+
+
+def tables(kept: Path) -> str:
+    """Return the page's tables and sentences; stages without records are left out."""
+    parts = [part for name in STAGES if (kept / name).is_dir() for part in _stage(kept, name)]
+    return "\n\n".join([*parts, *trials(kept), advice(kept)])
+
+
+def _stage(kept: Path, name: str) -> Iterator[str]:
+    """Yield the title, the table and the answers of a stage."""
+    score, longer = compared(kept / name), longer_scores(kept) if name == "initializations" else {}
+    seeds = sorted(score.arm(BASELINE).by_seed)
+    interim = "" if len(seeds) >= 6 else f"; {len(seeds)} of 6 seeds, interim"
+    yield f"**{STAGES[name]}**: {len(seeds)} seeds, {min(seeds)} to {max(seeds)}{interim}."
+    yield "\n".join(_rows(score, longer, processor_seconds(kept / name)))
+    if sentences := [f"* {line}" for line in effects(score)]:
+        yield "\n".join(sentences)
+
+
+def trials(kept: Path) -> Iterator[str]:
+    """Yield the table of the trials of learning rates, one seed each, scored on `tuning`."""
+    found = {
+        (run.arm, rate): number(run.scores[-1]["value"], True)
+        for folder, rate in RATES.items()
+        if (kept / folder).is_dir()
+        for run in load_runs([kept / folder]).finished
+    }
+    if found:
+        arms = dict.fromkeys(arm for arm, _ in found)
+        rows = [[arm, *(found.get((arm, rate), "") for rate in RATES.values())] for arm in arms]
+        lines = [f"| {' | '.join(row)} |" for row in (["accuracy on tuning, seed 0", *RATES.values()], *rows)]
+        yield "\n".join([lines[0], "|---|" + "---:|" * len(RATES), *lines[1:]])
+
+
+def compared(folder: Path) -> ScoreComparison:
+    """Return the comparison of an experiment's records in the page's measure."""
+    return next(score for score in compare(load_runs([folder])).scores if score.name == MEASURE)
+
+
+def longer_scores(kept: Path) -> dict[int, float]:
+    """Return the final score of random-longer by seed; empty without records."""
+    folder = kept / f"initializations-{LONGER}"
+    return dict(compared(folder).arm(BASELINE).by_seed) if folder.is_dir() else {}
+
+
+def processor_seconds(folder: Path) -> dict[str, dict[int, float]]:
+    """Return processor seconds by arm and seed, summed over attempts."""
+    found: dict[str, dict[int, float]] = {}
+    with (folder / "processor.csv").open(newline="") as file:
+        for arm, seed, seconds in csv.reader(file):
+            by_seed = found.setdefault(arm, {})
+            by_seed[int(seed)] = by_seed.get(int(seed), 0.0) + float(seconds)
+    return found
+
+
+def cost(seconds: Mapping[str, Mapping[int, float]], arm: str) -> float | None:
+    """Return the processor seconds of a start: those of its runs above random's, paired by seed."""
+    above = differences(seconds.get(arm, {}), seconds.get(BASELINE, {}))
+    return estimate(list(above.values())).mean if above else None
+
+
+def _rows(
+    score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[str, Mapping[int, float]]
+) -> Iterator[str]:
+    """Yield the rows of a stage's table; the column of random-longer is there with its runs."""
+    titles = ["start", "accuracy ± s.e.", "- random [simultaneous]"]
+    titles += [f"- {LONGER} [simultaneous]"] if longer else []
+    yield "| " + " | ".join([*titles, "processor seconds", "further pictures"]) + " |"
+    yield "|---|" + "---:|" * (len(titles)) + "---|"
+    against = against_longer(score, longer)
+    for arm in score.arms:
+        found = difference(score, arm.arm)
+        cells = [arm.arm, _mean(arm.value), _between(found.value) if found else ""]
+        cells += [_between(against[arm.arm]) if arm.arm in against else ""] if longer else []
+        own = cost(seconds, arm.arm)
+        cells += ["" if own is None else f"{own:.0f}", ABOUT.get(arm.arm, ("", "none"))[1]]
+        yield f"| {' | '.join(cells)} |"
+    if longer:
+        plain = estimate(list(differences(longer, score.arm(BASELINE).by_seed).values()))
+        yield f"| {LONGER} | {_mean(estimate(list(longer.values())))} | {_between(plain)} | | | none |"
+
+
+def against_longer(score: ScoreComparison, longer: Mapping[int, float]) -> dict[str, Estimate]:
+    """Return each arm's difference to random-longer, with intervals that hold together (Bonferroni)."""
+    level = 1 - 0.05 / len(score.arms)
+    paired = {arm.arm: list(differences(arm.by_seed, longer).values()) for arm in score.arms}
+    return {arm: estimate(values, level) for arm, values in paired.items() if values}
+
+
+def difference(score: ScoreComparison, arm: str) -> Difference | None:
+    """Return the difference of an arm to random."""
+    pair = (arm, BASELINE)
+    return next((d for d in score.differences if (d.contrast.arm, d.contrast.reference) == pair), None)
+
+
+def answer(score: ScoreComparison, arm: str) -> str:
+    """Return whether a gain over random is seen, not seen (1 point or more is excluded) or undecided."""
+    found = difference(score, arm)
+    if found is None or found.value.high is None:
+        return "undecided"
+    outcome = verdict(score, found.contrast).outcome
+    if outcome == "better":
+        return "seen"
+    return "not seen" if outcome in ("worse", "equivalent") or found.value.high < DELTA else "undecided"
+
+
+def effects(score: ScoreComparison) -> Iterator[str]:
+    """Yield a sentence on each published effect."""
+    for arm in (arm.arm for arm in score.arms if ABOUT.get(arm.arm, ("", ""))[0]):
+        found = difference(score, arm)
+        if found:
+            published = ABOUT[arm][0]
+            yield f"`{arm}` (published: {published}): {answer(score, arm)}, {_between(found.value)}."
+
+
+def advice(kept: Path) -> str:
+    """Return what to use at this size: starts that beat random, and longer training where they cost time.
+
+    The rule is that of the plan. It compares no start with another.
+    """
+    score, longer = compared(kept / "initializations"), longer_scores(kept)
+    seconds, against = processor_seconds(kept / "initializations"), against_longer(score, longer)
+    used, dearer = [], []
+    for arm in (arm.arm for arm in score.arms if answer(score, arm.arm) == "seen"):
+        low, own = (against[arm].low if arm in against else None), cost(seconds, arm)
+        is_free = own is not None and own < FREE
+        (used if is_free or (low is not None and low > 0) else dearer).append(arm)
+    text = "**What to use at this size.** "
+    text += f"Use one of {_names(used)}. " if used else "Train longer: no start is shown to be better. "
+    if dearer:
+        text += f"{_names(dearer)}: better than random, but not than {LONGER}, so train longer instead. "
+    return text + "No start is compared with another here, and larger networks or longer runs may differ."
+
+
+def _names(arms: list[str]) -> str:
+    return ", ".join(f"`{arm}`" for arm in arms)
+
+
+def _mean(value: Estimate | None) -> str:
+    if value is None:
+        return ""
+    return number(value.mean, True) + (f" ± {100 * value.stderr:.1f}" if value.stderr is not None else "")
+
+
+def _between(value: Estimate) -> str:
+    between = interval(value, True, between=", ")
+    return signed(value.mean, True) + (f" [{between}]" if between else "")
