@@ -1,6 +1,9 @@
 """Kill -9 all processes of a run at random steps, start it again each time, and compare with one left alone.
 
     python benchmarks/kill_and_resume.py --kills 10 --processes 2
+    python benchmarks/kill_and_resume.py --kills 20 --processes 1 --optimizer nadamuon --moments
+
+With --moments the kills come at random times, in any stage or file operation, instead of as a step begins.
 
 Weights, scores and the fingerprint of all samples have to be identical, bit for bit, in fp32 on a CPU.
 """
@@ -16,6 +19,7 @@ import random
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +63,7 @@ every_steps = 3
 NUM_STEPS = 50
 
 
-def attempt(folder: str, kill_at: int) -> None:
+def attempt(folder: str, kill_at: int, optimizer: str) -> None:
     """Run until the end, or until this process kills itself with SIGKILL as it begins a step."""
     from perceptinit.pretrainers.training import Training
     from perceptinit.recipe.reading import read_recipe
@@ -73,33 +77,59 @@ def attempt(folder: str, kill_at: int) -> None:
         return step(self, batch)
 
     Training.step = step_or_die  # type: ignore[method-assign]
-    run_recipe(read_recipe(RECIPE), out=Path(folder), device="cpu")
+    chosen = [f"{stage}.optimizer={optimizer}" for stage in ("init", "pretrain")]
+    run_recipe(read_recipe(RECIPE, overrides=chosen), out=Path(folder), device="cpu")
 
 
-def in_processes(num: int, folder: str, kill_at: int) -> list[int | None]:
-    """Make an attempt with `num` processes, as torchrun would start them; returns their exit codes."""
+def in_processes(
+    num: int, folder: str, kill_at: int, optimizer: str, seconds: float | None = None
+) -> list[int | None]:
+    """Make an attempt with `num` processes, as torchrun would start them; returns their exit codes.
+
+    The processes kill themselves as step `kill_at` begins, or are killed after `seconds`.
+    """
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=_ranked, args=(rank, num, port, folder, kill_at)) for rank in range(num)
+        context.Process(target=_ranked, args=(rank, num, port, folder, kill_at, optimizer))
+        for rank in range(num)
     ]
     for process in processes:
         process.start()
+    if seconds is not None:
+        processes[0].join(seconds)
+        for process in processes:
+            process.kill()
     for process in processes:
         process.join()
     return [process.exitcode for process in processes]
 
 
-def _ranked(rank: int, num: int, port: int, folder: str, kill_at: int) -> None:
+def _ranked(rank: int, num: int, port: int, folder: str, kill_at: int, optimizer: str) -> None:
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
     os.environ.update({k: str(v) for k, v in names.items()}, MASTER_ADDR="localhost")
-    attempt(folder, kill_at)
+    attempt(folder, kill_at, optimizer)
 
 
 def record(folder: str) -> dict[str, Any]:
     return json.loads(Path(folder, "killed/default/seed0/record.json").read_text())
+
+
+def newest_checkpoint(folder: str) -> str:
+    names = [path.name for path in Path(folder).glob("killed/default/seed0/checkpoints/*")]
+    return max(names, default="no checkpoint")
+
+
+def compare(killed: str, alone: str) -> None:
+    ours, theirs = record(killed), record(alone)
+    for row in ours["warnings"]:
+        print(f"  {row['message']}")
+    for name in ("built", "init", "pretrain_data", "final"):
+        same = ours["hashes"][name] == theirs["hashes"][name]
+        print(f"{name}: {'identical' if same else 'DIFFERENT'}")
+        assert same
 
 
 def main() -> None:
@@ -107,25 +137,37 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--optimizer", default="adamw")
+    parser.add_argument("--moments", action="store_true", help="kill at random times, not at steps")
     options = parser.parse_args()
+    num, optimizer = options.processes, options.optimizer
     # before the fork, so that no attempt imports them again
     importlib.import_module("perceptinit.pretrainers.training")
     importlib.import_module("perceptinit.backbones.timm_backbone")
-    steps = sorted(random.Random(options.seed).sample(range(1, NUM_STEPS + 1), options.kills))
-    with tempfile.TemporaryDirectory() as alone, tempfile.TemporaryDirectory() as killed:
-        assert in_processes(options.processes, alone, 0) == [0] * options.processes
-        for step in steps:
-            codes = in_processes(options.processes, killed, step)
-            print(f"killed at step {step}: exit codes {codes}", flush=True)
-            assert codes == [-signal.SIGKILL] * options.processes
-        assert in_processes(options.processes, killed, 0) == [0] * options.processes
-        ours, theirs = record(killed), record(alone)
-        for row in ours["warnings"]:
-            print(f"  {row['message']}")
-        for name in ("built", "init", "pretrain_data", "final"):
-            same = ours["hashes"][name] == theirs["hashes"][name]
-            print(f"{name}: {'identical' if same else 'DIFFERENT'}")
-            assert same
+    draws = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as top:
+        alone, killed = f"{top}/alone", f"{top}/killed"
+        start = time.perf_counter()
+        assert in_processes(num, alone, 0, optimizer) == [0] * num
+        whole = time.perf_counter() - start
+        if options.moments:
+            kills, finished = 0, 0
+            while kills < options.kills:
+                moment = draws.uniform(0, whole / 2)
+                codes = in_processes(num, killed, 0, optimizer, moment)
+                print(f"after {moment:.2f} of {whole:.1f} s, {newest_checkpoint(killed)}: exit codes {codes}")
+                kills += any(codes)
+                if not any(codes):  # the run ended: the next kills hit a new one
+                    compare(killed, alone)
+                    finished += 1
+                    killed = f"{top}/killed{finished}"
+        else:
+            for step in sorted(draws.sample(range(1, NUM_STEPS + 1), options.kills)):
+                codes = in_processes(num, killed, step, optimizer)
+                print(f"killed at step {step}: exit codes {codes}", flush=True)
+                assert codes == [-signal.SIGKILL] * num
+        assert in_processes(num, killed, 0, optimizer) == [0] * num
+        compare(killed, alone)
 
 
 if __name__ == "__main__":
