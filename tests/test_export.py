@@ -269,3 +269,12 @@ def test_a_text_projection_with_a_bias_has_no_place_in_transformers(tmp_path):
     run_recipe(read_recipe(RECIPE.format(backbone=biased)), out=tmp_path, device="cpu")
     with pytest.raises(UsageError, match="cannot be exported to huggingface: its towers are not"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", "huggingface", tmp_path / "out")
+
+
+@pytest.mark.parametrize("target", ["timm", "huggingface"])
+def test_a_convmixer_of_another_size_has_no_place_in_timm(target, tmp_path):
+    sizes = "model_args = { dim = 32, depth = 2, kernel_size = 3, patch_size = 8 }"
+    backbone = f'use = "timm"\nmodel = "convmixer_768_32"\nimage_size = 32\n{TEXT_TOWER}\n{sizes}'
+    run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")
+    with pytest.raises(UsageError, match=r"a ConvMixer in the published sizes only\. Use --to onnx"):
+        exporting.export(tmp_path / "exported" / "pi" / "seed0", target, tmp_path / "out")

@@ -14,6 +14,7 @@ from helpers.command_line import ROOT
 from helpers.paper_gpu import paper_gpu
 from safetensors.torch import save_file
 
+from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.companions import COMPANIONS
 from perceptinit.components.building import find_parts
 from perceptinit.components.plugin_manager import build_plugin_manager
@@ -104,7 +105,8 @@ def context(folder=None, device="cuda"):
 
 
 def initialized(component):
-    tower = tiny_model().image.to("cuda")
+    kind = "convnext_atto" if component.__class__.__name__ == "Covariance" else "vit_tiny_patch16_224"
+    tower = Timm(Timm.Config(model=kind).smoke()).build().image.to("cuda")
     report = component.initialize(tower, context())
     assert report.changed
     assert all(weight.is_cuda for weight in tower.state_dict().values())

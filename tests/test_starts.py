@@ -1,4 +1,4 @@
-"""Starts from another pretraining, symbols, fractals, a teacher and timm's schemes: arithmetic, resume, controls."""
+"""Starts from another pretraining, symbols, fractals, a teacher, covariances and timm's schemes: arithmetic, resume, controls."""
 
 import copy
 import math
@@ -15,6 +15,7 @@ from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import InitializerError
+from perceptinit.initializers.covariance import Covariance, filter_covariance, square_root
 from perceptinit.initializers.distil import Distil
 from perceptinit.initializers.pretrain import Pretrain
 from perceptinit.initializers.procedural import Procedural, draw_mask, draw_symbols, encode_tokens
@@ -298,6 +299,67 @@ def test_a_scheme_redraws_the_trunk_as_timm_does(scheme):
             weight_init="" if scheme == "reset" else scheme,
         )  # fmt: skip
     assert weight.std().item() == pytest.approx(reference.blocks[0].mlp.fc1.weight.std().item(), rel=0.15)
+
+
+def test_the_covariance_of_a_filter_of_three_by_three_pixels():
+    found = filter_covariance(3, 3, 1 / (2 * math.log(2))).reshape(3, 3, 3, 3)  # Z(p) = 2 ** -|p|^2
+    assert found[1, 1, 1, 1].item() == pytest.approx(1 - 1 / 2)
+    assert found[0, 1, 0, 1].item() == pytest.approx(1 / 2 * (1 - 1 / 4))
+    assert found[0, 0, 0, 0].item() == pytest.approx(1 / 4 * (1 - 1 / 8))
+    # centre and edge: the mean of 1 (1/2 - 1/4) and 1/2 (1/2 - 1/2)
+    assert found[1, 1, 0, 1].item() == pytest.approx(1 / 8)
+    # edges two pixels apart: 1/2 (1/16 - 1/4)
+    assert found[0, 1, 2, 1].item() == pytest.approx(-3 / 32)
+
+
+def test_the_root_leaves_negative_eigenvalues_out():
+    # eigenvalues 4 and -2 along (1, 1) and (1, -1)
+    assert torch.allclose(square_root(torch.tensor([[1.0, 3.0], [3.0, 1.0]])), torch.ones(2, 2))
+
+
+class Depthwise(nn.Module):
+    """Two depthwise convolutions of many channels, and layers that are none."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(4096, 4096, 3, groups=4096)
+        self.pointwise = nn.Conv2d(8, 8, 1, groups=8)
+        self.grouped = nn.Conv2d(8, 8, 3, groups=2)
+        self.last = nn.Conv2d(4096, 8192, 3, groups=4096)
+
+
+def drawn_filters(**keys):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = Depthwise()
+    before = copy.deepcopy(model.state_dict())
+    report = Covariance(Covariance.Config(**keys)).initialize(model, RunContext())
+    changed = [name for name, weight in model.state_dict().items() if not torch.equal(weight, before[name])]
+    assert changed == list(report.changed) == ["first.weight", "last.weight"]
+    return [layer.weight.detach().flatten(1).double() for layer in (model.first, model.last)]
+
+
+def test_drawn_filters_have_the_covariance_of_their_depth():
+    for filters, variance in zip(drawn_filters(), (0.1, 2.0), strict=True):
+        assert torch.allclose(filters.T.cov(correction=0), filter_covariance(3, 3, variance), atol=0.04)
+
+
+def test_shuffled_filters_keep_the_spectrum_and_lose_the_neighbours():
+    whole, shuffled = (drawn_filters(shuffle=shuffle)[1].T.cov() for shuffle in (False, True))
+    assert torch.allclose(*(torch.linalg.eigvalsh(m) for m in (whole, shuffled)), atol=1e-6)
+    assert not torch.allclose(whole, shuffled, atol=0.2)
+
+
+def test_a_tower_without_depthwise_convolutions_is_refused_with_its_convolutions():
+    with pytest.raises(InitializerError, match=r"no depthwise convolution.*trunk\.patch_embed\.proj"):
+        start(Covariance(Covariance.Config()))
+
+
+def test_a_convmixer_of_another_size_is_built():
+    sizes = {"dim": 24, "depth": 3, "kernel_size": 5, "patch_size": 4}
+    config = Timm.Config(model="convmixer_768_32", model_args=sizes, image_size=32, text_layers=1)
+    trunk = Timm(config).build().image.trunk
+    assert trunk.blocks[2][0].fn[0].weight.shape == (24, 1, 5, 5)
 
 
 PLANTED = """

@@ -9,6 +9,8 @@ from typing import Any
 
 import timm
 from open_clip.transformer import QuickGELU, TextTransformer
+from timm.models import build_model_with_cfg
+from timm.models.convmixer import ConvMixer
 from torch import nn
 
 from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, find_problem, find_unseen_pixels
@@ -26,6 +28,11 @@ TAKEN_ARGS = {
     "pretrained": 'weights come through an initializer, such as [[init]] use = "imagenet"',
     "checkpoint_path": 'weights come through an initializer, such as [[init]] use = "checkpoint"',
 }
+SMOKE_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vit": ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}),
+    "convnext": ("test_convnext", {}),
+    "convmixer": ("convmixer_768_32", {"dim": 32, "depth": 2, "kernel_size": 3, "patch_size": 8}),
+}
 
 
 class Timm:
@@ -42,7 +49,8 @@ class Timm:
         image_size: NonNegativeInt = 0
         """Height and width of the input, pixels; 0 uses that of the model."""
         model_args: dict[str, Any] = field(default_factory=dict)
-        """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads."""
+        """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads. For a
+        ConvMixer: dim and depth, then kernel_size and patch_size."""
         embed_dim: Width = 512
         """Length of the embeddings of both towers."""
         text_width: Width = 512
@@ -73,12 +81,14 @@ class Timm:
                 raise ValueError(f"model_args.{name} is not supported: {TAKEN_ARGS[name]}")
 
         def smoke(self) -> Timm.Config:
-            """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""
+            """Return a small ConvNeXt, ConvMixer or, for other models, ViT, and a text tower of one block."""
+            family = next((name for name in SMOKE_MODELS if self.model.startswith(name)), "vit")
+            model, args = SMOKE_MODELS[family]
             return replace(
                 self,
-                model="vit_tiny_patch16_224",
+                model=model,
                 image_size=32,
-                model_args={"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2},
+                model_args=dict(args),
                 embed_dim=32,
                 text_width=32,
                 text_heads=2,
@@ -143,6 +153,8 @@ def _trunk(config: Timm.Config) -> Any:
     if config.image_size and about is not None and about.fixed_input_size:
         args["img_size"] = config.image_size  # other models accept any size
     try:
+        if args and name.startswith("convmixer"):  # timm's functions do not let arguments replace theirs
+            return build_model_with_cfg(ConvMixer, name, pretrained=False, num_classes=0, **args)
         return timm.create_model(name, pretrained=False, num_classes=0, **args)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:
         raise UsageError(f"timm cannot build '{name}' with {args}: {error}") from error

@@ -40,10 +40,16 @@ def timm_trunk(run: TrainedRun) -> Any:
 
 
 def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
-    """Return the configuration of a model in timm's format for the Hugging Face Hub."""
+    """Return the configuration of a model in timm's format for the Hugging Face Hub.
+
+    Raises:
+        UsageError: If timm cannot rebuild the model from it.
+    """
     size = run.model.image_size
     args = dict(run.backbone.get("model_args", {}))
     about = dict(trunk.pretrained_cfg)
+    if args and about["architecture"].startswith("convmixer"):
+        raise run.cannot("timm or huggingface", "timm rebuilds a ConvMixer in the published sizes only")
     if about.get("fixed_input_size") and size != about["input_size"][-1]:
         args["img_size"] = size
     kept = ("fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")

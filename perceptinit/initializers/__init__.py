@@ -77,6 +77,11 @@ def perceptinit_initializers() -> list[Component]:
             summary="heads that attend to one neighbouring patch; no data (Zheng et al. 2025)",
         ),
         Component(
+            name="covariance",
+            target="perceptinit.initializers.covariance:Covariance",
+            summary="depthwise filters with a smooth covariance; no data (after Trockman et al. 2023)",
+        ),
+        Component(
             name="weight-selection",
             target="perceptinit.initializers.weight_selection:WeightSelection",
             summary="evenly spaced elements of a larger timm model's weights (Xu et al. 2024)",

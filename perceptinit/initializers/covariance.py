@@ -1,0 +1,106 @@
+"""Depthwise filters with the covariance of trained ones, without data (`covariance`)."""
+
+from __future__ import annotations
+
+# K pixels of a filter, k * k; C channels
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from perceptinit.configs import NonNegativeFloat, PositiveFloat
+from perceptinit.errors import InitializerError
+from perceptinit.initializers.report import reporting
+from perceptinit.seeding import torch_generator
+from perceptinit.types import InitReport, RunContext
+
+
+class Covariance:
+    """Draws the filters of depthwise convolutions with a smooth covariance; for ConvNeXt and ConvMixer.
+
+    Filters are normal with mean 0. At a position p from the centre, in pixels, let
+    Z(p) = exp(-|p|^2 / (2 s)). The covariance of the pixels p and q is the symmetric part of M (C - S / 2),
+    with C = Z(p - q), S = Z(q) and the mask M = Z(p). The variance s grows with the depth d, from 0 at the
+    first depthwise layer to 1 at the last: s(d) = start + speed d + acceleration d^2 / 2. Other weights do
+    not change. Control: `shuffle = true` permutes the pixels of each layer, which keeps the spectrum.
+
+    Source: after Trockman, Willmott and Kolter 2023, arXiv 2210.03651. The form is theirs as it is cited; the
+    full text and the code were not accessible. Chosen here: the defaults of s(d), pixels as its unit, the
+    scale of the filters, and negative eigenvalues set to 0. The published effect (over 1 point on CIFAR-10)
+    is therefore not a claim about this initializer.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        start: PositiveFloat = 0.1
+        """Variance s of the first layer, in square pixels."""
+        speed: NonNegativeFloat = 0.4
+        """Linear growth of s over the depth of the network."""
+        acceleration: NonNegativeFloat = 3.0
+        """Quadratic growth of s: the last layer has start + speed + acceleration / 2."""
+        shuffle: bool = False
+        """Control: permute the pixels of the filters, by one permutation for each layer."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    @torch.no_grad()
+    def initialize(self, model: Any, ctx: RunContext) -> InitReport:
+        """Draw the depthwise filters in place.
+
+        Raises:
+            InitializerError: If the model has no depthwise convolution.
+        """
+        c, layers = self.config, find_depthwise(model)
+        with reporting("covariance", model) as report:
+            for number, (name, layer) in enumerate(layers.items()):
+                depth = number / max(len(layers) - 1, 1)
+                variance = c.start + c.speed * depth + c.acceleration * depth**2 / 2
+                root = square_root(filter_covariance(*layer.kernel_size, variance))
+                generator = torch_generator(ctx.seed, ctx.stage, "covariance", name)
+                filters = torch.randn(len(layer.weight), len(root), generator=generator).double() @ root
+                if c.shuffle:
+                    filters = filters[:, torch.randperm(len(root), generator=generator)]
+                layer.weight.copy_(filters.reshape(layer.weight.shape))
+            report.metrics["layers"] = len(layers)
+        return report.result
+
+
+def find_depthwise(model: nn.Module) -> dict[str, nn.Conv2d]:
+    """Return the depthwise convolutions of more than one pixel by name, in the order of the model.
+
+    Raises:
+        InitializerError: If there are none.
+    """
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
+    found = {n: m for n, m in layers.items() if m.groups == m.in_channels > 1 and m.weight[0].numel() > 1}
+    if not found:
+        others = ", ".join(list(layers)[:3]) or "none"
+        raise InitializerError(
+            f"initializer 'covariance': {type(model).__name__} has no depthwise convolution; its "
+            f"convolutions: {others}. Use a ConvNeXt or ConvMixer of timm"
+        )
+    return found
+
+
+def filter_covariance(height: int, width: int, variance: float) -> Tensor:
+    """Return the covariance of the pixels of a filter, float64 (K, K), K = height * width, in row order.
+
+    Args:
+        height: Rows of the filter.
+        width: Columns of the filter.
+        variance: s of Z(p) = exp(-|p|^2 / (2 s)), in square pixels.
+    """
+    grid = torch.meshgrid(torch.arange(height) - height // 2, torch.arange(width) - width // 2, indexing="ij")
+    places = torch.stack(grid, dim=-1).reshape(-1, 2).double()
+    mask = torch.exp(-places.square().sum(1) / (2 * variance))
+    near = torch.exp(-torch.cdist(places, places).square() / (2 * variance))
+    half = mask[:, None] * (near - mask / 2)
+    return (half + half.T) / 2
+
+
+def square_root(matrix: Tensor) -> Tensor:
+    """Return the symmetric square root of a symmetric matrix (K, K), with negative eigenvalues set to 0."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
