@@ -487,3 +487,16 @@ def test_torch_has_the_names_of_its_own_that_fast_modules_lean_on():
     by_hand = p * (grad - (grad * p).sum(-1, keepdim=True))
     ours = torch._softmax_backward_data(grad, p, -1, p.dtype)
     torch.testing.assert_close(ours, by_hand)
+
+
+def test_a_text_tower_without_pooling_averages_over_all_tokens_and_the_temperature_starts_as_told():
+    args = {"width": 32, "heads": 2, "layers": 1, "context_length": 8, "no_causal_mask": True}
+    small = OpenClip.Config().smoke()
+    model = OpenClip(
+        replace(small, text_args=args | {"pool_type": "none"}, init_logit_scale=100.0)
+    ).build().eval()  # fmt: skip
+    tokens = model.tokenize(["a red cup", "a dog"])
+    whole = torch.nn.functional.pad(tokens, (0, 8 - tokens.shape[1]))
+    expected = model.text.transformer(whole).mean(dim=1)
+    torch.testing.assert_close(model.encode_text(tokens), expected)
+    assert model.logit_scale.exp().item() == pytest.approx(100.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,7 @@ from perceptinit.backbones.encoders import (
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
 from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
-from perceptinit.configs import NonNegativeInt
+from perceptinit.configs import NonNegativeInt, PositiveFloat
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.files.reading import parse_json, read_bytes
@@ -52,7 +53,10 @@ class OpenClip:
         vision_args: dict[str, Any] = field(default_factory=dict)
         """Keys that override the vision_cfg, such as width, layers, patch_size."""
         text_args: dict[str, Any] = field(default_factory=dict)
-        """Keys that override the text_cfg, such as width, heads, context_length."""
+        """Keys that override the text_cfg, such as width, heads, context_length. pool_type = "none" averages
+        over all tokens, padding included (PI's code)."""
+        init_logit_scale: PositiveFloat | None = None
+        """Initial inverse temperature; None for that of the configuration, else 1 / 0.07 (PI's code: 100)."""
         clip_init: bool | None = None
         """Initialize the blocks and position embeddings of the image tower like CLIP's text tower (DeCLIP),
         instead of torch's defaults. Only for open_clip's vision transformers."""
@@ -106,6 +110,8 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     if config.clip_init:
         _draw_as_clip(model.visual, config.model)
     logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
+    if config.init_logit_scale is not None:
+        logit_scale = math.log(config.init_logit_scale)
     if config.pretrained and not model.logit_scale.is_meta:  # the meta device is only for sizes
         about = {**about, **_load(model, config)}
         logit_scale = model.logit_scale.item()

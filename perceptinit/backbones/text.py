@@ -80,7 +80,8 @@ class TextTower(nn.Module):
         if texts.rows is not None:
             return _forward_rows(self.transformer, texts.tokens, texts.rows, self._device)
         is_known = not (texts.tokens.is_meta or is_recorded())
-        return self.transformer(to_device(texts.tokens, self._device) if is_known else texts.tokens)
+        found = self.transformer(to_device(texts.tokens, self._device) if is_known else texts.tokens)
+        return found.mean(dim=1) if found.ndim == 3 else found  # (B, T, D) with pool_type = "none"
 
     def pack(self, tokens: torch.Tensor) -> PackedTexts:
         """Return ids int64 (B, T) packed into rows if this saves work; ValueError as in `forward`."""

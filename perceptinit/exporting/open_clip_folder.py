@@ -45,6 +45,8 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     config = OpenClip.Config(**{key: value for key, value in run.backbone.items() if key != "use"})
+    if config.text_args.get("pool_type") == "none":
+        raise run.cannot("open-clip", "its text embedding is an average over tokens")
     table = resolve_table(replace(config, image_size=run.model.image_size))
     table.pop("preprocess_cfg", None)
     return table, dict(run.model.image.trunk.state_dict())
