@@ -57,7 +57,8 @@ class Covariance:
             for number, (name, layer) in enumerate(layers.items()):
                 depth = number / max(len(layers) - 1, 1)
                 variance = c.start + c.speed * depth + c.acceleration * depth**2 / 2
-                root = square_root(filter_covariance(*layer.kernel_size, variance))
+                height, width = layer.weight.shape[2:]
+                root = square_root(filter_covariance(height, width, variance))
                 generator = torch_generator(ctx.seed, ctx.stage, "covariance", name)
                 filters = torch.randn(len(layer.weight), len(root), generator=generator).double() @ root
                 if c.shuffle:
