@@ -91,6 +91,13 @@ def test_rows_of_one_question_are_added_up_whichever_side_the_candidates_stand_o
     assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.6, 5)]  # 1 + 1 for b, 0 + 3 for c
 
 
+def test_sessions_of_a_person_are_one_vote(table):
+    of_ann = ("a.png b.png c.png first ann", "a.png c.png b.png first ann")
+    of_bob = ("a.png b.png c.png second bob",) * 2
+    judgments = table("anchor first second choice subject", *of_ann, *of_bob, **ALL_TRAIN)
+    assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.75, 2)]
+
+
 def test_rows_stay_apart_when_asked_for(table):
     rows = ("a.png b.png c.png 1 0", "a.png c.png b.png 2 1")
     judgments = table(VOTES, *rows, aggregate=False, **ALL_TRAIN)

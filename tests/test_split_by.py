@@ -57,6 +57,13 @@ def are_apart(sets):
     return all(not sets[i] & sets[j] for i in range(3) for j in range(i))
 
 
+def test_by_image_with_too_few_pictures_other_splits_are_recommended(folder):
+    judgments = table(folder, "image", rows=[[*row, "ann"] for row in triples(8)])
+    message = r"no judgments in split 'test' .*\. split_by = \"image\" leaves out 8\. Add images, or choose"
+    with pytest.raises(DataError, match=message):
+        judgments.load("test")
+
+
 def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(folder):
     judgments = table(folder, "image")
     assert are_apart(images_of(judgments))

@@ -108,7 +108,11 @@ class OwnTable(ABC):
         rows = np.flatnonzero(splits == split)
         if not rows.size:
             counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
-            raise EmptySplitError(f"{self.config.path}: no judgments in split '{split}' (there are {counts})")
+            problem = f"no judgments in split '{split}' (there are {counts})"
+            if num_lost := (splits == "").sum():
+                advice = 'Add images, or choose "anchor" or "row"'
+                problem += f'. split_by = "image" leaves out {num_lost}. {advice}'
+            raise EmptySplitError(f"{self.config.path}: {problem}")
         return self.rows.judgments.select(rows)
 
     @property

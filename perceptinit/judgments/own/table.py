@@ -6,7 +6,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import ClassVar
 
@@ -67,7 +67,8 @@ class Table(OwnTable):
     default the group is the anchor, so a candidate of one split may occur in another.
 
     Rows that ask the same question (same anchor, candidates in either order, same group and split)
-    are aggregated into one judgment, so the human ceiling is that of a crowd.
+    are aggregated into one judgment, so the human ceiling is that of a crowd. With `subject` and one vote a
+    row, several answers of a person to a question are one vote.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -106,8 +107,10 @@ class Table(OwnTable):
             named = draw_sides(named, self.config.seed)
         # selected after rows are split, so that splits do not depend on the selection
         rows = self._find_rows_of_subjects(columns)
-        answers, splits = named.select(rows), split.splits[rows]
-        return TableRows(*self._aggregate(answers, splits), answers, splits, columns.select(rows), winner)
+        answers, splits, columns = named.select(rows), split.splits[rows], columns.select(rows)
+        subjects = columns.coded("subject").codes if "subject" in columns else None
+        judgments = self._aggregate(answers, splits, subjects)
+        return TableRows(*judgments, answers, splits, columns, winner)
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning if one column lists all winners."""
@@ -118,8 +121,17 @@ class Table(OwnTable):
                 "drawn by seed; check that it was not sorted by mistake"
             )
 
-    def _aggregate(self, named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
-        return add_up(named, splits) if self.config.aggregate else (named, splits)
+    def _aggregate(
+        self, named: NamedTriplets, splits: np.ndarray, subjects: np.ndarray | None
+    ) -> tuple[NamedTriplets, np.ndarray]:
+        """Return one judgment per question, in which all answers of a person are one vote."""
+        if not self.config.aggregate:
+            return named, splits
+        if subjects is not None and (named.num_votes == 1).all():
+            num = int(subjects.max(initial=0)) + 1
+            named, splits = add_up(replace(named, group=named.group * num + subjects), splits)
+            named = replace(named, group=named.group // num, num_votes=np.ones(len(named), dtype=np.int64))
+        return add_up(named, splits)
 
     def _find_rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
@@ -151,7 +163,7 @@ class Table(OwnTable):
         for code, person in enumerate(subjects.distinct):
             own = np.flatnonzero((splits == split) & (subjects.codes == code))
             if own.size:
-                answers, _ = self._aggregate(named.select(own), splits[own])
+                answers, _ = self._aggregate(named.select(own), splits[own], subjects.codes[own])
                 found[person] = answers.triplets(self.stimuli).over(stimuli)
         return found
 
