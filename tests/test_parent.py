@@ -10,12 +10,15 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from helpers.processes import start
 from helpers.resuming import record_of, run
 
 from perceptinit.compute import distributed
 from perceptinit.pretrainers.training import Training
 from perceptinit.running import workers
+from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.types import Event
 
 fork = multiprocessing.get_context("fork")
 ROOT = Path(__file__).parent.parent
@@ -114,3 +117,13 @@ def test_a_worker_of_jobs_ends_when_its_parent_is_killed():
     assert ended_within(60, launch)
     os.close(description)
     os.close(never_written)
+
+
+def test_a_worker_whose_parent_reads_no_events_saves_its_step():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with StopSignals().listen(), pytest.raises(Stopped, match="stopped by SIGTERM"):
+        workers._Relay(os.fdopen(os.dup(writing), "w")).log(
+            Event(kind="step", arm="pi", seed=0, stage="init")
+        )
+    os.close(writing)

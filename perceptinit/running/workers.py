@@ -168,8 +168,8 @@ class _Relay:
             score["extra"] = {}  # arrays, which no console shows
         try:
             print(json.dumps(row), file=self._out, flush=True)
-        except BrokenPipeError:  # the parent is gone: stop as after an interrupt
-            raise KeyboardInterrupt from None
+        except BrokenPipeError:  # the parent is gone: save the step and end, see `end_with_parent`
+            signal.raise_signal(signal.SIGTERM)
 
     def close(self) -> None:
         """Do nothing: standard output is flushed at every event."""
