@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from perceptinit.judgments.sources import Source
-    from perceptinit.types import InitReport
+    from perceptinit.types import FitMode, InitReport
 
 RGB = tuple[float, float, float]
 
@@ -97,6 +97,7 @@ def apply_perceptual_init(
     image_size: int | None = None,
     mean: RGB | None = None,
     std: RGB | None = None,
+    fit: FitMode = "center-crop",
     device: str | None = None,
     seed: int = 0,
     cache: bool = True,
@@ -124,6 +125,7 @@ def apply_perceptual_init(
         mean: Mean of red, green and blue for pixels in [0, 1]; by default that of the model. With `encode`
             the default is images in [0, 1].
         std: Standard deviation of red, green and blue, like `mean`.
+        fit: How images that are not square become square: "center-crop", "squash" or "pad" with the mean.
         device: A torch device for the computation; by default the device of the model.
         seed: Seed of all draws.
         cache: Load the result of an earlier call with the same weights, judgments, settings and seed, and
@@ -147,7 +149,7 @@ def apply_perceptual_init(
     from perceptinit.library.arguments import check_arguments
     from perceptinit.progress import Bars
 
-    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
+    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std, "fit": fit}
     check_arguments(model, initializer, judgments, options, seed, given)
     registry = build_plugin_manager().registry
     with Bars(stays=True, shown=progress) as bars:

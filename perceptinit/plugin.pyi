@@ -169,6 +169,7 @@ from perceptinit.types import (
     DataCard as DataCard,
     DataNeed as DataNeed,
     Event as Event,
+    Fit as Fit,
     ImageSource as ImageSource,
     InitReport as InitReport,
     Items as Items,

@@ -19,7 +19,7 @@ from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError, folder_name
 from perceptinit.initializers import stage_images
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.types import RunContext, Stimuli, Triplets
+from perceptinit.types import WHITE, Fit, RunContext, Stimuli, Triplets
 
 SIZE = 4
 SQUARE_BYTES = 3 * SIZE * SIZE
@@ -198,14 +198,16 @@ def flip(place):
 
 
 def test_a_change_of_how_tall_images_are_resized_shows_in_the_trial(monkeypatch):
-    before, resize_box = store_module._trial(16), images_module.resize_box
+    how = 16, WHITE, Fit()
+    before, resize_plainly = store_module._trial(*how), images_module._resize
 
-    def resize(pixels, box, size):
-        square = resize_box(pixels, box, size)
-        return square[:, ::-1] if box[2] - size > 2 * (box[3] - size) > 0 else square
+    def resize(pixels, shape):
+        image = resize_plainly(pixels, shape)
+        height, width = (old - new for old, new in zip(pixels.shape, shape, strict=False))
+        return image[:, ::-1] if height > 2 * width > 0 else image
 
-    monkeypatch.setattr(images_module, "resize_box", resize)
-    assert store_module._trial(16) != before
+    monkeypatch.setattr(images_module, "_resize", resize)
+    assert store_module._trial(*how) != before
 
 
 ROW_BYTES = SQUARE_BYTES + 4 + 32  # pixels, checksum, stamp
@@ -440,6 +442,6 @@ def test_a_misspelt_word_is_no_folder():
 def test_the_cache_verbs_know_decoded_images(cli, default_folder, stimuli):
     opened(default_folder, stimuli)
     environment = {"PERCEPTINIT_CACHE": str(default_folder.parent)}
-    assert "decoded images 4px-squash-" in cli("cache", "list", **environment).stdout
-    assert "MiB of decoded images 4px-squash-" in cli("cache", "clear", **environment).stdout
+    assert "decoded images 4px-center-crop-" in cli("cache", "list", **environment).stdout
+    assert "MiB of decoded images 4px-center-crop-" in cli("cache", "clear", **environment).stdout
     assert files(default_folder) == []

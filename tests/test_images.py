@@ -26,6 +26,7 @@ from perceptinit.images.decoding import (
     resize_box,
     stream_batches,
 )
+from perceptinit.types import WHITE, Fit
 
 BOMBS = {
     "jpeg": lambda: header_of("JPEG", 30000, 30000),
@@ -38,8 +39,8 @@ BOMBS = {
 }
 WAYS = {
     "decode": lambda data: decode(data, "bomb"),
-    "squash": lambda data: load_square(data, "bomb", 32, "squash"),
-    "center-crop": lambda data: load_square(data, "bomb", 32, "center-crop"),
+    "squash": lambda data: load_square(data, "bomb", 32, Fit("squash"), WHITE),
+    "center-crop": lambda data: load_square(data, "bomb", 32, Fit()),
     "box": lambda data: load_box(data, "bomb", 32, whole),
     "box-fast": lambda data: load_box(data, "bomb", 32, whole, "fast"),
 }
@@ -70,7 +71,7 @@ def test_a_thin_image_that_would_be_resized_to_gigabytes_is_refused(little_memor
     data = encoded(Image.new("L", (1, 60000)), "PNG")
     assert decode(data, "thin").shape == (60000, 1, 3)
     with pytest.raises(DataError, match=r"^thin: 224 x 13,440,000 pixels, more than"):
-        load_square(data, "thin", 224, "center-crop")
+        load_square(data, "thin", 224, Fit())
 
 
 def test_no_other_program_is_started_for_an_image():
@@ -172,7 +173,7 @@ def test_the_background_shows_through_transparent_parts_as_pil_composes_them(kin
 def test_transparent_parts_are_white_unless_a_colour_is_stated():
     data = TRANSPARENT["png"]()
     assert decode(data, "a")[0, 0].tolist() == [255, 255, 255]
-    assert load_square(data, "a", 8, "squash")[:, 0, 0].min() > 240
+    assert load_square(data, "a", 8, Fit("squash"), WHITE)[:, 0, 0].min() > 240
     box = load_box(data, "a", 8, lambda height, width: (0, 0, height, 4), background=(0, 0, 255))
     assert box[:, 4, 0].tolist() == [0, 0, 255]
 
@@ -187,7 +188,7 @@ def test_squares_of_test_sets_drop_alpha_as_the_suites_do(kind):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected = Image.open(io.BytesIO(data)).convert("RGB").resize((12, 8), Image.BICUBIC)
-    square = load_square(data, "a", 8, "center-crop", background=(0, 255, 0))
+    square = load_square(data, "a", 8, Fit())
     assert np.array_equal(square, np.asarray(expected)[:, 2:10].transpose(2, 0, 1))
 
 
@@ -210,7 +211,7 @@ def test_a_background_that_is_no_opaque_colour_is_refused(text):
 def test_no_warning_of_pillow_reaches_the_user(tmp_path):
     (tmp_path / "a.png").write_bytes(TRANSPARENT["png-palette-levels"]())
     script = "from pathlib import Path; from perceptinit.images.decoding import *; " + "; ".join(
-        f"load_square(Path('a.png'), 'a', 8, '{fit}')" for fit in ("squash", "center-crop")
+        f"load_square(Path('a.png'), 'a', 8, Fit(), {background})" for background in ((0, 0, 0), None)
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -257,7 +258,7 @@ def test_pixels_of_another_type_are_refused():
 
 def test_squash_is_pils_resize_of_the_whole_image():
     expected = np.asarray(rgb().resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
-    square = load_square(FILES["png"](), "a", 32, "squash")
+    square = load_square(FILES["png"](), "a", 32, Fit("squash"), WHITE)
     assert square.shape == (3, 32, 32)
     assert np.abs(square.astype(int) - expected).max() <= 2
 
@@ -389,14 +390,14 @@ def test_center_crop_has_exactly_the_pixels_of_open_clips_evaluation(shape, kind
     data = encoded(Image.fromarray(smooth_pixels(*shape)), kind)
     transform = image_transform(32, is_train=False, mean=(0, 0, 0), std=(1, 1, 1))
     expected = (transform(Image.open(io.BytesIO(data)).convert("RGB")) * 255).round()
-    square = load_square(data, "a", 32, "center-crop")
+    square = load_square(data, "a", 32, Fit())
     assert np.array_equal(square, expected.to(torch.uint8).numpy())
 
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_a_batch_keeps_the_order_for_any_number_of_threads(num_workers):
     images = [np.full((8, 8, 3), value, dtype=np.uint8) for value in range(20)]
-    batch = load_batch(images, [str(i) for i in range(20)], 8, "squash", num_workers)
+    batch = load_batch(images, [str(i) for i in range(20)], 8, Fit("squash"), num_workers)
     assert batch.dtype == torch.uint8
     assert batch.shape == (20, 3, 8, 8)
     assert batch[:, 0, 0, 0].tolist() == list(range(20))
@@ -405,13 +406,13 @@ def test_a_batch_keeps_the_order_for_any_number_of_threads(num_workers):
 def test_the_first_bad_image_of_a_batch_is_the_one_named():
     sources = [smooth_pixels(), b"x", b"y", smooth_pixels()]
     with pytest.raises(DataError, match=r"^one: cannot be decoded"):
-        load_batch(sources, ["zero", "one", "two", "three"], 8, "squash", 2)
+        load_batch(sources, ["zero", "one", "two", "three"], 8, Fit("squash"), 2)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_a_stream_gives_all_images_in_order(num_workers):
     images = [np.full((8, 8, 3), value, dtype=np.uint8) for value in range(7)]
-    batches = list(stream_batches(images, "abcdefg", 8, "squash", 3, num_workers))
+    batches = list(stream_batches(images, "abcdefg", 8, Fit("squash"), 3, num_workers))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert torch.cat(batches)[:, 0, 0, 0].tolist() == list(range(7))
 
@@ -419,7 +420,7 @@ def test_a_stream_gives_all_images_in_order(num_workers):
 def test_a_stream_that_is_left_early_leaves_no_thread_behind():
     before = threading.active_count()
     images = [smooth_pixels()] * 8
-    stream = stream_batches(images, "abcdefgh", 8, "squash", 2, 2)
+    stream = stream_batches(images, "abcdefgh", 8, Fit("squash"), 2, 2)
     next(stream)
     stream.close()
     assert threading.active_count() == before

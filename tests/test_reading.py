@@ -13,6 +13,7 @@ from perceptinit.files.reading import open_regular, read_json, require_file
 from perceptinit.images.decoding import decode, load_square
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
+from perceptinit.types import Fit
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def test_a_name_that_no_file_has_is_refused_in_a_short_sentence(tmp_path, name):
 
 
 def test_an_image_that_is_no_regular_file_is_told(no_file):
-    for read in (decode, lambda path, key: load_square(path, key, 8, "center-crop")):
+    for read in (decode, lambda path, key: load_square(path, key, 8, Fit())):
         with pytest.raises(DataError, match=r"odd: cannot be read .*not a (regular )?file"):
             read(no_file, "odd")
 

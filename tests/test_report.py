@@ -280,6 +280,14 @@ def test_settings_that_differ_from_the_defaults_come_first(tmp_path):
     assert "text_layers 12" in fold
 
 
+@pytest.mark.parametrize(("own", "shown"), [({}, "center-crop"), ({"fit": "pad"}, "pad")])
+def test_the_page_states_how_images_become_square(own, shown, tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["arm"]["resolved"]["backbone"] = {"use": "timm", **own}
+    assert f'<th scope="row">images that are not square</th><td>{shown}' in page(tmp_path, records)
+
+
 def test_the_title_of_a_curve_names_its_split(tmp_path):
     records = [
         record(

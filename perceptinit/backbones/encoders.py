@@ -14,6 +14,7 @@ from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.text import TextTower
 from perceptinit.errors import UsageError
 from perceptinit.seeding import named_torch_seed
+from perceptinit.types import Fit, FitMode
 
 RGB = tuple[float, float, float]
 # CLIP's initial temperature, 0.07; the scale is clamped at 100
@@ -36,6 +37,7 @@ class ImageTower(nn.Module):
         mean: Mean of the three channels for pixels in [0, 1].
         std: Standard deviation of the three channels, like `mean`.
         fresh: Returns a new tower of this architecture, with weights from torch's global generator.
+        fit: Mode of `Fit`; the default is "center-crop".
     """
 
     mean: torch.Tensor
@@ -51,6 +53,7 @@ class ImageTower(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         fresh: Callable[[], ImageTower],
+        fit: FitMode | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -59,7 +62,15 @@ class ImageTower(nn.Module):
         self.embed_dim = embed_dim
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        self._fresh = fresh
+        self._fresh, self._fit_mode = fresh, fit
+
+    @property
+    def fit(self) -> Fit:
+        """How an image that is not square becomes square; "pad" adds the mean colour, as in timm."""
+        if self._fit_mode != "pad":
+            return Fit(self._fit_mode or "center-crop")
+        red, green, blue = (round(255 * value) for value in self.mean.tolist())
+        return Fit("pad", (red, green, blue))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return embeddings (B, D), not normalized; see `encode_image`."""

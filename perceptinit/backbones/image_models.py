@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.seeding import named_torch_seed
+from perceptinit.types import Fit
 
 # as in timm's ViT
 HEAD_STD = 0.02
@@ -30,6 +31,11 @@ class ImageModel(nn.Module):
     def image_size(self) -> int:
         """Height and width of the input, pixels."""
         return self.image.image_size
+
+    @property
+    def fit(self) -> Fit:
+        """How an image that is not square becomes square."""
+        return Fit.of(self.image)
 
     @property
     def embed_dim(self) -> int:

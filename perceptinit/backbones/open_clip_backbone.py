@@ -30,6 +30,9 @@ from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.files.reading import parse_json, read_bytes
 from perceptinit.registry import suggest
+from perceptinit.types import FitMode
+
+RESIZE_MODES: dict[FitMode, str] = {"center-crop": "shortest", "squash": "squash", "pad": "longest"}
 
 
 class OpenClip:
@@ -65,6 +68,9 @@ class OpenClip:
         the JSON file, else OpenAI's. Set it for other weights from a file."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
+        fit: FitMode | None = None
+        """How images that are not square become square, wherever the network sees them except in training
+        crops: "center-crop" (None), "squash" or "pad" with the mean colour."""
 
         def smoke(self) -> OpenClip.Config:
             """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""
@@ -128,6 +134,7 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
         mean=config.mean or about.get("mean") or open_clip.OPENAI_DATASET_MEAN,
         std=config.std or about.get("std") or open_clip.OPENAI_DATASET_STD,
         fresh=lambda: _dual_tower(replace(config, pretrained="")).image,
+        fit=config.fit,
     )
     tokenizer = _tokenizer(table["text_cfg"], config.model)
     return DualTower(image, TextTower(model.text, tokenizer, model.context_length), logit_scale)
@@ -245,6 +252,12 @@ def square_side(size: Any, model: str) -> int:
             f"open_clip model '{model}' takes images of {size} pixels; only square images are supported"
         )
     return sides.pop()
+
+
+def find_published_fit(model: str, pretrained: str) -> FitMode | None:
+    """Return the fit of published weights, or of the preprocess_cfg in a JSON file; None if not stated."""
+    about = open_clip.get_pretrained_cfg(model, pretrained) or read_table(model).get("preprocess_cfg", {})
+    return next((fit for fit, mode in RESIZE_MODES.items() if mode == about.get("resize_mode")), None)
 
 
 def find_pretrained_problems(model: str, pretrained: str) -> list[str]:

@@ -19,6 +19,7 @@ from perceptinit.backbones.text import TextTower, clip_tokenizer
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
 from perceptinit.errors import UsageError
 from perceptinit.registry import suggest
+from perceptinit.types import FitMode
 
 # arguments of timm that this backbone sets, with the alternative
 TAKEN_ARGS = {
@@ -67,6 +68,9 @@ class Timm:
         """Mean of red, green and blue for pixels in [0, 1]. Default: timm's value for the model."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
+        fit: FitMode | None = None
+        """How images that are not square become square, wherever the network sees them except in training
+        crops: "center-crop" (None), "squash" or "pad" with the mean colour."""
 
         def __post_init__(self) -> None:
             if self.text_width % self.text_heads:
@@ -140,6 +144,7 @@ def _image_tower(config: Timm.Config) -> ImageTower:
         mean=config.mean or about["mean"],
         std=config.std or about["std"],
         fresh=partial(_image_tower, config),
+        fit=config.fit,
     )
 
 

@@ -109,7 +109,11 @@ def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     model, _, weights = rest.partition(":")
     title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else "")
     is_open_clip = kind == "open-clip"
-    pretrained = {"pretrained": weights} if is_open_clip else {}
+    pretrained = {}
+    if is_open_clip:
+        from perceptinit.backbones.open_clip_backbone import find_published_fit
+
+        pretrained = {"pretrained": weights, "fit": find_published_fit(model, weights)}
     spec = read_backbone({"use": kind, "model": model, **pretrained}, registry)
     for problem in preflight(spec.build()):
         raise UsageError(problem)

@@ -16,7 +16,7 @@ from perceptinit.evaluators.labelled import LabelledMeasure
 from perceptinit.evaluators.set_measure import Features, SetConfig
 from perceptinit.protocols import DualEncoder, Pretrainer
 from perceptinit.test_sets.sets import ZeroShotSet
-from perceptinit.types import RunContext, Score
+from perceptinit.types import Fit, RunContext, Score
 
 
 class ClassificationAccuracy(LabelledMeasure):
@@ -79,7 +79,7 @@ class _Logits:
 
     def __init__(self, model: Any) -> None:
         self.image = model  # the whole model determines the logits
-        self.image_size = model.image_size
+        self.image_size, self.fit = model.image_size, Fit.of(model)
         self.classnames: tuple[str, ...] = model.classnames
         self.embed_dim = len(self.classnames)
         self._classify = model.classify

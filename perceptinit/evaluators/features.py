@@ -21,13 +21,13 @@ from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.evaluators.readable import note_unreadable
 from perceptinit.files.checkpoints import weights_sha256
-from perceptinit.images.decoding import Fit, stream_batches
+from perceptinit.images.decoding import stream_batches
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ImageSet, choose
-from perceptinit.types import RunContext, Score
+from perceptinit.types import Fit, RunContext, Score
 
 # caches for the lifetime of a set: evaluators of one process share set objects
-_PIXELS: WeakKeyDictionary[Any, dict[tuple[int, str, int, int], torch.Tensor]] = WeakKeyDictionary()
+_PIXELS: WeakKeyDictionary[Any, dict[tuple[int, Fit, int, int], torch.Tensor]] = WeakKeyDictionary()
 _FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
 
 
@@ -92,7 +92,6 @@ class Encoding:
     batch_size: int = 256
     num_workers: int = 2
     cache_bytes: int = 2 << 30
-    fit: Fit = "center-crop"
     rank: int = 0
     num_ranks: int = 1
 
@@ -120,14 +119,15 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subjects:
-    """Models that are measured together, and hashes of their image towers (None: unknown)."""
+    """Models that are measured together, and keys of what they see and compute (None: unknown)."""
 
     models: tuple[DualEncoder, ...]
     keys: tuple[str | None, ...]
 
     @classmethod
     def of(cls, models: Sequence[DualEncoder]) -> Subjects:
-        return cls(tuple(models), tuple(weights_key(model, "image") for model in models))
+        keys = (weights_key(model, "image") for model in models)
+        return cls(tuple(models), tuple(k and f"{k} {Fit.of(m)}" for k, m in zip(keys, models, strict=True)))
 
 
 @torch.no_grad()
@@ -136,8 +136,9 @@ def embed_images(
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
     """Yield rows of the set and each model's unit embeddings of them, float32 (B, D) on the device.
 
-    One decoding pass serves all models with one image size. Embeddings that fit are cached for evaluators of
-    the same set and weights. Rows of unreadable images are meaningless: see `readable.readable_rows`.
+    One decoding pass serves all models with one image size and fit. Embeddings within the budget are cached
+    for evaluators of the same set and weights. Rows of unreadable images are meaningless: see
+    `readable.readable_rows`.
 
     Raises DataError for too many unreadable images, TrainingError for embeddings that are not finite.
     """
@@ -184,22 +185,23 @@ def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
 def _encode(
     subjects: Subjects, images: ImageSet, encoding: Encoding
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
-    sizes = sorted({model.image_size for model in subjects.models})
-    streams = [_pixels(images, size, encoding) for size in sizes]
+    inputs = [(model.image_size, Fit.of(model)) for model in subjects.models]
+    distinct = list(dict.fromkeys(inputs))
+    streams = [_pixels(images, size, fit, encoding) for size, fit in distinct]
     for rows, *squares in zip(_rows(images, encoding), *streams, strict=True):
-        by_size = dict(zip(sizes, (to_device(s, encoding.device) for s in squares), strict=True))
+        seen = dict(zip(distinct, (to_device(s, encoding.device) for s in squares), strict=True))
         features = []
-        for model in subjects.models:
+        for model, own in zip(subjects.models, inputs, strict=True):
             with autocast(encoding.device, encoding.precision):
-                embeddings = model.encode_image(by_size[model.image_size])
+                embeddings = model.encode_image(seen[own])
             features.append(unit(embeddings, "image"))
         yield rows, features
 
 
-def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.Tensor]:
+def _pixels(images: ImageSet, size: int, fit: Fit, encoding: Encoding) -> Iterator[torch.Tensor]:
     """Yield uint8 (B, 3, S, S) of the rows of this process, from memory after the first pass."""
     mine = _rows(images, encoding)
-    key = size, encoding.fit, encoding.rank, encoding.num_ranks
+    key = size, fit, encoding.rank, encoding.num_ranks
     sizes = [rows.stop - rows.start for rows in mine]
     kept = _PIXELS.get(images, {}).get(key)
     if kept is not None:
@@ -217,7 +219,7 @@ def _pixels(images: ImageSet, size: int, encoding: Encoding) -> Iterator[torch.T
         choose(images.images, places),
         choose(images.keys, places),
         size,
-        encoding.fit,
+        fit,
         encoding.batch_size,
         encoding.num_workers,
         note,

@@ -20,7 +20,7 @@ from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import RunContext, Score, Split, Stimuli, Unit
+from perceptinit.types import Fit, RunContext, Score, Split, Stimuli, Unit
 
 Encode = Callable[[torch.Tensor], torch.Tensor]
 CACHE_MIB = 1024
@@ -105,19 +105,32 @@ class JudgedMeasure(ABC):
         return sum(name in self._training for name in names) / len(names)
 
     def images(
-        self, stimuli: Stimuli, size: int, num_workers: int, cache_mib: int = CACHE_MIB
+        self,
+        stimuli: Stimuli,
+        size: int,
+        num_workers: int,
+        cache_mib: int = CACHE_MIB,
+        fit: Fit = Fit(),
     ) -> StimulusImages:
-        """Return the square images of the split's stimuli, cached for one size."""
-        if self._images is None or self._images.size != size:
-            self._images = StimulusImages(stimuli, size, num_workers=num_workers, cache_bytes=cache_mib << 20)
+        """Return the square images of the split's stimuli, cached for one size and fit."""
+        if self._images is None or (self._images.size, self._images.fit) != (size, fit):
+            self._images = StimulusImages(
+                stimuli, size, fit=fit, num_workers=num_workers, cache_bytes=cache_mib << 20
+            )
         return self._images
 
     def embed(
-        self, encode_image: Encode, size: int, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
+        self,
+        encode_image: Encode,
+        size: int,
+        ctx: RunContext,
+        stimuli: Stimuli,
+        used: np.ndarray,
+        fit: Fit = Fit(),
     ) -> np.ndarray:
         """Return unit embeddings of the used stimuli, float32 (len(used), D), in the configured precision."""
         cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
-        images = self.images(stimuli, size, ctx.num_workers, cache_mib)
+        images = self.images(stimuli, size, ctx.num_workers, cache_mib, fit)
         if isinstance(self.config, JudgedMeasure.EncodingConfig):
             encode_image = self.encoder(encode_image, ctx.device)
         batch_size = self.config.batch_size

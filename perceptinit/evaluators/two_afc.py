@@ -22,7 +22,7 @@ from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.scoring import Weighting, agreement, find_few
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling
-from perceptinit.types import Items, RunContext, Score, Triplets
+from perceptinit.types import Fit, Items, RunContext, Score, Triplets
 
 
 class TwoAFC(JudgedMeasure):
@@ -121,7 +121,7 @@ class TwoAFC(JudgedMeasure):
         return embed_judged(
             self.encoder(model.encode_image, ctx.device),
             self.data,
-            self.images(self.data.stimuli, model.image_size, ctx.num_workers, c.cache_mib),
+            self.images(self.data.stimuli, model.image_size, ctx.num_workers, c.cache_mib, Fit.of(model)),
             device=ctx.device,
             batch_size=c.batch_size,
         )

@@ -14,6 +14,12 @@ from perceptinit.types import DataCard
 
 LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
 
+FITS = {
+    "center-crop": "the shorter side is resized and the middle is cropped",
+    "squash": "both sides are resized, without preserving proportions",
+    "pad": "the longer side is resized and borders of the mean colour are added",
+}
+
 
 def model_card(run: TrainedRun, target: str, usage: str) -> str:
     """Return a model card in the format of the Hugging Face Hub: YAML front matter and Markdown."""
@@ -37,6 +43,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         f"Images are {run.model.image_size} x {run.model.image_size} pixels; mean {_numbers(run.mean)}, "
         f"std {_numbers(run.std)}.",
+        f'Other shapes (`fit = "{run.model.fit.mode}"`): {FITS[run.model.fit.mode]}.',
         "",
         "## Scores",
         "",

@@ -74,7 +74,7 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 
 def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
-    from transformers import CLIPImageProcessor, CLIPModel, CLIPProcessor
+    from transformers import CLIPModel, CLIPProcessor
 
     text: Any = run.model.text.transformer
     model = CLIPModel(_clip_config(run, vit))
@@ -89,15 +89,27 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
     buffers = {k: v for k, v in model.state_dict().items() if k.endswith("position_ids")}
     load_strict(model, weights | buffers, run.title)
     model.save_pretrained(folder)
-    size = run.model.image_size
-    images = CLIPImageProcessor(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
+    tokenizer = _tokenizer(folder, run.model.context_length)
+    CLIPProcessor(_image_processor(run), tokenizer).save_pretrained(folder)
+    return CLIP_USAGE
+
+
+def _image_processor(run: TrainedRun) -> Any:
+    """Return CLIP's image processor, or Janus's, which adds borders of the mean colour as timm does."""
+    from transformers import CLIPImageProcessor
+
+    size, mode = run.model.image_size, run.model.fit.mode
+    square = {"height": size, "width": size}
+    if mode == "pad":
+        from transformers import JanusImageProcessor
+
+        return JanusImageProcessor(size=square, min_size=1, image_mean=run.mean, image_std=run.std)
+    return CLIPImageProcessor(
+        size=square if mode == "squash" else {"shortest_edge": size},
+        crop_size=square,
         image_mean=run.mean,
         image_std=run.std,
     )
-    CLIPProcessor(images, _tokenizer(folder, run.model.context_length)).save_pretrained(folder)
-    return CLIP_USAGE
 
 
 def _clip_config(run: TrainedRun, vit: Any) -> Any:

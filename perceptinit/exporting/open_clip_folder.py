@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from perceptinit.backbones.open_clip_backbone import OpenClip, resolve_table
+from perceptinit.backbones.open_clip_backbone import RESIZE_MODES, OpenClip, resolve_table
 from perceptinit.exporting.source import TrainedRun
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
@@ -33,7 +33,13 @@ def write(run: TrainedRun, folder: Path) -> str:
     if not run.has_text:
         raise run.cannot("open-clip", "it has no text tower")
     table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
-    preprocess = {"mean": run.mean, "std": run.std, "interpolation": "bicubic", "resize_mode": "shortest"}
+    preprocess = {
+        "mean": run.mean,
+        "std": run.std,
+        "interpolation": "bicubic",
+        "resize_mode": RESIZE_MODES[run.model.fit.mode],
+        "fill_color": run.model.fit.fill,
+    }
     config = {"model_cfg": {**table, "custom_text": True}, "preprocess_cfg": preprocess}
     write_json(folder / "open_clip_config.json", config)
     weights = {f"visual.{k}": v for k, v in visual.items()}

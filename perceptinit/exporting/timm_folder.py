@@ -9,10 +9,12 @@ from perceptinit.exporting.source import TrainedRun
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import save_weights
 
+CROP_MODES = {"center-crop": "center", "squash": "squash", "pad": "border"}
 USAGE = """\
 import timm
 
 model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))  # of an RGB image
 features = model(images)  # pooled features; num_classes=10 adds a new classifier
 """
 
@@ -52,7 +54,7 @@ def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
         raise run.cannot("timm or huggingface", "timm rebuilds a ConvMixer in the published sizes only")
     if about.get("fixed_input_size") and size != about["input_size"][-1]:
         args["img_size"] = size
-    kept = ("fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
+    kept = ("fixed_input_size", "first_conv", "classifier")
     return {
         "architecture": about["architecture"],
         "num_classes": 0,
@@ -65,6 +67,9 @@ def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
             "input_size": [3, size, size],
             "mean": run.mean,
             "std": run.std,
+            "interpolation": "bicubic",
+            "crop_pct": 1.0,
+            "crop_mode": CROP_MODES[run.model.fit.mode],
             "num_classes": 0,
         },
     }

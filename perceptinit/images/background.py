@@ -1,8 +1,10 @@
-"""The background of transparent images."""
+"""Properties of images before they become squares: transparent parts and shape."""
 
 from __future__ import annotations
 
 # H W image
+from collections.abc import Sequence
+
 import numpy as np
 
 from perceptinit.types import WHITE, Colour
@@ -40,3 +42,20 @@ def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
 def transparent_share(pixels: np.ndarray) -> float:
     """Return the share of pixels, shape (H, W, 3 or 4), that are not opaque."""
     return float((pixels[..., 3] < 255).mean()) if pixels.shape[2] == 4 else 0.0
+
+
+def cropped_share(pixels: np.ndarray) -> float:
+    """Return the share of an image (H, W, C) that a center crop cuts off; 0 for a square."""
+    return 1 - min(pixels.shape[:2]) / max(pixels.shape[:2])
+
+
+def describe_crops(shares: Sequence[float]) -> str:
+    """Return a sentence on images that are not square, from the `cropped_share` of all; empty if none."""
+    cut = [share for share in shares if share]
+    if not cut:
+        return ""
+    return (
+        f"{len(cut):,} of {len(shares):,} images ({len(cut) / len(shares):.1%}) are not square: a center "
+        f"crop, the default of `fit`, cuts off {np.median(cut):.1%} (median), at most {max(cut):.1%}. "
+        'fit = "squash" and "pad" keep whole images'
+    )

@@ -4,7 +4,7 @@ libjpeg-turbo decodes JPEG, torchvision 8-bit PNG, and torch resizes both (bicub
 times as fast as PIL and with its pixels (see `resize_box`). PIL decodes all other files (CMYK, palette, 16
 bit, WebP, ...) with `convert("RGB")`, which clips 16-bit grey at 255. EXIF orientation is ignored, as in
 open_clip and clip-benchmark. Transparent parts show a background, except in the squares of test sets, where
-alpha is dropped as in those suites.
+alpha is dropped as in those suites, and PIL resizes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ from perceptinit.images import jpeg
 from perceptinit.images.background import flatten
 from perceptinit.images.encoded import check_pixels, check_size, decode_pil, pixels_of, read
 from perceptinit.images.jpeg import MAX_PIXELS, Box
-from perceptinit.types import WHITE, Colour, ImageSource
+from perceptinit.types import WHITE, Colour, Fit, ImageSource
 
-Fit = Literal["squash", "center-crop"]
 Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -41,8 +40,8 @@ _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndarray:
     """Return the RGB pixels of an image, uint8 (H, W, 3).
 
-    Pixels may differ from PIL's by 1 if the two libraries include different JPEG decoders. `load_square(...,
-    "center-crop")` is exact.
+    Pixels may differ from PIL's by 1 if the two libraries include different JPEG decoders. `load_square`
+    without a background is exact.
 
     Args:
         source: A path, the encoded bytes, or pixels, which are returned unchanged.
@@ -65,32 +64,60 @@ def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
     return pixels_of(data, key) if pixels is None else pixels
 
 
-def load_square(source: ImageSource, key: str, size: int, fit: Fit, background: Colour = WHITE) -> np.ndarray:
+def load_square(
+    source: ImageSource, key: str, size: int, fit: Fit, background: Colour | None = None
+) -> np.ndarray:
     """Return an image as a square, uint8 (3, S, S); the array may be a strided view.
 
     Args:
         source: The image.
         key: Name of the image in messages.
         size: Height and width of the square, pixels.
-        fit: "squash" resizes the whole image without preserving its proportions, as DreamSim loads NIGHTS.
-            "center-crop" resizes the shorter side to `size` and crops the middle with PIL, without alpha.
-            These are the pixels of open_clip's evaluation transform, so scores are comparable.
-        background: Colour behind transparent parts, for "squash".
+        fit: How an image that is not square becomes square.
+        background: Colour behind transparent parts. None is for test sets: PIL drops alpha and resizes, which
+            gives the pixels of open_clip's evaluation transform, so scores are comparable.
 
     Raises:
         DataError: As `decode`, and if the resized image would be too large.
     """
-    if fit == "squash":
+    if background is not None:
         pixels = decode(source, key, background)
-        return resize_box(pixels, (0, 0, *pixels.shape[:2]), size)
+        shape = _fit_shape(pixels.shape[0], pixels.shape[1], size, fit, key)
+        return _crop_or_pad(_resize(pixels, shape), size, fit.fill)
     if isinstance(source, np.ndarray):
         original = Image.fromarray(check_pixels(source, key))
     else:
         original = decode_pil(read(source, key), key, keep_alpha=False)
-    shorter, longer = sorted(original.size)
-    check_size(size, size * longer // shorter, key)
-    image = TF.resize(original, size, InterpolationMode.BICUBIC)
-    return np.asarray(TF.center_crop(image, [size, size])).transpose(2, 0, 1)
+    shape = _fit_shape(original.height, original.width, size, fit, key)
+    image = np.asarray(TF.resize(original, list(shape), InterpolationMode.BICUBIC))
+    return _crop_or_pad(image.transpose(2, 0, 1), size, fit.fill)
+
+
+def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[int, int]:
+    """Return height and width of an image before `_crop_or_pad`, rounded as in torchvision and timm."""
+    if fit.mode == "squash":
+        return size, size
+    if fit.mode == "pad":
+        ratio = max(height, width) / size
+        return max(1, round(height / ratio)), max(1, round(width / ratio))
+    shorter = min(height, width)
+    shape = size * height // shorter, size * width // shorter
+    check_size(shape[1], shape[0], key)
+    return shape
+
+
+def _crop_or_pad(image: np.ndarray, size: int, fill: Colour) -> np.ndarray:
+    """Return the central square (3, S, S) of an image (3, H, W), with borders where a side is shorter."""
+    # as in torchvision and timm: crops round to even, borders round down
+    top, left = (round((side - size) / 2) if side > size else 0 for side in image.shape[1:])
+    image = image[:, top : top + size, left : left + size]
+    height, width = image.shape[1:]
+    if height == width:
+        return image
+    square = np.tile(np.array(fill, dtype=np.uint8)[:, None, None], (size, size))
+    top, left = (size - height) // 2, (size - width) // 2
+    square[:, top : top + height, left : left + width] = image
+    return square
 
 
 def resize_box(
@@ -109,16 +136,21 @@ def resize_box(
         interpolation: Kernel of the resize.
     """
     top, left, height, width = box
-    view = pixels[top : top + height, left : left + width]
-    if view.shape[:2] == (size, size):
+    return _resize(pixels[top : top + height, left : left + width], (size, size), interpolation)
+
+
+def _resize(view: np.ndarray, shape: tuple[int, int], kernel: Interpolation = "bicubic") -> np.ndarray:
+    """Return an image (H, W, 3) with another height and width, (3, H, W); see `resize_box`."""
+    if view.shape[:2] == shape:
         return view.transpose(2, 0, 1)
     if not view.flags.writeable:  # torch shares memory only with writable arrays
         view = view.copy()
     image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # the kernel for channels_last is faster
-    resize = partial(F.interpolate, mode=interpolation, antialias=True, align_corners=False)
-    if 0 < height - size > 2 * (width - size):  # Pillow's rule: columns first, which leaves fewer pixels
-        image = resize(image, (size, width))
-    return resize(image, (size, size))[0].numpy()
+    resize = partial(F.interpolate, mode=kernel, antialias=True, align_corners=False)
+    height, width = view.shape[:2]
+    if 0 < height - shape[0] > 2 * (width - shape[1]):  # Pillow's rule: columns first, for fewer pixels
+        image = resize(image, (shape[0], width))
+    return resize(image, shape)[0].numpy()
 
 
 def load_box(
@@ -163,7 +195,7 @@ def load_batch(
     size: int,
     fit: Fit,
     num_workers: int = 2,
-    background: Colour = WHITE,
+    background: Colour | None = None,
     on_error: Callable[[int, DataError], None] | None = None,
     rows: Sequence[int] | None = None,
 ) -> torch.Tensor:

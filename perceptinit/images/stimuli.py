@@ -7,26 +7,32 @@ import numpy as np
 import torch
 
 from perceptinit.images.decoding import load_batch
-from perceptinit.types import Stimuli
+from perceptinit.types import Fit, Stimuli
 
 
 class StimulusImages:
-    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S), the whole image resized to a square.
+    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S).
 
-    The model sees everything that people saw, as in DreamSim on NIGHTS. Transparent parts show the stimuli's
-    background.
+    Transparent parts show the stimuli's background.
 
     Args:
         stimuli: The images.
         size: Height and width of the squares, pixels.
+        fit: How images that are not square become square; `Fit.of(model)` for a network.
         num_workers: Threads that decode.
         cache_bytes: Decoded images stay in memory if all stimuli fit into this.
     """
 
     def __init__(
-        self, stimuli: Stimuli, size: int, *, num_workers: int = 2, cache_bytes: int = 2**30
+        self,
+        stimuli: Stimuli,
+        size: int,
+        *,
+        fit: Fit = Fit(),
+        num_workers: int = 2,
+        cache_bytes: int = 2**30,
     ) -> None:
-        self.stimuli, self.size, self.num_workers = stimuli, size, num_workers
+        self.stimuli, self.size, self.fit, self.num_workers = stimuli, size, fit, num_workers
         shape = (len(stimuli), 3, size, size)
         fits = int(np.prod(shape)) <= cache_bytes
         self._pixels = torch.empty(shape, dtype=torch.uint8) if fits else None
@@ -45,4 +51,4 @@ class StimulusImages:
     def _load(self, indices: np.ndarray) -> torch.Tensor:
         sources = [self.stimuli.images[i] for i in indices]
         keys = [self.stimuli.ids[i] for i in indices]
-        return load_batch(sources, keys, self.size, "squash", self.num_workers, self.stimuli.background)
+        return load_batch(sources, keys, self.size, self.fit, self.num_workers, self.stimuli.background)

@@ -32,7 +32,7 @@ from perceptinit.files.cache import key_of
 from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import load_square
-from perceptinit.types import WHITE, Colour, ImageSource, RunContext, Stimuli
+from perceptinit.types import WHITE, Colour, Fit, ImageSource, RunContext, Stimuli
 
 SUFFIX = ".npy"
 FORMAT = 2  # of the files; another format has other folders
@@ -70,10 +70,12 @@ class StoredImages:
 
 
 class ImageStore:
-    """Squares of one size in `root/<size>px-squash-<programs>/`, a file for each set of stimuli."""
+    """Squares of one size in `root/<size>px-<fit>-<programs>/`, a file for each set of stimuli."""
 
-    def __init__(self, root: Path, size: int, ctx: RunContext, num_threads: int = 2) -> None:
-        self._root, self._size, self._ctx, self._num_threads = root, size, ctx, num_threads
+    def __init__(
+        self, root: Path, size: int, ctx: RunContext, num_threads: int = 2, fit: Fit = Fit()
+    ) -> None:
+        self._root, self._size, self._fit, self._ctx, self._num_threads = root, size, fit, ctx, num_threads
         fields = [("pixels", "u1", (3, size, size)), ("crc", "<u4"), ("stamp", "u1", 32)]
         self._row = np.dtype(fields)
 
@@ -85,7 +87,7 @@ class ImageStore:
             StoreUnusableError: If the folder is full or not accessible.
         """
         used = np.unique(used)
-        folder = self._root / folder_name(self._size, stimuli.background)
+        folder = self._root / folder_name(self._size, stimuli.background, self._fit)
         try:
             with file_lock(folder / f"{_name(stimuli)}.lock"):
                 return self._open(folder / f"{_name(stimuli)}{SUFFIX}", stimuli, used)
@@ -148,7 +150,7 @@ class ImageStore:
             def fill_one(index: int, stamp: np.ndarray) -> None:
                 row = np.zeros((), self._row)
                 source, key = stimuli.images[index], stimuli.ids[index]
-                row["pixels"] = load_square(source, key, self._size, "squash", stimuli.background)
+                row["pixels"] = load_square(source, key, self._size, self._fit, stimuli.background)
                 row["stamp"] = stamp
                 row["crc"] = _checksum(row)
                 with lock:
@@ -176,8 +178,8 @@ class ImageStore:
 
 
 @lru_cache
-def folder_name(size: int, background: Colour = WHITE) -> str:
-    """Return the name of the folder for all programs that produce the same pixels: `224px-squash-1f0c...`.
+def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
+    """Return the name of the folder for all programs that produce the same pixels: `224px-pad-1f0c...`.
 
     It depends on the versions of libraries and on the pixels of trial pictures, which also differ between
     processors that round differently and between versions of our code.
@@ -187,26 +189,26 @@ def folder_name(size: int, background: Colour = WHITE) -> str:
         "size": size,
         "versions": {name: version(name) for name in PACKAGES},
         "background": list(background),
-        "trial": _trial(size, background),
+        "trial": _trial(size, background, fit),
     }
-    return f"{size}px-squash-{key_of(parts)[:16]}"
+    return f"{size}px-{fit.mode}-{key_of(parts)[:16]}"
 
 
-def _trial(size: int, background: Colour = WHITE) -> str:
+def _trial(size: int, background: Colour, fit: Fit) -> str:
     """Return the SHA-256 of the squares of noise pictures: large, small, tall and partly transparent."""
     digest = hashlib.sha256()
     large, small = size + size // 2 + 5, size // 2 + 5
     trials = (
         ("JPEG", large, large + 3, 3),
         ("PNG", small, small + 3, 3),
-        ("JPEG", 2 * large, large, 3),
+        ("JPEG", 3 * large, large, 3),
         ("PNG", small + 1, small, 4),
     )
     for file_format, *shape in trials:
         noise = np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)
         file = io.BytesIO()
         Image.fromarray(noise).save(file, file_format)
-        square = load_square(file.getvalue(), f"trial of {file_format}", size, "squash", background)
+        square = load_square(file.getvalue(), f"trial of {file_format}", size, fit, background)
         digest.update(np.ascontiguousarray(square).data)
     return digest.hexdigest()
 

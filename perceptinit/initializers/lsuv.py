@@ -20,7 +20,7 @@ from perceptinit.initializers.report import reporting
 from perceptinit.initializers.trainable import only_training
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import torch_generator
-from perceptinit.types import InitReport, RunContext
+from perceptinit.types import Fit, InitReport, RunContext
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -63,7 +63,8 @@ class Lsuv:
         triplets = self.judgments.load("train")
         used = np.unique(triplets.roles)
         chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
-        squares = StimulusImages(triplets.stimuli, model.image_size, num_workers=ctx.num_workers)
+        size, fit = model.image_size, Fit.of(model)
+        squares = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
         images = squares[chosen].to(ctx.device)
         scaled: set[str] = set()
         with (

@@ -18,7 +18,7 @@ from perceptinit.files.cache import cache_folder
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.images.store import ImageStore, StoreUnusableError
 from perceptinit.judgments.two_afc import ImageArray
-from perceptinit.types import RunContext, Stimuli
+from perceptinit.types import Fit, RunContext, Stimuli
 
 GIB = 2**30
 # Smaller sets are decoded by every run: about 1,800 images of 224 pixels, which takes seconds
@@ -36,6 +36,7 @@ UsedImages = tuple[Stimuli, np.ndarray]
 def open_images(
     sets: Sequence[UsedImages],
     size: int,
+    fit: Fit,
     *,
     image_store: str,
     cache_gib: float,
@@ -47,6 +48,7 @@ def open_images(
     Args:
         sets: Stimuli, and int64 indices of those that are used.
         size: Height and width of the decoded images, in pixels.
+        fit: How images that are not square become square.
         image_store: Key `image_store` of `TrainingConfig`.
         cache_gib: Key `cache_gib` of `TrainingConfig`.
         ctx: Receives warnings and the progress of decoding.
@@ -63,7 +65,7 @@ def open_images(
     is_encoded = all(len(s) > 0 and not isinstance(s.images[0], np.ndarray) for s, _ in sets)
     if is_wanted and is_encoded:
         try:
-            return _open_store(sets, size, image_store, ctx, resume)
+            return _open_store(sets, size, fit, image_store, ctx, resume)
         except StoreUnusableError as error:
             if image_store != "auto":
                 raise StoreUnusableError(f'image_store: {error}. Choose another folder, or "off"') from error
@@ -71,15 +73,20 @@ def open_images(
                 f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). "
                 "Set image_store to another folder"
             )
-    return _open_in_memory([stimuli for stimuli, _ in sets], size, cache_gib, ctx)
+    return _open_in_memory([stimuli for stimuli, _ in sets], size, fit, cache_gib, ctx)
 
 
 def _open_store(
-    sets: Sequence[UsedImages], size: int, folder: str, ctx: RunContext, resume: Callable[[], None]
+    sets: Sequence[UsedImages],
+    size: int,
+    fit: Fit,
+    folder: str,
+    ctx: RunContext,
+    resume: Callable[[], None],
 ) -> list[ImageArray]:
     root = cache_folder() / "images" if folder == "auto" else Path(folder).expanduser()
     # nothing else runs while images are decoded, so all threads of the process are free
-    store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()))
+    store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()), fit)
     opened = [store.open(stimuli, used) for stimuli, used in sets]
     if any(images.num_decoded for images in opened):
         resume()
@@ -87,7 +94,7 @@ def _open_store(
 
 
 def _open_in_memory(
-    sets: Sequence[Stimuli], size: int, cache_gib: float, ctx: RunContext
+    sets: Sequence[Stimuli], size: int, fit: Fit, cache_gib: float, ctx: RunContext
 ) -> list[ImageArray]:
     """Return the images of each set; the first set is the first to use the memory budget."""
     room = int(cache_gib * GIB)
@@ -101,7 +108,9 @@ def _open_in_memory(
                 f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB, more than is left of "
                 f"cache_gib = {cache_gib:g}: they are decoded again at every use"
             )
-        opened[id(stimuli)] = StimulusImages(stimuli, size, num_workers=ctx.num_workers, cache_bytes=room)
+        opened[id(stimuli)] = StimulusImages(
+            stimuli, size, fit=fit, num_workers=ctx.num_workers, cache_bytes=room
+        )
         room -= need if need <= room else 0
     return [opened[id(stimuli)] for stimuli in sets]
 

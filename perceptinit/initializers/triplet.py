@@ -31,7 +31,7 @@ from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import TwoAFCResult
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
-from perceptinit.types import InitReport, RunContext, StagePlan, Triplets
+from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 
 class Triplet:
@@ -149,6 +149,7 @@ class Triplet:
         images, held_out_images = open_images(
             [(objective.stimuli, objective.columns), (triplets.stimuli, triplets.roles)],
             model.image_size,
+            Fit.of(model),
             image_store=c.image_store,
             cache_gib=c.cache_gib,
             ctx=ctx,

@@ -14,7 +14,7 @@ import numpy as np
 from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.checksums import file_sha256
-from perceptinit.images.background import transparent_share
+from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments import leaks
 from perceptinit.judgments.balance import check_balance
@@ -191,7 +191,7 @@ def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
 
 
 def _check_images(report: CheckReport, num_workers: int, progress: Progress | None) -> None:
-    """Add images that cannot be decoded, transparent parts, and the scores of trivial models."""
+    """Add images that cannot be decoded, transparent parts, crops, and the scores of trivial models."""
     sources = {
         name: (image, t.stimuli.background)
         for t in report.triplets.values()
@@ -199,23 +199,27 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     }
     used = sorted({name for t in report.triplets.values() for name in t.used_names})
 
-    def find_transparent_share(key: str) -> float | str:
+    def find_shares(key: str) -> tuple[float, float] | str:
         try:
-            return transparent_share(pixels_of(sources[key][0], key))
+            pixels = pixels_of(sources[key][0], key)
         except DataError as error:
             return str(error)
+        return transparent_share(pixels), cropped_share(pixels)
 
-    found: list[float | str] = []
+    found: list[tuple[float, float] | str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for result in pool.map(find_transparent_share, used):
+        for result in pool.map(find_shares, used):
             found.append(result)
             if progress:
                 progress(len(found), len(used))
     problems = [result for result in found if isinstance(result, str)]
-    shares = [result for result in found if isinstance(result, float) and result]
+    readable = [result for result in found if not isinstance(result, str)]
+    if crops := describe_crops([cut for _, cut in readable]):
+        report.add("note", [crops])
+    shares = [transparent for transparent, _ in readable if transparent]
     if shares:
         transparent = (
-            f"{len(shares):,} of {len(found) - len(problems):,} images have transparent parts, "
+            f"{len(shares):,} of {len(readable):,} images have transparent parts, "
             f"{np.mean(shares):.1%} of their pixels on average, drawn on #{bytes(sources[used[0]][1]).hex()} "
             "(key background)"
         )

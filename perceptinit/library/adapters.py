@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from perceptinit.errors import UsageError
 from perceptinit.library.tower import RGB, Encode, ModelTower, Surface
-from perceptinit.types import InitReport
+from perceptinit.types import FitMode, InitReport
 
 CLIP_MEAN: RGB = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: RGB = (0.26862954, 0.26130258, 0.27577711)
@@ -161,6 +161,7 @@ def adapt(
     image_size: int | None = None,
     mean: RGB | None = None,
     std: RGB | None = None,
+    fit: FitMode = "center-crop",
 ) -> ModelTower:
     """Return the image tower of a model; it shares the modules of the model.
 
@@ -172,6 +173,7 @@ def adapt(
         mean: Channel means for pixels in [0, 1], instead of those of the model. Other modules get images in
             [0, 1] by default.
         std: Channel standard deviations, instead of those of the model.
+        fit: How images that are not square become square.
 
     Raises:
         UsageError: If a required value is missing.
@@ -188,7 +190,7 @@ def adapt(
         )
     else:
         surface = Surface(model, encode, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std}
+    given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std, "fit": fit}
     return ModelTower(replace(surface, **{k: v for k, v in given.items() if v is not None}))
 
 

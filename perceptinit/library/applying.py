@@ -65,7 +65,7 @@ class Job:
             "plugin": [self.entry.distribution, self.entry.version],
             "judgments": self._judgments_parts(),
             "seed": self.seed,
-            "model": [type(tower.trunk).__name__, tower.image_size, tower.embed_dim],
+            "model": [type(tower.trunk).__name__, tower.image_size, str(tower.fit), tower.embed_dim],
             "start": weights_sha256(tower),
         }
 

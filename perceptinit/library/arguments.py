@@ -6,12 +6,13 @@ import sys
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
 from perceptinit.errors import UsageError
 from perceptinit.files.tables import TABLE_SUFFIXES
+from perceptinit.types import FitMode
 
 PACKAGE = str(Path(__file__).parents[1])
 
@@ -26,7 +27,7 @@ def check_arguments(
 ) -> None:
     """Raise UsageError for the first argument of `apply_perceptual_init` of an undocumented type.
 
-    `given` holds its arguments `encode`, `image_size`, `mean` and `std`.
+    `given` holds its arguments `encode`, `image_size`, `mean`, `std` and `fit`.
     """
     encode, image_size = given["encode"], given["image_size"]
     _check_model(model)
@@ -44,6 +45,8 @@ def check_arguments(
         value = given[name]
         if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
             raise UsageError(f"{name}: expected three numbers, such as (0.5, 0.5, 0.5), got {value!r:.60}")
+    if given["fit"] not in get_args(FitMode):
+        raise UsageError(f"fit: expected one of {', '.join(get_args(FitMode))}, got {given['fit']!r:.60}")
     if not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed: expected a whole number, at least 0, got {seed!r:.60}")
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from perceptinit.backbones.encoders import RGB, ImageTower
 from perceptinit.errors import InitializerError, UsageError
+from perceptinit.types import FitMode
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -26,6 +27,7 @@ class Surface:
         image_size: Side S in pixels; None if the model does not state it.
         mean: Channel means for pixels in [0, 1]; None if the model does not state them.
         std: Channel standard deviations; None if the model does not state them.
+        fit: How images that are not square become square.
     """
 
     vision: nn.Module
@@ -33,6 +35,7 @@ class Surface:
     image_size: int | None
     mean: RGB | None
     std: RGB | None
+    fit: FitMode = "center-crop"
 
 
 class ModelTower(ImageTower):
@@ -59,6 +62,7 @@ class ModelTower(ImageTower):
             mean=surface.mean or (),
             std=surface.std or (),
             fresh=self._cannot_be_fresh,
+            fit=surface.fit,
         )
         self._surface = surface  # `encode` may be a module, and as an attribute would become a submodule
         device = device_of(surface.vision)

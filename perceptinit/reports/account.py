@@ -23,6 +23,7 @@ from perceptinit.reports.environments import find_unlike
 from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.types import Fit
 
 ENERGY_FILE = "energy.json"
 SharedRow = tuple[str, str, str]  # label, text, all settings for a fold
@@ -95,6 +96,7 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
     rows = [
         settings_row("network", "backbone", resolved.get("backbone")),
+        ("images that are not square", (resolved.get("backbone") or {}).get("fit") or Fit().mode, ""),
         settings_row("pretraining", "pretrainer", pretrain),
     ]
     if pretrain:

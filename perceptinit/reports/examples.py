@@ -23,7 +23,7 @@ from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun
 from perceptinit.seeding import generator
 from perceptinit.test_sets.choice import HasChoice
-from perceptinit.types import WHITE, Colour, ImageSource, Triplets
+from perceptinit.types import WHITE, Colour, Fit, ImageSource, Triplets
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -109,7 +109,7 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
     triplets = spec.build().load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
     encoder = model.load("init")
-    images = StimulusImages(triplets.stimuli, encoder.image_size)
+    images = StimulusImages(triplets.stimuli, encoder.image_size, fit=Fit.of(encoder))
     d_first, d_second = embed_judged(encoder.encode_image, triplets, images).distances(triplets)
     decided = triplets.p_second != 0.5
     agrees = decided & ((d_second < d_first) == (triplets.p_second > 0.5))
@@ -147,7 +147,7 @@ def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
     pixels = decode(source, key, background)
     is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
     if not is_tiny:
-        pixels = load_square(pixels, key, THUMBNAIL_SIZE, "squash").transpose(1, 2, 0)
+        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
     stream = io.BytesIO()
     kind = "png" if is_tiny else "jpeg"
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)

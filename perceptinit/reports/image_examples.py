@@ -13,6 +13,7 @@ from perceptinit.evaluators.classifier import zero_shot_classifier
 from perceptinit.images.decoding import load_batch
 from perceptinit.reports.examples import NUM_SHOWN, RunModel, draw_sample, thumbnail
 from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
+from perceptinit.types import Fit
 
 
 @torch.no_grad()
@@ -78,7 +79,7 @@ def _embed_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
 def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
     images = [test_set.images[i] for i in rows]
     keys = [test_set.keys[i] for i in rows]
-    return load_batch(images, keys, encoder.image_size, "center-crop")
+    return load_batch(images, keys, encoder.image_size, Fit.of(encoder))
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ from perceptinit.types.data import (
     Colour as Colour,
     DataCard as DataCard,
     DataNeed as DataNeed,
+    Fit as Fit,
+    FitMode as FitMode,
     ImageSource as ImageSource,
     MeasuredSplit as MeasuredSplit,
     Pair as Pair,

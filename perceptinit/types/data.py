@@ -24,6 +24,26 @@ Unit = Literal["anchor", "group", "image"]
 # red, green and blue, in [0, 255]
 Colour = tuple[int, int, int]
 WHITE: Colour = (255, 255, 255)
+FitMode = Literal["center-crop", "squash", "pad"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How an image of any shape becomes the square that a network sees.
+
+    Args:
+        mode: "center-crop" resizes the shorter side and crops the middle. "squash" resizes both sides without
+            preserving proportions. "pad" resizes the longer side and adds borders.
+        fill: Colour of the borders of "pad".
+    """
+
+    mode: FitMode = "center-crop"
+    fill: Colour = (0, 0, 0)
+
+    @classmethod
+    def of(cls, model: Any) -> Fit:
+        """Return the attribute `fit` of a model, or a center crop if it has none."""
+        return getattr(model, "fit", cls())
 
 
 @dataclass(frozen=True, slots=True)

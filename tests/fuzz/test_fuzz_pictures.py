@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from perceptinit.images.decoding import decode, load_box, load_square
+from perceptinit.types import WHITE, Fit
 
 FORMATS = {
     "PNG": ("L", "RGB", "RGBA", "P", "LA", "1", "I;16"), "JPEG": ("L", "RGB", "CMYK"), "GIF": ("P", "L"),
@@ -56,8 +57,8 @@ def fast(source, key):
 
 DOORS = {
     "decode": decode,
-    "squash": lambda source, key: load_square(source, key, 16, "squash"),
-    "center-crop": lambda source, key: load_square(source, key, 16, "center-crop"),
+    "squash": lambda source, key: load_square(source, key, 16, Fit("squash"), WHITE),
+    "center-crop": lambda source, key: load_square(source, key, 16, Fit()),
     "fast": fast,
 }
 

@@ -82,14 +82,16 @@ def _number(value: int | None) -> str:
 def _decode_all(name: str, root: str) -> bool:
     """Decode every image of a set; print the errors, and return whether there are none."""
     from perceptinit.errors import DataError
-    from perceptinit.images.background import transparent_share
+    from perceptinit.images.background import cropped_share, describe_crops, transparent_share
     from perceptinit.images.decoding import decode_with_alpha
     from perceptinit.test_sets.inventory import choose_set
 
-    test_set, bad, num_transparent = choose_set(name, root).read(name), 0, 0
+    test_set, bad, num_transparent, cut = choose_set(name, root).read(name), 0, 0, list[float]()
     for image, key in zip(test_set.images, test_set.keys, strict=True):
         try:
-            num_transparent += transparent_share(decode_with_alpha(image, key)) > 0
+            pixels = decode_with_alpha(image, key)
+            num_transparent += transparent_share(pixels) > 0
+            cut.append(cropped_share(pixels))
         except DataError as error:
             bad += 1
             typer.echo(f"error {error}")
@@ -100,4 +102,6 @@ def _decode_all(name: str, root: str) -> bool:
             f"{shown}: {num_transparent:,} images have transparent parts; alpha is dropped, as in "
             "published suites"
         )
+    if crops := describe_crops(cut):
+        typer.echo(f"{shown}: {crops}")
     return bad == 0

@@ -17,7 +17,7 @@ from perceptinit.judgments.forms.odd_one_out import OddOneOut, load_odd_one_out
 from perceptinit.judgments.forms.splits import keep_share
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import DataCard, Fit, Split, Triplets
 
 CHUNK = 4096  # triplets whose pixels are in memory at once
 
@@ -127,7 +127,7 @@ class PixelTriplets(Wrapper):
         from perceptinit.images.stimuli import StimulusImages
         from perceptinit.judgments.two_afc import embed_judged
 
-        images = StimulusImages(triplets.stimuli, self.config.size)
+        images = StimulusImages(triplets.stimuli, self.config.size, fit=Fit("squash"))
         leads = []  # how much nearer the pixels of the second candidate are
         for start in range(0, len(triplets), CHUNK):
             chunk = triplets.select(np.arange(start, min(start + CHUNK, len(triplets))))

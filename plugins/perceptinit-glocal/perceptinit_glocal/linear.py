@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from perceptinit.plugin import (
+    Fit,
     InitializerError,
     InitReport,
     Judgments,
@@ -88,14 +89,16 @@ class Linear:
         return report.result
 
     def _two_afc(self, model: Any, triplets: Triplets, ctx: RunContext) -> float:
-        images = StimulusImages(triplets.stimuli, model.image_size, num_workers=ctx.num_workers)
+        size, fit = model.image_size, Fit.of(model)
+        images = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
         return measure(model.encode_image, triplets, images, device=ctx.device).accuracy
 
     def _embeddings(self, model: Any, triplets: Triplets, ctx: RunContext) -> tuple[Tensor, Tensor]:
         """Return unit-length embeddings (M, D) and the triplets' places among them, int64 (3, N)."""
         roles = np.stack([triplets.anchor, triplets.first, triplets.second])
         used, places = np.unique(roles, return_inverse=True)
-        images = StimulusImages(triplets.stimuli, model.image_size, num_workers=ctx.num_workers)
+        size, fit = model.image_size, Fit.of(model)
+        images = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
         found = embed(model.encode_image, images, used, device=ctx.device)
         return torch.from_numpy(found).float(), torch.from_numpy(places.reshape(roles.shape))
 

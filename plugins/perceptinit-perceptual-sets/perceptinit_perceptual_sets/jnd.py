@@ -10,6 +10,7 @@ import numpy as np
 
 from perceptinit.plugin import (
     DualEncoder,
+    Fit,
     HasSamePairs,
     JudgedMeasure,
     RunContext,
@@ -32,7 +33,8 @@ class Jnd(JudgedMeasure):
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for images that cannot be read or a split without pairs."""
         pairs = self._pairs
-        images = self.images(pairs.stimuli, model.image_size, ctx.num_workers)
+        fit = Fit.of(model)
+        images = self.images(pairs.stimuli, model.image_size, ctx.num_workers, fit=fit)
         used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
         first, second = places.reshape(2, -1)
         z = embed(model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size)

@@ -14,6 +14,7 @@ import numpy as np
 from perceptinit.plugin import (
     DataError,
     DualEncoder,
+    Fit,
     JudgedMeasure,
     Judgments,
     PositiveInt,
@@ -107,5 +108,6 @@ class CkaToInit(JudgedMeasure):
         return self._first[2]
 
     def _gram(self, model: Any, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
-        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used)
+        fit = Fit.of(model)
+        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used, fit)
         return z @ z.T
