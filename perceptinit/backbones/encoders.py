@@ -144,9 +144,10 @@ class DualTower(ImageModel):
         """Return text embeddings (B, D), not normalized, of ids int64 (B, T); see `TextTower`."""
         return self.text(self.text.pack(tokens))
 
-    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
+    @property
+    def tokenize(self) -> Callable[[Sequence[str]], torch.Tensor]:
         """Return token ids, int64 (B, T), trimmed to the longest text. The end token is kept."""
-        return self.text.tokenize(texts)
+        return self.text.tokenize
 
 
 def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:

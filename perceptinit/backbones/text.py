@@ -42,6 +42,26 @@ class PackedTexts:
     rows: TokenRows | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokenization:
+    """Returns token ids for a text tower, without its weights; the arguments are its attributes."""
+
+    tokenizer: Tokenizer
+    context_length: int
+    can_be_trimmed: bool
+
+    def __call__(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return token ids, int64 (B, T). The end token is kept.
+
+        T is the length of the longest text, or context_length if trimming would change the embeddings.
+        """
+        ids = self.tokenizer(list(texts), context_length=self.context_length)
+        if not self.can_be_trimmed:
+            return ids
+        used = ids.ne(0).any(dim=0).nonzero()
+        return ids[:, : int(used[-1]) + 1] if len(used) else ids[:, :1]
+
+
 class TextTower(nn.Module):
     """A text transformer with its tokenizer.
 
@@ -61,7 +81,7 @@ class TextTower(nn.Module):
         self.transformer = transformer
         self.context_length = context_length
         self.can_be_trimmed = can_be_trimmed(transformer)
-        self._tokenizer = tokenizer
+        self.tokenize = Tokenization(tokenizer, context_length, self.can_be_trimmed)
         if self.can_be_trimmed:
             blocks = transformer.get_submodule("transformer")
             blocks.register_forward_pre_hook(_cut_mask, with_kwargs=True)
@@ -111,17 +131,6 @@ class TextTower(nn.Module):
     def _pad_id(self) -> int:
         own: Any = self.transformer
         return own.pad_id if isinstance(own, TextTransformer) else own.config.pad_token_id
-
-    def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids, int64 (B, T). The end token is kept.
-
-        T is the length of the longest text, or context_length if trimming would change the embeddings.
-        """
-        ids = self._tokenizer(list(texts), context_length=self.context_length)
-        if not self.can_be_trimmed:
-            return ids
-        used = ids.ne(0).any(dim=0).nonzero()
-        return ids[:, : int(used[-1]) + 1] if len(used) else ids[:, :1]
 
 
 def can_be_trimmed(transformer: nn.Module) -> bool:
@@ -195,6 +204,9 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
     def __init__(self) -> None:
         super().__init__()
         self._word_ids = lru_cache(NUM_WORDS)(self._find_word_ids)
+
+    def __reduce__(self) -> tuple[Callable[[], Tokenizer], tuple[()]]:
+        return clip_tokenizer, ()  # another process reads the files again
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of a text, without start and end token."""

@@ -28,6 +28,15 @@ class Unusable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """The token ids int64 (b, T) and keys of a part of a batch, and the pairs that were replaced."""
+
+    tokens: np.ndarray
+    keys: list[str]
+    unusable: list[Unusable]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
     """Images with their texts.
 

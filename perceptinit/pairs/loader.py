@@ -1,4 +1,4 @@
-"""Batches of images and token ids, independent of the number of threads.
+"""Batches of images and token ids, independent of the number of threads or processes.
 
 Batch k of a run depends only on the seed, its epoch and its place in the epoch. Two arms therefore see the
 same batches, and a run resumes at any step.
@@ -9,17 +9,19 @@ from __future__ import annotations
 # B batch, T tokens, S = size: height and width of the square images
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, fields, replace
 from functools import lru_cache, partial
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from perceptinit.errors import DataError, PerceptInitError, RemoteError
 from perceptinit.pairs.augment import Augment
-from perceptinit.pairs.batches import PairBatch, Unusable, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.batches import Chunk, PairBatch, Unusable, join_ids, stack_ids, trim_ids
+from perceptinit.pairs.decoders import DecoderProcesses, Fill, Loaded
 from perceptinit.pairs.order import EpochOrder, epoch_order, spans
 from perceptinit.pairs.texts import check_length
 from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
@@ -33,18 +35,15 @@ AHEAD = 2
 _LOOKED_AT = 1 << 20
 # draws of a replacement before the run fails
 REPLACEMENT_TRIES = 16
+# workers, and samples of a run, from which processes are worth their start of 3 s of CPU time each
+_MANY_WORKERS, _MANY_SAMPLES = 8, 1_000_000
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Chunk:
-    tokens: torch.Tensor
-    keys: list[str]
-    unusable: list[Unusable]
+DecodeIn = Literal["threads", "processes"]
 
 
 @dataclass(eq=False)
 class PairLoader:
-    """Read, decode, augment and tokenize pairs in threads, ahead of use.
+    """Read, decode, augment and tokenize pairs in threads or processes, ahead of use.
 
     Each epoch has a new order and skips the remainder that does not fill a batch (`num_left_over`). A pair
     that cannot be read or decoded is reported in `PairBatch.unusable` and replaced by one drawn from a
@@ -59,7 +58,9 @@ class PairLoader:
         context_length: Largest number of ids, for sources that provide ids.
         ctx: Provides the generators and the device.
         augment: Returns a view of an image.
-        num_workers: Number of threads; 0 uses the calling thread.
+        num_workers: Number of threads or processes; 0 uses the calling thread.
+        decode_in: None uses processes for at least 8 workers and 1,000,000 samples. Pairs that cannot be sent
+            to a process are decoded in threads, with a warning.
         shuffle_blocks: See `order.epoch_order`.
         samples_per_epoch: See `order.epoch_order`.
         rank: This process.
@@ -80,6 +81,7 @@ class PairLoader:
     ctx: RunContext
     augment: Augment
     num_workers: int = 0
+    decode_in: DecodeIn | None = None
     shuffle_blocks: int = 0
     samples_per_epoch: int = 0
     rank: int = 0
@@ -112,22 +114,32 @@ class PairLoader:
                 yield next(batches)
 
     def _make_batches(self, start: int, stop: int) -> Generator[PairBatch]:
-        if self.num_workers == 0:
-            for images, jobs in map(self._plan, range(start, stop)):
-                yield _join(images, [job() for job in jobs])
-            return
-        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="pairs")
-        begun: deque[tuple[torch.Tensor, list[Future[_Chunk]]]] = deque()
-        try:
-            for number in range(start, stop + AHEAD):
+        begun: deque[Callable[[], Loaded]] = deque()
+        ahead = AHEAD if self.num_workers else 0
+        with closing(self._open_pool((stop - start) * self._share)) as pool:
+            for number in range(start, stop + ahead):
                 if number < stop:
-                    images, jobs = self._plan(number)
-                    begun.append((images, [pool.submit(job) for job in jobs]))
-                if number >= start + AHEAD:
-                    images, chunks = begun.popleft()
-                    yield _join(images, [chunk.result() for chunk in chunks])
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                    begun.append(pool.begin(*self._draws(number)))
+                if number >= start + ahead:
+                    yield _join(*begun.popleft()())
+
+    def _open_pool(self, num_samples: int) -> _Threads | DecoderProcesses:
+        shape = (self._share, self.num_views, self.image_size, self.image_size, 3)
+        is_on_gpu = self.ctx.device.startswith("cuda")
+        are_many = self.num_workers >= _MANY_WORKERS and num_samples >= _MANY_SAMPLES
+        if self.num_workers and (self.decode_in or (are_many and "processes")) == "processes":
+            try:
+                return DecoderProcesses(self._fill, self.num_workers, shape, is_on_gpu)
+            except TypeError as error:
+                self.ctx.warn(
+                    f"images are decoded in threads, because processes cannot read the pairs: {error}"
+                )
+        return _Threads(self._fill, self.num_workers, shape, is_on_gpu)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a process that decodes needs."""
+        ctx = RunContext(seed=self.ctx.seed, stage=self.ctx.stage)
+        return {field.name: getattr(self, field.name) for field in fields(self)} | {"ctx": ctx}
 
     def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
         """Yield the blocks that batches `start` to `stop` - 1 need, in order."""
@@ -141,22 +153,11 @@ class PairLoader:
                 for block, *uses in _first_and_last(order, begin, end, stops):
                     yield block, before + uses[0], before + uses[1]
 
-    def _plan(self, number: int) -> tuple[torch.Tensor, list[Callable[[], _Chunk]]]:
-        """Return the uninitialized images of a batch and the jobs that fill them."""
+    def _draws(self, number: int) -> tuple[int, list[int]]:
+        """Return the epoch of a batch, and the pairs of this process."""
         epoch, place = divmod(number, self.num_batches)
         first = place * self.batch_size + self.rank * self._share
-        indices = self._order(epoch)[first : first + self._share].tolist()
-        images = torch.empty(
-            (self._share * self.num_views, 3, self.image_size, self.image_size),
-            dtype=torch.uint8,
-            memory_format=torch.channels_last,
-            pin_memory=self.ctx.device.startswith("cuda"),  # makes the copy to the GPU asynchronous
-        )
-        views = images.numpy().reshape(self._share, self.num_views, *images.shape[1:])
-        return images, [
-            partial(self._fill, views[i : i + CHUNK], epoch, indices[i : i + CHUNK])
-            for i in range(0, self._share, CHUNK)
-        ]
+        return epoch, self._order(epoch)[first : first + self._share].tolist()
 
     def _draw_order(self, epoch: int) -> EpochOrder:
         pairs, rng = self.pairs, self.ctx.rng("order", epoch)
@@ -164,7 +165,7 @@ class PairLoader:
             pairs.num_pairs, pairs.block_sizes, self.shuffle_blocks, rng, self.samples_per_epoch
         )
 
-    def _fill(self, images: Iterable[np.ndarray], epoch: int, indices: Sequence[int]) -> _Chunk:
+    def _fill(self, images: Iterable[np.ndarray], epoch: int, indices: Sequence[int]) -> Chunk:
         unusable: list[Unusable] = []
         pairs = [
             self._usable_pair(views, epoch, index, unusable)
@@ -175,7 +176,7 @@ class PairLoader:
         else:
             rows = [trim_ids(np.asarray(pair.text), self.context_length) for pair in pairs]
             tokens = stack_ids(rows)
-        return _Chunk(tokens, [pair.key for pair in pairs], unusable)
+        return Chunk(tokens.numpy(), [pair.key for pair in pairs], unusable)
 
     def _usable_pair(self, views: np.ndarray, epoch: int, index: int, unusable: list[Unusable]) -> Pair:
         for candidate in self._candidates(epoch, index):
@@ -217,6 +218,28 @@ class PairLoader:
             raise PerceptInitError(f"{name}: {type(error).__name__}: {error}") from error
 
 
+class _Threads:
+    """A pool of threads that fill batches, as `DecoderProcesses` does; without threads, on request."""
+
+    def __init__(self, fill: Fill, num_threads: int, shape: tuple[int, ...], is_pinned: bool) -> None:
+        self._fill, self._shape, self._is_pinned = fill, shape, is_pinned
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="pairs") if num_threads else None
+
+    def begin(self, epoch: int, indices: list[int]) -> Callable[[], Loaded]:
+        images = torch.empty(self._shape, dtype=torch.uint8, pin_memory=self._is_pinned)
+        views, batch = images.permute(0, 1, 4, 2, 3).numpy(), images.flatten(0, 1).permute(0, 3, 1, 2)
+        parts = [slice(first, first + CHUNK) for first in range(0, len(indices), CHUNK)]
+        jobs = [partial(self._fill, views[part], epoch, indices[part]) for part in parts]
+        if self._pool is None:
+            return lambda: (batch, [job() for job in jobs])
+        begun = [self._pool.submit(job) for job in jobs]
+        return lambda: (batch, [future.result() for future in begun])
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
     """Return the blocks that places of an order need, with the first and last place, by first place."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
@@ -233,10 +256,11 @@ def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.nd
     return np.stack([needed, first_use[needed], last_use[needed]], axis=1).tolist()
 
 
-def _join(images: torch.Tensor, chunks: Sequence[_Chunk]) -> PairBatch:
+def _join(images: torch.Tensor, chunks: Sequence[Chunk]) -> PairBatch:
     keys = tuple(key for chunk in chunks for key in chunk.keys)
     unusable = tuple(item for chunk in chunks for item in chunk.unusable)
-    return PairBatch(images, join_ids([chunk.tokens for chunk in chunks]), keys, unusable)
+    tokens = join_ids([torch.from_numpy(chunk.tokens) for chunk in chunks])
+    return PairBatch(images, tokens, keys, unusable)
 
 
 def too_few_pairs(num_pairs: int, batch_size: int) -> str:

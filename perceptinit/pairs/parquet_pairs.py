@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,9 @@ class ParquetPairs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError("one process holds the row groups of Parquet files")
 
     @property
     def num_pairs(self) -> int:

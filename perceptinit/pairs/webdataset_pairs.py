@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,6 +60,11 @@ class WebdatasetPairs:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._remote:
+            raise TypeError("one process fetches remote shards")
+        return vars(self)
 
     @property
     def num_pairs(self) -> int:

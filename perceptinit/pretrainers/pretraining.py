@@ -291,6 +291,7 @@ class Pretraining(ABC):
                 interpolation=config.interpolation or "bicubic",
             ),
             num_workers=ctx.num_workers if config.num_workers is None else config.num_workers,
+            decode_in=config.decode_in,
             shuffle_blocks=config.shuffle_blocks,
             samples_per_epoch=config.samples_per_epoch,
             rank=distributed.rank(),

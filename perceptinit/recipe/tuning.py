@@ -23,7 +23,7 @@ NOT_A_STAGE = (
 )
 NO_NUMBER = "only numbers are tuned"
 # keys that decide which pairs a step sees
-_DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers")
+_DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers", "decode_in")
 _OF_DATA = "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
 _OF_BUDGET = "the length of pretraining is not tuned: arms are compared at equal samples seen"
 _DIGITS = 6  # of a value that is tried

@@ -1,0 +1,259 @@
+"""Processes that decode images into shared memory, where Python's lock limits threads.
+
+The parent sends a short message per chunk of a batch. Any process takes it, fills rows of a slot of the
+memory, and sends token ids and keys back. A slot is used again when no tensor refers to it. The processes end
+with their parent, because its pipes close. Nothing is on the disk.
+"""
+
+from __future__ import annotations
+
+# b samples of a batch, V views of each, S = size: height and width of the square images
+import fcntl
+import mmap
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, cached_property, partial
+from io import BytesIO
+from itertools import count
+from math import prod
+from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
+from selectors import EVENT_READ, DefaultSelector
+from threading import Thread
+from typing import Any
+
+import numpy as np
+import torch
+
+from perceptinit.compute.devices import keep_freed_memory
+from perceptinit.errors import PerceptInitError
+from perceptinit.pairs.batches import Chunk
+
+_MIN_CHUNK = 16  # samples of a chunk
+_MAX_CHUNKS = 4  # of a batch, for each process
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+# fills images, uint8 (b, V, 3, S, S), of an epoch's pairs
+Fill = Callable[[np.ndarray, int, list[int]], Chunk]
+# the images of a batch, uint8 (b * V, 3, S, S), and its chunks
+Loaded = tuple[torch.Tensor, list[Chunk]]
+Shape = tuple[int, int, int, int, int]
+Process = subprocess.Popen[bytes]
+
+
+class DecoderProcesses:
+    """A pool of processes that fill batches.
+
+    Args:
+        fill: Fills a chunk; sent to the processes.
+        num_processes: Number of processes.
+        shape: (b, V, S, S, 3), of the images of a batch.
+        is_pinned: Whether the images are copied to a GPU.
+
+    Raises:
+        TypeError: If `fill` cannot be sent; gives the reason.
+    """
+
+    def __init__(self, fill: Fill, num_processes: int, shape: Shape, is_pinned: bool) -> None:
+        setup = _pickle((shape, fill))
+        self._shape, self._is_pinned = shape, is_pinned and torch.backends.cuda.is_built()
+        self._chunk = max(_MIN_CHUNK, -(-shape[0] // (_MAX_CHUNKS * num_processes)))
+        self._memory = _create_memory()
+        self._slots: list[np.ndarray] = []
+        self._free: deque[tuple[int, Any]] = deque()
+        self._numbers, self._found = count(), defaultdict[int, dict[int, Any]](dict)
+        self._selector = DefaultSelector()
+        jobs, self._jobs = Pipe(duplex=False)
+        self._processes = [self._start(jobs) for _ in range(num_processes)]
+        jobs.close()
+        try:
+            for process, results in self._processes:
+                with _alive(process), process.stdin as stdin:  # type: ignore[union-attr]
+                    stdin.write(setup)
+                with _alive(process):
+                    problem = results.recv()
+                if problem:
+                    raise TypeError(problem)
+        except BaseException:
+            self.close()
+            raise
+
+    def begin(self, epoch: int, indices: list[int]) -> Callable[[], Loaded]:
+        """Start to load a batch; the result waits for it."""
+        slot, event = self._free.popleft() if self._free else (self._add_slot(), None)
+        if event is not None:
+            event.synchronize()  # its copy to the GPU has ended
+        number, starts = next(self._numbers), range(0, len(indices), self._chunk)
+        with _alive(self._processes[0][0]):  # the pipe breaks when all have ended
+            for first in starts:
+                self._jobs.send((number, slot, first, epoch, indices[first : first + self._chunk]))
+        return partial(self._collect, number, slot, starts)
+
+    def close(self) -> None:
+        """End the processes; tensors of their batches remain valid."""
+        self._jobs.close()
+        for process, results in self._processes:
+            process.kill()
+            process.wait()
+            results.close()
+        self._selector.close()
+        os.close(self._memory)
+        if self._is_pinned:
+            torch.cuda.synchronize()
+            for images in self._slots:
+                torch.cuda.cudart().cudaHostUnregister(images.ctypes.data)
+
+    def _start(self, jobs: Connection) -> tuple[Process, Connection]:
+        results, writing = Pipe(duplex=False)
+        passed = (jobs.fileno(), writing.fileno(), self._memory)
+        path = os.pathsep.join(filter(None, sys.path))
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "perceptinit.pairs.decoders", *map(str, passed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=passed,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+            start_new_session=True,  # Ctrl-C is for the parent, which still needs batches
+        )
+        writing.close()
+        self._selector.register(results, EVENT_READ, process)
+        return process, results
+
+    def _add_slot(self) -> int:
+        slot = len(self._slots)
+        os.ftruncate(self._memory, (slot + 1) * _slot_bytes(self._shape))
+        images = _map(self._memory, self._shape, slot)
+        if self._is_pinned:  # a failure costs a copy, see `to_device`
+            torch.cuda.cudart().cudaHostRegister(images.ctypes.data, images.nbytes, 0)
+        self._slots.append(images)
+        return slot
+
+    def _collect(self, number: int, slot: int, starts: range) -> Loaded:
+        found = self._found[number]
+        while len(found) < len(starts):
+            for key, _ in self._selector.select():
+                with _alive(key.data):
+                    batch, first, outcome = key.fileobj.recv()  # type: ignore[union-attr]
+                self._found[batch][first] = outcome
+        del self._found[number]
+        chunks = [found[first] for first in starts]
+        for chunk in chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+        images = self._slots[slot].reshape(-1, *self._shape[2:])
+        weakref.finalize(images, _release, self._free, slot, self._is_pinned).atexit = False
+        return torch.from_numpy(images).permute(0, 3, 1, 2), chunks
+
+
+def _release(free: deque[tuple[int, Any]], slot: int, is_pinned: bool) -> None:
+    """Make a slot free once its tensors are gone and the copies that were queued have ended."""
+    free.append((slot, torch.cuda.current_stream().record_event() if is_pinned else None))
+
+
+@contextmanager
+def _alive(process: Process) -> Iterator[None]:
+    """Raise a closed pipe in the block as the end of a process."""
+    try:
+        yield
+    except (EOFError, OSError):
+        code = process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise PerceptInitError(
+            f"a process that decodes images ended with {how}. If memory was short, lower num_workers or set "
+            'decode_in = "threads"; then rerun the command to resume'
+        ) from None
+
+
+def _create_memory() -> int:
+    """Return the descriptor of shared memory without a name, which the kernel frees with the last process."""
+    if hasattr(os, "memfd_create"):  # not limited by the size of /dev/shm
+        return os.memfd_create("perceptinit-batches")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def _slot_bytes(shape: Shape) -> int:
+    return -(-prod(shape) // mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
+
+
+def _map(memory: int, shape: Shape, slot: int) -> np.ndarray:
+    pages = mmap.mmap(memory, prod(shape), offset=slot * _slot_bytes(shape))
+    return np.frombuffer(pages, np.uint8).reshape(shape)
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves out what an object computes again, such as an open index, and refuses models."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, torch.nn.Module):
+            raise TypeError("a model cannot be sent to another process")
+        attributes = {name: value for kind in type(obj).__mro__ for name, value in vars(kind).items()}
+        cached = {name for name, value in attributes.items() if isinstance(value, cached_property)}
+        if not cached:
+            return NotImplemented
+        state = {name: value for name, value in obj.__getstate__().items() if name not in cached}
+        return object.__new__, (type(obj),), state
+
+
+def _pickle(setup: tuple[Shape, Fill]) -> bytes:
+    out = BytesIO()
+    try:
+        _Pickler(out, pickle.HIGHEST_PROTOCOL).dump(setup)
+    except Exception as error:  # objects raise many kinds
+        raise TypeError(str(error)) from error
+    return out.getvalue()
+
+
+def _send(outgoing: SimpleQueue[Any], results: Connection) -> None:
+    """Send results until the parent is gone; a full pipe does not block decoding."""
+    try:
+        while True:
+            results.send(outgoing.get())
+    except OSError:
+        os._exit(0)
+
+
+def main() -> None:
+    """Fill chunks until the parent closes its pipe."""
+    for number in _IGNORED:  # the parent still needs batches, to save its step
+        signal.signal(number, signal.SIG_IGN)
+    jobs, writing, memory = map(int, sys.argv[1:])
+    taking, results = Connection(jobs, writable=False), Connection(writing, readable=False)
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    try:
+        shape, fill = pickle.load(sys.stdin.buffer)
+    except Exception as error:
+        results.send(f"{type(error).__name__}: {error}")
+        return
+    results.send("")
+    outgoing = SimpleQueue[Any]()
+    Thread(target=_send, args=(outgoing, results), daemon=True).start()
+    slots = cache(partial(_map, memory, shape))
+    while True:
+        fcntl.lockf(memory, fcntl.LOCK_EX)  # one process at a time waits for a job
+        try:
+            batch, slot, first, epoch, indices = taking.recv()
+        except EOFError:
+            return
+        finally:
+            fcntl.lockf(memory, fcntl.LOCK_UN)
+        images = slots(slot)[first : first + len(indices)].transpose(0, 1, 4, 2, 3)
+        try:
+            outcome: Chunk | Exception = fill(images, epoch, indices)
+        except Exception as error:
+            is_expected = isinstance(error, PerceptInitError)
+            outcome = error if is_expected else PerceptInitError(f"{type(error).__name__}: {error}")
+        outgoing.put((batch, first, outcome))
+
+
+if __name__ == "__main__":
+    main()

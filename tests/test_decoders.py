@@ -1,0 +1,148 @@
+"""Processes that decode: the batches of threads, errors by name, and no process that outlives its parent."""
+
+import multiprocessing
+import os
+import pickle
+import select
+import signal
+import threading
+from functools import partial
+
+import pytest
+import torch
+from helpers.photos import Photos, assert_same, loader
+
+from perceptinit.backbones.text import Tokenization, clip_tokenizer
+from perceptinit.errors import PerceptInitError
+from perceptinit.pairs.augment import Augment
+from perceptinit.pairs.decoders import DecoderProcesses
+from perceptinit.pairs.parquet_pairs import ParquetPairs
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.types import RunContext
+
+ALL = Augment(
+    scale=(0.3, 1.0), flip=True, jitter=(0.4, 0.4, 0.4, 0.1), grey_share=0.5, blur_share=0.5, crop="padded"
+)
+
+
+def test_two_processes_give_the_batches_of_threads_also_from_the_middle_of_an_epoch():
+    photos, options = (
+        Photos(num_pairs=200, broken=[3, 50]),
+        {"batch_size": 80, "num_views": 2, "augment": ALL},
+    )
+    whole = list(loader(photos, **options).batches(0, 5))
+    ours = loader(photos, num_workers=2, decode_in="processes", **options)
+    batches = list(ours.batches(1, 5))  # all are held, so no memory is used twice
+    assert_same(batches, whole[1:])
+    assert batches[0].images.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_one_process_reuses_its_memory_and_an_error_names_the_pair(monkeypatch):
+    whole = list(loader(Photos()).batches(0, 5))
+    last = int(whole[4].keys[0][-3:])
+    slots, add = [], DecoderProcesses._add_slot
+    monkeypatch.setattr(DecoderProcesses, "_add_slot", lambda pool: [add(pool), slots.append(1)][0])
+    photos = Photos(raises={last: KeyError("oops")})
+    batches = loader(photos, num_workers=1, decode_in="processes").batches(0, 5)
+    for expected in whole[:4]:
+        assert_same([next(batches)], [expected])
+    assert len(slots) <= 4  # the one in use, two ahead, and one that was just released
+    with pytest.raises(PerceptInitError) as error:
+        next(batches)
+    assert str(error.value) == f"pair {last}: KeyError: 'oops'"
+
+
+def test_a_killed_process_ends_the_run_with_its_signal(monkeypatch):
+    started, start = [], DecoderProcesses._start
+    monkeypatch.setattr(
+        DecoderProcesses, "_start", lambda *args: [found := start(*args), started.append(found[0])][0]
+    )
+    batches = loader(Photos(num_pairs=400), num_workers=1, decode_in="processes").batches(0, 50)
+    next(batches)
+    os.kill(started[0].pid, signal.SIGKILL)
+    with pytest.raises(
+        PerceptInitError, match=r"decodes images ended with signal SIGKILL.*rerun the command"
+    ):
+        list(batches)
+
+
+def work_until_killed(ready, writing):
+    os.dup2(writing, 2)  # standard error, which the processes inherit
+    os.close(writing)
+    batches = loader(Photos(), num_workers=1, decode_in="processes").batches(0, 1000)
+    next(batches)
+    ready.set()
+    threading.Event().wait()
+
+
+def test_processes_end_when_their_parent_is_killed():
+    fork = multiprocessing.get_context("fork")
+    reading, writing = os.pipe()  # its end is closed when the last process that inherited it has ended
+    ready = fork.Event()
+    parent = fork.Process(target=work_until_killed, args=(ready, writing))
+    parent.start()
+    os.close(writing)
+    assert ready.wait(60)
+    assert not select.select([reading], [], [], 0)[0]
+    parent.kill()
+    parent.join()
+    is_closed, _, _ = select.select([reading], [], [], 20)
+    os.close(reading)
+    assert is_closed
+
+
+class Unsendable(Photos):
+    """Pairs with a lock."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+def remote_shards():
+    return WebdatasetPairs(WebdatasetPairs.Config(shards="https://host/{0..1}.tar"))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (Unsendable, "cannot pickle '_thread.lock' object"),
+        (remote_shards, "one process fetches remote shards"),
+        (lambda: ParquetPairs(ParquetPairs.Config(files="a.parquet")), "one process holds the row groups"),
+    ],
+)
+def test_pairs_that_cannot_be_sent_are_refused_with_a_reason(make, reason):
+    fill = partial(make().pair)
+    with pytest.raises(TypeError, match=reason):
+        DecoderProcesses(fill, 1, (8, 1, 16, 16, 3), is_pinned=False)
+
+
+def test_pairs_that_cannot_be_sent_are_decoded_in_threads_with_a_warning():
+    said = []
+    ctx = RunContext(stage="pretrain", send=lambda event: said.append(event.message))
+    assert_same(
+        loader(Unsendable(), num_workers=2, decode_in="processes", ctx=ctx).batches(0, 3),
+        loader(Photos()).batches(0, 3),
+    )
+    assert said == [
+        "images are decoded in threads, because processes cannot read the pairs: cannot pickle "
+        "'_thread.lock' object"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("num_workers", "samples", "expected"), [(8, 10**6, 8), (7, 10**6, 0), (8, 10**6 - 8, 0)]
+)
+def test_many_workers_of_a_long_run_are_processes(monkeypatch, num_workers, samples, expected):
+    started = []
+    monkeypatch.setattr(
+        "perceptinit.pairs.loader.DecoderProcesses", lambda fill, number, *_: started.append(number)
+    )
+    loader(Photos(), num_workers=num_workers)._open_pool(samples)
+    assert started == [expected] * bool(expected)
+
+
+def test_a_tokenizer_is_sent_without_the_model():
+    tokenization = Tokenization(clip_tokenizer(), 77, can_be_trimmed=True)
+    again = pickle.loads(pickle.dumps(tokenization))
+    assert torch.equal(again(["a photo", "two"]), tokenization(["a photo", "two"]))
