@@ -19,7 +19,9 @@ def test_bits_and_values_come_back_and_the_pictures_are_stored_once(tmp_path):
     pictures = np.array([[0, 1, 2], [1, 2, 3], [0, 2, 3]])
     items = {
         "top1/x": Items(np.array([True, False, True]), np.arange(3)[:, None]),
-        "2afc/y": Items(np.array([0.25, 1.0, 0.5]), pictures, np.array([4, 2, 6])),
+        "2afc/y": Items(
+            np.array([0.25, 1.0, 0.5]), pictures, np.array([4, 2, 6]), {"pixels": np.array([1, 0.5, 0])}
+        ),
     }
     for seed in range(2):
         write_items(folder_of(tmp_path, seed), items)
@@ -30,6 +32,7 @@ def test_bits_and_values_come_back_and_the_pictures_are_stored_once(tmp_path):
     assert found["2afc/y"].values.tolist() == [0.25, 1.0, 0.5]
     assert (found["2afc/y"].pictures == pictures).all()
     assert found["2afc/y"].weights.tolist() == [4, 2, 6]
+    assert found["2afc/y"].baselines["pixels"].tolist() == [1, 0.5, 0]
 
 
 def test_five_thousand_bits_take_less_than_a_kilobyte(tmp_path):
@@ -55,4 +58,8 @@ def test_a_run_writes_the_items_of_its_final_scores(tmp_path):
     [score] = [row for row in record["scores"][-2:] if row["name"] == "2afc/synthetic"]
     assert np.average(found.values, weights=found.weights) == pytest.approx(score["value"], abs=1e-6)
     assert found.pictures.shape == (score["num_examples"], 3)
+    trivial = score["extra"]["baselines"]
+    assert found.baselines.keys() == trivial.keys()
+    for name, values in found.baselines.items():
+        assert np.average(values, weights=found.weights) == pytest.approx(trivial[name]["value"])
     assert "items" not in score

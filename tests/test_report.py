@@ -240,7 +240,7 @@ def test_pixels_that_do_as_well_stand_beside_the_headline(tmp_path):
         one["scores"].append(low)
     words = text_of(page(tmp_path, records))
     assert (
-        "In 2afc/bapps, pi (60.0) is not above the interval of pixels (61.0 [59.0, 63.0]): a trivial model does as well."
+        "In 2afc/bapps, pi is not shown to be above pixels, a trivial model: 60.0 %, pixels 61.0 % (-1.0 points, 95 % "
     ) in words
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt
 from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, ceiling_fields
-from perceptinit.judgments.baselines import Baseline, as_extra, odd_one_out_baselines
+from perceptinit.judgments.baselines import Baseline, as_extra, odd_one_out_baselines, values_of
 from perceptinit.judgments.ceilings import ceiling
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
@@ -64,7 +64,7 @@ class OddOneOutScore(JudgedMeasure):
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
             extra={**as_extra(self._baselines), **self.held_out(judgments.unit, names)},
-            items=Items(values, judgments.images, weights),
+            items=Items(values, judgments.images, weights, values_of(self._baselines)),
         )
 
     def read(self) -> OddOneOut:

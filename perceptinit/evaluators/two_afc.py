@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines
+from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines, values_of
 from perceptinit.judgments.breakdown import (
     by_anchor,
     by_person,
@@ -79,7 +79,7 @@ class TwoAFC(JudgedMeasure):
                 **self._breakdown(embedded, values),
                 **self.held_out(self.data.unit, self.data.used_names),
             },
-            items=Items(values, triplets.roles.T, self._weights),
+            items=Items(values, triplets.roles.T, self._weights, values_of(self._baselines)),
         )
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 

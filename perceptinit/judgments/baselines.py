@@ -5,7 +5,7 @@ from __future__ import annotations
 # N judgments, U images, D numbers that describe an image
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,11 +30,15 @@ CHUNK = 4096
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The score of a trivial model on the judgments of a score, with its standard error, if known."""
+    """The score of a trivial model on the judgments of a score.
+
+    stderr: its standard error, if known. values: of each judgment, shape (N,), where they were computed.
+    """
 
     name: str
     value: float
     stderr: float | None
+    values: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -56,6 +60,11 @@ def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
     return {"baselines": {b.name: {"value": b.value, "stderr": b.stderr} for b in baselines}}
 
 
+def values_of(baselines: Sequence[Baseline]) -> dict[str, np.ndarray]:
+    """Return the values of each judgment by baseline, for `Items`."""
+    return {b.name: b.values for b in baselines if b.values is not None}
+
+
 def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
     """Return the baselines in the `extra` of a score."""
     stated = extra.get("baselines") or {}
@@ -74,7 +83,7 @@ def two_afc_baselines(
     for name, points in describe_images(t.stimuli, used, num_workers).items():
         values = agreement(distances(points, anchor, first), distances(points, anchor, second), t.p_second)
         stderr = held_out_stderr(values, t.unit, anchor, t.group, t.roles, weights)
-        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
+        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr, values))
     return tuple(found)
 
 
@@ -89,7 +98,7 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
         pairs = [distances(points, places[a], places[b]) for a, b in PAIRS]
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
         stderr = held_out_stderr(values, judgments.unit, None, judgments.group, images, weights)
-        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr))
+        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr, values))
     return tuple(found)
 
 

@@ -191,7 +191,7 @@ def _score(
 def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield the variances of contrasts whose runs have the values of the same items of a score."""
+    """Yield the variances of contrasts, and of leads over trivial models, on the same items of a score."""
     import numpy as np
 
     own = {}
@@ -202,11 +202,19 @@ def _find_components(
             own[cell] = found
     if not own:
         return
+    trivial = {
+        (model, seed): replace(found, values=values_of_model)
+        for (_, seed), found in own.items()
+        for model, values_of_model in found.baselines.items()
+    }
+    arms = dict.fromkeys(arm for arm, _ in own)
+    leads = [Contrast(*pair) for pair in product(arms, dict.fromkeys(model for model, _ in trivial))]
+    cells, own = {*values, *trivial}, own | trivial
     pictures = next(iter(own.values())).pictures
     _, places = np.unique(pictures, return_inverse=True)  # once: sets can have 50,000 pictures
-    for contrast in contrasts:
+    for contrast in (*contrasts, *leads):
         seeds = sorted(
-            {s for a, s in values if a == contrast.arm} & {s for a, s in values if a == contrast.reference}
+            {s for a, s in cells if a == contrast.arm} & {s for a, s in cells if a == contrast.reference}
         )
         pairs = [(own.get((contrast.arm, s)), own.get((contrast.reference, s))) for s in seeds]
         known = [(a, b) for a, b in pairs if a and b]

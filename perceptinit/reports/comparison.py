@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,7 +77,8 @@ class ScoreComparison:
     seen_in_training: share of its images in the training split of these judgments, None if not recorded.
     rule: when a difference is decided, in the unit of the score.
     floor: least standard deviation of a difference over seeds, from the number of items.
-    components: variances of each contrast over seeds and pictures, where single items are known.
+    components: variances of each contrast, and of the lead of each arm over each of `baselines`, over seeds
+    and pictures, where single items are known.
     incomplete: a note when images of the set could not be read, else empty.
     """
 
@@ -114,6 +116,18 @@ class ScoreComparison:
 
     def arm(self, name: str) -> ArmScore:
         return next(arm for arm in self.arms if arm.arm == name)
+
+    def find_lead(self, arm: str) -> tuple[Baseline, Estimate] | None:
+        """Return the best of `baselines` and the lead of an arm over it, on the same items if known."""
+        value = self.arm(arm).value
+        if not self.baselines or value is None:
+            return None
+        best = max(self.baselines, key=lambda baseline: baseline.value)
+        if parts := self.components.get(Contrast(arm, best.name)):
+            return best, estimate_two_way(parts)
+        mean, high = value.mean - best.value, value.mean if value.high is None else value.high
+        half = math.hypot(high - value.mean, best.interval[1] - best.value if best.interval else 0.0)
+        return best, Estimate(mean, None, mean - half, mean + half, value.num)
 
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)

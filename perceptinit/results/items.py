@@ -1,7 +1,8 @@
 """What each final score is a mean of: one value for each item, and which pictures the items show.
 
-`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures and weights
-are the same for all runs, so they are stored once, in the folder `items` of the experiment, under their hash.
+`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures, weights and
+values of trivial models are the same for all runs, so they are stored once, in the folder `items` of the
+experiment, under their hash.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
+TRIVIAL = "baseline "  # before the name of a trivial model
 WHAT = "values of items that a run wrote. Evaluate the run again"
 
 
@@ -52,7 +54,8 @@ def read_items(folder: Path) -> dict[str, Items]:
         stored = found.arrays[name]
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT).arrays
-        items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"))
+        trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
+        items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"), trivial)
     return items
 
 
@@ -61,6 +64,7 @@ def _write_set(folder: Path, items: Items) -> str:
     arrays = {"pictures": items.pictures.astype(np.int64)}
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)
+    arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()[:16]
     path = folder / f"{digest}.safetensors"
     if not path.exists():

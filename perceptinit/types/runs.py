@@ -77,11 +77,13 @@ class Items:
         values: One for each item (an image or a judgment), shape (N,); their weighted mean is the score.
         pictures: The pictures of each item as integers, shape (N, R); R = 1 for images of a test set.
         weights: Weight of each item, shape (N,), or None for equal weights.
+        baselines: Values of trivial models on the same items by name, each of shape (N,).
     """
 
     values: np.ndarray
     pictures: np.ndarray
     weights: np.ndarray | None = None
+    baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

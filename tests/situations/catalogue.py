@@ -17,6 +17,7 @@ from situations.changes import (
     other_processor,
     simulated_judgments,
     tuned,
+    with_items,
 )
 from situations.made import Lead, Situation
 
@@ -799,6 +800,33 @@ JUDGED = {
         extra={"baselines": PIXELS, "weighting": "votes"},
         must=(r"pixels.{0,20} 57",),
         never=(WORTH, STRUCTURE),
+    ),
+    "stage 1 alone, right where pixels are and beyond": Situation(
+        truth="58.5 against pixels' 57, on the same judgments and 1.5 % more: beyond chance",
+        arms={"random": Lead(0, 0.1, 52), "people": Lead(6.5, 0.1, 52)},
+        measure="2afc",
+        set_name="nights",
+        pretrain="",
+        num_examples=1720,
+        chance=0.5,
+        extra={"baselines": PIXELS, "weighting": "votes"},
+        after=with_items(is_alike=True),
+        must=(r"It learns the judgments: 58\.5 %, pixels 32 x 32 57\.0 % \(\+1\.5 points",),
+        never=(WORTH, STRUCTURE, r"not shown to be above"),
+        firm=True,
+    ),
+    "stage 1 alone, right on other judgments than pixels": Situation(
+        truth="60 against pixels' 57 on 1,720 judgments, independently: other judgments may show the reverse",
+        arms={"random": Lead(0, 0.1, 52), "people": Lead(8, 0.1, 52)},
+        measure="2afc",
+        set_name="nights",
+        pretrain="",
+        num_examples=1720,
+        chance=0.5,
+        extra={"baselines": PIXELS, "weighting": "votes"},
+        after=with_items(is_alike=False),
+        must=(r"not shown to learn more of the judgments",),
+        never=(WORTH, STRUCTURE, r"It learns the judgments"),
     ),
     "judgments after pretraining, trained on": Situation(
         truth="the score asks what people was trained on",

@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from perceptinit.results.items import write_items
+from perceptinit.types import Items
+
 Change = Callable[[dict[str, Any]], None]
 SIMULATED = '{ use = "synthetic" }'
 
@@ -93,6 +98,27 @@ def lost_plan(folder: Path) -> None:
     """Remove the plan, of which the records still hold the hash."""
     for path in folder.glob("plan.*"):
         path.unlink()
+
+
+def with_items(
+    is_alike: bool, baseline: str = "pixels 32 x 32", share: float = 0.57
+) -> Callable[[Path], None]:
+    """Write the values of single judgments of each run, and those of a trivial model, which is right in a share.
+
+    is_alike: an arm is right where the trivial model is, and in some more; else in other judgments.
+    """
+
+    def write(folder: Path) -> None:
+        for path in folder.glob("*/seed*/record.json"):
+            [row] = json.loads(path.read_text())["scores"]
+            num, value = row["num_examples"], row["value"]
+            values = (value * num - np.arange(num)).clip(0, 1)
+            if not is_alike:
+                values = np.random.default_rng(0).permutation(values)
+            trivial = {baseline: np.arange(num) < share * num}
+            write_items(path.parent, {row["name"]: Items(values, np.arange(num)[:, None], None, trivial)})
+
+    return write
 
 
 def by_hand_edited(run: str) -> Callable[[Path], None]:

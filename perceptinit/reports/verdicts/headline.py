@@ -18,11 +18,12 @@ from perceptinit.reports.contrasts import (
     Sentences,
     find_controls,
 )
-from perceptinit.reports.numbers import magnitude, number
+from perceptinit.reports.numbers import magnitude
 from perceptinit.reports.planning.text import DEPARTED, as_planned
 from perceptinit.reports.statistics import differences, estimate, holm
 from perceptinit.reports.verdicts.limits import (
     describe_failures,
+    describe_lead,
     find_collapsed,
     find_limits,
     find_trivial,
@@ -33,6 +34,7 @@ from perceptinit.results.measures import may_ask_people, measure_title
 
 NOTHING = "No run has finished with a score that could be compared."
 UNTRAINED_READING = "Nothing was pretrained, so these runs do not show the value of {arm} for pretraining."
+NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
 ALPHA = 0.05
 DEFECT_P = 1e-3  # of a difference of equal arms: once in a thousand experiments by chance
 MAX_NAMED = 6
@@ -204,7 +206,7 @@ def _find_unbeaten(comparison: Comparison, score: ScoreComparison, arm: str) -> 
         if decision != "above":
             text = {"below": "is better", "equivalent": "does as well"}
             yield f"{name} {text.get(decision or '', 'is not shown to do worse')}"
-    yield from (f"{name} scores as high without training" for name in find_trivial(score, arm))
+    yield from (f"{name} is not shown to score less without training" for name in find_trivial(score, arm))
 
 
 def _has_pictures(score: ScoreComparison, verdict: Verdict) -> bool:
@@ -251,11 +253,9 @@ def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict
 
 def _compare_with_trivial(score: ScoreComparison, arm: str) -> Iterator[str]:
     """Yield the agreement of an arm with judgments, and that of the best trivial model."""
-    value = score.arm(arm).value
-    if score.baselines and value:
-        best = max(score.baselines, key=lambda baseline: baseline.value)
-        own, other = number(value.mean, score.is_share), number(best.value, score.is_share)
-        yield f"It learns the judgments: {own} %, {best.name} {other} %."
+    if lead := describe_lead(score, arm):
+        is_above = not find_trivial(score, arm)
+        yield f"{'It learns the judgments' if is_above else NOT_LEARNED}: {lead}."
 
 
 def _describe_measurement(score: ScoreComparison, samples: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, SHRUNK
 from perceptinit.reports.at_best import tuning_note
@@ -10,7 +11,7 @@ from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.contrasts import is_by_simulated_people
 from perceptinit.reports.environments import find_unlike
 from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.reports.numbers import number
+from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.planning.text import DEPARTED, as_planned
 from perceptinit.reports.verdicts.verdict import Verdict
 from perceptinit.results.measures import split_name
@@ -154,25 +155,25 @@ def _describe_better_starts(
 
 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
-    """Yield for which judgments a trivial model scores as well as an arm."""
-    for score in comparison.scores:
-        for arm in arms:
-            for name in find_trivial(score, arm):
-                best = next(baseline for baseline in score.baselines if baseline.name == name)
-                value, (low, high) = score.arm(arm).value, best.interval or (best.value, best.value)
-                own = number(value.mean if value else 0.0, score.is_share)
-                edges = f"{number(low, score.is_share)}, {number(high, score.is_share)}"
-                yield (
-                    f"In {score.name}, {arm} ({own}) is not above the interval of {name} "
-                    f"({number(best.value, score.is_share)} [{edges}]): a trivial model does as well."
-                )
+    """Yield for which judgments an arm is not shown to be above a trivial model."""
+    for score, arm in product(comparison.scores, arms):
+        for name in find_trivial(score, arm):
+            lead = describe_lead(score, arm)
+            yield f"In {score.name}, {arm} is not shown to be above {name}, a trivial model: {lead}."
 
 
 def find_trivial(score: ScoreComparison, arm: str) -> list[str]:
-    """Return the best trivial model on the same judgments if the arm is not above its interval."""
-    value = score.arm(arm).value
-    if not score.baselines or value is None:
-        return []
-    best = max(score.baselines, key=lambda baseline: baseline.value)
-    high = best.interval[1] if best.interval else best.value
-    return [best.name] if value.mean <= high else []
+    """Return the best trivial model on the same judgments if the arm is not shown to be above it."""
+    found = score.find_lead(arm)
+    return [found[0].name] if found and (found[1].low or 0.0) <= 0 else []
+
+
+def describe_lead(score: ScoreComparison, arm: str) -> str:
+    """Return an arm's score, that of the best trivial model, and their difference; empty without one."""
+    found, value = score.find_lead(arm), score.arm(arm).value
+    if not found or not value:
+        return ""
+    best, lead = found
+    own, other = number(value.mean, score.is_share), number(best.value, score.is_share)
+    between = interval(lead, score.is_share)
+    return f"{own} %, {best.name} {other} % ({signed(lead.mean, score.is_share)}, 95 % interval {between})"
