@@ -98,6 +98,30 @@ def test_sessions_of_a_person_are_one_vote(table):
     assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.75, 2)]
 
 
+SESSIONS = ("ann monday first", "ann friday first", "bob tuesday second", "bob sunday second")
+
+
+def test_a_column_names_the_person_of_each_session(table):
+    rows = [f"a.png b.png c.png {choice} {who} {day}" for who, day, choice in map(str.split, SESSIONS)]
+    header = "anchor first second choice participant subject"
+    sessions, people = (table(header, *rows, person=p, **ALL_TRAIN) for p in (None, "participant"))
+    assert only_train(sessions) == [("a.png", "b.png", "c.png", 0.5, 4)]
+    assert list(sessions.people) == ["friday", "monday", "sunday", "tuesday"]
+    assert only_train(people) == [("a.png", "b.png", "c.png", 0.5, 2)]
+    assert list(people.people) == ["ann", "bob"]
+    assert {name: len(own) for name, own in people.load_people("train").items()} == {"ann": 1, "bob": 1}
+    assert ["4 subjects count as people" in s for s in sessions.describe_people()] == [True]
+    assert ["2 people answered" in s for s in people.describe_people()] == [True]
+    with pytest.raises(DataError, match=r"no column 'participants'\. Did you mean 'participant'"):
+        table(header, *rows, person="participants").load("train")
+
+
+def test_a_person_is_named_in_tables_of_other_programs(table):
+    rows = [f"html a.png b.png c.png 0 {day} {who}" for who, day, _ in map(str.split, SESSIONS)]
+    header = "trial_type anchor first second response subject lab_id"
+    assert list(table(header, *rows, person="lab_id", **ALL_TRAIN).people) == ["ann", "bob"]
+
+
 def test_rows_stay_apart_when_asked_for(table):
     rows = ("a.png b.png c.png 1 0", "a.png c.png b.png 2 1")
     judgments = table(VOTES, *rows, aggregate=False, **ALL_TRAIN)

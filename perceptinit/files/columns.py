@@ -99,6 +99,11 @@ class Columns:
         codes = {name: column[mask] for name, column in self.codes.items()}
         return replace(self, codes=codes, rows=self.rows[mask])
 
+    def copy_column(self, name: str, copy: str) -> Columns:
+        """Return the table with the cells of `name` in the column `copy`, too."""
+        distinct = {**self.distinct, copy: self.distinct[name]}
+        return replace(self, distinct=distinct, codes={**self.codes, copy: self.codes[name]})
+
     def cell(self, name: str, index: int) -> Any:
         """Return one cell, unconverted."""
         return self.distinct[name][self.codes[name][index]]

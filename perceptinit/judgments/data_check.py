@@ -26,7 +26,7 @@ from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
-from perceptinit.judgments.own.table import find_winner
+from perceptinit.judgments.own.table import Table, find_winner
 from perceptinit.judgments.scoring import find_few
 from perceptinit.types import DataCard, Split, Triplets
 
@@ -140,7 +140,7 @@ def check_judgments(
             report.add("error", [str(error)])
     if report.triplets:
         report.add("warning", find_component_warnings(judgments))
-        report.add("note", judgments.describe_people() if isinstance(judgments, RdmSet) else ())
+        report.add("note", judgments.describe_people() if isinstance(judgments, RdmSet | Table) else ())
     if root := getattr(config, "root", None):
         report.add("error", find_wrong_checksums(judgments.card, Path(root)))
     if decode:

@@ -76,20 +76,25 @@ def find_layout(columns: Columns) -> Layout | None:
     return next(found, None)
 
 
-def rename_columns(columns: Columns) -> Columns:
+def rename_columns(columns: Columns, person: str | None = None) -> Columns:
     """Return the table of another program with the names of our columns; other tables unchanged.
 
+    Args:
+        columns: The table.
+        person: Column that becomes `subject`.
+
     Raises:
-        DataError: If the URLs of two images end in one file name.
+        DataError: If the URLs of two images end in one file name, or there is no column `person`.
     """
+    columns.require([person] if person else [])
     layout = find_layout(columns)
     if layout is None:
-        return columns
+        return columns.copy_column(person, "subject") if person else columns
     source = dict(zip(layout.roles, layout.columns, strict=False))
     for name in source.values():
         is_filled = [cell not in EMPTY for cell in columns.distinct[name]]
         columns = columns.select(np.array(is_filled, dtype=bool)[columns.codes[name]])
-    for name in layout.subject:
+    for name in [person] if person else layout.subject:
         if name in columns:
             source.setdefault("subject", name)
     files = _files_of_urls(columns, layout.columns)

@@ -63,6 +63,8 @@ class OwnTable(ABC):
         split_by: SplitBy | None = None
         """Unit of splits: "image" (leaves out judgments across splits), "anchor", "person" (column `subject`)
         or "row" (a question). Default: column `group`, else the anchor. Excludes a column `split`."""
+        person: str | None = None
+        """Column of the person, where `subject` names sessions; it replaces `subject`."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # a class with slots has no super() here
@@ -210,7 +212,7 @@ def own_card(title: str, path: Path) -> DataCard:
 
 @lru_cache(maxsize=4)
 def _read_rows(cls: type[OwnTable], config: Any, columns: Columns) -> Rows:
-    columns = rename_columns(columns)
+    columns = rename_columns(columns, config.person)
     if EXCLUDED in columns:
         cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
         columns = columns.select(np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool))

@@ -154,6 +154,14 @@ class Table(OwnTable):
         """Names of the people whose answers are used; empty without a column `subject`."""
         return list(self._subjects.distinct) if self._subjects else []
 
+    def describe_people(self) -> Iterator[str]:
+        """Yield how many people the answers are of, if a column names them."""
+        count = len(self.people)
+        if count and self.config.person:
+            yield f"{count} people answered (column '{self.config.person}'); the ceiling is over people"
+        elif count:
+            yield f"{count} subjects count as people. If some are sessions of one person, set the key person"
+
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; empty for fewer than two people."""
         named, splits, subjects = self.rows.answers, self.rows.answer_splits, self._subjects
