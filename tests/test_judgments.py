@@ -307,6 +307,13 @@ def test_a_misspelt_image_is_told_with_the_one_meant_and_the_number_missing(tabl
     assert "Did you mean 'wood/oak.png'? (2 images are missing: none.png, wood/aok.png)" in sentence
 
 
+def test_a_missing_image_is_reported_with_its_folder_also_when_it_is_the_working_folder(table, monkeypatch):
+    path = table(VOTES, "a.png b.png e.png 1 0").config.path
+    monkeypatch.chdir(path.parent)
+    (sentence,) = Table(Table.Config(path=Path("lab.csv"))).preflight()
+    assert f"second 'e.png': no such image in {path.parent}." in sentence
+
+
 def test_files_that_are_no_tables_are_told(table, tmp_path):
     judgments = table(VOTES, GOOD)
     judgments.config.path.write_bytes("anchor;é".encode("latin-1"))

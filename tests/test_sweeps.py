@@ -132,9 +132,12 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
             assert r["hashes"]["final"] == taken_over["hashes"]["final"]
 
 
-def test_jobs_keep_the_values_of_single_items(folder):
-    start, _, rest = TINY.partition("[pretrain]")
-    recipe = read_recipe(start + rest[rest.index("[[eval]]") :], source="tiny.toml", folder=folder)
+def test_jobs_keep_the_values_of_single_items_and_import_nothing_from_the_working_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "json.py").write_text("raise ImportError")
+    before, evaluator, arms = TINY.index("[pretrain]"), TINY.index("[[eval]]"), TINY.index("[[arm]]")
+    text = TINY[:before] + TINY[evaluator : TINY.index("[[track]]")] + TINY[arms:]
+    recipe = read_recipe(text, source="tiny.toml", folder=folder)
     run_recipe(recipe, arms=["random"], out=folder / "runs", device="cpu", jobs=2)
     assert len(list(folder.rglob("items.safetensors"))) == 2
 

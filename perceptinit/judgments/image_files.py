@@ -102,7 +102,8 @@ def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
     else:
         hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
     total = f" ({len(missing):,} images are missing: {list_some(missing)})" if len(missing) > 1 else ""
-    return f"no such image in {folder}.{hint}{total}"
+    place = folder if folder.name else folder.resolve()
+    return f"no such image in {place}.{hint}{total}"
 
 
 def normal_name(text: str) -> str:
