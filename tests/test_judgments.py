@@ -648,5 +648,8 @@ def test_wrappers_go_by_the_inner_name_and_say_on_the_card_what_they_did(inner, 
     assert shuffled.name == subset.name == "materials"
     assert subset.card.title.endswith("; training votes shuffled (control); 0.1 of the training groups")
     assert subset.card.citation == inner.card.citation
+    assert subset.card.num_train is None
+    nights = Nights(Nights.Config(root=tmp_path / "no"))
+    assert Subset(subset.config, nights).card.num_train == 1595  # of 15,941
     absent = Materials(Materials.Config(root=tmp_path / "no"))
     assert list(Subset(subset.config, absent).preflight()) == list(absent.preflight()) != []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 # N training judgments, S height and width
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -157,6 +158,12 @@ class Subset(Wrapper):
     @property
     def about(self) -> str:
         return f"{self.config.fraction:.3g} of the training {self.config.by}s"
+
+    @property
+    def card(self) -> DataCard:
+        card = super().card
+        num = card.num_train
+        return replace(card, num_train=None if num is None else math.ceil(self.config.fraction * num))
 
     def change(self, triplets: Triplets) -> Triplets:
         """Return the subset."""
