@@ -16,7 +16,8 @@ class Companion:
 
     Args:
         distribution: Name of the distribution.
-        offers: Names of its components by kind; kind "verb" has the verbs of the command line.
+        offers: Names of its components by kind; "verb" has verbs of the command line, "section" parts of
+            the report.
     """
 
     distribution: str
@@ -40,7 +41,7 @@ COMPANIONS = (
     ),
     Companion(
         distribution="perceptinit-representations",
-        offers={"evaluator": ("cka-to-init", "representation")},
+        offers={"evaluator": ("cka-to-init", "representation"), "section": ("examples",)},
     ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
     Companion(distribution="perceptinit-packing", offers={"verb": ("data pack",)}),

@@ -14,8 +14,9 @@ warns its implementers.
 # mypy: disable-error-code="empty-body"
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -85,6 +86,34 @@ def perceptinit_trackers() -> Iterable[Component]:
     """Offer destinations for the numbers of a run.
 
     The class has `log(event)` and `close()`. Recipe slot `[[track]]`. Since 0.1.
+    """
+
+
+@hookspec
+def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
+    """Offer sections of the page of `perceptinit report`. Since 0.2.
+
+    `report --no-examples` does not call it. The page states why a section is missing.
+
+    Args:
+        runs: A `ShownRun` of the first arm of the headline, and one of the baseline with the same seed.
+
+    Returns:
+        `Section` objects.
+    """
+
+
+@hookspec
+def perceptinit_run_images(run: Any) -> Iterable[Path]:
+    """Write pictures of a finished run into its folder, for trackers with `log_image`. Since 0.2.
+
+    Called only for recipes with such a tracker.
+
+    Args:
+        run: A `ShownRun`.
+
+    Returns:
+        The files.
     """
 
 

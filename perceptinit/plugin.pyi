@@ -33,6 +33,7 @@ from perceptinit.errors import (
     shown as shown,
     writing as writing,
 )
+from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
 from perceptinit.evaluators.features import HasEvaluateMany as HasEvaluateMany, Joint as Joint
 from perceptinit.evaluators.judged import JudgedMeasure as JudgedMeasure
 from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
@@ -63,7 +64,12 @@ from perceptinit.files.reading import (
 from perceptinit.files.tables import read_table as read_table
 from perceptinit.hookspecs import hookimpl as hookimpl
 from perceptinit.images.background import transparent_share as transparent_share
-from perceptinit.images.decoding import decode_with_alpha as decode_with_alpha
+from perceptinit.images.decoding import (
+    decode as decode,
+    decode_with_alpha as decode_with_alpha,
+    load_batch as load_batch,
+    load_square as load_square,
+)
 from perceptinit.images.stimuli import StimulusImages as StimulusImages
 from perceptinit.initializers.report import reporting as reporting
 from perceptinit.initializers.trainable import only_training as only_training
@@ -108,7 +114,11 @@ from perceptinit.judgments.scoring import (
     cosine_distances as cosine_distances,
     two_afc_accuracy as two_afc_accuracy,
 )
-from perceptinit.judgments.two_afc import embed as embed, measure as measure
+from perceptinit.judgments.two_afc import (
+    embed as embed,
+    embed_judged as embed_judged,
+    measure as measure,
+)
 from perceptinit.pairs.augment import Augment as Augment
 from perceptinit.pairs.classes import read_classes as read_classes
 from perceptinit.pairs.csv_pairs import CsvTable as CsvTable
@@ -155,6 +165,7 @@ from perceptinit.protocols import (
 )
 from perceptinit.registry import Component as Component, nearest as nearest, unknown as unknown
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
+from perceptinit.reports.sections import Section as Section, ShownRun as ShownRun
 from perceptinit.seeding import (
     derive_seed as derive_seed,
     generator as generator,
@@ -162,10 +173,13 @@ from perceptinit.seeding import (
     torch_generator as torch_generator,
 )
 from perceptinit.test_sets.choice import HasChoice as HasChoice, SetChoice as SetChoice
+from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import Scalars as Scalars, flat as flat, scalars as scalars
 from perceptinit.types import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,
+    WHITE as WHITE,
     Classes as Classes,
+    Colour as Colour,
     DataCard as DataCard,
     DataNeed as DataNeed,
     Event as Event,

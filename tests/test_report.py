@@ -148,26 +148,49 @@ def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_shows_judgments_images_curves_and_weights(tiny_page):
+def test_the_page_shows_curves_and_weights(tiny_page):
     words = text_of(tiny_page.read_text())
-    assert "The model agrees with people" in words
     assert "Each anchor in 2afc/synthetic, as numbers" in words
-    assert re.search(r"The model agrees with the majority in \d+ of \d+ randomly drawn judgments", words)
-    assert "Predicted classes of images of synthetic" in words
-    assert "Retrieval by pi among 48 images of synthetic" in words
     assert "Change in stage 1, block by block" in words
     assert "Stage 1: agreement with held-out judgments (val split)" in words
     assert "simulated data" in words
 
 
-def test_what_cannot_be_loaded_is_left_out_with_the_reason(tiny, tmp_path):
+def test_the_page_says_which_package_adds_examples(tiny_page):
+    words = text_of(tiny_page.read_text())
+    assert (
+        "the section &#39;examples&#39; is part of the companion package perceptinit-representations" in words
+    )
+
+
+SECTIONS = """
+from perceptinit import hookimpl
+from perceptinit.plugin import DataError, Section
+
+@hookimpl
+def perceptinit_report(runs):
+    title = " against ".join(f"{run.arm} {run.seed} {run.place}" for run in runs)
+    yield Section(title, f"<p>{sorted(runs[0].load('final').state_dict())[0]}</p>")
+    raise DataError("no more pictures")
+"""
+
+
+def test_a_plug_in_adds_sections_and_a_section_that_fails_is_left_out_with_the_reason(tiny, tmp_path):
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
-    (copy / "pi/seed0/weights/init.safetensors").unlink()
-    words = text_of(render(compare(load_runs([copy]))))
-    assert "Left out: example judgments." in words
-    assert "init.safetensors: no such file" in words
-    assert "Retrieval by pi" in words
+    (tmp_path / "sections.py").write_text(SECTIONS)
+    for file in copy.glob("*/seed*/record.json"):
+        one = read_record(file)
+        one["recipe"]["text"] = one["recipe"]["text"].replace('["local.py"]', '["local.py", "sections.py"]')
+        one["recipe"]["source"] = str(tmp_path / "tiny.toml")
+        write_record(file, one)
+    shutil.copy(tiny.parent.parent / "local.py", tmp_path)
+    html = render(compare(load_runs([copy])))
+    assert "<h2>pi 0 1 against random 0 0</h2>" in html
+    assert "<p>image." in html
+    assert "no more pictures" in html
+    assert "companion package" not in html
+    assert "random 0 0" not in render(compare(load_runs([copy])), with_examples=False)
 
 
 def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
@@ -179,7 +202,6 @@ def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
     file.write_bytes(data)
     words = text_of(render(compare(load_runs([copy]))))
     assert f"Left out: weights. {file}: the weights differ from their checksum" in words
-    assert "Retrieval by pi" not in words
 
 
 def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):

@@ -24,7 +24,7 @@ ROOMS = {
     "running": "reports evaluators results recipe components compute files base",
     "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
-    "reports": "evaluators results test_sets judgments recipe components images files base",
+    "reports": "results test_sets judgments recipe components files base",
     "exporting": "results recipe backbones components files base",
     "evaluators": "results test_sets judgments images components compute files base",
     "trackers": "results base",

@@ -16,9 +16,9 @@ def report(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    examples: Annotated[bool, typer.Option(help="Show examples of judgments, images and weights.")] = True,
+    examples: Annotated[bool, typer.Option(help="Show weights, and examples of plug-ins.")] = True,
 ) -> None:
-    """Write a page with verdict, tables, curves, examples, cost and the settings to repeat the runs.
+    """Write a page with verdict, tables, curves, cost and the settings to repeat the runs.
 
     A single file that works offline. Requires: pip install 'perceptinit[report]'.
 

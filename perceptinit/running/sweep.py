@@ -14,7 +14,7 @@ from typing import Any
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
-from perceptinit.errors import PerceptInitError
+from perceptinit.errors import describe_error
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.results.record import read_record
 from perceptinit.results.states import claim, describe_holder
@@ -114,14 +114,14 @@ class Sweep:
 
     def _log_images(self, cell: Cell, trackers: Trackers) -> None:
         """Send pictures of a run that just finished to the trackers that accept images."""
-        from perceptinit.reports.examples import write_sheets
+        from perceptinit.reports.sections import draw_images
         from perceptinit.results.runs import load_run
 
         run = load_run(cell.record_path)
         try:
-            trackers.log_images(write_sheets(run), run.samples_seen)
-        except PerceptInitError as error:  # the run itself is complete
-            trackers.log(_warning(cell, f"no pictures for the trackers: {error}"))
+            trackers.log_images(draw_images(run), run.samples_seen)
+        except Exception as error:  # of a plug-in; the run itself is complete
+            trackers.log(_warning(cell, f"no pictures for the trackers: {describe_error(error)}"))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:

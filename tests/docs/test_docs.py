@@ -46,7 +46,9 @@ def test_every_kind_is_on_the_map(kind):
         assert f"| {kind} |" in text
 
 
-@pytest.mark.parametrize("hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_commands"])
+@pytest.mark.parametrize(
+    "hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_report", "perceptinit_commands"]
+)
 def test_every_hook_is_documented_and_specified(hook):
     assert f"`{hook}`" in DOCS["hooks.md"]
     assert re.search(r"Since\s+0\.", getattr(hookspecs, hook).__doc__ or "")

@@ -1,10 +1,15 @@
-"""Measures that describe representations of images without ranking models."""
+"""Measures that describe representations of images without ranking models, and examples for the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perceptinit.plugin import Component, hookimpl
+
+if TYPE_CHECKING:
+    from perceptinit.plugin import Section, ShownRun
 
 HERE = "perceptinit_representations"
 
@@ -23,3 +28,17 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="similarity to the representation before pretraining (linear CKA)",
         ),
     ]
+
+
+@hookimpl
+def perceptinit_report(runs: Sequence[ShownRun]) -> Iterable[Section]:
+    from perceptinit_representations.sections import make_sections
+
+    return make_sections(runs)
+
+
+@hookimpl
+def perceptinit_run_images(run: ShownRun) -> Iterable[Path]:
+    from perceptinit_representations.judged import write_sheet
+
+    return write_sheet(run)

@@ -10,15 +10,21 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # helpers
 
 
-@pytest.fixture
-def cli(tmp_path):
-    """Run `perceptinit` in a new process and in `tmp_path`; returns the completed process."""
+@pytest.fixture(scope="session")
+def run_cli():
+    """Run `perceptinit` in a new process and in a folder; returns the completed process."""
 
-    def run(*arguments):
+    def run(folder, *arguments):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
         env = {**os.environ, "COLUMNS": "160", "PERCEPTINIT_PLUGINS": "representations"}
         return subprocess.run(
-            command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False, timeout=300
+            command, capture_output=True, text=True, env=env, cwd=folder, check=False, timeout=300
         )
 
     return run
+
+
+@pytest.fixture
+def cli(run_cli, tmp_path):
+    """Run `perceptinit` in a new process and in `tmp_path`."""
+    return lambda *arguments: run_cli(tmp_path, *arguments)

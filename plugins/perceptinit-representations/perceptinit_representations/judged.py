@@ -2,69 +2,31 @@
 
 from __future__ import annotations
 
-# N triplets or images
+# N triplets
 import base64
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw
 
-from perceptinit.components.building import Spec
-from perceptinit.files.atomic import atomic_path
-from perceptinit.images.decoding import decode, load_square
-from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.two_afc import embed_judged
-from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.loading import load_model, read_recorded_recipe
-from perceptinit.results.record import recorded_sha256
-from perceptinit.results.runs import LoadedRun
-from perceptinit.seeding import generator
-from perceptinit.test_sets.choice import HasChoice
-from perceptinit.types import WHITE, Colour, Fit, ImageSource, Triplets
+from perceptinit.plugin import (
+    Fit,
+    Judgments,
+    ShownRun,
+    StimulusImages,
+    Triplets,
+    atomic_path,
+    embed_judged,
+)
+from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
 
-if TYPE_CHECKING:
-    from PIL import Image
-
-NUM_SAMPLED = 256
-NUM_SHOWN = 3
-THUMBNAIL_SIZE = 112
 # of a sheet, in pixels
 CELL, LINE, MARGIN = 96, 14, 8
 AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
-
-
-@dataclass(frozen=True, slots=True)
-class RunModel:
-    """A run with its recipe; models are loaded on demand, on the CPU, in eval mode."""
-
-    run: LoadedRun
-    recipe: Recipe
-
-    def load(self, moment: str) -> Any:
-        """Return the dual encoder at the end ("final"), or with the image tower after stage 1 ("init").
-
-        Raises CheckpointError for missing or damaged weights.
-        """
-        path = self.run.folder / "weights" / f"{moment}.safetensors"
-        sha256 = recorded_sha256(self.run.record, path)
-        return load_model(self.recipe.backbone, path, self.run.seed, sha256)
-
-    def judgments(self) -> Spec | None:
-        """Return the judgments that the arm learns from, else the first that it is measured on."""
-        arm = self.recipe.arm(self.run.arm)
-        specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
-        return next((s.parts["judgments"] for s in specs if "judgments" in s.parts), None)
-
-    def test_sets(self) -> Iterator[Any]:
-        """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
-        for slot in self.recipe.evals:
-            evaluator = slot.spec.build()
-            if isinstance(evaluator, HasChoice):
-                present, _ = evaluator.choice.present()
-                yield from map(evaluator.choice.read, present)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +60,14 @@ class TripletExamples:
     num_right: int
 
 
-def triplet_examples(model: RunModel) -> TripletExamples | None:
+def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
     """Return held-out judgments on which the image tower agrees and disagrees with people after stage 1.
 
-    From a sample of `NUM_SAMPLED`, ordered by margin and by agreement of the votes. None without judgments.
+    From a sample of `NUM_SAMPLED`, ordered by margin and by agreement of the votes.
     """
-    spec = model.judgments()
-    if spec is None:
-        return None
-    triplets = spec.build().load("test")
+    triplets = judgments.load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
-    encoder = model.load("init")
+    encoder: Any = run.load("init")
     images = StimulusImages(triplets.stimuli, encoder.image_size, fit=Fit.of(encoder))
     d_first, d_second = embed_judged(encoder.encode_image, triplets, images).distances(triplets)
     decided = triplets.p_second != 0.5
@@ -123,11 +82,6 @@ def triplet_examples(model: RunModel) -> TripletExamples | None:
     return TripletExamples(right, wrong, int(decided.sum()), int(agrees.sum()))
 
 
-def draw_sample(count: int, name: str) -> np.ndarray:
-    """Return sorted random rows, equal for all arms and reports of these data."""
-    return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
-
-
 def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> TripletExample:
     stimuli = triplets.stimuli
     anchor, first, second = (
@@ -140,25 +94,12 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
     return TripletExample(anchor, first, second, *votes, *distances)
 
 
-def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
-    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, a PNG for tiny images."""
-    from PIL import Image
-
-    pixels = decode(source, key, background)
-    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
-    if not is_tiny:
-        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
-    stream = io.BytesIO()
-    kind = "png" if is_tiny else "jpeg"
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
-    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
-
-
-def write_sheets(run: LoadedRun) -> list[Path]:
-    """Write the run's example judgments to `<run folder>/images/` and return the files, if any."""
-    found = triplet_examples(RunModel(run, read_recorded_recipe(run.record)))
-    if found is None:
+def write_sheet(run: ShownRun) -> list[Path]:
+    """Write the run's example judgments to `<run folder>/images/` and return the file, if any."""
+    judgments = run.judgments()
+    if judgments is None:
         return []
+    found = triplet_examples(run, judgments)
     path = run.folder / "images" / "judgments.png"
     with atomic_path(path) as temporary:
         draw_sheet([*found.right, *found.wrong]).save(temporary, "png")
@@ -170,8 +111,6 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
 
     The frame is green where the majority agrees, else orange; the text below repeats it.
     """
-    from PIL import Image, ImageDraw
-
     width, height = CELL + MARGIN, CELL + LINE + MARGIN
     size = (3 * width + MARGIN, len(examples) * height + MARGIN)
     sheet = Image.new("RGB", size, "white")

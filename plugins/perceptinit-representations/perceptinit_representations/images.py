@@ -9,29 +9,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from perceptinit.evaluators.classifier import zero_shot_classifier
-from perceptinit.images.decoding import load_batch
-from perceptinit.reports.examples import NUM_SHOWN, RunModel, draw_sample, thumbnail
-from perceptinit.test_sets.sets import RetrievalSet, ZeroShotSet
-from perceptinit.types import Fit
+from perceptinit.plugin import Fit, RetrievalSet, ShownRun, ZeroShotSet, load_batch, zero_shot_classifier
+from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
 
 
 @torch.no_grad()
-def named_images(arms: Sequence[RunModel]) -> tuple[str, list[dict[str, Any]]] | None:
+def named_images(runs: Sequence[ShownRun]) -> tuple[str, list[dict[str, Any]]] | None:
     """Return the name of a test set, and images with their class and the prediction of each arm.
 
     Up to two images for each combination of right and wrong arms. None without such a set, and for models
     without a text tower or a classifier of its classes.
     """
-    test_set = next((s for s in arms[0].test_sets() if _has_one_label(s)), None)
+    test_set = next((s for s in runs[0].test_sets() if _has_one_label(s)), None)
     if test_set is None:
         return None
     rows = draw_sample(len(test_set.labels), test_set.name)
     truth = test_set.labels[rows]
-    encoders = [model.load("final") for model in arms]
+    encoders = [run.load("final") for run in runs]
     found = [_classify(encoder, test_set, rows) for encoder in encoders]
     guesses = [guess for guess in found if guess is not None]
-    if len(guesses) < len(arms):
+    if len(guesses) < len(runs):
         return None
     by_case: dict[tuple[bool, ...], list[int]] = {}
     for row, case in enumerate(zip(*(guess == truth for guess in guesses), strict=True)):
@@ -41,7 +38,7 @@ def named_images(arms: Sequence[RunModel]) -> tuple[str, list[dict[str, Any]]] |
         {
             "image": _show(test_set, rows[i]),
             "truth": test_set.classnames[truth[i]],
-            "names": {m.run.arm: test_set.classnames[g[i]] for m, g in zip(arms, guesses, strict=True)},
+            "guesses": [(run, test_set.classnames[g[i]]) for run, g in zip(runs, guesses, strict=True)],
         }
         for i in shown
     ]
@@ -83,16 +80,16 @@ def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
 
 
 @torch.no_grad()
-def found_images(model: RunModel) -> tuple[str, int, list[dict[str, Any]]] | None:
+def found_images(run: ShownRun) -> tuple[str, int, list[dict[str, Any]]] | None:
     """Return the name of a test set, the number of searched images, and three queries with the images found.
 
     Queries are captions of a captioned set, else prompts with class names. `images` are the best five with
     whether each is relevant. None without a set or a text tower.
     """
-    sets = list(model.test_sets())
+    sets = list(run.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
     test_set = test_set or next((s for s in sets if _has_one_label(s)), None)
-    encoder = model.load("final")
+    encoder = run.load("final")
     if test_set is None or not hasattr(encoder, "text"):
         return None
     rows = draw_sample(len(test_set.images), test_set.name)

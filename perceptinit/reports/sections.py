@@ -1,0 +1,112 @@
+"""Sections of the page from plug-ins, and the runs that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from perceptinit.companions import missing_companion
+from perceptinit.errors import PerceptInitError, describe_error
+from perceptinit.protocols import Judgments
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.figures import MAX_ARMS
+from perceptinit.reports.verdicts.headline import headline_arms
+from perceptinit.results.loading import load_model, read_recorded_recipe
+from perceptinit.results.record import recorded_sha256
+from perceptinit.results.runs import LoadedRun, Record
+from perceptinit.test_sets.choice import HasChoice
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section of the page of `perceptinit report`.
+
+    Args:
+        title: Heading, as plain text.
+        html: Markup, in which names from records are escaped. Images are data URIs.
+    """
+
+    title: str
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRun:
+    """A finished run with its recipe; models are loaded on demand, on the CPU, in eval mode."""
+
+    arm: str
+    seed: int
+    folder: Path
+    record: Record
+    recipe: Recipe
+    place: int = 0
+    """Place of the arm in the page's colours, `var(--arm-PLACE)`."""
+
+    def load(self, moment: str) -> Any:
+        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1
+        ("init").
+
+        Raises:
+            CheckpointError: If weights are missing or damaged.
+        """
+        path = self.folder / "weights" / f"{moment}.safetensors"
+        sha256 = recorded_sha256(self.record, path)
+        return load_model(self.recipe.backbone, path, self.seed, sha256)
+
+    def judgments(self) -> Judgments | None:
+        """Return the judgments that the arm learns from, else the first that it is measured on."""
+        arm = self.recipe.arm(self.arm)
+        specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
+        return next((s.parts["judgments"].build() for s in specs if "judgments" in s.parts), None)
+
+    def test_sets(self) -> Iterator[Any]:
+        """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
+        for slot in self.recipe.evals:
+            evaluator = slot.spec.build()
+            if isinstance(evaluator, HasChoice):
+                present, _ = evaluator.choice.present()
+                yield from map(evaluator.choice.read, present)
+
+
+def _show(run: LoadedRun, place: int = 0) -> ShownRun:
+    recipe = read_recorded_recipe(run.record)
+    return ShownRun(run.arm, run.seed, run.folder, run.record, recipe, place)
+
+
+def draw_images(run: LoadedRun) -> list[Path]:
+    """Return the pictures that plug-ins draw of a finished run."""
+    shown = _show(run)
+    plugins = shown.recipe.plugins
+    drawn = [plugins.call("perceptinit_run_images", p, run=shown) for p in plugins.manager.get_plugins()]
+    return [path for results in drawn for paths in results for path in paths]
+
+
+def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
+    """Return the sections of plug-ins, and notes on sections that are left out.
+
+    Plug-ins get the first arm of the headline and the baseline, with the first seed that both finished.
+    """
+    runs = comparison.runs
+    cells = {(run.arm, run.seed): run for run in runs.finished}
+    wanted = dict.fromkeys([*headline_arms(comparison)[:1], runs.baseline])
+    arms = [arm for arm in wanted if any(a == arm for a, _ in cells)]
+    seeds = sorted(seed for arm, seed in cells if arm in arms[:1] and all((a, seed) in cells for a in arms))
+    if not seeds:
+        return [], []
+    try:
+        shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm) % MAX_ARMS) for arm in arms]
+    except (PerceptInitError, OSError) as error:
+        return [], [f"Left out: examples. {error}"]
+    plugins, sections, notes = shown[0].recipe.plugins, list[Section](), list[str]()
+    for name, plugin in plugins.manager.list_name_plugin():
+        try:
+            sections += chain(*plugins.call("perceptinit_report", plugin, runs=shown))
+        except Exception as error:  # a plug-in may raise anything
+            notes.append(f"Left out: sections of {name}. {describe_error(error)}")
+    if not plugins.manager.hook.perceptinit_report.get_hookimpls():
+        notes += filter(None, [missing_companion("section", "examples", plugins.registry.left_out)])
+    return sections, notes

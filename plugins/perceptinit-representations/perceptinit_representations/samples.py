@@ -1,0 +1,33 @@
+"""Random samples of data, and images as data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+
+from perceptinit.plugin import WHITE, Colour, Fit, ImageSource, decode, generator, load_square
+
+NUM_SAMPLED = 256
+NUM_SHOWN = 3
+THUMBNAIL_SIZE = 112
+
+
+def draw_sample(count: int, name: str) -> np.ndarray:
+    """Return sorted random rows, equal for all arms and reports of these data."""
+    return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
+
+
+def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
+    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, a PNG for tiny images."""
+    from PIL import Image
+
+    pixels = decode(source, key, background)
+    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
+    if not is_tiny:
+        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
+    stream = io.BytesIO()
+    kind = "png" if is_tiny else "jpeg"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

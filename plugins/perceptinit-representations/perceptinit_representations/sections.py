@@ -1,0 +1,58 @@
+"""The sections of the report: choices on human judgments, and predictions on test images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from html import escape
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from perceptinit.plugin import PerceptInitError, Section, ShownRun
+from perceptinit_representations.images import found_images, named_images
+from perceptinit_representations.judged import triplet_examples
+
+
+def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
+    """Yield the sections of runs of an arm and of the baseline.
+
+    A part that needs missing weights or data is replaced by the reason.
+    """
+    arm = runs[0]
+    judged = _attempt("example judgments", lambda: _judged(arm))
+    if judged:
+        yield Section("Choices on human judgments", judged)
+    parts = [
+        _attempt("zero-shot examples", lambda: _show("named", arm, named_images(runs))),
+        _attempt("retrieval examples", lambda: _show("found", arm, found_images(arm))),
+    ]
+    if any(parts):
+        yield Section("Examples at the end of the runs", "\n".join(parts))
+
+
+def _attempt(title: str, make: Callable[[], str]) -> str:
+    try:
+        return make()
+    except (PerceptInitError, OSError) as error:
+        return f'<p class="note">Left out: {title}. {escape(str(error))}</p>'
+
+
+def _judged(run: ShownRun) -> str:
+    judgments = run.judgments()
+    if judgments is None or not judgments.card.by_people:
+        return ""
+    return _show("judged", run, triplet_examples(run, judgments))
+
+
+def _show(template: str, run: ShownRun, found: Any) -> str:
+    """Return the HTML of a template, or an empty string for no examples."""
+    if found is None:
+        return ""
+    environment = Environment(
+        loader=PackageLoader("perceptinit_representations"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(f"{template}.html").render(run=run, found=found)
