@@ -44,7 +44,10 @@ COMPANIONS = (
         offers={"evaluator": ("cka-to-init", "representation"), "section": ("examples",)},
     ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
-    Companion(distribution="perceptinit-packing", offers={"verb": ("data pack",)}),
+    Companion(
+        distribution="perceptinit-packing",
+        offers={"verb": ("data pack",), "pairs": ("webdataset-stream",)},
+    ),
 )
 
 

@@ -28,9 +28,12 @@ from perceptinit.errors import (
     PerceptInitError as PerceptInitError,
     Problem as Problem,
     RecipeError as RecipeError,
+    RemoteError as RemoteError,
     TrainingError as TrainingError,
     UsageError as UsageError,
+    problems_of as problems_of,
     shown as shown,
+    without_credentials as without_credentials,
     writing as writing,
 )
 from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
@@ -122,9 +125,12 @@ from perceptinit.judgments.two_afc import (
 from perceptinit.pairs.augment import Augment as Augment
 from perceptinit.pairs.classes import read_classes as read_classes
 from perceptinit.pairs.csv_pairs import CsvTable as CsvTable
+from perceptinit.pairs.held import HeldBlocks as HeldBlocks
 from perceptinit.pairs.loader import PairBatch as PairBatch, PairLoader as PairLoader
 from perceptinit.pairs.parquet_table import ParquetTable as ParquetTable
+from perceptinit.pairs.paths import expand_braces as expand_braces
 from perceptinit.pairs.sizes import JOURNAL as JOURNAL, SIZES as SIZES, journals as journals
+from perceptinit.pairs.texts import captions_in as captions_in
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs as WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip as Clip
 from perceptinit.pretrainers.objective import Objective as Objective

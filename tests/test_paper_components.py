@@ -237,6 +237,11 @@ def _evaluate(component, folder):
     compare_scores(_load(component), component.name, folder)
 
 
+def _pairs(component, folder):
+    """Pairs hold no tensor either."""
+    assert callable(_load(component).pair)
+
+
 def _judgments(component, folder):
     """Judgments hold no tensor: that their modules import nothing of a GPU is all there is to see."""
     assert callable(_load(component).load)
@@ -247,5 +252,6 @@ DO = {
     "perceptinit_pretrainers": _pretrain,
     "perceptinit_trackers": _track,
     "perceptinit_judgments": _judgments,
+    "perceptinit_pairs": _pairs,
     "perceptinit_evaluators": _evaluate,
 }

@@ -15,11 +15,6 @@ def perceptinit_pairs() -> list[Component]:
             summary="tar shards of images and captions, the format of YFCC15M, CC3M/12M and DataComp",
         ),
         Component(
-            name="webdataset-stream",
-            target="perceptinit.pairs.webdataset_stream:WebdatasetStreamPairs",
-            summary="tar shards that can only be streamed (`pipe:`), with weaker guarantees",
-        ),
-        Component(
             name="parquet",
             target="perceptinit.pairs.parquet_pairs:ParquetPairs",
             summary="Parquet tables with image bytes and captions or token ids",

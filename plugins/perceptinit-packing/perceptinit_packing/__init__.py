@@ -1,17 +1,29 @@
-"""Pack images with captions or labels into webdataset shards and test sets.
+"""Pack images with captions or labels into webdataset shards and test sets, and read shards as streams.
 
 `sources` reads folders and tables, `shards` writes one tar, and `journal` records the finished shards. `pack`
-writes all shards in parallel and resumes after an interruption.
+writes all shards in parallel and resumes after an interruption. `stream` has pairs from shell commands.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from perceptinit.plugin import hookimpl
+from perceptinit.plugin import Component, hookimpl
 
 if TYPE_CHECKING:
     import typer
+
+
+@hookimpl
+def perceptinit_pairs() -> Iterable[Component]:
+    return [
+        Component(
+            name="webdataset-stream",
+            target="perceptinit_packing.stream:WebdatasetStreamPairs",
+            summary="tar shards that can only be streamed (`pipe:`), with weaker guarantees",
+        ),
+    ]
 
 
 @hookimpl

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError, RemoteError, problems_of, without_credentials
-from perceptinit.pairs.held import HeldBlocks
-from perceptinit.pairs.paths import expand_braces
-from perceptinit.pairs.texts import captions_in
-from perceptinit.types import Pair
+from perceptinit.plugin import (
+    DataError,
+    HeldBlocks,
+    Pair,
+    PositiveInt,
+    RemoteError,
+    captions_in,
+    expand_braces,
+    problems_of,
+    without_credentials,
+)
 
 PROMISES = (
     "shards are streamed in the order of their members; changes of a shard are not detected, and a resumed "
