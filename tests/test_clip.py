@@ -297,6 +297,21 @@ def test_captions_that_are_all_empty_are_told_before_the_start(captions):
     assert list(Clip(CONFIG, Captioned([*captions, "red"])).preflight()) == []
 
 
+def test_only_captions_of_the_blocks_in_memory_are_looked_at():
+    class Blocks(Captioned):
+        block_sizes = (12, 36)
+        max_shuffle_blocks = 1
+        read = ()
+
+        def pair(self, index):
+            self.read = (*self.read, index)
+            return super().pair(index)
+
+    pairs = Blocks([""])
+    assert len(list(Clip(CONFIG, pairs).preflight())) == 1
+    assert max(pairs.read) == 11
+
+
 def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
     events = []
     clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000]))
