@@ -96,7 +96,7 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
     `report --no-examples` does not call it. The page states why a section is missing.
 
     Args:
-        runs: A `ShownRun` of the first arm of the headline, and one of the baseline with the same seed.
+        runs: A `ShownRun` of each arm that finished a seed: first the arm of the headline, then the baseline.
 
     Returns:
         `Section` objects.

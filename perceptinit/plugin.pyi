@@ -171,6 +171,13 @@ from perceptinit.protocols import (
 )
 from perceptinit.registry import Component as Component, nearest as nearest, unknown as unknown
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
+from perceptinit.reports.figures import (
+    Figure as Figure,
+    add_legend as add_legend,
+    arm_style as arm_style,
+    drawing as drawing,
+    finish as finish,
+)
 from perceptinit.reports.sections import Section as Section, ShownRun as ShownRun
 from perceptinit.seeding import (
     derive_seed as derive_seed,

@@ -308,7 +308,7 @@ def test_only_captions_of_the_blocks_in_memory_are_looked_at():
             return super().pair(index)
 
     pairs = Blocks([""])
-    assert len(list(Clip(CONFIG, pairs).preflight())) == 1
+    assert next(iter(Clip(CONFIG, pairs).preflight())).startswith("all 12 sampled captions are empty")
     assert max(pairs.read) == 11
 
 

@@ -9,7 +9,6 @@ from importlib import resources
 
 import numpy as np
 import pytest
-import torch
 from helpers.browser import chromium, visit  # noqa: F401  (a fixture)
 from helpers.made_runs import record, score, three_by_three, write
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
@@ -22,10 +21,7 @@ from perceptinit.reports.report import render, write_report
 from perceptinit.reports.stages import (
     accuracy_curves,
     ceiling,
-    group_by_block,
     loss_curves,
-    relative_change,
-    weight_figures,
 )
 from perceptinit.reports.verdicts.headline import summary
 from perceptinit.results.record import read_record, write_record
@@ -148,10 +144,9 @@ def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
     assert len(ids) == len(set(ids))
 
 
-def test_the_page_shows_curves_and_weights(tiny_page):
+def test_the_page_shows_curves(tiny_page):
     words = text_of(tiny_page.read_text())
     assert "Each anchor in 2afc/synthetic, as numbers" in words
-    assert "Change in stage 1, block by block" in words
     assert "Stage 1: agreement with held-out judgments (val split)" in words
     assert "simulated data" in words
 
@@ -191,17 +186,6 @@ def test_a_plug_in_adds_sections_and_a_section_that_fails_is_left_out_with_the_r
     assert "no more pictures" in html
     assert "companion package" not in html
     assert "random 0 0" not in render(compare(load_runs([copy])), with_examples=False)
-
-
-def test_damaged_weights_are_left_out_and_named(tiny, tmp_path):
-    copy = tmp_path / "tiny"
-    shutil.copytree(tiny, copy)
-    file = copy / "pi/seed0/weights/final.safetensors"
-    data = bytearray(file.read_bytes())
-    data[-1] ^= 1
-    file.write_bytes(data)
-    words = text_of(render(compare(load_runs([copy]))))
-    assert f"Left out: weights. {file}: the weights differ from their checksum" in words
 
 
 def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):
@@ -335,8 +319,6 @@ def test_stage_1_alone_has_no_figure_or_settings_of_pretraining(tiny, tmp_path):
         one["arm"]["resolved"]["pretrain"] = None
         one["scores"] = [row for row in one["scores"] if row["samples_seen"] == 0]
         write_record(file, one)
-    titles = [figure.title for figure in weight_figures(load_runs([copy]))]
-    assert titles == ["Change in stage 1, block by block"]
     assert "seen by each run" not in text_of(render(compare(load_runs([copy])), with_examples=False))
 
 
@@ -360,20 +342,6 @@ def test_colours_are_readable_in_light_and_dark():
                 for ground in ("card", "page"):
                     ratio = Color(colour).contrast(colours[ground])
                     assert ratio >= 4.5, f"{name} on {ground}: {ratio:.2f}"
-
-
-def test_relative_change_by_hand():
-    before = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 4.0]])}
-    after = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 9.0]])}
-    assert relative_change(before, after) == {"head": 1.0}  # |5| / |(3, 4)|
-
-
-def test_blocks_are_told_from_names_of_several_networks():
-    names = ["trunk.patch_embed.w", "trunk.blocks.0.a", "trunk.blocks.1.a", "trunk.norm.w"]
-    weights = {name: torch.zeros(1) for name in names}
-    assert list(group_by_block(weights)) == ["stem", "block 0", "block 1", "head"]
-    weights = {name: torch.zeros(1) for name in ["conv1.w", "layer1.0.a", "layer2.0.a", "fc.w"]}
-    assert list(group_by_block(weights)) == ["stem", "block 1", "block 2", "head"]
 
 
 def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):

@@ -16,7 +16,7 @@ def report(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    examples: Annotated[bool, typer.Option(help="Show weights, and examples of plug-ins.")] = True,
+    examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
 ) -> None:
     """Write a page with verdict, tables, curves, cost and the settings to repeat the runs.
 

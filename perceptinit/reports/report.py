@@ -7,16 +7,16 @@ from importlib import resources
 from pathlib import Path
 
 from perceptinit._version import __version__
-from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.figures import Figure, require_matplotlib
+from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.numbers import signed
 from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
-from perceptinit.reports.stages import stage_one_figures, weight_figures
+from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
@@ -29,8 +29,8 @@ HEAD_BYTES = 4096  # of a page, with its generator
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
     """Write the page of a comparison to `out` in one operation.
 
-    with_examples: show weights and the sections of plug-ins, which load models and data. The page lists parts
-    that cannot be made, with the reason.
+    with_examples: show the sections of plug-ins, which load models and data. The page states why a section is
+    missing.
 
     Raises UsageError where `out` is not a page of perceptinit, MissingPackageError without the extra
     `report`.
@@ -67,7 +67,6 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
-    weights, more = _draw_weights(comparison) if with_examples else ([], [])
     html = environment.get_template("report.html").render(
         version=__version__,
         css=style.read_text("utf-8"),
@@ -90,17 +89,8 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
         tuning=tuning_section(comparison),
         breakdowns=list(page.find_breakdowns(comparison)),
         sections=sections,
-        weights=weights,
-        notes=[*notes, *more],
+        notes=notes,
         to_json=json.dumps,
         describe_run=describe_run,
     )
     return html.lstrip()
-
-
-def _draw_weights(comparison: Comparison) -> tuple[list[Figure], list[str]]:
-    """Return the figures of weights, and a note if they cannot be read."""
-    try:
-        return weight_figures(comparison.runs), []
-    except (PerceptInitError, OSError) as error:
-        return [], [f"Left out: weights. {error}"]

@@ -13,7 +13,6 @@ from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.figures import MAX_ARMS
 from perceptinit.reports.verdicts.headline import headline_arms
 from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import recorded_sha256
@@ -44,7 +43,7 @@ class ShownRun:
     record: Record
     recipe: Recipe
     place: int = 0
-    """Place of the arm in the page's colours, `var(--arm-PLACE)`."""
+    """Place of the arm in the comparison; its colour is `var(--arm-N)`, with N = place % 8."""
 
     def load(self, moment: str) -> Any:
         """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1
@@ -88,7 +87,8 @@ def draw_images(run: LoadedRun) -> list[Path]:
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     """Return the sections of plug-ins, and notes on sections that are left out.
 
-    Plug-ins get the first arm of the headline and the baseline, with the first seed that both finished.
+    Plug-ins get the first arm of the headline, the baseline and the other arms, with the first seed that the
+    first two finished.
     """
     runs = comparison.runs
     cells = {(run.arm, run.seed): run for run in runs.finished}
@@ -98,7 +98,8 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     if not seeds:
         return [], []
     try:
-        shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm) % MAX_ARMS) for arm in arms]
+        order = dict.fromkeys([*arms, *(arm for arm in runs.arms if (arm, seeds[0]) in cells)])
+        shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm)) for arm in order]
     except (PerceptInitError, OSError) as error:
         return [], [f"Left out: examples. {error}"]
     plugins, sections, notes = shown[0].recipe.plugins, list[Section](), list[str]()

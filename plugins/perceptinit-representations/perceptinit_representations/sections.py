@@ -1,4 +1,4 @@
-"""The sections of the report: choices on human judgments, and predictions on test images."""
+"""The sections of the report: choices on human judgments, and predictions on test images, and weights."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from perceptinit.plugin import PerceptInitError, Section, ShownRun
 from perceptinit_representations.images import found_images, named_images
 from perceptinit_representations.judged import triplet_examples
+from perceptinit_representations.weights import weight_figures
 
 
 def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
-    """Yield the sections of runs of an arm and of the baseline.
+    """Yield the sections of an arm, the baseline and other arms.
 
     A part that needs missing weights or data is replaced by the reason.
     """
@@ -23,11 +24,14 @@ def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
     if judged:
         yield Section("Choices on human judgments", judged)
     parts = [
-        _attempt("zero-shot examples", lambda: _show("named", arm, named_images(runs))),
+        _attempt("zero-shot examples", lambda: _show("named", arm, named_images(runs[:2]))),
         _attempt("retrieval examples", lambda: _show("found", arm, found_images(arm))),
     ]
     if any(parts):
         yield Section("Examples at the end of the runs", "\n".join(parts))
+    weights = _attempt("weights", lambda: _show("weights", arm, list(weight_figures(runs)) or None))
+    if weights:
+        yield Section("Weights", weights)
 
 
 def _attempt(title: str, make: Callable[[], str]) -> str:

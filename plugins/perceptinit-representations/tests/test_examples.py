@@ -6,9 +6,11 @@ import textwrap
 
 import numpy as np
 import pytest
+import torch
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 from perceptinit_representations.judged import AGREES, DISAGREES, TripletExample, draw_sheet
 from perceptinit_representations.samples import thumbnail
+from perceptinit_representations.weights import group_by_block, relative_change
 from PIL import Image
 
 ZERO_SHOT = """
@@ -48,6 +50,8 @@ def test_the_page_shows_judgments_classes_and_retrieval(tiny, run_cli):
     assert re.search(r"The model agrees with the majority in \d+ of \d+ randomly drawn judgments", words)
     assert "Predicted classes of images of synthetic" in words
     assert "Retrieval by pi among 48 images of synthetic" in words
+    assert "Change in stage 1, block by block" in words
+    assert "Change in pretraining, block by block" in words
     page = (tiny / "report.html").read_text()
     assert all('alt="' in image for image in re.findall(r"<img[^>]*>", page))
     assert "companion package" not in page
@@ -60,6 +64,20 @@ def test_missing_weights_leave_out_the_examples_that_need_them_with_the_reason(t
     assert "Left out: example judgments." in words
     assert "init.safetensors: no such file" in words
     assert "Retrieval by pi" in words
+
+
+def test_damaged_weights_are_left_out_and_named(tiny, tmp_path, run_cli):
+    shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "runs/tiny/pi/seed0/weights/final.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    words = words_of(run_cli, tmp_path)
+    assert (
+        "Left out: weights. runs/tiny/pi/seed0/weights/final.safetensors: the weights differ from their"
+        in words
+    )
+    assert "Retrieval by pi" not in words
 
 
 def test_a_tracker_gets_a_sheet_of_judgments_at_the_end(tiny):
@@ -78,3 +96,17 @@ def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
     assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
     columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
     assert columns.max() < sheet.shape[1] // 3 + 8  # the first picture
+
+
+def test_relative_change_by_hand():
+    before = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 4.0]])}
+    after = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 9.0]])}
+    assert relative_change(before, after) == {"head": 1.0}  # |5| / |(3, 4)|
+
+
+def test_blocks_are_told_from_names_of_several_networks():
+    names = ["trunk.patch_embed.w", "trunk.blocks.0.a", "trunk.blocks.1.a", "trunk.norm.w"]
+    weights = {name: torch.zeros(1) for name in names}
+    assert list(group_by_block(weights)) == ["stem", "block 0", "block 1", "head"]
+    weights = {name: torch.zeros(1) for name in ["conv1.w", "layer1.0.a", "layer2.0.a", "fc.w"]}
+    assert list(group_by_block(weights)) == ["stem", "block 1", "block 2", "head"]

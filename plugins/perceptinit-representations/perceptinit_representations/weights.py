@@ -1,0 +1,86 @@
+"""Figures of how much the weights of each block change in stage 1 and in pretraining."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from perceptinit.plugin import Figure, ShownRun, add_legend, arm_style, drawing, finish
+
+_BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
+
+Weights = Mapping[str, torch.Tensor]
+Change = dict[str, float]
+
+
+def weight_figures(runs: Sequence[ShownRun]) -> Iterator[Figure]:
+    """Yield the change of weights in each block in stage 1 and in pretraining, with a line per arm.
+
+    Stage 1 is compared with the weights of an arm without initializers. Runs without pretraining have no
+    figure of it.
+    """
+    runs = sorted(runs, key=lambda run: run.place)
+    first = [_image_tower(run.load("init")) for run in runs]
+    is_started = [bool(run.record["arm"]["resolved"]["init"]) for run in runs]
+    if any(is_started) and not all(is_started):
+        fresh = first[is_started.index(False)]
+        changes = [
+            (run, relative_change(fresh, own))
+            for run, own, started in zip(runs, first, is_started, strict=True)
+            if started
+        ]
+        yield _figure("Change in stage 1", "change / size of random weights", changes)
+    if runs[0].recipe.pretrain:
+        changes = [
+            (run, relative_change(own, _image_tower(run.load("final"))))
+            for run, own in zip(runs, first, strict=True)
+        ]
+        yield _figure("Change in pretraining", "change / size after stage 1", changes)
+
+
+def _image_tower(model: Any) -> Weights:
+    return {k: v.float() for k, v in model.image.state_dict().items() if v.is_floating_point()}
+
+
+def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the names of a tower's weights by block, in their order: `stem`, `block 0`, ..., `head`."""
+    groups: dict[str, list[str]] = {}
+    names = list(names)
+    other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
+    for name in names:
+        match = _BLOCK.match(name)
+        if match:
+            other = "head"
+            block = "block " + re.sub(r"\D+", ".", match[1].lstrip(".")).strip(".")
+        groups.setdefault(block if match else other, []).append(name)
+    return groups
+
+
+def relative_change(before: Weights, after: Weights) -> Change:
+    """Return |after - before| / |before| (Frobenius norm) for each block; 0 for blocks of zeros."""
+    changes = {}
+    for block, names in group_by_block(before).items():
+        moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
+        size = sum(float(before[n].square().sum()) for n in names)
+        changes[block] = (moved / size) ** 0.5 if size else 0.0
+    return changes
+
+
+def _figure(title: str, label: str, changes: Sequence[tuple[ShownRun, Change]]) -> Figure:
+    title = f"{title}, block by block"
+    seed = changes[0][0].seed
+    note = f"Seed {seed}; Frobenius norms, all parameters of a block together."
+    blocks = list(changes[0][1])
+    with drawing(height=3.4) as ax:
+        for run, change in changes:
+            ax.plot(range(len(blocks)), list(change.values()), label=run.arm, **arm_style(run.place))
+        add_legend(ax)
+        ax.set_xticks(range(len(blocks)), blocks, rotation=45, ha="right")
+        ax.set_ylabel(label)
+        ax.set_ylim(bottom=0)
+        values = {run.arm: ", ".join(f"{b} {v:.2f}" for b, v in of.items()) for run, of in changes}
+        alt = "; ".join(f"{arm}: {text}" for arm, text in values.items())
+        return finish(ax, title, f"{title}. {alt}.", note)
