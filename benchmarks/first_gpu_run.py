@@ -31,7 +31,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins/perceptinit-estimate"))
 sys.path.insert(0, str(Path(__file__).parent))
+from perceptinit_estimate.dry_run import GB, PEAK, dry_runs
 from throughput import Noise, flops_of_pair
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
@@ -49,7 +51,6 @@ from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.record import processor_name
-from perceptinit.running.dry_run import GB, PEAK, dry_runs
 from perceptinit.seeding import named_torch_seed
 from perceptinit.testing.contract import tiny_pairs, tiny_pretrainer
 from perceptinit.types import Pair, RunContext
@@ -247,7 +248,7 @@ class FirstRun:
         return numbers
 
     def _predict_bytes(self, name: str, keys: dict[str, Any]) -> float:
-        """Return the memory that `perceptinit validate --device cuda` predicts, at full context lengths."""
+        """Return the memory that `perceptinit estimate` predicts, at full context lengths."""
         settings = {"batch_size": self.size.batch_size, **keys}
         lines = ["schema = 1", 'name = "memory"', "seeds = [0]", "[backbone]", 'use = "timm"']
         lines += [f"{key} = {_toml(value)}" for key, value in self.size.models[name].items()]

@@ -2,11 +2,12 @@
 
     python benchmarks/scaling.py            between the marks on the page; the same machine or another, the same figures
 
-They are those of `perceptinit validate pi_clip_yfcc --device cuda`; a test holds the page to what this writes. 10 seconds.
+They are those of `perceptinit estimate pi_clip_yfcc`; a test holds the page to what this writes. 10 seconds.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
@@ -14,7 +15,10 @@ from textwrap import fill
 from perceptinit.recipe.plan import stage_plan
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.running.dry_run import (
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "perceptinit-estimate"))
+
+from perceptinit_estimate.dry_run import (
     DECODE_SECONDS,
     GB,
     PEAK,
@@ -45,7 +49,7 @@ def section() -> str:
     runs = dry_runs(_recipe(), WORLDS, MEMORY_GB)
     micro = replace(runs[0], recipe=_recipe(f"pretrain.micro_batch={MICRO_BATCH}"))
     large = replace(runs[-1], recipe=_recipe(f"pretrain.batch_size={LARGE_BATCH}"))
-    command = " ".join(["perceptinit validate pi_clip_yfcc --device cuda", *_options(WORLDS)])
+    command = " ".join(["perceptinit estimate pi_clip_yfcc", *_options(WORLDS)])
     warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
     blocks = [
         "\n".join(["```console", command, "```"]),

@@ -44,6 +44,7 @@ COMPANIONS = (
         offers={"evaluator": ("cka-to-init", "representation"), "section": ("examples",)},
     ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
+    Companion(distribution="perceptinit-estimate", offers={"verb": ("estimate",)}),
     Companion(
         distribution="perceptinit-packing",
         offers={"verb": ("data pack",), "pairs": ("webdataset-stream",)},

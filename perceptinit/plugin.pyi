@@ -2,6 +2,7 @@
 
 from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
 from perceptinit.backbones.text import TextTower as TextTower, clip_tokenizer as clip_tokenizer
+from perceptinit.components.building import Spec as Spec, find_model_parts as find_model_parts
 from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
 from perceptinit.compute.optim import (
     Precision as Precision,
@@ -169,6 +170,13 @@ from perceptinit.protocols import (
     Pretrainer as Pretrainer,
     Tracker as Tracker,
 )
+from perceptinit.recipe.plan import (
+    ModelCost as ModelCost,
+    model_cost as model_cost,
+    stage_plan as stage_plan,
+)
+from perceptinit.recipe.reading import load_recipe as load_recipe
+from perceptinit.recipe.recipe import Recipe as Recipe
 from perceptinit.registry import Component as Component, nearest as nearest, unknown as unknown
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
 from perceptinit.reports.figures import (

@@ -38,7 +38,6 @@ from perceptinit.reports.compare import compare
 from perceptinit.reports.report import write_report
 from perceptinit.results.loading import load_model
 from perceptinit.results.runs import load_runs
-from perceptinit.running.dry_run import dry_runs
 from perceptinit.running.readiness import find_obstacles
 from perceptinit.running.runner import run_recipe
 from perceptinit.test_sets.labelled_images import LabelledImages
@@ -613,8 +612,6 @@ def test_a_plan_and_a_report_speak_of_images_and_of_no_text_tower(finished, tmp_
     text = page.read_text()
     assert "images seen" in text
     assert "image-text" not in text
-    with pytest.raises(UsageError, match="pretraining of an image and a text tower"):
-        dry_runs(read_recipe(RECIPE), [1], 80)
 
 
 def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, tmp_path):

@@ -17,7 +17,8 @@ DOORS = ("", "api", "__main__")  # "" is perceptinit/__init__.py
 # room -> rooms it may import, top to bottom; `base` is the rest of the top level
 ROOMS = {
     "doors": "cli running library judgments recipe components files base",
-    "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones images compute files base",
+    "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones recipe"
+    " components images compute files base",
     "cli": "evaluating reports running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",

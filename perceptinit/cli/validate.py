@@ -15,27 +15,18 @@ def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
     ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
-    device: Annotated[str, typer.Option(help='"cuda": predict memory and time on GPUs. Needs no GPU.')] = "",
-    world: Annotated[list[int] | None, typer.Option(min=1, help="Number of GPUs; may be repeated.")] = None,
-    memory: Annotated[float, typer.Option(min=1, help="Memory of each GPU, in GB (1e9 bytes).")] = 80.0,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
     Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
 
-    --device cuda adds memory, arithmetic, traffic and hours of pretraining. A batch that the GPUs cannot
-    share and a model that does not fit are errors.
-
     Example: perceptinit validate pi_clip_yfcc
-
-    Example: perceptinit validate pi_clip_yfcc --device cuda --world 8 --world 64
     """
-    from perceptinit.errors import RecipeError, UsageError, printable
+    from perceptinit.errors import RecipeError, printable
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.prospects import doubts, prospects
     from perceptinit.reports.verdicts.yardsticks import expectations
-    from perceptinit.running.dry_run import dry_runs, table
     from perceptinit.running.readiness import (
         find_judgments,
         find_obstacles,
@@ -45,16 +36,11 @@ def validate(
     )
     from perceptinit.running.tuning import find_same_data, tuning_lines
 
-    if device not in ("", "cuda") or (world and not device):
-        raise UsageError("--world requires --device cuda, and --device accepts only cuda")
     loaded = load_recipe(recipe, set_ or ())
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
         raise RecipeError(wrong, loaded.source)
     print_warnings((*loaded.warnings, *doubts(loaded)))
     lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
-    if device:
-        runs = dry_runs(loaded, world or [1], memory)
-        lines += [*table(runs), *(f"warning: {text}" for run in runs for text in run.warnings())]
     console = new_console(markup=False)
     for line in lines:
         console.print(printable(line), soft_wrap=True)

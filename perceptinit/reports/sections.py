@@ -46,8 +46,10 @@ class ShownRun:
     """Place of the arm in the comparison; its colour is `var(--arm-N)`, with N = place % 8."""
 
     def load(self, moment: str) -> Any:
-        """Return the dual encoder at the end of the run ("final"), or with its image tower after stage 1
-        ("init").
+        """Return the dual encoder of a moment of the run.
+
+        Args:
+            moment: "final", the end, or "init": the image tower is that after stage 1.
 
         Raises:
             CheckpointError: If weights are missing or damaged.

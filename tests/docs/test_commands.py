@@ -51,7 +51,7 @@ NOT_RUN = {
     "parallel -j": "the commands of the command before; slurm_on_one_node.sh",
     "perceptinit compare runs/pi-clip-yfcc": "the runs of the command before; test_slurm.py",
     "perceptinit status runs/pi-clip-yfcc": "the jobs of the command before; test_slurm.py",
-    "perceptinit validate pi_clip_yfcc --device cuda": "test_dry_run.py compares its output with the page",
+    "perceptinit estimate pi_clip_yfcc": "plugins/perceptinit-estimate/tests compares its output with the page",
     "torchrun": "8 processes; test_distributed.py",
     "python -m venv": "installs packages",
     "python tests/helpers/paper_gpu.py": "test_paper_gpu.py",

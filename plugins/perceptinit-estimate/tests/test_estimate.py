@@ -6,22 +6,22 @@ import pytest
 import torch
 from helpers.command_line import ROOT
 from helpers.tiny_recipes import RECIPE
+from perceptinit_estimate.dry_run import Tracer, dry_runs, table
+
+from perceptinit.plugin import UsageError, load_recipe
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import scaling
-
-from perceptinit.errors import UsageError
-from perceptinit.recipe.reading import read_recipe
-from perceptinit.running.dry_run import Tracer, dry_runs, table
 
 # without its plug-in of one file
 TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('[[track]]\nuse = "local/spy"\n', "")
 
 
 def recipe(folder, **overrides):
+    (folder / "tiny.toml").write_text(TINY)
     keys = [f"pretrain.{name}={value}" for name, value in overrides.items()]
-    return read_recipe(TINY, folder=folder, overrides=keys)
+    return load_recipe(folder / "tiny.toml", keys)
 
 
 def test_state_traffic_and_arithmetic_follow_from_the_recipe(tmp_path):
@@ -95,17 +95,18 @@ def test_every_figure_says_how_it_came_about_and_nothing_is_left_behind(tmp_path
     assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before
 
 
-def test_the_command_prints_the_table_and_refuses_other_devices(cli, tmp_path):
+def test_the_command_prints_the_table_and_refuses_a_recipe_without_pretraining(cli, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY)
-    done = cli("validate", "tiny.toml", "--device", "cuda", "--world", "2")
+    done = cli("estimate", "tiny.toml", "--world", "2")
     assert done.returncode == 0, done.stderr
     assert "| memory in all | traced |" in done.stdout
-    done = cli("validate", "tiny.toml", "--world", "2")
+    alone = TINY[: TINY.index("[pretrain]")] + TINY[TINY.index("[[eval]]") :]
+    (tmp_path / "alone.toml").write_text(alone)
+    done = cli("estimate", "alone.toml")
     assert done.returncode == 2
-    assert "--world requires --device cuda" in done.stderr
+    assert "the pretraining of an image and a text tower" in done.stderr
 
 
-@pytest.mark.slow
 def test_the_figures_in_the_docs_are_what_the_command_writes():
     page = scaling.PAGE.read_text()
     assert page == scaling.renewed(page)

@@ -15,11 +15,17 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
-from perceptinit.components.building import Spec, find_model_parts
-from perceptinit.compute.optim import Precision, autocast
-from perceptinit.errors import UsageError
-from perceptinit.recipe.plan import ModelCost, model_cost, stage_plan
-from perceptinit.recipe.recipe import Recipe
+from perceptinit.plugin import (
+    ModelCost,
+    Precision,
+    Recipe,
+    Spec,
+    UsageError,
+    autocast,
+    find_model_parts,
+    model_cost,
+    stage_plan,
+)
 
 GB = 1e9
 # dense products of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
@@ -264,8 +270,8 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
     config: Any = recipe.pretrain.config if recipe.pretrain else None
     if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
         raise UsageError(
-            f"{recipe.name}: --device cuda estimates the pretraining of an image and a text tower with the "
-            "keys of `clip`, and this recipe has none"
+            f"{recipe.name}: estimates are for the pretraining of an image and a text tower with the keys of "
+            "`clip`, and this recipe has none"
         )
     for world in worlds:
         if config.batch_size % world:
