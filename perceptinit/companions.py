@@ -41,7 +41,7 @@ COMPANIONS = (
     ),
     Companion(
         distribution="perceptinit-representations",
-        offers={"evaluator": ("cka-to-init", "representation"), "section": ("examples",)},
+        offers={"evaluator": ("cka-to-init", "linear-probe", "representation"), "section": ("examples",)},
     ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
     Companion(distribution="perceptinit-estimate", offers={"verb": ("estimate",)}),

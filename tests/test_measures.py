@@ -1,6 +1,4 @@
-"""kNN, linear probe and RSA, through their evaluators."""
-
-import importlib.util
+"""kNN and RSA, through their evaluators."""
 
 import numpy as np
 import pytest
@@ -9,16 +7,12 @@ from helpers.made_sets import labelled_set, png
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.keep_weights import KeepWeights
-from perceptinit.evaluators.labelled import KNN, LinearProbe
+from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, Stimuli
-
-needs_sklearn = pytest.mark.skipif(
-    importlib.util.find_spec("sklearn") is None, reason="scikit-learn is not installed"
-)
 
 
 def smoke_model(seed=0):
@@ -47,24 +41,6 @@ def test_a_set_without_a_training_split_is_told(tmp_path):
     problems = list(KNN(KNN.Config(datasets=("pets",), root=str(tmp_path))).preflight())
     counter = tmp_path / "pets" / "train" / "nshards.txt"
     assert problems == [f"{counter}: no such file; it states the number of shards of the test set"]
-
-
-@needs_sklearn
-def test_a_linear_probe_separates_what_can_be_separated(pets):
-    config = LinearProbe.Config(datasets=("pets",), root=pets)
-    (score,) = LinearProbe(config).evaluate(smoke_model(), RunContext())
-    assert (score.name, score.value) == ("linear_probe/pets", 1.0)
-    assert score.extra["strength"] in config.strengths
-
-
-def test_a_linear_probe_without_its_package_says_what_to_install(monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "sklearn", None)
-    config = LinearProbe.Config(datasets=("synthetic",))
-    assert next(iter(LinearProbe(config).preflight())) == (
-        "evaluator 'linear-probe' needs scikit-learn. Install it with: pip install 'perceptinit[probe]'"
-    )
 
 
 class Numbers:

@@ -47,12 +47,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
             summary="k-nearest-neighbour accuracy of the image embeddings",
         ),
         Component(
-            name="linear-probe",
-            target="perceptinit.evaluators.labelled:LinearProbe",
-            summary="accuracy of a linear classifier on the frozen image embeddings",
-            extra="perceptinit[probe]",
-        ),
-        Component(
             name="keep-weights",
             target="perceptinit.evaluators.keep_weights:KeepWeights",
             summary="keeps the weights for a later `perceptinit eval`; measures nothing",

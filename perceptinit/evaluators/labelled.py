@@ -1,11 +1,10 @@
-"""Measures of image embeddings on labelled sets (`knn`, `linear-probe`), without text."""
+"""Measures of image embeddings on labelled sets (`knn`), without text."""
 
 from __future__ import annotations
 
 # N images, M reference images, D embedding, C classes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -15,7 +14,6 @@ from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.evaluators.metrics import knn_predictions, share_score
 from perceptinit.evaluators.set_measure import EmbeddedSetMeasure, Features, SetConfig
-from perceptinit.seeding import generator
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import RunContext, Score
 
@@ -76,63 +74,3 @@ class KNN(LabelledMeasure):
         )
         correct = predictions == test.labels
         return [self.accuracy("knn", test, correct, k=k, num_reference=len(train.labels))]
-
-
-class LinearProbe(LabelledMeasure):
-    """Accuracy of a linear classifier on the frozen image embeddings.
-
-    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression
-    (L-BFGS) on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the
-    final fit uses all of it. The set needs a training split: `train/` beside `test/`.
-
-    Source: CLIP's probe (Radford et al. 2021, A.3).
-    """
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(SetConfig):
-        strengths: tuple[PositiveFloat, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
-        """Inverse penalties (scikit-learn's C) to choose from; a single value needs no held-out part."""
-        max_iterations: PositiveInt = 1000
-        """Maximum of L-BFGS iterations of a fit (CLIP: 1000)."""
-
-    splits = ("train", "test")
-
-    def preflight(self) -> Iterator[str]:
-        """Yield whether scikit-learn is missing, and missing and invalid files in each split of each set."""
-        if find_spec("sklearn") is None:
-            package = "scikit-learn. Install it with: pip install 'perceptinit[probe]'"
-            yield f"evaluator 'linear-probe' needs {package}"
-        yield from super().preflight()
-
-    def scores(
-        self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
-    ) -> list[Score]:
-        """Return the accuracy."""
-        train, test = sets
-        strength = self._choose(train, features[0])
-        fitted = self._fit(features[0], train.labels, strength)
-        correct = fitted.predict(features[1]) == test.labels
-        about = {"strength": strength, "num_train": len(train.labels)}
-        return [self.accuracy("linear_probe", test, correct, **about)]
-
-    def _choose(self, train: ZeroShotSet, features: np.ndarray) -> float:
-        """Return the best strength on a held-out tenth, which depends on the set only."""
-        strengths = self.config.strengths
-        if len(strengths) == 1:
-            return float(strengths[0])
-        order = generator(0, "linear-probe", "held-out", train.name).permutation(len(train.labels))
-        held, kept = np.split(order, [max(1, len(order) // 10)])
-
-        def accuracy(strength: float) -> float:
-            fitted = self._fit(features[kept], train.labels[kept], strength)
-            return float((fitted.predict(features[held]) == train.labels[held]).mean())
-
-        return float(max(strengths, key=accuracy))
-
-    def _fit(self, features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
-        from sklearn.linear_model import LogisticRegression
-
-        if len(np.unique(labels)) < 2:
-            raise DataError("linear-probe: the training split has only one class")
-        model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
-        return model.fit(features, labels)

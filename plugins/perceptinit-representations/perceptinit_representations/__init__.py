@@ -1,4 +1,4 @@
-"""Measures that describe representations of images without ranking models, and examples for the report."""
+"""Measures of the representations of images, and examples for the report."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def perceptinit_evaluators() -> Iterable[Component]:
             name="representation",
             target=f"{HERE}.representation:Representation",
             summary="effective rank, alignment and uniformity of the image embeddings",
+        ),
+        Component(
+            name="linear-probe",
+            target=f"{HERE}.linear_probe:LinearProbe",
+            summary="accuracy of a linear classifier on the frozen image embeddings",
         ),
         Component(
             name="cka-to-init",

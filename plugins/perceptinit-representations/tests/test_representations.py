@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from helpers.made_sets import labelled_set
 from perceptinit_representations.cka_to_init import CkaToInit
+from perceptinit_representations.linear_probe import LinearProbe
 from perceptinit_representations.metrics import alignment, effective_rank, unbiased_cka, uniformity
 from perceptinit_representations.representation import Representation
 from safetensors.torch import save_file
@@ -60,8 +61,22 @@ class TestRepresentation(EvaluatorContract):
 @pytest.fixture
 def pets(tmp_path):
     """A set of three classes whose images are equal within a class."""
-    labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3)
+    labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3, splits=("train", "test"))
     return str(tmp_path)
+
+
+class TestLinearProbe(EvaluatorContract):
+    component = LinearProbe
+
+    def options(self, tmp_path):
+        return {"datasets": ["synthetic"], "synthetic_num_images": 40}
+
+
+def test_a_linear_probe_separates_what_can_be_separated(pets):
+    config = LinearProbe.Config(datasets=("pets",), root=pets)
+    (score,) = LinearProbe(config).evaluate(tiny_model().eval(), RunContext())
+    assert (score.name, score.value) == ("linear_probe/pets", 1.0)
+    assert score.extra["strength"] in config.strengths
 
 
 def test_a_run_describes_its_representation_and_eval_repeats_the_numbers(cli, tmp_path):

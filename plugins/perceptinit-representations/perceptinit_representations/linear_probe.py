@@ -1,0 +1,74 @@
+"""Accuracy of a linear classifier on frozen image embeddings (`linear-probe`)."""
+
+from __future__ import annotations
+
+# N images, D embedding
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from perceptinit.plugin import (
+    DataError,
+    LabelledMeasure,
+    PositiveFloat,
+    PositiveInt,
+    RunContext,
+    Score,
+    SetConfig,
+    ZeroShotSet,
+    generator,
+)
+
+
+class LinearProbe(LabelledMeasure):
+    """Accuracy of a linear classifier on the frozen image embeddings.
+
+    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression
+    (L-BFGS) on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the
+    final fit uses all of it. The set needs a training split: `train/` beside `test/`.
+
+    Source: CLIP's probe (Radford et al. 2021, A.3).
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(SetConfig):
+        strengths: tuple[PositiveFloat, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
+        """Inverse penalties (scikit-learn's C) to choose from; a single value needs no held-out part."""
+        max_iterations: PositiveInt = 1000
+        """Maximum of L-BFGS iterations of a fit (CLIP: 1000)."""
+
+    splits = ("train", "test")
+
+    def scores(
+        self, model: Any, sets: Sequence[ZeroShotSet], features: Sequence[np.ndarray], ctx: RunContext
+    ) -> list[Score]:
+        """Return the accuracy."""
+        train, test = sets
+        strength = self._choose(train, features[0])
+        fitted = self._fit(features[0], train.labels, strength)
+        correct = fitted.predict(features[1]) == test.labels
+        about = {"strength": strength, "num_train": len(train.labels)}
+        return [self.accuracy("linear_probe", test, correct, **about)]
+
+    def _choose(self, train: ZeroShotSet, features: np.ndarray) -> float:
+        """Return the best strength on a held-out tenth, which depends on the set only."""
+        strengths = self.config.strengths
+        if len(strengths) == 1:
+            return float(strengths[0])
+        order = generator(0, "linear-probe", "held-out", train.name).permutation(len(train.labels))
+        held, kept = np.split(order, [max(1, len(order) // 10)])
+
+        def accuracy(strength: float) -> float:
+            fitted = self._fit(features[kept], train.labels[kept], strength)
+            return float((fitted.predict(features[held]) == train.labels[held]).mean())
+
+        return float(max(strengths, key=accuracy))
+
+    def _fit(self, features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
+        if len(np.unique(labels)) < 2:
+            raise DataError("linear-probe: the training split has only one class")
+        model = LogisticRegression(C=strength, max_iter=self.config.max_iterations)
+        return model.fit(features, labels)
