@@ -19,7 +19,6 @@ from typing import Any
 
 import initializations
 
-from perceptinit.files.atomic import write_json
 from perceptinit.reports.compare import compare
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.curves import SamplesEstimate, all_curves, band, speed_up
@@ -27,7 +26,7 @@ from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.statistics import estimate, holm
-from perceptinit.results.record import read_record
+from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -71,7 +70,7 @@ def keep(folder: Path) -> None:
         record = without_places(shortened(read_record(file)))
         target = KEPT / folder.name / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_json(target, record)
+        write_record(target, record)
     for name in ("plan.json", "processor.csv"):  # the latter by recipes/known_effects/measure.py
         if (folder / name).exists():
             shutil.copy(folder / name, KEPT / folder.name / name)
