@@ -53,8 +53,7 @@ def _stage(kept: Path, name: str) -> Iterator[str]:
     interim = "" if len(seeds) >= 6 else f"; {len(seeds)} of 6 seeds, interim"
     yield f"**{STAGES[name]}**: {len(seeds)} seeds, {min(seeds)} to {max(seeds)}{interim}."
     yield "\n".join(_rows(score, longer, processor_seconds(kept / name)))
-    if sentences := [f"* {line}" for line in effects(score)]:
-        yield "\n".join(sentences)
+    yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, name)))
 
 
 def trials(kept: Path) -> Iterator[str]:
@@ -151,6 +150,17 @@ def effects(score: ScoreComparison) -> Iterator[str]:
         if found:
             published = ABOUT[arm][0]
             yield f"`{arm}` (published: {published}): {answer(score, arm)}, {_between(found.value)}."
+
+
+def notes(kept: Path, name: str) -> Iterator[str]:
+    """Yield what a reader needs for the intervals and the costs of a stage."""
+    if name == "initializations":
+        yield "mimetic - random, the first contrast of the plan, has a 95 % interval; the others are simultaneous."
+    yield "Processor seconds of a start: those of its runs above random's, at one thread."
+    teacher = kept / "initializations-teacher"
+    if teacher.is_dir():
+        spent = sum(processor_seconds(teacher)[BASELINE].values())
+        yield f"The teacher of `distil` took {spent:.0f} more, once for all seeds."
 
 
 def advice(kept: Path) -> str:

@@ -11,6 +11,9 @@ import known_effects
 import pytest
 from helpers.made_runs import record, score
 
+from perceptinit.results.record import write_record
+from perceptinit.results.runs import load_runs
+
 
 @pytest.mark.parametrize("page", known_effects.pages(), ids=lambda page: page.stem)
 def test_a_page_has_what_the_command_makes_of_the_records(page):
@@ -23,6 +26,15 @@ def test_every_experiment_with_records_is_on_a_page():
         name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
     }
     assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs"} <= marks
+
+
+def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
+    made = record("random", 0, 0.4)
+    made["environment"]["packages"]["perceptinit"] = "0.2.0"
+    write_record(tmp_path / "made/random/seed0/record.json", made)
+    monkeypatch.setattr(known_effects, "KEPT", tmp_path / "kept")
+    known_effects.keep(tmp_path / "made")
+    assert [run.arm for run in load_runs([tmp_path / "kept/made"]).finished] == ["random"]
 
 
 def kept_runs(folder, effects, name="initializations"):
