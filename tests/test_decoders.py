@@ -82,11 +82,11 @@ def test_processes_end_when_their_parent_is_killed():
     parent = fork.Process(target=work_until_killed, args=(ready, writing))
     parent.start()
     os.close(writing)
-    assert ready.wait(60)
+    assert ready.wait(120)
     assert not select.select([reading], [], [], 0)[0]
     parent.kill()
     parent.join()
-    is_closed, _, _ = select.select([reading], [], [], 20)
+    is_closed, _, _ = select.select([reading], [], [], 60)
     os.close(reading)
     assert is_closed
 
