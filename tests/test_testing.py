@@ -15,7 +15,7 @@ from perceptinit.configs import to_table
 from perceptinit.errors import DataError
 from perceptinit.evaluators.classification import ClassificationAccuracy
 from perceptinit.evaluators.features import ALONE
-from perceptinit.evaluators.labelled import Representation
+from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random
@@ -51,7 +51,7 @@ BUILT_INS = [
         ClassificationAccuracy,
         {"datasets": ["synthetic"], "synthetic_num_images": 32},
     ),
-    ("evaluator", Representation, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
+    ("evaluator", KNN, {"datasets": ["synthetic"], "synthetic_num_images": 32}),
     ("tracker", Jsonl, {}),
     ("tracker", Console, {}),
 ]
