@@ -1,181 +1,100 @@
-"""How often tables and pages say more than is true: tiny experiments whose truth is known, from recipe to page by commands.
+"""How often a table or a page contains a false sentence, in made experiments whose truth is known.
 
-    git worktree add ../old 58d8151
-    nice python benchmarks/false_sentences.py run --checkout . --checkout ../old --work /tmp/false-sentences
-    python benchmarks/false_sentences.py sum --work /tmp/false-sentences --out benchmarks/results/false_sentences.json
-    python benchmarks/calibration.py --out docs/calibration.md
+    python benchmarks/false_sentences.py --kind "pixels do as well" --num 3
 
-`run` can be stopped, and goes on where it was; --processes N shares the work. Commands run with the package of the checkout (by
-PYTHONPATH) and the libraries of the Python that runs this, imported once and forked for every command. What is known, and how:
-`known_kinds.py` and `known_world.py`; what counts as more than true: `sentence_rules.py`.
+prints the sentences of a few experiments and marks the false ones; `calibration.py write` counts them. The kinds
+are in `known_kinds.py`, and the rules that read sentences are in `sentence_rules.py`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
-import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections import Counter
+from functools import cache
 from pathlib import Path
-from typing import Any
 
-import known_world
+import numpy as np
 import sentence_rules
-from known_kinds import KINDS, Kind, number, recipe
+from calibration_counts import Counts
+from known_kinds import DELTA, KINDS, Kind
+from sentence_rules import Claim, Truth
+from situations.made import Situation, write_runs
 
-Command = Callable[[Path, Sequence[str]], str]
+from perceptinit.reports.compare import compare
+from perceptinit.reports.page import answer_in_words
+from perceptinit.reports.verdicts.headline import headline, summary
+from perceptinit.results import record
+from perceptinit.results.runs import load_runs
+from perceptinit.seeding import generator
+
+MOST_KEPT = 5  # false sentences of a kind
+record.versions = cache(record.versions)  # half of the time of a record
 
 
-def experiment(kind: Kind, index: int, world: Path, command: Command, has_delta: bool) -> dict[str, Any]:
-    """Run one experiment from recipe to page, and return its scores (per cent) and sentences.
+def sentences_of(situation: Situation) -> list[str]:
+    """Write the records of an experiment, and return the sentences of its table and the cards of its page.
 
-    command: runs a command line of the package in a folder and returns what it prints.
+    The other sentences of the page's summary are those of the table.
     """
-    folder = world / f"{number(kind)}-{index:04d}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    (folder / "known.toml").write_text(recipe(kind, index, world, has_delta), encoding="utf-8")
-    overrides = [word for override in kind.overrides for word in ("--set", override)]
-    command(folder, ["run", "known.toml", "--device", "cpu", *overrides])
-    table = json.loads(command(folder, ["compare", "runs/known", "--json"]))
-    command(folder, ["report", "runs/known", "--no-examples", "--out", "page.html"])
-    page = sentence_rules.page_sentences((folder / "page.html").read_text(encoding="utf-8"))
-    shutil.rmtree(folder)
-    values = table["values"][kind.score]
-    return {
-        "kind": kind.name,
-        "index": index,
-        "values": {arm: [round(100 * v, 4) for v in by_seed.values()] for arm, by_seed in values.items()},
-        "sentences": list(dict.fromkeys([*table["summary"], *page])),
-    }
+    with tempfile.TemporaryDirectory() as folder:
+        comparison = compare(load_runs([write_runs(situation, Path(folder))]))
+    found = summary(comparison)
+    cards = (
+        [sentence_rules.card(v.contrast.title, v.question, answer_in_words(v)) for v in found.answers]
+        if found
+        else []
+    )
+    return list(dict.fromkeys([*headline(comparison), *cards]))
 
 
-def planned(share: float) -> Iterator[tuple[Kind, int]]:
-    """Yield all experiments, the kinds mixed, so that whoever stops early has some of each."""
-    every = [(i / kind.num, kind, i) for kind in KINDS for i in range(round(share * kind.num))]
-    yield from ((kind, i) for _, kind, i in sorted(every, key=lambda e: e[0]))
+def mark(situation: Situation, truth: Truth) -> dict[str, str]:
+    """Return each sentence about arms with what it says beyond the truth; empty if it is true."""
+    about = [s for s in sentences_of(situation) if sentence_rules.is_about_arms(s)]
+    return {s: sentence_rules.mark(s, situation.baseline, truth, DELTA) for s in about}
 
 
-def run(checkout: Path, work: Path, share: float, part: int, parts: int) -> None:
-    """Do this part of the experiments that have no result yet; the package is that of the checkout."""
-    home = work / _commit(checkout)
-    world = home / f"world-{part}"
-    shutil.rmtree(world, ignore_errors=True)
-    known_world.write_world(world)
-    done = {(r["kind"], r["index"]) for r in results(home)}
-    has_delta = (checkout / "perceptinit/recipe/verdict_config.py").is_file()
-    experiment(KINDS[-1], 0, world, in_this_process, has_delta)  # imports all that the forks need
-    with (home / f"{part}.jsonl").open("a", encoding="utf-8") as file:
-        for number, (kind, index) in enumerate(planned(share)):
-            if number % parts == part and (kind.name, index) not in done:
-                row = experiment(kind, index, world, in_a_fork, has_delta)
-                file.write("\n" + json.dumps(row) + "\n")
-                file.flush()
-    shutil.rmtree(world)
+def count(rng: np.random.Generator, num: int, kind: Kind) -> Counts:
+    """Return how many of `num` experiments have a false sentence, and what they say of the first arm."""
+    counts: Counter[str] = Counter(false_experiments=0, sentences=0, false=0, better=0, worth=0, structure=0)
+    excess: Counter[str] = Counter()
+    kept: list[str] = []
+    for _ in range(num):
+        situation, truth = kind.make(rng)
+        marks = mark(situation, truth)
+        false = {s: text for s, text in marks.items() if text}
+        claims = [c for s in marks for c in sentence_rules.read(s, situation.baseline) or ()]
+        arm = next(name for name in situation.arms if name != situation.baseline)
+        counts.update(
+            false_experiments=bool(false),
+            sentences=len(marks),
+            false=len(false),
+            better=_has(claims, Claim("better", (arm, situation.baseline))),
+            worth=_has(claims, Claim("worth", (arm, situation.baseline))),
+            structure=any(c.kind == "better" and c.structure for c in claims),
+        )
+        excess.update(set(false.values()))
+        kept += [f"{text}: {s}" for s, text in false.items()]
+    return {**counts, "excess": dict(excess.most_common()), "examples": kept[:MOST_KEPT]}  # type: ignore[dict-item]
 
 
-def results(home: Path) -> list[dict[str, Any]]:
-    """Return what is there of a commit; a line that a killed process left half is left out."""
-    found = []
-    for path in sorted(home.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                found.append(json.loads(line))
-    return found
-
-
-def _commit(checkout: Path) -> str:
-    git = ["git", "-C", str(checkout), "rev-parse", "--short=7", "HEAD"]
-    return subprocess.run(git, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def in_this_process(folder: Path, arguments: Sequence[str]) -> str:
-    """Be `perceptinit ARGUMENTS` and return what it prints; SystemExit with it when the command fails."""
-    from perceptinit.cli import main
-
-    printed = io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(printed):
-        sys.argv = ["perceptinit", *arguments]
-        try:
-            main()
-        except SystemExit as end:
-            if end.code:
-                raise SystemExit(
-                    f"{folder}: {sys.argv} ended with {end.code}:\n{printed.getvalue()}"
-                ) from end
-    return printed.getvalue()
-
-
-def in_a_fork(folder: Path, arguments: Sequence[str]) -> str:
-    """Do the same in a process of its own, which knows only what this one has imported."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            printed = in_this_process(folder, arguments)
-            with open(writer, "w", encoding="utf-8") as out:  # noqa: PTH123  (a descriptor)
-                out.write(printed)
-            status = 0
-        except BaseException as error:
-            print(repr(error), file=sys.stderr)
-        finally:
-            os._exit(status)
-    os.close(writer)
-    printed = b"".join(iter(lambda: os.read(reader, 1 << 16), b""))
-    os.close(reader)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
-        raise SystemExit(f"{folder}: perceptinit {' '.join(arguments)} failed")
-    return printed.decode()
-
-
-def start(checkouts: Sequence[Path], work: Path, share: float, processes: int) -> None:
-    """Run the experiments with each checkout's package, in processes of their own."""
-    for checkout in checkouts:
-        (work / _commit(checkout)).mkdir(parents=True, exist_ok=True)
-        own = {"PYTHONPATH": str(checkout.resolve()), "OMP_NUM_THREADS": "1", "COLUMNS": "500"}
-        words = ["--checkout", str(checkout), "--work", str(work), "--share", str(share)]
-        started = [
-            subprocess.Popen(
-                [sys.executable, __file__, "run", *words, "--part", f"{part}/{processes}"],
-                env=os.environ | own,
-            )
-            for part in range(processes)
-        ]
-        statuses = [process.wait() for process in started]
-        if any(statuses):
-            raise SystemExit(f"{checkout}: not finished; the same command goes on")
+def _has(claims: list[Claim], wanted: Claim) -> bool:
+    return any((c.kind, c.pair) == (wanted.kind, wanted.pair) for c in claims)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    runs = verbs.add_parser("run", help="do the experiments that are not done")
-    runs.add_argument("--checkout", type=Path, action="append", required=True)
-    runs.add_argument("--work", type=Path, required=True, help="where results are kept")
-    runs.add_argument("--share", type=float, default=1.0, help="of the experiments of each kind")
-    runs.add_argument("--processes", type=int, default=1)
-    runs.add_argument("--part", help=argparse.SUPPRESS)
-    sums = verbs.add_parser("sum", help="count what was found")
-    sums.add_argument("--work", type=Path, required=True)
-    sums.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--kind", choices=[kind.name for kind in KINDS], action="append")
+    parser.add_argument("--num", type=int, default=1)
     options = parser.parse_args()
-    if options.verb == "sum":
-        from false_sentences_sum import summarise
-
-        found = {home.name: results(home) for home in sorted(options.work.iterdir())}
-        options.out.parent.mkdir(exist_ok=True)
-        options.out.write_text(json.dumps(summarise(found), indent=1) + "\n", encoding="utf-8")
-    elif options.part:
-        part, parts = map(int, options.part.split("/"))
-        run(options.checkout[0], options.work, options.share, part, parts)
-    else:
-        start(options.checkout, options.work, options.share, options.processes)
+    for kind in KINDS:
+        if options.kind and kind.name not in options.kind:
+            continue
+        rng = generator(0, "false sentences", kind.name)
+        for _ in range(options.num):
+            print(f"\n{kind.name}: {kind.known}")
+            for sentence, text in mark(*kind.make(rng)).items():
+                print(f"  {f'FALSE ({text})' if text else 'true'}: {sentence}")
 
 
 if __name__ == "__main__":

@@ -1,158 +1,204 @@
-"""The kinds of experiments whose truth is known: arms, what is known, and the recipe, in words that every version takes."""
+"""Kinds of made experiments whose truth is known: records written by the package, from drawn scores.
+
+The level of a seed is shared by all arms. The difference from the baseline is the arm's lead plus noise with a
+standard deviation of 0.8 points over seeds; in real A/A comparisons it is 0.72 (docs/results.md). Delta is 1 point.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+# S seeds, P pictures
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import known_world
+import numpy as np
+from calibration_pictures import draw_correct, true_difference
+from calibration_seeds import NOISE, ask_at_looks
+from sentence_rules import Pair, Truth
 
-DELTA = 2.0  # points within which a difference does not matter
+from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.reports.verdicts.decisions import POINTS, rule_of
+from perceptinit.results.items import write_items
+from perceptinit.types import Items
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from situations.made import INIT, Situation
+
+DELTA, SPREAD, LEVEL = 1.0, 0.8, 40.0  # points
+LARGE, SMALL = 4.0, 1.5  # leads in points
+SEEDS = (3, 5, 6, 10)
+P_FAILED = 0.25  # of a run
+MOST_ADDED = 10
+SCORE = "top1/cifar10"
+Interval = tuple[float, float]
+Make = Callable[[np.random.Generator], tuple[Situation, Truth]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A sort of experiment: `num` of them, arms after `random`, what they learn from, and what is known.
+    """A kind of experiment.
 
-    arms: name -> stage 1 (TOML); `{coin}` and `{world}` are filled in. overrides: of the command line.
-    score, pretrain: what is measured, and after how much pretraining. known: what is known, for the page.
-    nothing: arms that differ by nothing, by construction. cause, taught, alike: see `sentence_rules.Truth`.
+    num: experiments. known: what is true of them. make: draws one. is_large: whether the first arm has a large
+    effect that a table should find.
     """
 
     name: str
     num: int
-    arms: dict[str, str]
-    nothing: tuple[tuple[str, str], ...] = ()
-    cause: str = ""
-    taught: bool = False
-    alike: bool = False
-    score: str = "knn/hues"
-    pretrain: str = "epochs = 1\nlr = 3e-3"
-    num_seeds: int = 3
-    overrides: tuple[str, ...] = ()
-    known: str = ""
-
-    @property
-    def arm(self) -> str:
-        """Return the arm that the headline speaks of."""
-        return next(iter(self.arms))
+    known: str
+    make: Make
+    is_large: bool = False
 
 
-def _stage(judgments: str, epochs: int = 2, lr: float = 1e-2) -> str:
-    training = f'use = "triplet-hinge", margin = 0.3, epochs = {epochs}, batch_size = 128, lr = {lr}'
-    return f"{{ {training}, eval_every = 100, judgments = {judgments} }}"
+def _exactly(points: float) -> Interval:
+    return points, points
 
 
-def _through(wrapper: str, judgments: str) -> str:
-    return f'{{ use = "{wrapper}", judgments = {judgments} }}'
+def _draw(
+    rng: np.random.Generator, num: int, leads: Mapping[str, float], noise: str = "normal"
+) -> dict[str, tuple[float, ...]]:
+    """Return the scores of the baseline and of arms with these leads, in per cent."""
+    level = LEVEL + 0.6 * rng.standard_normal(num)
+    drawn = {arm: level + lead + SPREAD * NOISE[noise](rng, (num,)) for arm, lead in leads.items()}
+    return {arm: tuple(values.tolist()) for arm, values in {"random": level, **drawn}.items()}
 
 
-PEOPLE = '{ use = "table", path = "{world}/people.csv", images = "{world}/judged" }'
-COIN = '{ use = "table", path = "{coin}", images = "{world}/judged" }'
-PIXELS = _through("pixel-triplets", PEOPLE)
-CLASSES = '{ use = "class-triplets", root = "{world}/classes", num_triplets = 256 }'
+def _situation(arms: Mapping[str, Sequence[float | None]], **settings: object) -> Situation:
+    situation = Situation(truth="", arms=arms, num_seeds=len(arms["random"]), verdict=f"delta = {DELTA}")
+    return replace(situation, **settings)  # type: ignore[arg-type]
 
 
-def _with_control(judgments: str, epochs: int = 2, arm: str = "pi") -> dict[str, str]:
-    own, control = judgments, _through("shuffled-votes", judgments)
-    return {arm: _stage(own, epochs), "shuffled": _stage(control, epochs)}
+def _between(leads: Mapping[str, float]) -> dict[Pair, Interval]:
+    """Return the true differences of arms from the baseline and of the first arm from `shuffled`."""
+    between = {(arm, "random"): _exactly(lead) for arm, lead in leads.items()}
+    if "shuffled" in leads:
+        arm = next(iter(leads))
+        between[arm, "shuffled"] = _exactly(leads[arm] - leads["shuffled"])
+    return between
 
 
-AGAIN = '{ use = "random" }'
-DEALT = '{ use = "statistics-matched", keep = "values" }'  # fresh values, each tensor's in another order
-KINDS = (
-    Kind(
-        "A/A", 60, {"again": AGAIN}, (("again", "random"),), alike=True,
-        score="top1/hues", pretrain="epochs = 3\nlr = 1e-2",
-        known="fresh weights against fresh weights: no difference, by construction",
-    ),
-    Kind(
-        "A/A that the package cannot see", 60, {"dealt": DEALT}, (("dealt", "random"),),
-        known="fresh weights against fresh weights in another order: the same distribution, no difference",
-    ),
-    Kind(
-        "an override makes arms unequal", 40, _with_control(COIN), overrides=("arm.shuffled.init.0.lr=1e-5",),
-        known="a coin answers, and `--set` takes the training from the control: no lead is due to the answers",
-    ),
-    Kind(
-        "pixels answer", 30, _with_control(PIXELS, arm="pixels"), cause="program",
-        known="no people: a lead is not due to their structure",
-    ),
-    Kind(
-        "class labels answer", 30, _with_control(CLASSES, arm="classes"), cause="program",
-        known="no people: a lead is not due to their structure",
-    ),
-    Kind(
-        "the score is the trained task", 40, {"pi": _stage(PEOPLE)}, cause="people", taught=True,
-        score="2afc/people", known="a lead does not say that the start is worth it",
-    ),
-    Kind(
-        "a coin answers", 50, _with_control(COIN), (("pi", "shuffled"),),
-        known="PI and its shuffled control are equal, by construction",
-    ),
-    Kind(
-        "small effect", 45, {"pi": _stage(PEOPLE, 1, 1e-3)}, cause="people", num_seeds=5,
-        known="people answer as the classes go, 4 steps at a tenth of the rate",
-    ),
-    Kind(
-        "large effect", 45, _with_control(PEOPLE, 3), cause="people", num_seeds=5,
-        known="people answer as the classes go, 12 steps: better, because of what they said",
-    ),
-)  # fmt: skip
+def _with_leads(
+    leads: Mapping[str, float],
+    *,
+    structure: str = "",
+    seeds: Sequence[int] = SEEDS,
+    noise: str = "normal",
+    **settings: object,
+) -> Make:
+    """Return a function that draws experiments with these leads."""
 
-RECIPE = """\
-schema = 1
-name = "known"
-seeds = {seeds}
-baseline = "random"
-{verdict}
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 8
-embed_dim = 16
-text_width = 16
-text_heads = 1
-text_layers = 1
-context_length = 4
-model_args = {{ patch_size = 4, embed_dim = 16, num_heads = 1, depth = 1, global_pool = "avg", class_token = false }}
-[pretrain]
-use = "clip"
-{pretrain}
-batch_size = 32
-warmup_steps = 2
-pairs = {{ use = "csv", file = "{world}/pairs.csv" }}
-[[eval]]
-{measure}
-every = "end"
-[[track]]
-use = "jsonl"
-[[arm]]
-name = "random"
-init = []
-"""
-MEASURES = {
-    "top1/hues": 'use = "zero-shot"\nroot = "{world}/sets"\ndatasets = ["hues"]',
-    "knn/hues": 'use = "knn"\nk = 5\nroot = "{world}/sets"\ndatasets = ["hues"]',
-    "2afc/people": f'use = "two-afc"\njudgments = {PEOPLE}',
+    def make(rng: np.random.Generator) -> tuple[Situation, Truth]:
+        arms = _draw(rng, int(rng.choice(seeds)), leads, noise)
+        return _situation(arms, **settings), Truth(_between(leads), structure=structure)  # type: ignore[arg-type]
+
+    return make
+
+
+def _make_alike(rng: np.random.Generator) -> tuple[Situation, Truth]:
+    arms = _draw(rng, int(rng.choice(SEEDS)), {"redrawn": 0.0})
+    return _situation(arms), Truth(_between({"redrawn": 0.0}), alike=frozenset({("redrawn", "random")}))
+
+
+def _make_trained(rng: np.random.Generator) -> tuple[Situation, Truth]:
+    leads = {"people": LARGE, "shuffled": 0.0}
+    judged = {"measure": "2afc", "set_name": "nights", "chance": 0.5}
+    arms = _draw(rng, int(rng.choice(SEEDS)), leads)
+    return _situation(arms, **judged), Truth(_between(leads), structure="people", taught=True)
+
+
+def _make_few_pictures(lead: float, structure: str = "") -> Make:
+    """Return a function that draws experiments on few pictures. lead: of people, in logits."""
+
+    def make(rng: np.random.Generator) -> tuple[Situation, Truth]:
+        num_seeds, num_pictures = int(rng.choice((3, 5, 6))), int(rng.choice((50, 85, 200)))
+        effect = float(rng.choice((0.5, 1.0)))  # logits, deviation over pictures
+        difficulty = rng.normal(0.0, 1.5, num_pictures)
+        drawn = {
+            arm: draw_correct(
+                rng, num_seeds, difficulty + own + deviation * rng.standard_normal(num_pictures)
+            )
+            for arm, own, deviation in (("random", 0, 0), ("people", lead, effect), ("shuffled", 0, effect))
+        }
+
+        def write(folder: Path) -> None:
+            pictures = np.arange(num_pictures)[:, None]
+            for arm, correct in drawn.items():
+                for seed, row in enumerate(correct):
+                    write_items(folder / arm / f"seed{seed}", {SCORE: Items(row, pictures, None)})
+
+        arms = {arm: tuple((100 * correct.mean(axis=1)).tolist()) for arm, correct in drawn.items()}
+        own, other = (100 * true_difference(effect, one, 0.0) for one in (lead, 0.0))
+        truth = Truth(_between({"people": own, "shuffled": other}), structure=structure)  # type: ignore[arg-type]
+        return _situation(arms, num_examples=num_pictures, after=write), truth
+
+    return make
+
+
+def _make_failing(lead: float) -> Make:
+    """Return a function that draws experiments in which runs of people fail. lead: of runs that finish."""
+
+    def make(rng: np.random.Generator) -> tuple[Situation, Truth]:
+        leads = {"people": lead, "shuffled": 0.0}
+        arms: dict[str, tuple[float | None, ...]] = dict(_draw(rng, int(rng.choice((5, 6, 10))), leads))
+        failed = rng.random(len(arms["people"])) < P_FAILED
+        arms["people"] = tuple(None if f else v for f, v in zip(failed, arms["people"], strict=True))
+        # a failed run counts as one at chance
+        worst = (1 - P_FAILED) * lead - P_FAILED * (LEVEL - 10)
+        truth = Truth(_between(leads), {("people", "random"): _exactly(worst)}, "people" if lead else "")
+        return _situation(arms), truth
+
+    return make
+
+
+def _make_added_by_hand(rng: np.random.Generator) -> tuple[Situation, Truth]:
+    """Return an experiment of equal arms whose seeds were added, one at a time, until it was decided."""
+    first, leads = 3, {"people": 0.0}
+    arms = _draw(rng, MOST_ADDED, leads)
+    differences = [(a - b) / POINTS for a, b in zip(arms["people"], arms["random"], strict=True)]
+    plan = VerdictConfig(delta=DELTA)
+    rules = [rule_of(plan, first, listed) for listed in range(first, MOST_ADDED + 1)]
+    _, num = ask_at_looks(differences, rules, first)
+    shown = {arm: values[:num] for arm, values in arms.items()}
+    return _situation(shown, looks=(first, num)), Truth(_between(leads))
+
+
+TEN = tuple(f"start{k}" for k in range(10))
+TEN_INIT = dict.fromkeys(TEN, '[{ use = "mimetic" }]')
+OTHER_SETTINGS = {"shuffled": '[{ like = "init", epochs = 64, judgments.through = ["shuffled-votes"] }]'}
+BY_PIXELS = {
+    "pixels": INIT["pixels"],
+    "shuffled": '[{ like = "init", judgments.through = ["pixel-triplets", "shuffled-votes"] }]',
 }
-
-
-def recipe(kind: Kind, index: int, world: Path, has_delta: bool) -> str:
-    """Return an experiment's recipe; its seeds are in no other experiment. has_delta: the package takes `[verdict]`."""
-    first = 1000 * number(kind) + kind.num_seeds * index
-    text = RECIPE.format(
-        seeds=list(range(first, first + kind.num_seeds)),
-        verdict=f"[verdict]\ndelta = {DELTA}" if has_delta else "",
-        pretrain=kind.pretrain,
-        measure=MEASURES[kind.score],
-        world="{world}",
-    )
-    text += "".join(f'[[arm]]\nname = "{name}"\ninit = [{stage}]\n' for name, stage in kind.arms.items())
-    if "{coin}" in text:
-        text = text.replace("{coin}", known_world.write_coin(world, index).as_posix())
-    return text.replace("{world}", world.as_posix())
-
-
-def number(kind: Kind) -> int:
-    return [one.name for one in KINDS].index(kind.name)
+KINDS = (
+    Kind("A/A", 90, "two draws of fresh weights", _make_alike),
+    Kind("no effect, heavy tails", 75, "people and shuffled equal the baseline",
+         _with_leads({"people": 0.0, "shuffled": 0.0}, noise="heavy tails (t, 4 degrees of freedom)")),
+    Kind("no effect on few pictures", 110, "50 to 200 pictures; on all pictures the arms are equal",
+         _make_few_pictures(0.0)),
+    Kind("large effect on few pictures", 50, "50 to 200 pictures; people lead by a logit", _make_few_pictures(1.0, "people")),
+    Kind("ten arms, no effect", 90, "no arm differs from the baseline",
+         _with_leads(dict.fromkeys(TEN, 0.0), init=TEN_INIT)),
+    Kind("ten arms, one effect", 50, "one arm leads by 4 points",
+         _with_leads(dict.fromkeys(TEN, 0.0) | {TEN[0]: LARGE}, init=TEN_INIT, seeds=(5, 6, 10)), is_large=True),
+    Kind("no effect, runs fail", 50, "a quarter of the runs of people fail; the others equal the baseline",
+         _make_failing(0.0)),
+    Kind("a lead, but runs fail", 40, "a quarter of the runs of people fail; with them, people are worse",
+         _make_failing(LARGE)),
+    Kind("pixels do as well", 50, "people and pixels lead by 4 points: the answers of people do not explain it",
+         _with_leads({"people": LARGE, "shuffled": 0.0, "pixels": LARGE})),
+    Kind("shuffled votes do as well", 40, "people and shuffled lead by 4 points",
+         _with_leads({"people": LARGE, "shuffled": LARGE})),
+    Kind("a control with other settings", 35, "shuffled is trained longer, which costs 4 points",
+         _with_leads({"people": 0.0, "shuffled": -LARGE}, init=OTHER_SETTINGS)),
+    Kind("the score is the trained task", 35, "a lead does not show a worth", _make_trained),
+    Kind("pixels answer", 40, "no people; pixels lead by 4 points",
+         _with_leads({"pixels": LARGE, "shuffled": 0.0}, structure="program", init=BY_PIXELS)),
+    Kind("seeds added until decided, without a plan", 60, "no effect; 3 seeds first, 10 at most", _make_added_by_hand),
+    Kind("an effect of exactly delta", 40, "people lead by 1 point, which is not worth it",
+         _with_leads({"people": DELTA, "shuffled": 0.0}, structure="people")),
+    Kind("small effect", 35, "people lead by 1.5 points",
+         _with_leads({"people": SMALL, "shuffled": 0.0}, structure="people")),
+    Kind("large effect", 110, "people lead by 4 points",
+         _with_leads({"people": LARGE, "shuffled": 0.0}, structure="people", seeds=(5, 6, 10)), is_large=True),
+)  # fmt: skip

@@ -1,187 +1,214 @@
-"""Whether a sentence of a table or a page says more than is true, by rules that read its words.
+"""Rules that decide whether a sentence of a table or a page is true of an experiment whose truth is known.
 
-Independent of the package: sentences of any version are read, and those that cannot be are counted as such.
+The rules read the words and do not use the package. A sentence about arms that no rule can read counts as false.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf
 from typing import Literal
 
-Kind = Literal["better", "worse", "equivalent", "alike", "taught"]
-Cause = Literal["", "worth", "people", "simulated people", "program", "votes"]
-Pair = tuple[str, str]  # an arm, and what it is compared with
+Kind = Literal["better", "worse", "equivalent", "worth", "not worth", "alike", "taught", "defect"]
+Structure = Literal["", "people", "simulated people", "program"]
+Pair = tuple[str, str]  # an arm and its reference
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a sentence says of two arms, and what it puts that down to.
+    """What a sentence says of two arms, and the structure to which it attributes a lead.
 
-    better, worse, equivalent: of the arm. alike: the arms start alike. taught: the score asks what the arm was trained on.
+    better, worse, equivalent: of the arm. worth, not worth: the difference is beyond delta. alike: both start
+    alike. taught: the arm was trained on the task of the score. defect: equal arms differ beyond chance.
     """
 
     kind: Kind
     pair: Pair
-    cause: Cause = ""
+    structure: Structure = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is known of an experiment before it runs, and of its differences from many seeds.
+    """What is true of an experiment.
 
-    between: arm and reference -> an interval of the true difference, points; (0, 0) when it is nothing by construction.
-    cause: what a lead over shuffled votes may be put down to, nothing when it comes from elsewhere. taught: the score asks
-    what the arm was trained on. alike: pairs of arms that both start from fresh weights.
+    between: Pair -> interval of the true difference, in points. worth: pairs -> the same with failed runs as
+    worst, where it differs. structure: what explains a lead over shuffled votes; empty if anything else does.
+    taught: the arm was trained on the task of the score. alike: pairs that start alike.
     """
 
     between: Mapping[Pair, tuple[float, float]]
-    cause: Literal["", "people", "program"] = ""
+    worth: Mapping[Pair, tuple[float, float]] = field(default_factory=dict)
+    structure: Structure = ""
     taught: bool = False
-    alike: frozenset[Pair] = field(default_factory=frozenset)
+    alike: frozenset[Pair] = frozenset()
 
 
-QUESTIONS: dict[str, Cause] = {
-    r"Is it worth it\?": "worth",
-    r"Is it the human structure\?": "people",
-    r"Is it the structure of the simulated judgments\?": "simulated people",
-    r"Is it the structure of these answers, which are not people's\?": "program",
-    r"Does it know the task that it was trained on\?": "",
-    r"Do equal arms differ \(A/A\)\?": "",
-    r"Do votes dealt at random make a difference\?": "",
-    r"Is it better than \S+\?": "",
-    r"Against shuffled votes, with .+? other than here:": "",
+SHUFFLED = "shuffled"
+QUESTIONS = (
+    r"Is it worth it\?", r"Is it the human structure\?", r"Is it the structure of the simulated judgments\?",
+    r"Is it the structure of these answers, which are not people's\?",
+    r"Does it know the task that it was trained on\?", r"Do equal arms differ \(A/A\)\?",
+    r"Do votes dealt at random make a difference\?", r"Is it better than \S+\?",
+    r"Against shuffled votes, with .+? other than here:",
+)  # fmt: skip
+ARMS = r"(?P<arm>\S+) {} (?P<ref>\S+)"
+ANSWERS: dict[str, Kind | None] = {
+    ARMS.format("is better than") + " by ": "better",
+    ARMS.format("is worse than") + " by ": "worse",
+    ARMS.format("is equivalent to") + " within ": "equivalent",
+    ARMS.format("against") + " is undecided": None,
+    ARMS.format("equals") + " exactly in every seed": None,
+    r"\S+ (is \S+ points (above|below)|scores exactly as) \S+ in the only common seed": None,
+    ARMS.format("and") + " have no seed in common": None,
 }
-STRUCTURES: dict[str, Cause] = {
+# the reading of an arm: its worth, then the explanation
+WORTHS: tuple[tuple[str, Kind], ...] = (
+    (r"(?P<arm>\S+) is worth it\b", "worth"),
+    (r"(?P<arm>\S+) is not worth it\b", "not worth"),
+    (r"(?P<arm>\S+) is better than (?P<ref>\S+?)\b", "better"),
+    (r"(?P<arm>\S+) is worse than (?P<ref>\S+?)\b", "worse"),
+    (r"(?P<arm>\S+) makes no difference that matters: it is equivalent to (?P<ref>\S+) within", "equivalent"),
+    (r"(?P<arm>\S+) and (?P<ref>\S+) start alike, but they differ with p", "defect"),
+    (r"(?P<arm>\S+) and (?P<ref>\S+) start alike", "alike"),
+    (r"(?P<arm>\S+) was trained on this task", "taught"),
+)
+OPEN_WORTH = r"[Ww]hether (?P<arm>\S+) is worth it is undecided"
+EXPLANATIONS: tuple[tuple[str, Kind | None], ...] = (
+    (r"shuffled votes do as well", "equivalent"),
+    (r"votes as given do better than shuffled ones$", "better"),
+    (r"shuffled votes do better", "worse"),
+)
+OPEN_STRUCTURE = (
+    r"so is whether votes as given do better than shuffled ones|whether .+? helps is (undecided|open)"
+)
+STRUCTURES: dict[str, Structure] = {
     "the human structure": "people",
     "the structure of the simulated judgments": "simulated people",
     "the structure of these answers, which are not people's,": "program",
 }
-# answers about two named arms; those without a kind decide nothing
-ANSWERS: dict[str, Kind | None] = {
-    r"(?P<arm>\S+) is better than (?P<ref>\S+) by ": "better",
-    r"(?P<arm>\S+) is worse than (?P<ref>\S+) by ": "worse",
-    r"(?P<arm>\S+) is equivalent to (?P<ref>\S+) within ": "equivalent",
-    r"(?P<arm>\S+) against (?P<ref>\S+) is undecided": None,
-    r"(?P<arm>\S+) is not shown to differ from (?P<ref>\S+):": None,
-    r"(?P<arm>\S+) equals (?P<ref>\S+) exactly in every seed": None,
-}
-# how answers read together: what is open is taken out first
-OPEN = (
-    r"[Ww]hether \S+ is worth it is undecided|whether it is .+? that helps is undecided|so is whether votes as given .+? ones"
-    r"|not whether the start is worth it|that it is worth it is not shown|a lead over the baseline is not shown|are not shown to do worse"
-    r"|that the human structure helps is not shown|These runs do not settle it"
+# without one of these words, a sentence does not judge arms
+JUDGING = re.compile(
+    r"\b(exactly|better|worse|best|worth|helps?|structure|equivalent|undecided|alike|higher)\b"
 )
-BASELINE, SHUFFLED = "baseline", "shuffled"
-READINGS: tuple[tuple[str, Kind, str, Cause], ...] = (
-    (r"\bis worth it\b", "better", BASELINE, "worth"),
-    (
-        r"is not worth it|the baseline (does|and shuffled votes both do) better",
-        "worse",
-        BASELINE,
-        "",
-    ),
-    (r"it is equivalent to \S+ within", "equivalent", BASELINE, ""),
-    (r"\b[Hh]uman votes do better than shuffled ones", "better", SHUFFLED, "people"),
-    (r"votes as given do better than shuffled ones", "better", SHUFFLED, "votes"),
-    (r"shuffled votes (both )?do better|[Hh]uman votes do worse", "worse", SHUFFLED, ""),
-    (r"shuffled votes do as well", "equivalent", SHUFFLED, ""),
-    (r"start alike", "alike", BASELINE, ""),
-    (r"was trained on this task", "taught", BASELINE, ""),
-)
-# a sentence with none of them says nothing about which arm does better, and why
-JUDGING = re.compile(r"\b(exactly|better|worse|best|worth|helps?|structure|equivalent|undecided|alike)\b")
-NOT_OF_ARMS = re.compile(
-    r"^The arms are not equally trained|^With seeds that vary|^With this variance|\(delta\) do not matter\.$"
+NOTES = re.compile(
+    r"^(Other arms of the table score higher|Stage 1 collapsed|Intervals of \d+ arms|Arms of one seed differ|"
+    r"Zero-shot|Agreement|2AFC|In \S+, \S+ \(|\d+ of \d+ runs of|Each arm has its own settings|The people are simulated)"
 )
 
 
 def is_about_arms(sentence: str) -> bool:
-    """Say whether a sentence of the headline answers something about arms, and is no note on how to read it."""
-    return bool(JUDGING.search(sentence)) and not NOT_OF_ARMS.search(sentence)
+    """Return whether a sentence judges arms; notes and limits do not."""
+    return sentence.startswith("CARD ") or (bool(JUDGING.search(sentence)) and not NOTES.search(sentence))
 
 
-def read(sentence: str, arm: str, baseline: str) -> list[Claim] | None:
-    """Return what a sentence of the headline claims; None when it judges in words that no rule knows.
+def read(sentence: str, baseline: str) -> list[Claim] | None:
+    """Return the claims of a sentence, None for a sentence that no rule can read."""
+    text = re.sub(f"^({'|'.join(QUESTIONS)}) ", "", sentence)
+    for phrase, kind in ANSWERS.items():
+        if found := re.match(phrase, text):
+            return [Claim(kind, (found["arm"], found["ref"]))] if kind else []
+    if card := re.match(r"CARD (?P<arm>\S+) - (?P<ref>\S+): (?P<question>.+\?|.+:) (?P<word>.+)", sentence):
+        return _read_card(card)
+    return _read_reading(sentence, baseline)
 
-    arm, baseline: those that a reading means which names no arms.
-    """
-    for question, cause in QUESTIONS.items():
-        if start := re.match(question, sentence):
-            return _answer(sentence[start.end() :].strip(), cause)
-    answered = _answer(sentence, "")
-    if answered is not None:
-        return answered
-    rest, claims = re.sub(OPEN, "", sentence), []
-    for phrase, kind, reference, of in READINGS:
-        if re.search(phrase, rest):
-            claims.append(Claim(kind, (arm, baseline if reference == BASELINE else SHUFFLED), of))
+
+def _read_card(card: re.Match[str]) -> list[Claim] | None:
+    """Return the claims of a question of the page with its one-word answer."""
+    pair, question = (card["arm"], card["ref"]), card["question"]
+    structure = next(
+        (of for words, of in STRUCTURES.items() if question == f"Is it {words.rstrip(',')}?"), ""
+    )
+    is_worth = question == "Is it worth it?"
+    yes: Kind = "worth" if is_worth else "better"
+    no: Kind = "not worth" if is_worth else "worse"
+    known: dict[str, Claim] = {
+        "Yes:": Claim(yes, pair, structure),
+        "No, it is worse:": Claim(no, pair),
+        "Better:": Claim("better", pair),
+        "Worse:": Claim("worse", pair),
+        "No difference that matters:": Claim("equivalent", pair),
+    }
+    is_open = card["word"] in (
+        "Undecided:",
+        "Equal in every seed:",
+        "Unknown from one seed:",
+        "No seed in common.",
+    )
+    return [] if is_open else [known[card["word"]]] if card["word"] in known else None
+
+
+def _read_reading(sentence: str, baseline: str) -> list[Claim] | None:
+    """Return the claims of a reading, such as "pi is worth it, and it is the human structure that helps."."""
+    text = re.sub(r"^In the simulated world ", "", sentence).rstrip(".")
+    claims, arm = [], ""
+    if found := re.match(OPEN_WORTH, text):
+        arm = found["arm"]
+    for phrase, kind in WORTHS:
+        if not arm and (found := re.match(phrase, text)):
+            arm = found["arm"]
+            reference = found["ref"].rstrip(",") if "ref" in found.groupdict() else baseline
+            claims.append(Claim(kind, (arm, reference)))
+    if not arm:
+        return None if is_about_arms(sentence) else []
+    rest = re.sub(OPEN_STRUCTURE, "", text)
+    claims += [
+        Claim(kind, (arm, SHUFFLED)) for phrase, kind in EXPLANATIONS if kind and re.search(phrase, rest)
+    ]
     for words, of in STRUCTURES.items():
         if f"it is {words} that helps" in rest:
             claims.append(Claim("better", (arm, SHUFFLED), of))
-    return claims if claims or rest != sentence or not is_about_arms(rest) else None
-
-
-def _answer(text: str, cause: Cause) -> list[Claim] | None:
-    """Return the claim of an answer; a lead alone is put down to what was asked for."""
-    for phrase, kind in ANSWERS.items():
-        if found := re.match(phrase, text):
-            because = cause if kind == "better" else ""
-            return [Claim(kind, (found["arm"], found["ref"]), because)] if kind else []
-    return None
+    return claims
 
 
 def excess(claim: Claim, truth: Truth, delta: float | None) -> str:
-    """Return in a few words what a claim says beyond the truth; empty when it is true. delta: points."""
+    """Return what a claim says beyond the truth, in a few words; empty if it is true. delta: points."""
     if claim.kind == "alike":
         return "" if claim.pair in truth.alike else "arms that do not start alike"
+    if claim.kind == "defect":
+        return "a defect"
     if claim.kind == "taught":
         return "" if truth.taught else "a task that was not trained on"
-    low, high = truth.between.get(claim.pair, (-inf, inf))  # of what is not known, no claim is true
+    low, high = truth.between.get(claim.pair, (-inf, inf))  # no claim is true of an unknown difference
+    if claim.kind in ("worth", "not worth"):
+        low, high = truth.worth.get(claim.pair, (low, high))
+        if truth.taught:
+            return f"{claim.kind}, of a task that was trained on"
+    limit = delta or 0.0
     is_true = {
         "better": low > 0,
         "worse": high < 0,
+        "worth": low > limit,
+        "not worth": high < -limit,
         "equivalent": delta is not None and -delta <= low and high <= delta,
     }[claim.kind]
     if not is_true:
         return claim.kind
-    if claim.cause == "worth":
-        return "worth, of a task that was trained on" if truth.taught else ""
-    causes = {"": ("", "people", "program"), "votes": ("people", "program")}
-    allowed = causes.get(claim.cause, (claim.cause,))
-    return "" if truth.cause in allowed else f"because of {claim.cause}"
+    return "" if claim.structure in ("", truth.structure) else f"because of {claim.structure}"
 
 
-def mark(sentence: str, arm: str, baseline: str, truth: Truth, delta: float | None) -> str:
-    """Return what a sentence says beyond the truth: empty when true, `not read` when no rule knows its words."""
-    claims = read(sentence, arm, baseline)
+def mark(sentence: str, baseline: str, truth: Truth, delta: float | None) -> str:
+    """Return what a sentence says beyond the truth; empty if it is true, "not read" if no rule can read it."""
+    claims = read(sentence, baseline)
     if claims is None:
         return "not read"
     return next((text for claim in claims if (text := excess(claim, truth, delta))), "")
 
 
-def page_sentences(page: str) -> list[str]:
-    """Return the sentences of a page's summary, each once: paragraphs, list items and the answered questions."""
-    summary = page.partition('<section aria-label="Summary">')[2].partition("</section>")[0]
-    texts = re.findall(r"<(?:p|li)(?: [^>]*)?>(.*?)</(?:p|li)>", summary, re.DOTALL)
-    return list(dict.fromkeys([*map(_text, texts), *_cards(summary)]))
+def card(title: object, question: object, answer: str) -> str:
+    """Return a card of a page in one line, as `read` expects it."""
+    return f"CARD {title}: {question} {answer}"
 
 
-def _cards(summary: str) -> Iterable[str]:
-    """Yield every question with its answer in the words of the table, of which the card has only the parts."""
-    card = r'class="card contrast (\w+)[^"]*">\s*<div class="question">(.*?)</div>\s*<div class="faint">(.*?)</div>'
-    for outcome, question, title in re.findall(card, summary, re.DOTALL):
-        arm, _, reference = _text(title).partition(" - ")
-        answer = {
-            "better": f"{arm} is better than {reference} by the picture.",
-            "worse": f"{arm} is worse than {reference} by the picture.",
-            "equivalent": f"{arm} is equivalent to {reference} within delta, by the picture.",
-        }.get(outcome, f"{arm} against {reference} is undecided, by the picture.")
-        yield f"{_text(question)} {answer}"
-
-
-def _text(markup: str) -> str:
-    return " ".join(html.unescape(re.sub(r"<[^>]+>", "", markup)).split())
+def find_cards(page: str) -> list[str]:
+    """Return the cards in the HTML of a page."""
+    parts = (
+        r'class="question">(.*?)</div>\s*<div class="faint">(.*?)</div>.*?<span class="outcome">(.*?)</span>'
+    )
+    found = re.findall(parts, page, re.DOTALL)
+    return [
+        card(*(" ".join(html.unescape(x).split()) for x in (title, question, answer)))
+        for question, title, answer in found
+    ]

@@ -8,6 +8,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from perceptinit.judgments.scoring import jackknife_stderrs
@@ -150,6 +151,7 @@ def _t(values: np.ndarray) -> np.ndarray:
     return np.abs(values.mean(axis=-1)) / np.maximum(spread, 1e-12)
 
 
+@cache
 def _patterns(num_seeds: int) -> np.ndarray:
     """Return patterns of signs: all, up to the sign of the first, or 4,096 drawn ones for many seeds."""
     import numpy as np

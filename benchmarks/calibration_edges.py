@@ -1,0 +1,128 @@
+"""Rates at the edge of a published score's tolerance, and coverage where arms were tuned."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from calibration_counts import Cells, Counts, Row, Study, share
+
+from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
+from perceptinit.recipe.tuning import Dimension, Tuning
+from perceptinit.reports.statistics import estimate
+from perceptinit.reports.verdicts.decisions import POINTS
+from perceptinit.reports.verdicts.yardsticks import _judge
+from perceptinit.results.tuned import Search, Trial
+
+NUM = 10_000
+NUM_TUNINGS = 1_000
+NUM_SEEDS = (3, 5, 6, 10)
+SPREADS = (0.2, 0.5)  # standard deviation over seeds, in tolerances
+OFFSETS = (0.0, -1.0, 1.0, -1.2)  # of the true mean from the published score, in tolerances
+EXPECTED = ExpectConfig(
+    arm="random", measure="top1", data_set="made", value=40.0, tolerance=1.0, source="a made publication"
+)
+ONE_SIDED = replace(EXPECTED, reruns_are_below=True)
+
+# --- published scores ------------------------------------------------------------------------------------------------
+
+
+def yardstick_rows(cells: Cells) -> Iterator[Row]:
+    """Yield how often an arm is called as published, by the distance of its true mean."""
+    for expected, name in ((EXPECTED, "two sides"), (ONE_SIDED, "re-runs are below")):
+        for num_seeds in NUM_SEEDS:
+            for spread in SPREADS:
+                counts = cells.find(
+                    f"yardsticks/{name}/{num_seeds}/{spread}", NUM, _count_judged, expected, num_seeds, spread
+                )
+                rates = (share(counts[f"{offset:g}"], counts["num"]) for offset in OFFSETS)
+                yield name, str(num_seeds), f"{spread:g}", *rates
+
+
+def _count_judged(
+    rng: np.random.Generator, num: int, expected: ExpectConfig, num_seeds: int, spread: float
+) -> Counts:
+    counts = Counter({f"{offset:g}": 0 for offset in OFFSETS})
+    for offset in OFFSETS:
+        mean = expected.value + expected.tolerance * offset
+        drawn = (mean + spread * expected.tolerance * rng.standard_normal((num, num_seeds))) / POINTS
+        for values in drawn.tolist():
+            arm = SimpleNamespace(by_seed=dict(enumerate(values)))
+            score: Any = SimpleNamespace(arm=lambda name, arm=arm: arm, floor=0.0, is_share=True)
+            counts[f"{offset:g}"] += _judge(score, expected)[0] in ("as published", "as re-runs")
+    return dict(counts)
+
+
+# --- tuned arms ------------------------------------------------------------------------------------------------------
+
+LR = Dimension("pretrain.lr", Range(low=1e-4, high=1e-2, scale="log"), is_whole=False)
+BEST = {"people": -3.3, "random": -2.7}  # log10 of the best learning rate: mirrored, so procedures are equal
+SPREAD = 0.8  # points, of a difference over seeds
+TUNED = (
+    (0.5, 4.0),
+    (1.0, 4.0),
+    (0.5, 8.0),
+    (2.0, 4.0),
+)  # validation noise; points lost at a decade from the best
+STUDIES_OF_ARM = 3
+
+
+def tuning_rows(cells: Cells) -> Iterator[Row]:
+    """Yield the coverage of the interval with chosen settings held fixed, of two differences."""
+    for noise, curvature in TUNED:
+        for num_seeds in (3, 6):
+            counts = cells.find(
+                f"tuning/{STUDIES_OF_ARM}/{noise}/{curvature}/{num_seeds}",
+                NUM_TUNINGS,
+                _count_tuned,
+                noise,
+                curvature,
+                num_seeds,
+            )
+            rates = (share(counts[name], counts["num"]) for name in ("chosen", "procedures"))
+            yield f"{noise:g}", f"{curvature:g}", str(num_seeds), *rates
+
+
+def _count_tuned(
+    rng: np.random.Generator, num: int, noise: float, curvature: float, num_seeds: int
+) -> Counts:
+    counts = Counter(chosen=0, procedures=0)
+    for number in range(num):
+        lost = {arm: _lose_by_tuning(rng, arm, noise, curvature, number) for arm in BEST}
+        truth = lost["random"] - lost["people"]  # at the chosen settings
+        value = estimate((truth + SPREAD * rng.standard_normal(num_seeds)).tolist())
+        assert value.low is not None
+        assert value.high is not None
+        counts["chosen"] += value.low <= truth <= value.high
+        counts["procedures"] += value.low <= 0 <= value.high
+    return dict(counts)
+
+
+def _lose_by_tuning(rng: np.random.Generator, arm: str, noise: float, curvature: float, number: int) -> float:
+    """Return the points below the best that an arm's chosen settings have."""
+    config = TuneConfig(measure="top1", studies=STUDIES_OF_ARM, seed=number)
+    points = Tuning(config, None, (LR,)).points()  # type: ignore[arg-type]
+    lost = [curvature * (math.log10(point[LR.path]) - BEST[arm]) ** 2 for point in points]
+    values = (-np.array(lost) + noise * rng.standard_normal(len(lost))).tolist()
+    trials = tuple(Trial(arm, i, {}, value=v, rank=v) for i, v in enumerate(values))
+    return lost[Search(arm, config, trials).median().number]
+
+
+STUDIES = {
+    "yardsticks": Study(
+        ("tolerance", "seeds", "deviation over seeds", *(f"mean off by {offset:g}" for offset in OFFSETS)),
+        yardstick_rows,
+    ),
+    "tuning": Study(
+        (
+            "validation noise", "points lost a decade off", "seeds", "coverage at the chosen settings",
+            "coverage of the procedures' difference",
+        ),
+        tuning_rows,
+    ),
+}  # fmt: skip
