@@ -75,8 +75,17 @@ from perceptinit.images.decoding import (
     load_square as load_square,
 )
 from perceptinit.images.stimuli import StimulusImages as StimulusImages
+from perceptinit.initializers.imagenet import (
+    TimmSource as TimmSource,
+    load_trunk as load_trunk,
+    read_timm_weights as read_timm_weights,
+    timm_architecture as timm_architecture,
+)
 from perceptinit.initializers.report import reporting as reporting
-from perceptinit.initializers.trainable import only_training as only_training
+from perceptinit.initializers.trainable import (
+    num_fused_parts as num_fused_parts,
+    only_training as only_training,
+)
 from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
 from perceptinit.judgments.controls.wrappers import Wrapper as Wrapper
 from perceptinit.judgments.data_check import check_judgments as check_judgments

@@ -9,19 +9,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
 from perceptinit.initializers.impulse import Impulse, shift_matrix, solve_neighbour
 from perceptinit.initializers.interpolate import Interpolate
-from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.mimetic import Mimetic, factors
 from perceptinit.initializers.mimetic_mlp import MimeticMLP
 from perceptinit.initializers.norm_matched import NormMatched
 from perceptinit.initializers.statistics_matched import StatisticsMatched
-from perceptinit.initializers.weight_selection import WeightSelection, even_indices, select
-from perceptinit.types import RunContext, Stimuli, Triplets
+from perceptinit.types import RunContext
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -64,19 +61,6 @@ def context(seed=0, messages=None):
 
 def initialize(cls, model, seed=0, **options):
     return cls(cls.Config(**options)).initialize(model, context(seed))
-
-
-def judgments(num_images=12, size=32):
-    rng = np.random.default_rng(0)
-    images = list(rng.integers(0, 256, (num_images, size, size, 3), dtype=np.uint8))
-    stimuli = Stimuli(tuple(f"image-{i}" for i in range(num_images)), images)
-    rows = np.arange(num_images).reshape(-1, 3).T
-
-    class Given:
-        def load(self, split):
-            return Triplets.build(stimuli, *rows, np.ones(len(rows[0])))
-
-    return Given()
 
 
 # --- mimetic (Trockman and Kolter 2023): with tokens x as rows, x Wq (x Wk)' and x Wv Wproj
@@ -226,89 +210,6 @@ def test_impulse_says_when_positions_are_all_alike():
         solve_neighbour(positions, head_dim=16, share=0.5, offset=(0, 1))
 
 
-# --- weight selection (Xu et al. 2024)
-
-
-@pytest.mark.parametrize(
-    ("large", "small", "indices"),
-    [
-        (6, 3, [0, 2, 4]),
-        (4, 4, [0, 1, 2, 3]),
-        (5, 3, [0, 2, 4]),
-        (7, 3, [0, 3, 6]),
-        (8, 3, [0, 4, 7]),
-    ],
-)
-def test_elements_are_evenly_spaced(large, small, indices):
-    assert even_indices(large, small).tolist() == indices  # 3.5 rounds to even: 4
-
-
-def test_selection_takes_every_second_row_and_column_of_a_teacher_twice_as_wide():
-    teacher = {"weight": torch.arange(16.0).reshape(4, 4), "bias": torch.arange(4.0)}
-    student = {"weight": torch.zeros(2, 2), "bias": torch.zeros(2)}
-    selected = select(teacher, student, "teacher")
-    assert selected["weight"].tolist() == [[0, 2], [8, 10]]
-    assert selected["bias"].tolist() == [0, 2]
-
-
-def test_queries_keys_and_values_do_not_mix_where_sizes_do_not_divide():
-    teacher = {"qkv.bias": torch.arange(9.0)}  # q 0 1 2, k 3 4 5, v 6 7 8
-    selected = select(teacher, {"qkv.bias": torch.zeros(6)}, "teacher")
-    assert selected["qkv.bias"].tolist() == [0, 2, 3, 5, 6, 8]
-
-
-def save_teacher(path, width=64, depth=3, heads=4, size=32):
-    trunk = vit(width, depth, heads, size)
-    save_file(trunk.state_dict(), path)
-    return trunk
-
-
-TEACHER = {
-    "teacher": "vit_tiny_patch16_224",
-    "teacher_args": {"embed_dim": 64, "num_heads": 4, "depth": 3},
-}
-
-
-def test_weight_selection_fills_the_trunk_with_the_first_layers_of_the_teacher(tmp_path):
-    teacher = save_teacher(tmp_path / "teacher.safetensors").state_dict()
-    model = tower()
-    projection = weights_sha256(model.projection)
-    initialize(WeightSelection, model, file=tmp_path / "teacher.safetensors", **TEACHER)
-    own = model.trunk.state_dict()
-    for name in ("blocks.1.attn.qkv.weight", "blocks.0.mlp.fc1.weight", "patch_embed.proj.weight"):
-        large = teacher[name]
-        rows, columns = (torch.arange(0, n, k) for n, k in zip(large.shape[:2], (2, 2), strict=True))
-        if name.startswith("patch"):
-            columns = torch.arange(3)  # red, green, blue
-        assert torch.equal(own[name], large[rows][:, columns]), name
-    assert weights_sha256(model.projection) == projection
-
-
-def test_weight_selection_resamples_the_teacher_s_positions_to_the_tower_s_grid(tmp_path):
-    save_teacher(tmp_path / "teacher.safetensors", size=64)
-    messages, file = [], tmp_path / "teacher.safetensors"
-    config = WeightSelection.Config(file=file, **TEACHER)
-    WeightSelection(config).initialize(tower(), context(messages=messages))
-    assert "resampled pos_embed (1, 65, 64) to (1, 17, 64)" in messages[0]
-
-
-def test_weight_selection_refuses_a_smaller_and_a_shallower_teacher(tmp_path):
-    save_teacher(tmp_path / "teacher.safetensors")
-    options = {"file": tmp_path / "teacher.safetensors", **TEACHER}
-    with pytest.raises(CheckpointError, match=r"must be at least as large in every dimension"):
-        initialize(WeightSelection, tower(width=128), **options)
-    with pytest.raises(CheckpointError, match=r"has no tensor blocks\.3\..*as deep"):
-        initialize(WeightSelection, tower(depth=4), **options)
-
-
-def test_weight_selection_knows_the_teacher_before_the_start(tmp_path):
-    config = WeightSelection.Config(teacher="vit_smal_patch16_224", file=tmp_path / "absent")
-    first, second = WeightSelection(config).preflight()
-    assert first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"
-    assert "absent: no such file" in second
-    assert "needs either 'file'" in str(read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0])
-
-
 # --- interpolate
 
 
@@ -337,47 +238,6 @@ def test_interpolate_refuses_a_file_of_another_architecture_and_changes_nothing(
     with pytest.raises(CheckpointError, match=r"12 missing \(trunk\.blocks\.1"):
         initialize(Interpolate, model, file=tmp_path / "other.safetensors")
     assert weights_sha256(model) == before
-
-
-# --- lsuv
-
-
-def test_lsuv_gives_every_layer_outputs_of_unit_spread():
-    model, given, spreads = tower(), judgments(), {}
-    report = Lsuv(Lsuv.Config(), given).initialize(model, context())
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            module.register_forward_hook(lambda m, i, o, name=name: spreads.__setitem__(name, o.std().item()))
-    images = torch.from_numpy(np.stack(given.load("train").stimuli.images)).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        model.eval().encode_image(images)
-    assert len(spreads) == report.metrics["layers_scaled"] == 1 + 2 * 4 + 1
-    assert list(spreads.values()) == pytest.approx([1.0] * 10, rel=1e-3)
-
-
-def test_lsuv_weights_are_orthonormal_up_to_their_scale():
-    model = tower()
-    Lsuv(Lsuv.Config(), judgments()).initialize(model, context())
-    weight = model.trunk.blocks[0].attn.proj.weight
-    gram = weight @ weight.T
-    assert torch.allclose(gram, gram[0, 0] * torch.eye(32), atol=1e-4)
-
-
-def test_lsuv_can_keep_the_directions_that_are_there():
-    model = tower()
-    before = model.projection.weight.detach().clone()
-    Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
-    ratio = model.projection.weight / before
-    assert torch.allclose(ratio, ratio[0, 0].expand_as(ratio), rtol=1e-4)
-    assert all(p.requires_grad for p in model.parameters())
-
-
-def test_lsuv_says_which_layer_is_constant():
-    model = tower()
-    nn.init.zeros_(model.trunk.blocks[1].mlp.fc1.weight)
-    message = r"outputs of trunk\.blocks\.1\.mlp\.fc1 are the same for all 12 inputs"
-    with pytest.raises(InitializerError, match=message):
-        Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
 
 
 # --- statistics-matched

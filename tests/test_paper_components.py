@@ -197,8 +197,9 @@ def _load(component):
 def _initialize(component, folder):
     cls = _load(component)
     small = {"epochs": 1, "batch_size": 16} if hasattr(cls.Config, "epochs") else {}
+    component = build(cls, {**small, **options_of(component.name, folder)})
     with paper_gpu():
-        initialized(build(cls, small))
+        initialized(component)
 
 
 def _pretrain(component, folder):

@@ -82,11 +82,6 @@ def perceptinit_initializers() -> list[Component]:
             summary="depthwise filters with a smooth covariance; no data (after Trockman et al. 2023)",
         ),
         Component(
-            name="weight-selection",
-            target="perceptinit.initializers.weight_selection:WeightSelection",
-            summary="evenly spaced elements of a larger timm model's weights (Xu et al. 2024)",
-        ),
-        Component(
             name="interpolate",
             target="perceptinit.initializers.interpolate:Interpolate",
             summary="interpolation between the current weights and those of a file, or fresh ones",
@@ -95,11 +90,6 @@ def perceptinit_initializers() -> list[Component]:
             name="norm-matched",
             target="perceptinit.initializers.norm_matched:NormMatched",
             summary="control after a stage 1: every matrix scaled to the norm of a fresh one",
-        ),
-        Component(
-            name="lsuv",
-            target="perceptinit.initializers.lsuv:Lsuv",
-            summary="orthonormal weights, scaled on images to unit variance (Mishkin and Matas 2016)",
         ),
         Component(
             name="statistics-matched",

@@ -66,7 +66,7 @@ class ImageNet:
             CheckpointError: If there are no such weights, or a name or shape differs.
         """
         architecture = timm_architecture(model.trunk, self.name)
-        found = read_weights(self.config, architecture, model.trunk)
+        found = read_timm_weights(self.config, architecture, model.trunk)
         return load_trunk(self.name, model, found, found.weights, ctx)
 
 
@@ -87,7 +87,7 @@ class TimmWeights:
     notes: list[str]
 
 
-def read_weights(source: TimmSource, architecture: str, like: nn.Module) -> TimmWeights:
+def read_timm_weights(source: TimmSource, architecture: str, like: nn.Module) -> TimmWeights:
     """Return weights of a timm architecture that fit the module `like`."""
     path, about = (source.file, None) if source.file else download(architecture, str(source.tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))

@@ -615,14 +615,14 @@ SETS = {
 }
 
 # --- many arms -----------------------------------------------------------------------------------------------------
-_TEN = ("mimetic", "impulse", "lsuv", "imagenet", "redrawn", "labels", "pixels", "spectrum", "norms")
+_TEN = ("mimetic", "impulse", "scheme", "imagenet", "redrawn", "labels", "pixels", "spectrum", "norms")
 MANY = {
     "ten null arms, one by chance": Situation(
         truth="no arm differs from random; the best of ten has p = 0.02",
-        arms={"random": RANDOM} | {n: Lead(1.2 if n == "lsuv" else 0.1, 0.95) for n in _TEN},
+        arms={"random": RANDOM} | {n: Lead(1.2 if n == "scheme" else 0.1, 0.95) for n in _TEN},
         verdict="",
         must=(r"simultaneous|family|for all of them together",),
-        never=(r"(?<![Ww]hether )lsuv is worth it", r"lsuv is better than random by"),
+        never=(r"(?<![Ww]hether )scheme is worth it", r"scheme is better than random by"),
     ),
     "ten arms, one large": Situation(
         truth="mimetic leads by 6, the others by none",

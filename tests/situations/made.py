@@ -57,7 +57,7 @@ INIT = {
     "norms": '[{ like = "init" }, { use = "norm-matched" }]',
     "mimetic": '[{ use = "mimetic" }]',
     "impulse": '[{ use = "impulse" }]',
-    "lsuv": '[{ use = "lsuv", judgments = { use = "nights", root = "nights" } }]',
+    "scheme": '[{ use = "timm-scheme" }]',
     "imagenet": '[{ use = "imagenet", tag = "augreg_in21k" }]',
 }
 BASE = (0.3, -0.5, 0.6, -0.2, 0.1, -0.3, 0.4, -0.6, 0.5, -0.1)

@@ -10,18 +10,21 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from perceptinit.errors import CheckpointError, UsageError, problems_of
-from perceptinit.files.checkpoints import load_weights
-from perceptinit.initializers.imagenet import (
+from perceptinit.plugin import (
+    CheckpointError,
+    InitReport,
+    RunContext,
     TimmSource,
+    UsageError,
     load_trunk,
-    read_weights,
+    load_weights,
+    named_torch_seed,
+    nearest,
+    num_fused_parts,
+    problems_of,
+    read_timm_weights,
     timm_architecture,
 )
-from perceptinit.initializers.trainable import num_fused_parts
-from perceptinit.registry import nearest
-from perceptinit.seeding import named_torch_seed
-from perceptinit.types import InitReport, RunContext
 
 
 class WeightSelection:
@@ -64,7 +67,7 @@ class WeightSelection:
         """
         c, trunk = self.config, model.trunk
         timm_architecture(trunk, "weight-selection")
-        teacher = read_weights(c, c.teacher, self._teacher_like(trunk))
+        teacher = read_timm_weights(c, c.teacher, self._teacher_like(trunk))
         selected = select(teacher.weights, trunk.state_dict(), f"teacher '{c.teacher}'")
         return load_trunk("weight-selection", model, teacher, selected, ctx)
 

@@ -12,15 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perceptinit.components.building import preflight
-from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import InitializerError, problems_of
-from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.report import reporting
-from perceptinit.initializers.trainable import only_training
-from perceptinit.protocols import Judgments
-from perceptinit.seeding import torch_generator
-from perceptinit.types import Fit, InitReport, RunContext
+from perceptinit.plugin import (
+    Fit,
+    HasPreflight,
+    InitializerError,
+    InitReport,
+    Judgments,
+    PositiveFloat,
+    PositiveInt,
+    RunContext,
+    StimulusImages,
+    only_training,
+    problems_of,
+    reporting,
+    torch_generator,
+)
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -51,7 +57,8 @@ class Lsuv:
 
     def preflight(self) -> Iterator[str]:
         """Yield problems of the training judgments."""
-        if not preflight(self.judgments):
+        is_checked = isinstance(self.judgments, HasPreflight)
+        if not is_checked or not any(self.judgments.preflight()):
             yield from problems_of(self.judgments.load, "train")
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
