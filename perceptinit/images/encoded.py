@@ -5,6 +5,7 @@ from __future__ import annotations
 # H W image
 import io
 import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -54,10 +55,7 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
     Raises DataError naming the image if it cannot be decoded.
     """
     try:
-        Image.init()
-        # without EPS, for which Pillow starts Ghostscript
-        formats = [name for name in Image.ID if name != "EPS"]
-        with Image.open(io.BytesIO(data), formats=formats) as image:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
             check_size(*image.size, key)
             if keep_alpha and image.has_transparency_data:
                 return image.convert("RGBA")
@@ -69,6 +67,14 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
         if "cannot identify image file" in why:
             why = f"no known image format; {len(data)} bytes"
         raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return PIL's formats, JPEG and PNG first; without EPS, for which Pillow starts Ghostscript."""
+    Image.init()
+    frequent = ("JPEG", "PNG")
+    return (*frequent, *(name for name in Image.ID if name not in (*frequent, "EPS")))
 
 
 def check_pixels(pixels: np.ndarray, key: str) -> np.ndarray:

@@ -43,9 +43,11 @@ class NamedTriplets:
 
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
         """Return checked triplets over the images that occur; `stimuli_of` returns images by name."""
-        used, index = np.unique(self.roles, return_inverse=True)
+        used = np.flatnonzero(np.bincount(self.roles.ravel(), minlength=len(self.images)))
         stimuli = stimuli_of([self.images[i] for i in used])
-        anchor, first, second = index.reshape(self.roles.shape)
+        number = np.zeros(len(self.images), dtype=np.int64)
+        number[used] = np.arange(len(used))
+        anchor, first, second = number[self.roles]
         votes = self.p_second, self.num_votes, self.group
         return Triplets.build(stimuli, anchor, first, second, *votes, self.unit)
 
