@@ -13,7 +13,7 @@ from perceptinit.reports.statistics import Estimate, differences, estimate
 from perceptinit.reports.verdicts.verdict import verdict
 from perceptinit.results.runs import load_runs
 
-MEASURE, DELTA = "accuracy/unseen", 0.01
+MEASURE, DELTA, NUM_SEEDS = "accuracy/unseen", 0.01, 6
 BASELINE, LONGER = "random", "random-longer"
 STAGES = {  # folders of records, and what differs between them
     "initializations": "AdamW, one epoch",
@@ -50,9 +50,9 @@ def _stage(kept: Path, name: str) -> Iterator[str]:
     """Yield the title, the table and the answers of a stage."""
     score, longer = compared(kept / name), longer_scores(kept) if name == "initializations" else {}
     seeds = sorted(score.arm(BASELINE).by_seed)
-    interim = "" if len(seeds) >= 6 else f"; {len(seeds)} of 6 seeds, interim"
-    yield f"**{STAGES[name]}**: {len(seeds)} seeds, {min(seeds)} to {max(seeds)}{interim}."
-    yield "\n".join(_rows(score, longer, processor_seconds(kept / name)))
+    interim = "" if len(seeds) >= NUM_SEEDS else f" ({len(seeds)} of {NUM_SEEDS}, interim)"
+    yield f"**{STAGES[name]}**: seeds {', '.join(map(str, seeds))}{interim}."
+    yield "\n".join(_rows(score, longer, costs(kept / name)))
     yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, name)))
 
 
@@ -92,15 +92,24 @@ def processor_seconds(folder: Path) -> dict[str, dict[int, float]]:
     return found
 
 
-def cost(seconds: Mapping[str, Mapping[int, float]], arm: str) -> float | None:
-    """Return the processor seconds of a start: those of its runs above random's, paired by seed."""
-    above = differences(seconds.get(arm, {}), seconds.get(BASELINE, {}))
-    return estimate(list(above.values())).mean if above else None
+def costs(folder: Path) -> dict[str, float]:
+    """Return the processor seconds of each start, a mean over seeds.
+
+    They are a share of those of the run: the wall time of its stages in that of the run. A difference to random's
+    runs would vary with the load of the machine.
+    """
+    spent = processor_seconds(folder)
+    found: dict[str, list[float]] = {}
+    for run in load_runs([folder]).finished:
+        if run.seed in spent.get(run.arm, {}):
+            wall = run.record["wall_seconds"]
+            stages = sum(value for name, value in wall.items() if name.startswith("init"))
+            share = stages / wall["total"]
+            found.setdefault(run.arm, []).append(spent[run.arm][run.seed] * share)
+    return {arm: estimate(values).mean for arm, values in found.items()}
 
 
-def _rows(
-    score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[str, Mapping[int, float]]
-) -> Iterator[str]:
+def _rows(score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[str, float]) -> Iterator[str]:
     """Yield the rows of a stage's table; the column of random-longer is there with its runs."""
     titles = ["start", "accuracy ± s.e.", "- random [simultaneous]"]
     titles += [f"- {LONGER} [simultaneous]"] if longer else []
@@ -111,7 +120,7 @@ def _rows(
         found = difference(score, arm.arm)
         cells = [arm.arm, _mean(arm.value), _between(found.value) if found else ""]
         cells += [_between(against[arm.arm]) if arm.arm in against else ""] if longer else []
-        own = cost(seconds, arm.arm)
+        own = seconds.get(arm.arm)
         cells += ["" if own is None else f"{own:.0f}", ABOUT.get(arm.arm, ("", "none"))[1]]
         yield f"| {' | '.join(cells)} |"
     if longer:
@@ -156,7 +165,7 @@ def notes(kept: Path, name: str) -> Iterator[str]:
     """Yield what a reader needs for the intervals and the costs of a stage."""
     if name == "initializations":
         yield "mimetic - random, the first contrast of the plan, has a 95 % interval; the others are simultaneous."
-    yield "Processor seconds of a start: those of its runs above random's, at one thread."
+    yield "Processor seconds: of the start's stages, one thread, without the pretraining."
     teacher = kept / "initializations-teacher"
     if teacher.is_dir():
         spent = sum(processor_seconds(teacher)[BASELINE].values())
@@ -169,10 +178,12 @@ def advice(kept: Path) -> str:
     The rule is that of the plan. It compares no start with another.
     """
     score, longer = compared(kept / "initializations"), longer_scores(kept)
-    seconds, against = processor_seconds(kept / "initializations"), against_longer(score, longer)
+    if len(score.arm(BASELINE).by_seed) < NUM_SEEDS or not longer:
+        return f"**What to use at this size** is answered after {NUM_SEEDS} seeds."
+    seconds, against = costs(kept / "initializations"), against_longer(score, longer)
     used, dearer = [], []
     for arm in (arm.arm for arm in score.arms if answer(score, arm.arm) == "seen"):
-        low, own = (against[arm].low if arm in against else None), cost(seconds, arm)
+        low, own = (against[arm].low if arm in against else None), seconds.get(arm)
         is_free = own is not None and own < FREE
         (used if is_free or (low is not None and low > 0) else dearer).append(arm)
     text = "**What to use at this size.** "

@@ -38,7 +38,7 @@ def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
 
 
 def kept_runs(folder, effects, name="initializations"):
-    """Write six seeds of each arm, with scores of 0.4 and its effect, and 10 processor seconds above random's."""
+    """Write six seeds of each arm, with scores of 0.4 and its effect, and starts of 10 of 60 processor seconds."""
     rows = []
     for arm, effect in {"random": 0.0, **effects}.items():
         for seed in range(6):
@@ -48,9 +48,10 @@ def kept_runs(folder, effects, name="initializations"):
             arms = "".join(f'[[arm]]\nname = "{other}"\n' for other in ("random", *effects))
             made["recipe"]["text"] = f'schema = 1\nname = "made"\nseeds = [0, 1, 2, 3, 4, 5]\n{arms}'
             made["arm"]["resolved"]["init"] = [{"use": arm}] if effects.get(arm) is not None else []
+            made["wall_seconds"] |= {"total": 60.0, "init.0": 10.0} if arm in effects else {}
             (folder / name / arm / f"seed{seed}").mkdir(parents=True)
             (folder / name / arm / f"seed{seed}" / "record.json").write_text(json.dumps(made))
-            rows.append(f"{arm},{seed},{60 if arm == 'random' else 70}\n")
+            rows.append(f"{arm},{seed},60\n")
     (folder / name / "processor.csv").write_text("".join(rows))
 
 
