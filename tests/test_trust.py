@@ -36,8 +36,12 @@ def who_imports(*names):
     }
 
 
-def test_nothing_is_unpickled():
-    assert who_imports("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal") == set()
+def test_no_file_is_unpickled():
+    decoders = {"pairs/decoders.py"}  # a parent and its processes, through pipes without a name
+    assert who_imports("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal") == decoders
+    assert who_imports("multiprocessing") <= decoders
+    loads = [ast.unparse(call) for name, call in calls(TREES["pairs/decoders.py"]) if "pickle.load" in name]
+    assert loads == ["pickle.load(sys.stdin.buffer)"]
     for file, tree in TREES.items():
         for name, call in calls(tree):
             assert name not in ("torch.load", "torch.jit.load", "torch.hub.load"), file
@@ -56,6 +60,7 @@ def test_no_text_is_executed_and_no_code_comes_with_weights():
 def test_other_programs_are_started_in_the_places_that_the_page_names():
     assert who_imports("subprocess") == {
         "running/workers.py",
+        "pairs/decoders.py",  # Python, to decode images
         "files/mat_files.py",  # scipy's reader of MATLAB files, with limits
         "results/queue.py",  # Slurm's
     }
