@@ -422,3 +422,10 @@ def test_a_score_too_large_for_statistics_is_left_out_and_reported(tmp_path):
     assert (
         "random, seed 0: top1/x is larger than 1e+100; it is excluded from that mean" in comparison.problems
     )
+
+
+def test_a_record_with_a_number_that_is_not_finite_is_unreadable(tmp_path):
+    folder = write(tmp_path, [record("random", 0, 0.5), record("pi", 0, float("nan"))])
+    run = load_runs([folder]).arm_runs("pi")[0]
+    assert run.state == "unreadable"
+    assert "a number in it is not finite" in run.reason
