@@ -238,5 +238,5 @@ def read_record(path: Path) -> dict[str, Any]:
             key.
     """
     record = read_json(path, Record, "a record")
-    version = str(record["environment"]["packages"].get("perceptinit", "0.1"))
-    return dict(map_texts(printable, unseal(path, record, is_old=version.startswith("0.1"))))
+    version = str(record["environment"]["packages"].get("perceptinit", "0.1.0"))
+    return dict(map_texts(printable, unseal(path, record, is_old=version.startswith("0.1."))))
