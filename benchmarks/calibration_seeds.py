@@ -16,7 +16,7 @@ from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.reports.comparison import Difference
 from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP, sign_flip_p
+from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
 from perceptinit.reports.planning.prospects import chances
 from perceptinit.reports.statistics import Estimate, estimate, noncentrality
 from perceptinit.reports.verdicts.decisions import Rule, seeds_to_decide
@@ -85,7 +85,7 @@ def ask(
     value = estimate(values, rule.level_for(num_family), floor)
     is_side = rule.decide(value) in ("above", "below")
     if p_signs is None and is_side and len(values) >= MIN_SEEDS_SIGN_FLIP:
-        p_signs = sign_flip_p(values)  # `decide` needs it only here
+        (p_signs,) = max_t_p([values])  # `decide` needs it only here
     difference = Difference(
         contrast=CONTRAST, by_seed=dict(enumerate(values)), value=value, bootstrap=(None, None),
         relative=None, p_value=None, detectable=None, p_signs=p_signs,
