@@ -116,7 +116,7 @@ def test_the_top_level_and_every_room_stay_small():
 
 
 # The size is a budget: it goes down, or up with a reason in the commit. The aim of 0.2 is 26,500 lines of code.
-MAX_CODE_LINES, MAX_FILES, MAX_LINES_OF_A_FILE = 28_800, 330, 350
+MAX_CODE_LINES, MAX_FILES, MAX_LINES_OF_A_FILE = 28_000, 330, 350
 SILENT = {
     tokenize.COMMENT,
     tokenize.NL,
