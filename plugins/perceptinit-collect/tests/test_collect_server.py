@@ -10,10 +10,13 @@ from urllib.parse import urlsplit
 import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_pictures
 from perceptinit_collect import people, server
+from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
 from perceptinit_collect.new_study import create
 from perceptinit_collect.settings import default_design
 from perceptinit_collect.study import close, forget
+
+from perceptinit.plugin import UsageError
 
 ADDRESSES = [
     ("GET", "/"), ("POST", "/begin"), ("GET", "/trials"), ("GET", "/state"), ("GET", "/image/0"), ("POST", "/answer"),
@@ -521,3 +524,10 @@ def test_random_requests_break_nothing_and_get_nothing(site):
         assert not any(secret in content for secret in secrets_), (method, path)
     assert site.rows("SELECT COUNT(*) FROM answers") == before
     assert somebody.answer(0)[0] in (200, 429)
+
+
+def test_the_process_of_the_owners_page_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise ImportError")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"study\.toml"):
+        run_aside("status", tmp_path / "absent")
