@@ -24,13 +24,16 @@ def documented(page):
 SOURCES = [
     *(
         pytest.param(path.read_text(), id=str(path.relative_to(ROOT)))
-        for pattern in ("plugins/*/**/*.py", "perceptinit/**/templates/plugin/*.py.tmpl")
+        for pattern in (
+            "plugins/*/**/*.py",
+            "examples/*/**/*.py",
+            "perceptinit/**/templates/plugin/*.py.tmpl",
+        )
         for path in sorted(ROOT.glob(pattern))
     ),
     *(
-        pytest.param(text, id=f"{page}-{i}")
-        for page in ("write-a-plugin.md", "tutorial.md")
-        for i, text in enumerate(documented(page))
+        pytest.param(text, id=f"write-a-plugin.md-{i}")
+        for i, text in enumerate(documented("write-a-plugin.md"))
     ),
 ]
 

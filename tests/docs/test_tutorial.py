@@ -15,8 +15,9 @@ from helpers.command_line import run_command
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "tutorial.md").read_text()
-BLOCKS = re.findall(r'^```(\w+) title="([^"]+)"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
-FILES = {name: text for language, name, text in BLOCKS if language != "text"}
+PACKAGE = ROOT / "examples" / "acme-piles"
+SHOWN = re.findall(r'^```\w+ title="([^"]+)"\n--8<-- "examples/acme-piles/([^"]+)"\n```', TEXT, re.MULTILINE)
+FILES = {name: (PACKAGE / name).read_text() for _, name in SHOWN}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +93,7 @@ def test_a_draw_without_a_name_is_answered_as_the_text_says(package, tmp_path):
     contract = type("Broken", (contracts.TestPiles,), {"component": names["Piles"]})()
     with pytest.raises(AssertionError) as error:
         contract.test_loading_twice_gives_the_same(tmp_path)
-    (quoted,) = [text for _, name, text in BLOCKS if name == "a broken contract"]
+    (quoted,) = re.findall(r'^```text title="a broken contract"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
     assert " ".join(quoted.split()) == str(error.value)
 
 
@@ -103,5 +104,7 @@ def test_a_picture_that_is_missing_is_told_with_its_row(package):
     assert "piles.csv, row 2: image 'disc_00.png': no such file in" in sentence
 
 
-def test_it_is_a_tutorial_and_not_a_note():
-    assert len(TEXT.splitlines()) >= 300
+def test_it_shows_every_file_of_the_package_under_its_name():
+    assert all(title == name for title, name in SHOWN)
+    files = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
+    assert {name for name in files if "__pycache__" not in name} == set(FILES)
