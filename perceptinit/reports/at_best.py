@@ -95,7 +95,7 @@ def _find_edges(runs: RunSet) -> Iterable[str]:
             space = dict(flatten(tuned.how.get("space", {})))
             for path, value in tuned.settings.items():
                 low, high = (float(space[path][key]) for key in ("low", "high"))
-                scale = math.log if space[path].get("scale", "log") == "log" and low > 0 else float
+                scale = math.log if space[path].get("scale") == "log" else float
                 place = (scale(float(value)) - scale(low)) / (scale(high) - scale(low))
                 if not EDGE <= place <= 1 - EDGE:
                     yield (

@@ -902,6 +902,14 @@ TUNED = {
         must=(r"edge",),
         never=(NOT_WORTH,),
     ),
+    "best at the low edge of a linear space": Situation(
+        truth="people takes 0.0002 of 0.0001 to 0.01, spread evenly: at the edge, though not on a log scale",
+        arms={"random": RANDOM, "people": Lead(-1.5)},
+        expect=TUNE,
+        change=in_turn(tuned("random"), tuned("people", lr=2e-4)),
+        must=(r"edge",),
+        never=(NOT_WORTH,),
+    ),
     "a tuned arm beside an untuned one": Situation(
         truth="only people was tuned",
         arms={"random": RANDOM, "people": Lead(3)},
