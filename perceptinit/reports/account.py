@@ -216,7 +216,8 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
         options += ["--smoke"] if recipe["smoke"] else []
         packages = dict(record["environment"]["packages"])
         packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
-        pinned = " ".join(f"{name}=={version}" for name, version in sorted(packages.items()))
+        public = sorted(p for p in packages.items() if not p[0].startswith("perceptinit"))  # on an index
+        pinned = " ".join(f"{name}=={version}" for name, version in public)
         file = Path(recipe["source"]).name
         command = f"pip install {pinned}\n{shlex.join(['perceptinit', 'run', file, *options])}"
         shown = {"file": file, "command": command, "text": recipe["text"], "overrides": recipe["overrides"]}
