@@ -5,8 +5,9 @@
 ENV holds clip-benchmark from the package registry: `pip install clip-benchmark==1.6.2 requests "numpy<2.4"`
 (it does not declare requests, and fails with newer numpy). The peer runs as its users run it, one
 process for all models and sets, with --no_amp and one thread; so do we. CPU seconds are those of
-the whole process, start-up included. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1), retrieval
-(the metric at COCO's size).
+the whole process, start-up included. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1),
+small (1 checkpoint x 8 sets of 100 to 400 images, next to imports and the arithmetic of the towers, and with
+the cache of text classifiers), retrieval (the metric at COCO's size).
 """
 
 from __future__ import annotations
@@ -208,6 +209,83 @@ def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layer
         compare(our_scores(text), peer.scores())
 
 
+# counts imports, and what the towers compute, within one evaluation
+FLOOR = """
+import json, resource, sys
+def cpu():
+    use = resource.getrusage(resource.RUSAGE_SELF)
+    return use.ru_utime + use.ru_stime
+from perceptinit.__main__ import main
+import perceptinit.evaluating.measure, perceptinit.evaluating.request, perceptinit.evaluators.zero_shot
+import perceptinit.backbones.open_clip_backbone
+from perceptinit.backbones.encoders import DualTower
+counted = {"imports": cpu(), "towers": 0.0}
+def count(name):
+    method = getattr(DualTower, name)
+    def counting(*args):
+        begin = cpu()
+        try:
+            return method(*args)
+        finally:
+            counted["towers"] += cpu() - begin
+    setattr(DualTower, name, counting)
+count("encode_image"), count("encode_text")
+sys.stdout = sys.stderr
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(json.dumps({**counted, "whole": cpu()}), file=sys.__stdout__)
+"""
+
+
+def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
+    """One checkpoint on 8 small sets, where start-up matters."""
+    root = work / "small"
+    sizes = [
+        (10, 100, 7),
+        (20, 150, 5),
+        (37, 200, 18),
+        (5, 250, 3),
+        (100, 300, 10),
+        (47, 350, 8),
+        (12, 400, 6),
+    ]
+    sizes.append((8, 100, 20))
+    names = [f"set{i}" for i in range(len(sizes))]
+    for i, (num_classes, num_images, num_templates) in enumerate(sizes):
+        made.labelled_set(
+            root / names[i],
+            num_classes=num_classes,
+            num_images=num_images,
+            num_templates=num_templates,
+            seed=i,
+        )
+    config = made.write_checkpoints(work / "first", 1, layers)
+    peer = Peer(peer_python, config, work / "peer-small")
+    peer.folder.mkdir()
+    command = ours_command(root, names, work / "first", config)
+    checkpoints = sorted((work / "first").glob("*.safetensors"))
+    text, _ = race(
+        "1 checkpoint x 8 small sets",
+        lambda: command,
+        lambda: peer.command(root, names, checkpoints, "zeroshot_classification"),
+        rounds,
+    )
+    compare(our_scores(text), peer.scores())
+    floor_command = [sys.executable, "-c", FLOOR, *command[3:]]
+    floors = [json.loads(run_timed(floor_command)[2].strip().splitlines()[-1]) for _ in range(rounds)]
+    m = {key: statistics.median(floor[key] for floor in floors) for key in ("imports", "towers", "whole")}
+    print(
+        f"  imports {m['imports']:.1f} + towers {m['towers']:.1f} CPU s of {m['whole']:.1f}: "
+        f"{m['whole'] / (m['imports'] + m['towers']):.2f} times what they take"
+    )
+    cached = [word for word in command if word != "--no-cache"]
+    with tempfile.TemporaryDirectory() as cache:
+        times = [run_timed(cached, PERCEPTINIT_CACHE=cache)[0] for _ in range(2)]
+    print(f"  text classifiers from the cache: {times[0]:.1f} CPU s, then {times[1]:.1f}", flush=True)
+
+
 RETRIEVAL_COMMON = """
 import torch, numpy as np, json
 generator = torch.Generator().manual_seed(0)
@@ -276,7 +354,7 @@ def retrieval(peer_python: Path, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--peer-python", type=Path, required=True)
-    parser.add_argument("--part", choices=("all", "parity", "sets", "retrieval"), default="all")
+    parser.add_argument("--part", choices=("all", "parity", "sets", "small", "retrieval"), default="all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--checkpoints", type=int, default=8)
     parser.add_argument("--layers", type=int, default=6, help="blocks of each tower")
@@ -287,6 +365,8 @@ def main() -> None:
             parity(work, asked.peer_python)
         if asked.part in ("all", "sets"):
             sets(work, asked.peer_python, asked.rounds, asked.checkpoints, asked.layers)
+        if asked.part in ("all", "small"):
+            small(work, asked.peer_python, asked.rounds, asked.layers)
         if asked.part in ("all", "retrieval"):
             retrieval(asked.peer_python, asked.rounds)
 
