@@ -12,7 +12,6 @@ from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning
 
 EDGE = 0.05  # of the space, on the scale of the search
-MIN_STUDIES = 5  # from which studies can be resampled
 SHARED = (
     "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit "
     "one arm better."
@@ -25,7 +24,7 @@ TRIALS_COMPARED = (
 NOTE = (
     "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} "
     "studies, by {measure} on validation data): this compares procedures, tuning included, and not starts "
-    "alone."
+    "alone. The interval takes the chosen settings held fixed."
 )
 
 
@@ -83,9 +82,8 @@ def tuning_note(runs: RunSet) -> str:
     if len(configs) > 1 or not all(each.role for each in found):
         return ""
     [(trials, studies, measure)] = configs
-    fixed = " The interval takes the chosen settings held fixed." if studies < MIN_STUDIES else ""
     edges = "".join(f" {text}" for text in dict.fromkeys(_find_edges(runs)))
-    return NOTE.format(trials=trials, studies=studies, measure=measure) + fixed + edges
+    return NOTE.format(trials=trials, studies=studies, measure=measure) + edges
 
 
 def _find_edges(runs: RunSet) -> Iterable[str]:

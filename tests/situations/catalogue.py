@@ -910,6 +910,14 @@ TUNED = {
         must=(r"edge",),
         never=(NOT_WORTH,),
     ),
+    "five studies": Situation(
+        truth="people leads by 3 at its settings; the interval does not vary them, however many studies there are",
+        arms={"random": RANDOM, "people": Lead(3)},
+        expect=TUNE,
+        change=in_turn(tuned("random", studies=5), tuned("people", lr=2e-3, studies=5)),
+        must=(BETTER, r"settings held fixed"),
+        never=(WORTH, r"edge"),
+    ),
     "a tuned arm beside an untuned one": Situation(
         truth="only people was tuned",
         arms={"random": RANDOM, "people": Lead(3)},

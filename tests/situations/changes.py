@@ -72,13 +72,14 @@ def simulated_judgments() -> Mapping[str, str]:
     }
 
 
-def tuned(arm: str, lr: float = 1e-3, trials: int = 5) -> Change:
+def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Change:
     """Return a change to an arm at the best settings that its trials found, for recipes with `[tune]`."""
 
     def at_best(record: dict[str, Any]) -> None:
         recipe = record["recipe"]
         recipe["overrides"] = ['tune.role="best"', f"pretrain.lr={lr}"]
         recipe["text"] = recipe["text"].replace("trials = 5", f"trials = {trials}")
+        recipe["text"] = recipe["text"].replace("studies = 3", f"studies = {studies}")
         record["arm"]["resolved"]["pretrain"]["lr"] = lr
 
     return _of(arm, at_best)
