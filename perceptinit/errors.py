@@ -114,7 +114,7 @@ class WriteError(PerceptInitError, OSError):
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Raise an OSError of the block as a WriteError about `path`."""
+    """Convert an OSError raised in the block to a WriteError for `path`."""
     try:
         yield
     except WriteError:

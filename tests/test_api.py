@@ -251,7 +251,7 @@ def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
         ({"judgments": TINY, "epochs": "3"}, RecipeError, "triplet-hinge.epochs: expected an integer, got '3'"),
         ({"judgments": TINY, "marign": 1}, RecipeError, "did you mean 'margin'?"),
         ({"initializer": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
-        ({"initializer": "random"}, InitializerError, "cannot redraw its weights in place"),
+        ({"initializer": "random"}, InitializerError, "cannot be reinitialized in place"),
         ({"initializer": "random", "judgments": TINY}, UsageError, "takes no judgments"),
         ({"judgments": TINY, "image_size": 48}, UsageError, "Is image_size right?"),
     ],

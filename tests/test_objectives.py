@@ -390,7 +390,7 @@ def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
             "a.parquet row 2: label 2, but there are 2 class names",
         ),
         ({"label_column": "label"}, "contains numbers without names"),
-        ({}, "no column of classes. Set label_column or class_column"),
+        ({}, "no class column. Set label_column or class_column"),
         ({"class_column": "kind"}, "no column 'kind'. Columns: images, label"),
     ],
 )

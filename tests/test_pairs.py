@@ -270,7 +270,7 @@ def with_pax(path, record):
 def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
     (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
     assert problem == (
-        f"{tmp_path / '0.tar'}: byte 512: a pax size that is not a number, the file is damaged. Copy or pack it again"
+        f"{tmp_path / '0.tar'}: byte 512: a non-numeric pax size; the file is damaged. Copy or pack it again"
     )
     assert webdataset(with_pax(tmp_path / "1.tar", b"size=7")).pair(0).image == b"image a"
 

@@ -158,7 +158,7 @@ def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_pa
     assert float(found["weights"][0]) == 3.0
     [message] = said
     assert message.startswith(f"{newest}: not a readable safetensors file")
-    assert message.endswith("; the checkpoint before it is used")
+    assert message.endswith("; using the previous checkpoint")
     (tmp_path / names[0]).write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"all 2 checkpoints are damaged\. Use --fresh"):
         checkpoints.newest()
@@ -188,7 +188,7 @@ def test_one_flipped_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, pl
     assert checkpoints.newest()["step"] == 1
     [message] = said
     assert message.startswith((f"{newest}: not ", f"{newest}: the state differs from its checksum"))
-    assert message.endswith("; the checkpoint before it is used")
+    assert message.endswith("; using the previous checkpoint")
 
 
 def test_a_state_of_an_earlier_version_is_not_taken_on_trust(tmp_path):

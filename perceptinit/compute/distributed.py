@@ -110,7 +110,7 @@ def _watch(parent: int) -> None:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0."""
+    """Return the rank of this process, starting at 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
@@ -147,7 +147,7 @@ def sum_to_owners(rows: Tensor) -> Tensor:
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Return the sum over all processes, identical to the bit in each."""
+    """Return the sum over all processes, bitwise identical on each."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value)

@@ -119,7 +119,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subjects:
-    """Models that are measured together, and keys of what they see and compute (None: unknown)."""
+    """Models evaluated together, each with a cache key of its weights and input transform (None: unknown)."""
 
     models: tuple[DualEncoder, ...]
     keys: tuple[str | None, ...]

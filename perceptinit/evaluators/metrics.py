@@ -60,7 +60,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
-    """Return the mean probability that k random items of `total` contain an item of an owner.
+    """Return the probability that k random items of `total` include an owner's, averaged over owners.
 
     num_own: int (N,), number of items of each owner, such as captions of an image.
     """

@@ -131,7 +131,7 @@ class KeptFiles:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self) -> None:
-        """Delete the files. Lock files stay, and running processes keep open files."""
+        """Delete the files except lock files. Running processes can still read files that they have open."""
         for path in self.paths:
             remove_files([path]) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 

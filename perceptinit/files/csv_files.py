@@ -26,7 +26,7 @@ def read_csv(
     has_header: bool = True,
     content: IO[bytes] | None = None,
 ) -> tuple[Any, np.ndarray]:
-    """Return the cells of a CSV file as text, and the number of each row in a spreadsheet.
+    """Return the cells of a CSV file as text, and their row numbers in a spreadsheet.
 
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
@@ -34,14 +34,14 @@ def read_csv(
             after it are then not part of a cell.
         columns: The columns to read; all if None.
         has_header: Whether the first row contains the names of the columns. If False, they are "0", "1", ...
-        content: The content, if it is not in the file.
+        content: Binary file object to read instead of `path`.
 
     Returns:
         A pyarrow table of large_string columns, in which the cells of blank rows are empty, and the row
         numbers, int64 (N,). The first row of the file is row 1.
 
     Raises:
-        DataError: If the file cannot be read, lacks a column, or has a row of another length than the first.
+        DataError: If the file cannot be read, lacks a column, or has rows of different lengths.
     """
     import pyarrow
 

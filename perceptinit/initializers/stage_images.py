@@ -105,8 +105,8 @@ def _open_in_memory(
         need = len(stimuli) * 3 * size * size
         if need > room:
             ctx.warn(
-                f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB, more than is left of "
-                f"cache_gib = {cache_gib:g}: they are decoded again at every use"
+                f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB and do not fit into the "
+                f"rest of cache_gib = {cache_gib:g}. They are decoded again at each use"
             )
         opened[id(stimuli)] = StimulusImages(
             stimuli, size, fit=fit, num_workers=ctx.num_workers, cache_bytes=room

@@ -105,7 +105,7 @@ class TripletTraining:
 
     @property
     def epoch(self) -> int:
-        """Return the epoch of the last step done, 1 before the first."""
+        """Return the epoch of the last completed step; 1 before the first step."""
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
     def train_epoch(self, epoch: int, after_step: Callable[[int], None]) -> EpochResult:
@@ -248,7 +248,7 @@ def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return how many images an epoch encodes: the distinct ones of each batch.
+    """Return the number of images that an epoch encodes: the sum over batches of distinct images.
 
     Args:
         columns: Images of the judgments in the order of the epoch, int64 (N, 3).

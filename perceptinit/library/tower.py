@@ -76,7 +76,7 @@ class ModelTower(ImageTower):
     def _cannot_be_fresh(self) -> ImageTower:
         # a model does not contain how its library draws weights
         raise InitializerError(
-            f"{type(self.trunk).__name__} cannot redraw its weights in place. Construct it again after "
+            f"{type(self.trunk).__name__} cannot be reinitialized in place. Construct it again after "
             "torch.manual_seed, or use a recipe with a backbone"
         )
 

@@ -59,7 +59,7 @@ class Augment:
     def __call__(
         self, source: ImageSource, size: int, rng: np.random.Generator, key: str = "image"
     ) -> np.ndarray:
-        """Return the square of an image, uint8 (3, S, S); may be a strided view.
+        """Return a square crop of an image, uint8 (3, S, S); may be a strided view.
 
         Raises:
             DataError: If the image cannot be read or decoded; names it by its key.

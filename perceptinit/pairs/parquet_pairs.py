@@ -117,7 +117,7 @@ class ParquetPairs:
             table.where,
         )
         if found is None:
-            raise DataError(f"{config.files}: no column of classes. Set label_column or class_column")
+            raise DataError(f"{config.files}: no class column. Set label_column or class_column")
         return found
 
     def preflight(self) -> Iterator[str]:

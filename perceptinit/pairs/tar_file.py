@@ -142,13 +142,13 @@ class TarFile:
             length, _, _ = rest.partition(b" ")
             is_number = length.isdigit() and len(length) <= _MAX_DIGITS
             if not is_number or not 0 < int(length) <= len(rest):
-                raise self.error(offset, "an unreadable pax header, the file is damaged")
+                raise self.error(offset, "an unreadable pax header; the file is damaged")
             record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
             keyword, _, value = record.partition(b"=")
             name = _decode(value) if keyword == b"path" else name
             if keyword == b"size":
                 if not value.isdigit() or len(value) > _MAX_DIGITS:
-                    raise self.error(offset, "a pax size that is not a number, the file is damaged")
+                    raise self.error(offset, "a non-numeric pax size; the file is damaged")
                 size = int(value)
         return name, size
 

@@ -24,7 +24,7 @@ def list_shipped() -> dict[str, Path]:
 
 
 def summaries() -> dict[str, str]:
-    """Return the question of each bundled recipe, by name."""
+    """Return the summary of each bundled recipe, by name."""
     return {
         name: tomllib.loads(path.read_text(encoding="utf-8")).get("summary", "")
         for name, path in list_shipped().items()

@@ -1,12 +1,11 @@
-"""From a recipe's text to tables that name components: `like`, `arms` and `through` are resolved.
+"""Parse a recipe's text and resolve `like`, `arms`, `without` and `through`.
 
-* `like = "FILE"` at the top: that recipe, with the tables of this one merged in; it may be like another
-  itself
-* `arms = ["random"]` with it: these arms of that recipe, before the `[[arm]]` tables of this one
-* `like = "init"` in a stage: that shared stage, with the other keys of this table merged in
-* `like = "data.people"` in a part (judgments, pairs): the table [data.people], merged in the same way
-* `without = ["temperature"]` with a `like`: without these keys of the other table
-* `through = ["subset"]` in a part: wrappers around it, the innermost first
+* `like = "FILE"` at the top: inherit the tables of that recipe, which can inherit from another
+* `arms = ["random"]` with it: inherit these arms; they precede the recipe's own `[[arm]]` tables
+* `like = "init"` in a stage: inherit the keys of the shared stage
+* `like = "data.people"` in a part (judgments, pairs): inherit the keys of the table [data.people]
+* `without = ["temperature"]` with a `like`: do not inherit these keys
+* `through = ["subset"]` in a part: wrap the part, the first wrapper innermost
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def check_writable(folder: Path) -> None:
 
 
 def check_same_run(cell: Cell) -> None:
-    """Raise UsageError if the folder has a run of other settings, DataError if its record is damaged."""
+    """Raise UsageError if the folder has a run with other settings, DataError if its record is damaged."""
     found, recipe = cell.state, cell.recipe
     if found.state == "unreadable":
         raise DataError(f"{found.reason}. Restore the file, or do the run again with --fresh")

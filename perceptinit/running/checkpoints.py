@@ -125,7 +125,7 @@ class Checkpoints:
             try:
                 state = load_state(path)
             except CheckpointError as error:
-                self._warn(f"{error}; the checkpoint before it is used")
+                self._warn(f"{error}; using the previous checkpoint")
                 continue
             if fingerprint is not None and state["fingerprint"] != fingerprint:
                 raise CheckpointError(f"{self.folder} belongs to another recipe. Use --fresh")

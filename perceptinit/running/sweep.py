@@ -81,7 +81,7 @@ class Sweep:
         return [read_record(cell.record_path) for cell in self.cells]
 
     def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
-        """Do a run unless another process holds it; return whether it is done."""
+        """Execute a run unless another process holds it; return False if it is held."""
         # the first of the processes that share a run claims it for all
         claimed = claim(cell.folder) if distributed.is_first() else nullcontext(False)
         with claimed as is_mine:

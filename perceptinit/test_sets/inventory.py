@@ -33,13 +33,13 @@ class SetState:
 
 
 def choose_set(name: str, root: str) -> SetChoice:
-    """Return the choice of one set, of the kind `retrieval` if it has captions."""
+    """Return a `SetChoice` of one set, with kind `retrieval` if the set has captions."""
     kind: SetKind = "retrieval" if is_retrieval(name, root) else "classification"
     return SetChoice(datasets=(name,), root=root, kinds=(kind,))
 
 
 def is_retrieval(name: str, root: str) -> bool:
-    """Return whether a set has captions, by the suites or its `dataset_type.txt`."""
+    """Return whether a set has captions, according to the suites or its `dataset_type.txt`."""
     known = find_set(name)
     if known is not None or name == SYNTHETIC or name.startswith(HUB):
         return known is not None and known.kind == "retrieval"

@@ -89,7 +89,7 @@ def known_sets() -> Mapping[str, SuiteSet]:
 
 
 def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]:
-    """Return the sets of a suite, of all kinds unless some are given; UsageError for an unknown suite."""
+    """Return the sets of a suite, filtered by `kinds` if given; UsageError for an unknown suite."""
     if name not in _tables()["suites"]:
         raise UsageError(unknown("no suite called", name, suite_names()))
     sets = (known_sets()[key] for key in _tables()["suites"][name]["sets"])

@@ -107,7 +107,7 @@ class Contract:
             raise AssertionError(f"{self.label}: {sentence}")
 
     def must_be(self, value: object, kind: type, what: str, advice: str = "") -> None:
-        """Fail unless the value that `what` returned has a type."""
+        """Fail unless `value`, which `what` returned, is an instance of `kind`."""
         __tracebackhide__ = True
         where = "perceptinit.plugin." if kind.__module__.startswith("perceptinit.types") else ""
         sentence = f"{what} must return {where}{kind.__name__}, got {value!r:.60}{advice}"

@@ -42,11 +42,11 @@ def local_copy(address: str) -> Path:
 
 
 def local_folder(path: str) -> Path:
-    """Return a path with `~` expanded, or a copy of all files in the folder at an address.
+    """Return a local path with `~` expanded, or a local copy of a remote folder.
 
     Raises:
         AbsentError: If the folder is absent or empty.
-        DataError: If the folder cannot be listed, as on the web, or a file cannot be fetched.
+        DataError: If the folder cannot be listed (web servers), or a file cannot be fetched.
     """
     if not is_remote(path):
         return Path(path).expanduser()

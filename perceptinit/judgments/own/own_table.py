@@ -159,7 +159,7 @@ class OwnTable(ABC):
         for name in ("split", "group"):
             if by and name in columns:
                 both = f"column '{name}' and split_by = \"{by}\""
-                raise DataError(f"{columns.path}: {both} both say what is held out; keep one")
+                raise DataError(f"{columns.path}: {both} both define the held-out split; remove one")
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
         if by == "image":

@@ -126,7 +126,7 @@ class Materials:
         return Stimuli(tuple(names), [folder / name for name in names], concepts)
 
     def _read(self, part: str) -> Triplets:
-        """Return the judgments of a published file, with sides drawn."""
+        """Return the judgments of a published file, with randomly assigned sides."""
         root = self.config.root
         path = root / f"answers_processed_{part}.json"
         if not path.is_file():

@@ -158,7 +158,7 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
 
 
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
-    """Return what would decide a difference, or that the answer is final."""
+    """Return a sentence on how many more seeds would decide a difference, or that the answer is final."""
     num, rule = difference.value.num, score.rule
     if rule.last is not None and num >= rule.last:
         return f"This answer is final: the plan allows at most {num} seeds."
