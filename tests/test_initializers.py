@@ -584,7 +584,7 @@ def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():
     heard = Heard()
     report = hinge_initializer(cache_gib=0.0).initialize(TinyTower(), heard.ctx)
     assert (
-        "24 images of 4 pixels need 1.1e-06 GiB, and do not fit into the rest of cache_gib = 0"
+        "24 images of 4 pixels need 1.1e-06 GiB and do not fit into the rest of cache_gib = 0"
         in heard.warnings[0]
     )
     assert report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
