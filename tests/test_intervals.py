@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from perceptinit.judgments.scoring import jackknife_stderr, jackknife_stderrs
-from perceptinit.reports.intervals import estimate_two_way, find_components, max_t_p, mean_of, sign_flip_p
+from perceptinit.reports.intervals import estimate_two_way, find_components, max_t_p, mean_of
+from perceptinit.reports.statistics import estimate, widen
 
 
 def each(num):
@@ -87,6 +88,20 @@ def test_the_interval_holds_for_new_pictures_where_seeds_alone_do_not():
         held["seeds"] += seeds.low <= 0 <= seeds.high
     assert held["both"] >= 186
     assert held["seeds"] <= 140
+
+
+def test_a_further_variance_widens_an_interval_with_its_own_degrees_of_freedom():
+    value = estimate([0.1, 0.2, 0.3])  # standard error 0.0577, 2 degrees of freedom
+    own, more = value.stderr**2, 0.01
+    wide = widen(value, more, 5, 0.95)
+    degrees = (own + more) ** 2 / (own**2 / 2 + more**2 / 4)
+    assert wide.high - wide.mean == pytest.approx(stats.t.ppf(0.975, degrees) * (own + more) ** 0.5)
+    assert widen(value, 0.0, 5, 0.95).high == pytest.approx(value.high)
+    assert widen(estimate([0.1]), more, 5, 0.95).low is None
+
+
+def sign_flip_p(differences):
+    return max_t_p([differences])[0]
 
 
 def test_signs_of_six_equal_seeds_have_the_least_p():

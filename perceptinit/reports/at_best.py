@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.recipe.tuning import flatten
 from perceptinit.results.runs import RunSet
-from perceptinit.results.tuned import Tuned, find_tuning
+from perceptinit.results.tuned import Tuned, find_tuning, read_searches_beside
+from perceptinit.seeding import generator
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from perceptinit.recipe.settings import TuneConfig
 
 EDGE = 0.05  # of the space, on the scale of the search
+MIN_STUDIES = 5  # that are resampled
+NUM_RESAMPLES = 2000
 SHARED = (
     "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit "
     "one arm better."
@@ -24,8 +32,34 @@ TRIALS_COMPARED = (
 NOTE = (
     "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} "
     "studies, by {measure} on validation data): this compares procedures, tuning included, and not starts "
-    "alone. The interval takes the chosen settings held fixed."
+    "alone."
 )
+HELD_FIXED = " The interval takes the chosen settings held fixed."
+RESAMPLED = " The interval covers other searches: studies are resampled."
+
+
+def resample_studies(runs: RunSet) -> tuple[TuneConfig, dict[str, np.ndarray]] | None:
+    """Return an arm's best validation score in the median of five drawn studies, shape (NUM_RESAMPLES,).
+
+    The same studies are drawn for all arms. The final runs are at the settings of one study, which more
+    studies do not make more certain, so five are drawn of any number. benchmarks/tuning_coverage.py simulates
+    the coverage. None below five studies, and without their trials.
+    """
+    tuned = _find_tuned(runs, runs.arms)
+    config = tuned[0].config if tuned and tuned[0].role else None
+    if config is None or config.studies < MIN_STUDIES:
+        return None
+    try:
+        searches = read_searches_beside(runs.runs[0].folder.parent.parent, runs.arms)
+    except PerceptInitError:
+        return None
+    import numpy as np
+
+    drawn = generator(0, "studies").integers(config.studies, size=(NUM_RESAMPLES, MIN_STUDIES))
+    best = {s.arm: np.array([t.value for t in s.best_after(config.trials)], float) for s in searches}
+    if best.keys() != set(runs.arms) or np.isnan([*best.values()]).any():
+        return None
+    return config, {arm: np.median(values[drawn], axis=1) for arm, values in best.items()}
 
 
 def is_tuned(runs: RunSet) -> bool:
@@ -73,7 +107,7 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
     return {**resolved, "pretrain": {k: v for k, v in pretrain.items() if f"pretrain.{k}" not in keys}}
 
 
-def tuning_note(runs: RunSet) -> str:
+def tuning_note(runs: RunSet, is_covered: bool) -> str:
     """Return how tuning limits the comparison; empty without tuning, and where budgets differ."""
     found = _find_tuned(runs, runs.arms)
     if not any(each.role for each in found):
@@ -82,8 +116,9 @@ def tuning_note(runs: RunSet) -> str:
     if len(configs) > 1 or not all(each.role for each in found):
         return ""
     [(trials, studies, measure)] = configs
+    covered = RESAMPLED if is_covered else HELD_FIXED
     edges = "".join(f" {text}" for text in dict.fromkeys(_find_edges(runs)))
-    return NOTE.format(trials=trials, studies=studies, measure=measure) + edges
+    return NOTE.format(trials=trials, studies=studies, measure=measure) + covered + edges
 
 
 def _find_edges(runs: RunSet) -> Iterable[str]:

@@ -11,12 +11,13 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
-from perceptinit.reports.at_best import without_tuned
+from perceptinit.reports.at_best import resample_studies, without_tuned
 from perceptinit.reports.columns import FACTS
-from perceptinit.reports.comparison import Comparison, ScoreComparison, pair_arms, score_arm
+from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison, pair_arms, score_arm
 from perceptinit.reports.contrasts import Contrast, find_contrasts, taught_by
 from perceptinit.reports.intervals import Components, find_components
 from perceptinit.reports.over_sets import averages, middle_means, over_sets, with_q_values
+from perceptinit.reports.statistics import widen
 from perceptinit.reports.verdicts.decisions import rule_of
 from perceptinit.results.items import read_items
 from perceptinit.results.measures import family_of, incomplete, is_share, may_ask_people, split_name
@@ -63,12 +64,29 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     return Comparison(
         runs=runs,
         contrasts=contrasts,
-        scores=tuple(with_q_values(scores)),
-        averages=tuple(averages(runs, scores, contrasts)),
+        scores=tuple(_cover_searches(runs, with_q_values(scores))),
+        averages=tuple(_cover_searches(runs, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         middle_means=tuple(middle_means(runs, scores)),
         problems=tuple(problems),
     )
+
+
+def _cover_searches(runs: RunSet, scores: Iterable[ScoreComparison]) -> Iterator[ScoreComparison]:
+    """Yield scores; those that chose the settings of tuned arms with intervals that cover other searches."""
+    resampled = resample_studies(runs)
+    if resampled is None:
+        yield from scores
+        return
+    config, medians = resampled
+
+    def cover(d: Difference) -> Difference:
+        variance = float((medians[d.contrast.arm] - medians[d.contrast.reference]).var(ddof=1))
+        return replace(d, over_searches=widen(d.tested, variance, config.studies, d.confidence))
+
+    for score in scores:
+        is_covered = score.measure == config.measure
+        yield replace(score, differences=tuple(map(cover, score.differences))) if is_covered else score
 
 
 def _refuse_mixed_settings(runs: RunSet) -> None:

@@ -30,6 +30,7 @@ class Difference:
     relative: mean difference divided by the reference's mean, None when that is 0.
     bootstrap: percentile interval, None for one seed.
     two_way: the mean with an interval over seeds and pictures, None without the values of single items.
+    over_searches: the same, and over searches for the settings of tuned arms; None without them.
     confidence: level of the intervals; above 95 % for repeated looks and for several arms against one
     baseline.
     p_value: paired t test; q_value: corrected over the data sets of the measure.
@@ -47,12 +48,13 @@ class Difference:
     confidence: float = 0.95
     p_signs: float | None = None
     two_way: Estimate | None = None
+    over_searches: Estimate | None = None
     q_value: float | None = None
 
     @property
     def tested(self) -> Estimate:
-        """Return the estimate that the verdict uses: over seeds and pictures where that is known."""
-        return self.two_way or self.value
+        """Return the estimate that the verdict uses, over all that is known to vary."""
+        return self.over_searches or self.two_way or self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,18 +118,11 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds)
 
 
-def sign_flip_p(differences: Sequence[float]) -> float:
-    """Return the two-sided p of the sign-flip test: no distribution is assumed but symmetry around 0.
-
-    The share of all patterns of signs whose mean is at least as far from 0. Its least value is 2 / 2^S.
-    """
-    return max_t_p([differences])[0]
-
-
 def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
-    """Return a p for each of K contrasts, corrected for their number by the largest |t| over them.
+    """Return the two-sided p of the sign-flip test of K contrasts, corrected by the largest |t| over them.
 
-    All contrasts of a seed get the same sign, so that what they share, such as the baseline, is kept.
+    It assumes symmetry around 0, and no distribution. The least value is 2 / 2^S. All contrasts of a seed get
+    the same sign, so that what they share, such as the baseline, is kept.
 
     Args:
         differences: K contrasts, each with one value for each of the same S seeds.

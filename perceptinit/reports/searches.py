@@ -12,8 +12,8 @@ from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plot_arms
 from perceptinit.reports.numbers import number
 from perceptinit.reports.verdicts.headline import headline
-from perceptinit.results.runs import BEST, TRIALS, load_runs
-from perceptinit.results.tuned import Search, find_trials, find_tuning, read_searches
+from perceptinit.results.runs import BEST, load_runs
+from perceptinit.results.tuned import Search, read_searches_beside
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -112,13 +112,9 @@ def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
     if len(roots) > 1:
         return None
     root, has_own = roots.pop(), is_tuned(runs)
-    base = root.with_name(root.name.removesuffix(BEST)) if has_own else root
-    best_root = base.with_name(base.name + BEST)
+    best_root = root.with_name(root.name + BEST)
     try:
-        trials = list(find_trials(base.with_name(base.name + TRIALS)))
-        configs = [config for run in trials if (config := find_tuning(run.record).config)]
-        largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
-        searches = read_searches(trials, largest, runs.arms) if largest else []
+        searches = read_searches_beside(root, runs.arms)
         best = compare(load_runs([best_root])) if searches and not has_own and best_root.is_dir() else None
     except PerceptInitError as error:
         empty: dict[str, Any] = {"figure": None, "headings": [], "rows": [], "best": None}

@@ -66,6 +66,22 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
     return Estimate(mean, stderr, mean - half, mean + half, num)
 
 
+def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
+    """Return an estimate whose interval covers a further variance, itself estimated from `num` values.
+
+    Degrees of freedom are Satterthwaite's (1946). A single value remains without an interval.
+    """
+    if value.stderr is None or not value.stderr + variance:
+        return value
+    from scipy import stats
+
+    own = value.stderr**2
+    degrees = (own + variance) ** 2 / (own**2 / (value.num - 1) + variance**2 / (num - 1))
+    stderr = math.sqrt(own + variance)
+    reach = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * stderr
+    return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num)
+
+
 @cache
 def half_width(confidence: float, num: int) -> float:
     """Return half the width of Student's t interval of the mean of `num` values, in standard errors."""

@@ -16,7 +16,7 @@ from perceptinit.recipe.tuning import flatten, read_tune_table
 from perceptinit.registry import unknown
 from perceptinit.results.measures import is_share, split_name
 from perceptinit.results.record import RECORD
-from perceptinit.results.runs import LoadedRun, load_run
+from perceptinit.results.runs import BEST, TRIALS, LoadedRun, load_run
 from perceptinit.results.states import RunState
 
 _LOST = f"{TrainingError.__name__}: "  # start of the error of a record whose training diverged
@@ -139,6 +139,14 @@ def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[
         for arm in arms
         if all((arm, number) in found for number in numbers)
     ]
+
+
+def read_searches_beside(root: Path, arms: Sequence[str]) -> list[Search]:
+    """Return `read_searches` of the trials beside a folder of runs, at shared or at the best settings."""
+    trials = list(find_trials(root.with_name(root.name.removesuffix(BEST) + TRIALS)))
+    configs = [config for run in trials if (config := find_tuning(run.record).config)]
+    largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
+    return read_searches(trials, largest, arms) if largest else []
 
 
 def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:

@@ -18,6 +18,7 @@ from situations.changes import (
     simulated_judgments,
     tuned,
     with_items,
+    with_trials,
 )
 from situations.made import Lead, Situation
 
@@ -910,13 +911,32 @@ TUNED = {
         must=(r"edge",),
         never=(NOT_WORTH,),
     ),
-    "five studies": Situation(
-        truth="people leads by 3 at its settings; the interval does not vary them, however many studies there are",
+    "five studies that agree": Situation(
+        truth="people leads by 3; other searches would find settings as good",
         arms={"random": RANDOM, "people": Lead(3)},
         expect=TUNE,
-        change=in_turn(tuned("random", studies=5), tuned("people", lr=2e-3, studies=5)),
-        must=(BETTER, r"settings held fixed"),
-        never=(WORTH, r"edge"),
+        change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
+        after=with_trials(random=(40.2, 40.0, 40.3, 39.9, 40.1), people=(43.1, 43.3, 42.9, 43.0, 43.2)),
+        must=(BETTER, r"over seeds and searches", r"studies are resampled"),
+        never=(WORTH, r"held fixed", UNDECIDED),
+        firm=True,
+    ),
+    "five studies that disagree": Situation(
+        truth="people leads by 3 at these settings; another search may as well find some that lose 3",
+        arms={"random": RANDOM, "people": Lead(3)},
+        expect=TUNE,
+        change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
+        after=with_trials(random=(40, 44, 35, 38, 43), people=(43, 37, 45, 41, 48)),
+        must=(UNDECIDED, r"over seeds and searches", r"more seeds alone may not decide"),
+        never=(BETTER, WORTH, r"held fixed"),
+    ),
+    "five studies without their trials": Situation(
+        truth="the trials are gone, so nothing shows what other searches would find",
+        arms={"random": RANDOM, "people": Lead(3)},
+        expect=TUNE,
+        change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
+        must=(BETTER, r"held fixed"),
+        never=(WORTH, r"resampled"),
     ),
     "a tuned arm beside an untuned one": Situation(
         truth="only people was tuned",

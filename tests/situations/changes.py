@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from perceptinit.results.items import write_items
+from perceptinit.results.record import write_record
 from perceptinit.types import Items
 
 Change = Callable[[dict[str, Any]], None]
@@ -83,6 +85,29 @@ def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Chan
         record["arm"]["resolved"]["pretrain"]["lr"] = lr
 
     return _of(arm, at_best)
+
+
+def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
+    """Write the trials of tuned arms beside their runs: two trials of each study, of which the first is best.
+
+    best: arm to the best score of each study, in per cent.
+    """
+
+    def write(folder: Path) -> None:
+        for arm, values in best.items():
+            record = json.loads((folder / arm / "seed0/record.json").read_text())
+            record["recipe"]["overrides"] = ['tune.role="trial"', "pretrain.lr=0.002"]
+            record["recipe"]["text"] = record["recipe"]["text"].replace(
+                "studies = 3", f"studies = {len(values)}"
+            )
+            record["recipe"]["text"] = record["recipe"]["text"].replace("trials = 5", "trials = 2")
+            for number, value in enumerate([*values, *(value - 5 for value in values)]):
+                trial = copy.deepcopy(record) | {"seed": 1000 + number}
+                trial["scores"][0]["value"] = value / 100
+                path = folder.with_name("made-trials") / arm / f"seed{1000 + number}" / "record.json"
+                write_record(path, trial)
+
+    return write
 
 
 def in_turn(*changes: Change) -> Change:

@@ -50,7 +50,7 @@ def find_limits(
     yield from _describe_better_starts(comparison, score, arms)
     yield from _describe_family(answers)
     yield from _describe_distribution(score, answers)
-    if note := tuning_note(runs):
+    if note := tuning_note(runs, any(d.over_searches for d in score.differences)):
         yield note
 
 

@@ -143,7 +143,9 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
     num, family = difference.value.num, difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
-    over = " over seeds and pictures" if difference.two_way else ""
+    also = (("pictures", difference.two_way), ("searches", difference.over_searches))
+    names = ["seeds", *(name for name, found in also if found)]
+    over = f" over {' and '.join(names)}" if len(names) > 1 else ""
     between = interval(difference.tested, score.is_share)
     text = f"{title}{looks} {between}{over}, {_count_seeds(num)}"
     found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
@@ -160,6 +162,8 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
     """Return a sentence on how many more seeds would decide a difference, or that the answer is final."""
     num, rule = difference.value.num, score.rule
+    if difference.over_searches:
+        return "The searches for settings vary, too, so more seeds alone may not decide it."
     if rule.last is not None and num >= rule.last:
         return f"This answer is final: the plan allows at most {num} seeds."
     if rule.delta is None:
