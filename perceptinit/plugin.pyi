@@ -100,11 +100,6 @@ from perceptinit.judgments.forms.odd_one_out import (
     odd_one_out_agreement as odd_one_out_agreement,
     triple_codes as triple_codes,
 )
-from perceptinit.judgments.forms.ratings import (
-    RatedImages as RatedImages,
-    VoteRule as VoteRule,
-    triplets_from_ratings as triplets_from_ratings,
-)
 from perceptinit.judgments.forms.rdm import (
     Dissimilarities as Dissimilarities,
     HasDissimilarities as HasDissimilarities,
@@ -121,6 +116,11 @@ from perceptinit.judgments.image_files import (
 from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet, RdmSet as RdmSet
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.own_table import OwnTable as OwnTable
+from perceptinit.judgments.own.rating_table import (
+    RatedImages as RatedImages,
+    VoteRule as VoteRule,
+    triplets_from_ratings as triplets_from_ratings,
+)
 from perceptinit.judgments.own.rdm_files import read_names as read_names
 from perceptinit.judgments.own.table import Table as Table
 from perceptinit.judgments.scoring import (

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from perceptinit.trackers.console import render
-from perceptinit.trackers.progress import Progress
+from perceptinit.trackers.console import Progress, render
 from perceptinit.types import Event
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"

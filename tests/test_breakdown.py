@@ -12,8 +12,7 @@ from PIL import Image
 
 from perceptinit.errors import DataError
 from perceptinit.evaluators.rsa import RSA
-from perceptinit.evaluators.two_afc import TwoAFC
-from perceptinit.judgments.breakdown import by_anchor, predict_by_others
+from perceptinit.evaluators.two_afc import TwoAFC, by_anchor, predict_by_others
 from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import Dissimilarities, square
 from perceptinit.judgments.own.table import Table
@@ -44,7 +43,7 @@ def test_an_anchor_has_the_mean_of_its_judgments():
 
 
 def test_more_anchors_than_anybody_reads_are_not_listed(monkeypatch):
-    monkeypatch.setattr("perceptinit.judgments.breakdown.MAX_ROWS", 1)
+    monkeypatch.setattr("perceptinit.evaluators.two_afc.MAX_ROWS", 1)
     assert by_anchor(np.ones(2), triplets([0, 0]), None) == {}
 
 

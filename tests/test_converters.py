@@ -14,14 +14,14 @@ from perceptinit.judgments.forms.odd_one_out import (
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.forms.ratings import (
+from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
+from perceptinit.judgments.forms.same_pairs import SamePairs
+from perceptinit.judgments.own.multi_select import answers_of
+from perceptinit.judgments.own.rating_table import (
     RatedImages,
     elo_share,
     triplets_from_ratings,
 )
-from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
-from perceptinit.judgments.forms.same_pairs import SamePairs
-from perceptinit.judgments.own.multi_select import answers_of
 from perceptinit.judgments.published.cifar10h import same_label_share, triplets_from_label_counts
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.seeding import generator

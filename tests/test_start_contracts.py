@@ -9,9 +9,8 @@ from safetensors.torch import save_file
 
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.initializers.covariance import Covariance
-from perceptinit.initializers.distil import Distil
 from perceptinit.initializers.imagenet import AnyTimmWeights
-from perceptinit.initializers.pretrain import Pretrain
+from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural
 from perceptinit.initializers.timm_scheme import TimmScheme
 from perceptinit.pairs.fractals import Fractals

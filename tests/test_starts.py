@@ -16,8 +16,7 @@ from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.covariance import Covariance, filter_covariance, square_root
-from perceptinit.initializers.distil import Distil
-from perceptinit.initializers.pretrain import Pretrain
+from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural, draw_mask, draw_symbols, encode_tokens
 from perceptinit.initializers.timm_scheme import TimmScheme
 from perceptinit.pairs.fractals import FINER, GREY, Fractals, draw_points, draw_system, render

@@ -21,7 +21,7 @@ from perceptinit.results import runs
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim, holder, is_claimed
 from perceptinit.running.runner import run_recipe
-from perceptinit.trackers.progress import Progress
+from perceptinit.trackers.console import Progress
 from perceptinit.types import Event
 
 # a tracker that, once the run has scores at KILL_AT samples, kills its own process as `kill -9` does; in the arm

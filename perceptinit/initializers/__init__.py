@@ -51,7 +51,7 @@ def perceptinit_initializers() -> list[Component]:
         ),
         Component(
             name="distil",
-            target="perceptinit.initializers.distil:Distil",
+            target="perceptinit.initializers.pretrain:Distil",
             summary="embeddings of a teacher: a run, a model of timm or open_clip, or random weights "
             "(control)",
         ),

@@ -6,12 +6,14 @@ The index of a remote file is its footer. Of a row group only the chosen columns
 from __future__ import annotations
 
 # N rows
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +27,6 @@ from perceptinit.files.remote.fetched import Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import PieceReader
 from perceptinit.files.remote.store import RemoteReader, read, stat
-from perceptinit.pairs.held import HeldBlocks
 
 # pyarrow raises these for damaged files, text that is not UTF-8, and sizes beyond memory
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
@@ -34,6 +35,36 @@ _NUM_THREADS = 16  # that read footers or columns, one file each
 _TAIL_BYTES = 64 << 10  # contains the footer of most files
 _END_BYTES = 8  # length of the footer, and PAR1
 _LARGEST_FOOTER = 1 << 30
+
+
+T = TypeVar("T")
+
+
+class HeldBlocks(Generic[T]):
+    """A least recently used cache of at most `capacity` blocks, which `read(number)` returns."""
+
+    def __init__(self, read: Callable[[int], T], capacity: int) -> None:
+        self._read, self._capacity = read, capacity
+        self._held: OrderedDict[int, Future[T]] = OrderedDict()
+        self._lock = Lock()
+
+    def __getitem__(self, number: int) -> T:
+        """Return a block, read once. A failed read raises in all waiting threads and is not kept."""
+        with self._lock:
+            waiting = self._held.get(number)
+            future = self._held.setdefault(number, waiting or Future())
+            self._held.move_to_end(number)
+            while len(self._held) > self._capacity:
+                self._held.popitem(last=False)
+        if waiting is not None:  # another thread reads it, or has read it
+            return waiting.result()
+        try:
+            future.set_result(self._read(number))
+        except BaseException as error:
+            future.set_exception(error)
+            with self._lock:
+                self._held.pop(number, None)
+        return future.result()
 
 
 @dataclass(frozen=True, slots=True)

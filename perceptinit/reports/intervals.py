@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from perceptinit.judgments.scoring import jackknife_stderrs
-from perceptinit.reports.statistics import Estimate
+from perceptinit.reports.statistics import Estimate, half_width
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,8 +105,6 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """
-    from scipy import stats
-
     variance = max(parts.seeds + parts.pictures - parts.both, parts.seeds, parts.pictures)
     if not variance:
         return Estimate(parts.mean, 0.0, parts.mean, parts.mean, parts.num_seeds)
@@ -114,7 +112,7 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     squares = parts.seeds**2 / seeds + parts.pictures**2 / pictures + parts.both**2 / (seeds * pictures)
     degrees = max(variance**2 / squares, seeds)
     stderr = math.sqrt(variance)
-    reach = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * stderr
+    reach = half_width(confidence, degrees + 1) * stderr
     return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds)
 
 

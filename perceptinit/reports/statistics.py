@@ -73,17 +73,15 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
     """
     if value.stderr is None or not value.stderr + variance:
         return value
-    from scipy import stats
-
     own = value.stderr**2
     degrees = (own + variance) ** 2 / (own**2 / (value.num - 1) + variance**2 / (num - 1))
     stderr = math.sqrt(own + variance)
-    reach = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * stderr
+    reach = half_width(confidence, degrees + 1) * stderr
     return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num)
 
 
 @cache
-def half_width(confidence: float, num: int) -> float:
+def half_width(confidence: float, num: float) -> float:
     """Return half the width of Student's t interval of the mean of `num` values, in standard errors."""
     from scipy import stats
 
