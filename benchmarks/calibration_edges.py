@@ -14,8 +14,9 @@ from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
 from perceptinit.recipe.tuning import Dimension, Tuning
-from perceptinit.reports.statistics import estimate
-from perceptinit.reports.verdicts.decisions import POINTS
+from perceptinit.reports.at_best import MIN_STUDIES
+from perceptinit.reports.statistics import Estimate, estimate, widen
+from perceptinit.reports.verdicts.decisions import CONFIDENCE, POINTS
 from perceptinit.reports.verdicts.yardsticks import _judge
 from perceptinit.results.tuned import Search, Trial
 
@@ -63,54 +64,63 @@ def _count_judged(
 LR = Dimension("pretrain.lr", Range(low=1e-4, high=1e-2, scale="log"), is_whole=False)
 BEST = {"people": -3.3, "random": -2.7}  # log10 of the best learning rate: mirrored, so procedures are equal
 SPREAD = 0.8  # points, of a difference over seeds
-TUNED = (
-    (0.5, 4.0),
-    (1.0, 4.0),
-    (0.5, 8.0),
-    (2.0, 4.0),
-)  # validation noise; points lost at a decade from the best
-STUDIES_OF_ARM = 3
+TUNED = ((0.5, 4.0), (2.0, 4.0), (0.5, 8.0))  # validation noise; points lost at a decade from the best
+STUDIES_OF_ARM = (3, 5, 9)
+NUM_RESAMPLES = 200
 
 
 def tuning_rows(cells: Cells) -> Iterator[Row]:
-    """Yield the coverage of the interval with chosen settings held fixed, of two differences."""
-    for noise, curvature in TUNED:
-        for num_seeds in (3, 6):
-            counts = cells.find(
-                f"tuning/{STUDIES_OF_ARM}/{noise}/{curvature}/{num_seeds}",
-                NUM_TUNINGS,
-                _count_tuned,
-                noise,
-                curvature,
-                num_seeds,
-            )
-            rates = (share(counts[name], counts["num"]) for name in ("chosen", "procedures"))
-            yield f"{noise:g}", f"{curvature:g}", str(num_seeds), *rates
+    """Yield the coverage of the intervals with chosen settings held fixed, and with studies resampled."""
+    for studies in STUDIES_OF_ARM:
+        for noise, curvature in TUNED:
+            for num_seeds in (3, 6):
+                counts = cells.find(
+                    f"tuning/{studies}/{noise}/{curvature}/{num_seeds}",
+                    NUM_TUNINGS,
+                    _count_tuned,
+                    studies,
+                    noise,
+                    curvature,
+                    num_seeds,
+                )
+                rates = [share(counts[name], counts["num"]) for name in ("chosen", "fixed", "resampled")]
+                if studies < MIN_STUDIES:
+                    rates[-1] = ""
+                yield str(studies), f"{noise:g}", f"{curvature:g}", str(num_seeds), *rates
 
 
 def _count_tuned(
-    rng: np.random.Generator, num: int, noise: float, curvature: float, num_seeds: int
+    rng: np.random.Generator, num: int, studies: int, noise: float, curvature: float, num_seeds: int
 ) -> Counts:
-    counts = Counter(chosen=0, procedures=0)
+    counts = Counter(chosen=0, fixed=0, resampled=0)
     for number in range(num):
-        lost = {arm: _lose_by_tuning(rng, arm, noise, curvature, number) for arm in BEST}
-        truth = lost["random"] - lost["people"]  # at the chosen settings
-        value = estimate((truth + SPREAD * rng.standard_normal(num_seeds)).tolist())
-        assert value.low is not None
-        assert value.high is not None
-        counts["chosen"] += value.low <= truth <= value.high
-        counts["procedures"] += value.low <= 0 <= value.high
+        config = TuneConfig(measure="top1", studies=studies, seed=number)
+        (own, best), (other, best_other) = (_tune(rng, arm, noise, curvature, config) for arm in BEST)
+        truth = other - own  # at the chosen settings
+        fixed = estimate((truth + SPREAD * rng.standard_normal(num_seeds)).tolist())
+        drawn = rng.integers(studies, size=(NUM_RESAMPLES, MIN_STUDIES))  # as `cover_searches`
+        medians = np.median(best[drawn], axis=1) - np.median(best_other[drawn], axis=1)
+        wide = widen(fixed, float(medians.var(ddof=1)), studies, CONFIDENCE)
+        counts.update(
+            chosen=_contains(fixed, truth), fixed=_contains(fixed, 0.0), resampled=_contains(wide, 0.0)
+        )
     return dict(counts)
 
 
-def _lose_by_tuning(rng: np.random.Generator, arm: str, noise: float, curvature: float, number: int) -> float:
-    """Return the points below the best that an arm's chosen settings have."""
-    config = TuneConfig(measure="top1", studies=STUDIES_OF_ARM, seed=number)
+def _contains(value: Estimate, truth: float) -> bool:
+    return value.low is not None and value.high is not None and value.low <= truth <= value.high
+
+
+def _tune(
+    rng: np.random.Generator, arm: str, noise: float, curvature: float, config: TuneConfig
+) -> tuple[float, np.ndarray]:
+    """Return the points below the best at an arm's chosen settings, and the best validation score of each study."""
     points = Tuning(config, None, (LR,)).points()  # type: ignore[arg-type]
     lost = [curvature * (math.log10(point[LR.path]) - BEST[arm]) ** 2 for point in points]
     values = (-np.array(lost) + noise * rng.standard_normal(len(lost))).tolist()
     trials = tuple(Trial(arm, i, {}, value=v, rank=v) for i, v in enumerate(values))
-    return lost[Search(arm, config, trials).median().number]
+    search = Search(arm, config, trials)
+    return lost[search.median().number], np.array([t.rank for t in search.best_after(config.trials)])
 
 
 STUDIES = {
@@ -120,8 +130,8 @@ STUDIES = {
     ),
     "tuning": Study(
         (
-            "validation noise", "points lost a decade off", "seeds", "coverage at the chosen settings",
-            "coverage of the procedures' difference",
+            "studies", "validation noise", "points lost a decade off", "seeds", "at the chosen settings",
+            "of procedures, held fixed", "of procedures, resampled",
         ),
         tuning_rows,
     ),
