@@ -35,7 +35,7 @@ class SetsCount:
     """Data sets in which an arm is better than a reference, equal, and worse.
 
     There is no p-value: sets share their runs, and a test that takes them for independent calls equal arms
-    different in up to 86 % of experiments (docs/calibration.md).
+    different in 34 to 86 % of simulated experiments.
     """
 
     wins: int
