@@ -133,11 +133,10 @@ from perceptinit.judgments.two_afc import (
     measure as measure,
 )
 from perceptinit.pairs.augment import Augment as Augment
-from perceptinit.pairs.classes import read_classes as read_classes
 from perceptinit.pairs.csv_pairs import CsvTable as CsvTable
-from perceptinit.pairs.held import HeldBlocks as HeldBlocks
 from perceptinit.pairs.loader import PairBatch as PairBatch, PairLoader as PairLoader
-from perceptinit.pairs.parquet_table import ParquetTable as ParquetTable
+from perceptinit.pairs.parquet_pairs import read_classes as read_classes
+from perceptinit.pairs.parquet_table import HeldBlocks as HeldBlocks, ParquetTable as ParquetTable
 from perceptinit.pairs.paths import expand_braces as expand_braces
 from perceptinit.pairs.sizes import JOURNAL as JOURNAL, SIZES as SIZES, journals as journals
 from perceptinit.pairs.texts import captions_in as captions_in

@@ -370,7 +370,7 @@ def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decodin
     assert len(decoded) == NUM_IMAGES
     in_memory, _ = train(stimuli, image_store="off")
     each_time, events = train(stimuli, image_store="off", cache_gib=0.0)
-    assert "they are decoded again at every use" in warnings_of(events)[0]
+    assert "They are decoded again at each use" in warnings_of(events)[0]
     hashes = [r.sha256_after for r in (stored, again, in_memory, each_time)]
     assert hashes == [stored.sha256_after] * 4
     assert stored.sha256_before != stored.sha256_after

@@ -86,6 +86,7 @@ def tiny_card(tmp_path):
     from perceptinit.components.plugin_manager import build_plugin_manager
     from perceptinit.exporting.card import model_card
     from perceptinit.exporting.source import TrainedRun
+    from perceptinit.types import Fit
 
     def make(summary, overrides):
         own = record("random", 0, 0.5)
@@ -94,7 +95,7 @@ def tiny_card(tmp_path):
         own["scores"][0]["name"] = f"top1/{summary}"
         own = json.loads(json.dumps(own))
         image = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
-        model = SimpleNamespace(image=image, image_size=4)
+        model = SimpleNamespace(image=image, image_size=4, fit=Fit())
         return model_card(TrainedRun(model, {}, own, build_plugin_manager()), "timm", "usage\n")
 
     return make

@@ -116,7 +116,9 @@ def test_without_the_key_splits_are_those_by_anchor(folder):
 @pytest.mark.parametrize("column", ["split", "group"])
 def test_a_column_and_the_key_may_not_both_say_what_is_held_out(folder, column):
     write(folder, f"anchor positive negative {column}", [[*row, "train"] for row in triples(9)])
-    with pytest.raises(DataError, match=f"column '{column}' and split_by = \"image\" both say what"):
+    with pytest.raises(
+        DataError, match=f"column '{column}' and split_by = \"image\" both define the held-out split"
+    ):
         Table(Table.Config(path=folder / "lab.csv", split_by="image")).load("train")
 
 

@@ -17,7 +17,6 @@ from perceptinit.errors import DataError, EmptySplitError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.files.checksums import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
-from perceptinit.images.decoding import decode
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments import leaks
 from perceptinit.judgments.balance import check_balance
@@ -278,6 +277,8 @@ def write_sheet(triplets: Triplets, path: Path, count: int) -> None:
 
 
 def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tuple[int, int]) -> None:
+    from perceptinit.images.decoding import decode
+
     p, votes, stimuli = float(triplets.p_second[row]), int(triplets.num_votes[row]), triplets.stimuli
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
     roles = zip(("anchor", "first", "second"), triplets.roles[:, row].tolist(), (None, 1 - p, p), strict=True)
