@@ -55,7 +55,6 @@ NOT_RUN = {
     "torchrun": "8 processes; test_distributed.py",
     "python -m venv": "installs packages",
     "python tests/helpers/paper_gpu.py": "test_paper_gpu.py",
-    "git worktree": "writes outside the folder",
 }
 
 # `run` of these takes hours: `validate` reads them with the same overrides
