@@ -107,8 +107,7 @@ class WriteError(PerceptInitError, OSError):
         self.reason = reason
         super().__init__(
             f"{path}: cannot be written ({reason}). Free some space or choose another place, then run the "
-            "same "
-            "command again"
+            "same command again"
         )
 
 

@@ -234,6 +234,12 @@ def test_a_smaller_perturbation_makes_classes_more_alike():
     assert distance(0.001) < distance(0.1) / 2
 
 
+def test_a_complexity_that_no_system_has_is_reported_before_the_run():
+    [problem] = Fractals(Fractals.Config(sigma=0.05)).preflight()
+    assert problem.startswith("no 2 maps with sigma = 0.05 were drawn. Choose sigma nearer to")
+    assert list(Fractals(Fractals.Config()).preflight()) == []
+
+
 def test_fractals_are_one_class_each_and_the_same_for_every_run():
     made, again = (Fractals(Fractals.Config(num_classes=3)) for _ in range(2))
     assert made.read_classes().labels.tolist() == [0, 1, 2]

@@ -192,8 +192,7 @@ def _encode_one(model: DualTower) -> None:
     if model.context_length < MIN_CONTEXT:
         raise UsageError(
             f"context_length = {model.context_length} has no space for a word between the start and end "
-            "tokens. "
-            "CLIP uses 77"
+            "tokens. CLIP uses 77"
         )
     model.eval()
     size = model.image_size

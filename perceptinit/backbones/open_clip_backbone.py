@@ -279,6 +279,5 @@ def find_pretrained_problems(model: str, pretrained: str) -> list[str]:
     how = "with" if trained else "without"
     return [
         f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Choose the "
-        f"model {how} "
-        "-quickgelu in its name"
+        f"model {how} -quickgelu in its name"
     ]

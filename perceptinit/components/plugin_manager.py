@@ -182,8 +182,7 @@ def _check_version(distribution: importlib.metadata.Distribution) -> None:
         if requirement.name == CORE and not requirement.specifier.contains(__version__, prereleases=True):
             raise UsageError(
                 f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, "
-                "but "
-                f"this is perceptinit {__version__}. Install matching versions of both"
+                f"but this is perceptinit {__version__}. Install matching versions of both"
             )
 
 

@@ -41,8 +41,7 @@ class TimmScheme:
         if not hasattr(trunk, "init_weights"):
             raise InitializerError(
                 f"initializer '{self.name}' needs a vision transformer of timm, and {type(trunk).__name__} "
-                "has no "
-                "init_weights"
+                "has no init_weights"
             )
         scheme = "" if self.config.scheme == "reset" else self.config.scheme
         device = next(trunk.parameters()).device

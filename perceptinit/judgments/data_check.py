@@ -185,8 +185,7 @@ def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
     elif winner := find_winner(triplets.p_second):
         yield (
             f"{split}: '{winner}' wins all {num_decided:,} decided judgments. If a column lists the "
-            "winner, use "
-            "columns anchor, positive, negative, so that sides are drawn"
+            "winner, use columns anchor, positive, negative, so that sides are drawn"
         )
 
 

@@ -3,6 +3,7 @@
 # M affine maps, P points of a picture
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 import numpy as np
 
 from perceptinit.configs import DrawnSide, NonNegativeInt, PositiveFloat, PositiveInt
+from perceptinit.errors import DataError, problems_of
 from perceptinit.seeding import generator
 from perceptinit.types import Classes, Pair
 
@@ -18,6 +20,8 @@ FINER = 4  # a pixel is the mean of 4 x 4 finer ones
 GREY = 127  # of a point, on black
 MIN_FILLED = 0.05  # share of the finer pixels that have a point; other systems are drawn again
 MARGIN = 0.02  # of the picture's side
+MAX_DRAWS = 100_000  # of the singular values of a system
+ADVICE = "Choose sigma nearer to 1.75 for each map"
 
 
 class Fractals:
@@ -73,7 +77,11 @@ class Fractals:
             system = draw_system(c.num_maps, c.sigma, generator(c.seed, "fractals", attempt))
             if _is_filled(system, generator(c.seed, "fractals", attempt, "points")):
                 return system
-        raise ValueError(f"no system with sigma = {c.sigma:g} fills {MIN_FILLED:.0%} of a picture")
+        raise DataError(f"no system with sigma = {c.sigma:g} fills {MIN_FILLED:.0%} of a picture. {ADVICE}")
+
+    def preflight(self) -> Iterator[str]:
+        """Yield why no system can be drawn."""
+        yield from problems_of(lambda: self._system)
 
     def pair(self, index: int) -> Pair:
         """Return picture `index`, rendered, with its class name as text."""
@@ -97,14 +105,19 @@ def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.nda
     """Return contractions x -> A x + b, float64 (M, 2, 3), with a weighted sum of singular values of `sigma`.
 
     Singular values s1 >= s2 of each map are within [0, 1]; their sum over maps, s2 counted twice, is `sigma`.
+
+    Raises:
+        DataError: If random values hardly ever have this sum.
     """
     weights = np.array([1.0, 2.0])
-    while True:  # uniform over the values that have the sum, by rejection of the last one
+    for _ in range(MAX_DRAWS):  # uniform over the values that have the sum, by rejection of the last one
         values = np.sort(rng.random((num_maps, 2)), axis=1)[:, ::-1]
         rest = sigma - (values * weights).sum() + values[-1, 0]
         if values[-1, 1] <= rest <= 1:
             values[-1, 0] = rest
             break
+    else:
+        raise DataError(f"no {num_maps} maps with sigma = {sigma:g} were drawn. {ADVICE}")
     left, right = _rotations(num_maps, rng), _rotations(num_maps, rng)
     maps = left * values[:, None, :] @ right
     return np.concatenate([maps, rng.uniform(-1, 1, (num_maps, 2, 1))], axis=2)

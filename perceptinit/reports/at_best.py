@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tuning import flatten
 from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning, read_searches_beside
 from perceptinit.seeding import generator
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from perceptinit.recipe.settings import TuneConfig
-
 EDGE = 0.05  # of the space, on the scale of the search
 MIN_STUDIES = 5  # that are resampled
 NUM_RESAMPLES = 2000
+# the [tune] table, and by arm an array (NUM_RESAMPLES,)
+Resampled = tuple[TuneConfig, Mapping[str, Any]]
 SHARED = (
     "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit "
     "one arm better."
@@ -38,7 +36,7 @@ HELD_FIXED = " The interval takes the chosen settings held fixed."
 RESAMPLED = " The interval covers other searches: studies are resampled."
 
 
-def resample_studies(runs: RunSet) -> tuple[TuneConfig, dict[str, np.ndarray]] | None:
+def resample_studies(runs: RunSet) -> Resampled | None:
     """Return an arm's best validation score in the median of five drawn studies, shape (NUM_RESAMPLES,).
 
     The same studies are drawn for all arms. The final runs are at the settings of one study, which more

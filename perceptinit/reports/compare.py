@@ -11,7 +11,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
-from perceptinit.reports.at_best import resample_studies, without_tuned
+from perceptinit.reports.at_best import Resampled, resample_studies, without_tuned
 from perceptinit.reports.columns import FACTS
 from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison, pair_arms, score_arm
 from perceptinit.reports.contrasts import Contrast, find_contrasts, taught_by
@@ -61,20 +61,22 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
                 what = f"is larger than {LARGEST:g}" if is_large else "is not a finite number"
             problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is excluded from that mean")
     problems += _incomplete_sets(rows)
+    resampled = resample_studies(runs)
     return Comparison(
         runs=runs,
         contrasts=contrasts,
-        scores=tuple(_cover_searches(runs, with_q_values(scores))),
-        averages=tuple(_cover_searches(runs, averages(runs, scores, contrasts))),
+        scores=tuple(_cover_searches(resampled, with_q_values(scores))),
+        averages=tuple(_cover_searches(resampled, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         middle_means=tuple(middle_means(runs, scores)),
         problems=tuple(problems),
     )
 
 
-def _cover_searches(runs: RunSet, scores: Iterable[ScoreComparison]) -> Iterator[ScoreComparison]:
+def _cover_searches(
+    resampled: Resampled | None, scores: Iterable[ScoreComparison]
+) -> Iterator[ScoreComparison]:
     """Yield scores; those that chose the settings of tuned arms with intervals that cover other searches."""
-    resampled = resample_studies(runs)
     if resampled is None:
         yield from scores
         return

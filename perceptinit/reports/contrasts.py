@@ -107,8 +107,7 @@ OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", as
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _DEFECT = (
     "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
-    "other data or "
-    "settings in one of them, and not a difference of the starts."
+    "other data or settings in one of them, and not a difference of the starts."
 )
 _NOISE_SHOWN = (
     "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "

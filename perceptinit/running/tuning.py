@@ -179,8 +179,7 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     yield (
         f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs "
         f"with the seeds {plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of "
-        f"{plan.evaluator.name}; "
-        f"then {num_final} runs with each arm at its best. In all, "
+        f"{plan.evaluator.name}; then {num_final} runs with each arm at its best. In all, "
         f"{(num + num_final) / num_final:.3g} times the cost of the recipe"
     )
     for arm, keys in keys_by_arm(recipe, plan).items():

@@ -117,8 +117,7 @@ class Table(OwnTable):
         if winner := self.rows.winner:
             yield (
                 f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so "
-                "sides are "
-                "drawn by seed; check that it was not sorted by mistake"
+                "sides are drawn by seed; check that it was not sorted by mistake"
             )
 
     def _aggregate(

@@ -98,8 +98,7 @@ def _describe_looks(score: ScoreComparison) -> Iterator[str]:
     if rule.is_unplanned:
         yield (
             f"Seeds were added without a stopping rule: {rule.first} seeds first, {rule.last} now. "
-            "Intervals are "
-            "widened for a look at every number in between, as for --until-decided."
+            "Intervals are widened for a look at every number in between, as for --until-decided."
         )
 
 
