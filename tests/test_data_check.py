@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from perceptinit.judgments.ceilings import pair_agreement
-from perceptinit.judgments.data_check import check_judgments, write_sheet
+from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.sheet import write_sheet
 from perceptinit.types import DataCard, Stimuli, Triplets
 
 HEADER = ["anchor", "first", "second", "first_votes", "second_votes"]

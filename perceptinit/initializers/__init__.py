@@ -52,14 +52,12 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="distil",
             target="perceptinit.initializers.pretrain:Distil",
-            summary="embeddings of a teacher: a run, a model of timm or open_clip, or random weights "
-            "(control)",
+            summary="embeddings of a teacher: a run, a timm or open_clip model, or random weights (control)",
         ),
         Component(
             name="procedural",
             target="perceptinit.initializers.procedural:Procedural",
-            summary="masked symbols of a formal language through the blocks; no images (Shinnick et al. "
-            "2026)",
+            summary="masked symbols of a formal language, without images (Shinnick et al. 2026)",
         ),
         Component(
             name="mimetic",

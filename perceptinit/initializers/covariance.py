@@ -25,10 +25,10 @@ class Covariance:
     first depthwise layer to 1 at the last: s(d) = start + speed d + acceleration d^2 / 2. Other weights do
     not change. Control: `shuffle = true` permutes the pixels of each layer, which keeps the spectrum.
 
-    Source: after Trockman, Willmott and Kolter 2023, arXiv 2210.03651. The form is theirs as it is cited; the
-    full text and the code were not accessible. Chosen here: the defaults of s(d), pixels as its unit, the
-    scale of the filters, and negative eigenvalues set to 0. The published effect (over 1 point on CIFAR-10)
-    is therefore not a claim about this initializer.
+    Source: after Trockman, Willmott and Kolter 2023, arXiv 2210.03651. The form follows citations of the
+    paper, whose full text and code were not accessible. Chosen here: the defaults of s(d), pixels as its
+    unit, the scale of the filters, and negative eigenvalues set to 0. The published effect (over 1 point on
+    CIFAR-10) is therefore not a claim about this initializer.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -219,7 +219,7 @@ def find_trunk(model: Any) -> Any:
         ):
             return module
     raise InitializerError(
-        f"initializer 'procedural' needs a vision transformer of timm, and {type(model).__name__} is none. "
+        f"initializer 'procedural' needs a vision transformer of timm, not {type(model).__name__}. "
         'Use [backbone] use = "timm" with a ViT'
     )
 

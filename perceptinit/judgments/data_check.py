@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
-from perceptinit.files.atomic import atomic_path
 from perceptinit.files.checksums import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of
@@ -30,15 +28,9 @@ from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.own.table import Table, find_winner
 from perceptinit.judgments.scoring import find_few
-from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Triplets
 
 HISTOGRAM_BINS = 10
-# of the sheet of examples, in pixels and colours
-SIDE, GAP, CAPTION = 160, 10, 34
-COLUMNS = 2
-WINNER = (0, 130, 60)
-INK = (30, 30, 30)
 
 Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int, int], None]
@@ -256,43 +248,3 @@ def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers:
                 yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} "same"'
         except (DataError, UsageError):
             continue  # wrappers, and sets with this form in some splits only
-
-
-def write_sheet(triplets: Triplets, path: Path, count: int) -> None:
-    """Write `count` random triplets as anchor | first | second with votes; a frame marks the winner.
-
-    Raises:
-        DataError: If an image cannot be decoded.
-    """
-    rng = generator(0, "judgments", "sheet")
-    rows = np.sort(rng.choice(len(triplets), size=min(count, len(triplets)), replace=False))
-    cell = (3 * SIDE + 4 * GAP, SIDE + CAPTION + GAP)
-    lines = -(-len(rows) // COLUMNS)
-    sheet = Image.new("RGB", (min(COLUMNS, len(rows)) * cell[0], lines * cell[1] + GAP), "white")
-    for place, row in enumerate(rows.tolist()):
-        _draw_triplet(sheet, triplets, row, (place % COLUMNS * cell[0], place // COLUMNS * cell[1]))
-    with atomic_path(path) as temporary:
-        sheet.save(temporary, format="PNG")
-
-
-def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tuple[int, int]) -> None:
-    from perceptinit.images.decoding import decode
-
-    p, votes, stimuli = float(triplets.p_second[row]), int(triplets.num_votes[row]), triplets.stimuli
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
-    roles = zip(("anchor", "first", "second"), triplets.roles[:, row].tolist(), (None, 1 - p, p), strict=True)
-    for column, (role, index, share) in enumerate(roles):
-        x, y = corner[0] + GAP + column * (SIDE + GAP), corner[1] + GAP
-        name = stimuli.ids[index]
-        picture = Image.fromarray(decode(stimuli.images[index], name, stimuli.background))
-        scale = SIDE / max(picture.size)
-        width, height = (max(1, round(side * scale)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        sheet.paste(picture, (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
-        if share is not None and share > 0.5:
-            draw.rectangle((x - 3, y - 3, x + SIDE + 2, y + SIDE + 2), outline=WINNER, width=3)
-        caption = role if share is None else f"{role}: {share:.0%} of {votes}"
-        draw.text((x, y + SIDE + 4), caption, fill=INK, font=font)
-        while font.getlength(name) > SIDE:  # the end of a name distinguishes images
-            name = "…" + name.removeprefix("…")[1:]
-        draw.text((x, y + SIDE + 18), name, fill=INK, font=font)

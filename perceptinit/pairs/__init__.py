@@ -32,8 +32,7 @@ def perceptinit_pairs() -> list[Component]:
         Component(
             name="fractals",
             target="perceptinit.pairs.fractals:Fractals",
-            summary="fractals from a formula, a class each, for `supervised` in `pretrain` (Nakamura et "
-            "al. 2024)",
+            summary="fractals of a formula, one class each, for `supervised` (Nakamura et al. 2024)",
         ),
         Component(
             name="synthetic",

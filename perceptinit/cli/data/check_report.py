@@ -33,8 +33,8 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
     """Print a report, and write example triplets to `sheet`."""
     from rich.markup import escape
 
-    from perceptinit.judgments.data_check import write_sheet
     from perceptinit.judgments.forms.conventions import list_conventions
+    from perceptinit.judgments.sheet import write_sheet
 
     console = new_console()
     console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)
