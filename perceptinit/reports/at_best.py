@@ -40,8 +40,8 @@ def resample_studies(runs: RunSet) -> Resampled | None:
     """Return an arm's best validation score in the median of five drawn studies, shape (NUM_RESAMPLES,).
 
     The same studies are drawn for all arms. The final runs are at the settings of one study, which more
-    studies do not make more certain, so five are drawn of any number. benchmarks/tuning_coverage.py simulates
-    the coverage. None below five studies, and without their trials.
+    studies do not make more certain, so five are drawn of any number
+    (docs/calibration.md simulates the coverage). None below five studies, and without their trials.
     """
     tuned = _find_tuned(runs, runs.arms)
     config = tuned[0].config if tuned and tuned[0].role else None
