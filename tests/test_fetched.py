@@ -148,7 +148,9 @@ def hold_one(piece, folder):
 
 
 def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_path):
-    bucket.bytes_per_second = 400_000
+    bucket.bytes_per_second = (
+        50_000  # more than a second between the kill and the end, on a busy machine, too
+    )
     piece = Piece.whole(file, network.Stat(len(DATA), ""))
     process = multiprocessing.get_context("fork").Process(target=hold_one, args=(piece, tmp_path / "shards"))
     process.start()
@@ -164,8 +166,7 @@ def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_pa
     path, _ = FetchedCache(10**6, tmp_path / "shards").hold(piece)
     assert path.read_bytes() == DATA
     assert bucket.sent["/a.tar"] <= len(DATA) - 30_000
-    # hidden files of the killed process may remain: they are small, and go with the piece
-    assert sorted(p.name for p in path.parent.glob("[!.]*")) == ["a.tar", "seal.json"]
+    assert sorted(p.name for p in path.parent.iterdir()) == ["a.tar", "seal.json"]
 
 
 def part_of(file, tmp_path, **options):
