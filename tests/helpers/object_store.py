@@ -111,6 +111,7 @@ class ObjectStore:
 
     def _body(self, handler, path, data):
         self.sent[path] += len(data)
-        handler.wfile.write(data)
-        if self.bytes_per_second:
-            time.sleep(len(data) / self.bytes_per_second)
+        num_bytes = max(1, int(self.bytes_per_second / 20)) if self.bytes_per_second else len(data)
+        for start in range(0, len(data), num_bytes or 1):
+            handler.wfile.write(data[start : start + num_bytes])
+            time.sleep(num_bytes / self.bytes_per_second if self.bytes_per_second else 0)
