@@ -10,6 +10,7 @@ from perceptinit.evaluating.measure import Measured
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.table import flat_rows, rich_table, table_rows
 from perceptinit.evaluators.labelled import KNN
+from perceptinit.evaluators.readable import note_unreadable, readable_rows
 from perceptinit.evaluators.retrieval import Retrieval
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.reports.columns import flat_rows as comparison_rows, page_note
@@ -63,6 +64,15 @@ def test_a_score_over_all_but_one_image_says_which_is_missing(cache_mib):
     assert warnings == [
         "test set 'set' is incomplete: 1 of 2,000 images cannot be read and are excluded: image 1301"
     ]
+
+
+def test_a_warning_that_lists_only_some_images_says_so():
+    test_set, warnings = make_set(pictures() * 11, LABELS * 11), []
+    for row in range(21):
+        note_unreadable(test_set, row, DataError("damaged"), is_alone=True)
+    readable_rows(test_set, lambda unreadable: unreadable, warnings.append)
+    assert "22,000 images cannot be read and are excluded: the first 20 of 21: image 0, " in warnings[0]
+    assert warnings[0].endswith(", image 19")
 
 
 def test_a_whole_set_is_not_marked():
@@ -148,6 +158,14 @@ def comparison(tmp_path):
     extra = {"num_images": 49_999, "num_images_of_set": 50_000, "unreadable": ["val/0/s17"]}
     records[0]["scores"] = [score(0.5, num_examples=49_999, extra=extra)]
     return compare(load_runs([write(tmp_path, records)]))
+
+
+def test_a_note_on_a_score_that_lists_only_some_images_says_so(tmp_path):
+    records = three_by_three()
+    extra = {"num_images": 49_979, "num_images_of_set": 50_000, "unreadable": [f"s{i}" for i in range(20)]}
+    records[0]["scores"] = [score(0.5, num_examples=49_979, extra=extra)]
+    found = compare(load_runs([write(tmp_path, records)]))
+    assert "not read: the first 20 of 21: s0, s1" in markdown_table(found, found.scores)
 
 
 def test_table_and_page_of_arms_mark_the_set(comparison, capsys):

@@ -46,9 +46,10 @@ def readable_rows(
     rows = np.flatnonzero(merge(unreadable))
     if rows.size:
         _check(images, rows.size)
+        first = f"the first {NUM_NAMED} of {rows.size:,}: " if rows.size > NUM_NAMED else ""
         warn(
             f"test set '{images.name}' is incomplete: {rows.size:,} of {len(unreadable):,} images "
-            f"cannot be read and are excluded: {', '.join(_names(images, rows))}"
+            f"cannot be read and are excluded: {first}{', '.join(_names(images, rows))}"
         )
     readable = np.ones(len(unreadable), dtype=bool)
     readable[rows] = False
@@ -58,7 +59,7 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores with unreadable images listed in `extra`; the last set is that of the score."""
+    """Return scores with the first unreadable images listed in `extra`; the last set is the scored one."""
     pairs = zip(sets, readable, strict=True)
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:

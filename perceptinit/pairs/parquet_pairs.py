@@ -82,10 +82,7 @@ class ParquetPairs:
         key = self._table.where(index)
         try:
             image, *texts = self._table.row(index)
-        except (
-            ValueError,
-            OverflowError,
-        ) as error:  # text that is not UTF-8, dates outside of Python's range
+        except (ValueError, OverflowError) as error:  # text that is not UTF-8, dates out of range
             raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
             raise DataError(f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes")

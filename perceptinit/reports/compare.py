@@ -255,5 +255,6 @@ def _incomplete_sets(rows: Rows) -> Iterable[str]:
         if incomplete(row["extra"])
     }
     for (data_set, (arm, seed)), extra in found.items():
-        names = ", ".join(extra["unreadable"])
-        yield f"{arm}, seed {seed}: {data_set} is {incomplete(extra)}; not read: {names}"
+        names, num = extra["unreadable"], extra["num_images_of_set"] - extra["num_images"]
+        first = f"the first {len(names)} of {num:,}: " if len(names) < num else ""
+        yield f"{arm}, seed {seed}: {data_set} is {incomplete(extra)}; not read: {first}{', '.join(names)}"
