@@ -70,10 +70,10 @@ def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
 
 def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
     """Return rows of ids as int64 (B, T), padded with 0 to the longest, with at least one column."""
-    stacked = torch.zeros(len(rows), max(1, *map(len, rows)), dtype=torch.int64)
+    stacked = np.zeros((len(rows), max(1, *map(len, rows))), dtype=np.int64)
     for row, ids in zip(stacked, rows, strict=True):
-        row[: len(ids)] = torch.from_numpy(ids)
-    return stacked
+        row[: len(ids)] = ids
+    return torch.from_numpy(stacked)
 
 
 def join_ids(parts: Sequence[torch.Tensor]) -> torch.Tensor:
