@@ -66,7 +66,7 @@ class ImageTower(nn.Module):
 
     @property
     def fit(self) -> Fit:
-        """How an image that is not square becomes square; "pad" adds the mean colour, as in timm."""
+        """How an image that is not square becomes square; "pad" adds the mean color, as in timm."""
         if self._fit_mode != "pad":
             return Fit(self._fit_mode or "center-crop")
         red, green, blue = (round(255 * value) for value in self.mean.tolist())

@@ -70,7 +70,7 @@ class OpenClip:
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
         """How images that are not square become square, wherever the network sees them except in training
-        crops: "center-crop" (None), "squash" or "pad" with the mean colour."""
+        crops: "center-crop" (None), "squash" or "pad" with the mean color."""
 
         def smoke(self) -> OpenClip.Config:
             """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""

@@ -70,7 +70,7 @@ class Timm:
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
         """How images that are not square become square, wherever the network sees them except in training
-        crops: "center-crop" (None), "squash" or "pad" with the mean colour."""
+        crops: "center-crop" (None), "squash" or "pad" with the mean color."""
 
         def __post_init__(self) -> None:
             if self.text_width % self.text_heads:

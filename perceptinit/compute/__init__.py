@@ -1,1 +1,1 @@
-"""Devices, processes that work together, optimisers."""
+"""Devices, processes that work together, optimizers."""

@@ -60,25 +60,25 @@ def make_optimizer(
     fused: bool = True,
     lr_scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """Return an optimiser over the trainable parameters of `modules`.
+    """Return an optimizer over the trainable parameters of `modules`.
 
     Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions)
-    are exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimisers that treat matrices in a special
+    are exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimizers that treat matrices in a special
     way, such as Muon, use their own fallback (AdamW) for these, for embeddings and for convolutions that
     embed patches.
 
     Args:
         modules: Modules with the parameters.
-        name: None or "adamw"; another name of timm's optimisers; or "package.module:Class".
+        name: None or "adamw"; another name of timm's optimizers; or "package.module:Class".
         lr: Learning rate.
         weight_decay: Weight decay of matrices and kernels.
-        betas: Decay rates of the moments, for optimisers with two of them.
-        eps: Term added to the denominator, for optimisers with one.
+        betas: Decay rates of the moments, for optimizers with two of them.
+        eps: Term added to the denominator, for optimizers with one.
         fused: Use AdamW's kernel for all parameters, several times faster than a loop over them.
         lr_scales: Factors on the learning rate, 1 by default.
 
     Raises:
-        UsageError: If there is no such optimiser, or it cannot be made here.
+        UsageError: If there is no such optimizer, or it cannot be made here.
     """
     scales = lr_scales or {}
     groups: dict[tuple[bool, float, bool, type], list[nn.Parameter]] = {}
@@ -113,7 +113,7 @@ def is_adamw(name: str | None) -> bool:
 
 
 def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
-    """Yield why a stage cannot use an optimiser: unknown, not installed, or no support for FSDP."""
+    """Yield why a stage cannot use an optimizer: unknown, not installed, or no support for FSDP."""
     if is_adamw(name):
         return
     if sharding != "none":

@@ -44,7 +44,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="knn",
             target="perceptinit.evaluators.labelled:KNN",
-            summary="k-nearest-neighbour accuracy of the image embeddings",
+            summary="k-nearest-neighbor accuracy of the image embeddings",
         ),
         Component(
             name="keep-weights",

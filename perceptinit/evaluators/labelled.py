@@ -1,4 +1,4 @@
-"""Measures of image embeddings on labelled sets (`knn`), without text."""
+"""Measures of image embeddings on labeled sets (`knn`), without text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perceptinit.types import RunContext, Score
 
 
 class LabelledMeasure(EmbeddedSetMeasure):
-    """Embeds the images of labelled sets, once for all models, and scores the embeddings."""
+    """Embeds the images of labeled sets, once for all models, and scores the embeddings."""
 
     def preflight(self) -> Iterator[str]:
         """Yield missing and invalid files in each split of each set."""
@@ -57,7 +57,7 @@ class KNN(LabelledMeasure):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         k: PositiveInt = 20
-        """Neighbours that vote (DINO: 20)."""
+        """Neighbors that vote (DINO: 20)."""
         temperature: PositiveFloat = 0.07
         """Divisor of the cosines in the weights of the votes (Wu et al. 2018: 0.07)."""
 

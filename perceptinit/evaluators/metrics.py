@@ -1,4 +1,4 @@
-"""Metrics of predictions and of embeddings: recall, neighbours, jackknives."""
+"""Metrics of predictions and of embeddings: recall, neighbors, jackknives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perceptinit.types import Items, Score
 
 # groups of the delete-a-group jackknife; the relative error of its result is about 1 / sqrt(2 G)
 NUM_GROUPS = 20
-# similarities in memory at a time, float32: 64 MB for retrieval, 32 MB for neighbours
+# similarities in memory at a time, float32: 64 MB for retrieval, 32 MB for neighbors
 RECALL_ELEMENTS = 16 << 20
 NEIGHBOUR_ELEMENTS = 8 << 20
 
@@ -135,7 +135,7 @@ def knn_predictions(
 ) -> np.ndarray:
     """Return the class of each image by its k nearest reference images, int64 (N,).
 
-    reference, features: unit vectors (M, D), (N, D); labels: int64 (M,). A neighbour's vote has the weight
+    reference, features: unit vectors (M, D), (N, D); labels: int64 (M,). A neighbor's vote has the weight
     exp(cosine / temperature); ties go to the first class.
     Source: Wu et al. (2018), weighted kNN, with temperature 0.07.
     """

@@ -31,7 +31,7 @@ class OddOneOutScore(JudgedMeasure):
     the one outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The
     ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the others,
     `ceiling` with all votes; none where few questions have two answers. The record also contains the scores
-    of pixels, the mean colour and a random network. Judgments: `things`, `odd-one-out`.
+    of pixels, the mean color and a random network. Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

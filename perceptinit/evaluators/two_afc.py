@@ -34,7 +34,7 @@ class TwoAFC(JudgedMeasure):
     others, `ceiling` with all votes; none where few questions have two answers. The standard error is
     clustered by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean
     cosine distance of different images, with a warning of collapse. The record also contains the scores of
-    pixels, the mean colour and a random network, and the agreement by anchor and by person.
+    pixels, the mean color and a random network, and the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,7 +72,7 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="heads that attend to one neighbouring patch; no data (Zheng et al. 2025)",
+            summary="heads that attend to one neighboring patch; no data (Zheng et al. 2025)",
         ),
         Component(
             name="covariance",

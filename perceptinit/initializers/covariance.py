@@ -19,7 +19,7 @@ from perceptinit.types import InitReport, RunContext
 class Covariance:
     """Draws the filters of depthwise convolutions with a smooth covariance; for ConvNeXt and ConvMixer.
 
-    Filters are normal with mean 0. At a position p from the centre, in pixels, let
+    Filters are normal with mean 0. At a position p from the center, in pixels, let
     Z(p) = exp(-|p|^2 / (2 s)). The covariance of the pixels p and q is the symmetric part of M (C - S / 2),
     with C = Z(p - q), S = Z(q) and the mask M = Z(p). The variance s grows with the depth d, from 0 at the
     first depthwise layer to 1 at the last: s(d) = start + speed d + acceleration d^2 / 2. Other weights do

@@ -40,7 +40,7 @@ class ImageNet:
     The classifier of the file is left out. If image or patch size differ, timm resamples position and patch
     embeddings. A warning, which the record keeps, reports both.
 
-    Source: timm. Licence and data of each tag are on its model card.
+    Source: timm. License and data of each tag are on its model card.
     """
 
     name = "imagenet"
@@ -184,7 +184,7 @@ class AnyTimmWeights(ImageNet):
     """Loads any published weights of timm for the architecture of the trunk: MAE, DINO, CLIP, ImageNet.
 
     The same as `imagenet`, under the name by which people look for it. `timm.list_pretrained("vit_base*")`
-    lists the tags. Licence and training data are those of the tag; a tag that was trained on captioned images
+    lists the tags. License and training data are those of the tag; a tag that was trained on captioned images
     or on the test sets makes the comparison with random weights one of data.
     """
 

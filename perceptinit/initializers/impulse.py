@@ -26,12 +26,12 @@ LARGEST_SCALE = 2.0**10  # of logits
 
 
 class Impulse:
-    """Sets each attention head to attend from every patch to one neighbour, as a 3 x 3 convolution does.
+    """Sets each attention head to attend from every patch to one neighbor, as a 3 x 3 convolution does.
 
     The heads of a layer get the nine offsets of a 3 x 3 window, the patch itself included, in random order.
     P (N, D) are the layer-normed position embeddings of the tower, random and scaled up to compete with patch
     content. The logits P Wq Wk' P' approximate the matrix (N, N) that shifts the grid by the offset, at the
-    rank of a head. They are scaled until a given share of attention is on the neighbour. Values and their
+    rank of a head. They are scaled until a given share of attention is on the neighbor. Values and their
     projection are set as in `mimetic`.
 
     Source: Zheng et al. 2025, Structured Initialization for Vision Transformers (arXiv 2505.19985), which
@@ -42,7 +42,7 @@ class Impulse:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         share: Annotated[float, Gt(0), Lt(1)] = 0.5
-        """Mean attention on the neighbour, computed from position embeddings alone, in (0, 1)."""
+        """Mean attention on the neighbor, computed from position embeddings alone, in (0, 1)."""
         position_std: PositiveFloat = 0.36
         """Standard deviation of the scaled position embeddings. Published: 18 times timm's 0.02."""
         vo_noise: NonNegativeFloat = 0.4
@@ -79,13 +79,13 @@ class Impulse:
 def solve_neighbour(
     positions: Tensor, head_dim: int, share: float, offset: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the query and key matrices Wq and Wk that attend to a neighbour, float32 (D, d) each.
+    """Return the query and key matrices Wq and Wk that attend to a neighbor, float32 (D, d) each.
 
     Args:
         positions: Position embeddings of the patches, (N, D).
         head_dim: Width d of a head.
-        share: Mean attention on the neighbour, in (0, 1).
-        offset: Rows and columns from a patch to its neighbour.
+        share: Mean attention on the neighbor, in (0, 1).
+        offset: Rows and columns from a patch to its neighbor.
 
     Raises:
         InitializerError: If no scale of the logits reaches the share.
@@ -107,7 +107,7 @@ def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:
 
     Args:
         side: Patches in a row; N = side * side.
-        offset: Rows and columns from each patch to its neighbour; outside of the grid the row is 0.
+        offset: Rows and columns from each patch to its neighbor; outside of the grid the row is 0.
     """
     grid = torch.arange(side * side).reshape(side, side)
     shifted = torch.full((side + 2, side + 2), -1)
@@ -133,7 +133,7 @@ def _scale_for_share(logits: Tensor, target: Tensor, share: float) -> float:
         high *= 2
         if high > LARGEST_SCALE:
             raise InitializerError(
-                f"initializer 'impulse': attention on the neighbour stays below share = {share:g}: the heads "
+                f"initializer 'impulse': attention on the neighbor stays below share = {share:g}: the heads "
                 "are too narrow for the grid, or the positions too similar. Lower share, or use 'mimetic'"
             )
     low = 0.0

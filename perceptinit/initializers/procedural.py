@@ -64,11 +64,11 @@ class Procedural:
         symbol_std: PositiveFloat = 0.02
         """Standard deviation of the frozen vectors, as position embeddings have it in timm."""
         steps: PositiveInt = 1000
-        """Optimiser steps (paper: 1 % of those that follow)."""
+        """Optimizer steps (paper: 1 % of those that follow)."""
         batch_size: PositiveInt = 256
         """Sequences in a step, of all processes."""
         optimizer: str | None = None
-        """AdamW by default; or an optimiser of timm by name, such as "nadamuon"; or
+        """AdamW by default; or an optimizer of timm by name, such as "nadamuon"; or
         "package.module:Class"."""
         lr: PositiveFloat = 1e-3
         """Largest learning rate, after a linear warm-up and before a cosine to 0."""
@@ -95,7 +95,7 @@ class Procedural:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the optimiser cannot be used."""
+        """Yield why the optimizer cannot be used."""
         yield from find_optimizer_problems(self.config.optimizer)
 
     def plan(self) -> StagePlan:
@@ -128,7 +128,7 @@ class Procedural:
 
 
 class _Training:
-    """Blocks, head and optimiser; `step` counts optimiser steps."""
+    """Blocks, head and optimizer; `step` counts optimizer steps."""
 
     def __init__(self, trunk: Any, config: Procedural.Config, ctx: RunContext) -> None:
         self.step, self._trunk, self._config, self._ctx = 0, trunk, config, ctx
@@ -146,7 +146,7 @@ class _Training:
         self._numbers: tuple[float, float] = (0.0, 0.0)
 
     def take_step(self) -> None:
-        """Do one optimiser step on new sequences."""
+        """Do one optimizer step on new sequences."""
         c, ctx = self._config, self._ctx
         self.step += 1
         set_lr(self._optimizer, warmup_cosine(self.step, c.steps, c.warmup_steps, c.lr, 0.0))

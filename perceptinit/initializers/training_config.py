@@ -28,9 +28,9 @@ class TrainingConfig:
     epochs: PositiveInt = 32
     """Passes over the judgments. Source: PI."""
     batch_size: PositiveInt = 128
-    """Judgments per optimiser step; each distinct image among them is encoded once."""
+    """Judgments per optimizer step; each distinct image among them is encoded once."""
     optimizer: str | None = None
-    """AdamW by default; or an optimiser of timm by name, such as "nadamuon"; or "package.module:Class"."""
+    """AdamW by default; or an optimizer of timm by name, such as "nadamuon"; or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
     """Peak learning rate. Source: PI."""
     betas: tuple[Share, Share] = (0.9, 0.98)
@@ -40,7 +40,7 @@ class TrainingConfig:
     weight_decay: NonNegativeFloat = 0.1
     """AdamW's weight decay of matrices and kernels; gains and biases are exempt. Source: PI."""
     warmup_steps: NonNegativeInt | None = None
-    """Optimiser steps of linear warm-up; None for a tenth of the run. Published: 150 of about 670."""
+    """Optimizer steps of linear warm-up; None for a tenth of the run. Published: 150 of about 670."""
     min_lr: NonNegativeFloat = 0.0
     """Learning rate of the last step, at the end of the half cosine. Source: PI."""
     clip_norm: NonNegativeFloat = 3.0
@@ -75,7 +75,7 @@ class TrainingConfig:
     use."""
 
     def __post_init__(self) -> None:
-        is_path = "/" in self.image_store or os.sep in self.image_store  # else a misspelt word
+        is_path = "/" in self.image_store or os.sep in self.image_store  # else a misspelled word
         if self.image_store not in ("auto", "off") and not is_path:
             raise ValueError(
                 f"image_store = '{self.image_store}': expected 'auto', 'off' or the path of a folder, "
@@ -90,11 +90,11 @@ class TrainingConfig:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected shares, the smaller first")
 
     def num_steps(self, num_judgments: int) -> int:
-        """Return the optimiser steps of the whole run."""
+        """Return the optimizer steps of the whole run."""
         return self.epochs * math.ceil(num_judgments / self.batch_size)
 
     def num_warmup_steps(self, total_steps: int) -> int:
-        """Return the optimiser steps of the warm-up."""
+        """Return the optimizer steps of the warm-up."""
         return total_steps // 10 if self.warmup_steps is None else self.warmup_steps
 
     def smoke(self) -> Self:

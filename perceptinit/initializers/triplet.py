@@ -80,7 +80,7 @@ class Triplet:
         self.judgments = judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the optimiser, of the judgments, and of a schedule that does not fit the run."""
+        """Yield problems of the optimizer, of the judgments, and of a schedule that does not fit the run."""
         yield from find_optimizer_problems(self.config.optimizer)
         if not preflight(self.judgments):  # else the judgments report them under their own table
             yield from problems_of(self._load)

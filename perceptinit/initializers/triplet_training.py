@@ -1,4 +1,4 @@
-"""The training loop of stage 1: one optimiser step per batch of judgments."""
+"""The training loop of stage 1: one optimizer step per batch of judgments."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class TripletTraining:
         ctx: The run: its device, seed and progress.
 
     Attributes:
-        step: Optimiser steps done.
-        total_steps: Optimiser steps of the whole stage.
+        step: Optimizer steps done.
+        total_steps: Optimizer steps of the whole stage.
     """
 
     def __init__(

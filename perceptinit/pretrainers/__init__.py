@@ -17,7 +17,7 @@ def perceptinit_pretrainers() -> list[Component]:
         Component(
             name="supervised",
             target="perceptinit.pretrainers.supervised:Supervised",
-            summary="a classifier on labelled images, with timm's losses, mixup and cutmix; no text tower",
+            summary="a classifier on labeled images, with timm's losses, mixup and cutmix; no text tower",
         ),
         Component(
             name="distil",

@@ -19,7 +19,7 @@ from perceptinit.pretrainers.training_config import TrainingConfig
 class Clip(Pretraining):
     """Trains both towers and the temperature with CLIP's symmetric softmax loss on image-text pairs.
 
-    The optimiser is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
+    The optimizer is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
     dropout depend on the seed of the run and the step alone: arms see the same batches, and an interrupted
     run resumes exactly. `data_sha256` is a fingerprint of keys, token ids and a sample of the pixels of all
     batches.

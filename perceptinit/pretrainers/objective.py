@@ -58,7 +58,7 @@ class Objective(nn.Module, ABC):
 
     @torch.no_grad()
     def after_step(self, model: Any) -> None:
-        """Restore bounds that an optimiser step may have violated."""
+        """Restore bounds that an optimizer step may have violated."""
 
     def metrics(self, model: Any) -> dict[str, Tensor]:
         """Return further scalars to log, 0-d; the default is the scalar parameters of the objective."""

@@ -35,7 +35,7 @@ from perceptinit.types import RunContext, StagePlan, StepResult
 class Pretraining(ABC):
     """Base class of pretrainers. A subclass defines `make_objective`.
 
-    The optimiser is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
+    The optimizer is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
     dropout depend on the seed of the run and the step alone: arms see the same batches, and an interrupted
     run resumes exactly.
 
@@ -87,7 +87,7 @@ class Pretraining(ABC):
         return self.pairs
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimiser step 1, 2, ...; a linear warm-up and a cosine."""
+        """Return the learning rate of optimizer step 1, 2, ...; a linear warm-up and a cosine."""
         c, total = self.config, self.total_steps
         return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
@@ -98,7 +98,7 @@ class Pretraining(ABC):
 
     @property
     def total_steps(self) -> int:
-        """Optimiser steps of the whole run."""
+        """Optimizer steps of the whole run."""
         return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     @property
@@ -169,7 +169,7 @@ class Pretraining(ABC):
         )
 
     def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
-        """Train, one optimiser step per item, from the loaded state on.
+        """Train, one optimizer step per item, from the loaded state on.
 
         Args:
             model: Model to train in place.

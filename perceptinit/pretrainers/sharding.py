@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimiser state sharded over processes (FSDP2), and the average of weights."""
+"""Parameters, gradients and optimizer state sharded over processes (FSDP2), and the average of weights."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
 
 
 def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the state_dict of an optimiser with whole tensors; all processes must call it."""
+    """Return the state_dict of an optimizer with whole tensors; all processes must call it."""
     state = optimizer.state_dict()
     rows = {i: {k: gather_whole(v) for k, v in row.items()} for i, row in state["state"].items()}
     return {**state, "state": rows}

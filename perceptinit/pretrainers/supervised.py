@@ -1,4 +1,4 @@
-"""Classification of labelled images (`supervised`)."""
+"""Classification of labeled images (`supervised`)."""
 
 from __future__ import annotations
 
@@ -145,14 +145,14 @@ class Supervised(Pretraining):
         return ImageClassifier(model.image, self.classnames, seed)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimiser step 1, 2, ...; a linear warm-up and the schedule."""
+        """Return the learning rate of optimizer step 1, 2, ...; a linear warm-up and the schedule."""
         if self._schedule is None or step <= self.config.warmup_steps:
             return super().rate(step)
         return self._schedule(step)
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        """timm's learning rate of optimiser step 1, 2, ..., None for a cosine."""
+        """timm's learning rate of optimizer step 1, 2, ..., None for a cosine."""
         c, total = self.config, self.total_steps
         if c.schedule is None:
             return None
@@ -228,7 +228,7 @@ class Classification(Objective):
 
 
 def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Mix each image with its neighbour: 0 with 1, 2 with 3, ...
+    """Mix each image with its neighbor: 0 with 1, 2 with 3, ...
 
     timm mixes the first image with the last, which may be in different processes. The order of a batch is
     random, so both are equivalent.

@@ -37,7 +37,7 @@ class Training:
         objective: Objective; it is moved to the device.
         towers: Names of the parts of the model with inputs in `objective.rows`.
         num_pairs: Pairs of the data set, for the share of unusable ones.
-        total_steps: Optimiser steps of the whole run.
+        total_steps: Optimizer steps of the whole run.
         rate: Returns the learning rate of step 1, 2, ...
         dropouts: Patch dropout modules of the image tower.
 
@@ -95,7 +95,7 @@ class Training:
         self._average = WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
-        """Do one optimiser step and return its metrics, scalars or 0-d tensors by name.
+        """Do one optimizer step and return its metrics, scalars or 0-d tensors by name.
 
         A loss or gradient that is not finite leaves the weights unchanged.
 

@@ -1,4 +1,4 @@
-"""Keys that all pretrainers share: length, optimiser, precision, memory, images, loading."""
+"""Keys that all pretrainers share: length, optimizer, precision, memory, images, loading."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class TrainingConfig:
     samples_per_epoch: NonNegativeInt = 0
     """Pairs in an epoch, drawn with replacement; 0 uses every pair once, in a new order in each epoch."""
     steps: PositiveInt | None = None
-    """Optimiser steps of the whole run, instead of `epochs`; the last epoch may be incomplete."""
+    """Optimizer steps of the whole run, instead of `epochs`; the last epoch may be incomplete."""
     batch_size: PositiveInt = 1024
     """Pairs per step over all processes, which share them evenly."""
     micro_batch: NonNegativeInt = 0
     """Pairs that a process encodes at a time; 0 for all of its pairs. Saves memory for a second forward pass;
     loss and gradients stay those of the whole batch (Gao et al. 2021)."""
     optimizer: str | None = None
-    """AdamW by default; or an optimiser of timm by name, such as "nadamuon", "muon", "lion" or "adopt"; or
+    """AdamW by default; or an optimizer of timm by name, such as "nadamuon", "muon", "lion" or "adopt"; or
     "package.module:Class". Learning rates do not carry over between them: tune each."""
     lr: PositiveFloat = 5e-4
     """Peak learning rate, at the end of the warm-up (CLIP ViT-B/32: 5e-4)."""
@@ -90,7 +90,7 @@ class TrainingConfig:
     paper:
     0.4, 0.4, 0.4, 0.1)."""
     grey_share: Share = 0.0
-    """Share of images converted to grey (MoCo v2 and PI paper: 0.2)."""
+    """Share of images converted to gray (MoCo v2 and PI paper: 0.2)."""
     blur_share: Share = 0.0
     """Share of images that are blurred, sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
     decode: Decode = "quality"
@@ -101,7 +101,7 @@ class TrainingConfig:
     """Antialiased interpolation of boxes: "bilinear" (torchvision's default, so SLIP and DeCLIP), or
     "bicubic" (open_clip), which None stands for."""
     background: str | None = None
-    """Colour behind transparent pixels, a CSS name or `#rrggbb`; None for white."""
+    """Color behind transparent pixels, a CSS name or `#rrggbb`; None for white."""
     max_bad_share: Share = 0.01
     """Largest share of unreadable pairs before the run stops; each is replaced and reported."""
     shuffle_blocks: NonNegativeInt = 64
