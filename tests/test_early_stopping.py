@@ -105,8 +105,8 @@ def test_a_killed_stage_stops_where_it_would_have_stopped(tmp_path, weights_afte
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"eval_every": 0}, "patience counts measurements, and eval_every = 0 makes none"),
-        ({"eval_split": "train"}, "patience needs judgments that are not trained on"),
+        ({"eval_every": 0}, "patience needs measurements during training: set eval_every to 1"),
+        ({"eval_split": "train"}, "patience needs held-out judgments"),
     ],
 )
 def test_patience_without_something_to_watch_is_refused(options, sentence):

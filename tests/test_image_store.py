@@ -370,7 +370,7 @@ def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decodin
     assert len(decoded) == NUM_IMAGES
     in_memory, _ = train(stimuli, image_store="off")
     each_time, events = train(stimuli, image_store="off", cache_gib=0.0)
-    assert "They are decoded again at each use" in warnings_of(events)[0]
+    assert "are decoded at each use. Increase cache_gib" in warnings_of(events)[0]
     hashes = [r.sha256_after for r in (stored, again, in_memory, each_time)]
     assert hashes == [stored.sha256_after] * 4
     assert stored.sha256_before != stored.sha256_after
@@ -427,7 +427,7 @@ def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_err
     full_disk(monkeypatch)
     monkeypatch.setattr(stage_images, "STORED_FROM_BYTES", 0)
     report, events = train(stimuli)
-    assert "0.3 GB are free: decoded images stay in memory (cache_gib = 4)" in events[0].message
+    assert "0.3 GB are free. Decoded images stay in memory (cache_gib = 4)" in events[0].message
     assert report.sha256_after == train(stimuli, image_store="off")[0].sha256_after
     with pytest.raises(DataError, match=r'image_store: .* GB are free. Choose another folder, or "off"'):
         train(stimuli, image_store=str(root))
@@ -435,7 +435,7 @@ def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_err
 
 def test_a_misspelt_word_is_no_folder():
     _, problems = read_config(TripletHinge.Config, {"image_store": "of"}, "init")
-    assert "image_store = 'of': expected 'auto', 'off' or the path of a folder" in str(problems[0])
+    assert "image_store = 'of': expected 'auto', 'off' or a path with a slash" in str(problems[0])
     assert read_config(TripletHinge.Config, {"image_store": "./of"}, "init")[1] == []
 
 

@@ -182,18 +182,18 @@ def test_checkpoint_names_other_shapes(tmp_path):
 
 def test_checkpoint_refuses_a_key_map_without_effect(saved):
     with pytest.raises(
-        CheckpointError, match=r"no weight's name starts with 'visual\.'. Names there: image\."
+        CheckpointError, match=r"no weight name starts with 'visual\.'. Names in the file: image\."
     ):
         load_checkpoint(saved, key_map={"visual.": ""})
 
 
 def test_checkpoint_refuses_two_weights_of_one_name(saved):
-    with pytest.raises(CheckpointError, match=r"gives the name 'x\.weight' to two weights"):
+    with pytest.raises(CheckpointError, match=r"and another weight to 'x\.weight'"):
         load_checkpoint(saved, key_map={"image.projection.": "x.", "text.": "x."})
 
 
 def test_checkpoint_that_changes_nothing_is_an_error(saved):
-    with pytest.raises(InitializerError, match="already holds the weights of the file"):
+    with pytest.raises(InitializerError, match="already has the weights of the file"):
         load_checkpoint(saved, TinyTower(seed=7), key_map={"image.": ""}, ignore=("text.",))
 
 
@@ -207,7 +207,7 @@ def test_checkpoint_preflight_knows_a_missing_a_changed_and_a_pickled_file(saved
     assert problems(file=saved, sha256=sha256) == []
     assert problems(file=absent) == [f"{absent}: no such file"]
     assert problems(file=saved, sha256="0" * 64) == [
-        f"{saved}: sha256 is {sha256}, expected {'0' * 64}; is it another version?"
+        f"{saved}: sha256 is {sha256}, expected {'0' * 64}. Is it another version?"
     ]
     assert "Pickled checkpoints are not loaded" in problems(file=pickled)[0]
 
@@ -253,8 +253,8 @@ def test_imagenet_fills_the_trunk_and_tells_which_classifier_it_left_out(tmp_pat
     assert weights_sha256(model.trunk) == weights_sha256(pretrained)
     assert weights_sha256(model.projection) == projection
     assert all(name.startswith("trunk.") for name in report.changed)
-    assert [w.partition(": left out")[2] for w in heard.warnings] == [
-        " its classifier (head.bias, head.weight)"
+    assert [w.partition(": ignored")[2] for w in heard.warnings] == [
+        " the classifier (head.bias, head.weight)"
     ]
 
 
@@ -297,7 +297,9 @@ def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
         raise OSError("offline")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    with pytest.raises(CheckpointError, match=r"cannot be fetched \(offline\).*give its path as 'file'"):
+    with pytest.raises(
+        CheckpointError, match=r"cannot be downloaded \(offline\).*set 'file' to a local copy"
+    ):
         ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(vit()), RunContext())
 
 
@@ -309,7 +311,7 @@ def test_imagenet_names_the_tags_there_are():
 def test_imagenet_wants_to_know_which_weights():
     config, problems = read_config(ImageNet.Config, {}, "init")
     assert config is None
-    assert "needs either 'file' (safetensors) or 'tag'" in str(problems[0])
+    assert "set either 'file' (safetensors) or 'tag'" in str(problems[0])
 
 
 # --- triplet-hinge
@@ -378,7 +380,7 @@ def test_a_state_of_another_schedule_is_refused(tmp_path):
     with pytest.raises(Killed):
         stage_one(tmp_path, kill_at=2)
     kept = load_state(tmp_path / "state")
-    with pytest.raises(CheckpointError, match=r"of 12 steps, this one has 24.*--fresh"):
+    with pytest.raises(CheckpointError, match=r"of 12 steps, but this stage has 24.*--fresh"):
         stage_one(tmp_path, resumed=kept["stage"], weights=kept["weights"], epochs=8)
 
 
@@ -511,25 +513,25 @@ def test_qkv_trains_the_attention_projections_alone():
 
 
 def test_qkv_needs_attention():
-    with pytest.raises(InitializerError, match=r"no attention projection in TinyTower.*use train = 'all'"):
+    with pytest.raises(InitializerError, match=r"TinyTower has no attention projection.*Use train = 'all'"):
         hinge_initializer(train="qkv").initialize(TinyTower(), Heard().ctx)
 
 
 def test_warm_up_longer_than_the_run_is_known_before_the_start():
     initializer = hinge_initializer(epochs=2, warmup_steps=6)
     message = (
-        "initializer 'triplet-hinge': a warm-up of 6 steps does not end within the run of 6 steps "
+        "initializer 'triplet-hinge': the warm-up of 6 steps must be shorter than the run of 6 steps "
         "(2 epochs of 96 judgments). Lower warmup_steps or batch_size"
     )
     assert list(initializer.preflight()) == [message]
-    with pytest.raises(InitializerError, match="a warm-up of 6 steps"):
+    with pytest.raises(InitializerError, match="the warm-up of 6 steps"):
         initializer.initialize(TinyTower(), Heard().ctx)
     assert list(hinge_initializer(epochs=2, warmup_steps=5).preflight()) == []
 
 
 def test_run_of_one_step_is_known_before_the_start():
     [message] = hinge_initializer(epochs=1, batch_size=96).preflight()
-    assert "the run has one step, whose learning rate is min_lr = 0. Lower batch_size" in message
+    assert "the run has only one step, and its learning rate is min_lr = 0. Lower batch_size" in message
 
 
 def test_loss_that_is_not_finite_stops_with_step_and_lr():
@@ -569,7 +571,7 @@ def test_images_drawn_together_are_told(common, is_told):
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    told = [w for w in heard.warnings if "drew all images together: the mean cosine distance" in w]
+    told = [w for w in heard.warnings if "moved all images together: the mean cosine distance" in w]
     assert bool(told) == is_told
 
 
@@ -577,16 +579,26 @@ def test_votes_that_nobody_could_predict_are_told():
     judgments, heard = Colours(num_triplets=400), Heard()
     judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(judgments.triplets.p_second)
     hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
-    assert "of chance (0.5): the tower learned nothing that generalizes" in heard.warnings[-1]
+    assert "not more than two standard errors above chance (0.5). Stage 1 did not learn" in heard.warnings[-1]
+
+
+def test_2afc_far_below_chance_is_not_called_chance():
+    class Swapped(Colours):
+        def load(self, split):
+            t = self.triplets
+            return t if split == "train" else replace(t, p_second=1 - t.p_second)
+
+    heard = Heard()
+    report = hinge_initializer(Swapped(num_triplets=400)).initialize(TinyTower(), heard.ctx)
+    accuracy = report.metrics["2afc_val_after"]
+    assert accuracy + 5 * report.metrics["2afc_val_stderr"] < 0.5
+    assert f"is {accuracy:.3f}, not more than two standard errors above chance (0.5)" in heard.warnings[-1]
 
 
 def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():
     heard = Heard()
     report = hinge_initializer(cache_gib=0.0).initialize(TinyTower(), heard.ctx)
-    assert (
-        "24 images of 4 pixels need 1.1e-06 GiB and do not fit into the rest of cache_gib = 0"
-        in heard.warnings[0]
-    )
+    assert "24 images of 4 pixels need 1.1e-06 GiB, more than is left of cache_gib = 0," in heard.warnings[0]
     assert report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
 
 

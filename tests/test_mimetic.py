@@ -149,7 +149,7 @@ def test_mimetic_can_leave_positions_alone_and_repeats_under_a_seed():
 
 
 def test_mimetic_needs_attention():
-    message = "initializer 'mimetic': Linear has no attention layer of a known layout"
+    message = "initializer 'mimetic': Linear has no supported attention layer"
     with pytest.raises(InitializerError, match=message):
         initialize(Mimetic, nn.Linear(2, 2))
 
@@ -162,7 +162,7 @@ def test_sinusoidal_positions_tell_all_places_apart():
 
 
 def test_positions_of_a_model_without_them_are_told():
-    with pytest.raises(InitializerError, match="0 position embeddings in ResNet"):
+    with pytest.raises(InitializerError, match="ResNet has 0 position embeddings"):
         find_positions(timm.create_model("resnet10t", num_classes=0), "impulse")
 
 
@@ -206,7 +206,7 @@ def test_impulse_says_when_positions_are_all_alike():
     model = tower()
     positions = find_positions(model, "impulse")
     positions.copy_(torch.randn(1, 32).expand(16, 32))
-    with pytest.raises(InitializerError, match=r"attention on the neighbour stays below share = 0\.5"):
+    with pytest.raises(InitializerError, match=r"attention on the neighbor stays below share = 0\.5"):
         solve_neighbour(positions, head_dim=16, share=0.5, offset=(0, 1))
 
 
@@ -320,5 +320,5 @@ def test_mimetic_mlp_behind_layer_norm_gives_at_first_what_the_tower_gave():
 
 
 def test_mimetic_mlp_wants_a_model_with_mlps():
-    with pytest.raises(InitializerError, match="no MLP in Linear"):
+    with pytest.raises(InitializerError, match="Linear has no MLP"):
         initialize(MimeticMLP, nn.Linear(4, 4))

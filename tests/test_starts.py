@@ -116,7 +116,7 @@ def test_only_the_image_tower_changes_and_its_flags_are_restored(make):
 
 
 def test_a_stage_with_a_text_tower_needs_a_backbone():
-    with pytest.raises(InitializerError, match="trains a text tower"):
+    with pytest.raises(InitializerError, match="this pretrainer needs a text tower"):
         clip().initialize(tiny_model().image, RunContext(num_workers=0))
 
 
@@ -161,7 +161,7 @@ def test_a_copy_has_equal_halves():
 
 
 def test_an_odd_number_of_patches_cannot_hold_brackets():
-    with pytest.raises(InitializerError, match="brackets come in pairs"):
+    with pytest.raises(InitializerError, match="brackets need an even number of patches"):
         draw_symbols("dyck", 2, 9, 3, np.random.default_rng(0))
 
 
@@ -198,7 +198,7 @@ def test_gaps_are_filled_in_brackets_and_not_in_shuffled_symbols():
 
 
 def test_procedural_needs_a_vision_transformer():
-    with pytest.raises(InitializerError, match="vision transformer of timm"):
+    with pytest.raises(InitializerError, match="needs a timm vision transformer"):
         procedural().initialize(nn.Sequential(nn.Linear(2, 2)), RunContext())
 
 

@@ -226,8 +226,11 @@ def test_triplet_with_a_hinge_is_triplet_hinge():
     ("table", "message"),
     [
         ({"loss": "hinge", "temperature": 0.1}, "temperature has no effect on loss 'hinge'"),
-        ({"loss": "odd-one-out", "weighting": "agreement"}, "'agreement' is for two sides"),
-        ({"crop_scale": [0.9, 0.5]}, "crop_scale = [0.9, 0.5]: expected shares, the smaller first"),
+        ({"loss": "odd-one-out", "weighting": "agreement"}, "does not support weighting 'agreement'"),
+        (
+            {"crop_scale": [0.9, 0.5]},
+            "crop_scale = [0.9, 0.5]: expected two positive shares in ascending order",
+        ),
         ({"loss": "triplet"}, "loss: "),
     ],
 )
@@ -258,7 +261,9 @@ def test_the_last_blocks_train_alone_with_what_follows_them():
 
 
 def test_more_last_blocks_than_there_are_is_told():
-    message = r"last_blocks = 3: Tower has 2 blocks \(numbered parts, such as blocks\.0, blocks\.1\)"
+    message = (
+        r"last_blocks = 3: Tower has 2 numbered blocks, such as blocks\.0, blocks\.1\. Lower last_blocks"
+    )
     with pytest.raises(InitializerError, match=message):
         train("hinge", last_blocks=3)
 

@@ -17,8 +17,8 @@ def told(find, *overrides):
 
 def test_a_batch_larger_than_the_judgments_is_a_warning():
     (sentence,) = told(find_warnings, "init.batch_size=5000", "init.epochs=50")
-    assert sentence.startswith("[init]: batch_size = 5000, but there are only 2")
-    assert "every epoch is one step on all of them. Lower batch_size" in sentence
+    assert sentence.startswith("[init]: batch_size = 5000 is more than the 2")
+    assert "so each epoch is one step. Lower batch_size" in sentence
 
 
 def test_a_batch_larger_than_the_pairs_stands_in_the_way():
@@ -61,7 +61,7 @@ def test_the_cost_is_said_from_published_sizes_while_the_data_are_absent(monkeyp
     monkeypatch.chdir(tmp_path)
     lines = list(plan_lines(load_recipe("pi_clip_yfcc")))
     stages = [line.strip() for line in lines if line.startswith("  init.0")]
-    assert "15,941 judgments as published; they are absent" in stages[0]
+    assert "15,941 judgments as published, data missing" in stages[0]
     # 14,829,396 pairs in batches of 6,144, 32 times
     steps = 32 * (14_829_396 // 6144)
     assert any(f"pretrain clip: {steps:,} steps, {steps * 6144:,} images" in line for line in lines)

@@ -12,12 +12,12 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="random",
             target="perceptinit.initializers.random:Random",
-            summary="fresh weights drawn with the seed of the run",
+            summary="random initialization of the architecture, with the seed of the run",
         ),
         Component(
             name="imagenet",
             target="perceptinit.initializers.imagenet:ImageNet",
-            summary="timm's ImageNet weights of the same architecture, from a file or downloaded",
+            summary="timm's ImageNet weights for the architecture, from a file or a download",
         ),
         Component(
             name="timm-weights",
@@ -27,12 +27,12 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="timm-scheme",
             target="perceptinit.initializers.timm_scheme:TimmScheme",
-            summary="control: weights redrawn by another random scheme of timm (jax, moco, reset)",
+            summary="control: reinitialization by one of timm's random schemes (jax, moco, reset)",
         ),
         Component(
             name="checkpoint",
             target="perceptinit.initializers.checkpoint:Checkpoint",
-            summary="weights from a safetensors file, strictly, with an explicit key map",
+            summary="weights from a safetensors file, loaded strictly, with an optional key map",
         ),
         Component(
             name="triplet-hinge",
@@ -47,32 +47,32 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="pretrain",
             target="perceptinit.initializers.pretrain:Pretrain",
-            summary="another pretraining as a stage; only its image tower is kept",
+            summary="another pretraining as stage 1; only the image tower is kept",
         ),
         Component(
             name="distil",
             target="perceptinit.initializers.pretrain:Distil",
-            summary="embeddings of a teacher: a run, a timm or open_clip model, or random weights (control)",
+            summary="distillation from a run, a timm or open_clip model, or random weights (control)",
         ),
         Component(
             name="procedural",
             target="perceptinit.initializers.procedural:Procedural",
-            summary="masked symbols of a formal language, without images (Shinnick et al. 2026)",
+            summary="masked prediction in a formal language, without images (Shinnick et al. 2026)",
         ),
         Component(
             name="mimetic",
             target="perceptinit.initializers.mimetic:Mimetic",
-            summary="attention near the identity, as in trained networks; no data (Trockman and Kolter 2023)",
+            summary="attention products near the identity; no data (Trockman and Kolter 2023)",
         ),
         Component(
             name="mimetic-mlp",
             target="perceptinit.initializers.mimetic_mlp:MimeticMLP",
-            summary="a non-zero mean in the first layer of each MLP; no data (Trockman and Kolter 2026)",
+            summary="non-zero mean weight in the first layer of MLPs; no data (Trockman and Kolter 2026)",
         ),
         Component(
             name="impulse",
             target="perceptinit.initializers.impulse:Impulse",
-            summary="heads that attend to one neighboring patch; no data (Zheng et al. 2025)",
+            summary="attention heads that imitate a convolution; no data (Zheng et al. 2025)",
         ),
         Component(
             name="covariance",
@@ -82,16 +82,16 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="interpolate",
             target="perceptinit.initializers.interpolate:Interpolate",
-            summary="interpolation between the current weights and those of a file, or fresh ones",
+            summary="interpolation between the current weights and a file or a random initialization",
         ),
         Component(
             name="norm-matched",
             target="perceptinit.initializers.norm_matched:NormMatched",
-            summary="control after a stage 1: every matrix scaled to the norm of a fresh one",
+            summary="control after stage 1: each matrix scaled to its norm at initialization",
         ),
         Component(
             name="statistics-matched",
             target="perceptinit.initializers.statistics_matched:StatisticsMatched",
-            summary="control after a stage 1: each tensor redrawn with its spectrum, values or moments",
+            summary="control after stage 1: each tensor randomized, with its spectrum, values or moments",
         ),
     ]

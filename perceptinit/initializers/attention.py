@@ -1,4 +1,4 @@
-"""Self-attention layers and position embeddings of a model, as tensors to write into."""
+"""Find the self-attention layers and position embeddings of a model, as writable views."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MOST_PREFIX_TOKENS = 8  # a class token, a distillation token, registers
 
 @dataclass(frozen=True, slots=True)
 class Attention:
-    """The matrices of an attention layer, as views: an in-place change changes the model.
+    """The matrices of an attention layer, as views of the model's parameters.
 
     Attributes:
         name: Name of the layer in the model.
         num_heads: Number of heads.
-        query: Query projection, (A, D), with the rows of a head next to each other.
+        query: Query projection, (A, D); the rows of a head are contiguous.
         key: Key projection, (A, D).
         value: Value projection, (A, D).
         out: Projection after attention, (D, A).
@@ -44,12 +44,12 @@ class Attention:
         return len(self.query) // self.num_heads
 
     def head(self, matrix: Tensor, index: int) -> Tensor:
-        """Return the rows of a head, (d, D), of the query, key or value matrix."""
+        """Return the rows (d, D) of one head in the query, key or value matrix."""
         return matrix[index * self.head_dim : (index + 1) * self.head_dim]
 
 
 def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
-    """Return the attention layers of a model, in its order.
+    """Return the attention layers of a model, in the order of its modules.
 
     Supports timm (`qkv` or `q_proj`), torch.nn.MultiheadAttention (open_clip, torchvision) and the CLIP
     towers of transformers.
@@ -59,19 +59,19 @@ def find_attention(model: nn.Module, initializer: str) -> list[Attention]:
         initializer: Name of the caller, for errors.
 
     Raises:
-        InitializerError: If there are no such layers, or one of them changes the width of tokens.
+        InitializerError: If no layer has a known layout, or a layer changes the token width.
     """
     layers = [layer for name, module in model.named_modules() for layer in _find_layer(name, module)]
     if not layers:
         raise InitializerError(
-            f"initializer '{initializer}': {type(model).__name__} has no attention layer of a known layout "
-            "(timm, torch.nn.MultiheadAttention, transformers' CLIP). Use it with a vision transformer"
+            f"initializer '{initializer}': {type(model).__name__} has no supported attention layer (timm, "
+            "torch.nn.MultiheadAttention, transformers' CLIP). Use a vision transformer"
         )
     for layer in layers:
         if layer.out.shape != layer.query.T.shape:
             raise InitializerError(
-                f"initializer '{initializer}': {layer.name} maps tokens of width {layer.query.shape[1]} to "
-                f"{len(layer.out)}; it needs equal widths"
+                f"initializer '{initializer}': {layer.name} changes the token width from "
+                f"{layer.query.shape[1]} to {len(layer.out)}, which is not supported"
             )
     return layers
 
@@ -98,27 +98,26 @@ def _linear(module: Any, *names: str) -> Tensor | None:
 
 
 def find_positions(model: nn.Module, initializer: str) -> Tensor:
-    """Return the position embeddings of the patches (N, D), as a view: an in-place change changes the model.
+    """Return the position embeddings of the patches (N, D), as a view of the parameter.
 
     Raises:
-        InitializerError: If there are none, or they do not form a square grid.
+        InitializerError: If the model does not have exactly one such parameter, or the grid is not square.
     """
     parameters = dict(model.named_parameters())
     found = [n for n in parameters if any(f".{n}".endswith(f".{end}") for end in POSITION_NAMES)]
     if len(found) != 1:
         raise InitializerError(
-            f"initializer '{initializer}': {len(found)} position embeddings in {type(model).__name__} "
-            f"(looked for {', '.join(POSITION_NAMES)}); it needs one"
+            f"initializer '{initializer}': {type(model).__name__} has {len(found)} position embeddings "
+            f"({', '.join(POSITION_NAMES)}), expected one"
         )
     table = parameters[found[0]].data
     table = table.reshape(-1, table.shape[-1])
-    # timm and transformers state the number of patches; otherwise all but a class token
+    # the number of patches stated by timm and transformers, otherwise the largest square
     stated = (getattr(module, "num_patches", None) for module in model.modules())
     count = next((n for n in stated if isinstance(n, int)), math.isqrt(len(table)) ** 2)
     if math.isqrt(count) ** 2 != count or not count <= len(table) <= count + MOST_PREFIX_TOKENS:
         raise InitializerError(
-            f"initializer '{initializer}': the {len(table)} positions of {found[0]} are not a square grid of "
-            "patches"
+            f"initializer '{initializer}': the {len(table)} positions of {found[0]} do not form a square grid"
         )
     return table[len(table) - count :]
 
@@ -126,7 +125,7 @@ def find_positions(model: nn.Module, initializer: str) -> Tensor:
 def sinusoidal(side: int, width: int, initializer: str) -> Tensor:
     """Return sinusoidal position embeddings of a square grid, float32 (side * side, width), in [-1, 1].
 
-    Half of the width encodes columns and half rows, with frequencies 10,000 ** -(i / (width / 4)).
+    Half of the width encodes columns, the other half rows, with frequencies 10,000 ** -(i / (width / 4)).
 
     Raises:
         InitializerError: If the width is not divisible by 4.

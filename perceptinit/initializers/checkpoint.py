@@ -19,31 +19,31 @@ T = TypeVar("T")
 
 
 class Checkpoint:
-    """Loads the image tower from a safetensors file; all names and shapes must match.
+    """Load the image tower from a safetensors file. All names and shapes must match.
 
-    A run writes such files. `weights/init.safetensors` fits without a key map. For the image tower in
-    `weights/final.safetensors` set key_map = { "image." = "" } and ignore = ["text.", "logit_scale"], or
-    ["head.", "names"] after pretraining on labels.
+    The file `weights/init.safetensors` of a run needs no key map. To load the image tower from
+    `weights/final.safetensors`, set key_map = { "image." = "" } and ignore = ["text.", "logit_scale"]. After
+    supervised pretraining, set ignore = ["head.", "names"].
     """
 
-    smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one
+    smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         file: Path
-        """Safetensors file; pickled checkpoints are not loaded."""
+        """Safetensors file. Pickled checkpoints are not supported."""
         key_map: dict[str, str] = field(default_factory=dict)
-        """Prefix of a name in the file -> prefix in the image tower; the longest match applies."""
+        """Maps a name prefix in the file to a prefix in the image tower. The longest match applies."""
         ignore: tuple[str, ...] = ()
-        """Prefixes of names in the file to leave out, such as those of a text tower."""
+        """Name prefixes in the file to skip, such as those of a text tower."""
         sha256: str | None = None
-        """Expected checksum of the file, 64 hexadecimal digits; None skips the check."""
+        """Expected SHA-256 of the file, 64 hexadecimal digits. None skips the check."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the file and the key map."""
+        """Yield problems with the file and the key map."""
         return problems_of(self._read)
 
     def _read(self) -> dict[str, Tensor]:
@@ -52,7 +52,7 @@ class Checkpoint:
             raise CheckpointError(f"{c.file}: no such file")
         found = file_sha256(c.file) if c.sha256 else ""
         if c.sha256 and found != c.sha256.lower():
-            raise CheckpointError(f"{c.file}: sha256 is {found}, expected {c.sha256}; is it another version?")
+            raise CheckpointError(f"{c.file}: sha256 is {found}, expected {c.sha256}. Is it another version?")
         return rename(load_weights(c.file), c.key_map, c.ignore, str(c.file))
 
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
@@ -62,7 +62,7 @@ class Checkpoint:
             CheckpointError: If the file is missing or damaged, or does not fit the tower.
         """
         weights = self._read()
-        with reporting("checkpoint", model, hint="The model already holds the weights of the file") as report:
+        with reporting("checkpoint", model, hint="The model already has the weights of the file") as report:
             load_strict(model, weights, str(self.config.file))
         return report.result
 
@@ -70,16 +70,16 @@ class Checkpoint:
 def rename(
     weights: Mapping[str, T], key_map: Mapping[str, str], ignore: tuple[str, ...], source: str
 ) -> dict[str, T]:
-    """Return weights under new names.
+    """Return the weights with renamed keys.
 
     Args:
         weights: Values by name.
-        key_map: Prefix -> new prefix; the longest match applies.
-        ignore: Prefixes of names to leave out.
-        source: Name of the file, for messages.
+        key_map: New prefix by prefix; the longest match applies.
+        ignore: Prefixes of names to skip.
+        source: File name for messages.
 
     Raises:
-        CheckpointError: If a prefix occurs in no name, or two weights get the same name.
+        CheckpointError: If a prefix matches no name, or two weights get the same name.
     """
     renamed: dict[str, T] = {}
     used = set()
@@ -90,16 +90,14 @@ def rename(
             continue
         new = name if prefix is None else key_map[prefix] + name.removeprefix(prefix)
         if new in renamed:
-            raise CheckpointError(
-                f"{source}: the key map gives the name '{new}' to two weights, one is {name}"
-            )
+            raise CheckpointError(f"{source}: the key map maps '{name}' and another weight to '{new}'")
         renamed[new] = weights[name]
     without_effect = sorted({*key_map, *ignore} - used)
     if without_effect:
         names = sorted(weights)
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise CheckpointError(
-            f"{source}: no weight's name starts with '{without_effect[0]}'. "
-            f"Names there: {', '.join(names[:3])}{more}"
+            f"{source}: no weight name starts with '{without_effect[0]}'. Names in the file: "
+            f"{', '.join(names[:3])}{more}"
         )
     return renamed

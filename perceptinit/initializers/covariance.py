@@ -1,4 +1,4 @@
-"""Depthwise filters with the covariance of trained ones, without data (`covariance`)."""
+"""Depthwise filters with a covariance like that of trained filters, without data (`covariance`)."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Covariance:
-    """Draws the filters of depthwise convolutions with a smooth covariance; for ConvNeXt and ConvMixer.
+    """Sample the filters of depthwise convolutions (ConvNeXt, ConvMixer) with a smooth covariance.
 
-    Filters are normal with mean 0. At a position p from the center, in pixels, let
-    Z(p) = exp(-|p|^2 / (2 s)). The covariance of the pixels p and q is the symmetric part of M (C - S / 2),
-    with C = Z(p - q), S = Z(q) and the mask M = Z(p). The variance s grows with the depth d, from 0 at the
-    first depthwise layer to 1 at the last: s(d) = start + speed d + acceleration d^2 / 2. Other weights do
-    not change. Control: `shuffle = true` permutes the pixels of each layer, which keeps the spectrum.
+    Filters are Gaussian with mean 0. With Z(p) = exp(-|p|^2 / (2 s)), for offsets p and q from the center in
+    pixels, their covariance is the symmetric part of M (C - S / 2). Here C = Z(p - q), S = Z(q) and the mask
+    M = Z(p). The variance s(d) = start + speed d + acceleration d^2 / 2 grows with the depth d, which is 0 at
+    the first depthwise layer and 1 at the last. Other weights do not change. Control: `shuffle = true`
+    permutes the pixels of each layer, which keeps the spectrum.
 
-    Source: after Trockman, Willmott and Kolter 2023, arXiv 2210.03651. The form follows citations of the
-    paper, whose full text and code were not accessible. Chosen here: the defaults of s(d), pixels as its
-    unit, the scale of the filters, and negative eigenvalues set to 0. The published effect (over 1 point on
-    CIFAR-10) is therefore not a claim about this initializer.
+    Source: after Trockman, Willmott and Kolter 2023, arXiv 2210.03651. The formula is from works that cite
+    the paper, because its full text and code were not accessible. Our choices: the defaults of s(d), its
+    unit, the scale of the filters, and clipping negative eigenvalues to 0. The published effect (over 1 point
+    on CIFAR-10) may therefore not hold here.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         start: PositiveFloat = 0.1
-        """Variance s of the first layer, in square pixels."""
+        """Variance s of the first depthwise layer, in square pixels."""
         speed: NonNegativeFloat = 0.4
-        """Linear growth of s over the depth of the network."""
+        """Linear coefficient of s in the depth."""
         acceleration: NonNegativeFloat = 3.0
-        """Quadratic growth of s: the last layer has start + speed + acceleration / 2."""
+        """Quadratic coefficient of s: in the last layer, s = start + speed + acceleration / 2."""
         shuffle: bool = False
-        """Control: permute the pixels of the filters, by one permutation for each layer."""
+        """Control: permute the pixels of all filters in a layer by one random permutation."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Draw the depthwise filters in place.
+        """Sample the depthwise filters in place.
 
         Raises:
             InitializerError: If the model has no depthwise convolution.
@@ -69,24 +69,24 @@ class Covariance:
 
 
 def find_depthwise(model: nn.Module) -> dict[str, nn.Conv2d]:
-    """Return the depthwise convolutions of more than one pixel by name, in the order of the model.
+    """Return the depthwise convolutions larger than 1 x 1 by name, in the order of the model.
 
     Raises:
-        InitializerError: If there are none.
+        InitializerError: If the model has none.
     """
     layers = {name: m for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
     found = {n: m for n, m in layers.items() if m.groups == m.in_channels > 1 and m.weight[0].numel() > 1}
     if not found:
         others = ", ".join(list(layers)[:3]) or "none"
         raise InitializerError(
-            f"initializer 'covariance': {type(model).__name__} has no depthwise convolution; its "
-            f"convolutions: {others}. Use a ConvNeXt or ConvMixer of timm"
+            f"initializer 'covariance': {type(model).__name__} has no depthwise convolution. Use a ConvNeXt "
+            f"or ConvMixer of timm (convolutions found: {others})"
         )
     return found
 
 
 def filter_covariance(height: int, width: int, variance: float) -> Tensor:
-    """Return the covariance of the pixels of a filter, float64 (K, K), K = height * width, in row order.
+    """Return the covariance of a filter's pixels, float64 (K, K) with K = height * width, in row-major order.
 
     Args:
         height: Rows of the filter.

@@ -1,4 +1,4 @@
-"""Held-out judgments of stage 1: 2AFC and embedding spread over epochs, and early stopping."""
+"""Evaluation of stage 1 on held-out judgments, and early stopping."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from perceptinit.types import RunContext, Triplets
 
 
 class HeldOut:
-    """Measures the tower on held-out judgments, and keeps the learning curve.
+    """Measurements of the tower on held-out judgments during training.
 
     Args:
         model: Image tower.
         triplets: Held-out judgments.
         images: Pixels of their stimuli.
-        split: Name of the split in metrics and messages.
-        ceiling: Lower and upper noise ceiling of 2AFC on the split, None where unknown.
+        split: Split name in metrics and messages.
+        ceiling: Lower and upper noise ceiling of 2AFC on the split; None if unknown.
         ctx: Receives progress and warnings.
 
     Attributes:
-        results: Result by number of epochs done; 0 is before training.
-        epochs: Loss and margin violations by epoch.
+        results: Result by number of completed epochs; 0 is before training.
+        epochs: Training loss and margin violations by epoch.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class HeldOut:
     ) -> None:
         self.results: dict[int, TwoAFCResult] = {}
         self.epochs: dict[int, EpochResult] = {}
-        self._agreement: dict[int, Tensor] = {}  # share of agreeing votes of each judgment (N,)
+        self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
         self._model, self._triplets, self._images = model, triplets, images
         self._split, self._ceiling, self._ctx = split, ceiling, ctx
 
@@ -63,26 +63,26 @@ class HeldOut:
         return result
 
     def warn(self, kept: int) -> None:
-        """Warn of a collapsed or shrunken embedding, and of a 2AFC that does not differ from chance."""
+        """Warn if the embeddings collapsed or shrank, or if 2AFC is not clearly above chance."""
         before, after = self.results[0], self.results[kept]
         distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
         if after.is_collapsed:
             self._ctx.warn(f"the tower has collapsed: {distance}. Increase the margin or the number of steps")
         elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
-                f"stage 1 drew all images together: {distance}; it was {before.spread:.2g} before. A small "
-                "margin or contradictory votes reward that, and it can cost accuracy after pretraining: see "
-                "the losses in docs/controls.md"
+                f"stage 1 moved all images together: {distance}, down from {before.spread:.2g}. This can "
+                "reduce accuracy after pretraining: check the votes, or increase the margin "
+                "(docs/controls.md)"
             )
         noise = 2 * (after.stderr or 0.0)
         if after.accuracy <= 0.5 + noise:
             self._ctx.warn(
-                f"2AFC on the {self._split} judgments is {after.accuracy:.3f}, within two standard errors of "
-                "chance (0.5): the tower learned nothing that generalizes to them. Check the votes"
+                f"2AFC on the {self._split} judgments is {after.accuracy:.3f}, not more than two standard "
+                "errors above chance (0.5). Stage 1 did not learn to predict them: check the votes"
             )
 
     def metrics(self, kept: int) -> dict[str, float]:
-        """Return the metrics of the report, with those of the kept epoch as `after`."""
+        """Return the metrics for the report; `after` refers to the epoch `kept`."""
         before, after, name = self.results[0], self.results[kept], f"2afc_{self._split}"
         metrics = {
             f"{name}_before": before.accuracy,
@@ -94,7 +94,7 @@ class HeldOut:
             metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
         if after.stderr is not None:
             metrics[f"{name}_stderr"] = after.stderr
-        if {0, kept} <= self._agreement.keys():  # a state of perceptinit 0.1 has none
+        if {0, kept} <= self._agreement.keys():  # missing in a state of perceptinit 0.1
             stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
             metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
         metrics[f"{name}_judgments"] = after.num_judgments
@@ -121,11 +121,11 @@ class HeldOut:
 
 
 def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
-    """Return the standard error of 2AFC after minus before, paired by judgment; None for a single unit.
+    """Return the standard error of the gain in 2AFC, paired by judgment; None for a single unit.
 
     Args:
-        before: Share of agreeing votes of each judgment, shape (N,), in [0, 1].
-        after: The same for other weights.
+        before: Share of votes that agree with the model, by judgment, shape (N,), in [0, 1].
+        after: The same after training.
         triplets: The judgments.
     """
     t, gains = triplets, (after - before).numpy()
@@ -133,15 +133,15 @@ def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | No
 
 
 class EarlyStopping:
-    """Keeps the weights with the highest 2AFC.
+    """Early stopping on 2AFC, which restores the best weights.
 
     Args:
         model: Image tower.
-        patience: Number of consecutive measurements without a higher 2AFC after which training stops. None
-            never stops and keeps no weights.
+        patience: Number of consecutive measurements without a new maximum after which training stops. None
+            disables early stopping.
 
     Attributes:
-        epoch: Epoch of the best measurement, 0 before the first.
+        epoch: Epoch of the best measurement; 0 before the first measurement.
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:
@@ -150,7 +150,7 @@ class EarlyStopping:
         self._weights: dict[str, Tensor] = {}
 
     def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
-        """Record a measurement of the current weights and return whether training should stop."""
+        """Record the result of the current weights and return whether training should stop."""
         if self._patience is None:
             return False
         if result.accuracy > self._accuracy:

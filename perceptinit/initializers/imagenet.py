@@ -16,35 +16,35 @@ from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
 
-WEIGHTS_FILE = "model.safetensors"  # as timm calls it in its repositories
+WEIGHTS_FILE = "model.safetensors"  # file name in timm's repositories
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimmSource:
-    """Where the weights of a timm model are from: a file or a download."""
+    """Source of the weights of a timm model: a local file or a download."""
 
     file: Path | None = None
-    """Safetensors file in timm's layout, instead of a download; mean and std of the tower do not change."""
+    """Safetensors file in timm's layout. The input mean and std of the tower do not change."""
     tag: str | None = None
-    """Tag of timm's weights to download, such as "augreg_in1k". Required without a file, because timm's
-    default weights of an architecture may be trained on captioned images."""
+    """Tag of the timm weights to download, such as "augreg_in1k". There is no default, because timm's default
+    weights may have been trained on captioned images."""
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.tag is None):
-            raise ValueError("needs either 'file' (safetensors) or 'tag' (of timm's weights)")
+            raise ValueError("set either 'file' (safetensors) or 'tag' (of timm's weights)")
 
 
 class ImageNet:
-    """Loads timm's pretrained weights of the same architecture into the trunk; a projection does not change.
+    """Load timm's pretrained weights for the architecture into the trunk. The projection does not change.
 
-    The classifier of the file is left out. If image or patch size differ, timm resamples position and patch
-    embeddings. A warning, which the record keeps, reports both.
+    The classifier in the file is ignored. If the image or patch size differs, timm resamples the position and
+    patch embeddings. Both are reported as warnings.
 
-    Source: timm. License and data of each tag are on its model card.
+    Source: timm. The model card of each tag states its license and training data.
     """
 
     name = "imagenet"
-    smoke_stand_in = "random"  # weights of a full-size model do not fit a shrunken one
+    smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TimmSource):
@@ -54,16 +54,16 @@ class ImageNet:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of a local file."""
+        """Yield problems with a local file."""
         file = self.config.file
         return problems_of(load_weights, file) if file else iter(())
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Load the weights in place, with a tag also mean and std of their training images.
+        """Load the weights in place. With a tag, also set the input mean and std.
 
         Raises:
             InitializerError: If the trunk is not a timm model.
-            CheckpointError: If there are no such weights, or a name or shape differs.
+            CheckpointError: If the weights do not exist, or a name or shape differs.
         """
         architecture = timm_architecture(model.trunk, self.name)
         found = read_timm_weights(self.config, architecture, model.trunk)
@@ -72,13 +72,13 @@ class ImageNet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimmWeights:
-    """Weights that fit a timm model.
+    """Weights adapted to a timm model.
 
     Attributes:
-        source: File and architecture.
+        source: File and architecture, for messages.
         about: timm's `PretrainedCfg`, None for a local file.
         weights: Tensors by name.
-        notes: Differences from the file, for a warning.
+        notes: Changes to the weights in the file, for a warning.
     """
 
     source: str
@@ -88,7 +88,7 @@ class TimmWeights:
 
 
 def read_timm_weights(source: TimmSource, architecture: str, like: nn.Module) -> TimmWeights:
-    """Return weights of a timm architecture that fit the module `like`."""
+    """Return the weights of a timm architecture, adapted to the module `like`."""
     path, about = (source.file, None) if source.file else download(architecture, str(source.tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))
 
@@ -96,19 +96,19 @@ def read_timm_weights(source: TimmSource, architecture: str, like: nn.Module) ->
 def load_trunk(
     name: str, model: Any, found: TimmWeights, weights: Mapping[str, Tensor], ctx: RunContext
 ) -> InitReport:
-    """Load weights into the trunk, set mean and std if timm states them, and warn of `found.notes`.
+    """Load weights into the trunk, set the input mean and std if known, and warn about `found.notes`.
 
     Args:
         name: Name of the initializer.
         model: Image tower with a timm trunk.
-        found: Where the weights are from.
+        found: Source, normalization and notes of the weights.
         weights: Tensors with the names and shapes of the trunk.
         ctx: Receives the warning.
 
     Raises:
         CheckpointError: If a name or shape differs.
     """
-    with reporting(name, model, hint="The model already holds these weights") as report:
+    with reporting(name, model, hint="The model already has these weights") as report:
         load_strict(model.trunk, weights, found.source)
         if found.about is not None:
             model.mean.copy_(torch.tensor(found.about.mean))
@@ -119,7 +119,7 @@ def load_trunk(
 
 
 def timm_architecture(trunk: nn.Module, initializer: str) -> str:
-    """Return timm's name of the architecture.
+    """Return timm's name for the architecture.
 
     Raises:
         InitializerError: If the trunk is not a timm model.
@@ -134,7 +134,7 @@ def timm_architecture(trunk: nn.Module, initializer: str) -> str:
 
 
 def download(architecture: str, tag: str) -> tuple[Path, Any]:
-    """Return a weights file of timm, from the local cache or the network, and its `PretrainedCfg`.
+    """Return the path of a timm weights file, downloaded if not cached, and its `PretrainedCfg`.
 
     Raises:
         CheckpointError: If the tag is unknown, or the file cannot be downloaded.
@@ -151,18 +151,19 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
     repository, _, revision = cfg.hf_hub_id.partition("@")
     try:
         file = hf_hub_download(repository, WEIGHTS_FILE, revision=revision or None)
-    except Exception as error:  # the client has dozens of errors for a missing or unreachable file
+    except Exception as error:  # the client raises dozens of error types for a missing or unreachable file
         raise CheckpointError(
-            f"{WEIGHTS_FILE} of {cfg.hf_hub_id} cannot be fetched ({error}). Without a network, download it "
-            "elsewhere and give its path as 'file'"
+            f"{WEIGHTS_FILE} of {cfg.hf_hub_id} cannot be downloaded ({error}). Without a network, set "
+            "'file' to a local copy"
         ) from error
     return Path(file), cfg
 
 
 def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
-    """Return weights that fit the trunk, and notes on the differences from the file.
+    """Return weights adapted to the trunk, and notes on the changes.
 
-    timm's filter for the architecture renames and resamples. The trunk keeps its classifier, if it has one.
+    timm's filter for the architecture renames and resamples tensors. A classifier of the trunk does not
+    change.
     """
     adapt = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
     adapted = adapt(dict(weights), trunk) if adapt else dict(weights)
@@ -176,16 +177,15 @@ def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tens
     )
     own = {k: v for k, v in trunk.state_dict().items() if k.startswith(heads)}
     fitted = {k: v for k, v in adapted.items() if k not in left_out} | own
-    notes = [f"left out its classifier ({', '.join(left_out)})"] if left_out else []
+    notes = [f"ignored the classifier ({', '.join(left_out)})"] if left_out else []
     return fitted, notes + ([f"resampled {', '.join(resampled)}"] if resampled else [])
 
 
 class AnyTimmWeights(ImageNet):
-    """Loads any published weights of timm for the architecture of the trunk: MAE, DINO, CLIP, ImageNet.
+    """Load any published timm weights for the architecture of the trunk: MAE, DINO, CLIP, ImageNet.
 
-    The same as `imagenet`, under the name by which people look for it. `timm.list_pretrained("vit_base*")`
-    lists the tags. License and training data are those of the tag; a tag that was trained on captioned images
-    or on the test sets makes the comparison with random weights one of data.
+    The same as `imagenet`. `timm.list_pretrained("vit_base*")` lists the tags. If a tag was trained on
+    captioned images or on the test sets, a comparison with random weights also compares training data.
     """
 
     name = "timm-weights"

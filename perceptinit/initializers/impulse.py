@@ -1,4 +1,4 @@
-"""Attention that starts as a convolution, without data (`impulse`)."""
+"""Attention initialized like a convolution, without data (`impulse`)."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ LARGEST_SCALE = 2.0**10  # of logits
 
 
 class Impulse:
-    """Sets each attention head to attend from every patch to one neighbor, as a 3 x 3 convolution does.
+    """Make each attention head attend from every patch to one neighbor, like a 3 x 3 convolution.
 
-    The heads of a layer get the nine offsets of a 3 x 3 window, the patch itself included, in random order.
-    P (N, D) are the layer-normed position embeddings of the tower, random and scaled up to compete with patch
-    content. The logits P Wq Wk' P' approximate the matrix (N, N) that shifts the grid by the offset, at the
-    rank of a head. They are scaled until a given share of attention is on the neighbor. Values and their
-    projection are set as in `mimetic`.
+    The nine offsets of a 3 x 3 window, including 0, are assigned to the heads of a layer in random order. P
+    (N, D) are the tower's position embeddings after layer norm, scaled up to compete with patch content. The
+    logits P Wq Wk' P' are the best approximation, at the rank of a head, of the matrix (N, N) that shifts the
+    grid by the offset. They are scaled so that a given share of the attention is on the neighbor. Values and
+    their projection are initialized as in `mimetic`.
 
     Source: Zheng et al. 2025, Structured Initialization for Vision Transformers (arXiv 2505.19985), which
-    scales queries and keys by a constant; here the scale follows from the share. Here: 7.7 points [7.0, 8.4]
-    on CIFAR-10 after one epoch (docs/results/structure.md).
+    scales queries and keys by a constant; here `share` determines the scale. Measured here: 7.7 points [7.0,
+    8.4] on CIFAR-10 after one epoch (docs/results/structure.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         share: Annotated[float, Gt(0), Lt(1)] = 0.5
-        """Mean attention on the neighbor, computed from position embeddings alone, in (0, 1)."""
+        """Mean attention weight of the neighbor, computed from position embeddings alone, in (0, 1)."""
         position_std: PositiveFloat = 0.36
         """Standard deviation of the scaled position embeddings. Published: 18 times timm's 0.02."""
         vo_noise: NonNegativeFloat = 0.4
@@ -55,11 +55,11 @@ class Impulse:
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Set attention matrices and position embeddings in place.
+        """Set the attention matrices and scale the position embeddings in place.
 
         Raises:
-            InitializerError: If the model has no attention or learned position embeddings, or no scale of
-                the logits reaches the share.
+            InitializerError: If the model has no supported attention or no learned position embeddings, or if
+                no scale of the logits reaches the share.
         """
         layers, positions = find_attention(model, "impulse"), find_positions(model, "impulse")
         with reporting("impulse", model) as report:
@@ -79,12 +79,12 @@ class Impulse:
 def solve_neighbour(
     positions: Tensor, head_dim: int, share: float, offset: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Return the query and key matrices Wq and Wk that attend to a neighbor, float32 (D, d) each.
+    """Return the query and key matrices of a head that attends to a neighbor, float32 (D, d) each.
 
     Args:
         positions: Position embeddings of the patches, (N, D).
         head_dim: Width d of a head.
-        share: Mean attention on the neighbor, in (0, 1).
+        share: Mean attention weight of the neighbor, in (0, 1).
         offset: Rows and columns from a patch to its neighbor.
 
     Raises:
@@ -95,7 +95,7 @@ def solve_neighbour(
     inverse = torch.linalg.pinv(points)
     target = shift_matrix(math.isqrt(len(points)), offset)
     left, right = factors(inverse @ target @ inverse.T, head_dim)
-    missing = head_dim - left.shape[1]  # a head wider than a token is padded with 0
+    missing = head_dim - left.shape[1]  # a head wider than a token is zero-padded
     left, right = F.pad(left, (0, missing)), F.pad(right, (0, 0, 0, missing))
     logits = points @ left @ right @ points.T / head_dim**0.5
     root = _scale_for_share(logits, target, share) ** 0.5
@@ -103,11 +103,12 @@ def solve_neighbour(
 
 
 def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:
-    """Return the matrix that shifts a square grid of patches, float64 (N, N) of 0 and 1.
+    """Return the 0/1 matrix that shifts a square grid of patches, float64 (N, N).
 
     Args:
         side: Patches in a row; N = side * side.
-        offset: Rows and columns from each patch to its neighbor; outside of the grid the row is 0.
+        offset: Rows and columns from each patch to its neighbor. If the neighbor is outside the grid, the row
+        is 0.
     """
     grid = torch.arange(side * side).reshape(side, side)
     shifted = torch.full((side + 2, side + 2), -1)
@@ -121,7 +122,7 @@ def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:
 
 
 def _scale_for_share(logits: Tensor, target: Tensor, share: float) -> float:
-    """Return the factor of the logits (N, N) at which the mean attention on the targets is `share`."""
+    """Return the factor of the logits (N, N) for which the mean attention on the targets is `share`."""
     inside = target.sum(1) > 0
 
     def attend(scale: float) -> float:
@@ -133,8 +134,8 @@ def _scale_for_share(logits: Tensor, target: Tensor, share: float) -> float:
         high *= 2
         if high > LARGEST_SCALE:
             raise InitializerError(
-                f"initializer 'impulse': attention on the neighbor stays below share = {share:g}: the heads "
-                "are too narrow for the grid, or the positions too similar. Lower share, or use 'mimetic'"
+                f"initializer 'impulse': attention on the neighbor stays below share = {share:g}. The heads "
+                "are too narrow for the grid, or the positions too similar: lower share or use 'mimetic'"
             )
     low = 0.0
     for _ in range(60):

@@ -1,4 +1,4 @@
-"""Weights between two sets (`interpolate`)."""
+"""Interpolation between two sets of weights (`interpolate`)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,24 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Interpolate:
-    """Interpolates linearly between the current weights and another set, tensor by tensor.
+    """Interpolate linearly between the current weights and another set, tensor by tensor.
 
-    After a stage 1 in `[[init]]`, with fresh weights as the other set, it measures how much of that stage is
-    needed. With a file it averages two models of one architecture.
+    After stage 1 in `[[init]]`, interpolation with a random initialization measures how much of that stage is
+    needed. With a file, it averages two models of one architecture.
 
-    Source: Ash and Adams 2020 (shrink and perturb), with fresh weights; Wortsman et al. 2022 (model soups),
-    with a file.
+    Source: Ash and Adams 2020 (shrink and perturb); Wortsman et al. 2022 (model soups).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         share: Annotated[float, Gt(0), Le(1)] = 0.5
-        """Weight of the other set in the result; 1 replaces the current weights."""
+        """Weight of the other set; 1 replaces the current weights."""
         file: Path | None = None
-        """Safetensors file of the other set; None draws fresh weights under the seed of the run."""
+        """Safetensors file of the other set. None uses a random initialization with the seed of the run."""
         key_map: dict[str, str] = field(default_factory=dict)
-        """Prefix of a name in the file -> prefix in the tower, as in initializer `checkpoint`."""
+        """Maps a name prefix in the file to a prefix in the tower, as in `checkpoint`."""
         ignore: tuple[str, ...] = ()
-        """Prefixes of names in the file to leave out, as in initializer `checkpoint`."""
+        """Name prefixes in the file to skip, as in `checkpoint`."""
 
         def __post_init__(self) -> None:
             if self.file is None and (self.key_map or self.ignore):
@@ -46,12 +45,12 @@ class Interpolate:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the file."""
+        """Yield problems with the file."""
         file = self.config.file
         return problems_of(self._read, file) if file else iter(())
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Interpolate the weights in place; integer buffers stay.
+        """Interpolate the weights in place. Integer buffers do not change.
 
         Raises:
             CheckpointError: If the file does not fit the tower.

@@ -1,4 +1,4 @@
-"""Attention matrices similar to those of trained networks, without data (`mimetic`)."""
+"""Attention matrices like those of trained networks, without data (`mimetic`)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Mimetic:
-    """Sets the products of attention matrices close to the identity, as in pretrained vision transformers.
+    """Set products of attention matrices close to the identity, as in pretrained vision transformers.
 
-    For tokens x, queries are x Wq and keys x Wk. Each head gets the best approximation of Wq Wk' = a Z + b I
-    at its rank, and each layer that of Wv Wproj = a Z - b I. Z has shape (D, D) and independent normal
-    entries with variance 1 / D. The factors come from a singular value decomposition, each with the square
-    roots of the singular values. Other weights do not change. It needs no data: a control for the effect of
-    structure.
+    For tokens x, queries are x Wq and keys x Wk. In each head, Wq Wk' is the best approximation of a Z + b I
+    at the rank of the head. In each layer, Wv Wproj approximates a Z - b I. Z (D, D) has independent Gaussian
+    entries with variance 1 / D. The factors are from a singular value decomposition, whose singular values
+    are split evenly. Other weights do not change. Without data, it is a control for the effect of structure.
 
     Source: Trockman and Kolter 2023, Mimetic Initialization of Self-Attention Layers. Published effect: more
-    than 5 points on CIFAR-10 and 4 on ImageNet. Here: 5.2 points [3.6, 6.8] on CIFAR-10 after one epoch
-    (docs/results/structure.md).
+    than 5 points on CIFAR-10 and 4 on ImageNet. Measured here: 5.2 points [3.6, 6.8] on CIFAR-10 after one
+    epoch (docs/results/structure.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +51,7 @@ class Mimetic:
         """Set attention matrices and position embeddings in place.
 
         Raises:
-            InitializerError: If the model has no attention layers of a known layout, or no position
-                embeddings.
+            InitializerError: If the model has no supported attention layers or no position embeddings.
         """
         layers = find_attention(model, "mimetic")
         with reporting("mimetic", model) as report:
@@ -84,13 +82,13 @@ def set_value_and_out(layer: Attention, noise: float, identity: float, generator
 
 
 def _near_identity(width: int, noise: float, identity: float, generator: torch.Generator) -> Tensor:
-    """Return noise * Z + identity * I, float32 (D, D); entries of Z are normal with variance 1 / D."""
+    """Return noise * Z + identity * I, float32 (D, D); Z has Gaussian entries with variance 1 / D."""
     z = torch.randn(width, width, generator=generator) / width**0.5
     return noise * z + identity * torch.eye(width)
 
 
 def factors(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return factors (D, r) and (r, D) of the best approximation of a matrix (D, D) at a rank r."""
+    """Return the factors (D, r) and (r, D) of the best rank-r approximation of a matrix (D, D)."""
     u, s, vh = torch.linalg.svd(matrix)
     root = s[:rank].sqrt()
     return u[:, :rank] * root, root[:, None] * vh[:rank]

@@ -1,4 +1,4 @@
-"""A non-zero mean in the first layer of each MLP, without data (`mimetic-mlp`)."""
+"""Non-zero mean weights in the first layer of each MLP, without data (`mimetic-mlp`)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from perceptinit.errors import InitializerError
 from perceptinit.initializers.report import reporting
 from perceptinit.types import InitReport, RunContext
 
-# the first layer of a block's MLP in timm and transformers, open_clip, torchvision
+# first layer of an MLP in timm and transformers, open_clip, torchvision
 FIRST_LAYERS = ("mlp.fc1", "mlp.c_fc", "mlp.0")
 
 
 class MimeticMLP:
-    """Adds a constant to the weights of the first layer of every MLP, which have a mean in trained networks.
+    """Add a constant to the weights of the first layer of every MLP; in trained networks their mean is not 0.
 
-    Use it after `mimetic` in `[[init]]`. Layer norm removes the mean of its input, so the outputs of a
-    network with layer norm do not change at first; the mean affects training.
+    Use it after `mimetic` in `[[init]]`. The input of an MLP after layer norm has mean 0, so the constant
+    does not change the initial outputs, only training.
 
     Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156). The paper reports a
-    gain smaller than that of `mimetic`, in addition to it. The size of its mean could not be read; the
-    default is ours. No effect was found at three sizes and lengths here (docs/results/mimetic-mlp.md).
+    gain in addition to `mimetic`, and smaller. Its constant was not accessible; the default is ours. Measured
+    here: no effect at three model sizes and training lengths (docs/results/mimetic-mlp.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class MimeticMLP:
         weights = [layer.weight for name, layer in linear.items() if f".{name}".endswith(ends)]
         if not weights:
             raise InitializerError(
-                f"initializer 'mimetic-mlp': no MLP in {type(model).__name__} (looked for a linear layer "
-                f"{', '.join(FIRST_LAYERS)}). Use it with a vision transformer"
+                f"initializer 'mimetic-mlp': {type(model).__name__} has no MLP with a linear layer "
+                f"{', '.join(FIRST_LAYERS)}. Use a vision transformer"
             )
         with reporting("mimetic-mlp", model) as report:
             for weight in weights:

@@ -1,4 +1,4 @@
-"""A control for the norms of the weights after stage 1 (`norm-matched`)."""
+"""Control for the norms of the weights after stage 1 (`norm-matched`)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from perceptinit.types import InitReport, RunContext
 
 
 class NormMatched:
-    """Scales each matrix and kernel to the Frobenius norm of a fresh one; follows a stage 1 in `[[init]]`.
+    """Scale each matrix and kernel to its Frobenius norm at initialization. Use it after stage 1.
 
-    The tower keeps the directions of its weights and loses their norms: the counterpart of
-    `statistics-matched`. Gains and biases stay, and so do tensors that are 0 now or when fresh.
+    The weights keep their directions and lose their norms, the opposite of `statistics-matched`. Gains,
+    biases and tensors that are 0 now or at initialization do not change.
 
     Source: this project. No effect is published.
     """
@@ -28,7 +28,7 @@ class NormMatched:
         self.config = config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Scale the weights in place, to the norms of weights drawn under the seed of the run."""
+        """Scale the weights in place to the norms of a random initialization with the seed of the run."""
         with reporting("norm-matched", model) as report:
             model.reset_parameters(ctx.seed_for("norm-matched"))
             fresh = copy_weights(model)

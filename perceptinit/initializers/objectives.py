@@ -1,4 +1,4 @@
-"""Objectives of stage 1: a loss for each judgment, from the embeddings of a batch's distinct images."""
+"""Objectives of stage 1: the loss of each judgment from the embeddings of a batch."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DEFAULT_TEMPERATURE = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """A loss and its settings; see the keys of initializer `triplet`."""
+    """A loss and its settings, as in the keys of initializer `triplet`."""
 
     name: LossName
     margin: float
@@ -45,15 +45,15 @@ class Loss:
 
     @property
     def uses_ties(self) -> bool:
-        """Whether judgments without a majority are trained on."""
+        """Whether judgments without a majority contribute to the loss."""
         return self.name in ("logistic", "odd-one-out")
 
 
 class Objective(Protocol):
-    """Judgments with their loss.
+    """Training judgments and their loss.
 
     Attributes:
-        num_ties_dropped: Judgments without a majority that are left out.
+        num_ties_dropped: Number of dropped judgments without a majority.
         stimuli: The judged images.
         columns: Indices into the stimuli, int64 (N, 3).
         weights: Weights of the judgments, shape (N,), mean 1.
@@ -65,21 +65,21 @@ class Objective(Protocol):
     weights: Tensor
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return the loss of each judgment, and whether it violates the margin (0 or 1), shape (B,) each.
+        """Return the loss and the margin violation (0 or 1) of each judgment, shape (B,) each.
 
         Args:
             embeddings: Shape (U, D).
-            places: Rows of `embeddings` for the three columns, int64 (3, B).
+            places: Rows of `embeddings` for the three images of each judgment, int64 (3, B).
             rows: Indices of the judgments, int64 (B,).
         """
         ...
 
 
 class TripletObjective:
-    """Judgments with an anchor. A judgment violates the margin if the chosen image does not lead by it.
+    """Judgments with an anchor; a violation is a chosen image that is not nearer by the margin.
 
     Raises:
-        InitializerError: If all judgments are ties, and the loss or the weighting ignores ties.
+        InitializerError: If all judgments are ties and the loss or the weighting ignores ties.
     """
 
     def __init__(self, triplets: Triplets, loss: Loss, weighting: Weighting) -> None:
@@ -118,7 +118,7 @@ class TripletObjective:
 class OddOneOutObjective:
     """Odd-one-out judgments, which have no anchor.
 
-    A judgment violates the margin if the pair that most people left together is not nearer than both other
+    A judgment violates the margin unless the pair that most people chose as similar is nearer than both other
     pairs by the margin.
     """
 

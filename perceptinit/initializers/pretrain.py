@@ -1,4 +1,4 @@
-"""Another pretraining as a stage (`pretrain`, `distil`): a pretrainer on pairs; the image tower is kept."""
+"""Another pretraining as stage 1, of which only the image tower is kept (`pretrain`, `distil`)."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from perceptinit.protocols import HasModel, HasPlan, Pairs, Pretrainer
 from perceptinit.types import InitReport, RunContext, StagePlan
 
 REPORT_EVERY_STEPS = 10
-IMAGE = "image."  # the tower's weights in the model of a pretrainer
+IMAGE = "image."  # prefix of the tower's weights in the model of a pretrainer
 
 
 class Pretrain:
-    """Trains the image tower with another pretrainer on other pairs, and keeps only the tower.
+    """Train the image tower with another pretrainer on other pairs, and keep only the tower.
 
     The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR
-    on the training images, CLIP on other captions. A text tower, a classifier and a projection of the stage
-    start new for the seed of the run and are discarded at its end; they never reach the pretraining that
-    follows. Draws are named by the stage, so the batches of that pretraining stay the same in all arms.
+    on the training images, CLIP on other captions. Other parts of the model, such as a text tower or a
+    classifier, are initialized with the seed of the run and discarded after the stage. Random streams are
+    separate for each stage, so the later pretraining has the same batches in all arms.
     """
 
     name = "pretrain"
@@ -41,7 +41,7 @@ class Pretrain:
         self.config, self.pretrain = config, pretrain
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the pretrainer could not train."""
+        """Yield the problems of the pretrainer."""
         yield from preflight(self.pretrain)
 
     def warnings(self) -> Iterator[str]:
@@ -49,7 +49,7 @@ class Pretrain:
         yield from find_component_warnings(self.pretrain)
 
     def plan(self) -> StagePlan:
-        """Return the plan of the pretrainer; without one, of a stage of unknown length."""
+        """Return the plan of the pretrainer, or an empty plan if it has none."""
         return self.pretrain.plan() if isinstance(self.pretrain, HasPlan) else StagePlan()
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
@@ -57,14 +57,14 @@ class Pretrain:
 
         Args:
             model: The image tower; its modes and `requires_grad` are restored.
-            ctx: `ctx.new_model` makes the model of pretrainers that train a text tower as well.
+            ctx: `ctx.new_model` builds the model for pretrainers that also train a text tower.
 
         Returns:
-            The report. Metrics are the last ones of the pretrainer, its steps, and `discarded_parameters`:
-            the weights of the stage outside the image tower.
+            The report, with the last metrics of the pretrainer, its steps, and `discarded_parameters`, the
+            number of parameters outside the image tower.
 
         Raises:
-            InitializerError: If the pretrainer needs a text tower and there is no backbone to take one from.
+            InitializerError: If the pretrainer needs a text tower and no backbone provides one.
             TrainingError: If the loss is not finite.
         """
         whole = self._model(model, ctx).to(ctx.device)
@@ -79,7 +79,7 @@ class Pretrain:
                 ctx.event("stage-start", message=self.name, total_steps=total)
 
             def state() -> dict[str, Any]:
-                # the pretrainer first: it may have to gather the weights
+                # first, because the pretrainer may have to gather the weights
                 pretrain = self.pretrain.state_dict()
                 return {"report": report.state(), "pretrain": pretrain, "rest": _rest(whole.state_dict())}
 
@@ -103,8 +103,8 @@ class Pretrain:
             base = ImageModel(tower)
         elif ctx.new_model is None:
             raise InitializerError(
-                f"initializer '{self.name}': this pretrainer trains a text tower, which a model alone lacks. "
-                "Use a pretrainer of images, or a recipe with a [backbone]"
+                f"initializer '{self.name}': this pretrainer needs a text tower. Use a pretrainer for "
+                "images, or a recipe with a [backbone]"
             )
         else:
             base = ctx.new_model(seed)
@@ -117,10 +117,10 @@ def _rest(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 class Distil(Pretrain):
-    """Trains the image tower on a teacher's embeddings before pretraining.
+    """Train the image tower on the embeddings of a teacher before pretraining.
 
-    The same as `pretrain` with the pretrainer `distil`, whose keys it has. Control: `teacher = "random"`. A
-    clean published effect at small size was not found; what a teacher is worth depends on what it knows.
+    The same as `pretrain` with the pretrainer `distil`, and the same keys. Control: `teacher = "random"`. We
+    know no published effect at small size.
     """
 
     name = "distil"

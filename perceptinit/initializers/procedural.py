@@ -1,9 +1,8 @@
-"""Masked prediction of symbols of a formal language (`procedural`), through a vision transformer."""
+"""Masked prediction of symbols in a formal language by a vision transformer (`procedural`)."""
 
 from __future__ import annotations
 
-# B sequences of a batch, b of this process, N symbols in a sequence (patches of an image), D width, V
-# vocabulary
+# B sequences in a batch, b on this rank, N symbols in a sequence (patches in an image), D width vocabulary
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,17 +35,16 @@ Language = Literal["dyck", "copy"]
 
 
 class Procedural:
-    """Trains the blocks of a vision transformer to fill gaps in sequences of symbols; no image is seen.
+    """Train the blocks of a vision transformer to predict masked symbols in sequences, without images.
 
-    Sequences come from a formal language: balanced brackets of several kinds ("dyck", k-Dyck), or a string
-    and its copy ("copy"). Each symbol is a frozen random vector instead of an embedded patch; the
-    patch embedding is bypassed and unchanged. A share of the symbols is masked, and a linear head, which is
-    discarded afterwards, predicts them. Control: `shuffled = true` shuffles each sequence, so that only the
-    frequencies of symbols remain.
+    The sequences are balanced brackets of several kinds ("dyck", k-Dyck) or a string and its copy ("copy").
+    Frozen random vectors represent the symbols and replace the embedded patches; the patch embedding does not
+    change. A linear head, which is discarded afterwards, predicts the masked symbols. Control: `shuffled =
+    true` shuffles the symbols of a batch, so that only their frequencies remain.
 
     Source: Shinnick et al. 2026, arXiv 2511.13945: +1.7 points on ImageNet-1k (ViT) for 1 % of the training
-    budget, with k = 64. The paper's share of masked symbols and its embedding scale could not be read; those
-    here are BERT's.
+    budget, with k = 64. The paper's mask share and embedding scale were not accessible; the defaults are
+    BERT's.
     """
 
     name = "procedural"
@@ -54,32 +52,31 @@ class Procedural:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         language: Language = "dyck"
-        """"dyck": balanced brackets; "copy": a random string and its copy (WW)."""
+        """"dyck": balanced brackets. "copy": a random string and its copy (WW)."""
         kinds: PositiveInt = 64
         """Kinds of brackets k; the vocabulary has 2 k symbols (paper: 64)."""
         shuffled: bool = False
-        """Control: shuffle the symbols of each batch, so that only their frequency is left."""
+        """Control: shuffle the symbols of each batch, so that only their frequencies remain."""
         mask_share: Share = 0.15
-        """Share of the symbols that is masked, in (0, 1)."""
+        """Share of masked symbols, in (0, 1)."""
         symbol_std: PositiveFloat = 0.02
-        """Standard deviation of the frozen vectors, as position embeddings have it in timm."""
+        """Standard deviation of the frozen vectors; the default is that of timm's position embeddings."""
         steps: PositiveInt = 1000
-        """Optimizer steps (paper: 1 % of those that follow)."""
+        """Number of optimizer steps (paper: 1 % of the later training)."""
         batch_size: PositiveInt = 256
-        """Sequences in a step, of all processes."""
+        """Sequences per step over all processes."""
         optimizer: str | None = None
-        """AdamW by default; or an optimizer of timm by name, such as "nadamuon"; or
-        "package.module:Class"."""
+        """None for AdamW, the name of a timm optimizer such as "nadamuon", or "package.module:Class"."""
         lr: PositiveFloat = 1e-3
-        """Largest learning rate, after a linear warm-up and before a cosine to 0."""
+        """Peak learning rate, between a linear warm-up and a cosine decay to 0."""
         warmup_steps: NonNegativeInt = 50
-        """Steps of the warm-up; fewer than `steps`."""
+        """Warm-up steps, fewer than `steps`."""
         weight_decay: NonNegativeFloat = 0.05
-        """AdamW's weight decay of matrices."""
+        """Weight decay of matrices and kernels."""
         clip_norm: NonNegativeFloat = 1.0
-        """Largest norm of the gradient; 0 does not clip."""
+        """Maximum gradient norm; 0 disables clipping."""
         precision: Precision = "fp32"
-        """Arithmetic of the forward pass."""
+        """Precision of the forward pass."""
 
         def __post_init__(self) -> None:
             if not 0 < self.mask_share < 1:
@@ -88,26 +85,26 @@ class Procedural:
                 raise ValueError(f"warmup_steps = {self.warmup_steps} must be below steps = {self.steps}")
 
         def smoke(self) -> Self:
-            """Return a copy of 4 steps."""
+            """Return a copy with 4 steps."""
             return replace(self, steps=4, warmup_steps=1, batch_size=min(self.batch_size, 16))
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the optimizer cannot be used."""
+        """Yield problems with the optimizer."""
         yield from find_optimizer_problems(self.config.optimizer)
 
     def plan(self) -> StagePlan:
-        """Return the steps; sequences count as images of the same number of tokens."""
+        """Return the number of steps; each sequence counts as one image."""
         c = self.config
         return StagePlan(steps=c.steps, num_images=c.steps * c.batch_size, note="sequences of symbols")
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Train the blocks in place; modes and `requires_grad` are restored.
+        """Train the blocks in place. Training modes and `requires_grad` are restored.
 
         Raises:
-            InitializerError: If the tower is not a vision transformer of timm, or is frozen.
+            InitializerError: If the tower is not a timm vision transformer, or is frozen.
             TrainingError: If the loss is not finite.
         """
         trunk = find_trunk(model)
@@ -128,14 +125,14 @@ class Procedural:
 
 
 class _Training:
-    """Blocks, head and optimizer; `step` counts optimizer steps."""
+    """The blocks, head and optimizer; `step` counts optimizer steps."""
 
     def __init__(self, trunk: Any, config: Procedural.Config, ctx: RunContext) -> None:
         self.step, self._trunk, self._config, self._ctx = 0, trunk, config, ctx
         self._num_symbols = trunk.patch_embed.num_patches
         size = 2 * config.kinds
         with named_torch_seed(ctx.seed, ctx.stage, "procedural"):
-            self._symbols = torch.randn(size + 1, trunk.embed_dim) * config.symbol_std  # the last is the mask
+            self._symbols = torch.randn(size + 1, trunk.embed_dim) * config.symbol_std  # last row: the mask
             self._head = nn.Linear(trunk.embed_dim, size)
         self._symbols = self._symbols.to(ctx.device)
         self._head.to(ctx.device)
@@ -146,7 +143,7 @@ class _Training:
         self._numbers: tuple[float, float] = (0.0, 0.0)
 
     def take_step(self) -> None:
-        """Do one optimizer step on new sequences."""
+        """Perform one optimizer step on new sequences."""
         c, ctx = self._config, self._ctx
         self.step += 1
         set_lr(self._optimizer, warmup_cosine(self.step, c.steps, c.warmup_steps, c.lr, 0.0))
@@ -161,7 +158,7 @@ class _Training:
         draws = (ctx.stage, "dropout", self.step, distributed.rank())
         with named_torch_seed(ctx.seed, *draws), matmul_precision(c.precision):
             loss, accuracy = self._learn(ids, is_masked, int(masked.sum()))
-        # the layer that embeds patches has no gradient, in one process as in several
+        # the patch embedding has no gradient
         learning = [p for p in self._parameters if p.grad is not None]
         distributed.sum_gradients(learning)
         if c.clip_norm:
@@ -171,7 +168,7 @@ class _Training:
             self._report(loss, accuracy)
 
     def _learn(self, ids: Tensor, is_masked: Tensor, num_masked: int) -> tuple[Tensor, Tensor]:
-        """Add this process's gradients and return its share of the loss and of the accuracy."""
+        """Accumulate the gradients of this rank, and return its contribution to loss and accuracy."""
         self._trunk.train()
         shown = torch.where(is_masked, len(self._symbols) - 1, ids)
         with autocast(self._ctx.device, self._config.precision):
@@ -192,23 +189,23 @@ class _Training:
         self._ctx.progress(self.step, self._config.steps, loss=loss_value, accuracy=accuracy_value)
 
     def metrics(self) -> dict[str, float]:
-        """Return loss and accuracy of masked symbols in the last batch, and steps."""
+        """Return the last loss and accuracy on masked symbols, and the number of steps."""
         return {"train_loss": self._numbers[0], "masked_accuracy": self._numbers[1], "steps": self.step}
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and plain values that `resume` continues from."""
+        """Return the state for `resume`: tensors and plain values."""
         head, optimizer = self._head.state_dict(), self._optimizer.state_dict()
         return {"step": self.step, "numbers": list(self._numbers), "head": head, "optimizer": optimizer}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue after the last step of `state`."""
+        """Continue from the step of `state`."""
         self.step, self._numbers = state["step"], tuple(state["numbers"])
         self._head.load_state_dict(state["head"])
         self._optimizer.load_state_dict(state["optimizer"])
 
 
 def find_trunk(model: Any) -> Any:
-    """Return the vision transformer of timm in a tower.
+    """Return the timm vision transformer in a tower.
 
     Raises:
         InitializerError: If there is none.
@@ -219,13 +216,13 @@ def find_trunk(model: Any) -> Any:
         ):
             return module
     raise InitializerError(
-        f"initializer 'procedural' needs a vision transformer of timm, not {type(model).__name__}. "
+        f"initializer 'procedural' needs a timm vision transformer, got {type(model).__name__}. "
         'Use [backbone] use = "timm" with a ViT'
     )
 
 
 def encode_tokens(trunk: Any, tokens: Tensor) -> Tensor:
-    """Return the features (b, N, D) of tokens (b, N, D) that replace the patches."""
+    """Return the features (b, N, D) of tokens (b, N, D), which replace the patch embeddings."""
     with _without_patches(trunk):
         features = trunk.forward_features(tokens)
     return features[:, trunk.num_prefix_tokens :]
@@ -246,11 +243,11 @@ def draw_symbols(
 ) -> np.ndarray:
     """Return sequences of a formal language, int64 (B, N).
 
-    Symbols 0 to k - 1 open a bracket, k to 2 k - 1 close the one of the same kind. For "copy", both halves
-    hold the same random symbols; an odd length leaves one random symbol at the end.
+    Symbols 0 to k - 1 are opening brackets, k to 2 k - 1 the closing brackets of the same kinds. For "copy",
+    both halves are equal, and a sequence of odd length ends with one more random symbol.
 
     Raises:
-        InitializerError: If brackets cannot fill an odd number of places.
+        InitializerError: If the length is odd and the language is "dyck".
     """
     if language == "copy":
         symbols = rng.integers(2 * kinds, size=(num, length))
@@ -258,8 +255,8 @@ def draw_symbols(
         return symbols
     if length % 2:
         raise InitializerError(
-            f"initializer 'procedural': {length} patches are odd, and brackets come in pairs. Use language "
-            '= "copy"'
+            f"initializer 'procedural': brackets need an even number of patches, got {length}. "
+            'Use language = "copy"'
         )
     symbols, stack = np.empty((num, length), np.int64), np.empty((num, length), np.int64)
     depth, rows = np.zeros(num, np.int64), np.arange(num)
@@ -274,6 +271,6 @@ def draw_symbols(
 
 
 def draw_mask(shape: tuple[int, ...], share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return which symbols are masked, bool (B, N): as many in each sequence, and at least one."""
+    """Return a mask, bool (B, N), with the same number of symbols in each sequence, at least one."""
     num_masked = max(1, round(share * shape[1]))
     return rng.random(shape).argsort(axis=1) < num_masked

@@ -1,4 +1,4 @@
-"""Fresh weights (`random`)."""
+"""Random initialization (`random`)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from perceptinit.types import InitReport, RunContext
 
 
 class Random:
-    """Redraws all weights of the image tower under the seed of the run, as the architecture draws them.
+    """Reinitialize all weights of the image tower with the seed of the run.
 
-    Use it to undo an earlier stage, or to measure the effect of a second draw. An arm without an initializer
-    has random weights as well; those are the same in every arm.
+    Use it to undo an earlier stage, or to measure the effect of another random initialization. An arm without
+    an initializer also has random weights, which are the same in every arm.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Random:
         self.config = config
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Redraw the weights of the tower in place."""
-        with reporting("random", model, hint="Does its 'reset_parameters' redraw them?") as report:
+        """Reinitialize the weights of the tower in place."""
+        with reporting("random", model, hint="Does its 'reset_parameters' change them?") as report:
             model.reset_parameters(ctx.seed_for("random"))
         return report.result

@@ -1,4 +1,4 @@
-"""Reports of what an initializer changed, from the weights before and after.
+"""Reports of the changes that an initializer made to the weights.
 
 with reporting("my-init", model) as report:
     ...                                  # change the model in place
@@ -25,11 +25,11 @@ FROZEN_OR_UNUSED = "Is the model frozen, or does 'encode' not use it?"
 
 
 class Reporter:
-    """Compares the weights of a model before and after an initializer; made by `reporting`.
+    """Comparison of a model's weights before and after an initializer; see `reporting`.
 
     Attributes:
-        metrics: Numbers by name, filled by the caller.
-        before: Weights and buffers by name, from before the block, on the CPU.
+        metrics: Numbers by name, set by the caller.
+        before: Weights and buffers before the block by name, on the CPU.
         result: The report, set at the end of the block.
     """
 
@@ -43,11 +43,11 @@ class Reporter:
         self._start = time.perf_counter()
 
     def state(self) -> dict[str, Any]:
-        """Return what `resume` needs in another process: tensors and plain values."""
+        """Return the state for `resume`: tensors and plain values."""
         return {"before": self.before, "seconds": time.perf_counter() - self._start}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue a report that another process started on the untouched weights."""
+        """Continue the report of an interrupted process."""
         self.before = dict(state["before"])
         self._start = time.perf_counter() - state["seconds"]
 
@@ -64,7 +64,7 @@ class Reporter:
                 f"initializer '{self.name}' left {len(broken)} tensors that are not finite, first {broken[0]}"
             )
         changed = tuple(k for k, v in after.items() if not torch.equal(v, self.before[k]))
-        # changed buffers alone, such as running means, do not count
+        # buffers, such as running means, do not count
         if not any(name in changed for name, _ in self._model.named_parameters()):
             raise no_change_error(self.name, self._model, hint)
         self.result = InitReport(
@@ -79,12 +79,12 @@ class Reporter:
 
 @contextmanager
 def reporting(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -> Iterator[Reporter]:
-    """Report what the block changes in the weights of `model`.
+    """Report the changes that the block makes to the weights of `model`.
 
     Args:
         name: Name of the initializer, for the report and for errors.
         model: Image tower that the block changes in place.
-        hint: Question that ends the error message when nothing changed.
+        hint: End of the error message if nothing changed.
 
     Yields:
         The reporter. Fill its `metrics` in the block, and read its `result` after it.
@@ -109,19 +109,19 @@ def no_change_error(name: str, model: nn.Module, hint: str = FROZEN_OR_UNUSED) -
 
 
 def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return how far each block moved, as `weight_change/BLOCK`, `norm_ratio/BLOCK`, `spectrum_change/BLOCK`.
+    """Return `weight_change/BLOCK`, `norm_ratio/BLOCK` and `spectrum_change/BLOCK` of each block.
 
-    Norms are Frobenius norms over the matrices and kernels of a block; other blocks are left out.
-    `weight_change` is the norm of the difference over the norm before. `norm_ratio` is the norm after over
-    the norm before. `spectrum_change` is the norm of the difference of singular values, in descending order,
-    over the norm before: at most `weight_change`, and 0 for a rotation.
+    Norms are Frobenius norms over the matrices and kernels of a block that changed; other blocks are omitted.
+    `weight_change` is the norm of the difference, `norm_ratio` the norm after, and `spectrum_change` the norm
+    of the difference of the sorted singular values, each divided by the norm before. `spectrum_change` is at
+    most `weight_change`, and 0 for a rotation.
 
     Args:
         before: Weights by name; the computation runs on their device.
-        after: Weights by the same names.
+        after: Weights with the same names.
 
     Returns:
-        Numbers from 0 on, by name.
+        Non-negative numbers by name.
     """
     after = {name: after[name].detach().to(weight.device) for name, weight in before.items()}
     blocks: dict[str, list[str]] = {}
@@ -148,7 +148,7 @@ def singular_values(weight: Tensor) -> Tensor:
 
 
 def as_matrix(weight: Tensor) -> Tensor:
-    """Return a weight of two or more dimensions as a matrix.
+    """Return a weight with two or more dimensions as a matrix.
 
     A kernel (out, in, h, w) becomes (out, in * h * w). Position embeddings (1, tokens, width) become
     (tokens, width).

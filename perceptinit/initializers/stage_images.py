@@ -1,4 +1,4 @@
-"""The decoded images of stage 1: in the store on disk, in memory within a budget, or on a GPU."""
+"""The decoded images of stage 1: in the image store on disk, in memory, or on a GPU."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.types import Fit, RunContext, Stimuli
 
 GIB = 2**30
-# Smaller sets are decoded by every run: about 1,800 images of 224 pixels, which takes seconds
+# Every run decodes smaller sets, which takes seconds for about 1,800 images of 224 pixels
 STORED_FROM_BYTES = 256 << 20
 
-# of a GPU's free memory; the rest is for weights, moments and activations
+# of free GPU memory; the rest is for weights, optimizer state and activations
 SHARE_OF_MEMORY = 0.25
 CHUNK = 1024
 
 T = TypeVar("T")
-# stimuli, and the indices of those that are used
+# stimuli and the indices in use
 UsedImages = tuple[Stimuli, np.ndarray]
 
 
@@ -43,25 +43,25 @@ def open_images(
     ctx: RunContext,
     resume: Callable[[], None],
 ) -> list[ImageArray]:
-    """Return the decoded images of each set, from the store on disk or in memory; the pixels are equal.
+    """Return the decoded images of each set, from the image store or from memory.
 
     Args:
-        sets: Stimuli, and int64 indices of those that are used.
+        sets: Stimuli and the int64 indices in use.
         size: Height and width of the decoded images, in pixels.
         fit: How images that are not square become square.
         image_store: Key `image_store` of `TrainingConfig`.
         cache_gib: Key `cache_gib` of `TrainingConfig`.
         ctx: Receives warnings and the progress of decoding.
-        resume: Called after decoding into the store, which reports progress as a separate stage.
+        resume: Called after images were decoded into the store, to report the next stage.
 
     Raises:
-        DataError: If an image cannot be decoded, or the folder `image_store` cannot be used. If the default
-            folder cannot be used, the images are kept in memory with a warning.
+        DataError: If an image cannot be decoded, or the folder `image_store` is unusable. If the default
+            folder is unusable, images stay in memory, with a warning.
     """
     num_bytes = sum(len(np.unique(used)) for _, used in sets) * 3 * size * size
     is_large = num_bytes >= STORED_FROM_BYTES
     is_wanted = is_large if image_store == "auto" else image_store != "off"
-    # pixels in memory, and rendered images, need no decoding
+    # arrays and rendered images need no decoding
     is_encoded = all(len(s) > 0 and not isinstance(s.images[0], np.ndarray) for s, _ in sets)
     if is_wanted and is_encoded:
         try:
@@ -70,8 +70,8 @@ def open_images(
             if image_store != "auto":
                 raise StoreUnusableError(f'image_store: {error}. Choose another folder, or "off"') from error
             ctx.warn(
-                f"{error}: decoded images stay in memory (cache_gib = {cache_gib:g}). "
-                "Set image_store to another folder"
+                f"{error}. Decoded images stay in memory (cache_gib = {cache_gib:g}): set image_store to "
+                "another folder"
             )
     return _open_in_memory([stimuli for stimuli, _ in sets], size, fit, cache_gib, ctx)
 
@@ -85,7 +85,7 @@ def _open_store(
     resume: Callable[[], None],
 ) -> list[ImageArray]:
     root = cache_folder() / "images" if folder == "auto" else Path(folder).expanduser()
-    # nothing else runs while images are decoded, so all threads of the process are free
+    # no other work runs while images are decoded, so all threads are available
     store = ImageStore(root, size, ctx, max(1, ctx.num_workers, torch.get_num_threads()), fit)
     opened = [store.open(stimuli, used) for stimuli, used in sets]
     if any(images.num_decoded for images in opened):
@@ -96,7 +96,7 @@ def _open_store(
 def _open_in_memory(
     sets: Sequence[Stimuli], size: int, fit: Fit, cache_gib: float, ctx: RunContext
 ) -> list[ImageArray]:
-    """Return the images of each set; the first set is the first to use the memory budget."""
+    """Return the images of each set; earlier sets have priority for the memory budget."""
     room = int(cache_gib * GIB)
     opened: dict[int, ImageArray] = {}
     for stimuli in sets:
@@ -105,8 +105,8 @@ def _open_in_memory(
         need = len(stimuli) * 3 * size * size
         if need > room:
             ctx.warn(
-                f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB and do not fit into the "
-                f"rest of cache_gib = {cache_gib:g}. They are decoded again at each use"
+                f"{len(stimuli):,} images of {size} pixels need {need / GIB:.2g} GiB, more than is left of "
+                f"cache_gib = {cache_gib:g}, and are decoded at each use. Increase cache_gib"
             )
         opened[id(stimuli)] = StimulusImages(
             stimuli, size, fit=fit, num_workers=ctx.num_workers, cache_bytes=room
@@ -116,11 +116,11 @@ def _open_in_memory(
 
 
 class ResidentImages:
-    """Images in the memory of a GPU, indexed like the array they are copied from.
+    """Images in GPU memory, indexed like the array that they were copied from.
 
     Args:
         images: Pixels of the stimuli.
-        used: Indices of the images to copy, int64 (U,), each once.
+        used: Distinct indices of the images to copy, int64 (U,).
         size: Height and width, in pixels.
         device: torch device string.
     """
@@ -134,13 +134,13 @@ class ResidentImages:
             self._pixels[start : start + len(part)] = to_device(part, device)
 
     def __getitem__(self, indices: np.ndarray) -> Tensor:
-        """Return uint8 (B, 3, S, S) on the GPU, without waiting for it."""
+        """Return uint8 (B, 3, S, S) on the GPU, without synchronization."""
         rows = torch.from_numpy(self._row[indices])
         return self._pixels.index_select(0, to_device(rows, self._pixels.device))
 
 
 def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) -> ImageArray:
-    """Return the used images in GPU memory if a quarter of the free memory holds them, else unchanged."""
+    """Return the used images, copied to the GPU if they fit into a quarter of its free memory."""
     if torch.device(device).type != "cuda":
         return images
     distinct = np.unique(used)
@@ -151,11 +151,11 @@ def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) ->
 
 
 def prefetch(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
-    """Yield each item with its tensor, computed in a thread while the previous item is used.
+    """Yield each item with its tensor, which a thread loads during the use of the previous item.
 
     Args:
-        items: What to load.
-        make: Returns the function that loads an item; `make` itself runs in the calling thread.
+        items: Items to load.
+        make: Returns the function that loads an item. It is called in the calling thread.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
         submitted = ((item, pool.submit(make(item))) for item in items)

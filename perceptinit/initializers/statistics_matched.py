@@ -1,8 +1,8 @@
-"""A control for the scales of the weights after stage 1 (`statistics-matched`)."""
+"""Control for the scales of the weights after stage 1 (`statistics-matched`)."""
 
 from __future__ import annotations
 
-# m n rows and columns of a weight as a matrix
+# m, n rows and columns of a weight as a matrix
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,11 +17,11 @@ from perceptinit.types import InitReport, RunContext
 
 
 class StatisticsMatched:
-    """Redraws each parameter with the statistics that it has now; follows a stage 1 in `[[init]]`.
+    """Randomize each parameter, except for its current statistics. Use it after stage 1 in `[[init]]`.
 
-    The tower keeps the scales that stage 1 found and loses the structure. If it performs as well as stage 1,
-    the content of the judgments did not matter. Query, key and value projections that share a tensor are
-    redrawn separately. Buffers stay.
+    The tower keeps the scales of stage 1 and loses its structure. If it performs as well as stage 1, the
+    content of the judgments did not matter. Query, key and value projections in one tensor are randomized
+    separately. Buffers do not change.
 
     Source: this project. No effect is published.
     """
@@ -29,16 +29,16 @@ class StatisticsMatched:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         keep: Literal["spectrum", "values", "moments"] = "spectrum"
-        """What matrices and kernels keep: "spectrum", singular values with random singular vectors; "values",
-        the values in random order; "moments", mean and standard deviation of a normal distribution. Vectors
-        keep values or moments."""
+        """Statistics of matrices and kernels to keep: "spectrum", the singular values; "values", the values,
+        in random order; "moments", mean and standard deviation of a Gaussian. Vectors keep values or
+        moments."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     @torch.no_grad()
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Redraw all parameters in place; each draw depends on the seed and the parameter's name alone."""
+        """Randomize all parameters in place. Each depends only on the seed and the parameter's name."""
         redraw = REDRAWS[self.config.keep]
         with reporting("statistics-matched", model) as report:
             for name, parameter in model.named_parameters():
@@ -54,7 +54,7 @@ def _keep_values(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _keep_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return normal values with exactly the mean and standard deviation of the weight."""
+    """Return Gaussian values with exactly the mean and standard deviation of the weight."""
     if weight.numel() < 2:
         return weight.clone()
     drawn = torch.randn(weight.shape, generator=generator, dtype=weight.dtype)
@@ -63,7 +63,7 @@ def _keep_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _keep_spectrum(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return random singular vectors with the singular values of the weight; vectors are shuffled."""
+    """Return a matrix with the weight's singular values and random singular vectors; shuffle vectors."""
     if weight.ndim < 2:
         return _keep_values(weight, generator)
     values = singular_values(weight)
@@ -76,7 +76,7 @@ def _keep_spectrum(weight: Tensor, generator: torch.Generator) -> Tensor:
 def _draw_orthonormal(length: int, count: int, generator: torch.Generator) -> Tensor:
     """Return uniformly distributed orthonormal columns, (length, count)."""
     q, r = torch.linalg.qr(torch.randn(length, count, generator=generator))
-    return q * torch.sign(r.diagonal())  # the signs of QR alone are not uniform
+    return q * torch.sign(r.diagonal())  # QR alone does not give uniform signs
 
 
 REDRAWS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {

@@ -1,4 +1,4 @@
-"""Which parameters a training stage updates."""
+"""Selection of the parameters that a training stage updates."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ QKV_NAMES = frozenset(
     ("qkv", "q_proj", "k_proj", "v_proj", "q_bias", "k_bias", "v_bias", "query", "key", "value")
 ) | {"in_proj_weight", "in_proj_bias", "q_proj_weight", "k_proj_weight", "v_proj_weight"}
 
-# the names that hold queries, keys and values in one tensor, in this order
+# queries, keys and values in one tensor, in this order
 FUSED_NAMES = frozenset({"qkv", "in_proj_weight", "in_proj_bias"})
 
 
 def num_fused_parts(name: str) -> int:
-    """Return 3 for a parameter that holds queries, keys and values, else 1."""
+    """Return 3 for a parameter that contains queries, keys and values, else 1."""
     return 3 if FUSED_NAMES & set(name.split(".")) else 1
 
 
 def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) -> list[str]:
-    """Return the names of the parameters to train, without those that the caller froze.
+    """Return the names of the parameters to train, without frozen ones.
 
     Args:
         model: Image tower.
         train: "all" parameters, or "qkv" projections only.
-        last_blocks: Number of last blocks to train, with what the model defines after them; 0 for all.
+        last_blocks: Number of last blocks to train, with all later parameters; 0 for the whole model.
 
     Raises:
-        InitializerError: If the model has no attention projection, or fewer blocks.
+        InitializerError: If the model has no attention projections, or too few blocks.
     """
     names = [name for name, _ in model.named_parameters()]
     if last_blocks:
@@ -45,8 +45,8 @@ def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) ->
         names = [name for name in names if QKV_NAMES & set(name.split("."))]
         if not names:
             raise InitializerError(
-                f"train = 'qkv': no attention projection in {type(model).__name__} "
-                f"(looked for {', '.join(sorted(QKV_NAMES))}); use train = 'all'"
+                f"train = 'qkv': {type(model).__name__} has no attention projection "
+                f"({', '.join(sorted(QKV_NAMES))}). Use train = 'all'"
             )
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     return [name for name in names if name not in frozen]
@@ -67,15 +67,15 @@ def _start_of_last(count: int, names: list[str], model: str) -> int:
             starts.setdefault(block, index)
     if count > len(starts):
         raise InitializerError(
-            f"last_blocks = {count}: {model} has {len(starts)} blocks (numbered parts, such as "
-            f"{', '.join(list(starts)[:2]) or 'blocks.0'})"
+            f"last_blocks = {count}: {model} has {len(starts)} numbered blocks, such as "
+            f"{', '.join(list(starts)[:2]) or 'blocks.0'}. Lower last_blocks"
         )
     return list(starts.values())[-count]
 
 
 @contextmanager
 def only_training(model: nn.Module, names: list[str]) -> Iterator[None]:
-    """Require gradients of the named parameters alone, for the duration of the block.
+    """Require gradients of the named parameters only, for the duration of the block.
 
     On exit the `requires_grad` flags, gradients and training modes are restored.
 

@@ -35,16 +35,16 @@ from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 
 class Triplet:
-    """Trains the tower on human similarity judgments with a choice of loss.
+    """Train the tower on human similarity judgments with a choice of loss.
 
     * "hinge": the image that people chose must be nearer to the anchor by a margin; see `triplet-hinge`.
     * "logistic": fits the share of votes, ties included.
     * "info-nce": identifies the chosen image among all images of the batch.
-    * "odd-one-out": fits three-way choices without an anchor, of judgments that have that form.
+    * "odd-one-out": fits three-way choices without an anchor; needs odd-one-out judgments.
 
-    "hinge" and "info-nce" drop ties from training. The held-out 2AFC includes them, and always uses cosine
-    distances. The report has 2AFC and embedding spread before and after, their curve over epochs, and the
-    change of each block.
+    "hinge" and "info-nce" drop ties from training. The held-out 2AFC includes ties and always uses cosine
+    distances. The report contains 2AFC and embedding spread before and after training, their curve over
+    epochs, and the weight change of each block.
 
     Source: Bradley and Terry 1952 (logistic); van den Oord et al. 2018 (info-nce); Hebart et al. 2020
     (odd-one-out). No effect on pretraining is published for these three.
@@ -57,21 +57,21 @@ class Triplet:
         loss: LossName = "logistic"
         """Loss to minimize: "hinge", "logistic", "odd-one-out" or "info-nce"."""
         distance: Distance = "cosine"
-        """Distance of embeddings: "cosine", or "euclidean" without normalization."""
+        """Distance between embeddings: "cosine", or "euclidean" without normalization."""
         temperature: PositiveFloat | None = None
-        """Divisor of distances in all losses but the hinge; None for 0.1."""
+        """Divisor of the distances in all losses except the hinge loss; None for 0.1."""
 
         def __post_init__(self) -> None:
             TrainingConfig.__post_init__(self)
             if self.loss == "hinge" and self.temperature is not None:
-                raise ValueError("temperature has no effect on loss 'hinge'; leave it out")
+                raise ValueError("temperature has no effect on loss 'hinge': remove it")
             if self.loss == "odd-one-out" and self.weighting == "agreement":
                 raise ValueError(
-                    "weighting 'agreement' is for two sides; 'odd-one-out' takes 'judgments' or 'votes'"
+                    "loss 'odd-one-out' does not support weighting 'agreement': use 'judgments' or 'votes'"
                 )
 
         def smoke(self) -> Self:
-            """Return a copy with two epochs; simulated observers make no odd-one-out choices."""
+            """Return a copy with two epochs, and with "logistic" instead of "odd-one-out"."""
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
             return replace(TrainingConfig.smoke(self), loss=loss)
 
@@ -80,47 +80,45 @@ class Triplet:
         self.judgments = judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the optimizer, of the judgments, and of a schedule that does not fit the run."""
+        """Yield problems with the optimizer, the judgments and the learning-rate schedule."""
         yield from find_optimizer_problems(self.config.optimizer)
-        if not preflight(self.judgments):  # else the judgments report them under their own table
+        if not preflight(self.judgments):  # otherwise the judgments report their own problems
             yield from problems_of(self._load)
 
     def _load(self) -> tuple[Objective, Triplets]:
-        """Return the objective and the held-out triplets, checked."""
+        """Return the objective and the held-out triplets, after checks."""
         objective = self._objective
         held_out = self.judgments.load(self.config.eval_split)
         self._check_schedule(len(objective.columns))
         return objective, held_out
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if one batch holds all judgments."""
+        """Yield a warning if a batch is larger than the number of judgments."""
         count, batch_size = len(self._objective.columns), self.config.batch_size
         if batch_size > count:
             yield (
-                f"batch_size = {batch_size}, but there are only {count} judgments: every epoch is one step "
-                "on all of them. Lower batch_size"
+                f"batch_size = {batch_size} is more than the {count} judgments, so each epoch is one step. "
+                "Lower batch_size"
             )
 
     def plan(self) -> StagePlan:
-        """Return the number of steps and images; images of an epoch vary slightly with the order.
+        """Return the number of steps and images. The exact number of images depends on the random order.
 
-        If the judgments are absent, the plan uses the published number with three images for each.
+        If the judgments are missing, the plan uses their published number and three images for each.
 
         Raises:
-            DataError: If the judgments are absent and their number is not published.
+            DataError: If the judgments are missing and their number is not published.
         """
         try:
             objective = self._objective
         except DataError:
             count = self.judgments.card.num_train
             if count is None:
-                raise DataError(
-                    "the judgments are absent, and their source does not state how many"
-                ) from None
+                raise DataError("the judgments are missing and their published number is unknown") from None
             return StagePlan(
                 steps=self.config.num_steps(count),
                 num_images=3 * self.config.epochs * count,
-                note=f"{count:,} judgments as published; they are absent",
+                note=f"{count:,} judgments as published, data missing",
             )
         c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
@@ -133,10 +131,10 @@ class Triplet:
         )
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Train the tower in place; its modes and `requires_grad` flags are restored.
+        """Train the tower in place. Training modes and `requires_grad` are restored.
 
         Raises:
-            InitializerError: If no parameter is trainable, or the schedule is longer than the run.
+            InitializerError: If no parameter is trainable, or the warm-up is longer than the run.
             TrainingError: If a loss is not finite.
             DataError: If an image cannot be decoded.
         """
@@ -195,7 +193,7 @@ class Triplet:
 
     @cached_property
     def _objective(self) -> Objective:
-        """The training judgments with their loss; drawing or reading them can take seconds."""
+        """The training judgments and their loss; loading or simulating them can take seconds."""
         loss, weighting = self._loss(), self.config.weighting
         try:
             if loss.name == "odd-one-out":
@@ -211,30 +209,30 @@ class Triplet:
         warmup = c.num_warmup_steps(total)
         if warmup >= total:
             raise InitializerError(
-                f"initializer '{self.name}': a warm-up of {warmup} steps does not end within the run of "
+                f"initializer '{self.name}': the warm-up of {warmup} steps must be shorter than the run of "
                 f"{total} steps ({c.epochs} epochs of {num_judgments} judgments). Lower warmup_steps or "
                 "batch_size"
             )
         if total == 1 and c.min_lr == 0:
             raise InitializerError(
-                f"initializer '{self.name}': the run has one step, whose learning rate is min_lr = 0. "
-                "Lower batch_size or raise epochs"
+                f"initializer '{self.name}': the run has only one step, and its learning rate is min_lr = 0. "
+                "Lower batch_size or increase epochs"
             )
 
 
 class TripletHinge(Triplet):
-    """Perceptual initialization: trains the tower with a hinge loss on human similarity judgments.
+    """Perceptual initialization: train the tower with a hinge loss on human similarity judgments.
 
-    The image that people chose must be nearer to the anchor than the other one by a margin, in cosine
-    distance of embeddings (B, D). Ties are dropped from training and included in the held-out 2AFC. This is
-    `triplet` with loss "hinge".
+    The image that people chose must be nearer to the anchor than the other image by a margin, in cosine
+    distance of embeddings (B, D). Ties are dropped from training and included in the held-out 2AFC. The same
+    as `triplet` with loss "hinge".
 
-    The report has 2AFC and embedding spread before and after, their curve over epochs, and the change of each
-    block.
+    The report contains 2AFC and embedding spread before and after training, their curve over epochs, and the
+    weight change of each block.
 
     Source: Hu et al. 2025 (PI, arXiv 2505.14204), with the loss of DreamSim (Fu et al. 2023). Published
-    effect, as its authors quote it: zero-shot accuracy of CLIP rises on 23 of 29 sets, and by 3.3 points on
-    average. Each arm is one run.
+    effect, from one run per arm: the zero-shot accuracy of CLIP increases on 23 of 29 sets, and by 3.3 points
+    on average.
     """
 
     name = "triplet-hinge"

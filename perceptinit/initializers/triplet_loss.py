@@ -1,4 +1,4 @@
-"""Losses on similarity judgments and the distances they are computed from."""
+"""Losses and distances for similarity judgments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def hinge(
 ) -> Tensor:
     """Return the hinge loss of each judgment: `margin` minus the lead of the chosen image, at least 0.
 
-    Swapping first and second, and `p_second` for `1 - p_second`, does not change the loss. The loss of a tie
-    is the constant `margin`, without a gradient; drop ties before.
+    Swapping the two images, with `1 - p_second` for `p_second`, does not change the loss. The loss of a tie
+    is the constant `margin`, without a gradient, so drop ties before.
 
     Args:
         d_first: Distances of the first image to the anchor, shape (B,).
         d_second: Distances of the second image, shape (B,).
-        p_second: Share of people who chose the second image, shape (B,), in [0, 1]; only its side of one
-            half matters.
+        p_second: Share of people who chose the second image, shape (B,), in [0, 1]; only the majority
+            matters.
         margin: Lead at which the loss is 0, in the unit of the distances.
 
     Returns:
@@ -36,7 +36,7 @@ def hinge(
 
 
 def lead_of_chosen(d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float) -> Tensor:
-    """Return by how much the image that most people chose is nearer, shape (B,); 0 for a tie."""
+    """Return how much nearer the majority's choice is than the other image, shape (B,); 0 for ties."""
     side = torch.sign(torch.as_tensor(p_second) - 0.5)
     return side * (torch.as_tensor(d_first) - torch.as_tensor(d_second))
 
@@ -44,10 +44,10 @@ def lead_of_chosen(d_first: Tensor | float, d_second: Tensor | float, p_second: 
 def logistic(
     d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float, temperature: float
 ) -> Tensor:
-    """Return the cross-entropy between the votes and the choice of the model, in nats.
+    """Return the cross-entropy between the votes and the model's choice probabilities, in nats.
 
-    The model chooses the second image with probability sigmoid((d_first - d_second) / temperature). A tie
-    trains both images to be equally near.
+    The model chooses the second image with probability sigmoid((d_first - d_second) / temperature). The loss
+    of a tie is lowest at equal distances.
 
     Args:
         d_first: Distances of the first image to the anchor, shape (B,).
@@ -58,7 +58,7 @@ def logistic(
     Returns:
         Losses, shape (B,).
 
-    Source: Bradley and Terry 1952 (the choice rule), with soft votes.
+    Source: Bradley and Terry 1952 (choice rule), with shares of votes as targets.
     """
     logits = (torch.as_tensor(d_first) - torch.as_tensor(d_second)) / temperature
     logits, target = torch.broadcast_tensors(logits, torch.as_tensor(p_second))
@@ -70,24 +70,25 @@ def odd_one_out(distances: Tensor, pair_shares: Tensor, temperature: float) -> T
 
     Args:
         distances: Distances of the pairs 0-1, 0-2 and 1-2, shape (B, 3).
-        pair_shares: Share of people who found the third image odd, by pair, shape (B, 3), rows sum to 1.
+        pair_shares: For each pair, the share of people who chose the third image as odd, shape (B, 3). Rows
+        sum to 1.
         temperature: Divisor of distances, above 0.
 
     Returns:
         Losses, shape (B,).
 
-    Source: THINGS (Hebart et al. 2020), with negative distances as similarities.
+    Source: Hebart et al. 2020 (THINGS), with negative distances as similarities.
     """
     return -(pair_shares * F.log_softmax(-distances / temperature, dim=-1)).sum(-1)
 
 
 def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: float) -> Tensor:
-    """Return the cross-entropy of identifying the chosen image among its rivals, in nats.
+    """Return the cross-entropy of identifying the chosen image among its negatives, in nats.
 
     Args:
         distances: Distances from each anchor to all images of the batch, shape (B, U).
         chosen: Columns of the chosen images, int64 (B,).
-        is_rival: Images that the chosen one is compared with, bool (B, U); see `rivals`.
+        is_rival: Negatives of each judgment, bool (B, U); see `rivals`.
         temperature: Divisor of distances, above 0.
 
     Returns:
@@ -103,8 +104,8 @@ def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: f
 def rivals(anchor: Tensor, chosen: Tensor, rejected: Tensor, num_images: int) -> Tensor:
     """Return which images of a batch are negatives of each judgment.
 
-    All images are, except the anchor and those that a judgment of the batch chose for the same anchor. The
-    rejected image of a judgment always is.
+    All images are negatives, except the anchor and the images that judgments in the batch chose for the same
+    anchor. The rejected image of the judgment is always a negative.
 
     Args:
         anchor: Anchors, int64 (B,), indices in [0, U).
@@ -126,14 +127,14 @@ def rivals(anchor: Tensor, chosen: Tensor, rejected: Tensor, num_images: int) ->
 def triplet_distances(
     embeddings: Tensor, anchor: Tensor, first: Tensor, second: Tensor, distance: Distance = "cosine"
 ) -> tuple[Tensor, Tensor]:
-    """Return the distances from anchor to first and from anchor to second.
+    """Return the distances from the anchors to the first and to the second images.
 
     Args:
         embeddings: Shape (U, D), any float type.
         anchor: Rows of `embeddings`, int64 (B,).
         first: Rows of `embeddings`, int64 (B,).
         second: Rows of `embeddings`, int64 (B,).
-        distance: "cosine", in [0, 2], or "euclidean" of the embeddings without normalization.
+        distance: "cosine", in [0, 2], or "euclidean", without normalization.
 
     Returns:
         Two tensors float32 (B,).
@@ -157,7 +158,7 @@ def pair_distances(embeddings: Tensor, images: Tensor, distance: Distance = "cos
 
 
 def distances_to_all(embeddings: Tensor, anchor: Tensor, distance: Distance = "cosine") -> Tensor:
-    """Return the distances from each anchor, int64 (B,), to all images, float32 (B, U)."""
+    """Return the distances from the anchors, int64 (B,), to all images, float32 (B, U)."""
     points = _points(embeddings, distance)
     if distance == "cosine":
         table = 1 - points @ points.T
@@ -168,8 +169,8 @@ def distances_to_all(embeddings: Tensor, anchor: Tensor, distance: Distance = "c
 
 
 def _points(embeddings: Tensor, distance: Distance) -> Tensor:
-    # Callers select rows with F.embedding: its backward pass, unlike that of points[rows], adds in a
-    # fixed order for any number of threads, so a seed reproduces the weights.
+    # Callers select rows with F.embedding. Unlike points[rows], its backward pass adds in a fixed order for
+    # any number of threads, so results are reproducible.
     points = embeddings.float()
     return F.normalize(points, dim=-1) if distance == "cosine" else points
 
@@ -179,12 +180,12 @@ def _between(a: Tensor, b: Tensor, distance: Distance) -> Tensor:
 
 
 def _root(squares: Tensor) -> Tensor:
-    # the slope of a root is infinite at 0, where two embeddings are equal
+    # the gradient of the square root is infinite at 0, for equal embeddings
     return squares.clamp_min(1e-12).sqrt()
 
 
 def agreement_weights(p_second: Tensor) -> Tensor:
-    """Return how decided people were, |2p - 1|, scaled to a mean of 1, shape (B,).
+    """Return |2p - 1| for the share of votes p, scaled to a mean of 1, shape (B,).
 
     Raises:
         ValueError: If every judgment is a tie.
@@ -192,11 +193,11 @@ def agreement_weights(p_second: Tensor) -> Tensor:
     weights = (2 * p_second - 1).abs()
     mean = weights.mean()
     if not mean > 0:
-        raise ValueError("every judgment is a tie: all weights would be 0")
+        raise ValueError("every judgment is a tie, so all weights would be 0")
     return weights / mean
 
 
 def vote_weights(num_votes: Tensor) -> Tensor:
-    """Return the numbers of votes, scaled to a mean of 1, shape (B,)."""
+    """Return the number of votes of each judgment, scaled to a mean of 1, shape (B,)."""
     votes = num_votes.float()
     return votes / votes.mean()

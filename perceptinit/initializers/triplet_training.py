@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# N judgments, B batch, U distinct images of a batch, S image size
+# N judgments, B batch, U distinct images in a batch, S image size
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext
 
 REPORT_EVERY_STEPS = 10
-ASPECT_RATIOS = (3 / 4, 4 / 3)  # width / height of a crop, as in torchvision's RandomResizedCrop
+ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
 
 
 @dataclass(frozen=True, slots=True)
 class EpochResult:
-    """Means over the judgments of an epoch, each computed at its own step.
+    """Means over the judgments of an epoch, each measured at its training step.
 
     Attributes:
-        loss: Unit of the loss.
-        margin_violations: Share of judgments whose chosen image is not nearer by the margin.
+        loss: Mean loss.
+        margin_violations: Share of the judgments that violate the margin.
     """
 
     loss: float
@@ -45,19 +45,19 @@ class EpochResult:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """What this process does in a step."""
+    """The part of a batch that this rank trains on."""
 
     step: int
-    rows: np.ndarray  # judgments of this process, int64 (B,)
-    num_rows: int  # judgments of all processes
-    distinct: np.ndarray  # images of the rows, int64 (U,)
-    places: np.ndarray  # index into `distinct` of the three images of each row, int64 (3, B)
+    rows: np.ndarray  # judgments on this rank, int64 (B,)
+    num_rows: int  # number of judgments on all ranks
+    distinct: np.ndarray  # images of these judgments, int64 (U,)
+    places: np.ndarray  # indices into `distinct` of the images of each judgment, int64 (3, B)
 
 
 class TripletTraining:
-    """Trains the parameters of a tower that require gradients.
+    """Training loop for the tower's parameters that require gradients.
 
-    Each of several processes takes an even share of every batch; gradients are summed.
+    Each rank trains on its share of every batch, and gradients are summed over ranks.
 
     Args:
         name: Name of the initializer, for messages.
@@ -65,11 +65,11 @@ class TripletTraining:
         objective: Judgments and their loss.
         images: Pixels of the judged stimuli.
         config: Keys of stage 1.
-        ctx: The run: its device, seed and progress.
+        ctx: Device, seed and progress of the run.
 
     Attributes:
-        step: Optimizer steps done.
-        total_steps: Optimizer steps of the whole stage.
+        step: Number of completed optimizer steps.
+        total_steps: Number of optimizer steps in the stage.
     """
 
     def __init__(
@@ -96,10 +96,10 @@ class TripletTraining:
         self.step = 0
         self.steps_per_epoch = self.total_steps // config.epochs
         self._pending: list[Tensor] = []
-        self._numbers: list[list[float]] = []  # loss and violations of the epoch's steps so far
+        self._numbers: list[list[float]] = []  # loss and violations by step of the current epoch
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of a step, counted from 1."""
+        """Return the learning rate of a step, starting at 1."""
         c, total = self._config, self.total_steps
         return warmup_cosine(step, total, c.num_warmup_steps(total), c.lr, c.min_lr)
 
@@ -109,7 +109,7 @@ class TripletTraining:
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
     def train_epoch(self, epoch: int, after_step: Callable[[int], None]) -> EpochResult:
-        """Train on every judgment once, in the order of this epoch; a resumed epoch continues after `step`.
+        """Train for one epoch. A resumed epoch starts after the last completed step.
 
         Args:
             epoch: Number of the epoch, from 1.
@@ -119,7 +119,7 @@ class TripletTraining:
             Loss and margin violations of the epoch.
 
         Raises:
-            TrainingError: If a loss is not finite; names the first such step.
+            TrainingError: If a loss is not finite.
         """
         self._model.train()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
@@ -138,7 +138,7 @@ class TripletTraining:
         return EpochResult(float(loss), float(violations))
 
     def state(self) -> dict[str, Any]:
-        """Return tensors, which are not copied, and plain values that `resume` continues from."""
+        """Return the state for `resume`: tensors, which are not copied, and plain values."""
         self._fetch()
         return {
             "step": self.step,
@@ -148,21 +148,21 @@ class TripletTraining:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue after the last step of `state`.
+        """Continue from the step of `state`.
 
         Raises:
-            CheckpointError: If the stage of `state` has another number of steps.
+            CheckpointError: If the state is from a stage with another number of steps.
         """
         if state["total_steps"] != self.total_steps:
             raise CheckpointError(
-                f"the saved state belongs to a stage of {state['total_steps']} steps, this one has "
-                f"{self.total_steps}: have the judgments changed? Start over with --fresh"
+                f"the saved state is from a stage of {state['total_steps']} steps, but this stage has "
+                f"{self.total_steps}. If the judgments changed, start over with --fresh"
             )
         self.step, self._numbers = state["step"], list(state["numbers"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
-        """Yield this process's share of each batch with its images, on the device or in pinned memory."""
+        """Yield this rank's share of each batch with its images, on the device or in pinned memory."""
         shares = (self._share_of(rows, step) for step, rows in enumerate(batches, self.step + 1))
         is_on_host = not isinstance(self._images, ResidentImages)
         if is_on_host and torch.device(self._ctx.device).type == "cuda":
@@ -194,9 +194,9 @@ class TripletTraining:
         set_lr(self._optimizer, self.lr(self.step))
         self._optimizer.zero_grad()
         draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
-        precision = matmul_precision(self._config.precision)  # of the backward pass, too
+        precision = matmul_precision(self._config.precision)  # also for the backward pass
         with named_torch_seed(self._ctx.seed, *draws), precision:
-            numbers = torch.zeros(2, device=self._ctx.device)  # of a process without rows
+            numbers = torch.zeros(2, device=self._ctx.device)  # for a rank without judgments
             if len(batch.rows):
                 numbers = self._add_gradients(batch, images)
         distributed.sum_gradients(self._parameters)
@@ -206,7 +206,7 @@ class TripletTraining:
         self._pending.append(distributed.sum_over_ranks(numbers))
 
     def _add_gradients(self, batch: _Batch, images: Tensor) -> Tensor:
-        """Add the gradients of this process's rows; return their part of loss and violations, (2,)."""
+        """Accumulate the gradients of this rank; return its contribution to loss and violations, (2,)."""
         share = len(batch.rows) / batch.num_rows
         losses, violations = self._losses(batch, images)
         weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
@@ -215,7 +215,7 @@ class TripletTraining:
         return torch.stack([loss, violations.mean() * share]).detach()
 
     def _losses(self, batch: _Batch, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation (B,); each distinct image is encoded once."""
+        """Return the loss and margin violation of each judgment, (B,); distinct images are encoded once."""
         images = to_device(images, self._ctx.device)
         with autocast(self._ctx.device, self._config.precision):
             embeddings = self._model.encode_image(images)
@@ -226,32 +226,32 @@ class TripletTraining:
             return self._objective.losses(embeddings, places, batch.rows)
 
     def _fetch(self) -> None:
-        """Fetch loss and violations of the steps since the last call, and report progress."""
+        """Fetch the loss and violations of the steps since the last call, and report progress."""
         if not self._pending:
             return
-        numbers = torch.stack(self._pending).tolist()  # the only place that waits for the device
+        numbers = torch.stack(self._pending).tolist()  # the only synchronization with the device
         first_step = self.step - len(numbers) + 1
         self._pending.clear()
         for step, (loss, _) in enumerate(numbers, first_step):
             if not math.isfinite(loss):
                 raise TrainingError(
                     f"initializer '{self._name}': the loss is {loss} at step {step} of {self.total_steps} "
-                    f'(lr {self.lr(step):.3g}). Lower lr, lengthen the warm-up or set precision = "fp32"'
+                    f'(lr {self.lr(step):.3g}). Lower lr, increase warmup_steps or set precision = "fp32"'
                 )
         self._ctx.progress(self.step, self.total_steps, loss=numbers[-1][0], lr=self.lr(self.step))
         self._numbers += numbers
 
 
 def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the rows of each batch; the last batch may be smaller."""
+    """Return the rows of each batch. The last batch may be smaller."""
     return np.split(rows, range(batch_size, len(rows), batch_size))
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return the number of images that an epoch encodes: the sum over batches of distinct images.
+    """Return the number of images that an epoch encodes, the distinct images of each batch.
 
     Args:
-        columns: Images of the judgments in the order of the epoch, int64 (N, 3).
+        columns: Images of the judgments, in the order of the epoch, int64 (N, 3).
         batch_size: Judgments in a batch.
     """
     batch = np.arange(len(columns)) // batch_size
@@ -261,13 +261,13 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
 def augment_alike(
     images: Tensor, crop_scale: tuple[float, float], flip: bool, rng: np.random.Generator
 ) -> Tensor:
-    """Return the images with one crop and one mirroring for all of them.
+    """Return the images with the same random crop and flip for all.
 
     Args:
         images: uint8 (U, 3, S, S).
-        crop_scale: Smallest and largest share of the area that the crop keeps; (1, 1) disables cropping.
-        flip: Mirror all images with probability 0.5.
-        rng: Source of the draws.
+        crop_scale: Range of the crop's area, as a share of the image; (1, 1) disables cropping.
+        flip: Flip all images horizontally with probability 0.5.
+        rng: Source of random numbers.
 
     Returns:
         uint8 (U, 3, S, S).
@@ -281,6 +281,6 @@ def augment_alike(
     box = images[:, :, top : top + height, left : left + width]
     if box.device.type == "cpu":
         return F.interpolate(box, (size, size), mode="bicubic", antialias=True, align_corners=False)
-    # GPUs resize floats only; a pixel differs from the CPU's by up to one level
+    # GPUs only resize floats; pixels differ from the CPU's by at most one level
     resized = F.interpolate(box.float(), (size, size), mode="bicubic", antialias=True, align_corners=False)
     return resized.round_().clamp_(0, 255).to(torch.uint8)

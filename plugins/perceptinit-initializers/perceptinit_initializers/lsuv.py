@@ -104,8 +104,8 @@ class Lsuv:
         spread = float(output.std())
         if not spread > 0:
             raise InitializerError(
-                f"initializer 'lsuv': the outputs of {name} are the same for all "
-                f"{len(inputs[0])} inputs. Is its weight 0?"
+                f"initializer 'lsuv': the outputs of {name} over {len(inputs[0])} inputs have "
+                f"standard deviation {spread:g}, expected a positive number. Is its weight 0 or not finite?"
             )
         factor = self.config.std / spread
         scaled.add(name)

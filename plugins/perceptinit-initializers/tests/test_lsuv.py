@@ -53,9 +53,10 @@ def test_lsuv_can_keep_the_directions_that_are_there():
     assert all(p.requires_grad for p in model.parameters())
 
 
-def test_lsuv_says_which_layer_is_constant():
+@pytest.mark.parametrize(("weight", "std"), [(0.0, "0"), (torch.nan, "nan")])
+def test_lsuv_says_which_layer_it_cannot_scale(weight, std):
     model = tower()
-    nn.init.zeros_(model.trunk.blocks[1].mlp.fc1.weight)
-    message = r"outputs of trunk\.blocks\.1\.mlp\.fc1 are the same for all 12 inputs"
+    nn.init.constant_(model.trunk.blocks[1].mlp.fc1.weight, weight)
+    message = rf"outputs of trunk\.blocks\.1\.mlp\.fc1 over 12 inputs have standard deviation {std}, expected"
     with pytest.raises(InitializerError, match=message):
         Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())

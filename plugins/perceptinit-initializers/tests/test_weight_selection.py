@@ -86,4 +86,4 @@ def test_weight_selection_knows_the_teacher_before_the_start(tmp_path):
     first, second = WeightSelection(config).preflight()
     assert first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"
     assert "absent: no such file" in second
-    assert "needs either 'file'" in str(read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0])
+    assert "set either 'file'" in str(read_config(WeightSelection.Config, {"teacher": "x"}, "init")[1][0])
