@@ -1,4 +1,4 @@
-"""perceptinit: test whether a network that starts from human perception is better."""
+"""perceptinit: test whether initializing a network from human perception improves it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:  # imported when used, so that `import perceptinit` and the command line start fast
+    if name in __all__:  # imported on first use, so that `import perceptinit` and the command line start fast
         from perceptinit import api
 
         return getattr(api, name)

@@ -1,4 +1,4 @@
-"""The Python API: the functions of the command line, for use in other programs."""
+"""The Python API: functions of the command line for use in other programs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def list_components(kind: str | None = None) -> list[Entry]:
     """Return the installed components, without importing them.
 
     Args:
-        kind: Such as "initializer"; by default all kinds.
+        kind: Kind of component, such as "initializer"; by default all kinds.
     """
     registry = build_plugin_manager().registry
     return registry.of_kind(kind) if kind else list(registry.entries)
@@ -68,7 +68,7 @@ def run_recipe(
         out: Runs are written to OUT/<recipe>/<arm>/seed<k>/.
         overrides: Keys to override, such as "pretrain.epochs=1".
         device: A torch device, or "auto".
-        smoke: Run a small version on simulated data, in seconds.
+        smoke: Run a small version on simulated data, which takes seconds.
         fresh: Repeat finished and interrupted runs from the start.
         jobs: Number of parallel runs, each in its own process.
 
@@ -108,8 +108,8 @@ def apply_perceptual_init(
     """Initialize the vision tower of `model` from human similarity judgments, in place.
 
     Only weights and buffers of the vision tower change. Modes, device, dtype, requires_grad, gradients and
-    hooks are unchanged. After an error, the weights are unchanged, too. All arithmetic is float32, whatever
-    the dtype of the model or an autocast context.
+    hooks are unchanged. After an error, the weights are unchanged, too. The computation uses float32,
+    regardless of the model's dtype and of autocast.
 
     Args:
         model: A model of timm, open_clip, torchvision or Hugging Face transformers, or any module with
@@ -122,12 +122,12 @@ def apply_perceptual_init(
         encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.
         image_size: Height and width S of the input, pixels; by default that of the model. Required with
             `encode`.
-        mean: Mean of red, green and blue for pixels in [0, 1]; by default that of the model. With `encode`
-            the default is images in [0, 1].
+        mean: Mean of red, green and blue for pixels in [0, 1]; by default that of the model. With `encode`,
+            images are not normalized by default.
         std: Standard deviation of red, green and blue, like `mean`.
         fit: How images that are not square become square: "center-crop", "squash" or "pad" with the mean.
         device: A torch device for the computation; by default the device of the model.
-        seed: Seed of all draws.
+        seed: Random seed.
         cache: Load the result of an earlier call with the same weights, judgments, settings and seed, and
             save new results (`perceptinit cache`).
         progress: Show progress bars.
@@ -135,8 +135,8 @@ def apply_perceptual_init(
         **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
 
     Returns:
-        Names of the changed tensors, hashes of the weights, and numbers such as `2afc_val_after`. It
-        prints as one line.
+        A report with the names of changed tensors, hashes of the weights, and metrics such as
+        `2afc_val_after`. `print(report)` prints one line.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.

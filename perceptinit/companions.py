@@ -1,7 +1,7 @@
-"""Companion packages: distributions in `plugins/` of the repository, and the names that each one offers.
+"""Companion packages in `plugins/` of the repository, and the components and commands of each.
 
-A companion may offer the components listed here without a vendor prefix, and errors about a missing one name
-its package. A new companion needs one entry in `COMPANIONS`.
+Components listed here need no vendor prefix. The error about a missing component names its package. A new
+companion needs one entry in `COMPANIONS`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class Companion:
 
     Args:
         distribution: Name of the distribution.
-        offers: Names of its components by kind; "verb" has verbs of the command line, "section" parts of
-            the report.
+        offers: Names of its components by kind. "verb" lists commands, "section" lists sections of the
+            report.
     """
 
     distribution: str
@@ -25,7 +25,7 @@ class Companion:
 
     @property
     def install(self) -> str:
-        """Return how to install the package."""
+        """Return the instructions to install the package."""
         wheel = self.distribution.replace("-", "_")
         return f"pip install ./plugins/{self.distribution} (in a checkout) or its wheel, {wheel}-*.whl"
 
@@ -54,17 +54,17 @@ COMPANIONS = (
 
 
 def companion_of(kind: str, name: str) -> Companion | None:
-    """Return the companion that offers a component or a verb, or None."""
+    """Return the companion that offers a component or a command, or None."""
     return next((c for c in COMPANIONS if name in c.offers.get(kind, ())), None)
 
 
 def missing_companion(kind: str, name: str, left_out: Mapping[str, str]) -> str | None:
-    """Return the error about a component or verb of a companion that is not loaded, None for other names.
+    """Return the error message for a component or command of a missing companion, None for other names.
 
     Args:
         kind: Kind of the component, or "verb".
-        name: Name of the component or verb.
-        left_out: Why a plug-in was not loaded, by distribution.
+        name: Name of the component or command.
+        left_out: Reason why a plug-in was not loaded, by distribution.
     """
     companion = companion_of(kind, name)
     if companion is None:

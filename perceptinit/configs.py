@@ -1,6 +1,6 @@
-"""Validate values from files: a TOML table with a component's `Config` dataclass, JSON with a type.
+"""Validate values from files: TOML tables against `Config` dataclasses, JSON against types.
 
-A Config is a frozen dataclass; only this file imports pydantic. Types of fields can have bounds:
+A Config is a frozen dataclass. Only this module imports pydantic. Field types can have bounds:
 
     from perceptinit.configs import PositiveInt, Share
 """
@@ -25,7 +25,7 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 Share = Annotated[float, Ge(0), Le(1)]
-# larger values are typing errors that would take hours to build, or fill the memory
+# larger values are typos, and such models would exhaust memory or take hours to build
 Layers = Annotated[int, Gt(0), Le(1000)]
 Width = Annotated[int, Gt(0), Le(1_000_000)]
 # number of rendered images, and their height and width in pixels
@@ -77,7 +77,7 @@ def read_config(cls: type[C], table: Mapping[str, Any], where: str) -> tuple[C |
 
 
 def find_misfit(value: object, kind: Any, where: str = "") -> str:
-    """Return the first difference between a value from JSON and a type, or an empty text.
+    """Return the first difference between a value from JSON and a type, or an empty string.
 
     Args:
         value: Result of `json.loads`.
@@ -157,7 +157,7 @@ def plain_value(value: Any) -> Any:
 
 
 def address_of(value: Any) -> str:
-    """Return the address in a config's path, or an empty text for a local path."""
-    # a path has one slash where an address has two
+    """Return the URL in a config's path, or an empty string for a local path."""
+    # `Path` replaces the two slashes of a URL by one
     found = _ADDRESS.match(str(value)) if isinstance(value, PurePath) else None
     return f"{found[1]}://{found[2]}" if found else ""

@@ -1,4 +1,4 @@
-"""Errors for users: each message says what is wrong, where, and what to do next."""
+"""Errors for users. A message states the problem, its location and what to do next."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any
 from perceptinit._version import __version__
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LONGEST = 300  # characters of an error's own message
+_LONGEST = 300  # characters of the message of an unexpected error
 # control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
-# a path has one slash where an address has two
+# `Path` replaces the two slashes of a URL by one
 _USER = re.compile(r"(?<=\w:/)(/?)[^/\s?#@\"'<>]+@")
 _PARAMETER = re.compile(
     r"([?&][\w.%-]*(?:sig|token|key|secret|cred|passw|pwd|auth|policy|session|x-amz-|x-goog-)[\w.%-]*=)"
     r"[^&#\s\"'<>]+",
     re.IGNORECASE,
 )
-# tokens of Hugging Face, names of AWS keys, bearer tokens; below: named keys and tokens
+# tokens of Hugging Face, IDs of AWS keys and bearer tokens; below: keys and tokens after their names
 _TOKEN = re.compile(r"\bhf_\w{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=\bBearer )[\w.~+/=-]{8,}")
 _SPELT = re.compile(
     r"((?:aws_)?(?:secret_access_key|session_token|access_token|api_key|password)[\"']?\s*[=:]\s*[\"']?)"
@@ -38,14 +38,14 @@ _SPELT = re.compile(
 
 
 def without_credentials(text: str) -> str:
-    """Return a text without passwords, signatures and tokens in addresses."""
+    """Return a text without passwords, signatures and tokens."""
     if ":/" in text:
         text = _PARAMETER.sub(r"\1...", _USER.sub(r"\1...@", text))
     return _SPELT.sub(r"\1...", _TOKEN.sub("...", text))
 
 
 def map_texts(change: Callable[[str], str], value: Any) -> Any:
-    """Return a value from JSON or TOML with `change` applied to every text and key in it."""
+    """Return a value from JSON or TOML with `change` applied to every string and key in it."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
@@ -72,11 +72,11 @@ class DataError(PerceptInitError):
 
 
 class RemoteError(DataError):
-    """A remote read failed. A sample is never replaced for it, so batches stay reproducible."""
+    """A remote read failed. The sample is never replaced, so batches stay reproducible."""
 
 
 class AbsentError(RemoteError):
-    """An address has no such file."""
+    """A remote file does not exist."""
 
 
 class EmptySplitError(DataError):
@@ -84,7 +84,7 @@ class EmptySplitError(DataError):
 
 
 class CheckpointError(PerceptInitError):
-    """Weights do not fit the model."""
+    """A checkpoint cannot be written or read, or its weights do not fit the model."""
 
 
 class InitializerError(PerceptInitError):
@@ -105,10 +105,8 @@ class WriteError(PerceptInitError, OSError):
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.reason = reason
-        super().__init__(
-            f"{path}: cannot be written ({reason}). Free some space or choose another place, then run the "
-            "same command again"
-        )
+        advice = "Free disk space or choose another path, then rerun the command"
+        super().__init__(f"{path}: cannot be written ({reason}). {advice}")
 
 
 @contextmanager
@@ -129,11 +127,11 @@ class UsageError(PerceptInitError):
 
 
 class MissingPackageError(UsageError):
-    """The package of a component or a verb is not installed."""
+    """The package of a component or a command is not installed."""
 
 
 def shown(value: object, limit: int = 200) -> str:
-    """Return a value as text. Texts of more than `limit` characters lose their middle."""
+    """Return a value as text; the middle of a text longer than `limit` characters is left out."""
     text = str(value)
     if len(text) <= limit:
         return text
@@ -178,7 +176,7 @@ class RecipeError(UsageError):
 
 
 def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
-    """Yield the message of the PerceptInitError that `check(*args)` raises, if any; for `preflight`."""
+    """Yield the message of a PerceptInitError raised by `check(*args)`, for `preflight`."""
     try:
         check(*args)
     except PerceptInitError as error:
@@ -186,7 +184,7 @@ def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:
 
 
 def describe_error(error: BaseException) -> str:
-    """Return the message for the user, with the notes of the error.
+    """Return the message of an error for the user, with its notes.
 
     The traceback of an unexpected error is written to a file, and the message names the file.
     """
@@ -194,10 +192,7 @@ def describe_error(error: BaseException) -> str:
         return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, OSError) and error.errno in _FULL:
         return str(WriteError(error.filename or "standard output or a file", str(error.strerror)))
-    return (
-        f"unforeseen {summarize_error(error)}. {_write_log(error)} Please report it: open an issue with the "
-        "traceback"
-    )
+    return f"unexpected {summarize_error(error)}. {_write_log(error)} Please open an issue with the traceback"
 
 
 def summarize_error(error: BaseException) -> str:
@@ -218,6 +213,6 @@ def _write_log(error: BaseException) -> str:
             "w", encoding="utf-8", prefix="perceptinit-", suffix=".log", delete=False
         ) as file:
             file.write(text)
-    except OSError:  # no space there either
+    except OSError:  # for example, the disk is full
         return f"Its traceback:\n{text}\n"
     return f"The traceback is in {file.name}."

@@ -7,8 +7,8 @@ name the module:
     my-lab = "my_lab.perceptinit_plugin"
 
 The seven component hooks take no arguments and return `Component` descriptions, so listing components
-imports none of them. Later versions can add arguments to a hook. A hook is removed only after a version that
-warns its implementers.
+imports none of them. Later versions can add arguments to a hook. Before a hook is removed, at least one
+version warns the plug-ins that implement it.
 """
 
 # mypy: disable-error-code="empty-body"
@@ -75,7 +75,7 @@ def perceptinit_pairs() -> Iterable[Component]:
 
 @hookspec
 def perceptinit_evaluators() -> Iterable[Component]:
-    """Offer measurements of a model.
+    """Offer evaluators, which yield scores of a model.
 
     The class has `evaluate(model, ctx) -> Iterable[Score]`. Recipe slot `[[eval]]`. Since 0.1.
     """
@@ -83,7 +83,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
 
 @hookspec
 def perceptinit_trackers() -> Iterable[Component]:
-    """Offer destinations for the numbers of a run.
+    """Offer trackers, which log the metrics of a run.
 
     The class has `log(event)` and `close()`. Recipe slot `[[track]]`. Since 0.1.
     """
@@ -96,7 +96,7 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
     `report --no-examples` does not call it. The page states why a section is missing.
 
     Args:
-        runs: A `ShownRun` of each arm that finished a seed: first the arm of the headline, then the baseline.
+        runs: One finished `ShownRun` of each arm: first the arm of the headline, then the baseline.
 
     Returns:
         `Section` objects.
@@ -107,13 +107,13 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
 def perceptinit_run_images(run: Any) -> Iterable[Path]:
     """Write pictures of a finished run into its folder, for trackers with `log_image`. Since 0.2.
 
-    Called only for recipes with such a tracker.
+    Called only if the recipe has such a tracker.
 
     Args:
         run: A `ShownRun`.
 
     Returns:
-        The files.
+        Paths of the files.
     """
 
 
@@ -122,7 +122,7 @@ def perceptinit_commands(app: typer.Typer) -> None:
     """Add commands to `perceptinit`. Since 0.1.
 
     Called once each time the command line starts, before it is parsed. Import heavy packages inside the
-    commands. A command that the core already has is an error.
+    commands. The name of an existing command is an error.
 
     Args:
         app: The application, for `app.command` and `app.add_typer`.

@@ -1,4 +1,4 @@
-"""The names of `perceptinit.plugin`, which plugin.py reads."""
+"""Names of `perceptinit.plugin`, which plugin.py reads at run time."""
 
 from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
 from perceptinit.backbones.text import TextTower as TextTower, clip_tokenizer as clip_tokenizer

@@ -15,7 +15,7 @@ class Bars:
     Args:
         counts_bytes: Show sizes and speed instead of counts.
         stays: Keep the bars on the screen at the end.
-        shown: Whether to show bars; by default if standard error is a terminal.
+        shown: Whether to show bars; by default only if standard error is a terminal.
     """
 
     def __init__(self, *, counts_bytes: bool = False, stays: bool = False, shown: bool | None = None) -> None:

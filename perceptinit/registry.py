@@ -37,9 +37,9 @@ class Component:
 
     Args:
         name: Name in recipes; `vendor/name` outside the core.
-        target: `"package.module:Class"`, which is imported when it is used, or the class.
+        target: `"package.module:Class"`, which is imported on first use, or the class.
         summary: One line for `perceptinit list`.
-        extra: Argument of `pip install` if importing the target fails because a package is missing.
+        extra: Argument of `pip install` in the error if the target needs a package that is missing.
     """
 
     name: str
@@ -102,11 +102,11 @@ class Entry:
 
 @dataclass
 class Registry:
-    """All entries. A name that two plug-ins offer is an error when it is used.
+    """Components of all plug-ins. The use of a name that two plug-ins offer is an error.
 
     Args:
         entries: Components of all plug-ins.
-        left_out: Why a plug-in was not loaded, by distribution.
+        left_out: Reason why a plug-in was not loaded, by distribution.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -142,12 +142,10 @@ class Registry:
 
     @staticmethod
     def collision(group: list[Entry]) -> str:
-        """Return the message about entries with one name."""
+        """Return the message about entries with the same name."""
         first, second = group[:2]
-        return (
-            f"{first.title} is offered by both '{first.plugin}' and '{second.plugin}'; "
-            "uninstall or rename one"
-        )
+        plugins = f"'{first.plugin}' and '{second.plugin}'"
+        return f"{first.title} is offered by both {plugins}. Uninstall or rename one"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -157,7 +155,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return " Did you mean '...'?" with the most similar known word, or an empty text."""
+    """Return " Did you mean '...'?" with the most similar known word, or an empty string."""
     guess = nearest(word, known)
     return f" Did you mean '{guess}'?" if guess else ""
 

@@ -1,9 +1,9 @@
-"""Named random draws, so that arms share every draw except those that differ by design.
+"""Named random generators, so that arms share all draws except those that differ by design.
 
     rng = generator(seed, "pretrain", "order", epoch)
 
-Equal seeds and names give equal draws on every machine and in every process; different names give
-independent draws. Only `named_torch_seed` changes the global random state, and it restores it.
+Equal seeds and names give equal draws on every machine and in every process. Different names give
+independent draws. Only `named_torch_seed` changes the global random state, which it restores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def derive_seed(seed: int, *names: str | int) -> int:
-    """Return a 63-bit seed that depends on `seed` and on all names, in order."""
+    """Return a 63-bit seed that depends on `seed`, on all names and on their order."""
     text = _join(str(int(seed)), *names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -43,14 +43,14 @@ def _join(start: str, *names: str | int) -> str:
 
 
 def generator(seed: int, *names: str | int) -> np.random.Generator:
-    """Return a numpy generator for the named draws."""
+    """Return a numpy generator seeded by `seed` and the names."""
     import numpy as np
 
     return np.random.default_rng(derive_seed(seed, *names))
 
 
 def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.Generator:
-    """Return a torch generator for the named draws, on `device`."""
+    """Return a torch generator on `device`, seeded by `seed` and the names."""
     import torch
 
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *names))
@@ -58,10 +58,10 @@ def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.
 
 @contextmanager
 def named_torch_seed(seed: int, *names: str | int) -> Iterator[None]:
-    """Seed torch's global generators, from which libraries draw weights, for the block; then restore them."""
+    """Seed torch's global generators, which other libraries use, and restore them after the block."""
     import torch
 
-    # only the process's own GPU: a generator of another one would open a context there
+    # only the current GPU: seeding another GPU would create a context there
     is_on_gpu = torch.cuda.is_available() and torch.cuda.is_initialized()
     devices = [torch.cuda.current_device()] if is_on_gpu else []
     with torch.random.fork_rng(devices=devices):

@@ -15,7 +15,7 @@ BROKEN = {
         def perceptinit_initializers():
             return [Component(name="random", target="shadow:X", summary="mine")]
         """,
-        "initializer 'random' is offered by both 'perceptinit' and 'shadow'; uninstall or rename one",
+        "initializer 'random' is offered by both 'perceptinit' and 'shadow'. Uninstall or rename one",
     ),
     "raises": ("raise RuntimeError('no licence file')", "RuntimeError: no licence file"),
     "wrongtype": (

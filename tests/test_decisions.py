@@ -148,8 +148,8 @@ def test_a_plan_that_cannot_be_meant_is_refused(tmp_path):
     for plan, sentence in (
         ("delta = -1", "verdict.delta: should be greater than 0"),
         ('delta = "0.5 %"', "verdict.delta: expected a number"),
-        ("delta = 200", "delta = 200: points are hundredths of a score, so below 100"),
-        ("published_effect = 3.0", "published_effect needs its source"),
+        ("delta = 200", "delta = 200: expected less than 100 points (hundredths of a score)"),
+        ("published_effect = 3.0", "published_effect requires `source`"),
         ("deltas = 1.0", "did you mean 'delta'?"),
     ):
         with pytest.raises(RecipeError) as error:

@@ -161,7 +161,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             'like = "init", judgments',
             'like = "init", use = "triplet", judgments',
-            "arm.shuffled.init.use: the table is like init: give 'use' or 'like', not both",
+            "arm.shuffled.init.use: excludes 'like' (init). Remove one of them",
         ),
         (
             'like = "data.people"\n',
@@ -171,7 +171,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             'use = "synthetic"',
             'like = "data.people"',
-            "data.people.like: data.people is like data.people: give one of them a 'use'",
+            "data.people.like: data.people is like data.people. Replace one 'like' by a 'use'",
         ),
         ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
         ("lr = 1e-5", "l = 1e-5", "arm.late.posthoc.l: unknown key; did you mean 'lr'?"),
@@ -268,7 +268,7 @@ def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
     ],
 )
 def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
-    sentence = f"{where}: only stages of init and posthoc, and parts, have 'like': add 'use'"
+    sentence = f"{where}: 'like' is limited to init, posthoc and parts. Add 'use'"
     assert sentence in problems(changed(old, new, BASE))
 
 
@@ -294,10 +294,10 @@ def test_tables_that_are_like_each_other_are_refused():
     circle = '[data.one]\nlike = "data.two"\n[data.two]\nlike = "data.one"\n[backbone]'
     text = changed("[backbone]", circle, BASE).replace('like = "data.people"', 'like = "data.one"')
     assert problems(text) == [
-        "data.two.like: data.one is like data.two is like data.one: give one of them a 'use'"
+        "data.two.like: data.one is like data.two is like data.one. Replace one 'like' by a 'use'"
     ]
     assert problems(changed('use = "triplet-hinge"', 'like = "init"', BASE))[0] == (
-        "init.like: init is like init: give one of them a 'use'"
+        "init.like: init is like init. Replace one 'like' by a 'use'"
     )
 
 
@@ -367,9 +367,9 @@ def test_keys_are_left_out_by_their_path_and_others_stay():
 @pytest.mark.parametrize(
     ("without", "message"),
     [
-        ('["epoch"]', "init states no 'epoch'. Did you mean 'epochs'?"),
-        ('["judgments.num"]', "data.people states no 'num'."),
-        ('["judgments.use.x"]', "data.people states no 'use.x'."),
+        ('["epoch"]', "init has no key 'epoch'. Did you mean 'epochs'?"),
+        ('["judgments.num"]', "data.people has no key 'num'."),
+        ('["judgments.use.x"]', "data.people has no key 'use.x'."),
         ('"epochs"', "expected an array of keys of init, got 'epochs'"),
     ],
 )
@@ -435,13 +435,13 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
         ('like = "samll.toml"\nname = "c"', "like: .*samll.toml: no such recipe. Recipes there: "),
         (
             'like = "c.toml"\nname = "c"',
-            "c.toml: like: c.toml is like this recipe in turn: remove one",
+            "c.toml: like: circular, because c.toml is like this recipe. Remove one",
         ),
         (
             'like = "circle.toml"\nname = "c"',
-            "c.toml: like: circle.toml is like this recipe in turn: remove one 'like'",
+            "c.toml: like: circular, because circle.toml is like this recipe. Remove one 'like'",
         ),
-        ('like = "small.toml"', "name: required: a recipe that is like another"),
+        ('like = "small.toml"', "name: required: a recipe with 'like' needs its own name"),
         ('like = 3\nname = "c"', "like: expected the path of a recipe, got 3"),
         (
             'like = "small.toml"\nname = "c"\nbackbone.imgae_size = 8',
@@ -463,7 +463,7 @@ def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, c
 
 def test_set_cannot_name_the_other_recipe():
     assert problems(SMALL, "like=other.toml") == [
-        "--set like: another recipe is merged before overrides: name it in the file"
+        "--set like: cannot be overridden, because recipes are merged before. Set it in the file"
     ]
 
 
@@ -481,4 +481,4 @@ def test_validate_tells_what_differs_and_warns_of_copies(cli, tmp_path):
     done = cli("validate", "r.toml")
     assert done.returncode == 0
     assert "  shuffled = init, but judgments through shuffled-votes\n" in done.stdout
-    assert "warning: arm.copy.init: repeats the shared stage" in done.stderr
+    assert "warning: arm.copy.init: copies the shared stage" in done.stderr

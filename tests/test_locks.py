@@ -85,8 +85,8 @@ def test_a_disk_that_is_full_for_the_events_is_told_with_the_file(tmp_path):
     with pytest.raises(WriteError) as error:
         run_recipe_here(tmp_path)
     assert str(error.value) == (
-        f"{events}: cannot be written (No space left on device). Free some space or choose another place, then "
-        "run the same command again"
+        f"{events}: cannot be written (No space left on device). Free disk space or choose another path, then "
+        "rerun the command"
     )
 
 

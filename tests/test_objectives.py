@@ -606,7 +606,7 @@ def test_a_plan_and_a_report_speak_of_images_and_of_no_text_tower(finished, tmp_
     folder, _ = finished
     lines = "\n".join(plan_lines(read_recipe(RECIPE)))
     assert "no text tower" in lines
-    assert "GFLOP an image" in lines
+    assert "GFLOP per image" in lines
     page = tmp_path / "page.html"
     write_report(compare(load_runs([folder / "labels"])), page)
     text = page.read_text()

@@ -122,7 +122,7 @@ def test_a_plugin_without_vendor_prefix_is_told_and_cannot_shadow_a_built_in(ins
     (failure,) = plugins.failures
     assert "needs a vendor prefix, such as 'rival/random'" in failure.reason
     assert (
-        "initializer 'random' is offered by both 'perceptinit' and 'rival'; uninstall or rename one"
+        "initializer 'random' is offered by both 'perceptinit' and 'rival'. Uninstall or rename one"
         in failure.reason
     )
     assert plugins.registry.get("initializer", "random").plugin == "perceptinit"
@@ -135,7 +135,7 @@ def test_a_name_offered_twice_is_refused_when_used(install):
     with pytest.raises(UsageError) as error:
         registry.get("initializer", "acme/mine")
     assert str(error.value) == (
-        "initializer 'acme/mine' is offered by both 'one' and 'two'; uninstall or rename one"
+        "initializer 'acme/mine' is offered by both 'one' and 'two'. Uninstall or rename one"
     )
     assert registry.get("initializer", "random")
 

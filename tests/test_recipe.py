@@ -70,7 +70,7 @@ def test_an_arm_replaces_init_and_shares_the_rest():
 def test_an_arm_can_change_nothing_else():
     text = SMALL + "[arm.pretrain]\nuse = 'clip'\n"
     assert problems(text) == [
-        "arm.pi.pretrain: an arm may replace init and posthoc only, so that arms share everything else"
+        "arm.pi.pretrain: an arm can replace init and posthoc only, so that arms share all other settings"
     ]
 
 
@@ -80,7 +80,7 @@ def test_an_arm_can_change_nothing_else():
         ("schema = 1", "schema = 2", "schema: should be 1, got 2"),
         ("seeds = [0, 1]", "seeds = [0, 0]", "seeds: expected an array of different integers >= 0"),
         ("seeds = [0, 1]", "sedes = [0]", "sedes: unknown key; did you mean 'seeds'?"),
-        ('name = "small"', 'name = "a/b"', "name: expected a name of letters"),
+        ('name = "small"', 'name = "a/b"', "name: expected a name of at most 100 letters"),
         ("epochs = 2", 'epochs = "2"', "init.epochs: expected an integer, got '2'"),
         ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
         (
@@ -115,7 +115,7 @@ def test_an_arm_can_change_nothing_else():
         ("epochs = 2", f"{'a.' * 300}b = 1", "not valid TOML: a key with more than 50 parts"),
         ("epochs = 2", f"x = {'[' * 2000}", "not valid TOML: brackets are nested too deeply"),
         ("epochs = 2", f"x = {'[' * 90}{']' * 90}", "init.x: more than 50 nested tables and arrays"),
-        ('name = "small"', f'name = "{"n" * 300}"', "name: expected a name of letters"),
+        ('name = "small"', f'name = "{"n" * 300}"', "name: expected a name of at most 100 letters"),
         (
             '[backbone]\nuse = "timm"',
             '[backbone]\nuse = "timm"\nmodel_args = { drop_rate = nan, patch_size = [1, -inf] }',

@@ -333,7 +333,7 @@ def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monke
     assert pairs.num_pairs
     full = lambda path: type("Usage", (), {"free": fetched.SPARE_BYTES + 500})  # noqa: E731
     monkeypatch.setattr(fetched.shutil, "disk_usage", full)
-    with pytest.raises(WriteError, match=r"0\.1 MB are needed, and 0\.0 MB are free .*Free some space"):
+    with pytest.raises(WriteError, match=r"0\.1 MB are needed, and 0\.0 MB are free .*Free disk space"):
         list(loader(pairs).batches(0, num_batches()))
 
 

@@ -55,8 +55,8 @@ def test_recipes_are_listed_among_the_rest(cli):
 def test_an_unknown_name_is_answered_with_those_that_there_are(cli):
     done = cli("run", "quickstrat")
     assert done.returncode == 2
-    sentence = "quickstrat: no such recipe. Did you mean 'quickstart', which comes with perceptinit?"
+    sentence = "quickstrat: no such recipe. Did you mean the bundled recipe 'quickstart'?"
     assert sentence in done.stderr
     done = cli("validate", "recipes/quickstart.toml")  # as in a checkout
-    assert "Did you mean 'quickstart', which comes with perceptinit?" in done.stderr
+    assert "Did you mean the bundled recipe 'quickstart'?" in done.stderr
     assert "Did you mean 'quickstart'?" in cli("new", "recipe", "quickstrat").stderr

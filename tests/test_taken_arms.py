@@ -180,7 +180,7 @@ def test_workers_make_shared_runs_where_they_belong(folder):
     [
         ('["random", "pi"]', '["random", "pa"]', "arms: tiny.toml has no arm called 'pa'. Known: random, pi, half"),
         ('["random", "pi"]', '"random"', "arms: expected an array of arms of tiny.toml, got 'random'"),
-        ('like = "tiny.toml"\n', "", "arms: only a recipe that is 'like' another takes arms of it"),
+        ('like = "tiny.toml"\n', "", "arms: requires 'like'. To define arms, write [[arm]] tables"),
         ('name = "short"', 'name = "pi"', "arm: two arms are called 'pi'"),
     ],
 )  # fmt: skip
@@ -193,5 +193,5 @@ def test_arms_that_cannot_be_taken_are_reported(folder, old, new, sentence):
 
 
 def test_set_cannot_take_arms(folder):
-    with pytest.raises(RecipeError, match="--set arms: another recipe is merged before overrides"):
+    with pytest.raises(RecipeError, match="--set arms: cannot be overridden, because recipes are merged before"):
         load_recipe("child.toml", ['arms=["pi"]'])

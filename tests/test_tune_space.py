@@ -60,7 +60,7 @@ def refusal(recipe):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        (SPACE, "", "tune.space: required: what is tuned"),
+        (SPACE, "", "tune.space: required: the tuned keys"),
         (SPACE, '"pretrain.lr" = { low = 1.0, high = 0.1 }', "low = 1 must be below high = 0.1"),
         (SPACE, 'pretrain.lr = { low = 0, high = 1, scale = "log" }', 'scale = "log" needs values above 0'),
         (SPACE, "pretrain.lr = { low = 0, high = 1 }", "tune.space.pretrain.lr.low: should be greater than 0, got 0.0"),
@@ -68,19 +68,19 @@ def refusal(recipe):
         (SPACE, "pretrain.lr = { low = 1 }", "tune.space.pretrain.lr.high: required"),
         (SPACE, "pretrain.lr = 3", "expected { low = ..., high = ... }, got 3"),
         (SPACE, "pretrain.lrr = { low = 1, high = 2 }", "has no key called 'lrr'"),
-        (SPACE, "pretrain.warmup_steps = { low = 0.5, high = 2 }", "warmup_steps takes whole numbers, got 0.5"),
-        (SPACE, "pretrain.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
-        (SPACE, "init.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size are not tuned"),
-        (SPACE, "pretrain.epochs = { low = 1, high = 2 }", "the length of pretraining is not tuned"),
-        (SPACE, "pretrain.steps = { low = 1, high = 2 }", "the length of pretraining is not tuned"),
-        (SPACE, "pretrain.betas = { low = 1, high = 2 }", "only numbers are tuned"),
-        (SPACE, "pretrain.precision = { low = 1, high = 2 }", "only numbers are tuned"),
+        (SPACE, "pretrain.warmup_steps = { low = 0.5, high = 2 }", "warmup_steps accepts integers only, got 0.5"),
+        (SPACE, "pretrain.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size cannot be tuned"),
+        (SPACE, "init.batch_size = { low = 1, high = 2 }", "data order, seeds and batch size cannot be tuned"),
+        (SPACE, "pretrain.epochs = { low = 1, high = 2 }", "the length of pretraining cannot be tuned"),
+        (SPACE, "pretrain.steps = { low = 1, high = 2 }", "the length of pretraining cannot be tuned"),
+        (SPACE, "pretrain.betas = { low = 1, high = 2 }", "only numbers can be tuned"),
+        (SPACE, "pretrain.precision = { low = 1, high = 2 }", "only numbers can be tuned"),
         (SPACE, "pretrain.pairs.num_pairs = { low = 1, high = 2 }", "only keys of pretraining"),
         (SPACE, "backbone.embed_dim = { low = 1, high = 2 }", "only keys of pretraining"),
         (SPACE, "init.1.lr = { low = 1, high = 2 }", "only keys of pretraining"),
         ("trials = 4", "trials = 0", "tune.trials: "),
         ("trials = 4", "trials = 100000", "tune.trials: should be less than or equal to 1000"),
-        ("trials = 4", "seed = 0", "trials have the seeds 0 to 14, and 0 is one of the final runs'"),
+        ("trials = 4", "seed = 0", "trials use seeds 0 to 14, and final runs also use 0"),
         ('measure = "top1"', "", "tune.measure: required"),
         (f"[tune.eval]\n{EVAL}", "", "tune.eval: required: a table [tune.eval]"),
     ],
@@ -91,7 +91,7 @@ def test_what_cannot_be_tuned_is_a_sentence(old, new, sentence):
 
 def test_trials_never_have_a_seed_that_until_decided_may_add():
     grown = "[verdict]\nmax_seeds = 5\n[tune]\nseed = 4"
-    assert "and 4 is one of the final runs'" in refusal(RECIPE.replace("[tune]", grown))
+    assert "and final runs also use 4" in refusal(RECIPE.replace("[tune]", grown))
 
 
 def test_no_result_depends_on_tune():

@@ -58,7 +58,7 @@ def check(code, text, error):
     assert code == 1
     assert "Traceback" not in text
     found = re.search(
-        rf"unforeseen {type(error).__name__}: .*\. The traceback is in (.*\.log)\. Please report it",
+        rf"unexpected {type(error).__name__}: .*\. The traceback is in (.*\.log)\. Please open an issue",
         text,
     )
     assert found, text
@@ -100,7 +100,7 @@ def test_without_room_for_a_log_the_traceback_is_shown(capsys, monkeypatch):
     monkeypatch.setattr(cli_module, "create_app", fail)
     code, _, text = invoke(capsys, monkeypatch, "list")
     assert code == 1
-    assert text.startswith("error: unforeseen ValueError: boom. Its traceback:\n")
+    assert text.startswith("error: unexpected ValueError: boom. Its traceback:\n")
     assert "Traceback (most recent call last)" in text
 
 
@@ -112,7 +112,7 @@ def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, numb
     monkeypatch.setattr(cli_module, "create_app", fail)
     code, _, text = invoke(capsys, monkeypatch, "list")
     assert code == 1
-    assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Free some space")
+    assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Free disk space")
 
 
 def test_a_full_device_for_the_output_is_told():

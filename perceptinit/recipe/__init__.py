@@ -1,1 +1,1 @@
-"""Reading, resolving, checking and planning a recipe."""
+"""Read, resolve, check and plan recipes."""

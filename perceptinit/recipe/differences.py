@@ -1,4 +1,4 @@
-"""The differences between an arm's stages and the shared ones, in words and as TOML."""
+"""Differences between an arm's stages and the shared stages, in words and as TOML."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from perceptinit.components.building import Spec
 from perceptinit.configs import plain_value
 
-Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, or None
+Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, None without one
 
 
 def differences(base: Spec, own: Spec) -> Differences:
-    """Return the settings, parts included, that differ between two components of the same `use`."""
+    """Return the settings that differ between two components with equal `use`, those of parts included."""
     found = {
         field.name: plain_value(getattr(own.config, field.name))
         for field in fields(own.config)
@@ -46,7 +46,7 @@ def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
 
 
 def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
-    """Return the shortest table of a component, without defaults."""
+    """Return the table of a component without keys that have their default."""
     table: dict[str, Any] = {"use": spec.name}
     for field in fields(spec.config):
         default = field.default if field.default_factory is MISSING else field.default_factory()
@@ -56,7 +56,7 @@ def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
 
 
 def find_closest(stage: Spec, shared: Mapping[str, Spec]) -> tuple[str, Differences] | None:
-    """Return the shared stage of the same `use` with the fewest differences, and these."""
+    """Return the shared stage with equal `use` and the fewest differences, and the differences."""
     found = [(name, differences(base, stage)) for name, base in shared.items() if base.name == stage.name]
     return min(found, key=lambda item: len(item[1]), default=None)
 

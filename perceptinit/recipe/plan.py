@@ -1,4 +1,4 @@
-"""The plan of a recipe and a rough cost of it, computed without data and without allocating weights."""
+"""The plan of a recipe and its rough cost, computed without data and without allocating weights."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class ModelCost:
 def model_cost(recipe: Recipe) -> ModelCost:
     """Count parameters and FLOPs of a recipe's model on torch's meta device, without memory or arithmetic.
 
-    They are 0 for a text tower that the pretraining leaves out.
+    Both are 0 for a text tower that pretraining does not use.
 
     Raises:
         RecipeError: If the model cannot be built.
@@ -56,7 +56,7 @@ def model_cost(recipe: Recipe) -> ModelCost:
         of_texts = 0, 0.0
         if "text" in find_model_parts(recipe.pretrain):
             of_texts = _tower_cost(model.text, model.encode_text, tokens)
-    except Exception as error:  # whatever the library of the backbone raises
+    except Exception as error:  # the library of the backbone may raise anything
         message = f"the model cannot be built: {str(error) or type(error).__name__}"
         raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
     return ModelCost(of_images[0], of_texts[0], of_images[1], of_texts[1])
@@ -96,15 +96,15 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
             is_complete &= plan.steps is not None
             yield f"  {name} {spec.name}: {_describe_stage(plan)}"
         if not stages:
-            yield "  nothing before evaluation"
+            yield "  no stages, only evaluation"
     for slot in recipe.evals:
         every = slot.every if isinstance(slot.every, str) else f"{slot.every} steps"
         yield f"eval {slot.spec.name} every {every}{_describe_measurement(stage_plan(slot.spec), cost)}"
     per_pair = TRAINING_FACTOR * (cost.image_flops + cost.text_flops) / 1e9
-    unit = "a pair at full context" if cost.num_text_parameters else "an image"
+    unit = "per pair at full context" if cost.num_text_parameters else "per image"
     yield f"a training step costs {per_pair:.3g} GFLOP {unit}"
     if not total:
-        yield "training cost in all: unknown until the data is there"
+        yield "training cost: unknown until the data is available"
         return
     yield f"training cost{'' if is_complete else ' (known stages only)'}: {total / 1e15:.3g} PFLOP"
     for name, rate in RATES.items():
@@ -120,24 +120,24 @@ def _list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
 
 
 def stage_plan(spec: Spec) -> StagePlan:
-    """Return the plan of a stage: unknown if data is absent, 0 steps if the component has none."""
+    """Return the plan of a stage: unknown if data is missing, 0 steps if the component has no plan."""
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)
-    except Exception as error:  # absent data is reported as an obstacle, with its place
-        return StagePlan(note=f"unknown until this is solved: {error}")
+    except Exception as error:  # `find_obstacles` also reports it
+        return StagePlan(note=f"unknown until this is fixed: {error}")
 
 
 def _describe_stage(plan: StagePlan) -> str:
     if plan.steps is None:
-        return plan.note or "steps unknown until the data is there"
+        return plan.note or "steps unknown until the data is available"
     steps = f"{plan.steps:,} steps" if plan.steps else "no training"
     images = f"{plan.num_images:,} images" if plan.num_images else ""
     return ", ".join(filter(None, [steps, images, plan.note]))
 
 
 def _describe_measurement(plan: StagePlan, cost: ModelCost) -> str:
-    """Return the cost of one measurement; empty if the evaluator has no plan."""
+    """Return the cost of one evaluation; empty if the evaluator has no plan."""
     if not plan.num_images:
         return ""
     petaflops = plan.num_images * cost.image_flops / 1e15

@@ -1,4 +1,4 @@
-"""From a recipe's text to a checked recipe, or to every problem in it."""
+"""Read and check a recipe, and report all problems in it."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ SETTINGS = {
     "slurm": SlurmConfig,
     "verdict": VerdictConfig,
 }
-MERGED_BEFORE = "another recipe is merged before overrides: name it in the file"
-OTHER_KEY = "an arm may replace init and posthoc only, so that arms share everything else"
+MERGED_BEFORE = "cannot be overridden, because recipes are merged before. Set it in the file"
+OTHER_KEY = "an arm can replace init and posthoc only, so that arms share all other settings"
 REPEATED = (
-    "repeats the shared stage, so overrides of that stage (--set {name}.KEY=VALUE) do not reach this arm. "
+    "copies the shared stage, so overrides of that stage (--set {name}.KEY=VALUE) do not apply to this arm. "
     "Write instead: {line}"
 )
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # also the name of a folder
@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Return the checked recipe of a file, or the bundled recipe of that name.
+    """Read and check the recipe in a file, or the bundled recipe with that name.
 
     Args:
         path: Path of the file, or name of a bundled recipe.
@@ -78,20 +78,20 @@ def read_recipe(
     folder: Path = Path(),
     sources: Files = (),
 ) -> Recipe:
-    """Return the checked recipe of a text.
+    """Read and check the text of a recipe.
 
     Args:
         text: The TOML text.
-        source: Its path, for messages and records.
+        source: Path of the text, for messages and records.
         overrides: `path=value` strings, as in `--set`.
-        folder: Where `like` and local `plugins` are found.
-        sources: Path and text of each file that the text was merged from before.
+        folder: Folder to which `like` and local `plugins` are relative.
+        sources: Path and text of each file from which the text was merged.
 
     Raises:
         RecipeError: With every problem in the recipe.
     """
     found = read_recipe_text(text, source, folder)
-    # the settings have defaults, so --set may name any of their keys
+    # the settings have defaults, so --set can set any of their keys
     stated = locate({**{slot: {} for slot in SETTINGS}, **found.tables})
     problems = apply_overrides(stated, overrides)
     problems += [Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated]
@@ -129,7 +129,7 @@ def read_recipe(
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
-    """Return a recipe with more overrides after its own; raises as `read_recipe` does."""
+    """Return a recipe with further overrides. Raises the errors of `read_recipe`."""
     return read_recipe(
         recipe.text,
         source=recipe.source,
@@ -140,7 +140,7 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
 
 
 def _move_to_text(problems: Iterable[Problem], where: Mapping[str, str]) -> list[Problem]:
-    """Return the problems, each once, at the places where the user wrote the keys."""
+    """Return the distinct problems, located where the user wrote the keys."""
     return list(dict.fromkeys(replace(p, where=find_written(p.where, where)) for p in problems))
 
 
@@ -150,7 +150,7 @@ def _move_spec_to_text(spec: Spec, where: Mapping[str, str]) -> Spec:
 
 
 class _Reader:
-    """Reads the tables of a recipe whose keys have the right types, and adds to the problems."""
+    """Reads the tables of a recipe whose keys have valid types, and collects problems."""
 
     def __init__(
         self, tables: dict[str, Any], plugins: Plugins, places: Mapping[str, str], problems: list[Problem]
@@ -196,7 +196,7 @@ class _Reader:
 
     def _check_name(self, value: Any, where: str) -> str:
         if where not in self.wrong and not (isinstance(value, str) and _NAME.fullmatch(value)):
-            rule = "expected a name of letters, digits, '.', '_' and '-', at most 100"
+            rule = "expected a name of at most 100 letters, digits, '.', '_' and '-'"
             self._report(where, f"{rule}, got {shown(repr(value))}")
         return str(value)
 
@@ -216,9 +216,7 @@ class _Reader:
 
     def _read_spec(self, kind: str, where: str, table: Any) -> Spec | None:
         if isinstance(table, Mapping) and "like" in table:
-            self._report(
-                f"{where}.like", "only stages of init and posthoc, and parts, have 'like': add 'use'"
-            )
+            self._report(f"{where}.like", "'like' is limited to init, posthoc and parts. Add 'use'")
             return None
         spec = self._keep(read_spec(self.registry, kind, table, where))
         return _move_spec_to_text(spec, self.places) if spec else None
@@ -242,7 +240,7 @@ class _Reader:
         return tuple(slots)
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
-        """Report evaluators that need a part that the model does not have after pretraining."""
+        """Report evaluators that need a part of the model that does not exist after pretraining."""
         parts = find_model_parts(pretrain)
         for spec in evals:
             needed = find_needed_part(spec)
@@ -250,8 +248,8 @@ class _Reader:
                 why = f"{pretrain.entry.title} has none" if pretrain else "nothing is pretrained"
                 self._report(
                     f"{spec.where}.use",
-                    f"{spec.entry.title} needs a {PART_TITLES[needed]}, and {why}. Evaluators of the "
-                    "image tower work: knn, linear-probe, two-afc, rsa",
+                    f"{spec.entry.title} needs a {PART_TITLES[needed]}, but {why}. Use an evaluator of the "
+                    "image tower, such as knn, two-afc or rsa",
                 )
 
     def _read_expected(self, arms: Sequence[str]) -> tuple[ExpectConfig, ...]:
@@ -294,10 +292,10 @@ class _Reader:
         return replace(shared, name=name, summary=str(table.get("summary", "")), **own)
 
     def _read_own(self, slot: str, tables: Any, arm: str, shared: Arm) -> tuple[Spec, ...]:
-        """Return an arm's own stages; warn of stages that repeat a shared one without `like`."""
+        """Return an arm's own stages, and warn about copies of a shared stage without `like`."""
         specs = self._read_slot(slot, tables, f"{arm}.{slot}")
         if not isinstance(tables, list) or len(specs) < len(tables):
-            return specs  # the problems of the others are reported
+            return specs  # the problems of the others are already reported
         for path, spec in list_items(f"{arm}.{slot}", specs):
             found = find_closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):

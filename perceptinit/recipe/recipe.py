@@ -1,4 +1,4 @@
-"""A recipe: one experiment in one TOML file, with arms that may differ in `init` and `posthoc` only.
+"""A recipe: an experiment in a TOML file, with arms that can differ in `init` and `posthoc` only.
 
     schema = 1
     name = "pi-clip-yfcc"
@@ -86,7 +86,7 @@ class EvalSlot:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """The stages before and after pretraining, which may differ between compared runs."""
+    """An arm: the stages before and after pretraining, in which compared runs can differ."""
 
     name: str
     init: tuple[Spec, ...]
@@ -94,7 +94,7 @@ class Arm:
     summary: str = ""
 
     def smoke(self, registry: Registry) -> Arm:
-        """Return the arm with shrunken stages, see `Spec.smoke`."""
+        """Return the arm with smaller stages, see `Spec.smoke`."""
         init, posthoc = (tuple(s.smoke(registry) for s in stages) for stages in (self.init, self.posthoc))
         return replace(self, init=init, posthoc=posthoc)
 
@@ -104,14 +104,14 @@ class Recipe:
     """A checked recipe.
 
     Attributes:
-        shared: Stages of arms that have none themselves.
+        shared: Stages of arms that do not define their own.
         warnings: Settings that are valid but probably not intended.
         text: Text of the file, or of the merged tables if the recipe is like another.
         source: Path of the file.
         sources: Path and text of each merged file, empty without `like`.
         overrides: `path=value` strings of `--set`.
-        folder: Where local `plugins` are found.
-        origins: For each unchanged arm of another recipe, the experiment that it shares runs with.
+        folder: Folder to which local `plugins` are relative.
+        origins: Experiment with which each inherited, unchanged arm shares its runs.
     """
 
     name: str
@@ -183,7 +183,7 @@ class Recipe:
         return f"{arm.name} = {before}{f'; after pretraining {after}' if after else ''}"
 
     def smoke(self) -> Recipe:
-        """Return the recipe with its first seed, shrunk to seconds on a CPU, on simulated data."""
+        """Return a small version on simulated data, with one seed, that runs in seconds on a CPU."""
         registry = self.plugins.registry
         return replace(
             self,

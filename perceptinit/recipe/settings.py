@@ -19,7 +19,7 @@ Scale = Literal["linear", "log"]
 Role = Literal["trial", "best"]
 Few = Annotated[int, Gt(0), Le(1000)]  # larger values are mistakes
 WARN_SECONDS = 180  # from Slurm's signal to the end of a job
-LEAST_MINUTES = 5
+MIN_MINUTES = 5
 # sbatch(1): minutes, minutes:seconds, hours:minutes:seconds, days-hours and days-hours:minutes[:seconds]
 _TIME = re.compile(
     r"(?P<m>\d+)(:\d+)?|(?P<h>\d+):(?P<hm>\d+):\d+|(?P<d>\d+)-(?P<dh>\d+)(:(?P<dm>\d+)(:\d+)?)?"
@@ -34,16 +34,15 @@ class VerdictConfig:
     delta: PositiveFloat | None = None
     """Largest difference that does not matter, in points (hundredths of a score). Equivalence requires it."""
     max_seeds: PositiveInt | None = None
-    """Largest number of seeds of `run --until-decided`. Intervals account for all looks up to it."""
+    """Largest number of seeds of `run --until-decided`. Intervals are corrected for all interim analyses."""
     primary: str = ""
     """Score that decides the comparison: a name such as "top1/imagenet1k", or a measure such as "top1",
     averaged over its sets. Default: the first zero-shot, retrieval or perceptual measure of the runs."""
     hypothesis: str = ""
-    """Expected result, in a sentence, for `preregister`. Default: a sentence made from the arms."""
+    """Expected result, in a sentence, for `preregister`. Default: a sentence about the arms."""
     noise: PositiveFloat | None = None
-    """Standard deviation over seeds of the difference between two arms, in points. That of earlier runs of
-    the contrast is better than that of an A/A run, which can be several times smaller. `validate` and
-    `preregister` compute the power with it."""
+    """Standard deviation over seeds of the difference between two arms, in points, for the power that
+    `validate` and `preregister` print. Use earlier runs of the contrast. A/A runs can underestimate it."""
     published_effect: PositiveFloat | None = None
     """Smallest published effect of interest, in points. `validate` warns of a delta above half of it."""
     source: str = ""
@@ -51,9 +50,9 @@ class VerdictConfig:
 
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
-            raise ValueError(f"delta = {self.delta:g}: points are hundredths of a score, so below 100")
+            raise ValueError(f"delta = {self.delta:g}: expected less than 100 points (hundredths of a score)")
         if self.published_effect is not None and not self.source:
-            raise ValueError("published_effect needs its source: where was it published?")
+            raise ValueError("published_effect requires `source`, its publication")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +60,15 @@ class ExpectConfig:
     """The keys of `[[expect]]`."""
 
     arm: str
-    """Arm with the training of the published model."""
+    """Arm that is trained like the published model."""
     measure: str
     """Measure of the score, such as top1."""
     data_set: str
-    """Data set of the score, as in its name; "all": the mean over every set of the measure."""
+    """Data set of the score, as in its name; "all": the mean over all sets of the measure."""
     value: float
     """Published value, in per cent (hundredths of a score)."""
     tolerance: PositiveFloat
-    """Largest distance of the arm's mean from `value`, in points: the spread of published runs."""
+    """Largest difference of the arm's mean from `value`, in points, such as the spread of published runs."""
     reruns_are_below: bool = False
     """Whether all known re-runs are below `value`. The tolerance then extends downwards only."""
     source: str
@@ -77,17 +76,17 @@ class ExpectConfig:
     num_sets: PositiveInt | None = None
     """Number of sets of a published mean. Means over another number are not compared with it."""
     samples_seen: PositiveInt | None = None
-    """Pairs that the published model was trained on. Runs more than 1 % away are not compared."""
+    """Pairs that the published model has seen. Runs that differ by more than 1 % are not compared."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 100:
-            raise ValueError(f"value = {self.value:g}: per cent, so between 0 and 100")
+            raise ValueError(f"value = {self.value:g}: expected per cent, from 0 to 100")
         if self.tolerance >= 100:
-            raise ValueError(f"tolerance = {self.tolerance:g}: points, so below 100")
+            raise ValueError(f"tolerance = {self.tolerance:g}: expected less than 100 points")
         if not self.source.strip():
-            raise ValueError(f"{self.value:g} needs its source: where was it published?")
+            raise ValueError("source is empty. State the publication of the value")
         if (self.data_set == ALL_SETS) != (self.num_sets is not None):
-            raise ValueError('num_sets goes with data_set = "all": over how many sets is the mean?')
+            raise ValueError('num_sets is required with data_set = "all", and invalid otherwise')
 
     @property
     def score(self) -> str:
@@ -101,15 +100,15 @@ class TuneConfig:
     """The keys of `[tune]`."""
 
     measure: str
-    """Measure of `[tune.eval]` that chooses settings, such as "top1"; averaged over several sets."""
+    """Measure of `[tune.eval]` that chooses settings, such as "top1", averaged over its sets."""
     trials: Few = 5
-    """Settings that each study tries (AlgoPerf: 5)."""
+    """Number of settings that each study tries (AlgoPerf: 5)."""
     studies: Few = 3
-    """Independent searches. An arm gets the best settings of its median study (AlgoPerf: 3)."""
+    """Number of independent searches. An arm gets the best settings of its median study (AlgoPerf: 3)."""
     seed: NonNegativeInt = 1000
-    """Seed of the tried settings and of the first trial. Each further trial has the next seed."""
+    """Seed of the search and of the first trial. Each further trial has the next seed."""
     role: Role | None = None
-    """Set by `perceptinit tune` in its runs: "trial", or "best" for an arm at its best settings."""
+    """Set by `perceptinit tune`: "trial", or "best" for runs of an arm at its best settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,7 @@ class Range:
     high: float
     """Largest value."""
     scale: Scale = "linear"
-    """Values are spread evenly on this scale. Use "log" where factors matter, as for learning rates."""
+    """Scale on which values are uniform. Use "log" if factors matter, as for learning rates."""
 
     def __post_init__(self) -> None:
         if self.low >= self.high:
@@ -135,15 +134,14 @@ class CheckpointConfig:
     """The keys of `[checkpoint]`."""
 
     every_steps: NonNegativeInt = 0
-    """Steps of stage 1 or pretraining between two checkpoints; 0: not by steps. The end of each epoch and
-    stage always has a checkpoint."""
+    """Steps between two checkpoints; 0: not by steps. Each epoch and stage also ends with a checkpoint."""
     every_minutes: NonNegativeFloat = 15.0
-    """Minutes between two checkpoints, the most work that a power cut can cost; 0: not by time."""
+    """Minutes between two checkpoints, the most work that a power failure can lose; 0: not by time."""
     keep: PositiveInt = 2
     """Number of checkpoints to keep. Older ones are removed when a newer one is complete on disk."""
     stages_from: tuple[str, ...] = ()
-    """Names of experiments in the same output folder. Stages of `init` that a finished run of the same seed
-    also has are copied from it; the weights are identical."""
+    """Names of experiments in the same output folder. `init` stages that a finished run has with the same
+    seed are copied from it, with identical weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,14 +158,14 @@ class SlurmConfig:
     nodes: PositiveInt = 1
     """Nodes that share each run."""
     setup: tuple[str, ...] = ()
-    """Lines of bash before the run, such as "module load cuda". A line that fails ends the job."""
+    """Lines of bash before the run, such as "module load cuda". If a line fails, the job ends."""
     options: tuple[str, ...] = ()
     """Further options of `sbatch`, such as "--account=vision" or "--cpus-per-task=12"."""
 
     def __post_init__(self) -> None:
-        if self.time is not None and _minutes(self.time) < LEAST_MINUTES:
+        if self.time is not None and _minutes(self.time) < MIN_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": give {LEAST_MINUTES} minutes or more, to save {WARN_SECONDS} s before'
+                f'time = "{self.time}": expected {MIN_MINUTES} minutes or more, with {WARN_SECONDS} s to save'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:
@@ -184,8 +182,8 @@ class LaunchConfig:
     """The keys of `[launch]`."""
 
     wrap: str = ""
-    """Command before each run of `--on slurm` and `--on commands`, such as
-    "apptainer exec --nv image.sif". `perceptinit` must be on the path inside it."""
+    """Prefix of each command of `--on slurm` and `--on commands`, such as
+    "apptainer exec --nv image.sif". `perceptinit` must be on the PATH of the container."""
 
     def __post_init__(self) -> None:
         try:

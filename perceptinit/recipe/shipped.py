@@ -32,7 +32,7 @@ def summaries() -> dict[str, str]:
 
 
 def find(recipe: str | Path, folder: Path = Path()) -> Path:
-    """Return the path of a recipe: `folder / recipe`, or the bundled recipe of that name or file name."""
+    """Return the path of a recipe: `folder / recipe`, or the bundled recipe with that name or file name."""
     path = folder / recipe
     ours = list_shipped().get(str(recipe).removesuffix(".toml"))
     if ours is None or (path.exists() and not path.is_dir()):
@@ -48,7 +48,7 @@ def copy(name: str, into: Path) -> Path:
     """
     found = list_shipped()
     if name not in found:
-        raise UsageError(unknown("no recipe that comes with perceptinit is called", name, found))
+        raise UsageError(unknown("no bundled recipe called", name, found))
     target = into / f"{name}.toml"
     try:
         with target.open("x", encoding="utf-8") as file:
@@ -73,7 +73,7 @@ def read_text(path: Path) -> str:
         found = [p for place in places for p in sorted(place.glob("*.toml")) if p.name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(map(str, found))}" if found else ""
         if guess := nearest(path.stem, list_shipped()):
-            hint = f" Did you mean '{guess}', which comes with perceptinit?"
+            hint = f" Did you mean the bundled recipe '{guess}'?"
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
         reason = getattr(error, "strerror", None) or str(error)

@@ -1,4 +1,4 @@
-"""TOML tables that know where the user wrote each key: merging, overrides and variables."""
+"""TOML tables with the location of each key in the user's file: merging, overrides and variables."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
 class Table(dict[str, Any]):
-    """A table with the TOML path where it was written, `at`, and the path of each key.
+    """A table with the TOML path at which the user wrote it, and the path of each key.
 
     Attributes:
-        at: Empty for the recipe itself, `FILE:` for a recipe that it is like.
+        at: Path of the table; empty for the recipe itself, `FILE:` for its `like` recipe.
         written: Paths of the keys that come from other tables.
     """
 
@@ -36,17 +36,17 @@ class Table(dict[str, Any]):
         self.at, self.written = at, dict(written or {})
 
     def path(self, key: str) -> str:
-        """Return where the user wrote a key: here, unless it comes from another table."""
+        """Return the path at which the user wrote a key."""
         between = "" if not self.at else " " if self.at.endswith(":") else "."
         return self.written.get(key) or f"{self.at}{between}{key}"
 
     def without(self, *keys: str) -> Table:
-        """Return a copy that lacks the keys."""
+        """Return a copy without the keys."""
         return Table({k: v for k, v in self.items() if k not in keys}, self.at, self.written)
 
 
 def locate(value: Any, at: str = "") -> Any:
-    """Return a deep copy of a value in which each table is a `Table`; located tables keep their place."""
+    """Return a deep copy of a value in which each table is a `Table`; existing ones keep their paths."""
     if isinstance(value, Mapping):
         table = value if isinstance(value, Table) else Table(value, at)
         return Table({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
@@ -56,7 +56,7 @@ def locate(value: Any, at: str = "") -> Any:
 
 
 def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the path and value of each item: an arm is named by its name, an only item by its list."""
+    """Yield the path and value of each item. Arms are identified by name; a single item needs no index."""
     is_arms = where.rpartition(" ")[2] == "arm"
     for index, item in enumerate(items):
         name = item.get("name") if is_arms and isinstance(item, Mapping) else None
@@ -67,7 +67,7 @@ def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path of each table and key in resolved tables, and where the user wrote it."""
+    """Yield the path of each table and key in resolved tables, and the path at which the user wrote it."""
     if isinstance(value, Table):
         for key, item in value.items():
             path = f"{where}.{key}" if where else key
@@ -81,14 +81,14 @@ def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def find_written(where: str, places: Mapping[str, str]) -> str:
-    """Return where the user wrote the key at `where` of resolved tables, which `places` describes."""
+    """Return the path at which the user wrote a key of resolved tables. places: from `places`."""
     known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
     longest = max(known, key=len, default="")
     return places.get(longest, "") + where[len(longest) :]
 
 
 def merge(base: Table, change: Table) -> Table:
-    """Return `base` with the keys of `change`; tables merge until one names its own `use` or `like`."""
+    """Return `base` updated with `change`. Nested tables are merged unless `change` has `use` or `like`."""
     home = base.at if change.keys() <= {"through"} else change.at
     result = Table(base, home, {key: base.path(key) for key in base})
     for key, new in change.items():
@@ -101,9 +101,9 @@ def merge(base: Table, change: Table) -> Table:
 
 
 def remove_key(base: Table, path: str, written_at: str) -> Table | None:
-    """Return `base` without the key at a TOML path in it, None when it has no such key.
+    """Return `base` without the key at a TOML path, or None if it has no such key.
 
-    A part that is like another table gets its own `without`, written at `written_at`.
+    A part with `like` gets its own `without` instead, located at `written_at`.
     """
     key, _, rest = path.partition(".")
     if "like" in base and key not in base:
@@ -117,7 +117,7 @@ def remove_key(base: Table, path: str, written_at: str) -> Table | None:
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """Return the tables of a recipe's text.
+    """Parse the text of a recipe.
 
     Raises:
         RecipeError: If the text is not TOML (with line and column), or has values of `find_odd_values`.
@@ -133,7 +133,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def _loads(text: str) -> dict[str, Any]:
-    """Return the tables of a TOML text; ValueError for other texts."""
+    """Parse a TOML text; ValueError if it is invalid."""
     if _LONG_KEY.search(_QUOTED.sub("s", text)):
         raise ValueError(f"a key with more than {MAX_DEPTH} parts")
     try:
@@ -166,9 +166,9 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
 def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
     """Set `path=value` in place: `pretrain.epochs=1`, `init.lr=1e-4`, `arm.pi.init.epochs=8`.
 
-    A value that is not TOML is a string. A path enters a list by index (`init.0.lr`), an arm by its name, and
-    a list of one item also without an index. An arm that shares stages gets its own, which are `like` the
-    shared ones.
+    A value that is not TOML is a string. A path selects an item by index (`init.0.lr`) and an arm by name;
+    the index of a single item is optional. An arm that shares stages gets its own stages, which are `like`
+    the shared ones.
     """
     return [p for text in overrides for p in _override(tables, text)]
 
@@ -190,7 +190,7 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
             return [Problem(f"--set {text}", f"the recipe has no table '{place}'")]
     target = _enter_single(target, keys[-1])
     if not isinstance(target, dict):
-        return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list: give an index")]
+        return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list. Add an index")]
     try:
         target[keys[-1]] = _loads(f"value = {value.strip()}")["value"]
     except ValueError:
@@ -199,7 +199,7 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
 
 
 def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bool) -> None:
-    """Write the table that a path enters next if it is inherited through `like`."""
+    """Add the table at `key` to `target` if the table is inherited through `like`."""
     if not isinstance(target, dict):
         return
     shared, arms = tables.get(key), tables.get("arm")
@@ -213,7 +213,7 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
 
 
 def stage_names(slot: str, num_stages: int) -> list[str]:
-    """Return the names of a slot's shared stages in `like`: `init`, or `init.0` of several."""
+    """Return the names of a slot's shared stages for `like`: `init`, or `init.0` and so on if several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
@@ -233,7 +233,7 @@ def _enter(target: Any, key: str) -> Any:
 
 
 def expand_variables(value: Any) -> tuple[Any, list[Problem]]:
-    """Return a value with `${NAME}` and `${NAME:-default}` replaced, and unset variables."""
+    """Return a value with `${NAME}` and `${NAME:-default}` replaced, and problems of unset variables."""
     problems: list[Problem] = []
 
     def expand(value: Any, where: str) -> Any:

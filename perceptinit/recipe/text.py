@@ -30,7 +30,7 @@ from perceptinit.recipe.tables import (
 )
 from perceptinit.registry import unknown
 
-Files = Sequence[tuple[str, str]]  # path and text of a recipe, and of each that it is like in turn
+Files = Sequence[tuple[str, str]]  # path and text of a recipe, and of each recipe in its chain of `like`
 SHARED_SLOTS = ("backbone", "pretrain", "eval")
 
 
@@ -45,13 +45,13 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class RecipeText:
-    """A recipe's tables, with those of the recipe that it is like merged in.
+    """The tables of a recipe, merged into those of its `like` recipe.
 
     Attributes:
         tables: The tables, before overrides.
-        files: Path and text of the recipe, and of each that it is like in turn.
-        base: The recipe that it is like.
-        taken: Names of the arms that it takes from `base`.
+        files: Path and text of the recipe, and of each recipe in its chain of `like`.
+        base: The `like` recipe.
+        taken: Names of the arms inherited from `base`.
     """
 
     tables: Table
@@ -75,11 +75,11 @@ class RecipeText:
         return tuple(self.files) if self.base else ()
 
     def find_origins(self, tables: Mapping[str, Any]) -> dict[str, Origin]:
-        """Return the experiment that each taken and unchanged arm shares runs with.
+        """Return the experiment with which each inherited, unchanged arm shares its runs.
 
         Args:
             tables: Tables of this recipe after overrides. An arm is unchanged if its backbone, pretraining,
-                evaluation and stages equal those of the recipe that it is taken from.
+                evaluation and stages equal those in the recipe that defines the arm.
         """
         if self.base is None or not self.taken or tables.get("name") != self.tables.get("name"):
             return {}
@@ -95,10 +95,10 @@ class RecipeText:
 
 
 def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
-    """Return a recipe's text merged into the recipes that it is like, from `folder` or bundled.
+    """Return a recipe merged into the recipes of its chain of `like`, from `folder` or bundled.
 
     Raises:
-        RecipeError: If a file is not TOML, or its `like` names an absent recipe or leads back to it.
+        RecipeError: If a file is not TOML, or a `like` is circular or names a missing recipe.
     """
     files, seen = [(source, text)], set[Path]()
     while "like" in (tables := parse_toml(text, source)):
@@ -111,9 +111,9 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
         except UsageError as error:
             problems += [Problem("like", str(error))]
         if path.resolve() in seen:
-            problems += [Problem("like", f"{name} is like this recipe in turn: remove one 'like'")]
+            problems += [Problem("like", f"circular, because {name} is like this recipe. Remove one 'like'")]
         if "name" not in tables:
-            problems += [Problem("name", "required: a recipe that is like another has its own name")]
+            problems += [Problem("name", "required: a recipe with 'like' needs its own name")]
         if problems:
             raise RecipeError(problems, source)
         seen.add(path.resolve())
@@ -123,19 +123,19 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
 
 
 def merge_files(files: Files, at: str = "") -> RecipeText:
-    """Return the first file merged into those that it is like in turn; `at` starts the paths of its keys."""
+    """Merge the first file into its chain of `like`. at: Prefix of the paths of its keys."""
     (source, text), *others = files
     own: Table = locate(parse_toml(text, source), at)
     if not others:
         if "arms" in own:
-            message = "only a recipe that is 'like' another takes arms of it; write [[arm]] tables"
+            message = "requires 'like'. To define arms, write [[arm]] tables"
             raise RecipeError([Problem("arms", message)], source)
         return RecipeText(own, files)
     name = str(own.get("like", ""))
     base = merge_files(others, f"{name}:")
     whole = merge(base.tables, own.without("like", "arms"))
     plugins = whole.get("plugins")
-    if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that names them
+    if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that lists them
         whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
     if "arms" not in own:
         return RecipeText(whole, files, base)
@@ -145,7 +145,7 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
 
 
 def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
-    """Return the arms of `base` that `own` names, with the shared stages of `base` where `own` has others."""
+    """Return the arms of `base` that `own` lists, with the shared stages of `base` if `own` replaces them."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where, like = own["arms"], own.path("arms"), own.get("like")
     if not _is_list_of_texts(names):
@@ -166,7 +166,7 @@ def _is_list_of_texts(value: Any) -> bool:
 
 
 def _list_arms(tables: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of the arms: one arm called default for a recipe without arms."""
+    """Return the tables of the arms, or one arm called default for a recipe without arms."""
     arms = tables.get("arm", locate([{"name": "default"}]))
     return [arm for arm in arms if isinstance(arm, Table)] if isinstance(arms, list) else []
 
@@ -185,13 +185,13 @@ def settings_by_arm(
 
 
 def resolve(tables: Mapping[str, Any]) -> tuple[Table, list[Problem]]:
-    """Return the tables without `like`, `through` and `data`, and the problems in these."""
+    """Return the tables with `like`, `through` and `data` resolved, and the problems found."""
     resolver = _Resolver(tables)
     return resolver.resolve(), resolver.problems
 
 
 class _Resolver:
-    """Replaces tables that are like others, in a copy of a recipe's tables."""
+    """Resolves `like` and `through` in a copy of a recipe's tables."""
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
         self.tables, self.problems = locate(tables), list[Problem]()
@@ -218,14 +218,14 @@ class _Resolver:
         return self._resolve_parts(self.tables)
 
     def take_stages(self, owner: Table) -> Table:
-        """Resolve `like` in the stages of an arm, or in those that arms share; return the table."""
+        """Resolve `like` in the stages of an arm or in the shared stages, and return the table."""
         for slot in ARM_SLOTS:
             if isinstance(owner.get(slot), list):
                 owner[slot] = [self._take(t, self.shared, "shared stage") for t in owner[slot]]
         return owner
 
     def _take(self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()) -> Any:
-        """Return a table merged into the one that it is like."""
+        """Return a table merged into its `like` table."""
         if not isinstance(table, Table) or "like" not in table:
             return table
         stated, own = str(table["like"]), table.without("like")
@@ -234,17 +234,17 @@ class _Resolver:
         if not isinstance(base, Table):
             self._report(table, "like", unknown(f"no {what} called", stated, known))
         elif "use" in own:
-            self._report(table, "use", f"the table is like {name}: give 'use' or 'like', not both")
+            self._report(table, "use", f"excludes 'like' ({name}). Remove one of them")
         elif name in chain:
             circle = " is like ".join([*chain[chain.index(name) :], name])
-            self._report(table, "like", f"{circle}: give one of them a 'use'")
+            self._report(table, "like", f"{circle}. Replace one 'like' by a 'use'")
         else:
             base = self._take(base, known, what, (*chain, name))
             return merge(self._leave_out(base, own, name), own.without("without"))
         return own
 
     def _leave_out(self, base: Table, own: Table, name: str) -> Table:
-        """Return the table called `name`, less the keys that `own` names in `without`."""
+        """Return the table called `name` without the keys that `own` lists in `without`."""
         paths = own.get("without", [])
         if not _is_list_of_texts(paths):
             self._report(own, "without", f"expected an array of keys of {name}, got {paths!r}")
@@ -252,7 +252,7 @@ class _Resolver:
         for path in paths:
             less = remove_key(base, path, own.path("without"))
             if less is None:
-                self._report(own, "without", unknown(f"{name} states no", path, base))
+                self._report(own, "without", unknown(f"{name} has no key", path, base))
             else:
                 base = less
         return base

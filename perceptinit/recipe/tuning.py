@@ -1,4 +1,4 @@
-"""A checked `[tune]`: the tuned keys, and the points of their space that trials try."""
+"""The checked `[tune]` table: the search space, and the points of its trials."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from perceptinit.registry import unknown
 from perceptinit.seeding import generator
 
 NO_EVAL = "required: a table [tune.eval] with the evaluator that chooses settings, on validation data"
-NO_SPACE = 'required: what is tuned, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
+NO_SPACE = 'required: the tuned keys, such as "pretrain.lr" = { low = 1e-4, high = 1e-2, scale = "log" }'
 NOT_A_STAGE = (
-    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) are tuned. Arms "
-    "share the network, the data and the evaluation"
+    "only keys of pretraining (pretrain.KEY) and of shared stages (init.KEY, init.0.KEY) can be tuned, "
+    "because arms share the network, the data and the evaluation"
 )
-NO_NUMBER = "only numbers are tuned"
+NO_NUMBER = "only numbers can be tuned"
 # keys that decide which pairs a step sees
 _DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers", "decode_in")
-_OF_DATA = "data order, seeds and batch size are not tuned: arms would not be trained on the same batches"
-_OF_BUDGET = "the length of pretraining is not tuned: arms are compared at equal samples seen"
-_DIGITS = 6  # of a value that is tried
+_OF_DATA = "data order, seeds and batch size cannot be tuned, because arms are trained on the same batches"
+_OF_BUDGET = "the length of pretraining cannot be tuned, because arms are compared at equal samples seen"
+_DIGITS = 6  # significant digits of the values of a trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Dimension:
     Attributes:
         path: Name of the key, as in `--set`.
         range: Limits of its values.
-        is_whole: Whether it accepts integers only.
+        is_whole: Whether the key accepts integers only.
     """
 
     path: str
@@ -44,7 +44,7 @@ class Dimension:
     is_whole: bool
 
     def value(self, share: float) -> float:
-        """Return the value at a share in [0, 1) of the way from low to high, on the key's scale."""
+        """Return the value at a fraction in [0, 1) of the range, on the key's scale."""
         low, high = self.range.low, self.range.high
         end = high + 1 if self.is_whole else high  # equal intervals for all integers
         if self.range.scale == "log":
@@ -58,7 +58,7 @@ class Dimension:
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """A checked `[tune]`. A trial is a point of the space; trial k of study s is number k * studies + s."""
+    """The checked `[tune]` table. Trial k of study s has the number k * studies + s."""
 
     config: TuneConfig
     evaluator: Spec
@@ -77,8 +77,8 @@ class Tuning:
     def points(self) -> list[dict[str, float]]:
         """Return the settings of each trial by path, the same for all arms.
 
-        Each study has a Halton sequence that is scrambled with its seed. Its trials cover the space evenly,
-        and studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
+        Each study uses a Halton sequence scrambled with its own seed, so trials cover the space evenly and
+        studies are independent. Source: Owen 2017; quasi-random search: Bousquet et al. 2017.
         """
         from scipy.stats import qmc
 
@@ -110,7 +110,7 @@ def read_tuning(
 
     Args:
         table: `[tune]`.
-        evaluator: Evaluator of `[tune.eval]`, None if it is missing or wrong.
+        evaluator: Evaluator of `[tune.eval]`, None if it is missing or invalid.
         pretrain: Pretraining of the recipe.
         init: Shared stages of the recipe.
     """
@@ -133,7 +133,7 @@ def read_tuning(
 def _read_dimension(
     path: str, value: Any, stages: Mapping[str, Spec]
 ) -> tuple[Dimension | None, list[Problem]]:
-    """Return the key of `[tune.space]` at a path, None with the problems in it or in its range."""
+    """Return the dimension of `[tune.space]` at a path, or None, and the problems in its key and range."""
     where = f"tune.space.{path}"
     stage, _, key = path.rpartition(".")
     spec = stages.get(stage)
@@ -151,7 +151,7 @@ def _read_dimension(
 
 
 def flatten(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each key in nested tables; a range, with `low` or `high`, is a value."""
+    """Yield path and value of each key in nested tables. A table with `low` or `high` is a value."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value and not value.keys() & {"low", "high"}:
             yield from flatten(value, f"{start}{key}.")
@@ -177,11 +177,11 @@ def _is_whole(spec: Spec, key: str) -> bool | None:
 
 
 def _check_ends(spec: Spec, key: str, limits: Range, is_whole: bool, where: str) -> Iterator[Problem]:
-    """Yield why the key does not accept an end of the range."""
+    """Yield the problems of range ends that the key does not accept."""
     for name in ("low", "high"):
         value = getattr(limits, name)
         if is_whole and value != int(value):
-            yield Problem(f"{where}.{name}", f"{key} takes whole numbers, got {value:g}")
+            yield Problem(f"{where}.{name}", f"{key} accepts integers only, got {value:g}")
         else:
             table = to_table(spec.config) | {key: int(value) if is_whole else value}
             _, problems = read_config(type(spec.config), table, where)
@@ -189,7 +189,7 @@ def _check_ends(spec: Spec, key: str, limits: Range, is_whole: bool, where: str)
 
 
 def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) -> Iterator[Problem]:
-    """Yield a problem if a trial has a seed of the final runs, or one that `run --until-decided` may add."""
+    """Yield a problem if a trial has a seed of the final runs or one that `run --until-decided` can add."""
     trials, next_seed = tuning.seeds, max(seeds) + 1
     added = range(next_seed, next_seed + max(0, (verdict.max_seeds or 0) - len(seeds)))
     both = range(max(trials.start, added.start), min(trials.stop, added.stop))
@@ -197,6 +197,6 @@ def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) 
     if taken:
         yield Problem(
             "tune.seed",
-            f"trials have the seeds {trials[0]} to {trials[-1]}, and {min(taken)} is one of the final runs'. "
-            "Choose another seed",
+            f"trials use seeds {trials[0]} to {trials[-1]}, and final runs also use {min(taken)}. Choose "
+            "another seed",
         )

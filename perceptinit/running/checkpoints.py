@@ -178,7 +178,7 @@ class Checkpoints:
             reason = error.reason if isinstance(error, WriteError) else error
             previous = f"{kept[-1].name} is intact" if kept else "there is no earlier one"
             message = f"{path}: the checkpoint could not be written ({reason}); {previous}"
-            raise CheckpointError(f"{message}. Free some space and run the same command again") from error
+            raise CheckpointError(f"{message}. Free disk space and rerun the command") from error
         old = self._paths()[: -self._config.keep]
         return remove_files([*old, *temporaries(self.folder)])
 

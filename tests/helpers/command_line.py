@@ -41,7 +41,7 @@ def environment(**changes: str) -> dict[str, str]:
 
 def refuse_unforeseen(stderr: str) -> None:
     """Fail the test for an error that nothing in the package foresaw, whatever the test expects."""
-    assert not re.search(r"unforeseen \w+:", stderr), stderr
+    assert not re.search(r"unexpected \w+:", stderr), stderr
 
 
 def run_command(arguments: tuple[object, ...], folder: Path, **changes: str) -> Done:

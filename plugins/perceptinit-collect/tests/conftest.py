@@ -24,7 +24,7 @@ def cli(tmp_path):
         done = subprocess.run(
             command, capture_output=True, text=True, env=env, cwd=tmp_path, check=False, timeout=300
         )
-        assert not re.search(r"unforeseen \w+:", done.stderr), done.stderr
+        assert not re.search(r"unexpected \w+:", done.stderr), done.stderr
         return done
 
     return run
