@@ -17,7 +17,8 @@ def cli_page() -> str:
     lines = ["# Command line reference", ""]
     for name, command in sorted(verbs(root, "perceptinit")):
         lines += [f"## `{name}`", "", inspect.cleandoc(command.help or ""), ""]
-        lines += ["| | |", "|---|---|", *map(_parameter_row, command.params), ""]
+        shown = [parameter for parameter in command.params if not getattr(parameter, "hidden", False)]
+        lines += ["| | |", "|---|---|", *map(_parameter_row, shown), ""]
     return "\n".join(lines)
 
 
