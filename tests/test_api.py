@@ -252,7 +252,7 @@ def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
         ({"judgments": TINY, "marign": 1}, RecipeError, "did you mean 'margin'?"),
         ({"initializer": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
         ({"initializer": "random"}, InitializerError, "cannot be reinitialized in place"),
-        ({"initializer": "random", "judgments": TINY}, UsageError, "takes no judgments"),
+        ({"initializer": "random", "judgments": TINY}, UsageError, "does not use judgments"),
         ({"judgments": TINY, "image_size": 48}, UsageError, "Is image_size right?"),
     ],
 )  # fmt: skip
@@ -295,9 +295,9 @@ WRONG_FORMS = {
     "no such device": ({"device": "gpu"}, "'auto' uses a GPU if there is one"),
     "judgments in second place": ({"initializer": TINY}, "initializer: expected a name"),
     "encode by name": ({"encode": "head"}, "encode: expected a function of images, got 'head'"),
-    "two sizes": ({"image_size": (32, 32)}, "a whole number of pixels, got (32, 32)"),
+    "two sizes": ({"image_size": (32, 32)}, "an integer number of pixels, got (32, 32)"),
     "one mean": ({"mean": 0.5}, "mean: expected three numbers, such as (0.5, 0.5, 0.5), got 0.5"),
-    "a negative seed": ({"seed": -1}, "seed: expected a whole number, at least 0, got -1"),
+    "a negative seed": ({"seed": -1}, "seed: expected an integer of at least 0, got -1"),
 }
 
 
@@ -318,10 +318,10 @@ def test_a_gpu_that_is_not_there_is_told():
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        ("vit_tiny_patch16_224", "pass timm.create_model('vit_tiny_patch16_224')"),
-        (nn.Linear, "the class that builds one: pass Linear(...)"),
-        (timm.create_model, "the function that builds one: pass create_model(...)"),
-        ((None, None, None), "got a tuple, as open_clip.create_model_and_transforms returns it"),
+        ("vit_tiny_patch16_224", "Pass timm.create_model('vit_tiny_patch16_224')"),
+        (nn.Linear, "the class that builds one. Pass Linear(...)"),
+        (timm.create_model, "the function that builds one. Pass create_model(...)"),
+        ((None, None, None), "got a tuple, such as open_clip.create_model_and_transforms returns"),
         ({}, "expected a torch.nn.Module, got dict"),
     ],
 )
@@ -340,9 +340,9 @@ def test_a_warning_points_to_the_line_that_called():
 
 def test_an_unknown_module_needs_encode_and_its_image_size():
     model, _ = hand_written_cnn()
-    with pytest.raises(UsageError, match=r"Sequential is not a model of timm, open_clip, .*pass encode="):
+    with pytest.raises(UsageError, match=r"Sequential is not a model of timm, open_clip, .*Pass encode="):
         apply_quickly(model)
-    with pytest.raises(UsageError, match="Sequential does not state its image_size: pass image_size="):
+    with pytest.raises(UsageError, match=r"Sequential does not specify its image_size\. Pass image_size="):
         apply_quickly(model, encode=model)
     with pytest.raises(UsageError, match=r"encode must return embeddings \(B, D\), got \(1, 32, 8, 8\)"):
         apply_quickly(model, encode=model[:4], image_size=32)
@@ -351,7 +351,7 @@ def test_an_unknown_module_needs_encode_and_its_image_size():
 def test_a_model_without_weights_yet_is_told():
     with torch.device("meta"):
         model, _ = torchvision_vit()
-    with pytest.raises(UsageError, match="no weights yet"):
+    with pytest.raises(UsageError, match="on the meta device"):
         apply_quickly(model)
 
 

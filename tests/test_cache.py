@@ -78,7 +78,7 @@ def test_a_damaged_entry_is_told_and_done_again(harm, cache):
     first, _ = apply()
     (entry,) = cache.entries()
     harm(entry.weights_path)
-    with pytest.warns(UserWarning, match="The entry is damaged and is recomputed"):
+    with pytest.warns(UserWarning, match="The damaged entry is recomputed"):
         second, report = apply()
     assert "from_cache" not in report.metrics
     assert torch.equal(first.cls_token, second.cls_token)

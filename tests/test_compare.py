@@ -305,7 +305,7 @@ def test_markdown_and_latex_tables(verb, tmp_path):
 def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
     folder = write(tmp_path, three_by_three())
     for arguments, sentence in (
-        (["nowhere"], "nowhere: no such folder of runs"),
+        (["nowhere"], "nowhere: no such folder"),
         ([folder, "--csv", "--json"], "--csv and --json: choose one format"),
         ([folder, "--score", "top5/*"], "no score matches 'top5/*'. Did you mean 'top1/x'?"),
         ([folder, "--baseline", "rand"], "no arm called 'rand'. Did you mean 'random'?"),

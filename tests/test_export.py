@@ -182,7 +182,7 @@ def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: other\nlibrary_name: timm\n")
     assert "`synthetic`: Simulated similarity judgments" in card
-    assert "Licence: Apache-2.0" in card
+    assert "License: Apache-2.0" in card
     assert 'use = "triplet-hinge"' in card
     assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in card
 
@@ -190,9 +190,7 @@ def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
 def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
     with pytest.raises(UsageError) as error:
         exporting.export(runs["open-clip"], "timm", tmp_path / "out")
-    assert "exported, arm pi, seed 0: cannot be exported to timm: its image tower is open_clip's" in str(
-        error.value
-    )
+    assert "exported, arm pi, seed 0 cannot be exported to timm: its image tower is a" in str(error.value)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -216,11 +214,11 @@ def test_an_unknown_target_or_folder_is_told(runs, tmp_path):
         UsageError, match=r"no export target called 'hugingface'\. Did you mean 'huggingface'"
     ):
         exporting.export(runs["vit"], "hugingface", tmp_path / "out")
-    with pytest.raises(UsageError, match=r"no record\.json\. Give the folder of one run"):
+    with pytest.raises(UsageError, match=r"no record\.json\. Specify the folder of one run"):
         exporting.export(tmp_path, "timm", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    with pytest.raises(UsageError, match="exists and is not empty"):
+    with pytest.raises(UsageError, match="the folder is not empty"):
         exporting.export(runs["vit"], "timm", tmp_path / "full")
 
 
@@ -267,7 +265,7 @@ def test_push_uploads_the_folder_and_gives_its_address(tmp_path, monkeypatch):
 def test_a_text_projection_with_a_bias_has_no_place_in_transformers(tmp_path):
     biased = BACKBONES["open-clip"].replace("layers = 1,", "layers = 1, proj_bias = true,")
     run_recipe(read_recipe(RECIPE.format(backbone=biased)), out=tmp_path, device="cpu")
-    with pytest.raises(UsageError, match="cannot be exported to huggingface: its towers are not"):
+    with pytest.raises(UsageError, match="cannot be exported to huggingface: its towers differ"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", "huggingface", tmp_path / "out")
 
 
@@ -276,5 +274,5 @@ def test_a_convmixer_of_another_size_has_no_place_in_timm(target, tmp_path):
     sizes = "model_args = { dim = 32, depth = 2, kernel_size = 3, patch_size = 8 }"
     backbone = f'use = "timm"\nmodel = "convmixer_768_32"\nimage_size = 32\n{TEXT_TOWER}\n{sizes}'
     run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")
-    with pytest.raises(UsageError, match=r"a ConvMixer in the published sizes only\. Use --to onnx"):
+    with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use --to onnx"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", target, tmp_path / "out")

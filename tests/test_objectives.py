@@ -619,7 +619,7 @@ def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, 
     export(run_folder, "onnx", tmp_path / "onnx")
     assert {p.name for p in (tmp_path / "onnx").iterdir()} == {"image.onnx", "README.md"}
     export(run_folder, "timm", tmp_path / "timm")
-    with pytest.raises(UsageError, match="cannot be exported to open-clip: it has no text tower"):
+    with pytest.raises(UsageError, match="cannot be exported to open-clip: the model has no text tower"):
         export(run_folder, "open-clip", tmp_path / "clip")
 
 

@@ -298,7 +298,7 @@ def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
 def test_what_a_limit_refuses_is_submitted_by_the_same_command_later(fake, out, monkeypatch):
     monkeypatch.setenv("MAX", "3")
     monkeypatch.setenv("REFUSES", "12")
-    with pytest.raises(UsageError, match=r"sbatch refused: .*QOSMaxSubmitJobPerUserLimit"):
+    with pytest.raises(UsageError, match=r"sbatch failed: .*QOSMaxSubmitJobPerUserLimit"):
         sent(out)
     (fake / "queue").write_text("".join(f"11_{i}|RUNNING|n1\n" for i in range(3)))
     monkeypatch.delenv("REFUSES")
@@ -457,7 +457,7 @@ def test_without_slurm_nothing_begins(cli, tmp_path, out):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
     done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
     assert done.returncode == 2
-    assert done.stderr == "error: `scontrol` not found: this machine is not part of a Slurm cluster\n"
+    assert done.stderr == "error: `scontrol` not found. This machine is not part of a Slurm cluster\n"
     assert not (tmp_path / "runs").exists()
 
 
@@ -480,7 +480,7 @@ def test_status_tells_what_the_queue_says_of_each_run(fake, out):
     assert "random 0 finished 60 s; 100 samples; top1/x 50.0" in lines
     assert "pi 0 not started job 11_1 pending (Resources)" in lines
     assert "random 1 not started job 11_2 running on n7" in lines
-    assert f"pi 1 not started job 11_3 is over, its log: {out}/tiny/.slurm/11_3.log" in lines
+    assert f"pi 1 not started job 11_3 ended, log: {out}/tiny/.slurm/11_3.log" in lines
 
 
 def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, out, monkeypatch):
@@ -488,7 +488,7 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     monkeypatch.setenv("PATH", "/nowhere")
     lines = shown(out / "tiny")
     assert (
-        "pi 1 not started job 11_3 (`squeue` not found: this machine is not part of a Slurm cluster)" in lines
+        "pi 1 not started job 11_3 (`squeue` not found. This machine is not part of a Slurm cluster)" in lines
     )
     assert lines[-1] == "4 runs: 4 not started"
 

@@ -223,7 +223,7 @@ def test_status_tells_every_state(cli, tmp_path):
     assert "random 0 finished 60 s; 100 samples; top1/x 50.0" in lines
     assert "pi 0 failed after 100 samples; TrainingError: the loss is nan" in lines
     assert "random 1 not started" in lines
-    assert any(line.startswith("shuffled 0 stopped after 100 samples; its process is gone") for line in lines)
+    assert any(line.startswith("shuffled 0 stopped after 100 samples; its process ended") for line in lines)
     assert "9 runs: 1 finished, 1 stopped, 1 failed, 6 not started" in lines
 
 

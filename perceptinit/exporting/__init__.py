@@ -1,7 +1,7 @@
-"""Export a run to a folder that another library can load: one file for each target.
+"""Export a run to a folder that another library can load, with one module per target.
 
-A new target needs a file with `write(run, folder) -> str`, which returns the code that loads the folder, one
-entry below, a round-trip test, and a row in docs/export.md.
+To add a target, write a module with `write(run, folder) -> str`, which returns the code that loads the
+folder. Add an entry to `TARGETS`, a round-trip test, and a row in docs/export.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TARGETS = {
     "huggingface": "perceptinit.exporting.huggingface_folder",
     "onnx": "perceptinit.exporting.onnx_files",
 }
-# target -> required package, in the extra with the name of the target
+# target -> required package; the extra of the target installs it
 PACKAGES = {"huggingface": "transformers", "onnx": "onnx"}
 
 
 def export(run: Path, target: str, folder: Path) -> Path:
-    """Write the final weights of a run for `target` to a new folder, with a model card.
+    """Write the final weights of a run and a model card to a new folder.
 
-    After an error, no files are left.
+    No files are left after an error.
 
     Args:
         run: Folder of a run, `OUT/<recipe>/<arm>/seed<k>`.
@@ -36,8 +36,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
         folder: New folder.
 
     Raises:
-        UsageError: If the target is unknown, the run is not finished, the folder is not empty, or the target
-            has no such model.
+        UsageError: If the target is unknown or does not support the model, the run is not finished, or the
+            folder is not empty.
         MissingPackageError: If a required package is not installed.
     """
     from perceptinit.exporting.card import model_card
@@ -48,7 +48,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: exists and is not empty. Choose another folder with --out")
+        raise UsageError(f"{folder}: the folder is not empty. Choose another one with --out")
     source = open_run(run)
     if (package := PACKAGES.get(target)) and find_spec(package) is None:
         raise MissingPackageError(
@@ -69,7 +69,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
 
 
 def push(folder: Path, repository: str) -> str:
-    """Upload an exported folder to the Hugging Face Hub and return its address.
+    """Upload an exported folder to the Hugging Face Hub and return its URL.
 
     Raises:
         UsageError: If the user is not logged in, or the upload fails.

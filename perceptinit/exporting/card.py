@@ -1,4 +1,4 @@
-"""The model card of an exported folder: usage, scores, data, licences and recipe."""
+"""The model card of an exported folder, with usage, scores, data, licenses and recipe."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from perceptinit.types import DataCard
 LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
 
 FITS = {
-    "center-crop": "the shorter side is resized and the middle is cropped",
-    "squash": "both sides are resized, without preserving proportions",
-    "pad": "the longer side is resized and borders of the mean colour are added",
+    "center-crop": "the shorter side is resized and the center is cropped",
+    "squash": "both sides are resized, ignoring the aspect ratio",
+    "pad": "the longer side is resized and borders of the mean color are added",
 }
 
 
@@ -34,16 +34,16 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         _text(record["arm"]["summary"] or record["recipe"]["summary"]),
         "",
-        f"Made by perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
+        f"Trained with perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
         f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
         "",
         "## Usage",
         "",
         f"```python\n{usage}```",
         "",
-        f"Images are {run.model.image_size} x {run.model.image_size} pixels; mean {_numbers(run.mean)}, "
-        f"std {_numbers(run.std)}.",
-        f'Other shapes (`fit = "{run.model.fit.mode}"`): {FITS[run.model.fit.mode]}.',
+        f"Input size: {run.model.image_size} x {run.model.image_size} pixels. Mean: {_numbers(run.mean)}. "
+        f"Std: {_numbers(run.std)}.",
+        f'Non-square images (`fit = "{run.model.fit.mode}"`): {FITS[run.model.fit.mode]}.',
         "",
         "## Scores",
         "",
@@ -53,10 +53,10 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         *(_data_lines(run) or ["None: this arm uses no human judgments."]),
         "",
-        "## Licence",
+        "## License",
         "",
-        "The training data, listed above and in the recipe, have their own terms: check them before you "
-        "share the weights. perceptinit itself is Apache-2.0.",
+        "The training data, listed above and in the recipe, have their own licenses. Check them before you "
+        "share the weights. The license of perceptinit is Apache-2.0.",
         "",
         "## Recipe",
         "",
@@ -68,12 +68,12 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text with HTML escaped."""
+    """Return a text with escaped HTML."""
     return html.escape(text, quote=False)
 
 
 def _fence(language: str, text: str) -> str:
-    """Return a code block with a fence that is longer than all fences in the text."""
+    """Return a code block whose fence is longer than all fences in the text."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
@@ -101,13 +101,13 @@ def _data_lines(run: TrainedRun) -> list[str]:
     lines = []
     for table in (*resolved["init"], *resolved["posthoc"]):
         judgments = table
-        while judgments := judgments.get("judgments"):  # and those that it wraps
+        while judgments := judgments.get("judgments"):  # wrappers contain further judgments
             name = judgments["use"]
             spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
-            if spec is None:  # its plug-in is no longer installed
+            if spec is None:  # for example, its plug-in is not installed
                 lines.append(f"* {_text(name)}")
                 continue
             card: DataCard = spec.build().card
-            simulated = " Simulated, no human data." if card.simulated else ""
-            lines.append(f"* `{name}`: {card.title}. Licence: {card.licence}. {card.citation}.{simulated}")
+            simulated = " Simulated, not human data." if card.simulated else ""
+            lines.append(f"* `{name}`: {card.title}. License: {card.licence}. {card.citation}.{simulated}")
     return list(dict.fromkeys(lines))

@@ -1,4 +1,4 @@
-"""Hugging Face transformers: a CLIPModel for CLIP's towers, else a TimmWrapperModel of the image tower."""
+"""Export to transformers as a CLIPModel, or the image tower alone as a TimmWrapperModel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict
 
-# open_clip's names -> names in transformers
+# parameter name in open_clip -> in transformers
 VISION_NAMES = {
     "class_embedding": "embeddings.class_embedding",
     "conv1.weight": "embeddings.patch_embedding.weight",
@@ -36,7 +36,7 @@ BLOCK_NAMES = {
     "mlp.c_fc": "mlp.fc1",
     "mlp.c_proj": "mlp.fc2",
 }
-# start and end token in open_clip -> in transformers
+# special token in open_clip -> in transformers
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 
 CLIP_USAGE = """\
@@ -45,22 +45,22 @@ from transformers import AutoProcessor, CLIPModel
 model = CLIPModel.from_pretrained("FOLDER").eval()
 processor = AutoProcessor.from_pretrained("FOLDER")
 outputs = model(**processor(text=texts, images=images, padding=True, return_tensors="pt"))
-outputs.image_embeds, outputs.text_embeds  # of unit length
+outputs.image_embeds, outputs.text_embeds  # L2-normalized
 """
 TIMM_USAGE = """\
 from transformers import AutoImageProcessor, AutoModel
 
-model = AutoModel.from_pretrained("FOLDER").eval()  # the image tower; needs timm
+model = AutoModel.from_pretrained("FOLDER").eval()  # the image tower, requires timm
 processor = AutoImageProcessor.from_pretrained("FOLDER")
 features = model(**processor(images, return_tensors="pt")).pooler_output
 """
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write configuration, weights and preprocessing; return the code that loads them.
+    """Write configuration, weights and preprocessing, and return the code that loads them.
 
     Raises:
-        UsageError: If transformers has no such model.
+        UsageError: If transformers does not support the model.
     """
     vit: Any = as_open_clip(run.model.image)
     text: Any = run.model.text if run.has_text else None
@@ -69,7 +69,7 @@ def write(run: TrainedRun, folder: Path) -> str:
         return _write_clip(run, vit, folder)
     if timm_trunk(run) is not None:
         return _write_timm(run, folder)
-    why = vit if isinstance(vit, str) else "its towers are not CLIP's"
+    why = vit if isinstance(vit, str) else "its towers differ from CLIP's"
     raise run.cannot("huggingface", why)
 
 
@@ -95,7 +95,7 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
 
 
 def _image_processor(run: TrainedRun) -> Any:
-    """Return CLIP's image processor, or Janus's, which adds borders of the mean colour as timm does."""
+    """Return CLIP's image processor, or for "pad" that of Janus, which pads with the mean color."""
     from transformers import CLIPImageProcessor
 
     size, mode = run.model.image_size, run.model.fit.mode
@@ -145,7 +145,7 @@ def _transformer_config(transformer: Any, norm: Any) -> dict[str, Any]:
 
 
 def _rename(own: dict[str, Tensor], names: dict[str, str], start: str) -> dict[str, Tensor]:
-    """Return the weights of an open_clip tower with the names of transformers, and qkv split."""
+    """Return open_clip weights under the names of transformers, with q, k and v separated."""
     named = {f"{start}.{theirs}": own[ours] for ours, theirs in names.items()}
     for name, tensor in own.items():
         if not name.startswith("transformer.resblocks."):
@@ -163,7 +163,7 @@ def _rename(own: dict[str, Tensor], names: dict[str, str], start: str) -> dict[s
 
 
 def _tokenizer(folder: Path, context_length: int) -> Any:
-    """Return CLIP's tokenizer, built from open_clip's byte pairs."""
+    """Return CLIP's tokenizer, built from open_clip's byte-pair merges."""
     from open_clip.tokenizer import SimpleTokenizer
     from transformers import CLIPTokenizer
 

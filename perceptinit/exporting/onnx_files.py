@@ -1,4 +1,4 @@
-"""ONNX: both towers, for onnxruntime and other readers of the format."""
+"""Export both towers to ONNX."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ image_tower = onnxruntime.InferenceSession("FOLDER/image.onnx")  # float32 (B, 3
 (image_features,) = image_tower.run(None, {"images": images})
 """
 TEXT_USAGE = """\
-text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), the whole context
+text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), padded to the context length
 (text_features,) = text_tower.run(None, {"tokens": tokens})
 """
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx`, and `text.onnx` if there is a text tower; return the code that loads them."""
+    """Write `image.onnx` and, with a text tower, `text.onnx`, and return the code that loads them."""
     model, size = run.model, run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # ONNX does not support its operator
+    torch.backends.mha.set_fastpath_enabled(False)  # ONNX does not support its fused operator
     try:
         images = torch.linspace(0, 1, 2 * 3 * size * size).reshape(2, 3, size, size)
         _write_tower(model.image, images, "images", folder / "image.onnx")
@@ -43,7 +43,7 @@ def write(run: TrainedRun, folder: Path) -> str:
 
 def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> None:
     with atomic_path(file) as temporary, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about fixed shapes, such as the image size
+        warnings.simplefilter("ignore")  # warnings on fixed shapes, such as the image size
         torch.onnx.export(
             module,
             (example,),
@@ -51,5 +51,5 @@ def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> N
             input_names=[name],
             output_names=["embeddings"],
             dynamic_axes={name: {0: "batch"}, "embeddings": {0: "batch"}},
-            dynamo=False,  # the dynamo exporter needs another package
+            dynamo=False,  # the dynamo exporter requires another package
         )

@@ -1,4 +1,4 @@
-"""open_clip: both towers, for `open_clip.create_model_and_transforms("local-dir:FOLDER")`."""
+"""Export both towers for `open_clip.create_model_and_transforms("local-dir:FOLDER")`."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ image_features, text_features = model.encode_image(images), model.encode_text(to
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `open_clip_config.json` and `open_clip_model.safetensors`; return the code that loads them.
+    """Write `open_clip_config.json` and `open_clip_model.safetensors`, and return the loading code.
 
     Raises:
-        UsageError: If open_clip has no configuration for the image tower, or there is no text tower.
+        UsageError: If open_clip cannot represent the image tower, or there is no text tower.
     """
     if not run.has_text:
-        raise run.cannot("open-clip", "it has no text tower")
+        raise run.cannot("open-clip", "the model has no text tower")
     table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
     preprocess = {
         "mean": run.mean,
@@ -52,7 +52,7 @@ def write(run: TrainedRun, folder: Path) -> str:
 def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     config = OpenClip.Config(**{key: value for key, value in run.backbone.items() if key != "use"})
     if config.text_args.get("pool_type") == "none":
-        raise run.cannot("open-clip", "its text embedding is an average over tokens")
+        raise run.cannot("open-clip", "its text embedding averages over tokens")
     table = resolve_table(replace(config, image_size=run.model.image_size))
     table.pop("preprocess_cfg", None)
     return table, dict(run.model.image.trunk.state_dict())
@@ -61,12 +61,12 @@ def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     image: Any = run.model.image
     vit: Any = as_open_clip(image)
-    # a configuration has one activation; timm towers ignore it
+    # the activation of both towers, unless the image tower is a timm model
     quick_gelu = has_quick_gelu(run.model.text.transformer.transformer)
     if not isinstance(vit, str) and has_quick_gelu(vit.transformer) == quick_gelu:
         vision, visual = _vision_config(vit), dict(vit.state_dict())
     else:
-        why = vit if isinstance(vit, str) else "its towers have different activations"
+        why = vit if isinstance(vit, str) else "its towers use different activations"
         vision = _timm_config(run, why)
         visual = {f"trunk.{k}": v for k, v in image.trunk.state_dict().items()}
         visual["head.proj.weight"] = image.projection.weight.detach()
@@ -80,7 +80,7 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _vision_config(vit: Any) -> dict[str, Any]:
-    """Return the vision_cfg of open_clip's plain ViT."""
+    """Return the `vision_cfg` of a plain open_clip ViT."""
     width, blocks = vit.transformer.width, vit.transformer.resblocks
     return {
         "image_size": vit.image_size[0],
@@ -98,7 +98,7 @@ def _timm_config(run: TrainedRun, why: str) -> dict[str, Any]:
     trunk = timm_trunk(run)
     own = trunk is not None and run.model.image_size == trunk.pretrained_cfg["input_size"][-1]
     if not own or run.backbone.get("model_args"):
-        why += ", and open_clip's configurations of timm models have no model_args and no other image size"
+        why += ", and open_clip supports neither model_args nor other image sizes for timm models"
         raise run.cannot("open-clip", why)
     return {
         "timm_model_name": run.backbone["model"],

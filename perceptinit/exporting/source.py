@@ -1,4 +1,4 @@
-"""A finished run: the model with its final weights, the table of its backbone, and its record."""
+"""Load a finished run for export."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ WEIGHTS = Path("weights") / "final.safetensors"
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """A finished run.
+    """A finished run with its loaded model.
 
     Args:
-        model: The model in eval mode with the final weights.
-        backbone: The recipe table of the backbone.
-        record: The record of the run.
-        plugins: Plug-ins, including those of the recipe.
+        model: Model with the final weights, in eval mode.
+        backbone: Recipe table of the backbone.
+        record: Record of the run.
+        plugins: Installed plug-ins and local plug-ins of the recipe.
     """
 
     model: DualTower
@@ -35,7 +35,7 @@ class TrainedRun:
 
     @property
     def title(self) -> str:
-        """Return recipe, arm and seed for messages."""
+        """Return the name of the run in messages, with recipe, arm and seed."""
         recipe, arm = self.record["recipe"]["name"], self.record["arm"]["name"]
         return f"{recipe}, arm {arm}, seed {self.record['seed']}"
 
@@ -55,22 +55,22 @@ class TrainedRun:
     def cannot(self, target: str, why: str) -> UsageError:
         """Return the error for a target that does not support the model."""
         return UsageError(
-            f"{self.title}: cannot be exported to {target}: {why}. Use --to onnx, which supports all models"
+            f"{self.title} cannot be exported to {target}: {why}. Use --to onnx, which supports all models"
         )
 
 
 def open_run(folder: Path) -> TrainedRun:
-    """Return the run in `folder`.
+    """Load the run in `folder`.
 
     Raises:
-        UsageError: If the folder has no finished run.
-        CheckpointError: If the weights do not fit.
+        UsageError: If the folder does not contain a finished run.
+        CheckpointError: If the weights do not match the model or the record.
     """
     path = folder / RECORD
     if not path.is_file():
         near = sorted(str(p.parent) for p in folder.glob("*/**/record.json"))
         hint = f" Runs: {', '.join(near[:6])}" if near else ""
-        raise UsageError(f"{folder}: no record.json. Give the folder of one run.{hint}")
+        raise UsageError(f"{folder}: no record.json. Specify the folder of one run.{hint}")
     record = read_record(path)
     if record["status"] != "finished":
         raise UsageError(f"{folder}: the run is {record['status']}, not finished")

@@ -1,4 +1,4 @@
-"""timm: the trunk, for `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
+"""Export the trunk for `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ USAGE = """\
 import timm
 
 model = timm.create_model("local-dir:FOLDER", pretrained=True).eval()
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))  # of an RGB image
-features = model(images)  # pooled features; num_classes=10 adds a new classifier
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))  # for an RGB image
+features = model(images)  # pooled; num_classes=10 adds a classifier
 """
 
 
 def write(run: TrainedRun, folder: Path) -> str:
-    """Write `config.json` and `model.safetensors`; return the code that loads them.
+    """Write `config.json` and `model.safetensors`, and return the code that loads them.
 
-    The projection is left out, because timm models do not have one.
+    The projection is omitted, because timm models do not have one.
 
     Raises:
         UsageError: If the image tower is not a timm model.
     """
     trunk = timm_trunk(run)
     if trunk is None:
-        raise run.cannot("timm", f"its image tower is open_clip's {type(run.model.image.trunk).__name__}")
+        raise run.cannot("timm", f"its image tower is a {type(run.model.image.trunk).__name__} of open_clip")
     write_json(folder / "config.json", config(run, trunk))
     save_weights(folder / "model.safetensors", trunk.state_dict(), {"format": "pt"})
     return USAGE
@@ -42,16 +42,16 @@ def timm_trunk(run: TrainedRun) -> Any:
 
 
 def config(run: TrainedRun, trunk: Any) -> dict[str, Any]:
-    """Return the configuration of a model in timm's format for the Hugging Face Hub.
+    """Return a model configuration in timm's Hugging Face Hub format.
 
     Raises:
-        UsageError: If timm cannot rebuild the model from it.
+        UsageError: If timm cannot rebuild the model from the configuration.
     """
     size = run.model.image_size
     args = dict(run.backbone.get("model_args", {}))
     about = dict(trunk.pretrained_cfg)
     if args and about["architecture"].startswith("convmixer"):
-        raise run.cannot("timm or huggingface", "timm rebuilds a ConvMixer in the published sizes only")
+        raise run.cannot("timm or huggingface", "timm supports ConvMixers in the published sizes only")
     if about.get("fixed_input_size") and size != about["input_size"][-1]:
         args["img_size"] = size
     kept = ("fixed_input_size", "first_conv", "classifier")

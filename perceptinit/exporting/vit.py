@@ -1,8 +1,8 @@
-"""Conversion of an image tower of timm or open_clip to open_clip's plain ViT."""
+"""Conversion of a timm or open_clip image tower to a plain open_clip ViT."""
 
 from __future__ import annotations
 
-# W width of the tokens, D embedding
+# W token width, D embedding
 from functools import partial
 from itertools import product
 from typing import Any
@@ -16,7 +16,7 @@ from perceptinit.backbones.encoders import ImageTower
 
 BLOCK_NAMES = {
     "norm1": "ln_1.",
-    "attn.qkv": "attn.in_proj_",  # torch's attention has in_proj_weight
+    "attn.qkv": "attn.in_proj_",  # gives in_proj_weight, as in torch's attention
     "attn.proj": "attn.out_proj.",
     "norm2": "ln_2.",
     "mlp.fc1": "mlp.c_fc.",
@@ -25,10 +25,10 @@ BLOCK_NAMES = {
 
 
 def as_open_clip(tower: ImageTower) -> OpenClipViT | str:
-    """Return tower and projection as open_clip's ViT, or the reason why it is not a plain ViT."""
+    """Return the tower with its projection as an open_clip ViT, or the reason why it is not plain."""
     trunk: Any = tower.trunk
     if isinstance(trunk, OpenClipViT):
-        return trunk if _is_plain(trunk) else "its ViT has special pooling, scales or attention"
+        return trunk if _is_plain(trunk) else "its ViT has nonstandard pooling, layer scale or attention"
     if isinstance(trunk, VisionTransformer) and isinstance(tower.projection, nn.Linear):
         return _not_plain(trunk) or _convert(tower, trunk, tower.projection)
     return f"its image tower is a {type(trunk).__name__}, not a ViT"
@@ -68,18 +68,18 @@ def _convert(tower: ImageTower, vit: Any, projection: nn.Linear) -> OpenClipViT:
 
 
 def _not_plain(vit: Any) -> str:
-    """Return how a timm ViT differs from a plain ViT; empty if it does not."""
+    """Return how a timm ViT differs from a plain ViT, or an empty string."""
     blocks = vit.blocks
-    # difference -> whether the ViT is plain in this respect
+    # difference from a plain ViT -> whether it is absent
     plain = {
-        "no pooling at a class token": vit.cls_token is not None and vit.global_pool == "token",
+        "no class token pooling": vit.cls_token is not None and vit.global_pool == "token",
         "register tokens": vit.num_prefix_tokens == 1 and not vit.no_embed_class,
         "another final norm": isinstance(vit.fc_norm, nn.Identity) and isinstance(vit.norm, nn.LayerNorm),
         "attention pooling": getattr(vit, "attn_pool", None) is None,
-        "special blocks": all(type(b) is Block for b in blocks),
+        "nonstandard blocks": all(type(b) is Block for b in blocks),
         "layer scale": all(isinstance(b.ls1, nn.Identity) for b in blocks),
-        "normalized queries": all(isinstance(b.attn.q_norm, nn.Identity) for b in blocks),
-        "another activation than GELU": isinstance(blocks[0].mlp.act, nn.GELU)
+        "query normalization": all(isinstance(b.attn.q_norm, nn.Identity) for b in blocks),
+        "an activation other than GELU": isinstance(blocks[0].mlp.act, nn.GELU)
         or _is_quick(blocks[0].mlp.act),
     }
     return next((f"its ViT has {difference}" for difference, is_plain in plain.items() if not is_plain), "")
@@ -92,7 +92,7 @@ def _is_quick(activation: nn.Module) -> bool:
 def _open_clip_names(vit: Any, projection: nn.Linear) -> dict[str, Tensor]:
     own = {k: v.detach() for k, v in vit.state_dict().items()}
     positions = own["pos_embed"][0].clone()
-    if "patch_embed.proj.bias" in own:  # open_clip's patches have no bias, but positions do
+    if "patch_embed.proj.bias" in own:  # open_clip's patch embedding has no bias
         positions[1:] += own["patch_embed.proj.bias"]
     named = {
         "class_embedding": own["cls_token"][0, 0],

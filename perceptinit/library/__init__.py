@@ -1,1 +1,1 @@
-"""Initialization of one model without a recipe: `apply_perceptual_init` and `perceptinit init`."""
+"""Initialize one model without a recipe, for `apply_perceptual_init` and `perceptinit init`."""

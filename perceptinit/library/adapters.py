@@ -1,6 +1,6 @@
-"""Image towers from the models of other libraries.
+"""Adapters from models of other libraries to image towers.
 
-A new library needs a function, a line in `DESCRIBE`, a test, and a line in docs/library.md.
+To support a library, add a function, an entry in `DESCRIBE`, a test, and a line in docs/library.md.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ IMAGENET_MEAN: RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD: RGB = (0.229, 0.224, 0.225)
 HALF: RGB = (0.5, 0.5, 0.5)
 
-# The image processor has mean and std, not the model: these are those of the first published weights of
-# each architecture. Source: their preprocessor_config.json.
+# In transformers, the image processor stores mean and std, not the model. These are the values of the first
+# published weights of each architecture. Source: their preprocessor_config.json.
 STATISTICS: dict[str, tuple[RGB, RGB]] = {
     "clip": (CLIP_MEAN, CLIP_STD),
     "siglip": (HALF, HALF),
@@ -45,9 +45,9 @@ WRAPPERS = {
 
 
 def describe_timm(model: Any) -> Surface:
-    """Return the whole model; its classifier is not used and does not change."""
+    """Return the whole model. Its classifier is neither used nor changed."""
     about = model.pretrained_cfg
-    embedding = getattr(model, "patch_embed", None)  # has the img_size that the model was built with
+    embedding = getattr(model, "patch_embed", None)  # its img_size is the one used to build the model
     size = getattr(embedding, "img_size", None) or about["input_size"]
 
     def encode(images: Any) -> Any:
@@ -59,15 +59,15 @@ def describe_timm(model: Any) -> Surface:
 def describe_open_clip(model: Any) -> Surface:
     """Return `model.visual`.
 
-    Mean and std are those of the preprocessing of the weights. A model without weights gets OpenAI's, as in
+    Mean and std come from the preprocessing of the pretrained weights. The default is OpenAI's, as in
     open_clip's transforms.
 
     Raises:
-        UsageError: If the module is only a part of an open_clip model.
+        UsageError: If the module is only part of an open_clip model.
     """
     if not hasattr(model, "visual") or not hasattr(model, "encode_image"):
         raise UsageError(
-            f"open_clip's {type(model).__name__} is a part of a model: pass the whole model, or encode="
+            f"open_clip's {type(model).__name__} is only part of a model. Pass the whole model, or encode="
         )
     visual = model.visual
     about = getattr(visual, "preprocess_cfg", None) or {}
@@ -78,10 +78,10 @@ def describe_open_clip(model: Any) -> Surface:
 
 
 def describe_torchvision(model: Any) -> Surface:
-    """Return the whole model; its classifier is computed, but not used.
+    """Return the whole model. Embeddings are the inputs of its last linear layer.
 
-    A ViT states its image size. Other models accept any size and get 224, the size of torchvision's training.
-    Mean and std are those of all classification weights of torchvision.
+    The image size is that of a ViT, or 224 for models that accept any size. Mean and std are those of
+    torchvision's classification weights.
     """
     classifier = _last_linear(model)
 
@@ -106,15 +106,15 @@ def _last_linear(model: nn.Module) -> nn.Module:
             return linear[-1]
     raise UsageError(
         f"torchvision's {type(model).__name__} has no linear classifier "
-        f"({', '.join(CLASSIFIERS)}): pass encode="
+        f"({', '.join(CLASSIFIERS)}). Pass encode="
     )
 
 
 def describe_transformers(model: Any) -> Surface:
-    """Return the image tower and projection of a dual encoder, or another model without its classifier.
+    """Return the vision tower and projection of a dual encoder, or the base model of an image model.
 
-    Embeddings are `pooler_output`, projected if there is a projection, or the first token of a model that
-    does not pool.
+    Embeddings are `pooler_output`, or the first token of a model without pooling. They are projected if the
+    model has a projection.
     """
     config = getattr(model.config, "vision_config", model.config)
     family = config.model_type.removesuffix("_vision_model")
@@ -140,12 +140,12 @@ def _pool(output: Any) -> Tensor:
 
 
 def _square_side(size: object) -> int | None:
-    """Return the side of a square given as an int, (S, S) or (3, S, S); None for anything else."""
+    """Return S for the sizes S, (S, S) and (3, S, S), and None for any other size."""
     sides = tuple(size)[-2:] if isinstance(size, (tuple, list)) else (size, size)
     return int(sides[0]) if sides[0] == sides[-1] and isinstance(sides[0], int) else None
 
 
-# top-level package of a model's class -> function that describes the model
+# top-level package of the model class -> function that describes the model
 DESCRIBE: dict[str, Callable[[Any], Surface]] = {
     "timm": describe_timm,
     "open_clip": describe_open_clip,
@@ -163,17 +163,17 @@ def adapt(
     std: RGB | None = None,
     fit: FitMode = "center-crop",
 ) -> ModelTower:
-    """Return the image tower of a model; it shares the modules of the model.
+    """Return the image tower of a model. The tower shares the modules of the model.
 
     Args:
-        model: Model of a library in `DESCRIBE`, or any module with `encode`.
-        encode: Maps images (B, 3, S, S), normalized with mean and std, to embeddings (B, D). Required for
-            other modules.
-        image_size: Side S in pixels, instead of that of the model.
-        mean: Channel means for pixels in [0, 1], instead of those of the model. Other modules get images in
-            [0, 1] by default.
-        std: Channel standard deviations, instead of those of the model.
-        fit: How images that are not square become square.
+        model: Model of a library in `DESCRIBE`, or any other module together with `encode`.
+        encode: Maps images (B, 3, S, S), normalized with mean and std, to embeddings (B, D). Required
+            for other modules.
+        image_size: Side S in pixels. Overrides the value of the model.
+        mean: Channel means for pixels in [0, 1]. Overrides the value of the model. Images of other modules
+            are not normalized by default.
+        std: Channel standard deviations. Overrides the value of the model.
+        fit: How non-square images are converted to squares.
 
     Raises:
         UsageError: If a required value is missing.
@@ -185,7 +185,7 @@ def adapt(
         surface = DESCRIBE[library](model)
     elif encode is None:
         raise UsageError(
-            f"{type(model).__name__} is not a model of {', '.join(DESCRIBE)}: pass encode=, a function from "
+            f"{type(model).__name__} is not a model of {', '.join(DESCRIBE)}. Pass encode=, a function from "
             "images (B, 3, S, S) to embeddings (B, D), and image_size=S"
         )
     else:
@@ -195,7 +195,7 @@ def adapt(
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model inside of DistributedDataParallel, DataParallel and torch.compile's wrapper.
+    """Return the model without DistributedDataParallel, DataParallel and torch.compile wrappers.
 
     Raises:
         UsageError: If the weights are sharded over processes (FSDP).
@@ -204,16 +204,16 @@ def unwrap(model: nn.Module) -> nn.Module:
         model = getattr(model, WRAPPERS[type(model).__name__])
     if any(type(p).__name__ in ("DTensor", "FlatParameter") for p in model.parameters()):
         raise UsageError(
-            f"the weights of {type(model).__name__} are sharded (FSDP): initialize the model before you "
-            "wrap it"
+            f"the weights of {type(model).__name__} are sharded (FSDP). Initialize the model before "
+            "wrapping it"
         )
     return model
 
 
 def broadcast(model: Any, tower: ModelTower) -> None:
-    """Send the weights of the first process of a DistributedDataParallel model to all others.
+    """Broadcast the weights of rank 0 if the model is a DistributedDataParallel model.
 
-    All processes compute the same, but a GPU may sum in another order. Other models do not change.
+    All ranks run the same computation, but the order of summation on a GPU can differ.
     """
     if type(model).__name__ != "DistributedDataParallel":
         return
@@ -223,7 +223,7 @@ def broadcast(model: Any, tower: ModelTower) -> None:
 
 
 def model_names(report: InitReport, model: nn.Module, tower: ModelTower) -> InitReport:
-    """Return the report with the names of the changed tensors in the model instead of the tower."""
+    """Return the report with the changed tensors named as in the model instead of the tower."""
     named = (*model.named_parameters(), *model.named_buffers())
     names = {id(tensor): name for name, tensor in named}
     own = dict((*tower.named_parameters(), *tower.named_buffers()))

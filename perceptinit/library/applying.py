@@ -1,4 +1,4 @@
-"""Application of one initializer to one image tower, without a recipe."""
+"""Apply one initializer to one image tower, without a recipe."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from perceptinit.registry import Entry, Registry
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, InitReport, RunContext
 
-STAGE = "init.0"  # that of the first [[init]] of a recipe, for equal random numbers
+STAGE = "init.0"  # same random numbers as the first [[init]] of a recipe
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """An initializer with its settings; equal jobs on equal towers give equal weights.
+    """An initializer with its settings. Equal jobs applied to equal towers give equal weights.
 
     Attributes:
-        entry: Initializer.
-        config: Its checked Config.
-        judgments: Its judgments, None if it uses none.
-        seed: Seed of all draws.
+        entry: Registry entry of the initializer.
+        config: Validated Config of the initializer.
+        judgments: Judgments that it uses, or None.
+        seed: Random seed.
     """
 
     entry: Entry
@@ -50,12 +50,12 @@ class Job:
     seed: int
 
     def build(self) -> Any:
-        """Return the initializer."""
+        """Construct the initializer."""
         parts = {"judgments": self.judgments.component} if self.judgments else {}
         return self.entry.load()(self.config, **parts)
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
-        """Return everything that the resulting weights depend on, as plain values."""
+        """Return everything that determines the resulting weights, as plain values for the cache key."""
         values = {field.name: getattr(self.config, field.name) for field in fields(self.config)}
         files = {n: file_sha256(v) for n, v in values.items() if isinstance(v, Path) and v.is_file()}
         return {
@@ -73,23 +73,23 @@ class Job:
         if self.judgments is None:
             return None
         if self.judgments.table is not None and self.judgments.component.card.simulated:
-            return self.judgments.table  # it determines them, and rendering them is slow
+            return self.judgments.table  # the table determines simulated images, which are slow to render
         return [self.judgments.table, judgments_sha256(self.judgments.component)]
 
 
 def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int) -> Job:
-    """Return a checked job.
+    """Return a validated job.
 
     Args:
         registry: Installed components.
         name: Name of the initializer.
-        options: Keys of its Config.
-        judgments: As in `apply_perceptual_init`.
-        seed: Seed of all draws.
+        options: Values of its Config by key.
+        judgments: See `apply_perceptual_init`.
+        seed: Random seed.
 
     Raises:
         UsageError: If the name is unknown, or options or judgments do not fit the initializer.
-        DataError: If data are absent, or the initializer cannot use them.
+        DataError: If data are missing or unusable for the initializer.
     """
     entry = registry.get("initializer", name)
     cls = entry.load()
@@ -100,7 +100,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     if "pairs" in wanted:
         raise UsageError(f"{entry.title} needs image-text pairs. Use it in a recipe")
     if "judgments" not in wanted and judgments is not None:
-        raise UsageError(f"{entry.title} takes no judgments. Leave them out")
+        raise UsageError(f"{entry.title} does not use judgments. Omit them")
     opened = open_judgments(judgments, registry) if "judgments" in wanted else None
     job = Job(entry, config, opened, seed)
     lacking = preflight(job.build())
@@ -123,13 +123,13 @@ def initialize_tower(
     Args:
         tower: Image tower.
         job: Initializer and settings.
-        bars: Show the progress.
-        device: Device of the computation, by default that of the tower; the tower is moved back.
-        cache: Cache of results, None for none.
-        num_workers: Threads that decode images.
+        bars: Progress bars.
+        device: Device of the computation. Default: the device of the tower, which is restored afterwards.
+        cache: Cache of results, or None.
+        num_workers: Number of image decoding threads.
 
     Returns:
-        The report of the initializer; `metrics["from_cache"]` is 1.0 for a cached result.
+        The report of the initializer. `metrics["from_cache"]` is 1.0 for a cached result.
     """
     target = torch.device(choose_device(device)) if device else device_of(tower)
     with in_float32(tower, target):
@@ -164,17 +164,17 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
             try:
                 entry.check()
                 load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
-                stored = entry.manifest["report"]  # with the seconds of the original computation
+                stored = entry.manifest["report"]  # its `seconds` are those of the original computation
                 metrics = {**stored["metrics"], "from_cache": 1.0}
                 return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})
             except (DataError, CheckpointError) as error:
-                ctx.warn(f"cache: {error}. The entry is damaged and is recomputed")
+                ctx.warn(f"cache: {error}. The damaged entry is recomputed")
                 cache.remove(key)
         report = job.build().initialize(tower, ctx)
         manifest = {"parts": parts, "report": asdict(report)}
         try:
             cache.store(key, manifest, lambda path: save_weights(path, tower.state_dict()))
-        except WriteError as error:  # the tower is initialized nevertheless
+        except WriteError as error:  # not fatal: the tower is initialized
             ctx.warn(f"cache: {error}. The result is not cached")
     return report
 
@@ -195,7 +195,7 @@ def initialize_backbone(
 
     Args:
         registry: Installed components.
-        tables: Recipe tables "backbone", "init" and "judgments"; the overrides change them.
+        tables: Recipe tables "backbone", "init" and "judgments". Modified in place by the overrides.
         initializer: Name of the initializer.
         judgments: Name or path of judgments.
         overrides: Assignments such as "init.epochs=4".
@@ -205,13 +205,13 @@ def initialize_backbone(
         output: Safetensors file to write.
 
     Raises:
-        RecipeError: If the tables have problems; it lists all of them.
-        DataError: If judgments are absent.
+        RecipeError: If the tables are invalid. The error lists all problems.
+        DataError: If judgments are missing.
     """
     problems = apply_overrides(tables, overrides)
     unknown = sorted(tables.keys() - {"backbone", "init", "judgments"})
     if unknown:
-        raise UsageError(f"--set {unknown[0]}...: paths start with backbone, init or judgments")
+        raise UsageError(f"--set {unknown[0]}...: paths must start with backbone, init or judgments")
     spec, more = read_spec(registry, "backbone", tables["backbone"], "backbone")
     if spec is None or problems:
         raise RecipeError([*problems, *more])

@@ -1,4 +1,4 @@
-"""Checks of the arguments of `apply_perceptual_init`."""
+"""Validation of the arguments of `apply_perceptual_init`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def check_arguments(
     seed: Any,
     given: Mapping[str, Any],
 ) -> None:
-    """Raise UsageError for the first argument of `apply_perceptual_init` of an undocumented type.
+    """Raise UsageError for the first argument of `apply_perceptual_init` with an invalid type or value.
 
-    `given` holds its arguments `encode`, `image_size`, `mean`, `std` and `fit`.
+    `given` contains the arguments `encode`, `image_size`, `mean`, `std` and `fit`.
     """
     encode, image_size = given["encode"], given["image_size"]
     _check_model(model)
@@ -40,7 +40,7 @@ def check_arguments(
     if encode is not None and not callable(encode):
         raise UsageError(f"encode: expected a function of images, got {encode!r:.60}")
     if image_size is not None and not isinstance(image_size, Integral):
-        raise UsageError(f"image_size: expected a whole number of pixels, got {image_size!r:.60}")
+        raise UsageError(f"image_size: expected an integer number of pixels, got {image_size!r:.60}")
     for name in ("mean", "std"):
         value = given[name]
         if value is not None and not (hasattr(value, "__len__") and len(value) == 3):
@@ -48,7 +48,7 @@ def check_arguments(
     if given["fit"] not in get_args(FitMode):
         raise UsageError(f"fit: expected one of {', '.join(get_args(FitMode))}, got {given['fit']!r:.60}")
     if not isinstance(seed, Integral) or seed < 0:
-        raise UsageError(f"seed: expected a whole number, at least 0, got {seed!r:.60}")
+        raise UsageError(f"seed: expected an integer of at least 0, got {seed!r:.60}")
 
 
 def _check_model(model: Any) -> None:
@@ -56,17 +56,17 @@ def _check_model(model: Any) -> None:
         return
     if isinstance(model, str):
         raise UsageError(
-            f"model: expected a model, got its name: pass timm.create_model({model!r}), or the model that "
-            "your library builds from the name"
+            f"model: expected a model, got its name. Pass timm.create_model({model!r}), or the "
+            "equivalent of your library"
         )
     if callable(model):
         name = getattr(model, "__name__", "Model")
         kind = "class" if isinstance(model, type) else "function"
-        raise UsageError(f"model: expected a model, got the {kind} that builds one: pass {name}(...)")
+        raise UsageError(f"model: expected a model, got the {kind} that builds one. Pass {name}(...)")
     if isinstance(model, tuple):
         raise UsageError(
-            "model: expected a model, got a tuple, as open_clip.create_model_and_transforms returns it: "
-            "pass its first item"
+            "model: expected a model, got a tuple, such as open_clip.create_model_and_transforms returns. "
+            "Pass its first item"
         )
     raise UsageError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
 
@@ -76,11 +76,11 @@ def _where_images_go(judgments: Any, images: Any) -> str:
     arrays = ", or an argument of Triplets.build(Stimuli(ids, images), ...) for arrays"
     if str(judgments).endswith(TABLE_SUFFIXES) and isinstance(images, (str, Path)):
         table, arrays = {"path": str(judgments), "images": str(images)}, ""
-    return f'images: a key of the judgments, not an argument: pass judgments=("table", {table}){arrays}'
+    return f'images: not an argument, but a key of the judgments. Pass judgments=("table", {table}){arrays}'
 
 
 def callers_level() -> int:
-    """Return the `stacklevel` for which a warning names the first line outside the package."""
+    """Return the `stacklevel` at which a warning points to the caller outside the package."""
     frame, level, found = sys._getframe(1), 1, 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):

@@ -1,4 +1,4 @@
-"""A model of another library as an image tower, and its restoration afterwards."""
+"""Wrap a model of another library as an image tower, and restore its state afterwards."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Encode = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """The vision part of a model and its input.
+    """The vision part of a model and its input format.
 
     Attributes:
         vision: Module whose weights an initializer may change.
         encode: Maps normalized images (B, 3, S, S) to embeddings (B, D) with `vision`.
-        image_size: Side S in pixels; None if the model does not state it.
-        mean: Channel means for pixels in [0, 1]; None if the model does not state them.
-        std: Channel standard deviations; None if the model does not state them.
-        fit: How images that are not square become square.
+        image_size: Side S in pixels; None if the model does not specify it.
+        mean: Channel means for pixels in [0, 1]; None if the model does not specify them.
+        std: Channel standard deviations; None if the model does not specify them.
+        fit: How non-square images are converted to squares.
     """
 
     vision: nn.Module
@@ -39,21 +39,21 @@ class Surface:
 
 
 class ModelTower(ImageTower):
-    """An image tower with the modules of another library's model.
+    """An image tower that shares the modules of another library's model.
 
-    Its trunk is the vision part, and its parameters are those of the trunk.
+    Its trunk is the vision part of the model and has all parameters of the tower.
 
     Args:
-        surface: Vision part, and input.
+        surface: Vision part of the model and its input format.
 
     Raises:
-        UsageError: If the model does not state its image size, mean or std, or does not return (B, D).
+        UsageError: If image size, mean or std is unknown, or `encode` does not return embeddings (B, D).
     """
 
     def __init__(self, surface: Surface) -> None:
         for name in ("image_size", "mean", "std"):
             if getattr(surface, name) is None:
-                raise UsageError(f"{type(surface.vision).__name__} does not state its {name}: pass {name}=")
+                raise UsageError(f"{type(surface.vision).__name__} does not specify its {name}. Pass {name}=")
         super().__init__(
             surface.vision,
             nn.Identity(),
@@ -64,7 +64,7 @@ class ModelTower(ImageTower):
             fresh=self._cannot_be_fresh,
             fit=surface.fit,
         )
-        self._surface = surface  # `encode` may be a module, and as an attribute would become a submodule
+        self._surface = surface  # an `encode` module as a direct attribute would become a submodule
         device = device_of(surface.vision)
         self.mean, self.std = self.mean.to(device), self.std.to(device)
         self.embed_dim = self._measure_embed_dim()
@@ -74,21 +74,21 @@ class ModelTower(ImageTower):
         return self._surface.encode(self.normalize(images))
 
     def _cannot_be_fresh(self) -> ImageTower:
-        # a model does not contain how its library draws weights
+        # the library's initialization scheme is not part of the model
         raise InitializerError(
             f"{type(self.trunk).__name__} cannot be reinitialized in place. Construct it again after "
             "torch.manual_seed, or use a recipe with a backbone"
         )
 
     def _measure_embed_dim(self) -> int:
-        """Return D, from the embedding of a grey image."""
+        """Return D, measured by encoding a gray image."""
         dtype = next(self.trunk.parameters()).dtype
         grey = self.mean.new_zeros(1, 3, self.image_size, self.image_size).to(dtype)
         try:
             with _restoring_modes(self), torch.no_grad():
                 self.eval()
                 embeddings = self._surface.encode(grey)
-        except Exception as error:  # models raise all kinds of errors
+        except Exception as error:  # models raise arbitrary exceptions
             raise UsageError(
                 f"{type(self.trunk).__name__} cannot encode an image (1, 3, {self.image_size}, "
                 f"{self.image_size}): {error}. Is image_size right?"
@@ -103,22 +103,22 @@ def device_of(module: nn.Module) -> torch.device:
     """Return the device of a module's weights.
 
     Raises:
-        UsageError: If they are on several devices, or on torch's meta device.
+        UsageError: If the weights are on several devices, or on the meta device.
     """
     devices = sorted({str(tensor.device) for tensor in _tensors(module)})
     if devices == ["meta"]:
-        raise UsageError("the model has no weights yet (torch's meta device): materialize them first")
+        raise UsageError("the model is on the meta device. Materialize its weights first")
     if len(devices) != 1:
-        raise UsageError(f"the model's weights are on {', '.join(devices)}: move them to one device first")
+        raise UsageError(f"the model's weights are on {', '.join(devices)}. Move them to one device first")
     return torch.device(devices[0])
 
 
 @contextmanager
 def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Move a module to float32 and a device for the block, without autocast and with gradients enabled.
+    """Convert a module to float32 on a device inside the block, with gradients and without autocast.
 
-    On exit, device, dtype, `requires_grad` and gradients of all tensors and the modes of all modules are
-    restored. If the block raises, the weights are restored too.
+    On exit, the device, dtype, `requires_grad` and gradient of each tensor and the training mode of each
+    module are restored. If the block raises, the weights are restored too.
     """
     tensors = _tensors(module)
     found = [(t, t.device, t.dtype, t.requires_grad, t.grad) for t in tensors]
@@ -152,5 +152,5 @@ def _restoring_modes(module: nn.Module) -> Iterator[None]:
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    """Return parameters and buffers, each once."""
+    """Return the parameters and buffers without duplicates."""
     return list({id(t): t for t in (*module.parameters(), *module.buffers())}.values())

@@ -1,1 +1,1 @@
-"""What runs left: records, states, weights, measures."""
+"""Files of runs: records, states, weights, measures."""

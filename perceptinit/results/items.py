@@ -1,13 +1,12 @@
-"""What each final score is a mean of: one value for each item, and which pictures the items show.
+"""Per-item values of final scores and the images of the items, for intervals over images.
 
-`items.safetensors` of a run contains the values; bits where every value is 0 or 1. The pictures, weights and
-values of trivial models are the same for all runs, so they are stored once, in the folder `items` of the
-experiment, under their hash.
+`items.safetensors` of a run contains the values, as bits if all are 0 or 1. Images, weights and values of
+trivial models are the same for all runs. The folder `items` of the experiment contains them once, by hash.
 """
 
 from __future__ import annotations
 
-# N items, R pictures in an item
+# N items, R images of an item
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,16 +18,16 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
-TRIVIAL = "baseline "  # before the name of a trivial model
-WHAT = "values of items that a run wrote. Evaluate the run again"
+TRIVIAL = "baseline "  # prefix of a trivial model
+WHAT = "a file of per-item values. Evaluate the run again"
 
 
 def write_items(folder: Path, items: Mapping[str, Items]) -> None:
-    """Write the items of the final scores of a run, and their pictures if no other run has written them.
+    """Write the items of a run's final scores, and their images unless another run wrote them.
 
     Args:
         folder: Folder of the run, `<recipe>/<arm>/seed<k>`.
-        items: Name of the score to its items.
+        items: Items by name of the score.
     """
     about, arrays = {}, {}
     for name, each in items.items():
@@ -41,10 +40,10 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
 
 
 def read_items(folder: Path) -> dict[str, Items]:
-    """Return the items of the final scores of a run by name; empty for a run that has none.
+    """Return the items of a run's final scores by name of the score, or an empty dict.
 
     Raises:
-        DataError: If a file is damaged, or the pictures of a set are missing.
+        DataError: If a file is damaged, or the file of a set is missing.
     """
     if not (folder / ITEMS).exists():
         return {}
@@ -60,7 +59,7 @@ def read_items(folder: Path) -> dict[str, Items]:
 
 
 def _write_set(folder: Path, items: Items) -> str:
-    """Write the pictures and weights of items, and return their hash."""
+    """Write everything but the values of items, and return its hash."""
     arrays = {"pictures": items.pictures.astype(np.int64)}
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)

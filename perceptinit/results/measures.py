@@ -1,4 +1,4 @@
-"""How results are presented: names, families, units and order of measures and data sets, and durations."""
+"""Names, families, units and order of measures and data sets, and formatting of durations."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def _names() -> dict[str, Any]:
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """Return measure and data set of a score: `top1/vtab/dtd` -> (`top1`, `vtab/dtd`)."""
+    """Return the measure and data set in the name of a score: `top1/vtab/dtd` -> (`top1`, `vtab/dtd`)."""
     measure, _, data_set = name.partition("/")
     return measure, data_set
 
 
 def family_of(data_set: str) -> str:
-    """Return the family of a data set in the suites, `other` for a user's sets."""
+    """Return the family of a data set in the suites, or `other` for a user's set."""
     from perceptinit.test_sets.suite import find_set
 
     known = find_set(data_set)
@@ -32,12 +32,12 @@ def family_of(data_set: str) -> str:
 
 
 def measure_names() -> list[str]:
-    """Return the built-in measures in the order in which they decide comparisons."""
+    """Return the built-in measures by priority: the first measured one decides a comparison."""
     return list(_names()["titles"])
 
 
 def measure_title(measure: str) -> str:
-    """Return the name of a measure in a sentence."""
+    """Return the name of a measure for sentences."""
     return str(_names()["titles"].get(measure, measure.replace("_", " ")))
 
 
@@ -47,36 +47,36 @@ def is_diagnostic(measure: str) -> bool:
 
 
 def is_perceptual(measure: str) -> bool:
-    """Return whether a measure compares a model with human similarity."""
+    """Return whether a measure shows what stage 1 added, such as agreement with people."""
     return measure in _names()["kinds"]["perceptual"]
 
 
 def may_ask_people(measure: str) -> bool:
-    """Return whether a measure may use judgments: perceptual measures, and those of plug-ins."""
+    """Return whether a measure may use judgments, as perceptual measures and those of plug-ins do."""
     known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
     return is_perceptual(measure) or measure not in known
 
 
 def rank(measure: str) -> int:
-    """Return the place of a measure in the order in which measures decide a comparison."""
+    """Return the position of a measure in `measure_names`, the last one for other measures."""
     order = measure_names()
     return [*order, measure].index(measure)
 
 
 def incomplete(extra: Mapping[str, Any]) -> str:
-    """Return the note on a score of a set with unreadable images; empty for a complete set."""
+    """Return a note if images of a score's data set were unreadable, or an empty string."""
     if not isinstance(extra, Mapping) or not {"num_images", "unreadable"} <= extra.keys():
         return ""
     return f"incomplete: {extra['num_images']:,} of {extra['num_images_of_set']:,} images"
 
 
 def is_share(measure: str, chance: float | None) -> bool:
-    """Return whether a value is a share of examples, which is reported in per cent and points."""
+    """Return whether a score is a share of examples, reported in percent and points."""
     return chance is not None and measure.partition("_")[0] not in _names()["kinds"]["not_shares"]
 
 
 def readable_seconds(seconds: float) -> str:
-    """Return a duration for people: `42 s`, `7 min`, `3.5 h`."""
+    """Return a human-readable duration: `42 s`, `7 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""The arms, seeds and `[verdict]` that recipes of runs ask for, from their text in records or from a file."""
+"""Planned arms, seeds and `[verdict]`, read from recipes in records or from a recipe file."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe
 from perceptinit.recipe.tuning import flatten
 from perceptinit.results.preregistration import read_plan
 
-PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that an answer depends on
-# keys for the place of data, for unreadable data, and for computing the same numbers in another way
+PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect answers
+# keys without effect on results: locations, tolerated data errors, implementation of a computation
 NEUTRAL = {
     "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
     "max_incomplete_share", "on_non_finite", "num_workers", "micro_batch", "compile", "grad_checkpointing",
     "sharding", "fused", "cache_gib", "image_store",
 }  # fmt: skip
 
-Changes = Mapping[str, tuple[str, ...]]  # sentences of each arm
-Sources = tuple[tuple[str, str], ...]  # path and text of a recipe, and of each that it is like in turn
+Changes = Mapping[str, tuple[str, ...]]  # sentences by arm
+Sources = tuple[tuple[str, str], ...]  # path and text of a recipe and of its `like` ancestors
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A recipe as its text states it.
+    """The parts of a recipe that comparisons use.
 
     Attributes:
-        root: Folder of its runs.
-        started: When the run started whose record has the text; empty for the text of a file.
-        changes: Differences of each arm from the setting that `expected` was published for.
-        origins: Experiments whose runs some arms share.
+        root: Output folder of the recipe.
+        started: Start time of the run whose record contains the recipe; empty for a recipe file.
+        changes: Differences of each arm from the published setting of `expected`.
+        origins: Experiments whose runs are reused, by arm.
     """
 
     arms: tuple[str, ...]
@@ -69,15 +69,15 @@ class Planned:
         return replace(found, name=root.name, root=root, origins=text.find_origins(text.tables))
 
 
-@cache  # the runs of a recipe have one text
+@cache  # runs of a recipe have the same text
 def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: Sources) -> Planned:
-    """Return a recipe as its text states it.
+    """Parse the parts of a recipe that comparisons use.
 
     Args:
-        text: The recipe, merged if it is like another one.
-        source: Path of its file.
+        text: Recipe, merged with its `like` ancestors.
+        source: Path of the recipe file.
         overrides: `path=value` strings.
-        sources: The files that `text` was merged from. The first with `[[expect]]` states the published
+        sources: Files that `text` was merged from. The first one with `[[expect]]` defines the published
             setting.
     """
     tables = {"verdict": {}, **parse_toml(text, source)}
@@ -90,7 +90,7 @@ def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: So
 
 
 def _compare_settings(stated: Mapping[str, Any], used: Mapping[str, Any]) -> Changes:
-    """Return the differences of each arm's backbone, stages and pretraining between tables of two recipes."""
+    """Return how the backbone, stages and pretraining of each arm differ between two recipes."""
     before, after = _flatten_settings(stated), _flatten_settings(used)
     return {
         arm: tuple(
@@ -104,7 +104,7 @@ def _compare_settings(stated: Mapping[str, Any], used: Mapping[str, Any]) -> Cha
 
 
 def _flatten_settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of each arm by path, without those that have no effect on results."""
+    """Return the settings of each arm by path, without those that do not affect results."""
     found = {}
     for arm, settings in settings_by_arm(tables, ("backbone", "pretrain")).items():
         for slot in ARM_SLOTS:
@@ -119,7 +119,7 @@ def _flatten_settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
-    """Return a recipe as its tables state it; RecipeError for problems in `[verdict]` or `[[expect]]`."""
+    """Parse recipe tables; raise RecipeError if `[verdict]` or `[[expect]]` is invalid."""
     arms = [str(arm.get("name")) for arm in tables.get("arm") or [{"name": "default"}]]
     verdict, problems = read_config(VerdictConfig, tables.get("verdict", {}), "verdict")
     read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
@@ -137,16 +137,16 @@ def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
 
 
 def read_recipe_file(path: Path) -> RecipeText:
-    """Return the text of a recipe file, or of the bundled recipe of that name."""
+    """Read a recipe file, or the bundled recipe of that name."""
     path = find(path)
     return read_recipe_text(read_text(path), str(path), path.parent)
 
 
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
-    """Return `[verdict]`, `[[expect]]` and what depends on them, as fields of `RunSet`.
+    """Return the fields of `RunSet` that depend on `[verdict]` and `[[expect]]`.
 
-    They are those of a recipe file if there is one, else those of the newest run. The largest `max_seeds` of
-    all runs counts, because looks that were made stay made.
+    A recipe file has precedence over the newest run. The largest `max_seeds` of all runs applies, because
+    interim analyses cannot be undone.
     """
     if not newest:
         return {}
@@ -177,7 +177,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
 
 
 def _find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
-    """Yield the changes of `[verdict]` since the plan, or since the first run where there is no plan."""
+    """Yield the changes of `[verdict]` since the plan or, without a plan, since the first run."""
     for key in PLANNED:
         old = plan["verdict"][key] if plan else getattr(began, key)
         new = getattr(now, key)

@@ -14,7 +14,7 @@ from perceptinit.files.reading import content_sha256, read_json
 from perceptinit.results.queue import QueuedRun
 from perceptinit.results.record import Environment, Named, Stages
 
-PLAN = "plan.json"  # in the folder of a recipe's runs
+PLAN = "plan.json"  # in the output folder of a recipe
 SCHEMA = 1
 HINT = ". Restore the file, or move it away"
 plan_sha256 = content_sha256
@@ -72,7 +72,7 @@ class PlannedTuning(TypedDict):
 
 
 class Plan(TypedDict):
-    """The keys of a plan that readers rely on; plans have more."""
+    """Required keys of a plan. Plans contain further keys."""
 
     schema: Literal[1]
     sha256: str
@@ -95,12 +95,12 @@ class Plan(TypedDict):
 
 
 def read_plan(folder: Path) -> dict[str, Any]:
-    """Return the plan in a recipe's folder, empty if there is none.
+    """Return the plan in a recipe's output folder, or an empty dict.
 
     Control characters are escaped, as in `seal_plan`.
 
     Raises:
-        DataError: If the file is not a plan. Names the file and the key.
+        DataError: If the file is not a valid plan. The message names the file and the key.
     """
     path = folder / PLAN
     if not path.exists():
@@ -114,12 +114,12 @@ def read_plan(folder: Path) -> dict[str, Any]:
 
 
 def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a plan as `read_plan` returns it, without credentials and with its hash."""
+    """Return a plan without credentials and with its hash, in the form that `read_plan` returns."""
     plain = json.loads(json.dumps(plan, allow_nan=False))
     plain = map_texts(printable, map_texts(without_credentials, plain))
     return {**plain, "sha256": plan_sha256(plain)}
 
 
 def planned_settings(plan: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of one arm of a plan, as in `resolved` of a record."""
+    """Return the settings of an arm of a plan, in the form of `resolved` of a record."""
     return {"name": plan["recipe"]["name"], **plan["shared"], "init": arm["init"], "posthoc": arm["posthoc"]}

@@ -1,4 +1,4 @@
-"""Runs in the queue of a cluster: the jobs submitted for them, and their state in Slurm."""
+"""Slurm jobs of runs, and their state in the queue."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import read_json
 
-FOLDER = ".slurm"  # cannot be the name of an arm
+FOLDER = ".slurm"  # not a valid arm name
 JOBS = "jobs.json"
 ANSWER_SECONDS = 60
-FORGOTTEN = "Invalid job id specified"  # squeue, of an only job that ended minutes ago
+FORGOTTEN = "Invalid job id specified"  # error of squeue if all requested jobs ended minutes ago
 
-Task = str  # of a job array: "17_4"
+Task = str  # array task id, such as 17_4
 
 
 class QueuedRun(TypedDict):
@@ -36,31 +36,31 @@ class Job(TypedDict):
 
 
 def ask(command: Sequence[str], text: str = "") -> str:
-    """Return the output of a program of Slurm, with `text` as its standard input; UsageError if it fails."""
+    """Run a Slurm command with `text` as input and return its output; UsageError if it fails."""
     name = command[0]
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
         )
     except FileNotFoundError:
-        raise UsageError(f"`{name}` not found: this machine is not part of a Slurm cluster") from None
+        raise UsageError(f"`{name}` not found. This machine is not part of a Slurm cluster") from None
     except subprocess.TimeoutExpired:
-        raise UsageError(f"{name} does not answer: is Slurm's controller up? (sinfo)") from None
+        raise UsageError(f"{name} does not respond. Check Slurm's controller with: sinfo") from None
     if done.returncode:
-        raise UsageError(f"{name} refused: {' '.join(done.stderr.split()) or done.returncode}")
+        raise UsageError(f"{name} failed: {' '.join(done.stderr.split()) or done.returncode}")
     return done.stdout
 
 
 def note_job(root: Path, job: str, runs: Sequence[SubmittedRun]) -> None:
-    """Write to the folder of the runs which of them the array `job` does, in the order of its tasks."""
+    """Record in `root` which runs the tasks of the job array `job` execute, in order."""
     write_json(root / FOLDER / JOBS, [*_read_jobs(root), {"id": job, "runs": runs}])
 
 
 def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
-    """Return the newest submitted task of each run (arm and seed) in `root`.
+    """Return the most recently submitted task of each run (arm and seed) in `root`.
 
     Raises:
-        DataError: If the file of jobs is damaged.
+        DataError: If the list of jobs is damaged.
     """
     return {
         (run["arm"], run["seed"]): f"{job['id']}_{i}"
@@ -70,7 +70,7 @@ def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
 
 
 def find_fingerprints(root: Path) -> dict[tuple[str, int], str]:
-    """Return the fingerprint of each run (arm and seed) in its newest job."""
+    """Return the fingerprint of each run (arm and seed) in its most recent job."""
     runs = [run for job in _read_jobs(root) for run in job["runs"]]
     return {(run["arm"], run["seed"]): run["fingerprint"] for run in runs if "fingerprint" in run}
 
@@ -79,16 +79,16 @@ def _read_jobs(root: Path) -> list[Job]:
     file = root / FOLDER / JOBS
     if not file.exists():
         return []
-    return read_json(file, list[Job], "notes on jobs", ". Remove it once nothing is queued")
+    return read_json(file, list[Job], "a list of jobs", ". Remove it when the queue is empty")
 
 
 def queue(root: Path) -> dict[Task, str]:
-    """Return the unfinished tasks of the jobs of `root`: `pending (Priority)`, `running on n7`.
+    """Return the state of each unfinished task: `pending (Priority)`, `running on n7`.
 
-    Jobs are found by number, as `[slurm] options` may set their name.
+    Jobs are found by id, because `[slurm] options` can set their name.
 
     Raises:
-        UsageError: If Slurm does not answer.
+        UsageError: If Slurm does not respond.
     """
     jobs = [job["id"] for job in _read_jobs(root)]
     if not jobs:
@@ -108,7 +108,7 @@ def queue(root: Path) -> dict[Task, str]:
 
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
-    """Return the state of the job of each submitted run in `root`; calls Slurm only if there are any."""
+    """Return the job state of each submitted run in `root`. Slurm is queried only for existing jobs."""
     tasks = find_submitted(root)
     try:
         now = queue(root)
@@ -117,6 +117,6 @@ def in_queue(root: Path) -> dict[tuple[str, int], str]:
     return {
         run: f"job {task} {now[task]}"
         if task in now
-        else f"job {task} is over, its log: {root / FOLDER / task}.log"
+        else f"job {task} ended, log: {root / FOLDER / task}.log"
         for run, task in tasks.items()
     }

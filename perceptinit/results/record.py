@@ -1,4 +1,4 @@
-"""`record.json`: everything about one run, rewritten whole after each stage."""
+"""`record.json`: all facts about a run, rewritten after each stage."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class ScoreRow(TypedDict):
 
 
 class Record(TypedDict):
-    """The keys of a record that readers rely on; records have more."""
+    """Required keys of a record. Records contain further keys."""
 
     schema: Literal[1]
     status: Literal["running", "finished", "interrupted", "failed"]
@@ -106,12 +106,12 @@ _PACKAGES = ("torch", "torchvision", "timm", "open_clip_torch", "numpy", "pillow
 
 
 def now() -> str:
-    """Return the time in UTC, ISO 8601, to the second."""
+    """Return the current UTC time in ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions of Python and of packages that results may depend on."""
+    """Return the versions of Python and of the packages that can affect results."""
     packages = {"perceptinit": __version__}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
@@ -120,7 +120,7 @@ def versions() -> dict[str, Any]:
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Return versions and facts of the machine that results may depend on."""
+    """Return the versions and machine properties that can affect results."""
     import torch
 
     has_affinity = hasattr(os, "sched_getaffinity")
@@ -135,7 +135,7 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, Any]:
-    """Return the record of a run that starts."""
+    """Return the initial record of a run."""
     about = {
         "name": recipe.name,
         "source": recipe.source,
@@ -169,7 +169,7 @@ def new_record(recipe: Recipe, arm: Arm, seed: int, device: str) -> dict[str, An
 
 
 def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
-    """Return the row of an arm in the records of its runs."""
+    """Return the row that describes an arm in its records."""
     judgments = [spec for spec in walk((*arm.init, *arm.posthoc)) if spec.entry.kind == "judgments"]
     row = {
         "name": arm.name,
@@ -184,7 +184,7 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
-    """Return the hash in a record of `file` of the run's weights, None if it has none."""
+    """Return the recorded hash of a weight file of the run, or None."""
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
     hashes = record["hashes"].get(file.stem)
     return str(hashes[part]) if isinstance(hashes, Mapping) and part in hashes else None
@@ -199,9 +199,9 @@ def processor_name() -> str:
 
 
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
-    """Return the row of a score in a record, with the stage and samples at which it was measured."""
+    """Return the row of a score in a record, with the stage and the samples seen."""
     row = asdict(replace(score, items=None)) | {"value": finite(score.value), "extra": plain(score.extra)}
-    del row["items"]  # in a separate file
+    del row["items"]  # stored in a separate file
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 
@@ -212,7 +212,7 @@ def finite(value: Any) -> float | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a value with arrays, mappings and non-finite numbers converted for JSON."""
+    """Return a value that JSON can represent: arrays as lists, non-finite numbers as None."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if hasattr(value, "tolist"):
@@ -225,17 +225,17 @@ def plain(value: Any) -> Any:
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
-    """Write a record with the hash of its content, synced; ValueError for a number that is not finite."""
+    """Write and sync a record with its content hash; ValueError for a non-finite number."""
     plain = json.loads(json.dumps(record, allow_nan=False))
     write_json(path, {**plain, "sha256": content_sha256(plain)}, synced=True)
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record without its hash, control characters escaped: the file may be from elsewhere.
+    """Return a record without its hash. Control characters are escaped: the file is untrusted.
 
     Raises:
-        DataError: If the file is not a record, or was changed after it was written. Names the file and the
-            key.
+        DataError: If the file is not a valid record, or was changed after it was written. The message
+            names the file.
     """
     record = read_json(path, Record, "a record")
     version = str(record["environment"]["packages"].get("perceptinit", "0.1.0"))

@@ -1,4 +1,4 @@
-"""The runs of one or more output folders with their state, including runs that failed or did not start."""
+"""Load the runs of output folders with their state, including failed and missing runs."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from perceptinit.results.record import RECORD
 from perceptinit.results.states import State, run_folder, run_state
 
 Record = dict[str, Any]
-# after a recipe's name: the folder of its trials, and that of its arms at their best settings
+# suffixes of the output folders of tuning trials, and of runs at the best settings
 TRIALS, BEST = "-trials", "-best"
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """One arm with one seed, with the state of its folder (see `RunState`)."""
+    """One arm with one seed, and the state of its folder (see `RunState`)."""
 
     arm: str
     seed: int
@@ -35,7 +35,7 @@ class LoadedRun:
 
     @property
     def scores(self) -> list[dict[str, Any]]:
-        """Rows of scores, only those after post-hoc stages if the arm has any."""
+        """Score rows of the record; with post-hoc stages, only the rows after them."""
         rows = self.record.get("scores", [])
         if self.record and self.record["arm"]["resolved"].get("posthoc"):
             return [row for row in rows if row.get("stage") == "posthoc"]
@@ -43,7 +43,7 @@ class LoadedRun:
 
     @property
     def samples_seen(self) -> int:
-        """Samples at the last score, 0 without scores."""
+        """Samples seen at the last score; 0 without scores."""
         return max((row["samples_seen"] for row in self.scores), default=0)
 
     @property
@@ -53,19 +53,19 @@ class LoadedRun:
 
 @dataclass(frozen=True, slots=True)
 class RunSet:
-    """Runs that are compared.
+    """A set of runs to compare.
 
     Attributes:
         baseline: One of the arms.
         arms: Names of the arms in the recipe's order.
         plan: The recipe's `[verdict]`.
-        num_planned: Number of seeds at the start.
-        num_listed: Number of seeds in the newest recipe.
+        num_planned: Smallest number of seeds in the recipes of the runs.
+        num_listed: Largest number of seeds in the recipes of the runs.
         departures: Sentences on changes of `[verdict]` since the plan.
         expected: Published scores.
         changes: Differences of each arm from the setting of `expected`.
-        preregistered: The plan in the folder of the runs, empty without one.
-        origins: Experiments whose runs some arms share.
+        preregistered: The plan in the output folder; empty without one.
+        origins: Experiments whose runs are reused, by arm.
     """
 
     name: str
@@ -92,22 +92,22 @@ class RunSet:
 
     @property
     def records(self) -> list[Record]:
-        """Records of all runs that have one, finished or not."""
+        """Records of all runs that have one, whether finished or not."""
         return [run.record for run in self.runs if run.record]
 
     @property
     def is_simulated(self) -> bool:
-        """Whether images, captions or observers of a run are simulated."""
+        """Whether any run uses simulated images, captions or observers."""
         tables = (t for record in self.records for t in _walk_tables(record["arm"]["resolved"]))
         return any(table.get("use") == "synthetic" for table in tables)
 
     @property
     def samples(self) -> str:
-        """The kind of samples: `images` or `image-text pairs`."""
+        """Unit of the samples seen: `images` or `image-text pairs`."""
         return samples_in_words(self.records)
 
     def is_shared(self, run: LoadedRun) -> bool:
-        """Return whether a run is a run of the recipe that its arm is taken from."""
+        """Return whether a run is reused from another experiment."""
         origin = self.origins.get(run.arm)
         return origin is not None and run.folder.parent.parent.name == origin.name
 
@@ -115,16 +115,16 @@ class RunSet:
         return [run for run in self.runs if run.arm == arm]
 
     def about(self, arm: str) -> dict[str, Any]:
-        """Return the arm's row in its records, empty without records."""
+        """Return the row that describes an arm in its records; empty without records."""
         return next((r.record["arm"] for r in self.arm_runs(arm) if r.record), {})
 
     def resolved(self, arm: str) -> dict[str, Any]:
-        """Return the arm's settings, empty without records."""
+        """Return the settings of an arm; empty without records."""
         return dict(self.about(arm).get("resolved", {}))
 
     @property
     def differences(self) -> list[str]:
-        """Stages of each arm in words (`shuffled = init, but judgments through shuffled-votes`), from 0.2."""
+        """Stages of each arm in words, such as `shuffled = init, but judgments through shuffled-votes`."""
         return [text for arm in self.arms if (text := self.about(arm).get("difference"))]
 
 
@@ -138,11 +138,11 @@ def _walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
 
 
 def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
-    """Return the runs under `paths`.
+    """Load the runs under `paths`.
 
     Args:
         paths: Run folders, folders above them, record files, or recipes.
-        out: Folder above the folders of the recipes' runs.
+        out: Parent of the recipes' output folders.
 
     Raises:
         UsageError: If there are no runs, or two folders have the same arm and seed.
@@ -157,17 +157,17 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
     recorded = [run for run in found.values() if run.record]
     planned = [Planned.of_record(run.record, run.folder.parent.parent) for run in recorded]
     planned += [Planned.of_file(path, root) for root, path in recipes.items()]
-    distinct = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs have the same plan
+    distinct = {(p.root, p.arms, p.seeds): p for p in planned}  # most runs have the same recipe
     for plan in distinct.values():
         for run in _find_missing(plan, roots):
             found.setdefault(run.folder.resolve(), run)
     if not found:
-        raise UsageError(f"{', '.join(map(str, roots))}: no runs there (no record.json)")
+        raise UsageError(f"{', '.join(map(str, roots))}: no runs found (no record.json)")
     return _build_set(list(found.values()), planned)
 
 
 def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[RunSet]:
-    """Return the runs under `paths` by experiment, with the trials and tuned runs of each.
+    """Load the runs under `paths` by experiment, with its trials and tuned runs.
 
     Raises:
         UsageError: If there are no runs.
@@ -181,7 +181,7 @@ def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[Ru
             tuned = [folder.with_name(folder.name + end) for end in (TRIALS, BEST)]
             roots.update(dict.fromkeys([root, *(place for place in tuned if place.is_dir())]))
     if not roots:
-        raise UsageError(f"{', '.join(map(str, paths))}: no runs there (no record.json)")
+        raise UsageError(f"{', '.join(map(str, paths))}: no runs found (no record.json)")
     return [load_runs([root], out) for root in roots]
 
 
@@ -190,10 +190,10 @@ def _recipe_folder(path: Path, out: Path) -> Path:
 
 
 def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
-    """Return the folders of runs under `root` or, if there are none, those of runs in a queue."""
+    """Return the run folders under `root` or, without any, those of submitted jobs."""
     if root.is_file():
         if root.name != RECORD:
-            raise UsageError(f"{root}: neither the {RECORD} of a run nor a recipe (.toml)")
+            raise UsageError(f"{root}: expected the {RECORD} of a run, or a recipe (.toml)")
         return [root.parent]
     if root.is_dir():
         recorded = [file.parent for file in sorted(root.rglob(RECORD))]
@@ -202,11 +202,11 @@ def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
         return started or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
-    raise UsageError(f"{root}: no such folder of runs")
+    raise UsageError(f"{root}: no such folder")
 
 
 def load_run(file: Path) -> LoadedRun:
-    """Return the run of a record file, which may be absent or damaged."""
+    """Load the run of a record file, which may be missing or damaged."""
     folder = file.parent
     found = run_state(folder)
     number = folder.name.removeprefix("seed")
@@ -217,7 +217,7 @@ def load_run(file: Path) -> LoadedRun:
 
 
 def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-    """Yield the planned runs without a record in the folders in `roots`: shared and missing ones."""
+    """Yield the planned runs without a record under `roots`, which are missing or reused runs."""
     resolved = [root.resolve() for root in roots]
     for seed in planned.seeds:
         for arm in planned.arms:
@@ -233,7 +233,7 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
         other = seen.setdefault((run.arm, run.seed), run)
         if other is not run:
             places = f"{other.folder} and {run.folder}"
-            raise UsageError(f"{run.title} is in two folders: {places}. Give the folders of one experiment")
+            raise UsageError(f"{run.title} is in two folders: {places}. Specify the folder of one experiment")
     origins = {origin.name for p in planned for origin in p.origins.values()}
     newest = sorted(planned, key=lambda p: (p.root.name not in origins, p.started), reverse=True)
     arms = list(dict.fromkeys(arm for p in newest for arm in p.arms))
@@ -248,7 +248,7 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
 
 
 def samples_in_words(records: Iterable[Record]) -> str:
-    """Return `images` for runs of models without a text tower, else `image-text pairs`."""
+    """Return `images` if no model has a text tower, else `image-text pairs`."""
     built = [record["hashes"].get("built") for record in records]
     is_alone = bool(built) and all(hashes and "text" not in hashes for hashes in built)
     return "images" if is_alone else "image-text pairs"

@@ -1,8 +1,8 @@
-"""The state of a run, read from its folder, and the process that works on it.
+"""The state of a run, read from its folder, and the lock that assigns the run to a process.
 
-Several processes may share one output folder. Each claims a run by a lock before it reads its state, so no
-run is done twice. The operating system drops the lock when the process dies, and another process resumes the
-run from its last checkpoint. A network folder needs a file system with working `flock` (NFS 4, Lustre with
+Several processes can share an output folder. Each locks a run before it reads the state, so no run is
+executed twice. If a process dies, the operating system releases the lock and another process resumes the run
+from its last checkpoint. A network folder requires a file system that supports `flock` (NFS 4, Lustre with
 `flock`, GPFS).
 """
 
@@ -37,17 +37,17 @@ class Holder(TypedDict):
 
 @contextmanager
 def claim(folder: Path) -> Iterator[bool]:
-    """Hold the run in `folder` for the block unless another process does; yield whether it is held.
+    """Try to lock the run in `folder` for the block, and yield whether this process has the lock.
 
     Raises:
-        WriteError: If the file system has no locks, or the folder cannot be written.
+        WriteError: If the file system does not support locks, or the folder is not writable.
     """
     with file_lock(folder / LOCK_FILE, timeout=0) as is_mine:
         if not is_mine:
             yield False
             return
         note = {"host": socket.gethostname(), "pid": os.getpid()}
-        with suppress(OSError):  # for people: no run depends on it
+        with suppress(OSError):  # informational only
             (folder / HOLDER_FILE).write_text(json.dumps(note), encoding="utf-8")
         try:
             yield True
@@ -56,9 +56,9 @@ def claim(folder: Path) -> Iterator[bool]:
 
 
 def is_claimed(folder: Path) -> bool:
-    """Return whether a living process holds the run in `folder`.
+    """Return whether a running process has locked the run in `folder`.
 
-    The note of the holder decides if the folder cannot be written, because the lock cannot be tried.
+    The lock cannot be tested in a read-only folder. There, the note of the lock holder decides.
     """
     if not (folder / LOCK_FILE).exists():
         return False
@@ -70,7 +70,7 @@ def is_claimed(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """Return `host` and `pid` of the process that holds (or held, if killed) a run; empty if unknown."""
+    """Return `host` and `pid` of the process that locked a run last; empty if unknown."""
     try:
         return dict(read_json(folder / HOLDER_FILE, Holder, "a note"))
     except DataError:
@@ -78,7 +78,7 @@ def holder(folder: Path) -> dict[str, Any]:
 
 
 def describe_holder(folder: Path) -> str:
-    """Return the process that holds a run in words: `process 4711 on node3`."""
+    """Return a description of the process that locked a run: `process 4711 on node3`."""
     who = holder(folder)
     return f"process {who['pid']} on {who['host']}" if who else "another process"
 
@@ -91,8 +91,8 @@ class RunState:
     """The state of a run.
 
     Attributes:
-        state: `stopped` if its process ended without a message, as after a kill or a power cut.
-        record: Empty if it is absent or cannot be read.
+        state: `stopped` if the process was killed or lost power, without an error in the record.
+        record: Record of the run; empty if it is missing or unreadable.
         reason: Why the run is not finished, if known.
     """
 
@@ -106,9 +106,9 @@ class RunState:
 
 
 def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -> Path:
-    """Return the folder of a run of the recipe whose runs are in `root`.
+    """Return the folder of a run, given the output folder `root` of its recipe.
 
-    A run shared with the recipe of the arm's origin is in that recipe's folder, unless `root` already has it.
+    A run reused from another experiment is in that experiment's folder, unless `root` already contains it.
     """
     own, origin = root / arm / f"seed{seed}", origins.get(arm)
     if origin is None or seed not in origin.seeds or (own / RECORD).exists():
@@ -117,7 +117,7 @@ def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -
 
 
 def run_state(folder: Path) -> RunState:
-    """Return the state of the run in `folder`, which may be absent."""
+    """Return the state of the run in `folder`, which may not exist."""
     if not folder.exists():
         return RunState("not started")
     if not (folder / RECORD).exists():
@@ -129,6 +129,6 @@ def run_state(folder: Path) -> RunState:
     except DataError as error:
         return RunState("unreadable", reason=str(error))
     if record["status"] == "running" and not is_claimed(folder):
-        reason = "its process is gone; the same `perceptinit run` continues it"
+        reason = "its process ended; rerun the same `perceptinit run` to resume it"
         return RunState("stopped", record, reason)
     return RunState(record["status"], record, record.get("error", ""))

@@ -1,4 +1,4 @@
-"""Tuning, read from records: the settings and score of each trial, and the settings chosen for an arm."""
+"""Tuning results from records: settings and score of each trial, and the settings of a tuned arm."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from perceptinit.results.record import RECORD
 from perceptinit.results.runs import BEST, TRIALS, LoadedRun, load_run
 from perceptinit.results.states import RunState
 
-_LOST = f"{TrainingError.__name__}: "  # start of the error of a record whose training diverged
+_LOST = f"{TrainingError.__name__}: "  # prefix of the recorded error if training diverged
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """The `[tune]` of a run's recipe.
+    """The `[tune]` table of a run's recipe.
 
     Attributes:
         config: None without `[tune]`.
-        how: The whole table, equal for arms that were tuned in the same way.
+        how: The raw table, which is equal for arms that were tuned in the same way.
         settings: Values of the tuned keys in the run, by path.
     """
 
@@ -42,7 +42,7 @@ class Tuned:
 
     @property
     def num_trials(self) -> int:
-        """Number of settings that were tried for the run's arm; 0 for a run at shared settings."""
+        """Number of trials for the run's arm; 0 for a run at shared settings."""
         return self.config.trials * self.config.studies if self.config and self.role == "best" else 0
 
     @property
@@ -52,10 +52,10 @@ class Tuned:
 
 
 def find_tuning(record: Mapping[str, Any]) -> Tuned:
-    """Return the tuning of a record; empty for a record without a recipe, as plans have.
+    """Return the tuning of a record; empty without a recipe, as in plans.
 
     Raises:
-        RecipeError: If its `[tune]` is not valid.
+        RecipeError: If `[tune]` is invalid.
     """
     if "recipe" not in record:
         return Tuned(None, {}, {})
@@ -65,7 +65,7 @@ def find_tuning(record: Mapping[str, Any]) -> Tuned:
 
 @cache
 def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
-    """Return the tuning of a recipe's text with its overrides; RecipeError if it is not valid."""
+    """Return the tuning of a recipe with overrides; RecipeError if `[tune]` is invalid."""
     tables = parse_toml(text, source)
     apply_overrides(tables, overrides)
     how = tables.get("tune", {})
@@ -79,20 +79,20 @@ def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
 
 
 def is_over(run: RunState | LoadedRun) -> bool:
-    """Return whether a trial ended: with a score, or because its training diverged."""
+    """Return whether a trial is complete, with a score or because its training diverged."""
     return run.state == "finished" or (run.state == "failed" and run.reason.startswith(_LOST))
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A trial of an arm that is over.
+    """A completed trial of an arm.
 
     Attributes:
         number: k * studies + s for trial k of study s.
-        settings: Values of the tuned keys that the arm has, by path.
-        value: The score, None if training diverged or the score is not finite.
-        rank: Higher is better for every measure.
-        is_share: Whether the score is reported in per cent.
+        settings: Values of the tuned keys that affect the arm, by path.
+        value: The score; None if training diverged or the score is not finite.
+        rank: The value, negated if lower is better; -inf without a value.
+        is_share: Whether the score is reported in percent.
     """
 
     arm: str
@@ -105,29 +105,29 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """All trials of an arm, in the order of their numbers."""
+    """All trials of an arm, ordered by number."""
 
     arm: str
     config: TuneConfig
     trials: tuple[Trial, ...]
 
     def best_after(self, num: int) -> list[Trial]:
-        """Return the best of the first `num` trials of each study, the first of equal ones."""
+        """Return the best of the first `num` trials of each study; a tie goes to the earlier trial."""
         studies = [self.trials[s :: self.config.studies] for s in range(self.config.studies)]
         return [max(study[:num], key=lambda trial: trial.rank) for study in studies]
 
     def median(self, num: int | None = None) -> Trial:
-        """Return the best trial of the median study, the worse of two middle ones.
+        """Return the best trial of the median study; of two middle studies, the worse one.
 
         Args:
-            num: Use the first trials of each study only; None: all.
+            num: Number of trials of each study to use. Default: all.
         """
         best = self.best_after(num or self.config.trials)
         return sorted(best, key=lambda trial: -trial.rank)[len(best) // 2]
 
 
 def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[str]) -> list[Search]:
-    """Return the trials of each arm whose trials are all over.
+    """Return the search of each arm whose trials are all complete.
 
     Raises:
         UsageError: If a finished trial has no score of the measure.
@@ -142,7 +142,7 @@ def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[
 
 
 def read_searches_beside(root: Path, arms: Sequence[str]) -> list[Search]:
-    """Return `read_searches` of the trials beside a folder of runs, at shared or at the best settings."""
+    """Return the searches that belong to an output folder of runs at shared or at best settings."""
     trials = list(find_trials(root.with_name(root.name.removesuffix(BEST) + TRIALS)))
     configs = [config for run in trials if (config := find_tuning(run.record).config)]
     largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
@@ -166,9 +166,9 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
 
 
 def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tuned settings of a run that its arm has: `init.lr` has no effect without a stage."""
+    """Return the tuned settings that affect the run's arm; `init.lr` requires a stage."""
     resolved = record["arm"]["resolved"]
-    # a stage after pretraining may be like a shared one, too
+    # a post-hoc stage may also be like a shared [init] stage
     own_stages = [*resolved["init"], *resolved["posthoc"]]
     stages = {"pretrain": [resolved.get("pretrain") or {}], "init": own_stages}
     return {
@@ -180,7 +180,7 @@ def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find_trials(root: Path) -> Iterator[LoadedRun]:
-    """Yield the trials with a record in the folder of trials."""
+    """Yield the trials in a folder that have a record."""
     for file in sorted(root.glob(f"*/seed*/{RECORD}")):
         run = load_run(file)
         if run.record and find_tuning(run.record).role == "trial":

@@ -1,4 +1,4 @@
-"""Types of values that components exchange: frozen, with numpy arrays (tensors stay inside components)."""
+"""Frozen data types that components exchange, with numpy arrays instead of tensors."""
 
 from perceptinit.types.data import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,

@@ -1,4 +1,4 @@
-"""Judgments, image-text pairs and their parts."""
+"""Data types of judgments, images and image-text pairs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 
 from perceptinit.errors import DataError
 
-# an encoded image: a file, the bytes of a file, or pixels uint8 (H, W, 3)
+# path of an image file, content of an image file, or uint8 pixels (H, W, 3)
 ImageSource = Path | bytes | np.ndarray
 # suffixes of image files, in lower case
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"))
 Split = Literal["train", "val", "test"]
-# for measures without training
+# splits that evaluators accept
 MeasuredSplit = Split | Literal["all"]
-# the unit that is held out and that intervals resample: anchors, groups, or single images in any role
+# unit of held-out splits and of confidence intervals; "image" is a single image in any role
 Unit = Literal["anchor", "group", "image"]
 # red, green and blue, in [0, 255]
 Colour = tuple[int, int, int]
@@ -29,12 +29,12 @@ FitMode = Literal["center-crop", "squash", "pad"]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How an image of any shape becomes the square that a network sees.
+    """How an image of any aspect ratio is converted to a square network input.
 
     Args:
         mode: "center-crop" resizes the shorter side and crops the middle. "squash" resizes both sides without
             preserving proportions. "pad" resizes the longer side and adds borders.
-        fill: Colour of the borders of "pad".
+        fill: Color of the borders of "pad".
     """
 
     mode: FitMode = "center-crop"
@@ -42,7 +42,7 @@ class Fit:
 
     @classmethod
     def of(cls, model: Any) -> Fit:
-        """Return the attribute `fit` of a model, or a center crop if it has none."""
+        """Return the model's `fit` attribute, or a center crop if it has none."""
         return getattr(model, "fit", cls())
 
 
@@ -51,8 +51,8 @@ class Stimuli:
     """The images that people judged.
 
     Args:
-        ids: M unique names; arrays of indices refer to this order.
-        images: M image sources. Any sequence, so that images can be rendered on access.
+        ids: M unique names. Index arrays refer to this order.
+        images: M image sources. A lazy sequence can render images on access.
         concepts: M object or category names, or empty.
         background: Color behind transparent pixels.
     """
@@ -85,9 +85,9 @@ class Triplets:
         second: Indices of the second candidates, int64 (N,).
         p_second: Share of people who chose `second`, float32 (N,) in [0, 1].
         num_votes: Number of people who judged, int32 (N,), at least 1.
-        group: Identifier of the group, int64 (N,), such as the anchor image. A group is in one split only,
-            and its identifier is the same in all splits of a data set.
-        unit: The unit that was held out. Judgments of the same unit are dependent.
+        group: Group id, int64 (N,), for example the anchor image. All judgments of a group belong to one
+            split. Ids are unique across the splits of a data set.
+        unit: Unit by which splits are held out. Judgments of one unit are dependent.
     """
 
     stimuli: Stimuli
@@ -111,7 +111,7 @@ class Triplets:
         group: Sequence[int] | np.ndarray | None = None,
         unit: Unit = "anchor",
     ) -> Triplets:
-        """Return validated triplets in the dtypes of the class. The default group is the anchor.
+        """Return validated triplets with the documented dtypes. The default group is the anchor.
 
         Raises:
             DataError: See `check`.
@@ -135,12 +135,12 @@ class Triplets:
         return len(self.anchor)
 
     def select(self, mask: np.ndarray) -> Triplets:
-        """Return the rows of a boolean mask or an array of indices, over the same stimuli."""
+        """Return the triplets that a boolean mask or an index array selects, with the same stimuli."""
         rows = ("anchor", "first", "second", "p_second", "num_votes", "group")
         return replace(self, **{name: getattr(self, name)[mask] for name in rows})
 
     def over(self, stimuli: Stimuli) -> Triplets:
-        """Return the same judgments with indices into other stimuli, which contain all images by id."""
+        """Return the same judgments, reindexed into `stimuli`, which must contain all image ids."""
         place = {name: i for i, name in enumerate(stimuli.ids)}
         moved = np.array([place.get(name, -1) for name in self.stimuli.ids], dtype=np.int64)
         roles = {n: moved[getattr(self, n)] for n in ("anchor", "first", "second")}
@@ -152,7 +152,7 @@ class Triplets:
         """Validate all rows.
 
         Raises:
-            DataError: If columns differ in length or a row is invalid; names the first such row.
+            DataError: If columns differ in length or a row is invalid. The message names the first one.
         """
         lengths = {len(getattr(self, n)) for n in ("first", "second", "p_second", "num_votes", "group")}
         if lengths != {len(self)}:
@@ -170,7 +170,7 @@ class Triplets:
 
     @property
     def roles(self) -> np.ndarray:
-        """Return anchor, first and second, int64 (3, N)."""
+        """Return the anchor, first and second indices, int64 (3, N)."""
         return np.stack([self.anchor, self.first, self.second])
 
     @property
@@ -180,28 +180,28 @@ class Triplets:
 
 
 def raise_first(bad: np.ndarray | np.bool_, what: str, row: str = "triplet") -> None:
-    """Raise DataError for the first row in a mask, if there is one; `row` names a row."""
+    """Raise DataError for the first row in the mask `bad`, if any; `row` is what messages call it."""
     if bad.any():
         raise DataError(f"{row} {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataCard:
-    """Facts about a data set, for `perceptinit data list NAME` and reports. None means unknown.
+    """Facts about a data set for `perceptinit data list NAME` and reports. None means unknown.
 
     Args:
         title: Name of the data set.
-        source_url: Address of the source.
-        licence: Licence of the data, "not stated" if the source does not say.
+        source_url: URL of the source.
+        licence: License of the data, or "not stated".
         citation: Authors, year, title and journal.
         num_judgments: Number of judgments in the published set.
-        ceiling: Published human ceiling, in the set's own measure.
-        sha256: Checksums by file name. Downloads are compared with them.
+        ceiling: Published human ceiling, in the measure of the data set.
+        sha256: Expected checksums of downloads, by file name.
         size_bytes: Size of the unpacked data.
-        checked: How the loader was validated, such as a published score.
+        checked: How the loader was validated, for example against a published score.
         simulated: Whether the data are simulated.
-        by_people: False if a program gives the answers, such as from pixels or class labels. Simulated
-            observers count as people.
+        by_people: False if a program computed the answers, for example from pixels or class labels.
+            Simulated observers count as people.
         num_train: Number of triplets in the training split.
     """
 
@@ -221,19 +221,19 @@ class DataCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataNeed:
-    """Data that a component requires, whether they are present, and how to get them.
+    """Data that a component requires, with their availability and how to obtain them.
 
     Args:
-        kind: Such as "test set".
-        name: Such as `vtab/dtd`.
-        place: Folder, or address without credentials, that is searched.
-        problems: Sentences of `preflight` about missing data; empty if the data are present.
+        kind: Kind of data, such as "test set".
+        name: Name, such as `vtab/dtd`.
+        place: Folder or URL (without credentials) of the data.
+        problems: Messages of `preflight` about missing data. Empty if the data are present.
         num_bytes: Size, or None if unknown.
-        licence: Licence, or empty if unknown.
-        ask: Returns size and licence from the source, over the network.
-        fetch: Downloads the data. It takes the number of parallel files and a function that receives
-            progress, and keeps existing files. None if the user must get the data.
-        how: How the user gets the data, if `fetch` is None.
+        licence: License, or empty if unknown.
+        ask: Queries the source for size and license over the network.
+        fetch: Downloads missing files. Called with the number of parallel downloads and a progress
+            callback. None if the user must obtain the data.
+        how: Instructions for the user, if `fetch` is None.
     """
 
     kind: str
@@ -253,9 +253,9 @@ class Pair:
 
     Args:
         key: Name of the sample in messages, such as `00012.tar/000123`.
-        image: The image, not decoded.
+        image: The image before decoding.
         text: The caption, or its token ids int64 (T,) if the source contains those.
-        others: Further captions of the image. One caption is drawn at random each time.
+        others: Alternative captions. One caption is sampled each time the pair is used.
     """
 
     key: str

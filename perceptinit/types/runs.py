@@ -1,4 +1,4 @@
-"""The context that a run gives to components, and the results that they return."""
+"""The run context that components receive, and the results that they return."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from perceptinit.seeding import derive_seed, generator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagePlan:
-    """The planned work of a stage. None means that it depends on missing data.
+    """The planned work of a stage. A count is None if it depends on missing data.
 
     Args:
         steps: Number of steps.
-        num_images: Number of images in all forward and backward passes.
-        num_texts: Number of texts in all forward and backward passes.
-        note: A remark for `perceptinit validate`.
+        num_images: Total number of images in forward and backward passes.
+        num_texts: Total number of texts in forward and backward passes.
+        note: Note that `perceptinit validate` prints.
     """
 
     steps: int | None = None
@@ -38,10 +38,10 @@ class InitReport:
     Args:
         name: Name of the initializer.
         changed: Names of the parameters and buffers that changed.
-        sha256_before: Hash of the image tower's weights before.
-        sha256_after: Hash of the weights after.
-        metrics: Numbers by name, such as `2afc_val_before`.
-        seconds: Duration.
+        sha256_before: Hash of the image tower's weights before initialization.
+        sha256_after: Hash of the weights after initialization.
+        metrics: Metrics by name, such as `2afc_val_before`.
+        seconds: Duration of the initialization.
     """
 
     name: str
@@ -52,7 +52,7 @@ class InitReport:
     seconds: float
 
     def __str__(self) -> str:
-        """Return one line: 2AFC before and after with its gain, where measured, and the number of changes."""
+        """Return a one-line summary: the gain in 2AFC, if measured, and the number of changed tensors."""
         measured = [name for name in self.metrics if name.startswith("2afc_") and name.endswith("_before")]
         texts = [self._describe_gain(name.removesuffix("_before")) for name in measured]
         return f"{self.name}: {'; '.join([*texts, f'{len(self.changed)} tensors changed'])}"
@@ -71,13 +71,13 @@ class InitReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Items:
-    """What a score is a mean of.
+    """The per-item values that a score averages.
 
     Args:
-        values: One for each item (an image or a judgment), shape (N,); their weighted mean is the score.
-        pictures: The pictures of each item as integers, shape (N, R); R = 1 for images of a test set.
+        values: Value of each item (image or judgment), shape (N,). The score is their weighted mean.
+        pictures: Integer ids of the images of each item, shape (N, R). R is 1 for a test set.
         weights: Weight of each item, shape (N,), or None for equal weights.
-        baselines: Values of trivial models on the same items by name, each of shape (N,).
+        baselines: Values of trivial models on the same items, shape (N,), by model name.
     """
 
     values: np.ndarray
@@ -88,20 +88,19 @@ class Items:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """One measured number and its context.
+    """A measured value and its context.
 
     Args:
         name: `measure/set`, such as `top1/cifar10`.
         value: The score.
         higher_is_better: Whether larger values are better.
-        num_examples: Number of images, judgments or captions in the mean.
+        num_examples: Number of images, judgments or captions that the score averages.
         stderr: Standard error over the examples, or None if not available.
-        chance: Value of random guesses, or None.
-        ceiling: How well the votes of all people predict one person, or None if unknown.
-        lower_ceiling: The same, from the votes of the other people.
-        extra: Details for the record that no table shows, such as accuracies by class.
-        items: The values that the score is a mean of, for intervals over pictures; None if it is no such
-            mean.
+        chance: Score of random guessing, or None.
+        ceiling: Human ceiling: how well the votes of all people predict one person. None if unknown.
+        lower_ceiling: Lower bound of the ceiling, which uses the votes of the other people only.
+        extra: Details for the record, such as per-class accuracies, which tables do not show.
+        items: Per-item values, for intervals over images. None if the score is not a mean.
     """
 
     name: str
@@ -122,7 +121,7 @@ class StepResult:
 
     Args:
         step: Number of finished steps, from 1.
-        samples_seen: Number of pairs used so far by all processes.
+        samples_seen: Number of pairs seen so far, summed over processes.
         epoch: Current epoch, from 1.
         end_of_epoch: Whether this step is the last one of the epoch.
         metrics: Scalars by name. 0-d tensors are copied to the host only when they are logged.
@@ -149,10 +148,10 @@ class Event:
         stage: Stage, such as `pretrain`.
         step: Step of the stage.
         total_steps: Number of steps of the stage.
-        samples_seen: Number of pairs that the pretrainer has used.
-        metrics: Numbers by name.
+        samples_seen: Number of pairs that the pretrainer has seen.
+        metrics: Metrics by name.
         scores: Scores of an evaluation.
-        message: Text for the user.
+        message: Message for the user.
         time: Seconds since 1970-01-01 UTC.
     """
 
@@ -177,28 +176,28 @@ State = Mapping[str, Any]
 
 
 def keep_nothing(step: int, state: Callable[[], State]) -> None:
-    """Keep no state (the default of `RunContext.offer`)."""
+    """Discard the state (the default of `RunContext.offer`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """The context of a run, for its components.
+    """The context that a run passes to its components.
 
     Args:
-        seed: Seed of the run. Draw with `rng` or `seed_for`, never from a global generator.
+        seed: Seed of the run. Use `rng` or `seed_for` instead of a global generator.
         arm: Arm of the run.
-        stage: `init.0`, `pretrain`, `posthoc.0` or `eval.0`; part of the name of every draw.
+        stage: Stage, such as `init.0`, `pretrain`, `posthoc.0` or `eval.0`. Seeds depend on it.
         device: A torch device.
-        folder: Folder for files of the stage, or None if it must not write files.
-        samples_seen: Number of pretraining pairs used before an evaluation.
-        num_workers: Number of threads that decode images.
+        folder: Output folder of the stage, or None if the stage must not write files.
+        samples_seen: Number of pretraining pairs seen before an evaluation.
+        num_workers: Number of image decoding threads.
         send: Receives the events of the stage.
-        resumed: The state that the stage offered before an interruption, or None at its start.
+        resumed: State to resume from, as passed to `offer`. None if the stage starts.
         offer: Call `offer(step, state)` after each step, in all processes. If a checkpoint is due, the run
-            saves `state()` (tensors and plain values) with the weights of the model; if a stop was
-            requested, it stops. A stage that offers states must resume from `resumed` exactly.
-        new_model: Returns a new model of the run's backbone, with weights drawn for a seed, or None if a
-            stage has no backbone, as in a library call.
+            saves `state()` (tensors and plain values) and the model's weights. The run stops here if a
+            stop was requested. A stage that calls `offer` must resume from `resumed` exactly.
+        new_model: Builds the run's backbone, randomly initialized with the given seed. None without a
+            backbone, as in a library call.
     """
 
     seed: int = 0
@@ -214,15 +213,15 @@ class RunContext:
     new_model: Callable[[int], Any] | None = None
 
     def rng(self, *names: str | int) -> np.random.Generator:
-        """Return a generator for the named draws of the stage."""
+        """Return a random generator that is seeded by run, stage and `names`."""
         return generator(self.seed, self.stage, *names)
 
     def seed_for(self, *names: str | int) -> int:
-        """Return an integer seed for the named draws of the stage."""
+        """Return an integer seed that is derived from run, stage and `names`."""
         return derive_seed(self.seed, self.stage, *names)
 
     def event(self, kind: EventKind, **values: Any) -> None:
-        """Send an event to the trackers. Control characters of the message are escaped."""
+        """Send an event to the trackers, with control characters in its message escaped."""
         values["message"] = printable(values.get("message", ""))
         self.send(Event(kind=kind, arm=self.arm, seed=self.seed, stage=self.stage, **values))
 
