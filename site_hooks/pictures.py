@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from perceptinit.progress import Bars
 from perceptinit.trackers.console import Progress, render
 from perceptinit.types import Event
 
@@ -32,7 +33,7 @@ def live_table(runs: Path) -> str:
     for event in events[: round(SHOWN_SHARE * len(events))]:
         progress.follow(event)
     console = Console(record=True, width=100, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(render(progress))
+    console.print(render(progress, Bars(shown=True)))
     svg = console.export_svg(title="perceptinit run quickstart")
     return re.sub(r"@font-face \{.*?\}\n?", "", svg, flags=re.DOTALL)  # no fonts from elsewhere
 

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -242,3 +243,18 @@ def test_a_quoted_message_is_one_of_the_package(message):
     words = message.split()
     runs = [" ".join(words[i : i + 3]) for i in range(len(words) - 2)]
     assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z0 :_.,]+", run)), message
+
+
+def test_the_picture_of_the_live_table_is_made_from_the_events_of_runs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "site_hooks")
+    folder = tmp_path / "pi/seed0"
+    folder.mkdir(parents=True)
+    rows = [
+        {"kind": "run-start", "arm": "pi", "time": 1.0},
+        {"kind": "stage-start", "arm": "pi", "stage": "pretrain", "total_steps": 4, "time": 2.0},
+        {"kind": "step", "arm": "pi", "stage": "pretrain", "step": 1, "total_steps": 4, "time": 3.0},
+        {"kind": "run-end", "arm": "pi", "message": "finished", "time": 9.0},
+    ]
+    (folder / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    text = re.sub(r"<[^>]+>|&#160;", " ", importlib.import_module("pictures").live_table(tmp_path))
+    assert re.search(r"seed 0.*pi\s+▶.*pretrain.*0 of 1 runs done", text, re.DOTALL)
