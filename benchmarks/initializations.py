@@ -15,22 +15,22 @@ from perceptinit.results.runs import load_runs
 
 MEASURE, DELTA, NUM_SEEDS = "accuracy/unseen", 0.01, 6
 BASELINE, LONGER = "random", "random-longer"
-STAGES = {  # folders of records, and what differs between them
+STAGES = {  # folders of records, and their optimizer and length
     "initializations": "AdamW, one epoch",
     "initializations-longer": "AdamW, four epochs",
     "initializations-muon": "nadamuon, one epoch",
 }
 RATES = {"rate-6e-4": "6e-4", "rate-1p5e-3": "1.5e-3", "rate-4e-3": "4e-3"}  # folders of trials
-FREE = 5.0  # processor seconds below which a start needs no comparison at equal time
-NOT_READ = "none read for this size"
-# arm: published effect, pictures besides the 40,000 of training
+FREE = 5.0  # processor seconds below which a start is not compared at equal time
+NOT_READ = "none found for this size"
+# arm: published effect, images besides the 40,000 of training
 ABOUT = {
     "redrawn": ("", "none"),
     "mimetic": ("above 5 points on CIFAR-10", "none"),
     "impulse": ("gains on small data sets", "none"),
     "procedural": ("+1.7 points on ImageNet-1k", "none"),
     "procedural-shuffled": ("", "none"),
-    "fractals": ("better than from scratch", "256, drawn"),
+    "fractals": ("better than from scratch", "256, generated"),
     "simclr": (NOT_READ, "none"),
     "distil": (NOT_READ, "none; a teacher of four epochs"),
     "people": (NOT_READ, "7,000, with 51 labels each"),
@@ -41,7 +41,7 @@ Scores = Mapping[str, Mapping[int, float]]  # by arm and seed
 
 
 def tables(kept: Path) -> str:
-    """Return the page's tables and sentences; stages without records are left out."""
+    """Return the page's tables and sentences; stages without records are omitted."""
     parts = [part for name in STAGES if (kept / name).is_dir() for part in _stage(kept, name)]
     return "\n\n".join([*parts, *trials(kept), advice(kept)])
 
@@ -95,8 +95,8 @@ def processor_seconds(folder: Path) -> dict[str, dict[int, float]]:
 def costs(folder: Path) -> dict[str, float]:
     """Return the processor seconds of each start, a mean over seeds.
 
-    They are a share of those of the run: the wall time of its stages in that of the run. A difference to random's
-    runs would vary with the load of the machine.
+    They are the processor seconds of the run times the share of these stages in its wall time. A difference from
+    random's runs would vary with the load of the machine.
     """
     spent = processor_seconds(folder)
     found: dict[str, list[float]] = {}
@@ -110,10 +110,10 @@ def costs(folder: Path) -> dict[str, float]:
 
 
 def _rows(score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[str, float]) -> Iterator[str]:
-    """Yield the rows of a stage's table; the column of random-longer is there with its runs."""
+    """Yield the rows of a stage's table; the column of random-longer requires its runs."""
     titles = ["start", "accuracy ± s.e.", "- random [simultaneous]"]
     titles += [f"- {LONGER} [simultaneous]"] if longer else []
-    yield "| " + " | ".join([*titles, "processor seconds", "further pictures"]) + " |"
+    yield "| " + " | ".join([*titles, "processor seconds", "additional images"]) + " |"
     yield "|---|" + "---:|" * (len(titles)) + "---|"
     against = against_longer(score, longer)
     for arm in score.arms:
@@ -129,14 +129,14 @@ def _rows(score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[
 
 
 def against_longer(score: ScoreComparison, longer: Mapping[int, float]) -> dict[str, Estimate]:
-    """Return each arm's difference to random-longer, with intervals that hold together (Bonferroni)."""
+    """Return each arm's difference from random-longer, with simultaneous intervals (Bonferroni)."""
     level = 1 - 0.05 / len(score.arms)
     paired = {arm.arm: list(differences(arm.by_seed, longer).values()) for arm in score.arms}
     return {arm: estimate(values, level) for arm, values in paired.items() if values}
 
 
 def difference(score: ScoreComparison, arm: str) -> Difference | None:
-    """Return the difference of an arm to random."""
+    """Return the difference of an arm from random."""
     pair = (arm, BASELINE)
     return next((d for d in score.differences if (d.contrast.arm, d.contrast.reference) == pair), None)
 
@@ -162,18 +162,18 @@ def effects(score: ScoreComparison) -> Iterator[str]:
 
 
 def notes(kept: Path, name: str) -> Iterator[str]:
-    """Yield what a reader needs for the intervals and the costs of a stage."""
+    """Yield notes on the intervals and costs of a stage."""
     if name == "initializations":
         yield "mimetic - random, the first contrast of the plan, has a 95 % interval; the others are simultaneous."
-    yield "Processor seconds: of the start's stages, one thread, without the pretraining."
+    yield "Processor seconds are those of the start's stages on one thread, without pretraining."
     teacher = kept / "initializations-teacher"
     if teacher.is_dir():
         spent = sum(processor_seconds(teacher)[BASELINE].values())
-        yield f"The teacher of `distil` took {spent:.0f} more, once for all seeds."
+        yield f"The teacher of `distil` took another {spent:.0f} processor seconds, once for all seeds."
 
 
 def advice(kept: Path) -> str:
-    """Return what to use at this size: starts that beat random, and longer training where they cost time.
+    """Return the recommendation: starts that beat random, or longer training if they cost time.
 
     The rule is that of the plan. It compares no start with another.
     """
@@ -190,7 +190,10 @@ def advice(kept: Path) -> str:
     text += f"Use one of {_names(used)}. " if used else "Train longer: no start is shown to be better. "
     if dearer:
         text += f"{_names(dearer)}: better than random, but not than {LONGER}, so train longer instead. "
-    return text + "No start is compared with another here, and larger networks or longer runs may differ."
+    return (
+        text
+        + "Starts are not compared with each other, and results of larger networks or longer runs may differ."
+    )
 
 
 def _names(arms: list[str]) -> str:

@@ -1,9 +1,9 @@
-"""Keep the records of experiments as small JSON files, and write the figures of the pages in docs/results/ from them.
+"""Save the records of experiments as small JSON files, and write the figures in docs/results/ from them.
 
     python benchmarks/known_effects.py keep runs/few-pairs ...     -> docs/results/few-pairs/ARM/seedN/record.json
-    python benchmarks/known_effects.py write                       -> between the marks on the pages, and their pictures
+    python benchmarks/known_effects.py write                       -> figures between the marks on the pages, and images
 
-What is kept are ordinary runs without weights: `perceptinit compare docs/results/few-pairs` works on them.
+Saved runs are ordinary runs without weights: `perceptinit compare docs/results/few-pairs` reads them.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ RECIPES = Path(__file__).parents[1] / "recipes" / "known_effects"
 DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
 SCORES = ("top1/", "accuracy/", "2afc/", "knn/")
-MEASURES = ("top1", "accuracy")  # what the tables are about
-# contrasts of arms that the tool does not make by itself: arm, reference, whether the plan has it
+MEASURES = ("top1", "accuracy")  # of the tables
+# contrasts that the tool does not make: arm, reference, whether the contrast was planned
 BESIDES = {
     "structure": [("mimetic-mlp", "mimetic", True)],
     "few-pairs": [("people", "hinge", False), ("hinge-half-way", "hinge", False)],
 }
-# an arm that the arms named are compared with in the table of stage 1, besides the baseline
+# a second reference arm in the table of stage 1, besides the baseline
 SECOND = {"levers": "hinge", "margin": "hinge"}
 SIZES = {"pairs-1000": 1000, "few-pairs": 4000, "pairs-16000": 16_000, "pairs-45000": 45_000}
 BY_PAIRS_ARMS = ("random", "people", "shuffled")
-# why mimetic-MLP is not seen in structure: what each experiment changes
+# the possible cause that each experiment on mimetic-MLP changes
 CAUSES = {
     "structure": "nothing",
     "mimetic-mlp-size": "the mean, four times as large",
@@ -64,7 +64,7 @@ COLOURS = (
 def keep(folder: Path) -> None:
     """Write the runs of an experiment to docs/results/, without weights, lists of tensors and scores that no table uses.
 
-    Paths of this machine become those of the recipe: KNOWN_EFFECTS is where the data were.
+    Paths of this machine become those of the recipe. KNOWN_EFFECTS is the folder of the data.
     """
     for file in sorted(folder.glob("*/seed*/record.json")):
         record = without_places(shortened(read_record(file)))
@@ -84,7 +84,7 @@ def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_places(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record in which data lie in data/known_effects, and recipes below the working folder."""
+    """Return a record with data paths in data/known_effects and relative paths of recipes."""
     text = json.dumps(record).replace(os.environ.get("KNOWN_EFFECTS", DATA), DATA)
     return json.loads(re.sub(r'"/[^"]*/(recipes/known_effects/)', r'"\1', text))
 
@@ -99,12 +99,12 @@ def pages() -> list[Path]:
 
 
 def renewed(page: str) -> str:
-    """Return a page with every block of figures made again."""
+    """Return a page with all blocks of figures regenerated."""
     return MARK.sub(lambda found: f"{found[1]}{section(found[2])}\n{found[3]}", page)
 
 
 def section(name: str) -> str:
-    """Return the tables of an experiment as Markdown, with a link to its picture, or a table of several (JOINT)."""
+    """Return the tables of an experiment as Markdown, with a link to its image, or a table of several experiments (JOINT)."""
     if name in JOINT:
         return "\n" + JOINT[name]() + "\n"
     comparison, score = _compared(name)
@@ -113,7 +113,7 @@ def section(name: str) -> str:
         f"![{figure.alt}](../images/{name}.svg)" if figure else "",
         _command(comparison.runs),
         markdown_table(comparison, [score]).strip(),
-        "" if name in SECOND else _contrasts(name, score),  # told beside what stage 1 did
+        "" if name in SECOND else _contrasts(name, score),  # part of the table of stage 1
         _along(comparison, score),
         _stage_one(name, comparison, score),
         _agreement(comparison.runs),
@@ -122,7 +122,7 @@ def section(name: str) -> str:
 
 
 def draw(name: str) -> None:
-    """Write the picture of an experiment: the score over pairs seen, by arm."""
+    """Write the image of an experiment: the score over pairs seen, by arm."""
     figure = curve_figure(*_compared(name))
     if figure:
         root, rest = figure.svg.split(">", 1)
@@ -145,7 +145,7 @@ def by_pairs() -> str:
 
 
 def by_causes() -> str:
-    """Return one table of what mimetic-MLP adds to mimetic, in each experiment on why that is not seen."""
+    """Return a table of the gain of mimetic-MLP over mimetic in each experiment."""
     lines = [
         "| changed | images seen | arm | accuracy | - mimetic [95 %] | p |",
         "|---|---:|---|---:|---:|---:|",
@@ -196,7 +196,7 @@ def _contrasts(name: str, score: ScoreComparison) -> str:
 
 
 def _differences(name: str, reference: str, measure: str) -> dict[str, Difference]:
-    """Return the difference of each arm to a reference of one's choice, paired by seed."""
+    """Return the difference of each arm from any reference arm, paired by seed."""
     score = _measured_by(compare(_kept_runs(name), baseline=reference), measure)
     found = score.differences if score else ()
     return {d.contrast.arm: d for d in found if d.contrast.reference == reference}
@@ -214,15 +214,15 @@ def _difference(difference: Difference, score: ScoreComparison) -> str:
 
 
 def _p(difference: Difference) -> str:
-    return "" if difference.p_value is None else _told(difference.p_value)
+    return "" if difference.p_value is None else _format_p(difference.p_value)
 
 
-def _told(p: float) -> str:
+def _format_p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _times(found: SamplesEstimate) -> str:
-    """Return a ratio of samples with its bootstrap interval; `-` where one arm is never there or starts there."""
+    """Return a ratio of samples with its bootstrap interval, or `-` if an arm never reaches the score or starts at it."""
     if found.value is None:
         return "-"
     if found.low is None or found.high is None:
@@ -236,7 +236,7 @@ def _compared(name: str) -> tuple[Comparison, ScoreComparison]:
 
 
 def _kept_runs(name: str) -> RunSet:
-    """Return the finished runs of an experiment, with those that it shares with the recipe it is like."""
+    """Return the finished runs of an experiment, including those shared with the recipe that it extends."""
     recipe = RECIPES / f"{name.replace('-', '_')}.toml"
     return load_runs([run.folder for run in load_runs([recipe], out=KEPT).finished])
 
@@ -271,9 +271,9 @@ def _along(comparison: Comparison, score: ScoreComparison) -> str:
 
 
 def _stage_one(name: str, comparison: Comparison, score: ScoreComparison) -> str:
-    """Return what stage 1 did to each arm and what came of it, in one table; nothing where no arm has a stage 1.
+    """Return a table of the effects of stage 1 by arm, or an empty string if no arm has a stage 1.
 
-    Against a SECOND arm p is corrected for the number of arms (Holm 1979).
+    p-values against the SECOND arm are corrected for the number of arms (Holm 1979).
     """
     runs, two_afc = comparison.runs, _measured_by(comparison, "2afc")
     if two_afc is None or not any(_of_stage(runs, arm, "spread_after") for arm in runs.arms):
@@ -306,14 +306,16 @@ def _stage_one(name: str, comparison: Comparison, score: ScoreComparison) -> str
 
 
 def _second(name: str, runs: RunSet, score: ScoreComparison) -> dict[str, tuple[str, str]]:
-    """Return the difference to the SECOND arm of an experiment, and its corrected p, by arm; empty without one."""
+    """Return the difference from the SECOND arm and its corrected p, by arm; empty without a SECOND arm."""
     if name not in SECOND:
         return {}
     found = _differences(name, SECOND[name], score.measure)
     known = {arm: d.p_value for arm, d in found.items() if d.p_value is not None}
     known.pop(runs.baseline, None)
     corrected = holm(list(known.values()))
-    return {arm: (_difference(found[arm], score), _told(p)) for arm, p in zip(known, corrected, strict=True)}
+    return {
+        arm: (_difference(found[arm], score), _format_p(p)) for arm, p in zip(known, corrected, strict=True)
+    }
 
 
 def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None:
@@ -321,7 +323,7 @@ def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None
 
 
 def _of_stage(runs: RunSet, arm: str, metric: str) -> list[float]:
-    """Return a number of the reports of stage 1, of every finished run of an arm that has it."""
+    """Return a metric of stage 1 from each finished run of an arm that reports it."""
     stages = [row["metrics"] for r in runs.finished if r.arm == arm for row in r.record["init"]]
     return [metrics[metric] for metrics in stages if metric in metrics]
 
@@ -346,7 +348,7 @@ def _agreement(runs: RunSet) -> str:
 
 
 def _measured(metrics: Mapping[str, Any]) -> dict[int, float]:
-    """Return 2AFC by epochs done, from the report of a stage 1 that was measured after each."""
+    """Return 2AFC by completed epochs, from the report of a stage 1 measured after each epoch."""
     found = {0: metrics["2afc_val_before"]}
     for name, value in metrics.items():
         if match := re.fullmatch(r"2afc_val_epoch_(\d+)", name):

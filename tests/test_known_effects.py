@@ -65,5 +65,5 @@ def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommende
     assert "Use one of `distil`. `fractals`: better than random, but not than random-longer" in text
     assert "| distil | 62.5 ± 0.8 | +20.0 points [" in text
     assert "`fractals` (published: better than from scratch): seen, +5.0 points" in text
-    assert "`simclr` (published: none read for this size): not seen, -4.0 points" in text
-    assert "| 10 | 256, drawn |" in text
+    assert "`simclr` (published: none found for this size): not seen, -4.0 points" in text
+    assert "| 10 | 256, generated |" in text
