@@ -428,4 +428,4 @@ def test_a_record_with_a_number_that_is_not_finite_is_unreadable(tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5), record("pi", 0, float("nan"))])
     run = load_runs([folder]).arm_runs("pi")[0]
     assert run.state == "unreadable"
-    assert "a number in it is not finite" in run.reason
+    assert "contains a number that is not finite" in run.reason

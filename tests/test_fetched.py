@@ -110,7 +110,7 @@ def test_a_flipped_bit_is_found_by_another_process_and_the_piece_is_fetched_agai
     again, _ = FetchedCache(150, tmp_path / "shards").hold(a)
     assert again.read_bytes() == b"a" * 100
     assert bucket.sent["/a.tar"] == 100
-    assert caplog.messages == [f"{path}: damaged; fetched again"]
+    assert caplog.messages == [f"{path}: damaged, so it is fetched again"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[3]", b'{"a.tar": 1}'])
@@ -226,9 +226,13 @@ def test_a_file_of_another_version_is_not_mixed_with_the_first(bucket, file, tmp
         (
             Fault(status=503),
             RemoteError,
-            "a.tar: HTTP 503 Service Unavailable; failed after 6 attempts. Rerun the command",
+            r"a\.tar: failed after 6 attempts \(HTTP 503 Service Unavailable\)\. Rerun the command",
         ),
-        (Fault(keep=0.0), RemoteError, "a.tar: the connection ended after 0 of 10 bytes; failed"),
+        (
+            Fault(keep=0.0),
+            RemoteError,
+            r"a\.tar: failed after \d+ attempts \(the connection ended after 0 of 10 bytes\)",
+        ),
     ],
 )
 def test_an_error_that_stays_is_raised_in_a_sentence(bucket, file, fault, error, sentence):
@@ -243,7 +247,7 @@ def test_a_server_without_ranges_is_good_for_whole_files_only(bucket, file, tmp_
     bucket.faults.append(Fault(keep=0.5, times=1))
     assert part_of(file, tmp_path).fetch().read_bytes() == DATA
     for start, stop in ((0, 10), (10, len(DATA))):
-        with pytest.raises(RemoteError, match="the server sends whole files, not the requested range"):
+        with pytest.raises(RemoteError, match="the server sends the entire file, not the requested range"):
             read(file, start, stop)
 
 
@@ -255,7 +259,7 @@ def test_no_bytes_cost_no_request(bucket, file):
 def test_a_server_that_is_gone_is_reported_without_the_signature(own_cache):
     with ObjectStore() as gone:
         url = f"{gone.url}/a.tar?X-Amz-Signature=secret"
-    with pytest.raises(RemoteError, match=r"a\.tar.*refused; failed after 6 attempts") as caught:
+    with pytest.raises(RemoteError, match=r"a\.tar.* failed after 6 attempts \(.*refused\)") as caught:
         read(RemoteFile(url), 0, 10)
     assert "secret" not in str(caught.value)
 

@@ -209,7 +209,7 @@ def test_checkpoint_preflight_knows_a_missing_a_changed_and_a_pickled_file(saved
     assert problems(file=saved, sha256="0" * 64) == [
         f"{saved}: sha256 is {sha256}, expected {'0' * 64}. Is it another version?"
     ]
-    assert "Pickled checkpoints are not loaded" in problems(file=pickled)[0]
+    assert "Convert a pickled checkpoint" in problems(file=pickled)[0]
 
 
 # --- imagenet

@@ -195,8 +195,8 @@ def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
 def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
     (problem,) = webdataset(address).preflight()
     assert problem == (
-        f"{address}: no random access; s3:// gs:// hf:// https:// http:// have it. "
-        "Use pairs 'webdataset-stream' for streams, or name a local copy"
+        f"{address}: no random access (supported: s3:// gs:// hf:// https:// http://). "
+        "Use pairs 'webdataset-stream' for streams, or give a local copy"
     )
 
 

@@ -223,13 +223,13 @@ def test_what_passes_is_waited_for_and_changes_no_batch(bucket, shards, monkeypa
     [
         (
             Fault("/5.tar", status=500),
-            r"5\.tar: HTTP 500 .*; failed after 6 attempts\. Rerun the command to resume",
+            r"5\.tar: failed after 6 attempts \(HTTP 500 .*\)\. Rerun the command to resume",
         ),
-        (Fault("/5.tar", status=403), r"5\.tar: access denied \(HTTP 403 .*have they expired\?"),
+        (Fault("/5.tar", status=403), r"5\.tar: access denied \(HTTP 403 .*Check the credentials"),
         (Fault(".tar", status=403, after=5), r"tar: access denied \(HTTP 403"),
         (Fault("/5.tar", status=404), r"5\.tar: no such file"),
-        (Fault("/5.tar", keep=0.5), r"5\.tar: .*; failed after \d+ attempts"),
-        (Fault("/5.tar", seconds=0.6), r"5\.tar: no answer within 0.4 s; failed after 6 attempts"),
+        (Fault("/5.tar", keep=0.5), r"5\.tar: failed after \d+ attempts"),
+        (Fault("/5.tar", seconds=0.6), r"5\.tar: failed after 6 attempts \(no answer within 0.4 s\)"),
     ],
 )
 def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_been(
@@ -259,7 +259,7 @@ def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards
         pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
         batches = loader(pairs).batches(0, num_batches())
         before = [hashes([next(batches)])[0] for _ in range(4)]
-    with pytest.raises(DataError, match=r"\.tar: .*; failed after 6 attempts"):
+    with pytest.raises(DataError, match=r"\.tar: failed after 6 attempts"):
         list(batches)
     with ObjectStore() as bucket:
         again = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
@@ -340,7 +340,7 @@ def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monke
 def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), cache_gb=1e-6).preflight()
     assert problem.startswith("cache_gb: the cache in ")
-    assert "may take 1e-06 GB, and the largest piece of the data has" in problem
+    assert "may take 1e-06 GB, but the largest piece of the data has" in problem
     assert webdataset(upload_address(bucket), cache_gb=room_for(shards, 3)).max_shuffle_blocks == 2
 
 
@@ -442,7 +442,7 @@ def test_indexing_remote_shards_respects_the_limit_of_the_cache_and_leaves_nothi
     index_verb([address], tmp_path / "made.index", room_for(shards, 2), yes=True)
     assert 0 < max(sizes) <= room_for(shards, 2) * 1e9
     assert used(FetchedCache()) == 0
-    with pytest.raises(DataError, match=r"no room for it in .*; raise --cache-gb"):
+    with pytest.raises(DataError, match=r"no space for it in the cache .*; raise --cache-gb"):
         index_verb([address], tmp_path / "made.index", 1e-9, yes=True)
 
 
@@ -531,7 +531,8 @@ def test_an_index_that_is_none_is_refused(bucket, shards, data):
     address = upload(bucket, shards)
     bucket.put(f"/set/{INDEX}", data)
     (problem,) = webdataset(address).preflight()
-    assert f"{INDEX}: not an index of shards. Create it again: perceptinit data index" in problem
+    assert f"{INDEX}: not an index of shards (" in problem
+    assert problem.endswith(". Create it again: perceptinit data index")
 
 
 def everything(pairs):

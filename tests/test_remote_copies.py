@@ -171,7 +171,7 @@ def test_images_on_a_web_server_beside_a_csv_table_are_refused_before_it_is_fetc
     bucket.put("/set/captions.csv", b"image,caption\n1.png,one\n")
     pairs = CsvPairs(CsvPairs.Config(file=f"{bucket.url}/set/captions.csv"))
     assert list(pairs.preflight()) == [
-        f"{bucket.url}/set: a web server does not list folders; download it, or use a bucket or a hub"
+        f"{bucket.url}/set: a web server does not list folders. Download the folder, or use a bucket or a hub"
     ]
     assert not bucket.requests
 
@@ -235,7 +235,7 @@ def test_a_folder_on_the_web_is_refused():
 
 
 def test_a_name_that_leads_out_of_its_folder_is_refused(memory, tmp_path):
-    with pytest.raises(DataError, match="a name that leads out of its folder"):
+    with pytest.raises(DataError, match="a path that leads out of its folder"):
         copies.local_files(RemoteFile("memory://bucket"), {"../x": network.Stat(3, "")})
 
 
@@ -262,6 +262,6 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
 
     monkeypatch.setattr("fsspec.core.url_to_fs", absent)
     with pytest.raises(
-        Exception, match=r"s3://b/a\.tar: s3:// needs the package s3fs\. Install it: pip install"
+        Exception, match=r"s3://b/a\.tar: s3:// requires the package s3fs\. Install it: pip install"
     ):
         store.stat(RemoteFile("s3://b/a.tar"))

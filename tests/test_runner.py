@@ -116,7 +116,7 @@ def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
     record["scores"][0]["value"] += 0.01
     file.write_text(json.dumps(record))
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
-    with pytest.raises(DataError, match=rf"{file}: edited or damaged, .* or do the run again with --fresh"):
+    with pytest.raises(DataError, match=rf"{file}: edited or damaged \(.* or do the run again with --fresh"):
         run(recipe, tmp_path / "runs")
     del record["sha256"]
     file.write_text(json.dumps(record))

@@ -1,1 +1,1 @@
-"""Files: downloads, archives, caches and checkpoints."""
+"""Read and write files: downloads, archives, caches and checkpoints."""

@@ -1,4 +1,4 @@
-"""Unpack archives without leaving the target folder; a damaged archive changes nothing."""
+"""Unpack archives safely: only into the target folder, and completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from typing import IO
 from perceptinit.errors import DataError, PerceptInitError, shown, writing
 
 CHUNK_BYTES = 1 << 20
-# reserve of free disk space
+# disk space that must remain free
 SPARE_BYTES = 256 << 20
 
 
 def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None = None) -> list[str]:
-    """Unpack the files of a .zip, .tar or .tar.gz into a folder; return their paths in it, sorted.
+    """Unpack a .zip, .tar or .tar.gz archive into a folder; return the sorted relative paths.
 
     Files are unpacked to a temporary folder first, so a damaged archive leaves the target unchanged. Links
     and devices are refused.
 
     Args:
-        archive: The file.
+        archive: Path of the archive.
         folder: Target folder.
-        root: A folder of the archive, such as "repository-1.0/data". If it exists, only its content is
+        root: Folder in the archive, such as "repository-1.0/data". If it exists, only its contents are
             unpacked, without this prefix.
-        max_bytes: Limit on the size of all files together; None: the free space.
+        max_bytes: Maximum total size of the unpacked files; None: the free disk space.
 
     Raises:
-        DataError: If the archive is damaged or encrypted, unpacks to more than `max_bytes`, or has a member
-            outside of the folder.
+        DataError: If the archive is empty, damaged or encrypted, exceeds `max_bytes`, or has a member that
+            is refused.
         NoRoomError: If the disk is nearly full.
         WriteError: If the folder cannot be written.
     """
@@ -44,7 +44,7 @@ def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None
             tree = staging / root if (staging / root).is_dir() else staging
             paths = _merge(archive, tree, folder)
     if not paths:
-        raise DataError(f"{archive}: an archive without files")
+        raise DataError(f"{archive}: the archive contains no files")
     return paths
 
 
@@ -57,26 +57,26 @@ def _unpack_into(staging: Path, archive: Path, max_bytes: int | None) -> None:
                 while chunk := content.read(CHUNK_BYTES):
                     num_bytes += len(chunk)
                     if max_bytes is not None and num_bytes > max_bytes:
-                        raise DataError(f"{archive}: unpacks to more than {max_bytes:,} bytes; not unpacked")
+                        raise DataError(f"{archive}: unpacks to more than {max_bytes:,} bytes")
                     check_room(staging, len(chunk))
                     with writing(staging):
                         file.write(chunk)
     except PerceptInitError:
         raise
-    except Exception as error:  # the standard library raises many kinds for damaged archives
+    except Exception as error:  # damaged archives raise many exception types
         reason = shown(str(error) or type(error).__name__)
         raise DataError(f"{archive}: damaged archive ({reason})") from error
 
 
 class NoRoomError(DataError):
-    """The disk is nearly full. Received data is kept."""
+    """The disk is nearly full. Received data is not deleted."""
 
 
 def check_room(folder: Path, num_bytes: int) -> None:
-    """Raise NoRoomError if less than SPARE_BYTES would stay free after writing `num_bytes`."""
+    """Raise NoRoomError if less than SPARE_BYTES would remain free after writing `num_bytes`."""
     if shutil.disk_usage(folder).free < SPARE_BYTES + num_bytes:
         raise NoRoomError(
-            f"{folder}: less than {SPARE_BYTES >> 20} MB would be left on the disk. Free some space and rerun"
+            f"{folder}: less than {SPARE_BYTES >> 20} MB would remain on the disk. Free some space and rerun"
         )
 
 
@@ -106,7 +106,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
-    """Return a new file for a member; DataError for a name outside of the folder or an invalid one."""
+    """Create and open the file of a member; DataError if its path is invalid or outside the folder."""
     path = PurePosixPath(member.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if not path.parts or path.is_absolute() or ".." in path.parts or is_drive or "\0" in member:
@@ -135,4 +135,4 @@ def _merge(archive: Path, tree: Path, folder: Path) -> list[str]:
 
 
 def _refused(archive: Path, member: str, why: str) -> DataError:
-    return DataError(f"{archive}: member '{shown(member)}' {why}; not unpacked")
+    return DataError(f"{archive}: refused, because member '{shown(member)}' {why}")

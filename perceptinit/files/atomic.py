@@ -1,4 +1,4 @@
-"""Atomic writes, and the temporaries that killed processes leave."""
+"""Atomic writes, and cleanup of the temporary files of killed processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from perceptinit.errors import writing
 
-# of `atomic_path`, and of safetensors while it writes
+# temporary files of `atomic_path` and of safetensors
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp|\.tmp\w{6}")
 
 ABANDONED_SECONDS = 3600.0
@@ -23,11 +23,11 @@ ABANDONED_SECONDS = 3600.0
 
 @contextmanager
 def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
-    """Yield a temporary path, which becomes `path` if the block succeeds and is removed otherwise.
+    """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
     Args:
         path: The final path.
-        synced: Wait until the file and its name are on disk, so that they survive a power cut.
+        synced: Whether to sync the file and its folder to disk, so that they survive a power failure.
 
     Raises:
         WriteError: If the file cannot be written.
@@ -50,7 +50,7 @@ def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Sync a file or a folder; file systems that cannot sync a folder are accepted."""
+    """Sync a file or a folder to disk; file systems that cannot sync folders are accepted."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -62,13 +62,13 @@ def _sync(path: Path) -> None:
 
 
 def write_json(path: Path, value: Any, synced: bool = False) -> None:
-    """Write JSON atomically, see `atomic_path`; ValueError for a number that is not finite."""
+    """Write JSON atomically, see `atomic_path`; ValueError for NaN or infinity."""
     with atomic_path(path, synced) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
 def remove_files(paths: Iterable[Path]) -> list[str]:
-    """Remove files and return a sentence for each failure."""
+    """Remove files and return a message for each failure."""
     complaints = []
     for path in paths:
         try:
@@ -88,12 +88,12 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def final_path(temporary: Path) -> Path:
-    """Return the final path of a temporary of `atomic_path`."""
+    """Return the final path of a temporary file of `atomic_path`."""
     return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Remove temporaries older than an hour from a folder that several processes write to."""
+    """Remove temporary files older than an hour from a folder that several processes write to."""
     for path in temporaries(folder):
         with suppress(OSError):  # another process removed or completed it
             if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:

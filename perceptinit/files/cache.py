@@ -1,11 +1,11 @@
-"""The cache of initialised towers: equal weights, judgments, settings and seeds are computed once.
+"""The cache of initialized towers, keyed by weights, judgments, settings and seed.
 
 Each entry is a folder with `weights.safetensors` and `manifest.json`. Its name is the SHA-256 of everything
 that determines the weights. The manifest is written last and contains the checksum of the weights, so an
-entry is complete or absent. `PERCEPTINIT_CACHE` overrides the folder.
+entry is complete or absent. The environment variable `PERCEPTINIT_CACHE` sets the folder.
 
-The folder also contains `images` (decoded images), `tar-indexes` (the index of local shards), `shards` and
-`copies` (fetched data), and `test-sets` (of the hub).
+The folder also contains `images` (decoded images), `tar-indexes` (indexes of local shards), `shards` and
+`copies` (fetched data), `test-sets` (from the hub), and `classifiers` (of `perceptinit eval`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-CHECKSUM = "manifest_sha256"  # in a manifest, of its other entries
+CHECKSUM = "manifest_sha256"  # key in a manifest, of the hash of its other entries
 
 
 def cache_folder() -> Path:
@@ -40,18 +40,18 @@ def cache_folder() -> Path:
 
 
 def tar_index_folder() -> Path:
-    """Return the folder of the index of local shards; see `pairs.local_index`."""
+    """Return the folder of the indexes of local shards; see `pairs.local_index`."""
     return cache_folder() / "tar-indexes"
 
 
 def key_of(parts: Mapping[str, Any]) -> str:
-    """Return the name of an entry, 64 hexadecimal digits that depend on `parts`."""
+    """Return the name of an entry, the SHA-256 of `parts` as 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A cached tower. `manifest` contains the parts of its key, its report and checksums."""
+    """A cached tower. Its `manifest` contains the parts of the key, the report and checksums."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -65,15 +65,15 @@ class CacheEntry:
         return self.weights_path.stat().st_size if self.weights_path.is_file() else 0
 
     def check(self) -> None:
-        """Raise DataError if the weights are missing or changed."""
+        """Raise DataError if the weights are missing or damaged."""
         if not self.weights_path.is_file():
             raise DataError(f"{self.folder}: {WEIGHTS} is missing")
         if file_sha256(self.weights_path) != self.manifest["weights_sha256"]:
-            raise DataError(f"{self.weights_path}: the checksum differs from that in its manifest")
+            raise DataError(f"{self.weights_path}: the checksum does not match the manifest")
 
 
 class Cache:
-    """The entries in a folder, which several processes may use at the same time."""
+    """The cache in a folder, which several processes can use at the same time."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -84,7 +84,7 @@ class Cache:
         return [entry for entry in found if entry]
 
     def find(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key, with unchecked weights; None without a valid manifest."""
+        """Return the entry of a key without checking its weights; None without a valid manifest."""
         path = self.folder / key / MANIFEST
         try:
             manifest = read_json(path, dict, "a manifest")
@@ -95,11 +95,11 @@ class Cache:
         return CacheEntry(path.parent, manifest)
 
     def locked(self, key: str) -> AbstractContextManager[bool]:
-        """Lock one entry during a block; other processes wait, and then load it."""
+        """Lock an entry during the block; other processes that need the entry wait."""
         return file_lock(self.folder / f"{key}.lock")
 
     def store(self, key: str, manifest: Mapping[str, Any], write: Callable[[Path], None]) -> None:
-        """Store an entry, whose weights `write(path)` writes. Requires `locked(key)`."""
+        """Store an entry; `write(path)` writes its weights. The caller must hold `locked(key)`."""
         folder = self.folder / key
         remove_files(temporaries(folder))
         write(folder / WEIGHTS)
@@ -111,7 +111,7 @@ class Cache:
         shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def clear(self) -> int:
-        """Delete all entries and return their number. Lock files stay, because a process may wait for one."""
+        """Delete all entries and return their number. Lock files remain, because processes may use them."""
         entries = self.entries()
         for entry in entries:
             self.remove(entry.folder.name)
@@ -120,7 +120,7 @@ class Cache:
 
 @dataclass(frozen=True, slots=True)
 class KeptFiles:
-    """Files and folders of one kind in the cache folder, which can be computed or fetched again."""
+    """Cached files and folders of one kind, which can be recomputed or fetched again."""
 
     title: str
     paths: Sequence[Path]
@@ -131,18 +131,18 @@ class KeptFiles:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self) -> None:
-        """Delete the files except lock files. Running processes can still read files that they have open."""
+        """Delete the files except lock files. Running processes can still read open files."""
         for path in self.paths:
             remove_files([path]) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return the other contents of the cache folder, without empty ones."""
+    """Return the cached files other than towers, by kind, without empty kinds."""
     base = cache_folder()
     found = [
         KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])
         for folder in sorted((base / "images").glob("*px-*"))
-        for suffix in (".npy", ".safetensors")  # the second: of release 0.1
+        for suffix in (".npy", ".safetensors")  # .safetensors: release 0.1
     ]
     found.append(KeptFiles("tar indexes", [*tar_index_folder().glob("*.index")]))
     found.append(KeptFiles("remote shards", [*(base / "shards").glob("*-*")]))

@@ -21,7 +21,7 @@ CHECKSUM = "sha256"
 
 
 def weights_sha256(weights: nn.Module | Mapping[str, torch.Tensor]) -> str:
-    """Return a SHA-256 of names, shapes, dtypes and values, equal on all devices."""
+    """Return the SHA-256 of names, shapes, dtypes and values, independent of the device."""
     state = weights.state_dict() if isinstance(weights, nn.Module) else weights
     digest = hashlib.sha256()
     for name in sorted(state):
@@ -44,7 +44,7 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[st
     with atomic_path(path, synced=True) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata))
-        except SafetensorError as error:  # also raised for errors of the operating system
+        except SafetensorError as error:  # the library also raises it for errors of the operating system
             raise WriteError(path, str(error)) from error
 
 
@@ -53,7 +53,7 @@ def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
 
     Args:
         path: The file.
-        sha256: Expected `weights_sha256`; the hash of `save_weights` in the file is verified in any case.
+        sha256: Expected `weights_sha256`. The hash that `save_weights` stores in the file is always verified.
 
     Raises:
         CheckpointError: If the file is missing, damaged, or not a safetensors file. Pickles are never loaded.
@@ -62,7 +62,7 @@ def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
     known = {sha256, metadata.get(CHECKSUM)} - {None}
     if known and {weights_sha256(weights)} != known:
         raise CheckpointError(
-            f"{path}: the weights differ from their checksum: the file was damaged or replaced. "
+            f"{path}: the weights differ from their checksum, so the file was damaged or replaced. "
             "Restore a copy, or rerun the command that created it"
         )
     return weights
@@ -76,18 +76,18 @@ def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, file.metadata() or {}
-    except Exception as error:  # the library raises many kinds for a damaged header
+    except Exception as error:  # a damaged header raises many exception types
         raise CheckpointError(
-            f"{path}: not a readable safetensors file ({error}). Pickled checkpoints are not loaded; "
-            "convert with safetensors.torch.save_file"
+            f"{path}: not a readable safetensors file ({error}). Convert a pickled checkpoint with "
+            "safetensors.torch.save_file"
         ) from error
 
 
 def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: str) -> None:
-    """Load weights if all names and shapes match; otherwise the module stays unchanged.
+    """Load weights if all names and shapes match; otherwise leave the module unchanged.
 
     Raises:
-        CheckpointError: Names the missing tensors, the unexpected ones, and those of another shape.
+        CheckpointError: If tensors are missing, unexpected or of another shape. Names them.
     """
     own = module.state_dict()
     shapes = [
@@ -112,19 +112,19 @@ def _count(what: str, names: list[str]) -> str:
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
-    """Write nested dicts, lists, tensors and plain values into one safetensors file, atomically."""
+    """Write nested dicts, lists, tensors and plain values to one safetensors file, atomically."""
     tree, tensors = split_state(state)
     write_state(path, tree, {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()})
 
 
 def split_state(state: Mapping[str, Any]) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Return a state with names instead of tensors, and the tensors by name."""
+    """Return a state with its tensors replaced by names, and the tensors by name."""
     tensors: dict[str, torch.Tensor] = {}
     return _take_tensors(state, tensors), tensors
 
 
 def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> None:
-    """Write the result of `split_state`, with tensors on the CPU, atomically and synced."""
+    """Write the result of `split_state` atomically and synced; the tensors must be on the CPU."""
     text = json.dumps(tree)
     _write(path, tensors, {"tree": text, CHECKSUM: _state_sha256(text, tensors)})
 
@@ -134,7 +134,7 @@ def load_state(path: Path) -> dict[str, Any]:
     tensors, metadata = _read(path)
     text = metadata.get("tree", "")
     if metadata.get(CHECKSUM) != _state_sha256(text, tensors):
-        raise CheckpointError(f"{path}: the state differs from its checksum: the file is damaged")
+        raise CheckpointError(f"{path}: the state differs from its checksum, so the file is damaged")
     return _put_tensors(json.loads(text), tensors)
 
 
@@ -147,7 +147,7 @@ def _take_tensors(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         name = f"t{len(tensors)}"
         tensors[name] = value
         return {"tensor": name}
-    if isinstance(value, Mapping):  # as pairs, since keys may be integers
+    if isinstance(value, Mapping):  # as pairs, because keys may be integers
         return {"items": [[k, _take_tensors(v, tensors)] for k, v in value.items()]}
     if isinstance(value, (list, tuple)):
         return {"list": [_take_tensors(v, tensors) for v in value]}

@@ -1,4 +1,4 @@
-"""Columns of a table by name, with errors that name the rows as in a spreadsheet."""
+"""Typed access to the columns of a table, with errors that name spreadsheet rows."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.registry import suggest
 
-# more than any number of people; sums over all rows stay exact
+# exceeds any number of people, and sums over all rows remain exact
 MAX_COUNT = 10**12
 # stricter than `float`, which accepts 1_0 and digits of other scripts
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
-# rows with the same error in a message
+# row numbers that an error message lists
 MAX_LISTED = 10
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coded:
-    """N texts, each stored once: text i is `distinct[codes[i]]`.
+    """N dictionary-encoded texts: text i is `distinct[codes[i]]`.
 
-    codes: int64 (N,). distinct: D different texts, sorted.
+    codes: int64 (N,). distinct: D distinct texts, sorted.
     """
 
     codes: np.ndarray
@@ -38,7 +38,7 @@ class Coded:
 
     @classmethod
     def of(cls, codes: np.ndarray, texts: Sequence[str]) -> Coded:
-        """Return the texts `texts[codes[i]]`; `texts` may contain repeated and unused ones."""
+        """Return the texts `texts[codes[i]]`; `texts` may contain repeated and unused texts."""
         used = np.unique(codes)
         distinct = sorted({texts[code] for code in used})
         place = {text: i for i, text in enumerate(distinct)}
@@ -55,11 +55,11 @@ class Coded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The cells of a table by column: text from CSV, typed values (None for empty cells) from Parquet.
+    """Dictionary-encoded columns: text from CSV, typed values (None for empty cells) from Parquet.
 
     Args:
         path: The file.
-        distinct: The D different cells of each column; conversions apply to these.
+        distinct: The D distinct cells of each column, to which conversions apply.
         codes: int64 (N,) for each column: cell i is `distinct[codes[i]]`.
         rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
     """
@@ -71,7 +71,7 @@ class Columns:
 
     @classmethod
     def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
-        """Return columns of hashable cells."""
+        """Encode columns of hashable cells."""
         distinct, codes = {}, {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
@@ -95,12 +95,12 @@ class Columns:
         return [self.distinct[name][code] for code in self.codes[name].tolist()]
 
     def select(self, mask: np.ndarray) -> Columns:
-        """Return the rows of a mask, with their numbers."""
+        """Return the rows in a mask, with their row numbers."""
         codes = {name: column[mask] for name, column in self.codes.items()}
         return replace(self, codes=codes, rows=self.rows[mask])
 
     def copy_column(self, name: str, copy: str) -> Columns:
-        """Return the table with the cells of `name` in the column `copy`, too."""
+        """Return the table with an additional column `copy` that equals the column `name`."""
         distinct = {**self.distinct, copy: self.distinct[name]}
         return replace(self, distinct=distinct, codes={**self.codes, copy: self.codes[name]})
 
@@ -109,7 +109,7 @@ class Columns:
         return self.distinct[name][self.codes[name][index]]
 
     def error(self, indices: int | np.ndarray, message: str) -> DataError:
-        """Return the error for the rows at `indices` (from 0); the message describes the first."""
+        """Return an error for the rows at `indices` (from 0); `message` describes the first row."""
         return row_error(self.path, np.unique(self.rows[np.atleast_1d(indices)]), message)
 
     def require(self, names: Iterable[str]) -> None:
@@ -149,11 +149,11 @@ class Columns:
         return np.array([value or 0 for value in values], dtype=np.int64)[self.codes[name]]
 
     def booleans(self, name: str) -> np.ndarray:
-        """Return a column of true/false or 1/0, in any case, as bool; DataError for anything else."""
+        """Return a column of true/false or 1/0, in any case, as bool; DataError for other cells."""
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
-        """Return the converted distinct cells, None for unused ones; DataError lists all kinds of errors."""
+        """Return the converted distinct cells, None if unused; DataError has a line per kind of error."""
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)
@@ -178,7 +178,7 @@ class Columns:
 
 
 def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
-    """Return the error for rows with these numbers in a spreadsheet; the message describes the first."""
+    """Return an error for these spreadsheet rows; `message` describes the first row."""
     more = ", ..." if len(rows) > MAX_LISTED else ""
     listed = ", ".join(map(str, rows[:MAX_LISTED]))
     such = f" ({len(rows):,} such rows: {listed}{more})" if len(rows) > 1 else ""
@@ -186,14 +186,14 @@ def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
 
 
 def raise_all(errors: Iterable[DataError]) -> None:
-    """Raise one DataError with a line for each error, if there is any."""
+    """Raise one DataError with a line for each error, if there are any."""
     messages = [str(error) for error in errors]
     if messages:
         raise DataError("\n".join(messages))
 
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
-    """Return the results of the readers; DataError with the errors of all of them."""
+    """Call all readers and return their results; DataError combines the errors of all readers."""
     values, errors = [], []
     for reader in readers:
         try:
@@ -210,7 +210,7 @@ def is_number(text: str) -> bool:
 
 
 def plain_number(text: str) -> float:
-    """Return the number in a text; ValueError with the message `is 'x', not a number` for anything else."""
+    """Return the number in a text; otherwise ValueError with the message `is 'x', not a number`."""
     if not is_number(text):
         raise ValueError(f"is {shown(repr(text))}, not a number")
     return float(text)

@@ -26,14 +26,14 @@ def read_csv(
     has_header: bool = True,
     content: IO[bytes] | None = None,
 ) -> tuple[Any, np.ndarray]:
-    """Return the cells of a CSV file as text, and their row numbers in a spreadsheet.
+    """Return the cells of a CSV file as text, and the spreadsheet row numbers.
 
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
-        separator: One character. If None, the most frequent one of `SEPARATORS` in the first line; spaces
-            after it are then not part of a cell.
+        separator: One character. If None, the most frequent of `SEPARATORS` in the first line, and spaces
+            after separators are ignored.
         columns: The columns to read; all if None.
-        has_header: Whether the first row contains the names of the columns. If False, they are "0", "1", ...
+        has_header: Whether the first row contains the column names. If False, the names are "0", "1", ...
         content: Binary file object to read instead of `path`.
 
     Returns:
@@ -96,7 +96,7 @@ def _read_arrow(
     columns: Sequence[str] | None,
     num_header_lines: int,
 ) -> tuple[Any, list[Any]]:
-    """Return the rows with a cell for each name, and the other ones as pyarrow's InvalidRow."""
+    """Return the rows with one cell per name, and the other rows as pyarrow's InvalidRow."""
     import pyarrow
     from pyarrow import csv as arrow_csv
 
@@ -125,7 +125,7 @@ def _read_arrow(
 
 
 def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool) -> np.ndarray:
-    """Return the numbers of the rows in a table; DataError for rows of another length than the first."""
+    """Return the row numbers of a table; DataError for rows whose length differs from the first row."""
     ragged = [row for row in wrong if row.text.strip()]
     if ragged:
         first_row = "the header" if has_header else "the first row"
@@ -134,14 +134,14 @@ def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool)
         raise row_error(path, numbers, message)
     first = 2 if has_header else 1
     rows = np.arange(first, first + table.num_rows + len(wrong))
-    rows = rows[~np.isin(rows, [row.number for row in wrong])]  # the wrong ones are blank
+    rows = rows[~np.isin(rows, [row.number for row in wrong])]  # the other invalid rows are blank
     if len(rows) and table.column(-1)[-1].as_py().endswith("\n"):
         raise row_error(path, rows[-1:], "a quotation mark is not closed")
     return rows
 
 
 def _tidy(data: bytes, separator: str) -> IO[bytes]:
-    """Return a CSV file with a final newline and without spaces between a separator and a quotation mark."""
+    """Add a final newline to a CSV file, and remove spaces between separators and quotation marks."""
     if f'{separator} "'.encode() in data:
         text = io.StringIO(data.decode("utf-8-sig"), newline="")
         data = to_csv(csv.reader(text, delimiter=separator, skipinitialspace=True), separator)
@@ -156,7 +156,7 @@ def to_csv(rows: Iterable[Sequence[str]], separator: str = ",") -> bytes:
 
 
 def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> None:
-    """Raise DataError for the first wanted column that a file does not have exactly once."""
+    """Raise DataError for the first required column that is missing or repeated."""
     for name in wanted:
         if names.count(name) != 1:
             how = "more than one" if name in names else "no"

@@ -25,17 +25,17 @@ from perceptinit.files.remote.store import RemoteReader, stat
 from perceptinit.files.remote.transfer import END, Part, part_bytes
 from perceptinit.types import DataCard
 
-# name, bytes so far, bytes in all or None
+# name, received bytes, total bytes or None
 Progress = Callable[[str, int, int | None], None]
 
-# limit on the unpacked size, in multiples of the published unpacked size or else of the archive's size
+# limits on the unpacked size, in multiples of the published unpacked size or of the archive's size
 UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
 SMALL_BYTES = 64 << 20  # always accepted, because text compresses well
 RECORD = "downloads.json"
-# unpacked files that are recorded, to detect whether an archive is still unpacked
+# recorded files of an archive, to detect whether they still exist
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
-# of one member of a remote archive, and of one request: the directory of a large archive takes a few MB
+# limits on a member of a remote archive, and on a request; the directory of a large archive has a few MB
 _MOST_MEMBER_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
 
 
@@ -44,17 +44,17 @@ class Download:
     """One file of a data set.
 
     Args:
-        urls: Addresses of the file, in the order of preference.
+        urls: Addresses of the file in order of preference.
         path: Destination, relative to the data set's folder.
         sha256: Published or recorded checksum, None if unknown.
         num_bytes: Published size, None if unknown.
-        member: The URLs are of a .zip; only this member is fetched.
+        member: The member to fetch from a .zip at the URLs; empty: the entire file.
         unpack: Whether to unpack the file, a .zip, .tar or .tar.gz, into `into`.
-        into: A folder, relative to the data set's folder.
+        into: Folder of the unpacked files, relative to the data set's folder.
         root: See `archives.unpack`.
-        unpacked_bytes: Size of the content, None if unknown.
+        unpacked_bytes: Unpacked size, None if unknown.
         parts: Parts of the data set that contain the file; each can be fetched separately.
-        token: Sent to the hosts of the URLs, but not to redirects; empty for public files.
+        token: Bearer token for the hosts of the URLs, not sent to redirects; empty for public files.
     """
 
     urls: tuple[str, ...]
@@ -72,13 +72,13 @@ class Download:
 
 @runtime_checkable
 class HasDownloads(Protocol):
-    """A class of judgments with public files: `perceptinit data download`."""
+    """Judgments with public files, which `perceptinit data download` fetches."""
 
     downloads: Sequence[Download]
 
 
 class _Line(TypedDict):
-    """An entry of the record. some_files: A sample of the unpacked files."""
+    """An entry of `downloads.json`. some_files: A sample of the unpacked files."""
 
     sha256: str
     num_bytes: int
@@ -90,20 +90,20 @@ class _Line(TypedDict):
 def fetch_all(
     downloads: Sequence[Download], folder: Path, *, num_workers: int = 4, progress: Progress | None = None
 ) -> list[str]:
-    """Fetch and unpack files into a folder; return the paths of the fetched ones.
+    """Fetch and unpack files into a folder; return the paths of the newly fetched files.
 
-    Existing files that `downloads.json` lists with their size are skipped. A failure does not stop other
-    files.
+    Existing files are skipped if `downloads.json` lists them with the same size. A failure does not stop
+    the transfer of other files.
 
     Args:
         downloads: The files.
         folder: Destination.
         num_workers: Number of simultaneous transfers.
-        progress: Called with the name, the received bytes and the size of a file.
+        progress: Called with the name, the received bytes and the size of a file, None if unknown.
 
     Raises:
         UsageError: If the disk is too small or another process fetches into the folder.
-        DataError: With all files that failed.
+        DataError: If files cannot be fetched. Names all of them.
     """
     with file_lock(folder / LOCK, timeout=0) as is_mine:
         if not is_mine:
@@ -128,23 +128,23 @@ def _fetch_missing(
                 failures.append(str(error))
     if failures:
         raise DataError(
-            f"{len(failures)} of {len(wanted)} files could not be fetched; the others are kept:\n  "
+            f"{len(failures)} of {len(wanted)} files could not be fetched. Rerun to retry only these:\n  "
             + "\n  ".join(failures)
         )
     return [d.path for d in wanted]
 
 
 def default_files(downloads: Sequence[Download]) -> list[Download]:
-    """Return the files of the part "data", or all without such a part."""
+    """Return the files of the part "data", or all files if there is no such part."""
     return [d for d in downloads if "data" in d.parts] or list(downloads)
 
 
 def check_sums(folder: Path, card: DataCard) -> None:
-    """Raise DataError for a missing or changed file of the card."""
+    """Raise DataError for a missing or changed file of a data card; a changed file is removed."""
     for name, recorded in sorted(card.sha256.items()):
         path = folder / name
         if not path.is_file():
-            raise DataError(f"{path}: missing after the download; the archive at the source has changed")
+            raise DataError(f"{path}: missing after the download, so the archive at the source has changed")
         if file_sha256(path) != recorded:
             path.unlink()
             raise DataError(
@@ -153,7 +153,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
 
 
 def check_space(downloads: Sequence[Download], folder: Path) -> None:
-    """Raise UsageError if the known sizes, less received bytes, exceed the free space."""
+    """Raise UsageError if the remaining bytes, as far as known, exceed the free disk space."""
     need = 0
     for download in downloads:
         need += max(0, (download.num_bytes or 0) - part_bytes(folder / download.path))
@@ -167,7 +167,7 @@ def check_space(downloads: Sequence[Download], folder: Path) -> None:
 
 
 def _fetch_one(download: Download, folder: Path, report: Progress) -> _Line:
-    """Fetch and unpack one file; return its entry of the record."""
+    """Fetch and unpack one file; return its entry of `downloads.json`."""
     path = folder / download.path
     digest = _fetch(download, path, report)
     line = _Line(sha256=digest, num_bytes=path.stat().st_size, url=download.urls[0])
@@ -209,26 +209,26 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
             part.finish()
             return digest
         part.discard()
-        if not is_resumed:  # a fresh transfer is already correct or wrong
+        if not is_resumed:  # another complete transfer would give the same bytes
             break
     raise RemoteError(f"{file}: {problem}")
 
 
 def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
-    """Fetch one member, in any folder, of a remote .zip; zipfile verifies its CRC."""
+    """Fetch one member of a remote .zip, in any of its folders; zipfile verifies the CRC."""
     most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
     member, remote = download.member, RemoteReader(file, stat(file), 2 * _MOST_MEMBER_BYTES)
     try:
         with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
             found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]
             if len(found) != 1:
-                raise RemoteError(f"{file}: {len(found)} members with the name {member}")
+                raise RemoteError(f"{file}: expected one member named {member}, found {len(found)}")
             with archive.open(found[0]) as content:
                 data = content.read(most + 1)
     except RemoteError:
         raise
-    except Exception as error:  # zipfile raises many kinds for damaged archives
-        raise RemoteError(f"{file}: '{member}' cannot be read ({error})") from error
+    except Exception as error:  # damaged archives raise many exception types
+        raise RemoteError(f"{file}: member '{member}' cannot be read ({error})") from error
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
         digest = file_sha256(temporary)
@@ -239,14 +239,14 @@ def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Prog
 
 def _find_problem(download: Download, size: int, digest: str) -> str:
     if download.num_bytes not in (None, size):
-        return f"{size:,} bytes received, {download.num_bytes:,} are published"
+        return f"received {size:,} bytes, but {download.num_bytes:,} are published"
     if download.sha256 not in (None, digest):
         return f"wrong content: sha256 {digest[:12]}..., published {str(download.sha256)[:12]}..."
     return ""
 
 
 def _unpack(download: Download, archive: Path, into: Path) -> list[str]:
-    """Unpack an archive, remove it and return the paths in `into`."""
+    """Unpack an archive, remove it, and return the paths relative to `into`."""
     known = download.unpacked_bytes
     most = ARCHIVE_TIMES * archive.stat().st_size if known is None else UNPACKED_TIMES * known
     try:
@@ -271,7 +271,7 @@ def _is_done(download: Download, folder: Path, record: dict[str, _Line]) -> bool
 
 
 def _read_record(folder: Path) -> dict[str, _Line]:
-    """Return the entries of the record by path; DataError if it is invalid."""
+    """Return the entries of `downloads.json` by path; DataError if the file is invalid."""
     path = folder / RECORD
     if not path.exists():
         return {}

@@ -1,4 +1,4 @@
-"""Locks between processes, which the operating system releases when their holder ends."""
+"""Locks between processes, which the operating system releases when a process ends."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from perceptinit.errors import WriteError, writing
 
 @contextmanager
 def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
-    """Hold the lock of `path` during the block; yield whether it is held.
+    """Lock `path` during the block; yield whether the lock was acquired.
 
     Args:
         path: The lock file, created if absent.
-        timeout: Seconds to wait for another holder; -1 waits without limit.
+        timeout: Seconds to wait for another process; -1 waits without limit.
 
     Raises:
         WriteError: If the file system does not support locks, or the file cannot be created.

@@ -1,6 +1,6 @@
-"""Read MATLAB files of format 4 to 7 (`save -v7`) with scipy, in a process with limits.
+"""Read MATLAB files of versions 4 to 7 (`save -v7`) with scipy, in a subprocess with limits.
 
-scipy's reader crashes the process at some damaged files, and allocates any size that a header states.
+On damaged files, scipy's reader can crash the process, and it allocates any size that a header states.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from perceptinit.files.reading import open_regular
 MAX_SECONDS = 300
 # a matrix of 8 GB, its copy in another byte order, and the interpreter
 MAX_BYTES = 17 << 30
-# the package's folder comes last, so its neighbours do not shadow numpy or scipy
+# the parent folder of the package comes last, so its contents do not shadow numpy or scipy
 _CHILD = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from perceptinit.files.mat_files import send; send(*sys.argv[2:])"
@@ -33,7 +33,7 @@ _CHILD = (
 class MatValue:
     """A variable, or a field of a struct.
 
-    kind: "" for full real numbers, "text", or another type, such as "a struct".
+    kind: "" for dense real numbers, "text", or another type, such as "a struct".
     array: Numbers in MATLAB's shape, or the rows of a text; empty for other types.
     """
 
@@ -44,10 +44,10 @@ class MatValue:
 def read_mat(path: Path) -> dict[str, list[MatValue]]:
     """Return the values in a MATLAB file by key, such as "data.rdm" for a field of a struct.
 
-    A variable has one value, a field one for each element of its struct.
+    A variable has one value, and a field one value per element of its struct.
 
     Raises:
-        DataError: If the file is damaged, of format 7.3, or takes more than `MAX_SECONDS` or `MAX_BYTES`.
+        DataError: If the file is damaged or of version 7.3, or reading exceeds `MAX_SECONDS` or `MAX_BYTES`.
     """
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "values.npz"
@@ -73,14 +73,14 @@ def read_mat(path: Path) -> dict[str, list[MatValue]]:
 
 def _explain(child: subprocess.CompletedProcess[str]) -> str:
     lines = child.stderr.strip().splitlines()
-    reason = lines[-1] if lines else f"the reader ended with {child.returncode}"
+    reason = lines[-1] if lines else f"the reader exited with code {child.returncode}"
     if "v7.3" in reason:
-        return "MATLAB 7.3 format; save it with -v7 or as .npy"
+        return "MATLAB 7.3 format is not supported. Save it with -v7 or as .npy"
     return f"not a readable .mat file ({shown(reason)})"
 
 
 def send(path: str, result: str) -> None:
-    """Read a file and write its values as arrays; runs in the process with limits."""
+    """Read a file and write its values as arrays; runs in the subprocess."""
     _limit_memory()
     from scipy.io import loadmat
 
@@ -92,7 +92,7 @@ def send(path: str, result: str) -> None:
         keys = np.array([(key, value.kind) for key, value in found], dtype=str).reshape(-1, 2)
         arrays: dict[str, Any] = {str(i): value.array for i, (_, value) in enumerate(found)}
         np.savez(result, keys=keys, **arrays)
-    except Exception as error:  # scipy does not translate the errors of its parsers
+    except Exception as error:  # scipy's parsers raise many exception types
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -1,4 +1,4 @@
-"""Read untrusted files: regular files only, of limited size, with errors that name them."""
+"""Read untrusted files: only regular files, of limited size, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from perceptinit.configs import find_misfit
 from perceptinit.errors import DataError, shown
 
 T = TypeVar("T")
-# of settings or counts
+# JSON files contain settings or counts
 MAX_JSON_BYTES = 256 << 20
 
 
 def open_regular(path: Path) -> IO[bytes]:
     """Open a regular file for reading; OSError for anything else, such as folders, pipes and devices."""
     try:
-        # non-blocking: a pipe without a writer returns at once
+        # non-blocking, because a pipe without a writer would block
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except ValueError as error:  # NUL in the name
         raise OSError(errno.EINVAL, "not a valid file name", str(path)) from error
@@ -61,8 +61,8 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
         hint: Advice at the end of messages.
 
     Raises:
-        DataError: If the file cannot be read, is not JSON, or its value has another type. Names the file and
-            the key.
+        DataError: If the file cannot be read, is not JSON, or has a value of another type. Names the file
+            and the key.
     """
     try:
         with open_regular(path) as file:
@@ -87,19 +87,19 @@ def content_sha256(value: Mapping[str, Any]) -> str:
 
 
 def unseal(path: Path, value: Mapping[str, Any], hint: str = "", is_old: bool = False) -> dict[str, Any]:
-    """Return a JSON object without its hash `sha256`, which files of release 0.1 (`is_old`) do not have.
+    """Verify the `sha256` of a JSON object and return the rest; release 0.1 (`is_old`) may lack it.
 
     Raises:
-        DataError: If a number is not finite, or the hash is absent or not that of the content. Names `path`;
+        DataError: If a number is not finite, or the hash is missing or wrong. The message names `path` and
             ends with `hint`.
     """
     content = dict(value)
     try:
         sha256 = content_sha256(content)
     except ValueError:
-        raise DataError(f"{path}: a number in it is not finite{hint}") from None
+        raise DataError(f"{path}: contains a number that is not finite{hint}") from None
     if content.pop("sha256", sha256 if is_old else None) != sha256:
-        raise DataError(f"{path}: edited or damaged, its content does not match its sha256{hint}")
+        raise DataError(f"{path}: edited or damaged (its content does not match its sha256){hint}")
     return content
 
 
@@ -112,7 +112,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def parse_rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects in JSON lines; other lines, such as a truncated last one, are skipped."""
+    """Yield the objects in JSON lines; other lines, such as a truncated last line, are skipped."""
     for line in lines:
         try:
             row = parse_json(line)

@@ -1,6 +1,6 @@
-"""Memory-mapped arrays in a file with a checksum, which is verified on opening.
+"""Files of memory-mapped arrays with a checksum that is verified on opening.
 
-The format is safetensors. One entry of its metadata contains the checksum and `about`, a JSON value, so equal
+The format is safetensors. The checksum and the JSON value `about` share one entry of its metadata, so equal
 content gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array.
 CRC-32 takes 0.25 s per GB and detects accidental damage, not forgery.
 """
@@ -29,7 +29,7 @@ _SEAL = "sealed"  # decimal CRC-32, a space, and the JSON text of `about`
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sealed:
-    """An open file: the JSON value that describes it, and its read-only memory-mapped arrays."""
+    """An open file: a JSON value that describes it, and its read-only memory-mapped arrays."""
 
     about: Any
     arrays: Mapping[str, np.ndarray]
@@ -41,7 +41,7 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
     Args:
         path: The file; its folder is created.
         about: A JSON value that describes the arrays.
-        arrays: Integers or floats, by name.
+        arrays: Integer or float arrays by name.
 
     Raises:
         WriteError: If the file cannot be written.
@@ -54,14 +54,15 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
             os.fsync(file.fileno())
 
 
-def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
-    """Return the content of a file of `write_sealed` after verifying its checksum.
+def open_sealed(path: Path, what: str, hint: str = "", allow_unsealed: bool = False) -> Sealed:
+    """Verify the checksum of a file of `write_sealed` and return its content.
 
     Args:
         path: The file.
-        what: Description of the file and how to create it again; follows "not" in the error.
-        allow_unsealed: Also accept a safetensors file without a checksum, of an earlier release. Its `about`
-            is its metadata.
+        what: Description of the file; follows "not" in the error.
+        hint: Advice at the end of the error.
+        allow_unsealed: Whether to accept a safetensors file of an earlier release, without a checksum. Its
+            metadata is returned as `about`.
 
     Raises:
         DataError: If the file is missing, damaged or of another kind.
@@ -73,16 +74,16 @@ def open_sealed(path: Path, what: str, allow_unsealed: bool = False) -> Sealed:
             return Sealed(metadata, arrays)
         crc, _, text = metadata.get(_SEAL, "").partition(" ")
         if crc != str(_checksum(text, arrays)):
-            raise DataError(f"{path}: not {what} (its checksum does not match: it is damaged)")
+            raise DataError(f"{path}: not {what} (damaged, because its checksum does not match){hint}")
         return Sealed(parse_json(text), arrays)
     except DataError:
         raise
-    except Exception as error:  # the library raises many kinds for a damaged header
-        raise DataError(f"{path}: not {what} ({error})") from error
+    except Exception as error:  # a damaged header raises many exception types
+        raise DataError(f"{path}: not {what} ({error}){hint}") from error
 
 
 def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
-    """Return the metadata of a safetensors file and its arrays, mapped."""
+    """Return the metadata and the memory-mapped arrays of a safetensors file."""
     with safe_open(path, framework="numpy") as file:  # verifies that the arrays fill the file
         metadata = file.metadata() or {}
         slices = {name: file.get_slice(name) for name in file.offset_keys()}
@@ -91,7 +92,7 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     sizes = {name: types[name].itemsize * int(np.prod(shapes[name])) for name in slices}
     with path.open("rb") as file:
         pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    if hasattr(mmap, "MADV_WILLNEED"):  # the checksum reads everything: request large pieces
+    if hasattr(mmap, "MADV_WILLNEED"):  # the checksum reads the entire file, which is faster in large pieces
         pages.madvise(mmap.MADV_WILLNEED)
     mapped = np.frombuffer(pages, np.uint8)
     start, arrays = len(mapped) - sum(sizes.values()), {}
@@ -102,7 +103,7 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
 
 
 def _dtype(name: str) -> np.dtype[Any]:
-    """Return the type for a name of safetensors, such as `U8`, `I64` or `F32`."""
+    """Return the NumPy type for a safetensors type, such as `U8`, `I64` or `F32`."""
     return np.dtype(f"<{name[0].lower()}{int(name[1:]) // 8}")
 
 

@@ -18,16 +18,16 @@ from perceptinit.files.columns import Columns
 from perceptinit.files.csv_files import read_csv, to_csv
 from perceptinit.files.reading import parse_json, read_bytes, require_file
 
-# of an .xlsx: a million rows, the limit of a sheet, of twenty cells, and their text
+# limits of an .xlsx file: a million rows, the maximum of a sheet, of 20 cells, and their text
 MAX_CELLS = 20 << 20
 MAX_XLSX_BYTES = 512 << 20
 
 
 def read_table(path: Path) -> Columns:
-    """Return the columns of a table. An unchanged file is read once.
+    """Return the columns of a table. An unchanged file is read only once.
 
-    The suffix selects the reader in `READERS`, which is CSV for unknown suffixes. Of an .xlsx file the first
-    sheet is read. JSON files contain records, in one list or one per line.
+    The suffix selects the reader in `READERS`; files of unknown suffix are read as CSV. The first sheet of an
+    .xlsx file is read. JSON files contain records, in one list or one per line.
 
     Raises:
         DataError: If the file is missing, is not a table or has no rows.
@@ -58,7 +58,7 @@ def _read_xlsx(path: Path) -> Columns:
         import openpyxl
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"{path}: .xlsx needs a package: pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
+            f"{path}: .xlsx requires openpyxl. Run pip install 'perceptinit[xlsx]', or save it as CSV UTF-8"
         ) from error
     try:
         data = read_bytes(path)
@@ -72,13 +72,13 @@ def _read_xlsx(path: Path) -> Columns:
         return _encode(path, *read_csv(path, ",", content=io.BytesIO(text)))
     except DataError:
         raise
-    except Exception as error:  # openpyxl does not translate the errors of its parsers
+    except Exception as error:  # openpyxl's parsers raise many exception types
         raise DataError(f"{path}: not a readable .xlsx file ({shown(error)})") from error
 
 
 def _sheet_rows(path: Path, sheet: Any) -> Iterator[list[str]]:
-    """Yield the cells of each row up to the last filled one; DataError above MAX_CELLS cells."""
-    sheet.reset_dimensions()  # the stated ones may include all empty cells
+    """Yield each row up to its last filled cell; DataError for more than MAX_CELLS cells."""
+    sheet.reset_dimensions()  # the stated dimensions may include empty cells
     num_cells = 0
     for cells in sheet.iter_rows(values_only=True):
         num_cells += len(cells)
@@ -93,7 +93,7 @@ def _too_large(path: Path, what: str) -> DataError:
 
 
 def _cell_text(cell: Any) -> str:
-    """Return a cell as displayed in a spreadsheet, whole numbers without a decimal point."""
+    """Return a cell as a spreadsheet displays it; whole numbers have no decimal point."""
     if cell is None:
         return ""
     if isinstance(cell, float) and cell.is_integer():
@@ -120,7 +120,7 @@ def _read_json(path: Path) -> Columns:
 
 
 def _flatten(value: Any) -> list[Any]:
-    """Return the records of a value, which is one record, a list, or a list of lists."""
+    """Return the records in a value: one record, a list of records, or a list of lists."""
     outer = value if isinstance(value, list) else [value]
     return [r for inner in outer for r in (inner if isinstance(inner, list) else [inner])]
 
@@ -142,7 +142,7 @@ def _read_parquet(path: Path) -> Columns:
 
 
 def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
-    """Return the columns of a pyarrow table without rows of empty text."""
+    """Return the columns of a pyarrow table without blank rows."""
     header = table.column_names
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:

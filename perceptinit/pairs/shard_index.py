@@ -30,7 +30,7 @@ WIDS_INDEX = "shardindex.json"
 MTIME = "mtime:"  # start of the version of a local shard, before nanoseconds
 _VERSION = 3
 _UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
-_WHAT = "an index of shards. Create it again: perceptinit data index"
+_WHAT, _HINT = "an index of shards", ". Create it again: perceptinit data index"
 _OF_SAMPLES, _OF_MEMBERS = ("starts", "firsts"), ("codes", "offsets", "sizes")
 _COLUMNS = (*_OF_SAMPLES, *_OF_MEMBERS)
 # extensions of images, and of second members; the first of each that a sample has is used
@@ -169,18 +169,18 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
             num_bytes = size if isinstance(size, int) else -1
             shards[name] = ShardIndex(name, num_bytes, "", row["nsamples"])
         return shards
-    sealed = open_sealed(path, _WHAT, allow_unsealed)
+    sealed = open_sealed(path, _WHAT, _HINT, allow_unsealed)
     try:
         about, version = sealed.about, _VERSION
         if "shard_index" in about:
             about, version = parse_json(about["shard_index"]), _UNSEALED_VERSION
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not {_WHAT}") from error
+        raise DataError(f"{path}: not {_WHAT}{_HINT}") from error
     problem = find_misfit(about, _About)
     if not problem and about["version"] != version:
         problem = "of another version"
     if problem or (problem := _find_contradiction(about, sealed.arrays)):
-        raise DataError(f"{path}: not {_WHAT} ({problem})")
+        raise DataError(f"{path}: not {_WHAT} ({problem}){_HINT}")
     return {shard.name: shard for shard in _split(about, sealed.arrays)}
 
 

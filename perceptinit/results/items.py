@@ -19,7 +19,7 @@ from perceptinit.types import Items
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
 TRIVIAL = "baseline "  # prefix of a trivial model
-WHAT = "a file of per-item values. Evaluate the run again"
+WHAT, HINT = "a file of per-item values", ". Evaluate the run again"
 
 
 def write_items(folder: Path, items: Mapping[str, Items]) -> None:
@@ -47,12 +47,12 @@ def read_items(folder: Path) -> dict[str, Items]:
     """
     if not (folder / ITEMS).exists():
         return {}
-    found = open_sealed(folder / ITEMS, WHAT)
+    found = open_sealed(folder / ITEMS, WHAT, HINT)
     items = {}
     for name, row in found.about.items():
         stored = found.arrays[name]
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
-        arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT).arrays
+        arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
         items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"), trivial)
     return items

@@ -1,1 +1,1 @@
-"""Files in buckets, on hubs and on web servers: one client, and a cache on the local disk."""
+"""Files in buckets, on hubs and on web servers: a client, and a cache on the local disk."""

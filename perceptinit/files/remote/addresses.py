@@ -16,11 +16,11 @@ _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(?:://|::)")
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file at an address. `str` leaves credentials out; `url` may contain them.
+    """A file at an address. `str` omits credentials, which `url` may contain.
 
     Args:
         url: The address.
-        token: A bearer token for the server of a web address. It is not sent to servers that it redirects to.
+        token: Bearer token for the server of a web address, not sent to redirects.
     """
 
     url: str
@@ -64,7 +64,7 @@ Place = Path | RemoteFile
 
 
 def is_remote(text: str) -> bool:
-    """Return whether a text is an address, of any scheme or `pipe:`, and not a path."""
+    """Return whether a text is an address (any scheme, or `pipe:`) and not a path."""
     return bool(_SCHEME.match(text)) or text.startswith("pipe:")
 
 
@@ -73,8 +73,8 @@ def remote_file(text: str) -> RemoteFile:
     file = RemoteFile(text)
     if file.scheme not in PACKAGES or "::" in text:
         raise DataError(
-            f"{shown(file)}: no random access; {' '.join(f'{s}://' for s in PACKAGES)} have it. "
-            "Use pairs 'webdataset-stream' for streams, or name a local copy"
+            f"{shown(file)}: no random access (supported: {' '.join(f'{s}://' for s in PACKAGES)}). "
+            "Use pairs 'webdataset-stream' for streams, or give a local copy"
         )
     if file.scheme == "hf" and not re.match(r"hf://datasets/[^/]+/[^/]+", text):
         raise DataError(f"{shown(file)}: expected hf://datasets/USER/REPO/PATH")

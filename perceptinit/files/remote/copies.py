@@ -14,12 +14,12 @@ from perceptinit.files.remote.fetched import FetchedCache, Held, Piece
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.store import list_files, stat
 
-# copies stay in the cache until the process ends
+# locks that keep copies in the cache until the process ends
 _HELD: dict[Path, Held] = {}
 
 
 def local_file(path: str) -> Path:
-    """Return a path with `~` expanded, or a copy of the file at an address; RemoteError if that fails."""
+    """Return a local path with `~` expanded, or a local copy of a remote file; RemoteError on failure."""
     if not is_remote(path):
         return Path(path).expanduser()
     file = remote_file(path)
@@ -28,10 +28,10 @@ def local_file(path: str) -> Path:
 
 @cache
 def local_copy(address: str) -> Path:
-    """Return a copy of the file or folder at an address, fetched once in a process.
+    """Return a local copy of a remote file or folder, fetched once per process.
 
     Raises:
-        RemoteError: As `local_file` and `local_folder` do.
+        RemoteError: See `local_file` and `local_folder`.
     """
     try:
         return local_file(address)
@@ -53,7 +53,7 @@ def local_folder(path: str) -> Path:
     folder = remote_file(path.rstrip("/"))
     if folder.is_web:
         raise DataError(
-            f"{folder}: a web server does not list folders; download it, or use a bucket or a hub"
+            f"{folder}: a web server does not list folders. Download the folder, or use a bucket or a hub"
         )
     found = list_files(folder, recursive=True)
     if not found:
@@ -63,17 +63,17 @@ def local_folder(path: str) -> Path:
 
 
 def local_files(folder: RemoteFile, files: Mapping[str, Stat]) -> Path:
-    """Return a folder with copies of files of a remote one, under their paths; one folder per version.
+    """Return a folder with copies of remote files under their relative paths, one folder per version.
 
     Raises:
-        RemoteError: If a file cannot be fetched, or changes in the meantime.
+        RemoteError: If a file cannot be fetched or changes during the transfer.
     """
     name = folder.name or "files"
     pieces = {f"{name}/{path}": Piece.whole(folder / path, s) for path, s in files.items()}
     held = FetchedCache(sys.maxsize, cache_folder() / "copies").hold_files(pieces)
     if held is None:
         raise RemoteError(
-            f"{folder}: no room for a copy in {cache_folder() / 'copies'}, or a damaged copy is in use"
+            f"{folder}: no space for a copy in {cache_folder() / 'copies'}, or a damaged copy is in use"
         )
     _HELD[held.folder] = held
     return held.folder / name

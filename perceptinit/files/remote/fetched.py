@@ -1,8 +1,8 @@
-"""The cache of fetched data: pieces of remote files on the local disk, shared by all processes.
+"""The cache of remote data: pieces of remote files on the local disk, shared by all processes.
 
 A piece is a folder `KEY-BYTES/`, which reserves the space before the bytes arrive. Its file `seal.json`,
-written last, contains the checksums of the others. A process that uses a piece holds a shared lock on it.
-Eviction is least recently used, among the pieces that no process holds.
+written last, contains the checksums of the other files. A process that uses a piece holds a shared lock on
+it. Eviction removes the least recently used pieces that are not locked.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.transfer import Part, Ranges, checksum, size_of
 
 SEAL = "seal.json"
-NUM_THREADS = 8  # that fetch the files of one piece
-# attempts, and seconds between them, to repair a damaged piece that other processes hold
+NUM_THREADS = 8  # to fetch the files of a piece
+# attempts, and seconds between them, to repair a damaged piece that other processes have locked
 _TRIES, _WAIT_SECONDS = 20, 0.05
-# inode and time of the seals that this process has verified
+# inode and modification time of the seals that this process has verified
 _COMPARED: dict[Path, tuple[int, int]] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Ranges of a remote file that are needed together. On the disk they keep their offsets.
+    """Byte ranges of a remote file that are fetched together and keep their offsets on the disk.
 
     Args:
         file: The file.
-        stat: Its size and version when the piece was planned.
-        ranges: First and last offset, exclusive, ascending.
+        stat: Size and version of the file when the piece was planned.
+        ranges: Start and exclusive end of each range, ascending.
     """
 
     file: RemoteFile
@@ -53,24 +53,24 @@ class Piece:
 
     @classmethod
     def whole(cls, file: RemoteFile, stat: Stat) -> Piece:
-        """Return a whole file as one piece."""
+        """Return a piece that is an entire file."""
         return cls(file, stat, ((0, stat.num_bytes),))
 
     @property
     def room(self) -> int:
-        """Return the bytes that the piece takes on the disk."""
+        """Return the size of the piece on the disk in bytes."""
         return size_of(self.ranges)
 
     @property
     def key(self) -> str:
-        """Return the name of its folder in a cache."""
+        """Return the name of the piece's folder in a cache."""
         return _name_of({self.file.name: self})
 
 
 class Held:
-    """A piece in the cache with its lock, which several processes share or one owns.
+    """A piece in the cache with its lock, which is shared by processes or exclusive to one.
 
-    Deleting the object or ending the process releases the lock.
+    The lock is released when the object is deleted or the process ends.
     """
 
     def __init__(self, cache: Path, name: str) -> None:
@@ -80,11 +80,11 @@ class Held:
             self._lock = path.open("ab")
 
     def share(self) -> None:
-        """Wait until no process owns the lock, and share it."""
+        """Acquire the shared lock; waits while another process has the exclusive lock."""
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def own(self) -> bool:
-        """Own the lock unless a process shares or owns it; return whether it is owned."""
+        """Try to acquire the exclusive lock without waiting; return whether it was acquired."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -97,7 +97,7 @@ class Held:
 
 
 class FetchedCache:
-    """The cache in a folder, as one process uses it.
+    """The cache in a folder, for one process.
 
     Args:
         max_bytes: Upper bound on the size of all pieces. None: half of the space that is free or used by the
@@ -111,13 +111,13 @@ class FetchedCache:
             (self.folder / "locks").mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.folder).free
         self.max_bytes = (free + self._used()) // 2 if max_bytes is None else max_bytes
-        # of files of unknown version, the version that was fetched first
+        # for files of unknown version, the version that was fetched first
         self._versions: dict[RemoteFile, str] = {}
 
     def hold(self, piece: Piece) -> tuple[Path, Held] | None:
-        """Return the file of a piece, fetched if absent or damaged; None if the cache has no space for it.
+        """Lock a piece, fetched if absent or damaged, and return its file; None without space for it.
 
-        Processes that need the same piece fetch it once.
+        Processes that need the same piece fetch it only once.
 
         Raises:
             RemoteError: If the transfer fails or the file has changed at its source.
@@ -128,14 +128,14 @@ class FetchedCache:
 
     @contextmanager
     def holding(self, piece: Piece, advice: str = "", *, keep: bool = True) -> Iterator[Path]:
-        """Hold a piece during the block; RemoteError as in `hold`, or without space for it.
+        """Lock a piece during the block and yield its file; RemoteError as in `hold`, or without space.
 
-        With keep = false a piece that the call fetched is removed after the block.
+        If `keep` is false, a piece that this call fetched is removed after the block.
         """
         keep |= (self.folder / piece.key / SEAL).is_file()
         found = self.hold(piece)
         if found is None:
-            raise RemoteError(f"{piece.file}: no room for it in {self.folder}{advice}")
+            raise RemoteError(f"{piece.file}: no space for it in the cache {self.folder}{advice}")
         try:
             yield found[0]
         finally:
@@ -144,16 +144,16 @@ class FetchedCache:
                 _delete(found[1])
 
     def trim(self) -> None:
-        """Remove the least recently used pieces that no process holds, until the others fit the limit."""
+        """Remove the least recently used pieces that are not locked, until the rest fits the limit."""
         with file_lock(self.folder / "locks" / "room.lock"):
             excess = self._used() - self.max_bytes
             if excess > 0:
                 self._remove(excess, at_least=0)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
-        """Return a folder with several files by their paths in it, as `hold` does for one file."""
+        """Lock and return a folder of several files, given by their relative paths; see `hold`."""
         if any(".." in Path(path).parts for path in pieces):
-            raise DataError(f"{next(iter(pieces.values())).file}: a name that leads out of its folder")
+            raise DataError(f"{next(iter(pieces.values())).file}: a path that leads out of its folder")
         held = Held(self.folder, _name_of(pieces))
         try:
             if self._share_whole(held, pieces):
@@ -165,15 +165,15 @@ class FetchedCache:
         return None
 
     def _share_whole(self, held: Held, pieces: Mapping[str, Piece]) -> bool:
-        """Share the lock of a complete piece, fetched if necessary; return whether that was possible."""
+        """Fetch a piece if necessary and acquire its shared lock; return whether that was possible."""
         for _ in range(_TRIES):
-            held.share()  # waits for a process that fetches it
+            held.share()  # waits while another process fetches it
             if _is_whole(held.folder, pieces):
                 with suppress(OSError):
                     os.utime(held.folder)
                 return True
             held.release()
-            if not held.own():  # another process starts to fetch it, or uses it although it is damaged
+            if not held.own():  # another process starts to fetch it, or uses the damaged piece
                 time.sleep(_WAIT_SECONDS)
             elif not _is_whole(held.folder, pieces):
                 if not self._make_room(held.folder):
@@ -182,7 +182,7 @@ class FetchedCache:
         return False
 
     def _receive(self, folder: Path, pieces: Mapping[str, Piece]) -> None:
-        """Fetch the absent files and write the seal."""
+        """Fetch the missing files and write the seal."""
         with ThreadPoolExecutor(min(NUM_THREADS, len(pieces))) as pool:
             sums = list(pool.map(lambda path: self._fetch(folder / path, pieces[path]), pieces))
         seal = folder / SEAL
@@ -201,7 +201,7 @@ class FetchedCache:
         return part.crc32
 
     def _make_room(self, folder: Path) -> bool:
-        """Reserve space for a piece, removing pieces that no process holds; False if that is not enough."""
+        """Reserve space for a piece, removing others that are not locked; False if that is not enough."""
         with file_lock(self.folder / "locks" / "room.lock"):
             if folder.is_dir():  # reserved by an interrupted call, which is resumed
                 return True
@@ -220,7 +220,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int, at_least: int) -> bool:
-        """Remove `num_bytes` of the least recently used free pieces; none if fewer than `at_least` are."""
+        """Remove `num_bytes` of pieces that are not locked, oldest use first; none below `at_least` bytes."""
         owned: list[Held] = []
         room = 0
         try:
@@ -248,14 +248,14 @@ class FetchedCache:
 
 
 def _delete(owned: Held) -> None:
-    """Delete a piece and release it."""
+    """Delete a piece and release its lock."""
     remove_files([owned.folder / SEAL])
     shutil.rmtree(owned.folder, ignore_errors=True)
     owned.release()
 
 
 def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:
-    """Return whether all files exist, with checksums verified on first use; damaged files are removed."""
+    """Return whether a piece is intact, verified on first use; damaged files are removed."""
     seal = folder / SEAL
     if not seal.is_file():
         return False
@@ -267,7 +267,7 @@ def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:
         sums = {}
     damaged = [folder / path for path, p in pieces.items() if sums.get(path) != _sum(folder / path, p)]
     if damaged:
-        logging.getLogger(__name__).warning("%s: damaged; fetched again", damaged[0])
+        logging.getLogger(__name__).warning("%s: damaged, so it is fetched again", damaged[0])
         remove_files([seal, *damaged])
         return False
     _COMPARED[seal] = _identify(seal)

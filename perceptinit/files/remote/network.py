@@ -1,6 +1,7 @@
-"""The only module that opens connections: HTTP through the standard library, buckets and hubs through fsspec.
+"""Network access: HTTP through the standard library, buckets and hubs through fsspec.
 
-Each function makes one attempt and raises the errors of its library. `store` retries and translates them.
+No other module opens connections. Each function makes one attempt and raises the errors of its library, which
+`store` retries and translates.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from urllib.parse import quote, unquote, urlsplit, urlunsplit
 from perceptinit.errors import AbsentError, MissingPackageError, RemoteError
 from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
 
-# of one request to a bucket
+# size of one request to a bucket
 PART_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0
-# slower than this for TIMEOUT_SECONDS is a failed attempt
+# an attempt that is slower for TIMEOUT_SECONDS has failed
 SLOWEST_BYTES_PER_SECOND = 1024
-# answers of servers, and of signed addresses, that allow GET only
+# status codes of servers and signed addresses that allow only GET
 _NO_HEAD = (400, 403, 405, 501)
 
 
@@ -45,13 +46,12 @@ class Answer:
     """A server's response to a request for bytes.
 
     Args:
-        start: Offset of the first byte in the file: the requested one, or 0 if the server sends the whole
-            file.
-        is_part: Whether the server sends the requested range, not the whole file.
-        num_bytes: Size of the whole file, None if the server does not state it.
+        start: Offset of the first byte: the requested offset, or 0 if the server sends the entire file.
+        is_part: Whether the server sends the requested range, not the entire file.
+        num_bytes: Size of the entire file, None if the server does not state it.
         has_end: Whether a truncated response can be distinguished from a complete one.
         version: See `Stat`.
-        validator: Identifies this version in a later request for the rest; empty if the server gives none.
+        validator: Identifies this version in a later request for the rest; empty if unavailable.
         chunks: The bytes.
     """
 
@@ -67,7 +67,7 @@ class Answer:
 def open_answer(
     file: RemoteFile, start: int, stop: int | None, validator: str = ""
 ) -> AbstractContextManager[Answer]:
-    """Request the bytes from `start` up to `stop`, or to the end, once; stop = 0 requests the headers only.
+    """Request the bytes from `start` to `stop` (None: the end) once; stop = 0 requests only the headers.
 
     With the `validator` of an earlier answer, the answer starts at 0 if the version differs. `retry`
     translates the errors of the network library.
@@ -93,16 +93,17 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
         error.close()
         if error.code not in (_NO_HEAD if is_head else (416,)):
             raise
-        # HEAD is refused, or the file ends before `start`: complete already, or of another version
+        # HEAD is refused, or the file ends before `start`, because it is complete or has changed
         with _open_web(file, 0, 1 if is_head else None, "") as answer:
             yield answer
         return
     with closing(response):
         encoding = response.headers.get("Content-Encoding") or "identity"
-        if encoding != "identity" and not file.name.endswith((".gz", ".tgz")):  # servers label these so
+        # servers also set this header for files that are compressed themselves
+        if encoding != "identity" and not file.name.endswith((".gz", ".tgz")):
             raise RemoteError(
                 f"{file}: the server compresses the file (Content-Encoding: {encoding}), so ranges cannot be "
-                "read. Turn compression off on the server, or use a local copy"
+                "read. Turn off compression on the server, or use a local copy"
             )
         yield _answer(response, start)
 
@@ -115,7 +116,7 @@ def _answer(response: Any, start: int) -> Answer:
     length = str(headers.get("Content-Length", ""))
     is_part = response.status == 206
     if is_part and (not place or int(place[1]) != start):
-        raise OSError("the server resumed at another byte than requested")
+        raise OSError("the server did not resume at the requested byte")
     total = place[2] if is_part and place else length
     is_known = bool(re.fullmatch(r"[0-9]{1,18}", total))
     is_chunked = "chunked" in str(headers.get("Transfer-Encoding", "")).lower()
@@ -134,7 +135,7 @@ def _answer(response: Any, start: int) -> Answer:
 
 
 def _chunks(response: Any) -> Iterator[bytes]:
-    """Yield a response as it arrives; OSError if it is slower than SLOWEST_BYTES_PER_SECOND."""
+    """Yield a response in chunks; OSError if it is slower than SLOWEST_BYTES_PER_SECOND."""
     begin, num_bytes = time.monotonic(), 0
     while chunk := response.read1(_CHUNK_BYTES):
         num_bytes += len(chunk)
@@ -162,14 +163,14 @@ _opener = urllib.request.build_opener(_Redirects)
 
 
 def _without_user(url: str) -> str:
-    """Return an address without user and password, with characters quoted that HTTP does not allow."""
+    """Return an address without user and password, with invalid characters percent-encoded."""
     parts = urlsplit(url)
     host, path = parts.netloc.rpartition("@")[2], quote(parts.path, safe="/%:@!$&'()*+,;=~")
     return urlunsplit((parts.scheme, host, path, parts.query, ""))
 
 
 def _authorization(file: RemoteFile) -> str:
-    """Return the header of a token, of the user in the address, or of ~/.netrc; empty without any."""
+    """Return the Authorization header from the token, the address or ~/.netrc; empty if none has one."""
     parts = urlsplit(file.url)
     if file.token:
         return f"Bearer {file.token}"
@@ -222,13 +223,13 @@ def _filesystem(file: RemoteFile) -> tuple[Any, str]:
         return url_to_fs(file.url)
     except ImportError as error:
         raise MissingPackageError(
-            f"{file}: {file.scheme}:// needs the package {PACKAGES[file.scheme]}. "
+            f"{file}: {file.scheme}:// requires the package {PACKAGES[file.scheme]}. "
             "Install it: pip install 'perceptinit[remote]'"
         ) from error
 
 
 def _timeout(fs: Any) -> dict[str, float]:
-    """Return the timeout of a request; synchronous filesystems have their own."""
+    """Return the timeout argument of a request; synchronous file systems do not support one."""
     return {"timeout": TIMEOUT_SECONDS} if getattr(fs, "async_impl", False) else {}
 
 

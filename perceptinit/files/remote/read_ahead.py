@@ -1,4 +1,4 @@
-"""Fetch pieces before they are needed: the order of a run is known in advance."""
+"""Prefetch pieces of remote files, in the order in which a run needs them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from perceptinit.protocols import BlockUse, Reached
 
 H = TypeVar("H")
 NUM_FETCHERS = 4
-# batches after the current one that a loader prepares at the same time
+# batches that a loader prepares in addition to the current batch
 _BATCHES_STARTED = 3
 
 
 class _Use(NamedTuple):
-    """The first and last draw, counted over the whole run, that need a piece."""
+    """A piece, and the first and last draw that need it, counted over the entire run."""
 
     piece: Piece
     first: int
@@ -31,15 +31,15 @@ class _Use(NamedTuple):
 
 
 class ReadAhead(Generic[H]):
-    """Pieces opened before they are needed, for all threads of one loader.
+    """Prefetches and opens pieces for all threads of one loader.
 
-    Pieces are held in the cache until their last use. Prefetched pieces take at most half of the cache, which
-    leaves room for other processes.
+    Pieces stay locked in the cache until their last use. Prefetched pieces take at most half of the cache,
+    which leaves space for other processes.
 
     Args:
         cache: The cache of pieces.
-        max_bytes: Upper bound on their size together.
-        uses: The future uses, in the order of `first`.
+        max_bytes: Maximum total size of the pieces.
+        uses: The future uses in the order of `first`.
         open_: Called with a piece and its file, in the thread that fetched it; `get` returns its result.
     """
 
@@ -65,14 +65,14 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release pieces that draws from `done` do not use, and plan those before `needed` and later ones."""
+        """Release pieces with no use from draw `done` on; plan those for draws up to `needed` and beyond."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
             if future.done() and (future.exception() or not future.result()):
-                self._plan(use)  # an attempt that failed or found no room may succeed now
+                self._plan(use)  # an attempt that failed or found no space may succeed now
         self._extend(done, needed + _BATCHES_STARTED * (needed - done))
-        # of several uses of a piece the first one counts
+        # if a piece has several uses, the first one counts
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
     def get(self, piece: Piece) -> H | None:
@@ -85,7 +85,7 @@ class ReadAhead(Generic[H]):
         return opened[0] if opened else None
 
     def _extend(self, done: int, started: int) -> None:
-        """Plan the uses before `started`, and then those that may be prefetched."""
+        """Plan the uses before draw `started`, then those to prefetch."""
         room = sum(use.piece.room for use in self._planned)
         ahead = sum(use.piece.room for use in self._planned if use.first >= started)
         while (use := self._next) is not None:
@@ -106,7 +106,7 @@ class ReadAhead(Generic[H]):
         while (use := self._queue.get()) is not None:
             if (future := self._planned.get(use)) is not None:
                 self._fetch(use.piece, future)
-            del future  # it would keep the piece held
+            del future  # this reference would keep the piece locked
 
     def _fetch(self, piece: Piece, future: Future[tuple[H, Held] | None]) -> None:
         try:
@@ -125,13 +125,13 @@ def _release(future: Future[tuple[H, Held] | None]) -> None:
 
 
 class PieceReader(Generic[H]):
-    """The pieces of a source, one per block.
+    """Reads the pieces of a source, one per block.
 
     Args:
         pieces: The pieces.
         open_: Called with a piece and its file; `get` returns its result.
         cache_gb: Upper bound on the size of the cache in 10^9 bytes; None: half of the free space.
-        needs_spare: Whether the cache reserves room for one piece that was not planned.
+        needs_spare: Whether the cache reserves space for one piece that was not planned.
     """
 
     def __init__(
@@ -151,26 +151,26 @@ class PieceReader(Generic[H]):
 
     @cached_property
     def _num_held(self) -> int:
-        """Return how many of the largest pieces fit into the cache."""
+        """Return the number of pieces that fit into the cache, largest first."""
         rooms = accumulate(sorted((piece.room for piece in self.pieces), reverse=True))
         return sum(room <= self.cache.max_bytes for room in rooms)
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many pieces may be shuffled together: those that fit, except one that is prefetched."""
+        """Return how many pieces may be shuffled together, with space in the cache to prefetch one."""
         return max(1, self._num_held - 1) if self._num_held < len(self.pieces) else self._num_held
 
     def problems(self) -> Iterator[str]:
-        """Yield a sentence if the largest piece does not fit into the cache."""
+        """Yield a message if the largest piece does not fit into the cache."""
         if not self._num_held:
             yield (
-                f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, "
-                f"and the largest piece of the data has {self._largest / 1e9:g} GB"
+                f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, but "
+                f"the largest piece of the data has {self._largest / 1e9:g} GB"
             )
 
     @contextmanager
     def read_ahead(self, uses: Iterable[BlockUse]) -> Iterator[Reached]:
-        """Fetch pieces during the block; see `HasReadAhead`."""
+        """Prefetch pieces during the block; see `HasReadAhead`."""
         self.cache.trim()
         planned = (_Use(self.pieces[number], first, last) for number, first, last in uses)
         spare = self._largest if self._needs_spare and self._num_held > 1 else 0
@@ -182,7 +182,7 @@ class PieceReader(Generic[H]):
             ahead.close()
 
     def get(self, piece: Piece) -> H | None:
-        """Wait for a planned piece and return its opened form; None without a plan or room for it."""
+        """Wait for a piece and return it opened; None if it is not planned or does not fit."""
         return self._ahead.get(piece) if self._ahead else None
 
     @property

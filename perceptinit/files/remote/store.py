@@ -1,6 +1,6 @@
 """Read remote files with retries; errors name the file and say what to do.
 
-A read returns the requested bytes or raises RemoteError. There is no substitute, so batches stay
+A read returns the requested bytes or raises RemoteError. No sample is substituted, so batches stay
 reproducible.
 """
 
@@ -51,7 +51,7 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
     """Return the bytes from `start` up to `stop`.
 
     Raises:
-        RemoteError: If the read fails, or the file is not the `wanted` one; see `check_version`.
+        RemoteError: If the read fails, or the file does not match `wanted`; see `check_version`.
     """
 
     def get() -> bytes:
@@ -69,7 +69,7 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
 
 
 class RemoteReader(io.RawIOBase):
-    """A remote file as a seekable binary file; RemoteError if reads exceed `most_bytes` together."""
+    """A remote file as a seekable binary file; RemoteError if all reads together exceed `most_bytes`."""
 
     def __init__(self, file: RemoteFile, now: Stat, most_bytes: int = sys.maxsize) -> None:
         self._file, self._now, self._position, self._left = file, now, 0, most_bytes
@@ -90,19 +90,19 @@ class RemoteReader(io.RawIOBase):
         size = max(0, min(len(buffer), self._now.num_bytes - self._position))
         self._left -= size
         if self._left < 0:
-            raise RemoteError(f"{self._file}: needs too many bytes")
+            raise RemoteError(f"{self._file}: reading it exceeds the limit on transferred bytes")
         buffer[:size] = read(self._file, self._position, self._position + size, self._now)
         self._position += size
         return size
 
 
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
-    """Raise RemoteError if an answer has another size or version than the wanted one."""
+    """Raise RemoteError if the size or version in an answer differs from `wanted`."""
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
             f"{file}: has changed ({wanted.num_bytes:,} bytes before, {there or 0:,} now). "
-            "If it has an index, create the index again: perceptinit data index"
+            "If it is indexed, create the index again: perceptinit data index"
         )
 
 
@@ -110,7 +110,7 @@ def check_part(file: RemoteFile, answer: Answer, start: int, stop: int) -> None:
     """Raise RemoteError unless an answer contains the bytes from `start` up to `stop`."""
     is_whole = answer.num_bytes in (None, stop) and start == 0
     if answer.start != start or not (answer.is_part or is_whole):
-        raise RemoteError(f"{file}: the server sends whole files, not the requested range")
+        raise RemoteError(f"{file}: the server sends the entire file, not the requested range")
 
 
 def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
@@ -141,7 +141,7 @@ def list_files(folder: RemoteFile, recursive: bool = False) -> dict[RemoteFile, 
 def match_files(pattern: RemoteFile) -> list[RemoteFile]:
     """Return the files that match a glob in the last part of an address, sorted; DataError without a match.
 
-    On a web server these are the links on the page of the folder.
+    On a web server, the candidates are the links on the page of the folder.
     """
     folder = pattern.folder
     if any(mark in folder.url.partition("://")[2] for mark in "*["):
@@ -164,13 +164,13 @@ def _list_links(folder: RemoteFile) -> list[RemoteFile]:
 def retry(
     file: RemoteFile, ask: Callable[[], T], progress: Callable[[], int] = int, attempts: int | None = None
 ) -> T:
-    """Return the result of `ask`, which is repeated with growing delays after temporary failures.
+    """Return the result of `ask`, retried with increasing delays after temporary failures.
 
     Args:
         file: The requested file, for messages.
         ask: The request.
-        progress: Bytes received so far. An attempt that increases them does not count as failed.
-        attempts: Number of consecutive failures before giving up; ATTEMPTS if None.
+        progress: Returns the received bytes. An attempt that increases them does not count as a failure.
+        attempts: Maximum number of consecutive failures; ATTEMPTS if None.
 
     Raises:
         AbsentError: If there is no such file.
@@ -191,20 +191,20 @@ def retry(
         most = max(most, progress())
         if failures == limit or number == ATTEMPTS_IN_ALL:
             raise RemoteError(
-                f"{file}: {reason}; failed after {number} attempts. Rerun the command to resume"
+                f"{file}: failed after {number} attempts ({reason}). Rerun the command to resume"
             )
         time.sleep(BACKOFF_SECONDS * 2 ** max(0, failures - 1))
 
 
 def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
-    """Raise if a retry cannot help: no such file, no permission, or another status of 400 to 499."""
+    """Raise if a retry cannot help: no such file, access denied, or another client error (4xx)."""
     status = _status(error)
     if status in (404, 410) or isinstance(error, FileNotFoundError):
         raise AbsentError(f"{file}: no such file") from error
     if status in (401, 403) or isinstance(error, PermissionError) or "Credential" in type(error).__name__:
         raise RemoteError(
-            f"{file}: access denied ({reason}). Are the credentials set, and have they expired? s3://, gs:// "
-            "and hf:// take them from the environment or a login, https:// from ~/.netrc"
+            f"{file}: access denied ({reason}). Check the credentials: s3://, gs:// and hf:// read them from "
+            "the environment or a login, https:// from ~/.netrc"
         ) from error
     if status and 400 <= status < 500 and status not in (408, 416, 425, 429):
         raise RemoteError(f"{file}: {reason}") from error
@@ -212,7 +212,7 @@ def _raise_if_final(file: RemoteFile, error: Exception, reason: str) -> None:
 
 def _status(error: BaseException | None) -> int | None:
     """Return the HTTP status of an error or of its cause."""
-    # aiohttp reports one for a truncated body, too
+    # aiohttp also reports a status for a truncated body
     while error is not None and "Payload" not in type(error).__name__:
         places = (error, getattr(error, "response", None))
         names = ("status", "status_code") if hasattr(error, "status") else ("status_code", "code")

@@ -1,10 +1,10 @@
-"""Fetch a file, or ranges of it, to a disk.
+"""Resumable transfers of remote files, or ranges of them, to the local disk.
 
 A transfer resumes after an error or a kill, and never mixes versions.
 
-The file arrives as `.NAME.part`. `.NAME.part.json` next to it records the number of bytes, their checksum,
-and what identifies their version at the server. A later call verifies the checksum and requests the rest of
-that version.
+Received bytes are written to `.NAME.part`. A note next to it, `.NAME.part.json`, records their number, their
+checksum, and the validator of their version, such as an ETag. A later call verifies the checksum and requests
+the rest of that version.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
 from perceptinit.files.remote.store import check_part, check_version, retry
 
-# first and last offset, exclusive
+# start and exclusive end of each range
 Ranges = Sequence[tuple[int, int]]
 # the end of a file of unknown size
 END = 1 << 62
-# bytes so far, bytes in all or None
+# received bytes, total bytes or None
 Progress = Callable[[int, int | None], None]
 
-# bytes between two notes: the most that a kill loses
+# bytes between two notes, the maximum that a kill loses
 NOTE_BYTES = 16 << 20
 _READ_BYTES = 4 << 20
 
@@ -46,16 +46,16 @@ class _Note(TypedDict):
 
 
 class Part:
-    """A file in transfer to `path`.
+    """A transfer of a remote file to `path`.
 
     Args:
         path: Destination.
         file: Source.
-        ranges: Offsets to fetch, ascending; the gaps between them become holes.
-        wanted: Size and version that the file must have at the server; an empty version is not compared.
-        most_bytes: Largest size that is accepted.
+        ranges: Ranges to fetch, ascending; the gaps between them become holes in the file.
+        wanted: Required size and version of the remote file; an empty version is not compared.
+        most_bytes: Maximum size; the size of `ranges` by default.
         is_checked: Whether the caller verifies a size or checksum, which detects a truncated file.
-        report: Called with the progress.
+        report: Called with the received bytes and the total bytes.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class Part:
         """Fetch the remaining bytes, sync, and return the temporary path of the complete file.
 
         Raises:
-            RemoteError: If the file does not arrive, is too large, or is not the wanted one.
+            RemoteError: If the transfer fails, or the file is too large or does not match `wanted`.
             NoRoomError: If the disk is nearly full.
         """
         with writing(self._place):
@@ -121,7 +121,7 @@ class Part:
             os.fsync(target.fileno())
 
     def _receive(self, target: IO[bytes], start: int, stop: int) -> None:
-        """Write the bytes of one answer."""
+        """Request one range and write its bytes."""
         with open_answer(self._file, start, None if stop == END else stop, self._validator) as answer:
             self._check_answer(answer)
             if answer.start != start and self._ranges[0][0] == 0 and len(self._ranges) == 1:
@@ -143,7 +143,7 @@ class Part:
             raise OSError(f"the connection ended after {position:,} of {end:,} bytes")
         if end is not None and position > end:
             self.discard()
-            raise OSError(f"{position:,} bytes arrived, {end:,} were announced")
+            raise OSError(f"received {position:,} bytes, but {end:,} were announced")
 
     def _write(self, target: IO[bytes], chunk: bytes, end: int | None) -> None:
         self._check_size(self.num_bytes + len(chunk))
@@ -172,10 +172,10 @@ class Part:
     def _check_size(self, num_bytes: int) -> None:
         if num_bytes > self._most_bytes:
             self.discard()
-            raise RemoteError(f"{self._file}: {num_bytes:,} bytes, {self._most_bytes:,} are published")
+            raise RemoteError(f"{self._file}: {num_bytes:,} bytes exceed the expected {self._most_bytes:,}")
 
     def _recall(self) -> None:
-        """Continue from the note of an earlier call if it matches the bytes on the disk."""
+        """Resume from the note of an earlier call if it matches the bytes on the disk."""
         try:
             note = read_json(self._note, _Note, "a note of a download")
             found = checksum(self._place, _split(self._ranges, note["num_bytes"])[0])
@@ -188,7 +188,7 @@ class Part:
             self._validator = note["validator"]
 
     def _remove_note(self) -> None:
-        """Remove the note and its temporaries."""
+        """Remove the note and its temporary files."""
         unfinished = (p for p in temporaries(self.path.parent) if final_path(p) == self._note)
         remove_files([self._note, *unfinished])
 
@@ -200,7 +200,7 @@ class Part:
 
 
 def part_bytes(path: Path) -> int:
-    """Return the number of bytes of an unfinished transfer to `path`."""
+    """Return the received bytes of an unfinished transfer to `path`."""
     part = path.with_name(f".{path.name}.part")
     return part.stat().st_size if part.exists() else 0
 
@@ -231,7 +231,7 @@ def checksum(path: Path, ranges: Ranges) -> int:
 
 
 def _split(ranges: Ranges, num_bytes: int) -> tuple[Ranges, Ranges]:
-    """Return the ranges of the first `num_bytes` bytes, and those of the rest."""
+    """Split ranges after `num_bytes` bytes into those before and those after."""
     first, rest = [], []
     for start, stop in ranges:
         middle = min(stop, start + num_bytes)

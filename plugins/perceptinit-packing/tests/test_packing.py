@@ -266,7 +266,7 @@ def test_an_edited_index_or_journal_is_reported(tmp_path, monkeypatch):
         text = file.read_text()
         for edit in (('"num_samples": 2', '"num_samples": 3', 1), ('"sha256"', '"sha257"', 1)):
             file.write_text(text.replace(*edit))
-            with pytest.raises(DataError, match=f"{file}: edited or damaged, .* Remove it to pack again"):
+            with pytest.raises(DataError, match=rf"{file}: edited or damaged \(.* Remove it to pack again"):
                 run(source, tmp_path / "out", shard_size=2)
         file.write_text(text)
     assert run(source, tmp_path / "out", shard_size=2).kept == 2
