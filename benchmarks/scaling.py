@@ -86,7 +86,7 @@ def _origins() -> str:
 def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
     figures = {figure.name: figure.value for figure in micro.figures()}
     return _wrapped(
-        f"One GPU needs `micro_batch`, and with it a second forward pass: {figures['memory in all']} and {figures['hours in all']} hours "
+        f"One GPU needs `micro_batch`, and with it a second forward pass: {figures['total memory']} and {figures['total hours']} hours "
         f"with {MICRO_BATCH:,}. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
         f"{_exchange_ms(last):.0f} ms, while a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms and one of "
         f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms. If there are fewer cores per GPU, pack "

@@ -1,4 +1,4 @@
-"""Brain dissimilarity matrices as judgments: files of rsatoolbox and Meadows, vectors per region."""
+"""Brain RDMs as judgments: rsatoolbox and Meadows files, and vectors per region and subject."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ def perceptinit_judgments():
         Component(
             name="brain-rdms/rsatoolbox",
             target="perceptinit_brain_rdms.rsatoolbox_file:RsatoolboxFile",
-            summary="brain RDMs of an rsatoolbox file, by region and subject",
+            summary="brain RDMs in an rsatoolbox file, by region and subject",
             extra="perceptinit-brain-rdms",
         ),
         Component(
             name="brain-rdms/rdm",
             target="perceptinit_brain_rdms.rdm_export:RdmExport",
-            summary="matrices that rsatoolbox (.hdf5) or Meadows (.json, .mat) saved, with image names",
+            summary="RDMs exported by rsatoolbox (.hdf5) or Meadows (.json, .mat), with image names",
             extra="perceptinit-brain-rdms",
         ),
         Component(
             name="brain-rdms/regions",
             target="perceptinit_brain_rdms.regions:Regions",
-            summary="brain RDMs as one vector file per region and subject (NOD layout)",
+            summary="brain RDMs in one vector file per region and subject (NOD layout)",
         ),
     ]

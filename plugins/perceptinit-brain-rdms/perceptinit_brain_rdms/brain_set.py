@@ -1,4 +1,4 @@
-"""The base of judgments from brain regions: one matrix per subject, averaged over regions."""
+"""Base class of judgments from brain regions: one matrix per subject, averaged over regions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from perceptinit.plugin import (
 
 
 class BrainSet(MatrixSet):
-    """Base of the components; a subclass defines `matrices` and `source`."""
+    """Base class; a subclass defines `matrices` and `source`."""
 
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in the order of the file",
         sides="drawn, by seed",
         direction="larger cells: less alike",
-        ties="equal cells count half for each side; cells nearer than min_gap make no triplet",
+        ties="equal cells count half for each side; differences below min_gap give no triplet",
         winner_first="no",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         regions: tuple[str, ...] = ()
-        """Regions, scaled and averaged. Default: all."""
+        """Names of the regions to standardize and average. Default: all."""
         subjects: tuple[str, ...] = ()
-        """Subjects. Default: all."""
+        """Names of the subjects to read. Default: all."""
         image: str = "{name}"
-        """File of an image relative to `images`, such as "{name}.jpg"; {name} is its name in the source."""
+        """Pattern of image files relative to `images`, such as "{name}.jpg"; {name} is the image name."""
         per_anchor: PositiveInt = 50
-        """Maximum number of triplets per anchor. Source: the published NOD triplets have 50."""
+        """Maximum number of triplets per anchor. Source: 50 in the published NOD triplets."""
 
     @property
     def name(self) -> str:
@@ -57,19 +57,19 @@ class BrainSet(MatrixSet):
         )
 
     def files(self, names: Sequence[str]) -> list[str]:
-        """Return the images' files, relative to `images`."""
+        """Return the image files of these names, relative to `images`."""
         return [self.config.image.format(name=name) for name in names]
 
 
 def mean_of_regions(matrices: Sequence[np.ndarray], source: str) -> np.ndarray:
-    """Return the mean of one subject's regions, (M, M), each scaled to a mean of 0 and a deviation of 1."""
+    """Standardize the region matrices of one subject and return their mean, (M, M)."""
     if len(matrices) == 1:
         return matrices[0]
     return Dissimilarities.build(np.stack(matrices), "dissimilarity", source).group_mean(source)
 
 
 def choose(wanted: Sequence[str], known: Sequence[str], what: str, source: str) -> list[str]:
-    """Return the wanted names without repetitions, by default all; DataError for an unknown name."""
+    """Return the selected names without duplicates, by default all; DataError for an unknown name."""
     for name in wanted:
         if name not in known:
             raise DataError(f"{source}: {unknown(f'no {what} called', name, sorted(set(known)))}")

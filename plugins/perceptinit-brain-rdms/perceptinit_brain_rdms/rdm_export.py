@@ -1,9 +1,8 @@
-"""Exported matrices (`brain-rdms/rdm`): files of rsatoolbox and Meadows, with the names of their images.
+"""Read RDMs that rsatoolbox or Meadows exported, with image names (`brain-rdms/rdm`).
 
-* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, a descriptor names the images.
-* Meadows, downloads of multiple arrangement tasks, as in rsatoolbox's `io/meadows.py`. JSON (tree): `tasks`,
-  each with `stimuli` and `rdm`. MATLAB: `stimuli` and `rdmutv`, or one of each per participant,
-  `stimuli_NAME` and `rdmutv_NAME`.
+* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, and a descriptor names the images.
+* Meadows, multiple arrangement tasks, as in rsatoolbox's `io/meadows.py`. JSON (tree): `tasks`, each with
+  `stimuli` and `rdm`. MATLAB: `stimuli` and `rdmutv`, or `stimuli_NAME` and `rdmutv_NAME` per participant.
 """
 
 from __future__ import annotations
@@ -23,24 +22,23 @@ Matrices = tuple[np.ndarray, list[str] | None]
 
 
 class RdmExport(RdmSet):
-    """Matrices of rsatoolbox (.hdf5, .h5) or of Meadows' multiple arrangement (.json, .mat).
+    """RDMs exported by rsatoolbox (.hdf5, .h5) or by Meadows' multiple arrangement (.json, .mat).
 
-    The files name their images. The keys are those of the judgments `rdm`. Each matrix, task or
-    participant is a subject and has one vote. The matrices of Meadows are sorted into the order of the first
-    one.
+    The files contain the image names. The configuration keys are those of the judgments `rdm`. Each matrix,
+    task or participant is a subject with one vote. Meadows matrices are reordered to match the first matrix.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(RdmSet.Config):
         path: Path
-        """A file of rsatoolbox (.hdf5, .h5) or of Meadows (.json, .mat)."""
+        """File of rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
         key: str | None = None
-        """The pattern descriptor of rsatoolbox that names the images; not needed if one is text."""
+        """rsatoolbox pattern descriptor with the image names; optional if only one descriptor is text."""
 
     config: Config
 
     def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
-        """Return the matrices (S, M, M) of the file and the names of its images."""
+        """Return the matrices (S, M, M) and the image names of the file."""
         path = self.config.path
         if path.suffix in (".hdf5", ".h5"):
             return read_rsatoolbox(path, self.config.key)
@@ -50,14 +48,14 @@ class RdmExport(RdmSet):
 
 
 def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
-    """Return matrices (S, M, M) and image names of an RDMs file.
+    """Return the matrices (S, M, M) and image names of an rsatoolbox RDMs file.
 
     Args:
         path: The file, .hdf5 or .h5.
-        key: The pattern descriptor that names the images; not needed if one of them is text.
+        key: Pattern descriptor with the image names; optional if only one descriptor is text.
 
     Raises:
-        DataError: If the file is not an RDMs file, or has no such descriptor.
+        DataError: If the file is not an RDMs file, or the descriptor is missing or ambiguous.
     """
     rdms = load_rdms(path)
     descriptors = {name: np.array(values) for name, values in rdms.pattern_descriptors.items()}
@@ -71,16 +69,16 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
 
 
 def read_meadows_json(path: Path) -> Matrices:
-    """Return one matrix per arrangement task, (S, M, M), and the stimuli; DataError for another file."""
+    """Return one matrix per arrangement task, (S, M, M), and the stimuli; DataError for other files."""
     tasks = read_json(path, dict, "a tree of Meadows").get("tasks")
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:
-        raise DataError(f"{path}: no task of type 'multiarrange' with 'stimuli' and 'rdm' in 'tasks'")
+        raise DataError(f"{path}: 'tasks' contains no 'multiarrange' task with 'stimuli' and 'rdm'")
     try:
         names = [[str(s["name"]) for s in task["stimuli"]] for task in arranged]
         vectors = [np.array(task["rdm"], dtype=np.float64) for task in arranged]
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a tree of Meadows ({error})") from error
+        raise DataError(f"{path}: not a Meadows tree ({error})") from error
     return _stack(path, vectors, names)
 
 
@@ -90,26 +88,26 @@ def _is_arranged(task: Any) -> bool:
 
 
 def read_meadows_mat(path: Path, variables: Mapping[str, list[MatValue]]) -> Matrices:
-    """Return one matrix per participant and the names of the stimuli; DataError for another file."""
+    """Return one matrix per participant, (S, M, M), and the stimuli; DataError for other files."""
     people = [name.removeprefix("rdmutv") for name in variables if name.startswith("rdmutv")]
     if not people or not all(f"stimuli{person}" in variables for person in people):
-        raise DataError(f'{path}: not a file of Meadows; other .mat files need use = "rdm"')
+        raise DataError(f'{path}: not a Meadows file. Other .mat files need use = "rdm"')
     vectors = [variables[f"rdmutv{p}"][0].array.astype(np.float64).ravel() for p in people]
     return _stack(path, vectors, [variables[f"stimuli{p}"][0].array.tolist() for p in people])
 
 
 def _stack(path: Path, vectors: Sequence[np.ndarray], names: Sequence[list[str]]) -> Matrices:
-    """Return matrices with the names of the first one; the others are sorted into its order."""
+    """Return the matrices reordered to the stimulus order of the first one, and this order."""
     first = names[0]
     matrices = []
     for vector, own in zip(vectors, names, strict=True):
         if sorted(own) != sorted(first):
             raise DataError(
-                f"{path}: tasks or people with different stimuli; give files of one set of stimuli"
+                f"{path}: tasks or participants have different stimuli. Use files with the same stimuli"
             )
         matrix = square(vector, str(path))
         if len(matrix) != len(own):
-            raise DataError(f"{path}: {len(own)} stimuli for a matrix of {len(matrix)}")
+            raise DataError(f"{path}: {len(own)} stimulus names, but the matrix has {len(matrix)} rows")
         order = [own.index(name) for name in first]
         matrices.append(matrix[np.ix_(order, order)])
     return np.stack(matrices), first

@@ -1,4 +1,4 @@
-"""Vectors per region and subject (`brain-rdms/regions`), as in the Natural Object Dataset (NOD)."""
+"""Read one RDM vector per region and subject (`brain-rdms/regions`), the layout of NOD."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ GROUPS = {
 
 
 class Regions(BrainSet):
-    """Dissimilarities of brain responses: `sub-XX/<region>_roi_rdm_vector.npy`, an upper triangle row by row.
+    """Brain RDMs in the layout of the Natural Object Dataset (NOD): `sub-XX/<region>_roi_rdm_vector.npy`.
 
-    `filenames.txt`, in each subject's folder or in `root`, names the images in the order of the
-    vectors and must be the same for all subjects. Regions are names or the groups early (V1 V2 V3),
-    mid (V4 V8 LO1 LO2 LO3) and late (PIT VVC FFC VMV1 VMV2 VMV3).
+    Each vector is an upper triangle, row by row. `filenames.txt`, in each subject's folder or in `root`,
+    lists the images in order and must be the same for all subjects. Regions are names or the groups early
+    (V1 V2 V3), mid (V4 V8 LO1 LO2 LO3) and late (PIT VVC FFC VMV1 VMV2 VMV3).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
         root: Path
-        """The folder with one folder per subject."""
+        """Folder with one subfolder per subject."""
         regions: tuple[str, ...]
-        """Regions or groups of regions, scaled and averaged within each subject."""
+        """Regions or groups of regions, standardized and averaged within each subject."""
         subjects: tuple[str, ...] = ()
-        """Folders of the subjects, such as "sub-01". Default: all."""
+        """Subject folders, such as "sub-01". Default: all."""
 
     config: Config
 
@@ -43,20 +43,20 @@ class Regions(BrainSet):
         return self.config.root
 
     def matrices(self) -> tuple[np.ndarray, list[str]]:
-        """Return one matrix per subject, (S, M, M), and the M images; DataError for a wrong file."""
+        """Return one matrix per subject, (S, M, M), and the M image files; DataError for an invalid file."""
         root = self.source
         if not root.is_dir():
             raise DataError(f'root = "{root}": no such folder')
         there = sorted(path.name for path in root.iterdir() if any(path.glob(f"*{ENDING}")))
         if not there:
-            raise DataError(f'root = "{root}": no subject\'s folder with files <region>{ENDING}')
+            raise DataError(f'root = "{root}": no subject folder contains files <region>{ENDING}')
         subjects = choose(self.config.subjects, there, "subject", str(root))
         names = [self._names(subject) for subject in subjects]
         for subject, own in zip(subjects, names, strict=True):
             if own != names[0]:
                 raise DataError(
-                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}; all subjects need "
-                    "the same images in one order"
+                    f"{root / subject}: filenames.txt differs from {subjects[0]}. All subjects need the same "
+                    "images in the same order"
                 )
         matrices = [self._subject(subject, len(names[0])) for subject in subjects]
         return np.stack(matrices), self.files(names[0])

@@ -1,4 +1,4 @@
-"""RDMs files of rsatoolbox (`brain-rdms/rsatoolbox`): many matrices with descriptors in one file."""
+"""Read rsatoolbox RDMs files with region and subject descriptors (`brain-rdms/rsatoolbox`)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ ENDINGS = (".hdf5", ".h5")
 
 
 class RsatoolboxFile(BrainSet):
-    """Dissimilarities from an RDMs object of rsatoolbox, saved as HDF5.
+    """Brain RDMs from an rsatoolbox RDMs object that is saved as HDF5.
 
-    Descriptors of the matrices name region and subject, a descriptor of the patterns names the images.
-    A subject's regions are scaled and averaged; a subject has one vote.
+    RDM descriptors name the region and subject of each matrix, and a pattern descriptor names the images.
+    The regions of a subject are standardized and averaged. Each subject has one vote.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
         path: Path
-        """The file, .hdf5 or .h5."""
+        """RDMs file, .hdf5 or .h5."""
         image_descriptor: str = "image"
-        """Descriptor of the patterns that names the images."""
+        """Pattern descriptor with the image names."""
         region_descriptor: str = "roi"
-        """Descriptor of the matrices that names the region."""
+        """RDM descriptor with the region names."""
         subject_descriptor: str = "subject"
-        """Descriptor of the matrices that names the subject."""
+        """RDM descriptor with the subject names."""
 
     config: Config
 
@@ -41,7 +41,7 @@ class RsatoolboxFile(BrainSet):
         return self.config.path
 
     def matrices(self) -> tuple[np.ndarray, list[str]]:
-        """Return one matrix per subject, (S, M, M), and the M images; DataError for a wrong file."""
+        """Return one matrix per subject, (S, M, M), and the M image files; DataError for an invalid file."""
         c, path = self.config, str(self.source)
         rdms = load_rdms(self.source)
         region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
@@ -52,26 +52,26 @@ class RsatoolboxFile(BrainSet):
         matrices = rdms.get_matrices()
         rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
         if len(rows) < len(region_of):
-            raise DataError(f"{path}: a subject has two matrices of one region; average sessions first")
+            raise DataError(f"{path}: a subject has several matrices of a region. Average sessions first")
         for key in ((s, r) for s in subjects for r in regions):
             if key not in rows:
-                raise DataError(f"{path}: subject '{key[0]}' has no matrix of region '{key[1]}'")
+                raise DataError(f"{path}: subject '{key[0]}' has no matrix for region '{key[1]}'")
         means = [mean_of_regions([matrices[rows[s, r]] for r in regions], path) for s in subjects]
         return np.stack(means), self.files(names)
 
 
 def load_rdms(path: Path) -> RDMs:
-    """Return the RDMs of a file; DataError for a pickle, or a file that rsatoolbox cannot read."""
+    """Return the RDMs in an HDF5 file; DataError for other files, such as pickles."""
     if path.suffix not in ENDINGS:
         raise DataError(
-            f'{path}: pickles are not supported; save the file with file_type="hdf5" and the ending .hdf5'
+            f'{path}: only .hdf5 and .h5 files are supported. Save the RDMs with file_type="hdf5"'
         )
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     try:
         return load_rdm(str(path), file_type="hdf5")
     except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a readable rsatoolbox file ({error})") from error
+        raise DataError(f"{path}: not a valid rsatoolbox file ({error})") from error
 
 
 def _descriptor(descriptors: dict, name: str, source: str) -> list[str]:

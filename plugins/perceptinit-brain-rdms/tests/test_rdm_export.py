@@ -61,7 +61,7 @@ def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
 
 def test_what_is_no_file_of_rsatoolbox_says_so(tmp_path):
     (tmp_path / "rdms.hdf5").write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match=r"rdms\.hdf5: not a readable rsatoolbox file"):
+    with pytest.raises(DataError, match=r"rdms\.hdf5: not a valid rsatoolbox file"):
         read_matrices(tmp_path / "rdms.hdf5", None)
 
 
@@ -87,7 +87,7 @@ def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
 
 def test_a_tree_without_arrangements_is_refused(tmp_path):
     (tmp_path / "tree.json").write_text(json.dumps({"tasks": [{"task": {"task_type": "consent"}}]}))
-    with pytest.raises(DataError, match="no task of type 'multiarrange'"):
+    with pytest.raises(DataError, match="contains no 'multiarrange' task"):
         read_matrices(tmp_path / "tree.json", None)
 
 
@@ -118,5 +118,5 @@ def test_names_of_a_file_become_pictures_by_a_pattern(tmp_path):
 
 def test_a_matlab_file_of_another_program_is_refused(tmp_path):
     savemat(tmp_path / "lab.mat", {"rdm": matrix(0)})
-    with pytest.raises(DataError, match=r'not a file of Meadows; other \.mat files need use = "rdm"'):
+    with pytest.raises(DataError, match=r'not a Meadows file. Other \.mat files need use = "rdm"'):
         read_matrices(tmp_path / "lab.mat", None)

@@ -1,6 +1,6 @@
-"""Compute the owner's numbers in a separate process, so that participants do not wait for them.
+"""Compute the status or the export in a separate process, so that the server stays responsive.
 
-python -m perceptinit_collect.aside status STUDY
+Usage: python -m perceptinit_collect.aside status STUDY
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from perceptinit.plugin import PerceptInitError, UsageError
 
 
 def run_aside(what: str, folder: Path) -> str:
-    """Return the status as JSON or the export as CSV; UsageError with the last line of a failed process."""
-    # -P: a json.py in the working folder is not imported
+    """Return the status as JSON or the export as CSV; UsageError if the process fails."""
+    # -P prevents importing a json.py in the working directory
     command = [sys.executable, "-P", "-m", "perceptinit_collect.aside", what, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
@@ -24,7 +24,7 @@ def run_aside(what: str, folder: Path) -> str:
 
 
 def main(what: str, folder: str) -> None:
-    """Print the status or the export; exit with code 1 and the error's message when it fails."""
+    """Print the status or the export; on failure, print the error message and exit with code 1."""
     from perceptinit_collect.export import export_text
     from perceptinit_collect.status import status
 

@@ -1,4 +1,4 @@
-"""`perceptinit collect`: a page that asks people, from a folder of images to a table of judgments."""
+"""`perceptinit collect`: serve a web page that collects similarity judgments."""
 
 from __future__ import annotations
 
@@ -16,43 +16,43 @@ DRAFT = "draft"
 
 
 def collect(
-    folder: Annotated[Path, typer.Argument(help="A folder of images, or a study.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of images, or folder of a study.")],
     task: Annotated[str | None, typer.Option(help="New study: 2afc or odd-one-out.")] = None,
     questions: Annotated[
-        int | None, typer.Option(min=1, help="New study: number of different questions.")
+        int | None, typer.Option(min=1, help="New study: number of distinct questions.")
     ] = None,
     per_person: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="New study: questions per person, without practice, repeats and checks. [default: 100]",
+            help="New study: questions per participant, without practice, repeats and checks. [default: 100]",
         ),
     ] = None,
     not_sure: Annotated[
         bool, typer.Option("--not-sure", help='New study: offer "not sure", stored as a tie.')
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="New study: seed of the questions.")] = 0,
-    out: Annotated[Path, typer.Option(help="New study: its folder.")] = Path("study"),
+    seed: Annotated[int, typer.Option(min=0, help="New study: random seed of the questions.")] = 0,
+    out: Annotated[Path, typer.Option(help="New study: output folder.")] = Path("study"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 selects a free port.")] = 8000,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
     draft: Annotated[
-        bool, typer.Option("--draft", help="Try the page; answers are stored in STUDY/draft.")
+        bool, typer.Option("--draft", help="Try the page. Answers are stored in STUDY/draft.")
     ] = False,
-    status: Annotated[bool, typer.Option("--status", help="Print the study's numbers and exit.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Print the study's progress and exit.")] = False,
     export: Annotated[
         Path | None, typer.Option(metavar="CSV", help="Write the judgments and a recipe, and exit.")
     ] = None,
     simulate: Annotated[
         int | None,
-        typer.Option(min=1, help="Simulate this number of people in STUDY/simulated, and exit."),
+        typer.Option(min=1, help="Simulate this many participants in STUDY/simulated, and exit."),
     ] = None,
-    close: Annotated[bool, typer.Option("--close", help="Accept no new participants, permanently.")] = False,
+    close: Annotated[bool, typer.Option("--close", help="Accept no more participants, permanently.")] = False,
     forget: Annotated[
-        str | None, typer.Option(metavar="ID", help="Delete a person, by code or platform id.")
+        str | None, typer.Option(metavar="ID", help="Delete a participant by code or platform id.")
     ] = None,
 ) -> None:
-    """Ask people which images look alike, on a web page that you serve.
+    """Serve a web page that asks people which images look alike.
 
     Edit the texts in STUDY/texts and the settings in STUDY/study.toml.
 
@@ -66,7 +66,7 @@ def collect(
         folder = make_or_find(folder, out, task, questions, per_person, not_sure, seed, _report)
     elif task is not None or questions is not None or per_person is not None or not_sure or seed:
         raise UsageError(
-            f"{folder}: is a study. Change {folder}/study.toml, which makes a new version of its design"
+            f"{folder}: already a study. Edit {folder}/study.toml instead to create a new design version"
         )
     is_done = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
     is_done += [_export(folder, export), _show_status(folder, status)]
@@ -82,7 +82,7 @@ def _forget(folder: Path, name: str | None) -> bool:
     from perceptinit_collect.study import forget
 
     if name is not None:
-        typer.echo(f"deleted one person and {forget(folder, name)} answers")
+        typer.echo(f"deleted one participant and {forget(folder, name)} answers")
     return name is not None
 
 
@@ -91,7 +91,7 @@ def _close(folder: Path, wanted: bool) -> bool:
 
     if wanted:
         close(folder)
-        typer.echo("closed: no new participants; participants who started can finish")
+        typer.echo("closed to new participants. Participants who started can finish")
     return wanted
 
 
@@ -102,7 +102,7 @@ def _simulate(folder: Path, count: int | None) -> bool:
 
     made = simulate(folder, count)
     typer.echo(
-        f"{count} simulated people took part. Their answers are in a separate study:\n"
+        f"simulated {count} participants. Their answers are in a separate study:\n"
         f"  perceptinit collect {made} --status\n"
         f"  perceptinit collect {made} --export simulated.csv"
     )
@@ -143,14 +143,12 @@ def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) 
         address = address_of(listener)
         typer.echo(f"people:  {address}")
         typer.echo(f"owner:   {address}owner#{study.token}")
-        typer.echo(f"trials:  {describe_trials(study.design.settings)} per person")
+        typer.echo(f"trials:  {describe_trials(study.design.settings)} per participant")
         typer.echo(f"answers: {folder / 'answers.sqlite'}   design {study.design.name}   (stop with Ctrl-C)")
         if is_draft:
-            _report("draft: the answers are deleted at the next --draft, and are not part of the study")
+            _report("draft: answers are not part of the study, and the next --draft deletes them")
         if is_on_a_network(listener):
-            _report(
-                "warning: the page is on the network without encryption. docs/collect.md describes a proxy"
-            )
+            _report("warning: the page is served without encryption. docs/collect.md describes a TLS proxy")
         if open_page:
             webbrowser.open(address)
 

@@ -1,4 +1,4 @@
-"""Connections that wait for a request for a limited time and give way when there are too many."""
+"""HTTP connections with timeouts and a limit on their number."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from perceptinit_collect.limits import is_local, peer_of
 
 REQUEST_SECONDS = 15.0  # for the headers and the body of a request
-WRITE_SECONDS = 120.0  # without any progress of a reply: a slow phone needs this time for a large image
-MAX_CONNECTIONS = 800  # with the backlog below the 1,024 open files that most systems allow a process
-MAX_CONNECTIONS_PER_PEER = 200  # a class of thirty behind one router, without a proxy
+WRITE_SECONDS = 120.0  # without progress in sending; a slow phone needs this time for a large image
+MAX_CONNECTIONS = 800  # with the backlog, below the usual limit of 1,024 open files per process
+MAX_CONNECTIONS_PER_PEER = 200  # enough for a class of thirty behind one router, without a proxy
 
 
 class Connection(H11Protocol):
-    """An HTTP connection with time-outs for headers, body and reply.
+    """An HTTP connection with timeouts for headers, body and response.
 
-    When MAX_CONNECTIONS are open, a new connection replaces the one that has waited longest for a request.
-    Connections that never sent a request are replaced first, and those that wait for a reply never.
+    When MAX_CONNECTIONS are open, a new connection closes the connection that has been idle longest.
+    Connections that never sent a request are closed first. Connections with a pending response stay open.
     """
 
     _request_timer: asyncio.TimerHandle | None = None
@@ -29,12 +29,12 @@ class Connection(H11Protocol):
 
     @property
     def peer(self) -> str:
-        """The other end, without regard to headers of a proxy."""
+        """Rate-limit key of the connected client; proxy headers are ignored."""
         return peer_of(self.client)
 
     @property
     def is_answering(self) -> bool:
-        """Whether a request arrived whole and its reply is not finished."""
+        """Whether a complete request has a pending response."""
         is_replied = self.cycle is None or self.cycle.response_complete
         return not is_replied and self.conn.their_state is not h11.SEND_BODY
 
@@ -73,7 +73,7 @@ class Connection(H11Protocol):
         self.resume_writing()
 
     def abort(self) -> None:
-        """Close at once, and make room for another connection."""
+        """Close immediately, to make room for another connection."""
         self.connections.discard(self)
         self.transport.abort()
 

@@ -1,7 +1,7 @@
-"""The locked design: one file with a hash that contains everything people see, and is never changed.
+"""The locked design: an immutable, hashed file that contains everything participants see.
 
-A study folder contains `design-1.json`, `design-2.json`, ... A change of the settings, the exclusion rule,
-the texts or the images makes a new version. Participants keep the version that they started with.
+A study folder contains `design-1.json`, `design-2.json`, ... A new image, or a change to the settings, the
+exclusion rule or the texts, creates a new version. Participants keep the version that they started with.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FORMAT = 1
 class Design:
     """A version of a study's design.
 
-    questions: indices into `pictures`; every person gets the first `settings.shared`.
+    questions: indices into `pictures`; all participants answer the first `settings.shared`.
     texts: Markdown by name.
     """
 
@@ -43,7 +43,7 @@ class Design:
 
     @cached_property
     def text(self) -> str:
-        """The file's content, without the version, so that equal designs have equal hashes."""
+        """Content of the design file, without the version, so that equal designs have equal hashes."""
         content = {
             "format": FORMAT,
             "settings": plain(self.settings),
@@ -60,19 +60,19 @@ class Design:
 
     @property
     def name(self) -> str:
-        """Version and hash, as in the export."""
+        """Version and abbreviated hash, as written in the export."""
         return f"{self.version}-{self.sha256[:12]}"
 
 
 def draw_design(
     version: int, settings: Settings, pictures: tuple[Picture, ...], texts: Mapping[str, str]
 ) -> Design:
-    """Return a design with questions drawn by the seed; DataError when there are too few images."""
+    """Return a design with randomly drawn questions; DataError if there are too few images."""
     s, task = settings.design, TASKS[settings.design.task]
     if s.questions > task.count(len(pictures)):
         raise DataError(
-            f"questions = {s.questions:,}: {len(pictures)} images give {task.count(len(pictures)):,} "
-            f"different questions of the task {task.name}. Ask fewer, or add images"
+            f"questions = {s.questions:,}: {len(pictures)} images allow only {task.count(len(pictures)):,} "
+            f"different {task.name} questions. Reduce the number of questions, or add images"
         )
     rng = generator(s.seed, "collect", "questions")
     questions = tuple(task.draw(len(pictures), s.questions, rng))
@@ -84,7 +84,7 @@ def path_of(folder: Path, version: int) -> Path:
 
 
 def lock(design: Design, folder: Path) -> None:
-    """Write a new version as a read-only file."""
+    """Write a design version as a read-only file."""
     path = path_of(folder, design.version)
     with atomic_path(path) as temporary:
         temporary.write_text(design.text, encoding="utf-8")
@@ -98,19 +98,19 @@ def versions(folder: Path) -> list[int]:
 
 
 def read_design(folder: Path, version: int, sha256: str | None = None) -> Design:
-    """Return a locked version; DataError when it is damaged or its hash is not the locked one."""
+    """Return a locked version; DataError if it is damaged or differs from the locked hash."""
     path = path_of(folder, version)
     try:
         text = path.read_text(encoding="utf-8")
         content = json.loads(text)
         design = _design(version, content)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a readable design ({error})") from error
+        raise DataError(f"{path}: invalid design ({error}). Restore the file") from error
     is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)
     if is_changed or design.sha256 != (sha256 or design.sha256):
         raise DataError(
-            f"{path}: changed after it was locked. Restore the file, and change study.toml or the texts "
-            "instead, which makes a new version"
+            f"{path}: changed after it was locked. Restore it, and edit study.toml or the texts to create "
+            "a new version"
         )
     return design
 

@@ -1,8 +1,8 @@
-"""A small embedding of the images, fitted to the answers, and its accuracy on held-out answers.
+"""Fit a small image embedding to the answers, and measure its accuracy on held-out answers.
 
 Stochastic triplet embedding: the probability of "j is closer to i than k" is a softmax over negative squared
-distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2 penalty. scipy
-fits it, so that the server needs no torch.
+distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedding, with an L2 penalty. The
+fit uses scipy, so that the server does not need torch.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ class HeldOut:
     num_questions: int
 
     def answers_until(self, half_width: float, num_answers: int) -> int:
-        """Return how many answers beyond `num_answers` give an interval of this half-width.
+        """Return the number of additional answers needed for an interval of this half-width.
 
-        Assumes that the width falls with the root of the number of answers.
+        Assumes that the width shrinks with the square root of the number of answers.
         """
         needed = num_answers * (self.half_width / half_width) ** 2
         return max(0, int(np.ceil(needed)) - num_answers)
 
 
 def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) -> HeldOut | None:
-    """Return the accuracy of embeddings on questions that they were not fitted to, by cross-validation.
+    """Return the cross-validated accuracy of embeddings on held-out questions.
 
-    The interval treats answers to one question as dependent.
+    The interval clusters answers by question.
 
     Args:
         triplets: Anchor, closer and farther image of each answer, int (T, 3).
-        questions: The question of each triplet, int (T,). A question is in one of NUM_FOLDS folds.
+        questions: Question index of each triplet, int (T,). All triplets of a question are in one fold.
         num_images: Number of images M.
 
     Returns:
@@ -66,7 +66,7 @@ def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) 
 
 
 def fit(triplets: np.ndarray, num_images: int, num_dimensions: int = NUM_DIMENSIONS) -> np.ndarray:
-    """Return points that make the triplets likely, float64 (M, D)."""
+    """Return the maximum-likelihood embedding of the images, with an L2 penalty, float64 (M, D)."""
     from scipy.optimize import minimize
 
     start = generator(0, "collect", "embedding").standard_normal((num_images, num_dimensions)) * 0.1

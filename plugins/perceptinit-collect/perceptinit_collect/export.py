@@ -1,8 +1,7 @@
-"""Export answers: the table that a `judgments` component reads, a table of people, and a recipe.
+"""Export a study: the table that a `judgments` component reads, a participant table, and a recipe.
 
-A row of the table is a trial assigned to a person, answered or not. Rows that must not train a model stay in
-the file, with the reason in the column `excluded`: practice, attention checks, repeats, unanswered trials,
-and people that the rule excludes.
+The table has one row per assigned trial, answered or not. The column `excluded` states why a row is not a
+judgment: practice, attention check, repeat, unanswered trial, or excluded participant.
 """
 
 from __future__ import annotations
@@ -37,14 +36,14 @@ ABOUT_PERSON = (
 def export(folder: Path, table: Path) -> list[Path]:
     """Write the table, `.people.csv` and the recipe `.toml`, and return their paths.
 
-    Only the owner can read `.people.csv`, which may contain ids of platforms.
+    Only the file's owner can read `.people.csv`, which may contain platform ids.
 
     Raises:
-        UsageError: If the table does not end in .csv, or no one has started.
-        DataError: If two designs have different tasks.
+        UsageError: If `table` does not end in .csv, or the study has no participants.
+        DataError: If the design versions have different tasks.
     """
     if table.suffix != ".csv":
-        raise UsageError(f"--export {table}: the table is CSV. Choose a name that ends in .csv")
+        raise UsageError(f"--export {table}: not a CSV file. Choose a name that ends in .csv")
     records = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
     for path, text in {
@@ -58,7 +57,7 @@ def export(folder: Path, table: Path) -> list[Path]:
 
 
 def export_text(folder: Path) -> str:
-    """Return the table as CSV; raises as `export` does."""
+    """Return the exported table as CSV text."""
     return table_text(_read(folder))
 
 
@@ -72,12 +71,12 @@ def check_command(folder: Path, table: Path) -> str:
 def _read(folder: Path) -> list[Record]:
     records = read_records(folder)
     if not records:
-        raise UsageError(f"{folder}: no one has started, so there is nothing to export")
+        raise UsageError(f"{folder}: nothing to export, because no participant has started")
     tasks = sorted({record.design.settings.task for record in records})
     if len(tasks) > 1:
         raise DataError(
             f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table. "
-            "Make one study per task"
+            "Create one study per task"
         )
     return records
 
@@ -113,7 +112,7 @@ def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:
 
 
 def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
-    """Return place (0 is "not sure"), seconds, input, interruption and time of an answer."""
+    """Return the screen position (0 for "not sure"), seconds, input, interruption and time of an answer."""
     if given is None:
         return [""] * 5
     place = 0 if given.answer is None else trial.order.index(given.answer) + 1
@@ -122,7 +121,7 @@ def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
 
 
 def _excluded(trial: Trial, given: Given | None, why: str) -> str:
-    """Return why a row is not a judgment, "" if it is one."""
+    """Return the reason for excluding a row, "" for a judgment."""
     if trial.kind != "question":
         return trial.kind
     if given is None:
@@ -131,7 +130,7 @@ def _excluded(trial: Trial, given: Given | None, why: str) -> str:
 
 
 def people_text(records: Sequence[Record]) -> str:
-    """Return one row per person as CSV: measures of reliability, and why the rule excludes the person."""
+    """Return a CSV with one row per participant: reliability measures and the reason for exclusion."""
     judged = judge(records)
     return _csv(ABOUT_PERSON, (_person_row(record, *judged[record.person]) for record in records))
 
@@ -157,7 +156,7 @@ def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
 
 
 def recipe_text(folder: Path, design: Design, table: Path) -> str:
-    """Return a recipe that trains on the table: stage 1 with three arms."""
+    """Return a recipe for stage 1 with three arms that trains on the table."""
     template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
     values = {
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
@@ -172,5 +171,5 @@ def recipe_text(folder: Path, design: Design, table: Path) -> str:
 
 
 def _quote(path: Path) -> str:
-    """Return a path as the content of a TOML string."""
+    """Escape a path for a TOML string."""
     return path.as_posix().replace("\\", "\\\\").replace('"', '\\"')

@@ -1,4 +1,4 @@
-"""Limits of size, rate and requests at once, and the headers of every reply."""
+"""Limits on request size, rate and concurrency, and the security headers of responses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from perceptinit.plugin import PerceptInitError
 
 MAX_BODY_BYTES = 4096
 MAX_ADDRESS_BYTES = 2048
-MAX_REQUESTS_PER_PEER = 100  # at once; a browser sends about six
+MAX_REQUESTS_PER_PEER = 100  # concurrent; a browser sends about six
 HEADERS = {
     "content-security-policy": (
         "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -31,23 +31,23 @@ HEADERS = {
 
 
 class TooLargeError(PerceptInitError):
-    """A request body larger than any that the page sends."""
+    """A request body is larger than MAX_BODY_BYTES."""
 
 
 async def read_body(request: Request) -> bytes:
-    """Return a request's body; TooLargeError once it exceeds MAX_BODY_BYTES."""
+    """Return the body of a request; TooLargeError if it exceeds MAX_BODY_BYTES."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise TooLargeError(f"more than {MAX_BODY_BYTES} bytes")
+            raise TooLargeError(f"request body exceeds {MAX_BODY_BYTES} bytes")
     return body
 
 
 def peer_of(client: tuple[str, int] | None) -> str:
-    """Return the key of a client for limits: its IPv4 address or its IPv6 /64 network. It is never stored.
+    """Return the rate-limit key of a client: its IPv4 address or IPv6 /64 network.
 
-    client: host and port, from the headers of a trusted proxy where there is one.
+    client: host and port, from the headers of a trusted proxy if there is one. The key is never stored.
     """
     host = client[0] if client else "unknown"
     try:
@@ -60,12 +60,12 @@ def peer_of(client: tuple[str, int] | None) -> str:
 
 
 def is_local(peer: str) -> bool:
-    """Return whether a peer is this machine, such as a proxy that reports no other address."""
+    """Return whether a peer is this machine, for example a proxy that does not forward addresses."""
     return peer == "unknown" or peer.startswith("127.") or peer == "::/64"
 
 
 class PeerLimit:
-    """Middleware that replies 429 while a peer has too many requests in progress.
+    """Middleware that responds with 429 while a peer has too many requests in progress.
 
     Requests from this machine are not limited.
     """
@@ -80,7 +80,7 @@ class PeerLimit:
             await self.app(scope, receive, send)
             return
         if self._in_progress[peer] >= MAX_REQUESTS_PER_PEER:
-            await PlainTextResponse("too many requests at once", 429)(scope, receive, send)
+            await PlainTextResponse("too many concurrent requests", 429)(scope, receive, send)
             return
         self._in_progress[peer] += 1
         try:
@@ -92,7 +92,7 @@ class PeerLimit:
 
 
 class SafeHeaders:
-    """Middleware that adds `HEADERS`, disables caching by default, and refuses long addresses."""
+    """Middleware that adds `HEADERS`, disables caching by default, and rejects invalid URLs."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -109,22 +109,22 @@ class SafeHeaders:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        if _is_odd(scope):
+        if _is_invalid(scope):
             await PlainTextResponse("no such address", 404)(scope, receive, send_with_headers)
             return
         await self.app(scope, receive, send_with_headers)
 
 
-def _is_odd(scope: Scope) -> bool:
-    """Return whether an address is too long or contains a zero byte, which file systems refuse."""
+def _is_invalid(scope: Scope) -> bool:
+    """Return whether a URL is too long or contains a null byte, which file systems reject."""
     length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
     return length > MAX_ADDRESS_BYTES or "\0" in scope["path"]
 
 
 class RateLimit:
-    """Token buckets: each key has `burst` requests, refilled at `per_second`.
+    """Token-bucket rate limiter: `burst` requests per key, refilled at `per_second`.
 
-    At most MAX_KEYS keys are kept; the oldest are dropped first.
+    At most MAX_KEYS keys are tracked; the least recently used key is dropped first.
     """
 
     MAX_KEYS = 10_000

@@ -1,4 +1,4 @@
-"""Make a study's folder from a folder of images, or from another study."""
+"""Create a study folder from a folder of images, or copy another study."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.texts import FOLDER as TEXTS, write_missing
 
 TOKEN_FILE = "owner-token"
-OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # of the command line
+OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # command-line options
 
 
 def is_study(folder: Path) -> bool:
-    """Return whether a folder is a study, not a folder of images."""
+    """Return whether a folder is a study."""
     return (folder / SETTINGS_FILE).is_file()
 
 
@@ -42,15 +42,15 @@ def make_or_find(
     seed: int,
     report: Report,
 ) -> Path:
-    """Return the study in `out`, made from a folder of images now or earlier by the same options.
+    """Create a study in `out`, or return the study that the same options created earlier.
 
     Raises:
-        UsageError: If `task` or `questions` is missing, or the study in `out` has other settings.
+        UsageError: If `task` or `questions` is missing, or the study in `out` has different settings.
     """
     if task is None or questions is None:
         raise UsageError(
-            f"{images}: not a study ({SETTINGS_FILE} not found). To make one, add --task "
-            f"({' or '.join(TASKS)}) and --questions, the number of different questions"
+            f"{images}: not a study ({SETTINGS_FILE} not found). To create one, add --task "
+            f"({' or '.join(TASKS)}) and --questions, the number of distinct questions"
         )
     design = default_design(task, questions, per_person, not_sure, seed)
     if not is_study(out):
@@ -60,14 +60,14 @@ def make_or_find(
     differs = [name for name in OPTIONS if getattr(made, name) != design[name]]
     if differs:
         raise UsageError(
-            f"{out}: is a study with other settings ({', '.join(differs)}). Change {out}/{SETTINGS_FILE}, "
-            "which makes a new version of its design, or choose another --out"
+            f"{out}: already a study with other settings ({', '.join(differs)}). Edit {out}/{SETTINGS_FILE} "
+            "to create a new design version, or choose another --out"
         )
     return out
 
 
 def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> None:
-    """Make a study from a folder of images. After an error, `out` contains no study.
+    """Create a study from a folder of images. After an error, `out` does not contain a study.
 
     Raises:
         RecipeError: If a setting is invalid.
@@ -75,7 +75,7 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
     """
     settings = parse_settings({"design": design}, "the new study")
     if out.is_file():
-        raise DataError(f"{out}: is a file; a study needs a folder")
+        raise DataError(f"{out}: is a file. Choose a folder with --out")
     if (out / IMAGES).exists():
         raise UsageError(f"{out}: contains a folder '{IMAGES}' but is not a study. Choose another --out")
     try:
@@ -95,7 +95,7 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file atomically that its owner alone can read at any time; DataError when the disk refuses."""
+    """Write a file atomically that only its owner can read; DataError if it cannot be written."""
     try:
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as private:
             temporary = Path(private) / path.name
@@ -107,8 +107,8 @@ def write_private(path: Path, text: str) -> None:
 
 
 def copy_study(folder: Path, name: str) -> Path:
-    """Return a copy of a study without its answers, `folder / name`, which replaces an earlier copy."""
-    read_settings(folder)  # errors name the file of the study itself
+    """Copy a study without its answers to `folder / name`, which replaces an earlier copy."""
+    read_settings(folder)  # so that errors name the original file
     copy = folder / name
     shutil.rmtree(copy, ignore_errors=True)
     try:

@@ -1,4 +1,4 @@
-"""The owner's page: the study's numbers and its table, for holders of the token."""
+"""The owner's page: the study's progress and a download of the table, protected by a token."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from perceptinit_collect.limits import RateLimit, peer_of
 
 
 def templates() -> Environment:
-    """Return the templates of the pages; values are escaped."""
+    """Return the page templates, with autoescaping."""
     return Environment(
         loader=PackageLoader("perceptinit_collect"), autoescape=True, undefined=StrictUndefined
     )
 
 
 class Owner:
-    """The owner's routes. The page is empty and fetches its content with the token.
+    """Routes of the owner's page, which loads empty and then fetches its content with the token.
 
-    The token is in the fragment (`#`) of the page's address, which browsers do not send.
-    Other processes compute the numbers and the table, so that participants do not wait.
+    The token is in the URL fragment (`#`), which browsers do not send to the server. A separate process
+    computes the status and the export, so that participants do not wait.
     """
 
     def __init__(self, folder: Path, token: str) -> None:
@@ -67,5 +67,5 @@ class Owner:
         if scheme == "Bearer" and secrets.compare_digest(token.encode(), self._token.encode()):
             return
         if not self._wrong_tokens.allows(peer_of(request.client)):
-            raise HTTPException(429, "too many wrong tokens; wait a minute")
-        raise HTTPException(401, "the owner's token is needed", {"www-authenticate": "Bearer"})
+            raise HTTPException(429, "Too many wrong tokens. Wait a minute.")
+        raise HTTPException(401, "The owner's token is missing or wrong.", {"www-authenticate": "Bearer"})

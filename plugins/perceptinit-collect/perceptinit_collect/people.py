@@ -1,4 +1,4 @@
-"""People of a study: anonymous codes, sessions that resume after a pause, answers in order, and deletion."""
+"""Participants of a study: anonymous codes, resumable sessions, stored answers, and deletion."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from perceptinit_collect.settings import PLATFORMS
 MTURK_PREVIEW = ("assignmentId", "ASSIGNMENT_ID_NOT_AVAILABLE")
 PLATFORM_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 TICKET = re.compile(r"[A-Za-z0-9_-]{20,64}")
-# no vowels and no look-alikes: a code is easy to read out and spells no word
+# without vowels and similar characters, so codes are easy to read and do not spell words
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 MAX_SECONDS = 24 * 60 * 60.0  # longer than any reaction time
 INPUTS = ("key", "mouse", "touch", "pen", "assistive")
 
 
 class RefusedError(PerceptInitError):
-    """An answer that is not stored.
+    """An answer was refused.
 
-    status: HTTP status. next_position: the next unanswered trial, None when the session has ended.
+    status: HTTP status. next_position: the next unanswered trial, None if unknown.
     """
 
     def __init__(self, message: str, status: int, next_position: int | None = None) -> None:
@@ -43,12 +43,12 @@ class ClosedError(PerceptInitError):
 
 
 class NoWayBackError(PerceptInitError):
-    """A participant of Prolific in a study without a completion link, who could not be paid."""
+    """A Prolific participant was refused, because the study has no completion link."""
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The platform that sent a person and its id of the person, both "" without a platform."""
+    """A recruiting platform and the participant's id on it, both "" without a platform."""
 
     platform: str = ""
     platform_id: str = ""
@@ -56,7 +56,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person and the trials drawn for them."""
+    """A participant and their trials."""
 
     id: str
     design: int
@@ -66,10 +66,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as the page sends it.
+    """An answer as sent by the page.
 
-    place: the chosen place on the page, from 0; None for "not sure". seconds: since the presentation, by
-    the browser's monotonic clock. is_interrupted: the page was hidden in between.
+    position: index of the trial. place: chosen screen position, from 0; None for "not sure". seconds:
+    reaction time by the browser's monotonic clock. is_interrupted: the page was hidden during the trial.
     """
 
     position: int
@@ -81,14 +81,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The result of storing an answer. is_correct: for practice trials only."""
+    """The result of storing an answer. is_correct: None except for practice trials."""
 
     next_position: int
     is_correct: bool | None
 
 
 def read_origin(parameters: Mapping[str, str]) -> Origin:
-    """Return the platform and id in an address; ids with unexpected characters are ignored."""
+    """Return the platform and id in URL parameters; ids with unexpected characters are ignored."""
     for name, platform in PLATFORMS.items():
         value = parameters.get(name, "")
         if PLATFORM_ID.fullmatch(value):
@@ -97,7 +97,7 @@ def read_origin(parameters: Mapping[str, str]) -> Origin:
 
 
 def parameters_of(origin: Origin) -> dict[str, str]:
-    """Return the address parameters of an origin, the inverse of `read_origin`."""
+    """Return the URL parameters of an origin, the inverse of `read_origin`."""
     return {n: origin.platform_id for n, p in PLATFORMS.items() if p == origin.platform}
 
 
@@ -110,22 +110,22 @@ def begin(
     ticket: str = "",
     has_way_back: bool = True,
 ) -> str:
-    """Add a person, or find the one with this platform id or ticket, and return the session's token.
+    """Add a participant, or find one by platform id or ticket, and return the session token.
 
-    Only the person's cookie contains the token; the database stores its hash. A new token ends the session
-    in the browser that had the old one.
+    Only the cookie contains the token; the database stores its hash. A new token ends the session in the
+    browser that has the old token.
 
     Args:
         connection: The database, inside a transaction.
-        design: The design that a new person gets.
-        origin: The platform and its id of the person.
+        design: The design for a new participant.
+        origin: The platform and the participant's id on it.
         keep_platform_id: Store the id itself, not only its hash.
-        ticket: The one-time value of the consent form: a form sent twice gives one person.
-        has_way_back: Whether participants of Prolific can be paid.
+        ticket: One-time value of the consent form, so that resubmitting the form adds no participant.
+        has_way_back: Whether participants from Prolific can return there to be paid.
 
     Raises:
-        ClosedError: If the study is closed and the person is new.
-        NoWayBackError: If `has_way_back` is false and the person comes from Prolific and is new.
+        ClosedError: If the study is closed and the participant is new.
+        NoWayBackError: If `has_way_back` is false and a new participant comes from Prolific.
     """
     token = _new_token(connection, ticket, origin)
     if find(connection, token) is not None:
@@ -141,8 +141,8 @@ def begin(
         raise ClosedError("the study is closed")
     if origin.platform == "prolific" and not has_way_back:
         raise NoWayBackError(
-            "This study cannot accept participants from Prolific yet: its completion link is missing. "
-            "Please tell the researcher."
+            "This study cannot accept participants from Prolific yet, because its completion link is "
+            "missing. Please tell the researcher."
         )
     (slot,) = connection.execute(
         "SELECT 1 + COALESCE(MAX(slot), -1) FROM people WHERE design = ?", (design.version,)
@@ -160,36 +160,36 @@ def begin(
 
 
 def cookie_name(connection: sqlite3.Connection) -> str:
-    """Return the name of the session's cookie. It differs between studies, since browsers ignore ports."""
+    """Return the session cookie's name, which differs between studies because cookies ignore ports."""
     return f"session-{_keyed_hash(connection, 'cookie')[:8]}"
 
 
 def find(connection: sqlite3.Connection, token: str) -> str | None:
-    """Return the code of the person with this session token, None when no session has it."""
+    """Return the code of the participant with this session token, None for an unknown token."""
     query = "SELECT id FROM people WHERE token_sha256 = ?"
     row = connection.execute(query, (sha256(token),)).fetchone()
     return None if row is None else str(row[0])
 
 
 def read_person(connection: sqlite3.Connection, code: str) -> Person:
-    """Return the person with a code, who must exist."""
+    """Return the participant with an existing code."""
     query = "SELECT id, design, trials, platform_id FROM people WHERE id = ?"
     row = connection.execute(query, (code,)).fetchone()
     return Person(row[0], row[1], read_trials(row[2]), row[3])
 
 
 def next_position(connection: sqlite3.Connection, person: str) -> int:
-    """Return the position of the first unanswered trial; the number of trials when all are answered."""
+    """Return the position of the first unanswered trial, or the number of trials if all are answered."""
     row = connection.execute("SELECT COUNT(*) FROM answers WHERE person = ?", (person,)).fetchone()
     return int(row[0])
 
 
 def read_answer(body: bytes, person: Person, design: Design) -> Answer:
-    """Return the answer in a request's body; RefusedError for anything that the page does not send."""
+    """Return the validated answer in a request body; RefusedError if it is invalid."""
     try:
         answer = Answer(**json.loads(body))
     except (ValueError, TypeError, RecursionError) as error:
-        raise RefusedError("not an answer", 400) from error
+        raise RefusedError("invalid answer", 400) from error
     places = range(design.task.num_candidates)
     is_place = type(answer.place) is int and answer.place in places
     is_fine = (
@@ -202,21 +202,22 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
         and type(answer.is_interrupted) is bool
     )
     if not is_fine:
-        raise RefusedError("not an answer to this question", 400)
+        raise RefusedError("invalid answer to this question", 400)
     return answer
 
 
 def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer) -> Stored:
-    """Store an answer and return the next position. An answer sent twice is stored once and accepted twice.
+    """Store an answer and return the next position; a resent answer is accepted but stored only once.
 
     Raises:
-        RefusedError: If the answer is not the next one, differs from a stored one, or the person was deleted.
+        RefusedError: If the answer skips a trial or differs from a stored answer, all trials have answers, or
+            the participant was deleted.
     """
     if not connection.execute("SELECT 1 FROM people WHERE id = ?", (person.id,)).fetchone():
         raise RefusedError("this session has ended", 410)
     due = next_position(connection, person.id)
     if answer.position > due:
-        raise RefusedError(f"answer {answer.position} came before answer {due}", 409, due)
+        raise RefusedError(f"answer {answer.position} arrived before answer {due}", 409, due)
     trial = person.trials[answer.position] if answer.position < len(person.trials) else None
     if trial is None:
         raise RefusedError("all questions are answered", 409, due)
@@ -227,7 +228,7 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
             (person.id, answer.position),
         ).fetchone()
         if row[0] != candidate:
-            raise RefusedError("this question has an answer already", 409, due)
+            raise RefusedError("this question already has an answer", 409, due)
     else:
         connection.execute(
             "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -238,9 +239,9 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
 
 
 def match_people(connection: sqlite3.Connection, name: str) -> dict[str, str]:
-    """Return the people that a name matches, by code, each with a name that matches no one else.
+    """Return the codes of matching participants, each with an unambiguous name.
 
-    name: a code, a platform's id, or one of them with its kind: `code:CODE`, `prolific:ID`, `sona:ID`.
+    name: a code or a platform id, optionally with a prefix: `code:CODE`, `prolific:ID`, `sona:ID`.
     """
     kind, separator, value = name.partition(":")
     found = {}
@@ -254,7 +255,7 @@ def match_people(connection: sqlite3.Connection, name: str) -> dict[str, str]:
 
 
 def delete(connection: sqlite3.Connection, code: str) -> int:
-    """Delete a person with all answers and return the number of answers.
+    """Delete a participant with all answers and return the number of answers.
 
     SQLite overwrites the freed pages (`secure_delete`).
     """
@@ -264,7 +265,7 @@ def delete(connection: sqlite3.Connection, code: str) -> int:
 
 
 def read_trials(text: str) -> tuple[Trial, ...]:
-    """Return trials from their JSON."""
+    """Parse trials from JSON."""
     return tuple(_trial(fields) for fields in json.loads(text))
 
 
@@ -282,7 +283,7 @@ def _new_code() -> str:
 
 
 def _new_token(connection: sqlite3.Connection, ticket: str, origin: Origin) -> str:
-    """Return the token of a consent form, the same however often the form is sent."""
+    """Return the session token of a consent form; resubmitting the form gives the same token."""
     ticket = ticket if TICKET.fullmatch(ticket) else secrets.token_urlsafe(24)
     return _keyed_hash(connection, f"ticket:{ticket}:{origin.platform}:{origin.platform_id}")
 
@@ -292,7 +293,7 @@ def _hash_of(connection: sqlite3.Connection, platform: str, platform_id: str) ->
 
 
 def _keyed_hash(connection: sqlite3.Connection, text: str) -> str:
-    """Return a hash with the study's secret key; without the database, guesses cannot be tested."""
+    """Return an HMAC with the study's secret key, so ids cannot be guessed without the database."""
     connection.execute("INSERT OR IGNORE INTO facts VALUES ('key', ?)", (secrets.token_hex(32),))
     (key,) = connection.execute("SELECT value FROM facts WHERE name = 'key'").fetchone()
     return hmac.new(bytes.fromhex(key), text.encode(), "sha256").hexdigest()

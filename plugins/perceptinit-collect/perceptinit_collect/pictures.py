@@ -1,7 +1,7 @@
-"""The images of a study, copied into its folder once, so that people and models see the same pixels.
+"""Copy images into a study's folder, so that participants and models see the same pixels.
 
-An image is copied byte by byte if browsers show it as models read it. Otherwise it is changed once: large
-images are reduced, formats unknown to browsers become PNG, and EXIF rotations are applied to the pixels.
+Images that browsers show unchanged are copied byte for byte. Large images are downscaled, formats that
+browsers do not support are converted to PNG, and EXIF rotations are applied to the pixels.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ JPEG_QUALITY = 95
 _ORIENTATION = 0x0112  # EXIF tag; 1 is upright
 
 Report = Callable[[str], None]
-"""Receives a message for the study's owner."""
+"""Callback that receives a message for the study's owner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image of the study. name: its path in the images folder."""
+    """An image of the study. name: path relative to the images folder."""
 
     name: str
     sha256: str
 
     @property
     def key(self) -> str:
-        """The image's name on the page; a file name could reveal the answer."""
+        """Identifier of the image in URLs; a file name could reveal the answer."""
         return self.sha256[:20]
 
 
 def copy_pictures(source: Path, target: Path, report: Report = lambda message: None) -> list[Picture]:
     """Copy the images below `source` into `target` and return them, sorted by name.
 
-    report: receives the changes to images.
+    report: receives a message for each kind of change, such as downscaled images.
 
     Raises:
-        DataError: If there are fewer than three images, one cannot be read, or two are identical.
+        DataError: If there are fewer than three images, an image cannot be read, or two are identical.
     """
     if not source.is_dir():
         raise DataError(f"{source}: not a folder")
@@ -58,7 +58,7 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
     if len(names) < 3:
         raise DataError(
             f"{source}: {len(names)} images found ({', '.join(SUFFIXES)}). "
-            "A question needs three different ones"
+            "A question needs three different images"
         )
 
     def copy(name: str) -> tuple[Picture, str] | str:
@@ -72,7 +72,7 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
     problems = [result for result in results if isinstance(result, str)]
     if problems:
         raise DataError(
-            f"{source}: {len(problems)} of {len(names)} images cannot be shown: {list_some(problems)}. "
+            f"{source}: {len(problems)} of {len(names)} images cannot be read: {list_some(problems)}. "
             "Repair or remove them"
         )
     found = [result for result in results if not isinstance(result, str)]
@@ -85,11 +85,11 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
 
 
 def read_pictures(folder: Path) -> list[Picture]:
-    """Return the images in a study's folder, sorted by name; raises as `copy_pictures` does."""
+    """Return the images of a study, sorted by name; DataError for too few or identical images."""
     names = _image_names(folder)
     pictures = [Picture(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
     if len(pictures) < 3:
-        raise DataError(f"{folder}: {len(pictures)} images found. A question needs three different ones")
+        raise DataError(f"{folder}: {len(pictures)} images found. A question needs three different images")
     _refuse_duplicates(folder, pictures)
     return pictures
 
@@ -103,7 +103,7 @@ def _image_names(folder: Path) -> list[str]:
 
 
 def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
-    """Copy an image and return it with a description of the change, "" without one."""
+    """Copy an image and return it with a description of the change, "" for none."""
     try:
         data = (source / name).read_bytes()
     except OSError as error:
@@ -118,7 +118,7 @@ def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
 
 
 def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
-    """Return the bytes to show, their suffix and the change; DataError for a damaged image."""
+    """Return the bytes to serve, the suffix and the change; DataError for a damaged image."""
     suffix = PurePosixPath(name).suffix.lower()
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -137,7 +137,7 @@ def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
 
 
 def _check_whole(image: Image.Image) -> None:
-    """Raise when the image is damaged; decoding at an eighth of the size finds it, and is much faster."""
+    """Raise if the image is damaged; decoding a JPEG at an eighth of its size is much faster."""
     image.draft(None, (image.width // 8, image.height // 8))  # JPEG only
     image.load()
 
@@ -157,11 +157,11 @@ def _redraw(image: Image.Image, form: str) -> tuple[bytes, str]:
 def _describe(is_large: bool, is_turned: bool, form: str) -> str:
     changes = []
     if is_large:
-        changes.append(f"reduced (longer side {MAX_SIDE} pixels)")
+        changes.append(f"downscaled (longer side {MAX_SIDE} pixels)")
     if is_turned:
-        changes.append("turned upright (EXIF rotation applied)")
+        changes.append("rotated (EXIF orientation applied)")
     if form not in SHOWN_BY_BROWSERS:
-        changes.append("converted to PNG (browsers do not show the original format)")
+        changes.append("converted to PNG (browsers do not support the original format)")
     return " and ".join(changes)
 
 
@@ -173,9 +173,9 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
     if same:
         raise DataError(
             f"{source}: identical images: {list_some(same)}. "
-            "A question about them has no answer; keep one of each"
+            "Keep one of each, because a question about both has no answer"
         )
     names = [picture.name for picture in pictures]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise DataError(f"{source}: two images would become {twice[0]}. Rename one")
+        raise DataError(f"{source}: two images would be saved as {twice[0]}. Rename one")

@@ -15,7 +15,7 @@ from perceptinit_collect.store import read_rows
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A stored answer. answer: the candidate, None for "not sure". received: Unix time in seconds."""
+    """A stored answer. answer: candidate index, None for "not sure". received: Unix time in seconds."""
 
     answer: int | None
     seconds: float
@@ -26,7 +26,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Record:
-    """A person with all trials, and the answers by position."""
+    """The trials of a participant, and the stored answers by trial position."""
 
     person: str
     design: Design
@@ -40,18 +40,18 @@ class Record:
         return len(self.answers) == len(self.trials)
 
     def given(self, kind: str) -> Iterator[tuple[int, Trial, Given]]:
-        """Yield position, trial and answer of each answered trial of a kind."""
+        """Yield the position, trial and answer of each answered trial of this kind."""
         for position, trial in enumerate(self.trials):
             if trial.kind == kind and position in self.answers:
                 yield position, trial, self.answers[position]
 
     def names(self, trial: Trial) -> tuple[str, ...]:
-        """Return the names of a trial's images, which are the same in all versions of the design."""
+        """Return the image names of a trial, which are the same in all design versions."""
         return tuple(self.design.pictures[image].name for image in trial.images)
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Return the people of a study in the order of their start; DataError for a damaged design."""
+    """Return the participants by design version and start order; DataError for a damaged design."""
     locked = {row["version"]: row["sha256"] for row in read_rows(folder, "SELECT * FROM designs")}
     designs = {version: read_design(folder, version, sha256) for version, sha256 in locked.items()}
     people = read_rows(folder, "SELECT * FROM people ORDER BY design, slot")

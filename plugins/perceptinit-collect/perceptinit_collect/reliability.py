@@ -1,4 +1,4 @@
-"""Measures of a person's reliability, and the exclusion rule."""
+"""Reliability measures of participants, and the exclusion rule."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from perceptinit_collect.records import Record
 from perceptinit_collect.settings import Exclusion
 
 Asked = tuple[str, ...]
-"""The names of a question's images: the anchor, if any, then the sorted candidates."""
+"""Image names of a question: the anchor, if any, then the sorted candidates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """Measures of a person: shares in [0, 1], None without answers to measure.
+    """Reliability of a participant: shares in [0, 1] and a time, None without data.
 
     Attributes:
-        catch: Correct catch trials.
-        instructed: Correct instructed trials.
-        checks: Correct attention checks of both kinds.
-        repeats: Repeats with the same answer; one "not sure" of two counts half.
-        agreement: Answers that agree with the majority of other people on the same question. "Not sure" and
-            ties of the others do not count.
+        catch: Share of correct catch trials.
+        instructed: Share of correct instructed trials.
+        checks: Share of correct attention checks of both kinds.
+        repeats: Share of repeats with the same answer; "not sure" in one of the two counts half.
+        agreement: Share of answers that agree with the majority of the other participants on the same
+            question. "Not sure" and ties between the others do not count.
         median_seconds: Median reaction time of questions.
-        answered: Answered questions.
+        answered: Share of assigned questions that were answered.
     """
 
     catch: float | None
@@ -39,7 +39,7 @@ class Reliability:
 
 
 def question_of(record: Record, images: Sequence[str]) -> Asked:
-    """Return the question of a trial, whatever the order of its candidates."""
+    """Return the question of a trial, independent of the candidate order."""
     candidates = record.design.task.num_candidates
     return *images[:-candidates], *sorted(images[-candidates:])
 
@@ -50,7 +50,7 @@ def image_of(record: Record, images: Sequence[str], answer: int) -> str:
 
 
 def votes_of(records: Iterable[Record]) -> dict[Asked, Counter[str]]:
-    """Return the votes for each image of each question, without repeats and "not sure"."""
+    """Count the votes for each image of each question, excluding repeats and "not sure"."""
     votes: dict[Asked, Counter[str]] = defaultdict(Counter)
     for record in records:
         for _, trial, given in record.given("question"):
@@ -61,7 +61,7 @@ def votes_of(records: Iterable[Record]) -> dict[Asked, Counter[str]]:
 
 
 def measure(record: Record, votes: Mapping[Asked, Counter[str]]) -> Reliability:
-    """Return a person's measures; `votes` include the person's votes."""
+    """Return the reliability of a participant, whose own votes are included in `votes`."""
     seconds = [given.seconds for _, _, given in record.given("question")]
     asked_in_all = sum(trial.kind == "question" for trial in record.trials)
     checks = {
@@ -105,7 +105,7 @@ def _mean(values: Iterable[float]) -> float | None:
 
 
 def why_excluded(found: Reliability, rule: Exclusion) -> str:
-    """Return the limits of the rule that a person violates, "" for none."""
+    """Return the violated limits of the exclusion rule as text, "" for none."""
     limits = (
         ("attention checks correct", found.checks, rule.min_checks),
         ("catch trials correct", found.catch, rule.min_catch),
@@ -123,7 +123,7 @@ def why_excluded(found: Reliability, rule: Exclusion) -> str:
 
 
 def judge(records: Sequence[Record]) -> dict[str, tuple[Reliability, str]]:
-    """Return each person's measures, and the violated limits of the rule of their design ("" for none)."""
+    """Return each participant's reliability and violated limits of their design's rule, by code."""
     votes = votes_of(records)
     found = {record.person: measure(record, votes) for record in records}
     return {r.person: (found[r.person], why_excluded(found[r.person], r.design.exclusion)) for r in records}

@@ -1,4 +1,4 @@
-"""Serve a study: one process, one address, until it is interrupted."""
+"""Serve a study from one process until it is interrupted."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from perceptinit_collect.study import Study, open_study
 
 BACKLOG = 128
 EVERYBODY = ("0.0.0.0", "::")
-PROXIES = ["127.0.0.1", "::1"]  # whose X-Forwarded-For and X-Forwarded-Proto are trusted
+PROXIES = ["127.0.0.1", "::1"]  # X-Forwarded-For and X-Forwarded-Proto are trusted from here only
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; UsageError when the address is taken or belongs to another machine."""
+    """Return a listening socket; UsageError if the address is unavailable."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio disables Nagle's delay, 40 ms a reply, only for sockets with an explicit TCP protocol
+    # asyncio disables Nagle's algorithm (40 ms per reply) only for sockets with an explicit TCP protocol
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -41,7 +41,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Return the address of the first page, with the machine's name when it listens on all interfaces."""
+    """Return the URL of the first page, with the host name if the socket listens on all interfaces."""
     host, port = listener.getsockname()[:2]
     host = socket.gethostname() if host in EVERYBODY else host
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
@@ -54,7 +54,7 @@ def is_on_a_network(listener: socket.socket) -> bool:
 
 
 def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.Server:
-    """Return the server, to be run on a socket."""
+    """Return a uvicorn server for the study."""
     app = Server(study, begins_per_minute or study.settings.people.begins_per_minute).app()
     config = uvicorn.Config(
         app, http=Connection, ws="none", log_level="warning", access_log=False,
@@ -71,7 +71,7 @@ def serve(
     ready: Callable[[Study], None],
     is_draft: bool = False,
 ) -> None:
-    """Serve until interrupted; `ready` is called once the page can be reached."""
+    """Serve a study until interrupted; `ready` is called once the socket is listening."""
     with open_study(folder, report, is_draft) as study, listener:
         server = make_server(study)
         ready(study)
@@ -80,9 +80,9 @@ def serve(
 
 @contextmanager
 def serve_in_thread(study: Study, begins_per_minute: int | None = None) -> Iterator[str]:
-    """Serve an open study on a free port of this machine for the block; yields the address.
+    """Context manager that serves an open study on a free local port and yields its URL.
 
-    begins_per_minute: replaces the study's limit, for many simulated people on one machine.
+    begins_per_minute: overrides the study's limit, for many simulated participants on one machine.
     """
     with listen("127.0.0.1", 0) as listener:
         server = make_server(study, begins_per_minute)

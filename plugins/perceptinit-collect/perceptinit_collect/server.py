@@ -1,14 +1,14 @@
-"""The page's addresses: consent, trials, images, answers, and the owner's page.
+"""The HTTP routes: consent, trials, images, answers, and the owner's page.
 
-| address | who | does |
+| route | requires | response |
 |---|---|---|
-| `GET /` | anyone | consent, or a redirect to the trials |
-| `POST /begin` | anyone, limited | a session's cookie |
+| `GET /` | nothing | the consent form, or a redirect to the trials |
+| `POST /begin` | consent; rate-limited | the session cookie |
 | `GET /trials`, `/state`, `/image/KEY` | a session | the trials |
-| `POST /answer` | a session | stores an answer on disk, then replies |
-| `GET /done` | a session | debriefing and the link back to the platform |
-| `GET /owner` | anyone | an empty page that asks for the token |
-| `GET /owner/status`, `/owner/export` | the owner's token | numbers, and the table |
+| `POST /answer` | a session | the next position, once the answer is on disk |
+| `GET /done` | a session | the debriefing and the completion link |
+| `GET /owner` | nothing | an empty page that asks for the token |
+| `GET /owner/status`, `/owner/export` | the owner's token | the progress, and the table |
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ from perceptinit_collect.store import StoreError
 from perceptinit_collect.study import Study
 from perceptinit_collect.texts import direction, fill_in, html_of, labels_of
 
-OLD_COOKIE = "session"  # of sessions that began with version 0.2.0 or earlier
+OLD_COOKIE = "session"  # cookie of sessions started with version 0.2.0 or earlier
 COOKIE_SECONDS = 60 * 60 * 24 * 30
-# for one person; the page fetches four trials ahead
+# per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
 IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 
@@ -63,11 +63,11 @@ class Server:
         self._requests = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
         self._session = lru_cache(maxsize=4096)(partial(people.read_person, study.store.reader))
         self._templates = templates()
-        # images are only ever added, so the newest design contains those of all versions
+        # images are never removed, so the newest design contains the images of all versions
         self._pictures = {picture.key: picture for picture in study.design.pictures}
 
     def app(self) -> ASGIApp:
-        """Return the application."""
+        """Return the ASGI application."""
         app = Starlette(
             routes=[
                 Route("/", self.consent),
@@ -91,7 +91,7 @@ class Server:
         return SafeHeaders(PeerLimit(app))  # outermost, so that error pages have the headers too
 
     async def consent(self, request: Request) -> Response:
-        """Show the consent, or redirect a person with a session to the trials."""
+        """Show the consent form, or redirect to the trials if a session exists."""
         parameters = dict(request.query_params)
         origin = people.read_origin(parameters)
         person = self._person(request)
@@ -109,11 +109,11 @@ class Server:
         )
 
     async def begin(self, request: Request) -> Response:
-        """Start the session of a person who agreed; the same form sent twice starts one session."""
+        """Start a session after consent; resubmitting the same form does not start another."""
         self._refuse_other_sites(request)
         fields = dict(parse_qsl((await read_body(request)).decode("utf-8", "replace")))
         if fields.get("agree") != "yes":
-            raise HTTPException(400, "consent is needed to take part")
+            raise HTTPException(400, "consent is required to take part")
         origin = people.read_origin(fields)
         if not origin.platform_id and self._person(request) is not None:
             return RedirectResponse("/trials", 303)
@@ -141,7 +141,7 @@ class Server:
         return response
 
     async def trials(self, request: Request) -> Response:
-        """Show the page of the trials, which fetches `/state`."""
+        """Show the trial page, which fetches `/state`."""
         person = self._person(request)
         if person is None:
             return RedirectResponse("/", 303)
@@ -157,7 +157,7 @@ class Server:
         )
 
     async def state(self, request: Request) -> Response:
-        """Return the unanswered trials as image keys by place; catch trials and repeats are not marked."""
+        """Return the image keys of the unanswered trials; catch trials and repeats are not marked."""
         person = self._require_person(request)
         design = self.study.design_of(person.design)
         position = people.next_position(self.study.store.reader, person.id)
@@ -175,7 +175,7 @@ class Server:
         )
 
     async def image(self, request: Request) -> Response:
-        """Send an image by its key; only keys of a design lead to a file."""
+        """Send an image of the design by its key."""
         self._require_person(request)
         key = request.path_params["key"]
         picture = self._pictures.get(key) if IMAGE_KEY.fullmatch(key) else None
@@ -183,7 +183,7 @@ class Server:
             raise HTTPException(404, "no such image")
         path = self.study.picture_path(picture)
         forever = {"cache-control": "private, max-age=31536000, immutable"}
-        # read whole: images are small, and streaming a file occupies four threads
+        # small images are read at once, because streaming a file occupies four threads
         data = await run_in_threadpool(path.read_bytes)
         return Response(data, media_type=guess_type(path.name)[0], headers=forever)
 
@@ -201,7 +201,7 @@ class Server:
         return JSONResponse({"next": stored.next_position, "correct": stored.is_correct})
 
     async def done(self, request: Request) -> Response:
-        """Thank a person who answered everything, and show the link back to the platform."""
+        """Show the debriefing and the completion link after the last trial."""
         person = self._person(request)
         if person is None:
             return RedirectResponse("/", 303)
@@ -218,7 +218,7 @@ class Server:
         return await asyncio.wrap_future(self.study.store.submit(write))
 
     def _person(self, request: Request) -> Person | None:
-        """Return the person of the request's session; read each time, since people may be deleted."""
+        """Return the participant of the session, looked up each time because they may be deleted."""
         token = request.cookies.get(self.study.cookie) or request.cookies.get(OLD_COOKIE, "")
         code = people.find(self.study.store.reader, token)
         return None if code is None else self._session(code)
@@ -226,26 +226,26 @@ class Server:
     def _require_person(self, request: Request) -> Person:
         person = self._person(request)
         if person is None:
-            raise HTTPException(410, "no session; open the study's first page")
+            raise HTTPException(410, "no session. Open the study's first page")
         if not self._requests.allows(person.id):
-            raise HTTPException(429, "too many requests in a short time")
+            raise HTTPException(429, "too many requests. Wait a few seconds")
         return person
 
     def _refuse_other_sites(self, request: Request) -> None:
-        """Refuse a request that a page of another site sends."""
+        """Refuse a cross-site request."""
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-            raise HTTPException(403, "sent by another site")
+            raise HTTPException(403, "cross-site request refused")
 
     def _not_stored(self, request: Request, error: Exception) -> Response:
         print(f"error: {error}", flush=True)
         if request.scope["path"] == "/begin":
             return self._page("text.html", text="busy", status_code=503)
-        return JSONResponse({"error": "could not be stored; try again once the disk has room"}, 503)
+        return JSONResponse({"error": "The answer was not stored. Free disk space and try again"}, 503)
 
     def _no_way_back(self, request: Request, error: Exception) -> Response:
         print(
-            "error: a participant of Prolific was refused. Set [people] completion_url in study.toml",
+            "error: a Prolific participant was refused. Set [people] completion_url in study.toml",
             flush=True,
         )
         return PlainTextResponse(str(error), 503)
@@ -253,7 +253,7 @@ class Server:
     def _page(
         self, name: str, *, person: Person | None = None, status_code: int = 200, **values: Any
     ) -> HTMLResponse:
-        """Return a page with the texts of the person's design, or of the newest without a person."""
+        """Render a page with the texts of the participant's design, or of the newest design."""
         design = self.study.design if person is None else self.study.design_of(person.design)
         language = design.settings.language
         page = self._templates.get_template(name).render(

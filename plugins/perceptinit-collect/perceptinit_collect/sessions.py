@@ -1,13 +1,13 @@
-"""The trials of one person, drawn from the study's seed and the person's slot.
+"""The trials of one participant, drawn from the study's seed and the participant's slot.
 
-Sides and orders are assigned in blocks: each run of C trials has each candidate at each place once (a Latin
-square with shuffled rows). An incomplete last block continues that of the previous person. Counts therefore
-differ by at most one, for each person and over all people.
+Screen positions are balanced in blocks of C trials. Each block is a Latin square with shuffled rows, so each
+candidate is shown once at each position. An incomplete last block continues the block of the previous
+participant. Counts therefore differ by at most one, per participant and overall.
 """
 
 from __future__ import annotations
 
-# C candidates of a question, which are also the places on the page; N trials
+# C candidates of a question, and screen positions
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 Kind = Literal["practice", "question", "repeat", "catch", "instructed"]
 Order = tuple[int, ...]
-# at least a fifth of the questions lies between an original and its repeat
+# an original and its repeat are separated by at least a fifth of the questions
 FIRST_PART = LAST_PART = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One presentation.
+    """A question as shown to a participant.
 
-    order: the candidate at each place, from the left (on phones from the top). correct: the correct answer
-    of practice trials and attention checks. of: for a repeat, the position of its original.
+    order: the candidate at each screen position, from the left (on phones from the top). correct: the
+    correct answer of practice trials and attention checks. of: for a repeat, the trial that it repeats.
     """
 
     kind: Kind
@@ -43,7 +43,7 @@ class Trial:
 
 
 def draw_session(design: Design, slot: int) -> list[Trial]:
-    """Return the trials of person number `slot`, from 0."""
+    """Return the trials of participant number `slot`, counted from 0."""
     s, task = design.settings, TASKS[design.settings.task]
     rng = generator(s.seed, "collect", "session", slot)
     questions = _questions(design, slot, rng)
@@ -60,7 +60,7 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
         at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.catch
         keyed.append((at, trial, None))
     practice = _obvious("practice", s.practice, task, len(design.pictures), rng)
-    for i, trial in enumerate(_instructed(design, rng)):  # last: designs without them draw the same as before
+    for i, trial in enumerate(_instructed(design, rng)):  # drawn last, so older designs keep their trials
         at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.instructed
         keyed.append((at, trial, None))
     keyed.sort(key=lambda item: item[0])
@@ -68,7 +68,7 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
 
 
 def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
-    """Return the trials with `of` as a position in the session instead of among the questions."""
+    """Return the trials, with `of` converted from a question index to a position in the session."""
     at = {key: start + place for place, (key, trial, _) in enumerate(keyed) if trial.kind == "question"}
     return [
         trial if original is None else Trial(trial.kind, trial.images, trial.order, None, at[original])
@@ -77,7 +77,7 @@ def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int)
 
 
 def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Question]:
-    """Return the shared questions and the next ones of the pool, shuffled."""
+    """Return the shared questions and the assigned questions of the pool, shuffled."""
     s = design.settings
     shared, pool = design.questions[: s.shared], design.questions[s.shared :]
     own = s.per_person - s.shared
@@ -86,7 +86,7 @@ def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Ques
 
 
 def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
-    """Return which `own` of `pool` questions a person gets, all different, in passes over the pool."""
+    """Return indices of `own` distinct questions for a participant, assigned in passes over the pool."""
     if not own:
         return []
     number, start = divmod(slot * own, pool)
@@ -101,7 +101,7 @@ def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
 
 
 def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
-    """Return the next pass, whose first questions differ from those that the same person already has."""
+    """Return the next pass, which starts with questions that the participant does not have yet."""
     before = set(order[len(order) - taken :])
     head = [q for q in shuffled if q not in before][: own - taken]
     in_head = set(head)
@@ -113,7 +113,7 @@ def _shuffle(pool: int, seed: int, number: int) -> list[int]:
 
 
 def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:
-    """Return an order of the candidates for each of `count` trials, in blocks of a Latin square.
+    """Return a candidate order for each of `count` trials, balanced by Latin squares.
 
     slot: selects the orders of an incomplete last block.
     """
@@ -129,7 +129,7 @@ def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generato
 
 
 def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:
-    """Return which questions are repeated: whole blocks of the first part, which keeps repeats balanced."""
+    """Draw the questions to repeat, in complete blocks of the first part so that repeats are balanced."""
     num_blocks = int(num_questions * FIRST_PART) // num_places
     blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
     return [int(block) * num_places + i for block in blocks for i in range(num_places)]
@@ -141,7 +141,7 @@ def _obvious(kind: Kind, count: int, task: Task, num_images: int, rng: np.random
 
 
 def _instructed(design: Design, rng: np.random.Generator) -> list[Trial]:
-    """Return trials that ask for the place of candidate 0, about questions of the design."""
+    """Return instructed trials, which ask for candidate 0 of randomly drawn questions."""
     orders = latin_orders(design.task.num_candidates, design.settings.instructed, 0, rng)
     chosen = rng.integers(len(design.questions), size=len(orders)).tolist()
     return [
@@ -150,6 +150,6 @@ def _instructed(design: Design, rng: np.random.Generator) -> list[Trial]:
 
 
 def num_trials(settings: DesignSettings) -> int:
-    """Return the number of trials that a person answers, practice included."""
+    """Return the number of trials per participant, including practice."""
     s = settings
     return s.practice + s.per_person + s.repeats + s.catch + s.instructed

@@ -20,62 +20,60 @@ from perceptinit.plugin import (
 from perceptinit_collect.tasks import TASKS
 
 FILE = "study.toml"
-# with the default rule, at most 2 of these 14 may be wrong: random clicks pass in 1 of 154 sessions
+# the default rule allows 2 errors in these 14 checks, so random clicks pass in 1 of 154 2AFC sessions
 NUM_CATCH, NUM_INSTRUCTED = 8, 6
-# the parameter in which each platform passes a person's id
+# URL parameter with which each platform passes the participant's id
 PLATFORMS = {"PROLIFIC_PID": "prolific", "workerId": "mturk", "survey_code": "sona"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DesignSettings:
-    """Questions and trials; part of the locked design."""
+    """Questions and trials, part of the locked design."""
 
     task: str
     questions: PositiveInt
-    """Number of different questions."""
+    """Number of distinct questions."""
     per_person: PositiveInt
-    """Questions that a person answers, without practice, repeats and attention checks."""
+    """Questions per participant, excluding practice, repeats and attention checks."""
     shared: NonNegativeInt = 0
-    """How many of these every person answers, to measure agreement."""
+    """Number of questions that all participants answer, to measure agreement."""
     practice: NonNegativeInt = 6
-    """Trials with an obvious answer and with feedback, before the first question."""
+    """Trials with an obvious answer and feedback, before the first question."""
     repeats: NonNegativeInt = 6
-    """Questions of the first part that return in the last part, in the opposite order."""
+    """Questions from the first 40 % that are repeated in the last 40 %, in the opposite order."""
     catch: NonNegativeInt = 6
-    """Attention checks by image: trials with an obvious answer among the questions."""
+    """Attention checks with an obvious answer, because one image is shown twice."""
     instructed: NonNegativeInt = 0
-    """Attention checks by text: trials that ask for a certain picture, among the questions."""
+    """Attention checks that ask for a specific image."""
     break_every: NonNegativeInt = 40
-    """Trials between two breaks; 0 offers none."""
+    """Trials between breaks; 0 for no breaks."""
     not_sure: bool = False
     """Offer "not sure", stored as a tie."""
     language: str = "en"
-    """Language of the texts, a BCP 47 tag; it sets the direction of writing."""
+    """Language of the texts as a BCP 47 tag, which sets the writing direction."""
     seed: NonNegativeInt = 0
-    """Seed of questions, sides and orders."""
+    """Random seed of questions and candidate orders."""
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
             guess = nearest(self.task, TASKS)
             meant = f" Did you mean '{guess}'?" if guess else ""
-            raise ValueError(f"no task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
+            raise ValueError(f"unknown task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
         for problem in self._unbalanced():
             raise ValueError(problem)
 
     def _unbalanced(self) -> list[str]:
-        """Return the settings that prevent balanced sides or orders, as sentences."""
+        """Return an error message for each setting that prevents balanced candidate orders."""
         c, found = TASKS[self.task].num_candidates, []
         if self.questions < c:
-            found.append(f"questions = {self.questions}: too few to balance sides; at least {c}")
+            found.append(f"questions = {self.questions}: must be at least {c}, to balance sides")
         if not c <= self.per_person <= self.questions:
             found.append(
-                f"per_person = {self.per_person}: must be from {c} (to balance sides) to questions = "
-                f"{self.questions}"
+                f"per_person = {self.per_person}: must be at least {c}, to balance sides, and at most "
+                f"questions = {self.questions}"
             )
         if self.shared > self.per_person:
-            found.append(
-                f"shared = {self.shared}: more than a person answers (per_person = {self.per_person})"
-            )
+            found.append(f"shared = {self.shared}: must be at most per_person = {self.per_person}")
         for name in ("practice", "repeats", "catch", "instructed"):
             if getattr(self, name) % c:
                 found.append(
@@ -85,42 +83,42 @@ class DesignSettings:
         most = most_repeats(self.per_person, c)
         if self.repeats > most:
             found.append(
-                f"repeats = {self.repeats}: {self.per_person} questions allow {most} (drawn from the first "
-                "40 %, repeated in the last 40 %)"
+                f"repeats = {self.repeats}: must be at most {most} with per_person = {self.per_person}, "
+                "because repeated questions are drawn from the first 40 %"
             )
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
-    """Limits below which the export excludes a person; part of the locked design. Each can be absent."""
+    """Optional limits below which the export excludes a participant, part of the locked design."""
 
     min_checks: Share | None = None
-    """Share of correct attention checks, catch and instructed trials together."""
+    """Share of correct attention checks, including catch and instructed trials."""
     min_catch: Share | None = None
     """Share of correct catch trials."""
     min_repeats: Share | None = None
-    """Share of repeats with the same answer; one "not sure" of two counts half."""
+    """Share of repeats with the same answer; "not sure" in one of the two counts half."""
     min_agreement: Share | None = None
-    """Share of answers that agree with the majority of other people."""
+    """Share of answers that agree with the majority of the other participants."""
     min_median_seconds: NonNegativeFloat | None = None
-    """Median time from the presentation to the answer."""
+    """Median reaction time."""
     min_answered: Share | None = None
-    """Share of the questions that the person answered."""
+    """Share of assigned questions that were answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeopleSettings:
-    """Where people come from and return to; may change while a study runs."""
+    """Recruitment of participants. These settings may change while a study runs."""
 
     platform: str = ""
     """Recruiting platform: prolific, mturk, sona, or "" for none."""
     completion_url: str = ""
-    """Link at the end, https. `{platform_id}` becomes the person's id, which is then stored."""
+    """HTTPS link on the last page. `{platform_id}` is replaced with the participant's id and stores it."""
     keep_platform_ids: bool = False
-    """Store the platforms' ids. When false, only a keyed hash is stored, to recognize a returning person."""
+    """Store platform ids. If false, only a keyed hash is stored, to recognize returning participants."""
     begins_per_minute: PositiveInt = 60
-    """New people per minute from one address; answers have a separate limit."""
+    """New participants per minute from one IP address; answers have a separate limit."""
 
     def __post_init__(self) -> None:
         if self.platform and self.platform not in PLATFORMS.values():
@@ -136,17 +134,17 @@ class PeopleSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """The cost of a person who finishes; may change while a study runs."""
+    """Cost per participant who finishes. These settings may change while a study runs."""
 
     per_person: NonNegativeFloat = 0.0
     fee: Share = 0.0
-    """The platform's fee, as a share of the pay."""
+    """Platform fee as a share of the pay."""
     currency: str = "EUR"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All of `study.toml`."""
+    """Contents of `study.toml`."""
 
     design: DesignSettings
     exclusion: Exclusion = field(default_factory=Exclusion)
@@ -160,7 +158,7 @@ _PARTS: dict[str, type[Any]] = {
 
 
 def parse_settings(tables: Mapping[str, Any], source: str) -> Settings:
-    """Return checked settings; RecipeError lists all problems."""
+    """Validate the tables of `study.toml`; RecipeError lists all problems."""
     problems = [
         Problem(name, f"unknown table; known: {', '.join(_PARTS)}") for name in tables if name not in _PARTS
     ]
@@ -181,7 +179,7 @@ def read_settings(folder: Path) -> Settings:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError([Problem("", f"not readable TOML ({error})")], str(path)) from error
+        raise RecipeError([Problem("", f"invalid TOML ({error})")], str(path)) from error
     return parse_settings(tables, str(path))
 
 
@@ -205,13 +203,13 @@ def default_design(
 
 
 def most_repeats(per_person: int, num_candidates: int) -> int:
-    """Return how many questions can be repeated: whole blocks of the first 40 %."""
+    """Return the largest number of repeats, which are complete blocks of the first 40 % of questions."""
     return int(per_person * 0.4) // num_candidates * num_candidates
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """Return a part of the settings for JSON, without absent limits."""
+    """Return a settings object as a dictionary, without None values."""
     values = {key: value for key, value in asdict(part).items() if value is not None}
-    if values.get("instructed") == 0:  # designs that were locked before this setting keep their hash
+    if values.get("instructed") == 0:  # designs locked before this setting existed keep their hash
         del values["instructed"]
     return values

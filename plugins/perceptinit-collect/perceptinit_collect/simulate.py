@@ -1,12 +1,12 @@
-"""Simulated people, who use the whole page over HTTP as a browser does.
+"""Simulated participants, who complete a session over HTTP as a browser would.
 
-They judge by colour and coarse layout with noise near a tie. One in ten answers at random and fast, for the
-exclusion rule to find. Their answers are stored in a separate study.
+They compare color and coarse layout, with noise. One in ten answers randomly and fast, to test the exclusion
+rule. The answers are stored in a separate study.
 """
 
 from __future__ import annotations
 
-# D pixels of a tiny copy of an image, in three colours
+# D pixel values of an RGB thumbnail
 import io
 import json
 import re
@@ -28,14 +28,14 @@ from perceptinit_collect.tasks import Task
 
 FOLDER = "simulated"
 AT_ONCE = 16
-CARELESS = 10  # one in this number of people answers at random
-SIDE = 8  # pixels of the tiny copy that a simulated person compares
-WAVER = 0.15  # scale of the softmax over differences, whose mean is about 1
-NOT_SURE = 0.1  # "not sure" when the two best answers are this close in probability
+CARELESS = 10  # one in this many participants answers randomly
+SIDE = 8  # side of the compared thumbnails in pixels
+WAVER = 0.15  # temperature of the softmax over differences, which are divided by their mean
+NOT_SURE = 0.1  # "not sure" if the two best answers differ by less than this in probability
 
 
 def simulate(folder: Path, count: int, seed: int = 0) -> Path:
-    """Simulate `count` people and return the study with their answers, which replaces an earlier one."""
+    """Simulate `count` participants and return their study, which replaces an earlier simulation."""
     copy = copy_study(folder, FOLDER)
     with (
         open_study(copy, is_draft=True) as study,
@@ -50,7 +50,7 @@ def simulate(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 class Judge:
-    """One simulated person; seed and number determine all answers."""
+    """A simulated participant; seed and number determine all answers."""
 
     def __init__(self, task: Task, not_sure: bool, seed: int, number: int) -> None:
         self.task, self.not_sure = task, not_sure
@@ -58,10 +58,10 @@ class Judge:
         self.is_careless = number % CARELESS == CARELESS - 1
 
     def answer(self, looks: list[np.ndarray], instruction: int | None = None) -> tuple[int | None, float]:
-        """Return the chosen place (None for "not sure") and the reaction time in seconds.
+        """Return the chosen screen position, None for "not sure", and the reaction time in seconds.
 
-        looks: each image as the person sees it, float64 (D,) in [0, 1], the anchor first if there is one.
-        instruction: the place that the page asks for, from 1, None without a request.
+        looks: thumbnail of each image, float64 (D,) in [0, 1], the anchor first if there is one.
+        instruction: the position requested by an instructed trial, counted from 1; None otherwise.
         """
         if self.is_careless:
             return int(self._rng.integers(self.task.num_candidates)), float(self._rng.uniform(0.1, 0.3))
@@ -84,7 +84,7 @@ class Judge:
 
 
 class Browser:
-    """A session over one connection, which is reopened when it breaks."""
+    """A minimal HTTP client that stores the session cookie."""
 
     def __init__(self, address: str) -> None:
         self._host = urlsplit(address).netloc
@@ -95,7 +95,7 @@ class Browser:
         return HTTPConnection(self._host, timeout=60)
 
     def ask(self, method: str, path: str, body: str = "", kind: str = "") -> tuple[int, bytes, str]:
-        """Return the status, the content and the address of a redirect."""
+        """Send a request and return the status, body and redirect location."""
         headers = {"cookie": self._cookie, "content-type": kind or "text/plain"}
         self._connection.request(method, path, body or None, headers)
         reply = self._connection.getresponse()
@@ -109,18 +109,18 @@ class Browser:
             self._cookie = cookie.partition(";")[0]
 
     def fetch(self, path: str, body: str = "", kind: str = "", method: str = "GET") -> bytes:
-        """Return the content of a reply; repeats a request that the server refuses as too frequent."""
+        """Return the body of a response; retries while the server responds with 429."""
         while True:
             status, content, _ = self.ask(method, path, body, kind)
             if status >= 400 and status != 429:
-                raise PerceptInitError(f"{path}: the page replied {status}: {content.decode()[:200]}")
+                raise PerceptInitError(f"{path}: HTTP status {status}: {content.decode()[:200]}")
             if status < 400:
                 return content
             time.sleep(0.1)
 
 
 def walk(address: str, judge: Judge) -> str:
-    """Take part from consent to debriefing and return the code on the last page."""
+    """Complete a session from consent to debriefing and return the participant's code."""
     browser = Browser(address)
     looks: dict[str, np.ndarray] = {}
     browser.fetch("/")
@@ -140,12 +140,12 @@ def walk(address: str, judge: Judge) -> str:
         browser.fetch("/answer", json.dumps(answer), "application/json", "POST")
     found = re.search(r'class="code"[^>]*>(\w+)<', browser.fetch("/done").decode())
     if found is None:
-        raise PerceptInitError("/done: shows no code, although every trial has an answer")
+        raise PerceptInitError("/done: participant code not found, although all trials have answers")
     return found.group(1)
 
 
 def _look(data: bytes) -> np.ndarray:
-    """Return an image as a simulated person sees it: float64 (D,), in [0, 1]."""
+    """Return the thumbnail of an encoded image, float64 (D,) in [0, 1]."""
     with Image.open(io.BytesIO(data)) as image:
         tiny = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
     return np.asarray(tiny, dtype=np.float64).ravel() / 255

@@ -1,4 +1,4 @@
-"""The numbers of a running study: people, reliability, agreement, cost and the answers still needed."""
+"""Progress of a study: participants, reliability, agreement, cost and the answers still needed."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from perceptinit_collect.study import find_missing
 if TYPE_CHECKING:
     from rich.console import Console
 
-AIM = 0.01  # half-width of the interval to reach: one point
+AIM = 0.01  # target half-width of the interval: one percentage point
 COLUMNS = ("person", "answers", "of", "catch", "instructed", "repeats", "agreement", "median s", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """Agreement on questions with several answers.
+    """Agreement between participants on questions with several answers.
 
-    majority: share of votes for the majority, biased upwards with few votes. pair: probability that two
-    people agree, in [0, 1].
+    majority: share of votes for the majority, biased upward for few votes. pair: probability in [0, 1] that
+    two participants agree.
     """
 
     majority: float
@@ -39,7 +39,7 @@ class Ceiling:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """Return a study's numbers for JSON: `summary`, with rows of name and value, `columns` and `people`."""
+    """Return the progress of a study: `summary` as rows (name, value), `columns`, and rows of `people`."""
     records = read_records(folder)
     judged = judge(records)
     used = [record for record in records if not judged[record.person][1]]
@@ -70,7 +70,7 @@ def _summary(folder: Path, records: Sequence[Record], used: Sequence[Record]) ->
 
 
 def describe_trials(s: DesignSettings) -> str:
-    """Return the number of trials that a person answers, with its parts."""
+    """Return the number of trials per participant and of each kind, as text."""
     parts = (
         ("practice", s.practice), ("questions", s.per_person), ("repeats", s.repeats), ("catch", s.catch),
         ("instructed", s.instructed),
@@ -82,7 +82,7 @@ def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tupl
     all_given = sum(len(list(record.given("question"))) for record in records)
     given = [answer for record in used for _, _, answer in record.given("question")]
     not_sure = sum(answer.answer is None for answer in given)
-    yield "answers to questions", f"{all_given:,}, of them {len(given):,} used, {not_sure:,} not sure"
+    yield "answers to questions", f"{all_given:,}, of which {len(given):,} are used ({not_sure:,} not sure)"
     newest = max((record.design for record in records), key=lambda design: design.version)
     seen = {
         trial.images for record in used for _, trial, _ in record.given("question") if record.design is newest
@@ -96,23 +96,23 @@ def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tupl
     )
     if places:
         shares = (f"{places[p] / places.total():.1%}" for p in range(newest.task.num_candidates))
-        yield "answered place, from the left", " / ".join(shares)
+        yield "chosen position, from the left", " / ".join(shares)
 
 
 def _agreement(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     found = ceiling(used)
     if found is None:
-        yield "ceiling", "unknown: no question has two answers yet"
+        yield "ceiling", "unknown, because no question has two answers yet"
         return
     yield (
         "two people agree",
-        f"{found.pair:.1%} (on {found.num_questions:,} questions with two answers or more)",
+        f"{found.pair:.1%} (on {found.num_questions:,} questions with at least two answers)",
     )
-    yield "ceiling (majority)", f"{found.majority:.1%} (biased upwards with few votes)"
+    yield "ceiling (majority)", f"{found.majority:.1%} (biased upward for few votes)"
 
 
 def ceiling(records: Sequence[Record]) -> Ceiling | None:
-    """Return the agreement of people, weighted by votes; None when no question has two answers."""
+    """Return the agreement between participants, weighted by votes; None if no question has two answers."""
     counts = [votes for votes in votes_of(records).values() if votes.total() > 1]
     if not counts:
         return None
@@ -124,7 +124,7 @@ def ceiling(records: Sequence[Record]) -> Ceiling | None:
 def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     found = held_out(used)
     if found is None:
-        yield "held-out 2AFC", "unknown: too few answers yet"
+        yield "held-out 2AFC", "unknown, because there are too few answers yet"
         return
     given = sum(a.answer is not None for r in used for _, _, a in r.given("question"))
     more = found.answers_until(AIM, given)
@@ -136,7 +136,7 @@ def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
 
 
 def held_out(records: Sequence[Record]) -> HeldOut | None:
-    """Return how well an embedding of the images predicts held-out answers of these people."""
+    """Return the accuracy of a fitted image embedding on held-out answers, None without answers."""
     images: dict[str, int] = {}
     questions: dict[tuple[str, ...], int] = {}
     triplets, of = [], []
@@ -175,7 +175,7 @@ def _person(record: Record, found: Reliability, why: str) -> list[str]:
 
 
 def show(found: dict[str, Any], console: Console) -> None:
-    """Print the result of `status`: the summary, then one row per person."""
+    """Print the result of `status`: the summary, then one row per participant."""
     from rich.table import Column, Table
 
     summary = Table(box=None, show_header=False, pad_edge=False)
@@ -183,7 +183,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         summary.add_row(*row)
     console.print(summary)
     if found["people"]:
-        person, *others = found["columns"]  # --forget needs the whole code
+        person, *others = found["columns"]  # --forget needs the full code
         people = Table(Column(person, min_width=10, no_wrap=True), *others, box=None, pad_edge=False)
         for row in found["people"]:
             people.add_row(*row)

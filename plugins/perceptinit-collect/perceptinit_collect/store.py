@@ -1,7 +1,7 @@
-"""Answers on disk: SQLite with a write-ahead log. A reply is sent after its commit is synced.
+"""The answer database: SQLite with a write-ahead log and synced commits.
 
-One thread writes. Writes that arrive during a sync share the next commit, so a slow disk makes commits
-larger instead of the queue longer.
+One thread writes. Writes that arrive during a sync share the next commit, so that on a slow disk the commits
+grow and the queue does not.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class StoreError(DataError):
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Open the database with synced commits; StoreError when it cannot be opened."""
+    """Open the database with synced commits; StoreError if it cannot be opened."""
     try:
         mode = "ro" if read_only else "rwc"
         if not read_only and not path.exists():
-            path.touch(mode=0o600)  # SQLite gives its log the same permissions
+            path.touch(mode=0o600)  # SQLite gives the write-ahead log the same permissions
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -67,7 +67,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
             timeout=10,
             check_same_thread=False,
         )
-        # macOS needs F_FULLFSYNC for the disk's cache; elsewhere the two have no effect
+        # macOS needs F_FULLFSYNC to flush the disk cache; other systems ignore both fullfsync pragmas
         for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"):
             connection.execute(f"PRAGMA {pragma}")
         connection.execute("PRAGMA foreign_keys = ON")
@@ -81,7 +81,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class Store:
-    """The database of a study, with its writer thread. Close it, or use it as a context."""
+    """The database of a study, with its writer thread. Use it as a context manager, or call `close`."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
@@ -98,17 +98,17 @@ class Store:
         self.close()
 
     def submit(self, write: Write) -> Future[Any]:
-        """Return the future of a write, which is done once the write is on disk.
+        """Queue a write and return its future, which resolves once the write is on disk.
 
-        The future raises the exceptions of `write`, whose changes are then undone, and StoreError when the
-        disk refuses.
+        An exception in `write` rolls back its changes, and the future raises it. A failed commit raises
+        StoreError.
         """
         future: Future[Any] = Future()
         self._queue.put((write, future))
         return future
 
     def close(self) -> None:
-        """Finish the pending writes and close."""
+        """Finish pending writes and close the database."""
         self._queue.put(None)
         self._thread.join()
         for connection in (self.writer, self.reader):
@@ -122,7 +122,7 @@ class Store:
                     waiting.append(self._queue.get_nowait())
                 except queue.Empty:
                     break
-            # writes whose client is gone are dropped; after this line a write cannot be cancelled
+            # writes of disconnected clients are dropped; after this line a write cannot be canceled
             writes = [item for item in waiting if item and item[1].set_running_or_notify_cancel()]
             if writes:
                 self._commit(writes)
@@ -130,7 +130,7 @@ class Store:
                 return
 
     def _commit(self, writes: list[tuple[Write, Future[Any]]]) -> None:
-        """Write in one transaction, sync, and then resolve the futures."""
+        """Run the writes in one synced transaction, then resolve their futures."""
         results: list[tuple[Any, BaseException | None]]
         try:
             self.writer.execute("BEGIN IMMEDIATE")
@@ -139,7 +139,7 @@ class Store:
         except sqlite3.Error as error:
             if self.writer.in_transaction:
                 self.writer.execute("ROLLBACK")
-            failed = StoreError(f"{self.path}: {error}; the answer was not stored")
+            failed = StoreError(f"{self.path}: {error}. The answer was not stored")
             results = [(None, failed)] * len(writes)
         for (_, future), (value, problem) in zip(writes, results, strict=True):
             if problem is None:
@@ -148,11 +148,11 @@ class Store:
                 future.set_exception(problem)
 
     def _attempt(self, write: Write) -> tuple[Any, BaseException | None]:
-        """Return the value or the exception of a write; an exception undoes this write only."""
+        """Return the value or the exception of a write; an exception rolls back only this write."""
         self.writer.execute("SAVEPOINT one")
         try:
             value, problem = write(self.writer), None
-        except sqlite3.OperationalError:  # of the disk, so it concerns the whole commit
+        except sqlite3.OperationalError:  # a disk error affects the entire commit
             raise
         except Exception as error:
             value, problem = None, error
@@ -162,7 +162,7 @@ class Store:
 
 
 def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:
-    """Return the rows of a query, [] without a database; a server may write at the same time."""
+    """Return the rows of a query, [] without a database; safe while a server writes."""
     path = folder / FILE
     if not path.is_file():
         return []

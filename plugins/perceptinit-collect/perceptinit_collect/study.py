@@ -1,4 +1,4 @@
-"""An open study: its current design, its answers, and the changes that its owner makes."""
+"""An open study: its current design, its database, and the owner's actions."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from perceptinit_collect.texts import find_blanks, is_language_tag, read_texts, 
 
 
 def current_design(folder: Path, report: Report) -> Design:
-    """Return the design of new participants: the last version, or a new one when something changed.
+    """Return the design for new participants; a change since the last version is locked as a new one.
 
     Raises:
-        DataError: If the design cannot be asked, or a locked version was edited.
+        DataError: If the settings are invalid, or a locked version or image was changed.
     """
     settings = read_settings(folder)
     if not is_language_tag(settings.design.language):
@@ -60,8 +60,8 @@ def _refuse_changed_pictures(folder: Path, old: Design, new: Design) -> None:
     gone = sorted(picture.name for picture in {*old.pictures} - {*new.pictures})
     if gone:
         raise DataError(
-            f"{folder / IMAGES}: {list_some(gone)}: changed or removed since design {old.version} was "
-            "locked. Restore them; images can only be added, under new names"
+            f"{folder / IMAGES}: changed or removed since design {old.version} was locked: "
+            f"{list_some(gone)}. Restore them, and add images only under new names"
         )
 
 
@@ -73,11 +73,11 @@ def _changes(old: Design, new: Design) -> list[str]:
         "texts": "texts/",
     }
     changed = [label for name, label in names.items() if getattr(old, name) != getattr(new, name)]
-    return changed or ["the drawing of questions in perceptinit"]
+    return changed or ["the question sampling of perceptinit"]
 
 
 class Study:
-    """An open study with its database. `open_study` ensures that one process at a time has it."""
+    """An open study with its database. Create it with `open_study`, which locks the study."""
 
     def __init__(self, folder: Path, report: Report, is_draft: bool) -> None:
         self.folder = folder
@@ -94,7 +94,7 @@ class Study:
         self.cookie: str = self.store.submit(people.cookie_name).result()
 
     def design_of(self, version: int) -> Design:
-        """Return a locked version, read once."""
+        """Return a locked design version, cached after the first read."""
         if version not in self._designs:
             (row,) = self.store.reader.execute("SELECT sha256 FROM designs WHERE version = ?", (version,))
             self._designs[version] = read_design(self.folder, version, row[0])
@@ -113,16 +113,16 @@ class Study:
 def open_study(
     folder: Path, report: Report = lambda message: None, is_draft: bool = False
 ) -> Iterator[Study]:
-    """Open a study for the block.
+    """Context manager that locks and opens a study.
 
-    is_draft: open it even with blanks in its texts.
+    is_draft: accept unfilled blanks in the texts.
 
     Raises:
         DataError: If the folder is not writable, its file system has no locks, or the study is incomplete.
         UsageError: If another process serves the study.
     """
     if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: not writable, so answers cannot be stored")
+        raise DataError(f"{folder}: not writable, so answers cannot be stored. Change its permissions")
     if not is_draft:
         _refuse_incomplete(folder)
     lock_file = FileLock(folder / ".server.lock")
@@ -143,11 +143,11 @@ def open_study(
 
 
 def find_missing(folder: Path) -> list[str]:
-    """Return the blanks of a study that must be filled before people can take part."""
+    """Return the blanks that must be filled in before participants can start."""
     people_settings = read_settings(folder).people
     missing = find_blanks(read_texts(folder))
     if people_settings.platform == "prolific" and not people_settings.completion_url:
-        missing.append(f"completion_url in {SETTINGS_FILE}, which Prolific needs")
+        missing.append(f"completion_url in {SETTINGS_FILE}, which Prolific requires")
     return missing
 
 
@@ -156,13 +156,13 @@ def _refuse_incomplete(folder: Path) -> None:
     missing = find_missing(folder)
     if missing:
         raise DataError(
-            f"{folder}: the study is not complete. Fill in {'; '.join(missing)}. "
-            "To try the page before that, add --draft or --simulate 20"
+            f"{folder}: the study is incomplete. Fill in {'; '.join(missing)}, "
+            "or try the page first with --draft or --simulate 20"
         )
 
 
 def write_once(folder: Path, write: Callable[[Any], Any]) -> Any:
-    """Write to a study's database from this process, also while a server has it open."""
+    """Run a write transaction on a study's database, even while a server has it open."""
     with closing(connect(folder / "answers.sqlite")) as connection:
         connection.execute("BEGIN IMMEDIATE")
         value = write(connection)
@@ -172,7 +172,7 @@ def write_once(folder: Path, write: Callable[[Any], Any]) -> Any:
 
 
 def close(folder: Path) -> None:
-    """Accept no new participants; participants who started can finish."""
+    """Stop accepting new participants. Participants who started can finish."""
     write_once(
         folder,
         lambda c: c.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)),
@@ -180,19 +180,21 @@ def close(folder: Path) -> None:
 
 
 def forget(folder: Path, name: str) -> int:
-    """Delete a person by code or platform id and return the number of answers; see `people.match_people`.
+    """Delete a participant and return the number of deleted answers.
+
+    name: code or platform id; see `people.match_people`.
 
     Raises:
-        UsageError: If the name matches no person, or more than one.
+        UsageError: If `name` does not match exactly one participant.
     """
 
     def delete(connection: Any) -> int:
         found = people.match_people(connection, name)
         if not found:
-            raise UsageError(f"{folder}: no person has the code or platform id '{name}'")
+            raise UsageError(f"{folder}: no participant has the code or platform id '{name}'")
         if len(found) > 1:
             raise UsageError(
-                f"{folder}: '{name}' matches {len(found)} people, so no one was deleted. Use one of: "
+                f"{folder}: '{name}' matches {len(found)} participants, so no one was deleted. Use one of: "
                 f"{', '.join(f'--forget {exact}' for exact in sorted(found.values()))}"
             )
         return people.delete(connection, *found)

@@ -1,4 +1,4 @@
-"""The texts that people read: Markdown files in the study's folder `texts`, in any language."""
+"""The texts of the page: Markdown files in the study's folder `texts`, in any language."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = "texts"
 COMMON = ("begin", "break", "closed", "consent", "debrief", "labels", "stored", "stored_hash", "stored_id")
 BY_TASK = ("instructions", "question")
 OPTIONAL_LABELS = {"age": "", "instructed": "Attention check: please choose picture {number}."}
-"""Labels that studies of version 0.2.0 and earlier do not have, with their values there."""
+"""Defaults for labels that are missing from studies created by version 0.2.0 or earlier."""
 BLANK = re.compile(r"\[FILL IN ([^:\]]+)[^\]]*\]")
 OLD_EXAMPLE = "*(This is example text."
 _LABEL = re.compile(r"^[-*]\s+(\w+):\s+(.+)$", re.MULTILINE)
@@ -32,7 +32,7 @@ def default_text(name: str, task: str) -> str:
 
 
 def write_missing(folder: Path, task: str) -> None:
-    """Copy the bundled texts that a study lacks into its folder."""
+    """Copy bundled texts that are missing from a study into its folder."""
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"
         if not path.exists():
@@ -41,24 +41,26 @@ def write_missing(folder: Path, task: str) -> None:
 
 
 def read_texts(folder: Path) -> dict[str, str]:
-    """Return the study's texts by name; DataError for a text that is missing, not UTF-8, or lacks a label."""
+    """Return the study's texts by name; DataError if a text or label is missing or not UTF-8."""
     texts = {}
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"
         try:
             texts[name] = path.read_text(encoding="utf-8-sig")
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}. A study needs all its texts") from error
+            raise DataError(
+                f"{path}: {error.strerror}. A study needs all its texts; restore the file"
+            ) from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8") from error
     missing = sorted(labels_of(default_text("labels", "")).keys() - labels_of(texts["labels"]).keys())
     if missing:
-        raise DataError(f"{folder / FOLDER / 'labels.md'}: the line '- {missing[0]}: ...' is missing")
+        raise DataError(f"{folder / FOLDER / 'labels.md'}: the line '- {missing[0]}: ...' is missing. Add it")
     return texts
 
 
 def find_blanks(texts: Mapping[str, str]) -> list[str]:
-    """Return the texts with blanks `[FILL IN name: hint]`, each as `texts/FILE.md (name, name)`."""
+    """Return the texts with unfilled blanks `[FILL IN name: hint]`, as `texts/FILE.md (name, name)`."""
     found = [
         f"{FOLDER}/{name}.md ({', '.join(blanks)})"
         for name, text in texts.items()
@@ -70,25 +72,25 @@ def find_blanks(texts: Mapping[str, str]) -> list[str]:
 
 
 def labels_of(text: str) -> dict[str, str]:
-    """Return the words of `labels.md` by name."""
+    """Return the labels in `labels.md` by name."""
     return {**OPTIONAL_LABELS, **dict(_LABEL.findall(text))}
 
 
 def fill_in(text: str, settings: DesignSettings) -> str:
-    """Return a text with `{trials}` and `{practice}` replaced by the numbers of a person's trials."""
+    """Replace `{trials}` and `{practice}` in a text with the numbers of trials per participant."""
     return text.replace("{trials}", str(num_trials(settings))).replace("{practice}", str(settings.practice))
 
 
 @lru_cache(maxsize=256)  # a page uses ten texts, which do not change
 def html_of(markdown: str) -> str:
-    """Return Markdown as HTML. HTML in it is shown as text; links lead to http, https and mail only."""
+    """Render Markdown as HTML; escapes embedded HTML and disables `javascript:` and `file:` links."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).render(markdown)
 
 
 def direction(language: str) -> str:
-    """Return "rtl" for languages written from right to left, else "ltr"; scripts such as `az-Arab` count."""
+    """Return the writing direction, "rtl" or "ltr", of a language tag such as `he` or `az-Arab`."""
     base, *rest = language.split("-")
     is_rtl = base.lower() in _RIGHT_TO_LEFT or "arab" in [part.lower() for part in rest]
     return "rtl" if is_rtl and "latn" not in [part.lower() for part in rest] else "ltr"

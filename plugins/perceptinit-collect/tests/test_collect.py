@@ -90,7 +90,7 @@ def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task,
     judgments = table_of(folder, tmp_path, component)
     for split in SPLITS:
         assert (judgments.load(split).p_second == 0.5).all()
-    assert dict(status(folder)["summary"])["answers to questions"] == "10, of them 10 used, 10 not sure"
+    assert dict(status(folder)["summary"])["answers to questions"] == "10, of which 10 are used (10 not sure)"
 
 
 def test_the_table_contains_assignments_and_answers(tmp_path):
@@ -270,7 +270,7 @@ def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, 
     write_pictures(tmp_path / "photographs", 12)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
     made = collect("photographs", *study, "--simulate", 20)
-    assert "20 simulated people took part" in made.stdout
+    assert "simulated 20 participants" in made.stdout
     shown = collect("study/simulated", "--status").stdout
     assert "20 started, 20 finished" in shown
     assert "held-out 2AFC of a small embedding" in shown
@@ -308,17 +308,21 @@ def test_invalid_requests_raise_errors_with_a_sentence(tmp_path, collect):
         assert isinstance(error, PerceptInitError), error
         return str(error)
 
-    assert "photographs: not a study (study.toml not found). To make one, add --task" in said("photographs")
+    assert "photographs: not a study (study.toml not found). To create one, add --task" in said("photographs")
     assert "empty: 0 images found" in said("empty", *COLLECT[1:])
     assert "nowhere: not a folder" in said("nowhere", *COLLECT[1:])
-    assert "no task '2af'. Did you mean '2afc'?" in said(*COLLECT[:2], "2af", *COLLECT[3:])
-    assert "5 images give 30 different questions" in said(*COLLECT[:4], "31", *COLLECT[5:])
+    assert "unknown task '2af'. Did you mean '2afc'?" in said(*COLLECT[:2], "2af", *COLLECT[3:])
+    assert "5 images allow only 30 different 2afc questions" in said(*COLLECT[:4], "31", *COLLECT[5:])
     assert collect(*COLLECT, "--status").exit_code == 0
-    assert "no one has started" in said("study", "--export", "judgments.csv")
+    assert "nothing to export, because no participant has started" in said(
+        "study", "--export", "judgments.csv"
+    )
     assert "Choose a name that ends in .csv" in said("study", "--export", "judgments.parquet")
-    assert "no person has the code or platform id 'xyz'" in said("study", "--forget", "xyz")
-    assert "is a study. Change study/study.toml" in said("study", "--questions", "12")
-    assert "is a study with other settings (questions, per_person)" in said(*COLLECT[:4], "13", *COLLECT[5:])
+    assert "no participant has the code or platform id 'xyz'" in said("study", "--forget", "xyz")
+    assert "already a study. Edit study/study.toml" in said("study", "--questions", "12")
+    assert "already a study with other settings (questions, per_person)" in said(
+        *COLLECT[:4], "13", *COLLECT[5:]
+    )
     settings = tmp_path / "study/study.toml"
     settings.write_text(settings.read_text().replace("per_person = 12", "per_persn = 12"))
     assert "design.per_persn: unknown key; did you mean 'per_person'?" in said("study", "--simulate", "1")

@@ -283,7 +283,7 @@ def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
         page.goto(site.address + "owner")
         page.fill("#token", "a guess")
         page.click("#ask button")
-        page.wait_for_selector("text=the owner's token is needed")
+        page.wait_for_selector("text=The owner's token is missing or wrong.")
         page.fill("#token", site.study.token)
         page.click("#ask button")
         page.wait_for_selector("#numbers:not([hidden])")

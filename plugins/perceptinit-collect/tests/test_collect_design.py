@@ -135,18 +135,18 @@ def test_the_seed_decides_questions_and_sessions():
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"task": "2acf"}, "no task '2acf'. Did you mean '2afc'?"),
-        ({"questions": 1, "per_person": 1}, "questions = 1: too few to balance sides; at least 2"),
+        ({"task": "2acf"}, "unknown task '2acf'. Did you mean '2afc'?"),
+        ({"questions": 1, "per_person": 1}, "questions = 1: must be at least 2, to balance sides"),
         (
             {"per_person": 41},
-            "per_person = 41: must be from 2 (to balance sides) to questions = 40",
+            "per_person = 41: must be at least 2, to balance sides, and at most questions = 40",
         ),
         (
             {"catch": 5},
             "catch = 5: must be a multiple of 2, so that each side is correct equally often",
         ),
-        ({"repeats": 10}, "repeats = 10: 20 questions allow 8"),
-        ({"shared": 21}, "shared = 21: more than a person answers (per_person = 20)"),
+        ({"repeats": 10}, "repeats = 10: must be at most 8 with per_person = 20"),
+        ({"shared": 21}, "shared = 21: must be at most per_person = 20"),
         ({"questons": 4}, "design.questons: unknown key; did you mean 'questions'?"),
     ],
 )
@@ -157,9 +157,7 @@ def test_settings_that_cannot_be_balanced_are_refused_in_a_sentence(change, sent
 
 
 def test_too_few_images_for_the_questions_are_refused():
-    with pytest.raises(
-        DataError, match="questions = 40: 5 images give 30 different questions of the task 2afc"
-    ):
+    with pytest.raises(DataError, match="questions = 40: 5 images allow only 30 different 2afc questions"):
         design_of(images=5)
 
 
@@ -186,8 +184,8 @@ def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path)
     turned.save(folder / "turned.jpg", exif=exif)
     Image.new("RGB", (10, 10), "green").save(folder / "scan.tif")
     pictures, said = told(folder, tmp_path / "out")
-    assert "1 images reduced (longer side 1600 pixels): huge.jpg" in said
-    assert any("turned upright" in line and "turned.jpg" in line for line in said)
+    assert "1 images downscaled (longer side 1600 pixels): huge.jpg" in said
+    assert any("EXIF orientation applied" in line and "turned.jpg" in line for line in said)
     assert any("converted to PNG" in line and "scan.png" in line for line in said)
     sizes = {p.name: Image.open(tmp_path / "out" / p.name).size for p in pictures}
     assert (sizes["huge.jpg"], sizes["turned.jpg"]) == ((MAX_SIDE, 20), (20, 40))
@@ -210,7 +208,7 @@ def test_unreadable_and_doubled_images_are_named(tmp_path):
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes()[:60])
     with pytest.raises(
         DataError,
-        match=r"2 of 6 images cannot be shown: broken.jpg \(unknown image format\), short",
+        match=r"2 of 6 images cannot be read: broken.jpg \(unknown image format\), short",
     ):
         told(folder, tmp_path / "out")
     (folder / "broken.jpg").unlink()
@@ -221,7 +219,7 @@ def test_unreadable_and_doubled_images_are_named(tmp_path):
 
 def test_a_study_that_cannot_be_made_leaves_nothing_behind(tmp_path):
     folder = write_pictures(tmp_path / "in", 4)
-    with pytest.raises(DataError, match="questions = 100: 4 images give 12"):
+    with pytest.raises(DataError, match="questions = 100: 4 images allow only 12"):
         create(folder, tmp_path / "study", default_design("2afc", 100, None, False, 0), print)
     assert list((tmp_path / "study").iterdir()) == []
 
@@ -267,7 +265,7 @@ def test_an_image_that_people_saw_may_not_change(tmp_path):
     folder = make_study(tmp_path)
     current_design(folder, print)
     Image.new("RGB", (5, 5), "red").save(folder / "images/00.png")
-    with pytest.raises(DataError, match=r"00.png: changed or removed since design 1 was locked"):
+    with pytest.raises(DataError, match=r"changed or removed since design 1 was locked: 00.png"):
         current_design(folder, print)
 
 
@@ -304,12 +302,12 @@ def test_a_study_opens_once_every_blank_of_its_texts_is_filled(tmp_path):
     consent = folder / "texts/consent.md"
     for blank in BLANKS:
         with (
-            pytest.raises(DataError, match=rf"the study is not complete.*{blank}.*--draft"),
+            pytest.raises(DataError, match=rf"the study is incomplete.*{blank}.*--draft"),
             open_folder(folder),
         ):
             pass
         consent.write_text(re.sub(rf"\[FILL IN {blank}[^]]*\]", "filled", consent.read_text()))
-    with pytest.raises(DataError, match=r"Fill in texts/labels.md \(age check\)\."), open_folder(folder):
+    with pytest.raises(DataError, match=r"Fill in texts/labels.md \(age check\),"), open_folder(folder):
         pass
     assert versions(folder) == []  # a design with blanks is never locked
     fill_blanks(folder)
@@ -337,7 +335,7 @@ def test_a_draft_and_simulated_people_need_no_filled_blanks_and_lock_nothing(tmp
 def test_a_study_for_prolific_needs_a_completion_link(tmp_path):
     folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolific"')])
     with (
-        pytest.raises(DataError, match=r"completion_url in study.toml, which Prolific needs"),
+        pytest.raises(DataError, match=r"completion_url in study.toml, which Prolific requires"),
         open_folder(folder),
     ):
         pass

@@ -398,7 +398,7 @@ def test_the_address_of_a_platform_reaches_the_form_and_back(site):
 def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
-        assert b"The id itself is not stored" in site.visitor().get("/")
+        assert b"The ID itself is not stored" in site.visitor().get("/")
         site.begun(workerId="private77")
     assert not any(b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
@@ -407,7 +407,7 @@ def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_p
     url = "https://lab.sona-systems.example/credit?id=7&survey_code={platform_id}"
     folder = make_study(tmp_path, changes=[('completion_url = ""', f'completion_url = "{url}"')])
     with open_study(folder) as site:
-        assert b"your id on the platform, which is needed to pay" in site.visitor().get("/")
+        assert b"your ID on that platform, which we need to pay" in site.visitor().get("/")
         somebody = site.begun(survey_code="4711")
         assert b"sona-systems" not in somebody.get("/trials")
         somebody.finish()

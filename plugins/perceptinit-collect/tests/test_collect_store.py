@@ -105,7 +105,7 @@ def fill_disk(connection):
 def test_a_full_disk_is_reported_and_acknowledged_answers_stay(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
-    with pytest.raises(StoreError, match="database or disk is full; the answer was not stored"):
+    with pytest.raises(StoreError, match="database or disk is full. The answer was not stored"):
         store.submit(note("x" * 100_000)).result()
     store.submit(lambda c: c.execute("PRAGMA max_page_count = 1000000")).result()
     store.submit(note("x" * 100_000)).result()
@@ -118,7 +118,7 @@ def test_the_page_tries_again_while_the_disk_is_full(tmp_path):
         assert somebody.answer(0)[0] == 200
         site.study.store.writer.execute("PRAGMA query_only = ON")
         status, reply = somebody.answer(1)
-        assert (status, "could not be stored" in reply["error"]) == (503, True)
+        assert (status, "was not stored" in reply["error"]) == (503, True)
         site.study.store.writer.execute("PRAGMA query_only = OFF")
         assert somebody.answer(1) == (200, {"next": 2, "correct": False})
         assert len(site.rows("SELECT * FROM answers")) == 2
@@ -176,7 +176,7 @@ def test_a_second_opinion_is_refused_and_the_first_stays(tmp_path):
         (before,) = site.rows("SELECT * FROM answers")
         assert somebody.answer(0, 0) == (
             409,
-            {"error": "this question has an answer already", "next": 1},
+            {"error": "this question already has an answer", "next": 1},
         )
         assert site.rows("SELECT * FROM answers") == [before]
 
@@ -184,7 +184,7 @@ def test_a_second_opinion_is_refused_and_the_first_stays(tmp_path):
 def test_an_answer_out_of_order_is_refused_with_the_place_to_go_on(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
-        assert somebody.answer(3) == (409, {"error": "answer 3 came before answer 0", "next": 0})
+        assert somebody.answer(3) == (409, {"error": "answer 3 arrived before answer 0", "next": 0})
         somebody.finish()
         total = somebody.ask("GET", "/trials")
         assert total[2] == "/done"
@@ -229,7 +229,7 @@ def test_deleted_data_is_overwritten_in_the_file(tmp_path):
         assert forget(folder, "verypersonal") == 1  # while people answer
         files = [path.read_bytes() for path in folder.glob("answers.sqlite*")]
         assert not any(b"verypersonal" in content for content in files)
-    with pytest.raises(UsageError, match="no person has the code or platform id 'verypersonal'"):
+    with pytest.raises(UsageError, match="no participant has the code or platform id 'verypersonal'"):
         forget(folder, "verypersonal")
 
 
@@ -243,7 +243,7 @@ def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_p
     with open_study(folder) as site:
         platform_ids(site, workerId="4711", survey_code="4711")
         with pytest.raises(
-            UsageError, match=r"matches 2 people, so no one was deleted.*mturk:4711.*sona:4711"
+            UsageError, match=r"matches 2 participants, so no one was deleted.*mturk:4711.*sona:4711"
         ):
             forget(folder, "4711")
         assert len(site.rows("SELECT * FROM people")) == 2
@@ -257,7 +257,7 @@ def test_a_code_that_is_another_persons_platform_id_deletes_the_person_that_is_n
         site.begun().answer(0)
         (code,) = site.rows("SELECT id FROM people")[0]
         platform_ids(site, workerId=code)
-        with pytest.raises(UsageError, match="matches 2 people"):
+        with pytest.raises(UsageError, match="matches 2 participants"):
             forget(folder, code)
         assert forget(folder, f"mturk:{code}") == 1
         assert site.rows("SELECT id FROM people") == [(code,)]

@@ -1,4 +1,4 @@
-"""Estimate memory, traffic and hours of a pretraining on GPUs, without one."""
+"""Estimate the memory, traffic and duration of GPU pretraining without a GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`perceptinit estimate`: a pretraining on GPUs, estimated without one."""
+"""`perceptinit estimate`: estimate a GPU pretraining without a GPU."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def estimate(
     world: Annotated[list[int] | None, typer.Option(min=1, help="Number of GPUs; may be repeated.")] = None,
     memory: Annotated[float, typer.Option(min=1, help="Memory of each GPU, in GB (1e9 bytes).")] = 80.0,
 ) -> None:
-    """Estimate memory, arithmetic, traffic and hours of a pretraining on GPUs. Needs no GPU.
+    """Estimate the memory, FLOPs, traffic and duration of GPU pretraining, without a GPU.
 
-    A batch that the GPUs cannot share and a model that does not fit are errors. Activations that do not fit
-    are a warning with the largest micro-batch that does.
+    A batch that cannot be divided among the GPUs, or a model that does not fit, is an error. If activations
+    do not fit, a warning states the largest micro-batch that fits.
 
     Example: perceptinit estimate pi_clip_yfcc --world 8 --world 64
     """

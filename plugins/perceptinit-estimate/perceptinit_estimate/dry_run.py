@@ -1,12 +1,12 @@
-"""The memory, arithmetic, traffic and hours of a pretraining on GPUs, estimated on a machine without one.
+"""Estimate the memory, FLOPs, traffic and duration of GPU pretraining without a GPU.
 
-Activations are traced through the model's code, forward and backward, with torch's FakeTensorMode and
-MemTracker, without memory or arithmetic. The rest follows from the recipe.
+Activation memory is traced through the forward and backward pass with torch's FakeTensorMode and MemTracker,
+without allocating tensors. All other figures are computed from the recipe.
 """
 
 from __future__ import annotations
 
-# B batch, W processes, b = B / W rows of a process, m rows of a micro-batch, D embedding, S image size
+# B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -28,20 +28,20 @@ from perceptinit.plugin import (
 )
 
 GB = 1e9
-# dense products of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
+# dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
 PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12, "fp16": 989e12}
 SHARE_OF_PEAK = 0.4
-# a JPEG of 59 KB to a crop of 224 pixels on one core (docs/performance.md)
+# decoding and cropping a 59 KB JPEG to 224 pixels on one core (docs/performance.md)
 DECODE_SECONDS = 0.84e-3
-# of the 1,600 kernels of a ViT-B/32 step, at 7 us; an estimate
+# estimate for the 1,600 kernels of a ViT-B/32 step, at 7 us each
 LAUNCH_SECONDS = 0.01
-# two counts, to separate what grows with rows; large enough that the gradients of weights are not the peak
+# two sizes separate per-row from fixed memory; large enough that weight gradients are not the peak
 TRACED_ROWS = (64, 128)
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A line of the table; `how` is "traced", "computed" from the recipe, or "measured" on some machine."""
+    """A row of the table; `how` is "traced", "computed" from the recipe, or "measured" on another machine."""
 
     name: str
     how: str
@@ -50,14 +50,14 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """Peak memory of a tower's two passes: bytes per row, and fixed bytes (copies of weights)."""
+    """Peak memory of a tower's forward and backward pass: bytes per row, and fixed bytes (weight copies)."""
 
     per_row: float
     fixed: float
 
 
 class Tracer:
-    """A recipe's model on the CPU, with weights and inputs without values (torch's FakeTensorMode)."""
+    """A recipe's model on the CPU with fake weights and inputs (torch's FakeTensorMode)."""
 
     def __init__(self, recipe: Recipe, precision: Precision) -> None:
         self._precision = precision
@@ -73,7 +73,7 @@ class Tracer:
         return self._trace(self.model.encode_image, (3, size, size), torch.uint8)
 
     def text(self) -> Traced:
-        """Trace the text tower with full contexts; the memory of shorter texts depends on their lengths."""
+        """Trace the text tower at the full context length; shorter texts need less memory."""
         return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
 
     def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
@@ -83,7 +83,7 @@ class Tracer:
         return Traced(per_row, max(0.0, first - few * per_row))
 
     def _peak_bytes(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> int:
-        """Return the peak memory in bytes, without weights and their gradients."""
+        """Return the peak memory in bytes, excluding weights and their gradients."""
         tracker = MemTracker()
         tracker.track_external(self.model)
         with self._mode:
@@ -99,7 +99,7 @@ class Tracer:
 
 @dataclass(frozen=True)
 class DryRun:
-    """A recipe's pretraining on `world` GPUs with `memory_gb` each."""
+    """The estimated pretraining of a recipe on `world` GPUs with `memory_gb` each."""
 
     recipe: Recipe
     world: int
@@ -116,12 +116,12 @@ class DryRun:
 
     @property
     def rows(self) -> int:
-        """Pairs of a step on each GPU."""
+        """Pairs per step on each GPU."""
         return int(self.config.batch_size) // self.world
 
     @property
     def micro_batch(self) -> int:
-        """Rows of a micro-batch as in the recipe; 0 for all rows of a GPU."""
+        """Rows per micro-batch in the recipe; 0 if a GPU processes all its rows at once."""
         micro = int(self.config.micro_batch)
         return micro if micro < self.rows else 0
 
@@ -130,41 +130,41 @@ class DryRun:
         return self.config.sharding == "fsdp" and self.world > 1
 
     def state_bytes(self, micro_batch: int) -> float:
-        """Weights, gradients, AdamW's moments, and the average of weights."""
+        """Return the bytes of weights, gradients, AdamW moments and the weight average."""
         num = self.cost.num_parameters
         per = 16 + (4 if self.config.ema_decay else 0)
         if not self.is_sharded:
             return num * per
-        # until the last micro-batch, each process has the whole gradients of a tower
+        # until the last micro-batch, each process stores the unsharded gradients of a tower
         largest = max(self.cost.num_image_parameters, self.cost.num_text_parameters)
         return num * (per / self.world + 4) + (4 * largest if micro_batch else 0)
 
     @property
     def batch_bytes(self) -> float:
-        """Images in uint8 of this step and of the next, which is copied; features and their gradients."""
+        """Bytes of the uint8 images of this and the next step, and of features with their gradients."""
         pixels = 3 * self.image_size**2
         return self.rows * (2 * pixels + 4 * 4 * self.embed_dim)
 
     @property
     def loss_bytes(self) -> float:
-        """Three tensors of a chunk of logits, and the texts of all processes with their gradients."""
+        """Bytes of three chunks of logits, and of the gathered text features with their gradients."""
         batch = self.config.batch_size
         return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.embed_dim
 
     def activation_bytes(self, micro_batch: int) -> float:
-        """Peak memory of the passes with `micro_batch` rows of one tower; 0: all rows of both."""
+        """Return the peak bytes for `micro_batch` rows of one tower, or for all rows of both towers if 0."""
         if not micro_batch or micro_batch >= self.rows:
             both = self.image.per_row + self.text.per_row
             return self.rows * both + self.image.fixed + self.text.fixed
         return max(tower.fixed + micro_batch * tower.per_row for tower in (self.image, self.text))
 
     def total_bytes(self, micro_batch: int) -> float:
-        """State, batch, loss and activations."""
+        """Return the bytes of state, batch, loss and activations."""
         state = self.state_bytes(micro_batch)
         return state + self.batch_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
 
     def largest_micro_batch(self) -> int | None:
-        """Return the largest number of rows that fits, b if all do, None if not even one does."""
+        """Return the largest number of rows that fits: b if all rows fit, None if not even one fits."""
         if self.total_bytes(0) <= self.memory_gb * GB:
             return self.rows
         fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.memory_gb * GB]
@@ -172,23 +172,23 @@ class DryRun:
 
     @property
     def executed_flops(self) -> float:
-        """FLOPs of a pair, including what is computed twice to save memory."""
+        """FLOPs per pair, including recomputation to save memory."""
         num_passes = 3 + bool(self.micro_batch) + self.config.grad_checkpointing
         return num_passes * (self.cost.image_flops + self.cost.text_flops)
 
     @property
     def rate(self) -> float:
-        """Pairs per second of all GPUs."""
+        """Pairs per second over all GPUs."""
         return self.world * PEAK[self.config.precision] * SHARE_OF_PEAK / self.executed_flops
 
     def traffic(self) -> dict[str, float]:
-        """Return the bytes that each GPU sends in a step, by collective."""
+        """Return the bytes that each GPU sends per step, by collective."""
         if self.world == 1:
             return {}
         others = (self.world - 1) / self.world
         num = self.cost.num_parameters
         features = others * 4 * self.config.batch_size * self.embed_dim
-        named = {"all-gather of texts": features, "reduce-scatter of their gradients": features}
+        named = {"all-gather of texts": features, "reduce-scatter of text gradients": features}
         if not self.is_sharded:
             return {"all-reduce of gradients": 2 * others * 4 * num, **named}
         micro = self.micro_batch
@@ -201,7 +201,7 @@ class DryRun:
         }
 
     def figures(self) -> list[Figure]:
-        """Return the lines of the table."""
+        """Return the rows of the table."""
         micro, most = self.micro_batch, self.largest_micro_batch()
         fitting = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
         counted = 3 * (self.cost.image_flops + self.cost.text_flops)
@@ -209,47 +209,47 @@ class DryRun:
         num_images = stage_plan(cast(Spec, self.recipe.pretrain)).num_images
         hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
         return [
-            Figure("pairs of a step on each GPU", "computed", f"{self.rows:,}"),
+            Figure("pairs per step and GPU", "computed", f"{self.rows:,}"),
             Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes(micro))),
             Figure("images and features of the batch", "computed", _gb(self.batch_bytes)),
             Figure("loss", "computed", _gb(self.loss_bytes)),
             Figure("activations", "traced", _gb(self.activation_bytes(micro))),
-            Figure("memory in all", "traced", _gb(self.total_bytes(micro))),
+            Figure("total memory", "traced", _gb(self.total_bytes(micro))),
             Figure(f"largest micro_batch in {self.memory_gb:g} GB", "traced", fitting),
-            Figure("counted for a pair", "traced", f"{counted / 1e9:.1f} GFLOP"),
-            Figure("executed for a pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
+            Figure("model FLOPs per pair", "traced", f"{counted / 1e9:.1f} GFLOP"),
+            Figure("executed FLOPs per pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
             *(Figure(name, "computed", _gb(num_bytes)) for name, num_bytes in self.traffic().items()),
             Figure(f"pairs/s at {SHARE_OF_PEAK:.0%} of peak", "computed", f"{self.rate:,.0f}"),
-            Figure("cores that decode, for each GPU", "measured", f"{cores:.1f}"),
-            Figure("time for a million pairs", "computed", f"{1e6 / self.rate:,.1f} s"),
-            Figure("hours in all", "computed", hours),
+            Figure("decoding cores per GPU", "measured", f"{cores:.1f}"),
+            Figure("time per million pairs", "computed", f"{1e6 / self.rate:,.1f} s"),
+            Figure("total hours", "computed", hours),
         ]
 
     @property
     def gpus(self) -> str:
-        """Number of GPUs, in words."""
+        """Number of GPUs, as text."""
         return f"{self.world} GPU{'s' if self.world > 1 else ''}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a sentence if activations do not fit, and one if the estimate of time is too low."""
+        """Yield a warning if activations do not fit, and one if the estimated time is too low."""
         total = self.total_bytes(self.micro_batch)
         if total > self.memory_gb * GB:
             most = self.largest_micro_batch()
-            advice = f"micro_batch = {most} or less would" if most else "grad_checkpointing may help"
+            advice = f"Set micro_batch = {most} or less" if most else "Try grad_checkpointing"
             yield (
-                f"{self.gpus}: {_gb(total)} do not fit into {self.memory_gb:g} GB ({advice}, "
-                "as traced without grad_checkpointing)"
+                f"{self.gpus}: {_gb(total)} (traced without grad_checkpointing) does not fit into "
+                f"{self.memory_gb:g} GB. {advice}"
             )
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
             yield (
-                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, less than launching its kernels "
-                f"takes (about {LAUNCH_SECONDS * 1e3:.0f} ms). It will be slower and need fewer cores"
+                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, but launching its kernels takes "
+                f"about {LAUNCH_SECONDS * 1e3:.0f} ms. Expect slower steps that need fewer decoding cores"
             )
 
 
 def table(runs: Sequence[DryRun]) -> list[str]:
-    """Return the lines of a Markdown table with a column for each number of GPUs."""
+    """Return the lines of a Markdown table with one column per number of GPUs."""
     columns = [{figure.name: figure for figure in run.figures()} for run in runs]
     names = dict.fromkeys(name for column in reversed(columns) for name in column)
     rows = [["", "", *(run.gpus for run in runs)], ["---"] * (2 + len(runs))]
@@ -261,21 +261,21 @@ def table(runs: Sequence[DryRun]) -> list[str]:
 
 
 def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[DryRun]:
-    """Return the pretraining of a recipe for each number of GPUs.
+    """Return the estimated pretraining of a recipe for each number of GPUs.
 
     Raises:
-        UsageError: If the pretraining does not have the keys of `clip` or a text tower, if a number of GPUs
-            cannot share the batch, or if weights, optimizer and batch alone exceed the memory.
+        UsageError: If the pretraining lacks the keys of `clip` or a text tower, if the batch size is not
+            divisible by a number of GPUs, or if weights, optimizer and batch alone exceed the memory.
     """
     config: Any = recipe.pretrain.config if recipe.pretrain else None
     if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
         raise UsageError(
-            f"{recipe.name}: estimates are for the pretraining of an image and a text tower with the keys of "
-            "`clip`, and this recipe has none"
+            f"{recipe.name}: estimates need the pretraining of an image and a text tower with the keys of "
+            "`clip`. Choose a recipe that has one"
         )
     for world in worlds:
         if config.batch_size % world:
-            reason = f"batch_size = {config.batch_size} cannot be shared by {world} GPUs"
+            reason = f"batch_size = {config.batch_size} is not divisible by {world} GPUs"
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
@@ -286,7 +286,7 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         if least > memory_gb * GB:
             raise UsageError(
                 f"{recipe.name} does not fit into {memory_gb:g} GB on {run.gpus}: weights, gradients, AdamW "
-                f'and the batch alone take {_gb(least)}. Use more GPUs, sharding = "fsdp" or smaller batches'
+                f'and the batch alone take {_gb(least)}. Use more GPUs, sharding = "fsdp" or a smaller batch'
             )
     return runs
 

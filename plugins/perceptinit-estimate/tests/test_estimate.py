@@ -69,15 +69,15 @@ def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):
     (run,) = dry_runs(recipe(tmp_path, batch_size=32), [1], tight)
     assert run.largest_micro_batch() == 5
     too_much, too_fast = run.warnings()
-    assert "micro_batch = 5 or less would" in too_much
-    assert "less than launching its kernels takes" in too_fast
+    assert "Set micro_batch = 5 or less" in too_much
+    assert "but launching its kernels takes" in too_fast
 
 
 @pytest.mark.parametrize(
     ("worlds", "memory", "reason"),
     [
-        ([64], 80.0, "batch_size = 32 cannot be shared by 64 GPUs"),
-        ([5], 80.0, "batch_size = 32 cannot be shared by 5 GPUs"),
+        ([64], 80.0, "batch_size = 32 is not divisible by 64 GPUs"),
+        ([5], 80.0, "batch_size = 32 is not divisible by 5 GPUs"),
         ([1], 1e-6, "weights, gradients, AdamW and the batch alone take"),
     ],
 )
@@ -99,7 +99,7 @@ def test_the_command_prints_the_table_and_refuses_a_recipe_without_pretraining(c
     (tmp_path / "tiny.toml").write_text(TINY)
     done = cli("estimate", "tiny.toml", "--world", "2")
     assert done.returncode == 0, done.stderr
-    assert "| memory in all | traced |" in done.stdout
+    assert "| total memory | traced |" in done.stdout
     alone = TINY[: TINY.index("[pretrain]")] + TINY[TINY.index("[[eval]]") :]
     (tmp_path / "alone.toml").write_text(alone)
     done = cli("estimate", "alone.toml")

@@ -1,4 +1,4 @@
-"""Further initializers for perceptinit."""
+"""The initializers `lsuv` and `weight-selection` for perceptinit."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def perceptinit_initializers() -> Iterable[Component]:
         Component(
             name="lsuv",
             target="perceptinit_initializers.lsuv:Lsuv",
-            summary="orthonormal weights, scaled on images to unit variance (Mishkin and Matas 2016)",
+            summary="orthonormal weights, scaled to unit output variance on images (Mishkin and Matas 2016)",
         ),
         Component(
             name="weight-selection",
             target="perceptinit_initializers.weight_selection:WeightSelection",
-            summary="evenly spaced elements of a larger timm model's weights (Xu et al. 2024)",
+            summary="evenly spaced weights of a larger timm model (Xu et al. 2024)",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Layer scales measured on images (`lsuv`)."""
+"""Layer-sequential unit-variance initialization (`lsuv`)."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Layer = nn.Linear | nn.Conv2d
 
 
 class Lsuv:
-    """Scales each linear layer and convolution to outputs of a given standard deviation on a batch of images.
+    """Scale each linear and convolutional layer to a given standard deviation of its outputs on images.
 
-    Layers are scaled in the order in which the batch reaches them, so each one sees scaled inputs. The images
-    are those of the training judgments, without their votes: a control that uses the images and no people.
-    Matrices outside of a layer, as in torch.nn.MultiheadAttention, are not scaled.
+    Layers are scaled in forward order, so each layer receives inputs from scaled layers. The images are from
+    the training judgments and the votes are ignored, so `lsuv` is a control without human judgments. Weights
+    outside such layers, as in torch.nn.MultiheadAttention, are not scaled.
 
-    Source: LSUV (Mishkin and Matas 2016), in one pass, because a layer without bias is linear. Published
+    Source: LSUV (Mishkin and Matas 2016), here in one pass, because a layer without bias is linear. Published
     effect: in very deep networks, test accuracy equal to or better than with standard initializations.
     """
 
@@ -47,16 +47,16 @@ class Lsuv:
         std: PositiveFloat = 1.0
         """Standard deviation of each layer's outputs. Source: LSUV."""
         orthogonal: bool = True
-        """Start from random orthonormal weights and zero biases, as LSUV; false scales the current weights
-        and biases."""
+        """Start from random orthonormal weights and zero biases, as in LSUV. If false, scale the current
+        weights and biases."""
         num_images: PositiveInt = 256
-        """Largest number of images in the batch."""
+        """Maximum number of images in the batch."""
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the training judgments."""
+        """Yield problems with the training judgments."""
         is_checked = isinstance(self.judgments, HasPreflight)
         if not is_checked or not any(self.judgments.preflight()):
             yield from problems_of(self.judgments.load, "train")
@@ -99,7 +99,7 @@ class Lsuv:
     def _scale_layer(
         self, name: str, scaled: set[str], layer: Layer, inputs: tuple[Tensor, ...], output: Tensor
     ) -> Tensor:
-        if name in scaled:  # a layer used twice keeps the scale of its first use
+        if name in scaled:  # a layer that is used twice keeps its first scale
             return output
         spread = float(output.std())
         if not spread > 0:

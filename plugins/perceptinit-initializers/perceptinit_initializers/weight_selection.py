@@ -1,4 +1,4 @@
-"""Weights selected from a larger pretrained model of the same family (`weight-selection`)."""
+"""Weight selection from a larger pretrained model of the same family (`weight-selection`)."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from perceptinit.plugin import (
 
 
 class WeightSelection:
-    """Fills the trunk with evenly spaced elements of the tensors of a larger timm model, without training.
+    """Initialize the trunk with evenly spaced weights of a larger timm model, without training.
 
-    The layers are the first ones of the teacher. Elements are evenly spaced along every dimension of a
-    tensor. If image or patch size differ, timm resamples the teacher's position and patch embeddings first.
-    The projection does not change.
+    The first layers of the teacher are used. Elements are evenly spaced along every dimension of a tensor. If
+    the image or patch size differs, timm first resamples the teacher's position and patch embeddings. The
+    projection head does not change.
 
     Source: Xu et al. 2024, Initializing Models with Larger Ones (uniform selection, first layers). Published
-    effect: ViT-T from 72.4 to 81.4 on CIFAR-100, and from 73.9 to 75.6 on ImageNet-1k. Queries, keys and
-    values that share a tensor are selected separately here, which differs only if sizes do not divide.
+    effect: ViT-T from 72.4 to 81.4 on CIFAR-100, and from 73.9 to 75.6 on ImageNet-1k. Fused query, key and
+    value weights are selected separately here, which differs only if the sizes are not multiples.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TimmSource):
         teacher: str
-        """timm's name of the larger model, such as "vit_small_patch16_224", of `file` or `tag`."""
+        """timm name of the larger model in `file` or `tag`, such as "vit_small_patch16_224"."""
         teacher_args: dict[str, Any] = field(default_factory=dict)
-        """Arguments of `timm.create_model` for the teacher of a file, such as depth."""
+        """Arguments of `timm.create_model` for a teacher from a file, such as depth."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield a problem for an unknown teacher, and those of a local file."""
+        """Yield problems with the teacher's name and its local file."""
         name = self.config.teacher
         if not timm.is_model(name):
             guess = nearest(name, timm.list_models())
@@ -59,11 +59,11 @@ class WeightSelection:
             yield from problems_of(load_weights, self.config.file)
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Load the selected weights in place, with a tag also mean and std of the teacher's images.
+        """Load the selected weights in place; a tag also sets the teacher's image mean and std.
 
         Raises:
             InitializerError: If the trunk is not a timm model.
-            CheckpointError: If the teacher is smaller, or of another family.
+            CheckpointError: If the teacher is smaller, or belongs to another family.
         """
         c, trunk = self.config, model.trunk
         timm_architecture(trunk, "weight-selection")
@@ -72,7 +72,7 @@ class WeightSelection:
         return load_trunk("weight-selection", model, teacher, selected, ctx)
 
     def _teacher_like(self, trunk: Any) -> nn.Module:
-        """Return the teacher with any weights, for the image and patch size of the trunk."""
+        """Create the teacher architecture for the image and patch size of the trunk."""
         args = dict(self.config.teacher_args)
         embed: Any = getattr(trunk, "patch_embed", None)
         if getattr(trunk, "pos_embed", None) is not None and hasattr(embed, "patch_size"):
@@ -87,26 +87,26 @@ class WeightSelection:
 
 
 def select(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
-    """Return tensors with the names and shapes of the student, selected from the teacher's.
+    """Select tensors with the names and shapes of the student from the teacher's tensors.
 
     Args:
         teacher: Tensors by name.
         student: Tensors by name; their values are not used.
-        source: Name of the teacher, for messages.
+        source: Name of the teacher in error messages.
 
     Raises:
-        CheckpointError: If the teacher lacks a tensor, or has a smaller one.
+        CheckpointError: If a tensor is missing from the teacher, or smaller than the student's.
     """
     selected = {}
     for name, own in student.items():
         if name not in teacher:
             raise CheckpointError(
-                f"{source} has no tensor {name}. Choose one of the same family that is at least as deep"
+                f"{source} has no tensor {name}. Choose a teacher of the same family that is at least as deep"
             )
         large = teacher[name]
         if large.ndim != own.ndim or any(t < s for t, s in zip(large.shape, own.shape, strict=True)):
             raise CheckpointError(
-                f"{source}: {name} is {tuple(large.shape)}, that of the tower is {tuple(own.shape)}. "
+                f"{source}: {name} has shape {tuple(large.shape)}, but the trunk needs {tuple(own.shape)}. "
                 "The teacher must be at least as large in every dimension"
             )
         if own.ndim:
@@ -129,8 +129,8 @@ def _select_evenly(weight: Tensor, shape: tuple[int, ...]) -> Tensor:
 def even_indices(large: int, small: int) -> Tensor:
     """Return `small` evenly spaced indices into `large` elements, int64.
 
-    If k = large / small is an integer, they are every k-th index. Otherwise they are rounded and include the
-    first and the last index; the published code counts to `large`, one past the last.
+    If k = large / small is an integer, every k-th index is returned. Otherwise, indices are rounded and
+    include the first and the last. The published code counts to `large`, which is one past the last.
     """
     if large % small == 0:
         return torch.arange(small) * (large // small)

@@ -1,7 +1,7 @@
-"""Pack images with captions or labels into webdataset shards and test sets, and read shards as streams.
+"""Pack images with captions or labels into webdataset shards or test sets, and stream such shards.
 
 `sources` reads folders and tables, `shards` writes one tar, and `journal` records the finished shards. `pack`
-writes all shards in parallel and resumes after an interruption. `stream` has pairs from shell commands.
+writes all shards in parallel and resumes after an interruption. `stream` reads pairs from shell commands.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`perceptinit data pack`: images with captions or labels into shards or a test set."""
+"""`perceptinit data pack`: pack images with captions or labels into shards or a test set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _column(text: str) -> Any:
 
 def pack(
     source: Annotated[Path, typer.Argument(help="Folder of images, or a .csv, .tsv or .parquet file.")],
-    out: Annotated[Path, typer.Argument(help="Output folder: new, or of the same packing.")],
+    out: Annotated[Path, typer.Argument(help="Output folder: new, or of the same packing to resume.")],
     test_set: Annotated[
         bool, typer.Option("--test-set", help="Write a zero-shot test set in clip-benchmark's layout.")
     ] = False,
@@ -29,7 +29,7 @@ def pack(
         str | None,
         typer.Option(
             metavar="I/N",
-            help="Pack part I of N. Finally, run once without --part to write missing shards and the index.",
+            help="Pack part I of N. At the end, run without --part to write missing shards and the index.",
         ),
     ] = None,
     image_column: Annotated[str, _column("Image bytes or paths.")] = "image",
@@ -45,12 +45,12 @@ def pack(
     template: Annotated[
         list[str] | None,
         typer.Option(
-            help='A prompt, "a photo of a {c}.", or a file with one per line; repeatable. '
-            "In pair shards, prompts are captions of classes."
+            help='Prompt such as "a photo of a {c}.", or a file with one prompt per line; repeatable. '
+            "In pair shards, prompts become captions."
         ),
     ] = None,
     resize: Annotated[
-        int, typer.Option(min=0, help="Maximum of the shorter side in pixels; 0 keeps the bytes.")
+        int, typer.Option(min=0, help="Maximum shorter side in pixels; 0 keeps the original bytes.")
     ] = 0,
     max_bad_share: Annotated[
         float | None,
@@ -60,12 +60,12 @@ def pack(
     """Pack images with captions or labels into webdataset shards or a zero-shot test set.
 
     SOURCE is a CSV or Parquet table, a folder with a caption (7.txt) for each image (7.jpg), or a folder of
-    class folders. Each image is decoded once to verify it, and its bytes are kept. Unreadable records are
+    class folders. Each image is decoded once to verify it, and its bytes are copied. Unreadable records are
     listed in unreadable.txt. After an interruption, rerun the command to resume.
 
-    Several machines can share the work in one folder: each packs parts (--part 3/64), in any order. The same
-    command without --part then packs missing shards and writes the index. The files are the same as those of
-    one machine.
+    Several machines can write to one folder, each with its own parts (--part 3/64), in any order. The same
+    command without --part then packs missing shards and writes the index. The result is identical to a
+    packing on one machine.
 
     Example: perceptinit data pack pairs.parquet shards --text-column caption
 

@@ -1,4 +1,4 @@
-"""Journal of the finished shards of a packing, from which the same command resumes."""
+"""Journal of the finished shards of a packing, which lets the same command resume."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from perceptinit.plugin import (
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import Written
 
-INDEX = "index.json"  # replaces the journal of a finished packing
+INDEX = "index.json"  # replaces the journal when a packing is finished
 AGAIN = ". Remove it to pack again"
-TEST_SPLIT = "test"  # folder of a test set's shards: clip-benchmark reads the split of this name
+TEST_SPLIT = "test"  # folder of test-set shards; clip-benchmark reads the split with this name
 
 
 class _Row(TypedDict):
@@ -50,14 +50,14 @@ class _Index(TypedDict):
 class Journal:
     """The finished shards of a packing, read from all journals and the index in its folder.
 
-    A journal has one line of JSON for the header and one for each finished shard. Each part of a packing has
-    its own journal. Temporary files of `names` are removed, so only one process may work on a shard.
+    A journal has one JSON line for the header and one for each finished shard. Each part of a packing has its
+    own journal. Temporary files of `names` are removed, so only one process may write a shard.
 
     Args:
         folder: The folder of the packing.
         header: The settings that determine the bytes of the shards.
-        names: The shards to write.
-        part: The part to pack, None for the whole.
+        names: Names of the shards to write.
+        part: The part to pack, None for all parts.
 
     Raises:
         UsageError: If the folder contains another packing or other files.
@@ -72,7 +72,7 @@ class Journal:
     ) -> None:
         self._folder, self._header, self._lock = folder, dict(header), Lock()
         self._path = folder / (part.name(JOURNAL) if part else JOURNAL)
-        # listed before journals are read: a part that starts now writes its journal before its shards
+        # list files before reading journals: a part that starts now writes its journal before its shards
         present = [path for path in _list(folder) if not path.name.startswith(".")]
         kept = [rows for rows in _read(folder) if rows]
         if present and not kept:
@@ -90,7 +90,7 @@ class Journal:
         remove_files(path for path in left if part is None or final_path(path) in own)
 
     def start(self) -> None:
-        """Write the header and the finished shards; `add` appends to the file."""
+        """Write the header and the finished shards to the journal; `add` appends to it."""
         rows = [self._header, *map(asdict, self.finished.values())]
         with atomic_path(self._path) as temporary:
             temporary.write_text("".join(json.dumps(seal(row)) + "\n" for row in rows))
@@ -102,7 +102,7 @@ class Journal:
             self.finished[written.name] = written
 
     def close(self) -> None:
-        """Remove all journals, which the index replaces."""
+        """Remove all journals after the index is written."""
         for path in journals(self._folder):
             path.unlink()
 
@@ -112,12 +112,12 @@ class Journal:
             how = [f"{key} was {other.get(key)!r}, now {self._header[key]!r}" for key in changed]
             raise UsageError(
                 f"{self._folder} contains another packing ({'; '.join(how) or 'another version'}). "
-                "Choose another folder or remove this one"
+                "Choose another folder, or remove this one"
             )
 
 
 def seal(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a journal or an index with its hash."""
+    """Return a row of a journal or index with its hash added."""
     return {**content, "sha256": content_sha256(content)}
 
 
@@ -126,9 +126,9 @@ def _list(folder: Path) -> list[Path]:
 
 
 def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
-    """Yield the header and the finished shards of each journal, and of the index."""
+    """Yield the header and the finished shards of each journal and of the index."""
     for path in journals(folder):
-        # an incomplete line after a crash is ignored, and its shard is written again
+        # after a crash, an incomplete line is ignored and its shard is rewritten
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
         rows = list(parse_rows(lines))
         is_old = not any("sha256" in row for row in rows)
@@ -141,7 +141,7 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
-        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not that of a packing ({problem}){AGAIN}")
+        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not from a packing ({problem}){AGAIN}")
     return Written(**{key: row[key] for key in _Row.__annotations__} | {"unusable": tuple(row["unusable"])})
 
 

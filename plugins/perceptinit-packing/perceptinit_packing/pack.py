@@ -31,13 +31,13 @@ class PackSettings:
 
     Attributes:
         test_set: Write the clip-benchmark layout instead of pair shards.
-        templates: Prompts of a test set; otherwise captions of records with a class and without text.
-        limit: Number of records to pack, from the first; 0 packs all.
+        templates: Prompts of a test set; in pair shards, captions of labeled records without text.
+        limit: Number of records to pack, starting with the first; 0 packs all records.
         shard_size: Records per shard.
-        image: How images are stored.
-        max_bad_share: Maximum share of unreadable records, relative to the whole packing also for a part.
-        num_workers: Shards written in parallel.
-        part: The part to pack, without the index; None packs all shards and writes the index.
+        image: Image storage settings.
+        max_bad_share: Maximum share of unreadable records among all records, not only those of a part.
+        num_workers: Number of shards written in parallel.
+        part: The part to pack, without the index. None packs all shards and writes the index.
     """
 
     test_set: bool = False
@@ -51,13 +51,13 @@ class PackSettings:
 
     @property
     def unreadable(self) -> str:
-        """The name of the list of unreadable records."""
+        """File name of the list of unreadable records."""
         return self.part.name(UNREADABLE) if self.part else UNREADABLE
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The result of a packing. kept: shards that an earlier call had finished."""
+    """The result of a packing. kept: number of shards that an earlier call finished."""
 
     num_samples: int
     num_bytes: int
@@ -69,14 +69,14 @@ class Packed:
 def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[int], None]) -> Packed:
     """Pack `source` into the folder `out`.
 
-    Shards are written atomically. Finished shards of an interrupted call or of parts are kept. Unreadable
-    records are listed in unreadable.txt.
+    Shards are written atomically. Finished shards of interrupted calls and of parts are not rewritten.
+    Unreadable records are listed in unreadable.txt.
 
     Args:
-        source: The records.
-        out: Folder of the packing.
+        source: The records to pack.
+        out: Output folder.
         settings: Settings of the packing.
-        advance: Receives the number of records done since its last call; called from several threads.
+        advance: Receives the number of records packed since its last call; called from several threads.
 
     Raises:
         DataError: If more than `max_bad_share` of the records are unreadable.
@@ -98,7 +98,7 @@ def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[i
         raise
     written = [journal.finished[shard.name] for shard in shards]
     if settings.part:
-        _write_text(out / settings.unreadable, ())  # of a call that failed
+        _write_text(out / settings.unreadable, ())  # left by a failed call
     else:
         _describe(source, out, settings, written)
         journal.close()
@@ -117,7 +117,7 @@ class _StoppedError(Exception):
 
 @dataclass(eq=False)
 class _Tally:
-    """Counts records over all threads and stops them when too many are unreadable."""
+    """Count records over all threads, and stop the threads if too many records are unreadable."""
 
     settings: PackSettings
     num_records: int
@@ -127,7 +127,7 @@ class _Tally:
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, complaint: str | None) -> None:
-        """Count a record; raises to stop its shard."""
+        """Count a record; raises an error to stop its shard."""
         if self.stop.is_set():
             raise _StoppedError
         self.advance(1)
@@ -137,13 +137,14 @@ class _Tally:
                 self.check()
 
     def check(self) -> None:
-        """Raise DataError when there are more unreadable records than allowed."""
+        """Raise DataError if more records are unreadable than allowed."""
         share, found = self.settings.max_bad_share, len(self.unusable)
         if found > share * self.num_records:
-            more = f", the last of {found} found" if found > 1 else ""
+            allowed = int(share * self.num_records)
             raise DataError(
-                f"{self.unusable[-1]}{more}; --max-bad-share {share:g} of {self.num_records} records allows "
-                f"{int(share * self.num_records)}. All that were found are in {self.settings.unreadable}"
+                f"{self.unusable[-1]} ({found} unreadable records, but --max-bad-share {share:g} of "
+                f"{self.num_records} records allows {allowed}). All errors are listed in "
+                f"{self.settings.unreadable}"
             )
 
 
@@ -163,7 +164,7 @@ def _write_all(
         try:
             for task in as_completed(tasks):
                 task.result()
-        except BaseException:  # also on an interruption: threads stop between two records
+        except BaseException:  # including an interruption: threads stop between records
             tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -172,19 +173,19 @@ def _write_all(
 def _check(source: Source, settings: PackSettings) -> None:
     bad = [t for t in settings.templates if "{c}" not in t]
     if bad:
-        raise UsageError(f"template {bad[0]!r} has no {{c}} for the class name")
+        raise UsageError(f"template {bad[0]!r} has no {{c}}. Add it where the class name belongs")
     if settings.test_set and source.classes is None:
         raise UsageError(
-            "a test set needs labels: use class folders, or --label-column and --class-column of a table"
+            "a test set needs labels. Use class folders, or --label-column and --class-column for a table"
         )
     if settings.test_set and not settings.templates:
-        raise UsageError('a test set needs prompts: add --template "a photo of a {c}."')
+        raise UsageError('a test set needs prompts. Add --template "a photo of a {c}."')
     if not settings.test_set and not source.has_texts and source.classes is None:
-        raise UsageError("the source has neither captions nor labels: add --text-column or --label-column")
+        raise UsageError("the source has neither captions nor labels. Add --text-column or --label-column")
 
 
 def shards_of(source: Source, settings: PackSettings) -> Sequence[Shard]:
-    """Return the shards to write, all or of a part; DataError when there are no records."""
+    """Return the shards to write, all or those of a part; DataError if there are no records."""
     num_records = _num_records(source, settings)
     starts = range(0, num_records, settings.shard_size)
     if not starts:
@@ -226,7 +227,7 @@ def _header(source: Source, settings: PackSettings) -> dict[str, Any]:
 
 def _describe(source: Source, out: Path, settings: PackSettings, written: Sequence[Written]) -> None:
     """Write the index and, for a test set, the files of the clip-benchmark layout."""
-    remove_files(out.glob("unreadable.*-of-*.txt"))  # of parts that failed once
+    remove_files(out.glob("unreadable.*-of-*.txt"))  # left by failed parts
     _write_text(out / UNREADABLE, _sentences(written))
     if source.classes is not None:
         _write_text(out / "classnames.txt", source.classes.names)

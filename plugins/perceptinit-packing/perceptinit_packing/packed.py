@@ -1,4 +1,4 @@
-"""Files of prompts and class names that `perceptinit data pack` reads, and the summary that it prints."""
+"""Read the prompt and class-name files of `perceptinit data pack`, and print its summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_templates(given: Sequence[str]) -> tuple[str, ...]:
-    """Return the prompts; an entry that is a file and has no `{c}` is replaced by its lines."""
+    """Return the prompts; an entry without braces that names a file is replaced by the file's lines."""
     found: list[str] = []
     for text in given:
         found += read_lines(Path(text)) if "{" not in text and Path(text).is_file() else [text]
@@ -23,7 +23,7 @@ def read_templates(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
-    """Return the non-empty lines of a file; UsageError when it cannot be read."""
+    """Return the non-empty lines of a file; UsageError if it cannot be read."""
     try:
         lines = read_bytes(path).decode("utf-8").splitlines()
         return tuple(line for line in lines if line.strip())
@@ -32,17 +32,17 @@ def read_lines(path: Path) -> tuple[str, ...]:
 
 
 def print_packed(packed: Packed, out: Path, settings: PackSettings) -> None:
-    """Print the size of the packing, the next step, and the unreadable records."""
+    """Print the size of the packing, the next step and a warning about unreadable records."""
     what = "test images" if settings.test_set else "samples"
-    kept = f", {packed.kept} of them finished before" if packed.kept else ""
+    kept = f", {packed.kept} of them finished earlier" if packed.kept else ""
     size = packed.num_bytes / 1e6
     typer.echo(f"{out}: {packed.num_samples:,} {what} in {packed.num_shards} shards{kept} ({size:,.1f} MB)")
     if settings.part:
-        typer.echo("Once all parts are done, run the same command without --part to write the index.")
+        typer.echo("When all parts are finished, run the same command without --part to write the index.")
     if packed.unusable:
         where = "will be" if settings.part else "are"
         typer.echo(
-            f"warning: {len(packed.unusable)} unreadable records are left out; they {where} listed in "
+            f"warning: {len(packed.unusable)} unreadable records were skipped and {where} listed in "
             f"{out / 'unreadable.txt'}. The first: {packed.unusable[0]}",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""Write one shard: a tar whose bytes depend only on its records."""
+"""Write a shard as a tar file whose bytes depend only on its records."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from perceptinit.plugin import (
 )
 from perceptinit_packing.sources import Record, Source
 
-# formats and extensions that readers of webdataset shards support
+# formats that readers of webdataset shards support, with their extensions
 _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSettings:
-    """How images are stored.
+    """Image storage settings.
 
-    resize: maximum of the shorter side in pixels; larger images are resized to JPEG; 0 keeps the bytes.
-    quality: quality of these JPEG files, 1 to 100.
+    resize: maximum shorter side in pixels; larger images are resized and saved as JPEG; 0 keeps the bytes.
+    quality: JPEG quality of resized images, 1 to 100.
     """
 
     resize: int = 0
@@ -39,8 +39,8 @@ class ImageSettings:
 class Shard:
     """A shard to write.
 
-    rows: indices of its records. key: returns the sample name of a record. templates: captions of records
-    with a class and without text.
+    rows: indices of its records. key: function from a record index to its sample name. templates: captions
+    of labeled records without text.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A finished shard. unusable: a sentence for each record that was left out."""
+    """A finished shard. unusable: an error message for each skipped record."""
 
     name: str
     num_samples: int
@@ -68,13 +68,13 @@ def write_shard(
 ) -> Written:
     """Write a shard atomically.
 
-    note: called after each record with its problem or None; can raise to stop.
+    note: called after each record with its error message or None; can raise an error to stop.
     """
     from webdataset import TarWriter
 
     unusable: list[str] = []
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        # with a fixed time, equal records give equal bytes
+        # with a fixed mtime, equal records give equal bytes
         with TarWriter(file, encoder=False, mtime=0) as tar:
             for row in shard.rows:
                 complaint = None
@@ -91,7 +91,7 @@ def write_shard(
 
 
 def _sample(source: Source, shard: Shard, row: int, settings: ImageSettings) -> dict[str, str | bytes]:
-    """Return the key and the members of a sample: image, caption, label."""
+    """Return the key and the members of a sample: image, caption and label."""
     record = source.record(row)
     extension, data = prepare_image(record, settings)
     sample: dict[str, str | bytes] = {"__key__": shard.key(row), extension: data}
@@ -111,12 +111,12 @@ def _sample(source: Source, shard: Shard, row: int, settings: ImageSettings) -> 
 def prepare_image(record: Record, settings: ImageSettings) -> tuple[str, bytes]:
     """Return the extension and bytes of an image, after decoding it once.
 
-    The bytes are those of the source, with two exceptions. A resized image is a JPEG, or a PNG if it is
-    partly transparent, since training chooses the background. A format that few readers support becomes a
-    PNG with the same pixels.
+    The source bytes are returned unchanged, with two exceptions. A resized image is a JPEG, or a PNG if it is
+    partly transparent, because training chooses the background. A format that few readers support is
+    converted to PNG without changing pixels.
 
     Raises:
-        DataError: If there is no image or it cannot be decoded.
+        DataError: If the image is missing or cannot be decoded.
     """
     if record.image is None:
         raise DataError(f"{record.where}: no image")

@@ -1,4 +1,4 @@
-"""Read the records of a packing: images with captions or labels, from folders, CSV and Parquet."""
+"""Read images with captions or labels from folders, CSV and Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from perceptinit.plugin import (
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One image. where: its name in messages. image: a path or bytes."""
+    """An image with its caption. where: its name in error messages. image: path or bytes."""
 
     where: str
     image: Path | bytes | None
@@ -35,9 +35,9 @@ class Source(Protocol):
 
     Attributes:
         num_records: Number of records.
-        classes: Names and labels, None without labels.
-        has_texts: Whether records should have captions.
-        fingerprint: Changes when the records may have changed.
+        classes: Class names and labels, None without labels.
+        has_texts: Whether records have captions.
+        fingerprint: Hash that changes if the records may have changed.
     """
 
     num_records: int
@@ -50,9 +50,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The names of a table's columns; None for columns that it does not have.
+    """Column names of a table; None for columns that it does not have.
 
-    root: folder of image paths, None for the table's folder. separator: of CSV.
+    root: base folder of image paths, None for the table's folder. separator: CSV separator.
     """
 
     image: str = "image"
@@ -63,22 +63,22 @@ class Columns:
     separator: str = ","
 
     def names(self) -> list[str]:
-        """Return the required columns."""
+        """Return the names of the required columns."""
         return [n for n in (self.image, self.text, self.label, self.class_name) if n is not None]
 
 
 def open_source(path: Path, columns: Columns, classnames: Sequence[str] = (), num_readers: int = 1) -> Source:
-    """Return the records of a folder of images or of .parquet files, or of a .csv, .tsv or .parquet file.
+    """Open a folder of images or .parquet files, or a .csv, .tsv or .parquet file.
 
     Args:
         path: The folder or file.
-        columns: The columns of a table.
-        classnames: Names by label, if the source has none.
-        num_readers: Number of threads that read, each a different part.
+        columns: Column names of a table.
+        classnames: Class names by label, if the source has none.
+        num_readers: Number of threads that read different parts in parallel.
 
     Raises:
-        DataError: If the path or a column does not exist, or labels do not match the names.
-        UsageError: If the file has another suffix.
+        DataError: If the path or a column does not exist, or the labels do not match the class names.
+        UsageError: If the file type is not supported.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder")
@@ -88,7 +88,7 @@ def open_source(path: Path, columns: Columns, classnames: Sequence[str] = (), nu
     if path.is_dir() and not tables:
         return FolderSource(path, classnames)
     if tables[0].suffix == ".parquet":
-        # each reader works in one row group at a time
+        # each thread reads one row group at a time
         table = ParquetTable(tables, columns.names(), cached_row_groups=num_readers + 1)
         return TableSource(tables, table, columns, classnames)
     if path.suffix in {".csv", ".tsv"}:
@@ -98,7 +98,7 @@ def open_source(path: Path, columns: Columns, classnames: Sequence[str] = (), nu
 
 
 class TableSource:
-    """Rows of a CSV or Parquet table; images are bytes or paths."""
+    """Records of a CSV or Parquet table, whose images are bytes or paths."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class TableSource:
         self.fingerprint = _fingerprint(paths, paths[0].parent, repr(columns))
 
     def record(self, index: int) -> Record:
-        """Return the record of a row; a Parquet row is read with its row group."""
+        """Return the record of a row; reading a Parquet row loads its row group."""
         values = dict(zip(self._columns.names(), self._table.row(index), strict=True))
         image = values[self._columns.image]
         where = self._table.where(index)
@@ -134,10 +134,10 @@ class TableSource:
 
 
 class FolderSource:
-    """Images of a folder and its subfolders, in the order of their paths.
+    """Images of a folder and its subfolders, sorted by path.
 
-    If any image has a `.txt` file of the same name, these files are captions. Otherwise the first folder of a
-    path is the class, and classes are numbered in alphabetical order.
+    If any image has a `.txt` file of the same name, these files are captions. Otherwise, the first folder of
+    each path is the class, and classes are numbered alphabetically.
     """
 
     def __init__(self, path: Path, classnames: Sequence[str]) -> None:
@@ -153,7 +153,7 @@ class FolderSource:
         self.fingerprint = _fingerprint(files, path)
 
     def record(self, index: int) -> Record:
-        """Return an image with its caption, None without one."""
+        """Return an image with its caption; the caption is None if it is missing."""
         image = self._images[index]
         text = _read_caption(image.with_suffix(".txt")) if self.has_texts else None
         return Record(self._where(index), image, text)
@@ -178,7 +178,7 @@ def _read_caption(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable caption ({error})") from error
+        raise DataError(f"{path}: caption cannot be read ({error})") from error
 
 
 def _fingerprint(paths: Sequence[Path], root: Path, how: str = "") -> str:

@@ -308,7 +308,7 @@ def test_an_index_that_is_none_is_told(tmp_path, text):
         header = json.loads(index.read_text())["packing"]
         text = json.dumps({"packing": header, "shards": [{"name": "a"}]})
     index.write_text(text)
-    with pytest.raises(DataError, match=r"not (that|the index) of a packing"):
+    with pytest.raises(DataError, match=r"not (from|the index of) a packing"):
         run(source, tmp_path / "out")
 
 
@@ -421,10 +421,10 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
         (
             "captions",
             {"test_set": True},
-            "a test set needs labels: use class folders, or --label-column",
+            "a test set needs labels. Use class folders, or --label-column",
         ),
-        ("classes", {"test_set": True}, 'a test set needs prompts: add --template "a photo of a {c}."'),
-        ("t.parquet", {}, "the source has neither captions nor labels: add --text-column or --label-column"),
+        ("classes", {"test_set": True}, 'a test set needs prompts. Add --template "a photo of a {c}."'),
+        ("t.parquet", {}, "the source has neither captions nor labels. Add --text-column or --label-column"),
     ],
 )
 def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, source, settings, sentence):
@@ -460,7 +460,7 @@ def test_the_command_packs_and_says_what_it_made(cli, tmp_path):
     done = cli("data", "pack", source, "out", "--max-bad-share", "0.5", "--shard-size", "3")
     assert done.returncode == 0, done.stderr
     assert done.stdout == "out: 4 samples in 2 shards (0.0 MB)\n"
-    assert "warning: 1 unreadable records are left out" in done.stderr
+    assert "warning: 1 unreadable records were skipped" in done.stderr
     assert "The first: 1.png: cannot be decoded as an image" in done.stderr
 
 
@@ -468,7 +468,7 @@ def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
     class_folders(tmp_path / "classes")
     done = cli("data", "pack", "classes", "out", "--test-set", "--template", "a photo")
     assert done.returncode == 2
-    assert done.stderr == "error: template 'a photo' has no {c} for the class name\n"
+    assert done.stderr == "error: template 'a photo' has no {c}. Add it where the class name belongs\n"
     assert not (tmp_path / "out").exists()
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// The owner's page. The token is in the fragment (#) of the address, which browsers do not send.
+// The owner's page. The token is in the URL fragment (#), which browsers do not send to the server.
 
 const byId = (id) => document.getElementById(id);
 const REFRESH_SECONDS = 30;
@@ -26,7 +26,7 @@ async function refresh() {
   clearTimeout(timer);
   const reply = await ask("/owner/status").catch(() => null);
   if (reply === null || !reply.ok) {
-    byId("message").textContent = reply === null ? "No connection; trying again." : await reply.text();
+    byId("message").textContent = reply === null ? "No connection. Trying again." : await reply.text();
     byId("ask").hidden = reply === null;
     byId("numbers").hidden = reply !== null;
     if (reply !== null) return;

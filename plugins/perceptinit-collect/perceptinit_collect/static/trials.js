@@ -1,9 +1,9 @@
 "use strict";
-// The trials: images are fetched ahead and appear together, the clock starts at the frame that shows them, and a
-// trial ends once the server has stored the answer on disk.
+// The trials. Images are prefetched and appear in one frame, which starts the clock. A trial ends once the server
+// has stored the answer on disk.
 
-const AHEAD = 4; // trials whose images are fetched before they are needed
-const PATIENCE_SECONDS = 20; // without a reply, the request is sent again
+const AHEAD = 4; // number of trials whose images are prefetched
+const PATIENCE_SECONDS = 20; // timeout after which a request is resent
 const RETRY_SECONDS = [0.5, 1, 2, 4, 8];
 const byId = (id) => document.getElementById(id);
 const stage = byId("stage");
@@ -16,7 +16,7 @@ let trial = null; // {position, shownAt, isOpen, wasHidden}
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 const frame = () => new Promise(requestAnimationFrame);
 
-/** Send a request until the server replies; a lost connection or a full disk delays answers and loses none. */
+/** Resend a request until the server replies: a lost connection or a full disk delays answers but loses none. */
 async function ask(path, body) {
   for (let attempt = 0; ; attempt++) {
     try {
@@ -28,7 +28,7 @@ async function ask(path, body) {
         byId("offline").hidden = true;
         return reply;
       }
-    } catch { /* no connection: try again, as for a server that cannot store */ }
+    } catch { /* no connection: retry, as after a server error */ }
     byId("offline").hidden = attempt === 0;
     await sleep(RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]);
   }
@@ -39,7 +39,7 @@ function show(id) {
   byId("loading").hidden = true;
 }
 
-/** Show a text and wait for its button. */
+/** Show a text and wait for a click on its button. */
 function read(id) {
   show(id);
   const button = byId(id).querySelector(".next");
@@ -83,7 +83,7 @@ async function load(position) {
   byId("loading").hidden = true;
 }
 
-/** Put the images in place, all in one frame, and start the clock at that frame. */
+/** Show all images of a trial in one frame, and start the clock at that frame. */
 async function present(position) {
   stage.classList.add("blank");
   await load(position);
@@ -105,7 +105,7 @@ async function present(position) {
   stage.dataset.presented = position;
 }
 
-/** Show the text of an instructed trial instead of the question, and numbers on dimmed images; null shows neither. */
+/** Replace the question with the text of an instructed trial, and dim and number the images; null restores them. */
 function instruct(number) {
   const text = byId("instruction");
   text.textContent = number === null ? "" : text.dataset.text.replace("{number}", number);
@@ -120,7 +120,7 @@ function progress(position) {
   text.textContent = text.dataset.text.replace("{done}", position).replace("{total}", state.total);
 }
 
-/** Take an answer: a place from the left (or top), or null for "not sure". */
+/** Send an answer: a screen position from the left (or top), or null for "not sure". */
 async function answer(place, event, input) {
   if (!trial || !trial.isOpen) return;
   trial.isOpen = false;
@@ -133,7 +133,7 @@ async function answer(place, event, input) {
     position, place, seconds: Math.max(0, event.timeStamp - shownAt) / 1000, input, is_interrupted: wasHidden,
   });
   if (reply.status === 410) return show("ended");
-  if (!reply.ok) return start(); // answered in another window, or out of order: the server knows the position
+  if (!reply.ok) return start(); // answered in another window or out of order: reload the position
   const said = await reply.json();
   if (said.correct !== null) await feedback(said.correct);
   await goOn(said.next);
@@ -167,7 +167,7 @@ async function start() {
   await present(state.next);
 }
 
-let pointer = "mouse"; // some browsers do not report the pointer of a click
+let pointer = "mouse"; // some browsers do not report the pointer type of a click
 document.addEventListener("pointerdown", (event) => { pointer = event.pointerType || "mouse"; }, true);
 // a click without a pointer comes from the keyboard, on a focused button, or from assistive technology
 const madeBy = (event) => (event.detail === 0 ? "assistive" : pointer);

@@ -1,4 +1,4 @@
-"""The tasks by name, one file each."""
+"""The tasks by name, each defined in its own module."""
 
 from perceptinit_collect.tasks.odd_one_out import OddOneOut
 from perceptinit_collect.tasks.task import Question, Task

@@ -11,7 +11,7 @@ from perceptinit_collect.tasks.task import Question, Task, combination
 
 
 class OddOneOut(Task):
-    """Three candidates without an anchor. Votes are integers: "not sure" is one vote for each candidate."""
+    """Three candidates without an anchor; "not sure" is one vote for each candidate."""
 
     name = "odd-one-out"
     component = "odd-one-out"

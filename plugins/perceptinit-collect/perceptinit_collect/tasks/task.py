@@ -1,4 +1,4 @@
-"""Base class of tasks: their questions, their place on the page, and the export of answers."""
+"""Base class of tasks, which define the questions and the export of answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Question = tuple[int, ...]
 
 
 class Task(ABC):
-    """A task. An answer is the index of a candidate, or None for "not sure".
+    """A kind of question. An answer is the index of a candidate, or None for "not sure".
 
     The last `num_candidates` images of a question are the candidates. The image before them, if any, is the
     anchor.
@@ -34,23 +34,23 @@ class Task(ABC):
     image_columns: ClassVar[tuple[str, ...]]
     answer_columns: ClassVar[tuple[str, ...]]
     obvious_answer: ClassVar[int]
-    """The correct answer to each question of `obvious`."""
+    """The correct answer to the questions that `obvious` returns."""
 
     @abstractmethod
     def count(self, num_images: int) -> int:
-        """Return the number of different questions about `num_images` images."""
+        """Return the number of possible questions about `num_images` images."""
 
     @abstractmethod
     def draw(self, num_images: int, count: int, rng: np.random.Generator) -> list[Question]:
-        """Return `count` different questions in random order, at most `count(num_images)`."""
+        """Draw `count` different questions in random order; at most `self.count(num_images)`."""
 
     @abstractmethod
     def obvious(self, num_images: int, rng: np.random.Generator) -> Question:
-        """Return a question with two images, one of them twice."""
+        """Draw a question with an obvious answer: two images, one of them shown twice."""
 
     @abstractmethod
     def cells(self, answer: int | None) -> Sequence[str]:
-        """Return the cells of `answer_columns` for an answer; "not sure" is a tie."""
+        """Return the values of `answer_columns` for an answer; "not sure" is a tie."""
 
     @abstractmethod
     def triplets(self, question: Question, answer: int) -> list[tuple[int, int, int]]:

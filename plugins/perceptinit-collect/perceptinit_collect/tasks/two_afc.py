@@ -11,7 +11,7 @@ from perceptinit_collect.tasks.task import Question, Task, combination
 
 
 class TwoAfc(Task):
-    """An anchor and two candidates. Each row has one vote; "not sure" is half a vote for each candidate."""
+    """An anchor and two candidates; "not sure" is half a vote for each candidate."""
 
     name = "2afc"
     component = "table"
@@ -27,7 +27,7 @@ class TwoAfc(Task):
         return num_images * comb(num_images - 1, 2)
 
     def draw(self, num_images: int, count: int, rng: np.random.Generator) -> list[Question]:
-        """Return `count` different questions; counts of anchors differ by at most one."""
+        """Draw `count` different questions; the numbers of questions per anchor differ by at most one."""
         share, left_over = divmod(count, num_images)
         more = set(rng.permutation(num_images)[:left_over].tolist())
         questions = []
