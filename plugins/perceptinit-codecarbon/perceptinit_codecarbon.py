@@ -1,4 +1,4 @@
-"""Energy and carbon dioxide of runs, as CodeCarbon estimates them; the report shows them."""
+"""Energy use and carbon dioxide emissions of runs, estimated by CodeCarbon for the report."""
 
 import json
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ def perceptinit_trackers():
         Component(
             name="log/codecarbon",
             target="perceptinit_codecarbon:CodeCarbon",
-            summary="energy and carbon dioxide of each run, estimated by CodeCarbon, without network",
+            summary="energy and carbon dioxide of each run, estimated offline by CodeCarbon",
             extra="perceptinit-codecarbon",
         )
     ]
 
 
 class CodeCarbon:
-    """Estimates the energy of each run on this machine and writes it to `<run folder>/energy.json`.
+    """Estimate the energy of each run on this machine and write it to `<run folder>/energy.json`.
 
-    Works offline. The estimate covers the machine's processors, memory and GPUs while the run goes
-    on, whoever uses them: run nothing else, or read it as an upper bound. A continued run adds up.
+    Works offline. The estimate covers the processors, memory and GPUs of the machine during the run,
+    including other processes, so it is an upper bound. A resumed run adds to the earlier estimate.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         country: str
-        """ISO code of three letters, such as "DEU": how much carbon dioxide its electricity stands for."""
+        """Three-letter ISO country code, such as "DEU", which sets the carbon intensity of electricity."""
         every_seconds: float = 15.0
-        """Seconds between two measurements of power."""
+        """Seconds between power measurements."""
 
     def __init__(self, config):
         self.config = config

@@ -1,4 +1,4 @@
-"""Runs in MLflow, on a server or in local files."""
+"""Log runs to MLflow, on a server or in local files."""
 
 import os
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from perceptinit.plugin import Component, hookimpl
 
 ID_FILE = "mlflow_run.txt"
-MAX_PARAM_LENGTH = 500  # of servers before MLflow 2.8; later ones take 6000
+MAX_PARAM_LENGTH = 500  # limit of servers before MLflow 2.8; later versions accept 6000
 STATUS = {"finished": "FINISHED", "interrupted": "KILLED"}
 
 
@@ -17,26 +17,26 @@ def perceptinit_trackers():
         Component(
             name="log/mlflow",
             target="perceptinit_mlflow:MLflow",
-            summary="MLflow, a run per arm and seed, on a server or in local files",
+            summary="MLflow runs, one per arm and seed, on a server or in local files",
             extra="perceptinit-mlflow",
         )
     ]
 
 
 class MLflow:
-    """Sends metrics, settings, the recipe and pictures to a run per arm and seed.
+    """Log metrics, settings, the recipe and images to one MLflow run per arm and seed.
 
-    The run's id is kept in `<run folder>/mlflow_run.txt`, so that a resumed run continues it. The x axis of
-    metrics is samples seen; for stages without pairs, their steps.
+    The run id is saved in `<run folder>/mlflow_run.txt`, so that a resumed run continues it. The x axis of
+    metrics is samples seen, or steps for stages without pairs.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         uri: str = ""
-        """Tracking server or database, such as `http://host:5000` or `sqlite:///mlflow.db`; empty: files in
-        the folder `mlruns` next to the arms (MLflow's file store, which is in maintenance mode)."""
+        """Tracking server or database, such as `http://host:5000` or `sqlite:///mlflow.db`. If empty, files
+        are written to `mlruns` next to the arms (MLflow's file store, which is in maintenance mode)."""
         experiment: str = "perceptinit"
-        """Experiment of the runs; created if it does not exist."""
+        """Name of the MLflow experiment, which is created if it does not exist."""
 
     def __init__(self, config):
         self.config = config
@@ -45,7 +45,7 @@ class MLflow:
         self._recipe = ("", {})
 
     def describe(self, ctx, text, settings):
-        """Keep the recipe for the run that starts next."""
+        """Store the recipe, which `start` logs."""
         self._recipe = (text, settings)
 
     def start(self, ctx):
@@ -66,7 +66,7 @@ class MLflow:
 
         if self.config.uri:
             return MlflowClient(tracking_uri=self.config.uri)
-        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # asked for since MLflow 3.17
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")  # required since MLflow 3.17
         root = folder.parents[1] if len(folder.parents) > 1 else folder
         return MlflowClient(tracking_uri=Path(root / "mlruns").absolute().as_uri())
 
@@ -118,5 +118,5 @@ class MLflow:
 
 
 def _allowed(name):
-    """Return a metric's name with the characters that MLflow takes."""
+    """Replace the characters of a metric name that MLflow does not allow."""
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)

@@ -1,4 +1,4 @@
-"""Orthogonal weights: an example of a plug-in with one initializer."""
+"""Orthogonal initialization, an example of a plug-in with one initializer."""
 
 from dataclasses import dataclass
 
@@ -17,12 +17,12 @@ def perceptinit_initializers():
 
 
 class Orthogonal:
-    """Makes every weight matrix of the image tower orthogonal, drawn under the run's seed."""
+    """Set every weight matrix of the image tower to a random orthogonal matrix."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         gain: float = 1.0
-        """Singular value that every matrix gets."""
+        """Singular value of every weight matrix."""
 
     def __init__(self, config):
         self.config = config
@@ -36,7 +36,7 @@ class Orthogonal:
         with reporting("example/orthogonal", model) as report:
             generator = torch_generator(ctx.seed, ctx.stage)
             for weight in model.parameters():
-                if weight.ndim == 2:  # drawn on the CPU: the same on every device
+                if weight.ndim == 2:  # sampled on the CPU, so equal on every device
                     drawn = orthogonal_(torch.empty(weight.shape), self.config.gain, generator)
                     weight.data.copy_(drawn)
         return report.result

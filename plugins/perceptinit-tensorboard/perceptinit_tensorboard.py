@@ -1,4 +1,4 @@
-"""Runs in TensorBoard: scalars over samples seen, the recipe as text, pictures."""
+"""Log runs to TensorBoard: scalars over samples seen, the recipe as text, and images."""
 
 from dataclasses import dataclass
 
@@ -20,16 +20,16 @@ def perceptinit_trackers():
 
 
 class TensorBoard:
-    """Writes event files to `<run folder>/<folder>`, for `tensorboard --logdir runs`.
+    """Write event files to `<run folder>/<folder>`, for `tensorboard --logdir runs`.
 
-    The x axis is samples seen for pretraining and scores, and steps for other stages, with one file for each
-    stage. A resumed run continues the files; repeated steps replace the earlier ones (`purge_step`).
+    The x axis is samples seen for pretraining and scores, and steps for other stages. Each stage has its own
+    subfolder. A resumed run continues the files, and repeated steps replace earlier ones (`purge_step`).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         folder: str = "tensorboard"
-        """Name of the folder, inside the run's folder."""
+        """Name of the folder inside the run's folder."""
 
     def __init__(self, config):
         self.config = config
@@ -38,7 +38,7 @@ class TensorBoard:
         self._texts = {}
 
     def describe(self, ctx, text, settings):
-        """Keep the recipe, to be written with the first numbers."""
+        """Store the recipe, which is written with the first scalars."""
         import json
 
         resolved = json.dumps(settings, indent=1)
@@ -79,7 +79,7 @@ class TensorBoard:
         self._writers = {}
 
     def _writer(self, stage, at):
-        """Return the writer of a stage; what an earlier process wrote from `at` on is purged."""
+        """Return the writer of a stage; a new writer purges earlier events from step `at` on."""
         from torch.utils.tensorboard import SummaryWriter
 
         if stage not in self._writers:

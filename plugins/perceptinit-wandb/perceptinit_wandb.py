@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases, online or offline."""
+"""Log runs to Weights & Biases, online or offline."""
 
 import uuid
 from dataclasses import dataclass
@@ -15,27 +15,27 @@ def perceptinit_trackers():
         Component(
             name="log/wandb",
             target="perceptinit_wandb:Wandb",
-            summary="Weights & Biases, a run per arm and seed, grouped by arm",
+            summary="Weights & Biases runs, one per arm and seed, grouped by arm",
             extra="perceptinit-wandb",
         )
     ]
 
 
 class Wandb:
-    """Sends scalars, the recipe, settings and pictures to a run per arm and seed, grouped by arm.
+    """Log scalars, the recipe, settings and images to one W&B run per arm and seed, grouped by arm.
 
-    The run's id is kept in `<run folder>/wandb_run.txt`, so that a resumed run continues it. Offline, files
-    are under `<run folder>/wandb`; upload them later with `wandb sync`.
+    The W&B run id is saved in `<run folder>/wandb_run.txt`, so that a resumed run continues it. Offline files
+    are written to `<run folder>/wandb`, and `wandb sync` uploads them.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         project: str = "perceptinit"
-        """Project that the runs belong to."""
+        """Name of the W&B project."""
         entity: str = ""
-        """Team or user; empty: the default of the account."""
+        """Team or user name. If empty, the account's default is used."""
         mode: Literal["online", "offline"] = "online"
-        """"offline" only writes files; `wandb sync` uploads them."""
+        """"offline" only writes files, which `wandb sync` uploads."""
 
     def __init__(self, config):
         self.config = config
@@ -43,7 +43,7 @@ class Wandb:
         self._recipe = ("", {})
 
     def describe(self, ctx, text, settings):
-        """Keep the recipe for the run that starts next."""
+        """Store the recipe, which `start` logs."""
         self._recipe = (text, settings)
 
     def start(self, ctx):
@@ -74,7 +74,7 @@ class Wandb:
             return
         found = scalars(event)
         if found is not None:
-            if found.axis != "samples_seen":  # a stage without pairs has a separate axis
+            if found.axis != "samples_seen":  # stages without pairs have a separate axis
                 self._run.define_metric(f"{event.stage}/*", step_metric=found.axis)
             self._run.log({**found.values, found.axis: found.at})
         elif event.kind == "warning":
@@ -95,7 +95,7 @@ class Wandb:
 
 
 def _run_id(folder):
-    """Return the id of the folder's run, a new one the first time."""
+    """Return the W&B run id of a run folder; create it on the first call."""
     file = folder / ID_FILE
     if not file.is_file():
         file.write_text(uuid.uuid4().hex[:12])

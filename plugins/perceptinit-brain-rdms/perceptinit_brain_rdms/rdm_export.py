@@ -70,7 +70,7 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
 
 def read_meadows_json(path: Path) -> Matrices:
     """Return one matrix per arrangement task, (S, M, M), and the stimuli; DataError for other files."""
-    tasks = read_json(path, dict, "a tree of Meadows").get("tasks")
+    tasks = read_json(path, dict, "a Meadows tree").get("tasks")
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:
         raise DataError(f"{path}: 'tasks' contains no 'multiarrange' task with 'stimuli' and 'rdm'")

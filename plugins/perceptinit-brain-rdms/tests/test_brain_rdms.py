@@ -1,4 +1,4 @@
-"""Brain RDMs per region and subject: worked out by hand on four images, and what is wrong is told."""
+"""Brain RDMs per region and subject: values computed by hand for four images, and error messages."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def images(folder):
 
 
 def nod(root, subjects=("sub-01", "sub-02", "sub-03"), late=("sub-03",)):
-    """Write V1 and FFC of each subject; those in `late` have the order of dissimilarities turned."""
+    """Write V1 and FFC of each subject; subjects in `late` have reversed dissimilarities."""
     for subject in subjects:
         folder = root / subject
         folder.mkdir()
@@ -45,7 +45,7 @@ def test_a_subject_is_a_vote(tmp_path):
     triplets = Regions(nod(tmp_path)).load("train")
     assert len(triplets) == 12
     assert set(triplets.num_votes) == {3}
-    # two subjects have V1 in this order, one has it turned
+    # V1 of one of the three subjects is reversed
     assert np.unique(triplets.p_second).tolist() == pytest.approx([1 / 3, 2 / 3])
     matrix = squareform(V1)
     d_first = matrix[triplets.anchor, triplets.first]
@@ -64,7 +64,7 @@ def test_subjects_and_regions_can_be_chosen(tmp_path):
 
 
 def test_regions_of_one_subject_are_scaled_before_they_are_averaged(tmp_path):
-    # V1 and FFC (ten times as large, turned) cancel out: nothing is left to learn
+    # V1 and FFC (reversed and ten times as large) cancel out
     config = nod(tmp_path)
     with pytest.raises(DataError, match="the matrices cancel each other out"):
         changed(config, regions=("V1", "FFC")).load("train")

@@ -1,4 +1,4 @@
-"""Matrices as rsatoolbox and Meadows save them, with the names of their images."""
+"""RDM files of rsatoolbox and Meadows with image names."""
 
 import json
 
@@ -30,7 +30,7 @@ BOTH = np.stack([matrix(0), matrix(1)])
 
 
 def read_matrices(path, key):
-    """Return the matrices and names of a file."""
+    """Return the matrices and image names of a file."""
     config = RdmExport.Config(path=path, kind="dissimilarity", images=path.parent, key=key)
     return RdmExport(config).read_file()
 
@@ -81,7 +81,7 @@ def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
     tree = {"tasks": [{"task": {"task_type": "consent"}}, arranged(0, NAMES), other]}
     (tmp_path / "tree.json").write_text(json.dumps(tree))
     matrices, names = read_matrices(tmp_path / "tree.json", None)
-    assert same(matrices, BOTH)  # the second in the order of the first
+    assert same(matrices, BOTH)  # reordered to match the first
     assert names == NAMES
 
 

@@ -1,4 +1,4 @@
-"""The contract of trackers; the file that the report reads; a continued run adds up."""
+"""Tracker contract, the energy file of the report, and resumed runs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Collect similarity judgments with a web page. Imports no torch."""
+"""Collect similarity judgments with a web page, without importing torch."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def collect(
         int | None,
         typer.Option(min=1, help="Simulate this many participants in STUDY/simulated, and exit."),
     ] = None,
-    close: Annotated[bool, typer.Option("--close", help="Accept no more participants, permanently.")] = False,
+    close: Annotated[
+        bool, typer.Option("--close", help="Permanently close the study to new participants.")
+    ] = False,
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a participant by code or platform id.")
     ] = None,

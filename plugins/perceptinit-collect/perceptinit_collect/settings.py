@@ -114,7 +114,7 @@ class PeopleSettings:
     platform: str = ""
     """Recruiting platform: prolific, mturk, sona, or "" for none."""
     completion_url: str = ""
-    """HTTPS link on the last page. `{platform_id}` is replaced with the participant's id and stores it."""
+    """HTTPS link on the last page. `{platform_id}` becomes the participant's id, which is then stored."""
     keep_platform_ids: bool = False
     """Store platform ids. If false, only a keyed hash is stored, to recognize returning participants."""
     begins_per_minute: PositiveInt = 60

@@ -158,7 +158,7 @@ def held_out(records: Sequence[Record]) -> HeldOut | None:
 def _cost(cost: Cost, finished: int) -> Iterator[tuple[str, str]]:
     if cost.per_person:
         total = finished * cost.per_person * (1 + cost.fee)
-        yield "cost so far", f"{total:,.2f} {cost.currency} ({finished:,} people, fee included)"
+        yield "cost so far", f"{total:,.2f} {cost.currency} ({finished:,} finished, fee included)"
 
 
 def _person(record: Record, found: Reliability, why: str) -> list[str]:

@@ -22,7 +22,7 @@ from perceptinit_collect.texts import find_blanks, is_language_tag, read_texts, 
 
 
 def current_design(folder: Path, report: Report) -> Design:
-    """Return the design for new participants; a change since the last version is locked as a new one.
+    """Return the design for new participants; lock a new version first if something changed.
 
     Raises:
         DataError: If the settings are invalid, or a locked version or image was changed.

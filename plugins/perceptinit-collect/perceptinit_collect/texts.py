@@ -49,7 +49,7 @@ def read_texts(folder: Path) -> dict[str, str]:
             texts[name] = path.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise DataError(
-                f"{path}: {error.strerror}. A study needs all its texts; restore the file"
+                f"{path}: {error.strerror}. Restore the file, because a study needs all its texts"
             ) from error
         except UnicodeDecodeError as error:
             raise DataError(f"{path}: not UTF-8 ({error.reason}). Save it as UTF-8") from error

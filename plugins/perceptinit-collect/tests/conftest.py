@@ -1,4 +1,4 @@
-"""Shared by the tests: `perceptinit` as a command, the verb in this process, and a real browser."""
+"""Fixtures that run `perceptinit` in a new process or in this process, and a Chromium browser."""
 
 import os
 import re
@@ -16,7 +16,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 @pytest.fixture
 def cli(tmp_path):
-    """Run `perceptinit` in a new process and in `tmp_path`; returns the completed process."""
+    """Run `perceptinit` in a new process in `tmp_path`; returns the completed process."""
 
     def run(*arguments, **changes):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
@@ -32,17 +32,17 @@ def cli(tmp_path):
 
 @pytest.fixture
 def collect(tmp_path, monkeypatch):
-    """Run `perceptinit collect` in this process and in `tmp_path`; returns typer's result."""
+    """Run `perceptinit collect` in this process in `tmp_path`; returns typer's result."""
     monkeypatch.chdir(tmp_path)
     app = typer.Typer()
-    app.callback()(lambda: None)  # with a single verb typer would take no name of a verb
+    app.callback()(lambda: None)  # with a single command, typer would not accept the command name
     perceptinit_commands(app)
     return lambda *arguments: CliRunner().invoke(app, ["collect", *map(str, arguments)])
 
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Return the path of Chromium; skips without one."""
+    """Return the path of Chromium; skip the test if it is not installed."""
     path = next((p for p in map(shutil.which, NAMES) if p), None)
     if path is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
@@ -51,7 +51,7 @@ def chromium():
 
 @pytest.fixture(scope="session")
 def browser(chromium):
-    """Start Chromium, controlled by playwright. Skips as `chromium` does."""
+    """Start Chromium with playwright; skip the test if it is not installed."""
     driver = pytest.importorskip("playwright.sync_api", reason="extra 'test' is not installed")
     with driver.sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -1,4 +1,4 @@
-"""Small studies for tests of `perceptinit collect`: pictures of one colour each, few questions."""
+"""Small studies for tests of `perceptinit collect`, with images of discs and few questions."""
 
 import json
 import re
@@ -17,7 +17,7 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
 def write_pictures(folder, count=8):
-    """Write discs on a ground, of colours that differ from picture to picture."""
+    """Write images of discs whose colors differ between images."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -35,7 +35,7 @@ def fill_blanks(folder):
 
 
 def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()):
-    """Make a study in `tmp_path / "study"`; changes: (old, new) texts in its study.toml."""
+    """Create a study in `tmp_path / "study"`; changes: (old, new) text replacements in study.toml."""
     pictures = write_pictures(tmp_path / "photographs", images)
     design = default_design(task, questions, per_person, not_sure, 0)
     create(pictures, tmp_path / "study", design, lambda message: None)
@@ -49,7 +49,7 @@ def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=Fals
 
 
 class Visitor(Browser):
-    """A person at the page; `ask` returns status, content and the address of a redirect."""
+    """An HTTP client of a participant; `ask` returns the status, content and redirect location."""
 
     def get(self, path):
         return self.fetch(path)
@@ -61,7 +61,7 @@ class Visitor(Browser):
         return json.loads(self.get("/state"))
 
     def answer(self, position, place=0, **more):
-        """Answer a trial and return status and reply."""
+        """Answer a trial and return the status and the parsed response."""
         said = {
             "position": position,
             "place": place,
@@ -82,7 +82,7 @@ class Visitor(Browser):
 
 
 class Open:
-    """A study that is served: `visitor()` is a new person, `rows(query)` reads the database."""
+    """A served study: `visitor()` is a new participant, and `rows(query)` reads the database."""
 
     def __init__(self, study, address):
         self.study, self.address = study, address
@@ -100,7 +100,7 @@ class Open:
 
 
 class open_study:  # noqa: N801  (used as `with open_study(folder) as site`)
-    """Serve a study for the block."""
+    """Context manager that serves a study."""
 
     def __init__(self, folder, begins_per_minute=None):
         self._opened, self._begins = open_folder(folder), begins_per_minute

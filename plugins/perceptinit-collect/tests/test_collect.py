@@ -1,4 +1,4 @@
-"""`perceptinit collect` as a command: from a folder of images to a table that trains, and the exclusion rule."""
+"""The command `perceptinit collect`, from a folder of images to training on the table; the exclusion rule."""
 
 import csv
 import io
@@ -138,7 +138,7 @@ def made_design(**exclusion):
 
 
 def made_record(person, *trials, design=None, seconds=1.0):
-    """A record of (kind, images, answer, more) with candidates in order."""
+    """Return a record of trials (kind, images, answer, more) with candidates in order."""
     made = [Trial(kind, images, (0, 1), **more) for kind, images, _, more in trials]
     answers = {i: Given(a, seconds, "key", False, 0.0) for i, (_, _, a, _) in enumerate(trials)}
     return Record(person, design or made_design(), "", None, tuple(made), answers)
@@ -162,7 +162,7 @@ def test_reliability_equals_values_computed_by_hand():
     found = measure(record, votes_of([record]))
     assert found.repeats == (1 + 0 + 0.5 + 1) / 4
     assert found.catch == 2 / 4
-    assert found.agreement is None  # nobody else was asked
+    assert found.agreement is None  # no other participant answered
     assert (found.median_seconds, found.answered) == (1.0, 1.0)
 
 
@@ -173,7 +173,7 @@ def test_agreement_is_with_the_others_whatever_order_they_were_asked_in():
         made_record("c", question(0), question(1, (3, 1, 2)), question(1, (4, 1, 2))),  # 1; 2; 2
     ]
     votes = votes_of([mine, *others])
-    # the first as both others, the second against both, the third is a tie among the others
+    # agrees with both others, disagrees with both, and the others tie
     assert measure(mine, votes).agreement == 1 / 2
 
 
@@ -203,7 +203,7 @@ def test_the_ceiling_is_that_of_votes_and_the_chance_that_two_people_agree():
 
 
 def points_and_answers(count, noise):
-    """Answers of an observer who sees twelve points on a line, `noise` of them at random."""
+    """Return answers about twelve points on a line, of which a share `noise` is random."""
     rng = np.random.default_rng(0)
     triplets = np.array([rng.choice(12, 3, replace=False) for _ in range(count)])
     is_wrong = abs(triplets[:, 0] - triplets[:, 1]) > abs(triplets[:, 0] - triplets[:, 2])
@@ -266,7 +266,7 @@ def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cl
 
 @pytest.mark.slow
 def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, cli):
-    """Slow: trains. The commands are those of docs/collect.md, with a smaller study and model."""
+    """Slow, because it trains. Runs the commands of docs/collect.md with a smaller study and model."""
     write_pictures(tmp_path / "photographs", 12)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
     made = collect("photographs", *study, "--simulate", 20)

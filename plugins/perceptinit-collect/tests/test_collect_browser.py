@@ -1,4 +1,4 @@
-"""`perceptinit collect` in a real browser: from consent to debriefing, by key, by finger, on every screen."""
+"""`perceptinit collect` in Chromium, from consent to debriefing, with keys, touch and several screen sizes."""
 
 import itertools
 from pathlib import Path
@@ -14,7 +14,7 @@ DESKTOP, PHONE, LYING_PHONE = (1280, 800), (390, 780), (780, 360)
 
 
 class Walk:
-    """A page in the browser, with what it logged and asked for."""
+    """A page in the browser, with its console messages and requests."""
 
     def __init__(self, browser, site, size=DESKTOP, **options):
         width, height = size
@@ -39,7 +39,7 @@ class Walk:
         self.page.wait_for_selector("#instructions:not([hidden]), #stage[data-presented]")
 
     def go_on(self):
-        """Press the button of a text, if one is shown, and wait for the next trial; False at the end."""
+        """Click the button of a text, if one is shown, and wait for the next trial; False at the end."""
         ready = "#stage[data-presented], main:not([hidden]) .next, #go-on:not([hidden]), #done"
         while True:
             self.page.wait_for_selector(ready)
@@ -167,7 +167,7 @@ def test_a_finger_answers_and_what_it_touched_is_stored(browser, tmp_path):
 
 
 def test_the_picture_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path):
-    """The key of the image that was clicked is that of the answer, in every trial."""
+    """In every trial, the stored answer is the clicked image."""
     with open_study(make_study(tmp_path, task="odd-one-out")) as site, Walk(browser, site) as walk:
         walk.agree()
         clicked = []
@@ -299,7 +299,7 @@ def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
 def test_twenty_people_in_the_browser_make_a_table_and_a_recipe_that_hold(
     browser, tmp_path, monkeypatch, cli
 ):
-    """Slow: twenty people, each with a browser of their own, from consent to debriefing."""
+    """Slow: twenty participants, each in a separate browser, complete a session."""
     changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
     folder = make_study(tmp_path, questions=40, per_person=4, images=10, changes=changes)
     with open_study(folder) as site:

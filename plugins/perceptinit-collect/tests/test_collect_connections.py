@@ -1,4 +1,4 @@
-"""`perceptinit collect`: connections that stay silent or slow keep no one from answering."""
+"""`perceptinit collect`: silent or slow connections do not prevent others from answering."""
 
 import socket
 import time
@@ -25,7 +25,7 @@ def open_socket(site):
 
 
 def is_closed(client):
-    """Wait for the end of a connection; a reply that comes first is read."""
+    """Wait until a connection is closed, and discard data that arrives before that."""
     try:
         while client.recv(4096):
             pass
@@ -48,7 +48,7 @@ def test_a_request_that_does_not_arrive_whole_is_closed(site, monkeypatch, sent)
 
 
 def trickle(client, seconds):
-    """Send a byte now and then; OSError once the connection is closed."""
+    """Send single bytes at intervals; OSError once the connection is closed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         client.sendall(b"x")
@@ -96,7 +96,7 @@ def test_silent_connections_give_way_to_people(site, monkeypatch):
     with ExitStack() as stack:
         silent = [stack.enter_context(open_socket(site)) for _ in range(60)]
         assert visitor.answer(0)[0] == 200
-        assert visitor._connection.sock is kept  # a person's connection outlives those that never asked
+        assert visitor._connection.sock is kept  # connections that never sent a request are closed first
         newcomer = site.begun()
         assert newcomer.answer(0)[0] == 200
         assert is_closed(silent[0])
@@ -113,12 +113,12 @@ def test_a_peer_has_a_limited_number_of_connections(site, monkeypatch):
 
 
 def begin_of(peer):
-    """Return the head of a request whose body does not come, as a proxy passes it on."""
+    """Return the head of a proxied request without its body."""
     return HEAD + f"x-forwarded-for: {peer}\r\ncontent-length: 9\r\n\r\n".encode()
 
 
 def begin_from(stack, site, peer):
-    """Begin as a peer behind a proxy and return the status."""
+    """Start a session as a peer behind a proxy and return the status."""
     client = stack.enter_context(open_socket(site))
     client.sendall(begin_of(peer) + b"agree=yes")
     return client.recv(100).split()[1]

@@ -1,4 +1,4 @@
-"""`perceptinit collect`: questions by seed, balanced sides and orders, locked versions, blanks."""
+"""`perceptinit collect`: random questions, balanced sides and orders, locked versions and blanks."""
 
 import dataclasses
 import hashlib

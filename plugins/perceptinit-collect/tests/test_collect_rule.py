@@ -1,4 +1,4 @@
-"""The default exclusion rule, tried on simulated people: honest ones, random clickers and straight-liners."""
+"""The default exclusion rule on simulated participants: honest, random clicks, always the same position."""
 
 import sqlite3
 
@@ -24,7 +24,7 @@ class RandomClicker:
 
 
 class StraightLiner:
-    """Always chooses the same place."""
+    """A simulated participant who always chooses the same position."""
 
     def __init__(self, number, num_places):
         self._place = number % num_places
@@ -34,7 +34,7 @@ class StraightLiner:
 
 
 def take_part(connection, study, looks, judged, worker):
-    """Answer every open trial and return the number of answers; a person who finished has none."""
+    """Answer all open trials and return the number of answers, which is 0 for a finished session."""
     origin = Origin("prolific", worker)
     token = people.begin(connection, study.design, origin, keep_platform_id=False)
     person = people.read_person(connection, people.find(connection, token))
@@ -49,16 +49,14 @@ def take_part(connection, study, looks, judged, worker):
 
 
 def count_people(folder, seed):
-    """Return how many of each kind of person the default rule counts, and how many people there are."""
+    """Return the number of participants of each kind who pass the default rule, and the total number."""
     with open_folder(folder) as study:
         task, names = study.design.task, {}
         looks = [_look(study.picture_path(picture).read_bytes()) for picture in study.design.pictures]
         connection = sqlite3.connect(folder / "answers.sqlite", isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         crowd = {
-            "honest": lambda n: Judge(
-                task, False, seed, 10 * n
-            ),  # every tenth, from the ninth on, is careless
+            "honest": lambda n: Judge(task, False, seed, 10 * n),  # every tenth participant is careless
             "random": lambda n: RandomClicker((seed, n), task.num_candidates),
             "straight": lambda n: StraightLiner(n, task.num_candidates),
         }

@@ -1,4 +1,4 @@
-"""`perceptinit collect`: the page's addresses. Who may ask for what, and what a stranger cannot do."""
+"""`perceptinit collect`: the routes of the page, and the access that each of them requires."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ def site(tmp_path_factory):
 
 
 def raw(site, method, path, body=b"", headers=()):
-    """Send a request exactly as given and return the reply with its content."""
+    """Send a request unchanged and return the response with its content."""
     connection = HTTPConnection(urlsplit(site.address).netloc, timeout=10)
     connection.putrequest(method, path, skip_accept_encoding=True)
     for name, value in (*headers, ("content-length", str(len(body)))):
@@ -206,7 +206,7 @@ def test_a_malformed_host_is_no_error_of_the_server(site, host):
 
 
 def consent_form(visitor, query=""):
-    """Return the fields of the form on the consent page."""
+    """Return the form fields of the consent page."""
     page = visitor.get("/" + query).decode()
     return dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', page))
 
@@ -240,7 +240,7 @@ def test_two_people_with_their_own_forms_are_two_people(tmp_path):
 
 
 def test_two_studies_on_one_host_keep_their_sessions_apart(tmp_path):
-    """Browsers send a cookie to every port of a host, and a new one of the same name replaces it."""
+    """Browsers send cookies to all ports of a host, and cookies of the same name replace each other."""
     jar = {}
 
     def visit(site, call):
@@ -326,7 +326,7 @@ def test_starts_from_one_address_are_limited(tmp_path):
 
 
 def test_requests_of_one_person_are_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "REQUESTS_PER_SECOND", 0)  # so that a slow machine refills nothing
+    monkeypatch.setattr(server, "REQUESTS_PER_SECOND", 0)  # no refill on a slow machine
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         statuses = [somebody.ask("GET", "/state")[0] for _ in range(server.REQUESTS_AT_ONCE + 1)]
@@ -383,7 +383,7 @@ def test_a_person_from_a_platform_goes_on_where_they_stopped_from_any_browser(si
     first.answer(0)
     second = site.begun(workerId="5f0c1d2e")
     assert second.state()["next"] == 1
-    assert first.answer(1)[0] == 410  # it goes on in the other window
+    assert first.answer(1)[0] == 410  # the session continues in the other window
     assert second.answer(1)[0] == 200
 
 
@@ -472,7 +472,7 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
         summary = dict(found["summary"])
         assert reply.status == 200
         assert summary["people"] == "2 started, 1 finished"
-        assert summary["cost so far"] == "2.50 EUR (1 people, fee included)"
+        assert summary["cost so far"] == "2.50 EUR (1 finished, fee included)"
         assert summary["trials per person"] == (
             "34 (6 practice, 10 questions, 4 repeats, 8 catch, 6 instructed)"
         )
@@ -480,7 +480,7 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
 
 
 def test_random_requests_break_nothing_and_get_nothing(site):
-    """Random methods, addresses, headers and bodies: never a 5xx, a file or an answer of someone else."""
+    """Random requests never give a 5xx status, a file, or the answer of another participant."""
     rng = random.Random(0)
     somebody = site.begun()
     before = site.rows("SELECT COUNT(*) FROM answers")

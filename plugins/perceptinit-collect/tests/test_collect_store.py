@@ -1,4 +1,4 @@
-"""`perceptinit collect`: no answer that was acknowledged is ever lost or doubled."""
+"""`perceptinit collect`: acknowledged answers are never lost or duplicated."""
 
 import errno
 import itertools
@@ -57,7 +57,7 @@ def test_every_commit_is_synced_to_disk_before_it_is_acknowledged(store):
 
 def test_a_write_is_acknowledged_only_after_its_commit(store, tmp_path):
     other = connect(store.path)
-    other.execute("BEGIN IMMEDIATE")  # nobody else can commit now
+    other.execute("BEGIN IMMEDIATE")  # no other connection can commit now
     waiting = store.submit(note("a"))
     with pytest.raises(NotYetError):
         waiting.result(timeout=0.2)
@@ -97,7 +97,7 @@ def test_a_cancelled_write_does_not_stop_others(store):
 
 
 def fill_disk(connection):
-    """Leave room for not a page more, as a full disk does."""
+    """Limit the database to its current size, like a full disk."""
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
     connection.execute(f"PRAGMA max_page_count = {pages}")
 

@@ -270,8 +270,8 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
     config: Any = recipe.pretrain.config if recipe.pretrain else None
     if not hasattr(config, "micro_batch") or "text" not in find_model_parts(recipe.pretrain):
         raise UsageError(
-            f"{recipe.name}: estimates need the pretraining of an image and a text tower with the keys of "
-            "`clip`. Choose a recipe that has one"
+            f"{recipe.name}: the estimate requires the pretraining of an image and a text tower with the "
+            "keys of `clip`. Choose another recipe"
         )
     for world in worlds:
         if config.batch_size % world:

@@ -1,4 +1,4 @@
-"""The dry run on GPUs that are not there: figures worked out by hand, sentences for what cannot be, and the docs' table."""
+"""Estimates of GPU pretraining: figures computed by hand, error messages, and the table in the documentation."""
 
 import sys
 
@@ -49,8 +49,8 @@ def test_the_peak_is_that_of_both_passes(tmp_path):
     scale = tracer.model.logit_scale
     tracer.model.encode_image = lambda images: (images.float() * scale).exp()
     floats = 4 * 3 * tracer.model.image_size**2
-    # the forward pass holds pixels, their product and the result at most, and keeps two; the backward pass
-    # pixels, the result, the product's gradient, and that times pixels, to be summed up for the scale
+    # the forward pass stores at most the pixels, the product and the result. The backward pass stores the pixels,
+    # the result, the gradient of the product, and this gradient times the pixels, which is summed for the scale
     assert tracer.image().per_row == pytest.approx(4 * floats, rel=1e-6)
 
 

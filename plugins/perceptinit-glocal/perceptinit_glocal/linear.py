@@ -1,4 +1,4 @@
-"""A linear map of frozen embeddings, trained on judgments (`glocal/linear`)."""
+"""Linear alignment of frozen embeddings with human judgments (`glocal/linear`)."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from perceptinit.plugin import (
 
 
 class Linear:
-    """Multiplies the tower's projection with a matrix that brings similarities closer to people's.
+    """Train a linear map of the embeddings on human judgments and fold it into the projection.
 
-    The trunk does not change. Metrics: 2AFC of the val split before and after.
+    The trunk does not change. The reported metrics are the 2AFC scores of the val split before and after.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,35 +41,36 @@ class Linear:
         epochs: PositiveInt = 20
         """Passes over the judgments; embeddings are computed once."""
         batch_size: PositiveInt = 256
-        """Judgments in an optimiser step."""
+        """Judgments per optimizer step."""
         lr: PositiveFloat = 1e-3
-        """Learning rate of Adam, constant (gLocal: 1e-3)."""
+        """Constant learning rate of Adam (gLocal: 1e-3)."""
         temperature: PositiveFloat = 0.1
-        """Of the softmax over the two cosine similarities; smaller is more decided."""
+        """Temperature of the softmax over the two cosine similarities."""
         identity_pull: NonNegativeFloat = 0.1
-        """Weight of the mean squared distance between the map and a multiple of the identity."""
+        """Weight of the penalty on the squared distance between the map and a multiple of the identity."""
         local_share: Share = 0.1
-        """Share of the local part in the loss (gLocal's alpha); 0 is the global part alone."""
+        """Share of the local loss (gLocal's alpha); 0 uses only the global loss."""
 
         def smoke(self) -> Linear.Config:
-            """Return a copy of two epochs."""
+            """Return a copy with two epochs and small batches."""
             return replace(self, epochs=2, batch_size=16)
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
 
     def preflight(self) -> Iterator[str]:
-        """Yield nothing: the judgments report their own problems."""
+        """Yield nothing, because the judgments report their own problems."""
         yield from ()
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Fold the map into `model.projection` in place.
 
-        Raises InitializerError when the tower has no linear projection.
+        Raises:
+            InitializerError: If the image tower has no linear projection.
         """
         if not isinstance(getattr(model, "projection", None), nn.Linear):
             raise InitializerError(
-                "initializer 'glocal/linear' needs a tower with a linear projection (backbone 'timm')"
+                "initializer 'glocal/linear' needs a tower with a linear projection. Use the backbone 'timm'"
             )
         triplets, held_out = self.judgments.load("train"), self.judgments.load("val")
         modes = {module: module.training for module in model.modules()}
@@ -94,7 +95,7 @@ class Linear:
         return measure(model.encode_image, triplets, images, device=ctx.device).accuracy
 
     def _embeddings(self, model: Any, triplets: Triplets, ctx: RunContext) -> tuple[Tensor, Tensor]:
-        """Return unit-length embeddings (M, D) and the triplets' places among them, int64 (3, N)."""
+        """Return unit-length embeddings (M, D) and the rows of the triplets in them, int64 (3, N)."""
         roles = np.stack([triplets.anchor, triplets.first, triplets.second])
         used, places = np.unique(roles, return_inverse=True)
         size, fit = model.image_size, Fit.of(model)
@@ -103,7 +104,7 @@ class Linear:
         return torch.from_numpy(found).float(), torch.from_numpy(places.reshape(roles.shape))
 
     def _train(self, z: Tensor, places: Tensor, p_second: Tensor, ctx: RunContext) -> Tensor:
-        """Return the map, float32 (D, D); small enough to be trained on the CPU."""
+        """Train the map on the CPU and return it, float32 (D, D)."""
         c = self.config
         matrix = torch.eye(z.shape[1], requires_grad=True)
         optimizer = torch.optim.Adam([matrix], lr=c.lr)
@@ -123,7 +124,7 @@ class Linear:
         return matrix.detach()
 
     def _loss(self, matrix: Tensor, a: Tensor, f: Tensor, s: Tensor, p_second: Tensor) -> Tensor:
-        """Return the loss of a batch, 0-d; a, f, s: embeddings (B, D) of anchor, first and second."""
+        """Return the scalar loss of a batch; a, f, s: embeddings (B, D) of anchor, first and second."""
         c = self.config
         to_first, to_second = (_cosine(matrix, a, other) for other in (f, s))
         logit = (to_second - to_first) / c.temperature
@@ -140,7 +141,7 @@ def _cosine(matrix: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def _local(matrix: Tensor, a: Tensor, temperature: float) -> Tensor:
-    """Return the cross-entropy between each image's similarities to the others before and after, 0-d."""
+    """Return the mean cross-entropy between the similarities of the images before and after the map."""
     itself = torch.eye(len(a), dtype=torch.bool)
     mapped = functional.normalize(a @ matrix.T, dim=-1)
     before, after = ((x @ x.T / temperature).masked_fill(itself, -1e9) for x in (a, mapped))

@@ -1,4 +1,4 @@
-"""The linear map helps on judgments that a map can fix, and keeps perceptinit's contract."""
+"""The linear map improves judgments that are linear in the embeddings, and passes the contract tests."""
 
 import numpy as np
 import pytest

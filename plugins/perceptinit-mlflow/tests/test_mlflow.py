@@ -1,4 +1,4 @@
-"""The contract of trackers; what a local file store holds; a continued run goes on in the same run."""
+"""Tracker contract, the content of a local file store, and resumed runs."""
 
 import numpy as np
 import pytest

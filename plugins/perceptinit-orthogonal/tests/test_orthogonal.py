@@ -1,4 +1,4 @@
-"""The example plug-in keeps the contract of initializers, and its matrices are orthogonal."""
+"""The example plug-in passes the initializer contract tests, and its matrices are orthogonal."""
 
 import torch
 from perceptinit_orthogonal import Orthogonal

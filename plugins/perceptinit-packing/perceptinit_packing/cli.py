@@ -81,7 +81,7 @@ def pack(
     from perceptinit_packing.sources import Columns, open_source
 
     if test_set and text_column is not None:
-        raise UsageError("--text-column: a test set has labels, not captions")
+        raise UsageError("--text-column: a test set has labels instead of captions. Remove the option")
     labelled = test_set or label_column is not None or class_column is not None
     columns = Columns(
         image=image_column,

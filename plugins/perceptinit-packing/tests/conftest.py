@@ -1,4 +1,4 @@
-"""Shared by the tests: `perceptinit` in a new process, and the helpers of the checkout."""
+"""Fixtures that run `perceptinit` in a new process, and access to the helpers of the checkout."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # helpers
 
 @pytest.fixture
 def cli(tmp_path):
-    """Run `perceptinit` in a new process and in `tmp_path`; returns the completed process."""
+    """Run `perceptinit` in a new process in `tmp_path`; returns the completed process."""
 
     def run(*arguments):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]

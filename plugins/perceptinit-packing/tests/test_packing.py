@@ -1,4 +1,4 @@
-"""`perceptinit data pack`: what goes in comes out, twice the same, and what is unreadable is said."""
+"""`perceptinit data pack`: packed samples equal the source, packing is reproducible, and errors are reported."""
 
 import io
 import json
@@ -237,7 +237,7 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         run(source, tmp_path / "out", shard_size=2, num_workers=1)
     finished = {path.name for path in (tmp_path / "out").glob("*.tar")}
-    # the third may have been under way when the second failed; what is finished is whole
+    # the third shard may be in progress when the second fails; finished shards are complete
     assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
@@ -332,7 +332,7 @@ def test_a_folder_with_other_files_is_left_alone(tmp_path):
     assert list(files(tmp_path / "out")) == ["thesis.tex"]
 
 
-# what cannot be used
+# sources that cannot be used
 
 
 def test_unreadable_images_are_listed_and_left_out(tmp_path):
@@ -364,7 +364,7 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
     )
     assert len((tmp_path / "out" / "unreadable.txt").read_text().splitlines()) == 3
     assert [p.name for p in (tmp_path / "out").glob("*.tmp")] == []
-    run(source, tmp_path / "out", max_bad_share=0.3, shard_size=2)  # the same packing goes on
+    run(source, tmp_path / "out", max_bad_share=0.3, shard_size=2)  # the same packing resumes
     assert len(pairs_of(tmp_path / "out")) == 7
 
 

@@ -1,4 +1,4 @@
-"""`perceptinit data pack --part 3/64`: many machines, one folder, and the bytes of one that packs alone."""
+"""`perceptinit data pack --part 3/64`: several machines write the same bytes as one machine."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -111,7 +111,7 @@ def test_a_part_that_begins_leaves_what_another_has_half_written(tmp_path, monke
     run(source, tmp_path / "out", shard_size=2, part=Part(1, 3))
     monkeypatch.setattr(packing, "write_shard", write_shard)
     run(source, tmp_path / "out", shard_size=2, part=Part(1, 3))
-    assert not list((tmp_path / "out").glob("*.tmp"))  # what a killed call of its own has left
+    assert not list((tmp_path / "out").glob("*.tmp"))  # left by a killed call of the same part
 
 
 def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):

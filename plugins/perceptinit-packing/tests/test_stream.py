@@ -1,4 +1,4 @@
-"""Shards that can only be streamed give the batches of local ones, and stop the run when they do not come."""
+"""Streamed shards give the same batches as local shards, and a failed stream stops the run."""
 
 import shlex
 
@@ -40,7 +40,7 @@ def test_streamed_shards_give_the_batches_of_local_ones(folder, local, num_worke
 def test_each_shard_is_streamed_once_an_epoch(folder, tmp_path):
     log = tmp_path / "log"
     pairs = stream(folder, command=f"echo >> {shlex.quote(str(log))}; cat")
-    # one thread: of several, one may be held up until its shard has made room, which is then streamed again
+    # one thread, because with several threads an evicted shard may be streamed again
     list(loader(pairs, num_workers=1, shuffle_blocks=1).batches(0, num_batches()))
     assert len(log.read_text().splitlines()) == NUM_SHARDS
     assert pairs.max_shuffle_blocks == 1

@@ -1,4 +1,4 @@
-"""Published sets of human judgments for perceptinit, and an evaluator of just noticeable differences."""
+"""Published data sets of human judgments, and an evaluator of just noticeable differences (JND)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def perceptinit_judgments() -> Iterable[Component]:
         Component(
             name="bapps",
             target=f"{HERE}.bapps:Bapps",
-            summary="BAPPS: 2AFC and JND of distorted patches (Zhang et al. 2018)",
+            summary="BAPPS: 2AFC and JND judgments of distorted patches (Zhang et al. 2018)",
         ),
         Component(
             name="tid2013",
@@ -35,7 +35,7 @@ def perceptinit_judgments() -> Iterable[Component]:
         Component(
             name="pipal",
             target=f"{HERE}.image_quality:Pipal",
-            summary="PIPAL: Elo points of 23,200 distorted and restored images",
+            summary="PIPAL: Elo ratings of 23,200 distorted and restored images",
         ),
     ]
 
@@ -46,6 +46,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="jnd",
             target=f"{HERE}.jnd:Jnd",
-            summary="average precision on same-or-different answers (just noticeable differences)",
+            summary="average precision on same-or-different judgments (just noticeable differences)",
         ),
     ]

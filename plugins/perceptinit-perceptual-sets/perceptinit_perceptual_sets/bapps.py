@@ -1,4 +1,4 @@
-"""BAPPS (`bapps`; Zhang et al. 2018): which of two distorted patches is closer to the original?"""
+"""BAPPS (`bapps`; Zhang et al. 2018): 2AFC and JND judgments of distorted image patches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from perceptinit.plugin import (
 )
 
 Distortions = Literal["traditional", "cnn", "mix", "superres", "deblur", "color", "frameinterp"]
-# people asked about a judgment, since files contain only shares. Source: the data set's README
+# number of votes per judgment; the files contain only shares. Source: README of the data set
 VOTES = {"train": 2, "val": 5, "jnd": 3}
 URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 
@@ -36,19 +36,19 @@ URL = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 class Bapps:
     """151,300 training and 36,300 validation judgments of patches with many kinds of distortion.
 
-    The folder is the published one: `2afc/{train,val}/<kind>/{ref,p0,p1,judge}` and
-    `jnd/val/<kind>/{p0,p1,same}`. Files are matched by name; a name that is missing in one folder is an
-    error. A judge file contains the share that preferred p1.
+    Reads the published folders `2afc/{train,val}/<kind>/{ref,p0,p1,judge}` and `jnd/val/<kind>/{p0,p1,same}`.
+    Files are matched by name, and a name that is missing in one folder is an error. A judge file contains the
+    share of votes for p1.
 
-    Splits: `test` is the published validation set; `val` is a share of the published training set. The
-    same-or-different part, for the evaluator `jnd`, is all in `test`.
+    Splits: `test` is the published validation set, and `val` is a share of the published training set. All
+    same-or-different judgments, for the evaluator `jnd`, are in `test`.
     """
 
     name = "bapps"
     conventions: ClassVar[Conventions] = Conventions(
         sides="first = p0, second = p1, as published",
-        direction='judge: share that preferred p1; same: share that said "same"',
-        ties="kept, as votes",
+        direction='judge: share of votes for p1; same: share of "same" answers',
+        ties="included, as shares of votes",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
@@ -80,19 +80,19 @@ class Bapps:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder of `2afc/` and `jnd/`."""
+        """Folder that contains `2afc/` and `jnd/`."""
         kinds: tuple[Distortions, ...] = ()
-        """Kinds of distortion. Default: all in the folder."""
+        """Kinds of distortion to read. Default: all."""
         val_share: Share = 0.05
         """Share of the published training judgments in `val`."""
         seed: NonNegativeInt = 0
-        """Seed of `val`. Independent of the run's seed: all runs share it."""
+        """Random seed of the `val` split, which is the same for all runs."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing folders, or files of some judgments."""
+        """Yield an error message for each published part with missing folders or files."""
         for part in ("train", "val"):
             try:
                 self._names(part)
@@ -100,7 +100,7 @@ class Bapps:
                 yield str(error)
 
     def load(self, split: Split) -> Triplets:
-        """Return the 2AFC judgments of a split; DataError for missing or wrong files, or an empty split."""
+        """Return the 2AFC judgments of a split; DataError for missing or invalid files, or an empty split."""
         part = "val" if split == "test" else "train"
         names = self._names(part)
         if split != "test":
@@ -114,14 +114,14 @@ class Bapps:
         stimuli = _find_stimuli(self.config.root, f"2afc/{part}", names, ("ref", "p0", "p1"))
         anchor = np.arange(len(names)) * 3
         p_second = _read_shares(self.config.root / "2afc" / part, names, "judge")
-        # hashes, so that a number has the same meaning in each split
+        # hashes, so that group ids have the same meaning in all splits
         group = [derive_seed(0, "bapps", part, name) for name in names]
         return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, VOTES[part], group)
 
     def load_same_pairs(self, split: Split) -> SamePairs:
-        """Return the same-or-different judgments, all in split `test`; DataError for missing files."""
+        """Return the same-or-different judgments of split `test`; DataError for missing files."""
         if split != "test":
-            raise DataError(f"bapps: same-or-different judgments are in split 'test' only, not '{split}'")
+            raise DataError(f"bapps: split '{split}' has no same-or-different judgments. Use split 'test'")
         folder = self.config.root / "jnd" / "val"
         names = self._match(folder, ("p0", "p1"), "same")
         stimuli = _find_stimuli(self.config.root, "jnd/val", names, ("p0", "p1"))
@@ -129,11 +129,11 @@ class Bapps:
         return SamePairs.build(stimuli, first, first + 1, _read_shares(folder, names, "same"), VOTES["jnd"])
 
     def _names(self, part: str) -> list[str]:
-        """Return `<kind>/<stem>` of each 2AFC judgment of a published part."""
+        """Return `<kind>/<stem>` of the 2AFC judgments in a published part."""
         return self._match(self.config.root / "2afc" / part, ("ref", "p0", "p1"), "judge")
 
     def _match(self, folder: Path, images: Sequence[str], answers: str) -> list[str]:
-        """Return `<kind>/<stem>` of all judgments; DataError if a folder lacks a name that another has."""
+        """Return `<kind>/<stem>` of all judgments; DataError if a file is missing in one of the folders."""
         c, names = self.config, []
         endings = {**dict.fromkeys(images, ".png"), answers: ".npy"}
         kinds = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
@@ -156,12 +156,12 @@ class Bapps:
         if not names:
             wanted = ", ".join(c.kinds) or "any kind"
             get = f"perceptinit data download bapps --out {c.root}"
-            raise DataError(f"{folder}: no judgments of {wanted}. Get them: {get}")
+            raise DataError(f"{folder}: no judgments of {wanted}. Download them with: {get}")
         return names
 
 
 def _find_stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[str]) -> Stimuli:
-    """Return the images of all judgments, len(roles) for each, with paths as ids."""
+    """Return the images of all judgments, len(roles) per judgment, with relative paths as ids."""
     ids = []
     for name in names:
         kind, _, stem = name.partition("/")
@@ -170,7 +170,7 @@ def _find_stimuli(root: Path, part: str, names: Sequence[str], roles: Sequence[s
 
 
 def _read_shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
-    """Return the share in each answer file, float64 (N,); DataError for a wrong file."""
+    """Return the share in each answer file, float64 (N,); DataError for an invalid file."""
     shares = np.empty(len(names))
     for row, name in enumerate(names):
         kind, _, stem = name.partition("/")

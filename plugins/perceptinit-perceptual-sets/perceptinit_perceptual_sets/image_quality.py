@@ -1,4 +1,4 @@
-"""Image-quality data sets: ratings of distorted images against their references."""
+"""Image-quality data sets, which rate distorted images against their references."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """One line of a label file; `place` names the file and line in messages."""
+    """A rating from a label file. place: file and line, for error messages."""
 
     reference: str
     image: str
@@ -50,22 +50,22 @@ class Rating:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairOptions:
-    """Keys that the image-quality sets share."""
+    """Configuration keys of all image-quality sets."""
 
     root: Path
-    """Folder of the label file or files and the images, in any subfolders."""
+    """Folder of label files and images, which may be in subfolders."""
     pairs_per_reference: PositiveInt = 500
-    """Maximum number of triplets per reference, drawn without replacement."""
+    """Maximum number of triplets per reference, sampled without replacement."""
     val_share: Share = 0.1
     """Share of the references in `val`."""
     test_share: Share = 0.2
     """Share of the references in `test`."""
     seed: NonNegativeInt = 0
-    """Seed of splits and pairs. Independent of the run's seed: all runs share them."""
+    """Random seed of splits and pairs, which are the same for all runs."""
 
 
 class ImageQualitySet(DerivedAnswers, ABC):
-    """Base of the sets; a subclass defines `read_labels`. Images are found by name, ignoring case."""
+    """Base class; a subclass defines `read_labels`. Image names are case-insensitive."""
 
     name: ClassVar[str]
     card: ClassVar[DataCard]
@@ -76,17 +76,17 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
     @abstractmethod
     def read_labels(self) -> Iterator[Rating]:
-        """Yield all ratings, higher if closer to the reference; DataError for a wrong line."""
+        """Yield all ratings, where higher is closer to the reference; DataError for an invalid line."""
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first problem of the labels or images."""
+        """Yield the first problem with the labels or images."""
         try:
             self.load("train")
         except DataError as error:
             yield str(error)
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for missing or wrong files, or an empty split."""
+        """Return the triplets of a split; DataError for missing or invalid files, or an empty split."""
         c, (rated, splits) = self.config, self._rated
         rated = rated.select(splits == split)
         if not len(rated.reference):
@@ -96,13 +96,13 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
     @cached_property
     def _rated(self) -> tuple[RatedImages, np.ndarray]:
-        """The ratings and their splits, (K,)."""
+        """All ratings and the split of each, (K,)."""
         c, ratings, files = self.config, list(self.read_labels()), self._files
         place_of: dict[str, str] = {}
         for rating in ratings:
             before = place_of.setdefault(rating.image.lower(), rating.place)
             if before != rating.place:
-                raise DataError(f"{rating.place}: {rating.image} was rated before, at {before}")
+                raise DataError(f"{rating.place}: {rating.image} already has a rating ({before}). Remove one")
         names = sorted({name.lower() for r in ratings for name in (r.reference, r.image)})
         missing = [name for name in names if name not in files]
         if missing:
@@ -124,7 +124,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
     @cached_property
     def _files(self) -> dict[str, Path]:
-        """All images under the root by name in lower case, since releases differ in case and folders."""
+        """Image paths by lower-case name, because releases differ in case and folders."""
         files: dict[str, Path] = {}
         for folder, subfolders, names in os.walk(self.config.root):
             subfolders[:] = sorted(f for f in subfolders if f != "__MACOSX")
@@ -133,7 +133,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
                     path = Path(folder) / name
                     other = files.setdefault(name.lower(), path)
                     if other != path:
-                        raise DataError(f"{path}: an image with this name is also at {other}; keep one")
+                        raise DataError(f"{path}: an image of this name is also at {other}. Remove one")
         return files
 
     def _find_label_file(self, name: str) -> Path:
@@ -147,7 +147,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
 
 def number_lines(path: Path) -> list[tuple[str, str]]:
-    """Return the lines that are not blank, each after its place for messages; DataError if there are none."""
+    """Return (place, line) for each non-blank line, with the place for error messages; DataError for none."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     numbered = enumerate(text.splitlines(), start=1)
     lines = [(f"{path}, line {n}", line.strip()) for n, line in numbered if line.strip()]
@@ -157,7 +157,7 @@ def number_lines(path: Path) -> list[tuple[str, str]]:
 
 
 def finite_number(text: str, place: str) -> float:
-    """Return the number in a text; DataError for anything else."""
+    """Parse a finite number; DataError for any other text."""
     try:
         value = float(text) if text.isascii() and "_" not in text else math.nan
     except ValueError:
@@ -168,10 +168,11 @@ def finite_number(text: str, place: str) -> float:
 
 
 class Tid2013(ImageQualitySet):
-    """TID2013: 25 references x 24 distortions x 5 levels, mean opinion scores of 0 to 9.
+    """TID2013: 25 references x 24 distortions x 5 levels, with mean opinion scores from 0 to 9.
 
-    The folder contains `mos_with_names.txt` (`5.51429 I01_01_1.bmp`; the first three characters name the
-    reference) and the images. Splits are by reference, drawn here, since the source has none.
+    The folder contains the images and `mos_with_names.txt`, with lines such as `5.51429 I01_01_1.bmp`. The
+    first three characters of a name are the reference. Splits are random, by reference, because the source
+    has none.
     """
 
     name = "tid2013"
@@ -179,7 +180,7 @@ class Tid2013(ImageQualitySet):
     conventions: ClassVar[Conventions] = Conventions(
         sides="drawn, by seed",
         direction="higher is better (MOS 0-9)",
-        ties="scores nearer than min_gap make no triplet",
+        ties="score differences below min_gap give no triplet",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
@@ -196,10 +197,10 @@ class Tid2013(ImageQualitySet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(PairOptions):
         min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of two scores that makes a triplet; the published deviation is about 0.13."""
+        """Minimum score difference for a triplet; the published standard deviation is about 0.13."""
 
     def read_labels(self) -> Iterator[Rating]:
-        """Yield the ratings of `mos_with_names.txt`; DataError for a wrong line."""
+        """Yield the ratings in `mos_with_names.txt`; DataError for an invalid line."""
         for place, line in number_lines(self._find_label_file("mos_with_names.txt")):
             cells = line.split()
             if len(cells) != 2 or cells[1].count("_") != 2:
@@ -209,10 +210,10 @@ class Tid2013(ImageQualitySet):
 
 
 class Kadid10k(ImageQualitySet):
-    """KADID-10k: 81 references x 25 distortions x 5 levels, degradation scores of 1 to 5.
+    """KADID-10k: 81 references x 25 distortions x 5 levels, with degradation scores from 1 to 5.
 
-    The folder contains `dmos.csv` (`dist_img,ref_img,dmos,var`) and the images. Despite the name "dmos", a
-    higher score is a better image. Splits are by reference, drawn here.
+    The folder contains the images and `dmos.csv` (`dist_img,ref_img,dmos,var`). Despite the name "dmos", a
+    higher score means a better image. Splits are random, by reference.
     """
 
     name = "kadid10k"
@@ -220,7 +221,7 @@ class Kadid10k(ImageQualitySet):
     conventions: ClassVar[Conventions] = Conventions(
         sides="drawn, by seed",
         direction="higher is better (1-5), although the column is called dmos",
-        ties="scores nearer than min_gap make no triplet",
+        ties="score differences below min_gap give no triplet",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
@@ -236,10 +237,10 @@ class Kadid10k(ImageQualitySet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(PairOptions):
         min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of two scores that makes a triplet."""
+        """Minimum score difference for a triplet."""
 
     def read_labels(self) -> Iterator[Rating]:
-        """Yield the ratings of `dmos.csv`; DataError for a wrong row."""
+        """Yield the ratings in `dmos.csv`; DataError for an invalid row."""
         path = self._find_label_file("dmos.csv")
         columns = read_table(path)
         columns.require(["dist_img", "ref_img", "dmos"])
@@ -249,23 +250,23 @@ class Kadid10k(ImageQualitySet):
 
 
 class Pipal(ImageQualitySet):
-    """PIPAL: 200 references, 23,200 distorted and restored images, rated in Elo points.
+    """PIPAL: 23,200 distorted and restored images of 200 references, with Elo ratings.
 
-    The folder contains the label files of the training part (`A0001.txt` to `A0200.txt`, lines such as
-    `A0001_00_00.bmp,1520.0648`) and the images. The share of votes of two images of one reference follows the
-    Elo model, 1 / (1 + 10^((a - b) / 400)). Splits are by reference, drawn here.
+    The folder contains the images and the label files of the training part (`A0001.txt` to `A0200.txt`), with
+    lines such as `A0001_00_00.bmp,1520.0648`. The share of votes for an image with rating b over an image of
+    the same reference with rating a is 1 / (1 + 10^((a - b) / 400)). Splits are random, by reference.
     """
 
     name = "pipal"
     rule = "elo"
     conventions: ClassVar[Conventions] = Conventions(
         sides="drawn, by seed",
-        direction="higher is better (Elo points)",
-        ties="shares near one half stay, as soft votes; equal points make no triplet",
+        direction="higher is better (Elo ratings)",
+        ties="shares near one half are soft votes; equal ratings give no triplet",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
-        title="PIPAL: 23,200 distorted and restored images of 200 references in Elo points",
+        title="PIPAL: 23,200 distorted and restored images of 200 references with Elo ratings",
         source_url="https://www.jasongt.com/projectpages/pipal.html",
         licence="not stated",
         citation="Gu, Cai, Chen, Ye, Ren and Dong (2020). PIPAL: a Large-Scale Image Quality Assessment "
@@ -277,10 +278,10 @@ class Pipal(ImageQualitySet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(PairOptions):
         min_gap: NonNegativeFloat = 0.0
-        """Smallest difference of two images that makes a triplet, Elo points."""
+        """Minimum difference of Elo ratings for a triplet."""
 
     def read_labels(self) -> Iterator[Rating]:
-        """Yield the ratings of all label files; DataError for a wrong line."""
+        """Yield the ratings in all label files; DataError for an invalid line."""
         root = self.config.root
         paths = sorted(root.rglob("A[0-9][0-9][0-9][0-9].txt"))
         if not paths:

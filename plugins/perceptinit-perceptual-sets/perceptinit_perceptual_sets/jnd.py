@@ -1,4 +1,4 @@
-"""Just noticeable differences (`jnd`): are pairs that people call the same near for the model?"""
+"""Average precision on judgments of just noticeable differences (`jnd`)."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from perceptinit.plugin import (
 
 
 class Jnd(JudgedMeasure):
-    """Average precision of calling near pairs of images the same, by cosine distance.
+    """Average precision of predicting "same" for image pairs with a small cosine distance.
 
-    Reports `jnd_ap/<set>`, the measure of Zhang et al. (2018). Chance is the share of all
-    answers that say "same", the score of constant embeddings. A split other than `test` is part of the
-    name. Judgments: `bapps`, `same-different`.
+    Reports `jnd_ap/<set>`, the measure of Zhang et al. (2018). Chance is the share of "same" answers, which
+    is also the score of constant embeddings. The score name includes any split other than `test`. Supported
+    judgments are `bapps` and `same-different`.
     """
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
-        """Yield the score; DataError for images that cannot be read or a split without pairs."""
+        """Yield the score; DataError for unreadable images or a split without pairs."""
         pairs = self._pairs
         fit = Fit.of(model)
         images = self.images(pairs.stimuli, model.image_size, ctx.num_workers, fit=fit)
@@ -55,15 +55,15 @@ class Jnd(JudgedMeasure):
         return self.judgments.load_same_pairs(self.config.split)
 
     def read(self) -> SamePairs:
-        """Return the pairs of the split."""
+        """Return the image pairs of the split."""
         return self._pairs
 
 
 def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
-    """Return the average precision of calling near pairs "same", in [0, 1].
+    """Return the average precision of predicting "same" for the closest pairs, in [0, 1].
 
-    Precision is interpolated: the best at this or a higher recall. Tied pairs count at once, so constant
-    embeddings score the base rate.
+    Precision is interpolated as the maximum at this or a higher recall. Pairs with tied distances enter
+    together, so constant embeddings score the base rate.
 
     Args:
         distances: Distances of the pairs, (N,), any unit.
@@ -72,7 +72,7 @@ def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
     Raises:
         ValueError: If no answer is "same", or a distance is not finite.
 
-    Source: the JND score of Zhang et al. (2018), with the average precision of VOC; ties are ours.
+    Source: JND score of Zhang et al. (2018), with the average precision of VOC. The rule for ties is new.
     """
     d, p = np.asarray(distances, np.float64), np.asarray(p_same, np.float64)
     if not np.isfinite(d).all():

@@ -33,15 +33,15 @@ from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_obj
 
 
 class Things:
-    """Odd-one-out choices of 12,340 people about pictures of 1,854 objects.
+    """Odd-one-out choices of 12,340 participants about images of 1,854 objects.
 
-    Published readers disagree on the column of the odd object and on the number of the first object, so the
-    recipe states both. `embedding` checks them: the vectors of a published model of these choices predict the
-    right column best (0.64 of choices, chance 0.33). As triplets, a choice becomes two; the `odd-one-out`
-    evaluator uses the choice itself.
+    Published readers disagree on the column of the odd object and on the index base, so the recipe must state
+    both. `embedding` checks them: a published model of these choices predicts the correct column best (0.64
+    of choices, chance 0.33). Each choice gives two triplets. The `odd-one-out` evaluator uses the choices.
 
-    Splits: the published files for train and test, with `val` drawn from train, so all objects occur
-    in all splits; or by object, from all files, without choices that cross splits.
+    By default, splits are the published files for train and test, with a random part of train as `val`, so
+    all objects occur in all splits. Alternatively, splits are by object, and choices across splits are
+    dropped.
     """
 
     name = "things"
@@ -50,7 +50,7 @@ class Things:
         odd_one="stated in the recipe: odd_column; sources disagree, `embedding` checks it",
         sides="drawn, by seed",
         ties="none: every choice names one object",
-        winner_first="yes in most files (the odd one in a fixed column), undone by drawing sides",
+        winner_first="yes in most files (fixed column of the odd one), removed by drawing sides",
     )
     card: ClassVar[DataCard] = DataCard(
         title="THINGS: 4.7 million odd-one-out choices about 1,854 objects",
@@ -70,41 +70,41 @@ class Things:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         train: Path
-        """File of choices: three columns (.npy or text), or with a header and a column `choice`."""
+        """File of choices: three columns (.npy or text), or a table with a header and a column `choice`."""
         concepts: Path
         """`things_concepts.tsv` or `item_names.tsv`; row i names object i in column uniqueID."""
         images: Path
-        """Folder of the pictures."""
+        """Folder of the images."""
         index_base: Literal[0, 1]
-        """Number of the first object. No default: 0 in SPoSE and VICE files, 1 in the long form."""
+        """Index of the first object. No default: 0 in SPoSE and VICE files, 1 in the long form."""
         odd_column: OddColumn
-        """Column of the odd object: "first", "second", "last", or stated in column "choice". No default."""
+        """Column of the odd object: "first", "second", "last", or "choice" to read column `choice`."""
         test: Path | None = None
-        """File of the test choices, in the same form. Default: a share of `train`."""
+        """File of test choices in the same format. Default: a share of `train`."""
         image: str = "{id}.jpg"
-        """Picture of an object, relative to `images`, such as "{id}/{id}_01b.jpg"; {id} is its uniqueID."""
+        """Image of an object relative to `images`, such as "{id}/{id}_01b.jpg"; {id} is its uniqueID."""
         embedding: Path | None = None
-        """.npy or text file (objects, dimensions) of a published model, to check `odd_column` with."""
+        """Embedding of a published model, (objects, dimensions), .npy or text, to check `odd_column`."""
         split_by: Literal["file", "object"] = "file"
-        """Splits by file, or by object, so that no object is in two splits."""
+        """Split by file, or by object so that each object is in only one split."""
         val_share: Share = 0.05
         """Share of the training questions, or of the objects, in `val`."""
         test_share: Share = 0.1
-        """Share of the questions or objects in `test`; ignored if `test` is given."""
+        """Share of the questions, or of the objects, in `test`; ignored by file splits if `test` is set."""
         seed: NonNegativeInt = 0
-        """Seed of splits and sides. Independent of the run's seed: all runs share them."""
+        """Random seed of splits and sides, which are the same for all runs."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the problems of files and pictures, and a wrong column of the odd object."""
+        """Yield problems with files and images, or a wrong column of the odd object."""
         try:
             stimuli = self._stimuli
             missing = missing_files(self.config.images, [self._image(name) for name in stimuli.ids])
             if missing:
                 yield (
-                    f'images = "{self.config.images}": {len(missing):,} of {len(stimuli):,} pictures are '
+                    f'images = "{self.config.images}": {len(missing):,} of {len(stimuli):,} images are '
                     f"missing: {list_some(missing)}. Source: {self.card.source_url}"
                 )
             self._check_odd_column()
@@ -112,12 +112,12 @@ class Things:
             yield str(error)
 
     def load(self, split: Split) -> Triplets:
-        """Return two triplets for each choice of a split; DataError for a wrong file or an empty split."""
+        """Return two triplets per choice of a split; DataError for an invalid file or an empty split."""
         rng = generator(self.config.seed, "judgments", "things", "sides", split)
         return self.load_odd_one_out(split).triplets(rng)
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the odd-one-out choices of a split; raises as `load`."""
+        """Return the choices of a split; DataError for an invalid file or an empty split."""
         self._check_odd_column()
         images, odd, splits = self._choices
         rows = np.flatnonzero(splits == split)
@@ -139,7 +139,7 @@ class Things:
 
     @cached_property
     def _choices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Objects (N, 3), odd column (N,) and split (N,) of all files."""
+        """Objects (N, 3), odd columns (N,) and splits (N,) of the choices in all files."""
         c = self.config
         files = [path for path in (c.train, c.test) if path]
         read = [read_triples(p, c.index_base, c.odd_column, len(self._stimuli)) for p in files]
@@ -156,15 +156,15 @@ class Things:
         return np.where((a == b) & (b == odd), a, "")
 
     def _split_files(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
-        """Return splits by question, a set of three objects."""
+        """Return the split of each choice; choices about the same three objects share a split."""
         c = self.config
         codes, question = np.unique(triple_codes(images, len(self._stimuli)), return_inverse=True)
-        # one draw for millions of questions, where `assign_splits` would hash each
+        # one permutation for millions of questions; `assign_splits` would hash each of them
         place = generator(c.seed, "judgments", "things", "split").permutation(len(codes))[question]
         num_test = 0 if c.test else round(c.test_share * len(codes))
         num_val = round(c.val_share * len(codes))
         splits = np.where(place < num_test, "test", np.where(place < num_test + num_val, "val", "train"))
-        # questions of both published files are left out of training
+        # training questions that also occur in the test file are dropped
         is_seen = np.isin(question, question[is_test])
         return np.where(is_test, "test", np.where(is_seen, "", splits))
 
@@ -178,7 +178,7 @@ class Things:
             columns = ", ".join(f"{n} {s:.3f}" for n, s in zip(PLACES, scores, strict=True))
             raise DataError(
                 f'{c.train}: odd_column = "{c.odd_column}", but {c.embedding} predicts another column best '
-                f"(agreement: {columns}). Is odd_column or index_base wrong?"
+                f"(agreement: {columns}). Check odd_column and index_base"
             )
 
     def _read_embedding(self) -> np.ndarray:
@@ -199,9 +199,9 @@ def find_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, lis
     """Return the most likely column of the odd object, and the agreement of each column.
 
     Args:
-        images: Indices of objects, (N, 3).
-        embedding: Vectors of the objects, (M, D), such as a published model of the same judgments, whose dot
-            products are similarities.
+        images: Object indices, (N, 3).
+        embedding: Object embeddings (M, D) whose dot products are similarities, for example from a published
+            model of the same judgments.
     """
     a, b, c = (embedding[column] for column in images.T)
     similarities = np.stack([(x * y).sum(axis=1) for x, y in ((a, b), (a, c), (b, c))], axis=1)

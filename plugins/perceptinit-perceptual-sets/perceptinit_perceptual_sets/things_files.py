@@ -1,4 +1,4 @@
-"""Readers of the two published forms of THINGS choices, and of the list of objects."""
+"""Read the two published formats of THINGS choices and the list of objects."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ ROWS_AT_ONCE = 100_000
 def read_triples(
     path: Path, index_base: int, odd_column: OddColumn, num_objects: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return object indices from 0, int64 (N, 3), and the column of the odd one, int64 (N,).
+    """Return zero-based object indices, int64 (N, 3), and the column of the odd object, int64 (N,).
 
     Args:
-        path: The file.
-        index_base: Number of the first object in the file.
+        path: The file of choices.
+        index_base: Index of the first object in the file.
         odd_column: "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated by
-            blanks, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
-            and choice, where choice is 1, 2 or 3 or repeats the number of the odd object.
+            spaces, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
+            and choice, where choice is 1, 2 or 3 or repeats the index of the odd object.
         num_objects: Number of objects.
 
     Raises:
-        DataError: For an index of no object, or a choice of none of the three. Names the row.
+        DataError: If an index is out of range, or a choice is not one of the three objects.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file")
@@ -49,13 +49,13 @@ def read_triples(
         row = int(np.argmax(bad))
         raise DataError(
             f"{path}, judgment {row} (from 0): objects {(images[row] + index_base).tolist()} are not all in "
-            f"{index_base}..{num_objects - 1 + index_base}. Is index_base = {index_base} right?"
+            f"{index_base}..{num_objects - 1 + index_base}. Check index_base = {index_base}"
         )
     return images, odd
 
 
 def read_objects(path: Path) -> list[str]:
-    """Return the object names (column uniqueID) in order; DataError for a wrong file."""
+    """Return the object names (column uniqueID) in order; DataError for an invalid file."""
     if not path.is_file():
         raise DataError(f"{path}: no such file")
     with path.open(encoding="utf-8-sig", newline="") as file:
@@ -64,7 +64,7 @@ def read_objects(path: Path) -> list[str]:
             raise DataError(f"{path}: no column 'uniqueID'. Columns: {', '.join(reader.fieldnames or ())}")
         names = [row["uniqueID"] for row in reader]
     if len(set(names)) != len(names):
-        raise DataError(f"{path}: an object is named twice in column uniqueID")
+        raise DataError(f"{path}: column uniqueID contains duplicate names")
     return names
 
 
@@ -77,7 +77,7 @@ def _read_plain(path: Path) -> np.ndarray:
         if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
             raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
         if not (table == np.floor(table)).all():
-            raise DataError(f"{path}: not all cells are whole numbers")
+            raise DataError(f"{path}: not all cells are integers")
         return table.astype(np.int64)
     return _read_rows(path, skip=0, columns=(0, 1, 2), width=3)
 
@@ -93,7 +93,7 @@ def _read_long(path: Path) -> np.ndarray:
 
 
 def _read_rows(path: Path, skip: int, columns: tuple[int, ...], width: int) -> np.ndarray:
-    """Return the columns as int64, read in blocks, since the published file has 4.7 million rows."""
+    """Return the columns as int64; reads in blocks, because the published file has 4.7 million rows."""
     pieces = []
     with path.open(encoding="utf-8-sig") as file:
         lines = ((n, line) for n, line in enumerate(file, start=1) if n > skip and line.strip())
@@ -112,12 +112,12 @@ def _parse_integers(
         if len(cells) != width:
             raise DataError(f"{path}, row {number}: {len(cells)} cells, expected {width}")
         try:
-            # the published text files write whole numbers as 1.0000e+00
+            # the published text files write integers as 1.0000e+00
             values = [float(cells[column]) for column in columns]
         except ValueError:
-            raise DataError(f"{path}, row {number}: not all of {line.strip()!r} are numbers") from None
+            raise DataError(f"{path}, row {number}: expected numbers, got {line.strip()!r}") from None
         if not all(value.is_integer() for value in values):
-            raise DataError(f"{path}, row {number}: not all of {line.strip()!r} are whole numbers")
+            raise DataError(f"{path}, row {number}: expected integers, got {line.strip()!r}")
         yield [int(value) for value in values]
 
 
@@ -129,7 +129,7 @@ def _split_cells(line: str) -> list[str]:
 
 
 def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
-    """Return the odd column (N,); `choice` is a column if all values are 1, 2 or 3, else an object."""
+    """Return the odd column (N,); `choice` is a column number if all values are 1 to 3, else an object."""
     images, choice = table[:, :3], table[:, 3]
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1
@@ -138,6 +138,6 @@ def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
     if unknown.any():
         row = int(np.argmax(unknown))
         raise DataError(
-            f"{path}, judgment {row} (from 0): choice {choice[row]} is none of {images[row].tolist()}"
+            f"{path}, judgment {row} (from 0): choice {choice[row]} is not in {images[row].tolist()}"
         )
     return is_odd.argmax(axis=1)

@@ -1,4 +1,4 @@
-"""The published sets in small copies of their layouts, and the measure of just noticeable differences."""
+"""Published data sets in small copies of their layouts, and the JND evaluator."""
 
 import csv
 
@@ -143,7 +143,7 @@ class TestTid2013(JudgmentsContract):
 
 
 class Collapsed:
-    """A model that gives every image the same embedding."""
+    """A model that returns the same embedding for every image."""
 
     image_size = 4
 
@@ -172,7 +172,7 @@ def test_the_draws_are_the_same_again(judgments):
         assert np.array_equal(getattr(first, column), getattr(again, column))
 
 
-# wrappers read other judgments, controls ask no people
+# wrappers read other judgments, and controls have no human answers
 
 
 def test_always_answering_first_scores_about_chance(tmp_path):
@@ -209,7 +209,7 @@ def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
 
 def test_things_with_the_wrong_index_base_is_told(tmp_path):
     things = make_things(tmp_path, index_base=1)
-    with pytest.raises(DataError, match=r"are not all in 1\.\.40\. Is index_base = 1 right\?"):
+    with pytest.raises(DataError, match=r"are not all in 1\.\.40\. Check index_base = 1"):
         things.load("train")
 
 
@@ -266,7 +266,7 @@ def test_bapps_matches_files_by_name_and_tells_what_one_folder_lacks(tmp_path):
 def test_bapps_jnd_is_test_only(tmp_path):
     bapps = make_bapps(tmp_path)
     assert bapps.load_same_pairs("test").base_rate == pytest.approx(0.5)
-    with pytest.raises(DataError, match="in split 'test' only"):
+    with pytest.raises(DataError, match="has no same-or-different judgments. Use split 'test'"):
         bapps.load_same_pairs("train")
 
 

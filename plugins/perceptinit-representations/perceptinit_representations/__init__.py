@@ -1,4 +1,4 @@
-"""Measures of the representations of images, and examples for the report."""
+"""Evaluators of image representations, and example sections of the report."""
 
 from __future__ import annotations
 

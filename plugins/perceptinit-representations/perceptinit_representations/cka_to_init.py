@@ -33,12 +33,11 @@ from perceptinit_representations.metrics import unbiased_cka
 
 
 class CkaToInit(JudgedMeasure):
-    """Linear CKA between the embeddings of judged images now and before pretraining.
+    """Linear CKA between the current embeddings of judged images and those before pretraining.
 
-    Gives `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
-    `weights/init.safetensors` in the run's folder, which a run writes after its `[[init]]`. The standard
-    error is a jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1
-    remains.
+    Reports `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
+    `weights/init.safetensors` in the run's folder, which is written after `[[init]]`. The standard error is a
+    jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
 
     Source: Kornblith et al. 2019.
     """
@@ -46,7 +45,8 @@ class CkaToInit(JudgedMeasure):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         max_images: PositiveInt = 1000
-        """Number of images, at least 4; a random subset of larger sets, equal for all models."""
+        """Maximum number of images, at least 4. Larger sets are reduced to a random subset, the same for all
+        models."""
 
     config: Config
 
@@ -55,26 +55,26 @@ class CkaToInit(JudgedMeasure):
         self._first: tuple[Path, int, np.ndarray] | None = None
 
     def read(self) -> tuple[Stimuli, np.ndarray]:
-        """Return the stimuli and the indices of the images to use; DataError for fewer than 4."""
+        """Return the stimuli and the indices of the selected images; DataError for fewer than 4 images."""
         triplets = self.judgments.load(self.config.split)
         used = np.unique([triplets.anchor, triplets.first, triplets.second])
         order = generator(0, "cka-to-init", "images", self.judgments.name).permutation(used)
         used = np.sort(order[: self.config.max_images])
         if len(used) < 4:
-            raise DataError(f"cka-to-init: needs 4 images, '{self.judgments.name}' has {len(used)}")
+            raise DataError(f"cka-to-init needs 4 images, but '{self.judgments.name}' has {len(used)}")
         return triplets.stimuli, used
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score.
 
         Raises:
-            UsageError: If the run's first weights are missing.
-            DataError: If images cannot be read, or are fewer than 4.
+            UsageError: If the run's initial weights are missing.
+            DataError: If an image cannot be read, or there are fewer than 4 images.
         """
         stimuli, used = self.data
         now = self._gram(model, ctx, stimuli, used)
         own: tuple[float, float | None] | None = None
-        if is_first():  # the process that has the run's folder
+        if is_first():  # rank 0, which has the run's folder
             first = self._first_gram(model, ctx, stimuli, used)
 
             def statistic(rows: np.ndarray) -> float:
@@ -95,10 +95,10 @@ class CkaToInit(JudgedMeasure):
     def _first_gram(
         self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray
     ) -> np.ndarray:
-        """Return the inner products of the first embeddings, cached until the run's file changes."""
+        """Return the Gram matrix of the initial embeddings, cached until the weights file changes."""
         path = (ctx.folder or Path()) / "weights" / "init.safetensors"
         if ctx.folder is None or not path.is_file():
-            raise UsageError(f"cka-to-init: {path} not found; this evaluator measures runs of recipes only")
+            raise UsageError(f"cka-to-init: {path} not found. This evaluator measures only runs of recipes")
         stamp = path.stat().st_mtime_ns
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)

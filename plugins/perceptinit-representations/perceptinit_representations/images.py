@@ -1,4 +1,4 @@
-"""Examples on test images: classes that arms predict, and images that an arm retrieves for a query."""
+"""Examples of class predictions and text-to-image retrieval on test images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnai
 
 @torch.no_grad()
 def named_images(runs: Sequence[ShownRun]) -> tuple[str, list[dict[str, Any]]] | None:
-    """Return the name of a test set, and images with their class and the prediction of each arm.
+    """Return the name of a test set, and example images with their class and the prediction of each arm.
 
-    Up to two images for each combination of right and wrong arms. None without such a set, and for models
-    without a text tower or a classifier of its classes.
+    Selects up to two images for each combination of correct and incorrect arms. Returns None without a
+    suitable test set, or if a model has neither a text tower nor a classifier of its classes.
     """
     test_set = next((s for s in runs[0].test_sets() if _has_one_label(s)), None)
     if test_set is None:
@@ -50,7 +50,7 @@ def _has_one_label(test_set: Any) -> bool:
 
 
 def _classify(encoder: Any, test_set: ZeroShotSet, rows: np.ndarray) -> np.ndarray | None:
-    """Return the predicted class of each row, shape (N,); None for a model without these classes."""
+    """Return the predicted class of each row, shape (N,); None if the model cannot predict these classes."""
     if hasattr(encoder, "head"):
         if not set(test_set.classnames) <= set(encoder.classnames):
             return None
@@ -81,10 +81,10 @@ def _load_rows(encoder: Any, test_set: Any, rows: np.ndarray) -> torch.Tensor:
 
 @torch.no_grad()
 def found_images(run: ShownRun) -> tuple[str, int, list[dict[str, Any]]] | None:
-    """Return the name of a test set, the number of searched images, and three queries with the images found.
+    """Return the name of a test set, the number of images, and three queries with the retrieved images.
 
-    Queries are captions of a captioned set, else prompts with class names. `images` are the best five with
-    whether each is relevant. None without a set or a text tower.
+    Queries are captions, or prompts with class names if the set has no captions. `images` contains the top
+    five images and whether each is relevant. Returns None without a test set or a text tower.
     """
     sets = list(run.test_sets())
     test_set = next((s for s in sets if isinstance(s, RetrievalSet)), None)
@@ -109,7 +109,7 @@ def _show(test_set: Any, row: int) -> str:
 
 
 def _find_queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.ndarray]]:
-    """Return three queries and which of the sampled images are relevant to each, bool (N,)."""
+    """Return three queries, and for each a mask of the relevant images in the sample, bool (N,)."""
     if isinstance(test_set, RetrievalSet):
         chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
         captions = [test_set.captions[i] for i in chosen]

@@ -1,4 +1,4 @@
-"""Example judgments of a run's model with images, for the page and as a sheet for trackers."""
+"""Example judgments with a model's choices, for the report and as an image sheet for trackers."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from perceptinit.plugin import (
 )
 from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
 
-# of a sheet, in pixels
+# layout of a sheet in pixels
 CELL, LINE, MARGIN = 96, 14, 8
 AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
 
 
 @dataclass(frozen=True, slots=True)
 class TripletExample:
-    """A judgment: three images (data URIs), votes of people, and cosine distances of the model."""
+    """A judgment with three images (data URIs), human votes and the model's cosine distances."""
 
     anchor: str
     first: str
@@ -61,9 +61,9 @@ class TripletExamples:
 
 
 def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
-    """Return held-out judgments on which the image tower agrees and disagrees with people after stage 1.
+    """Return held-out judgments on which the image tower agrees or disagrees with people after stage 1.
 
-    From a sample of `NUM_SAMPLED`, ordered by margin and by agreement of the votes.
+    The judgments are the clearest of a sample of `NUM_SAMPLED`: large margins and agreeing votes.
     """
     triplets = judgments.load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
@@ -95,7 +95,7 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
 
 
 def write_sheet(run: ShownRun) -> list[Path]:
-    """Write the run's example judgments to `<run folder>/images/` and return the file, if any."""
+    """Write the run's example judgments to `<run folder>/images/` and return the written files."""
     judgments = run.judgments()
     if judgments is None:
         return []
@@ -107,9 +107,10 @@ def write_sheet(run: ShownRun) -> list[Path]:
 
 
 def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
-    """Return a row per judgment: first, reference, second, with votes, and a frame around the model's choice.
+    """Draw one row per judgment: first candidate, anchor and second candidate, with votes.
 
-    The frame is green where the majority agrees, else orange; the text below repeats it.
+    A frame marks the model's choice, green if it agrees with the majority and orange otherwise. The text
+    below the anchor states the same.
     """
     width, height = CELL + MARGIN, CELL + LINE + MARGIN
     size = (3 * width + MARGIN, len(examples) * height + MARGIN)

@@ -26,26 +26,26 @@ from perceptinit.plugin import (
 class LinearProbe(LabelledMeasure):
     """Accuracy of a linear classifier on the frozen image embeddings.
 
-    Gives `linear_probe/<set>`, the top-1 accuracy on the test split of scikit-learn's logistic regression
-    (L-BFGS) on embeddings of unit length. The L2 penalty is chosen on a tenth of the training split; the
-    final fit uses all of it. The set needs a training split: `train/` beside `test/`.
+    Reports `linear_probe/<set>`, the top-1 test accuracy of scikit-learn's logistic regression (L-BFGS) on
+    unit-length embeddings. The L2 penalty is chosen on a tenth of the training split, and the final fit uses
+    the full training split. The set needs a training split: `train/` next to `test/`.
 
-    Source: CLIP's probe (Radford et al. 2021, A.3).
+    Source: linear probe of CLIP (Radford et al. 2021, A.3).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         strengths: tuple[PositiveFloat, ...] = (0.1, 1.0, 10.0, 100.0, 1000.0)
-        """Inverse penalties (scikit-learn's C) to choose from; a single value needs no held-out part."""
+        """Candidate inverse penalties (scikit-learn's C); a single value needs no held-out data."""
         max_iterations: PositiveInt = 1000
-        """Maximum of L-BFGS iterations of a fit (CLIP: 1000)."""
+        """Maximum number of L-BFGS iterations per fit (CLIP: 1000)."""
 
     splits = ("train", "test")
 
     def scores(
         self, model: Any, sets: Sequence[ZeroShotSet], features: Sequence[np.ndarray], ctx: RunContext
     ) -> list[Score]:
-        """Return the accuracy."""
+        """Return the test accuracy."""
         train, test = sets
         strength = self._choose(train, features[0])
         fitted = self._fit(features[0], train.labels, strength)
@@ -54,7 +54,7 @@ class LinearProbe(LabelledMeasure):
         return [self.accuracy("linear_probe", test, correct, **about)]
 
     def _choose(self, train: ZeroShotSet, features: np.ndarray) -> float:
-        """Return the best strength on a held-out tenth, which depends on the set only."""
+        """Return the best strength on a held-out tenth of the training split, the same for all models."""
         strengths = self.config.strengths
         if len(strengths) == 1:
             return float(strengths[0])

@@ -1,4 +1,4 @@
-"""Statistics of embeddings: effective rank, alignment, uniformity, CKA."""
+"""Statistics of embeddings: effective rank, alignment, uniformity and CKA."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 def effective_rank(features: np.ndarray) -> float:
     """Return the effective rank of embeddings (N, D): exp of the entropy of their singular values.
 
-    Between 1 (all on one line) and min(N, D); not centred.
+    The value is between 1 (collinear embeddings) and min(N, D). The embeddings are not centered.
     Source: Roy and Vetterli (2007); RankMe (Garrido et al. 2023).
     """
     x = features.astype(np.float64)
@@ -21,9 +21,9 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def alignment(features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean squared distance over pairs of unit vectors (N, D) of one class; NaN without pairs.
+    """Return the mean squared distance over same-class pairs of unit vectors (N, D); NaN without pairs.
 
-    Source: Wang and Isola (2020), with images of one class as positive pairs.
+    Source: Wang and Isola (2020), with images of the same class as positive pairs.
     """
     total, pairs = 0.0, 0.0
     for label in np.unique(labels):
@@ -36,7 +36,7 @@ def alignment(features: np.ndarray, labels: np.ndarray) -> float:
 
 
 def uniformity(gram: np.ndarray) -> float:
-    """Return the log of the mean of exp(-2 distance^2) over pairs; lower is more uniform, 0 is collapsed.
+    """Return the log mean of exp(-2 distance^2) over pairs; lower is more uniform, 0 is collapsed.
 
     gram: cosines of unit vectors (N, N). Source: Wang and Isola (2020), t = 2.
     """
@@ -45,10 +45,10 @@ def uniformity(gram: np.ndarray) -> float:
 
 
 def unbiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
-    """Return the unbiased linear CKA of two representations of N images, NaN when one is constant.
+    """Return the unbiased linear CKA of two representations of N images, NaN if one is constant.
 
-    1 for representations that are equal up to rotation and scale, about 0 for unrelated ones of any width.
-    gram_x, gram_y: inner products (N, N), N at least 4.
+    The value is 1 for representations equal up to rotation and scale, and about 0 for unrelated ones.
+    gram_x, gram_y: Gram matrices (N, N), with N at least 4.
     Source: Kornblith et al. (2019); unbiased HSIC of Song et al. (2012), as in Nguyen et al. (2021).
     """
     cross, own_x, own_y = _hsic(gram_x, gram_y), _hsic(gram_x, gram_x), _hsic(gram_y, gram_y)

@@ -1,4 +1,4 @@
-"""Descriptive statistics of the image embeddings of labelled sets (`representation`)."""
+"""Descriptive statistics of image embeddings of labeled test sets (`representation`)."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from perceptinit_representations.metrics import alignment, effective_rank, unifo
 class Representation(LabelledMeasure):
     """Descriptive statistics of the image embeddings.
 
-    Gives `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
-    of two images of one class, and `uniformity/<set>`, the evenness on the sphere (Wang and Isola 2020; lower
-    is better for both). Standard errors are jackknives over groups of images.
+    Reports `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
+    between images of the same class, and `uniformity/<set>` on the unit sphere (Wang and Isola 2020; lower is
+    better for both). Standard errors are jackknife estimates over groups of images.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         max_images: PositiveInt = 2000
-        """Number of images; a random subset of larger sets, equal for all models."""
+        """Maximum number of images. Larger sets are reduced to a random subset, the same for all models."""
 
     def scores(
         self, model: Any, sets: Sequence[Any], features: Sequence[np.ndarray], ctx: RunContext

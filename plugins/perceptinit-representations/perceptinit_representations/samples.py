@@ -1,4 +1,4 @@
-"""Random samples of data, and images as data URIs."""
+"""Random samples of test data, and thumbnails as data URIs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ THUMBNAIL_SIZE = 112
 
 
 def draw_sample(count: int, name: str) -> np.ndarray:
-    """Return sorted random rows, equal for all arms and reports of these data."""
+    """Return sorted random row indices, the same for all arms and reports."""
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
 
 
 def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
-    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, a PNG for tiny images."""
+    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, or a PNG for tiny images."""
     from PIL import Image
 
     pixels = decode(source, key, background)

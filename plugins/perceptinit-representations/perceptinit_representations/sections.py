@@ -1,4 +1,4 @@
-"""The sections of the report: choices on human judgments, and predictions on test images, and weights."""
+"""Sections of the report: choices on human judgments, predictions on test images, and weights."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from perceptinit_representations.weights import weight_figures
 
 
 def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
-    """Yield the sections of an arm, the baseline and other arms.
+    """Yield the report sections for an arm, the baseline and other arms.
 
-    A part that needs missing weights or data is replaced by the reason.
+    If weights or data of a part are missing, the error message is shown instead.
     """
     arm = runs[0]
     judged = _attempt("example judgments", lambda: _judged(arm))
@@ -49,7 +49,7 @@ def _judged(run: ShownRun) -> str:
 
 
 def _show(template: str, run: ShownRun, found: Any) -> str:
-    """Return the HTML of a template, or an empty string for no examples."""
+    """Render a template as HTML; an empty string without examples."""
     if found is None:
         return ""
     environment = Environment(

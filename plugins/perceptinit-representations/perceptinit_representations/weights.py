@@ -1,4 +1,4 @@
-"""Figures of how much the weights of each block change in stage 1 and in pretraining."""
+"""Figures of the weight changes per block in stage 1 and in pretraining."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Change = dict[str, float]
 
 
 def weight_figures(runs: Sequence[ShownRun]) -> Iterator[Figure]:
-    """Yield the change of weights in each block in stage 1 and in pretraining, with a line per arm.
+    """Yield figures of the relative weight change per block in stage 1 and in pretraining.
 
-    Stage 1 is compared with the weights of an arm without initializers. Runs without pretraining have no
-    figure of it.
+    Each arm is a line. Changes in stage 1 are relative to the weights of an arm without initializers. Recipes
+    without pretraining have no second figure.
     """
     runs = sorted(runs, key=lambda run: run.place)
     first = [_image_tower(run.load("init")) for run in runs]
@@ -46,7 +46,7 @@ def _image_tower(model: Any) -> Weights:
 
 
 def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the names of a tower's weights by block, in their order: `stem`, `block 0`, ..., `head`."""
+    """Return the weight names of a tower by block, in order: `stem`, `block 0`, ..., `head`."""
     groups: dict[str, list[str]] = {}
     names = list(names)
     other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
@@ -60,7 +60,7 @@ def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def relative_change(before: Weights, after: Weights) -> Change:
-    """Return |after - before| / |before| (Frobenius norm) for each block; 0 for blocks of zeros."""
+    """Return |after - before| / |before| (Frobenius norm) per block; 0 for blocks of zeros."""
     changes = {}
     for block, names in group_by_block(before).items():
         moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
@@ -72,7 +72,7 @@ def relative_change(before: Weights, after: Weights) -> Change:
 def _figure(title: str, label: str, changes: Sequence[tuple[ShownRun, Change]]) -> Figure:
     title = f"{title}, block by block"
     seed = changes[0][0].seed
-    note = f"Seed {seed}; Frobenius norms, all parameters of a block together."
+    note = f"Seed {seed}. Frobenius norms over all parameters of a block."
     blocks = list(changes[0][1])
     with drawing(height=3.4) as ax:
         for run, change in changes:

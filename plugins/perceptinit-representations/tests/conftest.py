@@ -1,4 +1,4 @@
-"""Shared by the tests: `perceptinit` in a new process, and the helpers of the checkout."""
+"""Fixtures that run `perceptinit` in a new process, and access to the helpers of the checkout."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # helpers
 
 @pytest.fixture(scope="session")
 def run_cli():
-    """Run `perceptinit` in a new process and in a folder; returns the completed process."""
+    """Run `perceptinit` in a new process in a folder; returns the completed process."""
 
     def run(folder, *arguments):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
@@ -26,5 +26,5 @@ def run_cli():
 
 @pytest.fixture
 def cli(run_cli, tmp_path):
-    """Run `perceptinit` in a new process and in `tmp_path`."""
+    """Run `perceptinit` in a new process in `tmp_path`."""
     return lambda *arguments: run_cli(tmp_path, *arguments)

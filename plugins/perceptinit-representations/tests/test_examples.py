@@ -1,4 +1,4 @@
-"""Examples in the report, and the sheet for trackers, of real runs of a tiny recipe."""
+"""Report examples and the tracker sheet for runs of a tiny recipe."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ PICTURES = """
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory, run_cli):
-    """The folder of the runs of random and pi with one seed."""
+    """Folder with the runs of the arms random and pi with one seed."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "local.py").write_text(textwrap.dedent(LOCAL) + PICTURES)
     (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)

@@ -1,4 +1,4 @@
-"""Statistics of embeddings by hand, the evaluators on small sets, and both in a run."""
+"""Embedding statistics computed by hand, evaluators on small sets, and a run with both."""
 
 import json
 
@@ -60,7 +60,7 @@ class TestRepresentation(EvaluatorContract):
 
 @pytest.fixture
 def pets(tmp_path):
-    """A set of three classes whose images are equal within a class."""
+    """A test set of three classes with identical images within each class."""
     labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3, splits=("train", "test"))
     return str(tmp_path)
 
@@ -104,7 +104,7 @@ def test_effective_rank_counts_directions():
 
 def test_alignment_and_uniformity_of_a_square():
     corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.float64)
-    # class 0 holds neighbours (squared distance 2), class 1 neighbours, too
+    # both classes contain adjacent points (squared distance 2)
     assert alignment(corners, np.array([0, 0, 1, 1])) == pytest.approx(2)
     assert alignment(corners, np.array([0, 1, 0, 1])) == pytest.approx(4)
     assert np.isnan(alignment(corners, np.arange(4)))
@@ -124,7 +124,7 @@ def test_cka_is_1_for_a_rotated_and_scaled_copy_and_near_0_for_noise():
 
 def test_cka_by_hand_on_four_images():
     x = np.zeros((4, 4))
-    x[0, 1] = x[1, 0] = 1  # images 0 and 1 belong together, and nothing else does
+    x[0, 1] = x[1, 0] = 1  # only images 0 and 1 are similar
     # HSIC(x, x): trace 2, sums 2 * 2 / (3 * 2), rows 2 * (1 + 1) / 2, over 4 * 1
     y = np.zeros((4, 4))
     y[2, 3] = y[3, 2] = 1
@@ -161,5 +161,5 @@ def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
 
 
 def test_cka_without_a_run_is_refused():
-    with pytest.raises(UsageError, match="this evaluator measures runs of recipes only"):
+    with pytest.raises(UsageError, match="This evaluator measures only runs of recipes"):
         list(CkaToInit(CkaToInit.Config(), tiny_judgments()).evaluate(tiny_model().eval(), RunContext()))

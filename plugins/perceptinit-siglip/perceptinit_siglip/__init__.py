@@ -9,6 +9,6 @@ def perceptinit_pretrainers() -> list[Component]:
         Component(
             name="siglip/sigmoid",
             target="perceptinit_siglip.sigmoid:Sigmoid",
-            summary="SigLIP: every image-text pair of a batch is a yes-no question (Zhai et al. 2023)",
+            summary="SigLIP: binary classification of all image-text pairs of a batch (Zhai et al. 2023)",
         )
     ]

@@ -1,4 +1,4 @@
-"""SigLIP's loss, and the pretrainer held to perceptinit's contract."""
+"""SigLIP loss values, and contract tests of the pretrainer."""
 
 import math
 
@@ -20,7 +20,7 @@ class TestSigmoid(PretrainerContract):
 def test_the_loss_of_two_orthogonal_pairs_is_worked_out_by_hand():
     unit = torch.eye(2)
     loss = SigmoidLoss(-1.0).whole(3 * unit, unit, torch.tensor(math.log(2.0)))
-    # each image: its text has logit 2 - 1 = 1, the other 0 - 1 = -1, which is answered "no"
+    # each image: its text has logit 2 - 1 = 1, the other 0 - 1 = -1, with label "no match"
     wanted = 2 * math.log(1 + math.exp(-1))
     assert loss.item() == pytest.approx(wanted)
 
@@ -58,5 +58,5 @@ def test_a_run_that_continues_keeps_its_temperature_and_bias():
     steps.close()
     assert state["loss"]["logit_bias"].item() != -10.0
     assert second.state_dict()["num_steps"] == 2
-    # one more step of at most lr from where it was, not from log(10)
+    # one step of at most lr from the resumed value, not from log(10)
     assert abs(model.logit_scale.item() - scale) < 0.011

@@ -9,6 +9,6 @@ def perceptinit_pretrainers() -> list[Component]:
         Component(
             name="simclr/nt-xent",
             target="perceptinit_simclr.simclr:SimCLR",
-            summary="SimCLR: two views of an image find each other among those of a batch (Chen et al. 2020)",
+            summary="SimCLR: contrasts two views of each image with the rest of the batch (Chen et al. 2020)",
         )
     ]

@@ -1,4 +1,4 @@
-"""SimCLR's loss, and the pretrainer held to perceptinit's contract."""
+"""SimCLR loss values, and contract tests of the pretrainer."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_the_loss_of_two_samples_is_that_worked_out_by_hand():
     objective = TwoViews(SimCLR.Config(temperature=0.5), 2)
     objective.projection = torch.nn.Identity()
     views = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 5.0]])  # lengths do not matter
-    # of each view the right one has cosine 1, the two of the other sample 0: -log e^2 / (e^2 + 2)
+    # the positive view has cosine 1, the two negatives 0: -log e^2 / (e^2 + 2)
     wanted = math.log(1 + 2 * math.exp(-2))
     loss = objective.loss(None, image=views)
     assert loss.item() == pytest.approx(wanted, abs=1e-6)
@@ -66,7 +66,7 @@ def test_the_loss_falls():
 def test_micro_batches_give_the_weights_of_whole_batches():
     ends = []
     for micro_batch in (0, 6):  # of 32 views
-        # eps: AdamW would make steps of the rounding noise where the true gradient is 0
+        # eps: without it, AdamW amplifies rounding noise where the true gradient is 0
         _, model, _ = train(epochs=1, micro_batch=micro_batch, eps=1e-3)
         ends.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
     torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-5)

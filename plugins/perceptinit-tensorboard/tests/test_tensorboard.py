@@ -1,4 +1,4 @@
-"""The contract of trackers; what stands in the event files; a continued run goes on in them."""
+"""Tracker contract, the content of event files, and resumed runs."""
 
 import numpy as np
 from perceptinit_tensorboard import TensorBoard

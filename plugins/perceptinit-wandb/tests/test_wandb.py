@@ -1,4 +1,4 @@
-"""The contract of trackers; what offline files hold; a continued run goes on in the same run."""
+"""Tracker contract, the content of offline files, and resumed runs."""
 
 import time
 
@@ -53,10 +53,10 @@ def test_scalars_settings_and_pictures_are_in_the_offline_file(tmp_path):
     run(tmp_path, events, picture)
     (file,) = offline_files(tmp_path)
     names = (b"pretrain/loss", b"samples_seen", b"top1/set", b"pi-seed3", b"tiny", b"finished")
-    end = time.monotonic() + 60  # wandb's own process writes, when it gets to it
+    end = time.monotonic() + 60  # a separate wandb process writes asynchronously
     while not all(name in file.read_bytes() for name in names) and time.monotonic() < end:
         time.sleep(0.1)
-    written = file.read_bytes()  # names and settings stand in it as they are
+    written = file.read_bytes()  # the file contains names and settings as plain text
     for name in names:
         assert name in written
     assert list(file.parent.rglob("judgments*.png"))
