@@ -105,7 +105,7 @@ def fill_disk(connection):
 def test_a_full_disk_is_reported_and_acknowledged_answers_stay(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
-    with pytest.raises(StoreError, match="database or disk is full. The answer was not stored"):
+    with pytest.raises(StoreError, match=r"database or disk is full\. The answer was not stored"):
         store.submit(note("x" * 100_000)).result()
     store.submit(lambda c: c.execute("PRAGMA max_page_count = 1000000")).result()
     store.submit(note("x" * 100_000)).result()

@@ -142,9 +142,8 @@ class _Tally:
         if found > share * self.num_records:
             allowed = int(share * self.num_records)
             raise DataError(
-                f"{self.unusable[-1]} ({found} unreadable records, but --max-bad-share {share:g} of "
-                f"{self.num_records} records allows {allowed}). All errors are listed in "
-                f"{self.settings.unreadable}"
+                f"{found} of {self.num_records} records are unreadable, but --max-bad-share {share:g} allows "
+                f"{allowed}. All are listed in {self.settings.unreadable}; the last is {self.unusable[-1]}"
             )
 
 

@@ -320,7 +320,7 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
         run(source, tmp_path / "out", shard_size=3)
     assert str(caught.value) == (
         f"{tmp_path / 'out'} contains another packing (shard_size was 2, now 3). "
-        "Choose another folder or remove this one"
+        "Choose another folder, or remove this one"
     )
     assert files(tmp_path / "out") == before
 
@@ -359,8 +359,8 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
     with pytest.raises(DataError) as caught:
         run(source, tmp_path / "out", max_bad_share=0.2, shard_size=2, num_workers=1)
     assert str(caught.value) == (
-        "7.png: cannot be decoded as an image (no known image format; 8 bytes), the last of 3 found; "
-        "--max-bad-share 0.2 of 10 records allows 2. All that were found are in unreadable.txt"
+        "3 of 10 records are unreadable, but --max-bad-share 0.2 allows 2. All are listed in unreadable.txt; "
+        "the last is 7.png: cannot be decoded as an image (no known image format; 8 bytes)"
     )
     assert len((tmp_path / "out" / "unreadable.txt").read_text().splitlines()) == 3
     assert [p.name for p in (tmp_path / "out").glob("*.tmp")] == []

@@ -266,7 +266,7 @@ def test_bapps_matches_files_by_name_and_tells_what_one_folder_lacks(tmp_path):
 def test_bapps_jnd_is_test_only(tmp_path):
     bapps = make_bapps(tmp_path)
     assert bapps.load_same_pairs("test").base_rate == pytest.approx(0.5)
-    with pytest.raises(DataError, match="has no same-or-different judgments. Use split 'test'"):
+    with pytest.raises(DataError, match=r"has no same-or-different judgments\. Use split 'test'"):
         bapps.load_same_pairs("train")
 
 
