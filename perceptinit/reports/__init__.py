@@ -1,1 +1,1 @@
-"""From records to a verdict: statistics over seeds and tables."""
+"""Statistics over seeds, verdicts, tables, figures and the report page."""

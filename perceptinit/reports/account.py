@@ -1,4 +1,4 @@
-"""The page's account of the experiment: compared arms, fairness, cost, and commands to rerun it."""
+"""Page sections on the experiment: compared arms, fairness, cost, and commands to rerun it."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.types import Fit
 
 ENERGY_FILE = "energy.json"
-SharedRow = tuple[str, str, str]  # label, text, all settings for a fold
+SharedRow = tuple[str, str, str]  # label, text, all settings (collapsed on the page)
 
 
 def settings_row(label: str, kind: str, table: Mapping[str, Any] | None) -> SharedRow:
-    """Return a component with the settings that differ from its defaults, and all of its settings."""
+    """Return a row with a component's non-default settings and all of its settings."""
     if not table:
         return label, "none", ""
     own = {key: value for key, value in table.items() if key not in ("use", *PARTS)}
@@ -38,7 +38,7 @@ def settings_row(label: str, kind: str, table: Mapping[str, Any] | None) -> Shar
 
 
 def changed_settings(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a component that differ from its defaults; all where it is not installed."""
+    """Return the non-default settings of a component; all settings if it is not installed."""
     defaults: dict[str, Any] = {}
     with suppress(PerceptInitError):
         cls: Any = build_plugin_manager().registry.get(kind, str(table["use"])).load()
@@ -61,7 +61,7 @@ def _list_settings(settings: Mapping[str, Any]) -> str:
 
 
 def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Return an arm's stages in order, with their judgments and settings that differ from the defaults."""
+    """Return the stages of an arm in order, with their judgments and non-default settings."""
     stages = []
     for table in tables:
         text, judgments, names = str(table["use"]), table.get("judgments"), []
@@ -74,7 +74,7 @@ def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def starts_in_words(runs: RunSet, arm: str) -> str:
-    """Return the initialization of an arm."""
+    """Return a description of an arm's initialization."""
     resolved = runs.resolved(arm)
     if not resolved:
         return "unknown: no run of this arm left a record"
@@ -82,7 +82,7 @@ def starts_in_words(runs: RunSet, arm: str) -> str:
 
 
 def newest_date(runs: RunSet) -> str:
-    """Return the day on which the last run finished or started."""
+    """Return the date of the most recent start or end of a run."""
     return max(r.get("finished") or r["started"] for r in runs.records)[:10]
 
 
@@ -111,7 +111,7 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
 
 
 def compared_sentence(runs: RunSet) -> str:
-    """Return which arms were compared, and in what they differ."""
+    """Return a description of the compared arms and their differences."""
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
     seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
@@ -126,7 +126,7 @@ def compared_sentence(runs: RunSet) -> str:
 
 
 def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
-    """Return the conditions of a fair comparison and whether each holds, None where unknown."""
+    """Return whether each condition of a fair comparison holds; None if unknown."""
     finished, pairs = runs.finished, runs.samples
     counts = {run.samples_seen for run in finished}
     but = f", but for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
@@ -145,7 +145,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
 
 
 def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:
-    """Return whether a hash is equal among the arms of each seed, None when it is not recorded."""
+    """Return whether a hash is equal among the arms of each seed; None if not recorded."""
     found = {(run.seed, find_hash(run.record, *path)) for run in runs}
     if not found or any(not value for _, value in found):
         return None
@@ -153,7 +153,7 @@ def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:
 
 
 def find_hash(record: Mapping[str, Any], *path: str) -> str:
-    """Return a hash from a record, empty when it has none."""
+    """Return a hash of a record; empty if not recorded."""
     value: Any = record.get("hashes", {})
     for key in path:
         value = value.get(key) if isinstance(value, Mapping) else None
@@ -161,13 +161,13 @@ def find_hash(record: Mapping[str, Any], *path: str) -> str:
 
 
 def find_stages(runs: RunSet) -> list[str]:
-    """Return the stages with a recorded time, "total" last."""
+    """Return the stages with a recorded duration, with "total" last."""
     stages = dict.fromkeys(stage for run in runs.finished for stage in run.record["wall_seconds"])
     return [*(stage for stage in stages if stage != "total"), "total"]
 
 
 def cost_sentence(runs: RunSet) -> str:
-    """Return the total time of all finished runs and the devices."""
+    """Return the total duration of all finished runs, and their devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
     devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
     took = f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in total"
@@ -175,14 +175,14 @@ def cost_sentence(runs: RunSet) -> str:
 
 
 def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
-    """Return the mean time of a stage over an arm's finished runs."""
+    """Return the mean duration of a stage over the finished runs of an arm."""
     times = [run.record["wall_seconds"] for run in runs.finished if run.arm == arm]
     values = [seconds[stage] for seconds in times if stage in seconds]
     return readable_seconds(sum(values) / len(values)) if values else ""
 
 
 class Energy(TypedDict):
-    """The file that an energy tracker leaves in the folder of a run."""
+    """The file that an energy tracker writes to the folder of a run."""
 
     kwh: float
     library: str
@@ -194,21 +194,21 @@ def _read_energy(run: LoadedRun) -> Energy | None:
 
 
 def mean_energy(runs: RunSet, arm: str) -> str:
-    """Return the mean energy of an arm's finished runs, empty where none was measured."""
+    """Return the mean energy of the finished runs of an arm; empty if not measured."""
     values = [e["kwh"] for run in runs.finished if run.arm == arm and (e := _read_energy(run))]
     return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
 
 
 def energy_note(runs: RunSet) -> str:
-    """Return the library that estimated the energy, or the plug-in that would."""
+    """Return which library estimated the energy, or how to measure it."""
     libraries = sorted({e["library"] for r in runs.finished if (e := _read_energy(r))})
     if not libraries:
-        return "Energy was not measured: add the tracker of the plug-in perceptinit-codecarbon."
+        return "Energy was not measured. The tracker of the plug-in perceptinit-codecarbon measures it."
     return f"Energy as estimated by {', '.join(libraries)}."
 
 
 def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
-    """Return each distinct recipe with the commands that rerun it."""
+    """Return each distinct recipe with the commands to rerun it."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in runs.records:
         recipe = record["recipe"]
@@ -226,7 +226,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
 
 
 def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
-    """Return versions and machine, with all values where runs differ."""
+    """Return versions and machine; where runs differ, with all values."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
         environment = dict(record["environment"])

@@ -1,4 +1,4 @@
-"""Compare arms at their tuned settings, and refuse an answer where budgets of tuning differ."""
+"""Compare arms at their tuned settings, and refuse an answer if tuning budgets differ."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning, read_searches_beside
 from perceptinit.seeding import generator
 
-EDGE = 0.05  # of the space, on the scale of the search
-MIN_STUDIES = 5  # that are resampled
+EDGE = 0.05  # share of the search space, on its scale
+MIN_STUDIES = 5  # required to resample studies
 NUM_RESAMPLES = 2000
-# the [tune] table, and by arm an array (NUM_RESAMPLES,)
+# the [tune] table, and resampled scores (NUM_RESAMPLES,) by arm
 Resampled = tuple[TuneConfig, Mapping[str, Any]]
 SHARED = (
-    "The recipe has a [tune] table, but every arm ran at the settings that they share: these may suit "
-    "one arm better."
+    "The recipe has a [tune] table, but all arms ran at the same settings, which may suit one arm better."
 )
 TRIALS_COMPARED = (
-    "these runs are trials of tuning, in which the settings of an arm differ from run to run. Compare the "
-    "arms at their best in the folder whose name ends in -best, or see the trials with: perceptinit report "
-    "RECIPE"
+    "these runs are tuning trials, whose settings differ from run to run. Compare the runs at the best "
+    "settings, in the folder with the suffix -best, or show the trials with: perceptinit report RECIPE"
 )
 NOTE = (
     "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} "
-    "studies, by {measure} on validation data): this compares procedures, tuning included, and not starts "
+    "studies, by {measure} on validation data). This compares procedures, tuning included, and not starts "
     "alone."
 )
 HELD_FIXED = " The interval takes the chosen settings held fixed."
@@ -37,11 +35,11 @@ RESAMPLED = " The interval covers other searches: studies are resampled."
 
 
 def resample_studies(runs: RunSet) -> Resampled | None:
-    """Return an arm's best validation score in the median of five drawn studies, shape (NUM_RESAMPLES,).
+    """Return each arm's best validation score in the median of five resampled studies.
 
-    The same studies are drawn for all arms. The final runs are at the settings of one study, which more
-    studies do not make more certain, so five are drawn of any number
-    (docs/calibration.md simulates the coverage). None below five studies, and without their trials.
+    The same studies are resampled for all arms. Final runs use the settings of a single study, however many
+    studies there are, so five are resampled of any number (coverage: docs/calibration.md). None with fewer
+    than five studies, or without their trials.
     """
     tuned = _find_tuned(runs, runs.arms)
     config = tuned[0].config if tuned and tuned[0].role else None
@@ -61,7 +59,7 @@ def resample_studies(runs: RunSet) -> Resampled | None:
 
 
 def is_tuned(runs: RunSet) -> bool:
-    """Return whether any arm has settings that were tuned for it; UsageError for trials."""
+    """Return whether any arm has its own tuned settings; UsageError if the runs are trials."""
     roles = {each.role for each in _find_tuned(runs, runs.arms)}
     if "trial" in roles:
         raise UsageError(TRIALS_COMPARED)
@@ -73,7 +71,7 @@ def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
 
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:
-    """Return why neither of two arms may be called better; empty if tuned equally or not at all."""
+    """Return why neither arm can be called better; empty if tuning is equal or absent."""
     tuned = {name: _find_tuned(runs, [name]) for name in (arm, reference)}
     own, others = ({each.num_trials for each in found} for found in tuned.values())
     if own != others:
@@ -92,7 +90,7 @@ def find_bar(runs: RunSet, arm: str, reference: str) -> str:
 
 
 def tuned_keys(runs: RunSet) -> list[str]:
-    """Return the paths of all tuned keys."""
+    """Return the paths of the tuned keys of all arms."""
     return list(dict.fromkeys(key for each in _find_tuned(runs, runs.arms) for key in each.keys))
 
 
@@ -106,7 +104,7 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
 
 
 def tuning_note(runs: RunSet, is_covered: bool) -> str:
-    """Return how tuning limits the comparison; empty without tuning, and where budgets differ."""
+    """Return how tuning limits the comparison; empty without tuning, or if budgets differ."""
     found = _find_tuned(runs, runs.arms)
     if not any(each.role for each in found):
         return SHARED if any(each.config for each in found) else ""
@@ -120,7 +118,7 @@ def tuning_note(runs: RunSet, is_covered: bool) -> str:
 
 
 def _find_edges(runs: RunSet) -> Iterable[str]:
-    """Yield which chosen settings are within 5 % of an edge of the space that was searched."""
+    """Yield a warning for each chosen setting within 5 % of an edge of the search space."""
     for arm in runs.arms:
         for tuned in _find_tuned(runs, [arm])[:1]:
             space = dict(flatten(tuned.how.get("space", {})))
@@ -130,17 +128,17 @@ def _find_edges(runs: RunSet) -> Iterable[str]:
                 place = (scale(float(value)) - scale(low)) / (scale(high) - scale(low))
                 if not EDGE <= place <= 1 - EDGE:
                     yield (
-                        f"{path} of {arm} is at an edge of the space ({value}): a wider one may change "
-                        "the answer."
+                        f"{path} of {arm} ({value}) is within {100 * EDGE:g} % of an edge of the search "
+                        "space. A wider space may change the answer."
                     )
 
 
 def settings_lines(runs: RunSet) -> list[str]:
-    """Return each arm's tuned settings, such as `pi at its best: pretrain.lr 0.0031`."""
+    """Return the tuned settings of each arm, such as `pi at its best: pretrain.lr 0.0031`."""
     first = {arm: next(iter(_find_tuned(runs, [arm])), None) for arm in runs.arms}
     return [f"{arm} at its best: {settings_in_words(t.settings)}" for arm, t in first.items() if t and t.role]
 
 
 def settings_in_words(settings: Mapping[str, str]) -> str:
-    """Return settings as `pretrain.lr 0.0031, init.lr 0.0007`."""
+    """Return settings as text: `pretrain.lr 0.0031, init.lr 0.0007`."""
     return ", ".join(f"{path} {value}" for path, value in settings.items()) or "no tuned setting"

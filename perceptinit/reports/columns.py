@@ -1,6 +1,6 @@
-"""The columns of results: the source of each value, and its form in tables, files and the page.
+"""Columns of results: the source of each value, and its format in tables, files and on the page.
 
-A new field of `Score` is one line in `FACTS`, and one in `COLUMNS` if CSV and JSON contain it.
+To add a field of `Score`, add an entry to `FACTS` and, for CSV and JSON, to `COLUMNS`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _note_ceiling(score: ScoreComparison) -> str:
     return f"human ceiling {people}" if people else ""
 
 
-# fields of `Score` besides its value, with the note in a score's heading where there is one
+# further fields of `Score` -> their note in the heading of a score, if any
 FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
     "chance": _note_chance,
     "lower_ceiling": None,
@@ -44,8 +44,12 @@ FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
 class Column:
     """A column of CSV and JSON.
 
-    value: of a score and an arm, or `of_difference`; unrounded, shares in 0..1.
-    heading, text: of a difference in the page's table of statistics.
+    Attributes:
+        key: Name of the column.
+        value: Unrounded value of a score and an arm, with shares in [0, 1].
+        of_difference: Unrounded value of a difference.
+        heading: Heading in the page's table of statistics, if shown there.
+        text: Formatted value of a difference in that table.
     """
 
     key: str
@@ -111,7 +115,7 @@ STATISTICS = tuple(column for column in COLUMNS if column.heading)
 
 
 def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
-    """Yield one flat row per score, arm and contrast, unrounded; shares in 0..1."""
+    """Yield a flat, unrounded row per score, arm and contrast, with shares in [0, 1]."""
     for score in scores:
         for arm in score.arms:
             row = {c.key: c.value(score, arm) if c.value else None for c in COLUMNS}
@@ -123,12 +127,12 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
 
 
 def pick(found: object, *paths: str) -> dict[str, Any]:
-    """Return attributes of an object under the last name of their dotted paths."""
+    """Return attributes of an object by the last component of their dotted paths."""
     return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
 
 
 def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with arrays joined by spaces."""
+    """Return rows as CSV, with list items joined by spaces."""
     file = io.StringIO()
     writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
@@ -139,24 +143,24 @@ def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def find_references(comparison: Comparison) -> list[str]:
-    """Return the arms that others are compared with; the baseline is first."""
+    """Return the reference arms of the contrasts, with the baseline first."""
     return list(dict.fromkeys(c.reference for c in comparison.contrasts))
 
 
 def headings(comparison: Comparison) -> list[str]:
-    """Return the headings of `cells`."""
+    """Return the column headings for `cells`."""
     return ["mean ± s.e.", *(f"vs {name} [95 %]" for name in find_references(comparison)), "seeds"]
 
 
 def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
-    """Return an arm's cells in a score: mean with standard error, each difference, number of seeds."""
+    """Return the cells of an arm and a score: mean and standard error, differences, number of seeds."""
     differences = [difference_cell(score, arm, reference) for reference in find_references(comparison)]
     num = len(arm.by_seed)
     return [mean_cell(score, arm), *differences, f"{num} of {num + len(arm.missing)}"]
 
 
 def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
-    """Return an arm's mean with its standard error over seeds."""
+    """Return the mean of an arm with its standard error over seeds."""
     if arm.value is None:
         return "no value"
     mean = number(arm.value.mean, score.is_share)
@@ -166,7 +170,7 @@ def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
 
 
 def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> str:
-    """Return an arm's difference from a reference with its interval, empty if they are not compared."""
+    """Return the difference from a reference with its interval; empty if not compared."""
     for d in score.differences:
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = signed(d.value.mean, score.is_share).removesuffix(" points")
@@ -176,14 +180,14 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
 
 
 def title(score: ScoreComparison) -> str:
-    """Return the heading of a score on a terminal."""
+    """Return the heading of a score in a terminal table."""
     seen = " or ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
     notes = [*_fact_notes(score), f"{seen} samples seen", trained_on(score), score.incomplete]
     return f"{score.name} ({', '.join(filter(None, notes))})"
 
 
 def page_note(score: ScoreComparison) -> str:
-    """Return the page's note on a score."""
+    """Return the note on a score for the page."""
     baselines = baselines_in_words(score)
     notes = [
         measure_title(score.measure),
@@ -202,13 +206,13 @@ def _fact_notes(score: ScoreComparison) -> list[str]:
 
 
 def trained_on(score: ScoreComparison) -> str:
-    """Return the arms that were trained on the task of a score, and the images they saw; empty for none."""
+    """Return which arms were trained on the task of a score, and which images they saw; or empty."""
     arms = " and ".join(sorted(score.taught))
     return f"trained on by {arms}{score.seen_in_words}" if arms else ""
 
 
 def baselines_in_words(score: ScoreComparison) -> str:
-    """Return the scores of trivial models on the same judgments with 95 % intervals, empty without any."""
+    """Return the scores of trivial models on the same judgments, with 95 % intervals; or empty."""
     parts = []
     for baseline in score.baselines:
         edges = [number(v, score.is_share) for v in baseline.interval or ()]

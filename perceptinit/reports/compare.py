@@ -26,21 +26,26 @@ from perceptinit.types import Items, Split
 
 Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
-LARGEST = 1e100  # of a score
-SAME_MEAN = 1e-5  # between a score and the mean of its items, which are stored as float32
+LARGEST = 1e100  # accepted absolute value of a score
+SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
 Cell = tuple[str, int]  # arm, seed
-ItemsOf = Mapping[Cell, Mapping[str, Items]]  # by name of the score
+ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
 Rows = dict[Cell, dict[str, dict[str, Any]]]  # score name -> row
 
 
 def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None) -> Comparison:
     """Compare the arms of a set of runs.
 
-    budget: "equal" uses final scores and refuses runs that ended at different samples seen; a number uses the
-    scores at this number of samples; "unequal" compares final scores and reports that budgets differ.
+    Args:
+        runs: Runs of all arms.
+        budget: "equal" compares final scores and refuses runs that ended at different samples seen. "unequal"
+            compares final scores and reports that budgets differ. An int compares the scores at this number
+            of samples seen.
+        baseline: Reference arm. Default: the baseline of the recipe.
 
-    Raises UsageError when budgets differ, when runs differ in more than `init` and `posthoc`, when
-    no run has scores at the requested number, and for an unknown baseline.
+    Raises:
+        UsageError: If budgets differ, the runs differ in more than `init` and `posthoc`, no run has scores at
+            the requested number, or the baseline is unknown.
     """
     baseline = baseline or runs.baseline
     if baseline != runs.baseline and baseline not in runs.arms:
@@ -76,7 +81,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
 def _cover_searches(
     resampled: Resampled | None, scores: Iterable[ScoreComparison]
 ) -> Iterator[ScoreComparison]:
-    """Yield scores; those that chose the settings of tuned arms with intervals that cover other searches."""
+    """Yield scores, adding intervals over searches to scores of the tuning measure."""
     if resampled is None:
         yield from scores
         return
@@ -92,7 +97,7 @@ def _cover_searches(
 
 
 def _refuse_mixed_settings(runs: RunSet) -> None:
-    """Raise UsageError when the runs differ in the backbone, pretraining or evaluation."""
+    """Raise UsageError if the runs differ in backbone, pretraining or evaluation."""
     first: tuple[LoadedRun, dict[str, Any]] | None = None
     for run in (run for run in runs.runs if run.record):
         resolved = without_tuned(run.record["arm"]["resolved"], runs)
@@ -106,7 +111,7 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
 
 
 def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
-    """Return the score rows to compare, and sentences on excluded runs."""
+    """Return the score rows to compare, and sentences about excluded runs."""
     if isinstance(budget, int):
         used = {(run.arm, run.seed): rows for run in runs.runs if (rows := _rows_at(run, budget))}
         if not used:
@@ -155,7 +160,7 @@ def _join(counts: Iterable[int]) -> str:
 
 
 def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
-    """Return the items of the final scores of each finished run, and sentences on files that are damaged."""
+    """Return the items of final scores by run, and sentences about damaged files."""
     items, problems = {}, []
     for run in runs.finished:
         try:
@@ -166,7 +171,7 @@ def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
 
 
 def _is_usable(value: float | None) -> bool:
-    """Return whether the square of a score is finite."""
+    """Return whether a score is small enough to compute variances."""
     return value is not None and abs(value) < LARGEST
 
 
@@ -180,10 +185,10 @@ def _score(
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     is_shown_as_share, num_items = is_share(measure, row["chance"]), row["num_examples"]
-    # a share of n items is rounded to 1 / n
+    # the share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     components = dict(_find_components(items, name, values, contrasts))
-    # scores add the split to the name of the judgments, as in `nights-val`
+    # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
     return ScoreComparison(
@@ -211,13 +216,13 @@ def _score(
 def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield the variances of contrasts, and of leads over trivial models, on the same items of a score."""
+    """Yield the variance components of contrasts and of leads over trivial models, on equal items."""
     import numpy as np
 
     own = {}
     for cell, value in values.items():
         found = items.get(cell, {}).get(name)
-        # of the final scores: not those that `--at` chooses
+        # items exist for final scores only, not for scores selected by `--at`
         if found and abs(np.average(found.values, weights=found.weights) - value) < SAME_MEAN:
             own[cell] = found
     if not own:
@@ -231,7 +236,7 @@ def _find_components(
     leads = [Contrast(*pair) for pair in product(arms, dict.fromkeys(model for model, _ in trivial))]
     cells, own = {*values, *trivial}, own | trivial
     pictures = next(iter(own.values())).pictures
-    _, places = np.unique(pictures, return_inverse=True)  # once: sets can have 50,000 pictures
+    _, places = np.unique(pictures, return_inverse=True)  # computed once: sets can have 50,000 images
     for contrast in (*contrasts, *leads):
         seeds = sorted(
             {s for a, s in cells if a == contrast.arm} & {s for a, s in cells if a == contrast.reference}

@@ -1,4 +1,4 @@
-"""The parts of a comparison: scores of arms, differences between them, and problems."""
+"""Data of a comparison: scores of arms, differences between arms, and problems."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
 
 Values = Mapping[int, float]  # by seed
-ALL = "all"  # family of the average over all data sets of a measure
+ALL = "all"  # family name of the average over all data sets of a measure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A contrast in one score, paired by seed; positive means that the arm has the larger value.
+    """A contrast in one score, paired by seed. A positive difference means a larger value of the arm.
 
-    relative: mean difference divided by the reference's mean, None when that is 0.
-    bootstrap: percentile interval, None for one seed.
-    two_way: the mean with an interval over seeds and pictures, None without the values of single items.
-    over_searches: the same, and over searches for the settings of tuned arms; None without them.
-    confidence: level of the intervals; above 95 % for repeated looks and for several arms against one
-    baseline.
-    p_value: paired t test; q_value: corrected over the data sets of the measure.
-    p_signs: sign-flip test, corrected for the family of the contrast.
-    detectable: smallest true difference that these seeds detect with 80 % probability.
+    Attributes:
+        relative: Mean difference divided by the mean of the reference; None if that is 0.
+        bootstrap: Percentile interval; None for one seed.
+        two_way: Mean with an interval over seeds and images; None without per-item values.
+        over_searches: The same with an interval that also covers other searches; None without tuning.
+        confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
+            baseline.
+        p_value: Result of the paired t test.
+        q_value: `p_value`, corrected over the data sets of the measure.
+        p_signs: Result of the sign-flip test, corrected for the family of the contrast.
+        detectable: Smallest true difference that these seeds detect with 80 % probability.
     """
 
     contrast: Contrast
@@ -53,13 +55,13 @@ class Difference:
 
     @property
     def tested(self) -> Estimate:
-        """Return the estimate that the verdict uses, over all that is known to vary."""
+        """Return the estimate for the verdict, which covers all known sources of variance."""
         return self.over_searches or self.two_way or self.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore:
-    """One arm in one score; `value` is None when no seed has one, `missing` lists seeds without one."""
+    """Values of an arm in one score. `missing` lists the seeds without a value."""
 
     arm: str
     by_seed: Mapping[int, float]
@@ -71,17 +73,18 @@ class ArmScore:
 class ScoreComparison:
     """One score, or one average over data sets, for all arms.
 
-    facts: fields of the records by `columns.FACTS`.
-    baselines: scores of trivial models on the same judgments.
-    num_sets: number of data sets in the mean; 1 for a measured score.
-    samples_seen: pairs that each arm had seen at the measurement.
-    taught: arms that learn from judgments of the score's data set.
-    seen_in_training: share of its images in the training split of these judgments, None if not recorded.
-    rule: when a difference is decided, in the unit of the score.
-    floor: least standard deviation of a difference over seeds, from the number of items.
-    components: variances of each contrast, and of the lead of each arm over each of `baselines`, over seeds
-    and pictures, where single items are known.
-    incomplete: a note when images of the set could not be read, else empty.
+    Attributes:
+        facts: Fields of the records that `columns.FACTS` lists.
+        baselines: Scores of trivial models on the same judgments.
+        num_sets: Number of averaged data sets; 1 for a measured score.
+        samples_seen: Number of samples seen at the measurement, by arm.
+        taught: Arms that learn from judgments of the score's data set.
+        seen_in_training: Share of its images in the training split of these judgments; None if not recorded.
+        rule: Decision rule, in the unit of the score.
+        floor: Smallest standard deviation of a difference over seeds, given the number of items.
+        components: Variance components of contrasts and of leads over `baselines`; empty without per-item
+            values.
+        incomplete: Note on unreadable images of the data set, or empty.
     """
 
     name: str
@@ -109,7 +112,7 @@ class ScoreComparison:
 
     @property
     def seen_in_words(self) -> str:
-        """Return the share of images seen in training as the end of a phrase; empty if not recorded."""
+        """Return the share of images seen in training as a clause; empty if not recorded."""
         seen = self.seen_in_training
         if seen is None:
             return ""
@@ -120,7 +123,7 @@ class ScoreComparison:
         return next(arm for arm in self.arms if arm.arm == name)
 
     def find_lead(self, arm: str) -> tuple[Baseline, Estimate] | None:
-        """Return the best of `baselines` and the lead of an arm over it, on the same items if known."""
+        """Return the best of `baselines` and the lead of an arm over it, paired by item if possible."""
         value = self.arm(arm).value
         if not self.baselines or value is None:
             return None
@@ -137,7 +140,7 @@ class ScoreComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsComparison:
-    """A contrast over all data sets of a measure."""
+    """Wins, ties and losses of a contrast over all data sets of a measure."""
 
     measure: str
     contrast: Contrast
@@ -146,7 +149,7 @@ class SetsComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleMean:
-    """An arm's interquartile mean over the data sets of a measure and the seeds with all of them."""
+    """Interquartile mean of an arm over data sets and seeds; only seeds with all data sets count."""
 
     measure: str
     is_share: bool
@@ -160,8 +163,12 @@ class MiddleMean:
 class Comparison:
     """The data of tables, sentences and the page.
 
-    scores: as measured; averages: over families and over all data sets of a measure.
-    problems: sentences on missing and excluded results, shown with every table.
+    Attributes:
+        scores: Measured scores.
+        averages: Averages over families and over all data sets of a measure.
+        over_sets: Wins, ties and losses over data sets.
+        middle_means: Interquartile means over data sets.
+        problems: Sentences about missing and excluded results, shown with every table.
     """
 
     runs: RunSet
@@ -174,10 +181,9 @@ class Comparison:
 
     @property
     def primary(self) -> ScoreComparison | None:
-        """Return the score of the headline: the overall average of the first measure.
+        """Return the primary score: by default, the average over all data sets of the first measure.
 
-        A score that an arm was trained on is primary only when there is no other, or when the recipe states
-        it.
+        A score that an arm was trained on is primary only if the recipe states it or there is no other score.
         """
         judging = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
@@ -185,13 +191,14 @@ class Comparison:
         return min(candidates, key=key, default=None)
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
-        """Return whether `[verdict] primary` names a score, or its measure."""
+        """Return whether `[verdict] primary` names the score or its measure."""
         return self.runs.plan.primary in (score.name, score.measure)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
         """Return the scores and averages that match a pattern such as `top1/*`; all without patterns.
 
-        Raises UsageError for a pattern without a match.
+        Raises:
+            UsageError: If a pattern has no match.
         """
         everything = [*self.scores, *self.averages]
         names = [score.name for score in everything]
@@ -204,7 +211,7 @@ class Comparison:
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    """Return an arm in a score. values: (arm, seed) -> value, of all arms."""
+    """Return the values of an arm in a score, given `values` by arm and seed."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
     missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
     value = estimate(list(by_seed.values())) if by_seed else None
@@ -220,8 +227,12 @@ def pair_arms(
 ) -> tuple[Difference, ...]:
     """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level.
 
-    floor: least standard deviation of a difference. components: variances over pictures, where they are
-    known.
+    Args:
+        arms: Values of each arm in the score.
+        contrasts: Contrasts to compute.
+        rule: Decision rule.
+        floor: Smallest standard deviation of a difference.
+        components: Variance components of contrasts with per-item values.
     """
     by_name = {arm.arm: arm.by_seed for arm in arms}
     found = []
@@ -250,7 +261,7 @@ def pair_arms(
 
 
 def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
-    """Yield the differences with the p of their sign-flip test, joint for a family with equal seeds."""
+    """Yield the differences with sign-flip p-values, computed jointly for a family with equal seeds."""
     groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
     for difference in found:
         family = difference.contrast.num_family

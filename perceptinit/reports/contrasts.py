@@ -1,14 +1,13 @@
-"""The contrasts of an experiment and the questions that they answer, by what the arms are.
+"""The contrasts of an experiment and the questions that they answer, given the settings of the arms.
 
-Two contrasts are read together: against the baseline (is it worth it?) and against the same triplets with
-shuffled votes (is it the human structure?). Shuffled votes can cost accuracy, so a lead over them alone is
-not an answer.
+An arm is compared with the baseline (is it worth it?) and with the same triplets under shuffled votes (is it
+the human structure?). Both contrasts are interpreted together. Shuffled votes can reduce accuracy, so a lead
+over them alone is not an answer.
 
-The shuffled control of an arm is the arm with equal settings apart from `shuffled-votes`. Questions name
-people only where people gave the answers. Other pairs are compared with a question that lists their
-differences.
+The shuffled control of an arm differs from it only in `shuffled-votes`. If more settings differ, the question
+lists the differences. Questions mention people only if people gave the answers.
 
-A new contrast is a `Question` with its sentences, and the line of `_ask` that returns it.
+To add a contrast, write a `Question` with its sentences, and return it from `_ask`.
 """
 
 from __future__ import annotations
@@ -24,22 +23,25 @@ from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
 DEFECT = "beyond chance"
-BEYOND = "beyond delta, "  # of keys of sentences
-ANY_OTHER = ""  # key of the sentence for all other outcomes
-# built-in judgments of programs, for records from before 0.2, which do not state who answered
+BEYOND = "beyond delta, "  # prefix of keys of sentences
+ANY_OTHER = ""  # key of the default sentence
+# built-in judgments computed by programs; records from before 0.2 lack `by_people`
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
-Sentences = Mapping[str, str]  # by the outcome of a verdict
+Sentences = Mapping[str, str]  # sentences by outcome of a verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """The question of a contrast, with all sentences that depend on it, formatted with `arm` and `reference`.
+    """The question of a contrast and its sentences, which are formatted with `arm` and `reference`.
 
-    text: the question, with `{}` for the values of `format`. asks_for_better: a card answers it with yes or
-    no.
-    expected: the hypothesis of a plan. structure: name of the structure that shuffling removes.
-    readings: the summary's sentence by outcome. after_better, after_others: continuation of the sentence on
-    the arm's worth, for an arm that is better than the baseline and for others.
+    Attributes:
+        text: The question, with `{}` for the values of `format`.
+        asks_for_better: Whether a card answers the question with yes or no.
+        expected: Hypothesis in a plan.
+        structure: Name of the structure that shuffling removes.
+        readings: Sentences of the summary, by outcome.
+        after_better: Continuations of the sentence on the worth of an arm that is better than the baseline.
+        after_others: The same for all other arms.
     """
 
     text: str
@@ -54,7 +56,7 @@ class Question:
         return self.text
 
     def format(self, *values: str) -> Question:
-        """Return the question with these values in its text."""
+        """Return the question with `values` inserted into its text."""
         return replace(self, text=self.text.format(*values))
 
 
@@ -102,7 +104,7 @@ NO_PEOPLE = _ask_structure(
     "Is it the structure of these answers, which are not people's?",
     "the structure of these answers, which are not people's,",
 )
-# plans store the texts of questions: another text is a departure from a plan
+# plans store these texts, so changing a text is a departure from existing plans
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _DEFECT = (
@@ -137,10 +139,11 @@ TAUGHT = Question(
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """`arm` minus `reference`, and the question it answers.
+    """The difference `arm` minus `reference`, and the question that it answers.
 
-    barred: why neither may be called better. num_family: contrasts that ask whether an arm is worth it; their
-    intervals hold together.
+    Attributes:
+        barred: Reason why neither arm can be called better, or empty.
+        num_family: Number of contrasts with simultaneous intervals, which ask whether an arm is worth it.
     """
 
     arm: str
@@ -155,7 +158,7 @@ class Contrast:
 
 
 def find_contrasts(runs: RunSet) -> list[Contrast]:
-    """Return every arm against the baseline, and arms from judgments against arms from shuffled ones."""
+    """Return contrasts of each arm with the baseline, and of judgments with shuffled judgments."""
     others = [arm for arm in runs.arms if arm != runs.baseline]
     pairs = [(arm, runs.baseline) for arm in others]
     pairs += [p for p in product(others, runs.arms) if _is_beside_shuffled(runs, *p)]
@@ -166,7 +169,7 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
-    """Return the contrasts with the size of their family, which excludes the first of a plan."""
+    """Return the contrasts with family sizes. The first contrast of a plan is not in the family."""
     asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
     planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
@@ -174,10 +177,10 @@ def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
-    """Return the question of two arms."""
+    """Return the question that a contrast of two arms answers."""
     if _is_beside_shuffled(runs, arm, reference):
         own, its = (_unshuffle(runs.resolved(name)) for name in (arm, reference))
-        its["name"] = own.get("name")  # of the recipe
+        its["name"] = own.get("name")  # name of the recipe
         if others := list(dict.fromkeys(find_differences(own, its))):
             return OTHERWISE.format(" and ".join(others))
         if not is_by_people(runs, arm):
@@ -191,20 +194,20 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Return whether a control has shuffled votes in the stages where an arm has given votes."""
+    """Return whether a control has shuffled votes in the stages in which an arm uses judgments."""
     slots = _slots_with_judgments(runs, arm)
     is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
     return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
 
 
 def _is_fresh(runs: RunSet, arm: str) -> bool:
-    """Return whether the arm has random weights."""
+    """Return whether the arm is randomly initialized."""
     is_known = bool(runs.resolved(arm))
     return is_known and all(stage.get("use") == "random" for stage in _stages(runs, arm))
 
 
 def taught_by(runs: RunSet, arm: str) -> set[str]:
-    """Return the names of the judgments that the arm learns from, from any source, shuffled or not."""
+    """Return the names of the judgments that the arm learns from, shuffled or not."""
     recorded = runs.about(arm).get("taught_by")
     if recorded is not None:
         return set(recorded)
@@ -212,15 +215,15 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
 
-# stages that keep statistics of the weights and draw the rest again
+# initializers that keep statistics of the weights and resample the rest
 MATCHED = ("statistics-matched", "norm-matched")
 
 
 def find_controls(runs: RunSet, arm: str) -> list[str]:
-    """Return the arms that share a benefit with an arm if people's answers do not explain it.
+    """Return the controls that benefit like an arm if human judgments do not explain the benefit.
 
-    These are arms from answers by a program, from a structure without judgments, or from matched statistics;
-    fresh weights and shuffled votes have separate contrasts.
+    Controls use judgments by programs, structured initialization, or matched weight statistics. Random
+    initialization and shuffled votes have separate contrasts.
     """
     others = (a for a in runs.arms if a not in (arm, runs.baseline))
     return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]
@@ -249,7 +252,7 @@ def _unshuffle(value: Any) -> Any:
 
 
 def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
-    """Yield the paths of settings that differ; components with different names differ as a whole."""
+    """Yield the paths of settings that differ. Components with different names differ as a whole."""
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
             yield from find_differences(one, other, where)
@@ -285,6 +288,6 @@ def _stages(runs: RunSet, arm: str) -> list[Mapping[str, Any]]:
 
 
 def _judgments(tables: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the judgments tables of stages, and those that they wrap."""
+    """Return the judgments tables of stages, including wrapped ones."""
     inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
     return inner + _judgments(inner) if inner else []

@@ -1,6 +1,6 @@
 """Scores over samples seen: bands over seeds, crossover and speed-up.
 
-Curves are interpolated linearly between measurements. Intervals are percentile bootstraps over pairs of
+Curves are interpolated linearly between measurements. Intervals are percentile bootstraps over paired
 seeds.
 """
 
@@ -24,11 +24,12 @@ Curves = dict[int, Curve]  # seed -> curve
 
 @dataclass(frozen=True, slots=True)
 class SamplesEstimate:
-    """A number of samples (or a ratio) with its bootstrap interval over seeds.
+    """A number of samples, or a ratio, with its bootstrap interval over seeds.
 
-    value: of the mean curves; None where it is undefined.
-    low, high: percentile interval; `inf` where it is undefined in resamples; None for one seed.
-    share: share of the resamples in which it is defined.
+    Attributes:
+        value: Value for the mean curves; None if undefined.
+        low, high: Percentile interval, infinite if it contains undefined resamples; None for one seed.
+        share: Share of the resamples in which the value is defined; None for one seed.
     """
 
     value: float | None
@@ -38,7 +39,7 @@ class SamplesEstimate:
 
 
 def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
-    """Return the curve of each seed of an arm, finite values only; unfinished runs are included."""
+    """Return the finite values of each seed of an arm, including unfinished runs."""
     curves: Curves = {}
     for run in runs.arm_runs(arm):
         rows = [r for r in run.scores if r["name"] == score and r["value"] is not None]
@@ -48,7 +49,7 @@ def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
 
 
 def band(curves: Curves) -> dict[int, Estimate]:
-    """Return mean and interval at each number of samples that all seeds share."""
+    """Return mean and interval over seeds at each of their common numbers of samples."""
     return {n: estimate([curve[n] for curve in curves.values()]) for n in common_counts(curves)}
 
 
@@ -59,9 +60,9 @@ def common_counts(*groups: Curves) -> list[int]:
 
 
 def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return the samples from which the arm leads until the end.
+    """Return the number of samples after which the arm leads until the end.
 
-    This is the first measurement when it always leads, and None when it does not lead at the end.
+    The value is the first measurement if the arm always leads, and None if it does not lead at the end.
     """
     sign = 1 if higher_is_better else -1
 
@@ -77,10 +78,9 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return the ratio of the samples that the reference and the arm need for the same score.
+    """Return how many times as many samples the reference requires for the same score.
 
-    That score is the lower of the two last scores; above 1, the arm needs fewer samples. None when a curve
-    starts at that score.
+    The score is the lower of the two final scores. The value is None if a curve starts at that score.
     """
     sign = 1 if higher_is_better else -1
 
@@ -112,7 +112,7 @@ def _over_seeds(
     found = sorted(math.inf if v is None else v for v in resampled)
     share = sum(map(math.isfinite, found)) / len(found)
     last = len(found) - 1
-    # percentiles are values of the sample, because inf cannot be interpolated
+    # no interpolation between order statistics, because values can be inf
     low, high = found[math.floor(0.025 * last)], found[math.ceil(0.975 * last)]
     return SamplesEstimate(value, low, high, share)
 
@@ -122,7 +122,7 @@ def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
 
 
 def _find_reach(curve: Curve, target: float) -> float | None:
-    """Return the samples at which a curve first reaches `target`, None when it starts there."""
+    """Return the samples at which a curve first reaches `target`; None if it starts there."""
     points = sorted(curve.items())
     if points[0][1] >= target:
         return None
@@ -131,12 +131,12 @@ def _find_reach(curve: Curve, target: float) -> float | None:
 
 
 def _interpolate(left: tuple[float, float], right: tuple[float, float], target: float) -> float:
-    """Return x where the line through two points (x, y) has y = `target`."""
+    """Return x at y = `target` on the line through two points (x, y)."""
     return left[0] + (right[0] - left[0]) * (target - left[1]) / (right[1] - left[1])
 
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
-    """Return the curves of every arm in a score, or of an average where all its sets were measured."""
+    """Return the curves of each arm in a score, or in an average over data sets."""
     names = [score.name]
     if score.num_sets > 1:
         same = (s for s in comparison.scores if s.measure == score.measure)
@@ -145,7 +145,7 @@ def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curv
 
 
 def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
-    """Return the mean over scores of each seed's curve, for the seeds that have all of them."""
+    """Return the mean curve over scores for each seed that has all scores."""
     of_scores = [curves_of(runs, arm, name) for name in names]
     seeds = set.intersection(*(set(curves) for curves in of_scores))
     return {

@@ -1,4 +1,4 @@
-"""In what runs that are compared differ besides their arms: software, hardware and batches."""
+"""Differences between compared runs in software, hardware and batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MAX_NAMED = 3
 
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
-    """Yield what differs between the arms of one seed, such as `torch 1.0 (people) and 2.13 (random)`."""
+    """Yield differences between arms of the same seed: `torch 1.0 (people) and 2.13 (random)`."""
     for name, read in _facts(runs).items():
         by_seed: dict[int, dict[str, list[str]]] = {}
         for run in runs.finished:
@@ -30,7 +30,7 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
 
 
 def _facts(runs: RunSet) -> dict[str, Callable[[Record], str]]:
-    """Return what to compare: a title, and how to read it from a record."""
+    """Return functions that read the compared facts from a record, by title."""
 
     def package(name: str) -> Callable[[Record], str]:
         return lambda record: str(record["environment"]["packages"].get(name, ""))
@@ -47,12 +47,12 @@ def _facts(runs: RunSet) -> dict[str, Callable[[Record], str]]:
 
 
 def _short(value: str) -> str:
-    """Return a value, hashes shortened."""
+    """Return a value, shortened if it is a hash."""
     return value[:8] if len(value) == 64 else value
 
 
 def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which packages differ from those that a plan was written with."""
+    """Yield the packages whose versions differ from those in a plan."""
     planned = plan["versions"]["packages"]
     for name, version in planned.items():
         used = {str(record["environment"]["packages"].get(name, version)) for record in runs.records}

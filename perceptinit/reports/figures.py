@@ -1,7 +1,7 @@
-"""Matplotlib figures as inline SVG with the colours of the page, light or dark.
+"""Matplotlib figures as inline SVG in the color scheme of the page, light or dark.
 
-Placeholder colours are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in colour, line style
-and marker, so colour is never the only distinction. Text remains text.
+Placeholder colors are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in color, line style
+and marker, so color is never the only distinction. Text is not converted to paths.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from perceptinit.errors import MissingPackageError
 
 INK, FAINT, GRID = "#0000a1", "#0000a2", "#0000a3"
-MAX_ARMS = 8  # colours repeat beyond, with other styles and markers
+MAX_ARMS = 8  # more arms reuse the colors with other line styles and markers
 WIDTH_INCHES = 5.2
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -50,7 +50,7 @@ _RC: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure of the page: `svg` is inline markup, `alt` describes it in words."""
+    """A figure of the page. `svg` is inline markup, and `alt` is its text alternative."""
 
     title: str
     svg: str
@@ -59,19 +59,19 @@ class Figure:
 
 
 def require_matplotlib() -> None:
-    """Raise MissingPackageError with the install command when a package of the report is absent."""
+    """Raise MissingPackageError with the install command if a package for reports is missing."""
     try:
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingPackageError(
-            f"the report needs the package '{error.name}'. Install it with: pip install 'perceptinit[report]'"
+            f"the report requires the package '{error.name}'. Install it: pip install 'perceptinit[report]'"
         ) from error
 
 
 @contextmanager
 def drawing(height: float = 3.2) -> Iterator[Any]:
-    """Yield axes in the page's style."""
+    """Yield Matplotlib axes in the style of the page."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
@@ -81,12 +81,12 @@ def drawing(height: float = 3.2) -> Iterator[Any]:
 
 
 def arm_colour(index: int) -> str:
-    """Return the placeholder colour of arm number `index`; 0 is the baseline."""
+    """Return the placeholder color of arm number `index`."""
     return f"#a0000{index % MAX_ARMS}"
 
 
 def arm_style(index: int) -> dict[str, Any]:
-    """Return colour, line style and marker of arm number `index`."""
+    """Return color, line style and marker of arm number `index`."""
     return {
         "color": arm_colour(index),
         "linestyle": STYLES[index % len(STYLES)],
@@ -97,7 +97,7 @@ def arm_style(index: int) -> dict[str, Any]:
 def plot_arms(
     ax: Any, lines: Mapping[str, Sequence[Mapping[Any, float]]], arms: Sequence[str], **style: Any
 ) -> None:
-    """Draw the lines (x -> y) of each arm in its style, with a legend above the axes."""
+    """Plot the lines (x -> y) of each arm in its style, with a legend above the axes."""
     for arm, of_arm in lines.items():
         for index, line in enumerate(of_arm):
             own = arm_style(arms.index(arm)) | style
@@ -113,7 +113,7 @@ def add_legend(ax: Any) -> None:
 
 
 def draw_limit(ax: Any, name: str, value: float, side: str) -> None:
-    """Draw a line with its name next to the axes; `side` is the vertical alignment of the text."""
+    """Draw a labeled horizontal line; `side` is the vertical alignment of the label."""
     ax.axhline(value, color=FAINT, linewidth=1, linestyle=":")
     place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
     ax.annotate(name, (1, value), (4, 0), va=side, color=FAINT, fontsize=8, **place)
@@ -126,14 +126,14 @@ def draw_people(ax: Any, lower: float, upper: float) -> None:
 
 
 def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
-    """Return the drawn figure as markup."""
+    """Return the figure as inline markup."""
     stream = io.StringIO()
     ax.figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
     return Figure(title, _inline(stream.getvalue(), title, alt), alt, caption)
 
 
 def _inline(svg: str, title: str, alt: str) -> str:
-    """Return an SVG file's root element for use in HTML: labelled, fluid, with unique ids."""
+    """Return the root element of an SVG for HTML, with a label, fluid width and unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, LaTeX, CSV and JSON."""
+"""Format a comparison as Markdown, LaTeX, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from perceptinit.reports.verdicts.headline import family_wise, headline, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.preregistration import plan_sha256
 
-# attributes in JSON, under the last name of the path
+# attributes in JSON, by the last component of the path
 CONTRAST = ("contrast.arm", "contrast.reference")
 MIDDLE_MEAN = (
     *("measure", "arm", "num_sets", "num_seeds"),
@@ -24,7 +24,7 @@ OVER_SETS = ("measure", *CONTRAST, "count.wins", "count.ties", "count.losses")
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the table as GitHub Markdown, with the verdict and problems as a list."""
+    """Return the table in GitHub Markdown, with the verdict and problems as a list."""
     titles = columns.headings(comparison)
     rows = [["score", "arm", *titles]]
     rows += [[s.name, arm.arm, *cells(comparison, s, arm)] for s in scores for arm in s.arms]
@@ -39,7 +39,7 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
 
 
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a `booktabs` table: a score per row, an arm per column, differences below the means."""
+    """Return a `booktabs` table with a row per score, a column per arm, and differences below means."""
     arms = comparison.runs.arms
     notes = [*headline(comparison), *comparison.problems]
     notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
@@ -70,12 +70,12 @@ def _latex(cell: str) -> str:
 
 
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a row per score, arm and contrast as CSV, with missing seeds joined by spaces."""
+    """Return CSV with a row per score, arm and contrast; missing seeds are separated by spaces."""
     return columns.csv_text([column.key for column in columns.COLUMNS], columns.flat_rows(scores))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the comparison as strict JSON: sentences, problems, states of runs, rows, values by seed."""
+    """Return strict JSON with sentences, problems, run states, rows and values by seed."""
     runs, found = comparison.runs, summary(comparison)
     plan, said = runs.preregistered, ("outcome", "sentence")
     value = {

@@ -1,6 +1,6 @@
-"""Intervals over seeds and pictures, and tests without a normal distribution."""
+"""Intervals over seeds and images, and tests without a normality assumption."""
 
-# S seeds, N items (pictures, judgments), R roles that pictures have in an item, P pictures, K contrasts
+# S seeds, N items (images or judgments), R image roles in an item, P images, K contrasts
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 MIN_SEEDS_SIGN_FLIP = 6
-"""Below, no pattern of signs is rarer than 1 in 20: only a normal distribution supports a side."""
+"""With fewer seeds, the smallest possible p-value of a sign-flip test exceeds 0.05."""
 MOST_PATTERNS = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Parts of the variance of a mean difference over seeds and pictures.
+    """Variance components of a mean difference over seeds and images.
 
     Attributes:
-        mean: The difference.
-        seeds: Variance over seeds, with the interaction.
-        pictures: Variance over pictures, with the interaction.
-        both: The interaction.
-        num_seeds, num_pictures: Number of each.
+        mean: Mean difference.
+        seeds: Variance over seeds, including the interaction.
+        pictures: Variance over images, including the interaction.
+        both: Variance of the interaction.
+        num_seeds: Number of seeds.
+        num_pictures: Number of images.
     """
 
     mean: float
@@ -45,15 +46,15 @@ class Components:
 def find_components(
     differences: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
 ) -> Components | None:
-    """Return the parts of the variance; None below two seeds, or if one picture is in all items.
+    """Return the variance components; None for one seed, or if one image is in all items.
 
-    Pictures vary by a jackknife that leaves out one picture with all items that show it, so that a picture
-    may have several roles.
+    The variance over images is a jackknife estimate that leaves out all items of an image, because images can
+    occur in several roles.
 
     Args:
-        differences: Arm minus reference, shape (S, N), in the score's unit.
-        places: Pictures of each item, numbered from 0 without gaps, shape (N, R); R = 1 for classification.
-        weights: Weight of each item, shape (N,); equal if None.
+        differences: Arm minus reference, shape (S, N), in the unit of the score.
+        places: Image indices of each item, shape (N, R), from 0 without gaps. R is 1 for classification.
+        weights: Weight of each item, shape (N,). Default: equal weights.
     """
     import numpy as np
 
@@ -78,11 +79,11 @@ def find_components(
 
 
 def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components:
-    """Return the components of a mean over data sets, whose pictures are different ones.
+    """Return the components of a mean over data sets with distinct images and common seeds.
 
     Args:
-        parts: Of each set.
-        by_seed: The mean difference over sets of each seed: sets share their seeds.
+        parts: Components of each data set.
+        by_seed: Mean difference over data sets, by seed.
     """
     import numpy as np
 
@@ -98,10 +99,10 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
 
 
 def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
-    """Return the mean difference with an interval for other seeds and other pictures.
+    """Return the mean difference with an interval that generalizes over seeds and images.
 
-    The variance is that over seeds plus that over pictures minus their interaction, which both contain, and
-    at least the larger of the two. Degrees of freedom are Satterthwaite's, at least those of the seeds.
+    The variance is the sum over seeds and images minus the interaction, which both contain, but not less than
+    either. Degrees of freedom are Satterthwaite's, and at least those of the seeds.
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """
@@ -117,13 +118,13 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
 
 
 def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
-    """Return the two-sided p of the sign-flip test of K contrasts, corrected by the largest |t| over them.
+    """Return two-sided p-values of sign-flip tests of K contrasts, with max-T correction.
 
-    It assumes symmetry around 0, and no distribution. The least value is 2 / 2^S. All contrasts of a seed get
-    the same sign, so that what they share, such as the baseline, is kept.
+    The test assumes only symmetry around 0. The smallest possible value is 2 / 2^S. The signs of a seed are
+    flipped jointly in all contrasts, which preserves their dependence, for example on the baseline.
 
     Args:
-        differences: K contrasts, each with one value for each of the same S seeds.
+        differences: Values of K contrasts, each for the same S seeds.
 
     Source: Westfall and Young 1993, single-step max-T.
     """
@@ -135,7 +136,7 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _t(values: np.ndarray) -> np.ndarray:
-    """Return |t| of each row, very large where all values of a row are equal."""
+    """Return |t| of each row, which is very large if all values of a row are equal."""
     import numpy as np
 
     spread = values.std(axis=-1, ddof=1) / math.sqrt(values.shape[-1])
@@ -144,7 +145,7 @@ def _t(values: np.ndarray) -> np.ndarray:
 
 @cache
 def _patterns(num_seeds: int) -> np.ndarray:
-    """Return patterns of signs: all, up to the sign of the first, or 4,096 drawn ones for many seeds."""
+    """Return all sign patterns with a positive first sign, or 4,096 random patterns for many seeds."""
     import numpy as np
 
     from perceptinit.seeding import generator
@@ -152,5 +153,5 @@ def _patterns(num_seeds: int) -> np.ndarray:
     if 1 << (num_seeds - 1) <= MOST_PATTERNS:
         return np.array([(1, *rest) for rest in itertools.product((1, -1), repeat=num_seeds - 1)])
     drawn = generator(0, "sign flips").choice((-1, 1), (MOST_PATTERNS, num_seeds))
-    drawn[0] = 1  # as observed
+    drawn[0] = 1  # the observed signs
     return drawn

@@ -1,4 +1,4 @@
-"""Statistics over data sets: averages, interquartile means, tests, and corrected p-values."""
+"""Statistics over data sets: averages, interquartile means, wins and losses, corrected p-values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from perceptinit.results.runs import RunSet
 
 
 def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreComparison]]:
-    """Yield the scores of each measure with at least two data sets, descriptive measures excepted."""
+    """Yield the scores of each measure with several data sets, except descriptive measures."""
     for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
         of_measure = [score for score in scores if score.measure == measure]
         if len(of_measure) > 1:
@@ -36,7 +36,7 @@ def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreC
 def averages(
     runs: RunSet, scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
 ) -> Iterator[ScoreComparison]:
-    """Yield the mean over each family and over all data sets, of each measure with several sets."""
+    """Yield averages over each family and over all data sets, for measures with several data sets."""
     for of_measure in _group_by_measure(scores):
         for family in dict.fromkeys(s.family for s in of_measure):
             group = [s for s in of_measure if s.family == family]
@@ -51,7 +51,7 @@ def _average(
     group: Sequence[ScoreComparison],
     contrasts: Sequence[Contrast],
 ) -> ScoreComparison:
-    """Return the unweighted mean over data sets; a run without one of them has no average."""
+    """Return the unweighted mean over data sets. Runs that lack a data set have no average."""
     values: dict[tuple[str, int], float] = {}
     num = len(group)
     for arm in runs.arms:
@@ -86,7 +86,7 @@ def _average(
 def _mean_components(
     arms: Sequence[ArmScore], group: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield variances of the mean over sets, where the variance over pictures is known in all sets."""
+    """Yield variance components of the mean, if the components of all data sets are known."""
     by_name = {arm.arm: arm.by_seed for arm in arms}
     for contrast in contrasts:
         parts = [score.components.get(contrast) for score in group]
@@ -114,7 +114,7 @@ def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
 
 
 def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> list[SetsComparison]:
-    """Return each contrast over all data sets of each measure that has at least two of them."""
+    """Return wins, ties and losses of each contrast for each measure with several data sets."""
     rows = []
     for of_measure in _group_by_measure(scores):
         for contrast in contrasts:
@@ -127,7 +127,7 @@ def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) 
 
 
 def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:
-    """Yield the interquartile mean of every arm in each measure that has at least two data sets."""
+    """Yield the interquartile mean of each arm for each measure with several data sets."""
     for of_measure in _group_by_measure(scores):
         for arm in runs.arms:
             by_set = [score.arm(arm).by_seed for score in of_measure]

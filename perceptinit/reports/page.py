@@ -1,4 +1,4 @@
-"""The page's answers and results; `templates/report.html` arranges them."""
+"""Content of the report page. `templates/report.html` defines its layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.reports.verdicts.verdict import Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual
 
 MAX_CURVES_PER_MEASURE = 4
-# key of a breakdown in records, name of its rows on the page
+# key of a breakdown in records -> name of its rows
 UNITS = {"by_person": "person", "by_anchor": "anchor"}
 ANSWERS = {
     "better": "Better:",
@@ -37,7 +37,7 @@ YES_OR_NO = {"better": "Yes:", "worse": "No, it is worse:"}
 
 
 def split_paragraphs(text: str, most: int = 60) -> list[str]:
-    """Return a text in paragraphs of at most `most` words, as far as its sentences allow."""
+    """Split a text between sentences into paragraphs of at most `most` words if possible."""
     paragraphs: list[str] = []
     for sentence in re.split(r"(?<=[.!?]) (?=[A-Z])", text):
         if paragraphs and len(f"{paragraphs[-1]} {sentence}".split()) <= most:
@@ -48,7 +48,7 @@ def split_paragraphs(text: str, most: int = 60) -> list[str]:
 
 
 def rule_in_words(score: ScoreComparison) -> str:
-    """Return when a difference is decided."""
+    """Return a description of the decision rule."""
     rule = score.rule
     text = "An interval on one side of 0 is better or worse"
     if rule.delta is None:
@@ -69,10 +69,10 @@ def rule_in_words(score: ScoreComparison) -> str:
 
 
 def answer_in_words(verdict: Verdict) -> str:
-    """Return yes or no where the question asks whether the arm is better, else the outcome.
+    """Return yes or no if the question asks whether the arm is better, else the outcome.
 
-    An arm is worth it only if its interval is beyond delta. The summary answers for a structure, because that
-    depends on every control.
+    An arm is worth it only if its interval is beyond delta. Questions on structure depend on all controls, so
+    only the summary answers them.
     """
     is_worth = verdict.question == WORTH
     is_settled = verdict.is_beyond_delta if is_worth else not verdict.question.structure
@@ -81,14 +81,14 @@ def answer_in_words(verdict: Verdict) -> str:
 
 
 def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of an answer, or why it has none."""
+    """Return the interval and number of seeds of an answer, or why there is no answer."""
     if verdict.outcome == "barred":
         return verdict.sentence
     return verdicts.evidence(difference, score) if difference.value.num > 1 else ""
 
 
 def find_scale(summary: Summary, score: ScoreComparison) -> float:
-    """Return the factor at which all differences of the summary fit into a bar."""
+    """Return the scale at which all differences of the summary fit into a bar."""
     differences = [d for v in summary.answers if (d := score.difference(v.contrast))]
     ends = [x for d in differences for x in (d.value.low, d.value.high, *d.by_seed.values())]
     widest = max((abs(x) for x in ends if x is not None), default=0.0)
@@ -96,7 +96,7 @@ def find_scale(summary: Summary, score: ScoreComparison) -> float:
 
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
-    """Return one dot plot of differences per reference."""
+    """Return a dot plot of differences for each reference."""
     by_reference: dict[str, list[Contrast]] = {}
     for contrast in comparison.contrasts:
         by_reference.setdefault(contrast.reference, []).append(contrast)
@@ -105,7 +105,7 @@ def difference_figures(comparison: Comparison) -> list[Figure]:
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
-    """Return all curves: first the primary measure, then perceptual measures, then the others."""
+    """Return all curves, ordered by primary measure, perceptual measures and other measures."""
     first = comparison.primary
     scores = list(_curve_scores(comparison))
     scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))
@@ -114,7 +114,7 @@ def curve_figures(comparison: Comparison) -> list[Figure]:
 
 
 def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:
-    """Yield the scores to draw as curves: each set of a measure, or their average for many sets."""
+    """Yield the scores to plot: each data set of a measure, or the average of many data sets."""
     wanted = [s for s in comparison.scores if is_perceptual(s.measure) or not s.is_diagnostic]
     for measure in dict.fromkeys(s.measure for s in wanted):
         of_measure = [s for s in wanted if s.measure == measure]
@@ -124,9 +124,9 @@ def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:
 
 
 def find_crossings(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Return rows of contrast, crossover and speed-up in the primary score, and the contrasts left out.
+    """Return rows of contrast, crossover and speed-up in the primary score, and omitted contrasts.
 
-    Rows are contrasts that are decided with enough seeds.
+    Contrasts are omitted unless they are decided with enough seeds.
     """
     score, rows, left_out = comparison.primary, [], []
     if score is None:
@@ -170,9 +170,9 @@ def _interval(low: float, high: float, form: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
-    """A score of each person or anchor, lowest first, with a column per arm.
+    """A score by person or anchor, in ascending order, with a column per arm.
 
-    The last column is the prediction of each person by the others, where it is known.
+    The last column, if known, is the agreement of each person with the other people.
     """
 
     title: str
@@ -181,7 +181,7 @@ class Breakdown:
 
 
 def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
-    """Yield the final scores of the finished runs by person and by anchor, as far as recorded."""
+    """Yield the recorded final scores of finished runs by person and by anchor."""
     for score, (key, unit) in product(comparison.scores, UNITS.items()):
         by_arm: dict[str, list[dict[str, Any]]] = {}
         for run in comparison.runs.finished:

@@ -1,4 +1,4 @@
-"""Figures of scores: curves over samples seen, and differences set by set."""
+"""Figures of scores: curves over samples seen, and differences by data set."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
 SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
-MIN_SEEDS_BAND = 3  # the t interval of two values is 13 standard errors wide to each side
+MIN_SEEDS_BAND = 3  # the half-width of a t interval of two values is 13 standard errors
 
 
 def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | None:
-    """Return a score over samples seen per arm, None with a single measurement.
+    """Return a plot of a score over samples seen for each arm; None with a single measurement.
 
-    Bands are 95 % intervals. Two seeds are drawn as points, because their interval is too wide for a band.
+    Bands are 95 % intervals. Two seeds are plotted as points, because their interval is too wide for a band.
     """
     from matplotlib.ticker import StrMethodFormatter
 
@@ -49,7 +49,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
 
 
 def _split_of(score: ScoreComparison) -> str:
-    """Return the split of a score's data, which is part of its name unless it is `test`."""
+    """Return the split in the name of a score's data set; `test` by default."""
     end = score.data_set.rpartition("-")[2]
     return end if end in SPLITS else "test"
 
@@ -69,13 +69,13 @@ def _spread(
 
 
 def _inside(edge: float | None, score: ScoreComparison) -> float:
-    """Return an edge of a band as drawn: shares are limited to 0 to 100 %."""
+    """Return a band edge in plot units, with shares clipped to [0, 100] %."""
     value = float(edge or 0.0)
     return 100 * min(max(value, 0.0), 1.0) if score.is_share else value
 
 
 def _limits(ax: Any, score: ScoreComparison, factor: int) -> None:
-    """Draw chance and the best trivial baseline as lines, and the human ceiling as a band."""
+    """Draw chance and the best trivial model as lines, and the human ceiling as a band."""
     chance, ceiling = score.facts["chance"], score.facts["ceiling"]
     if chance is not None:
         draw_limit(ax, "chance", factor * chance, "top")
@@ -99,9 +99,9 @@ def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate
 
 
 def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> Figure | None:
-    """Return a dot plot of differences per data set with 95 % intervals and each seed, of shares.
+    """Return a dot plot of differences in shares per data set, with 95 % intervals and single seeds.
 
-    contrasts: with one common reference.
+    The contrasts must have the same reference.
     """
     shares = [s for s in (*comparison.scores, *comparison.averages) if s.is_share]
     scores = [s for s in shares if not s.is_diagnostic and any(map(s.difference, contrasts))]

@@ -1,4 +1,4 @@
-"""`perceptinit report`: a comparison as one HTML file that needs no network."""
+"""Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 
 GENERATOR = b'<meta name="generator" content="perceptinit'
-HEAD_BYTES = 4096  # of a page, with its generator
+HEAD_BYTES = 4096  # of a page, which contain the generator tag
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
-    """Write the page of a comparison to `out` in one operation.
+    """Write the page of a comparison to `out` atomically.
 
-    with_examples: show the sections of plug-ins, which load models and data. The page states why a section is
-    missing.
+    Args:
+        comparison: Comparison to show.
+        out: HTML file.
+        with_examples: Whether to include sections of plug-ins, which load models and data. The page states
+            why a section is missing.
 
-    Raises UsageError where `out` is not a page of perceptinit, MissingPackageError without the extra
-    `report`.
+    Raises:
+        UsageError: If `out` exists and is not a report of perceptinit.
+        MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
     if out.exists() and not _is_page(out):
@@ -53,7 +57,7 @@ def _is_page(path: Path) -> bool:
 
 
 def render(comparison: Comparison, *, with_examples: bool = True) -> str:
-    """Return the page's HTML; see `write_report`."""
+    """Return the HTML of the page. See `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(

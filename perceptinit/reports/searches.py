@@ -1,4 +1,4 @@
-"""Report the trials of each arm: tuned settings, and best scores after k trials as a table and a figure."""
+"""Report tuning trials: chosen settings, and best scores after k trials as a table and a figure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_VALUE = "lost"
 
 
 def search_line(searches: Sequence[Search]) -> str:
-    """Return how the arms were tuned; empty without trials."""
+    """Return a description of the tuning; empty without trials."""
     if not searches:
         return ""
     config = searches[0].config
@@ -34,13 +34,13 @@ def search_line(searches: Sequence[Search]) -> str:
 
 
 def headings(searches: Sequence[Search]) -> list[str]:
-    """Return the headings of `rows`."""
+    """Return the column headings for `rows`."""
     after = [f"after {k}" for k in range(2, searches[0].config.trials + 1)]
     return ["arm", "after 1 trial", *after, "chosen settings"]
 
 
 def rows(searches: Sequence[Search]) -> list[list[str]]:
-    """Return for each arm the best score after k trials, median over studies, and the chosen settings."""
+    """Return the best scores after k trials (median over studies) and the chosen settings by arm."""
     found = []
     for search in searches:
         best = [search.median(k) for k in range(1, search.config.trials + 1)]
@@ -50,7 +50,7 @@ def rows(searches: Sequence[Search]) -> list[list[str]]:
 
 
 def search_table(searches: Sequence[Search]) -> Table:
-    """Return the rows as a table for the terminal."""
+    """Return the terminal table of `rows`."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -63,9 +63,9 @@ def search_table(searches: Sequence[Search]) -> Table:
 
 
 def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | None:
-    """Return a figure of the best score after k trials: median, lowest and highest study.
+    """Return a plot of the best score after k trials in the median, worst and best study.
 
-    arms: in the order of the page's colours. The lines start where all studies have a score.
+    Lines start where all studies have a score. The order of `arms` determines colors.
     """
     lines = {search.arm: line for search in searches if (line := _line(search))}
     if not lines:
@@ -91,7 +91,7 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
 
 
 def _line(search: Search) -> dict[int, tuple[float, float, float]]:
-    """Return k -> lowest, median and highest best score after k trials, where all studies have one."""
+    """Return the lowest, median and highest best score by k, where all studies have a score."""
     line = {}
     for k in range(1, search.config.trials + 1):
         best, median = search.best_after(k), search.median(k).value
@@ -103,9 +103,10 @@ def _line(search: Search) -> dict[int, tuple[float, float, float]]:
 
 
 def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
-    """Return the page's section on tuning, None without trials; an unreadable trial gives the reason instead.
+    """Return the page section on tuning; None without trials.
 
-    The arms at their best have their own table and sentences, on the page of the runs at shared settings.
+    The page of runs at shared settings also shows the comparison at the best settings. If a trial is
+    unreadable, the section contains only the reason.
     """
     runs = comparison.runs
     roots = {run.folder.parent.parent for run in runs.runs}
@@ -118,7 +119,7 @@ def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
         best = compare(load_runs([best_root])) if searches and not has_own and best_root.is_dir() else None
     except PerceptInitError as error:
         empty: dict[str, Any] = {"figure": None, "headings": [], "rows": [], "best": None}
-        return {"sentence": f"Tuning is left out. {error}", **empty}
+        return {"sentence": f"Tuning is not shown. {error}", **empty}
     if not searches:
         return None
     return {

@@ -1,4 +1,4 @@
-"""Sections of the page from plug-ins, and the runs that they are given."""
+"""Page sections of plug-ins, and the runs that plug-ins receive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Section:
 
     Args:
         title: Heading, as plain text.
-        html: Markup, in which names from records are escaped. Images are data URIs.
+        html: Markup. Names from records must be escaped, and images must be data URIs.
     """
 
     title: str
@@ -35,7 +35,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class ShownRun:
-    """A finished run with its recipe; models are loaded on demand, on the CPU, in eval mode."""
+    """A finished run with its recipe. `load` builds its model on the CPU, in eval mode."""
 
     arm: str
     seed: int
@@ -43,13 +43,13 @@ class ShownRun:
     record: Record
     recipe: Recipe
     place: int = 0
-    """Place of the arm in the comparison; its colour is `var(--arm-N)`, with N = place % 8."""
+    """Index of the arm in the comparison. Its color is `var(--arm-N)` with N = place % 8."""
 
     def load(self, moment: str) -> Any:
-        """Return the dual encoder of a moment of the run.
+        """Return the model at a moment of the run.
 
         Args:
-            moment: "final", the end, or "init": the image tower is that after stage 1.
+            moment: "final" for the end of the run, or "init" for the end of stage 1.
 
         Raises:
             CheckpointError: If weights are missing or damaged.
@@ -59,13 +59,13 @@ class ShownRun:
         return load_model(self.recipe.backbone, path, self.seed, sha256)
 
     def judgments(self) -> Judgments | None:
-        """Return the judgments that the arm learns from, else the first that it is measured on."""
+        """Return the judgments that the arm learns from, or the first ones of its evaluators."""
         arm = self.recipe.arm(self.arm)
         specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
         return next((s.parts["judgments"].build() for s in specs if "judgments" in s.parts), None)
 
     def test_sets(self) -> Iterator[Any]:
-        """Yield the labelled and captioned test sets of the evaluators, in the recipe's order."""
+        """Yield the labeled and captioned test sets of the evaluators, in recipe order."""
         for slot in self.recipe.evals:
             evaluator = slot.spec.build()
             if isinstance(evaluator, HasChoice):
@@ -79,7 +79,7 @@ def _show(run: LoadedRun, place: int = 0) -> ShownRun:
 
 
 def draw_images(run: LoadedRun) -> list[Path]:
-    """Return the pictures that plug-ins draw of a finished run."""
+    """Return the images that plug-ins render of a finished run."""
     shown = _show(run)
     plugins = shown.recipe.plugins
     drawn = [plugins.call("perceptinit_run_images", p, run=shown) for p in plugins.manager.get_plugins()]
@@ -87,10 +87,10 @@ def draw_images(run: LoadedRun) -> list[Path]:
 
 
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
-    """Return the sections of plug-ins, and notes on sections that are left out.
+    """Return the sections of plug-ins, and notes on omitted sections.
 
-    Plug-ins get the first arm of the headline, the baseline and the other arms, with the first seed that the
-    first two finished.
+    Plug-ins receive the first arm of the headline, the baseline and the other arms, for the first seed that
+    the former two finished.
     """
     runs = comparison.runs
     cells = {(run.arm, run.seed): run for run in runs.finished}
@@ -103,13 +103,13 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
         order = dict.fromkeys([*arms, *(arm for arm in runs.arms if (arm, seeds[0]) in cells)])
         shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm)) for arm in order]
     except (PerceptInitError, OSError) as error:
-        return [], [f"Left out: examples. {error}"]
+        return [], [f"Examples are not shown. {error}"]
     plugins, sections, notes = shown[0].recipe.plugins, list[Section](), list[str]()
     for name, plugin in plugins.manager.list_name_plugin():
         try:
             sections += chain(*plugins.call("perceptinit_report", plugin, runs=shown))
-        except Exception as error:  # a plug-in may raise anything
-            notes.append(f"Left out: sections of {name}. {describe_error(error)}")
+        except Exception as error:  # plug-ins can raise any exception
+            notes.append(f"Sections of {name} are not shown. {describe_error(error)}")
     if not plugins.manager.hook.perceptinit_report.get_hookimpls():
         notes += filter(None, [missing_companion("section", "examples", plugins.registry.left_out)])
     return sections, notes

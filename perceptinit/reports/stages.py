@@ -1,4 +1,4 @@
-"""Stage 1 and pretraining in the runs: held-out 2AFC, training loss, and judgments."""
+"""Page content on stage 1: held-out 2AFC, training loss, and judgments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 
 def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return held-out 2AFC over the epochs of stage 1 for each arm and seed that recorded it."""
+    """Return held-out 2AFC over the epochs of stage 1, by arm, for each seed that recorded it."""
     return _by_arm(runs, _accuracy)
 
 
@@ -27,7 +27,7 @@ def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[
 
 
 def _accuracy(run: LoadedRun) -> Curve:
-    """Return epoch -> 2AFC of the first stage that reports it, empty without one."""
+    """Return 2AFC by epoch in the first stage that reports it; empty if none does."""
     stages = run.record.get("init", [])
     tables = run.record["arm"]["resolved"]["init"] if stages else []
     for stage, table in zip(stages, tables, strict=False):
@@ -43,7 +43,7 @@ def _accuracy(run: LoadedRun) -> Curve:
 
 
 def ceiling(runs: RunSet) -> Bounds | None:
-    """Return the human ceiling on the held-out judgments, None when no stage reports it."""
+    """Return the human ceiling on the held-out judgments; None if no stage reports it."""
     for metrics in _stage_metrics(runs):
         for name, upper in metrics.items():
             if _CEILING.fullmatch(name) and upper is not None:
@@ -56,13 +56,13 @@ def _stage_metrics(runs: RunSet) -> Iterable[Mapping[str, Any]]:
 
 
 def find_split(runs: RunSet) -> str:
-    """Return the split of the held-out judgments of stage 1, empty when no stage reports 2AFC."""
+    """Return the split of the held-out judgments of stage 1; empty if no stage reports 2AFC."""
     found = (_MEASURED.fullmatch(name) for metrics in _stage_metrics(runs) for name in metrics)
     return next((match["split"] for match in found if match), "")
 
 
 def loss_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return the loss over steps of the first initializer that logs one, for each arm and seed."""
+    """Return the loss over steps of the first initializer that logs it, by arm, for each seed."""
     return _by_arm(runs, _loss)
 
 
@@ -74,14 +74,14 @@ def _loss(run: LoadedRun) -> Curve:
     for event in parse_rows(file.read_text(encoding="utf-8", errors="replace").splitlines()):
         if event.get("kind") == "step" and str(event.get("stage", "")).startswith("init."):
             loss = event.get("metrics", {}).get("loss")
-            if loss is not None:  # a resumed run repeats steps, and the last line counts
+            if loss is not None:  # resumed runs repeat steps; the last event applies
                 losses.setdefault(event["stage"], {})[event["step"]] = loss
     curve = losses[min(losses)] if losses else {}
     return dict(sorted(curve.items()))
 
 
 def judgments_in_words(runs: RunSet) -> str:
-    """Return the number of judgments that stage 1 learns from, empty for none."""
+    """Return the number of judgments that stage 1 learns from; empty if not recorded."""
     metrics = next((m for m in _stage_metrics(runs) if m.get("triplets")), {})
     ties = int(metrics.get("ties_dropped") or 0)
     left_out = f" (without {ties:,} ties)" if ties else ""
@@ -89,7 +89,7 @@ def judgments_in_words(runs: RunSet) -> str:
 
 
 def stage_one_figures(runs: RunSet) -> list[Figure]:
-    """Return held-out 2AFC over epochs and the loss over steps, with a line per seed, as far as recorded."""
+    """Return plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
     figures = []
     if accuracies := accuracy_curves(runs):
         shares = {a: [{n: 100 * v for n, v in c.items()} for c in of] for a, of in accuracies.items()}
@@ -116,6 +116,6 @@ def stage_one_figures(runs: RunSet) -> list[Figure]:
 
 
 def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
-    """Return the ends of each arm's first curve: `pi from 50.0 to 70.0 %`."""
+    """Return the first and last value of each arm's first curve: `pi from 50.0 to 70.0 %`."""
     ends = {arm: (curve[min(curve)], curve[max(curve)]) for arm, (curve, *_) in curves.items()}
     return "; ".join(f"{arm} from {a:{form}} to {b:{form}}{unit}" for arm, (a, b) in ends.items())

@@ -1,6 +1,6 @@
 """Means, intervals and tests over seeds and over data sets.
 
-The verdict uses Student's t interval of the paired differences. The bootstrap interval, reported with it, is
+Verdicts use Student's t interval of the paired differences. The bootstrap interval is reported, too. It is
 too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
 """
 
@@ -16,12 +16,12 @@ from perceptinit.seeding import generator
 NUM_RESAMPLES = 9999
 NUM_STRATIFIED = 2000
 POWER = 0.8
-SAME = 1e-12  # between values that differ by rounding alone
+SAME = 1e-12  # tolerance for values that differ only by rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over `num` values; the interval and the standard error are None for a single value."""
+    """A mean of `num` values. Interval and standard error are None for a single value."""
 
     mean: float
     stderr: float | None
@@ -32,9 +32,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class SetsCount:
-    """Data sets in which an arm is better than a reference, equal, and worse.
+    """Numbers of data sets in which an arm is better than, equal to, or worse than a reference.
 
-    There is no p-value: sets share their runs, and a test that takes them for independent calls equal arms
+    There is no p-value, because data sets share runs. A test that assumes independence calls equal arms
     different in 34 to 86 % of simulated experiments.
     """
 
@@ -50,9 +50,15 @@ class SetsCount:
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:
     """Return mean, standard error and Student's t interval of independent values.
 
-    floor: least standard deviation of a value, for values that are rounded, such as shares of few pictures.
+    Args:
+        values: At least one value.
+        confidence: Level of the interval.
+        floor: Smallest standard deviation of rounded values, such as shares of few images.
 
-    Raises ValueError for an empty sequence. Source: Student (1908); scipy.stats.t.
+    Raises:
+        ValueError: If there are no values.
+
+    Source: Student (1908); scipy.stats.t.
     """
     if not values:
         raise ValueError("no values to average")
@@ -67,9 +73,9 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
 
 
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
-    """Return an estimate whose interval covers a further variance, itself estimated from `num` values.
+    """Return an estimate whose interval includes another variance, estimated from `num` values.
 
-    Degrees of freedom are Satterthwaite's (1946). A single value remains without an interval.
+    Degrees of freedom are Satterthwaite's (1946). A single value still has no interval.
     """
     if value.stderr is None or not value.stderr + variance:
         return value
@@ -82,24 +88,24 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
 
 @cache
 def half_width(confidence: float, num: float) -> float:
-    """Return half the width of Student's t interval of the mean of `num` values, in standard errors."""
+    """Return the half-width of Student's t interval of `num` values, in standard errors."""
     from scipy import stats
 
     return float(stats.t.ppf(0.5 + confidence / 2, num - 1))
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:
-    """Return arm - reference for each seed that both have.
+    """Return arm - reference for each common seed.
 
-    Pairing by seed removes the variance that the runs share: data order, crops, weights of the other tower.
+    Pairing by seed removes shared variance: data order, crops, weights of the other tower.
     """
     return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
 def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of a mean; the draws are fixed.
+    """Return the 95 % percentile bootstrap interval of a mean, with fixed resamples.
 
-    None for a single value and for equal values, of which a bootstrap has no spread.
+    Returns None for a single value and for equal values, which have no bootstrap spread.
     """
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
@@ -112,7 +118,7 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
 
 
 def paired_p_value(values: Sequence[float]) -> float | None:
-    """Return the two-sided p-value of paired differences (t test), None for one value or equal values."""
+    """Return the two-sided p-value of a paired t test; None for one value or equal values."""
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
     from scipy import stats
@@ -123,8 +129,12 @@ def paired_p_value(values: Sequence[float]) -> float | None:
 def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
     """Return the smallest true difference that a paired t test detects with probability `POWER`.
 
-    values: the paired differences, whose number and spread are assumed. Returns None for one value, 0 when
-    all are equal.
+    Returns None for one value, and 0 if all values are equal.
+
+    Args:
+        values: Paired differences, which determine number and standard deviation.
+        alpha: Significance level.
+
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
     """
     stderr = estimate(values).stderr
@@ -141,7 +151,7 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
 
 
 def compare_over_sets(gains: Sequence[float]) -> SetsCount:
-    """Return wins, ties and losses over data sets, from one mean difference per set (positive: better)."""
+    """Return wins, ties and losses over data sets, given a gain per set (positive: better)."""
     wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
     return SetsCount(wins, len(gains) - wins - losses, losses)
 
@@ -149,8 +159,12 @@ def compare_over_sets(gains: Sequence[float]) -> SetsCount:
 def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
     """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
 
-    by_set: scores of shape (sets, seeds). A quarter of all scores is dropped at each end. Seeds are resampled
-    within each set, so the interval is too narrow where the scores of a run correlate over sets.
+    A quarter of all scores is dropped at each end. Seeds are resampled within each set, so the interval is
+    too narrow if the scores of a run correlate over sets.
+
+    Args:
+        by_set: Scores, shape (sets, seeds).
+
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
     (rliable).
     """
@@ -180,7 +194,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values corrected for their number (Benjamini and Hochberg 1995); None remains None."""
+    """Return p-values with Benjamini-Hochberg correction (1995); None remains None."""
     known = [p for p in p_values if p is not None]
     if not known:
         return [None] * len(p_values)

@@ -1,4 +1,4 @@
-"""The state of every run of a folder: finished, running with its progress, or failed with the reason."""
+"""The state of each run in a folder: finished, running with progress, or failed with the reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StepEvent(Event):
 
 
 def status_table(runs: RunSet, now: float | None = None) -> Group:
-    """Return a line per run, and a line of totals with the time left where it is known."""
+    """Return a table with a line per run, and a line of totals with the remaining time if known."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -63,7 +63,7 @@ def status_table(runs: RunSet, now: float | None = None) -> Group:
 
 
 def describe_run(run: LoadedRun, now: float | None = None) -> str:
-    """Return a run's progress, result or error; now: seconds since the epoch."""
+    """Return the progress, result or error of a run, at the time `now` in seconds since the epoch."""
     now = time.time() if now is None else now
     samples = f"{run.samples_seen:,} samples"
     if run.state == "running":
@@ -90,7 +90,7 @@ def _last_score(run: LoadedRun) -> str:
 
 
 def _progress(folder: Path, now: float) -> str:
-    """Return stage, step, time left in the stage and age of the last event, from the event file."""
+    """Return stage, step, remaining time and age of the last event, read from the event file."""
     events = list(_last_events(folder / "events.jsonl"))
     if not events:
         return ""
@@ -106,7 +106,7 @@ def _progress(folder: Path, now: float) -> str:
 
 
 def _last_events(file: Path) -> Iterable[dict[str, Any]]:
-    """Yield the events in the last part of the file, without incomplete lines."""
+    """Yield the last events of the file, without incomplete lines."""
     if not file.is_file():
         return
     with file.open("rb") as stream:
@@ -120,7 +120,7 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
 
 
 def totals(runs: RunSet) -> str:
-    """Return the number of runs in each state, and the time left at the present speed."""
+    """Return the number of runs in each state, and the remaining time at the current speed."""
     counts = {state: sum(r.state == state for r in runs.runs) for state in STYLES}
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     text = f"{len(runs.runs)} runs: {states}"

@@ -1,4 +1,4 @@
-"""A comparison as tables for the terminal, and the notes below the table of every format."""
+"""Terminal tables of a comparison, and notes below the tables of all formats."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, Group
     from rich.table import Table
 
-ANY_WIDTH = 100_000  # columns; wider than every table
+ANY_WIDTH = 100_000  # columns, more than any table has
 READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
     "(95 %); shares in per cent and points."
@@ -30,12 +30,12 @@ SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
 def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
-    """Return a table per score in a layout that fits the terminal, followed by the verdict and problems."""
+    """Return a table per score that fits the terminal, followed by the verdict and problems."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
-    # tables align: columns are as wide as the widest cell of all shares; longer cells fold
+    # align columns across the tables of shares; longer cells fold
     rows = [cells(comparison, score, arm) for score in scores if score.is_share for arm in score.arms]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for score in scores:
@@ -50,7 +50,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
 
 @dataclass(frozen=True, slots=True)
 class _FirstThatFits:
-    """The first table that fits the terminal, or the last one."""
+    """Renders the first table that fits the terminal, or the last one."""
 
     tables: tuple[Table, ...]
 
@@ -83,7 +83,7 @@ def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int])
 
 
 def _long(comparison: Comparison, score: ScoreComparison) -> Table:
-    """Return a table with a row per difference, narrow for any number of arms."""
+    """Return a table with a row per difference, whose width does not depend on the number of arms."""
     table = _table(comparison, score)
     for heading in ("mean ± s.e.", "seeds", "vs", "[95 %]"):
         table.add_column(heading, justify="left" if heading == "vs" else "right", overflow="fold")
@@ -98,14 +98,14 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
 
 def reading_aids(comparison: Comparison) -> list[str]:
-    """Return the differences between arms, a note on simulated data, and the meaning of the numbers."""
+    """Return descriptions of the arms, a note on simulated data, and an explanation of the numbers."""
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
 
 
 def sets_lines(comparison: Comparison) -> Iterable[str]:
-    """Yield wins, ties and losses over data sets, and interquartile means."""
+    """Yield lines with wins, ties and losses over data sets, and with interquartile means."""
     for row in comparison.over_sets:
         count = row.count
         text = f"{row.contrast.title}, {row.measure} over {count.num_sets} data sets: "

@@ -1,1 +1,1 @@
-"""Plans before runs: hypotheses, power, text, and departures from a plan."""
+"""Preregistration: hypotheses, power, plan text, and departures from a plan."""

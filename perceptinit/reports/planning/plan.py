@@ -1,4 +1,4 @@
-"""Make the plan of a recipe and write it to the folder of its runs: hypothesis, contrasts, decision rule."""
+"""Create and save the plan of a recipe, with hypothesis, contrasts and decision rule."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
 
 TEXT = "plan.md"
-# the parts that runs can depart from
+# parts that runs are compared with
 STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
     "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
@@ -40,11 +40,16 @@ BY_RULE = (
 def make_plan(
     recipe: Recipe, out: Path, pilot: Sequence[Path] = (), *, anyway: bool = False
 ) -> dict[str, Any]:
-    """Return the plan of a recipe whose runs go to `out`, with the existing runs.
+    """Return the plan of a recipe, including a list of its existing runs.
 
-    pilot: folders of runs to estimate the noise over seeds from; by default the recipe's existing runs.
+    Args:
+        recipe: Recipe.
+        out: Parent of the recipe's output folder.
+        pilot: Folders of runs that determine the noise over seeds. Default: the recipe's existing runs.
+        anyway: Whether to accept low power.
 
-    Raises UsageError for seeds that hardly find a difference of delta, unless it is made `anyway`.
+    Raises:
+        UsageError: If the power to detect a difference of delta is low.
     """
     root = out / recipe.name
     planned = compare(_plan_runs(recipe, root))
@@ -72,7 +77,7 @@ def make_plan(
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
-    """Return the parts of the plan that runs can depart from (`STATED`)."""
+    """Return the parts of the plan that runs are compared with (`STATED`)."""
     arms: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     tune: dict[str, Any] = {}
@@ -101,11 +106,12 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
 
 
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
-    """Write a plan into the folder of a recipe's runs and return a sentence on the result.
+    """Write a plan to the output folder of a recipe and return a sentence on the result.
 
-    An equal plan remains unchanged. A replaced plan is kept under its hash.
+    An equal plan remains unchanged. A replaced plan is renamed by its hash.
 
-    Raises UsageError for another existing plan, unless the new one `replaces` it.
+    Raises:
+        UsageError: If a different plan exists and the new one does not replace it.
     """
     path = root / PLAN
     old = read_plan(root)
@@ -129,7 +135,7 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
 
 
 def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
-    """Yield how a recipe departs from the plan of its runs, before they start; nothing without a plan."""
+    """Yield departures of a recipe from its plan before runs start; nothing without a plan."""
     root = out / recipe.name
     plan = read_plan(root)
     if not plan:
@@ -141,7 +147,7 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
     if changed:
         yield (
             f"not as planned: {', '.join(changed)} of this recipe differ from the {plan_name(plan)} "
-            f"({root / PLAN}), and the table will report it. Before any run, replace the plan with: "
+            f"({root / PLAN}), which the table will report. To replace the plan before any run: "
             "perceptinit preregister --replace"
         )
 
@@ -151,7 +157,7 @@ def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence
 
 
 def hypothesis(planned: Comparison) -> str:
-    """Return the expected outcome of a plan's contrasts in a sentence."""
+    """Return a sentence on the expected outcomes of a plan's contrasts."""
     arms = headline_arms(planned)
     compared = [c for c in planned.contrasts if c.arm in arms]
     if not compared:
@@ -163,7 +169,7 @@ def hypothesis(planned: Comparison) -> str:
 
 
 def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
-    """Return the recipe's runs before any of them starts, with the arm rows of their records."""
+    """Return the runs of a recipe as not started, with the arm rows of their future records."""
     runs = [
         LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
         for arm in recipe.arms
@@ -193,7 +199,7 @@ def _stopping(rule: Rule, num: int) -> str:
 def _estimate_power(
     recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
 ) -> Iterator[str]:
-    """Yield the power of the planned seeds with the variance of pilot runs; nothing without such runs."""
+    """Yield the power of the planned seeds, given the variance of pilot runs, if there are any."""
     num, pilot = num_looked_at(recipe), None
     if runs is not None and num > 1:
         verdict = replace(recipe.verdict, max_seeds=None)
@@ -202,7 +208,7 @@ def _estimate_power(
         try:
             pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)
         except UsageError as error:
-            # runs that differ, or ended at different counts: the plan is valid without them
+            # incomparable pilot runs do not invalidate the plan
             yield f"unknown from the existing runs: {error}"
     weak = find_weakness(recipe, pilot)
     if weak and not anyway:

@@ -1,6 +1,6 @@
-"""The power of a recipe's `[verdict]` with its seeds, and probable mistakes in it, before anything runs.
+"""Power of a recipe's seeds, and probable mistakes in `[verdict]`, before any run.
 
-Probabilities are simulated. The noise over seeds comes from the recipe or from pilot runs.
+Probabilities are simulated. The noise over seeds is that of the recipe or of pilot runs.
 """
 
 from __future__ import annotations
@@ -26,40 +26,41 @@ if TYPE_CHECKING:
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
-LEAST_POWER = 0.2  # to find a difference of delta
+LEAST_POWER = 0.2  # to detect a difference of delta
 
 
 def prospects(recipe: Recipe) -> Iterator[str]:
-    """Yield the delta and, with a known noise, the power of these seeds."""
+    """Yield delta and, if the noise is known, the power of these seeds."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is None:
         yield (
-            "verdict: no [verdict] delta, so arms can be better, worse or undecided, but not equivalent; "
-            "state the points within which a difference does not matter"
+            "verdict: without [verdict] delta, arms cannot be called equivalent. Set it to the largest "
+            "difference that does not matter, in points"
         )
         return
-    looks = f", looked at from {len(recipe.seeds)} seeds on" if plan.max_seeds else ""
+    looks = f", with interim analyses from {len(recipe.seeds)} seeds" if plan.max_seeds else ""
     yield f"verdict: differences within {plan.delta:g} points do not matter; {num} seeds{looks}"
     yield from (f"  {line}" for line in findings(recipe))
 
 
 def findings(recipe: Recipe) -> Iterator[str]:
-    """Yield the power of the recipe's seeds, if it states a delta and a noise."""
+    """Yield the power of the recipe's seeds, if `[verdict]` has a delta and a noise."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
         found = noncentrality(num - 1, 1 - rule.confidence) * plan.noise / math.sqrt(num)
         chance = chances(rule, num, 0.0, plan.noise / POINTS).equivalent
         yield (
-            f"with a noise of {plan.noise:g} points, {num} seeds find a true difference of {found:.2g} "
-            f"points with 80 % chance, and call equal arms equivalent with {100 * chance:.0f} %"
+            f"with a noise of {plan.noise:g} points, {num} seeds detect a true difference of {found:.2g} "
+            f"points with 80 % probability, and call equal arms equivalent with {100 * chance:.0f} %"
         )
 
 
 def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
-    """Return that the seeds hardly find a true difference of delta; empty if they do.
+    """Return a sentence if the power to detect a true difference of delta is low, else empty.
 
-    Of the first contrast, with its noise in pilot runs, else `[verdict] noise`; empty if neither is known.
+    The noise is that of the first contrast in pilot runs, or `[verdict] noise`. Without either, the result is
+    empty.
     """
     plan, num = recipe.verdict, num_looked_at(recipe)
     score = pilot.primary if pilot else None
@@ -68,43 +69,41 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     if plan.delta is None or noise is None or num < 2:
         return ""
     power = chances(rule_of(plan, len(recipe.seeds)), num, plan.delta / POINTS, noise).better
-    found = f"a true difference of delta ({plan.delta:g} points) with {100 * power:.0f} % chance"
-    return f"{num} seeds find {found}" if power < LEAST_POWER else ""
+    found = f"a true difference of delta ({plan.delta:g} points) with {100 * power:.0f} % probability"
+    return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
 
 def doubts(recipe: Recipe) -> Iterator[Problem]:
-    """Yield settings of the plan that make a verdict impossible or misleading."""
+    """Yield settings that make a verdict impossible or misleading."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     yield from find_odd_expectations(recipe)
     yield from _find_odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
-        yield Problem("seeds", "one seed cannot decide anything; use at least 2, better 5")
+        yield Problem("seeds", "one seed cannot decide anything. Use at least 2, preferably 5")
     if plan.delta is None:
         return
     if plan.delta < SMALL_DELTA:
-        share = f"{plan.delta:g} points are {plan.delta / POINTS:g} of a score between 0 and 1"
-        yield Problem("verdict.delta", f"{share}; for a share, write {POINTS * plan.delta:g}")
+        share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
+        yield Problem("verdict.delta", f"{share}. If you mean a share, set {POINTS * plan.delta:g}")
     if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
         effect = f"half of the smallest published effect ({plan.published_effect:g}, {plan.source})"
-        message = (
-            f"{plan.delta:g} points are more than {effect}: such an effect could be called equivalent to none"
-        )
+        message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
         yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
         yield from _find_noise_above(plan.delta, plan.noise, rule_of(plan, len(recipe.seeds)), num)
         if weak := find_weakness(recipe):
-            yield Problem("seeds", f"{weak}; add seeds")
+            yield Problem("seeds", f"{weak}. Add seeds")
 
 
 def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
-    """Yield whether the primary score is descriptive, unknown, or not measured."""
+    """Yield a problem if the primary score is descriptive, unknown, or not measured."""
     measure, data_set = split_name(recipe.verdict.primary)
     guess = nearest(measure, measure_names())
     message = ""
     if is_diagnostic(measure):
-        message = f"{measure} describes a model and does not judge it"
+        message = f"{measure} is descriptive and does not rank models"
     elif measure not in measure_names() and guess:
-        message = f"no measure called '{measure}'; did you mean '{guess}'?"
+        message = f"no measure called '{measure}'. Did you mean '{guess}'?"
     elif data_set and not may_ask_people(measure):
         message = find_unmeasured(recipe, data_set)
     if message:
@@ -112,7 +111,7 @@ def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Iterator[Problem]:
-    """Yield whether the interval of equal arms exceeds delta, with the seeds that would suffice."""
+    """Yield a problem if the interval of equal arms exceeds delta, with a sufficient number of seeds."""
 
     def half(num: int) -> float:
         return half_width(rule.confidence, num) * noise / math.sqrt(num)
@@ -120,21 +119,21 @@ def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Itera
     if half(num) <= delta:
         return
     enough = next((n for n in range(num + 1, MOST_SEEDS + 1) if half(n) <= delta), None)
-    more = f"{enough} seeds would suffice" if enough else f"even {MOST_SEEDS} seeds would not suffice"
+    more = f"{enough} seeds suffice" if enough else f"Even {MOST_SEEDS} seeds do not suffice"
     yield Problem(
         "verdict.delta",
-        f"{delta:g} points are below the noise: with {num} seeds the interval of two equal arms is "
-        f"±{half(num):.2g} points, so they are hardly ever called equivalent; {more}",
+        f"{delta:g} points are below the noise: with {num} seeds, the interval of two equal arms is "
+        f"±{half(num):.2g} points, so they are rarely called equivalent. {more}",
     )
 
 
 def num_looked_at(recipe: Recipe) -> int:
-    """Return the number of seeds at the last look."""
+    """Return the number of seeds at the final analysis."""
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
 
 
 class Chances(NamedTuple):
-    """Probabilities that an arm is called better, and equivalent, by the last look."""
+    """Probabilities that an arm is called better or equivalent by the final analysis."""
 
     better: float
     equivalent: float
@@ -145,9 +144,14 @@ def chances(
 ) -> Chances:
     """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
 
-    deviation: of the difference over seeds, in the unit of the rule's delta; shape (P,) with P = NUM_PATHS
-    where it is uncertain. num_family: contrasts whose intervals hold together. Simulated with fixed normal
-    draws, accurate to 0.3 points.
+    The simulation uses fixed normal samples and is accurate to 0.3 points.
+
+    Args:
+        rule: Decision rule.
+        num: Number of seeds at the final analysis.
+        effect: True difference, in the unit of the rule's delta.
+        deviation: Standard deviation over seeds in the same unit, or posterior samples, shape (NUM_PATHS,).
+        num_family: Number of contrasts with simultaneous intervals.
     """
     import numpy as np
     from scipy import stats
@@ -166,9 +170,9 @@ def chances(
 
 
 def deviation_of(pilot: Difference) -> np.ndarray:
-    """Return draws of the standard deviation over seeds given two or more pilot seeds, shape (P,).
+    """Return posterior samples of the standard deviation over seeds, shape (P,).
 
-    The posterior for normal seeds with a flat prior on its logarithm.
+    Requires at least two pilot seeds. Values are normal, with a flat prior on the log standard deviation.
     """
     import numpy as np
 
@@ -178,7 +182,7 @@ def deviation_of(pilot: Difference) -> np.ndarray:
 
 
 def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
-    """Yield for each contrast the power of `num` seeds with the variance of the pilot runs."""
+    """Yield the power of `num` seeds for each contrast, given the variance of pilot runs."""
     score = pilot.primary
     found = [d for d in score.differences if d.value.num > 1] if score else []
     if score is None or not found:
@@ -186,7 +190,7 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
         return
     for d in found:
         between = deviation_of(d)
-        # without a delta, the difference is one standard deviation of the pilot seeds
+        # without delta, the unit is one standard deviation of the pilot seeds
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
         name = "" if rule.delta else " (one standard deviation)"
         family = d.contrast.num_family

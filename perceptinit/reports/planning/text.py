@@ -14,14 +14,14 @@ from perceptinit.reports.verdicts.verdict import Verdict
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 
-SHORT = 12  # digits of a hash that are shown
+SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
 Cells = Iterable[tuple[str, int]]  # arm, seed
 NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no pilot runs (--pilot)"
 
 
 def plan_text(plan: Mapping[str, Any]) -> str:
-    """Return a plan as Markdown, without the arms' settings."""
+    """Return a plan as Markdown, without the settings of arms."""
     return "\n".join(_lines(plan)) + "\n"
 
 
@@ -84,14 +84,16 @@ def _list(title: str, found: Iterable[str]) -> Iterator[str]:
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:
-    """Return the name of a plan in sentences: its date and the first digits of its hash."""
+    """Return the name of a plan for sentences, with its date and the first digits of its hash."""
     return f"plan of {plan['written'][:10]}, {plan_sha256(plan)[:SHORT]}"
 
 
 def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[str]:
-    """Yield each departure from the plan, or that there is none; nothing without a plan.
+    """Yield each departure from the plan, or a confirmation; nothing without a plan.
 
-    answers: of the headline, which a stopping rule may leave open.
+    Args:
+        comparison: Comparison of the runs.
+        answers: Verdicts of the headline. They can be undecided under a stopping rule.
     """
     runs, plan = comparison.runs, comparison.runs.preregistered
     if not plan:
@@ -132,15 +134,15 @@ def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterato
 
 
 def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which runs existed before the plan, and which started under another one, or without any."""
+    """Yield runs that existed before the plan, and runs that started under another plan or none."""
     existing = {(row["arm"], row["seed"]) for row in plan["records"]}
     started, known, sha256 = {}, {}, plan_sha256(plan)
     for run in (run for run in runs.runs if run.record):
         cell = (run.arm, run.seed)
         started[cell] = run.record["started"]
-        # a run that records the plan's hash started after it, even if the clocks of two machines differ
+        # a run that records the hash of the plan started after it, even if clocks differ
         known[cell] = str(run.record.get("plan", ""))
-        if runs.is_shared(run):  # its record names the plan of the other recipe
+        if runs.is_shared(run):  # the record of a reused run names the plan of its own recipe
             known[cell] = sha256 if started[cell] >= plan["written"] else ""
     changed = [cell for cell in started if known[cell] not in ("", sha256)]
     without = [cell for cell in started if not known[cell] and cell not in existing]
@@ -156,13 +158,13 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which runs were added, and which planned runs are missing."""
+    """Yield added runs and missing planned runs."""
     own = [run for run in runs.runs if not runs.is_shared(run)]
     if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
     arms, seeds = {arm["name"] for arm in plan["arms"]}, set(plan["seeds"])
     present = {(run.arm, run.seed) for run in runs.runs}
-    # seeds that the stopping rule may add
+    # the stopping rule can add seeds
     first, num_more = max(seeds, default=-1) + 1, (plan["verdict"]["max_seeds"] or 0) - len(seeds)
     allowed = set(product(arms, seeds.union(range(first, first + num_more))))
     if added := present - allowed:
@@ -174,7 +176,7 @@ def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which settings of which arms differ from the plan."""
+    """Yield settings that differ from the plan, with their arms."""
     planned = {arm["name"]: arm for arm in plan["arms"]}
     changed: dict[tuple[str, ...], dict[str, None]] = {}
     for run in runs.runs:
@@ -189,7 +191,7 @@ def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]
 
 
 def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which contrasts of planned arms were added, dropped, or ask another question."""
+    """Yield contrasts of planned arms that were added, dropped, or ask another question."""
     arms = {arm["name"] for arm in plan["arms"]} & set(comparison.runs.arms)
     planned = {(c["arm"], c["reference"]): c["question"] for c in plan["contrasts"]}
     found = {(c.arm, c.reference): str(c.question) for c in comparison.contrasts}
@@ -205,7 +207,7 @@ def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> It
 
 
 def _find_other_score(comparison: Comparison) -> Iterator[str]:
-    """Yield whether the primary score is not the stated one, or is not measured at the end of the runs."""
+    """Yield a departure if the primary score differs or is not measured at the end of the runs."""
     score, stated = comparison.primary, comparison.runs.plan.primary
     if score is None:
         return
@@ -218,7 +220,7 @@ def _find_other_score(comparison: Comparison) -> Iterator[str]:
 
 
 def _list_cells(cells: Cells) -> str:
-    """Return runs as text, such as `pi, seeds 0, 1; random, seed 0`."""
+    """Return runs as text: `pi, seeds 0, 1; random, seed 0`."""
     by_seeds: dict[tuple[int, ...], list[str]] = {}
     for arm, found in groupby(sorted(set(cells)), key=itemgetter(0)):
         by_seeds.setdefault(tuple(seed for _, seed in found), []).append(arm)

@@ -1,1 +1,1 @@
-"""Decisions on contrasts, their sentences and limits, and published yardsticks."""
+"""Decisions on contrasts, their sentences and limits, and comparison with published scores."""

@@ -1,13 +1,13 @@
-"""When a difference is decided, the error rates, and the number of seeds that would decide it.
+"""Decision rule for differences, its error rates, and the number of seeds that a decision requires.
 
-One interval decides. Within ±delta, the arms are equivalent; else, on one side of 0, one arm is better; else
-the difference is undecided. At 95 %, each error occurs in at most 2.5 % of experiments: an arm called better
-that is not, and arms called equivalent that differ by delta or more (two one-sided tests, Schuirmann 1987;
-region of practical equivalence, Kruschke 2018).
+An interval within ±delta means that arms are equivalent. Otherwise, an interval on one side of 0 means that
+one arm is better, and any other interval is undecided. At 95 %, each error occurs in at most 2.5 % of
+experiments: a false claim that an arm is better, or that arms are equivalent (two one-sided tests, Schuirmann
+1987; region of practical equivalence, Kruschke 2018).
 
-Adding seeds until a difference is decided means several looks and more errors. The intervals are then widened
-by one constant at all looks, so that *all* of them contain the true difference in 95 % of experiments
-(repeated confidence intervals, Jennison and Turnbull 1989, with the constant level of Pocock 1977).
+Adding seeds until a difference is decided requires several looks (interim analyses), which increase errors.
+The intervals are then widened to one constant level, so that *all* of them contain the true difference in
+95 % of experiments (repeated confidence intervals, Jennison and Turnbull 1989; constant level, Pocock 1977).
 """
 
 from __future__ import annotations
@@ -27,22 +27,24 @@ if TYPE_CHECKING:
     from perceptinit.reports.statistics import Estimate
 
 CONFIDENCE = 0.95
-POINTS = 100  # in one unit of a score
+POINTS = 100  # points in one unit of a score
 CHANCE = 0.8
 MOST_MORE_SEEDS = 20
 NUM_PATHS = 100_000
 NUM_FUTURES = 4_000
 
-Decision = Literal["equivalent", "above", "below"]  # the first that holds is made
+Decision = Literal["equivalent", "above", "below"]  # in order of precedence
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When a difference is decided.
+    """Decision rule for differences.
 
-    delta: largest difference that does not matter, in the unit of the score; None when not stated.
-    first, last: numbers of seeds at the first and the last look; last is None for a single look.
-    is_unplanned: the later looks were not planned: seeds were added by hand.
+    Attributes:
+        delta: Largest difference that does not matter, in the unit of the score; None if not stated.
+        first: Number of seeds at the first look (interim analysis).
+        last: Number of seeds at the last look; None for a single look.
+        is_unplanned: Whether later looks are unplanned, because seeds were added by hand.
     """
 
     delta: float | None = None
@@ -56,23 +58,23 @@ class Rule:
 
     @property
     def confidence(self) -> float:
-        """Return the level of each interval."""
+        """Return the confidence level of each interval."""
         return self.level_for(1)
 
     def level_for(self, num_family: int) -> float:
-        """Return the level of each of `num_family` intervals that hold jointly at 95 % (Bonferroni)."""
+        """Return the level of each of `num_family` simultaneous 95 % intervals (Bonferroni)."""
         confidence = 1 - (1 - CONFIDENCE) / num_family
         return confidence if self.last is None else level_of_looks(max(self.first, 2), self.last, confidence)
 
     def decide(self, value: Estimate) -> Decision | None:
-        """Return the decision of an interval; None when it is undecided, or before the first look."""
+        """Return the decision for an interval; None if it is undecided, or before the first look."""
         if value.low is None or value.high is None or (self.last and value.num < self.first):
             return None
         held = self.classify(value.low, value.high)
         return next((decision for decision in get_args(Decision) if held[decision]), None)
 
     def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
-        """Return whether each decision holds for intervals (floats or arrays); "equivalent" is first."""
+        """Return whether each decision applies to intervals (floats or arrays), in order of precedence."""
         delta = -math.inf if self.delta is None else self.delta
         return {
             "equivalent": (low >= -delta) & (high <= delta),
@@ -82,10 +84,13 @@ class Rule:
 
 
 def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
-    """Return the rule of a recipe's `[verdict]`.
+    """Return the decision rule of a recipe's `[verdict]`.
 
-    num_planned: seeds of the first look. num_listed: seeds of the newest recipe; more without a stopping rule
-    were added by hand, perhaps after a look, so every number from the first on counts as one.
+    Args:
+        plan: The `[verdict]` table.
+        num_planned: Number of seeds at the first look.
+        num_listed: Largest number of seeds in a recipe of the runs. Without a stopping rule, additional seeds
+            were added by hand. Each number of seeds from the first on then counts as a look.
     """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)
@@ -96,9 +101,15 @@ def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
 
 @cache
 def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> float:
-    """Return the level at which Student's intervals of the first n values, n = first..last, hold together.
+    """Return the level at which Student's intervals at n = first..last values are simultaneous.
 
-    confidence: of all of them. Simulated with 100,000 fixed paths, accurate to 0.1 points.
+    The simulation uses 100,000 fixed paths and is accurate to 0.1 points.
+
+    Args:
+        first: Number of values at the first look.
+        last: Number of values at the last look.
+        confidence: Joint confidence level.
+
     Source: Pocock 1977; Jennison and Turnbull 1989.
     """
     if first == last:
@@ -113,9 +124,9 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
 
 
 def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield n with means and standard errors of n standard normal values, shape (NUM_PATHS,).
+    """Yield n, means and standard errors of n standard normal values, shape (NUM_PATHS,).
 
-    Each n adds one value to every path. `name` fixes the draws.
+    Each n adds one value to each path. The values are seeded by `name`.
     """
     import numpy as np
 
@@ -132,8 +143,8 @@ def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.n
 def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] | None:
     """Return the probabilities of a difference below, within and above ±delta; None for one seed.
 
-    The posterior of a normal mean with a flat prior on it and on the logarithm of the standard deviation is
-    Student's t around the mean (Benavoli et al. 2017, section 4.1, with independent seeds).
+    With flat priors on the mean and the log standard deviation, the posterior of a normal mean is Student's
+    t (Benavoli et al. 2017, section 4.1, with independent seeds).
     """
     if value.stderr is None:
         return None
@@ -149,10 +160,10 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
 
 @cache
 def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
-    """Return how many more seeds decide a difference with 80 % probability; None if the maximum does not.
+    """Return how many more seeds decide a difference with 80 % probability; None beyond the maximum.
 
-    Simulated with means and deviations from the posterior of `probabilities`, new seeds from them, and the
-    rule on all seeds together. Any of several looks may decide.
+    The simulation samples means and deviations from the posterior of `probabilities`, then new seeds, and
+    applies the rule to all seeds. Any look can decide.
     """
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:
@@ -162,7 +173,7 @@ def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
 
 
 def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return numbers of seeds, shape (K,), with means and standard errors after each, shape (S, K)."""
+    """Return numbers of seeds, shape (K,), and simulated means and standard errors, shape (S, K)."""
     import numpy as np
 
     known, rng = np.asarray(values), generator(0, "seeds to decide")
@@ -171,7 +182,7 @@ def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray,
     mean = known.mean() + deviation / math.sqrt(num) * rng.standard_normal(NUM_FUTURES)
     new = mean[:, None] + deviation[:, None] * rng.standard_normal((NUM_FUTURES, most))
     numbers = num + np.arange(1, most + 1)
-    # centred, so that the difference of squares remains accurate
+    # centered for numerical accuracy of the difference of squares
     new = new - known.mean()
     squares = (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum()
     means = new.cumsum(axis=1) / numbers
@@ -180,7 +191,7 @@ def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray,
 
 
 def _decide(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Rule) -> np.ndarray:
-    """Return which futures are decided after each number of seeds, shape (S, K)."""
+    """Return which simulated futures are decided at each number of seeds, shape (S, K)."""
     import numpy as np
     from scipy import stats
 

@@ -1,4 +1,4 @@
-"""The headline: how an arm's contrasts read together, by what the arms are."""
+"""The headline: joint interpretation of the contrasts of an arm, given the settings of the arms."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOTHING = "No run has finished with a score that could be compared."
 UNTRAINED_READING = "Nothing was pretrained, so these runs do not show the value of {arm} for pretraining."
 NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
 ALPHA = 0.05
-DEFECT_P = 1e-3  # of a difference of equal arms: once in a thousand experiments by chance
+DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
 MAX_NAMED = 6
 
 
@@ -44,9 +44,12 @@ MAX_NAMED = 6
 class Summary:
     """The answers in the primary score.
 
-    readings: one sentence per arm of the headline, in the arms' order. measured: the score and the samples
-    seen.
-    answers: every contrast of these arms. limits: of the answers, the most important first. notes: others.
+    Attributes:
+        readings: A sentence for each arm of the headline, in order.
+        measured: A sentence on the score and the samples seen.
+        answers: Verdicts on all contrasts of these arms.
+        limits: Limits of the answers, with the most important first.
+        notes: Further notes.
     """
 
     readings: tuple[str, ...]
@@ -57,7 +60,7 @@ class Summary:
 
 
 def summary(comparison: Comparison) -> Summary | None:
-    """Return the summary, None when no score can be compared."""
+    """Return the summary; None if no score can be compared."""
     score = comparison.primary
     if score is None:
         return None
@@ -73,7 +76,7 @@ def summary(comparison: Comparison) -> Summary | None:
 
 
 def _withhold_worth(comparison: Comparison, score: ScoreComparison, verdict: Verdict) -> Verdict:
-    """Return a verdict that does not count as beyond delta if there are doubts."""
+    """Return the verdict, not marked as beyond delta if there are doubts."""
     is_shown = verdict.is_beyond_delta and not any(find_doubts(comparison, score, verdict))
     return replace(verdict, is_beyond_delta=is_shown)
 
@@ -89,16 +92,15 @@ def headline(comparison: Comparison) -> list[str]:
 
 
 def find_undecided(comparison: Comparison) -> list[Verdict]:
-    """Return the answers of the summary that more seeds may decide."""
+    """Return the undecided answers of the summary."""
     found = summary(comparison)
     return [v for v in found.answers if not v.is_decided] if found else []
 
 
 def headline_arms(comparison: Comparison) -> list[str]:
-    """Return the arms of the headline: those with a shuffled control.
+    """Return the arms of the headline, which are the arms with a shuffled control.
 
-    Without any, these are all arms but the baseline and controls, and the controls only when no other arm is
-    left.
+    Without any, they are all arms except baseline and controls, or the controls if there are no other arms.
     """
     asked: dict[Question, dict[str, None]] = {}
     for c in comparison.contrasts:
@@ -113,7 +115,7 @@ def headline_arms(comparison: Comparison) -> list[str]:
 
 
 def reading(comparison: Comparison, score: ScoreComparison, arm: str, own: Sequence[Verdict]) -> str:
-    """Return how the contrasts of an arm read together; empty when none asks whether it is worth it."""
+    """Return a joint reading of an arm's contrasts; empty if none asks whether it is worth it."""
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
         return _read_noise(score, noise)
@@ -137,7 +139,7 @@ def _choose(sentences: Sentences, verdict: Verdict) -> str:
 
 
 def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
-    """Return what an A/A contrast shows, with its standard deviation in the unit of `[verdict] noise`."""
+    """Return the result of an A/A contrast, with its standard deviation for `[verdict] noise`."""
     difference, deviation = score.difference(noise.contrast), ""
     p_value = difference.p_value if difference else None
     if difference and difference.value.stderr:
@@ -152,7 +154,7 @@ def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
 
 
 def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    """Return what an arm is worth, by interval and delta, doubts, controls and pictures."""
+    """Return a clause on the worth of an arm, given interval, delta, doubts and test images."""
     doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
     plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
     text = _choose(WORTH.readings, plain)
@@ -177,10 +179,10 @@ def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, struc
 
 
 def _explain(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict) -> str:
-    """Return whether the structure of the answers explains a benefit: every control must be beaten."""
+    """Return a clause on whether structure explains a benefit, which requires a lead over all controls."""
     question = structure.contrast.question
     if worth.outcome != "better":
-        # an undecided structure is reported only with an undecided worth
+        # an undecided structure is reported only if the worth is undecided
         is_said = structure.outcome in question.after_others or worth.outcome not in WORTH.readings
         return _choose(question.after_others, structure) if is_said else ""
     control = structure.contrast.reference
@@ -194,7 +196,7 @@ def _explain(comparison: Comparison, score: ScoreComparison, worth: Verdict, str
 
 
 def _find_unbeaten(comparison: Comparison, score: ScoreComparison, arm: str) -> Iterator[str]:
-    """Yield the other controls that an arm is not shown to beat, and arms from people that are better."""
+    """Yield the controls and trivial models that an arm is not shown to beat."""
     own, sign = score.arm(arm).by_seed, 1 if score.higher_is_better else -1
     for name in find_controls(comparison.runs, arm):
         by_seed = differences(own, score.arm(name).by_seed)
@@ -219,7 +221,7 @@ def _item_name(score: ScoreComparison) -> str:
 
 
 def find_doubts(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:
-    """Yield what keeps a difference from showing that an arm is worth it, or is not."""
+    """Yield reasons why a difference does not show that an arm is, or is not, worth it."""
     runs, arm = comparison.runs, worth.contrast.arm
     if len(set(score.samples_seen.values())) > 1:
         yield "the arms are not equally trained"
@@ -236,7 +238,7 @@ def find_doubts(comparison: Comparison, score: ScoreComparison, worth: Verdict) 
 
 
 def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:
-    """Yield that most data sets, or the interquartile mean, point the other way than the mean over sets."""
+    """Yield whether most data sets or the interquartile mean contradict the mean over data sets."""
     is_better = worth.outcome == "better"
     for row in comparison.over_sets:
         if row.measure == score.measure and row.contrast == worth.contrast:
@@ -252,7 +254,7 @@ def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict
 
 
 def _compare_with_trivial(score: ScoreComparison, arm: str) -> Iterator[str]:
-    """Yield the agreement of an arm with judgments, and that of the best trivial model."""
+    """Yield the agreement of an arm and of the best trivial model with judgments."""
     if lead := describe_lead(score, arm):
         is_above = not find_trivial(score, arm)
         yield f"{'It learns the judgments' if is_above else NOT_LEARNED}: {lead}."
@@ -271,7 +273,7 @@ def _describe_measurement(score: ScoreComparison, samples: str) -> str:
 
 
 def family_wise(comparison: Comparison) -> str:
-    """Return how many of the differences would exclude 0 by chance; empty if none has an interval."""
+    """Return how many differences would exclude 0 by chance; empty without intervals."""
     found = [
         (f"{d.contrast.title} in {score.name}", d.p_value, ALPHA / d.contrast.num_family)
         for score in (*comparison.averages, *comparison.scores)

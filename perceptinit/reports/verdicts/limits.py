@@ -1,4 +1,4 @@
-"""The limits of an answer, in a fixed order of importance."""
+"""Limits of an answer, in a fixed order of importance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIMULATED_DATA = (
 def find_limits(
     comparison: Comparison, score: ScoreComparison, arms: Sequence[str], answers: Sequence[Verdict]
 ) -> Iterator[str]:
-    """Yield what limits the answers of a headline about `arms`, the most important limit first."""
+    """Yield the limits of a headline about `arms`, with the most important first."""
     runs = comparison.runs
     if any(record["recipe"]["smoke"] for record in runs.records):
         yield SMOKE
@@ -55,10 +55,10 @@ def find_limits(
 
 
 def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
-    """Return the arms that stage 1 collapsed, each with its largest fall of spread (after, before)."""
+    """Return the arms that stage 1 collapsed, with the spread (after, before) of the worst run."""
     found: dict[str, list[tuple[float, float]]] = {}
     for run in runs.finished:
-        # a later stage may restore the distances
+        # later stages can restore the distances
         for metrics in (stage["metrics"] for stage in run.record["init"][-1:]):
             before, after = metrics.get("spread_before"), metrics.get("spread_after")
             if before and after is not None and after < max(SHRUNK * before, COLLAPSED_SPREAD):
@@ -67,7 +67,7 @@ def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
 
 
 def _describe_collapse(runs: RunSet) -> Iterator[str]:
-    """Yield which arms lost the distances between images, in stage 1 or by the end of pretraining."""
+    """Yield arms whose embeddings collapsed in stage 1 or are collapsed after pretraining."""
     ended: dict[str, None] = {}
     for run in runs.finished:
         for row in run.scores:
@@ -103,7 +103,7 @@ def _describe_looks(score: ScoreComparison) -> Iterator[str]:
 
 
 def _describe_lost(runs: RunSet) -> Iterator[str]:
-    """Yield how many runs of each arm failed."""
+    """Yield the number of failed runs of each arm."""
     for arm in runs.arms:
         every = runs.arm_runs(arm)
         if lost := sum(run.state == "failed" for run in every):
@@ -111,7 +111,7 @@ def _describe_lost(runs: RunSet) -> Iterator[str]:
 
 
 def describe_failures(runs: RunSet) -> Iterator[str]:
-    """Yield the failure rate that the number of runs cannot exclude, if none failed."""
+    """Yield the failure rate that the number of seeds cannot exclude, if no run failed."""
     num = min((len(runs.arm_runs(arm)) for arm in runs.arms), default=0)
     if num > 1 and not runs.unfinished:
         rate = 1 - CANNOT_EXCLUDE ** (1 / num)
@@ -139,7 +139,7 @@ def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
 def _describe_better_starts(
     comparison: Comparison, score: ScoreComparison, arms: Sequence[str]
 ) -> Iterator[str]:
-    """Yield which other arms score higher than the best arm of the headline."""
+    """Yield other arms that score higher than the best arm of the headline."""
     values = {a.arm: a.value.mean for a in score.arms if a.value}
     own = [values[arm] for arm in arms if arm in values]
     if not own or not arms:
@@ -154,7 +154,7 @@ def _describe_better_starts(
 
 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
-    """Yield for which judgments an arm is not shown to be above a trivial model."""
+    """Yield the judgments on which an arm is not shown to be above a trivial model."""
     for score, arm in product(comparison.scores, arms):
         for name in find_trivial(score, arm):
             lead = describe_lead(score, arm)
@@ -162,13 +162,13 @@ def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[
 
 
 def find_trivial(score: ScoreComparison, arm: str) -> list[str]:
-    """Return the best trivial model on the same judgments if the arm is not shown to be above it."""
+    """Return the best trivial model on the same judgments, unless the arm is shown to be above it."""
     found = score.find_lead(arm)
     return [found[0].name] if found and (found[1].low or 0.0) <= 0 else []
 
 
 def describe_lead(score: ScoreComparison, arm: str) -> str:
-    """Return an arm's score, that of the best trivial model, and their difference; empty without one."""
+    """Return the scores of an arm and the best trivial model, and their difference; or empty."""
     found, value = score.find_lead(arm), score.arm(arm).value
     if not found or not value:
         return ""

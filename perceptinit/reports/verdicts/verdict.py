@@ -1,4 +1,4 @@
-"""The verdict on one contrast in one score: effect, uncertainty, and what would decide it."""
+"""The verdict on a contrast in a score: effect, uncertainty, and number of seeds to decide it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,17 @@ Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one se
 SIDES = ("better", "worse")
 DECIDED = (*SIDES, "equivalent", "equal")
 
-# below this number of seeds, derived figures such as ratios are too uncertain
+# derived figures, such as ratios, require this number of seeds
 MIN_SEEDS_DERIVED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to a contrast's question in one score; `sentence` contains the effect and its interval.
+    """The answer to the question of a contrast in a score.
 
-    is_beyond_delta: whether the whole interval is beyond the stated delta, on the side of the outcome.
+    Attributes:
+        sentence: Sentence with the effect and its interval.
+        is_beyond_delta: Whether the whole interval is beyond delta, on the side of the outcome.
     """
 
     contrast: Contrast
@@ -45,12 +47,12 @@ class Verdict:
 
 
 def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
-    """Return one verdict per contrast, in the comparison's order."""
+    """Return the verdict on each contrast, in the order of the comparison."""
     return [verdict(score, contrast) for contrast in comparison.contrasts]
 
 
 def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
-    """Return the verdict on a contrast, by the score's rule."""
+    """Return the verdict on a contrast, according to the decision rule of the score."""
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if contrast.barred:
@@ -64,16 +66,16 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
 
 
 def decide(difference: Difference, rule: Rule) -> Decision | None:
-    """Return the decision of an interval; from 6 seeds on, the sign-flip test must agree."""
+    """Return the decision for an interval. From 6 seeds on, the sign-flip test must agree."""
     decision = rule.decide(difference.tested)
     if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
         return decision
-    # a second opinion at one look; that of a family is corrected for its size
+    # a robustness check at a single look; the p-value is corrected for the family
     return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
 
 
 def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
-    """Return whether the whole interval is beyond a stated delta, on either side."""
+    """Return whether the whole interval is beyond delta, on either side; False without delta."""
     low, high, delta = difference.tested.low, difference.tested.high, rule.delta
     return delta is not None and low is not None and high is not None and (low > delta or high < -delta)
 
@@ -81,7 +83,7 @@ def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
     """Return the question of a contrast in a score.
 
-    Scores of trained tasks, and scores without pretraining, do not show whether a start is worth it.
+    Scores of tasks trained on, and scores without pretraining, do not show whether a start is worth it.
     """
     if contrast.arm in score.taught:
         return TAUGHT
@@ -95,7 +97,7 @@ def is_pretrained(score: ScoreComparison) -> bool:
 
 
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
-    """Return whether a difference is decided with enough seeds for derived figures such as ratios."""
+    """Return whether a difference is decided with enough seeds for derived figures, such as ratios."""
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
@@ -139,7 +141,7 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of a difference and, with a delta, the probability of each answer."""
+    """Return interval and seeds of a difference and, with delta, the probability of each answer."""
     num, family = difference.value.num, difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
@@ -160,7 +162,7 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
 
 
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
-    """Return a sentence on how many more seeds would decide a difference, or that the answer is final."""
+    """Return a sentence on how many more seeds would decide a difference, or why none would."""
     num, rule = difference.value.num, score.rule
     if difference.over_searches:
         return "The searches for settings vary, too, so more seeds alone may not decide it."

@@ -1,9 +1,9 @@
-"""Compare arms with the published scores that a recipe expects.
+"""Compare arms with the published scores in a recipe's `[[expect]]`.
 
-Two one-sided tests at 5 % decide: an arm is as published when its 90 % interval over seeds is within the
-tolerance, below or above when the interval is outside, and undecided otherwise (Schuirmann 1987). Where all
-known re-runs are below the published score, the tolerance extends downwards only. Runs in another setting are
-not judged, and their differences are listed.
+Two one-sided tests at 5 % decide (Schuirmann 1987). An arm is as published if its 90 % interval over seeds is
+within the tolerance, below or above if the interval is outside, and undecided otherwise. If all known re-runs
+are below the published score, the tolerance extends downwards only. Runs in another setting are not judged,
+and their differences are listed.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ Outcome = Literal[
 ]
 
 PER_CENT = 100
-CONFIDENCE = 0.9  # of an interval that is two one-sided tests at 5 %
-# share by which the pairs seen may differ: a few links of a published list are dead
+CONFIDENCE = 0.9  # level of an interval that corresponds to two one-sided tests at 5 %
+# tolerated relative difference in pairs seen, because some published links are dead
 SAME_SAMPLES = 0.01
 MAX_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """The result for one expected score."""
+    """The result for an expected score."""
 
     expected: ExpectConfig
     outcome: Outcome
@@ -44,12 +44,12 @@ class Yardstick:
 
 
 def yardsticks(comparison: Comparison) -> list[Yardstick]:
-    """Return one yardstick per `[[expect]]`, in the recipe's order."""
+    """Return a yardstick for each `[[expect]]`, in recipe order."""
     return [_yardstick(comparison, expected) for expected in comparison.runs.expected]
 
 
 def expectations(recipe: Recipe) -> Iterator[str]:
-    """Yield the expected scores and their sources, before anything runs."""
+    """Yield the expected scores and their sources before any run."""
     left = read_planned(recipe.text, recipe.source, recipe.overrides, recipe.sources).changes
     for e in recipe.expected:
         sides = "up to {:g} below" if e.reruns_are_below else "± {:g}"
@@ -60,11 +60,11 @@ def expectations(recipe: Recipe) -> Iterator[str]:
 
 
 def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
-    """Yield probable mistakes in expected scores: shares instead of per cent, unmeasured sets."""
+    """Yield probable mistakes in expected scores: shares instead of percent, unmeasured data sets."""
     for expected in recipe.expected:
         value = expected.value
         if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
-            message = f"{value:g} is read as per cent; for a share, write {PER_CENT * value:g}"
+            message = f"{value:g} is interpreted in percent. For a share, set {PER_CENT * value:g}"
             yield Problem("expect.value", message)
         is_test_set = expected.num_sets is None and not may_ask_people(expected.measure)
         if is_test_set and (message := find_unmeasured(recipe, expected.data_set)):
@@ -72,11 +72,11 @@ def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
 
 
 def find_unmeasured(recipe: Recipe, data_set: str) -> str:
-    """Return an error message if no evaluator of a recipe measures on a data set, else an empty string."""
+    """Return a message if no evaluator of a recipe uses a data set, else an empty string."""
     evaluators = (slot.spec.build() for slot in recipe.evals)
     choices = [e.choice for e in evaluators if isinstance(e, HasChoice)]
     names = [choice.name(each) for choice in choices for each in choice.all]
-    return "" if data_set in names else unknown("no evaluator of the recipe measures on", data_set, names)
+    return "" if data_set in names else unknown("no evaluator of the recipe uses", data_set, names)
 
 
 def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
@@ -107,7 +107,7 @@ def _find_score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparis
 def _find_differences(
     comparison: Comparison, expected: ExpectConfig, score: ScoreComparison | None
 ) -> Iterator[str]:
-    """Yield the differences between the arm's runs and the published setting."""
+    """Yield differences between the runs of an arm and the published setting."""
     runs = comparison.runs
     if any(run.record["recipe"]["smoke"] for run in runs.arm_runs(expected.arm) if run.record):
         yield "smoke run"
