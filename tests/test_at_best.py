@@ -61,7 +61,7 @@ def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):
 
 
 def test_trials_are_not_compared(tmp_path):
-    with pytest.raises(UsageError, match="these runs are trials of tuning"):
+    with pytest.raises(UsageError, match="these runs are tuning trials"):
         compared(tmp_path, role="trial")
 
 

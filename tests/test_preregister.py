@@ -94,7 +94,7 @@ def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
     assert text == plan_text(plan)
     for words in (
         f"SHA-256 {plan['sha256']}", "* Delta: 2 points", "* Primary score: top1/x", "* Seeds: 0, 1, 2",
-        "with a noise of 0.5 points, 3 seeds find a true difference of", "## Existing runs\n\n* none",
+        "with a noise of 0.5 points, 3 seeds detect a true difference of", "## Existing runs\n\n* none",
         "redrawn = random (fingerprint", "--set verdict.noise=0.5", "Measured by: two-afc",
     ):  # fmt: skip
         assert words in text, words
@@ -332,7 +332,7 @@ def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_
     lab.run()
     few = lab.recipe("verdict.delta=0.1", "verdict.noise=0.001", "seeds=[3,4]")
     with pytest.raises(
-        UsageError, match=r"2 seeds find a true difference of delta \(0.1 points\) with \d+ % chance"
+        UsageError, match=r"2 seeds detect a true difference of delta \(0.1 points\) with \d+ % probability"
     ):
         make_plan(few, tmp_path / "new", [lab.root])
     assert make_plan(few, tmp_path / "new", [lab.root], anyway=True)["prospects"]

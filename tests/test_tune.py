@@ -161,7 +161,7 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     shared, best = shown.split("Each arm at its best settings: differences come")
     assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, where random is at its best
     assert "Each at its best settings: is it better than random?" in best
-    assert "this compares procedures, tuning included, and not starts alone" in best
+    assert "This compares procedures, tuning included, and not starts alone" in best
     assert f"pi at its best: pretrain.lr {rates['pi']}" in best
     assert "worth it" not in best
 

@@ -73,25 +73,25 @@ def test_validate_says_what_these_seeds_can_decide(verb):
     shown = validated(verb, "verdict.delta=2.0", "verdict.noise=0.5", "seeds=[0, 1, 2, 3, 4]")
     assert "verdict: differences within 2 points do not matter; 5 seeds" in shown
     # t test with 4 degrees of freedom: 80 % chance from a noncentrality of 3.76 on; 3.76 * 0.5 / sqrt 5
-    assert "5 seeds find a true difference of 0.84 points with 80 % chance" in shown
+    assert "5 seeds detect a true difference of 0.84 points with 80 % probability" in shown
     assert "warning: verdict" not in shown
 
 
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ([], "no [verdict] delta, so arms can be better, worse or undecided, but not equivalent"),
+        ([], "without [verdict] delta, arms cannot be called equivalent. Set it to the largest difference"),
         (["seeds=[0]"], "warning: seeds: one seed cannot decide anything"),
-        (["verdict.primary=embedding_spread/synthetic"], "embedding_spread describes a model and does not judge it"),
-        (["verdict.primary=2afx/synthetic"], "no measure called '2afx'; did you mean '2afc'?"),
-        (["verdict.primary=top1/cifar10"], "no evaluator of the recipe measures on 'cifar10'."),
-        (["verdict.delta=0.005"], "for a share, write 0.5"),
+        (["verdict.primary=embedding_spread/synthetic"], "embedding_spread is descriptive and does not rank models"),
+        (["verdict.primary=2afx/synthetic"], "no measure called '2afx'. Did you mean '2afc'?"),
+        (["verdict.primary=top1/cifar10"], "no evaluator of the recipe uses 'cifar10'."),
+        (["verdict.delta=0.005"], "If you mean a share, set 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "0.5 points are below the noise: with 3 seeds the interval of two equal arms is ±1.2 points"),
+         "0.5 points are below the noise: with 3 seeds, the interval of two equal arms is ±1.2 points"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "3 seeds find a true difference of delta (0.5 points) with 18 % chance; add seeds"),
+         "3 seeds detect a true difference of delta (0.5 points) with 18 % probability. Add seeds"),
         (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
-         "2 points are more than half of the smallest published effect (3, a paper)"),
+         "2 points exceed half of the smallest published effect (3, a paper)"),
     ],
 )  # fmt: skip
 def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
@@ -105,7 +105,7 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
         (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
         (
             ["--set", "verdict.delta=1", "--set", "verdict.noise=2"],
-            "with 5 % chance. Add seeds, or write this plan with --anyway",
+            "with 5 % probability. Add seeds, or write this plan with --anyway",
         ),
     ],
 )
@@ -138,7 +138,7 @@ def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
     ("settings", "sentence"),
     [
         ((), "* Delta: not stated, so arms cannot be called equivalent"),
-        (("verdict.delta=0.005",), "for a share, write 0.5"),
+        (("verdict.delta=0.005",), "If you mean a share, set 0.5"),
         (("seeds=[0]",), "warning: seeds: one seed cannot decide anything"),
     ],
 )
