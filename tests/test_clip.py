@@ -159,8 +159,8 @@ def test_a_state_of_another_schedule_is_refused():
     with pytest.raises(CheckpointError) as error:
         train(model(), replace(CONFIG, epochs=4), state=clip.state_dict())
     assert str(error.value) == (
-        "the saved state belongs to a run of 9 steps, this one has 12: have the pairs changed? "
-        "Start over with --fresh"
+        "the saved state is from a run of 9 steps, but this run has 12. If the pairs changed, start over "
+        "with --fresh"
     )
 
 
@@ -246,10 +246,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples():
     before = weights_sha256(tower)
     with pytest.raises(TrainingError) as error:
         train(tower)
-    assert str(error.value).startswith(
-        "step 1: the loss is nan, the norm of the gradients nan. Samples: colour/"
-    )
-    assert "and 13 more. Lower lr, lengthen the warm-up or set clip_norm" in str(error.value)
+    assert str(error.value).startswith("step 1: the loss is nan, the gradient norm nan. Samples: colour/")
+    assert "and 13 more. Lower lr, increase warmup_steps, or set clip_norm" in str(error.value)
     assert weights_sha256(tower) == before
 
 
@@ -334,15 +332,15 @@ def test_fewer_pairs_than_a_batch_are_told_before_the_start():
 def test_a_warm_up_longer_than_the_run_is_told_before_the_start():
     clip = Clip(replace(CONFIG, warmup_steps=9), Colours())
     assert list(clip.preflight()) == [
-        "warmup_steps = 9 in a run of 9 steps (3 epochs of 3 batches): the learning rate would "
-        "never decay. Lower warmup_steps"
+        "warmup_steps = 9 must be less than the 9 steps of the run (3 epochs of 3 batches). "
+        "Lower warmup_steps"
     ]
 
 
 def test_the_plan_counts_steps_and_what_an_epoch_leaves_out():
     plan = Clip(replace(CONFIG, batch_size=20), Colours()).plan()
     assert (plan.steps, plan.num_images, plan.num_texts) == (6, 120, 120)
-    assert plan.note == "each epoch leaves out 8 of 48 pairs"
+    assert plan.note == "each epoch omits 8 of 48 pairs"
 
 
 def test_the_built_ins_train_together():
@@ -362,7 +360,7 @@ def test_the_built_ins_train_together():
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("crop_scale", [0.9, 0.2], ": crop_scale = [0.9, 0.2] must rise, above 0, up to 1"),
+        ("crop_scale", [0.9, 0.2], ": crop_scale = [0.9, 0.2] must be ascending, in (0, 1]"),
         ("min_lr", 1.0, ": min_lr = 1 is above lr = 0.0005"),
         ("betas", [0.9, 1.0], ".betas[1]: should be less than 1, got 1.0"),
     ],
@@ -377,9 +375,7 @@ def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start
     pairs = Colours()
     pairs.block_sizes, pairs.max_shuffle_blocks = [12] * 4, 2
     (sentence,) = Clip(replace(CONFIG, shuffle_blocks=64), pairs).preflight()
-    assert sentence.startswith(
-        "shuffle_blocks = 64 draws from 4 blocks at a time, but the pairs hold 2 in memory"
-    )
+    assert sentence.startswith("shuffle_blocks = 64 shuffles 4 blocks together, but only 2 fit in memory")
     assert list(Clip(replace(CONFIG, shuffle_blocks=2), pairs).preflight()) == []
 
 

@@ -39,8 +39,8 @@ def test_a_gpu_is_found_without_a_context_on_it(device, two_gpus):
 @pytest.mark.parametrize(
     ("device", "reason"),
     [
-        ("cuda:2", "the GPUs here are 0 to 1"),
-        ("mps", "losses and diagnostics sum in float64, which MPS lacks"),
+        ("cuda:2", "the available GPUs are 0 to 1"),
+        ("mps", "losses and diagnostics need float64, which MPS does not support"),
         ("gpu", "Expected one of cpu"),
     ],
 )
@@ -52,13 +52,13 @@ def test_a_device_that_cannot_be_used_is_refused_with_the_reason(device, reason,
 def test_a_machine_without_a_gpu_says_so():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    with pytest.raises(UsageError, match="'cuda' cannot be used: torch finds no NVIDIA GPU here"):
+    with pytest.raises(UsageError, match="'cuda' cannot be used: torch finds no NVIDIA GPU"):
         devices.choose_device("cuda")
 
 
 def test_processes_that_share_a_run_have_a_gpu_each(two_gpus, launched):
     assert distributed.local_device("cuda") == "cuda:1"
-    with pytest.raises(UsageError, match="'cuda:0' is one GPU, and each process needs its own"):
+    with pytest.raises(UsageError, match="'cuda:0' is one GPU, but each process needs a separate GPU"):
         distributed.local_device("cuda:0")
 
 

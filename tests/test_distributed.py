@@ -176,9 +176,7 @@ def test_after_21_steps_the_weights_are_the_same_and_so_are_the_samples():
 def test_a_batch_that_processes_cannot_share_is_told_before_the_start(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     [problem] = Clip(CONFIG, Colours()).preflight()
-    assert problem == (
-        "batch_size = 16 cannot be shared by 3 processes: choose a multiple, or another number of processes"
-    )
+    assert problem == ("batch_size = 16 is not a multiple of the number of processes, 3. Change one of them")
 
 
 def broken_in_one_process():

@@ -171,7 +171,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_its_samples_are_on_disk(tmp
     with pytest.raises(TrainingError) as error:
         list(steps)
     file = tmp_path / "not_finite_step_000002.json"
-    assert "step 2: the loss is nan, the norm of the gradients nan" in str(error.value)
+    assert "step 2: the loss is nan, the gradient norm nan" in str(error.value)
     assert f"(all in {file})" in str(error.value)
     saved = json.loads(file.read_text())
     assert len(saved["samples"]) == 16
@@ -258,7 +258,7 @@ def test_by_key_the_step_is_skipped_and_counted():
     assert results[-1].metrics["num_skipped"] == 1
     assert all(torch.isfinite(w).all() for w in tower.state_dict().values())
     [warning] = [event.message for event in events if event.kind == "warning"]
-    assert warning.startswith("step 2: the loss is nan, the norm of the gradients nan: skipped.")
+    assert warning.startswith("step 2: the loss is nan, the gradient norm nan: skipped.")
 
 
 def test_skipping_gives_up_when_ten_steps_in_a_row_are_not_finite():
@@ -325,7 +325,7 @@ def test_a_killed_process_ends_the_others_with_a_message_and_no_hang(tmp_path):
     assert ended(processes) == [1, -signal.SIGKILL]
     assert time.monotonic() - begin < 100
     assert not is_fine
-    assert "OtherProcessError: another process of this run has ended or does not answer" in message
+    assert "OtherProcessError: another process of this run ended or does not respond" in message
     record = record_of(tmp_path)
     assert record["status"] == "failed"
     assert record["error"].startswith("OtherProcessError: another process of this run has ended")

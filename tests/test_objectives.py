@@ -302,12 +302,12 @@ def test_what_cannot_be_trained_is_told_before(monkeypatch):
         return list(Supervised(replace(CONFIG, **options), pairs).preflight())
 
     assert problems(LabelledColours()) == []
-    assert problems(Colours()) == ["pretrainer 'supervised' needs labels, which Colours does not give"]
+    assert problems(Colours()) == ["pretrainer 'supervised' needs labels, and Colours has none"]
     alone = LabelledColours()
     alone.read_classes = lambda: Classes(("red",), np.zeros(48, dtype=np.int64))
-    assert problems(alone) == ["the pairs have one class only, 'red': a classifier needs two"]
+    assert problems(alone) == ["the pairs have only one class, 'red'. A classifier needs at least two"]
     monkeypatch.setattr(distributed, "world_size", lambda: 16)
-    assert "mix two images: 1 in a step of a process are not even" in problems(LabelledColours())[0]
+    assert "need an even number of images per process, got 1." in problems(LabelledColours())[0]
 
 
 def rates(**options):
@@ -333,11 +333,11 @@ def test_schedules_of_timm_follow_the_warm_up_by_their_names():
     ("options", "message"),
     [
         ({"schedule": "step"}, 'schedule = "step" needs decay_epochs, one epoch'),
-        ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs, epochs that rise"),
-        ({"decay_epochs": (3,)}, "decay_epochs = [3] is for step and multistep"),
+        ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs, ascending epochs"),
+        ({"decay_epochs": (3,)}, "decay_epochs = [3] applies to step and multistep"),
         (
             {"schedule": "tanh", "decay_rate": 0.5},
-            "decay_rate = 0.5 is for step, multistep and poly",
+            "decay_rate = 0.5 applies to step, multistep and poly",
         ),
     ],
 )

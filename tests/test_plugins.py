@@ -95,7 +95,7 @@ def test_a_function_without_the_mark_is_told_and_not_called(install):
     install("acme_plain", GOOD.format(name="acme/x").replace("@hookimpl", ""))
     plugins = build_plugin_manager()
     (failure,) = plugins.failures
-    assert failure.reason.startswith("perceptinit_initializers offers nothing: write @hookimpl over it")
+    assert failure.reason.startswith("perceptinit_initializers has no decorator @hookimpl")
     assert [e for e in plugins.registry.entries if e.plugin == "acme_plain"] == []
 
 

@@ -131,7 +131,7 @@ def test_an_arm_can_change_nothing_else():
             '[backbone]\nuse = "timm"\ntext_width = 1000000000',
             "backbone.text_width: should be less than or equal to 1000000",
         ),
-        ('use = "clip"', "", "pretrain.use: required: which pretrainer? Known: clip"),
+        ('use = "clip"', "", "pretrain.use: required: name of the pretrainer. Known: clip"),
     ],
 )
 def test_a_wrong_recipe_is_told_what_and_where(old, new, sentence):

@@ -1,1 +1,1 @@
-"""Plug-ins and their components: discovery, documentation, construction from tables, and templates."""
+"""Plug-ins and their components: discovery, documentation, construction from tables, templates."""

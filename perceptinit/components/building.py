@@ -1,4 +1,4 @@
-"""Build a component from a recipe table: look up the name, validate the config, build nested parts.
+"""Build a component from a recipe table.
 
 A table such as
 
@@ -7,8 +7,8 @@ A table such as
     [judgments]
     use = "nights"
 
-becomes a `Spec`: entry, validated config, and the specs of its parts. All problems of a table and its nested
-tables are reported at once. `Spec.build` creates the object.
+becomes a `Spec` with the registry entry, the validated config, and the specs of nested components. All
+problems in a table and its nested tables are reported at once. `Spec.build` creates the object.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from perceptinit.protocols import (
 )
 from perceptinit.registry import Entry, Registry
 
-# parts of a component by the key of their nested table, and their kind
+# kinds of nested components by the key of their table
 PARTS = {"judgments": "judgments", "pairs": "pairs", "pretrain": "pretrainer"}
-# parts that are data, and what replaces them in a smoke run
+# nested components that are data, and their replacement in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
 DATA_PARTS = tuple(STAND_INS)
-# parts of a model that evaluators can need, in messages
+# names in messages of the parts of a model that evaluators can need
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A validated table of a component.
+    """A validated table that configures a component.
 
     Args:
-        entry: The component.
-        config: Its Config.
-        where: TOML path of the table.
+        entry: Registry entry of the component.
+        config: `Config` of the component.
+        where: Path of the table in the recipe.
         parts: Specs of nested components, by kind.
     """
 
@@ -61,7 +61,7 @@ class Spec:
         return self.entry.name
 
     def build(self) -> Any:
-        """Build the component and its parts, and download files and folders at addresses first.
+        """Build the component and its parts, after downloading the files and folders at addresses.
 
         Raises:
             DataError: If a download fails (RemoteError).
@@ -75,7 +75,7 @@ class Spec:
         return {"use": self.name, **to_table(self.config), **nested}
 
     def smoke(self, registry: Registry) -> Spec:
-        """Return a small version: `Config.smoke()` or `smoke_stand_in`, with simulated data for the parts."""
+        """Return the version for `--smoke`: `Config.smoke()` or `smoke_stand_in`, with simulated data."""
         cls = self.entry.load()
         if isinstance(cls, HasStandIn):
             return self._stand_in(cls.smoke_stand_in, registry)
@@ -84,7 +84,7 @@ class Spec:
         return replace(self, config=config, parts=parts)
 
     def _smoke_part(self, registry: Registry) -> Spec:
-        """Return the replacement as a part: a wrapper of simulated data, or simulated data."""
+        """Return the replacement of a nested component: simulated data, or a wrapper of such data."""
         if self.parts or isinstance(self.entry.load(), HasStandIn):
             return self.smoke(registry)
         return self._stand_in(STAND_INS[self.entry.kind], registry)
@@ -96,7 +96,7 @@ class Spec:
 
 
 def _here(config: Any) -> Any:
-    """Return a config in which local copies replace addresses."""
+    """Return the config with local copies instead of addresses."""
     values = ((field.name, getattr(config, field.name)) for field in fields(config))
     addresses = {name: address for name, value in values if (address := address_of(value))}
     if not addresses:
@@ -107,12 +107,12 @@ def _here(config: Any) -> Any:
 
 
 def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Spec | None, list[Problem]]:
-    """Return the spec of a table and its problems. The spec is None if there are problems."""
+    """Return the spec of a table and its problems; the spec is None if there are problems."""
     if not isinstance(table, Mapping):
         return None, [Problem(where, f"expected a table, got {table!r}")]
     if not isinstance(table.get("use"), str):
         known = ", ".join(e.name for e in registry.of_kind(kind))
-        return None, [Problem(f"{where}.use", f"required: which {kind}? Known: {known}")]
+        return None, [Problem(f"{where}.use", f"required: name of the {kind}. Known: {known}")]
     try:
         entry = registry.get(kind, table["use"])
         cls = entry.load()
@@ -122,7 +122,7 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
     own = {k: v for k, v in table.items() if k not in ("use", *PARTS)}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
     strange = [key for key in PARTS if key in table and key not in wanted]
-    problems += [Problem(where, f"{entry.title} takes no {key}") for key in strange]
+    problems += [Problem(where, f"{entry.title} does not accept {key}") for key in strange]
     parts: dict[str, Spec] = {}
     for name, is_required in wanted.items():
         if name in table:
@@ -135,18 +135,18 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
 
 
 def find_parts(cls: type) -> dict[str, bool]:
-    """Return the keys of the parts that the class takes, and whether each is required."""
+    """Return the keys of the nested components that the class accepts, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {key: parameters[key].default is inspect.Parameter.empty for key in PARTS if key in parameters}
 
 
 def preflight(component: Any) -> list[str]:
-    """Return the problems that a component finds before a run; empty if it is ready."""
+    """Return the problems that a component reports before a run."""
     return list(component.preflight()) if isinstance(component, HasPreflight) else []
 
 
 def find_component_warnings(component: Any) -> list[str]:
-    """Return the warnings of a component about its settings."""
+    """Return the warnings that a component reports about its settings."""
     return list(component.warnings()) if isinstance(component, HasWarnings) else []
 
 
@@ -156,19 +156,19 @@ def count_planned_steps(component: Any) -> int | None:
 
 
 def find_needed_part(evaluator: Spec) -> str | None:
-    """Return the part of a model that an evaluator needs besides the image tower, or None."""
+    """Return the part of a model that an evaluator needs in addition to the image tower, or None."""
     cls = evaluator.entry.load()
     return cls.needed_part if isinstance(cls, HasNeededPart) else None
 
 
 def find_model_parts(pretrainer: Spec | None) -> tuple[str, ...]:
-    """Return the parts of the model of a run; both towers without a pretrainer."""
+    """Return the parts of a run's model; without a pretrainer, both towers."""
     cls = pretrainer.entry.load() if pretrainer else None
     return cls.parts if isinstance(cls, HasModel) else ("image", "text")
 
 
 def walk(specs: Iterable[Spec]) -> Iterable[Spec]:
-    """Yield each spec, followed by its parts."""
+    """Yield each spec, followed by the specs of its parts."""
     for spec in specs:
         yield spec
         yield from walk(spec.parts.values())

@@ -14,12 +14,12 @@ from functools import cache
 from itertools import accumulate
 from pathlib import Path
 
-MOST_REEXPORTS = 20  # a name is followed through at most this number of files
+MOST_REEXPORTS = 20  # maximum number of files through which an imported name is resolved
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A module that was parsed but not imported."""
+    """The source of a module, parsed but not imported."""
 
     module: str
     path: Path
@@ -31,9 +31,9 @@ class SourceFile:
         """Return the class with a dotted name, defined or imported in this file.
 
         Args:
-            name: Such as `Outer.Config`.
-            left: Number of files that the name can still be followed through.
-            but: A class to skip: `class Table(Table)` inherits from an imported class.
+            name: Dotted name, such as `Outer.Config`.
+            left: Remaining number of files for resolving the name.
+            but: Class to skip, because `class Table(Table)` inherits from an imported class.
         """
         head, _, rest = name.partition(".")
         node = _class_in(_statements(self.tree.body), head)
@@ -62,7 +62,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class SourceClass:
-    """A class in a file, and the class around it, whose names its bases can use."""
+    """A class in a file, with its enclosing class, in which its bases may be defined."""
 
     node: ast.ClassDef
     file: SourceFile
@@ -73,13 +73,13 @@ class SourceClass:
         return f"{self.file.path}:{self.node.lineno}"
 
     def lineage(self) -> list[SourceClass]:
-        """Return the class and its bases, nearest first, without those that were not found."""
+        """Return the class and the bases that were found, nearest first."""
         found = [self, *(c for base in self._bases().values() if base for c in base.lineage())]
-        # a shared base comes after its children
+        # a shared base follows all of its subclasses
         return list(dict.fromkeys(reversed(found)))[::-1]
 
     def nested(self, name: str) -> SourceClass | None:
-        """Return the nested class with a name, from this class or a base."""
+        """Return the nested class with this name, from the class or a base."""
         for owner in self.lineage():
             for statement in owner.node.body:
                 if isinstance(statement, ast.ClassDef) and statement.name == name:
@@ -89,7 +89,7 @@ class SourceClass:
         return None
 
     def unseen_bases(self) -> list[str]:
-        """Return the names of bases whose source was not found, such as those of missing packages."""
+        """Return the names of bases without source, such as bases from missing packages."""
         bases = [item for c in self.lineage() for item in c._bases().items()]
         return [name for name, base in bases if base is None and not hasattr(builtins, name)]
 
@@ -106,7 +106,7 @@ class SourceClass:
 
 
 def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
-    """Return the class at a dotted path such as `package.module.Outer.Config`, or None."""
+    """Return the class at a dotted path, such as `package.module.Outer.Config`, or None."""
     parts = path.split(".")
     for end in range(len(parts) - 1, 0, -1):
         file = open_module(".".join(parts[:end]))
@@ -116,7 +116,7 @@ def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
 
 
 def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
-    """Yield the source of an imported class and of its bases, nearest first, without builtins."""
+    """Yield the source of an imported class and its bases, nearest first, without builtins."""
     for c in cls.__mro__:
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(c))).body[0]
@@ -127,7 +127,7 @@ def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
 
 
 def open_module(module: str) -> SourceFile | None:
-    """Return the source of a module, or of its stub if it has one; None if it is not found."""
+    """Return the source of a module, or of its stub file if it has one; None if not found."""
     path = _locate(module)
     if path is None:
         return None

@@ -1,4 +1,4 @@
-"""Documentation of a component, from its source. Nothing is imported, so `perceptinit show` is fast."""
+"""Documentation of components from their source, without imports, so that `perceptinit show` is fast."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Description:
 
     Args:
         doc: Docstring of the class.
-        fields: Keys of its Config.
-        parts: Kinds of its nested tables.
+        fields: Keys of its `Config`.
+        parts: Kinds of its nested components.
         location: File and line.
-        unseen: Bases of its Config whose source was not found; `fields` lacks their keys.
+        unseen: Bases of its `Config` without source, whose keys are missing in `fields`.
     """
 
     doc: str
@@ -94,10 +94,10 @@ def _init_arguments(cls: SourceClass) -> set[str] | None:
 
 
 def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
-    """Return the keys of a Config from the sources of the class and its bases, nearest first.
+    """Return the keys of a `Config` from the sources of the class and its bases, nearest first.
 
-    The order is that of dataclasses: keys of bases come first, and an overridden key keeps its position. An
-    overridden key without documentation keeps that of the base.
+    The order is that of dataclasses: keys of bases come first, and an overridden key keeps its position. A
+    key without documentation inherits the documentation of the base.
     """
     found: dict[str, Field] = {}
     for node in reversed(list(lineage)):

@@ -1,4 +1,4 @@
-"""Find and load plug-ins, and fill the registry. A broken plug-in does not affect others."""
+"""Find and load plug-ins, and fill the registry. A broken plug-in does not affect the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from perceptinit.companions import companion_of
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
-CORE = "perceptinit"  # also the group of entry points
+CORE = "perceptinit"  # also the entry-point group
 PREFIX = "perceptinit_"  # of all hooks
 
 
@@ -42,7 +42,7 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True)
 class PluginFailure:
-    """A plug-in, or one of its components, that was left out, and the reason."""
+    """A plug-in or component that was not loaded, with the reason."""
 
     name: str
     distribution: str
@@ -51,7 +51,7 @@ class PluginFailure:
 
 @dataclass
 class Plugins:
-    """Hook callers, the registry, loaded plug-ins and failures."""
+    """The plug-in manager, the registry, loaded plug-ins and failures."""
 
     manager: pluggy.PluginManager
     registry: Registry = field(default_factory=Registry)
@@ -59,16 +59,16 @@ class Plugins:
     failures: list[PluginFailure] = field(default_factory=list)
 
     def load(self, info: PluginInfo, import_module: Callable[[], ModuleType]) -> None:
-        """Import a plug-in and add its components, or a failure."""
+        """Import a plug-in and register its components, or record a failure."""
         start = time.perf_counter()
         try:
             module = import_module()
             self.register(module, replace(info, import_seconds=time.perf_counter() - start))
-        except Exception as error:  # a plug-in may raise anything
+        except Exception as error:  # a plug-in may raise any error
             self.fail(info.name, info.distribution, error)
 
     def register(self, module: ModuleType, info: PluginInfo) -> None:
-        """Add an imported plug-in. If it raises, nothing is added."""
+        """Register an imported plug-in. After an error, nothing is registered."""
         self._check_hooks(module)
         self.manager.register(module, name=f"{info.name} ({module.__name__})")
         try:
@@ -82,7 +82,7 @@ class Plugins:
     def call(self, hook: str, plugin: object, **arguments: object) -> list[Any]:
         """Return the results of a hook for one plug-in; empty if it does not implement the hook.
 
-        Plug-ins are called one at a time, so that the owner of each result is known and each can fail alone.
+        Plug-ins are called one at a time, so that each result has a known owner and errors stay separate.
         """
         if hook not in {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}:
             return []
@@ -90,14 +90,14 @@ class Plugins:
         return self.manager.subset_hook_caller(hook, others)(**arguments)
 
     def fail(self, name: str, distribution: str, error: BaseException) -> None:
-        """Record why a plug-in is left out."""
+        """Record why a plug-in was not loaded."""
         is_expected = isinstance(error, PerceptInitError)
         reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
         self.failures.append(PluginFailure(name, distribution, reason))
         self.registry.left_out[distribution] = reason
 
     def _check_hooks(self, module: ModuleType) -> None:
-        """Raise UsageError for a function that is not marked as a hook, or implements an unknown one."""
+        """Raise UsageError for a hook function without @hookimpl, or for an unknown hook."""
         known = [name for name in vars(hookspecs) if name.startswith(PREFIX)]
         for name, value in vars(module).items():
             options = self.manager.parse_hookimpl_opts(module, name)
@@ -105,10 +105,7 @@ class Plugins:
             if options and hook not in known:
                 raise UsageError(unknown("no hook called", hook, known))
             if not options and inspect.isfunction(value) and name.startswith(PREFIX):
-                raise UsageError(
-                    f"{name} offers nothing: write @hookimpl over it (from perceptinit.plugin import "
-                    "hookimpl)"
-                )
+                raise UsageError(f"{name} has no decorator @hookimpl. Import it from perceptinit.plugin")
 
     def _entries(self, kind: str, module: ModuleType, info: PluginInfo) -> Iterable[Entry]:
         hook = hook_name(kind)
@@ -132,14 +129,14 @@ class Plugins:
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     """Load the built-in components, then installed plug-ins, then local plug-in files.
 
-    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins (empty: none). `PERCEPTINIT_TRACE=1` prints
-    each hook call and its result to standard error.
+    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins, and an empty value none.
+    `PERCEPTINIT_TRACE=1` prints each hook call and its result to standard error.
 
     Args:
         local: Paths of `.py` files, such as the `plugins` of a recipe.
 
     Raises:
-        UsageError: If a local file does not exist or does not load.
+        UsageError: If a local file does not exist or cannot be loaded.
     """
     manager = pluggy.PluginManager(CORE)
     manager.add_hookspecs(hookspecs)
@@ -174,7 +171,7 @@ def _load_entry_point(plugins: Plugins, entry_point: importlib.metadata.EntryPoi
 
 
 def _check_version(distribution: importlib.metadata.Distribution) -> None:
-    """Raise UsageError if a distribution requires another version of perceptinit."""
+    """Raise UsageError if a distribution requires a different version of perceptinit."""
     from packaging.requirements import Requirement
 
     for text in distribution.requires or ():
@@ -194,7 +191,7 @@ def _load_file(plugins: Plugins, path: Path) -> None:
     if spec is None or spec.loader is None:
         raise UsageError(f"plug-in {path}: not a Python file")
     loader, module = spec.loader, importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for targets "module:Class" in the file
+    sys.modules[name] = module  # for targets "module:Class" of its components
 
     def import_module() -> ModuleType:
         loader.exec_module(module)

@@ -23,30 +23,30 @@ SUMMARIES = {
     "evaluator": "mean similarity of embeddings of random images",
     "tracker": "scores as lines of a text file",
 }
-NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds with their own template of the contract test
+NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds with a separate template for the contract test
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
-    """Write a package that passes its contract test to `parent / name`, and return the folder.
+    """Write a package that passes its contract tests to `parent / name`, and return the folder.
 
     Args:
         name: Lower-case words joined by '-'. The first word is the vendor, the rest the component:
-            `acme-texture` offers `acme/texture`. A leading `perceptinit-` is ignored.
+            `acme-texture` contains `acme/texture`. A leading `perceptinit-` is ignored.
         kind: The kind of the component, such as "initializer".
         parent: Parent folder of the package.
 
     Raises:
-        UsageError: If the kind is unknown, the name is not a package name, or the folder exists.
+        UsageError: If the kind is unknown, the name is invalid, or the folder exists.
     """
     if kind not in KINDS:
         raise UsageError(unknown("no kind called", kind, KINDS))
     if not NAME.fullmatch(name) or name == "perceptinit":
         raise UsageError(
-            f"'{name}' is not a package name: lower-case words joined by '-', such as acme-texture"
+            f"'{name}' is not a package name. Use lower-case words joined by '-', such as acme-texture"
         )
     folder = parent / name
     if folder.exists():
-        raise UsageError(f"{folder}: exists already. Remove it or choose another name")
+        raise UsageError(f"{folder}: already exists. Remove it or choose another name")
     values = _values(name, kind)
     package = values["package"]
     if package in sys.stdlib_module_names:

@@ -1,1 +1,1 @@
-"""Devices, processes that work together, optimizers."""
+"""Devices, distributed processes and optimizers."""

@@ -1,4 +1,4 @@
-"""The device and the memory of a process, and asynchronous copies between host and GPU."""
+"""Device and memory of a process, and asynchronous copies between host and GPU."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 
 from perceptinit.errors import UsageError
 
-# of glibc's malloc.h
+# from glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _NEVER_BYTES = 2**31 - 1
 
 
 def choose_device(device: str) -> str:
-    """Return a torch device string; `auto` is a GPU if there is one, else the CPU.
+    """Return a torch device string; `auto` selects a GPU if there is one, else the CPU.
 
     Raises:
-        UsageError: If the device is absent or not supported (MPS).
+        UsageError: If the device does not exist or is not supported (MPS).
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -32,7 +32,7 @@ def choose_device(device: str) -> str:
 
 
 def _reason_against(device: str) -> str:
-    """Return why a device cannot be used, "" if it can; does not open a context (0.5 GB) on a GPU."""
+    """Return why a device cannot be used, or "", without creating a GPU context (0.5 GB)."""
     try:
         asked = torch.device(device)
         if asked.type not in ("cuda", "mps"):
@@ -40,16 +40,16 @@ def _reason_against(device: str) -> str:
     except (RuntimeError, AssertionError) as error:
         return str(error).rstrip(".")
     if asked.type == "mps":
-        return "losses and diagnostics sum in float64, which MPS lacks. Use 'cpu'"
+        return "losses and diagnostics need float64, which MPS does not support. Use 'cpu'"
     if asked.type == "cuda" and not torch.cuda.is_available():
-        return "torch finds no NVIDIA GPU here"
+        return "torch finds no NVIDIA GPU"
     if asked.type == "cuda" and (asked.index or 0) >= torch.cuda.device_count():
-        return f"the GPUs here are 0 to {torch.cuda.device_count() - 1}"
+        return f"the available GPUs are 0 to {torch.cuda.device_count() - 1}"
     return ""
 
 
 def set_up_process(device: str) -> None:
-    """Set torch's GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
+    """Select torch's GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
     asked = torch.device(device)
     if asked.type == "cuda" and asked.index is not None:
         torch.cuda.set_device(asked)
@@ -61,22 +61,22 @@ def set_up_process(device: str) -> None:
 
 
 def usable_cores() -> int:
-    """Return the number of cores that this process may use, at least 1; processes of torchrun share them."""
+    """Return the number of cores available to this process, at least 1; processes of torchrun share cores."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on a device; the host does not wait for the copy, later work of the device does."""
-    is_async = torch.device(device).type == "cuda"  # on MPS such copies may arrive too late
+    """Return a tensor on a device. Later work of the device waits for the copy, the host does not."""
+    is_async = torch.device(device).type == "cuda"  # asynchronous copies to MPS may arrive too late
     if is_async and tensor.device.type == "cpu" and not tensor.is_pinned():
-        tensor = tensor.pin_memory()  # the host waits for copies of other memory
+        tensor = tensor.pin_memory()  # copies of unpinned memory are synchronous
     return tensor.to(device, non_blocking=is_async)
 
 
 def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
-    """Return scalars as plain numbers; those on a GPU are read in one transfer."""
+    """Return scalars as plain numbers, with one transfer for those on a GPU."""
     on_gpu = {n: v for n, v in metrics.items() if isinstance(v, Tensor) and v.is_cuda}
     values = {name: float(value) for name, value in metrics.items() if name not in on_gpu}
     if on_gpu:
@@ -86,10 +86,10 @@ def fetch(metrics: Mapping[str, Tensor | float]) -> dict[str, float]:
 
 
 class Arriving:
-    """Numbers that a device computes and copies to the host asynchronously.
+    """Numbers that are copied from a device to the host asynchronously.
 
     Args:
-        values: Shape (N,), the result of work queued on the device.
+        values: Result of work queued on the device, shape (N,).
     """
 
     def __init__(self, values: Tensor) -> None:
@@ -98,17 +98,17 @@ class Arriving:
         self._arrival = torch.cuda.current_stream(values.device).record_event() if is_on_gpu else None
 
     def numbers(self) -> list[float]:
-        """Wait for the numbers, but not for later work of the device, and return them."""
+        """Return the numbers, after waiting for them but not for later work of the device."""
         if self._arrival is not None:
             self._arrival.synchronize()
         return self._values.tolist()
 
 
 def keep_freed_memory() -> bool:
-    """Let malloc reuse freed blocks of any size; return whether the C library supports this (glibc).
+    """Let malloc reuse freed blocks of any size, and return whether the C library supports this (glibc).
 
-    By default glibc returns every block above 32 MiB to the kernel when it is freed, and the kernel clears
-    and maps its pages again in every step. After this call, the process keeps its peak memory.
+    By default, glibc returns freed blocks above 32 MiB to the kernel, which clears and maps their pages again
+    in every step. After this call, the process keeps its peak memory.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

@@ -1,12 +1,12 @@
-"""Communication of the processes of one run; every function also works in a single process.
+"""Communication between the processes of a run. Every function also works in a single process.
 
-torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. Tensors on a GPU are sent through
-NCCL, everything else through gloo. Plain values are sent as JSON, never as pickles.
+torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. GPU tensors use NCCL, all other data
+gloo. Plain values are sent as JSON, never as pickles.
 """
 
 from __future__ import annotations
 
-# B rows of all processes, b rows of one, D columns
+# B rows over all ranks, b rows on one rank, D columns
 import gc
 import json
 import os
@@ -28,27 +28,27 @@ from perceptinit.errors import PerceptInitError, UsageError
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(minutes=30)  # for a process that does not answer
-# process id of a launcher of ours, which may die before its processes watch it
+TIMEOUT = timedelta(minutes=30)  # for a process that does not respond
+# process id of our launcher, which may die before its processes watch it
 LAUNCHER = "PERCEPTINIT_LAUNCHER"
 POLL_SECONDS = 0.5
-GRACE_SECONDS = 60.0  # to finish a step and save it
+GRACE_SECONDS = 60.0  # to finish a step and save its state
 
 
 class OtherProcessError(PerceptInitError):
-    """Another process of the run failed; the message names it and its reason."""
+    """Error in another process of the run, with its rank and message."""
 
 
 def lost_contact(error: RuntimeError) -> OtherProcessError | None:
-    """Return the error to raise instead of torch's if another process ended, else None."""
+    """Return an error to raise instead of torch's if another process ended, else None."""
     text = str(error)
     is_of_torch = isinstance(error, dist.DistError) or "peer" in text or "gloo" in text.lower()
     if world_size() == 1 or not is_of_torch:
         return None
-    # without torch's source line and advice
+    # removes torch's source line and advice
     reason = re.sub(r"^\[[^]]*\]\s*", "", text.partition(" This is typically")[0].splitlines()[0])
     return OtherProcessError(
-        f"another process of this run has ended or does not answer: see its message ({reason})"
+        f"another process of this run ended or does not respond ({reason}). See the message of that process"
     )
 
 
@@ -58,7 +58,7 @@ def is_launched() -> bool:
 
 
 def local_device(device: str) -> str:
-    """Return the device of this process: with several GPUs on a machine, each has its own.
+    """Return the device of this process; with torchrun, each process has a separate GPU.
 
     Raises:
         UsageError: If several processes would share a GPU.
@@ -67,18 +67,18 @@ def local_device(device: str) -> str:
         return device
     if device != "cuda":
         raise UsageError(
-            f"device '{device}' is one GPU, and each process needs its own. Use --device cuda, and choose "
-            "GPUs with CUDA_VISIBLE_DEVICES"
+            f"device '{device}' is one GPU, but each process needs a separate GPU. Use --device cuda, and "
+            "select GPUs with CUDA_VISIBLE_DEVICES"
         )
     local, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if local >= num_gpus:
-        raise UsageError(f"process {local} on this machine has no GPU: there are {num_gpus}. Lower --nproc")
+        raise UsageError(f"local rank {local} has no GPU: this machine has {num_gpus}. Lower --nproc")
     return f"cuda:{local}"
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes for the block, if torchrun started this one."""
+    """Join the process group for the block, if torchrun started this process."""
     if not is_launched() or dist.is_initialized():
         yield
         return
@@ -86,16 +86,16 @@ def process_group() -> Iterator[None]:
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
     yield
-    # a model wrapped by DDP must be freed before the group: torch ends the group's threads with the last
-    # reference, and a model that is freed by running Python code would wait for threads that wait for it
+    # free models wrapped by DDP before the group: torch ends the group's threads with the last reference, and
+    # a model freed by Python code later would deadlock with these threads
     gc.collect()
-    dist.destroy_process_group()  # not after an error: the others may not answer, and the exit ends the group
+    dist.destroy_process_group()  # not after an error: other processes may not respond
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process. When it is gone, stop as by SIGTERM, then kill this process.
+    """Watch the parent of this process. After its end, send SIGTERM to this process, then SIGKILL.
 
-    A process that waits inside a library, such as for others that never come, does not react to SIGTERM.
+    A process that waits inside a library, such as for other processes, does not react to SIGTERM.
     """
     parent = int(os.environ.get(LAUNCHER) or os.getppid())
     threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent").start()
@@ -120,12 +120,12 @@ def world_size() -> int:
 
 
 def is_first() -> bool:
-    """Return whether this process writes files and shows progress."""
+    """Return whether this is rank 0, which writes files and shows progress."""
     return rank() == 0
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Return the rows (b, ...) of all processes in the order of ranks, (B, ...), without gradients."""
+    """Return the rows (b, ...) of all ranks in order, (B, ...), without gradients."""
     if world_size() == 1:
         return rows
     everything = rows.new_empty((world_size(), *rows.shape))
@@ -134,7 +134,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def sum_to_owners(rows: Tensor) -> Tensor:
-    """Return this process's part (b, D) of the sum of `rows` (B, D) over all processes."""
+    """Return this rank's part (b, D) of the sum of `rows` (B, D) over all ranks."""
     if world_size() == 1:
         return rows
     size = len(rows) // world_size()
@@ -142,12 +142,12 @@ def sum_to_owners(rows: Tensor) -> Tensor:
         own = rows.new_empty((size, *rows.shape[1:]))
         dist.reduce_scatter(own, list(rows.contiguous().split(size)))
         return own
-    dist.all_reduce(rows)  # gloo of older releases has no reduce-scatter
+    dist.all_reduce(rows)  # older releases of gloo have no reduce-scatter
     return rows[rank() * size : (rank() + 1) * size].contiguous()
 
 
 def sum_over_ranks(value: Tensor) -> Tensor:
-    """Return the sum over all processes, bitwise identical on each."""
+    """Return the sum over all ranks, bitwise identical on each."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value)
@@ -155,7 +155,7 @@ def sum_over_ranks(value: Tensor) -> Tensor:
 
 
 def max_over_ranks(value: Tensor) -> Tensor:
-    """Return the maximum over all processes."""
+    """Return the maximum over all ranks."""
     if world_size() > 1:
         value = value.clone()
         dist.all_reduce(value, op=dist.ReduceOp.MAX)
@@ -163,12 +163,12 @@ def max_over_ranks(value: Tensor) -> Tensor:
 
 
 def share_of(rows: np.ndarray) -> np.ndarray:
-    """Return every W-th row, starting at this process's rank; may be empty."""
+    """Return every W-th row, starting at the rank of this process; may be empty."""
     return rows[rank() :: world_size()]
 
 
 def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its sum over all processes; a missing gradient counts as zero."""
+    """Replace each gradient by its sum over all ranks; a missing gradient counts as zero."""
     if world_size() == 1:
         return
     parameters = list(parameters)
@@ -183,7 +183,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter]) -> None:
 
 
 def exchange(value: Any) -> list[Any]:
-    """Return the plain values of all processes in the order of ranks; cheap if all are None."""
+    """Return the plain values of all ranks in order. This is cheap if all are None."""
     if world_size() == 1:
         return [value]
     data = b"" if value is None else json.dumps(value).encode()
@@ -197,11 +197,11 @@ def exchange(value: Any) -> list[Any]:
 
 
 def decide(choose: Callable[[], T]) -> T:
-    """Return the plain value that `choose` returns in the first process.
+    """Return the plain value that `choose` returns on rank 0.
 
     Raises:
-        PerceptInitError: In the first process, the error of `choose`.
-        OtherProcessError: In the others, with the message of that error.
+        PerceptInitError: On rank 0, the error of `choose`.
+        OtherProcessError: On other ranks, with the message of that error.
     """
     answer: Any = None
     try:
@@ -217,10 +217,10 @@ def decide(choose: Callable[[], T]) -> T:
 
 
 def together(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items of this process while every process has one.
+    """Yield the items of this rank as long as every rank has an item.
 
-    If one process fails to get an item, all stop instead of waiting forever: that one raises its error, the
-    others an OtherProcessError with its message.
+    If one rank fails to get an item, all ranks stop instead of waiting forever. The failed rank raises its
+    error, the others an OtherProcessError with its message.
     """
     source = iter(items)
     while True:

@@ -1,4 +1,4 @@
-"""Optimizer, learning-rate schedule and precision, shared by all training stages."""
+"""Optimizer, learning-rate schedule and precision of all training stages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perceptinit.errors import UsageError, problems_of
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _ADVICE = "timm.optim.list_optimizers() lists the names, such as nadamuon, lion, adopt"
 
-# names of the list of a tower's blocks in timm, open_clip and transformers
+# names of the list of blocks in timm, open_clip and transformers
 BLOCK_LISTS = ("blocks", "resblocks", "layers", "layer", "stages")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 
@@ -30,16 +30,16 @@ def warmup_cosine(
     min_lr: float = 0.0,
     warmup_lr: float | None = None,
 ) -> float:
-    """Return the learning rate of optimizer step `step`, counted from 1 to `total_steps`.
+    """Return the learning rate of a step, from 1 to `total_steps`.
 
-    It rises linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default, from 0 at
-    step 0. Then it follows half a cosine that reaches `min_lr` at the last step.
+    The rate increases linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default,
+    from 0 at step 0. A cosine decay to `min_lr` at the last step follows.
 
     Raises:
-        ValueError: If the warm-up does not end before the run.
+        ValueError: If the warm-up is not shorter than the run.
     """
     if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
-        raise ValueError(f"warm-up of {warmup_steps} steps in a run of {total_steps} steps")
+        raise ValueError(f"the warm-up of {warmup_steps} steps must be shorter than {total_steps} steps")
     if step <= warmup_steps:
         if warmup_lr is None or warmup_steps == 1:
             return lr * step / warmup_steps
@@ -60,25 +60,24 @@ def make_optimizer(
     fused: bool = True,
     lr_scales: Mapping[nn.Parameter, float] | None = None,
 ) -> torch.optim.Optimizer:
-    """Return an optimizer over the trainable parameters of `modules`.
+    """Return an optimizer for the trainable parameters of `modules`.
 
     Weight decay applies to matrices and kernels only: gains, biases and scalars (fewer than two dimensions)
-    are exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimizers that treat matrices in a special
-    way, such as Muon, use their own fallback (AdamW) for these, for embeddings and for convolutions that
-    embed patches.
+    are exempt, as in CLIP (Radford et al. 2021, section 2.5). Optimizers for matrices, such as Muon, use
+    their fallback (AdamW) for these parameters, for embeddings and for patch embeddings.
 
     Args:
         modules: Modules with the parameters.
-        name: None or "adamw"; another name of timm's optimizers; or "package.module:Class".
+        name: None or "adamw", the name of a timm optimizer, or "package.module:Class".
         lr: Learning rate.
         weight_decay: Weight decay of matrices and kernels.
-        betas: Decay rates of the moments, for optimizers with two of them.
-        eps: Term added to the denominator, for optimizers with one.
-        fused: Use AdamW's kernel for all parameters, several times faster than a loop over them.
-        lr_scales: Factors on the learning rate, 1 by default.
+        betas: Decay rates of the moments, for optimizers with two moments.
+        eps: Term added to the denominator, for optimizers with such a term.
+        fused: Use AdamW's fused kernel, several times faster than a loop over parameters.
+        lr_scales: Factors on the learning rate by parameter, 1 by default.
 
     Raises:
-        UsageError: If there is no such optimizer, or it cannot be made here.
+        UsageError: If the optimizer is unknown or cannot be created.
     """
     scales = lr_scales or {}
     groups: dict[tuple[bool, float, bool, type], list[nn.Parameter]] = {}
@@ -103,23 +102,23 @@ def make_optimizer(
 
 
 def adamw(modules: Iterable[nn.Module], **keys: Any) -> torch.optim.Optimizer:
-    """Return an AdamW over the trainable parameters of `modules`; keys as in `make_optimizer`."""
+    """Return AdamW for the trainable parameters of `modules`, with the keys of `make_optimizer`."""
     return make_optimizer(modules, None, **keys)
 
 
 def is_adamw(name: str | None) -> bool:
-    """Return whether a stage uses AdamW, the default."""
+    """Return whether the name selects AdamW, the default."""
     return name in (None, "adamw")
 
 
 def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
-    """Yield why a stage cannot use an optimizer: unknown, not installed, or no support for FSDP."""
+    """Yield why an optimizer cannot be used: unknown, not installed, or no support for FSDP."""
     if is_adamw(name):
         return
     if sharding != "none":
         yield (
-            f'optimizer = "{name}" was not tested with sharding = "{sharding}". Use "adamw", or sharding '
-            '= "none"'
+            f'optimizer = "{name}" does not support sharding = "{sharding}". Use "adamw", or '
+            'sharding = "none"'
         )
     yield from problems_of(lambda: make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.0))
 
@@ -134,25 +133,25 @@ def _make_named(name: str, groups: list[dict[str, Any]], **keys: Any) -> torch.o
         raise ValueError("unknown")
     info = get_optimizer_info(name)
     if info.second_order:
-        raise ValueError("needs second derivatives, which the training does not compute")
+        raise ValueError("it needs second derivatives, which training does not compute")
     if info.num_betas != 2:
         keys.pop("betas")
     return create_optimizer_v2(groups, name, **keys)
 
 
 def _find_embeddings(module: nn.Module) -> set[nn.Parameter]:
-    """Return weights of embeddings, of positions and of patches, which are not maps between features."""
+    """Return token, position and patch embeddings, which are not maps between features."""
     layers = (m for m in module.modules() if isinstance(m, nn.Embedding | nn.Conv2d))
     named = (p for name, p in module.named_parameters() if "embed" in name.rpartition(".")[2])
     return {p for layer in layers for p in layer.parameters()} | set(named)
 
 
 def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:
-    """Return the factor of each parameter for layer-wise decay of the learning rate; empty for a decay of 1.
+    """Return the factors for layer-wise decay of the learning rate by parameter; empty for a decay of 1.
 
-    Block k of n (from 1) has decay^(n + 1 - k), layers before the blocks decay^(n + 1), and layers after
-    them, such as the projection, 1. timm's parameter groups require a group_matcher, which open_clip's towers
-    lack.
+    Block k = 1, ..., n has the factor decay^(n + 1 - k). Layers before the blocks have decay^(n + 1), and
+    layers after them, such as the projection, 1. timm's parameter groups are not used, because they need a
+    group_matcher, which open_clip's towers do not have.
     Source: BEiT (Bao et al. 2022).
 
     Raises:
@@ -164,12 +163,12 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
     blocks = [_BLOCK.search(name) for name, _ in named]
     numbers = [int(match.group(1)) for match in blocks if match]
     if not numbers:
-        raise ValueError("layer_decay: the image tower has no numbered blocks; leave the key at 1")
+        raise ValueError("layer_decay: the image tower has no numbered blocks. Set layer_decay to 1")
     num_blocks = max(numbers) + 1
     end = max(i for i, match in enumerate(blocks) if match)
     scales = {}
     for i, ((name, parameter), match) in enumerate(zip(named, blocks, strict=True)):
-        # layers listed after the blocks, and open_clip's projection, which is listed before them
+        # layers after the blocks, and open_clip's projection, which is defined before them
         is_head = i > end or name.endswith("proj")
         layer = int(match.group(1)) if match else (num_blocks if is_head else -1)
         scales[parameter] = decay ** (num_blocks - layer)
@@ -177,13 +176,13 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every parameter group, times its `lr_scale`."""
+    """Set the learning rate of every parameter group, multiplied by its `lr_scale`."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Return a context in which a model computes in a precision."""
+    """Return a context for the forward pass of a model in a precision."""
     if precision in ("fp32", "tf32"):
         return matmul_precision(precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
@@ -192,11 +191,11 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Use TF32 (10 bits of mantissa, NVIDIA GPUs) in float32 products and convolutions for "tf32" only."""
+    """Enable TF32 (10-bit mantissa, NVIDIA GPUs) in float32 products and convolutions only for "tf32"."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     is_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")
-    torch.backends.cudnn.allow_tf32 = is_tf32  # torch's own default is True
+    torch.backends.cudnn.allow_tf32 = is_tf32  # torch's default is True
     try:
         yield
     finally:

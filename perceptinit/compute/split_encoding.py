@@ -1,4 +1,4 @@
-"""Evaluation in several processes: each encodes its share of every batch, and all get all embeddings."""
+"""Evaluation in several processes, each of which encodes its share of every batch."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from perceptinit.compute import distributed
 
 
 class SplitEncoder:
-    """A dual encoder whose `encode_image` and `encode_text` divide the work among the processes.
+    """A dual encoder whose `encode_image` and `encode_text` split batches among the processes.
 
-    All processes must call it with the same batches. Other attributes are those of the model.
+    All processes must call them with the same batches, and receive all embeddings. Other attributes are those
+    of the model.
     """
 
     def __init__(self, model: Any) -> None:
@@ -34,15 +35,15 @@ class SplitEncoder:
 
 
 class SplitTexts(SplitEncoder):
-    """A dual encoder that divides texts among the processes; each encodes the images that it decoded."""
+    """A dual encoder that splits texts among the processes; each process encodes the images it decoded."""
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Return embeddings (B, D) of the images of this process."""
+        """Return embeddings (B, D) of the images on this rank."""
         return self._model.encode_image(images)
 
 
 def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Return `encode` with the rows of each call divided among the processes, without gradients."""
+    """Return a version of `encode` that splits rows among the processes, without gradients."""
     if distributed.world_size() == 1:
         return encode
 
@@ -50,7 +51,7 @@ def split(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         num_rows = len(inputs)
         size = -(-num_rows // distributed.world_size())
         rows = torch.arange(size, device=inputs.device) + distributed.rank() * size
-        own = encode(inputs[rows.clamp(max=num_rows - 1)])  # the last row repeats, for equal shares
+        own = encode(inputs[rows.clamp(max=num_rows - 1)])  # repeat the last row for equal shares
         return distributed.gather_rows(own.detach())[:num_rows]
 
     return encode_share

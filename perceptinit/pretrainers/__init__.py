@@ -17,11 +17,11 @@ def perceptinit_pretrainers() -> list[Component]:
         Component(
             name="supervised",
             target="perceptinit.pretrainers.supervised:Supervised",
-            summary="a classifier on labeled images, with timm's losses, mixup and cutmix; no text tower",
+            summary="classification of labeled images, with timm's losses, mixup and cutmix; no text tower",
         ),
         Component(
             name="distil",
             target="perceptinit.pretrainers.distil:Distil",
-            summary="embeddings of a frozen teacher, or their similarities in a batch; no text tower",
+            summary="distillation of a frozen teacher's embeddings or similarities; no text tower",
         ),
     ]

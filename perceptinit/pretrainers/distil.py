@@ -1,8 +1,8 @@
-"""Pretraining on a teacher's embeddings (`distil`): no labels and no captions."""
+"""Pretraining on a teacher's embeddings, without labels or captions (`distil`)."""
 
 from __future__ import annotations
 
-# B batch of all processes, b rows of this process, D embedding of the student, T of the teacher
+# B batch over all ranks, b rows on this rank, D embedding of the student, T of the teacher
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,17 +23,17 @@ from perceptinit.pretrainers.pretraining import Pretraining
 from perceptinit.pretrainers.training_config import TrainingConfig
 
 TeacherName = Literal["run", "timm", "open-clip", "random"]
-IMAGE = "image."  # of a run's final weights
-PROBE_SIZE = 2  # images in the call that finds the teacher's embedding size
+IMAGE = "image."  # prefix in the final weights of a run
+PROBE_SIZE = 2  # images in the call that determines the teacher's embedding size
 
 
 class Distil(Pretraining):
-    """Trains the image tower to have the embeddings of a frozen teacher, or their similarities in a batch.
+    """Train the image tower to match the embeddings of a frozen teacher, or their similarities in a batch.
 
-    The images are those of the pairs; their texts are ignored. A linear layer maps the student's embedding to
-    the teacher's and is discarded. Teachers: the weights of a run with the same backbone, a timm or an
-    open_clip model with published weights. Control: `teacher = "random"`, the same architecture with
-    random weights.
+    Texts of the pairs are ignored. With "features", a linear layer maps the student's embeddings to the
+    teacher's and is discarded afterwards. The teacher has the weights of a run with the same backbone, or is
+    a published timm or open_clip model. Control: `teacher = "random"`, the same architecture with random
+    weights.
 
     Source: Hinton et al. 2015 (distillation); Park et al. 2019, arXiv 1904.05068 (similarities).
     """
@@ -43,25 +43,25 @@ class Distil(Pretraining):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TrainingConfig):
         teacher: TeacherName = "random"
-        """"run": the student's architecture with the weights of `file`; "timm" and "open-clip": a published
-        `model`; "random": the student's architecture with weights of `teacher_seed`, a control."""
+        """"run": the student's architecture with the weights in `file`. "timm", "open-clip": a published
+        `model`. "random": control, the student's architecture initialized with `teacher_seed`."""
         file: Path | None = None
         """Safetensors file of a run, such as `weights/final.safetensors`, for "run"."""
         model: str = ""
-        """"NAME.TAG" of timm, or "NAME:TAG" of open_clip, whose weights are downloaded."""
+        """Model to download: "NAME.TAG" for timm, "NAME:TAG" for open_clip."""
         teacher_seed: NonNegativeInt = 0
-        """Seed of the weights of "random". Not the run's seed: all runs have one teacher."""
+        """Seed of the "random" teacher, which is the same in all runs."""
         match: Literal["features", "similarities"] = "features"
-        """"features": the cosine of student and teacher; "similarities": the cosines of all images of a
-        batch."""
+        """"features": the cosine similarity of student and teacher. "similarities": the cosine similarities
+        between the images of a batch."""
         temperature: PositiveFloat = 0.1
-        """Of the softmax over the similarities of an image with the others; ignored by "features"."""
+        """Temperature of the softmax over the similarities between images; ignored by "features"."""
         lr: PositiveFloat = 1e-3
         """Peak learning rate, at the end of the warm-up."""
         warmup_steps: NonNegativeInt = 0
-        """Steps of linear warm-up, fewer than the run has."""
+        """Steps of linear warm-up, fewer than the total."""
         weight_decay: NonNegativeFloat = 0.05
-        """AdamW's weight decay of matrices and kernels."""
+        """Weight decay of matrices and kernels."""
 
         def __post_init__(self) -> None:
             TrainingConfig.__post_init__(self)
@@ -77,7 +77,7 @@ class Distil(Pretraining):
     config: Config
 
     def preflight(self) -> Iterator[str]:
-        """Yield a problem of the teacher's file, or of any pretraining."""
+        """Yield problems with the teacher's file, and the problems that all pretrainers check."""
         if self.config.file is not None:
             yield from problems_of(load_weights, self.config.file)
         yield from super().preflight()
@@ -107,7 +107,7 @@ def make_teacher(config: Distil.Config, student: Any) -> ImageTower:
 
 
 def _image_weights(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights of the image tower, of a file with or without other parts."""
+    """Return the weights of the image tower from a file that may contain other parts."""
     own = {n.removeprefix(IMAGE): w for n, w in weights.items() if n.startswith(IMAGE)}
     return own or dict(weights)
 
@@ -144,13 +144,13 @@ def _as_tower(trunk: nn.Module, size: int, mean: Any, std: Any) -> ImageTower:
 
 
 class Matching(Objective):
-    """Distance of the student's embeddings from those of a frozen teacher.
+    """Distance between the embeddings of the student and a frozen teacher.
 
     Args:
-        teacher: An image tower; it is not trained, and not part of the state.
+        teacher: Image tower, which is neither trained nor part of the state.
         embed_dim: Length D of the student's embeddings.
         match: "features" or "similarities".
-        temperature: Of the softmax over similarities.
+        temperature: Temperature of the softmax over similarities.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Matching(Objective):
         super().__init__()
         self._match, self._temperature = match, temperature
         teacher.eval().requires_grad_(False)
-        self._teacher = [teacher]  # in a list: no submodule, so neither trained nor saved
+        self._teacher = [teacher]  # in a list, so that it is not a submodule
         device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
         probe = torch.zeros(PROBE_SIZE, 3, teacher.image_size, teacher.image_size, device=device)
         with torch.no_grad():
@@ -172,7 +172,7 @@ class Matching(Objective):
 
     @torch.no_grad()
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return the images (b, 3, H, W) and the teacher's embeddings of them (b, T), of length 1."""
+        """Return the images (b, 3, H, W) and the teacher's unit embeddings of them (b, T)."""
         teacher = self._teacher[0].to(batch.images.device)
         images, size = batch.images, teacher.image_size
         if images.shape[-1] != size:

@@ -1,4 +1,4 @@
-"""Steps whose loss or gradient is not finite: skipped, or an error that names their samples."""
+"""Handling of steps whose loss or gradient is not finite."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from perceptinit.types import RunContext
 
 OnNonFinite = Literal["stop", "skip"]
 
-# consecutive steps without a finite loss after which the weights are considered broken
+# consecutive steps that are not finite, after which the weights are considered broken
 MOST_IN_A_ROW = 10
 
 
 class NonFiniteSteps:
-    """Counts steps that are not finite, or stops at the first one.
+    """Counter of steps that are not finite, which skips them or stops the training.
 
-    A step is watched after its work was queued on the device, and settled after that of the next step. The
-    device is therefore never idle while the host waits for the numbers.
+    `watch` is called after the work of a step was queued on the device, and `settle` after that of the next
+    step. The device is therefore not idle while the host waits for the numbers.
 
     Args:
         policy: "stop" raises at the first such step, "skip" at the tenth consecutive one.
         ctx: Receives warnings; its folder receives the files.
 
     Attributes:
-        num_skipped: Steps that were skipped.
-        in_a_row: Consecutive skipped steps up to now.
+        num_skipped: Number of skipped steps.
+        in_a_row: Number of consecutive skipped steps up to now.
     """
 
     def __init__(self, policy: OnNonFinite, ctx: RunContext) -> None:
@@ -43,23 +43,23 @@ class NonFiniteSteps:
     def watch(
         self, step: int, is_finite: Tensor, loss: Tensor, grad_norm: Tensor, keys: Sequence[str]
     ) -> None:
-        """Remember a step. The caller applies its gradients only if it is finite.
+        """Record a step. The caller applies its gradients only if it is finite.
 
         Args:
             step: Number of the step.
-            is_finite: bool, 0-d, equal in all processes.
-            loss: 0-d, equal in all processes.
-            grad_norm: 0-d, equal in all processes.
-            keys: Samples of this process.
+            is_finite: bool, 0-d, equal on all ranks.
+            loss: 0-d, equal on all ranks.
+            grad_norm: 0-d, equal on all ranks.
+            keys: Keys of the samples on this rank.
         """
         values = torch.stack([value.detach().float() for value in (is_finite, loss, grad_norm)])
         self._watched = step, Arriving(values), keys
 
     def settle(self) -> None:
-        """Count the watched step.
+        """Check the step recorded by `watch`.
 
         Raises:
-            TrainingError: If it is not finite, and the policy or the number of such steps says to stop.
+            TrainingError: If it is not finite and the policy is "stop", or it is the tenth consecutive one.
         """
         if self._watched is None:
             return
@@ -79,13 +79,13 @@ class NonFiniteSteps:
             facts = {"step": step, "loss": f"{loss:g}", "grad_norm": f"{grad_norm:g}"}
             write_json(path, {**facts, "samples": everywhere})
             file = f" (all in {path})"
-        problem = f"step {step}: the loss is {loss:g}, the norm of the gradients {grad_norm:g}"
+        problem = f"step {step}: the loss is {loss:g}, the gradient norm {grad_norm:g}"
         more = f" and {len(everywhere) - 3} more" if len(everywhere) > 3 else ""
         samples = f"Samples: {', '.join(everywhere[:3])}{more}{file}"
         if self._policy == "stop":
             raise TrainingError(
-                f"{problem}. {samples}. Lower lr, lengthen the warm-up or set clip_norm; with fp16, try "
-                'bf16. on_non_finite = "skip" skips such steps'
+                f"{problem}. {samples}. Lower lr, increase warmup_steps, or set clip_norm, "
+                'precision = "bf16" or on_non_finite = "skip"'
             )
         self.num_skipped += 1
         self.in_a_row += 1

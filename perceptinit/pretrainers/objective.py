@@ -1,8 +1,8 @@
-"""Objectives of pretraining: the inputs of each tower, and the loss of their features."""
+"""Objectives of pretraining: the inputs of the towers, and the loss of their features."""
 
 from __future__ import annotations
 
-# B batch of all processes, b rows of this process, D embedding
+# B batch over all ranks, b rows on this rank, D embedding
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -16,32 +16,32 @@ from perceptinit.pairs.batches import PairBatch
 
 
 class Objective(nn.Module, ABC):
-    """Base class of objectives. A subclass defines `loss`, and `rows` if it needs more than the images.
+    """Base class of objectives. Subclasses define `loss`, and `rows` if they need more than the images.
 
-    Its parameters are trained with those of the model, without weight decay for scalars and vectors, and
-    scalars are logged. Checkpoints of the run contain its state.
+    The parameters of an objective are trained with those of the model, without weight decay for scalars and
+    vectors. Scalar parameters are logged. Checkpoints of the run contain the state of the objective.
     """
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return the inputs of a step by name: that of each tower, and further arguments of `loss`.
+        """Return the inputs of a step by name: the input of each tower, and other arguments of `loss`.
 
         Args:
-            batch: Samples of this process, on the device.
-            seed: For draws of the step; the same in all processes.
+            batch: Samples of this rank, on the device.
+            seed: Seed of the step, the same on all ranks.
 
         Returns:
-            Tensors with the rows of the samples, in the order of the batch. The default is the images.
+            Tensors with one row per sample, in the order of the batch. By default, only the images.
         """
         return {"image": batch.images}
 
     def forward(self, model: Any, rows: Mapping[str, Tensor]) -> Tensor:
-        """Return the loss of the whole batch, 0-d, the same in every process.
+        """Return the loss of the whole batch, 0-d, the same on every rank.
 
         Gradients with respect to features and parameters are those of the loss of the whole batch.
 
         Args:
-            model: Model in training.
-            rows: What `rows` returned, with features (b, D) of any precision instead of the inputs of towers.
+            model: The model being trained.
+            rows: The result of `rows`, with features (b, D) of any precision instead of the towers' inputs.
         """
         device = next(iter(rows.values())).device.type
         with torch.autocast(device, enabled=False), matmul_precision("fp32"):
@@ -52,16 +52,16 @@ class Objective(nn.Module, ABC):
         """Return the loss, 0-d.
 
         Args:
-            model: Model in training; the loss may use parameters outside of its towers, such as a classifier.
-            **rows: Rows (B, ...) of all processes by name; features (B, D) are float32 or float64.
+            model: The model being trained, whose other parameters, such as a classifier, may be used.
+            **rows: Rows (B, ...) of all ranks by name; features (B, D) are float32 or float64.
         """
 
     @torch.no_grad()
     def after_step(self, model: Any) -> None:
-        """Restore bounds that an optimizer step may have violated."""
+        """Enforce bounds on parameters after an optimizer step."""
 
     def metrics(self, model: Any) -> dict[str, Tensor]:
-        """Return further scalars to log, 0-d; the default is the scalar parameters of the objective."""
+        """Return scalars to log, 0-d. By default, the scalar parameters of the objective."""
         return {n: p.detach().clone() for n, p in self.named_parameters() if not p.ndim}
 
 
@@ -72,7 +72,7 @@ def _gather(part: Tensor) -> Tensor:
 
 
 class _Gather(torch.autograd.Function):
-    """Gathers rows of all processes, and returns the gradient of the rows of this process."""
+    """Gather the rows of all ranks; the backward pass returns the gradient of this rank's rows."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:

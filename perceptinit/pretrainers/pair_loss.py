@@ -1,8 +1,8 @@
-"""Losses of image-text pairs from the features of both towers."""
+"""Losses on image-text pairs, from the features of both towers."""
 
 from __future__ import annotations
 
-# B batch of all processes, b rows of this process, c rows of a chunk, D embedding
+# B batch over all ranks, b rows on this rank, c rows of a chunk, D embedding
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
@@ -17,31 +17,31 @@ from perceptinit.compute.optim import matmul_precision
 from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.objective import Objective
 
-# rows up to which all logits are computed at once: 4 MB, and the fastest way
+# maximum number of rows for computing all logits at once: 4 MB, and fastest
 PLAIN_ROWS = 1024
-# logits in a chunk: 17 MB in fp32, and two or three such tensors at a time; on a GPU 268 MB, so that kernels
-# outweigh their launch
+# logits in a chunk: 17 MB in fp32 for each of two or three tensors; 268 MB on a GPU, to amortize kernel
+# launches
 CHUNK_LOGITS = 1 << 22
 GPU_CHUNK_LOGITS = 1 << 26
 
 
 class PairLoss(Objective):
-    """Base class of losses on pairs, with the temperature of the model. A subclass defines `whole`.
+    """Base class of losses on pairs, with the temperature of the model. Subclasses define `whole`.
 
     Attributes:
-        min_logit_scale: Smallest inverse temperature.
-        max_logit_scale: Largest inverse temperature.
+        min_logit_scale: Minimum inverse temperature.
+        max_logit_scale: Maximum inverse temperature.
     """
 
     min_logit_scale = 1.0
     max_logit_scale = math.inf
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return the images, and their token ids as "text"."""
+        """Return the images as "image" and the token ids as "text"."""
         return {"image": batch.images, "text": batch.tokens}
 
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
-        """Return `whole` of the features and the temperature of the model."""
+        """Return the loss from the features of all ranks and the temperature of the model."""
         image, text = rows["image"], rows["text"]
         return self.whole(image, text, model.logit_scale.to(image.dtype))
 
@@ -50,8 +50,8 @@ class PairLoss(Objective):
         """Return the loss of a batch, 0-d.
 
         Args:
-            images: Image features of all processes, (B, D), float32 or float64, not normalized.
-            texts: Text features, (B, D); row i of both is one pair.
+            images: Image features of all ranks, (B, D), float32 or float64, not normalized.
+            texts: Text features, (B, D); row i of images and texts is a pair.
             logit_scale: Natural logarithm of the inverse temperature, 0-d.
         """
 
@@ -66,7 +66,7 @@ class PairLoss(Objective):
 
 
 class SoftmaxLoss(PairLoss):
-    """CLIP's loss (see `contrastive_loss`), computed without the features of all images in one process."""
+    """CLIP's loss (see `contrastive_loss`), computed without gathering the image features."""
 
     def forward(self, model: Any, rows: Mapping[str, Tensor]) -> Tensor:
         """Return the loss of the whole batch; see `Objective`."""
@@ -80,18 +80,18 @@ class SoftmaxLoss(PairLoss):
 def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale: Tensor) -> Tensor:
     """Return the mean cross-entropy of identifying each image's text and each text's image.
 
-    Gradients with respect to features are those of the loss of the whole batch; replicated parameters need
-    the sum over processes. The computation is in float32 (float64 for such features) under any autocast,
-    because bfloat16 does not resolve close logits.
+    Gradients with respect to features are those of the loss of the whole batch. Sum gradients of replicated
+    parameters over ranks. The loss is computed in float32 (or float64) even under autocast, because bfloat16
+    does not resolve close logits.
 
     Args:
-        image_features: (b, D), not normalized; every process has the same number of rows.
-        text_features: (b, D), not normalized; row i of both is one pair.
-        logit_scale: Natural logarithm of the inverse temperature, 0-d. Its gradient is complete in every
-            process.
+        image_features: (b, D), not normalized, with the same b on every rank.
+        text_features: (b, D), not normalized; row i of images and texts is a pair.
+        logit_scale: Natural logarithm of the inverse temperature, 0-d. Its gradient is complete on every
+            rank.
 
     Returns:
-        Loss of the whole batch, 0-d, the same in every process.
+        Loss of the whole batch, 0-d, the same on every rank.
 
     Source: Radford et al. 2021, figure 3 (also InfoNCE, van den Oord et al. 2018).
     """
@@ -105,7 +105,7 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
 
 
 def plain_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
-    """Return CLIP's loss of rows (B, D) in one process, from the matrix of all logits."""
+    """Return CLIP's loss of features (B, D) in one process, from the matrix of all logits."""
     logits = scale * F.normalize(images, dim=-1) @ F.normalize(texts, dim=-1).T
     pair = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pair) + F.cross_entropy(logits.T, pair)) / 2
@@ -114,11 +114,11 @@ def plain_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
 class ChunkedLoss(torch.autograd.Function):
     """CLIP's loss without a B x B matrix.
 
-    Each process multiplies chunks of its image rows with the text rows of all processes. The forward pass
-    computes the log-sum-exp of rows and columns with a running maximum, so no temperature overflows or
-    underflows. The backward pass recomputes each chunk and adds its gradients. Texts are gathered over
-    processes, column sums are reduced, and text gradients are summed at their owners. This takes one B x B
-    product forward and three backward, shared evenly by the processes.
+    Each rank multiplies chunks of its image features with the text features of all ranks. The forward pass
+    computes the log-sum-exp of rows and columns with a running maximum, which avoids overflow and underflow
+    at any temperature. The backward pass recomputes each chunk. Text features are gathered, column sums are
+    reduced, and the gradients of texts are summed on the ranks that own them. The ranks share one B x B
+    product in the forward pass and three in the backward pass.
     """
 
     @staticmethod
@@ -137,7 +137,7 @@ class ChunkedLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the gradients with respect to the rows of this process and to the scale."""
+        """Return the gradients with respect to the features of this rank and to the scale."""
         images, all_texts, image_norms, text_norms, scale, row_lse, column_lse = ctx.saved_tensors
         d_images, d_texts = torch.empty_like(images), torch.zeros_like(all_texts)
         d_scale = torch.zeros((), dtype=torch.float64, device=images.device)
@@ -160,19 +160,19 @@ class ChunkedLoss(torch.autograd.Function):
 
 
 def _unit_rows(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return rows of unit length and their norms (b, 1); a row of zeros stays 0."""
+    """Return normalized rows and their norms (b, 1). A row of zeros does not change."""
     norms = features.norm(dim=1, keepdim=True).clamp_min_(1e-12)
     return features / norms, norms
 
 
 def _through_norm(gradient: Tensor, unit: Tensor, norms: Tensor, factor: Tensor) -> Tensor:
-    """Return `factor` times the gradient with respect to the rows before normalization; in place."""
+    """Return `factor` times the gradient with respect to the unnormalized rows, computed in place."""
     along = (gradient * unit).sum(dim=1, keepdim=True)
     return gradient.addcmul_(unit, along, value=-1).mul_(factor / norms)
 
 
 def _log_sum_exps(images: Tensor, texts: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the log-sum-exp of the rows of this process (b,), and of all columns (B,)."""
+    """Return the log-sum-exp of the rows of this rank (b,) and of all columns (B,)."""
     row_lse = images.new_empty(len(images))
     highest = images.new_full((len(texts),), -torch.inf)
     total = images.new_zeros(len(texts))
@@ -188,7 +188,7 @@ def _log_sum_exps(images: Tensor, texts: Tensor, scale: Tensor) -> tuple[Tensor,
 
 
 def _add_probabilities(logits: Tensor, row_lse: Tensor, column_lse: Tensor) -> Tensor:
-    """Return the softmax over rows plus that over columns, (c, B); overwrites the logits."""
+    """Return the sum of the softmax over rows and the softmax over columns, (c, B), in place."""
     by_column = (logits - column_lse).exp_()
     return by_column.add_(logits.sub_(row_lse[:, None]).exp_())
 

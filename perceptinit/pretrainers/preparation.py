@@ -1,8 +1,8 @@
-"""Changes to a model for the duration of a training stage; an `ExitStack` undoes them."""
+"""Temporary changes to a model for a training stage, which an `ExitStack` reverts."""
 
 from __future__ import annotations
 
-# B batch of all processes, b rows of this process, L patches, D width
+# B batch over all ranks, b rows on this rank, L patches, D width
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from typing import Any, Literal
@@ -20,35 +20,35 @@ from perceptinit.types import RunContext
 
 Lock = Literal["none", "image", "text", "patches"]
 
-# names in timm and open_clip of the module that can drop patches
+# names of the patch-dropout module in timm and open_clip
 PATCH_MODULES = ("patch_drop", "patch_dropout")
 
 
 def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> None:
-    """Refuse batch norm with micro-batches, and warn of it with several processes."""
+    """Raise an error for batch norm with micro-batches, and warn about it with several processes."""
     if not any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in model.modules()):
         return
     if micro_batch:
         raise TrainingError(
-            "micro_batch: the model has batch norm, whose statistics would be those of a micro-batch. "
-            "Set micro_batch to 0, or use grad_checkpointing"
+            "micro_batch: batch norm would compute its statistics over a micro-batch. Set micro_batch to 0, "
+            "or use grad_checkpointing"
         )
     if distributed.world_size() > 1:
-        ctx.warn("batch norm computes its statistics over the pairs of each process, not over the batch")
+        ctx.warn("batch norm computes its statistics over the samples of each process, not over the batch")
 
 
 def lock_parameters(stack: ExitStack, model: Any, lock: Lock) -> None:
     """Freeze a tower (LiT, Zhai et al. 2022) or its patch embedding.
 
     Raises:
-        TrainingError: If no layer of the image tower embeds patches.
+        TrainingError: If the image tower has no patch embedding.
     """
     locked: list[nn.Module] = []
     if lock == "patches":
         locked = [module for module in model.image.modules() if isinstance(module, PatchConv)]
         if not locked:
             raise TrainingError(
-                'lock = "patches": no layer of the image tower embeds patches. Set lock to "none"'
+                'lock = "patches": the image tower has no patch embedding. Set lock to "none"'
             )
     elif lock != "none":
         locked = [getattr(model, lock)]
@@ -60,7 +60,7 @@ def lock_parameters(stack: ExitStack, model: Any, lock: Lock) -> None:
 def compile_blocks(stack: ExitStack, towers: Iterable[nn.Module], backend: str) -> None:
     """Compile each transformer block with torch.compile.
 
-    The rest of a tower stays eager: texts are packed, and DDP and FSDP exchange gradients block by block.
+    The rest of a tower runs eagerly, because texts are packed, and DDP and FSDP exchange gradients by block.
     """
     blocks: list[Any] = [block for tower in towers for block in blocks_of(tower)]
     for block in blocks:
@@ -88,14 +88,14 @@ def enable_grad_checkpointing(stack: ExitStack, towers: Mapping[str, nn.Module])
 
 
 class PatchDropout(nn.Module):
-    """Drops a share of the patches of each image in training.
+    """Drop a share of the patches of each image in training.
 
-    The draw depends on the seed, the step and the row of the image in the batch. It is the same in the second
-    pass over a micro-batch, and for any number of micro-batches and processes.
+    The choice depends only on the seed, the step and the row of the image in the batch. It is therefore the
+    same in both passes over a micro-batch, and for any number of micro-batches and processes.
 
     Args:
         share: Share of the patches to drop, in [0, 1).
-        num_prefix_tokens: Leading tokens to keep, such as a class token.
+        num_prefix_tokens: Number of leading tokens to keep, such as a class token.
 
     Source: Li et al. 2023 (FLIP).
     """
@@ -108,12 +108,12 @@ class PatchDropout(nn.Module):
         self._drawn: tuple[Any, Tensor] | None = None
 
     def at(self, seed: int, stage: str, step: int, first_row: int, batch_size: int) -> None:
-        """Set the seed, the step and the first row of the next input in the batch of all processes."""
+        """Set the seed, the step, and the first row of the next input in the batch over all ranks."""
         self._names = (seed, stage, "patches", step)
         self._first_row, self._batch_size = first_row, batch_size
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return the kept tokens (b, prefix + kept, D) of (b, prefix + L, D); all tokens in eval mode."""
+        """Return the remaining tokens (b, prefix + kept, D) of (b, prefix + L, D), or all in eval mode."""
         if not self.training:
             return tokens
         prefix, patches = tokens.tensor_split([self.num_prefix_tokens], dim=1)
@@ -128,7 +128,7 @@ class PatchDropout(nn.Module):
 
 
 def insert_patch_dropout(stack: ExitStack, model: Any, share: float) -> list[PatchDropout]:
-    """Insert PatchDropout into the image tower and return its modules.
+    """Insert PatchDropout into the image tower and return the new modules.
 
     Raises:
         TrainingError: If no module of the tower can drop patches.

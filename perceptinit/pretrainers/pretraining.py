@@ -1,4 +1,4 @@
-"""The base class of pretrainers: loop, plan, loader, and preparation of the model."""
+"""Base class of pretrainers: training loop, plan, loader, and preparation of the model."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from perceptinit.types import RunContext, StagePlan, StepResult
 
 
 class Pretraining(ABC):
-    """Base class of pretrainers. A subclass defines `make_objective`.
+    """Base class of pretrainers. Subclasses define `make_objective`.
 
     The optimizer is AdamW with a linear warm-up and a cosine decay to the last step. Batches, crops and
-    dropout depend on the seed of the run and the step alone: arms see the same batches, and an interrupted
-    run resumes exactly.
+    dropout depend only on the seed of the run and the step. All arms therefore see the same batches, and an
+    interrupted run resumes exactly.
 
     Args:
-        config: Keys of pretraining.
+        config: Configuration of the pretraining.
         pairs: Images with captions or labels.
 
     Attributes:
-        parts: Parts of the model that are trained, evaluated and saved: "image", and "text" or "head" (a
-            classifier of images). A model other than both towers is built in `model`.
-        num_views: Crops of each image in a batch; rows v * i to v * i + v - 1 are those of sample i.
+        parts: Parts of the model to train, evaluate and save: "image", and "text" or "head" (an image
+            classifier). `model` builds models other than both towers.
+        num_views: Number v of crops of each image; rows v * i to v * i + v - 1 belong to sample i.
     """
 
     parts: ClassVar[tuple[str, ...]] = ("image", "text")
@@ -62,52 +62,52 @@ class Pretraining(ABC):
 
     @abstractmethod
     def make_objective(self, model: Any) -> Objective:
-        """Return the objective, on any device; called once, before the first step or a loaded state.
+        """Return the objective, on any device. Called once, before the first step or loading a state.
 
-        Its weights are drawn from torch's global generator, which is seeded equally in all arms.
+        Its weights are initialized from torch's global generator, which has the same seed in all arms.
         """
 
     def model(self, model: DualEncoder, seed: int) -> Any:
-        """Return the model of a run, with the `parts`.
+        """Return the model of a run, with all `parts`.
 
         Args:
             model: Model of the backbone.
-            seed: Seed for weights that the backbone does not have.
+            seed: Seed for weights outside the backbone.
         """
         return model if "text" in self.parts else ImageModel(model.image)
 
     def begin(self, model: Any) -> None:  # noqa: B027 (for subclasses)
-        """Set starting values, such as the temperature, before the first step; not called on resume."""
+        """Set initial values, such as the temperature, before the first step. Not called on resume."""
 
     def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for subclasses)
-        """Change the model for the stage, such as freeze parameters; callbacks on `stack` undo it."""
+        """Change the model for the stage, such as freezing parameters. Callbacks on `stack` revert it."""
 
     def samples(self) -> Pairs:
-        """Return the pairs that batches are made of; a subclass may replace texts by labels."""
+        """Return the training pairs. Subclasses may replace texts with labels."""
         return self.pairs
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimizer step 1, 2, ...; a linear warm-up and a cosine."""
+        """Return the learning rate of a step, starting at 1: a linear warm-up, then a cosine decay."""
         c, total = self.config, self.total_steps
         return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
+        """Number of complete batches in an epoch."""
         return (self.config.samples_per_epoch or self.pairs.num_pairs) // self.config.batch_size
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Number of optimizer steps of the whole run."""
         return self.config.steps or self.config.epochs * self.steps_per_epoch
 
     @property
     def data_sha256(self) -> str:
-        """Fingerprint of all batches so far: keys, token ids and a sample of the pixels."""
+        """Hash of the keys, token ids and a sample of the pixels of all batches so far."""
         return self._training.data_sha256 if self._training else ""
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems, such as too few pairs, or a warm-up that does not end."""
+        """Yield problems, such as too few pairs or a warm-up that is too long."""
         config = self.config
         yield from find_optimizer_problems(config.optimizer, config.sharding)
         try:
@@ -117,18 +117,18 @@ class Pretraining(ABC):
         num_processes = distributed.world_size()
         if config.batch_size % num_processes:
             yield (
-                f"batch_size = {config.batch_size} cannot be shared by {num_processes} processes: "
-                "choose a multiple, or another number of processes"
+                f"batch_size = {config.batch_size} is not a multiple of the number of processes, "
+                f"{num_processes}. Change one of them"
             )
         num_blocks = len(self.pairs.block_sizes)
         at_a_time = min(config.shuffle_blocks or num_blocks, num_blocks)
-        # sources read pair by pair have no limit
+        # no limit for sources that are not read in blocks
         most = getattr(self.pairs, "max_shuffle_blocks", at_a_time)
         if at_a_time > most:
             yield (
-                f"shuffle_blocks = {config.shuffle_blocks} draws from {at_a_time} blocks at a time, but the "
-                f"pairs hold {most} in memory, so nearly each pair would read a whole block. Set "
-                f"shuffle_blocks = {most}, or let the pairs hold more"
+                f"shuffle_blocks = {config.shuffle_blocks} shuffles {at_a_time} blocks together, but only "
+                f"{most} fit in memory, so almost every pair would read a whole block. Set shuffle_blocks = "
+                f"{most}, or increase the memory limit of the pairs"
             )
         if at_a_time == num_blocks and (config.samples_per_epoch or num_pairs) > ONE_GENERATOR:
             yield too_many_at_once(config.samples_per_epoch or num_pairs)
@@ -136,16 +136,16 @@ class Pretraining(ABC):
             yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
         elif config.warmup_steps >= self.total_steps:
             yield (
-                f"warmup_steps = {config.warmup_steps} in a run of {self.total_steps} steps "
-                f"({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} batches): "
-                "the learning rate would never decay. Lower warmup_steps"
+                f"warmup_steps = {config.warmup_steps} must be less than the {self.total_steps} steps of the "
+                f"run ({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} "
+                "batches). Lower warmup_steps"
             )
 
     def plan(self) -> StagePlan:
-        """Return steps and samples, with a note on the pairs that each epoch leaves out.
+        """Return the number of steps and samples, with a note on pairs that an epoch omits.
 
         Raises:
-            DataError: If the pairs are absent and their number is not published.
+            DataError: If the pairs are missing and their number is not published.
         """
         c = self.config
         try:
@@ -153,12 +153,12 @@ class Pretraining(ABC):
         except DataError:
             published: int | None = getattr(self.pairs, "published_num_pairs", None)
             if published is None:
-                raise DataError("the pairs are absent, and their number is not published") from None
-            num_pairs, note = published, f"{published:,} pairs as published; they are absent"
+                raise DataError("the pairs are missing and their published number is unknown") from None
+            num_pairs, note = published, f"{published:,} pairs as published, data missing"
         epoch_pairs = c.samples_per_epoch or num_pairs
         left_over = epoch_pairs % c.batch_size
         if left_over and not note:
-            note = f"each epoch leaves out {left_over:,} of {epoch_pairs:,} pairs"
+            note = f"each epoch omits {left_over:,} of {epoch_pairs:,} pairs"
         num_steps = c.steps or c.epochs * (epoch_pairs // c.batch_size)
         num_samples = num_steps * c.batch_size
         return StagePlan(
@@ -169,15 +169,15 @@ class Pretraining(ABC):
         )
 
     def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
-        """Train, one optimizer step per item, from the loaded state on.
+        """Train from the loaded state, and yield after each optimizer step.
 
         Args:
             model: Model to train in place.
             ctx: The run.
 
         Yields:
-            Results with metrics loss, lr, grad_norm (over all parameters, before clipping), those of the
-            objective, and num_replaced and num_skipped where they are not 0.
+            Results with the metrics loss, lr and grad_norm (over all parameters, before clipping), the
+            metrics of the objective, and num_replaced and num_skipped if they are not 0.
 
         Raises:
             TrainingError: If the run cannot start, or a loss is not finite.
@@ -185,7 +185,7 @@ class Pretraining(ABC):
         """
         for problem in self.preflight():
             raise TrainingError(problem)
-        if isinstance(self.pairs, HasWarnings):  # the record keeps them
+        if isinstance(self.pairs, HasWarnings):  # so that the record contains them
             for warning in self.pairs.warnings():
                 ctx.warn(warning)
         with ExitStack() as stack:
@@ -206,7 +206,7 @@ class Pretraining(ABC):
             self._make_whole()
 
     def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> Training:
-        """Return the training of this model, or of a sharded copy; `stack` undoes all changes."""
+        """Return the training of the model or of a sharded copy. `stack` reverts changes to the model."""
         config = self.config
         check_batch_norm(model, config.micro_batch, ctx)
         if self._loaded is None:
@@ -243,7 +243,7 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Load the weights to evaluate into the model, for the block; all processes must call it."""
+        """Load the weights to evaluate into the model for the block. All processes must call it."""
         if self._training is None:
             yield
             return
@@ -256,9 +256,9 @@ class Pretraining(ABC):
             copy_whole(self._trained, self._whole)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state after the last step; tensors are not copied, and all processes must call it.
+        """Return the state after the last step, without copying tensors. All processes must call it.
 
-        The model then holds the weights of that step.
+        The model then has the weights of that step.
         """
         if self._training is None:
             raise RuntimeError("there is no state before the first step")
@@ -266,7 +266,7 @@ class Pretraining(ABC):
         return self._training.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from `state`; called before `steps`, which does not load the weights of the model."""
+        """Resume from `state`. Called before `steps`; the weights of the model are loaded separately."""
         self._loaded = state
 
     def _loader(self, model: Any, ctx: RunContext) -> PairLoader:
@@ -301,5 +301,5 @@ class Pretraining(ABC):
 
 
 def _no_ids(texts: Sequence[str]) -> torch.Tensor:
-    """Return padding (B, 1) for models without a text tower."""
+    """Return padding ids (B, 1), for models without a text tower."""
     return torch.zeros(len(texts), 1, dtype=torch.int64)

@@ -1,4 +1,4 @@
-"""Parameters, gradients and optimizer state sharded over processes (FSDP2), and the average of weights."""
+"""Sharding of parameters, gradients and optimizer state (FSDP2), and the average of weights."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from perceptinit.compute.optim import BLOCK_LISTS, Precision
 
-# parts of a model with a separate forward pass; the loss uses the rest, such as a temperature or a classifier
+# parts of a model with a separate forward pass; the loss uses other parts, such as a classifier
 TOWERS = ("image", "text")
 
 
 def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str] = TOWERS) -> Any:
-    """Return a copy of a model with towers sharded over the processes, block by block.
+    """Return a copy of a model whose towers are sharded over the processes, block by block.
 
-    The copy is trained; the model stays whole for evaluation, saving and later stages. It takes 4 bytes a
-    parameter in each process, of the 16 that training without sharding takes.
+    The copy is trained. The model stays unsharded for evaluation, saving and later stages, and takes 4 bytes
+    per parameter in each process; training without sharding takes 16.
 
     Args:
         model: Model of a run.
-        precision: With "bf16", weights are sent and used in bfloat16, and gradients are summed in float32.
+        precision: With "bf16", weights are gathered and used in bfloat16, and gradients are reduced in
+        float32.
         towers: Names of the towers to shard.
     """
     trained = copy.deepcopy(model)
@@ -40,7 +41,7 @@ def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str
 
 
 def blocks_of(tower: nn.Module) -> list[nn.Module]:
-    """Return the transformer blocks or stages of a tower; empty if they have unknown names."""
+    """Return the transformer blocks or stages of a tower, empty if their names are unknown."""
     return [
         block
         for name, module in tower.named_modules()
@@ -52,7 +53,7 @@ def blocks_of(tower: nn.Module) -> list[nn.Module]:
 
 @torch.no_grad()
 def copy_whole(trained: nn.Module, model: nn.Module) -> None:
-    """Copy sharded weights into the whole model, in every process."""
+    """Copy sharded weights into the unsharded model, on every rank."""
     for source, target in zip(trained.parameters(), model.parameters(), strict=True):
         target.copy_(gather_whole(source))
     for buffer, own in zip(trained.buffers(), model.buffers(), strict=True):
@@ -60,26 +61,26 @@ def copy_whole(trained: nn.Module, model: nn.Module) -> None:
 
 
 def gather_whole(value: Any) -> Any:
-    """Return a sharded tensor as a whole one, and other values unchanged; all processes must call it."""
+    """Return a sharded tensor unsharded, and other values unchanged. All processes must call it."""
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def shard_like(tensor: Tensor, pattern: Tensor) -> Tensor:
-    """Return a whole tensor sharded like `pattern`."""
+    """Return an unsharded tensor sharded like `pattern`."""
     if not isinstance(pattern, DTensor):
         return tensor
     return distribute_tensor(tensor.to(pattern.device), pattern.device_mesh, list(pattern.placements))
 
 
 def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the state_dict of an optimizer with whole tensors; all processes must call it."""
+    """Return the state_dict of an optimizer with unsharded tensors. All processes must call it."""
     state = optimizer.state_dict()
     rows = {i: {k: gather_whole(v) for k, v in row.items()} for i, row in state["state"].items()}
     return {**state, "state": rows}
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load what `gather_optimizer_state` returned, sharded like the parameters."""
+    """Load a state of `gather_optimizer_state`, sharded like the parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     rows = {
         i: {k: shard_like(v, parameters[i]) if k != "step" else v for k, v in row.items()}
@@ -90,11 +91,11 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, A
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tensor:
-    """Scale gradients down to a norm, in place, and return the norm before, 0-d.
+    """Clip the norm of all gradients in place, and return the norm before, 0-d.
 
     Args:
-        parameters: Parameters whose gradients to clip; those without a gradient are ignored.
-        clip_norm: Largest norm over all gradients; 0 disables clipping.
+        parameters: Parameters; those without a gradient are ignored.
+        clip_norm: Maximum norm over all gradients; 0 disables clipping.
     """
     parts = _split_by_kind([p.grad for p in parameters if p.grad is not None])
     norms = [gather_whole(torch.nn.utils.get_total_norm(part)) for part in parts]
@@ -107,19 +108,19 @@ def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tens
 
 
 def _split_by_kind(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
-    """Return sharded and other tensors apart, as kernels over many tensors take one kind."""
+    """Return sharded and other tensors separately, because foreach kernels do not mix them."""
     parts = [[t for t in tensors if isinstance(t, DTensor) == is_sharded] for is_sharded in (True, False)]
     return [part for part in parts if part]
 
 
 class WeightAverage:
-    """Keeps an exponential moving average: decay * average + (1 - decay) * weights after each step.
+    """Exponential moving average: decay * average + (1 - decay) * weights after each step.
 
-    It starts at the first weights and takes 4 bytes a parameter.
+    It starts at the current weights and takes 4 bytes per parameter.
 
     Args:
         parameters: Parameters to average.
-        decay: In (0, 1).
+        decay: Decay per step, in (0, 1).
 
     Source: Polyak and Juditsky 1992; with a decay, Tarvainen and Valpola 2017.
     """
@@ -138,14 +139,14 @@ class WeightAverage:
 
     @torch.no_grad()
     def swap(self) -> None:
-        """Exchange average and weights; a second call restores them."""
+        """Swap average and weights. A second call restores them."""
         for average, parameter in zip(self._average, self._parameters, strict=True):
             kept = parameter.clone()
             parameter.copy_(average)
             average.copy_(kept)
 
     def state(self) -> list[Tensor]:
-        """Return the averages, whole."""
+        """Return the averages, unsharded."""
         return [gather_whole(average) for average in self._average]
 
     def load(self, state: Sequence[Any]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# B batch of all processes, b rows of this process, C classes, D embedding, S image size
+# B batch over all ranks, b rows on this rank, C classes, D embedding, S image size
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ ScheduleName = Literal["tanh", "poly", "step", "multistep"]
 
 
 class LabelledPairs:
-    """Pairs with label + 1 as their only token id, because id 0 is padding.
+    """Pairs whose only token id is label + 1, because id 0 is padding.
 
     Args:
-        pairs: Images of the pairs.
+        pairs: Pairs with the images.
         labels: Label of each pair, int64 (num_pairs,), from 0.
     """
 
@@ -47,17 +47,17 @@ class LabelledPairs:
             self.read_ahead = pairs.read_ahead
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index` with the id of its label."""
+        """Return a pair with the id of its label."""
         pair = self._pairs.pair(index)
         return Pair(pair.key, pair.image, self._ids[index : index + 1])
 
 
 class Supervised(Pretraining):
-    """Trains the image tower and a linear classifier on its embeddings to predict the class of an image.
+    """Train the image tower and a linear classifier on its embeddings to predict the class of an image.
 
-    There is no text tower: none is trained or saved, and evaluators that need one are refused. The classes
-    are those of the pairs; their texts are ignored. Losses, mixup and cutmix are those of timm. Evaluator
-    `classification` measures the classifier, whose starting weights depend on the seed alone.
+    The run has no text tower, so evaluators that need one are an error. The classes are those of the pairs,
+    whose texts are ignored. Losses, mixup and cutmix are from timm. Evaluator `classification` measures the
+    classifier, whose initial weights depend only on the seed.
 
     Source: timm; DeiT (Touvron et al. 2021) for most defaults.
     """
@@ -69,67 +69,65 @@ class Supervised(Pretraining):
         lr: PositiveFloat = 1e-3
         """Peak learning rate, at the end of the warm-up (DeiT: 5e-4 for 512 images per step)."""
         warmup_steps: NonNegativeInt = 0
-        """Steps of linear warm-up, fewer than the run has."""
+        """Steps of linear warm-up, fewer than the total."""
         betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
         """Decay rates of AdamW's two moments (timm)."""
         eps: PositiveFloat = 1e-8
         """AdamW's epsilon (timm)."""
         weight_decay: NonNegativeFloat = 0.05
-        """AdamW's weight decay of matrices and kernels (DeiT: 0.05)."""
+        """Weight decay of matrices and kernels (DeiT: 0.05)."""
         crop_scale: tuple[float, float] = (0.08, 1.0)
-        """Smallest and largest share of the area of a random box (timm: 0.08 to 1)."""
+        """Range of the area of random crops, as a share of the image (timm: 0.08 to 1)."""
         flip: bool = True
-        """Mirror half of the images (timm does)."""
+        """Flip images horizontally with probability 0.5 (timm: true)."""
         schedule: ScheduleName | None = None
-        """Schedule of timm after the warm-up: "tanh", "poly", "step" or "multistep"; None for a cosine."""
+        """timm's schedule after the warm-up: "tanh", "poly", "step" or "multistep"; None for a cosine."""
         decay_epochs: tuple[PositiveInt, ...] | None = None
-        """Epochs after which the rate falls: for "step" the interval, for "multistep" a rising list."""
+        """Epochs of the decay: the interval for "step", an ascending list for "multistep"."""
         decay_rate: PositiveFloat | None = None
-        """Factor on the rate at these epochs, None for 0.1; for "poly" the power, None for 1."""
+        """Factor on the learning rate at these epochs, None for 0.1. For "poly", the power, None for 1."""
         loss: LossName = "cross-entropy"
-        """Loss of timm: "cross-entropy", or "bce", binary cross-entropy of each class (Wightman et al.
+        """timm's loss: "cross-entropy", or "bce" for the binary cross-entropy of each class (Wightman et al.
         2021)."""
         smoothing: ShareBelowOne = 0.1
-        """Share of the target that is spread over all classes (timm: 0.1)."""
+        """Label smoothing (timm: 0.1)."""
         mixup: NonNegativeFloat = 0.0
-        """Alpha of mixup's mixing ratio; 0 disables mixup (Zhang et al. 2018; DeiT: 0.8)."""
+        """Alpha of mixup; 0 disables it (Zhang et al. 2018; DeiT: 0.8)."""
         cutmix: NonNegativeFloat = 0.0
-        """Alpha of the area of cutmix's box; 0 disables cutmix (Yun et al. 2019; DeiT: 1). With mixup, each
-        step uses one of them at random."""
+        """Alpha of cutmix; 0 disables it (Yun et al. 2019; DeiT: 1). If mixup is also enabled, each step uses
+        one of them at random."""
         mixup_prob: Share = 1.0
-        """Share of the steps whose images are mixed (timm: 1)."""
+        """Probability of mixing the images of a step (timm: 1)."""
 
         def __post_init__(self) -> None:
             TrainingConfig.__post_init__(self)
-            decays = {"step": "one epoch", "multistep": "epochs that rise"}.get(self.schedule or "")
+            decays = {"step": "one epoch", "multistep": "ascending epochs"}.get(self.schedule or "")
             epochs = self.decay_epochs or ()
             if not decays and epochs:
-                raise ValueError(f"decay_epochs = {list(epochs)} is for step and multistep")
+                raise ValueError(f"decay_epochs = {list(epochs)} applies to step and multistep")
             is_right = len(epochs) == 1 if self.schedule == "step" else len(epochs) > 0
             if decays and not (is_right and list(epochs) == sorted(set(epochs))):
                 raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs, {decays}')
             if self.decay_rate is not None and self.schedule not in ("step", "multistep", "poly"):
-                raise ValueError(f"decay_rate = {self.decay_rate:g} is for step, multistep and poly")
+                raise ValueError(f"decay_rate = {self.decay_rate:g} applies to step, multistep and poly")
 
         @property
         def is_mixed(self) -> bool:
-            """Whether images are mixed with each other."""
+            """Whether mixup or cutmix is enabled."""
             return self.mixup > 0 or self.cutmix > 0
 
     config: Config
 
     @cached_property
     def classes(self) -> Classes:
-        """Class names and labels of the pairs; raises DataError if they have none."""
+        """Class names and labels of the pairs; DataError if they have none."""
         if not isinstance(self.pairs, HasClasses):
-            raise DataError(
-                f"pretrainer 'supervised' needs labels, which {type(self.pairs).__name__} does not give"
-            )
+            raise DataError(f"pretrainer 'supervised' needs labels, and {type(self.pairs).__name__} has none")
         return self.pairs.read_classes()
 
     @property
     def classnames(self) -> tuple[str, ...]:
-        """Names of the classes; raises DataError if the pairs have none."""
+        """Names of the classes; DataError if the pairs have none."""
         return self.classes.names
 
     def make_objective(self, model: Any) -> Classification:
@@ -145,29 +143,29 @@ class Supervised(Pretraining):
         return ImageClassifier(model.image, self.classnames, seed)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of optimizer step 1, 2, ...; a linear warm-up and the schedule."""
+        """Return the learning rate of a step, starting at 1: a linear warm-up, then the schedule."""
         if self._schedule is None or step <= self.config.warmup_steps:
             return super().rate(step)
         return self._schedule(step)
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        """timm's learning rate of optimizer step 1, 2, ..., None for a cosine."""
+        """timm's learning rate by step, starting at 1; None for a cosine."""
         c, total = self.config, self.total_steps
         if c.schedule is None:
             return None
         falls = [epoch * self.steps_per_epoch for epoch in c.decay_epochs or ()]
-        optimizer = torch.optim.SGD([torch.zeros(())], lr=c.lr)  # timm sets its rate
+        optimizer = torch.optim.SGD([torch.zeros(())], lr=c.lr)  # timm sets its learning rate
         scheduler, _ = create_scheduler_v2(
             optimizer,
             sched=c.schedule,
             num_epochs=total,
             decay_epochs=falls[0] if falls else total,
-            decay_milestones=[fall + 1 for fall in falls],  # timm falls one update earlier
+            decay_milestones=[fall + 1 for fall in falls],  # timm decays one update earlier
             decay_rate=c.decay_rate or (1.0 if c.schedule == "poly" else 0.1),
             min_lr=c.min_lr,
             step_on_epochs=False,
-            updates_per_epoch=1,  # an epoch for timm is a step here, as a run may end within an epoch
+            updates_per_epoch=1,  # an epoch of timm is a step here, because a run may end within an epoch
         )
 
         def rate(step: int) -> float:
@@ -181,22 +179,22 @@ class Supervised(Pretraining):
         return LabelledPairs(self.pairs, self.classes.labels)
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems: missing labels, a single class, and those of every pretrainer."""
+        """Yield missing labels, a single class, and the problems that all pretrainers check."""
         yield from super().preflight()
         share = self.config.batch_size / distributed.world_size()
         if self.config.is_mixed and share % 2:
             yield (
-                f"mixup and cutmix mix two images: {share:g} in a step of a process are not even. "
-                "Change batch_size or the number of processes"
+                f"mixup and cutmix need an even number of images per process, got {share:g}. Change "
+                "batch_size or the number of processes"
             )
         unlabelled = list(problems_of(lambda: self.classnames))
         yield from unlabelled
         if not unlabelled and len(self.classnames) < 2:
-            yield f"the pairs have one class only, '{self.classnames[0]}': a classifier needs two"
+            yield f"the pairs have only one class, '{self.classnames[0]}'. A classifier needs at least two"
 
 
 def make_loss(name: LossName, smoothing: float, is_mixed: bool) -> nn.Module:
-    """Return the loss of timm; for mixed images its targets are smoothed shares of classes (B, C)."""
+    """Return timm's loss. For mixed images, its targets are smoothed class shares (B, C)."""
     if name == "bce":
         return BinaryCrossEntropy(smoothing)
     return SoftTargetCrossEntropy() if is_mixed else LabelSmoothingCrossEntropy(smoothing)
@@ -216,7 +214,7 @@ class Classification(Objective):
         self._mixup = mixup
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
-        """Return images and targets: labels int64 (b,), or shares of classes (b, C) of mixed images."""
+        """Return images and targets: labels int64 (b,), or the class shares (b, C) of mixed images."""
         images, labels = batch.images, batch.tokens[:, 0] - 1
         if self._mixup is not None:
             images, labels = mix_neighbours(self._mixup, images, labels, seed)
@@ -230,17 +228,17 @@ class Classification(Objective):
 def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """Mix each image with its neighbor: 0 with 1, 2 with 3, ...
 
-    timm mixes the first image with the last, which may be in different processes. The order of a batch is
-    random, so both are equivalent.
+    timm mixes the first image with the last, which may be on different ranks. The order of a batch is random,
+    so both are equivalent.
 
     Args:
         mixup: Mixes images and labels.
         images: uint8 (b, 3, S, S), with b even.
         labels: int64 (b,).
-        seed: Seed of the draws.
+        seed: Seed of the mixing.
 
     Returns:
-        Images float32 (b, 3, S, S) in [0, 1], and shares of classes (b, C).
+        Images float32 (b, 3, S, S) in [0, 1], and class shares (b, C).
     """
     pairs = torch.arange(len(images), device=images.device).view(-1, 2)
     order = torch.cat([pairs[:, 0], pairs[:, 1].flip(0)])
@@ -253,7 +251,7 @@ def mix_neighbours(mixup: Mixup, images: Tensor, labels: Tensor, seed: int) -> t
 
 @contextmanager
 def _numpy_seed(seed: int) -> Iterator[None]:
-    """Seed numpy's global generator, from which timm draws, for the block."""
+    """Seed numpy's global generator, which timm uses, for the block."""
     state = np.random.get_state()
     np.random.seed(seed % 2**32)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# b rows of this process, m rows of a micro-batch, D embedding
+# b rows on this rank, m rows of a micro-batch, D embedding
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -14,12 +14,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from perceptinit.compute import distributed
 
-# returns the context of a micro-batch, given by its first row: precision and draws
+# maps the first row of a micro-batch to a context with its precision and seed
 Around = Callable[[int], AbstractContextManager[Any]]
 
 
 class _Encode(nn.Module):
-    """Wraps `encode` in a module, as DDP needs one with the parameters of the tower."""
+    """Module around `encode` with the parameters of the tower, for DDP."""
 
     def __init__(self, tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -31,15 +31,15 @@ class _Encode(nn.Module):
 
 
 class Tower:
-    """Computes features, and the gradients of the parameters from those of the features.
+    """Forward pass of a tower, and backward pass from the gradients of the features.
 
-    With micro-batches, the first pass keeps no graph and the second pass recomputes each micro-batch, so
-    memory is that of one micro-batch of one tower.
+    With micro-batches, the forward pass saves no graph, and the backward pass recomputes each micro-batch.
+    Only the activations of one micro-batch of one tower are in memory.
 
     Args:
         tower: Module that owns the parameters.
         encode: Maps inputs (b, ...) to features (b, D).
-        micro_batch: Rows at a time; 0 for all.
+        micro_batch: Rows of a micro-batch; 0 for all rows.
         backend: Backend of torch.compile for `encode`; empty for none.
         is_sharded: Whether the tower is sharded with FSDP2.
     """
@@ -64,7 +64,7 @@ class Tower:
         self._inputs = torch.empty(0)
 
     def features(self, inputs: Tensor, around: Around) -> Tensor:
-        """Return the features (b, D) as a leaf; its gradient is the argument of `backward`."""
+        """Return the features (b, D) as a leaf tensor, whose gradient is the argument of `backward`."""
         self._tower.train(self.is_trained)
         self._inputs = inputs
         rows = self._micro_batches()
@@ -77,7 +77,7 @@ class Tower:
         return self._features.detach().requires_grad_(self.is_trained)
 
     def backward(self, gradients: Tensor, around: Around) -> None:
-        """Add the gradients of the parameters, summed over processes.
+        """Accumulate the gradients of the parameters, summed over ranks.
 
         Args:
             gradients: Gradients of the loss of the whole batch with respect to the features, (b, D).
@@ -101,7 +101,7 @@ class Tower:
         return [slice(i, min(i + size, num_rows)) for i in range(0, num_rows, size)]
 
     def _exchanging(self, wanted: bool) -> AbstractContextManager[Any]:
-        """Return the context of a micro-batch; only the last one exchanges gradients."""
+        """Return the context of a backward pass, which exchanges gradients only if `wanted`."""
         tower: Any = self._tower
         if self._is_sharded:
             tower.set_requires_gradient_sync(wanted)
@@ -111,11 +111,10 @@ class Tower:
 
 
 def _replicate(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
-    # newer releases of torch rename the argument; older ones do not accept the new name
+    # newer releases of torch rename the argument, older releases do not accept the new name
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())
-    # without find_unused_parameters, DDP changes its buckets after the first step, and a resumed run would
-    # sum gradients in another order
+    # otherwise DDP changes its buckets after one step, and a resumed run sums gradients in another order
     return DistributedDataParallel(
         _Encode(tower, encode), find_unused_parameters=True, broadcast_buffers=has_batch_norm
     )

@@ -1,8 +1,8 @@
-"""Training steps of a model and an objective, and the state between steps."""
+"""Training steps of a model with an objective, and their state."""
 
 from __future__ import annotations
 
-# b rows of this process
+# b rows on this rank
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,22 +28,22 @@ from perceptinit.types import RunContext
 
 
 class Training:
-    """Trains a model for an objective.
+    """Training of a model with an objective.
 
     Args:
-        config: Keys of pretraining.
-        model: Model prepared for the stage, sharded if `config.sharding` says so.
-        ctx: The run: its device, seed, folder and warnings.
-        objective: Objective; it is moved to the device.
-        towers: Names of the parts of the model with inputs in `objective.rows`.
-        num_pairs: Pairs of the data set, for the share of unusable ones.
-        total_steps: Optimizer steps of the whole run.
-        rate: Returns the learning rate of step 1, 2, ...
+        config: Configuration of the pretraining.
+        model: Model prepared for the stage, and sharded if `config.sharding` is "fsdp".
+        ctx: Device, seed, folder and warnings of the run.
+        objective: Objective, which is moved to the device.
+        towers: Names of the parts of the model that have inputs in `objective.rows`.
+        num_pairs: Number of pairs in the data set, for the share of unusable pairs.
+        total_steps: Number of optimizer steps of the whole run.
+        rate: Returns the learning rate of a step, starting at 1.
         dropouts: Patch dropout modules of the image tower.
 
     Attributes:
-        num_steps: Steps done.
-        data_sha256: Fingerprint of the batches of these steps.
+        num_steps: Number of completed steps.
+        data_sha256: Hash of the batches of these steps.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Training:
                 getattr(model, name),
                 getattr(model, f"encode_{name}"),
                 micro_batch=config.micro_batch,
-                # `compile_blocks` compiles towers with blocks
+                # `compile_blocks` compiles the blocks of other towers
                 backend="" if blocks_of(getattr(model, name)) else config.compile,
                 is_sharded=config.sharding == "fsdp",
             )
@@ -95,13 +95,13 @@ class Training:
         self._average = WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
-        """Do one optimizer step and return its metrics, scalars or 0-d tensors by name.
+        """Perform one optimizer step and return its metrics, scalars or 0-d tensors by name.
 
         A loss or gradient that is not finite leaves the weights unchanged.
 
         Raises:
-            TrainingError: If the step before was not finite, unless such steps are skipped; `finish` and
-                `state_dict` raise it for the last step.
+            TrainingError: If the previous step was not finite, unless such steps are skipped. `finish` and
+                `state_dict` check the last step.
         """
         step = self.num_steps + 1
         self._unusable.note(batch.unusable)
@@ -112,9 +112,9 @@ class Training:
         self._scaler.unscale_(self._optimizer)
         grad_norm = sharding.clip_gradients(self._parameters, self._config.clip_norm)
         is_finite = torch.isfinite(loss)
-        if not self._scaler.is_enabled():  # loss scaling skips such steps and tries a smaller scale
+        if not self._scaler.is_enabled():  # otherwise the scaler skips the step and lowers the scale
             is_finite &= torch.isfinite(grad_norm)
-        self._not_finite.settle()  # the step before
+        self._not_finite.settle()  # checks the previous step
         self._not_finite.watch(step, is_finite, loss, grad_norm, batch.keys)
         self._update(is_finite)
         self.num_steps = step
@@ -132,7 +132,7 @@ class Training:
         return metrics
 
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
-        """Compute the gradients of the parameters, and return the loss of the whole batch, 0-d."""
+        """Compute the gradients of the parameters and return the loss of the whole batch, 0-d."""
         device = self._ctx.device
         tokens, tower = batch.tokens, self._towers.get("text")
         packs = tower and not tower.is_compiled and isinstance(self._model.text, TextTower)
@@ -143,16 +143,16 @@ class Training:
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
         features = {name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()}
         loss = self.objective(self._model, {**rows, **features})
-        with optim.matmul_precision("fp32"):  # the backward passes of the towers follow
+        with optim.matmul_precision("fp32"):  # of the loss; the towers follow
             self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
             gradients = features[name].grad
-            if gradients is not None:  # a locked tower has none
+            if gradients is not None:  # None for a frozen tower
                 tower.backward(gradients, around[name])
         return loss.detach()
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
-        """Return the context of a micro-batch: its precision, and random numbers that both passes repeat."""
+        """Return the context of a micro-batch: its precision, and a seed that is equal in both passes."""
         seed, stage, rank = self._ctx.seed, self._ctx.stage, distributed.rank()
 
         @contextmanager
@@ -167,12 +167,12 @@ class Training:
         return around
 
     def _update(self, is_finite: Tensor) -> None:
-        """Update the weights if the gradients are finite, without waiting for a GPU."""
+        """Update the weights if the gradients are finite, without synchronization if possible."""
         if self._scaler.is_enabled():
             self._scaler.step(self._optimizer)
             self._scaler.update()
         elif self._config.fused and optim.is_adamw(self._config.optimizer):
-            # the kernel checks it, so the host does not wait
+            # the kernel checks it, so the host does not synchronize
             self._optimizer.found_inf = (~is_finite).float()  # type: ignore[attr-defined]
             self._optimizer.step()
         elif is_finite:
@@ -183,7 +183,7 @@ class Training:
             self._average.update()
 
     def finish(self) -> None:
-        """End the training, with the averaged weights in the model if an average is kept.
+        """Finish the training, and load the averaged weights into the model if there is an average.
 
         Raises:
             TrainingError: If the last step was not finite, unless such steps are skipped.
@@ -194,7 +194,7 @@ class Training:
 
     @contextmanager
     def use_average(self) -> Iterator[None]:
-        """Use the averaged weights in the model for the block, if an average is kept."""
+        """Use the averaged weights in the model for the block, if there is an average."""
         if self._average is not None:
             self._average.swap()
         try:
@@ -204,10 +204,10 @@ class Training:
                 self._average.swap()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return tensors and plain values that `load_state_dict` continues from; all processes must call it.
+        """Return the state, as tensors and plain values. All processes must call it.
 
         Raises:
-            TrainingError: As `finish` does.
+            TrainingError: If the last step was not finite, unless such steps are skipped.
         """
         self._not_finite.settle()
         return {
@@ -225,15 +225,15 @@ class Training:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue from a state of the same run.
+        """Resume from a state of the same run.
 
         Raises:
-            CheckpointError: If the state is of a run with another number of steps.
+            CheckpointError: If the state is from a run with another number of steps.
         """
         if state["total_steps"] != self._total_steps:
             raise CheckpointError(
-                f"the saved state belongs to a run of {state['total_steps']} steps, this one has "
-                f"{self._total_steps}: have the pairs changed? Start over with --fresh"
+                f"the saved state is from a run of {state['total_steps']} steps, but this run has "
+                f"{self._total_steps}. If the pairs changed, start over with --fresh"
             )
         self.num_steps = state["num_steps"]
         self.data_sha256 = state["data_sha256"]

@@ -1,4 +1,4 @@
-"""Keys that all pretrainers share: length, optimizer, precision, memory, images, loading."""
+"""Configuration of all pretrainers: length, optimizer, precision, memory, images and loading."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ HueShift = Annotated[float, Ge(0), Le(0.5)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """Keys of a pretrainer of images, with or without texts; the defaults are those of CLIP unless stated."""
+    """Configuration of a pretrainer for images, with or without texts; by default that of CLIP."""
 
     epochs: PositiveInt = 32
-    """Passes over the pairs (CLIP and the PI paper: 32)."""
+    """Number of passes over the pairs (CLIP and the PI paper: 32)."""
     samples_per_epoch: NonNegativeInt = 0
-    """Pairs in an epoch, drawn with replacement; 0 uses every pair once, in a new order in each epoch."""
+    """Pairs per epoch, sampled with replacement; 0 uses every pair once, reshuffled in each epoch."""
     steps: PositiveInt | None = None
-    """Optimizer steps of the whole run, instead of `epochs`; the last epoch may be incomplete."""
+    """Number of optimizer steps, instead of `epochs`. The last epoch may be incomplete."""
     batch_size: PositiveInt = 1024
-    """Pairs per step over all processes, which share them evenly."""
+    """Pairs per step over all processes; a multiple of their number."""
     micro_batch: NonNegativeInt = 0
-    """Pairs that a process encodes at a time; 0 for all of its pairs. Saves memory for a second forward pass;
-    loss and gradients stay those of the whole batch (Gao et al. 2021)."""
+    """Pairs that a process encodes at a time; 0 for all. Saves memory at the cost of a second forward pass;
+    loss and gradients are still those of the whole batch (Gao et al. 2021)."""
     optimizer: str | None = None
-    """AdamW by default; or an optimizer of timm by name, such as "nadamuon", "muon", "lion" or "adopt"; or
-    "package.module:Class". Learning rates do not carry over between them: tune each."""
+    """None for AdamW, the name of a timm optimizer such as "nadamuon", "muon", "lion" or "adopt", or
+    "package.module:Class". Learning rates do not transfer between optimizers: tune each."""
     lr: PositiveFloat = 5e-4
     """Peak learning rate, at the end of the warm-up (CLIP ViT-B/32: 5e-4)."""
     min_lr: NonNegativeFloat = 0.0
     """Learning rate of the last step."""
     warmup_steps: NonNegativeInt = 2000
-    """Steps of linear warm-up, fewer than the run has (CLIP: 2000)."""
+    """Steps of linear warm-up, fewer than the total (CLIP: 2000)."""
     warmup_lr: PositiveFloat | None = None
     """Learning rate of the first warm-up step; None for lr / warmup_steps (DeCLIP: 1e-4, SLIP: 1e-6)."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.98)
@@ -52,65 +52,64 @@ class TrainingConfig:
     eps: PositiveFloat = 1e-6
     """AdamW's epsilon (CLIP with a ViT: 1e-6; PI paper: 1e-8)."""
     weight_decay: NonNegativeFloat = 0.1
-    """AdamW's weight decay of matrices and kernels (PI paper: 0.1; CLIP and open_clip: 0.2)."""
+    """Weight decay of matrices and kernels (PI paper: 0.1; CLIP and open_clip: 0.2)."""
     clip_norm: NonNegativeFloat = 0.0
-    """Largest norm of the gradient over all parameters; 0 disables clipping (PI paper: 3)."""
+    """Maximum gradient norm over all parameters; 0 disables clipping (PI paper: 3)."""
     precision: Precision = "fp32"
-    """"fp32"; "tf32" for products of fp32 matrices on NVIDIA GPUs; or autocast to "bf16" or "fp16" (with loss
+    """"fp32", "tf32" for matrix products of fp32 on NVIDIA GPUs, or autocast to "bf16" or "fp16" (with loss
     scaling). The loss is always in fp32."""
     compile: str = ""
     """Backend of torch.compile for the blocks of all towers, such as "inductor"; empty for none."""
     grad_checkpointing: bool = False
-    """Recompute each block in the backward pass: the memory of one block, for a third more time."""
+    """Recompute each block in the backward pass: memory for one block, but a third more time."""
     patch_dropout: ShareBelowOne = 0.0
-    """Share of the patches of an image that its ViT drops in training (FLIP: 0.5)."""
+    """Share of an image's patches that the ViT drops in training (FLIP: 0.5)."""
     fused: bool = True
     """Use AdamW's fused kernel, which is several times faster than a loop over parameters."""
     layer_decay: PositiveShare = 1.0
-    """Factor on the learning rate from each block of the image tower to the one before it; 1 disables it."""
+    """Factor on the learning rate from each block of the image tower to the previous block; 1 disables it."""
     ema_decay: ShareBelowOne = 0.0
-    """Decay per step of an average of the weights, which is evaluated and saved; 0 disables it."""
+    """Decay of an exponential moving average of the weights, which is evaluated and saved; 0 disables it."""
     on_non_finite: OnNonFinite = "stop"
-    """Action at a loss or gradient that is not finite: "stop", or "skip" for up to 9 consecutive steps. A
+    """Action for a loss or gradient that is not finite: "stop", or "skip" for up to 9 consecutive steps. A
     file in the run's folder lists the keys of the samples."""
     sharding: Literal["none", "fsdp"] = "none"
-    """"none" replicates the model in each process (DDP); "fsdp" shards weights, gradients and AdamW's moments
+    """"none" replicates the model in each process (DDP). "fsdp" shards weights, gradients and AdamW's moments
     (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
-    """"random" boxes, the "center" square, or "padded". The last adds a black border of an eighth of the side
-    to that square and crops it at a random position (4 of 32 pixels, as CIFAR recipes do)."""
+    """Crops: "random", "center", or "padded" for a random crop of the center square with a black border of an
+    eighth of its side (4 of 32 pixels, as in CIFAR recipes)."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
-    """Smallest and largest share of the area of a random box (open_clip: 0.9 to 1; PI paper: 0.2 to 1)."""
+    """Range of the area of random crops, as a share of the image (open_clip: 0.9, 1; PI paper: 0.2, 1)."""
     crop_ratio: tuple[float, float] = (0.75, 1.3333)
-    """Smallest and largest width / height of a random box (torchvision)."""
+    """Range of width / height of random crops (torchvision)."""
     flip: bool = False
-    """Mirror half of the images (open_clip does not, as captions may mention left and right)."""
+    """Flip images horizontally with probability 0.5 (open_clip: false, as captions may mention sides)."""
     jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, HueShift] = (0.0, 0.0, 0.0, 0.0)
     """Strengths of random brightness, contrast, saturation and hue in 80 % of the images (MoCo v2 and PI
-    paper:
-    0.4, 0.4, 0.4, 0.1)."""
+    paper: 0.4, 0.4, 0.4, 0.1)."""
     grey_share: Share = 0.0
     """Share of images converted to gray (MoCo v2 and PI paper: 0.2)."""
     blur_share: Share = 0.0
-    """Share of images that are blurred, sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
+    """Share of blurred images, with sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
     decode: Decode = "quality"
-    """"quality": the pixels of PIL's bicubic resize. "fast": JPEGs with boxes of at least 3 (6, 12) times the
-    model's image size are decoded at 1/2 (1/4, 1/8) of their size. Order and boxes do not change, up to a
-    pixel (3, 7) at the sides; other files are decoded as in "quality"."""
+    """"quality" gives the pixels of PIL's bicubic resize. "fast" decodes JPEGs at 1/2 (1/4, 1/8) of their
+    size if the crop is at least 3 (6, 12) times the image size of the model. The order does not change, and
+    crops change by at most 1 (3, 7) pixels at the sides."""
     interpolation: Interpolation | None = None
-    """Antialiased interpolation of boxes: "bilinear" (torchvision's default, so SLIP and DeCLIP), or
-    "bicubic" (open_clip), which None stands for."""
+    """Antialiased interpolation of crops: "bilinear" (torchvision's default, SLIP, DeCLIP) or "bicubic"
+    (open_clip); None for "bicubic"."""
     background: str | None = None
-    """Color behind transparent pixels, a CSS name or `#rrggbb`; None for white."""
+    """Color behind transparent pixels, as a CSS name or `#rrggbb`; None for white."""
     max_bad_share: Share = 0.01
-    """Largest share of unreadable pairs before the run stops; each is replaced and reported."""
+    """Maximum share of unreadable pairs before the run stops. Each is replaced and reported."""
     shuffle_blocks: NonNegativeInt = 64
-    """Number of shards that are shuffled together; 0 for all."""
+    """Number of shards to shuffle together; 0 for all."""
     num_workers: NonNegativeInt | None = None
-    """Threads or processes that decode images; None for those of the run. Does not change the batches."""
+    """Number of decoding threads or processes; None for that of the run. Does not change the batches."""
     decode_in: DecodeIn | None = None
-    """"threads", or "processes" that fill shared memory, for rates above 8,000 samples/s. None chooses
-    processes for at least 8 workers and 1,000,000 samples. Does not change the batches."""
+    """"threads", or "processes" with shared memory, for more than 8,000 samples/s. None chooses processes for
+    at least 8 workers and 1,000,000 samples. Does not change the batches."""
 
     def __post_init__(self) -> None:
         for name, (low, high), most in (
@@ -118,14 +117,14 @@ class TrainingConfig:
             ("crop_ratio", self.crop_ratio, math.inf),
         ):
             if not 0 < low <= high <= most:
-                raise ValueError(f"{name} = [{low:g}, {high:g}] must rise, above 0, up to {most:g}")
+                raise ValueError(f"{name} = [{low:g}, {high:g}] must be ascending, in (0, {most:g}]")
         colour_of(self.background)
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr = {self.min_lr:g} is above lr = {self.lr:g}")
         if self.warmup_lr is not None and self.warmup_lr > self.lr:
             raise ValueError(f"warmup_lr = {self.warmup_lr:g} is above lr = {self.lr:g}")
         if self.precision == "fp16" and self.sharding == "fsdp":
-            raise ValueError('precision = "fp16" scales the loss, which fsdp does not support: use "bf16"')
+            raise ValueError('sharding = "fsdp" does not support precision = "fp16": use "bf16"')
 
     def smoke(self) -> Self:
         """Return a copy with two epochs of small batches."""

@@ -1,12 +1,12 @@
-"""Members that each kind of component must have, and those it may have. No base class is required.
+"""Required and optional members of each kind of component. No base class is required.
 
 Every component has a nested `Config` dataclass and is created as `cls(config)`. A parameter of `__init__`
 named `judgments` or `pairs` receives the component of the nested table with that name.
 
-Protocols named `Has...` are optional: the core tests for them with isinstance. Some are defined next to the
+Protocols named `Has...` are optional: the core checks for them with isinstance. Some are defined next to the
 types that they use: `HasOddOneOut`, `HasSamePairs`, `HasDissimilarities`, `HasConventions`, `HasDownloads`
 (judgments), `HasEvaluateMany` and `HasChoice` (evaluators). `perceptinit.testing.OPTIONAL` lists all of them
-by kind, and the contract tests check those that a component has.
+by kind, and the contract tests check the protocols that a component implements.
 """
 
 from perceptinit.protocols.optional import (

@@ -1,4 +1,4 @@
-"""Optional members of a component. The core tests for each with isinstance."""
+"""Optional members of components. The core checks for each with isinstance."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class HasPreflight(Protocol):
     """A component that detects problems before a run starts."""
 
     def preflight(self) -> Iterable[str]:
-        """Return one sentence for each problem, such as a missing folder; empty when it is ready.
+        """Return one sentence per problem, such as a missing folder; empty if the component is ready.
 
-        Called before anything starts. Nested components report their own problems.
+        Called before any run starts. Nested components report their own problems.
         """
 
 
@@ -29,7 +29,7 @@ class HasWarnings(Protocol):
     """A component that warns about valid but unusual settings before a run starts."""
 
     def warnings(self) -> Iterable[str]:
-        """Return one sentence for each warning, such as a batch larger than the data."""
+        """Return one sentence per warning, such as a batch larger than the data."""
 
 
 @runtime_checkable
@@ -45,12 +45,12 @@ class HasSmoke(Protocol):
     """A `Config` with a small version for `--smoke`."""
 
     def smoke(self) -> Self:
-        """Return a copy that runs in seconds on a CPU and reads no user files."""
+        """Return a copy that runs in seconds on a CPU without user files."""
 
 
 @runtime_checkable
 class HasStandIn(Protocol):
-    """A class that needs its own files, so another component replaces it in `--smoke`."""
+    """A component that needs user files, so another component replaces it in `--smoke`."""
 
     smoke_stand_in: str
     """Name of the replacement: a component of the same kind with a default for every key."""
@@ -58,12 +58,12 @@ class HasStandIn(Protocol):
 
 @runtime_checkable
 class HasEvaluated(Protocol):
-    """A pretrainer that evaluates other weights than it trains, such as averaged ones."""
+    """A pretrainer that evaluates different weights from those it trains, such as an average."""
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Swap the weights for evaluation into the model for the block, then restore the model.
+        """Load the weights for evaluation into the model for the block.
 
-        Entered between two steps, by all processes of a run.
+        All processes of a run enter the context between two steps.
         """
 
 
@@ -72,14 +72,14 @@ class HasModel(Protocol):
     """A pretrainer that does not train the backbone's two towers, such as one without text."""
 
     parts: tuple[str, ...]
-    """Parts of the model: "image", and "text" and "head" (an image classifier) if it has them."""
+    """Parts of the model: "image", and optionally "text" and "head" (an image classifier)."""
 
     def model(self, model: DualEncoder, seed: int) -> Any:
         """Return the model that a run trains, evaluates and saves. Called before any stage.
 
         Args:
             model: The backbone's model.
-            seed: Seed of the run, for new weights.
+            seed: Seed of the run, for weights outside the backbone.
         """
 
 
@@ -96,12 +96,12 @@ class HasMisfits(Protocol):
     """An evaluator whose data must match the training data."""
 
     def misfits(self, pretrainer: Pretrainer) -> Iterable[str]:
-        """Return one sentence for each mismatch. Called before a run starts, once all data are present."""
+        """Return one sentence per mismatch. Called before a run starts, if all data are present."""
 
 
 @runtime_checkable
 class HasDataSha256(Protocol):
-    """A pretrainer that hashes its batches, so that records show whether arms saw the same data."""
+    """A pretrainer that hashes its batches, so that records show whether arms had the same data."""
 
     @property
     def data_sha256(self) -> str:
@@ -110,16 +110,16 @@ class HasDataSha256(Protocol):
 
 @runtime_checkable
 class HasMaxShuffleBlocks(Protocol):
-    """Pairs that are read in whole blocks, several of which are in memory."""
+    """Pairs that are read in blocks, of which a limited number is in memory."""
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Number of blocks that can be shuffled together before almost every pair reads a whole block."""
+        """Maximum number of blocks to shuffle together; with more, almost every pair reads a whole block."""
 
 
-# a block, and the first and last draw that need it, counted over the whole run
+# a block, and the first and last samples of the run that need it
 BlockUse = tuple[int, int, int]
-# called with the number of finished draws, and of draws that are finished or requested
+# called with the number of finished samples, and of finished or requested samples
 Reached = Callable[[int, int], None]
 
 
@@ -131,20 +131,20 @@ class HasReadAhead(Protocol):
         """Fetch blocks in the background while the context is open.
 
         Args:
-            uses: Blocks in the order of their first draw.
+            uses: Blocks in the order of their first use.
 
         Returns:
-            A context manager. It yields a function to call with the progress of the draws after each batch.
+            A context manager that yields a function to call with the progress after each batch.
         """
 
 
 @runtime_checkable
 class HasPublishedNumPairs(Protocol):
-    """Pairs whose source states their number, so that it is known without the data."""
+    """Pairs whose number is published, so that it is known without the data."""
 
     @property
     def published_num_pairs(self) -> int | None:
-        """Number of pairs, or None if unknown. Only for estimates of cost."""
+        """Number of pairs, or None if unknown. Used only to estimate cost."""
 
 
 @runtime_checkable
@@ -161,33 +161,33 @@ class HasClasses(Protocol):
 
 @runtime_checkable
 class HasNeeds(Protocol):
-    """A component that lists its data, so that they can be downloaded before a run."""
+    """A component that lists its data, for downloads before a run."""
 
     def needs(self) -> Iterable[DataNeed]:
-        """Return all data that the component reads, present or not."""
+        """Return all data that the component reads, whether present or missing."""
 
 
 @runtime_checkable
 class HasNoiseCeiling(Protocol):
-    """Judgments of several people, whose agreement limits the score of a model."""
+    """Judgments of several people, whose agreement bounds the score of a model."""
 
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
         """Return the lower and upper noise ceiling of 2AFC in [0, 1], or None.
 
-        None means one person, or unknown individual choices.
+        None for a single person, or if individual choices are unknown.
         """
 
 
 @runtime_checkable
 class HasPeople(Protocol):
-    """Judgments with the identity of the person who gave each answer."""
+    """Judgments that identify the person of each answer."""
 
     @property
     def people(self) -> Sequence[str]:
-        """Names of all people, in the order of their matrices if there are any."""
+        """Names of all people; for matrices, in the order of the matrices."""
 
     def load_people(self, split: Split) -> Mapping[str, Triplets]:
-        """Return the judgments of each person by name, over the stimuli of `load`."""
+        """Return the judgments of each person by name, with the stimuli of `load`."""
 
 
 @runtime_checkable
@@ -195,7 +195,7 @@ class HasExpect(Protocol):
     """A tracker that reports the progress of a sweep."""
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Receive arm and seed of every run of the sweep, before the first one starts."""
+        """Receive the arm and seed of every run of the sweep, before the first run starts."""
 
 
 @runtime_checkable
@@ -203,7 +203,7 @@ class HasDescribe(Protocol):
     """A tracker that records the recipe of a run."""
 
     def describe(self, ctx: RunContext, text: str, settings: Mapping[str, Any]) -> None:
-        """Receive the recipe's text and the resolved settings of a run; called before `start`."""
+        """Receive the text of the recipe and the resolved settings of a run. Called before `start`."""
 
 
 @runtime_checkable
@@ -216,7 +216,7 @@ class HasLogImage(Protocol):
 
 @runtime_checkable
 class HasSay(Protocol):
-    """A tracker that prints to the console, so that other lines must pass through it."""
+    """A tracker that prints to the console and therefore also prints other lines."""
 
     def say(self, text: str) -> None:
         """Print a line, such as a library's warning in a worker process."""

@@ -41,7 +41,7 @@ class ImageEncoder(Protocol):
         """
 
     def reset_parameters(self, seed: int) -> None:
-        """Draw all weights again, from the distributions of a new model of this architecture."""
+        """Reinitialize all weights, from the distributions of a new model of this architecture."""
 
 
 @runtime_checkable
@@ -62,7 +62,7 @@ class DualEncoder(Protocol):
         """Return text embeddings, not normalized.
 
         Args:
-            tokens: Token ids, int64 (B, T) with T up to context_length. Less padding is faster and gives
+            tokens: Token ids, int64 (B, T) with T up to context_length. Shorter padding is faster and gives
                 the same embeddings.
 
         Returns:
@@ -70,7 +70,7 @@ class DualEncoder(Protocol):
         """
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids, int64 (B, T), padded with 0 to the longest text. The end token is kept."""
+        """Return token ids, int64 (B, T), padded with 0 to the longest text, always with the end token."""
 
     # members of nn.Module that a run uses
     training: bool
@@ -93,7 +93,7 @@ class Initializer(Protocol):
         """Set the weights of an image tower in place.
 
         A long initializer can offer its state after each step (`RunContext.offer`) and resume from it
-        (`RunContext.resumed`). An interrupted run then ends with the same weights.
+        (`RunContext.resumed`). An interrupted run then has the same final weights.
 
         Args:
             model: The image tower, an `ImageEncoder`.
@@ -105,20 +105,20 @@ class Backbone(Protocol):
     """A network architecture."""
 
     def build(self) -> DualEncoder:
-        """Return a new model. Its weights are drawn from torch's global generator, which the run seeds."""
+        """Return a new model, initialized from torch's global generator, which the run seeds."""
 
 
 class Pretrainer(Protocol):
     """A method that trains a dual encoder on image-text pairs."""
 
     def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
-        """Train `model` in place from the loaded state, and yield after each optimizer step."""
+        """Train `model` in place from the loaded state. Yields after each optimizer step."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the last yielded step, as tensors and plain values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a state of `state_dict`; called before `steps`."""
+        """Load a state of `state_dict`. Called before `steps`."""
 
 
 class Judgments(Protocol):
@@ -141,15 +141,15 @@ class Judgments(Protocol):
 class Pairs(Protocol):
     """Images with captions, by index.
 
-    `block_sizes` sums to `num_pairs`. It gives the lengths of index ranges that are stored together, such
-    as shards, so that a shuffle can read them in order.
+    `block_sizes` contains the lengths of index ranges that are stored together, such as shards, and sums to
+    `num_pairs`. A shuffle can read such ranges in order.
     """
 
     num_pairs: int
     block_sizes: Sequence[int]
 
     def pair(self, index: int) -> Pair:
-        """Return a pair, not decoded. Called from several threads.
+        """Return a pair without decoding it. Called from several threads.
 
         Args:
             index: In [0, num_pairs).
@@ -160,7 +160,7 @@ class Evaluator(Protocol):
     """A measurement of a model."""
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Return the scores of a model, which is in eval mode; gradients are off."""
+        """Return the scores of a model, which is in eval mode. Gradients are disabled."""
 
 
 class Tracker(Protocol):
