@@ -134,7 +134,7 @@ def test_the_normalisation_is_saved_with_the_weights():
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(ValueError, match=r"shape \(1, 3, 16, 16\); the tower takes \(B, 3, 32, 32\)"):
+    with pytest.raises(ValueError, match=r"of shape \(B, 3, 32, 32\), got \(1, 3, 16, 16\)"):
         tiny().encode_image(torch.zeros(1, 3, 16, 16))
 
 
@@ -345,7 +345,7 @@ def test_a_token_whose_id_is_zero_is_not_taken_for_padding():
 
 
 def test_more_tokens_than_the_context_are_refused():
-    with pytest.raises(ValueError, match="78 tokens; the text tower takes 77"):
+    with pytest.raises(ValueError, match="got 78 tokens, but context_length is 77"):
         tiny().encode_text(torch.zeros(1, 78, dtype=torch.int64))
 
 
@@ -404,7 +404,7 @@ def test_an_unknown_open_clip_model_is_told_with_the_nearest_name():
 def test_a_coca_model_is_refused():
     [problem] = OpenClip(OpenClip.Config(model="coca_ViT-B-32")).preflight()
     assert problem == (
-        "open_clip model 'coca_ViT-B-32' has a generative tower (CoCa), which is not supported. Choose another"
+        "open_clip model 'coca_ViT-B-32' with a generative tower (CoCa) is not supported. Choose another model"
     )
 
 
@@ -412,7 +412,7 @@ def test_weights_trained_with_another_activation_are_refused():
     [problem] = OpenClip(OpenClip.Config(model="ViT-B-32", pretrained="openai")).preflight()
     assert problem == (
         "pretrained = 'openai' was trained with QuickGELU, unlike model 'ViT-B-32'. "
-        "Choose the model with -quickgelu in its name"
+        "Use the model name with -quickgelu"
     )
 
 
@@ -431,7 +431,7 @@ def test_a_json_file_that_is_no_model_is_told(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text('{"embed_dim": 24}')
     [problem] = OpenClip(OpenClip.Config(model=str(path))).preflight()
-    assert problem == (f"{path}: not the configuration of an open_clip model: no vision_cfg, text_cfg")
+    assert problem == (f"{path}: not an open_clip configuration, missing vision_cfg, text_cfg")
 
 
 def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_recipe():

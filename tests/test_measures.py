@@ -99,7 +99,7 @@ def test_rsa_with_two_subjects_has_a_noise_ceiling():
 def test_rsa_of_triplets_is_refused():
     evaluator = RSA(RSA.Config(), SyntheticJudgments(SyntheticJudgments.Config().smoke()))
     assert list(evaluator.preflight()) == [
-        "rsa: judgments 'synthetic' are not dissimilarity matrices; use 'rdm'"
+        "rsa: judgments 'synthetic' are not dissimilarity matrices. Use 'rdm'"
     ]
 
 

@@ -124,7 +124,7 @@ def test_an_arm_can_change_nothing_else():
         (
             '[backbone]\nuse = "timm"',
             '[backbone]\nuse = "timm"\nmodel_args = { depth = 1000000000 }',
-            "backbone: model_args.depth = 1000000000 is more than 1,000",
+            "backbone: model_args.depth = 1000000000 exceeds 1,000",
         ),
         (
             '[backbone]\nuse = "timm"',

@@ -96,7 +96,7 @@ def test_absent_sets_are_skipped_and_named_when_the_recipe_says_so(tmp_path):
         "top1/mnist", "top5/mnist", "mean_per_class_recall/mnist", "main/mnist",
     }  # fmt: skip
     assert len(events) == 1
-    assert events[0].message.startswith("zero-shot: 28 sets are absent and skipped: imagenet1k, ")
+    assert events[0].message.startswith("zero-shot: 28 sets are missing and skipped: imagenet1k, ")
     assert "mnist" not in events[0].message
 
 

@@ -35,15 +35,15 @@ def test_a_warm_up_longer_than_the_run_stands_in_the_way(stage):
 
 def test_a_context_without_room_for_a_word_stands_in_the_way():
     (sentence,) = told(find_obstacles, "backbone.context_length=2")
-    assert "[backbone]: context_length = 2 has no space for a word" in sentence
+    assert "[backbone]: context_length = 2 leaves no space for a word" in sentence
     assert told(find_obstacles, "backbone.context_length=3") == []
 
 
 def test_patches_that_do_not_divide_the_image_are_a_warning():
     (sentence,) = told(find_warnings, *VIT, "backbone.image_size=40")
     assert sentence == (
-        "[backbone]: patches of 16 pixels do not divide an image of 40: 8 rows and columns of pixels are "
-        "ignored. Try image_size = 32"
+        "[backbone]: patch size 16 does not divide image size 40, so 8 rows and columns of pixels are ignored. "
+        "Try image_size = 32"
     )
     assert told(find_warnings, *VIT) == []
 

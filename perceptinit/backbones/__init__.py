@@ -1,4 +1,4 @@
-"""Built-in backbones. A new one needs its file, one entry below, its test and its card."""
+"""Built-in backbones. A new backbone needs a file, an entry below, a test and a card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def perceptinit_backbones() -> list[Component]:
         Component(
             name="timm",
             target="perceptinit.backbones.timm_backbone:Timm",
-            summary="any timm vision model as image tower, with CLIP's text tower",
+            summary="any timm vision model as the image tower, with CLIP's text tower",
         ),
         Component(
             name="open-clip",

@@ -1,4 +1,4 @@
-"""The image tower with its input normalization, and the dual encoder of all stages."""
+"""The image tower, with its input normalization, and the dual encoder."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Fit, FitMode
 
 RGB = tuple[float, float, float]
-# CLIP's initial temperature, 0.07; the scale is clamped at 100
+# CLIP's initial temperature is 0.07, and its scale is clamped to 100
 LOGIT_SCALE_START = math.log(1 / 0.07)
-# floats in 1 MiB, the cache of a CPU core
+# floats in 1 MiB, the size of a CPU core's cache
 CACHED_VALUES = 2**18
 MIN_CONTEXT = 3  # start token, a word, end token
 
 
 class ImageTower(nn.Module):
-    """A vision trunk with pooling, a linear projection, and the normalization of the input.
+    """A vision trunk with pooling, a linear projection, and input normalization.
 
-    `mean` and `std` are buffers, so they are saved with the weights.
+    `mean` and `std` are buffers and therefore saved with the weights.
 
     Args:
         trunk: Maps normalized images (B, 3, H, W) to features.
         projection: Maps features to embeddings (B, D).
-        image_size: Height and width of the input, pixels.
+        image_size: Height and width of the input, in pixels.
         embed_dim: Length D of the embeddings.
-        mean: Mean of the three channels for pixels in [0, 1].
-        std: Standard deviation of the three channels, like `mean`.
-        fresh: Returns a new tower of this architecture, with weights from torch's global generator.
-        fit: Mode of `Fit`; the default is "center-crop".
+        mean: Channel means, for pixels in [0, 1].
+        std: Channel standard deviations, for pixels in [0, 1].
+        fresh: Returns a new tower of this architecture, initialized from torch's global generator.
+        fit: Mode of `Fit`; None for "center-crop".
     """
 
     mean: torch.Tensor
@@ -66,7 +66,7 @@ class ImageTower(nn.Module):
 
     @property
     def fit(self) -> Fit:
-        """How an image that is not square becomes square; "pad" adds the mean color, as in timm."""
+        """How images that are not square become square; "pad" adds the mean color, as in timm."""
         if self._fit_mode != "pad":
             return Fit(self._fit_mode or "center-crop")
         red, green, blue = (round(255 * value) for value in self.mean.tolist())
@@ -90,7 +90,7 @@ class ImageTower(nn.Module):
         """
         if images.ndim != 4 or images.shape[1:] != (3, self.image_size, self.image_size):
             size = self.image_size
-            raise ValueError(f"images of shape {tuple(images.shape)}; the tower takes (B, 3, {size}, {size})")
+            raise ValueError(f"expected images of shape (B, 3, {size}, {size}), got {tuple(images.shape)}")
         return self(images)
 
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
@@ -102,12 +102,12 @@ class ImageTower(nn.Module):
             return torch.addcmul(offset, images.to(self.mean.dtype), gain)
         num = len(images)
         if is_eager_on_cpu(images):
-            # three operations on a few images at a time, which stay in the cache
+            # three operations on few images at a time, so that they stay in the cache
             num = max(1, CACHED_VALUES // images.shape[1:].numel())
         floats = torch.empty_like(images, dtype=self.mean.dtype)
         values, pixels = floats, images
         if images.is_contiguous(memory_format=torch.channels_last):
-            # vectorizes over rows of pixels, not over three channels
+            # vectorizes over rows of pixels instead of three channels
             values, pixels = (x.permute(0, 2, 3, 1).flatten(2) for x in (floats, images))
             gain, offset = (x.flatten().repeat(images.shape[3]) for x in (gain, offset))
         for part, read in zip(values.split(num), pixels.split(num), strict=True):
@@ -115,7 +115,7 @@ class ImageTower(nn.Module):
         return floats
 
     def reset_parameters(self, seed: int) -> None:
-        """Draw all weights again, like those of a new tower. Draws are on the CPU, so all devices agree."""
+        """Reinitialize all weights, on the CPU, so that they are equal on all devices."""
         with named_torch_seed(seed, "image-tower"):
             fresh = self._fresh()
         self.load_state_dict(fresh.state_dict())
@@ -137,24 +137,24 @@ class DualTower(ImageModel):
 
     @property
     def context_length(self) -> int:
-        """Maximum number of tokens in a text."""
+        """Maximum number of tokens of a text."""
         return self.text.context_length
 
     def encode_text(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Return text embeddings (B, D), not normalized, of ids int64 (B, T); see `TextTower`."""
+        """Return text embeddings (B, D), not normalized, for ids int64 (B, T); see `TextTower`."""
         return self.text(self.text.pack(tokens))
 
     @property
     def tokenize(self) -> Callable[[Sequence[str]], torch.Tensor]:
-        """Return token ids, int64 (B, T), trimmed to the longest text. The end token is kept."""
+        """Return token ids, int64 (B, T), trimmed to the longest text, always with the end token."""
         return self.text.tokenize
 
 
 def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:
-    """Yield the error of building a model and encoding one input, if any.
+    """Yield the error of building a model or encoding an input, if any.
 
-    torch's meta device is tried first, because it needs no memory. Some models cannot be built there, so a
-    failure counts only if it also occurs on the CPU.
+    The meta device is tried first, because it needs no memory. Some models cannot be built on it, so an error
+    is reported only if it also occurs on the CPU.
     """
     problem: Exception
     for device in ("meta", "cpu"):
@@ -162,15 +162,15 @@ def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:
             with named_torch_seed(0, "trial"), torch.device(device), torch.no_grad():
                 _encode_one(build().to(device))
             return
-        except Exception as error:  # libraries raise all kinds of errors
+        except Exception as error:  # libraries raise any kind of error
             problem = error
     yield str(problem) or type(problem).__name__
 
 
 def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
-    """Yield a warning if patches do not divide the image size, so that pixels at the margin are ignored.
+    """Yield a warning if the patch size does not divide the image size, so that pixels are ignored.
 
-    It is not an error, because published models do so (SO400M/14 at 384 pixels).
+    It is not an error, because of published models such as SO400M/14 at 384 pixels.
     """
     try:
         with named_torch_seed(0, "trial"), torch.device("meta"):
@@ -183,7 +183,7 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
     patch, size = first.stride[0], model.image_size
     if size % patch:
         yield (
-            f"patches of {patch} pixels do not divide an image of {size}: {size % patch} rows and columns of "
+            f"patch size {patch} does not divide image size {size}, so {size % patch} rows and columns of "
             f"pixels are ignored. Try image_size = {size - size % patch}"
         )
 
@@ -191,8 +191,8 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
 def _encode_one(model: DualTower) -> None:
     if model.context_length < MIN_CONTEXT:
         raise UsageError(
-            f"context_length = {model.context_length} has no space for a word between the start and end "
-            "tokens. CLIP uses 77"
+            f"context_length = {model.context_length} leaves no space for a word between start and end "
+            "token. CLIP uses 77"
         )
     model.eval()
     size = model.image_size

@@ -1,8 +1,8 @@
-"""Faster equivalents of modules of timm and open_clip: patch embedding as a matrix product, and attention.
+"""Faster equivalents of the patch embedding and the attention in timm and open_clip.
 
-Only this file replaces modules of other libraries and uses private names of torch (tests/test_backbones.py
-checks them). Eager passes use the matrix product, and on a CPU the short attention. Traced passes use
-torch's kernels.
+Only this file replaces modules of other libraries and uses private names of torch, which
+tests/test_backbones.py checks. Eager passes use the matrix product and, on a CPU, the short attention. Traced
+passes use torch's kernels.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# maximum number of tokens for which a CPU saves the probabilities: at most an eighth more memory for a block
+# maximum number of tokens for saving the probabilities on a CPU: at most an eighth more memory per block
 SHORT_TOKENS = 128
 
 
 def use_fast_modules(tower: nn.Module) -> None:
     """Replace each suitable child module by a PatchConv or a SelfAttention, in place.
 
-    Parameters keep their objects and names, so state dicts do not change.
+    Parameters and their names stay the same, so state dicts do not change.
     """
     for parent in list(tower.modules()):
         for name, child in parent.named_children():
@@ -56,26 +56,26 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Return whether torch.jit, torch.compile, torch.export or FakeTensorMode traces the pass."""
+    """Return whether torch.jit, torch.compile, torch.export or FakeTensorMode traces the forward pass."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         return True  # the compiler cannot trace the next line
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None
 
 
 def is_eager_on_cpu(tensor: Tensor) -> bool:
-    """Return whether operations on the tensor run immediately on a CPU."""
+    """Return whether operations on the tensor run eagerly on a CPU."""
     return tensor.device.type == "cpu" and not is_recorded()
 
 
 class PatchConv(nn.Conv2d):
-    """A convolution over patches without overlap, as a matrix product. Equivalent to nn.Conv2d.
+    """A convolution over non-overlapping patches, computed as a matrix product.
 
-    In bfloat16, oneDNN's gradient of the kernel is slow: both passes take 1.6 times as long as the product,
-    for images of 224 pixels and patches of 32 (AMD EPYC, one thread). cuDNN has no fast kernel for 3
-    channels, and its gradient is not deterministic. Traced passes use the convolution.
+    Equivalent to nn.Conv2d, which traced passes use. In bfloat16, oneDNN's kernel gradient is slow: both
+    passes take 1.6 times as long as the product, for images of 224 pixels and patches of 32 (AMD EPYC, one
+    thread). cuDNN has no fast kernel for 3 channels, and its gradient is not deterministic.
 
     Args:
-        like: A convolution over square patches. Its parameters are shared.
+        like: Convolution over square patches, whose parameters are shared.
     """
 
     def __init__(self, like: nn.Conv2d) -> None:
@@ -93,7 +93,7 @@ class PatchConv(nn.Conv2d):
             return super().forward(images)
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         if images.is_contiguous(memory_format=torch.channels_last):
-            # copies pixels in memory order; the kernel is permuted to match
+            # copies pixels in memory order, with a permuted kernel
             rows, kernel = patches.permute(0, 2, 4, 3, 5, 1), self.weight.permute(0, 2, 3, 1)
         else:
             rows, kernel = patches.permute(0, 2, 4, 1, 3, 5), self.weight
@@ -101,12 +101,12 @@ class PatchConv(nn.Conv2d):
 
 
 class SelfAttention(nn.MultiheadAttention):
-    """Self-attention without returned weights. Other calls use nn.MultiheadAttention.
+    """Self-attention that does not return weights. Other calls use nn.MultiheadAttention.
 
-    Queries, keys and values are split in one step, whose gradient does not allocate three tensors of zeros.
+    Queries, keys and values are split in one step, whose backward pass does not allocate tensors of zeros.
 
     Args:
-        like: A batch-first attention without dropout. Its parameters are shared.
+        like: Batch-first attention without dropout, whose parameters are shared.
     """
 
     def __init__(self, like: nn.MultiheadAttention) -> None:
@@ -117,7 +117,7 @@ class SelfAttention(nn.MultiheadAttention):
         self.train(like.training)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """Return (B, T, D) and None for three times the same tensor; see nn.MultiheadAttention."""
+        """Return (B, T, D) and None if all three inputs are the same tensor; see nn.MultiheadAttention."""
         mask = kwargs.get("attn_mask")
         is_plain = not args and kwargs.keys() <= {"attn_mask", "need_weights"}
         if not (
@@ -153,10 +153,10 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class _ShortAttention(torch.autograd.Function):
-    """Attention with a saved matrix of probabilities, three to five times as fast as torch's fused kernel."""
+    """Attention that saves the probabilities, three to five times as fast as torch's fused kernel."""
 
-    # bfloat16, 12 heads of 50 tokens and 3 heads of 65 tokens, width 64, AMD EPYC, one thread. Scores are
-    # float32, as in the fused kernel; probabilities and all gradients are bfloat16.
+    # measured in bfloat16 with 12 heads of 50 tokens and 3 heads of 65 tokens, width 64 (AMD EPYC, one
+    # thread). Scores are float32, as in the fused kernel; probabilities and all gradients are bfloat16.
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

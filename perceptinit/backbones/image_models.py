@@ -1,4 +1,4 @@
-"""Models without a text tower: an image tower, or an image tower with a classifier."""
+"""Models without a text tower: an image tower, with or without a classifier."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD_STD = 0.02
 
 
 class ImageModel(nn.Module):
-    """A model with an image tower, for measures of images.
+    """A model that consists of an image tower.
 
     Args:
         image: The image tower, an `ImageTower`.
@@ -29,17 +29,17 @@ class ImageModel(nn.Module):
 
     @property
     def image_size(self) -> int:
-        """Height and width of the input, pixels."""
+        """Height and width of the input, in pixels."""
         return self.image.image_size
 
     @property
     def fit(self) -> Fit:
-        """How an image that is not square becomes square."""
+        """How images that are not square become square."""
         return Fit.of(self.image)
 
     @property
     def embed_dim(self) -> int:
-        """Length of an embedding."""
+        """Length of the embeddings."""
         return self.image.embed_dim
 
     def encode_image(self, images: Tensor) -> Tensor:
@@ -73,12 +73,12 @@ class ImageClassifier(ImageModel):
         return _as_names(self.names)
 
     def classify(self, images: Tensor) -> Tensor:
-        """Return logits (B, C) of images; see `encode_image`."""
+        """Return the logits (B, C) of images; see `encode_image`."""
         return self.head(self.encode_image(images))
 
 
 def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
-    """Return the model without a text tower that fits weights. They are not loaded."""
+    """Return the model without a text tower that fits the weights, without loading them."""
     if "head.weight" not in weights:
         return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))

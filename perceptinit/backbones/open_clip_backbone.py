@@ -1,4 +1,4 @@
-"""open_clip models, by name or by a JSON configuration (`open-clip`)."""
+"""open_clip models, by name or from a JSON configuration (`open-clip`)."""
 
 from __future__ import annotations
 
@@ -38,42 +38,42 @@ RESIZE_MODES: dict[FitMode, str] = {"center-crop": "shortest", "squash": "squash
 class OpenClip:
     """The two towers of an open_clip model, with random or published weights.
 
-    Models with a third, generative tower (CoCa) are not supported. The logit bias of SigLIP is left out,
-    because it does not change a softmax loss.
+    Models with a generative tower (CoCa) are not supported. The logit bias of SigLIP is omitted, because it
+    does not change a softmax loss.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         model: str = "ViT-B-32"
-        """Name of a configuration (`open_clip.list_models()`), or path of a .json file."""
+        """Name of a configuration (`open_clip.list_models()`) or path of a .json file."""
         pretrained: str = ""
-        """Weights of both towers: a tag (`open_clip.list_pretrained()`), which open_clip downloads, or path
-        of a .safetensors file in open_clip's layout. Empty: random weights."""
+        """Weights of both towers: a tag to download (`open_clip.list_pretrained()`) or the path of a
+        .safetensors file in open_clip's layout. Empty for random weights."""
         image_size: NonNegativeInt = 0
-        """Height and width of the input, pixels; 0 uses that of the configuration."""
+        """Height and width of the input, in pixels; 0 for the value in the configuration."""
         embed_dim: NonNegativeInt = 0
-        """Length of the embeddings of both towers; 0 uses that of the configuration."""
+        """Length of the embeddings of both towers; 0 for the value in the configuration."""
         vision_args: dict[str, Any] = field(default_factory=dict)
-        """Keys that override the vision_cfg, such as width, layers, patch_size."""
+        """Keys that override vision_cfg, such as width, layers, patch_size."""
         text_args: dict[str, Any] = field(default_factory=dict)
-        """Keys that override the text_cfg, such as width, heads, context_length. pool_type = "none" averages
-        over all tokens, padding included (PI's code)."""
+        """Keys that override text_cfg, such as width, heads, context_length. pool_type = "none" averages over
+        all tokens, including padding (PI's code)."""
         init_logit_scale: PositiveFloat | None = None
         """Initial inverse temperature; None for that of the configuration, else 1 / 0.07 (PI's code: 100)."""
         clip_init: bool | None = None
         """Initialize the blocks and position embeddings of the image tower like CLIP's text tower (DeCLIP),
         instead of torch's defaults. Only for open_clip's vision transformers."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]. Default: that of the tag or of preprocess_cfg in
+        """Mean of red, green and blue for pixels in [0, 1]. None for that of the tag or of preprocess_cfg in
         the JSON file, else OpenAI's. Set it for other weights from a file."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
-        """How images that are not square become square, wherever the network sees them except in training
-        crops: "center-crop" (None), "squash" or "pad" with the mean color."""
+        """How images that are not square become square, except in training crops: "center-crop" (None),
+        "squash", or "pad" with the mean color."""
 
         def smoke(self) -> OpenClip.Config:
-            """Return a ViT for images of 32 x 32 pixels and a text tower, one block each."""
+            """Return a ViT for images of 32 x 32 pixels and a text tower, with one block each."""
             return OpenClip.Config(
                 image_size=32,
                 embed_dim=32,
@@ -85,7 +85,7 @@ class OpenClip:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of model, arguments, tag or file. No weights are downloaded."""
+        """Yield problems with the model, its arguments, the tag or the file, without downloading weights."""
         config = self.config
         problems = list(find_problem(partial(_dual_tower, replace(config, pretrained=""))))
         if not problems and config.pretrained:
@@ -93,11 +93,11 @@ class OpenClip:
         yield from problems
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if pixels at the margin are ignored."""
+        """Yield a warning if the patch size does not divide the image size."""
         return find_unseen_pixels(partial(_dual_tower, replace(self.config, pretrained="")))
 
     def build(self) -> DualTower:
-        """Return a new model. Its weights are published, or drawn from torch's global generator.
+        """Return a new model, with published weights or initialized from torch's global generator.
 
         Raises:
             UsageError: If the configuration is unknown or unsupported.
@@ -118,17 +118,17 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
     logit_scale = table.get("init_logit_scale", LOGIT_SCALE_START)
     if config.init_logit_scale is not None:
         logit_scale = math.log(config.init_logit_scale)
-    if config.pretrained and not model.logit_scale.is_meta:  # the meta device is only for sizes
+    if config.pretrained and not model.logit_scale.is_meta:  # on the meta device only sizes matter
         about = {**about, **_load(model, config)}
         logit_scale = model.logit_scale.item()
     size = square_side(table["vision_cfg"].get("image_size", 224), config.model)
     trunk: Any = getattr(model.visual, "trunk", None)
-    if hasattr(trunk, "set_input_size"):  # open_clip does not resize a timm tower
+    if hasattr(trunk, "set_input_size"):  # open_clip does not resize timm towers
         trunk.set_input_size(size)
     use_fast_modules(model.visual)
     image = ImageTower(
         model.visual,
-        nn.Identity(),  # open_clip's tower contains the projection
+        nn.Identity(),  # open_clip's tower includes the projection
         image_size=size,
         embed_dim=table["embed_dim"],
         mean=config.mean or about.get("mean") or open_clip.OPENAI_DATASET_MEAN,
@@ -141,9 +141,9 @@ def _dual_tower(config: OpenClip.Config) -> DualTower:
 
 
 def resolve_table(config: OpenClip.Config) -> dict[str, Any]:
-    """Return open_clip's table of the model with the overrides of the recipe."""
+    """Return open_clip's configuration of the model, with the overrides of the recipe."""
     table = read_table(config.model)
-    table.pop("custom_text", None)  # CustomTextCLIP does not take it
+    table.pop("custom_text", None)  # CustomTextCLIP does not accept it
     # weights come from `pretrained` or from an initializer
     vision = {**table["vision_cfg"], "timm_model_pretrained": False, **config.vision_args}
     text = {**table["text_cfg"], "hf_model_pretrained": False, **config.text_args}
@@ -155,7 +155,7 @@ def resolve_table(config: OpenClip.Config) -> dict[str, Any]:
 
 @torch.no_grad()
 def _draw_as_clip(tower: Any, name: str) -> None:
-    """Initialize blocks and positions of a vision transformer like CLIP's text tower (Radford 2021)."""
+    """Initialize the blocks and positions of a vision transformer like CLIP's text tower (Radford 2021)."""
     if not isinstance(tower, VisionTransformer):
         raise UsageError(f"clip_init: the image tower of '{name}' is not a vision transformer of open_clip")
     width, blocks = tower.transformer.width, tower.transformer.resblocks
@@ -168,7 +168,7 @@ def _draw_as_clip(tower: Any, name: str) -> None:
 
 
 def _load(model: nn.Module, config: OpenClip.Config) -> Mapping[str, Any]:
-    """Load the weights of both towers strictly; return open_clip's facts about them, such as mean and std."""
+    """Load the weights of both towers strictly, and return their metadata, such as mean and std."""
     if problems := find_pretrained_problems(config.model, config.pretrained):
         raise UsageError(problems[0])
     about: Mapping[str, Any] = {}
@@ -202,14 +202,14 @@ def _tokenizer(text: Mapping[str, Any], name: str) -> Tokenizer:
 
 
 def read_table(model: str) -> dict[str, Any]:
-    """Return the table of a model: `embed_dim`, `vision_cfg`, `text_cfg` and further keys.
+    """Return the configuration of a model: `embed_dim`, `vision_cfg`, `text_cfg` and other keys.
 
     Args:
-        model: A name, or the path of a .json file. In the layout of the Hugging Face Hub (`model_cfg` and
-            `preprocess_cfg`), the result has the second table as a key.
+        model: Name, or path of a .json file. For files in the layout of the Hugging Face Hub (`model_cfg` and
+            `preprocess_cfg`), the result contains `preprocess_cfg`.
 
     Raises:
-        UsageError: If the model is unknown, the file is invalid, or the model has three towers (CoCa).
+        UsageError: If the model is unknown or has a generative tower (CoCa), or the file is invalid.
     """
     if model.endswith(".json"):
         table = _read_file(Path(model))
@@ -217,12 +217,12 @@ def read_table(model: str) -> dict[str, Any]:
         table = open_clip.get_model_config(model)
     else:
         raise UsageError(
-            f"open_clip has no model '{model}'.{suggest(model, known)} All names: open_clip.list_models(); "
-            "a file must end in .json"
+            f"open_clip has no model '{model}'.{suggest(model, known)} See open_clip.list_models(), or set a "
+            "path that ends in .json"
         )
     if "multimodal_cfg" in table:
         raise UsageError(
-            f"open_clip model '{model}' has a generative tower (CoCa), which is not supported. Choose another"
+            f"open_clip model '{model}' with a generative tower (CoCa) is not supported. Choose another model"
         )
     return table
 
@@ -233,39 +233,39 @@ def _read_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: not readable as JSON ({error})") from error
+        raise UsageError(f"{path}: invalid JSON ({error})") from error
     whole = whole if isinstance(whole, dict) else {}
     table = dict(whole.get("model_cfg", whole))
     missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in table]
     if missing:
-        raise UsageError(f"{path}: not the configuration of an open_clip model: no {', '.join(missing)}")
+        raise UsageError(f"{path}: not an open_clip configuration, missing {', '.join(missing)}")
     if "preprocess_cfg" in whole:
         table["preprocess_cfg"] = whole["preprocess_cfg"]
     return table
 
 
 def square_side(size: Any, model: str) -> int:
-    """Return the height of square images; UsageError for other sizes."""
+    """Return the height of square images; UsageError for other shapes."""
     sides = {size} if isinstance(size, int) else set(size)
     if len(sides) != 1:
         raise UsageError(
-            f"open_clip model '{model}' takes images of {size} pixels; only square images are supported"
+            f"open_clip model '{model}' has image size {size}, but only square images are supported"
         )
     return sides.pop()
 
 
 def find_published_fit(model: str, pretrained: str) -> FitMode | None:
-    """Return the fit of published weights, or of the preprocess_cfg in a JSON file; None if not stated."""
+    """Return the fit of published weights, or of preprocess_cfg in a JSON file; None if not stated."""
     about = open_clip.get_pretrained_cfg(model, pretrained) or read_table(model).get("preprocess_cfg", {})
     return next((fit for fit, mode in RESIZE_MODES.items() if mode == about.get("resize_mode")), None)
 
 
 def find_pretrained_problems(model: str, pretrained: str) -> list[str]:
-    """Return problems of weights that are known before a download.
+    """Return problems with weights that can be found before a download.
 
     Args:
         model: Name of the model.
-        pretrained: A tag of the model, or the path of a .safetensors file.
+        pretrained: Tag of the model, or path of a .safetensors file.
     """
     if pretrained.endswith(".safetensors"):
         return [] if Path(pretrained).is_file() else [f"pretrained = '{pretrained}': no such file"]
@@ -278,6 +278,6 @@ def find_pretrained_problems(model: str, pretrained: str) -> list[str]:
         return []
     how = "with" if trained else "without"
     return [
-        f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Choose the "
-        f"model {how} -quickgelu in its name"
+        f"pretrained = '{pretrained}' was trained {how} QuickGELU, unlike model '{model}'. Use the model "
+        f"name {how} -quickgelu"
     ]

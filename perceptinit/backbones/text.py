@@ -1,4 +1,4 @@
-"""open_clip's text transformer and tokenizer, with texts that are trimmed and packed into rows."""
+"""open_clip's text transformer and tokenizer, with trimmed texts that are packed into rows."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from torch import nn
 from perceptinit.backbones.fast_modules import is_recorded, use_fast_modules
 from perceptinit.compute.devices import to_device
 
-# pooling at one token, so that later tokens have no effect under a causal mask
+# pooling at one token: with a causal mask, later tokens have no effect
 POSITION_POOLS = ("first", "argmax", "eos")
 
-# multiples of rows and of tokens of a row on a GPU, where cuDNN plans each new shape (40 to 400 ms), and
-# masks of multiples of 8 need no padding
+# on a GPU, multiples of the number of rows and of tokens in a row: cuDNN plans each new shape (40 to 400 ms),
+# and masks need multiples of 8
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
-# number of distinct words whose ids are cached
+# number of distinct words in the cache of ids
 NUM_WORDS = 2**17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedTexts:
-    """Ids int64 (B, T) and their rows for a transformer; None if the ids are used directly.
+    """Token ids int64 (B, T) and their packing into rows, None without packing.
 
-    It is not a tensor, because FSDP moves tensors to the GPU and lengths are read on the CPU.
+    Not a tensor, because FSDP moves tensors to the GPU, but lengths are read on the CPU.
     """
 
     tokens: torch.Tensor
@@ -44,16 +44,16 @@ class PackedTexts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokenization:
-    """Returns token ids for a text tower, without its weights; the arguments are its attributes."""
+    """Tokenization of a text tower, without its weights."""
 
     tokenizer: Tokenizer
     context_length: int
     can_be_trimmed: bool
 
     def __call__(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids, int64 (B, T). The end token is kept.
+        """Return token ids, int64 (B, T), always with the end token.
 
-        T is the length of the longest text, or context_length if trimming would change the embeddings.
+        T is the length of the longest text, or `context_length` if trimming would change the embeddings.
         """
         ids = self.tokenizer(list(texts), context_length=self.context_length)
         if not self.can_be_trimmed:
@@ -66,12 +66,12 @@ class TextTower(nn.Module):
     """A text transformer with its tokenizer.
 
     A causal transformer with pooling at one token gives the same embeddings without padding. Several texts
-    then share a row, separated by a mask, which is much faster. Other transformers receive the full context.
+    then share a row, separated by a mask, which is much faster. Other transformers process the full context.
 
     Args:
         transformer: Maps token ids (B, context_length) to embeddings (B, D).
-        tokenizer: Called as `tokenizer(texts, context_length=n)`. Returns ids int64 (B, n) with padding at
-            the end; truncated texts keep the end token.
+        tokenizer: Called as `tokenizer(texts, context_length=n)`. Returns ids int64 (B, n), padded at the
+            end; truncated texts keep the end token.
         context_length: Maximum number of tokens in a text.
     """
 
@@ -90,8 +90,8 @@ class TextTower(nn.Module):
         """Return text embeddings (B, D), not normalized.
 
         Args:
-            tokens: Ids int64 (B, T) with T up to context_length, or the result of `pack`. Ids on the CPU are
-                faster if the weights are on a GPU, because reading the lengths does not wait for the GPU.
+            tokens: Ids int64 (B, T) with T up to context_length, or the result of `pack`. Ids on the CPU
+                avoid a synchronization with the GPU to read the lengths.
 
         Raises:
             ValueError: If T is larger than context_length.
@@ -104,13 +104,13 @@ class TextTower(nn.Module):
         return found.mean(dim=1) if found.ndim == 3 else found  # (B, T, D) with pool_type = "none"
 
     def pack(self, tokens: torch.Tensor) -> PackedTexts:
-        """Return ids int64 (B, T) packed into rows if this saves work; ValueError as in `forward`."""
+        """Return ids int64 (B, T), packed into rows if this saves work; ValueError as in `forward`."""
         missing = self.context_length - tokens.shape[1]
         if missing < 0:
-            raise ValueError(f"{tokens.shape[1]} tokens; the text tower takes {self.context_length}")
+            raise ValueError(f"got {tokens.shape[1]} tokens, but context_length is {self.context_length}")
         if missing and not self.can_be_trimmed:
             tokens = F.pad(tokens, (0, missing), value=self._pad_id)
-        # a trace is used for other texts, so it must not depend on these lengths
+        # a trace is reused for other texts, so it must not depend on these lengths
         if tokens.is_meta or is_recorded() or not self.can_be_trimmed:
             return PackedTexts(tokens)
         tokens = tokens.cpu()
@@ -146,9 +146,9 @@ def can_be_trimmed(transformer: nn.Module) -> bool:
 def _forward_rows(
     transformer: Any, tokens: torch.Tensor, rows: TokenRows, device: torch.device
 ) -> torch.Tensor:
-    """Return `transformer(tokens)` for tokens on the CPU, computed on rows of several texts."""
+    """Return `transformer(tokens)` for tokens on the CPU, computed on packed rows."""
     text, position, first = map(torch.from_numpy, (rows.text, rows.position, rows.first))
-    # the values at padding are not used
+    # values at padding are not used
     ids = tokens[text.clamp(max=len(tokens) - 1), position]
     read = first + _find_read_position(transformer, tokens)
     ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
@@ -162,9 +162,9 @@ def _forward_rows(
 
 
 def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return the additive causal mask within each text.
+    """Return an additive mask that is causal within each text.
 
-    Shape (R * H, L, L) for torch's attention, else (R, 1, L, L).
+    Its shape is (R * H, L, L) for torch's attention, else (R, 1, L, L).
     """
     is_seen = (text[:, :, None] == text[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
@@ -175,7 +175,7 @@ def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torc
 
 
 def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
-    """Return the position (B,) of the token for pooling in each text."""
+    """Return the position (B,) of the pooled token in each text."""
     if transformer.pool_type == "first":
         return tokens.new_zeros(len(tokens))
     if transformer.pool_type == "eos":
@@ -191,12 +191,12 @@ def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 @cache
 def clip_tokenizer() -> Tokenizer:
-    """Return CLIP's byte-pair tokenizer (49,408 ids); its files are read once."""
+    """Return CLIP's byte-pair tokenizer (49,408 ids), whose files are read once."""
     return ClipTokenizer()
 
 
 class ClipTokenizer(open_clip.SimpleTokenizer):
-    """open_clip's CLIP tokenizer (49,408 ids) with a cache of words and without cleaning of plain texts.
+    """open_clip's CLIP tokenizer (49,408 ids) with a cache of words, and without cleaning plain texts.
 
     Cleaning (encodings, HTML entities) does not change printable ASCII texts without "&".
     """
@@ -206,10 +206,10 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
         self._word_ids = lru_cache(NUM_WORDS)(self._find_word_ids)
 
     def __reduce__(self) -> tuple[Callable[[], Tokenizer], tuple[()]]:
-        return clip_tokenizer, ()  # another process reads the files again
+        return clip_tokenizer, ()  # other processes read the files again
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without start and end token."""
+        """Return the ids of a text, without start and end tokens."""
         if text.isascii() and text.isprintable() and "&" not in text:
             text = " ".join(text.split()).lower()
         else:
@@ -240,9 +240,9 @@ class TokenRows:
     """Positions of the tokens of texts (N, T) in rows (R, L).
 
     Args:
-        text: Index of the text at each place, int64 (R, L); N for padding.
+        text: Index of the text at each position, int64 (R, L); N for padding.
         position: Position of the token in its text, int64 (R, L); 0 for padding.
-        first: Place r * L + l of the first token of each text, int64 (N,).
+        first: Flat index r * L + l of the first token of each text, int64 (N,).
     """
 
     text: np.ndarray
@@ -257,8 +257,8 @@ def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int
 
     Args:
         lengths: Number of tokens of each text, int (N,), at least 1.
-        rows_multiple: R is rounded up to a multiple of it, so that batches have few different shapes.
-        length_multiple: L is rounded up to a multiple of it.
+        rows_multiple: R is rounded up to a multiple of this number, to limit the number of shapes.
+        length_multiple: L is rounded up to a multiple of this number.
     """
     row_length = _round_up(int(lengths.max()), length_multiple)
     with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows by free space
@@ -291,7 +291,7 @@ def _round_up(number: int, multiple: int) -> int:
 
 
 def _scatter_rows(values: np.ndarray, place: np.ndarray, shape: tuple[int, int], padding: int) -> np.ndarray:
-    """Return int64 rows of `shape` with the values at their places."""
+    """Return int64 rows of `shape` with the values at their flat indices."""
     rows = np.full(shape, padding, dtype=np.int64)
     rows.reshape(-1)[place] = values
     return rows

@@ -1,4 +1,4 @@
-"""timm vision models as image tower, with CLIP's text tower (`timm`)."""
+"""timm vision models with CLIP's text tower (`timm`)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.errors import UsageError
 from perceptinit.registry import suggest
 from perceptinit.types import FitMode
 
-# arguments of timm that this backbone sets, with the alternative
+# arguments of timm that this backbone sets, with the reason or alternative
 TAKEN_ARGS = {
     "img_size": "use image_size",
     "num_classes": "the tower has no classifier",
@@ -39,8 +39,8 @@ SMOKE_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 class Timm:
     """A timm model without its classifier, a linear projection without bias, and CLIP's text transformer.
 
-    The image tower has timm's initialization and pooling, and timm's mean and std of the model. The text
-    tower is that of open_clip, with CLIP's tokenizer.
+    The image tower has timm's initialization, pooling, mean and std. The text tower is open_clip's, with
+    CLIP's tokenizer.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,29 +48,29 @@ class Timm:
         model: str = "vit_base_patch32_clip_224"
         """Name of a timm model (`timm.list_models()`). No weights are downloaded."""
         image_size: NonNegativeInt = 0
-        """Height and width of the input, pixels; 0 uses that of the model."""
+        """Height and width of the input, in pixels; 0 for the default of the model."""
         model_args: dict[str, Any] = field(default_factory=dict)
-        """Further arguments of the timm model, such as patch_size, embed_dim, depth, num_heads. For a
-        ConvMixer: dim and depth, then kernel_size and patch_size."""
+        """Other arguments of the timm model, such as patch_size, embed_dim, depth, num_heads. A ConvMixer has
+        dim, depth, kernel_size and patch_size."""
         embed_dim: Width = 512
         """Length of the embeddings of both towers."""
         text_width: Width = 512
         """Width of the text transformer (CLIP ViT-B: 512)."""
         text_heads: PositiveInt = 8
-        """Attention heads of the text transformer, a divisor of text_width (CLIP ViT-B: 8)."""
+        """Number of attention heads of the text transformer, a divisor of text_width (CLIP ViT-B: 8)."""
         text_layers: Layers = 12
-        """Blocks of the text transformer (CLIP ViT-B: 12)."""
+        """Number of blocks of the text transformer (CLIP ViT-B: 12)."""
         context_length: Width = 77
-        """Maximum number of tokens of a text, including start and end token (CLIP: 77)."""
+        """Maximum number of tokens of a text, including start and end tokens (CLIP: 77)."""
         text_quick_gelu: bool | None = None
         """Use QuickGELU, x * sigmoid(1.702 x), as in CLIP, instead of GELU in the text transformer."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]. Default: timm's value for the model."""
+        """Mean of red, green and blue for pixels in [0, 1]. None for timm's value."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
-        """How images that are not square become square, wherever the network sees them except in training
-        crops: "center-crop" (None), "squash" or "pad" with the mean color."""
+        """How images that are not square become square, except in training crops: "center-crop" (None),
+        "squash", or "pad" with the mean color."""
 
         def __post_init__(self) -> None:
             if self.text_width % self.text_heads:
@@ -80,12 +80,12 @@ class Timm:
             for name, most in (("depth", 1000), *((name, 1_000_000) for name in self.model_args)):
                 value = self.model_args.get(name)
                 if isinstance(value, int) and value > most:
-                    raise ValueError(f"model_args.{name} = {value} is more than {most:,}")
+                    raise ValueError(f"model_args.{name} = {value} exceeds {most:,}")
             for name in sorted(self.model_args.keys() & TAKEN_ARGS.keys()):
                 raise ValueError(f"model_args.{name} is not supported: {TAKEN_ARGS[name]}")
 
         def smoke(self) -> Timm.Config:
-            """Return a small ConvNeXt, ConvMixer or, for other models, ViT, and a text tower of one block."""
+            """Return a small ConvNeXt, ConvMixer or (for other models) ViT, and a text tower of one block."""
             family = next((name for name in SMOKE_MODELS if self.model.startswith(name)), "vit")
             model, args = SMOKE_MODELS[family]
             return replace(
@@ -103,21 +103,21 @@ class Timm:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the error of building the model, if any."""
+        """Yield the error of building the model."""
         return find_problem(self.build)
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if pixels at the margin are ignored."""
+        """Yield a warning if the patch size does not divide the image size."""
         return find_unseen_pixels(self.build)
 
     def build(self) -> DualTower:
-        """Return a new model. Its weights are drawn from torch's global generator.
+        """Return a new model, initialized from torch's global generator.
 
         Raises:
             UsageError: If timm has no such model, or rejects its arguments.
         """
         config = self.config
-        # before the image tower, so that its weights do not depend on the image model
+        # built first, so that its weights do not depend on the image model
         text = TextTransformer(
             context_length=config.context_length,
             width=config.text_width,
@@ -152,13 +152,13 @@ def _trunk(config: Timm.Config) -> Any:
     name = config.model
     if not timm.is_model(name):
         hint = suggest(name, timm.list_models())
-        raise UsageError(f"timm has no model '{name}'.{hint} All names: timm.list_models()")
+        raise UsageError(f"timm has no model '{name}'.{hint} See timm.list_models()")
     args = dict(config.model_args)
     about = timm.get_pretrained_cfg(name)
     if config.image_size and about is not None and about.fixed_input_size:
         args["img_size"] = config.image_size  # other models accept any size
     try:
-        if args and name.startswith("convmixer"):  # timm's functions do not let arguments replace theirs
+        if args and name.startswith("convmixer"):  # arguments that timm's functions set cannot be overridden
             return build_model_with_cfg(ConvMixer, name, pretrained=False, num_classes=0, **args)
         return timm.create_model(name, pretrained=False, num_classes=0, **args)
     except (TypeError, ValueError, AssertionError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Built-in evaluators, which measure models of runs."""
+"""Built-in evaluators."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="odd-one-out",
             target="perceptinit.evaluators.odd_one_out:OddOneOutScore",
-            summary="agreement with people on the odd one of three images",
+            summary="agreement with human odd-one-out choices",
         ),
         Component(
             name="zero-shot",
@@ -29,17 +29,17 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="classification",
             target="perceptinit.evaluators.classification:ClassificationAccuracy",
-            summary="top-1 accuracy of the classifier that pretrainer supervised trained",
+            summary="top-1 accuracy of the classifier trained by pretrainer supervised",
         ),
         Component(
             name="retrieval",
             target="perceptinit.evaluators.retrieval:Retrieval",
-            summary="image and text recall@k with several captions per image",
+            summary="image and text recall@k, with several captions per image",
         ),
         Component(
             name="rsa",
             target="perceptinit.evaluators.rsa:RSA",
-            summary="rank correlation with human dissimilarity matrices, with human ceiling",
+            summary="rank correlation with human dissimilarity matrices, with a noise ceiling",
         ),
         Component(
             name="knn",
@@ -49,6 +49,6 @@ def perceptinit_evaluators() -> Iterable[Component]:
         Component(
             name="keep-weights",
             target="perceptinit.evaluators.keep_weights:KeepWeights",
-            summary="keeps the weights for a later `perceptinit eval`; measures nothing",
+            summary="saves the weights for a later `perceptinit eval`, without scores",
         ),
     ]

@@ -1,4 +1,4 @@
-"""Accuracy of the classifier of supervised pretraining (`classification`)."""
+"""Accuracy of the classifier from supervised pretraining (`classification`)."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from perceptinit.types import Fit, RunContext, Score
 class ClassificationAccuracy(LabelledMeasure):
     """Accuracy of the classifier that pretrainer `supervised` trains.
 
-    Gives `accuracy/<set>`, the top-1 accuracy on the test split. Classes are matched by name: every class of
-    the set must be a trained class. Chance is one over the trained classes.
+    The score `accuracy/<set>` is the top-1 accuracy on the test split. Classes are matched by name, and every
+    class of the set must be a trained class. Chance is one over the number of trained classes.
     """
 
     needed_part = "head"
@@ -35,7 +35,7 @@ class ClassificationAccuracy(LabelledMeasure):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model, one by one, because their classes may differ."""
+        """Return the scores of each model, evaluated separately, because their classes may differ."""
         results = []
         for model in models:
             logits: Any = _Logits(model)
@@ -43,7 +43,7 @@ class ClassificationAccuracy(LabelledMeasure):
         return results
 
     def misfits(self, pretrainer: Pretrainer) -> Iterator[str]:
-        """Yield which sets have classes that are not trained."""
+        """Yield the sets with classes that are not trained."""
         names: Sequence[str] = getattr(pretrainer, "classnames", ())
         for dataset in self.choice.all if names else ():
             if problem := _find_untrained(self.read(dataset, "test"), names):
@@ -64,18 +64,18 @@ class ClassificationAccuracy(LabelledMeasure):
 
 
 def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
-    """Return an error message for classes of a set that are not trained, empty when all are."""
+    """Return an error message for classes of a set that are not trained, or ""."""
     untrained = [name for name in labelled.classnames if name not in trained]
     if not untrained:
         return ""
     return (
-        f"test set '{labelled.name}': class '{untrained[0]}' ({len(untrained)} in total) is not one of the "
+        f"test set '{labelled.name}': {len(untrained)} classes, such as '{untrained[0]}', are not among the "
         f"{len(trained)} trained classes, such as '{trained[0]}'. Use equal class names"
     )
 
 
 class _Logits:
-    """A model with the logits of its classifier as embeddings; normalization keeps the largest."""
+    """A model whose embeddings are the logits of its classifier; normalization keeps their order."""
 
     def __init__(self, model: Any) -> None:
         self.image = model  # the whole model determines the logits

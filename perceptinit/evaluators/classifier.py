@@ -1,4 +1,4 @@
-"""Text embeddings of prompts, and zero-shot classifiers: the mean over the prompts of a class."""
+"""Text embeddings of prompts, and zero-shot classifiers from their means."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from perceptinit.files.checkpoints import load_weights, save_weights
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
 
-Prompts = Sequence[Sequence[str]]  # of each class
-# texts to tokenize at a time: bounds memory, and keeps batches of equal length large
+Prompts = Sequence[Sequence[str]]  # prompts of each class
+# texts to tokenize at a time, which limits memory but allows large batches of equal length
 CHUNK = 16_384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextEmbeddings:
-    """Unit vectors float32 (U, D) of U different texts, and the row of each text."""
+    """Unit vectors of U distinct texts, float32 (U, D), and the row of each text."""
 
     vectors: torch.Tensor
     rows: dict[str, int]
@@ -45,12 +45,13 @@ def embed_texts(
     precision: Precision = "fp32",
     batch_size: int = 256,
 ) -> TextEmbeddings:
-    """Return the unit embeddings of texts; each different text is encoded once.
+    """Return the unit embeddings of texts. Each distinct text is encoded once.
 
-    Texts are sorted by length and cut to the longest of their batch. This is exact (see
-    DualEncoder.encode_text), with 8 times fewer token positions for the prompts of the suites.
+    Texts are sorted by length and padded to the longest text of their batch. Embeddings do not change (see
+    DualEncoder.encode_text), and the prompts of the suites need 8 times fewer tokens.
 
-    Raises TrainingError for embeddings that are not finite.
+    Raises:
+        TrainingError: If embeddings are not finite.
     """
     unique = sorted(set(texts), key=lambda text: (len(text), text))
     parts = [
@@ -76,7 +77,7 @@ def _embed_chunk(
 
 
 def set_prompts(test_set: ZeroShotSet) -> Prompts:
-    """Return the prompts of each class of a set: its own, or the templates filled with the class name."""
+    """Return the prompts of each class of a set: its own prompts, or the filled templates."""
     own = test_set.class_prompts
     if own:
         return [own[name] for name in test_set.classnames]
@@ -91,9 +92,11 @@ def zero_shot_classifier(
     precision: Precision = "fp32",
     batch_size: int = 256,
 ) -> torch.Tensor:
-    """Return a unit vector for each class, float32 (C, D), on `device`; see `class_vectors`.
+    """Return a unit vector for each class, float32 (C, D), on the device; see `class_vectors`.
 
-    Raises DataError for an invalid template, TrainingError for embeddings that are not finite.
+    Raises:
+        DataError: If a template is invalid.
+        TrainingError: If embeddings are not finite.
     """
     prompts = fill_templates(templates, classnames)
     texts = (prompt for row in prompts for prompt in row)
@@ -101,7 +104,7 @@ def zero_shot_classifier(
 
 
 def class_vectors(embeddings: TextEmbeddings, prompts: Prompts) -> torch.Tensor:
-    """Return a unit vector for each class, (C, D): the normalized mean of its prompts' unit embeddings.
+    """Return the normalized mean of the unit embeddings of each class's prompts, (C, D).
 
     Source: CLIP_benchmark, zeroshot_classification.zero_shot_classifier.
     """
@@ -109,7 +112,7 @@ def class_vectors(embeddings: TextEmbeddings, prompts: Prompts) -> torch.Tensor:
 
 
 def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Prompts:
-    """Return the prompts of each class; DataError for a template with another field than {c}."""
+    """Return the prompts of each class; DataError for a template with fields other than {c}."""
     for template in templates:
         try:
             template.format(c="x")
@@ -119,19 +122,23 @@ def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Promp
 
 
 class Classifiers:
-    """Zero-shot classifiers of several sets; each prompt is encoded once for all of them.
+    """Zero-shot classifiers of several sets. Each distinct prompt is encoded once.
 
-    folder: cache on disk, None for none. The key is a hash of text weights, tokens, prompts and precision.
+    Args:
+        precision: Precision of the text tower.
+        batch_size: Texts per batch.
+        folder: Cache on disk, with a hash of text weights, tokens, prompts and precision as the key; None
+            disables it.
     """
 
     def __init__(self, precision: Precision, batch_size: int, folder: Path | None = None) -> None:
         self.precision, self.batch_size, self.folder = precision, batch_size, folder
-        self._made: dict[str, torch.Tensor] = {}  # arms can share a text tower
+        self._made: dict[str, torch.Tensor] = {}  # arms may share a text tower
 
     def make(
         self, model: DualEncoder, prompts: Mapping[str, Prompts], device: str
     ) -> dict[str, torch.Tensor]:
-        """Return the classifier float32 (C, D) of each set by name, on `device`."""
+        """Return the classifier of each set by name, float32 (C, D), on the device."""
         keys = {name: self._key(model, rows) for name, rows in prompts.items()}
         found = {name: self._find(key) for name, key in keys.items()}
         absent = [name for name, vectors in found.items() if vectors is None]
@@ -151,7 +158,7 @@ class Classifiers:
         digest = hashlib.sha256(f"{weights} {self.precision}\n".encode())
         for row in prompts:
             digest.update("\x1f".join(row).encode() + b"\n")
-        # a sample of the prompts detects a changed tokenizer; all prompts would take seconds
+        # a sample of prompts detects a changed tokenizer; tokenizing all would take seconds
         shown = [text for row in prompts[:64] for text in row[:4]]
         digest.update(model.tokenize(shown).numpy().tobytes())
         return digest.hexdigest()
@@ -160,7 +167,7 @@ class Classifiers:
         if key is None:
             return None
         if key not in self._made and self.folder and (path := self.folder / f"{key}.safetensors").is_file():
-            with suppress(CheckpointError, KeyError):  # a damaged file is made again and overwritten
+            with suppress(CheckpointError, KeyError):  # a damaged file is recomputed and overwritten
                 self._made[key] = load_weights(path)["classifier"]
         return self._made.get(key)
 
@@ -170,5 +177,5 @@ class Classifiers:
         self._made[key] = vectors
         if self.folder:
             remove_abandoned(self.folder)
-            with suppress(WriteError):  # on a full disk, the next process makes it again
+            with suppress(WriteError):  # on a full disk, the next process recomputes it
                 save_weights(self.folder / f"{key}.safetensors", {"classifier": vectors})

@@ -1,4 +1,4 @@
-"""Image embeddings of a set for several models, with one decoding pass for all of them."""
+"""Image embeddings of a set for several models, with one decoding pass."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ImageSet, choose
 from perceptinit.types import Fit, RunContext, Score
 
-# caches for the lifetime of a set: evaluators of one process share set objects
+# caches for the lifetime of a set; evaluators of a process share set objects
 _PIXELS: WeakKeyDictionary[Any, dict[tuple[int, Fit, int, int], torch.Tensor]] = WeakKeyDictionary()
 _FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Joint:
-    """How `perceptinit eval` measures several models together.
+    """Settings of `perceptinit eval` for measuring several models together.
 
     Args:
-        on_error: Receives the name and the error of each set that cannot be read, which is then skipped;
-            None raises.
-        classifier_folder: Cache of zero-shot classifiers on disk; None for none, because weights change with
-            every epoch of a run.
-        rank: Of this process, where several share the images of a set.
-        num_ranks: Number of these processes.
+        on_error: Called with the name and the error of each unreadable set, which is then skipped. None
+            raises the error.
+        classifier_folder: Folder that caches zero-shot classifiers. None during a run, whose weights change.
+        rank: Rank of this process, if several processes share the images of a set.
+        num_ranks: Number of processes.
     """
 
     on_error: Callable[[str, PerceptInitError], None] | None = None
@@ -51,7 +50,7 @@ class Joint:
 
     @contextmanager
     def guard(self, name: str) -> Iterator[None]:
-        """Pass an error in a set's files to `on_error`, if there is one."""
+        """Pass a DataError in the block to `on_error`, if set."""
         try:
             yield
         except DataError as error:
@@ -65,7 +64,7 @@ ALONE = Joint()
 
 @runtime_checkable
 class HasEvaluateMany(Protocol):
-    """An evaluator that measures several models with one pass over its data."""
+    """An evaluator that measures several models in one pass over its data."""
 
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
@@ -80,11 +79,16 @@ class HasEvaluateMany(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """How images are decoded and encoded.
+    """Settings for decoding and encoding images.
 
-    device: a torch device string. num_workers: decoding threads. cache_bytes: limit of the cache of decoded
-    pixels, and of that of embeddings, over all sets. rank, num_ranks: of this process, which encodes every
-    num_ranks-th batch (see `merge`).
+    Args:
+        device: torch device string.
+        precision: Precision of the image tower.
+        batch_size: Images per batch.
+        num_workers: Number of decoding threads.
+        cache_bytes: Limit over all sets of the cache of decoded pixels, and of the cache of embeddings.
+        rank: Rank of this process.
+        num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
     """
 
     device: str = "cpu"
@@ -97,7 +101,7 @@ class Encoding:
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
-        """Return the encoding of an evaluator's keys `precision`, `batch_size` and `cache_mib` in a run."""
+        """Return the settings from an evaluator's `precision`, `batch_size` and `cache_mib`, and the run."""
         return cls(
             device=ctx.device,
             precision=config.precision,
@@ -109,7 +113,7 @@ class Encoding:
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
-        """Return the sum over processes of an array that is 0 outside the rows of each process."""
+        """Return the sum over ranks of an array that is 0 outside the rows of each rank."""
         if self.num_ranks == 1:
             return array
         tensor = torch.from_numpy(array).to(self.device)
@@ -119,7 +123,7 @@ class Encoding:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subjects:
-    """Models evaluated together, each with a cache key of its weights and input transform (None: unknown)."""
+    """Models to evaluate together, with cache keys of weights and input transform (None if unknown)."""
 
     models: tuple[DualEncoder, ...]
     keys: tuple[str | None, ...]
@@ -134,20 +138,22 @@ class Subjects:
 def embed_images(
     subjects: Subjects, images: ImageSet, encoding: Encoding
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
-    """Yield rows of the set and each model's unit embeddings of them, float32 (B, D) on the device.
+    """Yield rows of the set and the unit embeddings of each model, float32 (B, D) on the device.
 
-    One decoding pass serves all models with one image size and fit. Embeddings within the budget are cached
-    for evaluators of the same set and weights. Rows of unreadable images are meaningless: see
-    `readable.readable_rows`.
+    Models with the same image size and fit share a decoding pass. Embeddings within the memory limit are
+    cached for evaluators of the same set and weights. Rows of unreadable images are meaningless (see
+    `readable.readable_rows`).
 
-    Raises DataError for too many unreadable images, TrainingError for embeddings that are not finite.
+    Raises:
+        DataError: If too many images are unreadable.
+        TrainingError: If embeddings are not finite.
     """
     kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
     if subjects.models and all(features is not None for features in kept):
         for rows in _rows(images, encoding):
             yield rows, [f[rows].to(encoding.device) for f in kept if f is not None]
         return
-    _FEATURES.pop(images, None)  # of other weights, which are not used again
+    _FEATURES.pop(images, None)  # embeddings of other weights are not used again
     room = encoding.cache_bytes - _total_bytes(_FEATURES)
     is_kept = None not in subjects.keys and encoding.num_ranks == 1
     parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
@@ -167,7 +173,7 @@ def embed_images(
 
 
 def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[np.ndarray]:
-    """Return each model's unit embeddings of a whole set, float32 (N, D); see `embed_images`."""
+    """Return the unit embeddings of a whole set for each model, float32 (N, D); see `embed_images`."""
     arrays = [np.zeros((len(images.images), m.embed_dim), np.float32) for m in subjects.models]
     for rows, batch in embed_images(subjects, images, encoding):
         for array, features in zip(arrays, batch, strict=True):
@@ -176,7 +182,7 @@ def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> li
 
 
 def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
-    """Return the batches of this process."""
+    """Return the batches of this rank."""
     count, size = len(images.images), encoding.batch_size
     every = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     return every[encoding.rank :: encoding.num_ranks]
@@ -199,7 +205,7 @@ def _encode(
 
 
 def _pixels(images: ImageSet, size: int, fit: Fit, encoding: Encoding) -> Iterator[torch.Tensor]:
-    """Yield uint8 (B, 3, S, S) of the rows of this process, from memory after the first pass."""
+    """Yield uint8 (B, 3, S, S) for the rows of this rank, from memory after the first pass."""
     mine = _rows(images, encoding)
     key = size, fit, encoding.rank, encoding.num_ranks
     sizes = [rows.stop - rows.start for rows in mine]
@@ -239,18 +245,17 @@ def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
 
 
 def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
-    """Return float32 embeddings of length 1; TrainingError for non-finite ones of the tower `what`."""
+    """Return float32 unit embeddings of tower `what`; TrainingError if they are not finite."""
     embeddings = embeddings.float()
     if not torch.isfinite(embeddings).all():
         raise TrainingError(
-            f"the {what} embeddings are not finite, so the weights are lost. Lower the learning rate or clip "
-            "gradients"
+            f"the {what} embeddings are not finite. Lower the learning rate or clip gradients"
         )
     return F.normalize(embeddings, dim=-1)
 
 
 def weights_key(model: Any, tower: str) -> str | None:
-    """Return a hash of a tower's weights and structure (activations), None without such a torch module."""
+    """Return a hash of a tower's weights and structure; None if the tower is not a torch module."""
     module = getattr(model, tower, None)
     if not isinstance(module, nn.Module):
         return None

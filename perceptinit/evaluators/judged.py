@@ -1,4 +1,4 @@
-"""The common part of measures on human judgments: a split, and embeddings of its images."""
+"""Base class of measures on human judgments: a split, and embeddings of its images."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ CACHE_MIB = 1024
 
 
 def ceiling_fields(ceiling: Bounds | None) -> dict[str, Any]:
-    """Return a ceiling as fields of a Score, empty when it is unknown."""
+    """Return a ceiling as fields of a Score; empty if unknown."""
     return dict(zip(("lower_ceiling", "ceiling"), ceiling or (), strict=False))
 
 
 class JudgedMeasure(ABC):
-    """Measures image embeddings on judgments; subclasses define `read` and `evaluate`."""
+    """Base class of measures of image embeddings. Subclasses define `read` and `evaluate`."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         split: Split = "test"
-        """Split of the judgments to measure on."""
+        """Split of the judgments."""
         batch_size: PositiveInt = 256
-        """Images in one batch of the model."""
+        """Images per batch."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class EncodingConfig(Config):
         precision: Precision = "fp32"
         """Precision of the image tower; fp32 is the reference."""
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Limit of memory for decoded images between measurements, MiB."""
+        """Memory limit for decoded images between measurements, in MiB."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
         self._images: StimulusImages | None = None
-        self._training: frozenset[str] | None = None  # images of the training split, when first needed
+        self._training: frozenset[str] | None = None  # images of the training split, loaded at first use
 
     @abstractmethod
     def read(self) -> object:
-        """Return the split in the measured form.
+        """Return the judgments of the split.
 
         Raises:
-            PerceptInitError: If it cannot be read.
+            PerceptInitError: If they cannot be read.
         """
 
     @abstractmethod
@@ -67,30 +67,30 @@ class JudgedMeasure(ABC):
 
     @cached_property
     def data(self) -> Any:
-        """The result of `read`."""
+        """The result of `read`, cached."""
         return self.read()
 
     def preflight(self) -> Iterator[str]:
-        """Yield why the split cannot be loaded, unless the judgments report a problem themselves."""
+        """Yield why the split cannot be loaded, unless the judgments already report a problem."""
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
 
     @property
     def set_name(self) -> str:
-        """Name of the set in scores, with the split unless it is `test`."""
+        """Name of the set in scores, with the split if it is not `test`."""
         split = self.config.split
         return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
 
     def held_out(self, unit: Unit, names: Sequence[str]) -> dict[str, Any]:
-        """Return facts on the split for the `extra` of a score.
+        """Return metadata of the split for the `extra` of a score.
 
         Args:
-            unit: Unit of the split: judgments, people, groups or images that no other split contains.
+            unit: Unit that the splits separate: judgments, people, groups or images.
             names: Images of the split.
 
         Returns:
-            `held_out`, the unit, and `seen_in_training`, the share of the images that occur in the training
-            split of the same judgments, None if it cannot be loaded.
+            `held_out`, the unit, and `seen_in_training`, the share of the images that are in the training
+            split of the same judgments; None if that split cannot be loaded.
         """
         return {"held_out": unit, "seen_in_training": self._share_seen(names)}
 
@@ -112,7 +112,7 @@ class JudgedMeasure(ABC):
         cache_mib: int = CACHE_MIB,
         fit: Fit = Fit(),
     ) -> StimulusImages:
-        """Return the square images of the split's stimuli, cached for one size and fit."""
+        """Return the square images of the stimuli, cached for one size and fit."""
         if self._images is None or (self._images.size, self._images.fit) != (size, fit):
             self._images = StimulusImages(
                 stimuli, size, fit=fit, num_workers=num_workers, cache_bytes=cache_mib << 20
@@ -137,7 +137,7 @@ class JudgedMeasure(ABC):
         return embed(encode_image, images, used, device=ctx.device, batch_size=batch_size)
 
     def encoder(self, encode_image: Encode, device: str) -> Encode:
-        """Return `encode_image` in the precision of an EncodingConfig; its input has shape (B, 3, S, S)."""
+        """Return `encode_image` in the precision of an EncodingConfig, for images (B, 3, S, S)."""
 
         def encode(images: torch.Tensor) -> torch.Tensor:
             with autocast(device, self.config.precision):

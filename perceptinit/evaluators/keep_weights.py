@@ -1,4 +1,4 @@
-"""Keep the weights at each evaluation for later measurements (`keep-weights`)."""
+"""Save the weights at each evaluation for later measurements (`keep-weights`)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from perceptinit.types import RunContext, Score
 
 
 class KeepWeights:
-    """Writes both towers to `weights/samples-<samples seen>.safetensors` in the run's folder.
+    """Save the model to `weights/samples-<samples seen>.safetensors` in the run's folder.
 
-    `perceptinit eval RUN --weights all` measures them and gives the scores of an evaluation during the run.
+    `perceptinit eval RUN --weights all` evaluates these files, with the scores of an evaluation during the
+    run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class KeepWeights:
         self.config = config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Write the weights, if the run has a folder, and return no scores."""
+        """Save the weights if the run has a folder. Returns no scores."""
         if ctx.folder is not None:
             path = ctx.folder / "weights" / f"samples-{ctx.samples_seen:012d}.safetensors"
             save_weights(path, model.state_dict())

@@ -19,10 +19,10 @@ from perceptinit.types import RunContext, Score
 
 
 class LabelledMeasure(EmbeddedSetMeasure):
-    """Embeds the images of labeled sets, once for all models, and scores the embeddings."""
+    """Base class of measures of image embeddings on labeled sets."""
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing and invalid files in each split of each set."""
+        """Yield missing and invalid files in the splits of each set."""
         for dataset, split in product(self.choice.all, self.splits):
             yield from problems_of(self.read, dataset, split)
 
@@ -32,7 +32,7 @@ class LabelledMeasure(EmbeddedSetMeasure):
         assert isinstance(labelled, ZeroShotSet)
         if labelled.is_multilabel:
             raise DataError(
-                f"test set '{dataset}': images have several labels; this measure needs one label each"
+                f"test set '{dataset}': images have several labels, but this measure needs one each"
             )
         return labelled
 
@@ -40,16 +40,16 @@ class LabelledMeasure(EmbeddedSetMeasure):
         return {"precision": self.config.precision, "simulated": labelled.simulated}
 
     def accuracy(self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any) -> Score:
-        """Return a share of correct answers with its binomial error; chance is one over the classes."""
+        """Return the share of correct predictions; chance is one over the number of classes."""
         name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
 
 
 class KNN(LabelledMeasure):
-    """Accuracy of a k-nearest-neighbour classifier on the image embeddings.
+    """Accuracy of a k-nearest-neighbor classifier on the image embeddings.
 
-    Gives `knn/<set>`, the top-1 accuracy on the test split of a vote of the k nearest training images by
-    cosine, weighted by exp(cosine / temperature). The set needs a training split: `train/` beside `test/`.
+    The score `knn/<set>` is the top-1 accuracy on the test split. The k nearest training images by cosine
+    vote with the weight exp(cosine / temperature). The set needs a training split, `train/` next to `test/`.
 
     Source: Wu et al. 2018.
     """
@@ -57,9 +57,9 @@ class KNN(LabelledMeasure):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SetConfig):
         k: PositiveInt = 20
-        """Neighbors that vote (DINO: 20)."""
+        """Number of neighbors that vote (DINO: 20)."""
         temperature: PositiveFloat = 0.07
-        """Divisor of the cosines in the weights of the votes (Wu et al. 2018: 0.07)."""
+        """Divisor of the cosines in the weights (Wu et al. 2018: 0.07)."""
 
     splits = ("train", "test")
 

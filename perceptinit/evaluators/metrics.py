@@ -1,4 +1,4 @@
-"""Metrics of predictions and of embeddings: recall, neighbors, jackknives."""
+"""Metrics of predictions and embeddings: recall, nearest neighbors, jackknife."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from perceptinit.seeding import generator
 from perceptinit.types import Items, Score
 
-# groups of the delete-a-group jackknife; the relative error of its result is about 1 / sqrt(2 G)
+# groups of the jackknife, whose relative error is about 1 / sqrt(2 G)
 NUM_GROUPS = 20
 # similarities in memory at a time, float32: 64 MB for retrieval, 32 MB for neighbors
 RECALL_ELEMENTS = 16 << 20
@@ -20,7 +20,7 @@ NEIGHBOUR_ELEMENTS = 8 << 20
 
 
 def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[str, Any]) -> Score:
-    """Return the share of correct examples, from a bool array (N,), with its binomial standard error."""
+    """Return the share of correct examples, bool (N,), with its binomial standard error."""
     share, num = float(correct.mean()), len(correct)
     stderr = float(np.sqrt(share * (1 - share) / num))
     items = Items(correct, np.arange(num)[:, None])
@@ -32,10 +32,15 @@ def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[st
 def mean_per_class_recall(
     labels: np.ndarray, correct: np.ndarray, num_classes: int
 ) -> tuple[float, float, np.ndarray]:
-    """Return the mean over classes of the recall, its standard error, and the recall of each class (C,).
+    """Return the mean recall over classes, its standard error, and the recall of each class (C,).
 
-    labels: int64 (N,) in [0, C); correct: bool (N,). Classes without examples are excluded from the mean and
-    NaN in the third value, as in scikit-learn's balanced_accuracy_score.
+    Classes without examples are excluded from the mean, as in scikit-learn's balanced_accuracy_score, and
+    their recall is NaN.
+
+    Args:
+        labels: Class of each example, int64 (N,), in [0, C).
+        correct: Whether each prediction is correct, bool (N,).
+        num_classes: Number of classes C.
     """
     counts = np.bincount(labels, minlength=num_classes)
     hits = np.bincount(labels, weights=correct, minlength=num_classes)
@@ -49,8 +54,11 @@ def mean_per_class_recall(
 def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the average precision of each class, (C,): the mean precision at its positives.
 
-    scores: (N, C); targets: bool (N, C). A class without positives has 0, as in clip-benchmark; ties keep the
-    order of the set.
+    A class without positives has 0, as in clip-benchmark. Ties are in the order of the set.
+
+    Args:
+        scores: Score of each example and class, (N, C).
+        targets: Positives, bool (N, C).
     """
     ranks = np.arange(1, len(scores) + 1)[:, None]
     order = np.argsort(-scores, axis=0, kind="stable")
@@ -60,9 +68,12 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
-    """Return the probability that k random items of `total` include an owner's, averaged over owners.
+    """Return the probability that k random items include one of an owner, averaged over owners.
 
-    num_own: int (N,), number of items of each owner, such as captions of an image.
+    Args:
+        num_own: Number of items of each owner, such as captions of an image, int (N,).
+        total: Number of items.
+        k: Number of random items.
     """
     miss = np.ones(len(num_own))
     for i in range(k):
@@ -76,12 +87,18 @@ def jackknife(
     rng: np.random.Generator,
     num_groups: int = NUM_GROUPS,
 ) -> float | None:
-    """Return the standard error of a statistic of `num` examples, None for fewer than two examples.
+    """Return the jackknife standard error of a statistic; None for fewer than two examples.
 
-    statistic: maps a boolean mask (N,) of examples to a value. Each of G random groups is left out once. A
-    bootstrap repeats examples, and the distance of an image to itself distorts statistics of pairs (RSA, CKA,
+    A bootstrap would repeat images, whose distance to themselves distorts statistics of pairs (RSA, CKA,
     uniformity).
-    Source: Shao and Wu (1989), delete-a-group jackknife.
+
+    Args:
+        statistic: Maps a mask of examples, bool (N,), to a value.
+        num: Number of examples N.
+        rng: Generator that assigns examples to groups.
+        num_groups: Number of groups G, each of which is left out once.
+
+    Source: Shao and Wu 1989, delete-a-group jackknife.
     """
     groups = min(num_groups, num)
     if groups < 2:
@@ -96,7 +113,7 @@ def jackknife(
 def measure_images(
     statistic: Callable[[np.ndarray], float], num: int, name: str
 ) -> tuple[float, float | None]:
-    """Return a statistic of all images of a set and its jackknife error; `name` fixes the groups."""
+    """Return a statistic of all images of a set and its jackknife error; `name` determines the groups."""
     stderr = jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
     return statistic(np.ones(num, dtype=bool)), stderr
 
@@ -108,10 +125,16 @@ def hits_at_k(
     gallery_owners: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """Return whether any own item of a query is among its k nearest, bool (queries, len(ks)).
+    """Return whether the k nearest items contain one of the query's image, bool (queries, len(ks)).
 
-    queries, gallery: unit vectors (., D). *_owners: int64, image of each vector. As in papers on CLIP, any
-    caption of an image counts as a hit. All items are found for a k above the size of the gallery.
+    As in papers on CLIP, any caption of an image counts as a hit.
+
+    Args:
+        queries: Unit vectors, (queries, D).
+        gallery: Unit vectors of the items, (items, D).
+        query_owners: Image of each query, int64 (queries,).
+        gallery_owners: Image of each item, int64 (items,).
+        ks: Values of k; a k above the number of items includes all items.
     """
     largest = min(max(ks), len(gallery))
     owners = torch.from_numpy(gallery_owners).to(gallery.device)
@@ -133,18 +156,26 @@ def knn_predictions(
     temperature: float,
     num_classes: int,
 ) -> np.ndarray:
-    """Return the class of each image by its k nearest reference images, int64 (N,).
+    """Return the class that the k nearest reference images predict for each image, int64 (N,).
 
-    reference, features: unit vectors (M, D), (N, D); labels: int64 (M,). A neighbor's vote has the weight
-    exp(cosine / temperature); ties go to the first class.
-    Source: Wu et al. (2018), weighted kNN, with temperature 0.07.
+    The vote of a neighbor has the weight exp(cosine / temperature). Ties go to the first class.
+
+    Args:
+        reference: Unit vectors of the reference images, (M, D).
+        labels: Classes of the reference images, int64 (M,).
+        features: Unit vectors of the images, (N, D).
+        k: Number of neighbors.
+        temperature: Divisor of the cosines.
+        num_classes: Number of classes.
+
+    Source: Wu et al. 2018, weighted kNN, with temperature 0.07.
     """
     predictions = []
     chunk = max(1, NEIGHBOUR_ELEMENTS // len(reference))
     for start in range(0, len(features), chunk):
         similarity = torch.from_numpy(features[start : start + chunk] @ reference.T)
         best, nearest = (a.numpy() for a in similarity.topk(k, dim=1))
-        # relative to the nearest, so that small temperatures do not overflow
+        # relative to the nearest neighbor, so that small temperatures do not overflow
         weight = np.exp((best - best[:, :1]) / temperature)
         votes = np.zeros((len(nearest), num_classes))
         np.add.at(votes, (np.arange(len(nearest))[:, None], labels[nearest]), weight)

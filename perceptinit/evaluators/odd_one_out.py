@@ -1,4 +1,4 @@
-"""Agreement with people on the odd one of three images (`odd-one-out`)."""
+"""Agreement with human odd-one-out choices (`odd-one-out`)."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from perceptinit.types import Fit, Items, RunContext, Score
 
 
 class OddOneOutScore(JudgedMeasure):
-    """Share of human votes for the odd one of three images that agree with the model.
+    """Share of human votes for the odd image of three that agree with the model.
 
-    Gives `odd_one_out/<set>`; a split other than `test` is part of the name. The odd image of the model is
-    the one outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The
-    ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the others,
-    `ceiling` with all votes; none where few questions have two answers. The record also contains the scores
-    of pixels, the mean color and a random network. Judgments: `things`, `odd-one-out`.
+    The score is `odd_one_out/<set>`; a split other than `test` is part of the name. The model chooses the
+    image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling
+    is the agreement between people, predicted from the votes of the others (`lower_ceiling`) or from all
+    votes (`ceiling`). It is missing if few questions have two answers. The record also contains the scores of
+    pixels, the mean color and a random network. Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.Config):
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Limit of memory for decoded images between measurements, MiB."""
+        """Memory limit for decoded images between measurements, in MiB."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -52,7 +52,7 @@ class OddOneOutScore(JudgedMeasure):
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
         names = [judgments.stimuli.ids[i] for i in np.unique(judgments.images)]
-        if self._baselines is None:  # they do not depend on the model
+        if self._baselines is None:  # computed once, independent of the model
             self._baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
             name=f"odd_one_out/{self.set_name}",
@@ -72,7 +72,7 @@ class OddOneOutScore(JudgedMeasure):
         return load_odd_one_out(self.judgments, self.config.split)
 
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
-        """Return the negative cosine distance of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
+        """Return the negative cosine distances of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
         judgments = self.data
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)

@@ -1,4 +1,4 @@
-"""Unreadable images of test sets: up to 0.1 % are excluded, and listed with each score."""
+"""Unreadable images of test sets, of which up to 0.1 % are excluded and reported with each score."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from perceptinit.types import Score
 MAX_UNREADABLE_SHARE = 0.001
 NUM_NAMED = 20
 
-# errors of images by row, for the lifetime of the set
+# errors by row, for the lifetime of the set
 _UNREADABLE: WeakKeyDictionary[Any, dict[int, str]] = WeakKeyDictionary()
 
 
 def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool) -> None:
     """Record an unreadable image, whose placeholder is excluded from all scores.
 
-    is_alone: no other process reads images of the set, so too many errors can be raised at once.
+    Args:
+        images: The set.
+        row: Row of the image.
+        error: Error of the image.
+        is_alone: Whether no other process reads images of the set. Too many errors are then raised at once.
     """
     found = _UNREADABLE.setdefault(images, {})
     found[row] = str(error)
@@ -35,11 +39,15 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
 def readable_rows(
     images: ImageSet, merge: Callable[[np.ndarray], np.ndarray], warn: Callable[[str], None]
 ) -> np.ndarray:
-    """Return which images of a set were readable, bool (N,), after a pass over it.
+    """Return a mask of the readable images of a set, bool (N,), after a pass over it.
 
-    merge: sums an array (N,) over the processes that share the set.
+    Args:
+        images: The set.
+        merge: Sums an array (N,) over the processes that share the set.
+        warn: Receives a warning about unreadable images.
 
-    Raises DataError when more than a thousandth was unreadable.
+    Raises:
+        DataError: If more than a thousandth of the images is unreadable.
     """
     unreadable = np.zeros(len(images.images), np.float32)
     unreadable[list(_UNREADABLE.get(images, {}))] = 1

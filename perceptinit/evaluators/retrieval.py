@@ -24,10 +24,10 @@ from perceptinit.types import Items, RunContext, Score
 class Retrieval(EmbeddedSetMeasure):
     """Recall of images by caption and of captions by image.
 
-    Gives `image_recall_K/<set>`, the share of captions whose image is among the K nearest (with a standard
-    error clustered by image), `text_recall_K/<set>`, the share of images with any own caption among the K
-    nearest, `mean_recall_1/<set>`, the mean of both, and for sets of the suites `main/<set>`. In fp32 the
-    scores equal those of clip-benchmark with `--no_amp`.
+    The score `image_recall_K/<set>` is the share of captions whose image is among the K nearest, with a
+    standard error clustered by image. `text_recall_K/<set>` is the share of images with one of their captions
+    among the K nearest. `mean_recall_1/<set>` is the mean of both, and `main/<set>` repeats it for sets of
+    the suites. In fp32, the scores equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"
@@ -39,12 +39,12 @@ class Retrieval(EmbeddedSetMeasure):
         kinds = ("retrieval",)
 
         ks: tuple[PositiveInt, ...] = (1, 5, 10)
-        """Values of K, each with two scores."""
+        """Values of K."""
 
         def __post_init__(self) -> None:
             SuiteConfig.__post_init__(self)
             if not self.ks or len(set(self.ks)) < len(self.ks):
-                raise ValueError(f"ks: expected different numbers, got {list(self.ks)}")
+                raise ValueError(f"ks: expected distinct numbers, got {list(self.ks)}")
 
     config: Config
 
@@ -53,7 +53,7 @@ class Retrieval(EmbeddedSetMeasure):
         test_set = self.choice.read(dataset, split)
         if not isinstance(test_set, RetrievalSet):
             raise DataError(
-                f"test set '{dataset}': has labels instead of captions; use evaluator 'zero-shot'"
+                f"test set '{dataset}': has labels instead of captions. Use evaluator 'zero-shot'"
             )
         return test_set
 
@@ -83,7 +83,7 @@ class Retrieval(EmbeddedSetMeasure):
             if k in c.ks:
                 hits = by_caption[:, column]
                 found = share_score(f"image_recall_{k}/{test_set.name}", hits, min(1.0, k / num), facts)
-                # the captions of an image are dependent, images are not
+                # captions of an image are dependent, images are independent
                 stderr = clustered_stderr(hits.astype(float), owners)
                 chance = chance_of_any(num_captions, total, min(k, total))
                 items = Items(hits, owners[:, None])
@@ -98,10 +98,10 @@ class Retrieval(EmbeddedSetMeasure):
 def _mean_recall(
     test_set: RetrievalSet, by_caption: np.ndarray, by_image: np.ndarray, facts: dict[str, Any]
 ) -> Score:
-    """Return the mean of both recalls at 1 (DataComp's metric), with a standard error clustered by image."""
+    """Return the mean of both recalls at 1 (DataComp's metric), with an error clustered by image."""
     num, total = len(by_image), len(by_caption)
     num_captions = np.bincount(test_set.owners, minlength=num)
-    # the share of each image in both means, scaled so that their mean is the score
+    # the contribution of each image to both recalls, scaled so that the mean is the score
     own = np.bincount(test_set.owners, weights=by_caption, minlength=num) * num / total
     values = (own + by_image) / 2
     return Score(

@@ -22,12 +22,12 @@ Distance = Literal["cosine", "pearson"]
 
 
 class RSA(JudgedMeasure):
-    """Rank correlation of the model's dissimilarities of image pairs with human dissimilarities.
+    """Rank correlation between dissimilarities of the model and of people.
 
-    Gives `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b), means over subjects. The ceiling is the mean
-    correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the others; a
-    single matrix has none. The record contains value and lower ceiling of each subject. Standard errors are
-    jackknives over groups of images. Judgments: `rdm` and other matrices.
+    The scores `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b) are means over subjects. The ceiling is
+    the mean correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the
+    others; a single matrix has no ceiling. The record contains the value and the lower ceiling of each
+    subject. Standard errors are from a jackknife over groups of images. Judgments: `rdm` and other matrices.
 
     Source: Nili et al. 2014.
     """
@@ -35,9 +35,9 @@ class RSA(JudgedMeasure):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         split: MeasuredSplit = "test"  # type: ignore[assignment]  # wider than that of other measures
-        """Split of the images, or "all" where no arm was trained on these judgments."""
+        """Split of the images, or "all" if no arm was trained on these judgments."""
         distance: Distance = "cosine"
-        """The model's dissimilarity: 1 - cosine, or 1 - Pearson correlation, of two embeddings."""
+        """Dissimilarity of two embeddings: 1 - cosine similarity, or 1 - Pearson correlation."""
 
     config: Config
 
@@ -58,7 +58,7 @@ class RSA(JudgedMeasure):
         """Return stimuli, images and dissimilarities of the split; UsageError without matrices."""
         if not isinstance(self.judgments, HasDissimilarities):
             raise UsageError(
-                f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices; use 'rdm'"
+                f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices. Use 'rdm'"
             )
         return self.judgments.load_dissimilarities(self.config.split)
 
@@ -76,7 +76,7 @@ class RSA(JudgedMeasure):
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
         values = correlations(distances, subjects, correlation)
-        # value and lower ceiling of each subject; none for a single subject
+        # empty for a single subject
         by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
@@ -98,7 +98,7 @@ class RSA(JudgedMeasure):
 
 
 def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndarray:
-    """Return 1 - cosine or 1 - Pearson correlation of all pairs of embeddings (K, D), as (K, K)."""
+    """Return the dissimilarities of all pairs of embeddings (K, D), as (K, K)."""
     from scipy.spatial.distance import pdist, squareform
 
     return squareform(pdist(embeddings, "cosine" if distance == "cosine" else "correlation"))
@@ -110,25 +110,28 @@ def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -
 
 
 def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:
-    """Return the correlation of a dissimilarity matrix's pairs with those of each subject, (S,).
+    """Return the correlation of a dissimilarity matrix with that of each subject, (S,).
 
-    distances: (K, K); subjects: (S, K, K), NaN for pairs without an answer, which are excluded for that
-    subject.
+    Args:
+        distances: Dissimilarities, (K, K).
+        subjects: Dissimilarities of the subjects, (S, K, K). Pairs that are NaN are excluded for a subject.
+        correlation: Correlation of two vectors.
     """
     pairs = np.triu_indices(len(distances), 1)
     return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
 def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
-    """Return the mean of `noise_ceilings` over subjects, None for fewer than two."""
+    """Return the mean of `noise_ceilings` over subjects; None for fewer than two."""
     return _means(noise_ceilings(subjects, correlation))
 
 
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
-    """Return the correlations of each subject with the mean of the others, and with the mean of all.
+    """Return the correlations of each subject with the mean of the others and with the mean of all.
 
-    Subjects are ranked first, so that their mean fits rank correlations. Empty for fewer than two subjects.
-    Source: Nili et al. (2014), noise ceiling of RSA.
+    Means are over ranks, as suits rank correlations. Empty for fewer than two subjects.
+
+    Source: Nili et al. 2014, noise ceiling of RSA.
     """
     if len(subjects) < 2:
         return []
@@ -161,7 +164,7 @@ def spearman(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Kendall's tau-b of two vectors, which corrects for ties."""
+    """Return Kendall's rank correlation tau-b of two vectors."""
     from scipy.stats import kendalltau
 
     return float(kendalltau(a, b).statistic)

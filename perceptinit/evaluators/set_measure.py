@@ -1,4 +1,4 @@
-"""The common part of measures on test sets: choice of sets, encoding, several models at once."""
+"""Base classes of measures on test sets: choice of sets, encoding, several models at once."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from perceptinit.test_sets.choice import Missing, SetChoice
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, SyntheticSettings, find_set
 from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
 
-Features = Sequence[np.ndarray]  # of each split
+Features = Sequence[np.ndarray]  # features of each split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig:
-    """Keys of every measure on test sets; `kinds` are the kinds of sets that it can use."""
+    """Configuration of measures on test sets of the given `kinds`."""
 
     kinds: ClassVar[tuple[SetKind, ...]] = ("classification",)
 
     datasets: tuple[str, ...]
     """Test sets: folders under `root`, in the clip-benchmark layout or with a folder per class; keys of the
-    suites, under the folder names of DataComp and clip-benchmark; hub addresses; `synthetic`, the built-in
-    simulated set."""
+    suites, in the folder names of DataComp and clip-benchmark; hub addresses; or `synthetic`, the simulated
+    set."""
     root: str = ""
-    """Folder of the test sets; empty if `datasets` are paths."""
+    """Folder that contains the test sets; empty if `datasets` are paths."""
     batch_size: PositiveInt = 256
-    """Images or texts in one batch of the model."""
+    """Images or texts per batch."""
     precision: Precision = "fp32"
     """Precision of the towers; fp32 is the reference (bf16 changed scores by up to 3.1 points)."""
     cache_mib: NonNegativeInt = 2048
-    """Limit of memory for decoded images between measurements, over all sets, MiB."""
+    """Memory limit for decoded images of all sets between measurements, in MiB."""
     synthetic_seed: NonNegativeInt = 0
-    """World of `synthetic`; must equal the seed of the pairs for scores that use words."""
+    """Seed of `synthetic`. For scores that use texts, set it to the seed of the pairs."""
     synthetic_num_images: NumDrawn = 1000
-    """Images of `synthetic`, in each of its splits."""
+    """Number of images in each split of `synthetic`."""
     synthetic_image_size: DrawnSide = 32
-    """Height and width of the images of `synthetic`, pixels."""
+    """Height and width of the images of `synthetic`, in pixels."""
 
     def __post_init__(self) -> None:
         self.choice().check()
 
     def choice(self) -> SetChoice:
-        """Return the sets that are meant."""
+        """Return the selected sets."""
         return SetChoice(
             datasets=self.datasets,
             root=self.root,
@@ -65,51 +65,50 @@ class SetConfig:
         )
 
     def smoke(self) -> Any:
-        """Return a copy that measures on simulated images, 128 a split."""
+        """Return a copy with 128 simulated images per split."""
         return replace(self, datasets=(SYNTHETIC,), synthetic_num_images=128, batch_size=64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteConfig(SetConfig):
-    """Keys of measures that suites contain."""
+    """Configuration of measures in suites."""
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """Suite whose sets of this kind precede `datasets`: "paper29", "paper29-script", "datacomp32"
-    or "smoke"."""
+    """Suite whose sets of this kind join `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
     missing: Missing = "error"
-    """Handling of absent sets: "error" before anything starts, or "skip" with a warning."""
+    """Action for missing sets: "error" before a run starts, or "skip" with a warning."""
     split: Split | None = None
-    """Split to measure on; None for "test". Another split is part of the names, as in
-    `top1/cifar10-train`, and serves tuning."""
+    """Split to evaluate; None for "test". Other splits, for tuning, are part of the names, as in
+    `top1/cifar10-train`."""
 
     def choice(self) -> SetChoice:
-        """Return the sets that are meant."""
+        """Return the selected sets."""
         choice = SetConfig.choice(self)
         return replace(choice, suite=self.suite, missing=self.missing, split=self.split or "test")
 
     def smoke(self) -> Any:
-        """Return a copy that measures on 64 simulated images."""
+        """Return a copy with 64 simulated images."""
         return replace(self, datasets=(SYNTHETIC,), suite="", synthetic_num_images=64, batch_size=64)
 
 
 class SetMeasure(ABC):
-    """Measures models on test sets; subclasses define `evaluate_many`."""
+    """Base class of measures on test sets. Subclasses define `evaluate_many`."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
         self.choice: SetChoice = config.choice()
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing and invalid files of each set; images are decoded only when they are used."""
+        """Yield missing and invalid files of each set, without decoding images."""
         return self.choice.problems()
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the sets in folders of the user."""
+        """Yield the sets in user folders."""
         return self.choice.needs()
 
     def plan(self) -> StagePlan:
-        """Return the number of images by the sizes of the suites, absent sets included."""
+        """Return the published number of images of all sets, including missing ones."""
         known = [find_set(name) for name in self.choice.all]
         counts = [found.num_images for found in known if found and found.num_images]
         note = f"{len(known)} test set{'s' if len(known) > 1 else ''}"
@@ -121,7 +120,7 @@ class SetMeasure(ABC):
         """Return the scores of all sets.
 
         Raises:
-            DataError: If more than a thousandth of the images of a set cannot be decoded. Scores of sets with
+            DataError: If more than a thousandth of a set's images cannot be decoded. Scores of sets with
                 fewer such images are marked.
             TrainingError: If embeddings are not finite.
         """
@@ -134,18 +133,18 @@ class SetMeasure(ABC):
         """Return the scores of each model, with one decoding pass over the images of a set."""
 
     def present(self, ctx: RunContext, name: str) -> list[str]:
-        """Return the sets to measure on, with a warning about skipped sets by the evaluator `name`."""
+        """Return the sets that are present, and warn about skipped sets."""
         present, absent = self.choice.present()
         if absent:
-            ctx.warn(f"{name}: {len(absent)} sets are absent and skipped: {', '.join(absent)}")
+            ctx.warn(f"{name}: {len(absent)} sets are missing and skipped: {', '.join(absent)}")
         return present
 
 
 class EmbeddedSetMeasure(SetMeasure):
-    """Embeds the images of sets, once for all models; subclasses define `read` and `scores`."""
+    """Base class of measures of image embeddings. Subclasses define `read` and `scores`."""
 
     name: ClassVar[str] = ""
-    splits: Sequence[Split | Literal[""]] = ("test",)  # "": that of the choice
+    splits: Sequence[Split | Literal[""]] = ("test",)  # "" for the split of the choice
 
     @torch.no_grad()
     def evaluate_many(
@@ -178,12 +177,12 @@ class EmbeddedSetMeasure(SetMeasure):
 
 
 def main_score(name: str, result: list[Score]) -> list[Score]:
-    """Return `main/<set>`, the main measure of a set of the suites; empty for other sets."""
+    """Return `main/<set>`, the main score of a set in the suites; empty for other sets."""
     known = find_set(name)
-    if known is None or known.family == OTHER:  # simulated sets are in no average
+    if known is None or known.family == OTHER:  # averages exclude simulated sets
         return []
     own = next((s for s in result if s.name == f"{known.main}/{name}"), None)
-    if own is None:  # a set with this name and another kind
+    if own is None:  # a set with the same name but another kind
         return []
     chance = own.chance if known.chance is None else known.chance
     return [replace(own, name=f"main/{name}", chance=chance, extra={"measure": known.main})]

@@ -1,4 +1,4 @@
-"""Agreement with human similarity judgments (`two-afc`), with the human ceiling and a warning of collapse."""
+"""Agreement with human similarity judgments (`two-afc`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judg
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
 from perceptinit.types import Fit, Items, RunContext, Score, Split, Triplets
 
-# most anchors or people that a record lists
+# maximum number of anchors or people in a record
 MAX_ROWS = 1000
 
 Distances = Callable[[Triplets], tuple[np.ndarray, np.ndarray]]
@@ -26,21 +26,22 @@ Breakdown = dict[str, dict[str, Any]]
 
 
 class TwoAFC(JudgedMeasure):
-    """Share of human votes for the closer of two images to an anchor that agree with the model.
+    """Share of human votes for the image closer to an anchor that agree with the model.
 
-    Gives `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names, as in
-    `2afc/nights-val`. The choice of the model is the smaller cosine distance; a tie earns half. Chance is
-    0.5. The ceiling is the agreement of people with each other: `lower_ceiling` with the votes of the
-    others, `ceiling` with all votes; none where few questions have two answers. The standard error is
-    clustered by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean
-    cosine distance of different images, with a warning of collapse. The record also contains the scores of
-    pixels, the mean color and a random network, and the agreement by anchor and by person.
+    The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names,
+    as in `2afc/nights-val`. The model chooses the image with the smaller cosine distance; a tie counts half.
+    Chance is 0.5. The ceiling is the agreement between people, predicted from the votes of the others
+    (`lower_ceiling`) or from all votes (`ceiling`). It is missing if few questions have two answers. The
+    standard error is clustered by the unit of the split: anchors, people, groups, or images in any role. The
+    spread is the mean cosine distance between different images; collapsed embeddings cause a warning. The
+    record also contains the scores of pixels, the mean color and a random network, and the agreement by
+    anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         weighting: Weighting = "votes"
-        """Unit of the mean: every vote, or every triplet as in DreamSim's scores of NIGHTS ("judgments")."""
+        """Unit of the mean: "votes", or "judgments" (triplets) as in DreamSim's scores on NIGHTS."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -56,7 +57,7 @@ class TwoAFC(JudgedMeasure):
         result = score(embedded, triplets, self.config.weighting)
         values = agreement(*embedded.distances(triplets), triplets.p_second)
         name, weighting = self.set_name, self.config.weighting
-        if self._baselines is None:  # they do not depend on the model
+        if self._baselines is None:  # computed once, independent of the model
             self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
@@ -84,7 +85,7 @@ class TwoAFC(JudgedMeasure):
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
     def warnings(self) -> list[str]:
-        """Return a warning if the split has few judgments."""
+        """Return a warning if the split has only few judgments."""
         return find_few(f"2afc/{self.set_name}", len(self.data))
 
     def read(self) -> Triplets:
@@ -101,7 +102,7 @@ class TwoAFC(JudgedMeasure):
         return self.data.num_votes if self.config.weighting == "votes" else None
 
     def _breakdown(self, embedded: Embedded, values: np.ndarray) -> dict[str, Any]:
-        """Return agreement by anchor, and by person where the judgments name people."""
+        """Return the agreement by anchor, and by person if the judgments identify people."""
         people, others = self._people
         return {
             "by_anchor": by_anchor(values, self.data, self._weights),
@@ -110,7 +111,7 @@ class TwoAFC(JudgedMeasure):
 
     @cached_property
     def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
-        """Return each person's judgments, and the agreement of each person with the others."""
+        """Return the judgments of each person, and the agreement of each person with the others."""
         people = people_of_split(self.judgments, self.config.split)
         source = source_of(self.judgments, self.config.split)
         chosen_by_people = isinstance(source, HasNoiseCeiling)
@@ -128,7 +129,7 @@ class TwoAFC(JudgedMeasure):
 
 
 def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None) -> Breakdown:
-    """Return the mean agreement and the number of judgments of each anchor by image name.
+    """Return the mean agreement and the number of judgments by anchor.
 
     Args:
         values: Agreement of each judgment, (N,).
@@ -153,11 +154,11 @@ def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None
 def by_person(
     distances: Distances, people: Mapping[str, Triplets], others: Mapping[str, float | None]
 ) -> Breakdown:
-    """Return the agreement of a model with each person by name: value, stderr, num_judgments, others.
+    """Return `value`, `stderr`, `num_judgments` and `others` of the agreement with each person, by name.
 
     Args:
-        distances: Returns the distances of both candidates to the anchor, (N,) each.
-        people: Each person's judgments by name.
+        distances: Returns the distances of both images to the anchors of triplets, (N,) each.
+        people: Judgments of each person by name.
         others: The result of `predict_by_others`.
     """
     rows = {}
@@ -173,7 +174,7 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return each person's judgments of a split; empty if unknown, or for more than `MAX_ROWS` people."""
+    """Return the judgments of each person in a split; empty if unknown, or for over `MAX_ROWS` people."""
     judgments = source_of(judgments, split)
     if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
         return {}
@@ -181,10 +182,10 @@ def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets
 
 
 def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:
-    """Return how often the majority of the others predicts each person's choices, in [0, 1].
+    """Return the share of each person's choices that the majority of the others predicts, in [0, 1].
 
-    A tie of the others counts half. None for a person whose questions no one else answered. Biased for
-    triplets that were selected by the answers of people, which include the person's own answers.
+    A tie between the others counts half. None for a person whose questions no one else answered. The result
+    is biased for triplets that were selected by their answers, including the person's own.
     """
     if not people:
         return {}

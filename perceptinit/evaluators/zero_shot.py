@@ -1,4 +1,4 @@
-"""Zero-shot classification of images by class names (`zero-shot`)."""
+"""Zero-shot classification of images with class names (`zero-shot`)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ from perceptinit.types import RunContext, Score
 
 
 class ZeroShot(SetMeasure):
-    """Accuracy of the class whose text embedding is closest to the image embedding.
+    """Accuracy of predicting the class whose text embedding is closest to the image embedding.
 
-    Gives for each set `top1/<set>`, `top5/<set>` (for more than 5 classes) and `mean_per_class_recall/<set>`
-    (over classes with images); for multi-label sets `mean_average_precision/<set>`; for sets of the suites
-    also `main/<set>`, the metric of the set. Chance is one over the classes, and the standard error is that
-    of independent images. The record contains the recall of each class. Images are resized and cropped as in
-    open_clip's evaluation; in fp32 the scores equal those of clip-benchmark with `--no_amp`.
+    The scores of a set are `top1/<set>`, `top5/<set>` (for more than 5 classes) and
+    `mean_per_class_recall/<set>` (over classes with images), or `mean_average_precision/<set>` for a
+    multi-label set. Sets of the suites also have `main/<set>`, the main metric of the set. Chance for `top1`
+    is one over the number of classes. Standard errors assume independent images. The record contains the
+    recall of each class. Images are resized and cropped as in open_clip's evaluation. In fp32, the scores
+    equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"
@@ -73,7 +74,7 @@ class ZeroShot(SetMeasure):
         test_set = self.choice.read(dataset)
         if not isinstance(test_set, ZeroShotSet):
             raise DataError(
-                f"test set '{dataset}': has captions instead of labels; use evaluator 'retrieval'"
+                f"test set '{dataset}': has captions instead of labels. Use evaluator 'retrieval'"
             )
         return test_set
 
@@ -84,9 +85,9 @@ class ZeroShot(SetMeasure):
         classifiers: Sequence[torch.Tensor],
         encoding: Encoding,
     ) -> list[np.ndarray]:
-        """Return for each model the nearest classes int64 (N, up to 5), or all similarities (N, C)."""
+        """Return the nearest classes of each model, int64 (N, up to 5), or all similarities (N, C)."""
         num_classes = len(test_set.classnames)
-        keep_all = test_set.is_multilabel  # its metric sorts by class
+        keep_all = test_set.is_multilabel  # the multi-label metric sorts by class
         shape = len(test_set.labels), num_classes if keep_all else min(5, num_classes)
         arrays = [np.zeros(shape, np.float32 if keep_all else np.int64) for _ in classifiers]
         for rows, batch in embed_images(subjects, test_set, encoding):
@@ -100,8 +101,11 @@ class ZeroShot(SetMeasure):
 def scores(test_set: ZeroShotSet, ranked: np.ndarray, precision: Precision) -> list[Score]:
     """Return the scores of a set.
 
-    ranked: int64 (N, up to 5), the nearest classes of each image, nearest first; for a multi-label set,
-    similarities float (N, C).
+    Args:
+        test_set: The set.
+        ranked: Classes by similarity to each image, nearest first, int64 (N, up to 5); for a multi-label set,
+            similarities, float (N, C).
+        precision: Precision of the towers, for the record.
     """
     facts: dict[str, Any] = {
         "num_classes": len(test_set.classnames),
@@ -148,7 +152,7 @@ def _mean_recall(test_set: ZeroShotSet, correct: np.ndarray, facts: Mapping[str,
 def _mean_average_precision(
     test_set: ZeroShotSet, similarities: np.ndarray, facts: Mapping[str, Any]
 ) -> Score:
-    """Return the mean average precision over classes; chance is the mean share of positives."""
+    """Return the mean average precision over classes, whose chance level is the mean share of positives."""
 
     def mean_over_classes(rows: np.ndarray) -> float:
         return float(average_precision(similarities[rows], test_set.labels[rows]).mean())

@@ -103,6 +103,6 @@ def test_what_is_no_kind_or_name_is_told(name, kind, sentence, tmp_path):
 
 def test_an_existing_folder_is_not_touched(tmp_path):
     (tmp_path / "acme").mkdir()
-    with pytest.raises(UsageError, match="exists already"):
+    with pytest.raises(UsageError, match="already exists"):
         new_plugin("acme", "pairs", tmp_path)
     assert list((tmp_path / "acme").iterdir()) == []
