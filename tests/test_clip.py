@@ -257,7 +257,7 @@ def test_a_bad_image_is_told_counted_and_replaced():
     *_, last = clip.steps(model(), context(send=events.append))
     [message] = [event.message for event in events if event.kind == "warning"]
     assert message.startswith("colour/5: cannot be decoded as an image")
-    assert message.endswith("; replaced by another pair, drawn from the seed")
+    assert message.endswith(". Replaced by a random pair, which depends on the seed")
     assert last.metrics["num_replaced"] == 1
 
 
@@ -291,7 +291,7 @@ class Captioned(Colours):
 @pytest.mark.parametrize("captions", [[""], [" \n", ""], [np.zeros(0, np.int64)]])
 def test_captions_that_are_all_empty_are_told_before_the_start(captions):
     (sentence,) = Clip(CONFIG, Captioned(captions)).preflight()
-    assert sentence == "all 48 sampled captions are empty, such as that of colour/0"
+    assert sentence == "all 48 sampled captions are empty, such as the caption of colour/0"
     assert list(Clip(CONFIG, Captioned([*captions, "red"])).preflight()) == []
 
 
@@ -315,17 +315,15 @@ def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
     clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000]))
     *_, last = clip.steps(model(), context(send=events.append))
     [message] = [event.message for event in events if event.kind == "warning"]
-    assert message.startswith("colour/47: a caption of 5,000,000 characters; the limit is 20,000")
+    assert message.startswith("colour/47: a caption of 5,000,000 characters, but the limit is 20,000")
     assert last.metrics["num_replaced"] == 1
 
 
 def test_fewer_pairs_than_a_batch_are_told_before_the_start():
     clip = Clip(replace(CONFIG, batch_size=64), Colours())
-    sentence = (
-        "batch_size = 64, but there are only 48 pairs: not one complete batch. Lower batch_size or add pairs"
-    )
+    sentence = "batch_size = 64, but there are only 48 pairs. Lower batch_size or add pairs"
     assert list(clip.preflight()) == [sentence]
-    with pytest.raises(TrainingError, match="not one complete batch"):
+    with pytest.raises(TrainingError, match="there are only 48 pairs"):
         next(clip.steps(model(), context()))
 
 

@@ -107,8 +107,11 @@ def remote_shards():
     ("make", "reason"),
     [
         (Unsendable, "cannot pickle '_thread.lock' object"),
-        (remote_shards, "one process fetches remote shards"),
-        (lambda: ParquetPairs(ParquetPairs.Config(files="a.parquet")), "one process holds the row groups"),
+        (remote_shards, "remote shards are fetched by one process"),
+        (
+            lambda: ParquetPairs(ParquetPairs.Config(files="a.parquet")),
+            "row groups of Parquet files are cached in one process",
+        ),
     ],
 )
 def test_pairs_that_cannot_be_sent_are_refused_with_a_reason(make, reason):

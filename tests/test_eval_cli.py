@@ -132,7 +132,7 @@ def test_a_corrupt_image_costs_its_set_and_no_other(cli, tmp_path, recipe):
     )  # fmt: skip
     assert done.returncode == 1
     assert "First error: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
-    assert "label 1 but there are 1 class names" in done.stderr
+    assert "label 1, but there are 1 class names" in done.stderr
     assert {r["data_set"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"good"}
 
 
@@ -179,7 +179,7 @@ def test_a_timm_model_gets_image_measures_only(cli, tmp_path):
     (tmp_path / "small.toml").write_text(RECIPE.partition("[[eval]]")[0] + table)
     done = cli("eval", "timm:test_vit", "--suite", "smoke", "--recipe", "small.toml")
     assert done.returncode == 1
-    assert "timm:test_vit: no text tower, so no zero-shot" in done.stderr
+    assert "timm:test_vit: zero-shot skipped, because the model has no text tower" in done.stderr
     assert "2afc" in done.stdout
     assert "top1" not in done.stdout
 
@@ -236,7 +236,7 @@ def test_data_list_says_what_is_complete_partial_wrong_and_missing(cli, tmp_path
     assert rows["mnist"].rstrip().endswith("partial")
     assert rows["stl10"].rstrip().endswith("wrong")
     assert rows["cars"].rstrip().endswith("missing")
-    assert "mnist: 2 images, 10,000 are published" in done.stdout
+    assert "mnist: 2 images, but 10,000 are published" in done.stdout
     assert "0 of 31 sets are complete" in done.stdout
 
 
@@ -279,7 +279,7 @@ def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
     done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     listed = cli("data", "list", "mnist", "--root", "sets")
-    assert "mnist: 2 images, 10,000 are published" in listed.stdout
+    assert "mnist: 2 images, but 10,000 are published" in listed.stdout
     missing = cli("data", "download", "birdsnap", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
     assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in missing.stderr

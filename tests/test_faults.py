@@ -106,7 +106,7 @@ def test_shards_without_captions_are_told_before_the_start(tmp_path):
 def test_fewer_pairs_than_a_batch_are_told_before_the_start(tmp_path):
     write_shards(tmp_path / "shards", num=1, samples=3)
     message = complaint(tmp_path, "00000.tar")
-    assert "batch_size = 16, but there are only 3 pairs: not one complete batch" in message
+    assert "batch_size = 16, but there are only 3 pairs. Lower batch_size" in message
 
 
 def test_a_shard_that_is_cut_while_the_run_reads_it_stops_the_run_and_is_named(tmp_path):

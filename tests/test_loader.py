@@ -104,9 +104,7 @@ def test_fast_decoding_keeps_order_texts_crops_and_flips():
 def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():
     with pytest.raises(DataError) as error:
         loader(Photos(num_pairs=7))
-    assert str(error.value) == (
-        "batch_size = 8, but there are only 7 pairs: not one complete batch. Lower batch_size or add pairs"
-    )
+    assert str(error.value) == ("batch_size = 8, but there are only 7 pairs. Lower batch_size or add pairs")
 
 
 def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
@@ -120,7 +118,7 @@ def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
 
 
 def test_a_source_without_usable_pairs_is_given_up():
-    with pytest.raises(DataError, match="16 replacements in a row, drawn at random, are unusable"):
+    with pytest.raises(DataError, match="16 consecutive random replacements are unusable"):
         list(loader(Photos(broken=range(40)), num_workers=2).batches(0, 5))
 
 
@@ -147,8 +145,8 @@ def test_bad_pairs_are_said_once_and_counted_each_time():
     assert account.num_replaced == 3
     assert account.indices == {3, 4}
     assert said == [
-        "a: bad; replaced by another pair, drawn from the seed",
-        "b: bad; replaced by another pair, drawn from the seed",
+        "a: bad. Replaced by a random pair, which depends on the seed",
+        "b: bad. Replaced by a random pair, which depends on the seed",
     ]
 
 
@@ -158,7 +156,7 @@ def test_more_bad_pairs_than_allowed_stop_the_run():
     with pytest.raises(DataError) as error:
         account.note([Unusable(4, "b: bad")])
     assert str(error.value) == (
-        "2 of 100 pairs are unusable, more than max_bad_share = 0.01 allows; the last: b: bad"
+        "2 of 100 pairs are unusable, more than max_bad_share = 0.01 allows. Last error: b: bad"
     )
 
 

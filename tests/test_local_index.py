@@ -304,8 +304,8 @@ def test_a_shard_that_changed_since_the_index_next_to_it_is_scanned_with_a_warni
     pairs = webdataset(shards)
     assert [pairs.pair(i).key for i in range(3)] == ["0.tar/0", "1.tar/other", "2.tar/2"]
     assert list(pairs.warnings()) == [
-        f"{tmp_path / INDEX}: size or modification time of 1 of 3 shards differ, such as 1.tar. They were "
-        f"scanned instead; write it again: perceptinit data index {tmp_path}"
+        f"{tmp_path / INDEX}: outdated for 1 of 3 shards, such as 1.tar. They were "
+        f"scanned instead. Write the index again: perceptinit data index {tmp_path}"
     ]
 
 

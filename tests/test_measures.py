@@ -40,7 +40,7 @@ def test_a_set_without_a_training_split_is_told(tmp_path):
     labelled_set(tmp_path / "pets", [0, 1], 2)
     problems = list(KNN(KNN.Config(datasets=("pets",), root=str(tmp_path))).preflight())
     counter = tmp_path / "pets" / "train" / "nshards.txt"
-    assert problems == [f"{counter}: no such file; it states the number of shards of the test set"]
+    assert problems == [f"{counter}: no such file. It must contain the number of shards of the test set"]
 
 
 class Numbers:

@@ -441,7 +441,7 @@ def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
 
 def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
     [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
-    assert problem == f"{tmp_path / 'pets'}: class 'cat' (1 such) has no images; remove or fill it"
+    assert problem == f"{tmp_path / 'pets'}: class 'cat' has no images (1 such). Remove or fill it"
     [problem] = labelled_images(tmp_path / "none").preflight()
     assert "no folder" in problem
     (tmp_path / "empty").mkdir()
@@ -580,7 +580,7 @@ def test_eval_leaves_out_what_a_model_has_no_part_for(finished):
     told = []
     request = Request(models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu")
     outcome = evaluate(request, read_recipe(RECIPE).plugins.registry, told.append)
-    assert told == ["random/seed0: no text tower, so no zero-shot"]
+    assert told == ["random/seed0: zero-shot skipped, because the model has no text tower"]
     assert outcome.results[0].scores == []
 
 

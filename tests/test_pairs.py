@@ -143,7 +143,7 @@ def test_a_shard_cut_between_two_samples_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         webdataset(path).pair(0)
     assert str(caught.value) == (
-        f"{path}: byte 2048: the file ends here, it is truncated. Copy or pack it again"
+        f"{path}: byte 2048: the file ends here, so it is truncated. Copy or pack it again"
     )
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_header_is_refused_with_its_place(tmp_path):
     data = bytearray(path.read_bytes())
     data[1024 + 3] ^= 0xFF  # in the name of a.txt, whose header is the third block
     path.write_bytes(bytes(data))
-    with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header, the file is damaged"):
+    with pytest.raises(DataError, match=r"0\.tar: byte 1024: no tar header, so the file is damaged"):
         scan(TarFile(path))
 
 
@@ -181,7 +181,7 @@ def test_a_member_that_stands_twice_is_refused(tmp_path):
 def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
     write_tar(tmp_path / "00.tar", pair_members("a"))
     (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
-    assert problem == (f"4 of 5 files are missing; the first is {tmp_path / '01.tar'}: no such file")
+    assert problem == (f"4 of 5 files are missing. First error: {tmp_path / '01.tar'}: no such file")
 
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
@@ -210,8 +210,8 @@ def test_shards_without_captions_say_which_members_there_are(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.cls", b"3")])
     (problem,) = webdataset(path).preflight()
     assert problem == (
-        f"{path}: none of 1 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt); "
-        "their members are: cls, jpg"
+        f"{path}: none of 1 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt). "
+        "Members: cls, jpg"
     )
 
 
@@ -219,8 +219,8 @@ def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_pat
     path = write_tar(tmp_path / "0.tar", [*pair_members("a", "b", "c"), ("d.jpg", b"image d")])
     (problem,) = webdataset(path).preflight()
     assert problem == (
-        "1 of 4 samples lack an image (.jpg, .jpeg, .png, .webp) and a text (.txt), more than "
-        "max_incomplete_share = 0.01 allows; the first is 0.tar/d"
+        "1 of 4 samples lack an image (.jpg, .jpeg, .png, .webp) or a text (.txt), more than "
+        "max_incomplete_share = 0.01 allows. The first is 0.tar/d"
     )
     pairs = webdataset(path, max_incomplete_share=0.25)
     assert list(pairs.preflight()) == []
@@ -270,7 +270,7 @@ def with_pax(path, record):
 def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
     (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
     assert problem == (
-        f"{tmp_path / '0.tar'}: byte 512: a non-numeric pax size; the file is damaged. Copy or pack it again"
+        f"{tmp_path / '0.tar'}: byte 512: a non-numeric pax size, so the file is damaged. Copy or pack it again"
     )
     assert webdataset(with_pax(tmp_path / "1.tar", b"size=7")).pair(0).image == b"image a"
 

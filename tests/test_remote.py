@@ -375,7 +375,7 @@ def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
     bucket.put("/wids.json", wids_of(shards).replace(b"12}", b"13}", 1))
     pairs = webdataset(address, index=bucket.url + "/wids.json")
     with pytest.raises(
-        PerceptInitError, match=r"0\.tar: 12 samples .* but its index says 13; create one with: perc"
+        PerceptInitError, match=r"0\.tar: 12 samples .* but its index states 13\. Write it again: perc"
     ):
         list(loader(pairs).batches(0, num_batches()))
 
@@ -385,8 +385,8 @@ def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, sh
     del bucket.files[f"/set/{INDEX}"]
     (problem,) = webdataset(address).preflight()
     assert problem == (
-        f"{bucket.url}/set: no index (shards.index or shardindex.json) next to the shards; create one with: perceptinit "
-        "data index SHARDS, which first reports the cost"
+        f"{bucket.url}/set: no index (shards.index or shardindex.json) next to the shards. Run perceptinit "
+        "data index SHARDS (reports the cost first)"
     )
     assert sum(bucket.sent.values()) == 0
 
@@ -406,7 +406,7 @@ def test_a_signed_address_is_asked_with_its_signature_and_nothing_on_the_disk_ha
 
 def test_shards_without_captions_say_which_members_there_are(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), text_member="json").preflight()
-    assert problem.endswith("and a text (.json); their members are: png, txt")
+    assert problem.endswith("and a text (.json). Members: png, txt")
 
 
 def test_an_index_file_gives_what_a_scan_gives(shards):

@@ -73,8 +73,8 @@ def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
     there = choice("pets", bucket.url)
     assert list(there.problems()) == [
         f"{bucket.url}/pets: no test set in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
-        'from disks, buckets and hubs only: perceptinit data pack SOURCE OUT --test-set --template "a photo of a {c}." '
-        "converts them"
+        "only from disks, buckets and hubs. Convert them: perceptinit data pack SOURCE OUT --test-set --template "
+        '"a photo of a {c}."'
     ]
     assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])
 

@@ -236,7 +236,7 @@ def test_a_smaller_perturbation_makes_classes_more_alike():
 
 def test_a_complexity_that_no_system_has_is_reported_before_the_run():
     [problem] = Fractals(Fractals.Config(sigma=0.05)).preflight()
-    assert problem.startswith("no 2 maps with sigma = 0.05 were drawn. Choose sigma nearer to")
+    assert problem.startswith("no 2 maps with sigma = 0.05 were found. Choose sigma closer to")
     assert list(Fractals(Fractals.Config()).preflight()) == []
 
 

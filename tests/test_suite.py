@@ -125,7 +125,7 @@ def test_a_file_of_too_many_class_names_is_told_for_a_known_set(tmp_path):
     with pytest.raises(DataError) as caught:
         read_zero_shot_set(tmp_path / "mnist")
     file = tmp_path / "mnist" / "classnames.txt"
-    assert str(caught.value) == f"{file}: 11 class names; mnist has 10 classes"
+    assert str(caught.value) == f"{file}: 11 class names, but mnist has 10 classes"
 
 
 def test_imagenet_words_are_those_of_open_clip(tmp_path):

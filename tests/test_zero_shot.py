@@ -269,7 +269,7 @@ def test_missing_files_are_named(packed_set):
     assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt states 2 shards"
     counter.unlink()
     assert complaint(packed_set) == (
-        f"{counter}: no such file; it states the number of shards of the test set"
+        f"{counter}: no such file. It must contain the number of shards of the test set"
     )
 
 
@@ -283,7 +283,7 @@ def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
 def test_a_truncated_shard_is_refused(packed_set):
     path = packed_set / "test" / "0.tar"
     path.write_bytes(path.read_bytes()[:2048])
-    assert complaint(packed_set).startswith(f"{path}: byte 2048: the file ends here, it is truncated")
+    assert complaint(packed_set).startswith(f"{path}: byte 2048: the file ends here, so it is truncated")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_truncated_shard_is_refused(packed_set):
             {"s0.png": png(0)},
             "0.tar/s0 has no image (.webp, .png, .jpg) or no label (.cls); 1 such",
         ),
-        ({"s0.png": png(0), "s0.cls": b"cat"}, "0.tar/s0: label b'cat' is not a number from 0 on"),
+        ({"s0.png": png(0), "s0.cls": b"cat"}, "0.tar/s0: label b'cat' is not a whole number >= 0"),
     ],
 )
 def test_a_sample_without_a_label_is_named(packed_set, members, sentence):
@@ -309,7 +309,7 @@ def test_a_sample_without_a_label_is_named(packed_set, members, sentence):
 def test_a_retrieval_set_is_refused(packed_set):
     (packed_set / "dataset_type.txt").write_text("retrieval\n")
     assert complaint(packed_set) == (
-        f"{packed_set / 'dataset_type.txt'}: a retrieval set has no class names to choose from"
+        f"{packed_set / 'dataset_type.txt'}: a retrieval set has no class names for prompts"
     )
 
 
@@ -317,7 +317,7 @@ def test_class_folders_one_level_too_deep_are_refused(tmp_path):
     class_folders(tmp_path / "pets" / "train")
     path = tmp_path / "pets"
     assert complaint(path) == (
-        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}; name the folder of the classes"
+        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}. Give the parent of the class folders"
     )
 
 

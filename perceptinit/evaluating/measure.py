@@ -1,4 +1,4 @@
-"""Run evaluators over models, over several models at once where the evaluator supports it."""
+"""Run evaluators on models, on several models at once if the evaluator supports it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """How models are measured.
+    """Settings of a measurement.
 
-    at_once: models in memory at a time; each set is decoded once for all of them.
-    tell: receives sentences on errors and skipped measures.
+    at_once: Models in memory at a time; each set is decoded once for all of them.
+    tell: Called with messages about errors and skipped measures.
     """
 
     device: str = "cpu"
@@ -60,8 +60,8 @@ def measure(
 ) -> list[Measured]:
     """Return the scores of each model, in order.
 
-    specs_of: returns the evaluators of a model. Models with the same evaluators are measured together. An
-    error in one set or model is reported, and the others are measured.
+    specs_of: Returns the evaluators of a model. Models with the same evaluators are measured together. An
+    error in one set or model is reported and does not stop the others.
     """
     results = [Measured(model) for model in models]
     groups: dict[tuple[int, ...], list[Measured]] = {}
@@ -92,7 +92,7 @@ def _can_measure(spec: Spec, model: EvalModel, session: Session) -> bool:
     needed = find_needed_part(spec)
     if needed is None or needed in model.parts:
         return spec.name != "keep-weights"
-    session.tell(f"{model.title}: no {PART_TITLES[needed]}, so no {spec.name}")
+    session.tell(f"{model.title}: {spec.name} skipped, because the model has no {PART_TITLES[needed]}")
     return False
 
 

@@ -29,9 +29,9 @@ SNAPSHOTS = "samples-"
 
 @dataclass(frozen=True, slots=True)
 class RunWeights:
-    """One file of weights of a run.
+    """A weights file of a run.
 
-    samples_seen: pairs seen in pretraining before. sha256: of the weights, where recorded.
+    samples_seen: Pairs seen in pretraining. sha256: Recorded hash of the weights, None if absent.
     """
 
     file: Path
@@ -52,7 +52,8 @@ class RunWeights:
 class EvalModel:
     """A model to measure; `build` returns it in eval mode, on the CPU.
 
-    parts: of "image", "text" and "head" (a classifier). run: its source, if it is a run of a recipe.
+    parts: A subset of "image", "text" and "head" (a classifier). run: Source of the weights, None if
+    they are not from a run.
     """
 
     title: str
@@ -66,9 +67,9 @@ def find_models(
 ) -> list[EvalModel]:
     """Return the models of the sources, with unique titles.
 
-    sources: folders of runs; checkpoints (.safetensors) or folders of them, of `backbone`;
+    sources: Folders of runs; checkpoints of `backbone` (.safetensors) or folders of them;
     `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
-    weights: of a run: `final`, `init`, `pretrain` or `all`.
+    weights: Which weights of a run: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
     """
@@ -153,7 +154,7 @@ def _build_checkpoint(backbone: Spec, file: Path) -> Any:
 
 
 def _parts(file: Path) -> frozenset[str]:
-    return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # of other libraries
+    return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # names of other libraries
 
 
 def _names(file: Path) -> list[str]:
@@ -201,7 +202,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """Yield the weights of the runs under a folder, in the order of their paths.
 
     which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before
-    a post-hoc stage); `all`, with those of evaluator `keep-weights`.
+    a post-hoc stage); `all`, including the weights that evaluator `keep-weights` saved.
 
     Raises UsageError when no run has such weights.
     """

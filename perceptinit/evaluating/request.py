@@ -45,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Scores of all models, and errors and skipped measures."""
+    """Scores of all models, with errors and skipped measures."""
 
     results: list[Measured]
     problems: list[str]
@@ -109,7 +109,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:
-    """Return a function from a model to its evaluators: the requested ones, else those of its recipe."""
+    """Return a function from a model to its evaluators: those requested, else those of its recipe."""
 
     def specs_of(model: EvalModel) -> Sequence[Spec]:
         return asked or ([slot.spec for slot in model.run.recipe.evals] if model.run else [])
@@ -134,7 +134,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
-    # errors in a set are reported during the measurement, and the other sets are measured
+    # an error in a set is reported during the measurement and does not stop other sets
     for spec in specs:
         if spec.name not in ("zero-shot", "retrieval"):
             built = [*(part.build() for part in spec.parts.values()), spec.build()]
@@ -146,7 +146,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
 
 
 def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
-    """Yield the tables of the evaluators for labels and for captions."""
+    """Yield the recipe tables of the evaluators on labeled and on captioned sets."""
     names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
     names += [name for name in request.sets if name not in names]
     captioned = [name for name in names if is_retrieval(name, request.root)]

@@ -17,7 +17,7 @@ from perceptinit.types import Score
 if TYPE_CHECKING:
     from rich.table import Table
 
-FROM = ("arm", "seed", "samples_seen")  # of the run that a model is from
+FROM = ("arm", "seed", "samples_seen")  # attributes of the run that a model is from
 FIELDS = (
     *("model", *FROM, "measure", "data_set", "family", "value", "stderr"),
     *FACTS,
@@ -27,7 +27,7 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line: a score of each model, or their mean over `num_sets` sets."""
+    """A line of the table: one score per model, or its mean over `num_sets` sets."""
 
     measure: str
     label: str
@@ -66,7 +66,7 @@ def _measure_rows(measure: str, sets: Sequence[str], by_name: Sequence[Mapping[s
 
 
 def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
-    """Return the unweighted mean over sets, None for a model without one of them."""
+    """Return the unweighted mean over sets, None for a model that lacks a set."""
     columns = zip(*(row.scores for row in rows), strict=True)
     text = f"{label} ({len(rows)})"
     return Row(measure, text, tuple(_mean_score(c) for c in columns), len(rows), is_total=True)
@@ -90,7 +90,7 @@ def _mean_score(scores: Sequence[Score | None]) -> Score | None:
 
 
 def rich_table(results: Sequence[Measured]) -> Table:
-    """Return the table for the terminal: values in per cent, with standard errors."""
+    """Return the table for the terminal: values in percent, with standard errors."""
     from rich import box
     from rich.table import Table
 
@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the unit of the score, shares in per cent; `measure` is for means."""
+    """Return a value in the unit of the score, shares in percent; `measure` is for means."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"

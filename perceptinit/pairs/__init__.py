@@ -27,16 +27,16 @@ def perceptinit_pairs() -> list[Component]:
         Component(
             name="labelled-images",
             target="perceptinit.test_sets.labelled_images:LabelledImages",
-            summary="class folders, or a labelled set in clip-benchmark's layout, with class names as texts",
+            summary="class folders, or a labeled set in clip-benchmark's layout, with class names as texts",
         ),
         Component(
             name="fractals",
             target="perceptinit.pairs.fractals:Fractals",
-            summary="fractals of a formula, one class each, for `supervised` (Nakamura et al. 2024)",
+            summary="rendered fractals, one class each, for `supervised` (Nakamura et al. 2024)",
         ),
         Component(
             name="synthetic",
             target="perceptinit.pairs.synthetic:SyntheticPairs",
-            summary="rendered pictures with captions, made on the fly (a simulation)",
+            summary="images and captions rendered on the fly (a simulation)",
         ),
     ]

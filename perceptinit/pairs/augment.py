@@ -1,4 +1,4 @@
-"""Random crops, flips and colour changes, drawn from the generator of each sample."""
+"""Random crops, flips and color changes, drawn from the generator of each sample."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from perceptinit.types import WHITE, Colour, ImageSource
 Crop = Literal["random", "center", "padded"]
 # padding as a share of the side: 4 of 32 pixels, as in CIFAR recipes
 PADDED_SHARE = 1 / 8
-# attempts at a random crop before the centre crop, as in torchvision
+# attempts at a random crop before the center crop, as in torchvision
 CROP_TRIES = 10
-# a brightness, contrast or saturation of 1 and a hue of 0 leave an image unchanged
+# share of images with color jitter, as in MoCo v2
 JITTER_CHANCE = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """Augmentation of an image to a square for training. The same generator gives the same pixels.
+    """Training augmentation that returns a square crop. Equal generators give equal pixels.
 
     Args:
         crop: "random" crops a box of random area and aspect ratio, "center" the largest central square.
-            "padded" adds an eighth of the side in black around that square and crops it at a random place.
-        scale: Smallest and largest share of the image's area in a random box.
+            "padded" adds an eighth of the side in black around that square and crops it randomly.
+        scale: Smallest and largest area of a random box, as a share of the image.
         ratio: Smallest and largest width / height of a random box.
-        flip: Mirror half of the images.
-        jitter: Strengths of brightness, contrast, saturation and hue, applied to 80 % of the images in random
-            order.
-        grey_share: Share of images converted to grey.
+        flip: Whether to mirror half of the images.
+        jitter: Strengths of the changes in brightness, contrast, saturation and hue. They apply to 80 % of
+            the images, in random order.
+        grey_share: Share of images converted to grayscale.
         blur_share: Share of blurred images.
         decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.
-        background: Colour behind transparent parts.
-        interpolation: Kernel of the resize.
+        background: Color behind transparent parts.
+        interpolation: Resampling filter.
 
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.
     """
@@ -119,7 +119,7 @@ def random_box(
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return `rng.uniform(low, high)` in a quarter of its time."""
+    """Return `rng.uniform(low, high)`, four times faster."""
     return low + (high - low) * rng.random()
 
 
@@ -129,6 +129,7 @@ def _jitter(
     change = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
     for i in rng.permutation(4):
         if strengths[i]:
+            # the value that leaves an image unchanged
             middle = 0.0 if change[i] is TF.adjust_hue else 1.0
             value = rng.uniform(middle - strengths[i], middle + strengths[i])
             image = change[i](image, value if middle == 0.0 else max(value, 0.0))

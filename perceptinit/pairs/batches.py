@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# b rows of this process, B batch, T tokens, S height and width
+# b rows of this rank, B batch, T tokens, S height and width
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Unusable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """The token ids int64 (b, T) and keys of a part of a batch, and the pairs that were replaced."""
+    """Part of a batch: token ids int64 (b, T), keys, and the pairs that were replaced."""
 
     tokens: np.ndarray
     keys: list[str]
@@ -38,7 +38,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
-    """Images with their texts.
+    """A batch of images with their texts.
 
     Args:
         images: uint8 (B, 3, S, S) in the channels_last memory format; consecutive rows are the views of a
@@ -77,19 +77,19 @@ def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def join_ids(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return parts (b, t) of a batch concatenated, int64 (B, T), padded with 0 to the longest."""
+    """Concatenate parts (b, t) of a batch to int64 (B, T), padded with 0 to the longest."""
     width = max(part.shape[1] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
 
 
 def fingerprint(before: str, batch: PairBatch) -> str:
-    """Return the SHA-256 of all batches so far, from the hash before this batch.
+    """Return the running SHA-256 of all batches, updated with this batch.
 
     It covers keys, token ids and every n-th pixel value of each sample, in order.
     """
     num_rows = len(batch.keys) * distributed.world_size()
     shape = batch.images.shape[1:]
-    every = max(1, shape.numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd: all columns
+    every = max(1, shape.numel() * num_rows // NUM_HASHED_PIXELS) | 1  # odd, so that all columns are sampled
     channels, rows, columns = torch.unravel_index(torch.arange(0, shape.numel(), every), shape)
     pixels = batch.images[:, channels, rows, columns].reshape(len(batch.keys), -1).numpy()
     tokens = batch.tokens.numpy()
@@ -109,13 +109,13 @@ class UnusablePairs:
     """The unusable pairs of a run.
 
     Attributes:
-        indices: The distinct pairs so far.
+        indices: Indices of the distinct unusable pairs so far.
         num_replaced: Number of replaced draws.
 
     Args:
         num_pairs: Number of pairs in the source.
-        max_share: Largest share of them that may be unusable.
-        warn: Prints a sentence.
+        max_share: Maximum share of unusable pairs.
+        warn: Called with each warning.
     """
 
     def __init__(self, num_pairs: int, max_share: float, warn: Callable[[str], None]) -> None:
@@ -126,7 +126,7 @@ class UnusablePairs:
         self._warn = warn
 
     def note(self, found: Iterable[Unusable]) -> None:
-        """Add the pairs of one batch, of all processes together; DataError if there are too many."""
+        """Add the unusable pairs of one batch from all processes; DataError if there are too many."""
         own = [[item.index, item.reason] for item in found] or None
         for item in (Unusable(*row) for rows in distributed.exchange(own) for row in rows or ()):
             self.num_replaced += 1
@@ -137,11 +137,11 @@ class UnusablePairs:
     def _report(self, reason: str) -> None:
         """Warn about an unusable pair; DataError if there are too many."""
         if len(self.indices) <= NUM_SAID:
-            self._warn(f"{reason}; replaced by another pair, drawn from the seed")
+            self._warn(f"{reason}. Replaced by a random pair, which depends on the seed")
         if len(self.indices) == NUM_SAID:
             self._warn("further unusable pairs are only counted (num_replaced)")
         if len(self.indices) > self._max_share * self._num_pairs:
             raise DataError(
                 f"{len(self.indices)} of {self._num_pairs} pairs are unusable, more than "
-                f"max_bad_share = {self._max_share:g} allows; the last: {reason}"
+                f"max_bad_share = {self._max_share:g} allows. Last error: {reason}"
             )

@@ -22,11 +22,11 @@ class CsvTable:
 
     Args:
         path: The file.
-        columns: The columns of a row.
+        columns: Names of the columns to read.
         separator: One character.
 
     Raises:
-        DataError: If the file is not a table, lacks a column, or has a row of another length.
+        DataError: If the file is not a table, lacks a column, or has rows of different lengths.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], separator: str = ",") -> None:
@@ -52,8 +52,8 @@ class CsvTable:
 class CsvPairs:
     """Image-text pairs listed in a CSV file with a header. Each image is a file.
 
-    Single files are slow to read from network and spinning disks; `perceptinit data pack` writes them to
-    shards. A remote table and the folder of its images are copied first.
+    Single files are slow to read from network drives and hard disks; `perceptinit data pack` writes them to
+    shards. A remote table and its image folder are copied first.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class CsvPairs:
 
     @cached_property
     def root(self) -> Path:
-        """Return the folder of the images, or its copy; DataError if it cannot be copied."""
+        """Return the folder of the images, or its local copy; DataError if it cannot be copied."""
         config = self.config
         if not config.root and not is_remote(config.file):
             return self._path.parent
@@ -94,7 +94,7 @@ class CsvPairs:
         return self._table.block_sizes
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index`; its key is the file and the row, where the header is row 1.
+        """Return pair `index`; its key names the file and the row, where the header is row 1.
 
         Raises:
             DataError: If the image path is empty.
@@ -107,7 +107,7 @@ class CsvPairs:
 
     def preflight(self) -> Iterator[str]:
         """Yield problems of the table, and images that do not exist."""
-        # the folder first: a folder on the web is refused before the table is fetched
+        # the folder first, so that a web folder is refused before the table is fetched
         unreadable = list(problems_of(lambda: (self.root, self.num_pairs)))
         if unreadable or not self.num_pairs:
             yield from unreadable or [f"{self._path}: no rows below the header"]
@@ -121,8 +121,8 @@ class CsvPairs:
             yield f"{self._table.where(i)}: {what}"
         if len(absent) > _NUM_SAID:
             yield (
-                f"{self._path}: {len(absent)} of {len(images)} images do not exist; "
-                f"the first {_NUM_SAID} are named"
+                f"{self._path}: {len(absent)} of {len(images)} images do not exist, "
+                f"of which the first {_NUM_SAID} are listed"
             )
 
     @cached_property
@@ -139,5 +139,5 @@ class CsvPairs:
 def _names_in(folder: Path) -> frozenset[str]:
     try:
         return frozenset(path.name for path in folder.iterdir())
-    except (OSError, ValueError):  # no folder, or a name that no file system takes
+    except (OSError, ValueError):  # no folder, or an invalid name
         return frozenset()

@@ -1,8 +1,8 @@
-"""Processes that decode images into shared memory, where Python's lock limits threads.
+"""Processes that decode images into shared memory, for rates at which the GIL limits threads.
 
-The parent sends a short message per chunk of a batch. Any process takes it, fills rows of a slot of the
-memory, and sends token ids and keys back. A slot is used again when no tensor refers to it. The processes end
-with their parent, because its pipes close. Nothing is on the disk.
+The parent sends a short message per chunk of a batch. Any process receives it, fills rows of a memory slot,
+and sends token ids and keys back. A slot is reused when no tensor refers to it. The processes end with their
+parent, because its pipes close. Nothing is written to disk.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from perceptinit.compute.devices import keep_freed_memory
 from perceptinit.errors import PerceptInitError
 from perceptinit.pairs.batches import Chunk
 
-_MIN_CHUNK = 16  # samples of a chunk
-_MAX_CHUNKS = 4  # of a batch, for each process
+_MIN_CHUNK = 16  # minimum samples in a chunk
+_MAX_CHUNKS = 4  # maximum chunks of a batch per process
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
-# fills images, uint8 (b, V, 3, S, S), of an epoch's pairs
+# fills images, uint8 (b, V, 3, S, S), with pairs of an epoch
 Fill = Callable[[np.ndarray, int, list[int]], Chunk]
 # the images of a batch, uint8 (b * V, 3, S, S), and its chunks
 Loaded = tuple[torch.Tensor, list[Chunk]]
@@ -55,11 +55,11 @@ class DecoderProcesses:
     Args:
         fill: Fills a chunk; sent to the processes.
         num_processes: Number of processes.
-        shape: (b, V, S, S, 3), of the images of a batch.
-        is_pinned: Whether the images are copied to a GPU.
+        shape: Shape of the images of a batch, (b, V, S, S, 3).
+        is_pinned: Whether to pin the memory for copies to a GPU.
 
     Raises:
-        TypeError: If `fill` cannot be sent; gives the reason.
+        TypeError: If `fill` cannot be pickled. Gives the reason.
     """
 
     def __init__(self, fill: Fill, num_processes: int, shape: Shape, is_pinned: bool) -> None:
@@ -87,12 +87,12 @@ class DecoderProcesses:
             raise
 
     def begin(self, epoch: int, indices: list[int]) -> Callable[[], Loaded]:
-        """Start to load a batch; the result waits for it."""
+        """Start loading a batch and return a function that waits for it."""
         slot, event = self._free.popleft() if self._free else (self._add_slot(), None)
         if event is not None:
-            event.synchronize()  # its copy to the GPU has ended
+            event.synchronize()  # waits for its copy to the GPU
         number, starts = next(self._numbers), range(0, len(indices), self._chunk)
-        with _alive(self._processes[0][0]):  # the pipe breaks when all have ended
+        with _alive(self._processes[0][0]):  # the pipe breaks when all processes have ended
             for first in starts:
                 self._jobs.send((number, slot, first, epoch, indices[first : first + self._chunk]))
         return partial(self._collect, number, slot, starts)
@@ -131,7 +131,7 @@ class DecoderProcesses:
         slot = len(self._slots)
         os.ftruncate(self._memory, (slot + 1) * _slot_bytes(self._shape))
         images = _map(self._memory, self._shape, slot)
-        if self._is_pinned:  # a failure costs a copy, see `to_device`
+        if self._is_pinned:  # a failure costs an additional copy in `to_device`
             torch.cuda.cudart().cudaHostRegister(images.ctypes.data, images.nbytes, 0)
         self._slots.append(images)
         return slot
@@ -154,26 +154,26 @@ class DecoderProcesses:
 
 
 def _release(free: deque[tuple[int, Any]], slot: int, is_pinned: bool) -> None:
-    """Make a slot free once its tensors are gone and the copies that were queued have ended."""
+    """Free a slot whose tensors are deleted; it is reused after its queued copies to the GPU."""
     free.append((slot, torch.cuda.current_stream().record_event() if is_pinned else None))
 
 
 @contextmanager
 def _alive(process: Process) -> Iterator[None]:
-    """Raise a closed pipe in the block as the end of a process."""
+    """Convert an error of a closed pipe to one that reports how the process ended."""
     try:
         yield
     except (EOFError, OSError):
         code = process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise PerceptInitError(
-            f"a process that decodes images ended with {how}. If memory was short, lower num_workers or set "
-            'decode_in = "threads"; then rerun the command to resume'
+            f"a process that decodes images ended with {how}. If memory ran out, lower num_workers or set "
+            'decode_in = "threads". Then rerun the command to resume'
         ) from None
 
 
 def _create_memory() -> int:
-    """Return the descriptor of shared memory without a name, which the kernel frees with the last process."""
+    """Return a descriptor of anonymous shared memory, which the kernel frees with the last process."""
     if hasattr(os, "memfd_create"):  # not limited by the size of /dev/shm
         return os.memfd_create("perceptinit-batches")
     with tempfile.TemporaryFile() as file:
@@ -190,7 +190,7 @@ def _map(memory: int, shape: Shape, slot: int) -> np.ndarray:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves out what an object computes again, such as an open index, and refuses models."""
+    """Omits cached properties, such as an open index, and refuses models."""
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, torch.nn.Module):
@@ -207,13 +207,13 @@ def _pickle(setup: tuple[Shape, Fill]) -> bytes:
     out = BytesIO()
     try:
         _Pickler(out, pickle.HIGHEST_PROTOCOL).dump(setup)
-    except Exception as error:  # objects raise many kinds
+    except Exception as error:  # objects raise many exception types
         raise TypeError(str(error)) from error
     return out.getvalue()
 
 
 def _send(outgoing: SimpleQueue[Any], results: Connection) -> None:
-    """Send results until the parent is gone; a full pipe does not block decoding."""
+    """Send results until the parent exits, in a thread so that a full pipe does not block decoding."""
     try:
         while True:
             results.send(outgoing.get())
@@ -223,7 +223,7 @@ def _send(outgoing: SimpleQueue[Any], results: Connection) -> None:
 
 def main() -> None:
     """Fill chunks until the parent closes its pipe."""
-    for number in _IGNORED:  # the parent still needs batches, to save its step
+    for number in _IGNORED:  # the parent needs batches until its checkpoint is saved
         signal.signal(number, signal.SIG_IGN)
     jobs, writing, memory = map(int, sys.argv[1:])
     taking, results = Connection(jobs, writable=False), Connection(writing, readable=False)
@@ -256,5 +256,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with suppress(BrokenPipeError):  # the parent is gone
+    with suppress(BrokenPipeError):  # the parent has exited
         main()

@@ -1,6 +1,6 @@
-"""Fractals of a formula (`fractals`), one class each, for supervised pretraining."""
+"""Rendered fractals (`fractals`), one class each, for supervised pretraining."""
 
-# M affine maps, P points of a picture
+# M affine maps, P points of an image
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -16,75 +16,76 @@ from perceptinit.seeding import generator
 from perceptinit.types import Classes, Pair
 
 NUM_CHAINS, NUM_STEPS, NUM_DROPPED = 512, 120, 20
-FINER = 4  # a pixel is the mean of 4 x 4 finer ones
-GREY = 127  # of a point, on black
-MIN_FILLED = 0.05  # share of the finer pixels that have a point; other systems are drawn again
-MARGIN = 0.02  # of the picture's side
-MAX_DRAWS = 100_000  # of the singular values of a system
-ADVICE = "Choose sigma nearer to 1.75 for each map"
+FINER = 4  # a pixel is the mean of 4 x 4 subpixels
+GREY = 127  # level of a point, on black
+MIN_FILLED = 0.05  # minimum share of 128 x 128 pixels with a point; other systems are rejected
+MARGIN = 0.02  # share of the image's side
+MAX_DRAWS = 100_000  # attempts to draw the singular values of a system
+ADVICE = "Choose sigma closer to 1.75 per map"
 
 
 class Fractals:
-    """Pictures of one iterated function system whose numbers are changed a little, a class for each change.
+    """Fractal images of one iterated function system, with a class per small perturbation of the system.
 
-    A system of affine maps is drawn from the seed. Class i multiplies each of its numbers by a factor in
-    1 +- `perturbation` and has one picture, grey points on black. Use it with `supervised` in `pretrain`: the
-    network learns to tell shapes apart without a photograph. Control: `perturbation = 0.01`, with which the
-    published accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
+    A system of affine maps is drawn from the seed. Class i multiplies each coefficient by a random factor in
+    1 +- `perturbation` and has one image, gray points on black. With `supervised` in `pretrain`, the network
+    learns to distinguish shapes without photographs. Control: with `perturbation = 0.01`, the published
+    accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
 
-    Source: Nakamura et al. 2024, "Scaling Backwards: Minimal Synthetic Pre-training?" (1p-frac, MIT licence);
-    systems by Anderson and Farrell 2022, arXiv 2110.03091. Theirs are 512 pixels with patches of 3 x 3.
+    Source: Nakamura et al. 2024, "Scaling Backwards: Minimal Synthetic Pre-training?" (1p-frac, MIT license);
+    systems by Anderson and Farrell 2022, arXiv 2110.03091. The published images have 512 pixels per side and
+    points of 3 x 3 pixels.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Names the system and its changes. Not the run's seed: all runs share one data set."""
+        """Seed of the system and its perturbations, not the run's seed: all runs share one data set."""
         num_classes: PositiveInt = 1000
-        """Classes, one picture each (paper: 1,000)."""
+        """Number of classes, with one image each (paper: 1,000)."""
         perturbation: PositiveFloat = 0.1
-        """Largest relative change of a number of the system, below 1 (paper: 0.1)."""
+        """Maximum relative change of a coefficient, below 1 (paper: 0.1)."""
         sigma: PositiveFloat = 3.5
         """Complexity: the sum over maps of the larger and twice the smaller singular value (paper: 3.5)."""
         num_maps: PositiveInt = 2
-        """Affine maps M of the system (paper: 2)."""
+        """Number of affine maps M (paper: 2)."""
         image_size: DrawnSide = 32
-        """Height and width of the pictures, pixels."""
+        """Height and width of the images, pixels."""
 
         def __post_init__(self) -> None:
             if self.perturbation >= 1:
                 raise ValueError(f"perturbation = {self.perturbation:g}: it must be below 1")
             if self.sigma >= 3 * self.num_maps:
                 raise ValueError(
-                    f"sigma = {self.sigma:g}: {self.num_maps} contractions have less than {3 * self.num_maps}"
+                    f"sigma = {self.sigma:g}: it must be below 3 * num_maps = {3 * self.num_maps}"
                 )
 
         def smoke(self) -> Self:
-            """Return a copy with 64 classes."""
+            """Return a copy with at most 64 classes."""
             return replace(self, num_classes=min(64, self.num_classes))
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.num_pairs = config.num_classes
         self.block_sizes = [config.num_classes]
-        self._shades: dict[int, np.ndarray] = {}  # rendered once: an epoch has each picture
+        self._shades: dict[int, np.ndarray] = {}  # rendered once, because every epoch contains each image
 
     @cached_property
     def _system(self) -> np.ndarray:
-        """The unchanged system, (M, 2, 3), of the first draw that fills enough of a picture."""
+        """The unperturbed system, (M, 2, 3): the first draw that fills enough of an image."""
         c = self.config
         for attempt in range(1000):
             system = draw_system(c.num_maps, c.sigma, generator(c.seed, "fractals", attempt))
             if _is_filled(system, generator(c.seed, "fractals", attempt, "points")):
                 return system
-        raise DataError(f"no system with sigma = {c.sigma:g} fills {MIN_FILLED:.0%} of a picture. {ADVICE}")
+        raise DataError(f"no system with sigma = {c.sigma:g} fills {MIN_FILLED:.0%} of an image. {ADVICE}")
 
     def preflight(self) -> Iterator[str]:
-        """Yield why no system can be drawn."""
+        """Yield a message if no system can be drawn."""
         yield from problems_of(lambda: self._system)
 
     def pair(self, index: int) -> Pair:
-        """Return picture `index`, rendered, with its class name as text."""
+        """Return image `index`, rendered, with its class name as text."""
         if index not in self._shades:
             c, rng = self.config, generator(self.config.seed, "fractals", "class", index)
             system = self._system * rng.uniform(1 - c.perturbation, 1 + c.perturbation, self._system.shape)
@@ -93,7 +94,7 @@ class Fractals:
         return Pair(f"fractals/{index:06d}", picture, _name(index))
 
     def read_classes(self) -> Classes:
-        """Return one class for each picture."""
+        """Return one class for each image."""
         return Classes(tuple(map(_name, range(self.num_pairs))), np.arange(self.num_pairs, dtype=np.int64))
 
 
@@ -102,29 +103,29 @@ def _name(index: int) -> str:
 
 
 def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Return contractions x -> A x + b, float64 (M, 2, 3), with a weighted sum of singular values of `sigma`.
+    """Return contractions x -> A x + b, float64 (M, 2, 3), whose weighted sum of singular values is `sigma`.
 
     Singular values s1 >= s2 of each map are within [0, 1]; their sum over maps, s2 counted twice, is `sigma`.
 
     Raises:
-        DataError: If random values hardly ever have this sum.
+        DataError: If no attempt gives this sum.
     """
     weights = np.array([1.0, 2.0])
-    for _ in range(MAX_DRAWS):  # uniform over the values that have the sum, by rejection of the last one
+    for _ in range(MAX_DRAWS):  # uniform over the values with this sum, by rejection of the last one
         values = np.sort(rng.random((num_maps, 2)), axis=1)[:, ::-1]
         rest = sigma - (values * weights).sum() + values[-1, 0]
         if values[-1, 1] <= rest <= 1:
             values[-1, 0] = rest
             break
     else:
-        raise DataError(f"no {num_maps} maps with sigma = {sigma:g} were drawn. {ADVICE}")
+        raise DataError(f"no {num_maps} maps with sigma = {sigma:g} were found. {ADVICE}")
     left, right = _rotations(num_maps, rng), _rotations(num_maps, rng)
     maps = left * values[:, None, :] @ right
     return np.concatenate([maps, rng.uniform(-1, 1, (num_maps, 2, 1))], axis=2)
 
 
 def _rotations(num: int, rng: np.random.Generator) -> np.ndarray:
-    """Return random orthonormal matrices (num, 2, 2), half of them with a reflection."""
+    """Return random orthogonal matrices (num, 2, 2), each a reflection with probability 1/2."""
     angle = rng.uniform(-np.pi, np.pi, num)
     cos, sin = np.cos(angle), np.sin(angle)
     matrices = np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1)
@@ -134,7 +135,7 @@ def _rotations(num: int, rng: np.random.Generator) -> np.ndarray:
 def draw_points(system: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return points of the attractor, float64 (P, 2), by the chaos game.
 
-    Each step takes a map with a probability in proportion to the area that it keeps, |det A|.
+    Each step chooses a map with a probability proportional to its area scaling, |det A|.
     """
     areas = np.abs(np.linalg.det(system[:, :, :2])) + 1e-12
     chosen = rng.choice(len(system), (NUM_STEPS, NUM_CHAINS), p=areas / areas.sum())
@@ -148,7 +149,7 @@ def draw_points(system: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def render(points: np.ndarray, size: int) -> np.ndarray:
-    """Return the shades of points (P, 2) that fill a picture, uint8 (H, W), grey on black."""
+    """Render points (P, 2), scaled to the size of the image, as uint8 (H, W), gray on black."""
     filled = _fill(points, size * FINER).reshape(size, FINER, size, FINER)
     return np.rint(filled.mean(axis=(1, 3)) * GREY).astype(np.uint8)
 

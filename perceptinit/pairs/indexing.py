@@ -1,4 +1,4 @@
-"""Create the index of local or remote shards. The cost is known in advance."""
+"""Create the index of local or remote shards, with the cost of remote reads known in advance."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _NUM_ASKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class RemoteScan:
-    """Remote shards to read once. The result of an interrupted call is kept until the index is written."""
+    """A plan to read remote shards once. An interrupted call is resumed from cached results."""
 
     pieces: tuple[Piece, ...]
 
     @property
     def unread(self) -> list[Piece]:
-        """Return the shards that no interrupted call has read."""
+        """Return the shards that no earlier call has read."""
         return [piece for piece in self.pieces if not _path_of(piece).is_file()]
 
     @property
@@ -45,11 +45,11 @@ class RemoteScan:
 
     @property
     def num_requests(self) -> int:
-        """Return the number of requests: one per part, and one that detects changes of the shard."""
+        """Return the number of requests: one per part, and one per shard to detect changes."""
         return sum(-(-piece.room // PART_BYTES) + 1 for piece in self.unread)
 
     def indexes(self, report: Callable[[], None], cache_gb: float | None) -> list[ShardIndex]:
-        """Fetch each shard and return its index; `report` is called after each.
+        """Fetch each shard and return its index; `report` is called after each shard.
 
         Raises DataError for a shard that is damaged, cannot be fetched or exceeds `cache_gb`.
         """
@@ -59,7 +59,7 @@ class RemoteScan:
 
         def index(piece: Piece) -> ShardIndex:
             found = None
-            with suppress(DataError):  # not read by an interrupted call, or damaged
+            with suppress(DataError):  # not read by an earlier call, or damaged
                 found = read_index(_path_of(piece)).get(piece.file.name)
             if found is None:
                 with cache.holding(piece, "; raise --cache-gb", keep=False) as path:
@@ -78,7 +78,7 @@ def _path_of(piece: Piece) -> Path:
 
 
 def open_shards(named: Sequence[str]) -> list[Path] | RemoteScan:
-    """Return the shards that folders, braces or globs name: local paths, or the plan of a remote scan.
+    """Return the shards in folders, brace patterns or globs: local paths, or the plan of a remote scan.
 
     Raises DataError for an absent local shard, RemoteError if the size of a remote one is unavailable.
     """
@@ -105,9 +105,9 @@ def index_local(paths: Sequence[Path], out: Path | None) -> Path:
 def index_remote(
     planned: RemoteScan, out: Path | None, report: Callable[[], None], cache_gb: float | None = None
 ) -> Place:
-    """Read remote shards once and write their index to `out`, by default next to them; return its place.
+    """Read remote shards once and write their index to `out`, by default next to them; return its location.
 
-    The shards on the disk take at most `cache_gb` (10^9 bytes), by default half of the free space.
+    Fetched shards take at most `cache_gb` (10^9 bytes), by default half of the free space.
 
     Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
     permission to write.

@@ -1,7 +1,7 @@
 """Batches of images and token ids, independent of the number of threads or processes.
 
-Batch k of a run depends only on the seed, its epoch and its place in the epoch. Two arms therefore see the
-same batches, and a run resumes at any step.
+Batch k of a run depends only on the seed, its epoch and its position in the epoch. Two arms therefore see the
+same batches, and a run can resume at any step.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from perceptinit.pairs.texts import check_length
 from perceptinit.protocols import BlockUse, HasReadAhead, Pairs
 from perceptinit.types import Pair, RunContext
 
-# samples per job of a thread
+# samples per thread job
 CHUNK = 16
-# batches that are prepared in advance
+# batches prepared in advance
 AHEAD = 2
-# draws per search for the blocks that they need
+# draws per search for their blocks
 _LOOKED_AT = 1 << 20
-# draws of a replacement before the run fails
+# attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16
-# workers, and samples of a run, from which processes are worth their start of 3 s of CPU time each
+# workers, and samples of a run, from which processes repay their start of 3 s of CPU time each
 _MANY_WORKERS, _MANY_SAMPLES = 8, 1_000_000
 
 DecodeIn = Literal["threads", "processes"]
@@ -45,17 +45,16 @@ DecodeIn = Literal["threads", "processes"]
 class PairLoader:
     """Read, decode, augment and tokenize pairs in threads or processes, ahead of use.
 
-    Each epoch has a new order and skips the remainder that does not fill a batch (`num_left_over`). A pair
-    that cannot be read or decoded is reported in `PairBatch.unusable` and replaced by one drawn from a
-    generator named after it, because each step needs the same number of negatives. All arms replace the same
-    pairs.
+    Each epoch has a new order and drops the last incomplete batch (`num_left_over` pairs). A pair that cannot
+    be read or decoded is reported in `PairBatch.unusable` and replaced by a random pair, because each step
+    needs the same number of negatives. All arms replace the same pairs by the same pairs.
 
     Args:
         pairs: The source.
         batch_size: Pairs per step over all processes.
         image_size: Height and width of the images, pixels.
-        tokenize: Returns ids (B, T) of texts.
-        context_length: Largest number of ids, for sources that provide ids.
+        tokenize: Returns the token ids (B, T) of texts.
+        context_length: Maximum number of ids, for sources that provide ids.
         ctx: Provides the generators and the device.
         augment: Returns a view of an image.
         num_workers: Number of threads or processes; 0 uses the calling thread.
@@ -63,13 +62,13 @@ class PairLoader:
             to a process are decoded in threads, with a warning.
         shuffle_blocks: See `order.epoch_order`.
         samples_per_epoch: See `order.epoch_order`.
-        rank: This process.
-        world_size: Number of processes. Each loads an equal part of a batch; the parts, in the order of
-            ranks, are the batch of a single process.
+        rank: Rank of this process.
+        world_size: Number of processes. Each loads an equal part of a batch. Concatenated by rank, the parts
+            equal the batch of a single process.
         num_views: Crops of each image, consecutive in a batch.
 
     Raises:
-        DataError: If there is not one complete batch.
+        DataError: If the pairs do not fill one batch.
     """
 
     pairs: Pairs
@@ -91,19 +90,19 @@ class PairLoader:
     def __post_init__(self) -> None:
         self._share, rest = divmod(self.batch_size, self.world_size)
         if rest:
-            raise ValueError(f"a batch of {self.batch_size} cannot be shared by {self.world_size} processes")
+            raise ValueError(f"a batch of {self.batch_size} is not divisible by {self.world_size} processes")
         num_pairs = self.pairs.num_pairs and (self.samples_per_epoch or self.pairs.num_pairs)
         self.num_batches, self.num_left_over = divmod(num_pairs, self.batch_size)
         if not self.num_batches:
             raise DataError(too_few_pairs(num_pairs, self.batch_size))
-        self._order = lru_cache(maxsize=2)(self._draw_order)  # an epoch, and the next one ahead
+        self._order = lru_cache(maxsize=2)(self._draw_order)  # the current and the next epoch
 
     def batches(self, start: int, stop: int) -> Generator[PairBatch]:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
         Raises:
-            PerceptInitError: If loading a pair fails for another reason than unreadable data; names the pair.
-            DataError: If 16 replacements in a row are unreadable.
+            PerceptInitError: If loading a pair fails for another reason than unreadable data. Names the pair.
+            DataError: If 16 consecutive replacements are unusable.
         """
         pairs, uses = self.pairs, self._block_uses(start, stop)
         ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext()
@@ -137,7 +136,7 @@ class PairLoader:
         return _Threads(self._fill, self.num_workers, shape, is_on_gpu)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what a process that decodes needs."""
+        """Return the state that a decoding process needs."""
         ctx = RunContext(seed=self.ctx.seed, stage=self.ctx.stage)
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"ctx": ctx}
 
@@ -154,7 +153,7 @@ class PairLoader:
                     yield block, before + uses[0], before + uses[1]
 
     def _draws(self, number: int) -> tuple[int, list[int]]:
-        """Return the epoch of a batch, and the pairs of this process."""
+        """Return the epoch of a batch, and the pair indices of this rank."""
         epoch, place = divmod(number, self.num_batches)
         first = place * self.batch_size + self.rank * self._share
         return epoch, self._order(epoch)[first : first + self._share].tolist()
@@ -187,8 +186,8 @@ class PairLoader:
             except DataError as error:
                 unusable.append(Unusable(candidate, str(error)))
         raise DataError(
-            f"{REPLACEMENT_TRIES} replacements in a row, drawn at random, are unusable; "
-            f"the last: {unusable[-1].reason}"
+            f"{REPLACEMENT_TRIES} consecutive random replacements are unusable. "
+            f"Last error: {unusable[-1].reason}"
         )
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
@@ -219,7 +218,7 @@ class PairLoader:
 
 
 class _Threads:
-    """A pool of threads that fill batches, as `DecoderProcesses` does; without threads, on request."""
+    """A pool of threads with the interface of `DecoderProcesses`; without threads, loads on request."""
 
     def __init__(self, fill: Fill, num_threads: int, shape: tuple[int, ...], is_pinned: bool) -> None:
         self._fill, self._shape, self._is_pinned = fill, shape, is_pinned
@@ -241,14 +240,14 @@ class _Threads:
 
 
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
-    """Return the blocks that places of an order need, with the first and last place, by first place."""
+    """Return [block, first use, last use] of the blocks for positions of an order, by first use."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
     # in parts, to save memory
     for at in range(start, stop, _LOOKED_AT):
         drawn = order[at : min(at + _LOOKED_AT, stop)]
         blocks = np.searchsorted(block_stops, drawn, side="right")
         places = np.arange(at, at + len(drawn))
-        last_use[blocks] = places  # of repeated indices, the last value is kept
+        last_use[blocks] = places  # for repeated indices, the last value counts
         new = np.flatnonzero(first_use[blocks] < 0)[::-1]
         first_use[blocks[new]] = places[new]
     needed = np.flatnonzero(first_use >= 0)
@@ -265,7 +264,4 @@ def _join(images: torch.Tensor, chunks: Sequence[Chunk]) -> PairBatch:
 
 def too_few_pairs(num_pairs: int, batch_size: int) -> str:
     """Return the message for a source that does not fill one batch."""
-    return (
-        f"batch_size = {batch_size}, but there are only {num_pairs} pairs: not one complete batch. "
-        "Lower batch_size or add pairs"
-    )
+    return f"batch_size = {batch_size}, but there are only {num_pairs} pairs. Lower batch_size or add pairs"

@@ -1,8 +1,8 @@
-"""The index of local shards: next to them, or created once in the user's cache folder; processes map it.
+"""The index of local shards, which is read next to them or created in the user's cache folder.
 
-`perceptinit data index` writes the first, which all machines use. The second consists of files of up to 512
-shards, which bounds the memory of a scan and the loss at an interruption. A shard is scanned again when its
-size or modification time changes.
+`perceptinit data index` writes the index next to the shards, which all machines share. The index in the cache
+consists of files of up to 512 shards, which limits the memory of a scan and the loss at an interruption. A
+shard is scanned again when its size or modification time changes.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from perceptinit.pairs.tar_file import TarFile, open_tar
 
 SUFFIX = ".index"
 _SHARDS_IN_FILE = 512
-_KEPT_FROM_BYTES = 4 << 20  # of tars: a scan of fewer is as fast as opening an index
-_NUM_THREADS = 8  # slow disks are read in parallel
+_KEPT_FROM_BYTES = 4 << 20  # scanning smaller tars is as fast as opening an index
+_NUM_THREADS = 8  # parallel reads are faster on slow disks
 
-Stamp = tuple[int, str]  # number of bytes and modification time of a file
+Stamp = tuple[int, str]  # size and modification time of a file
 Indexed = dict[Path, ShardIndex | DataError]
 # a warning for each folder whose index this process found damaged or outdated
 _damaged: dict[Path, str] = {}
@@ -38,7 +38,7 @@ def index_shards(paths: Sequence[Path], index: Path | None = None) -> list[Shard
 
     Args:
         paths: The shards.
-        index: Their index file, next to the shards by default.
+        index: Their index file; by default next to the shards or in the cache.
 
     Raises:
         DataError: If `index` is missing or damaged.
@@ -63,7 +63,7 @@ def index_whole_shards(paths: Sequence[Path]) -> list[ShardIndex]:
 
 
 def report_damage(paths: Iterable[Path]) -> Iterator[str]:
-    """Yield a sentence for each folder of shards whose index this process found damaged or outdated."""
+    """Yield a warning for each folder of shards whose index this process found damaged or outdated."""
     yield from (_damaged[f] for f in dict.fromkeys(path.parent for path in paths) if f in _damaged)
 
 
@@ -77,7 +77,7 @@ def _index_folder(folder: Path, paths: Sequence[Path], index: Path | None) -> In
     if sum(stamps[path][0] for path in absent) < _KEPT_FROM_BYTES:
         return found | _scan_all(absent, stamps)
     with ExitStack() as stack:
-        with suppress(WriteError):  # without a writable cache folder all processes do the work
+        with suppress(WriteError):  # without a writable cache folder, each process scans the shards
             stack.enter_context(file_lock(tar_index_folder() / f"{kept.name}.lock"))
         found |= kept.find(stamps)  # another process may have created it
         absent = [path for path in paths if path not in found]
@@ -100,7 +100,7 @@ def _scan_all(paths: Sequence[Path], stamps: Mapping[Path, Stamp]) -> Indexed:
 
 
 def _find_beside(folder: Path, stamps: Mapping[Path, Stamp], index: Path | None) -> dict[Path, ShardIndex]:
-    """Return the unchanged shards in the index next to them; warns about damage and changes."""
+    """Return the indexes of unchanged shards from the file next to them; record damage and changes."""
     file = index or folder / INDEX
     if index is None and not file.is_file():
         return {}
@@ -114,8 +114,8 @@ def _find_beside(folder: Path, stamps: Mapping[Path, Stamp], index: Path | None)
     changed = [path for path in stamps if path not in found]
     if changed:
         _damaged[folder] = (
-            f"{file}: size or modification time of {len(changed):,} of {len(stamps):,} shards differ, such as"
-            f" {changed[0].name}. They were scanned instead; write it again: perceptinit data index {folder}"
+            f"{file}: outdated for {len(changed):,} of {len(stamps):,} shards, such as {changed[0].name}. "
+            f"They were scanned instead. Write the index again: perceptinit data index {folder}"
         )
     return found
 
@@ -141,31 +141,31 @@ def _stamp(path: Path) -> Stamp:
 
 
 class _KeptIndex:
-    """The files in the cache folder that index the shards of one folder."""
+    """The cached index of the shards of one folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.name = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
 
     def find(self, stamps: Mapping[Path, Stamp]) -> dict[Path, ShardIndex]:
-        """Return the shards that have not changed since they were indexed."""
+        """Return the indexes of the shards that have not changed."""
         return _find_unchanged(self._open().values(), stamps)
 
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
-        """Write the intact shards to one file and return them memory-mapped; nothing on failure."""
+        """Write the indexes of intact shards to one file and return them mapped; empty on failure."""
         whole = {path: shard for path, shard in scanned.items() if isinstance(shard, ShardIndex)}
         stamps = [(s.name, s.num_bytes, s.version) for s in whole.values()]
         made_of = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]
         file = tar_index_folder() / f"{self.name}-{made_of}{SUFFIX}"
         try:
             write_index(file, whole.values())
-        except WriteError:  # the next start scans again
+        except WriteError:  # the next run scans again
             return {}
         shards = read_index(file)
         return {path: shards[path.name] for path in whole}
 
     def sweep(self) -> None:
-        """Remove files whose shards have all changed or disappeared, and temporaries of killed processes."""
+        """Remove files whose shards have all changed or disappeared, and abandoned temporary files."""
         remove_abandoned(tar_index_folder())
         for file, shards in self._open().items():
             stamps = ((s.num_bytes, s.version) == _stamp(self._folder / s.name) for s in shards.values())

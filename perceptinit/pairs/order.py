@@ -1,8 +1,8 @@
-"""The order of pairs in an epoch, a function of its generator, drawn window by window."""
+"""The random order of the pairs in an epoch, shuffled window by window."""
 
 from __future__ import annotations
 
-# N places of an epoch
+# N positions of an epoch
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -20,13 +20,13 @@ _CHUNK = 1 << 20
 
 
 class EpochOrder(Protocol):
-    """The pairs at the N places of an epoch."""
+    """The pairs at the N positions of an epoch."""
 
     stops: np.ndarray
-    """int64, ascending to N: the place after each window. Windows do not share blocks."""
+    """int64, ascending to N: the exclusive end of each window. Windows do not share blocks."""
 
     def __getitem__(self, places: slice) -> np.ndarray:
-        """Return the indices of the pairs at places, an integer array."""
+        """Return the indices of the pairs at these positions, an integer array."""
         ...
 
 
@@ -39,7 +39,7 @@ def epoch_order(
 ) -> EpochOrder:
     """Return a random order of all pairs, or of `num_drawn` pairs with replacement.
 
-    Memory is one window, or 4 bytes per place for a single window; draws with replacement double it.
+    Takes the memory of one window, 4 bytes per position for a single window; replacement doubles it.
 
     Args:
         num_pairs: Number of pairs.
@@ -50,7 +50,7 @@ def epoch_order(
         num_drawn: Number of draws with replacement; 0 uses each pair once.
 
     Raises:
-        UsageError: If one window has more than ONE_GENERATOR places.
+        UsageError: If a single window has more than ONE_GENERATOR positions.
     """
     sizes = np.asarray(block_sizes, dtype=np.int64)
     if num_drawn:
@@ -71,7 +71,7 @@ def too_many_at_once(num_pairs: int) -> str:
 
 
 class _Whole:
-    """One window, in memory."""
+    """A single window, in memory."""
 
     def __init__(self, num_pairs: int, rng: np.random.Generator) -> None:
         self.stops = np.array([num_pairs])
@@ -83,7 +83,7 @@ class _Whole:
 
 
 class _Windows:
-    """Windows, each drawn on access; up to ONE_GENERATOR places, skipping takes 11 ns per place."""
+    """Windows shuffled on access; up to ONE_GENERATOR positions, skipping takes 11 ns per position."""
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))
@@ -123,7 +123,7 @@ class _Windows:
 
 
 class _Drawn:
-    """Pairs drawn with replacement: the sorted draws, and an order of them."""
+    """Pairs drawn with replacement: the sorted draws, and their order."""
 
     def __init__(
         self, num_pairs: int, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator, num_drawn: int
@@ -143,7 +143,7 @@ class _Drawn:
 
 
 def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the part of each window between two places, without empty parts."""
+    """Yield the part of each window between two positions, without empty parts."""
     borders = [start, *stops[(start < stops) & (stops < stop)].tolist(), stop]
     yield from pairwise(borders)
 

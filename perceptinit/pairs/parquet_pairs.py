@@ -22,9 +22,9 @@ from perceptinit.types import Classes, Pair
 class ParquetPairs:
     """Image-text pairs in local or remote Parquet files, such as the YFCC15M release of the paper.
 
-    A pair is read with its row group. The row groups are the `block_sizes`, and a shuffle should use at most
+    A pair is read with its entire row group. Row groups are the blocks of a shuffle, which should use at most
     `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs or a
-    uniform shuffle, `perceptinit data pack` writes shards, which are read pair by pair.
+    uniform shuffle, use `perceptinit data pack` to write shards, which are read pair by pair.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,23 +35,23 @@ class ParquetPairs:
         image_column: str = "images"
         """Column of encoded images: bytes, or a struct with a field `bytes` (Hugging Face)."""
         text_column: str = "texts"
-        """Column of captions, or of lists of token ids of the backbone's tokenizer; empty: no texts."""
+        """Column of captions, or of token ids of the backbone's tokenizer; empty: no texts."""
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Alone, it defines the numbers, in the order of `classes` or sorted."""
+        """Column of class names. Without `label_column`, they are numbered as in `classes`, or sorted."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
-        """Uncompressed row groups in memory; a shuffle uses this number at most."""
+        """Maximum number of uncompressed row groups in memory, and in a shuffle."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: limit of the local disk cache in 10^9 bytes; by default half of the free space."""
+        """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("one process holds the row groups of Parquet files")
+        raise TypeError("row groups of Parquet files are cached in one process")
 
     @property
     def num_pairs(self) -> int:
@@ -64,17 +64,17 @@ class ParquetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many row groups may be shuffled together."""
+        """Return the number of row groups that may be shuffled together."""
         reader, most = self._table.reader, self.config.cached_row_groups
         return min(most, reader.max_shuffle_blocks) if reader else most
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
-        """Fetch remote row groups during the block, ahead of use."""
+        """Prefetch remote row groups during the block."""
         reader = self._table.reader
         return reader.read_ahead(uses) if reader else nullcontext(lambda *_: None)
 
     def pair(self, index: int) -> Pair:
-        """Return pair `index`; its key is the file and the row in it, counted from 0.
+        """Return pair `index`; its key names the file and the row in it, counted from 0.
 
         Raises:
             DataError: If the image or the text is absent or of another type.
@@ -99,13 +99,13 @@ class ParquetPairs:
         """Return class names and labels; only their columns are read.
 
         Raises:
-            DataError: If the configuration does not name such a column, and for the first invalid row.
+            DataError: If no class column is configured, or for the first invalid row.
         """
         config, table = self.config, self._table
         if config.label_column and not (config.class_column or config.classes):
             raise DataError(
                 f"{config.files}: label_column = '{config.label_column}' contains numbers without names. "
-                "Set class_column, or classes = [...] in their order"
+                "Set class_column, or classes = [...] in the order of the numbers"
             )
         found = read_classes(
             table.column(config.label_column) if config.label_column else None,
@@ -125,7 +125,7 @@ class ParquetPairs:
             return
         if self._table.reader:
             yield from self._table.reader.problems()
-        yield from problems_of(self.pair, 0)  # columns of another type are the same in every row
+        yield from problems_of(self.pair, 0)  # a column of another type is invalid in every row
 
     @cached_property
     def _table(self) -> ParquetTable:
@@ -171,14 +171,14 @@ def read_classes(
         return Classes(order, np.array([label_of[name] for name in names], np.int64))
     for i, label in enumerate(labels):
         if not (isinstance(label, (int, np.integer, str)) and str(label).strip().isdecimal()):
-            raise DataError(f"{where(i)}: label {label!r} is not a number from 0 on")
+            raise DataError(f"{where(i)}: label {label!r} is not a whole number >= 0")
     numbers = np.array([int(str(label)) for label in labels], dtype=np.int64)
     if names is not None and not known:
         known = _pair_names(numbers, names, where)
     if not known:
         raise DataError(
-            "labels have no class names: name their column with --class-column, or give a file "
-            "with a name a line with --classes"
+            "labels have no class names. Name their column with --class-column, or give --classes a file "
+            "with one name per line"
         )
     outside = np.flatnonzero(numbers >= len(known))
     if outside.size:
@@ -198,5 +198,5 @@ def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[i
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:
-        raise DataError(f"no record has label {absent[0]}, so its class has no name; give all with --classes")
+        raise DataError(f"no record has label {absent[0]}, so its class has no name. Name all with --classes")
     return tuple(found[i] for i in range(len(found)))

@@ -1,6 +1,6 @@
-"""Parquet files as rows of chosen columns, read at random places from several threads.
+"""Random access to selected columns of Parquet files, from several threads.
 
-The index of a remote file is its footer. Of a row group only the chosen columns are fetched.
+The index of a remote file is its footer. Only the selected columns of a row group are fetched.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from perceptinit.files.remote.store import RemoteReader, read, stat
 # pyarrow raises these for damaged files, text that is not UTF-8, and sizes beyond memory
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
-_NUM_THREADS = 16  # that read footers or columns, one file each
+_NUM_THREADS = 16  # to read footers or columns, one file per thread
 _TAIL_BYTES = 64 << 10  # contains the footer of most files
 _END_BYTES = 8  # length of the footer, and PAR1
 _LARGEST_FOOTER = 1 << 30
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class HeldBlocks(Generic[T]):
-    """A least recently used cache of at most `capacity` blocks, which `read(number)` returns."""
+    """A least recently used cache of at most `capacity` blocks, which `read(number)` reads."""
 
     def __init__(self, read: Callable[[int], T], capacity: int) -> None:
         self._read, self._capacity = read, capacity
@@ -49,7 +49,7 @@ class HeldBlocks(Generic[T]):
         self._lock = Lock()
 
     def __getitem__(self, number: int) -> T:
-        """Return a block, read once. A failed read raises in all waiting threads and is not kept."""
+        """Return a block, read once. A failed read raises in all waiting threads and is not cached."""
         with self._lock:
             waiting = self._held.get(number)
             future = self._held.setdefault(number, waiting or Future())
@@ -69,7 +69,7 @@ class HeldBlocks(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A Parquet file; of a remote one, `pieces` are the wanted columns of each row group with the footer."""
+    """A Parquet file; if remote, `pieces` are the required columns of each row group with the footer."""
 
     place: Place
     names: tuple[str, ...]
@@ -79,16 +79,16 @@ class _File:
 
 
 class ParquetTable:
-    """Columns of Parquet files, concatenated.
+    """Concatenated columns of Parquet files.
 
-    A row is read with its row group, which stays in memory until `cached_row_groups` others have been read.
+    A row is read with its row group. The `cached_row_groups` most recently used row groups stay in memory.
 
     Args:
         paths: The files, all local or all remote.
-        columns: The columns of a row.
-        cached_row_groups: Number of row groups in memory.
-        cache_gb: Of remote files, see `PieceReader`.
-        others: Further columns that must exist, for `column`.
+        columns: Names of the columns of a row.
+        cached_row_groups: Maximum number of row groups in memory.
+        cache_gb: For remote files; see `PieceReader`.
+        others: Further required columns, for `column`.
 
     Raises:
         DataError: If a file is not a Parquet file or lacks a column.
@@ -149,7 +149,7 @@ class ParquetTable:
         return [table.column(name) for name in self.columns]
 
     def _open(self, block: int, place: Place) -> AbstractContextManager[pq.ParquetFile]:
-        """Return the file of a row group, or a copy that contains only this row group."""
+        """Return the open file of a row group, or a copy that contains only this row group."""
         if self.reader is None:
             return pq.ParquetFile(place, memory_map=True)
         piece = self.reader.pieces[block]
@@ -162,7 +162,7 @@ def _open_piece(piece: Piece, path: Path) -> pq.ParquetFile:
 
 
 def _open_now(footer: Piece) -> pq.ParquetFile:
-    """Return a remote file that was not planned; its columns are fetched on access."""
+    """Open a remote file without a prefetched copy; its columns are fetched on access."""
     file, now = footer.file, footer.stat
     metadata = pq.read_metadata(pa.BufferReader(read(file, *footer.ranges[-1], now)))
     return pq.ParquetFile(RemoteReader(file, now), metadata=metadata, pre_buffer=True)
@@ -201,7 +201,7 @@ def _read_tail(file: RemoteFile, now: Stat) -> bytes:
 
 
 def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the places of the chunks of columns; adjacent ones are merged."""
+    """Return the byte ranges of the chunks of columns; adjacent ranges are merged."""
     chunks = [group.column(i) for i in range(group.num_columns)]
     spans = sorted(
         (start, start + chunk.total_compressed_size)
@@ -227,7 +227,7 @@ def _read_column(file: _File, name: str) -> list[Any]:
 
 
 def _value(cell: pa.Scalar) -> Any:
-    """Return a cell as Python value: a list of numbers as array, {bytes, path} as its bytes."""
+    """Return a cell as a Python value: a list of numbers as an array, {bytes, path} as its bytes."""
     if isinstance(cell, (pa.ListScalar, pa.LargeListScalar)) and cell.is_valid:
         return cell.values.to_numpy(zero_copy_only=False)
     value = cell.as_py()

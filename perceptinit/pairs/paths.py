@@ -1,4 +1,4 @@
-"""Expand the files of a recipe: a path or address, a brace pattern, a glob, or a list of these."""
+"""Expand the file patterns of a recipe: paths, addresses, brace patterns, globs, or lists of these."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _RANGE = re.compile(r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-
 
 
 def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
-    """Return the files of `patterns`, in order.
+    """Return the files that match `patterns`, in order.
 
-    `data/{00000..01499}.tar` gives 1500 files whether they exist or not, `data/*.tar` the existing ones,
+    `data/{00000..01499}.tar` gives 1500 files, which may be missing. `data/*.tar` gives the existing files,
     sorted. The last part of an address may be a glob if the server lists its folders.
 
     Raises:
@@ -104,7 +104,7 @@ def _glob(name: str) -> list[str]:
 
 
 def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
-    """Yield the matches of a glob; `**` matches any folders without a leading dot."""
+    """Yield the matches of a glob; `**` matches folders at any depth, except hidden folders."""
     parts = Path(name).parts
     if "**" not in parts:
         yield from glob.iglob(name)  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -126,5 +126,5 @@ def require_files(paths: Iterable[Place]) -> None:
     local = [path for path in paths if isinstance(path, Path)]
     absent = [problem for path in local for problem in problems_of(require_file, path)]
     if absent:
-        more = f"{len(absent)} of {len(local)} files are missing; the first is " if len(local) > 1 else ""
+        more = f"{len(absent)} of {len(local)} files are missing. First error: " if len(local) > 1 else ""
         raise DataError(more + absent[0])

@@ -1,4 +1,4 @@
-"""Well-known image-text sources: sizes, licences and how to download them."""
+"""Well-known image-text sources: sizes, licenses and download instructions."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from perceptinit.types import DataNeed
 class PublishedPairs:
     """A source in `published.toml`.
 
-    name: Also of its folder. size_bytes: Of its shards, None if unknown. commands: They download the source
-    and write shards; `{recipes}` is the folder of the bundled recipes.
+    name: Name of the source and of its folder. size_bytes: Size of its shards, None if unknown. commands:
+    They download the source and write shards; `{recipes}` is the folder of the bundled recipes.
     """
 
     name: str
@@ -32,7 +32,7 @@ class PublishedPairs:
     size_bytes: int | None = None
 
     def how(self, recipes: Path) -> str:
-        """Return the instructions for downloading, as lines; recipes: the folder of the bundled recipes."""
+        """Return download instructions as lines; `recipes` is the folder of the bundled recipes."""
         lines = [f"{self.note} Source: {self.source_url}", *self.commands]
         return "\n".join(lines).replace("{recipes}", str(recipes))
 
@@ -48,14 +48,14 @@ def published_pairs() -> Mapping[str, PublishedPairs]:
 
 
 def source_of(patterns: str | Sequence[str]) -> PublishedPairs | None:
-    """Return the source with the name of one of the files' folders, None without one."""
+    """Return the source whose name is a folder in the paths of the files, None without one."""
     given = [patterns] if isinstance(patterns, str) else patterns
     folders = {part.lower() for pattern in given for part in Path(pattern).parent.parts}
     return next((pairs for name, pairs in published_pairs().items() if name in folders), None)
 
 
 def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
-    """Return the need for pairs in these files; problem: why they cannot be read, empty if they can."""
+    """Return the need for pairs in these files; `problem` is the error if they cannot be read."""
     source = source_of(patterns)
     first = without_credentials(patterns if isinstance(patterns, str) else patterns[0])
     return DataNeed(

@@ -1,7 +1,7 @@
 """Remote tar shards: their index, and their samples from the shared cache or through range requests.
 
-The loader's plan is fetched shard by shard, ahead of use and once (`files.remote`). A pair outside of the
-plan, such as a replacement for an unreadable one, costs a request for its own bytes.
+The shards that the loader plans to use are prefetched once (`files.remote`). A pair outside of the plan, such
+as a replacement for an unreadable pair, costs a request for its bytes.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from perceptinit.pairs.shard_samples import CompleteSamples, Shard
 from perceptinit.pairs.tar_file import TarFile, TarPart
 
 _NUM_THREADS = 16
-_ADVICE = "create one with: perceptinit data index SHARDS, which first reports the cost"
+_COMMAND = "perceptinit data index SHARDS (reports the cost first)"
 
 Opened = tuple[TarFile, np.ndarray]
 
 
 class RemoteShard(Shard):
-    """A shard of a `RemoteShards`. is_indexed: Whether its index contains the places of samples."""
+    """A remote shard. is_indexed: Whether its index contains the positions of samples."""
 
     def __init__(self, shards: RemoteShards, piece: Piece, index: ShardIndex) -> None:
         super().__init__(index, shards.members)
         self.piece, self.is_indexed, self._shards = piece, bool(index.columns), shards
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
-        """Return the open tar, or the part with the sample, and the row of the sample."""
+        """Return the open tar, or its part with the sample, and the row of the sample."""
         opened = self._shards.reader.get(self.piece)
         if opened is None and not self.is_indexed:
             opened = self._shards.fetch_whole(self.piece)
@@ -51,7 +51,7 @@ class RemoteShard(Shard):
         return self._read(start, min(start + (1 << 16), self.piece.stat.num_bytes)).sample_key(start)
 
     def _part(self, row: Sequence[int]) -> TarPart:
-        """Return a sample's bytes; RemoteError if their headers contradict the index."""
+        """Fetch the part of a tar with a sample; RemoteError if its headers contradict the index."""
         start, image, image_bytes, second, second_bytes = row
         part = self._read(start, max(image + image_bytes, second + second_bytes))
         wanted = {(image, image_bytes), (second, second_bytes)}
@@ -61,7 +61,7 @@ class RemoteShard(Shard):
                 if not wanted:
                     return part
         except DataError:
-            pass  # no header at this place
+            pass  # no header at this position
         raise _changed(self.piece.file)
 
     def _read(self, start: int, stop: int) -> TarPart:
@@ -88,19 +88,19 @@ class RemoteShards:
     @cached_property
     def reader(self) -> PieceReader[Opened]:
         pieces = [shard.piece for shard in self.shards]
-        needs_spare = not all(shard.is_indexed for shard in self.shards)  # else one sample is read
+        needs_spare = not all(shard.is_indexed for shard in self.shards)  # with positions, one sample is read
         return PieceReader(pieces, self._open, self._cache_gb, needs_spare)
 
     @cached_property
     def shards(self) -> list[RemoteShard]:
-        """Return the shards; DataError for one without an entry in the index, RemoteError if a read fails."""
+        """Return the shards; DataError if the index lacks one, RemoteError if a read fails."""
         indexes: dict[RemoteFile, dict[str, ShardIndex]] = {}
         found = []
         for file in self._files:
             if file.folder not in indexes:
                 indexes[file.folder] = self._read_index(file.folder)
             if file.name not in indexes[file.folder]:
-                raise DataError(f"{file}: not listed in the index next to it; {_ADVICE}")
+                raise DataError(f"{file}: not listed in the index next to it. Write it again: {_COMMAND}")
             found.append(indexes[file.folder][file.name])
         with ThreadPoolExecutor(_NUM_THREADS) as pool:  # for sizes that wids does not record
             pieces = pool.map(_piece, self._files, found)
@@ -111,8 +111,8 @@ class RemoteShards:
         return {shard.piece: shard for shard in self.shards}
 
     def fetch_whole(self, piece: Piece) -> Opened:
-        """Return a shard that was not planned."""
-        advice = f", and its index does not contain the places of samples; {_ADVICE}, or raise cache_gb"
+        """Fetch and open an entire shard that was not planned."""
+        advice = f", and its index lacks sample positions. Raise cache_gb, or run {_COMMAND}"
         with self.reader.cache.holding(piece, advice) as path:
             return self._open(piece, path)
 
@@ -128,8 +128,8 @@ class RemoteShards:
             raise _changed(piece.file)
         if len(rows) != shard.num_samples:
             raise RemoteError(
-                f"{piece.file}: {len(rows)} samples with an image and a text, but its index says "
-                f"{shard.num_samples}; {_ADVICE}"
+                f"{piece.file}: {len(rows)} samples with an image and a text, but its index states "
+                f"{shard.num_samples}. Write it again: {_COMMAND}"
             )
         return tar, rows
 
@@ -142,11 +142,11 @@ class RemoteShards:
                 return read_index(copies / name, allow_unsealed=True)
             except AbsentError:
                 continue
-        raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards; {_ADVICE}")
+        raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards. Run {_COMMAND}")
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
-    version = "" if known.version.startswith(MTIME) else known.version  # of the files that were uploaded
+    version = "" if known.version.startswith(MTIME) else known.version  # times of the files before the upload
     now = stat(file) if known.num_bytes < 0 else Stat(known.num_bytes, version)
     return Piece.whole(file, now)
 

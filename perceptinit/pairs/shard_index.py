@@ -1,9 +1,9 @@
-"""The index of tar shards: the places of their samples, in one file format.
+"""The index of tar shards: a file with the positions of their samples.
 
 The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it,
-and its checksum is verified on opening. Shards have it next to them as `shards.index`, or local ones
-in the user's cache folder (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number of
-samples of each shard. Their places are then found when a shard is fetched.
+and its checksum is verified on opening. It is stored next to the shards as `shards.index`, or in the user's
+cache folder for local shards (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number
+of samples per shard, whose positions are then read when a shard is fetched.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, split_name
 
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
-MTIME = "mtime:"  # start of the version of a local shard, before nanoseconds
+MTIME = "mtime:"  # prefix of a local shard's version, followed by nanoseconds
 _VERSION = 3
 _UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
 _WHAT, _HINT = "an index of shards", ". Create it again: perceptinit data index"
 _OF_SAMPLES, _OF_MEMBERS = ("starts", "firsts"), ("codes", "offsets", "sizes")
 _COLUMNS = (*_OF_SAMPLES, *_OF_MEMBERS)
-# extensions of images, and of second members; the first of each that a sample has is used
+# extensions of images, and of second members; the first extension that a sample has is used
 Members = tuple[Sequence[str], Sequence[str]]
 
 
@@ -63,15 +63,15 @@ class _Wids(TypedDict):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShardIndex:
-    """The places of the samples of one shard.
+    """The positions of the samples in one shard.
 
-    name: Of the file. num_bytes: Of the shard, -1 if unknown. version: ETag or modification
-    time, which change with its content; empty if unknown.
-    extensions: Lower case, without the dot; a code is an index into it.
-    kinds: For each combination of members: the number of samples that have it, then the codes.
+    name: File name. num_bytes: Size of the shard, -1 if unknown. version: ETag or modification time; empty if
+    unknown.
+    extensions: In lower case, without the dot. A code is an index into them.
+    kinds: For each combination of members, the number of its samples, then the codes.
     columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of
-        each sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,). `offsets` (K,):
-        content, in blocks. `sizes` (K,): bytes.
+        each sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,): extensions.
+        `offsets` (K,): start of the content, in blocks. `sizes` (K,): bytes.
     """
 
     name: str
@@ -83,7 +83,7 @@ class ShardIndex:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def sample(self, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
-        """Return the first byte of a sample, and offset and number of bytes of its members by code."""
+        """Return the first byte of a sample, and the offset and size of its members by code."""
         first, *rest = self.columns["firsts"][number : number + 2].tolist()
         members = slice(first, rest[0] if rest else None)
         codes, offsets, sizes = (self.columns[name][members].tolist() for name in _OF_MEMBERS)
@@ -95,11 +95,11 @@ class ShardIndex:
 def scan(tar: TarFile, version: str = "") -> ShardIndex:
     """Return the index of an open tar.
 
-    As in webdataset, consecutive members `a/7.jpg` and `a/7.txt` are the sample `a/7`. The stem ends at the
+    As in webdataset, consecutive members `a/7.jpg` and `a/7.txt` form the sample `a/7`. The stem ends at the
     first dot of the file name.
 
     Raises:
-        DataError: If the tar is truncated or damaged, or a sample has a member twice.
+        DataError: If the tar is truncated or damaged, or a sample has two members of one extension.
     """
     starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
     extensions: dict[str, int] = {}
@@ -137,7 +137,7 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
 
 
 def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
-    """Write the index of shards of one folder; WriteError if the disk cannot take it."""
+    """Write the index of the shards of one folder; WriteError on failure."""
     code_of: dict[str, int] = {}
     rows, parts = [], list[Mapping[str, np.ndarray]]()
     for shard in shards:
@@ -157,10 +157,10 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
 
     Args:
         path: A file of `write_index`, or wids' `shardindex.json`.
-        allow_unsealed: Also accept an index of release 0.1, which has no checksum.
+        allow_unsealed: Whether to accept an index of release 0.1, which has no checksum.
 
     Raises:
-        DataError: If the file is neither, or damaged.
+        DataError: If the file is neither of these, or damaged.
     """
     if path.suffix == ".json":
         shards = {}
@@ -185,7 +185,7 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
 
 
 def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str:
-    """Return which numbers of an index are inconsistent; empty if none are."""
+    """Describe an inconsistency of the numbers in an index; empty if there is none."""
     shards = about["shards"]
     codes = range(len(about["extensions"]))
     if not all(kind and set(kind[1:]) <= set(codes) for shard in shards for kind in shard["kinds"]):
@@ -197,7 +197,7 @@ def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarr
     if {name: (length,) for name, length in lengths.items()} != {
         name: column.shape for name, column in columns.items() if column.dtype.kind == "u"
     }:
-        return "its columns have other lengths than stated"
+        return "the lengths of its columns differ from those stated"
     return ""
 
 

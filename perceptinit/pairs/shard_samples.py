@@ -18,7 +18,7 @@ from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, open_tar
 class CompleteSamples:
     """The N samples of a shard that have an image and a second member.
 
-    Without the columns of the index only their number is known.
+    Without the columns of the index, only their number is known.
     """
 
     def __init__(self, index: ShardIndex, members: Members) -> None:
@@ -62,7 +62,7 @@ class CompleteSamples:
 
     @cached_property
     def _gaps(self) -> np.ndarray:
-        """Return for each incomplete sample the number of the complete one after it."""
+        """Return the number of complete samples before each incomplete sample."""
         incomplete = self._incomplete
         return incomplete - np.arange(len(incomplete))
 
@@ -72,7 +72,7 @@ class CompleteSamples:
 
     @property
     def _members(self) -> np.ndarray:
-        """Return the member of each sample that is used, -1 for none, int64 (2, S)."""
+        """Return the image and second member to use of each sample, int64 (2, S), -1 for none."""
         codes = self._index.columns["codes"]
         firsts = self._index.columns["firsts"].astype(np.int64)
         sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
@@ -93,7 +93,7 @@ class Shard(CompleteSamples, ABC):
 
     @abstractmethod
     def key(self, start: int) -> str:
-        """Return the name of the sample at a byte."""
+        """Return the key of the sample whose first header is at byte `start`."""
 
 
 class LocalShard(Shard):
@@ -161,6 +161,6 @@ class ShardSamples:
 
 
 def select_local(paths: Sequence[Path], indexes: Sequence[ShardIndex], members: Members) -> ShardSamples:
-    """Return the samples of local shards; of each list of extensions the first existing one is used."""
+    """Return the samples of local shards; the first existing extension of each list is used."""
     found = zip(paths, indexes, strict=True)
     return ShardSamples([LocalShard(path, index, members) for path, index in found])

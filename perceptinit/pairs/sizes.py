@@ -1,4 +1,4 @@
-"""The recorded number of samples in each shard of a folder."""
+"""The recorded number of samples in each shard, and journals of unfinished packing."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from perceptinit.files.reading import read_json
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, read by open_clip
 JOURNAL = ".packing.jsonl"  # next to the shards until `data pack` is complete
-_JOURNALS = ".packing*.jsonl"  # with those of parts
+_JOURNALS = ".packing*.jsonl"  # including those of parts
 
 
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
-    """Yield a sentence for each incompletely packed folder and for each shard with a wrong number of samples.
+    """Yield a message for each incompletely packed folder, and each shard with a wrong number of samples.
 
     counts: Samples found in each shard. Folders without recorded numbers are accepted.
     """
@@ -23,7 +23,7 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
         sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
         if journals(folder):
             yield (
-                f"{folder}: its packing is not finished; run the same `perceptinit data pack` again, "
+                f"{folder}: packing is not finished. Rerun the same `perceptinit data pack` command "
                 "without --part"
             )
     for path, number in counts.items():
@@ -33,5 +33,5 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
 
 
 def journals(folder: Path) -> list[Path]:
-    """Return the journals of unfinished packing in a folder, of the whole and of parts."""
+    """Return the journals of unfinished packing in a folder, including those of parts."""
     return sorted(path for path in folder.glob(_JOURNALS) if path.is_file())

@@ -1,4 +1,4 @@
-"""Rendered pictures with captions that mention some of their factors (`synthetic`): a simulation."""
+"""Simulated pairs (`synthetic`): rendered images with captions that mention some of their factors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from perceptinit.world.render import render
 class SyntheticPairs:
     """Image-text pairs rendered on the fly; pair i depends only on `seed` and i.
 
-    Other mathematics libraries may round a few pixels in a million to the next of the 256 levels. The
-    judgments and the test set of the same seed use other pictures.
+    With another math library, a few pixels in a million may differ by one of 256 levels. The judgments and
+    the test set of the same seed use other images.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Seed of the pictures and captions, independent of the run's seed: all runs share one data set."""
+        """Seed of the images and captions, independent of the run's seed: all runs share one data set."""
         num_pairs: PositiveInt = 3000
         """Pairs in an epoch."""
         image_size: DrawnSide = 32
-        """Height and width of the pictures, pixels."""
+        """Height and width of the images, pixels."""
 
         def smoke(self) -> SyntheticPairs.Config:
             """Return a copy with 64 pairs."""
@@ -46,6 +46,6 @@ class SyntheticPairs:
         return Pair(f"synthetic/{index:06d}", render(picture, self.config.image_size), text)
 
     def read_classes(self) -> Classes:
-        """Return colour and shape of each picture: 64 classes, those of the simulated test set."""
+        """Return the color and shape of each image: 64 classes, those of the simulated test set."""
         pictures = (draw_picture(self.config.seed, "pairs", i) for i in range(self.num_pairs))
         return Classes(CLASSNAMES, np.array([label_of(p) for p in pictures], dtype=np.int64))

@@ -1,8 +1,8 @@
-"""Headers of a tar file: its members, the places of their content, and their samples.
+"""Read the headers of a tar file: its members, their offsets, and the samples they form.
 
-Supports ustar, GNU long names and pax, as written by tar, Python's tarfile and webdataset. A truncated or
-damaged file is an error that names the byte. Python's tarfile takes four to five times the CPU time and
-ignores data after a damaged header.
+Supports ustar, GNU long names and pax, as written by tar, Python's tarfile and webdataset. The error for a
+truncated or damaged file names the byte. Python's tarfile takes four to five times the CPU time and ignores
+data after a damaged header.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 class TarFile:
     """An open tar, readable at any byte from several threads. Deleting the last reference closes it.
 
-    path: Its name in messages and keys: `source` if the file is a copy.
+    path: Name in messages and keys; `source` if the file is a copy.
     """
 
     def __init__(self, path: Path, source: Place | None = None) -> None:
@@ -67,7 +67,7 @@ class TarFile:
                 break
             data += more
         if len(data) < num_bytes:
-            raise self.error(offset + len(data), "the file ends here, it is truncated")
+            raise self.error(offset + len(data), "the file ends here, so it is truncated")
         return data
 
     def _pread(self, num_bytes: int, offset: int) -> bytes:
@@ -98,7 +98,7 @@ class TarFile:
             elif flag == _GNU_LONG_NAME:
                 long_name = _decode(self._read_extended(offset, num_bytes).rstrip(b"\0"))
             elif flag == _SPARSE:
-                raise self.error(position, "a sparse member; pack the files again without --sparse")
+                raise self.error(position, "a sparse member, which is not supported")
             else:
                 num_bytes = long_size if long_size >= 0 else num_bytes
                 self._check_fits(offset, num_bytes)
@@ -110,7 +110,7 @@ class TarFile:
                 start = position
 
     def sample_key(self, start: int) -> str:
-        """Return the key of the sample with its first header at `start`: `00012.tar/000123`."""
+        """Return the key of the sample whose first header is at `start`: `00012.tar/000123`."""
         header = self.read(start, BLOCK_BYTES)
         self._content_bytes(header, start)
         is_plain = header[156] in _REGULAR
@@ -132,7 +132,7 @@ class TarFile:
         summed = b"".join((header[:148], b" " * 8, header[156:]))  # the checksum field counts as spaces
         # the lower half of Adler-32 is 1 + the sum of the bytes, and takes a tenth of the time of `sum`
         if (1 + expected) % _ADLER_MODULUS != zlib.adler32(summed) & 0xFFFF:
-            raise self.error(position, "no tar header, the file is damaged")
+            raise self.error(position, "no tar header, so the file is damaged")
         return num_bytes
 
     def _parse_pax(self, offset: int, num_bytes: int, name: str) -> tuple[str, int]:
@@ -142,13 +142,13 @@ class TarFile:
             length, _, _ = rest.partition(b" ")
             is_number = length.isdigit() and len(length) <= _MAX_DIGITS
             if not is_number or not 0 < int(length) <= len(rest):
-                raise self.error(offset, "an unreadable pax header; the file is damaged")
+                raise self.error(offset, "an unreadable pax header, so the file is damaged")
             record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
             keyword, _, value = record.partition(b"=")
             name = _decode(value) if keyword == b"path" else name
             if keyword == b"size":
                 if not value.isdigit() or len(value) > _MAX_DIGITS:
-                    raise self.error(offset, "a non-numeric pax size; the file is damaged")
+                    raise self.error(offset, "a non-numeric pax size, so the file is damaged")
                 size = int(value)
         return name, size
 
@@ -156,16 +156,16 @@ class TarFile:
         """Return the content of a long-name or pax header; DataError if it is too long or truncated."""
         self._check_fits(offset, num_bytes)
         if num_bytes > _MAX_EXTENDED_BYTES:
-            raise self.error(offset, f"a header of {num_bytes:,} bytes, the file is damaged")
+            raise self.error(offset, f"a header of {num_bytes:,} bytes, so the file is damaged")
         return self.read(offset, num_bytes)
 
     def _check_fits(self, offset: int, num_bytes: int) -> None:
         if offset + num_bytes > self.num_bytes:
-            raise self.error(self.num_bytes, "the file ends inside a member, it is truncated")
+            raise self.error(self.num_bytes, "the file ends inside a member, so it is truncated")
 
 
 class TarPart(TarFile):
-    """A part of a tar in memory, from the byte `first`. num_bytes: Of the whole tar."""
+    """A part of a tar in memory, from byte `first` on. num_bytes: Size of the entire tar."""
 
     def __init__(self, path: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
         self.path, self.num_bytes = path, num_bytes
@@ -183,7 +183,7 @@ def open_tar(path: Path) -> TarFile:
 
 
 def split_name(member: str) -> tuple[str, str] | None:
-    """Return the sample and the lower-case extension of a member; None for members outside of samples."""
+    """Return the sample and the lowercase extension of a member; None for members outside of samples."""
     match = _STEM.match(member)
     if match is None or _META.match(member):
         return None
@@ -191,7 +191,7 @@ def split_name(member: str) -> tuple[str, str] | None:
 
 
 def _parse_number(field: bytes) -> int:
-    """Return a number in octal digits, or in base 256 after 0x80; ValueError for anything else."""
+    """Return a number in octal digits, or in base 256 after 0x80; otherwise ValueError."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
     digits = field.strip(b" \0") or b"0"

@@ -1,4 +1,4 @@
-"""Extract captions, and detect empty or oversized ones."""
+"""Extract captions, and detect empty or overlong captions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def check_length(pair: Pair) -> None:
     lengths = [len(text) for text in (pair.text, *pair.others) if isinstance(text, str)]
     if max(lengths, default=0) > MAX_CHARACTERS:
         raise DataError(
-            f"{pair.key}: a caption of {max(lengths):,} characters; the limit is {MAX_CHARACTERS:,}"
+            f"{pair.key}: a caption of {max(lengths):,} characters, but the limit is {MAX_CHARACTERS:,}"
         )
 
 
@@ -56,10 +56,10 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
 
 
 def find_empty(pairs: Pairs) -> Iterator[str]:
-    """Yield a sentence if NUM_LOOKED_AT captions, spread over the blocks in memory, are all empty."""
+    """Yield a message if all of NUM_LOOKED_AT captions, sampled evenly, are empty."""
     keys = []
     last = pairs.num_pairs - 1
-    if isinstance(pairs, HasMaxShuffleBlocks):  # others would each read a block
+    if isinstance(pairs, HasMaxShuffleBlocks):  # pairs of other blocks would each read a block
         last = sum(pairs.block_sizes[: pairs.max_shuffle_blocks]) - 1
     for index in np.unique(np.linspace(0, last, NUM_LOOKED_AT, dtype=np.int64)):
         try:
@@ -73,4 +73,4 @@ def find_empty(pairs: Pairs) -> Iterator[str]:
             return
         keys.append(pair.key)
     if keys:
-        yield f"all {len(keys)} sampled captions are empty, such as that of {keys[0]}"
+        yield f"all {len(keys)} sampled captions are empty, such as the caption of {keys[0]}"

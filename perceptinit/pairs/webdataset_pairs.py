@@ -32,11 +32,11 @@ _NUM_SAID = 5
 class WebdatasetPairs:
     """Image-text pairs in plain tar shards, the format of YFCC15M, CC3M/12M and DataComp.
 
-    Pairs are in the order of `shards` and, within a shard, of its members. Any pair can be read at once, so a
-    run resumes at any step. Local shards are scanned once, at about 10 microseconds per sample; all processes
-    of the machine share the index in the user's cache folder. Shards in a bucket, on a hub or on a web server
-    give the same batches. They need an index next to them (`perceptinit data index`) and are fetched ahead of
-    use into a cache that the processes of the machine share.
+    Pairs are in the order of `shards` and, within a shard, of its members. Any pair can be read directly, so
+    a run can resume at any step. Local shards are scanned once, at about 10 microseconds per sample; all
+    processes of the machine share the index in the user's cache folder. Shards in a bucket, on a hub or on a
+    web server give the same batches. They require an index next to them (`perceptinit data index`) and are
+    prefetched into a cache that the processes of the machine share.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,25 +45,25 @@ class WebdatasetPairs:
         """Files: a path or an address (s3://, gs://, hf://datasets/, https://), a brace pattern
         (`{00000..01499}.tar`), a glob (`*.tar`), or a list of these."""
         image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
-        """Extensions of images, in the order of preference."""
+        """Extensions of images in order of preference."""
         text_member: str = "txt"
         """Extension of the caption, such as txt or json."""
         text_key: str | tuple[str, ...] = ""
         """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of
         several keys, such as title and description, one is drawn each time the image is used (SLIP)."""
         max_incomplete_share: Share = 0.01
-        """Largest share of samples without an image or caption, which are skipped and counted."""
+        """Maximum share of samples without an image or caption; they are skipped and counted."""
         index: str | None = None
-        """Path or address of the index of the shards, of wids also for addresses; by default next to them."""
+        """Path or address of the index of the shards (remote: also of wids); by default next to them."""
         cache_gb: PositiveFloat | None = None
-        """Of addresses: limit of the local disk cache in 10^9 bytes; by default half of the free space."""
+        """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def __getstate__(self) -> dict[str, Any]:
         if self._remote:
-            raise TypeError("one process fetches remote shards")
+            raise TypeError("remote shards are fetched by one process")
         return vars(self)
 
     @property
@@ -77,12 +77,12 @@ class WebdatasetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many shards may be shuffled together: all local ones, or as the cache permits."""
+        """Return how many shards may be shuffled together: all local shards, or as the cache permits."""
         remote = self._remote
         return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
-        """Fetch remote shards during the block, ahead of use."""
+        """Prefetch remote shards during the block."""
         remote = self._remote
         return remote.reader.read_ahead(uses) if remote else nullcontext(lambda *_: None)
 
@@ -93,7 +93,7 @@ class WebdatasetPairs:
         return source.num_pairs if source else None
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the shards as needed data, described if the folder has the name of a known source."""
+        """Yield the shards as a data need, with details if the folder has the name of a known source."""
         problems = problems_of(lambda: require_files(self._paths))
         yield need_of(self.config.shards, next(problems, ""))
 
@@ -117,7 +117,7 @@ class WebdatasetPairs:
             yield str(error)
 
     def warnings(self) -> Iterator[str]:
-        """Yield a sentence for each damaged index of local shards."""
+        """Yield a warning for each damaged or outdated index of local shards."""
         with suppress(DataError):  # the preflight reports missing files
             yield from report_damage(self._local_paths)
 
@@ -148,7 +148,7 @@ class WebdatasetPairs:
         return samples
 
     def _select(self) -> tuple[ShardSamples | None, list[str]]:
-        """Return the samples, None for unreadable shards, and a sentence for each problem."""
+        """Return the samples, None for unreadable shards, and a message for each problem."""
         if self._remote:
             samples = ShardSamples(self._remote.shards)
             return samples, [*self._find_incomplete(samples)]
@@ -160,7 +160,7 @@ class WebdatasetPairs:
         if len(shards) < len(paths):
             damaged = [str(result) for result in results if isinstance(result, DataError)]
             if len(damaged) > _NUM_SAID:
-                more = f"{len(damaged)} of {len(paths)} shards are damaged; the first {_NUM_SAID} are listed"
+                more = f"{len(damaged)} of {len(paths)} shards are damaged, of which {_NUM_SAID} are listed"
                 damaged = [*damaged[:_NUM_SAID], more]
             return None, damaged
         counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}
@@ -176,19 +176,18 @@ class WebdatasetPairs:
         return self.config.image_members, [self.config.text_member]
 
     def _find_incomplete(self, samples: ShardSamples) -> Iterator[str]:
-        """Yield a sentence if too few samples have an image and a text."""
+        """Yield a message if too few samples have an image and a text."""
         num_samples = len(samples) + samples.num_incomplete
-        wanted = (
-            f"an image (.{', .'.join(self.config.image_members)}) and a text (.{self.config.text_member})"
-        )
+        image = f"an image (.{', .'.join(self.config.image_members)})"
+        text = f"a text (.{self.config.text_member})"
         if not len(samples):
             yield (
                 f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} "
-                f"samples has {wanted}; their members are: {', '.join(sorted(samples.extensions)) or 'none'}"
+                f"samples has {image} and {text}. Members: {', '.join(sorted(samples.extensions)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (
-                f"{samples.num_incomplete} of {num_samples} samples lack {wanted}, more than "
-                f"max_incomplete_share = {self.config.max_incomplete_share:g} allows; "
-                f"the first is {samples.first_incomplete}"
+                f"{samples.num_incomplete} of {num_samples} samples lack {image} or {text}, more than "
+                f"max_incomplete_share = {self.config.max_incomplete_share:g} allows. "
+                f"The first is {samples.first_incomplete}"
             )

@@ -1,4 +1,4 @@
-"""The test sets of a recipe: names or a suite, under a root that is a folder or an address."""
+"""The test sets of a recipe, by name or suite, in a folder or at an address."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SetChoice:
         suite: A suite, whose sets of `kinds` come first.
         root: Folder or address of the sets.
         missing: Whether a missing set is an error or skipped.
-        kinds: The kinds of sets of a suite.
+        kinds: Kinds of sets to take from the suite.
         synthetic: Settings of the simulated set.
         split: The split to evaluate; part of the names of scores unless it is `test`.
     """
@@ -66,7 +66,7 @@ class SetChoice:
     held: dict[tuple[str, str], ImageSet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
-        """Raise ValueError for no sets, an unknown suite, or two sets with one name in the scores."""
+        """Raise ValueError for no sets, an unknown suite, or two sets with the same name in the scores."""
         if self.suite and self.suite not in suite_names():
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
@@ -91,7 +91,7 @@ class SetChoice:
         return plain if self.split == "test" else f"{plain}-{self.split}"
 
     def _plain_name(self, dataset: str) -> str:
-        """Return a set's name: a key, its place under `root`, or the last part of a path or address."""
+        """Return a set's name: a key, its path under `root`, or the last part of a path or address."""
         if dataset.startswith(HUB):
             return dataset.partition("/datasets/")[2].split("/")[1]
         if "://" in dataset:
@@ -101,7 +101,7 @@ class SetChoice:
         return dataset if is_key or (self.root and not path.is_absolute()) else path.name
 
     def path(self, dataset: str, split: str = "") -> Path:
-        """Return the folder of a set, which may not exist; for an address, of a local copy with the split.
+        """Return the folder of a set, which may not exist; for an address, a local copy of the split.
 
         Raises:
             AbsentError: If there is no set at an address.
@@ -120,7 +120,7 @@ class SetChoice:
         return next((root / n for n in names if (root / n).is_dir()), root / dataset)
 
     def _address(self, dataset: str) -> str:
-        """Return the address of a set; empty if it is on a disk or simulated."""
+        """Return the address of a set; empty if the set is local or simulated."""
         if "://" in dataset:
             return dataset
         is_remote = "://" in self.root and dataset != SYNTHETIC
@@ -129,11 +129,11 @@ class SetChoice:
     def read(self, dataset: str, split: str = "") -> ImageSet:
         """Return a split of a set, by default the one to evaluate.
 
-        The evaluators of a process share the object and its cached images while one of them exists and the
-        files do not change.
+        The evaluators of a process share the object and its cached images as long as one of them exists and
+        the files do not change.
 
         Raises:
-            DataError: If a file is missing or wrong.
+            DataError: If a file is missing or invalid.
         """
         split, name, retrieval = split or self.split, self.name(dataset), self.is_retrieval
         make: Callable[[], ImageSet]
@@ -165,7 +165,7 @@ class SetChoice:
             yield from problems_of(self.read, dataset)
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield every set that is a folder, with the public copy that can be fetched."""
+        """Yield the data need of each local set, with its public copy if there is one."""
         for dataset in self.all:
             if dataset == SYNTHETIC or self._address(dataset):
                 continue
@@ -186,7 +186,7 @@ class SetChoice:
             )
 
     def present(self) -> tuple[list[str], list[str]]:
-        """Return the sets to evaluate, and the missing ones to skip."""
+        """Return the sets to evaluate, and the missing sets to skip."""
         absent = [d for d in self.all if self.missing == "skip" and self._is_absent(d)]
         return [d for d in self.all if d not in absent], absent
 
@@ -201,7 +201,7 @@ class SetChoice:
 
 @runtime_checkable
 class HasChoice(Protocol):
-    """An evaluator on test sets, whose examples reports show."""
+    """An evaluator on test sets whose examples are shown in reports."""
 
     choice: SetChoice
 
@@ -209,11 +209,11 @@ class HasChoice(Protocol):
 def render_set(
     settings: SyntheticSettings, split: str = "test", is_retrieval: bool = False
 ) -> ZeroShotSet | RetrievalSet:
-    """Return rendered pictures, with labels of colour and shape (64 classes, chance 1/64) or with captions.
+    """Return rendered images with captions, or with labels of color and shape (64 classes, chance 1/64).
 
-    Factors are drawn as for the pairs, under different names, so no picture of the pairs or judgments occurs
-    here. Every colour and shape occurs in captions; slightly more than half of the captions name both. The
-    pictures of the other splits follow those of the test split, so splits are disjoint.
+    Factors have the distribution of the pairs, but other random generators, so no image of the pairs or
+    judgments occurs here. Every color and shape occurs in captions, and slightly more than half of the
+    captions name both. Splits are disjoint.
     """
     first = settings.num_images * ("test", "train", "val").index(split)
     numbers = range(first, first + settings.num_images)

@@ -1,4 +1,4 @@
-"""Which test sets of a suite are on disk, complete and of the published size."""
+"""Report which test sets of a suite are on disk, complete and of the published size."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SetState:
     """The state of a test set on disk.
 
     Args:
-        state: `partial`: the number of images differs from the published one; `wrong`: cannot be read, see
-            `note`.
+        state: `partial`: the number of images differs from the published number; `wrong`: cannot be read,
+            see `note`.
         num_bytes: Size on disk.
     """
 
@@ -51,7 +51,7 @@ def is_retrieval(name: str, root: str) -> bool:
 
 
 def find_state(name: str, root: str) -> SetState:
-    """Return the state of a set; reads indexes and decodes no images."""
+    """Return the state of a set from indexes, without decoding images."""
     known, size = find_set(name), 0
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
@@ -68,5 +68,5 @@ def find_state(name: str, root: str) -> SetState:
     count, classes = len(found.images), len(getattr(found, "classnames", ()))
     published = known.num_images if known else None
     is_whole = published in (None, count)
-    note = "" if is_whole else f"{count:,} images, {published:,} are published"
+    note = "" if is_whole else f"{count:,} images, but {published:,} are published"
     return SetState(name, known, "complete" if is_whole else "partial", count, classes, size, note)

@@ -1,4 +1,4 @@
-"""Labelled images for pretraining (`labelled-images`): class folders, or shards in a test set's layout."""
+"""Labeled images for pretraining (`labelled-images`): class folders, or shards in a test set's layout."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from perceptinit.types import Classes, Pair
 
 
 class LabelledImages:
-    """Labelled images with the names of their classes as texts.
+    """Labeled images with the names of their classes as texts.
 
-    The layout is one folder per class, or that of clip-benchmark, which `perceptinit data pack --test-set`
-    writes. ImageNet's folders (`n01440764`, ...) get the names of its classes.
+    The layout is one folder per class, or clip-benchmark's layout, which `perceptinit data pack --test-set`
+    writes. The texts for ImageNet's folders (`n01440764`, ...) are its class names.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class LabelledImages:
 
     @property
     def block_sizes(self) -> list[int]:
-        """One block, since images may be read in any order."""
+        """Return one block: images can be read in any order."""
         return [self.num_pairs]
 
     def pair(self, index: int) -> Pair:
@@ -68,10 +68,10 @@ class LabelledImages:
         path = fetch_remote(place, split) if is_remote(place) else Path(place).expanduser()
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:
-            raise DataError(f"{path}: images have several labels; training requires one")
+            raise DataError(f"{path}: images have several labels, but training requires one")
         counts = np.bincount(found.labels, minlength=len(found.classnames))
         empty = np.flatnonzero(counts == 0)
         if empty.size:
             name = found.classnames[empty[0]]
-            raise DataError(f"{path}: class '{name}' ({empty.size} such) has no images; remove or fill it")
+            raise DataError(f"{path}: class '{name}' has no images ({empty.size} such). Remove or fill it")
         return found

@@ -29,7 +29,7 @@ COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
 SPLIT = "test"
 RETRIEVAL_LAYOUT = (
-    f"images with captions (.txt) in {SPLIT}/0.tar, their number of shards in {SPLIT}/{COUNTER}"
+    f"images with captions (.txt) in {SPLIT}/0.tar, and the number of shards in {SPLIT}/{COUNTER}"
 )
 DEFAULT_TEMPLATES: Texts = ("a photo of a {c}.",)  # of class folders without templates (CLIP)
 _WORDNET_ID = re.compile(r"n\d{8}")
@@ -37,12 +37,12 @@ _NUM_IMAGENET = 1000
 
 
 def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroShotSet:
-    """Return the labelled set in a folder; images are read on access.
+    """Return the labeled set in a folder; images are read on access.
 
-    Supports two layouts: that of clip-benchmark (`classnames.txt`, `zeroshot_classification_templates.txt`,
+    Supports two layouts: clip-benchmark's layout (`classnames.txt`, `zeroshot_classification_templates.txt`,
     `test/nshards.txt`, `test/0.tar` with an image and a `.cls`, or `.npy` if multi-label, per sample),
-    and class folders, where a folder's name is the class name and a file of templates is optional.
-    `class_prompts.json` replaces the templates. Missing names of ImageNet's 1000 classes are those of
+    and class folders, whose names are the class names, with an optional file of templates.
+    `class_prompts.json` replaces the templates. Missing names of ImageNet's 1000 classes are taken from
     open_clip. Empty lines at the end of text files are ignored.
 
     Args:
@@ -71,7 +71,7 @@ def has_shards(path: Path, split: str) -> bool:
 def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> RetrievalSet:
     """Return the captioned set in a folder, in clip-benchmark's layout: an image and a `.txt` per sample.
 
-    A line of the `.txt` is a caption, split as in clip-benchmark (`str.splitlines`).
+    Each line of the `.txt` is a caption (`str.splitlines`, as in clip-benchmark).
 
     Args:
         path: The folder.
@@ -85,7 +85,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
     _check_folder(path, name, RETRIEVAL_LAYOUT)
     kind = read_kind(path)
     if kind != "retrieval":
-        raise DataError(f"{path / TYPE}: a {kind} set has no captions; retrieval needs `retrieval`")
+        raise DataError(f"{path / TYPE}: a {kind} set has no captions. Retrieval requires `retrieval`")
     images, keys, samples = _read_samples(path, split, "txt")
     texts = [samples.second(i).decode("utf-8").splitlines() for i in range(len(samples))]
     captions = tuple(caption for captions in texts for caption in captions)
@@ -94,13 +94,13 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
 
 
 def pack_command(out: str | Path) -> str:
-    """Return the command that makes a zero-shot test set of labelled images."""
+    """Return the command that converts labeled images to a zero-shot test set."""
     return f'perceptinit data pack SOURCE {shlex.quote(str(out))} --test-set --template "a photo of a {{c}}."'
 
 
 def _check_folder(path: Path, name: str, how: str) -> None:
     if not path.is_dir():
-        raise DataError(f"test set '{name}': no folder {path}. Make one: {how}")
+        raise DataError(f"test set '{name}': no folder {path}. Create it: {how}")
 
 
 def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
@@ -118,7 +118,7 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
         )
     for image in images:
         if image.parent.parent != path:
-            raise DataError(f"{image}: not in a class folder of {path}; name the folder of the classes")
+            raise DataError(f"{image}: not in a class folder of {path}. Give the parent of the class folders")
     label = {folder: i for i, folder in enumerate(folders)}
     classnames, templates = tuple(folder.name for folder in folders), DEFAULT_TEMPLATES
     if len(folders) == _NUM_IMAGENET and all(map(_WORDNET_ID.fullmatch, classnames)):
@@ -139,7 +139,7 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
 def _read_shards(path: Path, name: str, split: str) -> ZeroShotSet:
     kind = read_kind(path)
     if kind not in ("classification", "multilabel"):
-        raise DataError(f"{path / TYPE}: a {kind} set has no class names to choose from")
+        raise DataError(f"{path / TYPE}: a {kind} set has no class names for prompts")
     images, keys, samples = _read_samples(path, split, "npy" if kind == "multilabel" else "cls")
     read = _read_many_labels if kind == "multilabel" else _read_labels
     classnames, templates, prompts = _read_words(path, name)
@@ -150,7 +150,7 @@ def _read_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     texts = [samples.second(i).strip() for i in range(len(samples))]
     for key, text in zip(keys, texts, strict=True):
         if not text.isdigit():
-            raise DataError(f"{key}: label {text[:20]!r} is not a number from 0 on")
+            raise DataError(f"{key}: label {text[:20]!r} is not a whole number >= 0")
     return np.array([int(text) for text in texts], dtype=np.int64)
 
 
@@ -162,7 +162,7 @@ def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
         except (ValueError, OSError, EOFError) as error:
             raise DataError(f"{keys[i]}: its .npy cannot be read ({error})") from error
         if row.ndim != 1 or (rows and row.shape != rows[0].shape):
-            raise DataError(f"{keys[i]}: labels of shape {row.shape}, expected a number per class")
+            raise DataError(f"{keys[i]}: labels of shape {row.shape}, expected one number per class")
         rows.append(row != 0)
     return np.stack(rows)
 
@@ -179,7 +179,7 @@ def _read_words(path: Path, name: str) -> tuple[Texts, Texts, dict[str, Texts]]:
     if "" in classnames:  # clip-benchmark counts an empty line as a class and DataComp does not
         raise DataError(f"{file}: line {classnames.index('') + 1} is empty, so later labels are ambiguous")
     if known and num_classes not in (None, len(classnames)):
-        raise DataError(f"{file}: {len(classnames)} class names; {known.key} has {num_classes} classes")
+        raise DataError(f"{file}: {len(classnames)} class names, but {known.key} has {num_classes} classes")
     return classnames, () if prompts else read_lines(path / TEMPLATES), prompts
 
 
@@ -208,7 +208,7 @@ def _read_samples(path: Path, split: str, second: str) -> tuple[Lazy[ImageSource
         what = "captions (.txt)" if second == "txt" else f"label (.{second})"
         raise DataError(
             f"{path / split}: {samples.first_incomplete} has no image (.webp, .png, .jpg) or no "
-            f"{what}; {samples.num_incomplete} such samples"
+            f"{what} ({samples.num_incomplete} such samples)"
         )
     keys = Lazy(len(samples), lambda index: f"{path.name}/{split}/{samples.key(index)}")
     return Lazy(len(samples), samples.image), keys, samples
@@ -228,7 +228,7 @@ def shard_paths(split: Path) -> list[Path]:
 
 def num_shards(counter: Path) -> int:
     """Return the number in `nshards.txt`; DataError if the file is missing or not a positive number."""
-    require_file(counter, "; it states the number of shards of the test set")
+    require_file(counter, ". It must contain the number of shards of the test set")
     text = " ".join(read_lines(counter))
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):
         raise DataError(f"{counter}: {shown(repr(text))} is not a number of shards")
@@ -247,7 +247,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
-    """Return the stripped lines of a text file without empty lines, or only without those at its end."""
+    """Return the stripped lines of a text file without empty lines; `keep_empty` drops those at the end."""
     require_file(path)
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]

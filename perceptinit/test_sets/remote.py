@@ -47,12 +47,12 @@ def fetch_remote(address: str, split: str) -> Path:
     try:
         first = {counter: stat(folder / counter)}
     except AbsentError:
-        # class names without shards are half a set, not class folders
+        # class names without shards are an incomplete set, not class folders
         if not folder.is_web and not dict(_stat_existing(folder, [CLASSNAMES])):
             return local_folder(folder.url)
         raise AbsentError(
-            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read from "
-            f"disks, buckets and hubs only: {pack_command('OUT')} converts them"
+            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders are read only "
+            f"from disks, buckets and hubs. Convert them: {pack_command('OUT')}"
         ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
@@ -69,7 +69,7 @@ def _stat_existing(folder: RemoteFile, names: Sequence[str]) -> Iterator[tuple[s
 
 
 def endpoint() -> str:
-    """Return the hub's address, or the mirror in `HF_ENDPOINT`, as for the hub's own client."""
+    """Return the hub's address, or the mirror in `HF_ENDPOINT` as in huggingface_hub."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 
@@ -104,10 +104,10 @@ def fetch_set(
 ) -> None:
     """Fetch a set, each file from the first repository that has it.
 
-    Complete files are kept, so the same call resumes after an interruption.
+    Complete files are skipped, so the same call resumes after an interruption.
 
     Raises:
-        DataError: If files cannot be fetched; names all of them.
+        DataError: If files cannot be fetched. Names all of them.
     """
 
     def download(path: str) -> Download:
@@ -133,14 +133,14 @@ def fetch_set(
 
 
 def _find_token() -> str:
-    """Return the token of `hf auth login` or HF_TOKEN, for sets with terms; empty without one."""
+    """Return the token of `hf auth login` or HF_TOKEN, for gated sets; empty without one."""
     from huggingface_hub import get_token
 
     return get_token() or ""
 
 
 def ask_known(known: SuiteSet) -> tuple[int | None, str]:
-    """Return the size in bytes and the licence of a set's test split on the hub; None and empty if unknown.
+    """Return the size in bytes and the license of a set's test split on the hub; None and empty if unknown.
 
     Raises:
         DataError: If the hub does not answer.

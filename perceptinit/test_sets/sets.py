@@ -1,4 +1,4 @@
-"""Labelled and captioned test sets."""
+"""Labeled and captioned test sets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Lazy(Sequence[T]):
 
 
 def choose(items: Sequence[T], places: np.ndarray) -> Lazy[T]:
-    """Return the items of a sequence at `places`, int64 (N,)."""
+    """Return a lazy sequence of the items at `places`, int64 (N,)."""
     return Lazy(len(places), lambda index: items[int(places[index])])
 
 
@@ -45,7 +45,7 @@ class ZeroShotSet:
         images: N image sources, may be lazy.
         labels: int64 (N,) in [0, C), or bool (N, C) if images have several labels.
         keys: N names for messages.
-        simulated: Rendered by a program.
+        simulated: Whether the images are rendered.
         class_prompts: Prompts by class name, which replace the templates; may be empty.
     """
 
@@ -67,19 +67,19 @@ class ZeroShotSet:
         if not len(self.labels):
             raise DataError(f"{where}: no images")
         if len(self.images) != len(self.labels) or len(self.keys) != len(self.labels):
-            raise DataError(f"{where}: {len(self.images)} images, {len(self.labels)} labels")
+            raise DataError(f"{where}: {len(self.images)} images, but {len(self.labels)} labels")
         if self.is_multilabel and (width := self.labels.shape[1]) != count:
             raise DataError(f"{where}: labels for {width} classes, but there are {count} class names")
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
         if not self.is_multilabel and bad.size:
             label = f"sample {self.keys[bad[0]]}: label {self.labels[bad[0]]}"
-            raise DataError(f"{where}, {label} but there are {count} class names")
+            raise DataError(f"{where}, {label}, but there are {count} class names")
         if self.class_prompts:
             lacking = [name for name in self.classnames if not self.class_prompts.get(name)]
             if lacking:
                 raise DataError(f"{where}: no prompts for class '{lacking[0]}'")
         elif not self.templates or any("{c}" not in t for t in self.templates):
-            raise DataError(f"{where}: every template needs {{c}} for the class name")
+            raise DataError(f"{where}: every template must contain {{c}} for the class name")
 
     def only(self, rows: np.ndarray) -> ZeroShotSet:
         """Return the set of the images in the mask `rows`, bool (N,)."""
@@ -131,5 +131,5 @@ class RetrievalSet:
         )
 
 
-# one object is one set, so caches use it as a key
+# sets compare by identity, so caches can use them as keys
 ImageSet = ZeroShotSet | RetrievalSet

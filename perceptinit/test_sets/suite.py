@@ -33,7 +33,7 @@ class SuiteSet:
 
     Args:
         key: DataComp's name.
-        family: The average that the set belongs to.
+        family: Group of sets with a common mean.
         main: The main measure.
         hub: Repositories with the set in clip-benchmark's layout; `num_*` are those of the hosted set.
         chance: Chance level of the main measure.
@@ -55,7 +55,7 @@ class SuiteSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The key of the set, and its names in both public suites."""
+        """Return the key of the set, and its names in both public suites."""
         flat = self.key.replace("/", "-")
         hosted = [repository.partition("/")[2] for repository in self.hub]
         names = [self.key, flat, f"wds_{flat}_test", f"wds_{flat}", *hosted]
@@ -64,7 +64,7 @@ class SuiteSet:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Possible names of the set's folder: `names`, and without the group, `dtd` for `vtab/dtd`."""
+        """Return names of the set's folder: `names`, and the key without group, `dtd` for `vtab/dtd`."""
         return (*self.names, self.key.rpartition("/")[2])
 
 
@@ -97,7 +97,7 @@ def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]
 
 
 def find_set(name: str) -> SuiteSet | None:
-    """Return the set of the suites with a key or other name, if any."""
+    """Return the suite set with this key or other name, None if unknown."""
     known = known_sets()
     return known.get(name) or next((s for s in known.values() if name in s.names), None)
 

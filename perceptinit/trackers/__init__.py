@@ -12,7 +12,7 @@ def perceptinit_trackers() -> list[Component]:
         Component(
             name="console",
             target="perceptinit.trackers.console:Console",
-            summary="a live table of arms x seeds with bars and time left; plain lines without a terminal",
+            summary="a live table of arms x seeds with progress bars; plain lines without a terminal",
         ),
         Component(
             name="jsonl",

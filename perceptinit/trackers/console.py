@@ -17,7 +17,7 @@ from perceptinit.results.measures import readable_seconds
 from perceptinit.types import Event, RunContext, Score
 
 State = Literal["waiting", "running", "finished", "kept", "interrupted", "failed"]
-# sign and colour of each state; the signs differ without colours, too
+# sign and color of each state
 SIGNS = {
     "waiting": ("·", "dim"),
     "running": ("▶", "cyan"),
@@ -34,7 +34,7 @@ class RunProgress:
 
     Attributes:
         state: State of the run.
-        begin: Start of the run, in seconds since the epoch, as all times here.
+        begin: Start of the run in seconds since the epoch, like all times here.
         end: End of the run.
         stage: Current stage, empty between stages.
         stage_begin: Start of the stage.
@@ -70,7 +70,7 @@ class RunProgress:
         self.numbers, self.first_step = "", None
 
     def advance(self, event: Event) -> None:
-        """Add a step of the stage."""
+        """Record a step of the stage."""
         self.step, self.total_steps = event.step or 0, event.total_steps
         if self.first_step is None:
             self.first_step = (event.time, event.samples_seen or 0)
@@ -126,9 +126,9 @@ class Progress:
         return f"run {started} of {len(self.runs)}"
 
     def seconds_left(self) -> float | None:
-        """Return the estimated seconds until all runs finish, None before the first one did.
+        """Return the estimated seconds until all runs finish, None before the first run has finished.
 
-        The estimate assumes the mean duration of the finished runs, and the present number of parallel runs.
+        The estimate assumes the mean duration of the finished runs and the current number of parallel runs.
         """
         done = [run.end - run.begin for run in self.runs.values() if run.state == "finished"]
         if not done:
@@ -143,14 +143,14 @@ class Progress:
 class Console:
     """Shows a live table of arms x seeds with progress bars on a terminal, or prints plain lines elsewhere.
 
-    Everything goes to standard error; standard output has the result table alone. If several runs are in
+    All output goes to standard error; standard output contains only the result table. If several runs are in
     progress, each line names its run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         every_seconds: float = 10.0
-        """Seconds between two plain lines of a stage; bars are always current."""
+        """Minimum seconds between two plain lines of a stage; bars are not affected."""
 
     def __init__(self, config: Config) -> None:
         self._every_seconds = config.every_seconds
@@ -161,7 +161,7 @@ class Console:
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
-        """Set the runs of the sweep, as (arm, seed), for the time left."""
+        """Set the runs of the sweep, as (arm, seed), to estimate the time left."""
         self._progress = Progress(runs)
 
     def start(self, ctx: RunContext) -> None:

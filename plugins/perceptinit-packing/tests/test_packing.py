@@ -241,7 +241,7 @@ def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monk
     assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
-        f"{tmp_path / 'out'}: its packing is not finished; run the same `perceptinit data pack` again, without --part"
+        f"{tmp_path / 'out'}: packing is not finished. Rerun the same `perceptinit data pack` command without --part"
     ]
     monkeypatch.setattr(packing, "write_shard", write_shard)
     assert run(source, tmp_path / "out", shard_size=2).kept == len(finished)
@@ -379,12 +379,12 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
         (
             {"label": "label", "class_name": "name"},
             {"label": [0, 2], "name": ["cat", "dog"]},
-            "no record has label 1, so its class has no name; give all with --classes",
+            "no record has label 1, so its class has no name. Name all with --classes",
         ),
         (
             {"label": "label"},
             {"label": [0, -1], "name": ["cat", "dog"]},
-            "t.parquet row 1: label -1 is not a number from 0 on",
+            "t.parquet row 1: label -1 is not a whole number >= 0",
         ),
         (
             {"class_name": "name"},
@@ -402,7 +402,7 @@ def test_labels_that_do_not_fit_name_the_row(tmp_path, columns, wrong, sentence)
 
 def test_labels_without_names_say_how_to_give_them(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
-    with pytest.raises(DataError, match="labels have no class names: name their column with --class-"):
+    with pytest.raises(DataError, match=r"labels have no class names\. Name their column with --class-"):
         open_source(source, Columns(label="label"))
 
 

@@ -134,7 +134,7 @@ def test_parts_without_the_last_call_are_told_to_a_run(tmp_path):
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     (problem,) = pairs.preflight()
     assert problem.endswith(
-        "its packing is not finished; run the same `perceptinit data pack` again, without --part"
+        "packing is not finished. Rerun the same `perceptinit data pack` command without --part"
     )
 
 
