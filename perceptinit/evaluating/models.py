@@ -52,8 +52,7 @@ class RunWeights:
 class EvalModel:
     """A model to measure; `build` returns it in eval mode, on the CPU.
 
-    parts: A subset of "image", "text" and "head" (a classifier). run: Source of the weights, None if
-    they are not from a run.
+    parts: A subset of "image", "text" and "head" (a classifier). run: Its source, if it is a run.
     """
 
     title: str
@@ -69,7 +68,7 @@ def find_models(
 
     sources: Folders of runs; checkpoints of `backbone` (.safetensors) or folders of them;
     `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
-    weights: Which weights of a run: `final`, `init`, `pretrain` or `all`.
+    weights: Of a run: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
     """
@@ -202,7 +201,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """Yield the weights of the runs under a folder, in the order of their paths.
 
     which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before
-    a post-hoc stage); `all`, including the weights that evaluator `keep-weights` saved.
+    a post-hoc stage); `all`, with those saved by evaluator `keep-weights`.
 
     Raises UsageError when no run has such weights.
     """

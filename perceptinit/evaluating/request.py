@@ -134,7 +134,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
-    # an error in a set is reported during the measurement and does not stop other sets
+    # an error in a set is reported later and does not stop other sets
     for spec in specs:
         if spec.name not in ("zero-shot", "retrieval"):
             built = [*(part.build() for part in spec.parts.values()), spec.build()]

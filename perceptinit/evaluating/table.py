@@ -17,7 +17,7 @@ from perceptinit.types import Score
 if TYPE_CHECKING:
     from rich.table import Table
 
-FROM = ("arm", "seed", "samples_seen")  # attributes of the run that a model is from
+FROM = ("arm", "seed", "samples_seen")  # of the run that a model is from
 FIELDS = (
     *("model", *FROM, "measure", "data_set", "family", "value", "stderr"),
     *FACTS,

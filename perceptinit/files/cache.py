@@ -27,7 +27,7 @@ from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-CHECKSUM = "manifest_sha256"  # key in a manifest, of the hash of its other entries
+CHECKSUM = "manifest_sha256"  # key of the hash of a manifest's other entries
 
 
 def cache_folder() -> Path:

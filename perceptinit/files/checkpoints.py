@@ -44,7 +44,7 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[st
     with atomic_path(path, synced=True) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata))
-        except SafetensorError as error:  # the library also raises it for errors of the operating system
+        except SafetensorError as error:  # also raised for errors of the operating system
             raise WriteError(path, str(error)) from error
 
 

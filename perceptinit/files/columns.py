@@ -15,7 +15,7 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.registry import suggest
 
-# exceeds any number of people, and sums over all rows remain exact
+# above any number of people; sums over all rows remain exact
 MAX_COUNT = 10**12
 # stricter than `float`, which accepts 1_0 and digits of other scripts
 _NUMBER = re.compile(
@@ -71,7 +71,7 @@ class Columns:
 
     @classmethod
     def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
-        """Encode columns of hashable cells."""
+        """Return columns of hashable cells."""
         distinct, codes = {}, {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
@@ -125,7 +125,7 @@ class Columns:
 
         Args:
             name: The column.
-            convert: Returns the converted text; ValueError for an invalid one.
+            convert: Returns the converted text; ValueError for invalid text.
             fill: Text for empty cells; None: an empty cell is an error.
 
         Raises:
@@ -149,11 +149,11 @@ class Columns:
         return np.array([value or 0 for value in values], dtype=np.int64)[self.codes[name]]
 
     def booleans(self, name: str) -> np.ndarray:
-        """Return a column of true/false or 1/0, in any case, as bool; DataError for other cells."""
+        """Return a column of true/false (any case) or 1/0 as bool; DataError for other cells."""
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
-        """Return the converted distinct cells, None if unused; DataError has a line per kind of error."""
+        """Convert the distinct cells (None if unused); DataError has one line per kind of error."""
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)
@@ -193,7 +193,7 @@ def raise_all(errors: Iterable[DataError]) -> None:
 
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
-    """Call all readers and return their results; DataError combines the errors of all readers."""
+    """Call all readers and return their results; DataError combines their errors."""
     values, errors = [], []
     for reader in readers:
         try:

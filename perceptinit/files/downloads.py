@@ -153,7 +153,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
 
 
 def check_space(downloads: Sequence[Download], folder: Path) -> None:
-    """Raise UsageError if the remaining bytes, as far as known, exceed the free disk space."""
+    """Raise UsageError if the known sizes, less received bytes, exceed the free disk space."""
     need = 0
     for download in downloads:
         need += max(0, (download.num_bytes or 0) - part_bytes(folder / download.path))

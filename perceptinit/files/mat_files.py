@@ -1,6 +1,6 @@
 """Read MATLAB files of versions 4 to 7 (`save -v7`) with scipy, in a subprocess with limits.
 
-On damaged files, scipy's reader can crash the process, and it allocates any size that a header states.
+On damaged files, scipy's reader can crash, or allocate any size that a header states.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _limit_memory() -> None:
 
 
 def _flatten(key: str, value: Any) -> Iterator[tuple[str, MatValue]]:
-    """Yield a value and the fields of its elements if it is a struct."""
+    """Yield a value and, if it is a struct, the fields of its elements."""
     kind = _kind_of(value)
     array = np.empty((0, 0)) if kind else value
     if kind == "text":

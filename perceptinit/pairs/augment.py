@@ -34,8 +34,8 @@ class Augment:
         scale: Smallest and largest area of a random box, as a share of the image.
         ratio: Smallest and largest width / height of a random box.
         flip: Whether to mirror half of the images.
-        jitter: Strengths of the changes in brightness, contrast, saturation and hue. They apply to 80 % of
-            the images, in random order.
+        jitter: Strengths of the changes in brightness, contrast, saturation and hue. They are applied
+            in random order, to 80 % of the images.
         grey_share: Share of images converted to grayscale.
         blur_share: Share of blurred images.
         decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.

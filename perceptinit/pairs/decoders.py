@@ -1,4 +1,4 @@
-"""Processes that decode images into shared memory, for rates at which the GIL limits threads.
+"""Processes that decode images into shared memory, because the GIL limits threads.
 
 The parent sends a short message per chunk of a batch. Any process receives it, fills rows of a memory slot,
 and sends token ids and keys back. A slot is reused when no tensor refers to it. The processes end with their
@@ -53,7 +53,7 @@ class DecoderProcesses:
     """A pool of processes that fill batches.
 
     Args:
-        fill: Fills a chunk; sent to the processes.
+        fill: Fills a chunk; pickled for the processes.
         num_processes: Number of processes.
         shape: Shape of the images of a batch, (b, V, S, S, 3).
         is_pinned: Whether to pin the memory for copies to a GPU.
@@ -213,7 +213,7 @@ def _pickle(setup: tuple[Shape, Fill]) -> bytes:
 
 
 def _send(outgoing: SimpleQueue[Any], results: Connection) -> None:
-    """Send results until the parent exits, in a thread so that a full pipe does not block decoding."""
+    """Send results until the parent exits; runs in a thread, so a full pipe does not block decoding."""
     try:
         while True:
             results.send(outgoing.get())

@@ -25,7 +25,7 @@ ADVICE = "Choose sigma closer to 1.75 per map"
 
 
 class Fractals:
-    """Fractal images of one iterated function system, with a class per small perturbation of the system.
+    """Fractal images of one iterated function system, with one class per small perturbation.
 
     A system of affine maps is drawn from the seed. Class i multiplies each coefficient by a random factor in
     1 +- `perturbation` and has one image, gray points on black. With `supervised` in `pretrain`, the network

@@ -1,4 +1,4 @@
-"""Create the index of local or remote shards, with the cost of remote reads known in advance."""
+"""Create the index of local or remote shards; the cost of remote reads is known in advance."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def index_remote(
 
     Fetched shards take at most `cache_gb` (10^9 bytes), by default half of the free space.
 
-    Raises DataError as `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
+    Raises DataError as in `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
     permission to write.
     """
     place = _only({piece.file.folder for piece in planned.pieces}) / INDEX

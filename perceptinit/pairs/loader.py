@@ -47,7 +47,7 @@ class PairLoader:
 
     Each epoch has a new order and drops the last incomplete batch (`num_left_over` pairs). A pair that cannot
     be read or decoded is reported in `PairBatch.unusable` and replaced by a random pair, because each step
-    needs the same number of negatives. All arms replace the same pairs by the same pairs.
+    needs the same number of negatives. Replacements are equal in all arms.
 
     Args:
         pairs: The source.
@@ -240,7 +240,7 @@ class _Threads:
 
 
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
-    """Return [block, first use, last use] of the blocks for positions of an order, by first use."""
+    """Return [block, first position, last position] of each block in a range of an order, sorted."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
     # in parts, to save memory
     for at in range(start, stop, _LOOKED_AT):

@@ -1,6 +1,6 @@
-"""The index of local shards, which is read next to them or created in the user's cache folder.
+"""The index of local shards, stored next to them or in the user's cache folder.
 
-`perceptinit data index` writes the index next to the shards, which all machines share. The index in the cache
+`perceptinit data index` writes the index next to the shards, which all machines share. The cached index
 consists of files of up to 512 shards, which limits the memory of a scan and the loss at an interruption. A
 shard is scanned again when its size or modification time changes.
 """

@@ -39,7 +39,7 @@ class ParquetPairs:
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Without `label_column`, they are numbered as in `classes`, or sorted."""
+        """Column of class names. Without `label_column`, they are numbered as in `classes`, or by name."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class HeldBlocks(Generic[T]):
-    """A least recently used cache of at most `capacity` blocks, which `read(number)` reads."""
+    """A least recently used cache of at most `capacity` blocks, loaded by `read(number)`."""
 
     def __init__(self, read: Callable[[int], T], capacity: int) -> None:
         self._read, self._capacity = read, capacity

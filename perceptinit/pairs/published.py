@@ -55,7 +55,7 @@ def source_of(patterns: str | Sequence[str]) -> PublishedPairs | None:
 
 
 def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
-    """Return the need for pairs in these files; `problem` is the error if they cannot be read."""
+    """Return a `DataNeed` for these files; `problem` is the error if they cannot be read."""
     source = source_of(patterns)
     first = without_credentials(patterns if isinstance(patterns, str) else patterns[0])
     return DataNeed(

@@ -185,7 +185,7 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
 
 
 def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> str:
-    """Describe an inconsistency of the numbers in an index; empty if there is none."""
+    """Describe an inconsistency in the numbers of an index; empty if there is none."""
     shards = about["shards"]
     codes = range(len(about["extensions"]))
     if not all(kind and set(kind[1:]) <= set(codes) for shard in shards for kind in shard["kinds"]):

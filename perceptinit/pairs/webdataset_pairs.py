@@ -54,7 +54,7 @@ class WebdatasetPairs:
         max_incomplete_share: Share = 0.01
         """Maximum share of samples without an image or caption; they are skipped and counted."""
         index: str | None = None
-        """Path or address of the index of the shards (remote: also of wids); by default next to them."""
+        """Path or address of the index (remote shards: also a wids index); by default next to the shards."""
         cache_gb: PositiveFloat | None = None
         """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
@@ -93,7 +93,7 @@ class WebdatasetPairs:
         return source.num_pairs if source else None
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the shards as a data need, with details if the folder has the name of a known source."""
+        """Yield a `DataNeed` for the shards, with details if the folder has the name of a known source."""
         problems = problems_of(lambda: require_files(self._paths))
         yield need_of(self.config.shards, next(problems, ""))
 

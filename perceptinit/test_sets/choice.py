@@ -165,7 +165,7 @@ class SetChoice:
             yield from problems_of(self.read, dataset)
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the data need of each local set, with its public copy if there is one."""
+        """Yield a `DataNeed` for each local set, with its public copy if there is one."""
         for dataset in self.all:
             if dataset == SYNTHETIC or self._address(dataset):
                 continue
@@ -211,8 +211,8 @@ def render_set(
 ) -> ZeroShotSet | RetrievalSet:
     """Return rendered images with captions, or with labels of color and shape (64 classes, chance 1/64).
 
-    Factors have the distribution of the pairs, but other random generators, so no image of the pairs or
-    judgments occurs here. Every color and shape occurs in captions, and slightly more than half of the
+    Factors are drawn as for the pairs, with other generators, so no image of the pairs or judgments occurs
+    here. Every color and shape occurs in captions, and slightly more than half of the
     captions name both. Splits are disjoint.
     """
     first = settings.num_images * ("test", "train", "val").index(split)

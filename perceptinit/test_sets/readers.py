@@ -51,7 +51,7 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
         split: `test`, or another split of a set in the layout of clip-benchmark.
 
     Raises:
-        DataError: If a file or sample is wrong.
+        DataError: If a file or sample is invalid.
     """
     name = name or path.name
     _check_folder(path, name, pack_command(path))
@@ -79,7 +79,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
         split: The split.
 
     Raises:
-        DataError: If a file or sample is wrong.
+        DataError: If a file or sample is invalid.
     """
     name = name or path.name
     _check_folder(path, name, RETRIEVAL_LAYOUT)
@@ -247,7 +247,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
-    """Return the stripped lines of a text file without empty lines; `keep_empty` drops those at the end."""
+    """Return the stripped lines of a text file without empty lines; `keep_empty` drops only trailing ones."""
     require_file(path)
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]

@@ -82,7 +82,7 @@ class ZeroShotSet:
             raise DataError(f"{where}: every template must contain {{c}} for the class name")
 
     def only(self, rows: np.ndarray) -> ZeroShotSet:
-        """Return the set of the images in the mask `rows`, bool (N,)."""
+        """Return the subset of images in the mask `rows`, bool (N,)."""
         if rows.all():
             return self
         kept = np.flatnonzero(rows)
@@ -117,7 +117,7 @@ class RetrievalSet:
             raise DataError(f"{sample}: no caption ({without.size} such images)")
 
     def only(self, rows: np.ndarray) -> RetrievalSet:
-        """Return the set of the images in the mask `rows`, bool (N,), with their captions."""
+        """Return the subset of images in the mask `rows`, bool (N,), with their captions."""
         if rows.all():
             return self
         kept = np.flatnonzero(rows)

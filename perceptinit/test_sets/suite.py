@@ -32,10 +32,10 @@ class SuiteSet:
     """A test set of the suites, from `suite.toml`; unknown numbers are None.
 
     Args:
-        key: DataComp's name.
+        key: Name in DataComp.
         family: Group of sets with a common mean.
         main: The main measure.
-        hub: Repositories with the set in clip-benchmark's layout; `num_*` are those of the hosted set.
+        hub: Repositories with the set in clip-benchmark's layout; `num_*` describe the hosted set.
         chance: Chance level of the main measure.
         openai_vit_b_32: Published scores of OpenAI's ViT-B/32, by measure.
     """

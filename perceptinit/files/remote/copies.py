@@ -1,4 +1,4 @@
-"""Local copies of remote files that are read as a whole: tables, indexes, test sets, folders of images."""
+"""Local copies of remote files that are read as a whole: tables, indexes, test sets and image folders."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 A piece is a folder `KEY-BYTES/`, which reserves the space before the bytes arrive. Its file `seal.json`,
 written last, contains the checksums of the other files. A process that uses a piece holds a shared lock on
-it. Eviction removes the least recently used pieces that are not locked.
+it. Eviction removes the least recently used unlocked pieces.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Piece:
 
     @classmethod
     def whole(cls, file: RemoteFile, stat: Stat) -> Piece:
-        """Return a piece that is an entire file."""
+        """Return an entire file as one piece."""
         return cls(file, stat, ((0, stat.num_bytes),))
 
     @property
@@ -68,7 +68,7 @@ class Piece:
 
 
 class Held:
-    """A piece in the cache with its lock, which is shared by processes or exclusive to one.
+    """A cached piece with its lock, which is shared or exclusive.
 
     The lock is released when the object is deleted or the process ends.
     """
@@ -84,7 +84,7 @@ class Held:
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def own(self) -> bool:
-        """Try to acquire the exclusive lock without waiting; return whether it was acquired."""
+        """Acquire the exclusive lock if it is free; return whether it was acquired."""
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -144,7 +144,7 @@ class FetchedCache:
                 _delete(found[1])
 
     def trim(self) -> None:
-        """Remove the least recently used pieces that are not locked, until the rest fits the limit."""
+        """Remove the least recently used unlocked pieces until the rest fits the limit."""
         with file_lock(self.folder / "locks" / "room.lock"):
             excess = self._used() - self.max_bytes
             if excess > 0:
@@ -201,7 +201,7 @@ class FetchedCache:
         return part.crc32
 
     def _make_room(self, folder: Path) -> bool:
-        """Reserve space for a piece, removing others that are not locked; False if that is not enough."""
+        """Reserve space for a piece by removing unlocked pieces; False if that is not enough."""
         with file_lock(self.folder / "locks" / "room.lock"):
             if folder.is_dir():  # reserved by an interrupted call, which is resumed
                 return True
@@ -220,7 +220,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int, at_least: int) -> bool:
-        """Remove `num_bytes` of pieces that are not locked, oldest use first; none below `at_least` bytes."""
+        """Remove `num_bytes` of unlocked pieces, least recently used first; none below `at_least` bytes."""
         owned: list[Held] = []
         room = 0
         try:

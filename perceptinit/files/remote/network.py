@@ -99,7 +99,7 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
         return
     with closing(response):
         encoding = response.headers.get("Content-Encoding") or "identity"
-        # servers also set this header for files that are compressed themselves
+        # servers also set this header for compressed files
         if encoding != "identity" and not file.name.endswith((".gz", ".tgz")):
             raise RemoteError(
                 f"{file}: the server compresses the file (Content-Encoding: {encoding}), so ranges cannot be "

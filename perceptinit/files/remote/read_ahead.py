@@ -65,7 +65,7 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release pieces with no use from draw `done` on; plan those for draws up to `needed` and beyond."""
+        """Release pieces that draws from `done` on do not use, and plan those for the next draws."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
@@ -151,13 +151,13 @@ class PieceReader(Generic[H]):
 
     @cached_property
     def _num_held(self) -> int:
-        """Return the number of pieces that fit into the cache, largest first."""
+        """Return how many pieces fit into the cache together, whichever they are."""
         rooms = accumulate(sorted((piece.room for piece in self.pieces), reverse=True))
         return sum(room <= self.cache.max_bytes for room in rooms)
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many pieces may be shuffled together, with space in the cache to prefetch one."""
+        """Return how many pieces may be shuffled together while the cache can prefetch one more."""
         return max(1, self._num_held - 1) if self._num_held < len(self.pieces) else self._num_held
 
     def problems(self) -> Iterator[str]:
