@@ -154,7 +154,7 @@ def test_a_model_whose_weights_are_lost_costs_no_other_its_scores(cli, tmp_path,
         "--no-cache",
     )
     assert done.returncode == 1
-    assert "step1: the text embeddings are not finite" in done.stderr
+    assert "step1 has no score: the text embeddings are not finite" in done.stderr
     assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 

@@ -291,7 +291,7 @@ def test_a_truncated_shard_is_refused(packed_set):
     [
         (
             {"s0.png": png(0)},
-            "0.tar/s0 has no image (.webp, .png, .jpg) or no label (.cls); 1 such",
+            "0.tar/s0 has no image (.webp, .png, .jpg) or no label (.cls) (1 such",
         ),
         ({"s0.png": png(0), "s0.cls": b"cat"}, "0.tar/s0: label b'cat' is not a whole number >= 0"),
     ],

@@ -85,7 +85,7 @@ def _build(group: Sequence[Measured], session: Session) -> Iterator[tuple[Measur
         try:
             yield result, result.model.build().to(session.device)
         except PerceptInitError as error:
-            session.tell(f"{result.model.title}: {error}; no score")
+            session.tell(f"{result.model.title} has no score: {error}")
 
 
 def _can_measure(spec: Spec, model: EvalModel, session: Session) -> bool:
@@ -107,7 +107,7 @@ def _evaluate(chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str
         try:
             result.scores += evaluator.evaluate(shared, ctx)
         except PerceptInitError as error:
-            session.tell(f"{result.model.title}: {error}; no score")
+            session.tell(f"{result.model.title} has no score: {error}")
 
 
 def _evaluate_many(
@@ -115,7 +115,7 @@ def _evaluate_many(
 ) -> None:
     ctx = session.context(chosen[0][0].model, stage)
     joint = Joint(
-        on_error=lambda name, error: session.tell(f"{name}: {error}; no score"),
+        on_error=lambda name, error: session.tell(f"{name} has no score: {error}"),
         classifier_folder=session.classifier_folder,
         rank=session.rank,
         num_ranks=session.num_ranks,
@@ -124,7 +124,7 @@ def _evaluate_many(
         rows = evaluator.evaluate_many([model for _, model in chosen], ctx, joint)
     except TrainingError as error:  # find the broken model
         if len(chosen) == 1:
-            session.tell(f"{chosen[0][0].model.title}: {error}; no score")
+            session.tell(f"{chosen[0][0].model.title} has no score: {error}")
             return
         for pair in chosen:
             _evaluate_many([pair], evaluator, stage, session)

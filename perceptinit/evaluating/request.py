@@ -146,7 +146,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
 
 
 def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
-    """Yield the recipe tables of the evaluators on labeled and on captioned sets."""
+    """Yield the recipe tables of evaluators on labeled and captioned sets."""
     names = [*(s.key for s in suite_sets(request.suite))] if request.suite else []
     names += [name for name in request.sets if name not in names]
     captioned = [name for name in names if is_retrieval(name, request.root)]

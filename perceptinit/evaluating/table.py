@@ -27,7 +27,7 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of the table: one score per model, or its mean over `num_sets` sets."""
+    """A table line: one score per model, or its mean over `num_sets` sets."""
 
     measure: str
     label: str
