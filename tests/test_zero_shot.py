@@ -252,7 +252,7 @@ def test_an_empty_line_between_class_names_is_an_error(packed_set):
 def test_a_label_without_a_class_name_names_the_sample(packed_set):
     (packed_set / "classnames.txt").write_text("cat\n")
     assert complaint(packed_set) == (
-        "test set 'pets', sample pets/test/1.tar/s0000002: label 1 but there are 1 class names"
+        "test set 'pets', sample pets/test/1.tar/s0000002: label 1, but there are 1 class names"
     )
 
 
@@ -325,7 +325,7 @@ def test_preflight_names_every_set_that_is_missing(tmp_path, packed_set):
     config = ZeroShot.Config(datasets=("gone", "pets", "lost"), root=str(tmp_path))
     assert list(ZeroShot(config).preflight()) == [
         f"test set '{name}': no folder {tmp_path / name}. "
-        f"Make one: perceptinit data pack SOURCE {tmp_path / name} --test-set "
+        f"Create it: perceptinit data pack SOURCE {tmp_path / name} --test-set "
         '--template "a photo of a {c}."'
         for name in ("gone", "lost")
     ]
