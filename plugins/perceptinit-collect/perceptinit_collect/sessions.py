@@ -101,7 +101,7 @@ def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
 
 
 def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
-    """Return the next pass, which starts with questions that the participant does not have yet."""
+    """Return the next pass over the pool, starting with questions that the participant does not have yet."""
     before = set(order[len(order) - taken :])
     head = [q for q in shuffled if q not in before][: own - taken]
     in_head = set(head)

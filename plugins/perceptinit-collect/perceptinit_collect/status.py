@@ -132,7 +132,7 @@ def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
         "held-out 2AFC of a small embedding",
         f"{found.accuracy:.1%} +- {100 * found.half_width:.1f} points (95 %; chance 50 %)",
     )
-    yield "more answers until +- 1 point", f"about {more:,}" if more else "none"
+    yield "additional answers for +- 1 point", f"about {more:,}" if more else "none"
 
 
 def held_out(records: Sequence[Record]) -> HeldOut | None:

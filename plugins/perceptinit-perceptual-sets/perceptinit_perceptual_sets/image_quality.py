@@ -191,7 +191,7 @@ class Tid2013(ImageQualitySet):
         "perspectives. Signal Processing: Image Communication 30",
         num_judgments=524_340,
         size_bytes=1_780_000_000,
-        checked="format and counts (3,000 scores, 0.242 to 7.214); no score of a model",
+        checked="format and counts (3,000 scores, 0.242 to 7.214); no model score reproduced",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,7 +231,7 @@ class Kadid10k(ImageQualitySet):
         citation="Lin, Hosu and Saupe (2019). KADID-10k: A Large-scale Artificially Distorted IQA "
         "Database. QoMEX",
         num_judgments=303_750,
-        checked="format and counts (10,125 scores of 1 to 5); no score of a model",
+        checked="format and counts (10,125 scores of 1 to 5); no model score reproduced",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,7 +272,7 @@ class Pipal(ImageQualitySet):
         citation="Gu, Cai, Chen, Ye, Ren and Dong (2020). PIPAL: a Large-Scale Image Quality Assessment "
         "Dataset for Perceptual Image Restoration. ECCV",
         num_judgments=1_130_000,
-        checked="format and the Elo equation of the source; no score of a model",
+        checked="format and Elo equation of the source; no model score reproduced",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)

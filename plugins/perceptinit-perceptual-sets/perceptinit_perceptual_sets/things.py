@@ -61,7 +61,7 @@ class Things:
         "Behaviour 4; Hebart et al. (2023). THINGS-data. eLife 12",
         num_judgments=4_699_160,
         ceiling=0.6767,
-        checked="generated files in the three published layouts; the counts of the card are the source's",
+        checked="generated files in the three published layouts; counts are those of the source",
     )
     downloads: ClassVar[tuple[Download, ...]] = (
         Download(urls=("https://osf.io/download/h2smy/",), path="triplets_long.tsv"),

@@ -129,7 +129,7 @@ def _split_cells(line: str) -> list[str]:
 
 
 def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
-    """Return the odd column (N,); `choice` is a column number if all values are 1 to 3, else an object."""
+    """Return the column of the odd object, (N,); `choice` is a column if all values are 1 to 3."""
     images, choice = table[:, :3], table[:, 3]
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1

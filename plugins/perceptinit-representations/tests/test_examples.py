@@ -48,7 +48,7 @@ def test_the_page_shows_judgments_classes_and_retrieval(tiny, run_cli):
     words = words_of(run_cli, tiny)
     assert "The model agrees with people" in words
     assert re.search(r"The model agrees with the majority in \d+ of \d+ randomly drawn judgments", words)
-    assert "Predicted classes of images of synthetic" in words
+    assert "Predicted classes of images in synthetic" in words
     assert "Retrieval by pi among 48 images of synthetic" in words
     assert "Change in stage 1, block by block" in words
     assert "Change in pretraining, block by block" in words
