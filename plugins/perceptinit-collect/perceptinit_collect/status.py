@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 AIM = 0.01  # target half-width of the interval: one percentage point
-COLUMNS = ("person", "answers", "of", "catch", "instructed", "repeats", "agreement", "median s", "excluded")
+COLUMNS = ("participant", "answers", "of", "catch", "instructed", "repeats", "agreement", "median s", "excluded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ def _summary(folder: Path, records: Sequence[Record], used: Sequence[Record]) ->
     if missing:
         yield "to fill in", "; ".join(missing)
     settings = read_settings(folder)
-    yield "trials per person", describe_trials(settings.design)
+    yield "trials per participant", describe_trials(settings.design)
     finished = sum(record.is_finished for record in records)
-    yield "people", f"{len(records):,} started, {finished:,} finished"
+    yield "participants", f"{len(records):,} started, {finished:,} finished"
     if not records:
         return
     yield "excluded by the rule", f"{len(records) - len(used):,}"
@@ -105,7 +105,7 @@ def _agreement(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
         yield "ceiling", "unknown, because no question has two answers yet"
         return
     yield (
-        "two people agree",
+        "agreement of two participants",
         f"{found.pair:.1%} (on {found.num_questions:,} questions with at least two answers)",
     )
     yield "ceiling (majority)", f"{found.majority:.1%} (biased upward for few votes)"

@@ -471,9 +471,9 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
         found = json.loads(content)
         summary = dict(found["summary"])
         assert reply.status == 200
-        assert summary["people"] == "2 started, 1 finished"
+        assert summary["participants"] == "2 started, 1 finished"
         assert summary["cost so far"] == "2.50 EUR (1 finished, fee included)"
-        assert summary["trials per person"] == (
+        assert summary["trials per participant"] == (
             "34 (6 practice, 10 questions, 4 repeats, 8 catch, 6 instructed)"
         )
         assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
