@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 AIM = 0.01  # target half-width of the interval: one percentage point
-COLUMNS = ("participant", "answers", "of", "catch", "instructed", "repeats", "agreement", "median s", "excluded")
+COLUMNS = (
+    "participant",
+    "answers",
+    "of",
+    "catch",
+    "instructed",
+    "repeats",
+    "agreement",
+    "median s",
+    "excluded",
+)
 
 
 @dataclass(frozen=True, slots=True)
