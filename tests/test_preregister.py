@@ -249,7 +249,7 @@ def test_a_plan_with_a_number_that_is_not_finite_is_told(lab):
 def test_the_same_plan_stands_as_it_was_written(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     lab.run()
-    assert lab.plan().endswith("is equal and remains.")
+    assert lab.plan().endswith("is unchanged.")
     assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
 
 

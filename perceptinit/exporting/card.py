@@ -22,7 +22,7 @@ FITS = {
 
 
 def model_card(run: TrainedRun, target: str, usage: str) -> str:
-    """Return a model card in the format of the Hugging Face Hub: YAML front matter and Markdown."""
+    """Return a model card for the Hugging Face Hub, with YAML front matter."""
     record = run.record
     lines = [
         "---",
@@ -68,7 +68,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text with escaped HTML."""
+    """Return a text with HTML escaped."""
     return html.escape(text, quote=False)
 
 

@@ -95,7 +95,7 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
 
 
 def _image_processor(run: TrainedRun) -> Any:
-    """Return CLIP's image processor, or for "pad" that of Janus, which pads with the mean color."""
+    """Return CLIP's image processor; for "pad", Janus's, which pads with the mean color."""
     from transformers import CLIPImageProcessor
 
     size, mode = run.model.image_size, run.model.fit.mode

@@ -45,7 +45,7 @@ WRAPPERS = {
 
 
 def describe_timm(model: Any) -> Surface:
-    """Return the whole model. Its classifier is neither used nor changed."""
+    """Describe the whole model. Its classifier is neither used nor changed."""
     about = model.pretrained_cfg
     embedding = getattr(model, "patch_embed", None)  # its img_size is the one used to build the model
     size = getattr(embedding, "img_size", None) or about["input_size"]
@@ -57,7 +57,7 @@ def describe_timm(model: Any) -> Surface:
 
 
 def describe_open_clip(model: Any) -> Surface:
-    """Return `model.visual`.
+    """Describe `model.visual`.
 
     Mean and std come from the preprocessing of the pretrained weights. The default is OpenAI's, as in
     open_clip's transforms.
@@ -78,7 +78,7 @@ def describe_open_clip(model: Any) -> Surface:
 
 
 def describe_torchvision(model: Any) -> Surface:
-    """Return the whole model. Embeddings are the inputs of its last linear layer.
+    """Describe the whole model. Embeddings are the inputs of its last linear layer.
 
     The image size is that of a ViT, or 224 for models that accept any size. Mean and std are those of
     torchvision's classification weights.
@@ -111,7 +111,7 @@ def _last_linear(model: nn.Module) -> nn.Module:
 
 
 def describe_transformers(model: Any) -> Surface:
-    """Return the vision tower and projection of a dual encoder, or the base model of an image model.
+    """Describe the vision tower and projection of a dual encoder, or the base of an image model.
 
     Embeddings are `pooler_output`, or the first token of a model without pooling. They are projected if the
     model has a projection.
@@ -223,7 +223,7 @@ def broadcast(model: Any, tower: ModelTower) -> None:
 
 
 def model_names(report: InitReport, model: nn.Module, tower: ModelTower) -> InitReport:
-    """Return the report with the changed tensors named as in the model instead of the tower."""
+    """Return the report with the tensor names of the model instead of those of the tower."""
     named = (*model.named_parameters(), *model.named_buffers())
     names = {id(tensor): name for name, tensor in named}
     own = dict((*tower.named_parameters(), *tower.named_buffers()))

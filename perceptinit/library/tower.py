@@ -70,7 +70,7 @@ class ModelTower(ImageTower):
         self.embed_dim = self._measure_embed_dim()
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return embeddings (B, D), not normalized."""
+        """Return unnormalized embeddings (B, D)."""
         return self._surface.encode(self.normalize(images))
 
     def _cannot_be_fresh(self) -> ImageTower:

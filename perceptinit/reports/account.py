@@ -226,7 +226,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
 
 
 def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
-    """Return versions and machine; where runs differ, with all values."""
+    """Return versions and machine properties, with all distinct values."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
         environment = dict(record["environment"])

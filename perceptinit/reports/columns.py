@@ -153,7 +153,7 @@ def headings(comparison: Comparison) -> list[str]:
 
 
 def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
-    """Return the cells of an arm and a score: mean and standard error, differences, number of seeds."""
+    """Return the table cells of an arm in a score: mean, differences, number of seeds."""
     differences = [difference_cell(score, arm, reference) for reference in find_references(comparison)]
     num = len(arm.by_seed)
     return [mean_cell(score, arm), *differences, f"{num} of {num + len(arm.missing)}"]
@@ -206,13 +206,13 @@ def _fact_notes(score: ScoreComparison) -> list[str]:
 
 
 def trained_on(score: ScoreComparison) -> str:
-    """Return which arms were trained on the task of a score, and which images they saw; or empty."""
+    """Return a note on arms that were trained on the task of a score, or an empty string."""
     arms = " and ".join(sorted(score.taught))
     return f"trained on by {arms}{score.seen_in_words}" if arms else ""
 
 
 def baselines_in_words(score: ScoreComparison) -> str:
-    """Return the scores of trivial models on the same judgments, with 95 % intervals; or empty."""
+    """Return the scores of trivial models on the same judgments, or an empty string."""
     parts = []
     for baseline in score.baselines:
         edges = [number(v, score.is_share) for v in baseline.interval or ()]

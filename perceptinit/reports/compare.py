@@ -81,7 +81,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
 def _cover_searches(
     resampled: Resampled | None, scores: Iterable[ScoreComparison]
 ) -> Iterator[ScoreComparison]:
-    """Yield scores, adding intervals over searches to scores of the tuning measure."""
+    """Yield the scores, with intervals over searches for the tuning measure."""
     if resampled is None:
         yield from scores
         return
@@ -216,7 +216,7 @@ def _score(
 def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield the variance components of contrasts and of leads over trivial models, on equal items."""
+    """Yield variance components of contrasts and of leads over trivial models from item values."""
     import numpy as np
 
     own = {}

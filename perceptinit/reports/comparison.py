@@ -31,12 +31,12 @@ class Difference:
         relative: Mean difference divided by the mean of the reference; None if that is 0.
         bootstrap: Percentile interval; None for one seed.
         two_way: Mean with an interval over seeds and images; None without per-item values.
-        over_searches: The same with an interval that also covers other searches; None without tuning.
+        over_searches: Mean with an interval that also covers other searches; None without tuning.
         confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
             baseline.
-        p_value: Result of the paired t test.
+        p_value: p-value of the paired t test.
         q_value: `p_value`, corrected over the data sets of the measure.
-        p_signs: Result of the sign-flip test, corrected for the family of the contrast.
+        p_signs: p-value of the sign-flip test, corrected for the family of the contrast.
         detectable: Smallest true difference that these seeds detect with 80 % probability.
     """
 
@@ -149,7 +149,7 @@ class SetsComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleMean:
-    """Interquartile mean of an arm over data sets and seeds; only seeds with all data sets count."""
+    """Interquartile mean of an arm over data sets, and over the seeds that have all of them."""
 
     measure: str
     is_share: bool

@@ -143,7 +143,7 @@ class Contrast:
 
     Attributes:
         barred: Reason why neither arm can be called better, or empty.
-        num_family: Number of contrasts with simultaneous intervals, which ask whether an arm is worth it.
+        num_family: Number of contrasts in its family, whose intervals are simultaneous.
     """
 
     arm: str
@@ -158,7 +158,7 @@ class Contrast:
 
 
 def find_contrasts(runs: RunSet) -> list[Contrast]:
-    """Return contrasts of each arm with the baseline, and of judgments with shuffled judgments."""
+    """Return the contrasts of each arm with the baseline and with its shuffled controls."""
     others = [arm for arm in runs.arms if arm != runs.baseline]
     pairs = [(arm, runs.baseline) for arm in others]
     pairs += [p for p in product(others, runs.arms) if _is_beside_shuffled(runs, *p)]
@@ -220,7 +220,7 @@ MATCHED = ("statistics-matched", "norm-matched")
 
 
 def find_controls(runs: RunSet, arm: str) -> list[str]:
-    """Return the controls that benefit like an arm if human judgments do not explain the benefit.
+    """Return the controls that would share a benefit not explained by human judgments.
 
     Controls use judgments by programs, structured initialization, or matched weight statistics. Random
     initialization and shuffled votes have separate contrasts.

@@ -49,7 +49,7 @@ def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
 
 
 def band(curves: Curves) -> dict[int, Estimate]:
-    """Return mean and interval over seeds at each of their common numbers of samples."""
+    """Return mean and interval over seeds at each common number of samples."""
     return {n: estimate([curve[n] for curve in curves.values()]) for n in common_counts(curves)}
 
 
@@ -78,7 +78,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return how many times as many samples the reference requires for the same score.
+    """Return the samples that the reference requires for a score, divided by those of the arm.
 
     The score is the lower of the two final scores. The value is None if a curve starts at that score.
     """

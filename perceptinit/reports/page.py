@@ -105,7 +105,7 @@ def difference_figures(comparison: Comparison) -> list[Figure]:
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
-    """Return all curves, ordered by primary measure, perceptual measures and other measures."""
+    """Return all curves: first the primary measure, then perceptual and other measures."""
     first = comparison.primary
     scores = list(_curve_scores(comparison))
     scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))

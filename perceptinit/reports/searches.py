@@ -40,7 +40,7 @@ def headings(searches: Sequence[Search]) -> list[str]:
 
 
 def rows(searches: Sequence[Search]) -> list[list[str]]:
-    """Return the best scores after k trials (median over studies) and the chosen settings by arm."""
+    """Return a row per arm with the best score after k trials (median over studies) and settings."""
     found = []
     for search in searches:
         best = [search.median(k) for k in range(1, search.config.trials + 1)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, Group
     from rich.table import Table
 
-ANY_WIDTH = 100_000  # columns, more than any table has
+ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
     "(95 %); shares in per cent and points."

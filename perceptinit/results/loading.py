@@ -62,7 +62,7 @@ def holds_image_tower(names: Iterable[str]) -> bool:
 
 
 def parts_of(names: Iterable[str]) -> set[str]:
-    """Return the parts of a model, of "image", "text" and "head", to which these weight names belong."""
+    """Return which of "image", "text" and "head" a model with these weight names contains."""
     names = list(names)
     tops = {name.partition(".")[0] for name in names} & {"image", "text", "head"}
     return tops | {"image", "text"} if holds_image_tower(names) else tops

@@ -32,12 +32,12 @@ def family_of(data_set: str) -> str:
 
 
 def measure_names() -> list[str]:
-    """Return the built-in measures by priority: the first measured one decides a comparison."""
+    """Return the built-in measures in their order of priority as the primary measure."""
     return list(_names()["titles"])
 
 
 def measure_title(measure: str) -> str:
-    """Return the name of a measure for sentences."""
+    """Return the display name of a measure."""
     return str(_names()["titles"].get(measure, measure.replace("_", " ")))
 
 
@@ -52,19 +52,19 @@ def is_perceptual(measure: str) -> bool:
 
 
 def may_ask_people(measure: str) -> bool:
-    """Return whether a measure may use judgments, as perceptual measures and those of plug-ins do."""
+    """Return whether a measure may use judgments. True for perceptual and plug-in measures."""
     known = {*_names()["titles"], *_names()["kinds"]["diagnostics"]}
     return is_perceptual(measure) or measure not in known
 
 
 def rank(measure: str) -> int:
-    """Return the position of a measure in `measure_names`, the last one for other measures."""
+    """Return the position of a measure in `measure_names`. Other measures are last."""
     order = measure_names()
     return [*order, measure].index(measure)
 
 
 def incomplete(extra: Mapping[str, Any]) -> str:
-    """Return a note if images of a score's data set were unreadable, or an empty string."""
+    """Return a note on unreadable images of a score's data set, or an empty string."""
     if not isinstance(extra, Mapping) or not {"num_images", "unreadable"} <= extra.keys():
         return ""
     return f"incomplete: {extra['num_images']:,} of {extra['num_images_of_set']:,} images"

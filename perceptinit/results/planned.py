@@ -18,7 +18,7 @@ from perceptinit.recipe.tuning import flatten
 from perceptinit.results.preregistration import read_plan
 
 PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect answers
-# keys without effect on results: locations, tolerated data errors, implementation of a computation
+# keys that do not affect results: locations, tolerated data errors, choice of implementation
 NEUTRAL = {
     "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
     "max_incomplete_share", "on_non_finite", "num_workers", "micro_batch", "compile", "grad_checkpointing",
@@ -145,7 +145,7 @@ def read_recipe_file(path: Path) -> RecipeText:
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     """Return the fields of `RunSet` that depend on `[verdict]` and `[[expect]]`.
 
-    A recipe file has precedence over the newest run. The largest `max_seeds` of all runs applies, because
+    A recipe file takes precedence over the newest run. The largest `max_seeds` of all runs applies, because
     interim analyses cannot be undone.
     """
     if not newest:

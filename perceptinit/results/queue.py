@@ -52,7 +52,7 @@ def ask(command: Sequence[str], text: str = "") -> str:
 
 
 def note_job(root: Path, job: str, runs: Sequence[SubmittedRun]) -> None:
-    """Record in `root` which runs the tasks of the job array `job` execute, in order."""
+    """Record the runs of the job array `job` in `root`, in the order of its tasks."""
     write_json(root / FOLDER / JOBS, [*_read_jobs(root), {"id": job, "runs": runs}])
 
 
@@ -108,7 +108,7 @@ def queue(root: Path) -> dict[Task, str]:
 
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
-    """Return the job state of each submitted run in `root`. Slurm is queried only for existing jobs."""
+    """Return the job state of each submitted run in `root`. Without any, Slurm is not queried."""
     tasks = find_submitted(root)
     try:
         now = queue(root)

@@ -231,7 +231,7 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Return a record without its hash. Control characters are escaped: the file is untrusted.
+    """Return a record without its hash, with control characters escaped.
 
     Raises:
         DataError: If the file is not a valid record, or was changed after it was written. The message

@@ -167,7 +167,7 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
 
 
 def load_experiments(paths: Sequence[Path], out: Path = Path("runs")) -> list[RunSet]:
-    """Load the runs under `paths` by experiment, with its trials and tuned runs.
+    """Load the runs under `paths` by experiment, including trials and tuned runs.
 
     Raises:
         UsageError: If there are no runs.
@@ -217,7 +217,7 @@ def load_run(file: Path) -> LoadedRun:
 
 
 def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-    """Yield the planned runs without a record under `roots`, which are missing or reused runs."""
+    """Yield the missing and the reused runs of a plan, which have no record under `roots`."""
     resolved = [root.resolve() for root in roots]
     for seed in planned.seeds:
         for arm in planned.arms:

@@ -166,7 +166,7 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
 
 
 def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tuned settings that affect the run's arm; `init.lr` requires a stage."""
+    """Return the tuned settings that affect the run's arm. `init.lr` requires a stage."""
     resolved = record["arm"]["resolved"]
     # a post-hoc stage may also be like a shared [init] stage
     own_stages = [*resolved["init"], *resolved["posthoc"]]
@@ -180,7 +180,7 @@ def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def find_trials(root: Path) -> Iterator[LoadedRun]:
-    """Yield the trials in a folder that have a record."""
+    """Yield the recorded trials in a folder."""
     for file in sorted(root.glob(f"*/seed*/{RECORD}")):
         run = load_run(file)
         if run.record and find_tuning(run.record).role == "trial":

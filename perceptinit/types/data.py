@@ -29,7 +29,7 @@ FitMode = Literal["center-crop", "squash", "pad"]
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How an image of any aspect ratio is converted to a square network input.
+    """Conversion of images of any aspect ratio to a square network input.
 
     Args:
         mode: "center-crop" resizes the shorter side and crops the middle. "squash" resizes both sides without
@@ -180,7 +180,7 @@ class Triplets:
 
 
 def raise_first(bad: np.ndarray | np.bool_, what: str, row: str = "triplet") -> None:
-    """Raise DataError for the first row in the mask `bad`, if any; `row` is what messages call it."""
+    """Raise DataError that names the first true row of the mask `bad`, if there is one."""
     if bad.any():
         raise DataError(f"{row} {int(np.argmax(bad))}: {what} ({int(bad.sum())} such rows)")
 
@@ -221,7 +221,7 @@ class DataCard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataNeed:
-    """Data that a component requires, with their availability and how to obtain them.
+    """Data that a component requires: location, availability, and how to obtain them.
 
     Args:
         kind: Kind of data, such as "test set".

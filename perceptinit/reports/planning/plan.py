@@ -108,7 +108,7 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
     """Write a plan to the output folder of a recipe and return a sentence on the result.
 
-    An equal plan remains unchanged. A replaced plan is renamed by its hash.
+    An equal plan remains unchanged. A replaced plan is kept in a file named after its hash.
 
     Raises:
         UsageError: If a different plan exists and the new one does not replace it.
@@ -119,7 +119,7 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     if old:
         changed = _find_changes(old, plan, (*STATED, "hypothesis"))
         if not changed:
-            return f"{path}: the {plan_name(old)} is equal and remains."
+            return f"{path}: the {plan_name(old)} is unchanged."
         if not replaces:
             raise UsageError(
                 f"{path}: the {plan_name(old)} differs in {', '.join(changed)}. Write the new plan with "

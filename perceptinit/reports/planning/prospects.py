@@ -57,7 +57,7 @@ def findings(recipe: Recipe) -> Iterator[str]:
 
 
 def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
-    """Return a sentence if the power to detect a true difference of delta is low, else empty.
+    """Return a sentence if the power to detect a true difference of delta is low, or empty.
 
     The noise is that of the first contrast in pilot runs, or `[verdict] noise`. Without either, the result is
     empty.

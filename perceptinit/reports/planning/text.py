@@ -202,7 +202,7 @@ def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> It
             yield (
                 f"{title} is compared." if old is None
                 else f"{title} is not compared." if new is None
-                else f'{title} was to ask "{old}", and asks "{new}".'
+                else f'{title} was planned to ask "{old}", but asks "{new}".'
             )  # fmt: skip
 
 

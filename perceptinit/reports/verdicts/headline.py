@@ -76,7 +76,7 @@ def summary(comparison: Comparison) -> Summary | None:
 
 
 def _withhold_worth(comparison: Comparison, score: ScoreComparison, verdict: Verdict) -> Verdict:
-    """Return the verdict, not marked as beyond delta if there are doubts."""
+    """Return the verdict, with `is_beyond_delta` cleared if there are doubts."""
     is_shown = verdict.is_beyond_delta and not any(find_doubts(comparison, score, verdict))
     return replace(verdict, is_beyond_delta=is_shown)
 
@@ -238,7 +238,7 @@ def find_doubts(comparison: Comparison, score: ScoreComparison, worth: Verdict) 
 
 
 def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:
-    """Yield whether most data sets or the interquartile mean contradict the mean over data sets."""
+    """Yield a note if most data sets or the interquartile mean contradict the mean over data sets."""
     is_better = worth.outcome == "better"
     for row in comparison.over_sets:
         if row.measure == score.measure and row.contrast == worth.contrast:
@@ -254,7 +254,7 @@ def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict
 
 
 def _compare_with_trivial(score: ScoreComparison, arm: str) -> Iterator[str]:
-    """Yield the agreement of an arm and of the best trivial model with judgments."""
+    """Yield a sentence that compares an arm with the best trivial model of the judgments."""
     if lead := describe_lead(score, arm):
         is_above = not find_trivial(score, arm)
         yield f"{'It learns the judgments' if is_above else NOT_LEARNED}: {lead}."
@@ -273,7 +273,7 @@ def _describe_measurement(score: ScoreComparison, samples: str) -> str:
 
 
 def family_wise(comparison: Comparison) -> str:
-    """Return how many differences would exclude 0 by chance; empty without intervals."""
+    """Return a note on how many differences would exclude 0 by chance; empty without intervals."""
     found = [
         (f"{d.contrast.title} in {score.name}", d.p_value, ALPHA / d.contrast.num_family)
         for score in (*comparison.averages, *comparison.scores)

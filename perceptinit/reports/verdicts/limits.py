@@ -67,7 +67,7 @@ def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
 
 
 def _describe_collapse(runs: RunSet) -> Iterator[str]:
-    """Yield arms whose embeddings collapsed in stage 1 or are collapsed after pretraining."""
+    """Yield a sentence on arms whose embeddings collapsed in stage 1 or by the end of pretraining."""
     ended: dict[str, None] = {}
     for run in runs.finished:
         for row in run.scores:
@@ -103,7 +103,7 @@ def _describe_looks(score: ScoreComparison) -> Iterator[str]:
 
 
 def _describe_lost(runs: RunSet) -> Iterator[str]:
-    """Yield the number of failed runs of each arm."""
+    """Yield a sentence on the failed runs of each arm."""
     for arm in runs.arms:
         every = runs.arm_runs(arm)
         if lost := sum(run.state == "failed" for run in every):
@@ -111,7 +111,7 @@ def _describe_lost(runs: RunSet) -> Iterator[str]:
 
 
 def describe_failures(runs: RunSet) -> Iterator[str]:
-    """Yield the failure rate that the number of seeds cannot exclude, if no run failed."""
+    """Yield a sentence on the failure rate that cannot be excluded, if no run failed."""
     num = min((len(runs.arm_runs(arm)) for arm in runs.arms), default=0)
     if num > 1 and not runs.unfinished:
         rate = 1 - CANNOT_EXCLUDE ** (1 / num)
@@ -139,7 +139,7 @@ def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
 def _describe_better_starts(
     comparison: Comparison, score: ScoreComparison, arms: Sequence[str]
 ) -> Iterator[str]:
-    """Yield other arms that score higher than the best arm of the headline."""
+    """Yield a sentence on other arms that score higher than the best arm of the headline."""
     values = {a.arm: a.value.mean for a in score.arms if a.value}
     own = [values[arm] for arm in arms if arm in values]
     if not own or not arms:
@@ -154,7 +154,7 @@ def _describe_better_starts(
 
 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
-    """Yield the judgments on which an arm is not shown to be above a trivial model."""
+    """Yield a sentence on each score in which an arm is not shown to be above a trivial model."""
     for score, arm in product(comparison.scores, arms):
         for name in find_trivial(score, arm):
             lead = describe_lead(score, arm)
@@ -168,7 +168,7 @@ def find_trivial(score: ScoreComparison, arm: str) -> list[str]:
 
 
 def describe_lead(score: ScoreComparison, arm: str) -> str:
-    """Return the scores of an arm and the best trivial model, and their difference; or empty."""
+    """Return an arm's score, that of the best trivial model, and their difference; or empty."""
     found, value = score.find_lead(arm), score.arm(arm).value
     if not found or not value:
         return ""
