@@ -47,9 +47,9 @@ def test_arms_at_their_best_are_compared_as_procedures(tmp_path):
 @pytest.mark.parametrize(
     ("of_random", "sentence"),
     [
-        ({"more": "trials = 2"}, "pi had 15 trials of settings and random had 6"),
-        ({"role": "", "lr": 2e-3}, "pi had 15 trials of settings and random had 0"),
-        ({"more": "seed = 7"}, "tuned over different settings or by different scores"),
+        ({"more": "trials = 2"}, "pi had 15 tuning trials and random had 6"),
+        ({"role": "", "lr": 2e-3}, "pi had 15 tuning trials and random had 0"),
+        ({"more": "seed = 7"}, "tuned with different [tune] settings"),
     ],
 )
 def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):

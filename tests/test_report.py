@@ -406,7 +406,7 @@ def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(t
         one["scores"].insert(0, score(0.1, 0))
     words = text_of(page(tmp_path, records))
     assert "leads until the end" not in words
-    assert "so not for pi - random, shuffled - random, pi - shuffled." in words
+    assert "Not shown: pi - random, shuffled - random, pi - shuffled." in words
 
 
 def drawn(folder, values):

@@ -77,7 +77,7 @@ def starts_in_words(runs: RunSet, arm: str) -> str:
     """Return a description of an arm's initialization."""
     resolved = runs.resolved(arm)
     if not resolved:
-        return "unknown: no run of this arm left a record"
+        return "unknown, because no run of this arm has a record"
     return stages_in_words(resolved.get("init", [])) or "random initialization, unchanged"
 
 
@@ -129,7 +129,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
     """Return whether each condition of a fair comparison holds; None if unknown."""
     finished, pairs = runs.finished, runs.samples
     counts = {run.samples_seen for run in finished}
-    but = f", but for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
+    but = f", except for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
     texts = [[find_hash(r.record, when, "text") for when in ("built", "init")] for r in finished]
     untouched = [built == after for built, after in texts if built and after]
     found = {

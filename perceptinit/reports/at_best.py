@@ -30,7 +30,7 @@ NOTE = (
     "studies, by {measure} on validation data). This compares procedures, tuning included, and not starts "
     "alone."
 )
-HELD_FIXED = " The interval takes the chosen settings held fixed."
+HELD_FIXED = " The interval treats the chosen settings as fixed."
 RESAMPLED = " The interval covers other searches: studies are resampled."
 
 
@@ -77,14 +77,13 @@ def find_bar(runs: RunSet, arm: str, reference: str) -> str:
     if own != others:
         num, other = (" or ".join(map(str, sorted(found))) or "no" for found in (own, others))
         return (
-            f"{arm} had {num} trials of settings and {reference} had {other}. A search with more trials "
-            "finds better settings, so neither is called better."
+            f"{arm} had {num} tuning trials and {reference} had {other}. A search with more trials finds "
+            "better settings, so neither is called better."
         )
     searches = [each.how for found in tuned.values() for each in found if each.role]
     if any(search != searches[0] for search in searches):
         return (
-            f"{arm} and {reference} were tuned over different settings or by different scores, "
-            "so neither is called better."
+            f"{arm} and {reference} were tuned with different [tune] settings, so neither is called better."
         )
     return ""
 

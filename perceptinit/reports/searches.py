@@ -28,8 +28,8 @@ def search_line(searches: Sequence[Search]) -> str:
     config = searches[0].config
     return (
         f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials "
-        f"for each of {len(searches)} arms, at the same points. An arm takes the best trial of its median "
-        "study."
+        f"for each of {len(searches)} arms, with the same candidates. Each arm uses the best trial of its "
+        "median study."
     )
 
 
