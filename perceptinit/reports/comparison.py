@@ -82,8 +82,7 @@ class ScoreComparison:
         seen_in_training: Share of its images in the training split of these judgments; None if not recorded.
         rule: Decision rule, in the unit of the score.
         floor: Smallest standard deviation of a difference over seeds, given the number of items.
-        components: Variance components of contrasts and of leads over `baselines`; empty without per-item
-            values.
+        components: Variance components of contrasts and of leads over `baselines`, if known.
         incomplete: Note on unreadable images of the data set, or empty.
     """
 

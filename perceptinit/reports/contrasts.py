@@ -40,7 +40,7 @@ class Question:
         expected: Hypothesis in a plan.
         structure: Name of the structure that shuffling removes.
         readings: Sentences of the summary, by outcome.
-        after_better: Continuations of the sentence on the worth of an arm that is better than the baseline.
+        after_better: Continuations of the sentence on worth, for arms better than the baseline.
         after_others: The same for all other arms.
     """
 
@@ -241,7 +241,6 @@ def is_shuffled(runs: RunSet, arm: str) -> bool:
 
 
 def _unshuffle(value: Any) -> Any:
-    """Return settings without `shuffled-votes`."""
     if isinstance(value, list):
         return [_unshuffle(item) for item in value]
     if not isinstance(value, Mapping):

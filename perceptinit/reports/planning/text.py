@@ -158,7 +158,6 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield added runs and missing planned runs."""
     own = [run for run in runs.runs if not runs.is_shared(run)]
     if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
         yield f"runs of several folders are compared: {', '.join(sorted(roots))}."

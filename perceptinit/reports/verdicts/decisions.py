@@ -44,7 +44,7 @@ class Rule:
         delta: Largest difference that does not matter, in the unit of the score; None if not stated.
         first: Number of seeds at the first look (interim analysis).
         last: Number of seeds at the last look; None for a single look.
-        is_unplanned: Whether later looks are unplanned, because seeds were added by hand.
+        is_unplanned: Whether seeds were added by hand, without a plan.
     """
 
     delta: float | None = None
@@ -89,8 +89,8 @@ def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
     Args:
         plan: The `[verdict]` table.
         num_planned: Number of seeds at the first look.
-        num_listed: Largest number of seeds in a recipe of the runs. Without a stopping rule, additional seeds
-            were added by hand. Each number of seeds from the first on then counts as a look.
+        num_listed: Largest number of seeds in a recipe. Without a stopping rule, additional seeds were added
+            by hand, and each number of seeds counts as a look.
     """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)

@@ -103,7 +103,6 @@ def _describe_looks(score: ScoreComparison) -> Iterator[str]:
 
 
 def _describe_lost(runs: RunSet) -> Iterator[str]:
-    """Yield a sentence on the failed runs of each arm."""
     for arm in runs.arms:
         every = runs.arm_runs(arm)
         if lost := sum(run.state == "failed" for run in every):
@@ -139,7 +138,6 @@ def _describe_family(answers: Sequence[Verdict]) -> Iterator[str]:
 def _describe_better_starts(
     comparison: Comparison, score: ScoreComparison, arms: Sequence[str]
 ) -> Iterator[str]:
-    """Yield a sentence on other arms that score higher than the best arm of the headline."""
     values = {a.arm: a.value.mean for a in score.arms if a.value}
     own = [values[arm] for arm in arms if arm in values]
     if not own or not arms:
