@@ -88,7 +88,7 @@ def test_without_its_weights_a_run_gives_no_stage(tiny, tmp_path):
 def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
     file = tmp_path / "tiny/pi/seed0/weights/init.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
-    with pytest.raises(CheckpointError, match=r"not the weights of .*record.json. Do that run again"):
+    with pytest.raises(CheckpointError, match=r"the weights differ from .*record.json. Repeat that run"):
         run_longer(tmp_path)
 
 

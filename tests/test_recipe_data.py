@@ -184,7 +184,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
     _, told = done.stdout.split("Before it can run:\n")
     (line,) = told.splitlines()
-    assert "absent data: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
+    assert "missing data: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
     assert "perceptinit data download --recipe r.toml --set" in line
     few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
     assert [text.split("]: ")[0] for text in few[:3]] == [
@@ -192,7 +192,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
         "  [eval[0]",
         "  [eval[1].judgments",
     ]
-    assert few[3].endswith("and to download it: perceptinit data download --recipe r.toml")
+    assert few[3].endswith("the download, run: perceptinit data download --recipe r.toml")
     ready = cli("validate", "r.toml", "--ready", "--set", f"eval.0.datasets={sets}")
     assert "test set 'stl10': no folder sets/stl10" in ready.stderr
 

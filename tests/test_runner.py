@@ -116,7 +116,7 @@ def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
     record["scores"][0]["value"] += 0.01
     file.write_text(json.dumps(record))
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
-    with pytest.raises(DataError, match=rf"{file}: edited or damaged \(.* or do the run again with --fresh"):
+    with pytest.raises(DataError, match=rf"{file}: edited or damaged \(.* or repeat the run with --fresh"):
         run(recipe, tmp_path / "runs")
     del record["sha256"]
     file.write_text(json.dumps(record))
@@ -138,7 +138,7 @@ def test_a_finished_run_is_kept_only_with_the_weights_of_its_record(full, tmp_pa
     elif kind == "of another seed":
         shutil.copy(tmp_path / "runs/tiny/pi/seed1/weights/final.safetensors", file)
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=tmp_path)
-    with pytest.raises(CheckpointError, match=rf"{file}: .*To run it again: --fresh"):
+    with pytest.raises(CheckpointError, match=rf"{file}: .*To repeat the run, use --fresh"):
         run(recipe, tmp_path / "runs")
 
 
@@ -202,7 +202,7 @@ def test_a_changed_recipe_is_refused_with_the_difference(full):
     recipe = read_recipe(RECIPE, overrides=["pretrain.lr=0.25"], folder=folder)
     with pytest.raises(UsageError) as error:
         run(recipe, folder / "runs")
-    assert "holds a run of another recipe" in str(error.value)
+    assert "contains a run of another recipe" in str(error.value)
     assert '+  "lr": 0.25,' in str(error.value)
 
 

@@ -180,7 +180,7 @@ def test_settings_of_a_frozen_recipe_that_changed_with_a_variable_are_refused(fa
     file = freeze(recipe, cells, out / "tiny")
     assert thaw(file)
     monkeypatch.setenv("PRECISION", "bf16")
-    with pytest.raises(UsageError, match="random, seed 0 differ from those that were frozen"):
+    with pytest.raises(UsageError, match="random, seed 0 differ from the frozen settings"):
         thaw(file)
 
 
@@ -255,7 +255,7 @@ def test_a_finished_run_without_its_weights_is_reported_and_nothing_is_submitted
     write_finished(out, "random", 0)
     weights = out / "tiny/random/seed0/weights/final.safetensors"
     save_weights(weights, {})
-    with pytest.raises(CheckpointError, match=rf"{weights}: .*To run it again: --fresh"):
+    with pytest.raises(CheckpointError, match=rf"{weights}: .*To repeat the run, use --fresh"):
         submission(*planned(out), out=out, device="cpu")
     assert not list(fake.iterdir())
 

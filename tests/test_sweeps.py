@@ -207,7 +207,7 @@ def test_a_claim_keeps_others_out_and_is_gone_with_its_process(tmp_path):
 
 def test_fresh_refuses_a_run_that_somebody_works_on(folder):
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
-    with claim(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="works on it"):
+    with claim(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="in use by"):
         run_recipe(recipe, out=folder / "runs", device="cpu", fresh=True)
 
 

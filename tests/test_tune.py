@@ -216,9 +216,9 @@ def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
     few = ("--set", "tune.trials=1", "--set", "tune.studies=1", "--set", "seeds=[0]")
     verb("tune", "planted.toml", *few)
     other = verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5", code=2)
-    assert "holds a run of another recipe" in other
+    assert "contains a run of another recipe" in other
     other = verb("tune", "planted.toml", *few, "--set", "tune.trials=2", code=2)
-    assert "planted-best holds arms at their best of another search" in other
+    assert "planted-best contains tuned arms of another search" in other
 
 
 def test_a_recipe_without_tune_says_what_to_write(place, verb):

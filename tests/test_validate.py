@@ -80,7 +80,7 @@ def test_zero_shot_of_a_text_tower_with_random_weights_is_refused(cli, tmp_path)
     done = cli("validate", "lab.toml")
     assert done.returncode == 2
     assert (
-        "eval.use: evaluator 'zero-shot' needs a pretrained text tower, and here it has random weights. Add "
+        "eval.use: evaluator 'zero-shot' needs a pretrained text tower, but this one has random weights. Add "
         "[pretrain], or a backbone with `pretrained` weights"
     ) in done.stderr
     loaded = ("--set", 'backbone.use="open-clip"', "--set", 'backbone.pretrained="openai"')

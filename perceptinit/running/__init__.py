@@ -1,1 +1,1 @@
-"""Running a recipe: its cells, their processes, checkpoints and trackers."""
+"""Run recipes: cells, processes, checkpoints and trackers."""

@@ -1,4 +1,4 @@
-"""The runs of a recipe: one cell for each arm and seed, with its folder, and checks before they start."""
+"""The runs of a recipe: a cell for each arm and seed, and checks before runs start."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.running.readiness import check_ready
 class Cell:
     """One run: an arm of a recipe, a seed, and the folder of its files.
 
-    A shared run is a run of the recipe that its arm is taken from, see `Recipe.origins`.
+    A shared run belongs to the recipe that defines its arm, see `Recipe.origins`.
     """
 
     recipe: Recipe
@@ -57,20 +57,20 @@ class Cell:
             try:
                 load_weights(weights, recorded_sha256(found.record, weights))
             except CheckpointError as error:
-                raise CheckpointError(f"{error}. To run it again: --fresh") from error
+                raise CheckpointError(f"{error}. To repeat the run, use --fresh") from error
         return found
 
 
 def plan_cells(
     recipe: Recipe, arms: Sequence[str] = (), seeds: Sequence[int] = (), out: Path = Path("runs")
 ) -> list[Cell]:
-    """Return the runs of a recipe, seed by seed, so that arms can be paired early.
+    """Return the runs of a recipe, ordered by seed, so that arms can be compared early.
 
     Args:
         recipe: The recipe.
         arms: Names of arms; empty: all.
         seeds: Seeds; empty: those of the recipe.
-        out: Folder above the folder of the recipe's runs.
+        out: Parent of the folder of the recipe's runs.
 
     Raises:
         UsageError: If the recipe does not have an arm or a seed.
@@ -79,7 +79,7 @@ def plan_cells(
     strange = sorted(set(seeds) - set(recipe.seeds))
     if strange:
         raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
-    # their runs have the checkpoints and trackers of this recipe
+    # shared runs use the checkpoint settings and trackers of this recipe
     settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
     origins = {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
     others = {origin.name: replace(load_recipe(origin.path), **settings) for origin in origins}
@@ -96,11 +96,11 @@ def plan_cells(
 
 
 def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
-    """Check that runs can start; with `fresh`, remove the records of those of the recipe itself.
+    """Check that runs can start. With `fresh`, remove the records of runs that are not shared.
 
     Raises:
-        RecipeError: With every problem that is known to fail later.
-        UsageError: If the output folder cannot be written, or has a run of other settings or of another
+        RecipeError: With all problems that would make a run fail.
+        UsageError: If the output folder is not writable, or contains a run with other settings or of another
             process.
     """
     from perceptinit.compute import distributed
@@ -110,10 +110,10 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
 
 
 def prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
-    """Check the folders of runs as `prepare` does, without a check of their data."""
+    """Check the folders of runs like `prepare`, but not their data."""
     for root in {cell.root for cell in cells}:
         check_writable(root)
-        read_plan(root)  # a plan that cannot be read is reported before anything runs
+        read_plan(root)  # reports a damaged plan before anything runs
     for cell in cells:
         if fresh and not cell.is_shared:
             _remove_record(cell)
@@ -134,23 +134,23 @@ def check_writable(folder: Path) -> None:
 
 
 def check_same_run(cell: Cell) -> None:
-    """Raise UsageError if the folder has a run with other settings, DataError if its record is damaged."""
+    """Raise UsageError if the folder contains a run with other settings, DataError for a damaged record."""
     found, recipe = cell.state, cell.recipe
     if found.state == "unreadable":
-        raise DataError(f"{found.reason}. Restore the file, or do the run again with --fresh")
+        raise DataError(f"{found.reason}. Restore the file, or repeat the run with --fresh")
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):
         return
     difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolve(cell.arm))
     fresh = f"`perceptinit run {recipe.source} --fresh`" if cell.is_shared else "--fresh"
-    advice = f"Choose another --out, or {fresh} to replace it"
-    raise UsageError(f"{cell.folder} holds a run of another recipe. {advice}:\n{difference}")
+    advice = f"Choose another --out, or use {fresh} to replace it"
+    raise UsageError(f"{cell.folder} contains a run of another recipe. {advice}:\n{difference}")
 
 
 def _remove_record(cell: Cell) -> None:
-    """Remove the record of an earlier run; UsageError if another process works on it."""
+    """Remove the record of an earlier run; UsageError if another process executes the run."""
     if not cell.folder.is_dir():
         return
     with claim(cell.folder) as is_mine:
         if not is_mine:
-            raise UsageError(f"{cell.folder}: {describe_holder(cell.folder)} works on it. Stop it first")
+            raise UsageError(f"{cell.folder}: in use by {describe_holder(cell.folder)}. Stop it first")
         cell.record_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: when they are due, and files that are complete or absent."""
+"""The checkpoints of a run: their schedule, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class Checkpoints:
 
     `save` copies the tensors and returns. A thread writes the file, syncs it to disk, renames it and removes
     older ones, so a crash, a full disk or a kill at any moment leaves the last complete checkpoint. Other
-    files in the folder are kept. Only the first of several processes accesses files.
+    files in the folder are kept. Only rank 0 accesses files.
 
     Args:
         folder: `checkpoints` in the folder of the run.
-        config: When a checkpoint is due, and how many are kept.
-        warn: Called with a sentence about files that cannot be removed or read.
+        config: Schedule and number of checkpoints.
+        warn: Called with a message about files that cannot be removed or read.
         signals: Signals of the run.
     """
 
@@ -51,7 +51,7 @@ class Checkpoints:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
 
     def sweep(self, everything: bool) -> None:
-        """Remove the partial files of a killed process, and with `everything` the checkpoints."""
+        """Remove the partial files of a killed process. With `everything`, also remove the checkpoints."""
         if not distributed.is_first():
             return
         run = self.folder.parent
@@ -60,7 +60,7 @@ class Checkpoints:
             self.clear()
 
     def after_step(self, step: int, save: Callable[[], None], always: bool = False) -> None:
-        """Save in all processes if one requests it or `always`.
+        """Save in all processes if `always`, or if one process requests it.
 
         Raises:
             Stopped: After a signal, once the checkpoint is on disk.
@@ -76,7 +76,7 @@ class Checkpoints:
         if stop is not None:
             if distributed.is_first():
                 self.wait()
-            distributed.exchange(None)  # no process ends before all is on disk
+            distributed.exchange(None)  # no process ends before the checkpoint is on disk
             raise Stopped(f"{stop} after step {step}, saved; {CONTINUES}")
 
     def is_due(self, step: int) -> bool:
@@ -87,7 +87,7 @@ class Checkpoints:
         return bool(minutes) and time.monotonic() - self._last_time >= 60 * minutes
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Start to write a state of nested dicts, lists, tensors and plain values.
+        """Start writing a state of nested dicts, lists, tensors and plain values.
 
         Raises:
             CheckpointError: If the previous checkpoint could not be written.
@@ -113,12 +113,12 @@ class Checkpoints:
             self._report(writing.result())
 
     def newest(self, fingerprint: str | None = None) -> dict[str, Any] | None:
-        """Return the newest state that can be read, None without checkpoints.
+        """Return the newest readable state, or None without checkpoints.
 
-        A damaged file is reported, and the previous one is used.
+        A damaged checkpoint is reported, and the previous one is used.
 
         Raises:
-            CheckpointError: If all are damaged, or the state is that of a run with another fingerprint.
+            CheckpointError: If all checkpoints are damaged, or the fingerprint of the run differs.
         """
         paths = self._paths()
         for path in reversed(paths):
@@ -146,7 +146,7 @@ class Checkpoints:
             self._report([f"{self.folder}: cannot be removed ({error.strerror or error})"])
 
     def _report(self, complaints: Sequence[str]) -> None:
-        """Warn of files, once for each complaint."""
+        """Warn about files, once for each message."""
         for complaint in complaints:
             if complaint not in self._reported:
                 self._reported.add(complaint)
@@ -170,13 +170,13 @@ class Checkpoints:
             torch.cuda.synchronize(device)
 
     def _write(self, path: Path, tree: Any) -> list[str]:
-        """Write a checkpoint and return complaints about older files that cannot be removed."""
+        """Write a checkpoint and return messages about older files that cannot be removed."""
         try:
             write_state(path, tree, self._staged)
-        except Exception as error:  # whatever the file system or safetensors raise
+        except Exception as error:  # the file system or safetensors may raise anything
             kept = self._paths()
             reason = error.reason if isinstance(error, WriteError) else error
-            previous = f"{kept[-1].name} is intact" if kept else "there is no earlier one"
+            previous = f"{kept[-1].name} is intact" if kept else "no earlier checkpoint exists"
             message = f"{path}: the checkpoint could not be written ({reason}); {previous}"
             raise CheckpointError(f"{message}. Free disk space and rerun the command") from error
         old = self._paths()[: -self._config.keep]

@@ -1,4 +1,4 @@
-"""Runs with their recipes as JSON: for worker processes, and frozen in a file for jobs that start later."""
+"""Runs and their recipes as JSON: for worker processes, and in a frozen file for jobs that start later."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.queue import FOLDER
 from perceptinit.running.cells import Cell
 
-STATED = ("text", "source", "overrides", "sources", "is_smoke")  # attributes that restore a recipe
+STATED = ("text", "source", "overrides", "sources", "is_smoke")  # attributes that define a recipe
 SUFFIX = ".json"
 
 
 def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return the recipes of runs, and the runs with their folders; `restore_cells` reads them."""
+    """Return runs and their recipes as JSON values, for `restore_cells`."""
     recipes = list({id(cell.recipe): cell.recipe for cell in cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
@@ -31,7 +31,7 @@ def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def restore_cells(described: Mapping[str, Any]) -> list[Cell]:
-    """Return the runs that `describe_cells` described."""
+    """Return the runs in a result of `describe_cells`."""
     recipes = [_restore(stated) for stated in described["recipes"]]
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
@@ -55,20 +55,20 @@ def thaw(path: Path) -> tuple[Recipe, list[Cell]]:
 
     Raises:
         DataError: If the file was edited.
-        UsageError: If the file is absent, or settings differ because of a variable or a plug-in.
+        UsageError: If the file is missing, or a variable or a plug-in changes the settings.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
     if path.stem != f"recipe-{_hash(data)}":
-        raise DataError(f"{path}: not a frozen recipe, or edited. Use the recipe's TOML file")
+        raise DataError(f"{path}: not a frozen recipe, or edited since. Use the recipe's TOML file")
     content = json.loads(data)
     recipe, cells = _restore(content["recipe"]), restore_cells(content)
     for cell, fingerprint in zip(cells, content["fingerprints"], strict=True):
         if cell.recipe.fingerprint(cell.arm) != fingerprint:
             raise UsageError(
-                f"{path}: the settings of {cell.title} differ from those that were frozen. "
+                f"{path}: the settings of {cell.title} differ from the frozen settings. "
                 "Use the same environment variables, plug-ins and version of perceptinit"
             )
     settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}  # as in `plan_cells`

@@ -1,6 +1,6 @@
-"""Signals to stop: SIGTERM and SIGUSR1, which Slurm, Kubernetes and torchrun send before they kill.
+"""Handle SIGTERM and SIGUSR1, which Slurm, Kubernetes and torchrun send before they kill a process.
 
-A process sends SIGUSR2 to its workers after Ctrl-C, which does not reach them.
+After Ctrl-C, which does not reach worker processes, their parent sends them SIGUSR2.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"
 
 
 class Stopped(SystemExit):
-    """A signal stopped the run, and its state is on disk; the process ends with exit code 75.
+    """Raised after a signal to stop. The process ends with exit code 75.
 
-    It is not an Exception, so handlers of a failed run do not catch it.
+    Not an Exception, so handlers of failed runs do not catch it.
     """
 
     def __init__(self, message: str) -> None:
@@ -42,10 +42,10 @@ class Stopped(SystemExit):
 
 
 class StopSignals:
-    """Handles the signals: raises Stopped immediately, or only notes them in blocks that save first.
+    """Handles the signals: raises Stopped immediately, or only records them in blocks that save first.
 
     Attributes:
-        asked: Message of the signal that arrived; empty without one.
+        asked: Message about the received signal; empty without one.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class StopSignals:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Handle the signals in the block; has no effect outside the main thread."""
+        """Handle the signals in the block. Has no effect outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -67,10 +67,10 @@ class StopSignals:
 
     @contextmanager
     def defer(self, at_once: bool = True) -> Iterator[None]:
-        """Only note signals in the block, which must act on them; the others raise Stopped after it.
+        """Only record signals in the block. If the block does not handle a signal, raise Stopped after it.
 
         Args:
-            at_once: Note signals from the start of the block, not only after its first call of `defer_now`.
+            at_once: Defer signals from the start of the block, not from the first call of `defer_now`.
         """
         self._is_deferred = at_once
         try:
@@ -81,7 +81,7 @@ class StopSignals:
             raise Stopped(f"{self.asked}; {CONTINUES}")
 
     def defer_now(self) -> None:
-        """Only note signals from now on, in a block of `defer`."""
+        """Only record signals from now on, inside a block of `defer`."""
         self._is_deferred = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -92,16 +92,16 @@ class StopSignals:
 
 @contextmanager
 def exit_when_stopped() -> Iterator[None]:
-    """Turn a signal to stop in the block, outside of a run, into a message and exit code 75.
+    """Convert a signal to stop outside of a run into a message and exit code 75.
 
-    For a process that ends after the block: signals end it with the same code while Python shuts down.
+    The process must end after the block: while Python shuts down, signals end it with the same code.
     """
     signals = StopSignals()
     try:
         with signals.listen():
             yield
     except Stopped as stop:
-        if signals.asked:  # a run reports its own
+        if signals.asked:  # a run prints its own message
             print(stop, file=sys.stderr)
         raise
     finally:

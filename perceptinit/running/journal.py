@@ -24,13 +24,13 @@ INIT_WEIGHTS = Path("weights") / "init.safetensors"
 
 
 class RunJournal:
-    """The progress of a run and its record, which only the first of several processes writes.
+    """The progress of a run and its record, which only rank 0 writes.
 
     Attributes:
         record: The record, as in `results.record`; empty before `begin`.
-        done: Names of the complete stages, such as `init.0`, `init` (all of them, evaluated) and `pretrain`.
-        samples_seen: Samples that pretraining has seen.
-        epoch: Complete epochs of pretraining.
+        done: Names of completed stages: `init.0`, `init` (all initializers and their evaluation), `pretrain`.
+        samples_seen: Number of samples that pretraining has seen.
+        epoch: Number of completed epochs of pretraining.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +43,7 @@ class RunJournal:
         self._path = folder / RECORD
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Start with a new record, which gets the hash of the experiment's plan."""
+        """Start a new record, and add the hash of the experiment's plan."""
         self.record = record
         if plan := read_plan(self._path.parents[2]):
             self.record["plan"] = plan_sha256(plan)
@@ -52,7 +52,7 @@ class RunJournal:
         """Return the content of a checkpoint without the model.
 
         Args:
-            place: Progress of the run, for people.
+            place: Progress of the run, for messages.
             stage: State of the current stage, None between two stages.
         """
         return {
@@ -73,16 +73,16 @@ class RunJournal:
 
     @property
     def is_new(self) -> bool:
-        """Return whether no part of the run is done."""
+        """Whether no part of the run is done."""
         return not self.done and self._resumed is None
 
     def take_resumed(self) -> State | None:
-        """Return the state of the interrupted stage to its first caller, None to others."""
+        """Return the state of the interrupted stage on the first call, and None afterwards."""
         resumed, self._resumed = self._resumed, None
         return resumed
 
     def note_hashes(self, name: str, model: Any) -> None:
-        """Add the hashes of the weights of each tower that the model has, and of the model."""
+        """Record the hashes of the weights of the model and of each of its towers."""
         parts = {"image": model.image, "text": getattr(model, "text", None), "model": model}
         hashes = {part: weights_sha256(weights) for part, weights in parts.items() if weights is not None}
         self.record["hashes"][name] = hashes
@@ -93,7 +93,7 @@ class RunJournal:
         self.record["wall_seconds"][name] = round(before + seconds, 3)
 
     def note_stage(self, report: InitReport, stage: str) -> None:
-        """Add the report of an initializer, and its wall time."""
+        """Record the report and the wall time of an initializer."""
         seconds = round(report.seconds, 3)
         row = {
             "stage": stage,
@@ -109,12 +109,12 @@ class RunJournal:
         self.record["wall_seconds"][stage] = seconds
 
     def note_scores(self, scores: Sequence[Score], stage: str) -> None:
-        """Add the scores of an evaluator; the items of the last evaluation are written at the end."""
+        """Record the scores of an evaluator. `end` writes the items of the last evaluation."""
         self.record["scores"] += [score_row(each, stage, self.epoch, self.samples_seen) for each in scores]
         self._items |= {each.name: each.items for each in scores if each.items is not None}
 
     def end(self, error: BaseException | None = None) -> None:
-        """Save the record with how the run ended; an error that prevents this is added to `error`."""
+        """Save the record with the final status. If this fails after an error, add a note to `error`."""
         if error is None:
             if distributed.is_first() and self._items:
                 write_items(self._path.parent, self._items)
@@ -128,7 +128,7 @@ class RunJournal:
         )
         try:
             self.save()
-        except OSError as full:  # the disk, often; the first error is the one to report
+        except OSError as full:  # often a full disk; the first error matters more
             if not isinstance(error, WriteError):
                 error.add_note(f"{self._path} could not be written either: {full}")
 
@@ -139,7 +139,7 @@ class RunJournal:
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
-    """Load the image tower of a finished run after `init`, and return the rows of its stages.
+    """Load the image tower that a finished run had after `init`, and return the records of its stages.
 
     Raises:
         DataError: If the record of the run cannot be read.
@@ -150,18 +150,18 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
     load_strict(tower, load_weights(file), str(file))
     if weights_sha256(tower) != record["hashes"]["init"]["image"]:
         raise CheckpointError(
-            f"{file}: not the weights of {folder / RECORD}. Do that run again with --fresh, or remove "
-            "its experiment from [checkpoint] stages_from"
+            f"{file}: the weights differ from {folder / RECORD}. Repeat that run with --fresh, or remove its "
+            "experiment from [checkpoint] stages_from"
         )
     source = {"taken_from": "/".join(folder.parts[-3:])}
     return [row | source for row in record["init"] if row["stage"].startswith("init.")]
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
-    """Return the folder of the finished run that shares most first stages with `record`, or None.
+    """Return the folder of the finished run that shares the most first stages with `record`, or None.
 
-    It has the same first weights, seed, machine, packages, plug-ins and threads, so its stages are identical
-    to the bit if the number of processes is the same.
+    Initial weights, seed, machine, packages, plug-ins and threads are equal. Its stages are bit-identical if
+    the number of processes is also equal.
 
     Args:
         roots: Folders of experiments.
@@ -180,7 +180,7 @@ def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None
 
 
 def _is_start(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Return whether a finished run has the first stages of another, on equal terms."""
+    """Return whether a run is finished, has the first stages of `record`, and ran in the same environment."""
     theirs, own = other["arm"]["resolved"]["init"], record["arm"]["resolved"]["init"]
     return (
         other["status"] == "finished"

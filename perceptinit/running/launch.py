@@ -1,6 +1,6 @@
 """Commands that start runs: shell lines for other schedulers (`run --on commands`), and torchrun.
 
-`perceptinit run --nproc N` is the same command in N processes on each machine.
+`perceptinit run --nproc N` executes the command in N processes on each machine.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from perceptinit.running.cells import Cell, prepare_folders
 from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import CONTINUES, EXIT_CODE
 
-PERCEPTINIT = "perceptinit"  # on the path of a container or of another machine
-# torchrun's option for the meeting point of several machines
+PERCEPTINIT = "perceptinit"  # on the PATH of a container or of another machine
+# torchrun's variable for the rendezvous of several machines
 ENDPOINT = "PET_RDZV_ENDPOINT"
 
 
@@ -31,20 +31,20 @@ def list_commands(
     num_workers: int | None = None,
     num_processes: int = 1,
 ) -> list[str]:
-    """Return a shell line for each missing run, which does it from a frozen copy of the recipe.
+    """Return a shell command for each missing run, which uses a frozen copy of the recipe.
 
-    Each run checks its data when it starts, so this machine does not need them.
+    A run checks its data when it starts, so this machine does not need the data.
 
     Args:
         recipe: The recipe.
         cells: Its runs, at least one.
-        out: Folder above the folder of the recipe's runs. Relative paths stay relative in the lines.
+        out: Parent of the folder of the recipe's runs. Relative paths stay relative in the commands.
         device: Device of each run.
         num_workers: Threads of each process that decode images.
         num_processes: Processes of each run on one machine.
 
     Raises:
-        UsageError: If a folder has a run of another recipe, or cannot be written.
+        UsageError: If a folder contains a run of another recipe, or is not writable.
     """
     prepare_folders(cells, fresh=False)
     missing = [cell for cell in cells if cell.verify_state().state not in ("finished", "running")]
@@ -67,7 +67,7 @@ def task_words(
 
 
 def wrap(recipe: Recipe, words: Sequence[str]) -> str:
-    """Return the shell line of a command, inside `[launch] wrap`."""
+    """Return a command as a shell line, prefixed by `[launch] wrap`."""
     return f"{recipe.launch.wrap} {shlex.join(words)}".strip()
 
 
@@ -77,17 +77,17 @@ def is_launcher(num_processes: int) -> bool:
 
 
 def import_path() -> str:
-    """Return `PYTHONPATH` of a child process: the folder of this package before those of the user."""
+    """Return `PYTHONPATH` for a child process: the folder of this package, then the user's folders."""
     return os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")]))
 
 
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     """Run `perceptinit ARGUMENTS` in processes that share each run. If one dies, the others end.
 
-    They ignore `--nproc`, as `is_launcher` is false in them.
+    The processes ignore `--nproc`, because `is_launcher` is false there.
 
     Raises:
-        SystemExit: With the exit code of the processes if it is not 0; they print the reason.
+        SystemExit: With the exit code of the processes if it is not 0. The processes print the reason.
         KeyboardInterrupt: After Ctrl-C.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException

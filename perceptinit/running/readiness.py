@@ -1,4 +1,4 @@
-"""Obstacles to running a recipe: absent data, and other problems that are known to fail later."""
+"""Obstacles to running a recipe, such as missing data."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import DataCard, DataNeed
 
-MAX_LISTED = 3  # absent sets that have a line each
+MAX_LISTED = 3  # missing sets with a line each
 
 
 def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
-    """Raise RecipeError with all known obstacles of some arms, or of all."""
+    """Raise RecipeError with all known obstacles of the arms, by default of all arms."""
     chosen = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
     problems = find_untrained_text(recipe) + find_obstacles(replace(recipe, arms=chosen))
     if problems:
@@ -43,11 +43,11 @@ def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
 
 
 def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]:
-    """Return the obstacles to running a valid recipe, such as absent data, each once.
+    """Return the distinct obstacles to running a valid recipe, such as missing data.
 
     Args:
         recipe: The recipe.
-        others: Components outside the runs.
+        others: Further components to check.
     """
     found = _collect([*recipe.specs(), *others], preflight)
     if found or recipe.pretrain is None:
@@ -67,7 +67,7 @@ def find_untrained_text(recipe: Recipe) -> list[Problem]:
     return [
         Problem(
             f"{slot.spec.where}.use",
-            f"{slot.spec.entry.title} needs a pretrained text tower, and here it has random weights. Add "
+            f"{slot.spec.entry.title} needs a pretrained text tower, but this one has random weights. Add "
             "[pretrain], or a backbone with `pretrained` weights",
         )
         for slot in recipe.evals
@@ -76,23 +76,23 @@ def find_untrained_text(recipe: Recipe) -> list[Problem]:
 
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
-    """Return settings that are probably not intended, such as a batch larger than the data, each once."""
+    """Return warnings about settings that are probably not intended, such as an oversized batch."""
     return _collect(recipe.specs(), find_component_warnings)
 
 
 def find_judgments(recipe: Recipe) -> list[Spec]:
-    """Return the judgments of a recipe without wrappers that change them, each once."""
+    """Return the distinct judgments of a recipe, without the wrappers that change them."""
     found = (spec for spec in walk(recipe.specs()) if spec.entry.kind == "judgments" and not spec.parts)
     return list({str(spec.table()): spec for spec in found}.values())
 
 
 def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:
-    """Return the messages of built components with their places, each message once."""
+    """Build components and return their distinct messages with the locations of the components."""
     found: dict[str, Problem] = {}
     for spec in walk(specs):
         try:
             messages = ask(spec.build())
-        except Exception as error:  # reported at its place in the recipe, whatever it is
+        except Exception as error:  # any error is reported with its location in the recipe
             messages = [str(error) or type(error).__name__]
         for message in messages:
             found.setdefault(message, Problem(f"[{spec.where}]", message))
@@ -100,7 +100,7 @@ def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Pro
 
 
 def find_needs(recipe: Recipe) -> list[DataNeed]:
-    """Return the data that a recipe's components and its tuning need, each once."""
+    """Return the distinct data needs of a recipe's components and of its tuning."""
     found: dict[tuple[str, str], DataNeed] = {}
     tuned_by = [recipe.tune.evaluator] if recipe.tune else []
     for spec in walk([*recipe.specs(), *tuned_by]):
@@ -113,7 +113,7 @@ def find_needs(recipe: Recipe) -> list[DataNeed]:
 
 
 def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
-    """Return the data that a component states, or published judgments with a card and a folder."""
+    """Return the data that a component declares, or published judgments with a card and a folder."""
     card, folder = getattr(component, "card", None), getattr(spec.config, "root", None)
     if isinstance(component, HasNeeds):
         return component.needs()
@@ -137,7 +137,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
 def fetch_published(
     files: Sequence[Download], folder: Path, card: DataCard | None, num_workers: int, progress: Progress
 ) -> list[str]:
-    """Fetch the files of a published set, compare recorded sums, and return the new paths."""
+    """Download the files of a published set, verify checksums, and return the new paths."""
     folder.mkdir(parents=True, exist_ok=True)
     check_space(files, folder)
     fetched = fetch_all(files, folder, num_workers=num_workers, progress=progress)
@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield the obstacles, with one line for all absent data if more than a few sets are absent.
+    """Yield the obstacles, with one line for all missing data if more than MAX_LISTED sets are missing.
 
     Args:
         recipe: The recipe.
@@ -158,7 +158,7 @@ def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: s
     joined = {text for need in absent for text in need.problems} if len(absent) > MAX_LISTED else ()
     yield from (str(obstacle) for obstacle in obstacles if obstacle.message not in joined)
     if absent:
-        yield f"absent data: {_describe(absent)}. To see its sizes and sources, and to download it: {command}"
+        yield f"missing data: {_describe(absent)}. For sizes, sources and the download, run: {command}"
 
 
 def _describe(absent: Sequence[DataNeed]) -> str:

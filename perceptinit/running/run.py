@@ -1,4 +1,4 @@
-"""One arm with one seed, from fresh weights to its record."""
+"""A run: one arm with one seed, from the initial weights to the record."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LOG_EVERY_STEPS = 10
 class Run:
     """Executes the stages of one cell and writes its record, weights and checkpoints.
 
-    Several processes may execute it together; only the first writes and reports.
+    Several processes can share a run; only rank 0 writes and reports.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Run:
         )
 
     def execute(self, fresh: bool = False) -> dict[str, Any]:
-        """Do the stages that are not done and return the record; the caller holds the claim on the folder.
+        """Execute the remaining stages and return the record. The caller must hold the lock of the folder.
 
         Raises:
-            Stopped: After SIGTERM or SIGUSR1, with the state saved.
+            Stopped: After SIGTERM or SIGUSR1.
         """
         done = None if fresh else distributed.decide(self._read_finished)
         if done is not None:
@@ -162,12 +162,12 @@ class Run:
             self._context("run").warn(message)
 
     def _new_model(self, seed: int) -> Any:
-        """Return a new model of the backbone with weights for a seed."""
+        """Return a new model of the backbone with weights drawn from a seed."""
         with named_torch_seed(seed, "backbone"):
             return self.recipe.backbone.build().build()
 
     def _take_stages(self, model: DualEncoder) -> None:
-        """Start with the weights that another experiment has after the same first stages."""
+        """Load the weights that another experiment has after the same first stages."""
         roots = [self.cell.folder.parents[2] / name for name in self.recipe.checkpoint.stages_from]
         for root in roots:
             if not root.is_dir():
@@ -214,7 +214,7 @@ class Run:
             )
             initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=count_planned_steps(initializer))
-            with self._signals.defer(at_once=False):  # from its first offer
+            with self._signals.defer(at_once=False):  # defer from the first offer on
                 report = initializer.initialize(model.image, ctx)
                 self._journal.note_stage(report, stage)
                 ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
@@ -285,7 +285,7 @@ class Run:
         self, model: DualEncoder, stage: Callable[[], State] | None = None, place: str = ""
     ) -> None:
         """Save the model, the record and the state of the current stage."""
-        # in all processes, which have parts of it, and before the model's state, which it may assemble
+        # in all processes, because each may have a part, and before `state_dict`, which may gather the parts
         of_stage = stage() if stage is not None else None
         if distributed.is_first():
             state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
@@ -297,7 +297,7 @@ class Run:
 
 
 def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-    """Return the scores. Several processes share decoding if the evaluator supports it, else encoding."""
+    """Evaluate. Several processes share decoding if the evaluator supports it, otherwise encoding."""
     if distributed.world_size() == 1:
         return evaluator.evaluate(model, ctx)
     if isinstance(evaluator, HasEvaluateMany):

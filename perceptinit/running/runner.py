@@ -2,7 +2,7 @@
 
 The backbone is built with a seed that depends only on the run's seed, so every arm starts from the same
 weights, text tower included. Initializers then change the image tower. Pretraining draws its order and crops
-from the same seed in every arm. Several processes may share one output folder, see `sweep`.
+from the same seed in every arm. Several processes can share an output folder, see `sweep`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def run_recipe(
 ) -> list[dict[str, Any]]:
     """Run arms and seeds of a recipe and return their records.
 
-    Finished runs are kept, and interrupted runs resume from their last checkpoint. A run that fails does not
-    stop the others. Further calls, on this machine or others, may share the folder.
+    Finished runs are kept, and interrupted runs resume from their last checkpoint. A failed run does not stop
+    the others. Other calls, on any machine, can share the folder.
 
     Args:
         recipe: The recipe.
@@ -41,13 +41,13 @@ def run_recipe(
         out: Files are written to `out/<recipe>/<arm>/seed<k>/`.
         cells: Runs of the recipe or of variants of it, instead of `arms` and `seeds`.
         device: "auto", "cpu" or "cuda".
-        fresh: Do finished runs again, except those shared with another recipe.
+        fresh: Repeat finished runs, except those shared with another recipe.
         jobs: Number of simultaneous runs, each in its own process.
         num_workers: Threads of each process that decode images; by default the number of usable cores.
 
     Raises:
-        RecipeError: If data is absent or another problem is known, before any run starts.
-        UsageError: If a folder has a run of another recipe.
+        RecipeError: If data is missing or another obstacle is known, before any run starts.
+        UsageError: If a folder contains a run of another recipe.
         PerceptInitError: The error of the first run that failed, after all others are done.
     """
     from perceptinit.compute import distributed
@@ -70,10 +70,10 @@ def run_recipe(
 
 
 def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield the recipe and the new seeds of every look at its runs, until the caller stops.
+    """Yield the recipe and the new seeds for each look (interim analysis), until the caller stops.
 
-    The first look has the recipe's seeds, and each further one adds a seed. Records keep the overrides, so
-    every table made of them has intervals for `verdict.max_seeds` looks.
+    The first look has the recipe's seeds, and each further look adds a seed. Records contain the overrides,
+    so tables correct their intervals for `verdict.max_seeds` looks.
 
     Raises:
         UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has 1 or too many
@@ -91,7 +91,7 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
     if not 2 <= len(seeds) <= last:
         raise UsageError(
             f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. "
-            f"Give it 2 to {last} seeds, the largest number (verdict.max_seeds)"
+            f"Set 2 to {last} seeds (verdict.max_seeds)"
         )
     yield recipe, seeds
     while len(seeds) < last:

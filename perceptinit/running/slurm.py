@@ -1,8 +1,8 @@
-"""The missing runs of a recipe as a Slurm job array. Each task does one arm and seed of the frozen recipe.
+"""Submit the missing runs of a recipe as a Slurm job array, with one task for each arm and seed.
 
-A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then puts that
-task back into the queue, where it resumes; it fails after two requeues without a new checkpoint. One more job
-writes the table when all tasks have ended.
+A task that reaches its time limit or is preempted saves and ends with exit code 75. Its script then requeues
+the task, which resumes. After two requeues without a new checkpoint, the task fails. A last job writes the
+table after all tasks.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from perceptinit.running.launch import PERCEPTINIT, task_words, wrap
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
-WAIT_SECONDS = 60  # for the processes of other nodes after one has ended
+WAIT_SECONDS = 60  # for the processes of other nodes after one process ended
 
 RUNS = """\
 #!/bin/bash
@@ -67,7 +67,7 @@ if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q Job
 fi
 exit "$code"
 """
-# torchrun reads its options from these
+# torchrun reads its options from these variables
 RENDEZVOUS = """\
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 export PET_NNODES={nodes} PET_RDZV_BACKEND=c10d PET_RDZV_ID=$SLURM_JOB_ID
@@ -84,7 +84,7 @@ export COLUMNS=160
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """The submitted arrays, the number of their runs, and the job that writes the table.
+    """The submitted job arrays, the number of their runs, and the job that writes the table.
 
     `num_queued` counts runs that were already in the queue or running.
     """
@@ -102,7 +102,7 @@ class Submission:
             return f"Nothing to submit: {others}."
         runs = f"{self.num_runs} run{'s' * (self.num_runs > 1)} ({others})"
         jobs = f"job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}"
-        return f"Submitted {runs}: {jobs}.\nAfter all of them, job {self.table_job} writes {self.table}."
+        return f"Submitted {runs}: {jobs}.\nAfter all runs, job {self.table_job} writes {self.table}."
 
 
 def submit(
@@ -119,15 +119,15 @@ def submit(
     Args:
         recipe: The recipe.
         cells: Its runs, at least one.
-        out: Folder above the folder of the recipe's runs.
+        out: Parent of the folder of the recipe's runs.
         device: Device of each run.
-        fresh: Submit all runs, to start over.
+        fresh: Submit all runs and start over.
         num_workers: Threads of each process that decode images.
 
     Raises:
         RecipeError, DataError: As `run_recipe`.
-        UsageError: As `run_recipe`, and if Slurm is absent or refuses. The same command submits the rest
-            later.
+        UsageError: As `run_recipe`, and if Slurm is missing or rejects a job. Rerun the command to submit
+            the rest.
     """
     root = out / recipe.name
     _check_partition(recipe)
@@ -135,7 +135,7 @@ def submit(
     check_writable(root)
     with file_lock(root / FOLDER / "lock", timeout=0) as is_mine:
         if not is_mine:
-            raise UsageError(f"{root}: another `run --on slurm` submits its runs now. Wait until it ends")
+            raise UsageError(f"{root}: another `run --on slurm` is submitting runs. Wait until it ends")
         waiting, tasks = queue(root), find_submitted(root)
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
@@ -265,6 +265,6 @@ def _setup(recipe: Recipe) -> str:
 
 
 def _command(recipe: Recipe, words: Sequence[str]) -> str:
-    """Return a command of perceptinit: that of this Python, or inside a container that of the container."""
+    """Return a command of perceptinit, of this Python or, with `[launch] wrap`, of the container."""
     program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-P", "-m", "perceptinit"]
     return wrap(recipe, [*program, *words])

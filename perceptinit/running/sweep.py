@@ -1,8 +1,8 @@
-"""The runs of a recipe, shared by several processes without a scheduler.
+"""Execute the runs of a recipe in several processes without a scheduler.
 
-Each process goes through all runs in the same order and does those that no other process holds (see `claim`).
-Finished runs are kept. When others hold all remaining runs, it waits for them. If one of them dies, this
-process resumes its run from the last checkpoint.
+Each process iterates over all runs in the same order and executes those that it can lock (see `claim`).
+Finished runs are kept. If other processes have locked all remaining runs, the process waits. If one of them
+dies, the process resumes its run from the last checkpoint.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ POLL_SECONDS = 1.0
 
 
 class Sweep:
-    """Runs to do, and the records of earlier attempts.
+    """The runs of a recipe, and the records of earlier attempts.
 
     Args:
         cells: At least one. Their recipes share data, evaluators and trackers.
-        device: Device of torch.
-        fresh: Records were removed before. A run without one starts over even if it has a checkpoint.
+        device: A torch device.
+        fresh: Whether records were removed before, so runs without a record ignore their checkpoints.
         earlier: Modification time of each record when the work started, by folder; read from disk by default.
         num_workers: Threads that decode images; by default the number of usable cores.
     """
@@ -46,7 +46,7 @@ class Sweep:
         num_workers: int | None = None,
     ) -> None:
         self.num_workers = usable_cores() if num_workers is None else num_workers
-        self.recipe = cells[0].recipe  # its evaluators and trackers serve all
+        self.recipe = cells[0].recipe  # its evaluators and trackers serve all cells
         self.cells, self.device, self.fresh = list(cells), device, fresh
         recorded = [cell for cell in cells if cell.record_path.is_file()] if earlier is None else []
         now = {str(cell.folder): cell.record_path.stat().st_mtime_ns for cell in recorded}
@@ -54,7 +54,7 @@ class Sweep:
         self._errors: dict[str, BaseException] = {}
 
     def work(self, console: Tracker | None = None) -> list[dict[str, Any]]:
-        """Do the runs that no other process does, until all are done, and return their records.
+        """Execute runs until all are done, here or in other processes, and return their records.
 
         Args:
             console: Replaces the console tracker.
@@ -81,8 +81,8 @@ class Sweep:
         return [read_record(cell.record_path) for cell in self.cells]
 
     def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
-        """Execute a run unless another process holds it; return False if it is held."""
-        # the first of the processes that share a run claims it for all
+        """Execute a run. Return False if another process has locked it."""
+        # rank 0 locks the run for all processes that share it
         claimed = claim(cell.folder) if distributed.is_first() else nullcontext(False)
         with claimed as is_mine:
             if not distributed.decide(lambda: is_mine):
@@ -92,7 +92,7 @@ class Sweep:
             return True
 
     def _failed_elsewhere(self, cell: Cell) -> bool:
-        """Return whether another process of this sweep failed at the run: it would fail again."""
+        """Return whether the run failed in another process of this sweep, and would fail again."""
         if not cell.record_path.is_file():
             return False
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
@@ -104,7 +104,7 @@ class Sweep:
         run = Run(cell, self.device, evaluators, trackers, self.num_workers)
         try:
             run.execute(fresh=starts_over)
-        except Exception as error:  # the others are independent of it
+        except Exception as error:  # the other runs continue
             if distributed.world_size() > 1:  # processes that no longer agree cannot continue together
                 raise
             self._errors[cell.title] = error
@@ -113,7 +113,7 @@ class Sweep:
                 self._log_images(cell, trackers)
 
     def _log_images(self, cell: Cell, trackers: Trackers) -> None:
-        """Send pictures of a run that just finished to the trackers that accept images."""
+        """Send images of a run that just finished to the trackers that accept images."""
         from perceptinit.reports.sections import draw_images
         from perceptinit.results.runs import load_run
 
@@ -121,11 +121,11 @@ class Sweep:
         try:
             trackers.log_images(draw_images(run), run.samples_seen)
         except Exception as error:  # of a plug-in; the run itself is complete
-            trackers.log(_warning(cell, f"no pictures for the trackers: {describe_error(error)}"))
+            trackers.log(_warning(cell, f"trackers receive no images: {describe_error(error)}"))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:
-            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} works on"
+            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} executes"
             trackers.log_once(_warning(cell, message))
         time.sleep(POLL_SECONDS)
 

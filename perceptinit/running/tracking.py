@@ -49,9 +49,9 @@ class Trackers:
         ctx.event("run-start", message=self._position())
 
     def report_skipped(self, ctx: RunContext) -> None:
-        """Report a run that was finished before."""
+        """Report a run that is already finished."""
         self._run_index += 1
-        ctx.event("run-end", message=f"{self._position()}: finished before, kept")
+        ctx.event("run-end", message=f"{self._position()}: already finished")
 
     def _position(self) -> str:
         return f"run {self._run_index} of {self._num_runs}"
@@ -62,7 +62,7 @@ class Trackers:
             tracker.log(event)
 
     def log_once(self, event: Event) -> None:
-        """Send an event unless one with the same message was sent."""
+        """Send an event unless an event with the same message was sent before."""
         if event.message not in self._logged:
             self._logged.add(event.message)
             self.log(event)
@@ -73,7 +73,7 @@ class Trackers:
         return any(isinstance(tracker, HasLogImage) for tracker in self._active)
 
     def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
-        """Send pictures of the last run to the trackers that accept images."""
+        """Send images of the last run to the trackers that accept images."""
         for tracker in self._active:
             if isinstance(tracker, HasLogImage):
                 for path in paths:
@@ -86,12 +86,12 @@ class Trackers:
 
 
 def build_console(recipe: Recipe) -> Tracker | None:
-    """Return the console tracker, None if the recipe's trackers do not include it."""
+    """Return the console tracker, or None if the recipe's trackers do not include it."""
     return next((make() for name, make in _find_makers(recipe) if name == "console"), None)
 
 
 def _find_makers(recipe: Recipe) -> list[tuple[str, Callable[[], Tracker]]]:
-    """Return the name and constructor of each tracker, only in the first process of a run."""
+    """Return the name and constructor of each tracker; empty except on rank 0."""
     if int(os.environ.get("RANK", "0")):
         return []
     if recipe.tracks:

@@ -26,8 +26,8 @@ from perceptinit.running.runner import run_recipe
 
 NO_TUNE = "[tune] is missing. Add it (docs/tuning.md), or use `perceptinit run` for the recipe without tuning"
 SAME_DATA = (
-    "measures on {}, as [[eval]] does: settings chosen on test data favour every arm. Use validation data, "
-    'such as another split (split = "val") or another set'
+    "measures on {}, like [[eval]]. Settings chosen on test data inflate the scores of all arms, so use "
+    'validation data, such as another split (split = "val") or another set'
 )
 TRAINED_ON = 'measures on the judgments that stage 1 is trained on. Use another split, such as "val"'
 
@@ -38,12 +38,12 @@ class Tune:
     Args:
         path: Recipe file.
         overrides: `path=value` strings.
-        out: Folder above the folders of runs.
+        out: Parent of the folders of runs.
         options: Options of `run_recipe`.
 
     Raises:
         UsageError: If the recipe has no `[tune]`.
-        RecipeError: If settings would be chosen on test data, or the recipe is wrong at one of the points.
+        RecipeError: If settings would be chosen on test data, or a point makes the recipe invalid.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str], out: Path, **options: Any) -> None:
@@ -64,10 +64,10 @@ class Tune:
         self.trials = [cell for seed, point in trials for cell in self._plan_cells(own, point, seeds=[seed])]
 
     def search(self) -> list[Search]:
-        """Do all trials and return them by arm.
+        """Run all trials and return them by arm.
 
-        The first trials show whether the measure exists. A trial whose training diverged is over, too; any
-        other failure is raised after the others are done.
+        The first trials test whether the measure exists. A trial with diverged training also counts as done.
+        Any other failure is raised after the other trials.
         """
         check_ready(self.recipe)  # for the runs after the trials
         if not self._options["fresh"]:
@@ -113,14 +113,14 @@ class Tune:
         return plan_cells(recipe, out=self._out, **chosen)
 
     def _refuse_other_tuning(self) -> None:
-        """Raise UsageError if the folder has tuned runs of another search, which would be kept."""
+        """Raise UsageError if the folder has tuned runs of another search, which would be reused."""
         for cell in self._plan_cells(self._of_best, {}):
             recipe, record = cell.recipe, cell.state.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
-                    f"{cell.root} holds arms at their best of another search (trials, seeds, space or "
-                    "measure). Remove that folder (the trials are elsewhere), or choose another --out"
+                    f"{cell.root} contains tuned arms of another search (trials, seeds, space or measure). "
+                    "Remove that folder, which contains no trials, or choose another --out"
                 )
 
     def _finish(self, cells: Sequence[Cell]) -> None:
@@ -135,7 +135,7 @@ class Tune:
 
 
 def find_same_data(recipe: Recipe) -> list[Problem]:
-    """Return why the data of `[tune.eval]` are not validation data; empty if they are."""
+    """Return the problems if `[tune.eval]` does not use validation data."""
     if recipe.tune is None:
         return []
     evaluator = recipe.tune.evaluator.build()
@@ -148,7 +148,7 @@ def find_same_data(recipe: Recipe) -> list[Problem]:
 
 
 def _name_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
-    """Return the data sets of an evaluator as in names of scores, or its table if it does not state them."""
+    """Return the names of an evaluator's data sets, as in its scores, or its table if it names none."""
     if isinstance(evaluator, JudgedMeasure):
         return {evaluator.set_name}
     if isinstance(evaluator, SetMeasure):
@@ -157,7 +157,7 @@ def _name_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
 
 
 def keys_by_arm(recipe: Recipe, tuning: Tuning) -> dict[str, list[str]]:
-    """Return the tuned keys that each arm has: `init.lr` has no effect on an arm without a stage 1."""
+    """Return the tuned keys that affect each arm: `init.lr` does not affect an arm without stage 1."""
     found: dict[str, list[str]] = {arm.name: [] for arm in recipe.arms}
     for dimension in tuning.space:
         ends = [
@@ -185,7 +185,7 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     for arm, keys in keys_by_arm(recipe, plan).items():
         lacking = [d.path for d in plan.space if d.path not in keys]
         if lacking:
-            yield f"  {arm} has no {' and no '.join(lacking)}, and as many trials as the others"
+            yield f"  {arm} has no {' and no '.join(lacking)}, but as many trials as the other arms"
 
 
 def _write_settings(point: Mapping[str, float | str]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Several runs at a time on one machine: worker processes, and their events back to one console.
+"""Parallel runs on one machine: worker processes that send their events to one console.
 
 The parent starts `python -m perceptinit.running.workers` several times. Each worker reads the recipes from
-standard input, claims runs like any other process that shares the folder, and writes its events as JSON lines
-to standard output; the parent shows them.
+standard input, locks runs like any other process that shares the folder, and writes its events as JSON lines
+to standard output. The parent shows the events.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> list[dict[str, Any]]:
-    """Do the runs of a sweep in at most `jobs` processes and return their records.
+    """Execute the runs of a sweep in at most `jobs` processes and return their records.
 
     Args:
         sweep: The runs.
@@ -39,7 +39,7 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
         num_workers: Threads of each process that decode images; by default its share of the cores.
 
     Raises:
-        PerceptInitError: If runs did not finish, after all workers ended; names each with its reason.
+        PerceptInitError: If runs did not finish, after all workers ended. Lists the runs with reasons.
     """
     console = build_console(sweep.recipe)
     if isinstance(console, HasExpect):
@@ -154,13 +154,13 @@ def _read_records(sweep: Sweep) -> list[dict[str, Any]]:
 
 
 class _Relay:
-    """Replaces the console in a worker: events go to the parent, one JSON line each."""
+    """Console of a worker, which sends events to the parent, one JSON line each."""
 
     def __init__(self, out: IO[str]) -> None:
         self._out = out
 
     def start(self, ctx: RunContext) -> None:
-        """Do nothing: the run-start event has all that the console shows."""
+        """Do nothing: the console needs only the run-start event."""
 
     def log(self, event: Event) -> None:
         row = asdict(event)
@@ -176,7 +176,7 @@ class _Relay:
 
 
 def main() -> None:
-    """Do the job described on standard input; exit with code 1 if a run failed here."""
+    """Execute the job on standard input. Exit with code 1 if a run failed here."""
     from perceptinit.compute.devices import set_up_process
     from perceptinit.compute.distributed import end_with_parent
     from perceptinit.running.sweep import Sweep
