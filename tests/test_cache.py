@@ -216,4 +216,4 @@ def test_init_writes_the_weights_that_a_recipe_would_start_from(cli, tmp_path):
         assert "trunk.cls_token" in file.keys()  # noqa: SIM118
     assert about["backbone"]["use"] == "timm"
     assert about["initializer"]["epochs"] == 1
-    assert "came from the cache" in cli(*arguments, **environment).stdout
+    assert "Loaded the weights from the cache" in cli(*arguments, **environment).stdout

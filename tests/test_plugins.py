@@ -210,7 +210,7 @@ def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli_proces
     done = cli_process("hello", **environment)
     assert done.stdout == "hello from the lab\n", done.stderr
     listing = cli_process("plugins", **environment).stdout
-    assert "the verb 'run' exists already" in listing
+    assert "the command 'run' already exists" in listing
     assert "Run a recipe" in cli_process("run", "--help", **environment).stdout
 
 

@@ -28,7 +28,7 @@ def seeds_of(tmp_path, arm="random"):
 def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     delta = "verdict.delta=0.001"
     shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
-    assert "Undecided: seed 2 is added to the first 2 seeds." in shown
+    assert "Undecided after 2 seeds. Adding seed 2." in shown
     assert "This answer is final: the plan allows at most 3 seeds." in shown
     assert seeds_of(tmp_path) == seeds_of(tmp_path, "redrawn") == ["seed0", "seed1", "seed2"]
     record = json.loads((tmp_path / "runs/looks/random/seed2/record.json").read_text())

@@ -52,7 +52,7 @@ def test_the_last_line_is_not_that_all_is_well(cli):
     done = cli("validate", "quickstart", "--set", "init.batch_size=5000")
     *_, warning, last = done.stdout.strip().splitlines()
     assert warning.startswith("warning: [init]: batch_size = 5000")
-    assert last == "It would run, but see the warnings."
+    assert last == "Ready to run, with warnings."
 
 
 def test_the_cost_is_said_from_published_sizes_while_the_data_are_absent(monkeypatch, tmp_path):
@@ -99,8 +99,8 @@ def test_a_plan_says_that_damaged_images_are_not_found_and_the_command_that_find
     (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
     own = {"JUDGMENTS": "lab.csv", "IMAGES": "."}
     said = cli("validate", "own_judgments", **own).stdout
-    (advice,) = [line for line in said.splitlines() if line.startswith("Images are not opened.")]
-    assert advice.endswith("To decode those of judgments: perceptinit data check own_judgments")
+    (advice,) = [line for line in said.splitlines() if line.startswith("Images were not decoded.")]
+    assert advice.endswith("To check those of judgments: perceptinit data check own_judgments")
     done = cli(*advice.partition("perceptinit ")[2].split(), **own)
     assert done.returncode == 1
     assert "images cannot be read: 7.jpg" in done.stdout

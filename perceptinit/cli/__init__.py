@@ -14,14 +14,14 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
 EPILOG = "Start with: perceptinit run quickstart"
-# function `run` of perceptinit.cli.run; an underscore at the end is not part of the command's name
+# such as the function `run` of perceptinit.cli.run; a trailing underscore is not part of the command's name
 COMMANDS = "run tune validate preregister init export eval_ compare report status list_ show plugins"
 
 
 def create_app(plugins: Plugins) -> typer.Typer:
     """Return the app with the commands of the core and of plug-ins.
 
-    A plug-in that raises, or whose command exists already, is left out and reported.
+    A plug-in that raises an error or adds an existing command is skipped and reported.
     """
     from perceptinit.cli import cache, data, new
 
@@ -76,7 +76,7 @@ def _add_plugin_commands(app: typer.Typer, plugins: Plugins) -> None:
             names = _command_names(app)
             for added in names:
                 if names.count(added) > 1:
-                    raise UsageError(f"the verb '{added}' exists already")
+                    raise UsageError(f"the command '{added}' already exists")
         except Exception as error:  # a plug-in may raise anything
             app.registered_commands, app.registered_groups = commands, groups
             module = getattr(plugin, "__name__", "")

@@ -1,4 +1,4 @@
-"""`perceptinit compare`: a table of arms with statistics and missing runs."""
+"""`perceptinit compare`: a table of arms, with statistics."""
 
 from __future__ import annotations
 

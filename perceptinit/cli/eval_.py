@@ -1,4 +1,4 @@
-"""`perceptinit eval`: evaluate existing models, several at a time."""
+"""`perceptinit eval`: evaluate existing models together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def eval_(
     csv: Csv = False,
     json: Json = False,
 ) -> None:
-    """Evaluate models: zero-shot, retrieval, human judgments and neighbours.
+    """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
     By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace
     it. Each set is decoded once for all models. With torchrun, the processes share the images.

@@ -1,4 +1,4 @@
-"""Execution of cells for `perceptinit run` and `tune`: run or submit them, then print their table."""
+"""Execution of cells for `perceptinit run` and `tune`: run or submit cells, then print their table."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 def is_first_process() -> bool:
-    """Return whether the process is the first of those that share a run."""
+    """Return whether this process has rank 0."""
     return not int(os.environ.get("RANK", "0"))
 
 
 @contextmanager
 def exit_on_interrupt() -> Iterator[None]:
-    """Turn Ctrl-C in the block into a message and exit code 130."""
+    """Convert Ctrl-C in the block into a message and exit code 130."""
     from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
 
     try:
@@ -40,7 +40,7 @@ def exit_on_interrupt() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Settings of the runs of a recipe; see `run_recipe`."""
+    """Options of `run_recipe`."""
 
     arms: Sequence[str]
     out: Path
@@ -50,7 +50,7 @@ class Execution:
     num_workers: int | None
 
     def submit(self, recipe: Recipe, seeds: Sequence[int]) -> None:
-        """Submit the missing runs to Slurm; print the table if none is missing."""
+        """Submit the missing runs to Slurm, or print the table if no run is missing."""
         from perceptinit.running.cells import plan_cells
         from perceptinit.running.slurm import submit
 
@@ -69,7 +69,7 @@ class Execution:
         from perceptinit.running.launch import list_commands
 
         if self.fresh:
-            raise UsageError("--on commands excludes --fresh: give another --out, or remove the runs")
+            raise UsageError("--on commands excludes --fresh. Choose another --out, or remove the runs")
         cells = plan_cells(recipe, self.arms, seeds, self.out)
         lines = list_commands(
             recipe,
@@ -85,7 +85,7 @@ class Execution:
             typer.echo(f"{self.out / recipe.name}: all runs are finished or running", err=True)
 
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
-        """Run the chosen runs of a frozen recipe, then print their table."""
+        """Execute the chosen runs of a frozen recipe, then print their table."""
         from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
@@ -102,7 +102,7 @@ class Execution:
             print_table(compare_cells(chosen), chosen[0].root)
 
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
-        """Run all rounds, at most until the verdict is decided, then print the table.
+        """Run rounds until the verdict is decided or no round is left, then print the table.
 
         Raises:
             Exception: The error of a failed run, after the table of the others.
@@ -115,7 +115,7 @@ class Execution:
         failure: Exception | None = None
         for recipe, seeds in rounds:
             if cells:
-                typer.echo(f"Undecided: seed {seeds[0]} is added to the first {len(recipe.seeds) - 1} seeds.")
+                typer.echo(f"Undecided after {len(recipe.seeds) - 1} seeds. Adding seed {seeds[0]}.")
             cells += plan_cells(recipe, self.arms, seeds, self.out)
             try:
                 run_recipe(recipe, seeds=seeds, **asdict(self))
@@ -142,7 +142,7 @@ def read_rounds(
     until_decided: bool,
     out: Path,
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield a recipe and the seeds to run: once, or for each look until the verdict is decided."""
+    """Yield a recipe and the seeds to run: once, or for each look (interim analysis)."""
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import departures_before
     from perceptinit.running.runner import plan_looks
@@ -160,7 +160,7 @@ def read_rounds(
 
 
 def compare_cells(cells: Sequence[Cell]) -> Comparison:
-    """Return the comparison of the arms of cells."""
+    """Compare the arms of cells."""
     from perceptinit.reports.compare import compare
     from perceptinit.results.runs import load_runs
 

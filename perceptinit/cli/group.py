@@ -1,4 +1,4 @@
-"""The class of command groups: literal brackets in help texts, and messages for file errors."""
+"""The class of command groups, with literal brackets in help texts and messages for file errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
 
-# too long a name, circular links, a file instead of a folder or the reverse, a place without access
+# a name that is too long, circular links, a file instead of a folder or the reverse, no permission
 _WRONG_PLACE = (
     *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
     *(errno.EROFS, errno.EACCES, errno.EPERM),
@@ -26,8 +26,8 @@ _LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # inside a paragraph
 class Group(TyperGroup):
     """A group of commands.
 
-    Brackets in help texts, such as `[tune]`, are not markup. Errors of the operating system about wrong paths
-    and a full disk become messages.
+    Brackets in help texts, such as `[tune]`, are not markup. Operating system errors about invalid paths and
+    full disks become messages.
     """
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -58,7 +58,7 @@ class Group(TyperGroup):
 
 
 def _prepare_help(command: Any) -> None:
-    """Escape brackets and join the lines of each paragraph in the help of a command, once."""
+    """Escape brackets and join the lines of each paragraph in the help of a command."""
     from rich.markup import escape
 
     if getattr(command, "has_prepared_help", False):
@@ -77,7 +77,7 @@ def _translate(error: OSError) -> Exception:
     if error.errno in _WRONG_PLACE and error.filename is not None:
         return UsageError(f"{shown(error.filename)}: {error.strerror}")
     if error.errno in _NO_OUTPUT and error.filename is None:
-        # Python writes buffered output again at exit
+        # otherwise, Python flushes the buffered output again at exit
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

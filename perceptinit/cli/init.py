@@ -16,7 +16,7 @@ def init(
     backbone: Annotated[str, typer.Option(help="See perceptinit list backbone.")] = "timm",
     initializer: Annotated[str, typer.Option(help="See perceptinit list initializer.")] = "triplet-hinge",
     judgments: Annotated[
-        str | None, typer.Option(help="Name or table (.csv, .parquet). [default: nights]")
+        str | None, typer.Option(help="Data set or table (.csv, .parquet). [default: nights]")
     ] = None,
     set_: Annotated[
         Texts, typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as init.epochs=8.")
@@ -27,7 +27,8 @@ def init(
 ) -> None:
     """Initialize the image tower of a backbone and save its weights, without a recipe.
 
-    Initializer `checkpoint` loads the file. The weights equal those of a recipe with the same seed.
+    A recipe loads the file with initializer `checkpoint`. The weights equal those of a recipe with the same
+    seed.
 
     Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
     """
@@ -46,8 +47,8 @@ def init(
         output=output,
     )
     if "from_cache" in report.metrics:
-        typer.echo("The weights came from the cache.")
+        typer.echo("Loaded the weights from the cache.")
     for name, value in report.metrics.items():
-        if "/" not in name:  # a slash marks numbers of single blocks
+        if "/" not in name:  # a slash marks metrics of single blocks
             typer.echo(f"{name:28} {value:.4g}")
     typer.echo(f"{output}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")

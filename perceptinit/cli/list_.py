@@ -42,7 +42,7 @@ def list_(
         typer.echo(line)
     print_warnings(plugins.registry.collisions())
     if plugins.failures:
-        typer.echo("Some plug-ins did not load. Details: perceptinit plugins", err=True)
+        typer.echo("Some plug-ins did not load. For details, run: perceptinit plugins", err=True)
 
 
 def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:

@@ -19,16 +19,14 @@ Device = Annotated[str, typer.Option(help="A torch device, or auto.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Repeat finished and interrupted runs from the start.")]
 Jobs = Annotated[int, typer.Option(min=1, help="Number of parallel runs, each in its own process.")]
 UntilDecided = Annotated[
-    bool, typer.Option("--until-decided", help="Add seeds until a verdict, up to verdict.max_seeds.")
+    bool, typer.Option("--until-decided", help="Add seeds until decided, up to verdict.max_seeds.")
 ]
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Decoding threads of each process. [default: its cores]")
 ]
 At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
-Unequal = Annotated[
-    bool, typer.Option("--unequal", help="Compare ends at different samples seen, with a warning.")
-]
-Baseline = Annotated[str | None, typer.Option(help="Arm that the others are compared with.")]
+Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at different samples seen.")]
+Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, unrounded, with all details.")]

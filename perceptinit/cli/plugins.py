@@ -1,4 +1,4 @@
-"""`perceptinit plugins`: plug-ins that loaded, and those that did not."""
+"""`perceptinit plugins`: loaded plug-ins, and failures to load."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from perceptinit.cli.terminal import new_console, new_table
 
 
 def plugins(ctx: typer.Context) -> None:
-    """List plug-ins with version, number of components and import time, and failures."""
+    """List plug-ins with version, number of components and import time, and plug-ins that failed to load."""
     from rich.markup import escape
 
     found = ctx.obj

@@ -21,7 +21,7 @@ def preregister(
         typer.Option(help="Runs that estimate the variance between seeds. [default: those of the recipe]"),
     ] = None,
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Allow seeds that find delta with less than 20 % chance.")
+        bool, typer.Option("--anyway", help="Allow a power below 20 % for a difference of delta.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing plan.")] = False,
 ) -> None:

@@ -18,9 +18,9 @@ def report(
     baseline: Baseline = None,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
 ) -> None:
-    """Write a page with verdict, tables, curves, cost and the settings to repeat the runs.
+    """Write an HTML page with verdict, tables, curves, cost and settings.
 
-    A single file that works offline. Requires: pip install 'perceptinit[report]'.
+    The page is a single file that works offline. Requires: pip install 'perceptinit[report]'.
 
     Example: perceptinit report runs/quickstart --out quickstart.html
     """

@@ -23,7 +23,7 @@ from perceptinit.cli.options import (
 
 
 class Elsewhere(StrEnum):
-    """Where runs are started, if not by this command."""
+    """Other ways to start the runs."""
 
     SLURM = "slurm"
     COMMANDS = "commands"
@@ -50,9 +50,9 @@ def run(
     """Run a recipe, every arm with every seed, and print a table of scores.
 
     Rerun the command to resume: finished runs are kept and interrupted runs continue. Several machines that
-    share a folder can run it at the same time; each run is executed once.
+    share a folder can execute it at the same time; each run is executed once.
 
-    --until-decided requires [verdict] delta and max_seeds. Its intervals are corrected for repeated looks.
+    --until-decided requires [verdict] delta and max_seeds. Its intervals are corrected for interim analyses.
 
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is invalid, 75 stopped by SIGTERM or
     SIGUSR1 after saving all work, 130 interrupted by Ctrl-C.
@@ -72,15 +72,13 @@ def run(
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
         if given := [name for name, is_given in others.items() if is_given]:
             raise UsageError(
-                f"--until-decided excludes {given[0]}, because it decides which runs to add. To decide "
-                "yourself, use "
-                "--set verdict.max_seeds=N, look with perceptinit compare, and add seeds with --set "
-                "seeds=[...]"
+                f"--until-decided excludes {given[0]}, because it chooses the runs. To choose them yourself, "
+                "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
             )
     if on == Elsewhere.SLURM and (nproc > 1 or jobs > 1):
         raise UsageError("--on slurm excludes --nproc and --jobs: set [slurm] nodes and gpus in the recipe")
     if on == Elsewhere.COMMANDS and jobs > 1:
-        raise UsageError("--on commands excludes --jobs: start several of the commands at a time")
+        raise UsageError("--on commands excludes --jobs: run the printed commands in parallel")
     is_frozen = recipe.suffix == FROZEN
     if is_frozen:
         fixed = {

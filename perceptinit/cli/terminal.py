@@ -1,4 +1,4 @@
-"""Output of all commands: tables, the console and the encoding of the terminal."""
+"""Terminal output of all commands: tables, console and encoding."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def new_console(*, markup: bool = True) -> Console:
 
 
 def new_table(headings: Collection[str], *, right: Collection[str] = ()) -> Table:
-    """Return an empty table with folding cells. The columns in `right` are right-aligned."""
+    """Return an empty table whose cells wrap. The columns in `right` are right-aligned."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=any(headings))

@@ -1,4 +1,4 @@
-"""`perceptinit tune`: equal trials for all arms, then tables at shared and at the best settings."""
+"""`perceptinit tune`: equal trials for all arms, then tables at the shared and at the best settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`perceptinit validate`: all problems of a recipe, then its work and cost."""
+"""`perceptinit validate`: all problems of a recipe, then its plan and cost."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def validate(
     settings = [part for text in set_ or () for part in ("--set", text)]
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
-        console.print(f"Images are not opened. To decode those of judgments: {decode}", soft_wrap=True)
+        console.print(f"Images were not decoded. To check those of judgments: {decode}", soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)
         for problem in warnings:
             console.print(f"warning: {printable(str(problem))}", soft_wrap=True)
-        console.print("It would run, but see the warnings." if warnings else "Ready to run.")
+        console.print("Ready to run, with warnings." if warnings else "Ready to run.")
         return
     if ready:
         raise RecipeError(obstacles, loaded.source)

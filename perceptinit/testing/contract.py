@@ -93,7 +93,7 @@ class Contract:
         return {}
 
     def parts(self) -> dict[str, Any]:
-        """Return simulated judgments and pairs for the parameters of `__init__`."""
+        """Return simulated components for the parameters of `__init__`."""
         return {name: PARTS[name]() for name in find_parts(self.component)}
 
     @property
@@ -101,7 +101,7 @@ class Contract:
         return f"{self.kind} {self.component.__name__}"
 
     def must(self, holds: object, sentence: str) -> None:
-        """Fail unless `holds`; the sentence states the error and the necessary change."""
+        """Fail unless `holds`. The sentence states the error and the required change."""
         __tracebackhide__ = True  # pytest: show the line of the contract, not this one
         if not holds:
             raise AssertionError(f"{self.label}: {sentence}")
@@ -115,7 +115,7 @@ class Contract:
 
     @contextmanager
     def must_not_raise(self, errors: type[Exception], what: str, advice: str = "") -> Iterator[None]:
-        """Fail if the block raises an error."""
+        """Fail if the block raises one of the errors."""
         __tracebackhide__ = True
         try:
             yield
@@ -132,7 +132,7 @@ class Contract:
         return config
 
     def build(self, tmp_path: Path, config: Any = None) -> Any:
-        """Return a new component. With `config`, `options` does not write its files again."""
+        """Return a new component. With `config`, `options` is not called again."""
         return self.component(config or self.config(tmp_path), **self.parts())
 
     def context(self, tmp_path: Path, seed: int = 0) -> RunContext:
@@ -151,11 +151,11 @@ class Contract:
         doc = inspect.getdoc(self.component) or ""
         self.must(len(doc) >= 10, "it needs a docstring, which `perceptinit show` prints")
         for field in fields_of(class_nodes(self.component.Config)):  # type: ignore[attr-defined]
-            self.must(len(field.doc) >= 10, f"Config.{field.name} has no string under it: effect and unit")
+            self.must(len(field.doc) >= 10, f"Config.{field.name} needs a string under it: effect and unit")
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
         for name, method in _methods(self.protocol):
-            self.must(hasattr(self.component, name), f"it lacks {name}{inspect.signature(method)}")
+            self.must(hasattr(self.component, name), f"it has no {name}{inspect.signature(method)}")
         for protocol in (self.protocol, *OPTIONAL[self.kind]):
             for difference in wrong_arguments(self.component, protocol):
                 self.must(False, difference)
@@ -187,7 +187,7 @@ def members_of(protocol: type) -> list[str]:
 def wrong_arguments(component: type, protocol: type) -> Iterator[str]:
     """Yield differences between the parameters of methods and those of a protocol.
 
-    Methods may have more parameters if these have defaults.
+    Methods can have further parameters with defaults.
     """
     for name, method in _methods(protocol):
         own: Any = getattr(component, name, None)

@@ -59,7 +59,7 @@ class JudgmentsContract(Contract):
         advice = ". Give rows of that split in options(), or set `splits` of the test class"
         with self.must_not_raise(DataError, f"load('{split}')", advice):
             triplets = judgments.load(split)
-        advice = "; Triplets.build makes and checks them"
+        advice = "; Triplets.build creates and checks them"
         self.must_be(triplets, Triplets, f"load('{split}')", advice)
         return triplets
 
@@ -74,7 +74,7 @@ class JudgmentsContract(Contract):
         config = self.config(tmp_path)
         for split in self.splits:
             hashes = {triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)}
-            self.must(len(hashes) == 1, f"two calls of load('{split}') differ: sort listings, and seed draws")
+            self.must(len(hashes) == 1, f"two calls of load('{split}') differ: sort files, and seed draws")
 
     def test_no_group_is_in_two_splits(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
@@ -85,7 +85,7 @@ class JudgmentsContract(Contract):
                 other = seen.setdefault(anchor, split)
                 self.must(
                     other == split,
-                    f"anchor '{anchor}' is in '{other}' and in '{split}', so scores would leak: assign whole "
+                    f"anchor '{anchor}' is in both '{other}' and '{split}', so judgments leak: assign whole "
                     "groups to splits (perceptinit.plugin.assign_splits)",
                 )
 
@@ -121,7 +121,7 @@ class JudgmentsContract(Contract):
 
 
 class PairsContract(Contract):
-    """Contract test of pairs: each index gives a valid pair, the same from every thread.
+    """Contract test of pairs: each index returns a valid pair, the same in every thread.
 
     Override `options` with the path of a few samples in your format.
     """
@@ -161,9 +161,7 @@ class PairsContract(Contract):
         keys = [pair.key for pair in self._all(pairs)]
         with ThreadPoolExecutor(4) as pool:
             again = [pair.key for pair in pool.map(pairs.pair, range(len(keys)))]
-        self.must(
-            keys == again, "pair(index) returned other pairs to several threads: keep no state, or lock it"
-        )
+        self.must(keys == again, "pair(index) returned other pairs in threads: keep no state, or use a lock")
 
     def test_classes_name_every_label(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)

@@ -23,7 +23,7 @@ TEXTS = ["a red cup", "two dogs and a much longer caption"]
 class BackboneContract(Contract):
     """Contract test of backbones: two towers with a shared embedding space and seeded weights.
 
-    Override `options` with keys of a small model, which is built several times.
+    Override `options` with keys of a small model, because it is built several times.
     """
 
     kind: ClassVar[str] = "backbone"
@@ -41,7 +41,7 @@ class BackboneContract(Contract):
             (ImageEncoder, ".image", getattr(model, "image", None)),
         ):
             missing = [name for name in members_of(protocol) if not hasattr(value, name)]
-            self.must(not missing, f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower")
+            self.must(not missing, f"{what} has no {', '.join(missing)}: use perceptinit.plugin.DualTower")
 
     def test_embeddings_have_the_length_that_is_stated(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)
@@ -78,21 +78,21 @@ class BackboneContract(Contract):
         first = weights_sha256(tower)
         tower.reset_parameters(1)
         is_drawn = first != before and first == weights_sha256(tower)
-        self.must(is_drawn, "image.reset_parameters(seed) must draw new weights, equal for equal seeds")
+        self.must(is_drawn, "image.reset_parameters(seed) must reinitialize the weights from the seed")
 
 
 class _Interrupted(BaseException):
-    """Stands for a kill of the process."""
+    """Simulates a kill of the process."""
 
 
 class InitializerContract(Contract):
-    """Contract test of initializers: only weights change, the report is right, and draws are seeded."""
+    """Contract test of initializers: weights change, the report is correct, and draws are seeded."""
 
     kind: ClassVar[str] = "initializer"
     protocol: ClassVar[type] = Initializer
 
     def tower(self) -> Any:
-        """Return the image tower. Override it for an initializer of another architecture."""
+        """Return the image tower. Override it if the initializer needs another architecture."""
         return tiny_model().image
 
     def _initialize(self, tmp_path: Path, seed: int = 0) -> tuple[Any, Any]:
@@ -130,7 +130,7 @@ class InitializerContract(Contract):
         self.must(is_same, f"initialize() advanced torch's global generator: {advice}")
 
     def test_what_is_interrupted_ends_with_the_same_weights(self, tmp_path: Path) -> None:
-        """Stop at the first, a middle and the last state that it offers, if any."""
+        """Interrupt at the first, middle and last state that the initializer offers, if any."""
         offers: list[int] = []
         tower = self.tower()
         context = self.context(tmp_path)
@@ -138,12 +138,12 @@ class InitializerContract(Contract):
         self.build(tmp_path).initialize(tower, counting)
         for number in sorted({0, len(offers) // 2, len(offers) - 1}) if offers else ():
             again = self._interrupt_and_resume(tmp_path, number)
-            problem = f"interrupted at offer {number + 1} of {len(offers)}, it ends with other weights"
+            problem = f"resuming from offer {number + 1} of {len(offers)} ends with other weights"
             advice = "save everything that later steps depend on in the state, and resume from ctx.resumed"
             self.must(weights_sha256(again) == weights_sha256(tower), f"{problem}: {advice}")
 
     def _interrupt_and_resume(self, tmp_path: Path, number: int) -> Any:
-        """Return a tower after an interruption at an offer, from 0, that a new object resumed."""
+        """Return the tower of a run that was interrupted at offer `number` (from 0) and resumed."""
         count = itertools.count()
 
         def offer(step: int, state: Callable[[], State]) -> None:

@@ -98,8 +98,7 @@ class PretrainerContract(Contract):
         differ = [k for k, v in parted.state_dict().items() if not torch.equal(v, ends[k])]
         self.must(
             not differ,
-            f"resumed with load_state_dict() in a new object, it ends with {len(differ)} other tensors, "
-            "such as "
+            f"resuming with load_state_dict() in a new object changes {len(differ)} tensors, such as "
             f"{name_few(differ)}: save the optimizer and all counters, and draw by step from ctx.rng(...)",
         )
 
@@ -123,7 +122,7 @@ class PretrainerContract(Contract):
                 return
             found.append(pretrainer.data_sha256)
         is_hash = found[0] and found[0] == found[1] != found[2]
-        self.must(is_hash, f"data_sha256 must be equal for equal batches only, got {found}")
+        self.must(is_hash, f"data_sha256 must be equal if and only if batches are equal, got {found}")
 
 
 class EvaluatorContract(Contract):

@@ -36,7 +36,7 @@ def check(
     For test sets: whether they are complete, have the published size and can be decoded. For a recipe: all
     judgments of its stages and evaluators, with the splits that it runs.
 
-    Exit code 1: there is an error, which makes training or scores invalid.
+    Exit code 1: an error makes training or scores invalid.
 
     Example: perceptinit data check judgments.csv --images photographs --sheet examples.png
 
@@ -80,7 +80,7 @@ def check(
 
 
 def _check(judgments: Any, sheet: Path | None, decode: bool) -> bool:
-    """Print the report of judgments, and return whether there is no error."""
+    """Print the report of judgments, and return whether it has no errors."""
     from perceptinit.cli.data.check_report import print_report
     from perceptinit.judgments.data_check import check_judgments
 

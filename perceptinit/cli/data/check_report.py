@@ -75,5 +75,5 @@ def _bars(histogram: tuple[int, ...]) -> str:
     """Return a histogram with one character for each bin, from 0 % to 100 %."""
     heights = " ▁▂▃▄▅▆▇█"
     top = max(histogram) or 1
-    # rounds up: a bin that is not empty shows at least the lowest bar
+    # rounds up, so a bin that is not empty has at least the lowest bar
     return "|" + "".join(heights[-(-8 * n // top)] for n in histogram) + "|"

@@ -29,13 +29,13 @@ def download(
         typer.Option(help="Folder. [default: $<NAME>_ROOT, else data/<name>; test sets: data/eval]"),
     ] = None,
     part: Annotated[Texts, typer.Option(help="Only this part; may be repeated.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licences only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licenses only.")] = False,
 ) -> None:
     """Download a data set: parallel, resumable, verified and unpacked.
 
-    Prints sizes and licences first; by downloading, you accept the licence. Rerun the command to resume.
-    Files are compared with the checksums of the source or of perceptinit, and archives are tested while they
-    are unpacked. downloads.json lists the files with checksums.
+    Prints sizes and licenses first; by downloading, you accept the license. Rerun the command to resume.
+    Files are compared with the checksums of the source or of perceptinit, and archives are verified during
+    unpacking. downloads.json lists the files with checksums.
 
     --recipe downloads the judgments and test sets of a recipe, and prints how to get the other data.
 

@@ -1,4 +1,4 @@
-"""Download of required data: a table with sizes and licences, then the missing files."""
+"""Download of required data: a table with sizes and licenses, then the missing files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
         Whether all missing data have a public copy.
 
     Raises:
-        DataError: At the end; lists the failed sets, and with `must_fetch` those without a public copy.
+        DataError: At the end. Lists the failed sets and, with `must_fetch`, sets without a public copy.
     """
     from perceptinit.cli.data.pairs import card, published_pairs
 
@@ -50,7 +50,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
 
 
 def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
-    """Yield the needs, with size and licence of missing data, until a source does not respond."""
+    """Yield the needs with size and license of missing data. Stop requests if a source does not respond."""
     can_ask = True
     for need in needs:
         if can_ask and need.problems and need.ask:
@@ -97,5 +97,5 @@ def _total(found: Sequence[DataNeed]) -> str:
     unknown = f", and {num_unknown} of unknown size" if num_unknown else ""
     return (
         f"{len(missing)} of {len(found)} are missing: {sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. "
-        "By downloading, you accept the licences."
+        "By downloading, you accept the licenses."
     )

@@ -22,9 +22,9 @@ def index(
 ) -> None:
     """Index the samples of tar shards, for random access to remote shards.
 
-    Local shards: only headers are read, and runs on any machine use the index. Remote shards (s3://, gs://,
-    hf://datasets/, https://) are read once in full; the number of bytes and requests is printed first, and an
-    interrupted call resumes.
+    Of local shards, only headers are read, and runs on any machine use the index. Remote shards (s3://,
+    gs://, hf://datasets/, https://) are read once in full. The number of bytes and requests is printed first,
+    and an interrupted call resumes.
 
     If the folder of the shards is read-only, use --out and name the file in the recipe (index = FILE).
 

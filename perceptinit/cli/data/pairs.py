@@ -1,4 +1,4 @@
-"""Image-text sources in `perceptinit data list` and `download`: their facts, and how to get them."""
+"""Image-text sources in `perceptinit data list` and `download`: properties and download commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def sources() -> Table:
 
 
 def card(name: str) -> str:
-    """Return the facts about a source, and the commands that download it."""
+    """Return the properties of a source, and the commands that download it."""
     source = published_pairs()[name]
     size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else "size not stated"
     return (
@@ -35,4 +35,4 @@ def card(name: str) -> str:
 def refuse_pairs(name: str) -> None:
     """Raise UsageError for an image-text source, which only img2dataset can download."""
     if name in published_pairs():
-        raise UsageError(f"{name}: its images are on many servers; img2dataset downloads them:\n{card(name)}")
+        raise UsageError(f"{name}: its images are on many servers. Use img2dataset:\n{card(name)}")

@@ -1,4 +1,4 @@
-"""Test sets in `perceptinit data list` and `check`: files on disk, and whether images can be decoded."""
+"""Test sets in `perceptinit data list` and `check`: files on disk, and images that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
 
 
 def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
-    """Print states and, with `decode`, images that cannot be decoded; return whether all sets are valid."""
+    """Print states and, with `decode`, decoding errors. Return whether all sets are valid."""
     states = print_test_sets(target, root)
     is_good = not any(s.state in ("missing", "wrong", "partial") for s in states)
     for state in states:
@@ -80,7 +80,7 @@ def _number(value: int | None) -> str:
 
 
 def _decode_all(name: str, root: str) -> bool:
-    """Decode every image of a set; print the errors, and return whether there are none."""
+    """Decode every image of a set, print the errors, and return whether there are none."""
     from perceptinit.errors import DataError
     from perceptinit.images.background import cropped_share, describe_crops, transparent_share
     from perceptinit.images.decoding import decode_with_alpha
