@@ -155,7 +155,7 @@ class Contract:
 
     def test_methods_take_the_arguments_of_the_protocol(self) -> None:
         for name, method in _methods(self.protocol):
-            self.must(hasattr(self.component, name), f"it has no {name}{inspect.signature(method)}")
+            self.must(hasattr(self.component, name), f"it lacks {name}{inspect.signature(method)}")
         for protocol in (self.protocol, *OPTIONAL[self.kind]):
             for difference in wrong_arguments(self.component, protocol):
                 self.must(False, difference)

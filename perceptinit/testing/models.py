@@ -41,7 +41,7 @@ class BackboneContract(Contract):
             (ImageEncoder, ".image", getattr(model, "image", None)),
         ):
             missing = [name for name in members_of(protocol) if not hasattr(value, name)]
-            self.must(not missing, f"{what} has no {', '.join(missing)}: use perceptinit.plugin.DualTower")
+            self.must(not missing, f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower")
 
     def test_embeddings_have_the_length_that_is_stated(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)
