@@ -1,5 +1,5 @@
-# make quickstart: the main job on the built-in data.  make test: the tests.
-# Both make .venv and install into it when that has not been done for this pyproject.toml.
+# make quickstart: an experiment on the built-in data.  make test: the tests.
+# Both create .venv and install into it, again after a change of pyproject.toml.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -15,21 +15,21 @@ quickstart: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST)
 
-# processes that train together, wait for each other and are killed, and figures of pages: minutes, so apart from `make test`
+# tests of several training processes, of waiting and of kills, which take minutes
 slow: $(INSTALLED)
 	$(PYTEST) -m slow tests
 
-# new random recipes, tables, matrices, shards, pictures, weights, archives, downloads and records, and a kill at every
-# file operation; `make test` has a fixed sample of both
+# random recipes, tables, matrices, shards, images, weights, archives, downloads and records, and a kill at every file
+# operation; `make test` runs a fixed sample of both
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
 	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/fuzz tests/test_every_operation.py
 
-# the whole quickstart, one seed of each arm, on a CPU and on a GPU on paper: the same weights and scores
+# the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores
 paper: $(INSTALLED)
 	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/test_paper_gpu.py -k quickstart
 
-# the smallest ladder of known effects, one seed on real photographs; FOLDER holds what prepare.py there says
+# two experiments of known effects, one seed on real photographs; prepare.py lists the files that FOLDER must contain
 known-effects: $(INSTALLED)
 	$(BIN)/python recipes/known_effects/prepare.py $(FOLDER) data/known_effects
 	$(BIN)/perceptinit run recipes/known_effects/few_pairs.toml --seed 10 --arm random --arm people --out runs/one-seed --jobs 2
@@ -43,13 +43,13 @@ check: $(INSTALLED)
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --outdir dist
 
-# the site, strictly; then its code, the tutorial, the notebooks, the first day, and every recipe shrunk
+# build the site strictly, then run its code and commands, the notebooks and the smoke version of every recipe
 docs: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
 	$(PYTEST) tests/docs
 
-# every package in plugins/ with its own tests, beside the installed perceptinit; then all of them on a GPU on paper
+# install every package in plugins/ and run its tests, then test all of them on a simulated GPU
 plugins: $(INSTALLED)
 	for plugin in plugins/*/; do \
 	  $(BIN)/python -m pip install --quiet "./$${plugin%/}[test]" && \
@@ -58,7 +58,7 @@ plugins: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v tests/test_paper_components.py -k plug_in
 	$(PYTEST) tests/plugins
 
-# every package in plugins/, into the environment of the core
+# install every companion package into the environment of the core
 companions: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(wildcard ./plugins/perceptinit-*)
 

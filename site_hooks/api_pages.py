@@ -1,4 +1,4 @@
-"""Reference pages of the Python API: names for mkdocstrings, which reads the source."""
+"""Reference pages of the Python API: directives for mkdocstrings, which reads the source."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from types import ModuleType
 from typing import Any
 
 HOOKIMPL = (
-    "Write `@hookimpl` over a function that has a hook's name, and perceptinit calls it: see "
-    "[hooks](../hooks.md)."
+    "Decorator of a function that implements the hook of the same name, see [hooks](../hooks.md)."
 )
 
 
@@ -27,7 +26,7 @@ def api_page() -> str:
 
 
 def plugin_page() -> str:
-    """Return the page of `perceptinit.plugin`. Names on other pages are only listed."""
+    """Return the page of `perceptinit.plugin`. Names documented on other pages are only listed."""
     import perceptinit
     from perceptinit import plugin
 

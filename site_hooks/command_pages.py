@@ -23,7 +23,7 @@ def cli_page() -> str:
 
 
 def verbs(group: Any, path: str) -> list[tuple[str, Any]]:
-    """Return command line and command of all commands in a group."""
+    """Return the full name and the object of each command in a group."""
     found = []
     for name, command in group.commands.items():
         below = f"{path} {name}"

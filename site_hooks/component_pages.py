@@ -41,7 +41,7 @@ def component_pages() -> dict[str, str]:
 
 
 def component_page(entry: Entry) -> str:
-    """Return the documentation of a component, an example, and a table of its keys."""
+    """Return the page of a component: documentation, example and table of keys."""
     found = describe(entry)
     lines = [f"# `{entry.name}`", "", f"{entry.kind.capitalize()}: {entry.component.summary}.", ""]
     lines += [found.doc, "", "```toml", *_example(entry, found), "```", ""]

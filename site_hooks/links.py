@@ -1,6 +1,6 @@
-"""Files of the repository as pages: a link out of docs/, to a recipe say, leads to a page that shows the file.
+"""Pages for repository files to which docs/ links, such as recipes.
 
-So the site is whole without a repository host.
+The site therefore needs no repository host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _LINK = re.compile(r"\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
 
 
 def linked_files() -> list[str]:
-    """Return the repository's files that pages link to, outside of docs/, sorted."""
+    """Return the files outside docs/ to which pages link, sorted."""
     found = set()
     for page in sorted((ROOT / "docs").glob("*.md")):
         for match in _LINK.finditer(page.read_text(encoding="utf-8")):
@@ -31,7 +31,7 @@ def file_page(path: str) -> str:
 
 
 def with_links(markdown: str, page: str) -> str:
-    """Return a page's text with links that leave docs/ led to the pages that show the files."""
+    """Return the text of a page, with links out of docs/ replaced by links to the pages of the files."""
     here = posixpath.dirname(page)
 
     def replaced(match: re.Match[str]) -> str:
@@ -44,8 +44,7 @@ def with_links(markdown: str, page: str) -> str:
 
 
 def shown(path: str) -> str:
-    """Return a file as a page: Markdown without its links, which lead elsewhere, a notebook with its outputs,
-    a folder as a list."""
+    """Return a file as a page: Markdown without relative links, a notebook with outputs, a folder as a list."""
     full = ROOT / path
     if full.is_dir():
         names = sorted(p.name for p in full.iterdir() if not p.name.startswith((".", "__")))

@@ -1,4 +1,4 @@
-"""A notebook as a page: its text, its code, and the outputs that are kept in it."""
+"""Convert notebooks to pages, with text, code and stored outputs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def as_page(notebook: str) -> str:
-    """Return the Markdown of a notebook, given as its file's text."""
+    """Return the Markdown of a notebook from the text of its file."""
     parts = [part for cell in json.loads(notebook)["cells"] for part in _cell(cell)]
     return "\n\n".join(parts) + "\n"
 

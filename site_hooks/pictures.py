@@ -1,9 +1,9 @@
-"""Make the pictures of the documentation again from a finished quickstart: its live table and its page.
+"""Redraw the images of the documentation from a finished quickstart: the live table and the report page.
 
     perceptinit run quickstart && perceptinit report runs/quickstart
     python site_hooks/pictures.py runs/quickstart report.html
 
-Needs playwright and chromium; not part of the site's build.
+Requires playwright and chromium. The build of the site does not run it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from perceptinit.types import Event
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 FOLLOWED = ("run-start", "stage-start", "step", "run-end")
-SHOWN_SHARE = 0.57  # of the sweep's events: some runs done, one going on, some waiting
-PAGE_SIZE = {"width": 1100, "height": 1015}  # pixels: what a reader sees first
+SHOWN_SHARE = 0.57  # of the sweep's events: some runs are finished, one is running, some are waiting
+PAGE_SIZE = {"width": 1100, "height": 1015}  # pixels: the first screen
 
 
 def live_table(runs: Path) -> str:
-    """Return the live table in the middle of a sweep as SVG, from the events that its runs left."""
+    """Return the live table in the middle of a sweep as SVG, from the recorded events of its runs."""
     events = sorted(_events(runs), key=lambda event: event.time)
     progress = Progress(list(dict.fromkeys((e.arm, e.seed) for e in events)))
     for event in events[: round(SHOWN_SHARE * len(events))]:
@@ -47,7 +47,7 @@ def _events(runs: Path) -> Iterable[Event]:
 
 
 def first_screen(page: Path, picture: Path) -> None:
-    """Write what a reader sees first of the page, as PNG with few colours."""
+    """Write the first screen of the page as a PNG with few colors."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
 

@@ -1,4 +1,4 @@
-"""Thirty-two pictures in four families of colour, and five simulated people who sort them."""
+"""Render 32 images in four color families, and simulate five participants who sort them."""
 
 import csv
 import random

@@ -28,8 +28,8 @@ from acme_piles.votes import questions, votes
 class Piles:
     """Free sorting as triplets: a person votes for the candidate in the anchor's pile.
 
-    Columns `subject`, `image` and `pile`. Splits are by image, so held-out scores are about images that
-    were not trained on.
+    Columns `subject`, `image` and `pile`. Splits are by image, so held-out images are not in the training
+    judgments.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Piles:
         )
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the table, before a run starts."""
+        """Yield the problems of the table before a run starts."""
         try:
             self.load("train")
         except DataError as error:
@@ -74,7 +74,7 @@ class Piles:
         """Return the triplets of a split.
 
         Raises:
-            DataError: If a row is wrong, or no question has an answer.
+            DataError: If a row is invalid, or no question has an answer.
         """
         c, names = self.config, self._sorting.images
         splits = assign_splits(names, c.seed, "acme-piles", val_share=c.val_share, test_share=c.test_share)

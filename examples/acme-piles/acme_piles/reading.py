@@ -1,8 +1,8 @@
-"""Read a table of piles: one row per person and image."""
+"""Read a table of piles with a row for each participant and image."""
 
 from __future__ import annotations
 
-# K people, M images
+# K participants, M images
 import csv
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,11 @@ COLUMNS = ("subject", "image", "pile")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sorting:
-    """Piles of K people.
+    """Piles of K participants.
 
     Attributes:
         images: M names, sorted.
-        piles: Pile of each image by person, int, shape (K, M), as for `votes`.
+        piles: Pile of each image by participant, int, shape (K, M), as for `votes`.
     """
 
     images: tuple[str, ...]

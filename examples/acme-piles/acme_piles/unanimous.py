@@ -19,7 +19,7 @@ from perceptinit.plugin import (
 
 
 class Unanimous(JudgedMeasure):
-    """Share of unanimous questions that a model answers as people did.
+    """Share of unanimous questions on which a model agrees with the participants.
 
     Reports `2afc_unanimous/<set>`; chance is 0.5 and the ceiling is 1.
     """

@@ -1,8 +1,8 @@
-"""Votes on triplets of images that people sorted into piles."""
+"""Votes on triplets of images that participants sorted into piles."""
 
 from __future__ import annotations
 
-# K people, M images, N questions
+# K participants, M images, N questions
 import numpy as np
 
 NOT_SORTED = -1
@@ -11,12 +11,12 @@ NOT_SORTED = -1
 def votes(
     piles: np.ndarray, anchor: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of people who put `first`, and `second`, nearer to the anchor.
+    """Return the numbers of participants who put only `first`, or only `second`, on the anchor's pile.
 
-    People who put both with the anchor, or neither, do not count.
+    Participants who put both or neither on it do not count.
 
     Args:
-        piles: Pile of each image by person, int, shape (K, M); NOT_SORTED if missing.
+        piles: Pile of each image by participant, int, shape (K, M); NOT_SORTED if missing.
         anchor: Image numbers, int, shape (N,).
         first: Image numbers, shape (N,).
         second: Image numbers, shape (N,).
@@ -34,12 +34,12 @@ def votes(
 
 
 def questions(images: np.ndarray, per_anchor: int, rng: np.random.Generator) -> np.ndarray:
-    """Return random questions about some images.
+    """Return random questions about images.
 
     Args:
         images: Image numbers, int, shape (M,).
         per_anchor: Maximum number of questions for each anchor, without repeated pairs.
-        rng: Source of randomness.
+        rng: Random generator.
 
     Returns:
         Anchor, first and second, int, shape (N, 3).
@@ -54,5 +54,5 @@ def questions(images: np.ndarray, per_anchor: int, rng: np.random.Generator) -> 
 
 
 def _together(piles: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Return bool (K, N), whether a person put the two into one pile."""
+    """Return whether a participant put both images on one pile, bool, shape (K, N)."""
     return piles[:, one] == piles[:, other]

@@ -15,7 +15,7 @@ class TestPiles(JudgmentsContract):
     component = Piles
 
     def options(self, tmp_path: Path) -> dict[str, Any]:
-        """Return keys for sixteen images that three people sorted into three piles."""
+        """Return keys for 16 images that three participants sorted into three piles."""
         rows = ["subject,image,pile"]
         for i in range(16):
             Image.fromarray(np.full((8, 8, 3), i * 15, dtype=np.uint8)).save(tmp_path / f"{i}.png")

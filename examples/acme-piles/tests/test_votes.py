@@ -1,4 +1,4 @@
-"""Votes of three people on four images, worked out by hand."""
+"""Votes of three participants on four images, computed by hand."""
 
 import numpy as np
 
