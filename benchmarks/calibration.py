@@ -1,12 +1,12 @@
-"""How often the verdict is wrong, on made differences and records whose truth is known.
+"""Error rates of the verdict on simulated differences and on records whose truth is known.
 
     python benchmarks/calibration.py write
 
-The command computes the experiments that benchmarks/results/calibration.json does not contain and writes the
-tables of docs/calibration.md between their markers. Seeds are fixed, and a run that was stopped resumes.
-`--again STUDY` computes a study again. The studies are in `calibration_seeds.py` (differences over
-seeds), `calibration_designs.py` (few pictures, added seeds, many arms),
-`calibration_pictures.py` (seeds and pictures), `calibration_edges.py` (published scores, tuned arms) and
+The command computes experiments that are missing from benchmarks/results/calibration.json and writes the
+tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
+`--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
+seeds), `calibration_designs.py` (few images, added seeds, many arms),
+`calibration_pictures.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms) and
 `calibration_runs.py` (sentences, real A/A comparisons).
 """
 
@@ -37,7 +37,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def fill(page: str, make: Callable[[str], str]) -> str:
-    """Return a page with the text of every pair of markers made again. make: name of the marker -> text."""
+    """Return a page with the text between all markers replaced. make: name of the marker -> text."""
     block = r"(<!-- made: ([\w-]+) -->\n).*?(<!-- end -->)"
     return re.sub(block, lambda m: f"{m[1]}\n{make(m[2])}\n\n{m[3]}", page, flags=re.DOTALL)
 
@@ -49,7 +49,7 @@ def make_table(name: str, cells: Cells) -> str:
 
 
 def write(cells: Cells, again: Iterable[str]) -> None:
-    """Compute what is absent and write the page."""
+    """Compute missing experiments and write the page."""
     for study in again:
         cells.forget(study)
     PAGE.write_text(fill(PAGE.read_text("utf-8"), lambda name: make_table(name, cells)), "utf-8")
@@ -59,7 +59,7 @@ def write(cells: Cells, again: Iterable[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
-    writing = verbs.add_parser("write", help="compute what is absent, and write docs/calibration.md")
+    writing = verbs.add_parser("write", help="compute missing experiments, and write docs/calibration.md")
     writing.add_argument("--again", nargs="+", choices=STUDIES, default=[], metavar="STUDY")
     write(Cells(KEPT), parser.parse_args().again)
 

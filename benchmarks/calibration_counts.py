@@ -1,4 +1,4 @@
-"""Counts of experiments that are kept in a file, and their rates in tables."""
+"""Counts of experiments, saved in a file, and tables of their rates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Row = tuple[str, ...]
 
 
 class Cells:
-    """Counts by the name of their experiments, such as `seeds/normal/5`, kept in a JSON file.
+    """Counts by the name of the experiments, such as `seeds/normal/5`, saved in a JSON file.
 
     Args:
-        path: The file; None keeps the counts in memory.
-        num: Experiments of a cell, instead of the number that its study states.
+        path: The file; None stores the counts in memory only.
+        num: Number of experiments of a cell; by default the number of its study.
     """
 
     def __init__(self, path: Path | None = None, num: int | None = None) -> None:
@@ -59,7 +59,7 @@ class Cells:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A table of the page: its headings, and its rows from the cells that it needs."""
+    """A table of the page: its headings, and the function that computes its rows from cells."""
 
     headings: Sequence[str]
     rows: Callable[[Cells], Iterator[Row]]

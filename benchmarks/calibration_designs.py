@@ -1,4 +1,4 @@
-"""Rates of the verdict's answers by the design: few pictures, seeds added by hand, many arms."""
+"""Rates of the verdict's answers by design: few images, seeds added by hand, many arms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates at the edge of a published score's tolerance, and coverage where arms were tuned."""
+"""Rates at the limits of a published score's tolerance, and coverage of intervals of tuned arms."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Coverage of the interval over seeds and pictures, for new seeds and new pictures.
+"""Coverage of the interval over seeds and images, for new seeds and new images.
 
-An arm and a reference classify P pictures in S seeds. A picture is classified correctly with a probability whose
-logit is the sum of the picture's difficulty, the arm's lead, the arm's effect on this picture, the run's level,
-and an effect of the run on this picture. The true difference is the mean over all seeds and pictures.
+An arm and a reference classify P images in S seeds. The logit of the probability that an image is classified
+correctly is the sum of the image's difficulty, the arm's lead, the arm's effect on the image, the run's level,
+and the run's effect on the image. The true difference is the mean over all seeds and images.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rates from whole experiments: false sentences in made ones, and answers on real A/A comparisons."""
+"""Rates from whole experiments: false sentences about simulated ones, and answers on real A/A comparisons."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def found_rows(cells: Cells) -> Iterator[Row]:
 
 
 def equal_rows(cells: Cells) -> Iterator[Row]:
-    """Yield what real A/A comparisons are called, for each kind of them and together."""
+    """Yield the verdicts on real A/A comparisons, for each kind and in total."""
     kept: dict[str, Any] = json.loads(EQUAL_ARMS.read_text("utf-8"))
     every: list[tuple[bool, ...]] = []
     for name, experiments in kept["differences"].items():

@@ -1,7 +1,7 @@
-"""Rates of the verdict's answers on made differences over seeds.
+"""Rates of the verdict's answers on simulated differences over seeds.
 
-The answers are those of `verdict.decide` and `verdict.is_beyond_delta`. Unit: the standard deviation of the
-difference over seeds; delta is 1.
+The answers are from `verdict.decide` and `verdict.is_beyond_delta`. The unit is the standard deviation of the
+difference over seeds, and delta is 1.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NOISE: dict[str, Draw] = {
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the verdict says of a difference: "better", "worse", "equivalent" or "undecided"."""
+    """The verdict on a difference: "better", "worse", "equivalent" or "undecided"."""
 
     outcome: str
     is_beyond: bool

@@ -1,14 +1,13 @@
-"""How long a checkpoint keeps a training from its next step: ours beside torch.save of the same state.
+"""Time for which a checkpoint blocks training, compared with torch.save of the same state.
 
     python benchmarks/checkpoint_stall.py
     python benchmarks/checkpoint_stall.py --model small --rounds 3       # a few seconds
 
-The state is what a run keeps of ViT-B/32 CLIP after a step: weights, AdamW's moments and a small record,
-1.8 GB. `torch.save` blocks until the file is handed to the system. Ours blocks while the tensors are copied;
-a thread then writes the file and waits for the disk. That thread must not hold the interpreter, or the
-training would stand still after all: a ticker in the training's thread measures the longest pause until the
-file is there. The two alternate, each waits until its file is on the disk before the other begins, and the
-first round of each, in which memory is taken from the system, is told apart.
+The state is the checkpoint of ViT-B/32 CLIP after a step: weights, AdamW's moments and a small record,
+1.8 GB. `torch.save` blocks until the file is passed to the operating system. perceptinit blocks while tensors are
+copied; a thread then writes and syncs the file. That thread must release the interpreter lock, so a ticker in the
+training thread measures the longest pause until the file is complete. The two methods alternate, and each waits
+until its file is on disk. The first round of each, which allocates memory, is reported separately.
 """
 
 from __future__ import annotations
@@ -41,8 +40,8 @@ TICK_SECONDS = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Seconds: of the clock and of the processor while training stands; the longest pause and the
-    processor's seconds afterwards, until the file is on the disk after `done` seconds."""
+    """Wall and CPU seconds while training is blocked, and the longest pause and CPU seconds afterwards, until
+    the file is on disk after `done` seconds."""
 
     wall: float
     cpu: float
@@ -52,7 +51,7 @@ class Stall:
 
 
 def trained_state(name: str) -> dict[str, Any]:
-    """Return the state of a run of this model after its first step."""
+    """Return the state of a run of the model after its first step."""
     torch.manual_seed(0)
     model = open_clip.CLIP(**made.MODELS[name])
     optimizer = optim.adamw([model], lr=5e-4, weight_decay=0.2)

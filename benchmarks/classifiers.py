@@ -1,13 +1,13 @@
-"""Zero-shot classifiers of ViT-B/32's text tower: ours beside open_clip's `build_zero_shot_classifier`, CPU.
+"""Zero-shot classifiers of ViT-B/32's text tower, compared with open_clip's `build_zero_shot_classifier` on a CPU.
 
     python benchmarks/classifiers.py
     python benchmarks/classifiers.py --classes 4 --rounds 2 --ways "open_clip fp32" "perceptinit bf16"
 
-Both have the same random weights, class names and templates: ImageNet's first classes and its 80 templates,
-as open_clip ships them. open_clip encodes ten classes at a time, which is its default, with 77 tokens a
-prompt. Ours (`zero_shot_classifier`, what the evaluators and `perceptinit eval` use) encodes each prompt
-at its own length. Prints medians and ratios of CPU seconds and wall time, and the largest difference of a
-component of a class vector (of length 1) to open_clip's in fp32.
+Both use the same random weights, class names and templates: ImageNet's first classes and 80 templates from
+open_clip. open_clip encodes ten classes at a time, its default, with 77 tokens per prompt. perceptinit
+(`zero_shot_classifier`, which evaluators and `perceptinit eval` use) encodes each prompt at its own length.
+The command prints medians and ratios of CPU seconds and wall time, and the largest difference between
+components of unit-length class vectors from open_clip's in fp32.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--ways", nargs="+", help=f"some of them, and always {REFERENCE!r}")
+    parser.add_argument("--ways", nargs="+", help=f"methods to compare, besides {REFERENCE!r}")
     asked = parser.parse_args()
     classnames = list(open_clip.IMAGENET_CLASSNAMES[: asked.classes])
     num_prompts = len(classnames) * len(TEMPLATES)
@@ -95,7 +95,7 @@ def main() -> None:
     for name, (cpu_seconds, wall_seconds) in middle.items():
         difference = (vectors[name] - vectors[REFERENCE]).abs().max().item()
         print(
-            f"{name:17} {1000 * cpu_seconds / num_prompts:6.2f} CPU ms a prompt "
+            f"{name:17} {1000 * cpu_seconds / num_prompts:6.2f} CPU ms per prompt "
             f"({1000 * min(cpu[name]) / num_prompts:.2f} to {1000 * max(cpu[name]) / num_prompts:.2f}), "
             f"{middle[REFERENCE][0] / cpu_seconds:5.2f} x; "
             f"{1000 * wall_seconds / num_prompts:6.2f} ms wall, {middle[REFERENCE][1] / wall_seconds:5.2f} x; "

@@ -1,9 +1,9 @@
-"""Kill the server of `perceptinit collect` with -9 under load, repeatedly, and count lost answers.
+"""Kill the server of `perceptinit collect` repeatedly with SIGKILL under load, and count lost answers.
 
     python benchmarks/collect_kills.py --kills 100 --people 50
 
-People answer as fast as the server replies and send an answer again until it is acknowledged, as the page does.
-Afterwards the database must contain every acknowledged answer once, unchanged.
+Simulated participants answer as fast as the server replies and resend an answer until it is acknowledged, like the
+page. Afterwards, the database must contain every acknowledged answer once, unchanged.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""How long people wait for `perceptinit collect`: many at once, each answer synced to disk before the reply.
+"""Response times of `perceptinit collect` under load; each answer is synced to disk before the reply.
 
     python benchmarks/collect_load.py --people 200 --every 2 --seconds 60 --images 1000
     python benchmarks/collect_load.py --people 50 --seconds 300 --images 50 --silent 1000
 
-First the time from the command to the first question of a new study. Then the load: each person fetches the images
-of a trial as the page does, pauses, and answers; every tenth answer uses a new connection. With --silent, this number
-of connections that send nothing is open throughout, each reopened a second after the server closes it. Server and
-load share the machine's cores, and the server may open 1,024 files. Printed: percentiles of the time from an answer to
-its reply. Any reply other than success, and any connection closed under a person, ends the benchmark with an error.
+The first number is the time from the command to the first question of a new study. Under load, each participant then
+fetches the images of a trial like the page, pauses, and answers; every tenth answer uses a new connection. --silent
+sets the number of connections that send nothing; each is reopened a second after the server closes it. Server and
+load share the machine's cores, and the server can open 1,024 files. The command prints percentiles of the time from an
+answer to its reply. Any unsuccessful reply and any closed connection of a participant ends the benchmark with an error.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ async def first_question(address: str) -> None:
 
 
 async def person(address: str, every: float, until: float, rng: random.Random, waits: list[float]) -> None:
-    """Answer every `every` seconds until the time is over; who has finished makes room for another."""
+    """Answer every `every` seconds until the time is over. A new participant replaces one who finished."""
     await asyncio.sleep(rng.uniform(0, every))
     browser = Browser(address)
     while time.monotonic() < until:
@@ -198,7 +198,7 @@ async def load(address: str, people: int, every: float, seconds: float, silent: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=200)
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between a person's answers")
+    parser.add_argument("--every", type=float, default=2.0, help="seconds between the answers of a participant")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--silent", type=int, default=0, help="connections that send nothing")

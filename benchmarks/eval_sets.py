@@ -1,4 +1,4 @@
-"""Test sets and checkpoints made for comparisons of evaluation, with everything that is odd about real ones."""
+"""Synthetic test sets and checkpoints to compare evaluations, with the irregularities of real ones."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""`perceptinit eval` against clip-benchmark: the same weights and data, alternating runs, CPU time and scores.
+"""`perceptinit eval` compared with clip-benchmark: equal weights and data, alternating runs, CPU time and scores.
 
     python benchmarks/eval_vs_clip_benchmark.py --peer-python ENV/bin/python
 
-ENV holds clip-benchmark from the package registry: `pip install clip-benchmark==1.6.2 requests "numpy<2.4"`
-(it does not declare requests, and fails with newer numpy). The peer runs as its users run it, one
-process for all models and sets, with --no_amp and one thread; so do we. CPU seconds are those of
-the whole process, start-up included. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1),
-small (1 checkpoint x 8 sets of 100 to 400 images, next to imports and the arithmetic of the towers, and with
+ENV contains clip-benchmark: `pip install clip-benchmark==1.6.2 requests "numpy<2.4"` (it does not declare requests,
+and fails with newer numpy). Both programs run in one process for all models and sets, with one thread and without
+mixed precision. CPU seconds include start-up. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1),
+small (1 checkpoint x 8 sets of 100 to 400 images, compared with imports and the arithmetic of the towers, and with
 the cache of text classifiers), retrieval (the metric at COCO's size).
 """
 
@@ -113,9 +112,9 @@ def compare(ours: dict[Any, float], peer: dict[Any, float]) -> float:
     both = sorted(key for key in ours.keys() & peer.keys() if peer[key] == peer[key])
     gaps = {key: abs(ours[key] - peer[key]) for key in both}
     worst = max(gaps, key=gaps.__getitem__)
-    print(f"  {len(both)} scores of both; largest difference {gaps[worst]:.2e} ({'/'.join(worst)})")
+    print(f"  {len(both)} common scores; largest difference {gaps[worst]:.2e} ({'/'.join(worst)})")
     for key in sorted(peer.keys() - ours.keys()):
-        print(f"  only the peer gives {'/'.join(key)}: {peer[key]}")
+        print(f"  only the peer reports {'/'.join(key)}: {peer[key]}")
     for key in both:
         if gaps[key] > 1e-6:
             print(f"  DIFFERENT {'/'.join(key)}: {ours[key]:.8f}, peer {peer[key]:.8f}")

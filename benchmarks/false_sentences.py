@@ -1,9 +1,9 @@
-"""How often a table or a page contains a false sentence, in made experiments whose truth is known.
+"""Rate of false sentences in tables and pages of simulated experiments whose truth is known.
 
     python benchmarks/false_sentences.py --kind "pixels do as well" --num 3
 
-prints the sentences of a few experiments and marks the false ones; `calibration.py write` counts them. The kinds
-are in `known_kinds.py`, and the rules that read sentences are in `sentence_rules.py`.
+prints the sentences of a few experiments and marks false ones. `calibration.py write` counts them. The kinds of
+experiments are in `known_kinds.py`, and the rules that check sentences are in `sentence_rules.py`.
 """
 
 from __future__ import annotations

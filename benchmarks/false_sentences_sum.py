@@ -1,4 +1,4 @@
-"""What the experiments of `false_sentences.py` come to: marks, counts, and what is known of the true differences."""
+"""Summary of the experiments of `false_sentences.py`: marks, counts and true differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FEWEST_SEEDS = 30  # from which a true difference is taken as known
 
 
 def summarise(by_commit: Mapping[str, Sequence[Row]]) -> dict[str, Any]:
-    """Return what is kept: per commit and kind the counts, the true differences, and the differences of A/A."""
+    """Return counts, true differences and A/A differences by commit and kind."""
     known = list({(r["kind"], r["index"]): r for rows in by_commit.values() for r in rows}.values())
     of_kind = {kind.name: [r for r in known if r["kind"] == kind.name] for kind in KINDS}
     truths = {kind.name: truth_of(kind, of_kind[kind.name]) for kind in KINDS if of_kind[kind.name]}

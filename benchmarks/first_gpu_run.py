@@ -1,13 +1,13 @@
-"""The first minutes on a GPU: are results right, how fast is it, and what limits it?
+"""A first run on a GPU: correctness, speed and bottlenecks.
 
     python benchmarks/first_gpu_run.py                    on a GPU, 8 minutes, no network
     python benchmarks/first_gpu_run.py --tiny             everything on a CPU at a tiny size
 
-Parts run in the order of their value: losses in each precision against a CPU in fp32, repeated and resumed
+Parts run in order of importance: losses in each precision compared with a CPU in fp32, repeated and resumed
 runs, every built-in initializer that needs no file, stage 1 at the size of NIGHTS, samples/s with the share of
-the peak and predicted next to measured memory, open_clip on the same batches, idle time of the GPU, NCCL,
-compilation, and decoding threads. Each setting is guarded: an error is recorded and the next one starts.
-OUT.json and OUT.md are written after each setting, so a process that is killed leaves what it has measured.
+the peak and with predicted and measured memory, open_clip on the same batches, idle time of the GPU, NCCL,
+compilation, and decoding threads. An error in a setting is recorded, and the next setting starts. OUT.json and
+OUT.md are written after each setting, so a killed process leaves its measurements.
 """
 
 from __future__ import annotations

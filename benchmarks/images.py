@@ -1,18 +1,18 @@
-"""JPEG file to 224 x 224: open_clip's transform beside ours in both modes; CPU a picture and difference to PIL.
+"""JPEG files to 224 x 224 pixels in both modes, compared with open_clip's transform: CPU time and difference from PIL.
 
     python benchmarks/images.py --photos PHOTOS
 
-The peer is `open_clip.image_transform(224, is_train=True)` on PIL pictures: crop, bicubic resize, floats,
-normalisation. Ours ends with uint8, as loaders hand it over; the image tower normalises. Each works in a
-process of its own, alternating, and holds a batch until it is complete, as loaders do.
+The peer is `open_clip.image_transform(224, is_train=True)` on PIL images: crop, bicubic resize, floats,
+normalization. perceptinit returns uint8, as in loaders, because the image tower normalizes. Each method runs in its
+own process, in alternation, and stores a batch until it is complete, as loaders do.
 
-Pictures of 768 x 768 and 1024 x 1024 are photographs enlarged (Lanczos) with sensor noise (sigma 1), at three
-JPEG qualities; "native" are the photographs as they are. Enlarged pictures have less detail than a
-photograph of that size, which flatters the fast mode: the last table is of photographs that are sharp to the
-pixel, by the pixels left for each of the square after the reduction.
+Images of 768 x 768 and 1024 x 1024 are photographs enlarged (Lanczos) with sensor noise (sigma 1), at three
+JPEG qualities; "native" images are unchanged photographs. Enlarged images have less detail than a photograph of
+that size, which favors the fast mode. The last table therefore uses unscaled photographs, by the number of pixels
+per pixel of the square after the reduction.
 
-PSNR is that of all pictures together. "same box": against PIL's crop and bicubic resize of the whole pixels that
-the fast mode keeps. "same draws": against the box as it was drawn, up to a pixel larger at a side.
+PSNR is computed over all images. "same box": compared with PIL's crop and bicubic resize of the whole pixels that
+the fast mode uses. "same draws": compared with the sampled box, which is up to a pixel larger at each side.
 """
 
 from __future__ import annotations
@@ -208,7 +208,7 @@ def sharp(photos: Sequence[bytes]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    parser.add_argument("--rounds", type=int, default=7, help="batches of 64 that are counted")
+    parser.add_argument("--rounds", type=int, default=7, help="measured batches of 64")
     parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # a side of the comparison
     asked = parser.parse_args()
     if asked.serve:
@@ -234,7 +234,7 @@ def main() -> None:
         print(f"  CPU: {', '.join(told)}")
         for mode, difference in differences(files[: 2 * BATCH]).items():
             print(f"  {mode}: {difference}", flush=True)
-    print("half size, photographs as they are:")
+    print("half size, unscaled photographs:")
     sharp(photos[: 2 * BATCH])
 
 

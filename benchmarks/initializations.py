@@ -1,4 +1,4 @@
-"""The tables and sentences of docs/results/initializations.md, from its records and processor seconds."""
+"""Tables and sentences of docs/results/initializations.md, from its records and processor seconds."""
 
 from __future__ import annotations
 

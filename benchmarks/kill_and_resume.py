@@ -1,11 +1,11 @@
-"""Kill -9 all processes of a run at random steps, start it again each time, and compare with one left alone.
+"""Kill all processes of a run at random steps, restart it each time, and compare it with an undisturbed run.
 
     python benchmarks/kill_and_resume.py --kills 10 --processes 2
     python benchmarks/kill_and_resume.py --kills 20 --processes 1 --optimizer nadamuon --moments
 
-With --moments the kills come at random times, in any stage or file operation, instead of as a step begins.
+With --moments, kills occur at random times, in any stage or file operation, and not at the start of a step.
 
-Weights, scores and the fingerprint of all samples have to be identical, bit for bit, in fp32 on a CPU.
+Weights, scores and the fingerprint of all samples must be bit-identical in fp32 on a CPU.
 """
 
 from __future__ import annotations

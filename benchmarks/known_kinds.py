@@ -1,7 +1,7 @@
-"""Kinds of made experiments whose truth is known: records written by the package, from drawn scores.
+"""Kinds of simulated experiments whose truth is known: records of the package with drawn scores.
 
-The level of a seed is shared by all arms. The difference from the baseline is the arm's lead plus noise with a
-standard deviation of 0.8 points over seeds; in real A/A comparisons it is 0.72 (docs/results.md). Delta is 1 point.
+All arms share the level of a seed. The difference from the baseline is the arm's lead plus noise with a standard
+deviation of 0.8 points over seeds; in real A/A comparisons it is 0.72 (docs/results.md). Delta is 1 point.
 """
 
 from __future__ import annotations

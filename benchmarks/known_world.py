@@ -1,7 +1,7 @@
-"""A data set so small that a run takes a quarter of a second, of which it is known what can be learnt from it.
+"""A small data set with known structure, on which a run takes a quarter of a second.
 
-Pictures of 8 x 8 pixels in one of eight hues. How bright they are hides the hue from whoever compares pixels. `people.csv` has answers
-by hue; `coin/K.csv` the same questions, answered by a coin of experiment K's own.
+Images have 8 x 8 pixels and one of eight hues. Random brightness hides the hue from a comparison of pixels. `people.csv`
+contains answers by hue, and `coin/K.csv` contains random answers to the same questions for experiment K.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Cost of the loader in the main process and samples a second, with threads and with processes that decode.
+"""Cost of the loader in the main process and samples per second, with decoding threads and processes.
 
     python benchmarks/loader_processes.py --photos PHOTOS --batch-size 512
     python benchmarks/loader_processes.py --photos PHOTOS --workers 1 2 8 16
 
-Shards of JPEGs of 500 x 375 pixels (or of PHOTOS as they are) become batches at 224 px with token ids. Each row is a fresh process: samples
-a second, CPU time of the main process and its children, CPU time of the main thread for the loader and for the fingerprint, and the
-fingerprint of all batches, which must not differ.
+Shards of JPEGs of 500 x 375 pixels (or of unchanged PHOTOS) become batches at 224 px with token ids. Each row is a new
+process: samples per second, CPU time of the main process and its children, CPU time of the main thread for the loader
+and for the fingerprint, and the fingerprint of all batches, which must be equal.
 """
 
 from __future__ import annotations

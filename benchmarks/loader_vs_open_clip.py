@@ -1,17 +1,17 @@
-"""Shards to normalised batches with token ids, and reading alone, beside open_clip's loader: CPU a sample. Linux.
+"""CPU time per sample of loading batches and of reading alone, compared with open_clip's loader. Linux only.
 
     python benchmarks/loader_vs_open_clip.py --peer-python ENV/bin/python --photos PHOTOS
     python benchmarks/loader_vs_open_clip.py --peer-python ENV/bin/python --photos PHOTOS --workers 2
     python benchmarks/loader_vs_open_clip.py --peer-python ENV/bin/python --photos PHOTOS --read
 
-ENV holds open_clip's trainer, as `train_vs_open_clip.py` says. The peer is its `get_wds_dataset`: decoding,
-crop and normalisation by PIL and torchvision, its tokenizer, loader processes. Ours is `PairLoader` over
-`webdataset` pairs with threads, then the normalisation that the image tower does. Both take the same shards,
-crops of the same distribution at 224 px, and their own shuffle.
+ENV contains open_clip's trainer, see `train_vs_open_clip.py`. The peer is its `get_wds_dataset`: decoding, crop and
+normalization by PIL and torchvision, its tokenizer, and loader processes. perceptinit uses `PairLoader` over
+`webdataset` pairs with threads, then the normalization of the image tower. Both use the same shards, crops of the
+same distribution at 224 px, and their own shuffle.
 
---workers 0 has no loader process or thread on either side: all the work of one thread is counted. --read
-leaves out all that comes after the bytes: ours reads single pairs in random order, webdataset reads through
-the tars and shuffles in a buffer of 5,000. The two take turns, as in `train_vs_open_clip.py`.
+With --workers 0, neither side has loader processes or threads, so the work of one thread is measured. --read
+measures reading only: perceptinit reads single pairs in random order, webdataset reads tar files in sequence and
+shuffles in a buffer of 5,000. The two sides alternate as in `train_vs_open_clip.py`.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def compare(asked: argparse.Namespace, what: str, shards: str) -> None:
         wall = [1e6 * turn.wall / TURN_SAMPLES[what] for turn in side.turns]
         medians.append((statistics.median(cpu), statistics.median(wall)))
         print(
-            f"{side.name:12} {medians[-1][0]:7.1f} CPU us a sample ({min(cpu):.1f} to {max(cpu):.1f}), "
+            f"{side.name:12} {medians[-1][0]:7.1f} CPU us per sample ({min(cpu):.1f} to {max(cpu):.1f}), "
             f"{medians[-1][1]:7.1f} us wall"
         )
     (cpu, wall), (peer_cpu, peer_wall) = medians
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
     parser.add_argument("--workers", type=int, default=0, help="loader threads or processes")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=7, help="turns of each that are counted")
+    parser.add_argument("--rounds", type=int, default=7, help="measured turns of each side")
     parser.add_argument("--read", action="store_true", help="reading alone")
     parser.add_argument("--shards", help=argparse.SUPPRESS)  # given to our side of the comparison
     asked = parser.parse_args()

@@ -1,15 +1,14 @@
-"""The first losses of a training: perceptinit beside open_clip's model, loss and optimiser on the same batches.
+"""The first training losses, compared with open_clip's model, loss and optimizer on the same batches.
 
     python benchmarks/loss_agreement.py --steps 20
 
-Both start from the same weights and see the batches that our loader makes; a fingerprint of the batches
-shows that they are the same. The other side is open_clip's CLIP and ClipLoss in the steps of
-`open_clip_train.train`, with its parameter groups, its autocast, and captions padded to 77 tokens.
-Prints both curves and the largest difference in each precision, and fails when it is above the tolerance:
-1e-5 of the loss in fp32, where only the order of sums differs (rounding is 6e-8, and each step's gradients
-carry it on), 2^-8 in bf16, the rounding of a single number: open_clip has logits of 8 bits, we have them in
-fp32, and the towers round at other places. The rate warms up over all steps, so that the weights move: the
-last losses are those of other weights than the first.
+Both start from the same weights and use the batches of perceptinit's loader; fingerprints verify that the batches are
+equal. The peer is open_clip's CLIP and ClipLoss in the steps of `open_clip_train.train`, with its parameter groups,
+its autocast, and captions padded to 77 tokens. The command prints both curves and the largest difference in each
+precision, and fails if a difference exceeds the tolerance. In fp32, the tolerance is 1e-5 of the loss, because only the
+order of sums differs (rounding is 6e-8 and accumulates over steps). In bf16, it is 2^-8, the rounding of one number,
+because open_clip computes logits in bf16, perceptinit computes them in fp32, and the towers round at different
+positions. The learning rate warms up over all steps, so the weights change.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""CLIP's loss forward and backward: ours in chunks, ours as one matrix, and open_clip's. CPU or GPU.
+"""Forward and backward pass of CLIP's loss, in chunks and as one matrix, compared with open_clip. CPU or GPU.
 
     python benchmarks/loss_memory.py --rows 16384 --rounds 3
 
-Every measurement is a process of its own, and rounds alternate. Prints the median CPU seconds (GPU:
-wall seconds) and the largest rise of memory over what the features take.
+Every measurement runs in its own process, and methods alternate. The command prints the median CPU seconds (GPU:
+wall seconds) and the largest increase of memory beyond the features.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Seconds that planning, `status` and `compare` take with hundreds of runs, from records made for it.
+"""Duration of planning, `status` and `compare` with hundreds of synthetic records.
 
     python benchmarks/many_runs.py [--arms 10] [--seeds 50]
 
-No run is made: each leaves the record of a finished one, of a size as the quickstart leaves it, with 40 scores. One in
-ten has none, and half of those are noted as jobs of a queue. `plan`: what `run --on slurm` does
-before it submits. Each figure is one measurement in a process that has loaded the package.
+Nothing is trained: each run has the record of a finished run, of the quickstart's size and with 40 scores. One run in
+ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --on slurm` before it
+submits. Each number is one measurement in a process that has already imported the package.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ NUM_SCORES = 40
 
 
 def make(cells: list[Cell], out: Path) -> None:
-    """Leave records in the place of runs: the first is made, the others are its copies with scores of their own."""
+    """Write the records of runs: the first is created, the others are copies with different scores."""
     first = cells[0]
     run_recipe(first.recipe, arms=[first.arm.name], seeds=[first.seed], out=out, device="cpu")
     record = json.loads(first.record_path.read_text())

@@ -1,4 +1,4 @@
-"""The peer's side of `loader_vs_open_clip.py`; runs in the peer's environment and says when a turn is done.
+"""The peer's side of `loader_vs_open_clip.py`. It runs in the peer's environment and reports the end of each turn.
 
 python peer_loader.py {batches,read} SHARDS BATCH_SIZE NUM_WORKERS SAMPLES_A_TURN
 """

@@ -1,12 +1,12 @@
-"""Batches from remote shards beside those from local ones: share of the speed, CPU seconds, traffic, memory, first step.
+"""Batches from remote shards compared with local shards: speed, CPU seconds, traffic, memory and first step.
 
     python benchmarks/remote_loader.py --folder /tmp/remote_loader
 
-A web server in a process of its own stands for the object store: 50 ms before each answer, and all answers together
-at twice the bytes that the local loader read a second. The cache holds 10 % of the data, and a shuffle reads half of that at
-a time. Local and remote epochs alternate. Before them, the shards are fetched and nothing else, which alone `--fetch` does:
-seconds of the processor for each GB, that a busy machine changes little. Then the first batch of 1,500 shards of 10,000 small pictures, of which the
-server has one; the index is whole. Nothing is trained.
+A web server in its own process simulates the object store: it waits 50 ms before each reply, and its total bandwidth
+is twice the bytes per second that the local loader read. The cache has room for 10 % of the data, and a shuffle reads
+half of that at a time. Local and remote epochs alternate. Before them, the shards are only fetched (`--fetch` does only
+this), which gives CPU seconds per GB. The last measurement is the first batch of 1,500 shards of 10,000 small images;
+the server stores one shard, and the index is complete. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
         list(pool.map(hold, pieces[1:]))
     after, gb = os.times(), sum(piece.room for piece in pieces[1:]) / 1e9
     user, system = after.user - before.user, after.system - before.system
-    print(f"fetching: {(user + system) / gb:.2f} CPU s a GB ({user / gb:.2f} of them user)")
+    print(f"fetching: {(user + system) / gb:.2f} CPU s per GB ({user / gb:.2f} of them user)")
 
 
 def compare(o: argparse.Namespace, url: str, folder: Path) -> None:
@@ -248,8 +248,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=250, help="in a shard")
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds before each answer")
-    parser.add_argument("--fetch", action="store_true", help="measure nothing but fetching")
+    parser.add_argument("--latency", type=float, default=0.05, help="seconds before each reply")
+    parser.add_argument("--fetch", action="store_true", help="measure fetching only")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.serve:

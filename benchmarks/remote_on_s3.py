@@ -1,9 +1,9 @@
-"""Shards in an S3 bucket, by moto's server: index, glob, equal batches, a changed object, an absent bucket.
+"""Shards in an S3 bucket of moto's server: index, glob, equal batches, a changed object, a missing bucket.
 
     pip install "moto[server]" && python benchmarks/remote_on_s3.py
 
-Speaks S3's own protocol through s3fs, which the tests do not; no measurement. `--server` is the command that starts moto where
-it is installed elsewhere.
+Uses the S3 protocol through s3fs, unlike the tests, and measures nothing. `--server` is the command that starts moto if
+it is installed in another environment.
 """
 
 from __future__ import annotations

@@ -1,12 +1,13 @@
-"""Memory, start, a step's look-ups and resume with 10^5 to 4 x 10^8 pairs; made indexes, no pixels. Linux.
+"""Memory, start, look-ups of a step and resume with 10^5 to 4 x 10^8 pairs of synthetic indexes. Linux only.
 
-    python benchmarks/scale.py --folder /tmp/scale            about 10 GB of disk for the largest, removed at the end
-    python benchmarks/scale.py --write                        and the table and the picture of docs/scaling.md anew
+    python benchmarks/scale.py --folder /tmp/scale            up to 10 GB of disk, freed at the end
+    python benchmarks/scale.py --write                        also rewrites the table and the picture of docs/scaling.md
     python benchmarks/scale.py --beside --sizes 15e6          first start of a machine, with shards.index next to the shards
 
-Shards of 10,000 pairs are files with holes; their index is written as a scan would have. Each row is of two fresh processes that run
-together, the slower or larger of both, and the pages of the index have been put out of memory: what is known after `num_pairs`, then the middle of an epoch, then 20 steps of 4,096
-pairs: their order and the places of their bytes, nothing decoded. Memory comes on top of what Python and the imports take.
+Shards of 10,000 pairs are sparse files, with the index that a scan would write. Each row is the slower or larger value
+of two new processes that run at the same time, without pages of the index in memory. They measure `num_pairs`, then the
+middle of an epoch, then 20 steps of 4,096 pairs: the order and byte positions of pairs, without decoding. Memory excludes
+Python and imports.
 """
 
 from __future__ import annotations
@@ -241,9 +242,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
-    parser.add_argument("--write", action="store_true", help="table and picture of docs/scaling.md")
+    parser.add_argument("--write", action="store_true", help="write table and picture of docs/scaling.md")
     parser.add_argument(
-        "--beside", action="store_true", help="shards.index instead of the cache of this machine"
+        "--beside", action="store_true", help="use shards.index, not the cache of this machine"
     )
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--blocks", type=int, help=argparse.SUPPRESS)

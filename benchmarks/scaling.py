@@ -1,8 +1,8 @@
-"""What the paper's pretraining needs on 1, 8 and 64 GPUs: writes the figures of docs/scaling.md.
+"""Requirements of the paper's pretraining on 1, 8 and 64 GPUs, for docs/scaling.md.
 
-    python benchmarks/scaling.py            between the marks on the page; the same machine or another, the same figures
+    python benchmarks/scaling.py            writes between the marks on the page; equal on every machine
 
-They are those of `perceptinit estimate pi_clip_yfcc`; a test holds the page to what this writes. 10 seconds.
+The figures are those of `perceptinit estimate pi_clip_yfcc`, and a test compares the page with them. Takes 10 seconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rules that decide whether a sentence of a table or a page is true of an experiment whose truth is known.
 
-The rules read the words and do not use the package. A sentence about arms that no rule can read counts as false.
+The rules parse the text and do not use the package. A sentence about arms that no rule can parse counts as false.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Train for 20,000 steps with evaluations and checkpoints, and tell whether memory, descriptors, threads or disk grow.
+"""Train for 20,000 steps with evaluations and checkpoints, and check growth of memory, descriptors, threads and disk.
 
     python benchmarks/soak.py
     python benchmarks/soak.py --steps 4000        # a minute
 
-Reads pictures from tar shards in threads, evaluates zero-shot and human judgments every 500 steps, and keeps a
-checkpoint every 200. Ends with exit code 1 when anything has grown between the second and the last tenth.
+The run reads images from tar shards in threads, evaluates zero-shot and human judgments every 500 steps, and saves a
+checkpoint every 200 steps. Exit code 1: something grew between the second and the last tenth of the run.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def watched_run(steps: int, folder: Path) -> list[Sample]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20_000, help="a multiple of 100, from 4,000 on")
+    parser.add_argument("--steps", type=int, default=20_000, help="a multiple of 100, at least 4,000")
     steps = parser.parse_args().steps
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -159,7 +159,7 @@ def main() -> None:
         largest = max(row[place] for row in samples)
         print(f"{name:12} second tenth {first:9.2f}   last tenth {last:9.2f}   most {largest:9.2f}")
         has_grown |= last - first > allowed
-    print("something has grown" if has_grown else "flat")
+    print("growth found" if has_grown else "flat")
     sys.exit(int(has_grown))
 
 

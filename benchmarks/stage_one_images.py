@@ -1,12 +1,12 @@
-"""What the images of stage 1 cost: our store beside a loader that decodes every epoch, as DreamSim's does.
+"""CPU time for the images of stage 1: the image store compared with decoding in every epoch, as DreamSim does.
 
     python benchmarks/stage_one_images.py --images 96 --epochs 32
 
-Each image is in one judgment, as in NIGHTS, and is a PNG file of 768 x 768 pixels. A decodes it with PIL in
-every epoch, resizes it to 224 x 224 (bicubic) and makes a float tensor of it. B is `image_store`: it looks for the
-images, decodes those it does not have, and hands out uint8 batches. Both normalise, as the tower does. A's epoch is
-measured once a round and counted as often as there are epochs, B from an empty folder to the last
-epoch. Rounds alternate. Prints medians of CPU milliseconds an image, for all epochs together.
+Each image is in one judgment, as in NIGHTS, and is a PNG file of 768 x 768 pixels. Method A decodes it with PIL in
+every epoch, resizes it to 224 x 224 (bicubic) and converts it to a float tensor. Method B is `image_store`, which
+decodes missing images and returns uint8 batches. Both normalize like the tower. For A, one epoch per round is measured
+and multiplied by the number of epochs. B is measured from an empty folder to the last epoch. The methods alternate. The
+command prints medians of CPU milliseconds per image over all epochs.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def main() -> None:
     )
     before, fill, read = map(statistics.median, (decoding, filling, reading))
     ratios = [a / (b + c) for a, b, c in zip(decoding, filling, reading, strict=True)]
-    print(f"decoded every epoch  {before:8.1f} CPU ms an image")
+    print(f"decoded each epoch   {before:8.1f} CPU ms an image")
     print(f"image store          {fill + read:8.1f} CPU ms an image ({fill:.1f} filled, {read:.1f} read)")
     print(f"ratio {statistics.median(ratios):.1f} x ({min(ratios):.1f} to {max(ratios):.1f})")
 

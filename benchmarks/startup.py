@@ -1,4 +1,4 @@
-"""CPU seconds of the command line's start, beside a bare `import typer`, in alternation.
+"""CPU seconds to start the command line, compared with a bare `import typer`, in alternation.
 
 python benchmarks/startup.py [--runs 11]
 """

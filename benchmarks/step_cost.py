@@ -1,15 +1,15 @@
-"""What a CLIP step costs as the work grows, and which share of the machine's GEMM peak it reaches. CPU, Linux.
+"""Cost of a CLIP step by amount of work, and its share of the machine's GEMM peak. CPU, Linux only.
 
     python benchmarks/step_cost.py --plot step_cost.svg
     python benchmarks/step_cost.py --only peak --rounds 5        # ViT-B/32, batch 32
 
-Grows one of batch, caption length, image size and model at a time from a small ViT (width 192, 64 px, batch
-64), in fp32 and bf16: samples per CPU second, floating-point operations that a step executes
-(FlopCounterMode, two per multiply-add; padding that is not computed does not count), peak memory. Each
-setting is a process of its own. Pictures are made beforehand: a loader is not measured.
+From a small ViT (width 192, 64 px, batch 64), the command increases one of batch, caption length, image size and
+model at a time, in fp32 and bf16. It measures samples per CPU second, floating-point operations of a step
+(FlopCounterMode, two per multiply-add, without skipped padding) and peak memory. Each setting runs in its own
+process. Images are created before, so no loader is measured.
 
-`peak`: in one process, steps of ViT-B/32 alternate with products of square matrices in the same precision;
-printed are GFLOP per CPU second of both (of wall time with more than one thread), medians, and their ratio.
+`peak` alternates steps of ViT-B/32 with products of square matrices in the same precision, in one process. It prints
+the medians of GFLOP per CPU second (per second of wall time with more than one thread) and their ratio.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Samples a second and memory of CLIP pretraining, by number of processes and batch size.
+"""Samples per second and memory of CLIP pretraining, by number of processes and batch size.
 
     python benchmarks/throughput.py --batch-size 256
     torchrun --nproc-per-node 8 benchmarks/throughput.py --model vit_base_patch32_clip_224 \\
         --batch-size 6144 --micro-batch 512 --precision bf16 --peak-tflops 989
 
-Pictures are rendered beforehand, so a loader is not measured. `--peak-tflops` of the card gives the
-fraction of its peak.
+Images are created before, so no loader is measured. With `--peak-tflops` of the GPU, the command also prints the
+fraction of the peak.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A plug-in for `train_vs_open_clip.py`: the built-in pretrainer `clip`, saying on standard error when a step is done.
+"""A plug-in for `train_vs_open_clip.py`: the pretrainer `clip`, which also reports each step on standard error.
 
-A run tells its trackers about every tenth step only; the comparison needs all of them.
+A run sends only every tenth step to its trackers, but the comparison needs all steps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Shards, models and first weights made for comparisons of training, as open_clip and perceptinit both read them."""
+"""Synthetic shards, models and initial weights to compare training, in formats of open_clip and perceptinit."""
 
 from __future__ import annotations
 

@@ -1,24 +1,24 @@
-"""CLIP training end to end, `perceptinit run` beside open_clip's own trainer: CPU seconds and memory. Linux.
+"""CPU seconds and memory of CLIP training, `perceptinit run` compared with open_clip's trainer. Linux only.
 
     python benchmarks/train_vs_open_clip.py --peer-python ENV/bin/python --model small --precision bf16
     python benchmarks/train_vs_open_clip.py --peer-python ENV/bin/python --model vit-b-32 \\
-        --precision bf16 --peer-precision fp32 --patch-dropout 0.5     # counted apart: other training
+        --precision bf16 --peer-precision fp32 --patch-dropout 0.5     # reported separately: different training
 
-ENV holds open_clip's trainer from the package registry, with the webdataset that it needs:
+ENV contains open_clip's trainer, with the version of webdataset that it needs:
 
     python -m venv ENV
     ENV/bin/pip install open_clip_torch==3.3.0 "webdataset<=0.2.86" pandas braceexpand
 
-Both train the same open_clip model from the same first weights, on the same shards of 500 x 375 JPEG
-files, with the same batch size, precision, crops and AdamW. open_clip runs as its users run it, as
-`python -m open_clip_train.main`, with the flags that cost least: no loader processes when one thread is
-measured (they cost a millisecond a sample more). Ours is `perceptinit run` of a recipe.
+Both train the same open_clip model from the same initial weights, on the same shards of 500 x 375 JPEG
+files, with the same batch size, precision, crops and AdamW. The peer is `python -m open_clip_train.main` with its
+cheapest flags: without loader processes if one thread is measured, because they add a millisecond per sample.
+perceptinit is `perceptinit run` of a recipe.
 
-The two processes take turns of a step each: the one that waits is stopped (SIGSTOP), so that both meet
-the same machine. CPU seconds are those of the process and its loader processes, from the end of a step to
-the end of the next one, loading included. The first steps warm up and are not counted.
+The two processes alternate after each step, and the waiting process is stopped (SIGSTOP), so both run under equal
+conditions. CPU seconds include loader processes and are measured from the end of a step to the end of the next one.
+The first steps are warm-up and are not measured.
 
-With --threads 2 the wall time counts, and each has a loader process or thread, as its users have.
+With --threads 2, the wall time matters, and each side has a loader process or thread.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Trainer:
     """A training process that works only while it is its turn."""
 
     def __init__(self, name: str, command: Sequence[str], mark: str, threads: int) -> None:
-        """mark: what stands in the lines, on standard error, that tell of a step."""
+        """mark: text in the lines on standard error that report a step."""
         self.name, self._mark = name, mark
         self.turns: list[Turn] = []
         self.tail: list[str] = []
@@ -99,7 +99,7 @@ class Trainer:
         self._signal(signal.SIGSTOP)
 
     def step(self) -> Turn:
-        """Let it do a step; raise SystemExit, with its last lines, when it ends instead."""
+        """Let the trainer run for a step; raise SystemExit with its last lines if it ends instead."""
         cpu, begin = self._cpu_seconds(), time.perf_counter()
         self._signal(signal.SIGCONT)
         assert self._process.stderr is not None
@@ -174,7 +174,7 @@ def peer(asked: argparse.Namespace, work: Path, folder: Path, shards: str) -> Tr
 
 
 def take_turns(trainers: Sequence[Trainer], rounds: int) -> None:
-    """Let each do its steps in alternation, and tell them as they come."""
+    """Run the steps of the trainers in alternation, and print each step."""
     for index in range(-WARM_UP, rounds):
         steps = [trainer.step() for trainer in trainers]
         if index < 0:
@@ -196,7 +196,7 @@ def report(asked: argparse.Namespace, trainers: Sequence[Trainer]) -> None:
         wall = [1000 * turn.wall / asked.batch_size for turn in trainer.turns]
         medians.append((statistics.median(cpu), statistics.median(wall), trainer.peak_mebibytes()))
         print(
-            f"{trainer.name:12} {medians[-1][0]:7.2f} CPU ms a sample ({min(cpu):.2f} to {max(cpu):.2f}), "
+            f"{trainer.name:12} {medians[-1][0]:7.2f} CPU ms per sample ({min(cpu):.2f} to {max(cpu):.2f}), "
             f"{medians[-1][1]:7.2f} ms wall, {medians[-1][2]:5.0f} MiB at most"
         )
     (cpu, wall, memory), (peer_cpu, peer_wall, peer_memory) = medians
@@ -223,7 +223,7 @@ def main() -> None:
     parser.add_argument("--patch-dropout", type=float, default=0.0, help="on our side alone")
     parser.add_argument("--batch-size", type=int, default=0, help="0: that of the comparison")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5, help="steps of each that are counted")
+    parser.add_argument("--rounds", type=int, default=5, help="measured steps of each side")
     parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
     asked = parser.parse_args()
     asked.batch_size = asked.batch_size or made.BATCHES[asked.model]
