@@ -198,7 +198,9 @@ async def load(address: str, people: int, every: float, seconds: float, silent: 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=200)
-    parser.add_argument("--every", type=float, default=2.0, help="seconds between the answers of a participant")
+    parser.add_argument(
+        "--every", type=float, default=2.0, help="seconds between the answers of a participant"
+    )
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--silent", type=int, default=0, help="connections that send nothing")

@@ -8,9 +8,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import Any
 
-HOOKIMPL = (
-    "Decorator of a function that implements the hook of the same name, see [hooks](../hooks.md)."
-)
+HOOKIMPL = "Decorator of a function that implements the hook of the same name, see [hooks](../hooks.md)."
 
 
 def api_page() -> str:
