@@ -1,5 +1,6 @@
 """Shared by all tests: one thread per process, no installed plug-ins, no network."""
 
+import gc
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,17 @@ import sys
 
 import pytest
 from helpers.command_line import ROOT, environment, refuse_unforeseen, run_command
+
+gc.disable()  # imports and collection make a million objects that stay: see `pytest_collection_finish`
+
+
+def pytest_collection_finish():
+    """Exclude imported modules and collected tests from garbage collection, which would visit and unshare them.
+
+    Processes that a test forks then keep sharing this memory.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
