@@ -96,7 +96,7 @@ def test_running_means_alone_are_no_initialization():
 def test_weights_that_are_not_finite_are_an_error():
     model = TinyTower()
     with (
-        pytest.raises(InitializerError, match=r"not finite, first projection\.bias"),
+        pytest.raises(InitializerError, match=r"non-finite tensors, such as projection\.bias"),
         reporting("mine", model),
     ):
         model.projection.bias.data.fill_(torch.nan)

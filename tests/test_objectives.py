@@ -334,10 +334,10 @@ def test_schedules_of_timm_follow_the_warm_up_by_their_names():
     [
         ({"schedule": "step"}, 'schedule = "step" needs decay_epochs, one epoch'),
         ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs, ascending epochs"),
-        ({"decay_epochs": (3,)}, "decay_epochs = [3] applies to step and multistep"),
+        ({"decay_epochs": (3,)}, "decay_epochs = [3] applies only to step and multistep"),
         (
             {"schedule": "tanh", "decay_rate": 0.5},
-            "decay_rate = 0.5 applies to step, multistep and poly",
+            "decay_rate = 0.5 is only for step, multistep and poly",
         ),
     ],
 )
@@ -628,7 +628,7 @@ def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_star
     with pytest.raises(RecipeError, match=r"eval\[0\]\.use: evaluator 'zero-shot' needs a text tower"):
         read_recipe(words)
     pairs = RECIPE.replace('"supervised"', '"clip"').replace("mixup = 0.8\n", "")
-    with pytest.raises(RecipeError, match="needs a trained classifier, and pretrainer 'clip' has none"):
+    with pytest.raises(RecipeError, match="needs a trained classifier, but pretrainer 'clip' has none"):
         read_recipe(pairs)
 
 

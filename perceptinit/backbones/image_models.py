@@ -78,7 +78,7 @@ class ImageClassifier(ImageModel):
 
 
 def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
-    """Return the model without a text tower that fits the weights, without loading them."""
+    """Return a model without a text tower whose parts match the weights, which are not loaded."""
     if "head.weight" not in weights:
         return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))

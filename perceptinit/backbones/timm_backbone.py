@@ -26,8 +26,8 @@ TAKEN_ARGS = {
     "img_size": "use image_size",
     "num_classes": "the tower has no classifier",
     "in_chans": "images have three channels",
-    "pretrained": 'weights come through an initializer, such as [[init]] use = "imagenet"',
-    "checkpoint_path": 'weights come through an initializer, such as [[init]] use = "checkpoint"',
+    "pretrained": 'load weights with an initializer, such as [[init]] use = "imagenet"',
+    "checkpoint_path": 'load weights with an initializer, such as [[init]] use = "checkpoint"',
 }
 SMOKE_MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "vit": ("vit_tiny_patch16_224", {"patch_size": 8, "embed_dim": 32, "depth": 1, "num_heads": 2}),

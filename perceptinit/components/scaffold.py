@@ -17,7 +17,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 SUMMARIES = {
     "initializer": "normal weights with one standard deviation",
     "backbone": "three convolutions and a small text transformer",
-    "pretrainer": "hinge loss between the right caption and the others",
+    "pretrainer": "hinge loss between the correct caption and the others",
     "judgments": "a table of questions and answers",
     "pairs": "a folder of images, each with a text file",
     "evaluator": "mean similarity of embeddings of random images",

@@ -13,8 +13,8 @@ from perceptinit.types import RunContext, Score
 class KeepWeights:
     """Save the model to `weights/samples-<samples seen>.safetensors` in the run's folder.
 
-    `perceptinit eval RUN --weights all` evaluates these files, with the scores of an evaluation during the
-    run.
+    `perceptinit eval RUN --weights all` evaluates these files. The scores equal those of an evaluation during
+    the run.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

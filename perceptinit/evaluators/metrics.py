@@ -89,8 +89,7 @@ def jackknife(
 ) -> float | None:
     """Return the jackknife standard error of a statistic; None for fewer than two examples.
 
-    A bootstrap would repeat images, whose distance to themselves distorts statistics of pairs (RSA, CKA,
-    uniformity).
+    A bootstrap would repeat images, which distorts statistics of pairs (RSA, CKA, uniformity).
 
     Args:
         statistic: Maps a mask of examples, bool (N,), to a value.
@@ -125,7 +124,7 @@ def hits_at_k(
     gallery_owners: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """Return whether the k nearest items contain one of the query's image, bool (queries, len(ks)).
+    """Return whether the k nearest items include one with the query's image, bool (queries, len(ks)).
 
     As in papers on CLIP, any caption of an image counts as a hit.
 

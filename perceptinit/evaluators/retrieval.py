@@ -83,7 +83,7 @@ class Retrieval(EmbeddedSetMeasure):
             if k in c.ks:
                 hits = by_caption[:, column]
                 found = share_score(f"image_recall_{k}/{test_set.name}", hits, min(1.0, k / num), facts)
-                # captions of an image are dependent, images are independent
+                # captions of an image are dependent, but images are independent
                 stderr = clustered_stderr(hits.astype(float), owners)
                 chance = chance_of_any(num_captions, total, min(k, total))
                 items = Items(hits, owners[:, None])

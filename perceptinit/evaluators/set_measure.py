@@ -75,7 +75,7 @@ class SuiteConfig(SetConfig):
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
-    """Suite whose sets of this kind join `datasets`: "paper29", "paper29-script", "datacomp32" or "smoke"."""
+    """Suite whose sets of this kind are added: "paper29", "paper29-script", "datacomp32" or "smoke"."""
     missing: Missing = "error"
     """Action for missing sets: "error" before a run starts, or "skip" with a warning."""
     split: Split | None = None

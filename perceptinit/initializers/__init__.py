@@ -92,6 +92,6 @@ def perceptinit_initializers() -> list[Component]:
         Component(
             name="statistics-matched",
             target="perceptinit.initializers.statistics_matched:StatisticsMatched",
-            summary="control after stage 1: each tensor randomized, with its spectrum, values or moments",
+            summary="control after stage 1: each tensor randomized, preserving spectrum, values or moments",
         ),
     ]

@@ -19,9 +19,9 @@ from perceptinit.types import InitReport, RunContext
 class Covariance:
     """Sample the filters of depthwise convolutions (ConvNeXt, ConvMixer) with a smooth covariance.
 
-    Filters are Gaussian with mean 0. With Z(p) = exp(-|p|^2 / (2 s)), for offsets p and q from the center in
-    pixels, their covariance is the symmetric part of M (C - S / 2). Here C = Z(p - q), S = Z(q) and the mask
-    M = Z(p). The variance s(d) = start + speed d + acceleration d^2 / 2 grows with the depth d, which is 0 at
+    Filters are Gaussian with mean 0. The covariance of the pixels at offsets p and q from the center is the
+    symmetric part of M (C - S / 2), where C = Z(p - q), S = Z(q), the mask M = Z(p), and Z(p) = exp(-|p|^2 /
+    (2 s)). The variance s(d) = start + speed d + acceleration d^2 / 2 grows with the depth d, which is 0 at
     the first depthwise layer and 1 at the last. Other weights do not change. Control: `shuffle = true`
     permutes the pixels of each layer, which keeps the spectrum.
 

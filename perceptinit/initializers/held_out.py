@@ -106,7 +106,7 @@ class HeldOut:
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and plain values that `resume` continues from."""
+        """Return the state for `resume`: tensors and plain values."""
         return {
             "agreement": {epoch: asdict(result) for epoch, result in self.results.items()},
             "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
@@ -114,7 +114,7 @@ class HeldOut:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Resume from a result of `state`."""
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
         self._agreement.update(state.get("values", {}))
@@ -166,7 +166,7 @@ class EarlyStopping:
             self._model.load_state_dict(self._weights)
 
     def state(self) -> dict[str, Any]:
-        """Return tensors and plain values that `resume` continues from."""
+        """Return the state for `resume`: tensors and plain values."""
         return {
             "epoch": self.epoch,
             "accuracy": self._accuracy if self.epoch else None,
@@ -175,7 +175,7 @@ class EarlyStopping:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Resume from a result of `state`."""
         if state["epoch"]:
             self.epoch, self._accuracy = state["epoch"], state["accuracy"]
             self._num_since, self._weights = state["num_since"], dict(state["weights"])

@@ -108,7 +108,7 @@ def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:
     Args:
         side: Patches in a row; N = side * side.
         offset: Rows and columns from each patch to its neighbor. If the neighbor is outside the grid, the row
-        is 0.
+            is 0.
     """
     grid = torch.arange(side * side).reshape(side, side)
     shifted = torch.full((side + 2, side + 2), -1)

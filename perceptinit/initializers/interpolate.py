@@ -39,7 +39,7 @@ class Interpolate:
 
         def __post_init__(self) -> None:
             if self.file is None and (self.key_map or self.ignore):
-                raise ValueError("key_map and ignore apply to a file: set 'file' or leave them out")
+                raise ValueError("key_map and ignore need a file: set 'file' or remove them")
 
     def __init__(self, config: Config) -> None:
         self.config = config

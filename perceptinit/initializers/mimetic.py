@@ -23,7 +23,8 @@ class Mimetic:
     For tokens x, queries are x Wq and keys x Wk. In each head, Wq Wk' is the best approximation of a Z + b I
     at the rank of the head. In each layer, Wv Wproj approximates a Z - b I. Z (D, D) has independent Gaussian
     entries with variance 1 / D. The factors are from a singular value decomposition, whose singular values
-    are split evenly. Other weights do not change. Without data, it is a control for the effect of structure.
+    are split evenly. Other weights do not change. The method needs no data, so it is a control for the effect
+    of structure.
 
     Source: Trockman and Kolter 2023, Mimetic Initialization of Self-Attention Layers. Published effect: more
     than 5 points on CIFAR-10 and 4 on ImageNet. Measured here: 5.2 points [3.6, 6.8] on CIFAR-10 after one

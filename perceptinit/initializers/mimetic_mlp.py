@@ -1,4 +1,4 @@
-"""Non-zero mean weights in the first layer of each MLP, without data (`mimetic-mlp`)."""
+"""A non-zero mean weight in the first layer of each MLP, without data (`mimetic-mlp`)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class MimeticMLP:
     does not change the initial outputs, only training.
 
     Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156). The paper reports a
-    gain in addition to `mimetic`, and smaller. Its constant was not accessible; the default is ours. Measured
+    smaller, additional gain to that of `mimetic`. Its constant was not accessible; the default is ours.
+    Measured
     here: no effect at three model sizes and training lengths (docs/results/mimetic-mlp.md).
     """
 

@@ -25,10 +25,11 @@ IMAGE = "image."  # prefix of the tower's weights in the model of a pretrainer
 class Pretrain:
     """Train the image tower with another pretrainer on other pairs, and keep only the tower.
 
-    The nested table `[init.pretrain]` has the keys of `[pretrain]`: supervised on formula-made images, SimCLR
-    on the training images, CLIP on other captions. Other parts of the model, such as a text tower or a
-    classifier, are initialized with the seed of the run and discarded after the stage. Random streams are
-    separate for each stage, so the later pretraining has the same batches in all arms.
+    The nested table `[init.pretrain]` has the keys of `[pretrain]`, for example supervised on
+    formula-generated images, SimCLR on the training images, or CLIP on other captions. Other parts of the
+    model, such as a text tower or a classifier, are initialized with the seed of the run and discarded after
+    the stage. Random streams are separate for each stage, so the later pretraining has the same batches in
+    all arms.
     """
 
     name = "pretrain"
@@ -119,8 +120,8 @@ def _rest(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 class Distil(Pretrain):
     """Train the image tower on the embeddings of a teacher before pretraining.
 
-    The same as `pretrain` with the pretrainer `distil`, and the same keys. Control: `teacher = "random"`. We
-    know no published effect at small size.
+    The same as `pretrain` with the pretrainer `distil`, and the same keys. Control: `teacher = "random"`. No
+    published effect at small scale is known.
     """
 
     name = "distil"

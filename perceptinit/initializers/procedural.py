@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# B sequences in a batch, b on this rank, N symbols in a sequence (patches in an image), D width vocabulary
+# B sequences in a batch, b on this rank, N symbols in a sequence (patches in an image), D width
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -198,7 +198,7 @@ class _Training:
         return {"step": self.step, "numbers": list(self._numbers), "head": head, "optimizer": optimizer}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue from the step of `state`."""
+        """Resume from `state`."""
         self.step, self._numbers = state["step"], tuple(state["numbers"])
         self._head.load_state_dict(state["head"])
         self._optimizer.load_state_dict(state["optimizer"])

@@ -61,7 +61,7 @@ class Reporter:
         broken = [k for k, v in after.items() if v.is_floating_point() and not v.isfinite().all()]
         if broken:
             raise InitializerError(
-                f"initializer '{self.name}' left {len(broken)} tensors that are not finite, first {broken[0]}"
+                f"initializer '{self.name}' left {len(broken)} non-finite tensors, such as {broken[0]}"
             )
         changed = tuple(k for k, v in after.items() if not torch.equal(v, self.before[k]))
         # buffers, such as running means, do not count

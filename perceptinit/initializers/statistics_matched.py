@@ -17,7 +17,7 @@ from perceptinit.types import InitReport, RunContext
 
 
 class StatisticsMatched:
-    """Randomize each parameter, except for its current statistics. Use it after stage 1 in `[[init]]`.
+    """Randomize each parameter but preserve its current statistics. Use it after stage 1 in `[[init]]`.
 
     The tower keeps the scales of stage 1 and loses its structure. If it performs as well as stage 1, the
     content of the judgments did not matter. Query, key and value projections in one tensor are randomized
@@ -63,7 +63,7 @@ def _keep_moments(weight: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _keep_spectrum(weight: Tensor, generator: torch.Generator) -> Tensor:
-    """Return a matrix with the weight's singular values and random singular vectors; shuffle vectors."""
+    """Return a matrix with the same singular values and random singular vectors, or a shuffled vector."""
     if weight.ndim < 2:
         return _keep_values(weight, generator)
     values = singular_values(weight)

@@ -45,8 +45,8 @@ def trainable_names(model: nn.Module, train: Trainable, last_blocks: int = 0) ->
         names = [name for name in names if QKV_NAMES & set(name.split("."))]
         if not names:
             raise InitializerError(
-                f"train = 'qkv': {type(model).__name__} has no attention projection "
-                f"({', '.join(sorted(QKV_NAMES))}). Use train = 'all'"
+                f"train = 'qkv': {type(model).__name__} has no attention projection named "
+                f"{', '.join(sorted(QKV_NAMES))}. Use train = 'all'"
             )
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     return [name for name in names if name not in frozen]

@@ -71,7 +71,7 @@ def odd_one_out(distances: Tensor, pair_shares: Tensor, temperature: float) -> T
     Args:
         distances: Distances of the pairs 0-1, 0-2 and 1-2, shape (B, 3).
         pair_shares: For each pair, the share of people who chose the third image as odd, shape (B, 3). Rows
-        sum to 1.
+            sum to 1.
         temperature: Divisor of distances, above 0.
 
     Returns:
@@ -102,7 +102,7 @@ def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: f
 
 
 def rivals(anchor: Tensor, chosen: Tensor, rejected: Tensor, num_images: int) -> Tensor:
-    """Return which images of a batch are negatives of each judgment.
+    """Return a mask of the images in a batch that are negatives of each judgment.
 
     All images are negatives, except the anchor and the images that judgments in the batch chose for the same
     anchor. The rejected image of the judgment is always a negative.

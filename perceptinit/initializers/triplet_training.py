@@ -64,7 +64,7 @@ class TripletTraining:
         model: Image tower.
         objective: Judgments and their loss.
         images: Pixels of the judged stimuli.
-        config: Keys of stage 1.
+        config: Configuration of stage 1.
         ctx: Device, seed and progress of the run.
 
     Attributes:
@@ -148,7 +148,7 @@ class TripletTraining:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue from the step of `state`.
+        """Resume from `state`.
 
         Raises:
             CheckpointError: If the state is from a stage with another number of steps.

@@ -42,7 +42,7 @@ class Clip(Pretraining):
         """Minimum inverse temperature; None for 1 (DeCLIP: e^3)."""
 
         def __post_init__(self) -> None:
-            TrainingConfig.__post_init__(self)  # super() does not work in a dataclass with slots
+            TrainingConfig.__post_init__(self)  # plain super() does not work with slots
             least = 1.0 if self.min_logit_scale is None else self.min_logit_scale
             if self.max_logit_scale < least:
                 raise ValueError(f"max_logit_scale = {self.max_logit_scale:g} is below {least:g}")

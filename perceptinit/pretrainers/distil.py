@@ -66,9 +66,9 @@ class Distil(Pretraining):
         def __post_init__(self) -> None:
             TrainingConfig.__post_init__(self)
             if (self.file is not None) != (self.teacher == "run"):
-                raise ValueError('file and teacher = "run" belong together')
+                raise ValueError('set file if and only if teacher = "run"')
             if bool(self.model) != (self.teacher in ("timm", "open-clip")):
-                raise ValueError('model belongs to teacher = "timm" and "open-clip"')
+                raise ValueError('set model if and only if teacher is "timm" or "open-clip"')
 
         def smoke(self) -> Self:
             """Return a copy with a random teacher, which needs no file."""
@@ -138,7 +138,7 @@ def _read_open_clip(name: str) -> ImageTower:
 
 def _as_tower(trunk: nn.Module, size: int, mean: Any, std: Any) -> ImageTower:
     def no_copy() -> ImageTower:
-        raise CheckpointError("a teacher with published weights has no fresh ones")
+        raise CheckpointError("a teacher with published weights cannot be reinitialized")
 
     return ImageTower(trunk, nn.Identity(), image_size=size, embed_dim=0, mean=mean, std=std, fresh=no_copy)
 

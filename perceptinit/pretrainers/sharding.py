@@ -26,7 +26,7 @@ def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str
     Args:
         model: Model of a run.
         precision: With "bf16", weights are gathered and used in bfloat16, and gradients are reduced in
-        float32.
+            float32.
         towers: Names of the towers to shard.
     """
     trained = copy.deepcopy(model)
@@ -150,6 +150,6 @@ class WeightAverage:
         return [gather_whole(average) for average in self._average]
 
     def load(self, state: Sequence[Any]) -> None:
-        """Continue from `state`."""
+        """Resume from `state`."""
         for average, saved in zip(self._average, state, strict=True):
             average.copy_(shard_like(saved, average))

@@ -55,7 +55,7 @@ class LabelledPairs:
 class Supervised(Pretraining):
     """Train the image tower and a linear classifier on its embeddings to predict the class of an image.
 
-    The run has no text tower, so evaluators that need one are an error. The classes are those of the pairs,
+    The run has no text tower, so evaluators that need one raise an error. The classes are those of the pairs,
     whose texts are ignored. Losses, mixup and cutmix are from timm. Evaluator `classification` measures the
     classifier, whose initial weights depend only on the seed.
 
@@ -104,12 +104,12 @@ class Supervised(Pretraining):
             decays = {"step": "one epoch", "multistep": "ascending epochs"}.get(self.schedule or "")
             epochs = self.decay_epochs or ()
             if not decays and epochs:
-                raise ValueError(f"decay_epochs = {list(epochs)} applies to step and multistep")
+                raise ValueError(f"decay_epochs = {list(epochs)} applies only to step and multistep")
             is_right = len(epochs) == 1 if self.schedule == "step" else len(epochs) > 0
             if decays and not (is_right and list(epochs) == sorted(set(epochs))):
                 raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs, {decays}')
             if self.decay_rate is not None and self.schedule not in ("step", "multistep", "poly"):
-                raise ValueError(f"decay_rate = {self.decay_rate:g} applies to step, multistep and poly")
+                raise ValueError(f"decay_rate = {self.decay_rate:g} is only for step, multistep and poly")
 
         @property
         def is_mixed(self) -> bool:

@@ -111,7 +111,7 @@ class Tower:
 
 
 def _replicate(tower: nn.Module, encode: Callable[[Tensor], Tensor]) -> DistributedDataParallel:
-    # newer releases of torch rename the argument, older releases do not accept the new name
+    # newer releases of torch rename the argument, and older releases reject the new name
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     has_batch_norm = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in tower.modules())
     # otherwise DDP changes its buckets after one step, and a resumed run sums gradients in another order

@@ -143,7 +143,7 @@ class Training:
         around = {name: self._around(name, step, len(rows[name])) for name in self._towers}
         features = {name: tower.features(rows[name], around[name]) for name, tower in self._towers.items()}
         loss = self.objective(self._model, {**rows, **features})
-        with optim.matmul_precision("fp32"):  # of the loss; the towers follow
+        with optim.matmul_precision("fp32"):  # the backward pass of the loss, before those of the towers
             self._scaler.scale(loss).backward()
         for name, tower in self._towers.items():
             gradients = features[name].grad

@@ -61,7 +61,7 @@ class TrainingConfig:
     compile: str = ""
     """Backend of torch.compile for the blocks of all towers, such as "inductor"; empty for none."""
     grad_checkpointing: bool = False
-    """Recompute each block in the backward pass: memory for one block, but a third more time."""
+    """Recompute each block in the backward pass, which saves memory but takes a third more time."""
     patch_dropout: ShareBelowOne = 0.0
     """Share of an image's patches that the ViT drops in training (FLIP: 0.5)."""
     fused: bool = True

@@ -50,7 +50,7 @@ class HasSmoke(Protocol):
 
 @runtime_checkable
 class HasStandIn(Protocol):
-    """A component that needs user files, so another component replaces it in `--smoke`."""
+    """A component that another component replaces in `--smoke`, such as one that needs user files."""
 
     smoke_stand_in: str
     """Name of the replacement: a component of the same kind with a default for every key."""
