@@ -47,8 +47,8 @@ def embed_texts(
 ) -> TextEmbeddings:
     """Return the unit embeddings of texts. Each distinct text is encoded once.
 
-    Texts are sorted by length and padded to the longest text of their batch. Embeddings do not change (see
-    DualEncoder.encode_text), and the prompts of the suites need 8 times fewer tokens.
+    Texts are sorted by length and padded to the longest text of their batch. Embeddings do not change, and
+    the prompts of the suites need 8 times fewer tokens.
 
     Raises:
         TrainingError: If embeddings are not finite.
@@ -127,8 +127,7 @@ class Classifiers:
     Args:
         precision: Precision of the text tower.
         batch_size: Texts per batch.
-        folder: Cache on disk, with a hash of text weights, tokens, prompts and precision as the key; None
-            disables it.
+        folder: Cache on disk, keyed by a hash of text weights, tokens, prompts and precision, or None.
     """
 
     def __init__(self, precision: Precision, batch_size: int, folder: Path | None = None) -> None:

@@ -39,8 +39,8 @@ class Joint:
         on_error: Called with the name and the error of each unreadable set, which is then skipped. None
             raises the error.
         classifier_folder: Folder that caches zero-shot classifiers. None during a run, whose weights change.
-        rank: Rank of this process, if several processes share the images of a set.
-        num_ranks: Number of processes.
+        rank: Rank of this process.
+        num_ranks: Number of processes that share a set.
     """
 
     on_error: Callable[[str, PerceptInitError], None] | None = None

@@ -1,4 +1,4 @@
-"""Base class of measures on human judgments: a split, and embeddings of its images."""
+"""Base class of measures on human judgments."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def hits_at_k(
         gallery: Unit vectors of the items, (items, D).
         query_owners: Image of each query, int64 (queries,).
         gallery_owners: Image of each item, int64 (items,).
-        ks: Values of k; a k above the number of items includes all items.
+        ks: Values of k.
     """
     largest = min(max(ks), len(gallery))
     owners = torch.from_numpy(gallery_owners).to(gallery.device)

@@ -28,7 +28,7 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
         images: The set.
         row: Row of the image.
         error: Error of the image.
-        is_alone: Whether no other process reads images of the set. Too many errors are then raised at once.
+        is_alone: Whether to raise too many errors at once, because no other process reads the set.
     """
     found = _UNREADABLE.setdefault(images, {})
     found[row] = str(error)

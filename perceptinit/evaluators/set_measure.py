@@ -1,4 +1,4 @@
-"""Base classes of measures on test sets: choice of sets, encoding, several models at once."""
+"""Base classes of measures on test sets."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class SetMeasure(ABC):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model, with one decoding pass over the images of a set."""
+        """Return the scores of each model, with one decoding pass per set."""
 
     def present(self, ctx: RunContext, name: str) -> list[str]:
         """Return the sets that are present, and warn about skipped sets."""
@@ -150,7 +150,7 @@ class EmbeddedSetMeasure(SetMeasure):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model, with one decoding pass over the images of a set."""
+        """Return the scores of each model, with one decoding pass per set."""
         encoding = Encoding.of(self.config, ctx, joint)
         subjects = Subjects.of(models)
         results: list[list[Score]] = [[] for _ in models]

@@ -28,14 +28,13 @@ Breakdown = dict[str, dict[str, Any]]
 class TwoAFC(JudgedMeasure):
     """Share of human votes for the image closer to an anchor that agree with the model.
 
-    The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names,
-    as in `2afc/nights-val`. The model chooses the image with the smaller cosine distance; a tie counts half.
-    Chance is 0.5. The ceiling is the agreement between people, predicted from the votes of the others
-    (`lower_ceiling`) or from all votes (`ceiling`). It is missing if few questions have two answers. The
-    standard error is clustered by the unit of the split: anchors, people, groups, or images in any role. The
-    spread is the mean cosine distance between different images; collapsed embeddings cause a warning. The
-    record also contains the scores of pixels, the mean color and a random network, and the agreement by
-    anchor and by person.
+    The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names.
+    The model chooses the image with the smaller cosine distance; a tie counts half. Chance is 0.5. The
+    ceiling is the agreement between people, predicted from the votes of the others (`lower_ceiling`) or from
+    all votes (`ceiling`). It is missing if few questions have two answers. The standard error is clustered by
+    the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
+    distance between different images. The record also contains the scores of pixels, the mean color and a
+    random network, and the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

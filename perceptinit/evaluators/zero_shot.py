@@ -105,7 +105,7 @@ def scores(test_set: ZeroShotSet, ranked: np.ndarray, precision: Precision) -> l
         test_set: The set.
         ranked: Classes by similarity to each image, nearest first, int64 (N, up to 5); for a multi-label set,
             similarities, float (N, C).
-        precision: Precision of the towers, for the record.
+        precision: Precision of the towers.
     """
     facts: dict[str, Any] = {
         "num_classes": len(test_set.classnames),
