@@ -219,7 +219,7 @@ def test_without_judgments_the_error_says_in_one_line_how_to_get_them(monkeypatc
         apply_perceptual_init(timm_vit()[0])
     text = str(error.value)
     assert "\n" not in text
-    assert "Get it: " in text
+    assert "Download it with: " in text
     assert 'judgments="synthetic"' in text
 
 
@@ -230,7 +230,7 @@ def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatc
         apply_perceptual_init(timm_vit()[0], judgments="materials")
     text = str(error.value)
     assert 'root = "elsewhere"' in text
-    assert text.endswith("Set MATERIALS_ROOT to their folder (default: data/materials)")
+    assert text.endswith("Set MATERIALS_ROOT to the data folder (default: data/materials)")
     with pytest.raises(DataError) as error:
         apply_perceptual_init(timm_vit()[0], judgments=("materials", {"root": "here"}))
     assert 'root = "here"' in str(error.value)

@@ -227,7 +227,7 @@ def test_a_vector_is_the_upper_triangle_row_by_row():
         [2, 4, 0, 6],
         [3, 5, 6, 0],
     ]
-    with pytest.raises(DataError, match="test: 5 cells are not an upper triangle"):
+    with pytest.raises(DataError, match="test: 5 cells do not form an upper triangle"):
         square(np.zeros(5), "test")
 
 
@@ -307,9 +307,9 @@ def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
     [
         (
             [[0, 1, 2], [1, 0, 3], [2, 4, 0]],
-            r"not symmetric: images 1 and 2 \(from 0\) have 3 one way and 4",
+            r"not symmetric: images 1 and 2 \(counted from 0\) have 3 and 4\. Average",
         ),
-        ([[0, np.inf, 2], [np.inf, 0, 3], [2, 3, 0]], r"images 0 and 1 \(from 0\) is infinite"),
+        ([[0, np.inf, 2], [np.inf, 0, 3], [2, 3, 0]], r"images 0 and 1 \(counted from 0\) is infinite"),
         ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all known cells are equal"),
     ],
 )

@@ -95,7 +95,9 @@ def test_what_has_no_basis_is_left_out_and_told():
     alone = [(0, 1, 2, 1.0, 0)] * 100
     report = check_judgments(Given(**GOOD | {"train": alone}, votes=1))
     assert (report.splits[0].ceiling, report.splits[0].pair_agreement) == (None, None)
-    assert any(m.startswith("train: no human ceiling is known") for m in messages(report, "note"))
+    assert any(
+        m.startswith("train: no human ceiling. It requires 100 votes") for m in messages(report, "note")
+    )
 
 
 def test_a_set_for_measuring_only_is_no_error(tmp_path):
@@ -164,11 +166,11 @@ def test_transparent_pictures_are_told_with_what_is_put_behind_them(tmp_path):
         pixels[:, :2, 3] = 0
         Image.fromarray(pixels).save(tmp_path / name)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
-    told = "2 of 12 images have transparent parts, 25.0% of their pixels on average, drawn on"
+    told = "2 of 12 images have transparent pixels (25.0% on average), which are shown on background ="
     report = check_judgments(table(tmp_path))
-    assert f"{told} #ffffff (key background)" in messages(report, "note")
+    assert f"{told} #ffffff" in messages(report, "note")
     report = check_judgments(table(tmp_path, background="#8090a0"))
-    assert f"{told} #8090a0 (key background)" in messages(report, "note")
+    assert f"{told} #8090a0" in messages(report, "note")
 
 
 def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
@@ -238,33 +240,32 @@ def collected(tmp_path, rows, people=None):
 def test_sides_that_are_not_balanced_are_warned_of(tmp_path):
     report = collected(tmp_path, [("1 2", 1 + i % 2, "") for i in range(30)])
     (warning,) = (w for w in messages(report, "warning") if w.startswith("assigned"))
-    assert "within 30 for each of 1 people" in warning
+    assert "within 30 trials for each of 1 participants" in warning
 
 
 def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbalance(tmp_path):
     rows = [("1 2" if i % 2 else "2 1", 1 + i // 2 % 2, "") for i in range(300)]
     report = collected(tmp_path, [*rows, ("1 2", 1, "")])
-    assert any("within 1 for each of 1 people" in note for note in messages(report, "note"))
+    assert any("within 1 trials for each of 1 participants" in note for note in messages(report, "note"))
     people = [*["me"] * 301, *["you"] * 3]
     report = collected(
         tmp_path, [*rows, ("1 2", 1, ""), *[("1 2", 1, ""), ("2 1", 2, ""), ("1 2", 2, "")]], people
     )
-    assert any("for each of 2 people and within 2 overall" in note for note in messages(report, "note"))
+    assert any("for each of 2 participants and within 2 overall" in note for note in messages(report, "note"))
 
 
 def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
     report = collected(tmp_path, [("1 2" if i % 2 else "2 1", 1, "") for i in range(30)])
     assert not [w for w in messages(report, "warning") if w.startswith("assigned")]
     (warning,) = (w for w in messages(report, "warning") if w.startswith("answered"))
-    assert "100.0% / 0.0% from the left" in warning
-    assert "people prefer a place" in warning
+    assert "100.0% / 0.0% by position" in warning
+    assert "participants prefer a position" in warning
 
 
 def test_an_order_that_is_none_is_named_by_its_row(tmp_path):
     report = collected(tmp_path, [("1 2", 1, "")] * 29 + [("1 1", 1, "")])
     assert any(
-        "row 31: assigned_order '1 1' does not name each candidate once" in e
-        for e in messages(report, "error")
+        "row 31: assigned_order '1 1' must list each candidate once" in e for e in messages(report, "error")
     )
 
 
@@ -279,7 +280,7 @@ def test_rows_that_are_marked_as_excluded_do_not_count_and_may_be_incomplete(tmp
     assert (len(table.load("train")), table.load("train").num_votes.sum()) == (2, 4)
     (tmp_path / "lab.csv").write_text(text.replace(",no\n", ",x\n").replace(",1,1,\n", ",1,1,x\n"))
     report = check_judgments(Table(Table.Config(path=tmp_path / "lab.csv", images=tmp_path)))
-    assert any("every row is marked in the column 'excluded'" in e for e in messages(report, "error"))
+    assert any("all rows are marked in the column 'excluded'" in e for e in messages(report, "error"))
 
 
 OWN = {"JUDGMENTS": "lab.csv", "IMAGES": "."}  # of the bundled recipe own_judgments
@@ -317,7 +318,7 @@ def test_a_winner_always_in_one_column_is_drawn_to_both_sides_and_warned_of(tmp_
     assert 60 < sum(wins_of_second(tmp_path)) < 132  # of 192
     (warned,) = [m for m in messages(check_judgments(table(tmp_path)), "warning") if "wins all" in m]
     assert warned.startswith(f"{tmp_path}/lab.csv: 'first' wins all decided rows.")
-    assert "sides are drawn by seed" in warned
+    assert "sides are randomized by seed" in warned
     write_many(tmp_path, lambda i: 0 if i == 7 else 3)
     assert sum(wins_of_second(tmp_path)) == 1  # sides as in the table
 

@@ -348,7 +348,7 @@ def test_all_wrong_rows_of_choices_are_told_a_line_for_each_sort(tmp_path):
     with pytest.raises(DataError) as caught:
         MultiSelect(config).load("train")
     outside, empty = str(caught.value).splitlines()
-    assert "row 17: chosen_2: image '../c.png' is outside the images folder" in outside
+    assert "row 17: chosen_2: image '../c.png' is outside the image folder" in outside
     assert "row 16: chosen_1 is empty" in empty
 
 
@@ -444,8 +444,8 @@ def test_sessions_of_a_person_are_averaged_and_ceilings_are_over_people(tmp_path
     assert rdm(tmp_path, "lab.npy", **key).noise_ceiling("train")[0] > joined.noise_ceiling("train")[0]
     assert rdm(tmp_path, "lab.npy", people=people, subjects=(0, 2, 3), **key).people == ["a", "b"]
     told = [f.message for f in check_judgments(rdm(tmp_path, "lab.npy", **key), decode=False).findings]
-    assert "each of 8 matrices counts as a person. If some are sessions of one person, set people" in told
-    with pytest.raises(DataError, match=r"people has 2 names for 8 matrices\. Give one for each"):
+    assert "each of the 8 matrices counts as one person. If a person has several, set people" in told
+    with pytest.raises(DataError, match=r"people has 2 names for 8 matrices\. List one for each"):
         rdm(tmp_path, "lab.npy", people=("a", "b"), **key).load("train")
 
 
@@ -484,9 +484,9 @@ def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
         (
             {"lab.csv": ",a,b\na,0,1\nc,1,0"},
             {},
-            r"lab.csv, row 3: called 'c', but column 2 is called 'b'",
+            r"lab.csv, row 3: named 'c', but column 2 is named 'b'",
         ),
-        ({"lab.csv": "0,1\n1,0"}, {}, "no image names; set names"),
+        ({"lab.csv": "0,1\n1,0"}, {}, r"no image names\. Set names"),
     ],
 )
 def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sentence):
@@ -510,7 +510,7 @@ def test_cifar10h_in_another_order_is_refused(tmp_path):
     cifar = make_cifar10h(tmp_path)
     counts = np.load(tmp_path / "cifar10h-counts.npy")
     np.save(tmp_path / "cifar10h-counts.npy", counts[::-1])
-    with pytest.raises(DataError, match="counts and photographs are in different orders"):
+    with pytest.raises(DataError, match="label counts and images are in different orders: the majority"):
         Cifar10H(cifar.config).load("train")
 
 
@@ -583,7 +583,7 @@ def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(tabl
     }
     _, problems = read_config(table.Config, {**required, "test_share": 1.0}, "t")
     assert [str(problem) for problem in problems] == [
-        "t: val_share + test_share is {total}, above 1. To measure, set test_share = 1, val_share = 0".format(
+        "t: val_share + test_share is {total}, above 1. To test, set test_share = 1, val_share = 0".format(
             total="1.1"
         )
     ]

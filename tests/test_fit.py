@@ -262,7 +262,7 @@ def test_an_unset_fit_is_not_in_the_fingerprint(folder):
 def test_data_check_reports_how_much_a_crop_cuts_off(folder, cli):
     done = cli("data", "check", folder / "lab.csv", "--images", folder)
     assert "120 of 120 images (100.0%) are not square" in " ".join(done.stdout.split())
-    assert "cuts off 66.7% (median), at most 66.7%" in " ".join(done.stdout.split())
+    assert "removes a median of 66.7% of their area, at most 66.7%" in " ".join(done.stdout.split())
 
 
 def test_published_weights_state_their_fit(tmp_path):

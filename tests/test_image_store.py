@@ -114,7 +114,7 @@ def test_each_background_has_squares_of_its_own(root, tmp_path):
 def test_only_images_that_are_used_are_decoded(root, stimuli, decoded):
     images = opened(root, stimuli, np.array([[2, 5], [5, 2]]))
     assert sorted(decoded) == ["2.png", "5.jpg"]
-    with pytest.raises(IndexError, match="stimulus 3 is not among those the store was opened for"):
+    with pytest.raises(IndexError, match="stimulus 3 was not requested when the store was opened"):
         images[np.array([2, 3])]
     opened(root, stimuli, np.array([2, 3]))  # a larger set adds what is new
     assert sorted(decoded) == ["2.png", "3.jpg", "5.jpg"]
@@ -232,7 +232,7 @@ def test_damage_is_reported_and_the_images_are_decoded_again(root, stimuli, deco
     events = []
     images = opened(root, stimuli, events=events)
     assert torch.equal(images[EVERYTHING], expected)
-    assert f"{path}: damaged; " in warnings_of(events)[0]
+    assert f"{path}: damaged file; " in warnings_of(events)[0]
     assert len(decoded) == num_lost
     assert num_squares(root) == NUM_IMAGES
 
@@ -298,7 +298,7 @@ def full_disk(monkeypatch):
 
 def test_a_disk_without_room_is_told_before_anything_is_decoded(root, stimuli, decoded, monkeypatch):
     full_disk(monkeypatch)
-    with pytest.raises(StoreUnusableError, match=r"10 decoded images take 0\.0 GB and 0\.3 GB are"):
+    with pytest.raises(StoreUnusableError, match=r"10 decoded images require 0\.0 GB and 0\.3 GB are"):
         opened(root, stimuli)
     assert decoded == []
 
@@ -379,8 +379,9 @@ def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decodin
 def test_a_build_is_announced_with_its_size_and_shown_as_a_stage(root, stimuli):
     _, events = train(stimuli, image_store=str(root))
     first = warnings_of(events)[0]
-    assert first.startswith("10 images are decoded once, into 7.8e-07 GiB in ")
-    assert 'image_store = "off" disables the store' in first
+    assert first.startswith("10 images are decoded once into ")
+    assert "(7.8e-07 GiB) and reused by later runs" in first
+    assert 'Set image_store = "off" to disable the store' in first
     kinds = [(e.message, e.total_steps) for e in events if e.kind == "stage-start"]
     assert kinds == [("decode images", 10), ("triplet-hinge", 10)]
     _, events = train(stimuli, image_store=str(root))

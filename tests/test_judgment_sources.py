@@ -44,7 +44,9 @@ def test_a_file_may_be_read_by_another_component_and_a_name_may_not():
         "use": "odd-one-out",
         "path": "triads.csv",
     }
-    with pytest.raises(UsageError, match="use = 'table' requires a file, but 'nights' is a name"):
+    with pytest.raises(
+        UsageError, match="use = 'table' requires a file, but 'nights' is the name of a component"
+    ):
         as_table("nights", REGISTRY, use="table")
 
 

@@ -110,7 +110,7 @@ def test_a_column_names_the_person_of_each_session(table):
     assert only_train(people) == [("a.png", "b.png", "c.png", 0.5, 2)]
     assert list(people.people) == ["ann", "bob"]
     assert {name: len(own) for name, own in people.load_people("train").items()} == {"ann": 1, "bob": 1}
-    assert ["4 subjects count as people" in s for s in sessions.describe_people()] == [True]
+    assert ["each of the 4 subjects counts as one person" in s for s in sessions.describe_people()] == [True]
     assert ["2 people answered" in s for s in people.describe_people()] == [True]
     with pytest.raises(DataError, match=r"no column 'participants'\. Did you mean 'participant'"):
         table(header, *rows, person="participants").load("train")
@@ -228,12 +228,12 @@ GOOD = "a.png b.png c.png 1 3"
         (
             VOTES,
             ["../a.png b.png c.png 1 0"],
-            "row 2: anchor: image '../a.png' is outside the images folder",
+            "row 2: anchor: image '../a.png' is outside the image folder",
         ),
         (
             VOTES,
             ["/a.png b.png c.png 1 0"],
-            "row 2: anchor: image '/a.png' is outside the images folder",
+            "row 2: anchor: image '/a.png' is outside the image folder",
         ),
         (VOTES, [GOOD, "a.png b.png"], "row 3: 2 cells, but the header has 5"),
         (VOTES, [], "a header, but no rows"),
@@ -260,7 +260,7 @@ GOOD = "a.png b.png c.png 1 3"
         (
             "anchor positive",
             ["a.png b.png"],
-            "no column 'negative'. Columns: anchor, positive. Needed:",
+            "no column 'negative'. Columns: anchor, positive. Required:",
         ),
         (f"{VOTES} p_second num_votes", [f"{GOOD} 0.5 4"], "votes are in several forms"),
         (f"{VOTES} splits", [f"{GOOD} train"], "column 'splits': did you mean 'split'? Rename it"),
@@ -268,18 +268,18 @@ GOOD = "a.png b.png c.png 1 3"
         (
             f"{VOTES} split",
             [f"{GOOD} valid"],
-            "row 2: split 'valid' is not one of train, val, test; did you mean 'val'?",
+            "row 2: split 'valid' is not one of train, val, test. Did you mean 'val'?",
         ),
         (
             f"{VOTES} split",
             [f"{GOOD} train", f"{GOOD} test"],
-            "row 3: anchor 'a.png' is in split 'test' here and in 'train' in row 2: scores would leak. "
-            "Move one, or add a column 'group' of what must not cross splits",
+            "row 3: anchor 'a.png' is in split 'test' here and in 'train' in row 2. "
+            "Assign it to one split, or define the unit of splits in a column 'group'",
         ),
         (
             f"{VOTES} split group",
             [f"{GOOD} train g1", "b.png c.png d.png 1 0 test g1"],
-            "row 3: group 'g1' is in split 'test' here and in 'train' in row 2: scores would leak. Move one",
+            "row 3: group 'g1' is in split 'test' here and in 'train' in row 2. Assign it to one split",
         ),
     ],
 )
@@ -441,11 +441,15 @@ def test_nights_test_subsets_are_those_of_imagenet_or_not(nights):
         judgments = nights(*rows, test_subset=subset)
         assert (judgments.name, len(judgments.load("test"))) == (name, count)
         assert len(judgments.load("train")) == 1
+    of_no_imagenet = nights(*rows[:3], test_subset="no_imagenet")
+    sentence = r"no rows with 6 votes or more in split 'test' with test_subset = \"no_imagenet\"$"
+    with pytest.raises(DataError, match=sentence):
+        of_no_imagenet.load("test")
 
 
 def test_nights_says_where_to_get_it(tmp_path):
     (sentence,) = Nights(Nights.Config(root=tmp_path)).preflight()
-    assert sentence.startswith(f'root = "{tmp_path}": data.csv not found. Get it: ')
+    assert sentence.startswith(f'root = "{tmp_path}": data.csv not found. Download it with: ')
 
 
 def test_nights_counts_and_names_missing_images(nights, tmp_path):
@@ -454,7 +458,7 @@ def test_nights_counts_and_names_missing_images(nights, tmp_path):
     (tmp_path / "ref/000/003.png").unlink()  # filtered out: not needed
     (tmp_path / "distort/000/002_1.png").unlink()
     (sentence,) = judgments.preflight()
-    assert "2 of 9 images are missing: distort/000/002_1.png, ref/000/001.png. Unpack" in sentence
+    assert "2 of 9 images are missing: distort/000/002_1.png, ref/000/001.png. Download them with: " in sentence
 
 
 @pytest.mark.parametrize(
@@ -527,10 +531,14 @@ def test_materials_sides_and_splits_depend_on_their_seeds_only(materials):
 def test_materials_say_everything_that_is_missing(tmp_path):
     sentences = list(Materials(Materials.Config(root=tmp_path)).preflight())
     assert sentences[0].startswith(
-        f'root = "{tmp_path}": 0 .jpg images in {IMAGES}, expected 100. Get them: '
+        f'root = "{tmp_path}": 0 .jpg images in {IMAGES}, expected 100. Download them with: '
     )
-    assert sentences[1].startswith(f'root = "{tmp_path}": answers_processed_train.json not found. Get it: ')
-    assert sentences[2].startswith(f'root = "{tmp_path}": answers_processed_test.json not found. Get it: ')
+    assert sentences[1].startswith(
+        f'root = "{tmp_path}": answers_processed_train.json not found. Download it with: '
+    )
+    assert sentences[2].startswith(
+        f'root = "{tmp_path}": answers_processed_test.json not found. Download it with: '
+    )
 
 
 @pytest.mark.parametrize(

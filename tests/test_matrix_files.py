@@ -125,7 +125,7 @@ def test_what_matlab_7_3_writes_is_told(tmp_path):
 def test_an_npz_archive_with_the_name_of_an_npy_file_is_told(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, SQUARE)
-    with pytest.raises(DataError, match=r"a\.npy: an \.npz archive with the name of an \.npy file"):
+    with pytest.raises(DataError, match=r"a\.npy: an \.npz archive named \.npy\. Save a single array"):
         read_matrices(tmp_path / "a.npy", None)
 
 

@@ -33,7 +33,7 @@ def test_a_key_names_a_field_of_a_struct(tmp_path, do_compression):
     savemat(tmp_path / "lab.mat", content, do_compression=do_compression)
     assert same(read_matrices(tmp_path / "lab.mat", "data.rdm")[0], BOTH[:1])
     assert same(read_matrices(tmp_path / "lab.mat", "data.inner.rdm")[0], BOTH[1:])
-    with pytest.raises(DataError, match=r"'data' is a struct; set key to one of its fields: data\.age"):
+    with pytest.raises(DataError, match=r"'data' is a struct\. Set key to one of its fields: data\.age"):
         read_matrices(tmp_path / "lab.mat", "data")
     with pytest.raises(DataError, match=r"no field of data called 'rdn'"):
         read_matrices(tmp_path / "lab.mat", "data.rdn")
@@ -52,7 +52,7 @@ def test_a_file_of_rsatoolbox_or_meadows_names_the_component_and_its_package(tmp
     with pytest.raises(UsageError) as error:
         read_matrices(tmp_path / name, None)
     assert str(error.value) == (
-        f'{tmp_path / name}: use = "brain-rdms/rdm" reads the files of rsatoolbox and Meadows. It is part of the '
+        f'{tmp_path / name}: to read files of rsatoolbox and Meadows, set use = "brain-rdms/rdm" and install the '
         "companion package perceptinit-brain-rdms: pip install ./plugins/perceptinit-brain-rdms (in a checkout) "
         "or its wheel, perceptinit_brain_rdms-*.whl"
     )

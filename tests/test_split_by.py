@@ -59,7 +59,7 @@ def are_apart(sets):
 
 def test_by_image_with_too_few_pictures_other_splits_are_recommended(folder):
     judgments = table(folder, "image", rows=[[*row, "ann"] for row in triples(8)])
-    message = r"no judgments in split 'test' .*\. split_by = \"image\" leaves out 8\. Add images, or choose"
+    message = r"no judgments in split 'test' .*\. split_by = \"image\" skips 8\. Add images, or set"
     with pytest.raises(DataError, match=message):
         judgments.load("test")
 
@@ -69,10 +69,10 @@ def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(fold
     assert are_apart(images_of(judgments))
     sizes = [len(judgments.load(split)) for split in SPLITS]
     assert sum(sizes) + (judgments.splits == "").sum() == len(judgments.splits)
-    [told] = [f.message for f in check_judgments(judgments).findings if "are left out" in f.message]
+    [told] = [f.message for f in check_judgments(judgments).findings if "are excluded" in f.message]
     left = (judgments.splits == "").sum()
     assert told == (
-        f"{left} of {len(judgments.splits)} judgments are left out: their images are in several "
+        f"{left} of {len(judgments.splits)} judgments are excluded, because their images are in several "
         'splits (split_by = "image")'
     )
 
@@ -116,9 +116,7 @@ def test_without_the_key_splits_are_those_by_anchor(folder):
 @pytest.mark.parametrize("column", ["split", "group"])
 def test_a_column_and_the_key_may_not_both_say_what_is_held_out(folder, column):
     write(folder, f"anchor positive negative {column}", [[*row, "train"] for row in triples(9)])
-    with pytest.raises(
-        DataError, match=f"column '{column}' and split_by = \"image\" both define the held-out split"
-    ):
+    with pytest.raises(DataError, match=f"column '{column}' and split_by = \"image\" both define the splits"):
         Table(Table.Config(path=folder / "lab.csv", split_by="image")).load("train")
 
 
@@ -166,14 +164,14 @@ def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them
     judgments = table(folder)
     by_image = table(folder, "image").splits
     notes = [f.message for f in check_judgments(judgments).findings if f.severity == "note"]
-    [told] = [note for note in notes if "seen in training" in note]
+    [told] = [note for note in notes if "occur in training" in note]
     left = ", ".join(f"{(by_image == s).sum()} {s}" for s in SPLITS)
     assert told == (
-        "20 of 20 images of 'test' are seen in training: scores measure how well votes about these images are "
-        'predicted. For a score on unseen images, split_by = "image" leaves '
-        f"{left} of {len(by_image)} judgments (few: raise test_share)"
+        "20 of 20 images of 'test' also occur in training, so scores do not measure generalization to unseen "
+        'images. split_by = "image" would leave '
+        f"{left} of {len(by_image)} judgments (few; raise test_share)"
     )
-    assert not any("seen in training" in f.message for f in check_judgments(table(folder, "image")).findings)
+    assert not any("occur in training" in f.message for f in check_judgments(table(folder, "image")).findings)
 
 
 class Colours:

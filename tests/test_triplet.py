@@ -396,7 +396,7 @@ def test_class_triplets_read_parquet(tmp_path):
     t = ClassTriplets(config).load("train")
     assert set(t.stimuli.concepts) == {"0", "1"}
     config = ClassTriplets.Config(root=tmp_path / "images.parquet", label_column="class")
-    with pytest.raises(DataError, match="no readable columns image and class"):
+    with pytest.raises(DataError, match="cannot read columns image and class"):
         ClassTriplets(config).load("train")
 
 
@@ -406,7 +406,7 @@ def test_class_triplets_need_two_of_one_class_and_one_of_another(tmp_path):
     one_class = draw_class_triplets(np.array([0, 0, 0]), np.arange(3), 5, rng)
     assert len(alone) == len(one_class) == 0
     (message,) = ClassTriplets(ClassTriplets.Config(root=tmp_path)).preflight()
-    assert message.endswith("no subfolders of images, one per class")
+    assert message.endswith("no images found. Expected one subfolder per class")
 
 
 def test_distinct_images_are_counted_batch_by_batch_with_a_smaller_last_one():

@@ -160,5 +160,5 @@ def test_a_candidate_in_the_scene_of_the_anchor_has_noise_of_its_own(judgments):
 def test_vote_bounds_that_cannot_be_met_are_refused_with_the_three_numbers():
     _, problems = read_config(SyntheticJudgments.Config, {"min_votes": 9, "max_votes": 50}, "init.judgments")
     assert [str(p) for p in problems] == [
-        "init.judgments: needs min_votes <= max_votes <= num_observers, got 9, 50 and 40"
+        "init.judgments: set min_votes <= max_votes <= num_observers, got 9, 50 and 40"
     ]

@@ -1,1 +1,1 @@
-"""Images: decoding, resizing, and the store of decoded ones."""
+"""Image decoding, resizing, and the on-disk store of decoded images."""

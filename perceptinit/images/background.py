@@ -1,4 +1,4 @@
-"""Properties of images before they become squares: transparent parts and shape."""
+"""Transparency and aspect ratio of images before they are resized to squares."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from perceptinit.types import WHITE, Colour
 
 
 def colour_of(text: str | None) -> Colour:
-    """Return the colour of a CSS name or `#rrggbb`; None is white. ValueError for anything else."""
+    """Return the RGB color of a CSS name or `#rrggbb`, or white for None.
+
+    Raises:
+        ValueError: If the color is unknown or not opaque.
+    """
     from PIL import ImageColor
 
     if text is None:
@@ -22,15 +26,16 @@ def colour_of(text: str | None) -> Colour:
         alpha = 0
     if alpha != 255:
         raise ValueError(
-            f"background = '{text}': not an opaque colour. Use a name such as 'gray' or '#8090a0'"
+            f"background = '{text}': not an opaque color. Use a CSS name or a code such as '#8090a0'"
         )
     return red, green, blue
 
 
 def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
-    """Return an image on a background, uint8 (H, W, 3), from uint8 (H, W, 3) or (H, W, 4) with alpha last.
+    """Composite an image, uint8 (H, W, 3 or 4), over a background color, and return uint8 (H, W, 3).
 
-    Blends as browsers do, without a colour transform: alpha * colour + (1 - alpha) * background, rounded.
+    The fourth channel is alpha. As in browsers, sRGB values are blended: alpha * color + (1 - alpha) *
+    background.
     """
     if pixels.shape[2] == 3:
         return pixels
@@ -40,22 +45,22 @@ def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
 
 
 def transparent_share(pixels: np.ndarray) -> float:
-    """Return the share of pixels, shape (H, W, 3 or 4), that are not opaque."""
+    """Return the share of pixels that are not opaque in an image (H, W, 3 or 4)."""
     return float((pixels[..., 3] < 255).mean()) if pixels.shape[2] == 4 else 0.0
 
 
 def cropped_share(pixels: np.ndarray) -> float:
-    """Return the share of an image (H, W, C) that a center crop cuts off; 0 for a square."""
+    """Return the share of an image (H, W, C) that a center crop removes; 0 for a square."""
     return 1 - min(pixels.shape[:2]) / max(pixels.shape[:2])
 
 
 def describe_crops(shares: Sequence[float]) -> str:
-    """Return a sentence on images that are not square, from the `cropped_share` of all; empty if none."""
+    """Return a sentence about images that are not square, given all `cropped_share` values; empty if none."""
     cut = [share for share in shares if share]
     if not cut:
         return ""
     return (
-        f"{len(cut):,} of {len(shares):,} images ({len(cut) / len(shares):.1%}) are not square: a center "
-        f"crop, the default of `fit`, cuts off {np.median(cut):.1%} (median), at most {max(cut):.1%}. "
-        'fit = "squash" and "pad" keep whole images'
+        f"{len(cut):,} of {len(shares):,} images ({len(cut) / len(shares):.1%}) are not square: the default "
+        f"center crop removes a median of {np.median(cut):.1%} of their area, at most {max(cut):.1%}. "
+        'Set fit = "squash" or "pad" to retain all of it'
     )

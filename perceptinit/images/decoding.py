@@ -1,10 +1,10 @@
-"""Decode and resize images to uint8 squares and batches, fast and with PIL's pixels.
+"""Decode and resize images to uint8 squares and batches, with the pixels of PIL.
 
-libjpeg-turbo decodes JPEG, torchvision 8-bit PNG, and torch resizes both (bicubic, antialiased), two to four
-times as fast as PIL and with its pixels (see `resize_box`). PIL decodes all other files (CMYK, palette, 16
-bit, WebP, ...) with `convert("RGB")`, which clips 16-bit grey at 255. EXIF orientation is ignored, as in
-open_clip and clip-benchmark. Transparent parts show a background, except in the squares of test sets, where
-alpha is dropped as in those suites, and PIL resizes.
+libjpeg-turbo decodes JPEG and torchvision decodes 8-bit PNG. Both are resized by torch (bicubic,
+antialiased), two to four times as fast as PIL (see `resize_box`). PIL decodes all other formats (CMYK,
+palette, 16 bit, WebP, ...) with `convert("RGB")`, which clips 16-bit grayscale at 255. EXIF orientation is
+ignored, as in open_clip and clip-benchmark. Transparent pixels are blended with a background color. For test
+sets, alpha is dropped and PIL resizes, as in those libraries.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# bit depth and colour type in a PNG header: 8-bit grey, RGB, RGBA; others differ from PIL's colours
+# bit depth and color type in a PNG header: 8-bit gray, RGB, RGBA; other types differ from PIL's colors
 _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 
 
 def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndarray:
     """Return the RGB pixels of an image, uint8 (H, W, 3).
 
-    Pixels may differ from PIL's by 1 if the two libraries include different JPEG decoders. `load_square`
-    without a background is exact.
+    Pixels may differ from PIL's by 1 if PIL uses another JPEG decoder. `load_square` without a background
+    matches PIL exactly.
 
     Args:
-        source: A path, the encoded bytes, or pixels, which are returned unchanged.
+        source: A path, encoded bytes, or pixels, which are returned unchanged.
         key: Name of the image in messages, such as `00012.tar/000123`.
-        background: Colour behind transparent parts.
+        background: Color behind transparent pixels.
 
     Raises:
         DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS`
@@ -56,7 +56,7 @@ def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndar
 
 
 def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
-    """Return pixels and errors as `pixels_of` does, with a faster decoder of PNGs."""
+    """Return the same pixels as `pixels_of`, and raise the same errors, with a faster PNG decoder."""
     if isinstance(source, np.ndarray):
         return pixels_of(source, key)
     data = read(source, key)
@@ -74,11 +74,11 @@ def load_square(
         key: Name of the image in messages.
         size: Height and width of the square, pixels.
         fit: How an image that is not square becomes square.
-        background: Colour behind transparent parts. None is for test sets: PIL drops alpha and resizes, which
-            gives the pixels of open_clip's evaluation transform, so scores are comparable.
+        background: Color behind transparent pixels. None is for test sets: PIL drops alpha and resizes, as in
+            open_clip's evaluation transform, so scores are comparable.
 
     Raises:
-        DataError: As `decode`, and if the resized image would be too large.
+        DataError: As for `decode`, or if the resized image would be too large.
     """
     if background is not None:
         pixels = decode(source, key, background)
@@ -94,7 +94,7 @@ def load_square(
 
 
 def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[int, int]:
-    """Return height and width of an image before `_crop_or_pad`, rounded as in torchvision and timm."""
+    """Return the resized height and width before `_crop_or_pad`, rounded as in torchvision and timm."""
     if fit.mode == "squash":
         return size, size
     if fit.mode == "pad":
@@ -107,7 +107,7 @@ def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[
 
 
 def _crop_or_pad(image: np.ndarray, size: int, fill: Colour) -> np.ndarray:
-    """Return the central square (3, S, S) of an image (3, H, W), with borders where a side is shorter."""
+    """Return the central square (3, S, S) of an image (3, H, W), padded if a side is shorter."""
     # as in torchvision and timm: crops round to even, borders round down
     top, left = (round((side - size) / 2) if side > size else 0 for side in image.shape[1:])
     image = image[:, top : top + size, left : left + size]
@@ -123,24 +123,23 @@ def _crop_or_pad(image: np.ndarray, size: int, fill: Colour) -> np.ndarray:
 def resize_box(
     pixels: np.ndarray, box: Box, size: int, interpolation: Interpolation = "bicubic"
 ) -> np.ndarray:
-    """Return a box of an image resized to a square, uint8 (3, S, S), with antialiasing.
+    """Crop a box of an image and resize it to a square, uint8 (3, S, S), with antialiasing.
 
-    The array may be a strided view. It equals the crop and resize of Pillow 13 within 2 grey levels. Earlier
-    versions of Pillow resize tall boxes in another order: single pixels at strong edges differ by up to 9
-    (0.3 on average).
+    The array may be a strided view. Values match Pillow 13 within 2 gray levels. Earlier versions resize tall
+    boxes in another order, so pixels at strong edges differ by up to 9 (0.3 on average).
 
     Args:
         pixels: uint8 (H, W, 3).
         box: (top, left, height, width) in pixels, inside the image.
         size: Height and width of the square, pixels.
-        interpolation: Kernel of the resize.
+        interpolation: Resampling kernel.
     """
     top, left, height, width = box
     return _resize(pixels[top : top + height, left : left + width], (size, size), interpolation)
 
 
 def _resize(view: np.ndarray, shape: tuple[int, int], kernel: Interpolation = "bicubic") -> np.ndarray:
-    """Return an image (H, W, 3) with another height and width, (3, H, W); see `resize_box`."""
+    """Resize an image (H, W, 3) to another height and width, (3, H, W); see `resize_box`."""
     if view.shape[:2] == shape:
         return view.transpose(2, 0, 1)
     if not view.flags.writeable:  # torch shares memory only with writable arrays
@@ -148,7 +147,7 @@ def _resize(view: np.ndarray, shape: tuple[int, int], kernel: Interpolation = "b
     image = torch.from_numpy(view)[None].permute(0, 3, 1, 2)  # the kernel for channels_last is faster
     resize = partial(F.interpolate, mode=kernel, antialias=True, align_corners=False)
     height, width = view.shape[:2]
-    if 0 < height - shape[0] > 2 * (width - shape[1]):  # Pillow's rule: columns first, for fewer pixels
+    if 0 < height - shape[0] > 2 * (width - shape[1]):  # as in Pillow: vertical pass first
         image = resize(image, (shape[0], width))
     return resize(image, shape)[0].numpy()
 
@@ -162,20 +161,20 @@ def load_box(
     background: Colour = WHITE,
     interpolation: Interpolation = "bicubic",
 ) -> np.ndarray:
-    """Return a box of an image as a square, uint8 (3, S, S); the array may be a strided view.
+    """Return a box of an image resized to a square, uint8 (3, S, S); the array may be a strided view.
 
     Args:
         source: The image.
         key: Name of the image in messages.
         size: Height and width of the square, pixels.
-        draw_box: Returns (top, left, height, width) for a height and a width; called once.
-        decoding: "quality" is `decode`, then `resize_box`. "fast" decodes a JPEG with a large box at reduced
-            size (see `jpeg.factor_for`), and the box shrinks to complete pixels.
-        background: Colour behind transparent parts.
-        interpolation: Kernel of the resize.
+        draw_box: Maps the height and width of the image to (top, left, height, width); called once.
+        decoding: "quality" calls `decode`, then `resize_box`. "fast" decodes a JPEG at reduced size if the
+            box is large (see `jpeg.factor_for`), and rounds the box inward to complete pixels.
+        background: Color behind transparent pixels.
+        interpolation: Resampling kernel.
 
     Raises:
-        DataError: As `decode`.
+        DataError: As for `decode`.
     """
     data = source if isinstance(source, np.ndarray) else read(source, key)
     box = None
@@ -199,23 +198,23 @@ def load_batch(
     on_error: Callable[[int, DataError], None] | None = None,
     rows: Sequence[int] | None = None,
 ) -> torch.Tensor:
-    """Return images as a batch, uint8 (B, 3, S, S), in order.
+    """Return images as a batch, uint8 (B, 3, S, S), in the given order.
 
     Decoding and resizing release the GIL, so threads scale like processes.
 
     Args:
-        sources: The images; may be lazy.
-        keys: Their names in messages; may be lazy.
+        sources: The images; may be a lazy sequence.
+        keys: Names of the images in messages; may be a lazy sequence.
         size: Height and width of the squares, pixels.
         fit: See `load_square`.
-        num_workers: Threads that decode; 0 decodes in the calling thread.
+        num_workers: Number of decoding threads; 0 or 1 decodes in the calling thread.
         background: See `load_square`.
-        on_error: Called in any thread with the index of an image that cannot be decoded, which is black in
-            the batch. None raises the error.
+        on_error: Called, in any thread, with the index and error of an image that cannot be decoded. The
+            image is black in the batch. If None, the error is raised.
         rows: Indices of the images in the batch; all if None.
 
     Raises:
-        DataError: For the first image, in order, that cannot be decoded.
+        DataError: For the first image that cannot be decoded, if `on_error` is None.
     """
     rows = range(len(sources)) if rows is None else rows
     batch = np.empty((len(rows), 3, size, size), dtype=np.uint8)
@@ -248,7 +247,7 @@ def stream_batches(
     num_workers: int = 2,
     on_error: Callable[[int, DataError], None] | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield the batches of `load_batch`; a thread decodes the next one ahead of use.
+    """Yield the batches of `load_batch`, decoding the next batch in a background thread.
 
     Each item of `sources` and `keys`, which may be lazy, is accessed once.
     """
@@ -271,10 +270,10 @@ def stream_batches(
 
 
 def _decode_png(data: bytes) -> np.ndarray | None:
-    """Return pixels (H, W, 3), or (H, W, 4) with alpha; None for files that PIL decodes."""
+    """Return pixels (H, W, 3), or (H, W, 4) with alpha; None if PIL must decode the file."""
     if not (data.startswith(_PNG) and data[24:26] in _PLAIN_PNG):
         return None
-    # torchvision does not support a transparent colour
+    # torchvision does not support a transparent color
     if data.find(b"tRNS", 0, data.find(b"IDAT")) > 0:
         return None
     width, height = (int.from_bytes(data[place : place + 4]) for place in (16, 20))
@@ -282,8 +281,8 @@ def _decode_png(data: bytes) -> np.ndarray | None:
         return None
     try:
         image = decode_png(torch.frombuffer(bytearray(data), dtype=torch.uint8))
-    except RuntimeError:  # damaged, or torchvision was built without this format
+    except RuntimeError:  # damaged file, or torchvision without PNG support
         return None
-    if image.shape[0] <= 2:  # grey, perhaps with alpha
+    if image.shape[0] <= 2:  # grayscale, with or without alpha
         image = torch.cat([image[:1].expand(3, -1, -1), image[1:]])
     return image.permute(1, 2, 0).numpy()

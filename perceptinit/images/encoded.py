@@ -1,4 +1,4 @@
-"""Decoding with libjpeg-turbo and PIL, without torch."""
+"""Image decoding with libjpeg-turbo and PIL, without torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from perceptinit.images import jpeg
 from perceptinit.images.jpeg import MAX_PIXELS
 from perceptinit.types import ImageSource
 
-# files that PIL decodes with a warning are valid here
+# files that PIL decodes with a warning are accepted
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")
 
 
@@ -25,7 +25,7 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
     """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) if it has alpha.
 
     Args:
-        source: A path, the encoded bytes, or pixels, which are returned unchanged.
+        source: A path, encoded bytes, or pixels, which are returned unchanged.
         key: Name of the image in messages, such as `00012.tar/000123`.
 
     Raises:
@@ -40,7 +40,7 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
 
 
 def read(source: Path | bytes, key: str) -> bytes:
-    """Return the bytes of an encoded image; DataError naming it if it cannot be read."""
+    """Return the bytes of an encoded image; DataError naming the image if it cannot be read."""
     if isinstance(source, bytes):
         return source
     try:
@@ -63,28 +63,28 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
     except DataError:
         raise
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
-        why = str(error) if data else "it has no bytes"
+        why = str(error) if data else "the file is empty"
         if "cannot identify image file" in why:
-            why = f"no known image format; {len(data)} bytes"
+            why = f"unknown image format, {len(data)} bytes"
         raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
 
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """Return PIL's formats, JPEG and PNG first; without EPS, for which Pillow starts Ghostscript."""
+    """Return PIL's formats, JPEG and PNG first, without EPS, which Pillow decodes with Ghostscript."""
     Image.init()
     frequent = ("JPEG", "PNG")
     return (*frequent, *(name for name in Image.ID if name not in (*frequent, "EPS")))
 
 
 def check_pixels(pixels: np.ndarray, key: str) -> np.ndarray:
-    """Return the pixels; DataError naming the image unless they are uint8 (H, W, 3)."""
+    """Return the pixels unchanged; DataError naming the image if they are not uint8 (H, W, 3)."""
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise DataError(f"{key}: pixels must be uint8 (H, W, 3), got {pixels.dtype} {pixels.shape}")
     return pixels
 
 
 def check_size(width: int, height: int, key: str) -> None:
-    """Raise DataError naming the image for more than MAX_PIXELS pixels."""
+    """Raise DataError naming the image if it has more than MAX_PIXELS pixels."""
     if width * height > MAX_PIXELS:
-        raise DataError(f"{key}: {width:,} x {height:,} pixels, more than the limit of {MAX_PIXELS:,}")
+        raise DataError(f"{key}: {width:,} x {height:,} pixels exceed the limit of {MAX_PIXELS:,}")

@@ -1,8 +1,8 @@
-"""JPEG decoding with libjpeg-turbo: PIL's pixels, at full, half, quarter or eighth size.
+"""JPEG decoding with libjpeg-turbo at full, half, quarter or eighth size; pixels equal PIL's.
 
-An image at 1 / f uses f times fewer DCT coefficients per row and column, which saves most of the work after
-entropy decoding. For files that libjpeg-turbo does not support (CMYK, rare subsampling, damage) the functions
-return None, and PIL decodes them.
+Decoding at 1 / f uses f times fewer DCT coefficients per row and column, which saves most of the work after
+entropy decoding. For unsupported files (CMYK, rare subsampling, damage) the functions return None, and PIL
+decodes them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import simplejpeg
 
 Box = tuple[int, int, int, int]
 
-# Pillow's limit on the pixels of an image, here for all formats. A header of a few hundred bytes can
-# ask for 12 GB
+# Pillow's limit on the pixels of an image, applied to all formats: a header of a few hundred bytes can
+# request 12 GB
 MAX_PIXELS = 178_956_970
 
-# libjpeg-turbo has no vector code for other factors: they are slower and less exact
+# libjpeg-turbo has no SIMD code for other factors, which are slower and less accurate
 _FACTORS = (8, 4, 2)
-# pixels along a side of the box per pixel of the square: 1 gives sharp photographs 34 dB PSNR instead of 41
+# pixels of the box per pixel of the square, along a side: 1 gives sharp images 34 dB PSNR instead of 41
 _SPARE = 1.5
 
 
 def shape(data: bytes) -> tuple[int, int] | None:
-    """Return height and width from the header, or None for files that PIL decodes or refuses."""
+    """Return the height and width in the header, or None if PIL must decode or reject the file."""
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
     except ValueError:
@@ -34,7 +34,7 @@ def shape(data: bytes) -> tuple[int, int] | None:
 
 
 def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
-    """Return RGB pixels, uint8 (ceil(H / f), ceil(W / f), 3), or None for files that PIL decodes."""
+    """Return RGB pixels, uint8 (ceil(H / f), ceil(W / f), 3), or None if PIL must decode the file."""
     whole = shape(data)
     if whole is None:
         return None
@@ -46,19 +46,19 @@ def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
 
 
 def factor_for(box: Box, size: int) -> int:
-    """Return the factor by which an image may be reduced before a box of it is resized to a square of `size`.
+    """Return the factor by which to reduce an image before a box of it is resized to `size`.
 
-    Each side of the box keeps at least 1.5 pixels per pixel of the square. PSNR to squares from full-size
-    images, for sharp photographs: 41 dB at 1.5, 45 at 2, 50 at 3 (`benchmarks/images.py`).
+    Each side of the reduced box has at least 1.5 pixels per pixel of the square. For sharp images, the PSNR
+    relative to full-size decoding is 41 dB at 1.5, 45 at 2 and 50 at 3 (`benchmarks/images.py`).
     """
     side = min(box[2:])
     return next((f for f in _FACTORS if side >= _SPARE * f * size), 1)
 
 
 def reduce_box(box: Box, factor: int) -> Box:
-    """Return a box (top, left, height, width) at 1 / f: the pixels that are completely inside.
+    """Return a box (top, left, height, width) at 1 / f, rounded inward to complete pixels.
 
-    Each side loses at most f - 1 pixels of the original.
+    Each edge moves by at most f - 1 pixels of the original.
     """
     top, left, height, width = box
     first = -(-top // factor), -(-left // factor)

@@ -1,4 +1,4 @@
-"""Pixels of judged images, decoded on first use."""
+"""Pixels of stimuli, decoded on first use."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from perceptinit.types import Fit, Stimuli
 
 
 class StimulusImages:
-    """Squares of stimuli: `images[indices]` is uint8 (B, 3, S, S).
+    """Stimuli as square images: `images[indices]` returns uint8 (B, 3, S, S).
 
-    Transparent parts show the stimuli's background.
+    Transparent pixels are blended with the stimuli's background color.
 
     Args:
         stimuli: The images.
         size: Height and width of the squares, pixels.
         fit: How images that are not square become square; `Fit.of(model)` for a network.
-        num_workers: Threads that decode.
-        cache_bytes: Decoded images stay in memory if all stimuli fit into this.
+        num_workers: Number of decoding threads.
+        cache_bytes: Decoded images are cached in memory if all stimuli fit into this size.
     """
 
     def __init__(

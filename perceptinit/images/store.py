@@ -1,9 +1,9 @@
-"""The store of decoded images: all runs share one memory-mapped file for each set of stimuli and size.
+"""On-disk store of decoded images: runs share one memory-mapped file per set of stimuli and image size.
 
-The file has a row for each stimulus: pixels, a checksum, and a stamp of the image. The stamp of a file
-depends on its size and times. One process at a time fills rows, when they are first used. A row with a wrong
-checksum is decoded again, so an interruption loses one image. Programs that decode differently have different
-folders.
+Each row contains the pixels of one stimulus, a checksum, and a stamp of the source image. The stamp of an
+image file depends on its path, size, times and inode. Rows are filled on first use, by one process at a time.
+A row with a wrong checksum is decoded again, so a partial row is never used. Library versions that decode
+differently use different folders.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from perceptinit.images.decoding import load_square
 from perceptinit.types import WHITE, Colour, Fit, ImageSource, RunContext, Stimuli
 
 SUFFIX = ".npy"
-FORMAT = 2  # of the files; another format has other folders
+FORMAT = 2  # version of the file format, part of the folder name
 PACKAGES = ("pillow", "simplejpeg", "torch", "torchvision")
 REPORT_EVERY_IMAGES = 64
-# A second change of a file within one tick of the file system's clock does not alter its times
-# (2 s: FAT, the coarsest).
+# A second change within one tick of the file system's clock does not alter a file's times. FAT has the
+# coarsest clock, 2 s.
 SETTLED_SECONDS = 2.0
 
 
 class StoreUnusableError(DataError):
-    """The folder of the store is full or not accessible."""
+    """The store's folder is not accessible, or its disk is full."""
 
 
 class StoredImages:
-    """Squares in the store: `images[indices]` is a copy, uint8 (B, 3, S, S).
+    """Square images in the store: `images[indices]` returns a copy, uint8 (B, 3, S, S).
 
-    num_decoded: Number of images that were decoded on opening.
+    num_decoded: Number of images decoded when the store was opened.
     """
 
     def __init__(self, rows: np.ndarray, used: np.ndarray, num_decoded: int) -> None:
@@ -59,9 +59,9 @@ class StoredImages:
         self._is_used[used] = True
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
-        """Return the squares at `indices`; IndexError for a stimulus that was not requested on opening."""
+        """Return the squares at `indices`; IndexError for a stimulus that was not requested in `open`."""
         for index in indices[~self._is_used[indices]]:
-            raise IndexError(f"stimulus {index} is not among those the store was opened for")
+            raise IndexError(f"stimulus {index} was not requested when the store was opened")
         batch = np.empty((len(indices), *self._pixels.shape[1:]), dtype=np.uint8)
         # a copy per row is five times as fast as fancy indexing, which copies byte by byte
         for row, index in enumerate(indices.tolist()):
@@ -70,7 +70,7 @@ class StoredImages:
 
 
 class ImageStore:
-    """Squares of one size in `root/<size>px-<fit>-<programs>/`, a file for each set of stimuli."""
+    """Store of square images of one size in `root/<size>px-<fit>-<hash>/`, one file per set of stimuli."""
 
     def __init__(
         self, root: Path, size: int, ctx: RunContext, num_threads: int = 2, fit: Fit = Fit()
@@ -80,11 +80,11 @@ class ImageStore:
         self._row = np.dtype(fields)
 
     def open(self, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
-        """Return the squares of the stimuli at `used`; absent and damaged ones are decoded.
+        """Return the squares of the stimuli at `used`, decoding missing and damaged rows.
 
         Raises:
             DataError: If an image cannot be decoded.
-            StoreUnusableError: If the folder is full or not accessible.
+            StoreUnusableError: If the folder is not accessible or its disk is full.
         """
         used = np.unique(used)
         folder = self._root / folder_name(self._size, stimuli.background, self._fit)
@@ -99,9 +99,9 @@ class ImageStore:
             stamps = list(pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist()))
         wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
         rows = self._map(path, len(stimuli))
-        stored = rows["stamp"][used]  # 0 in absent rows
+        stored = rows["stamp"][used]  # 0 in missing rows
         if (stored.any(axis=1) & (stored != wanted).any(axis=1)).any():
-            path.unlink()  # runs that have it open keep the pixels they started with
+            path.unlink()  # processes with an open map continue to read the old file
             rows = self._map(path, len(stimuli))
         missing = self._find_missing(path, rows, used, wanted)
         if missing.any():
@@ -111,7 +111,7 @@ class ImageStore:
         return StoredImages(rows, used, int(missing.sum()))
 
     def _map(self, path: Path, num_stimuli: int) -> np.ndarray:
-        """Return the rows of a file, zeros if it is absent or damaged."""
+        """Return the rows of a file, or zeros if it is missing or damaged."""
         if path.exists():
             try:
                 rows = np.lib.format.open_memmap(path, mode="r")
@@ -121,19 +121,19 @@ class ImageStore:
                 raise
             except Exception:
                 pass
-            self._ctx.warn(f"{path}: damaged; its images are decoded again")
+            self._ctx.warn(f"{path}: damaged file; its images are decoded again")
             path.unlink()
         return np.broadcast_to(np.zeros((), self._row), (num_stimuli,))
 
     def _find_missing(self, path: Path, rows: np.ndarray, used: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        """Return which of the used rows are absent or damaged, bool (U,)."""
+        """Return a mask of the used rows that are missing or damaged, bool (U,)."""
         is_there = (rows["stamp"][used] == wanted).all(axis=1)
         is_whole = is_there.copy()
         with ThreadPoolExecutor(self._num_threads) as pool:
             checks = pool.map(lambda i: _checksum(rows[i]) == rows["crc"][i], used[is_there])
             is_whole[is_there] = list(checks)
         if num_damaged := int(is_there.sum() - is_whole.sum()):
-            self._ctx.warn(f"{path}: damaged; {num_damaged:,} of its images are decoded again")
+            self._ctx.warn(f"{path}: damaged file; {num_damaged:,} images are decoded again")
         return ~is_whole
 
     def _fill(self, path: Path, stimuli: Stimuli, missing: np.ndarray, stamps: np.ndarray) -> None:
@@ -163,26 +163,26 @@ class ImageStore:
             os.fsync(file.fileno())
 
     def _announce(self, folder: Path, num_images: int) -> None:
-        """Report the decoding; StoreUnusableError if the disk is too small."""
+        """Report the number and size of the images to decode; StoreUnusableError if the disk is too full."""
         need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
             raise StoreUnusableError(
-                f"{folder}: {num_images:,} decoded images take {need / 1e9:,.1f} GB and "
+                f"{folder}: {num_images:,} decoded images require {need / 1e9:,.1f} GB and "
                 f"{free / 1e9:,.1f} GB are free"
             )
         self._ctx.warn(
-            f"{num_images:,} images are decoded once, into {need / 2**30:.2g} GiB in {folder}, which later "
-            'runs reuse (perceptinit cache list). image_store = "off" disables the store'
+            f"{num_images:,} images are decoded once into {folder} ({need / 2**30:.2g} GiB) and reused by "
+            'later runs (perceptinit cache list). Set image_store = "off" to disable the store'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
 
 
 @lru_cache
 def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
-    """Return the name of the folder for all programs that produce the same pixels: `224px-pad-1f0c...`.
+    """Return the folder name shared by all environments that produce the same pixels: `224px-pad-1f0c...`.
 
-    It depends on the versions of libraries and on the pixels of trial pictures, which also differ between
-    processors that round differently and between versions of our code.
+    The name depends on library versions and on the pixels of trial images, which also detect processors that
+    round differently and changes in our code.
     """
     parts = {
         "format": FORMAT,
@@ -195,7 +195,7 @@ def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
 
 
 def _trial(size: int, background: Colour, fit: Fit) -> str:
-    """Return the SHA-256 of the squares of noise pictures: large, small, tall and partly transparent."""
+    """Return the SHA-256 of decoded noise images: large, small, tall and partly transparent."""
     digest = hashlib.sha256()
     large, small = size + size // 2 + 5, size // 2 + 5
     trials = (
@@ -214,14 +214,14 @@ def _trial(size: int, background: Colour, fit: Fit) -> str:
 
 
 def _name(stimuli: Stimuli) -> str:
-    """Return the file name of a set, from its ids and the place of its first image."""
+    """Return the file name of a set, from its ids and the path or content of its first image."""
     first = stimuli.images[0] if len(stimuli) else b""
     place = os.fsencode(first.absolute()) if isinstance(first, Path) else _hash_content(first)
     return key_of({"ids": stimuli.ids, "place": place.hex()})[:32]
 
 
 def _stamp(source: ImageSource, key: str) -> bytes:
-    """Return 32 bytes that change with an image; DataError naming the image if it cannot be read."""
+    """Return 32 bytes that change when an image changes; DataError naming the image if it cannot be read."""
     if not isinstance(source, Path):
         return _hash_content(source)
     try:
@@ -229,7 +229,7 @@ def _stamp(source: ImageSource, key: str) -> bytes:
         age = time.time() - max(about.st_mtime, about.st_ctime)
         if 0 <= age < SETTLED_SECONDS:
             time.sleep(SETTLED_SECONDS - age)
-        if age < 0:  # by the clock of another machine
+        if age < 0:  # the clock of another machine is ahead
             return _hash_content(read_bytes(source))
         about = source.stat()
     except OSError as error:

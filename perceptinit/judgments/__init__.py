@@ -1,4 +1,4 @@
-"""Bundled judgments: published data sets, your own tables and matrices, controls."""
+"""Bundled judgments: published data sets, your own tables and matrices, and controls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _JUDGMENTS = {
     "table": ("own.table:Table", "your own judgments: a CSV or Parquet file and a folder of images"),
     "odd-one-out": (
         "own.odd_one_out_table:OddOneOutTable",
-        "your own odd-one-out choices: a table of three images and which is odd",
+        "your own odd-one-out choices: a table of three images per row and the odd one",
     ),
     "multi-select": (
         "own.multi_select:MultiSelect",
@@ -37,7 +37,7 @@ _JUDGMENTS = {
     "rdm": ("own.matrix_set:RdmSet", "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)"),
     "cifar10h": (
         "published.cifar10h:Cifar10H",
-        "CIFAR-10H: 511,000 human labels of CIFAR-10 test photographs (Peterson et al. 2019)",
+        "CIFAR-10H: 511,000 human labels of CIFAR-10 test images (Peterson et al. 2019)",
     ),
     "synthetic": (
         "controls.synthetic:SyntheticJudgments",
@@ -45,17 +45,17 @@ _JUDGMENTS = {
     ),
     "shuffled-votes": (
         "controls.wrappers:ShuffledVotes",
-        "control: other judgments with their training votes shuffled",
+        "control: other judgments with shuffled training votes",
     ),
     "pixel-triplets": (
         "controls.wrappers:PixelTriplets",
-        "control: other judgments with their training answers given by pixels",
+        "control: other judgments with training answers computed from pixels",
     ),
     "class-triplets": (
         "controls.class_triplets:ClassTriplets",
-        "control: triplets from class labels of your images, no people",
+        "control: triplets from class labels of your images, without human data",
     ),
-    "subset": ("controls.wrappers:Subset", "a share of other judgments' training split, nested over shares"),
+    "subset": ("controls.wrappers:Subset", "a random subset of other judgments' training split"),
 }
 
 

@@ -1,8 +1,8 @@
-"""Trivial models: how often do pixels, the mean colour or random weights agree with people?"""
+"""Trivial baselines: how often do pixels, mean colors or a random network agree with people?"""
 
 from __future__ import annotations
 
-# N judgments, U images, D numbers that describe an image
+# N judgments, U images, D features
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,19 +20,19 @@ from perceptinit.types import Stimuli, Triplets
 
 SIZE = 32
 Z_95 = 1.96
-# (features, side of the kernels, stride) of each layer of the random network
+# (channels, kernel size, stride) of each layer of the random network
 LAYERS = ((32, 5, 2), (64, 3, 2), (128, 3, 1))
 BATCH_SIZE = 256
-# most images for which all pairs are compared at once: 128 MiB in float64
+# maximum number of images for a full distance matrix: 128 MiB in float64
 MAX_SQUARE = 4096
 CHUNK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The score of a trivial model on the judgments of a score.
+    """The score of a trivial model on a set of judgments.
 
-    stderr: its standard error, if known. values: of each judgment, shape (N,), where they were computed.
+    stderr: standard error of the score, if known. values: score of each judgment, shape (N,), if computed.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Baseline:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the 95 % interval, within [0, 1]."""
+        """Return the 95 % confidence interval, clipped to [0, 1]."""
         if self.stderr is None:
             return None
         half = Z_95 * self.stderr
@@ -56,17 +56,17 @@ class Baseline:
 
 
 def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
-    """Return baselines in the form of `Score.extra`."""
+    """Return baselines in the format of `Score.extra`."""
     return {"baselines": {b.name: {"value": b.value, "stderr": b.stderr} for b in baselines}}
 
 
 def values_of(baselines: Sequence[Baseline]) -> dict[str, np.ndarray]:
-    """Return the values of each judgment by baseline, for `Items`."""
+    """Return the score of each judgment by name of the baseline, for `Items`."""
     return {b.name: b.values for b in baselines if b.values is not None}
 
 
 def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
-    """Return the baselines in the `extra` of a score."""
+    """Return the baselines stored in `Score.extra`."""
     stated = extra.get("baselines") or {}
     return tuple(Baseline(name, b["value"], b["stderr"]) for name, b in stated.items())
 
@@ -103,16 +103,17 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
 
 
 def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
-    """Return the features of images by baseline, float32 (U, D).
+    """Return the features of images by name of the baseline, float32 (U, D).
 
-    Pixels are the colours of the image squashed to 32 x 32 (and its 2 x 2 means, 16 x 16), scaled to unit
-    length for cosine distances; mean colours are in [0, 1]. The random network has three convolutions with
-    fixed weights (He et al. 2015); its features are the means of the last layer, at unit length.
+    Pixel features are the colors of the image squashed to 32 x 32, or their 2 x 2 means, scaled to unit
+    length for cosine distances. Mean colors are in [0, 1]. The random network has three convolutions with
+    fixed random weights (He et al. 2015). Its features are the spatial means of the last layer, scaled to
+    unit length.
 
     Args:
         stimuli: All images.
         used: Indices of the U images, int64 (U,).
-        num_workers: Threads that decode images.
+        num_workers: Number of threads that decode images.
     """
 
     def decode(index: int) -> np.ndarray:
@@ -146,7 +147,7 @@ def _random_network(pixels: np.ndarray) -> np.ndarray:
         edge = side // 2
         padded = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
         windows = np.lib.stride_tricks.sliding_window_view(padded, (side, side), axis=(1, 2))
-        windows = windows[:, ::stride, ::stride]  # (B, H, W, features before, side, side)
+        windows = windows[:, ::stride, ::stride]  # (B, H, W, input channels, side, side)
         x = np.maximum(np.tensordot(windows, weights, axes=((3, 4, 5), (1, 2, 3))), 0)
     return x.mean((1, 2))
 
@@ -157,7 +158,7 @@ def distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         every = points.astype(np.float64)
         norms = np.square(every).sum(axis=1)
         squared = norms[:, None] + norms - 2 * every @ every.T
-        # rounded: equal images must tie, and a product of matrices leaves 1e-8 between them
+        # rounded, so that equal images tie: the matrix product leaves differences of 1e-8
         return np.sqrt(np.maximum(squared, 0)).round(6)[a, b]
     parts = [
         np.linalg.norm(points[a[i : i + CHUNK]] - points[b[i : i + CHUNK]], axis=1)

@@ -1,4 +1,4 @@
-"""Human ceilings: how well people predict each other, the range of scores of a perfect model."""
+"""Human ceilings: how well people predict each other, as bounds on the score of a perfect model."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from perceptinit.types import Split, Triplets
 
 Bounds = tuple[float, float]
 
-# Votes that a ceiling requires, on questions that two people or more answered: the standard error of a
-# share is then at most 0.05.
+# Minimum number of votes for a ceiling, on questions with at least two votes: the standard error of a share
+# is then at most 0.05.
 MIN_VOTES = 100
 
 
 def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None:
-    """Return how well people predict one person's answer: from the votes of the others, and from all votes.
+    """Return how well one person's answer is predicted by the other people's votes, and by all votes.
 
-    The prediction is the majority's answer; tied answers share it. The upper bound includes the person's own
-    vote and is therefore too high where few people were asked. Questions with one answer are left out.
+    The prediction is the majority answer; ties are split equally. The upper bound includes the person's own
+    vote, so it is too high if questions have few votes. Questions with one vote are ignored.
 
     Args:
         counts: Votes for each possible answer, (N, A).
-        weighting: Whether every vote or every judgment counts once.
+        weighting: Whether each vote or each judgment has equal weight.
 
     Returns:
         Lower and upper bound in [0, 1]; None for fewer than `MIN_VOTES` votes.
@@ -37,7 +37,7 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
     if votes.sum() < MIN_VOTES:
         return None
     num = votes.sum(axis=1)
-    without = np.zeros(len(votes))  # votes that the others predict; a tie predicts a share
+    without = np.zeros(len(votes))  # votes that the others predict; ties count in part
     for answer in range(votes.shape[1]):
         others = votes.copy()
         others[:, answer] -= 1
@@ -58,7 +58,7 @@ def two_afc_ceiling(triplets: Triplets, weighting: Weighting = "votes") -> Bound
 def pair_agreement(triplets: Triplets) -> float | None:
     """Return the probability that two people who judged the same question agree, in [0, 1].
 
-    Questions are weighted by their votes. None for fewer than `MIN_VOTES` votes, see `ceiling`.
+    Questions are weighted by their number of votes. Returns None for fewer than `MIN_VOTES` votes.
     """
     many = triplets.select(triplets.num_votes > 1)
     n = many.num_votes.astype(np.float64)
@@ -70,7 +70,7 @@ def pair_agreement(triplets: Triplets) -> float | None:
 
 
 class DerivedAnswers:
-    """Judgments whose answers are computed from ratings or labels, so single choices are unknown."""
+    """Judgments whose answers are computed from ratings or labels, without individual choices."""
 
     def noise_ceiling(self, split: Split) -> None:
         """Return None: computed answers agree more than people do."""
@@ -79,9 +79,10 @@ class DerivedAnswers:
 def ceiling_of_split(
     judgments: Judgments, split: Split, triplets: Triplets, weighting: Weighting = "votes"
 ) -> Bounds | None:
-    """Return the ceiling of 2AFC on `triplets`, a split of judgments.
+    """Return the human ceiling of 2AFC on `triplets`, which are one split of `judgments`.
 
-    Judgments with a `noise_ceiling` compute it: votes are biased where they also selected the triplets.
+    Judgments with a method `noise_ceiling` compute it themselves, because votes that also selected the
+    triplets would bias it.
     """
     judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):

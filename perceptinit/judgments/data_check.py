@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A result of the check: errors spoil training or scores, warnings may."""
+    """A finding of the check: an error invalidates training or scores, a warning may."""
 
     severity: Severity
     message: str
@@ -46,12 +46,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitSummary:
-    """The contents of one split.
+    """Counts and human ceiling of one split.
 
     Args:
-        ceiling: How well people predict one person's choices, from the others and from all, in [0, 1]. None
-            for fewer than `ceilings.MIN_VOTES` votes on questions that two people or more answered.
-        pair_agreement: Probability that two people agree; None as `ceiling`.
+        ceiling: Lower and upper human ceiling in [0, 1]; None for too few votes, see `ceilings.ceiling`.
+        pair_agreement: Probability that two people agree; None for too few votes.
         histogram: Number of judgments by `p_second`, in equal bins from 0 to 1.
         p_second_wins: Share of decided judgments that `second` wins; None if all are ties.
     """
@@ -71,11 +70,11 @@ class SplitSummary:
 
 @dataclass
 class CheckReport:
-    """All findings, and the judgments of each split.
+    """Findings, and the summary and judgments of each split.
 
     Args:
-        baselines: 2AFC of trivial models by held-out split (`train` if there is no other); empty if images
-            were not decoded.
+        baselines: 2AFC of trivial models on each held-out split, or on `train` if there is none; empty if
+            images were not decoded.
     """
 
     name: str
@@ -99,8 +98,8 @@ def check_judgments(
 
     Args:
         judgments: The component.
-        decode: Read every image once, to find those that cannot be decoded and to score trivial models.
-        num_workers: Threads that read images.
+        decode: Whether to decode every image, to find unreadable ones and to score trivial models.
+        num_workers: Number of threads that read images.
         progress: Called with the number of images read and the total.
     """
     report = CheckReport(judgments.name)
@@ -121,8 +120,8 @@ def check_judgments(
         if split != "train":
             report.add("warning", find_few(split, len(triplets)))
         if summary.ceiling is None:
-            needed = f"{MIN_VOTES} votes on questions that two people or more answered"
-            report.add("note", [f"{split}: no human ceiling is known: it requires {needed}"])
+            needed = f"{MIN_VOTES} votes on questions that at least two people answered"
+            report.add("note", [f"{split}: no human ceiling. It requires {needed}"])
     # users cannot change the splits of a published set
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
     config = getattr(judgments, "config", None)
@@ -170,27 +169,27 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
 
 
 def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
-    """Yield a message if all judgments are ties, or one side wins all: the column may reveal the answer."""
+    """Yield a message if all judgments are ties, or if one side wins all decided ones."""
     num_decided = int((triplets.p_second != 0.5).sum())
     if not num_decided:
         yield f"{split}: all {len(triplets):,} judgments are ties"
     elif winner := find_winner(triplets.p_second):
         yield (
-            f"{split}: '{winner}' wins all {num_decided:,} decided judgments. If a column lists the "
-            "winner, use columns anchor, positive, negative, so that sides are drawn"
+            f"{split}: '{winner}' wins all {num_decided:,} decided judgments. If this column lists "
+            "the winners, name the columns anchor, positive, negative, so that sides are randomized"
         )
 
 
 def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
-    """Yield the files in a folder whose checksum differs from that of the card."""
+    """Yield the files in a folder whose checksums differ from those in the card."""
     for name, recorded in sorted(card.sha256.items()):
         path = root / name
         if path.is_file() and (found := file_sha256(path)) != recorded:
-            yield f"{path}: not the published file (sha256 {found[:12]}..., recorded {recorded[:12]}...)"
+            yield f"{path}: not the published file (sha256 {found[:12]}..., expected {recorded[:12]}...)"
 
 
 def _check_images(report: CheckReport, num_workers: int, progress: Progress | None) -> None:
-    """Add images that cannot be decoded, transparent parts, crops, and the scores of trivial models."""
+    """Add findings on unreadable images, transparency and crops, and the scores of trivial models."""
     sources = {
         name: (image, t.stimuli.background)
         for t in report.triplets.values()
@@ -218,9 +217,8 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     shares = [transparent for transparent, _ in readable if transparent]
     if shares:
         transparent = (
-            f"{len(shares):,} of {len(readable):,} images have transparent parts, "
-            f"{np.mean(shares):.1%} of their pixels on average, drawn on #{bytes(sources[used[0]][1]).hex()} "
-            "(key background)"
+            f"{len(shares):,} of {len(readable):,} images have transparent pixels ({np.mean(shares):.1%} on "
+            f"average), which are shown on background = #{bytes(sources[used[0]][1]).hex()}"
         )
         report.add("note", [transparent])
     if problems:
@@ -233,7 +231,8 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:
-    """Yield the judgments of each split that are not anchored triplets; those in `scored` with baselines."""
+    """Describe odd-one-out and same-or-different judgments by split, with baselines for splits in
+    `scored`."""
     for split in SPLITS:
         try:
             if isinstance(judgments, HasOddOneOut):
@@ -247,4 +246,4 @@ def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers:
                 pairs = judgments.load_same_pairs(split)
                 yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} "same"'
         except (DataError, UsageError):
-            continue  # wrappers, and sets with this form in some splits only
+            continue  # a wrapper, or a set with this form in some splits only

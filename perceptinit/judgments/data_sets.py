@@ -17,7 +17,7 @@ KIND = "judgments"
 
 @dataclass(frozen=True, slots=True)
 class PublishedSet:
-    """A published data set."""
+    """A published data set of judgments."""
 
     name: str
     card: DataCard
@@ -26,11 +26,11 @@ class PublishedSet:
 
     @property
     def parts(self) -> list[str]:
-        """Return the names of the parts that can be downloaded, in the order of the files."""
+        """Return the names of the downloadable parts, in the order of the files."""
         return list(dict.fromkeys(part for d in self.downloads for part in d.parts))
 
     def choose(self, parts: Sequence[str]) -> list[Download]:
-        """Return the files of the parts; by default those of "data", or all if there is no such part.
+        """Return the files of `parts`; by default those of the part "data", or all files if there is none.
 
         Raises:
             UsageError: If a part is unknown, or the set has no downloads.
@@ -46,7 +46,7 @@ class PublishedSet:
 
 
 def published_sets(registry: Registry) -> list[PublishedSet]:
-    """Return the published sets, sorted by name, without those of plug-ins whose packages are missing."""
+    """Return the published sets, sorted by name, without plug-ins whose packages are missing."""
     found = []
     for entry in registry.of_kind(KIND):
         with suppress(MissingPackageError):
@@ -64,7 +64,7 @@ def published_set(registry: Registry, name: str) -> PublishedSet:
 
 
 def _find_published(entry: Entry) -> PublishedSet | None:
-    """Return the set if its class has a card, and downloads or a number of judgments."""
+    """Return the set if its class has a card and either downloads or a number of judgments."""
     cls = entry.load()
     card = getattr(cls, "card", None)
     downloads = tuple(cls.downloads) if isinstance(cls, HasDownloads) else ()

@@ -1,4 +1,4 @@
-"""Fingerprints of human judgments: equal fingerprints mean equal data for an initializer."""
+"""Fingerprints of judgments: equal fingerprints mean equal data for an initializer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ("anchor", "first", "second", "p_second", "num_votes", "group")
 
 
 def judgments_sha256(judgments: Any) -> str:
-    """Return the SHA-256 of all splits of a judgments component, without missing splits."""
+    """Return the SHA-256 of all available splits of a judgments component."""
     digest = hashlib.sha256()
     for split in ("train", "val", "test"):
         try:
@@ -38,7 +38,7 @@ def triplets_sha256(triplets: Triplets) -> str:
 
 
 def _image(source: ImageSource) -> bytes:
-    """Return bytes that change with the image; size and time for a file, which is faster than its content."""
+    """Return bytes that change with the image; for a file its size and time, which are fast to read."""
     if isinstance(source, Path):
         about = source.stat()
         return f"{about.st_size} {about.st_mtime_ns}\n".encode()

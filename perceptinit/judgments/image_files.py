@@ -1,4 +1,4 @@
-"""The images that tables name: their files, and which of them are missing."""
+"""Image files that are named in tables: file names, patterns and missing files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRows:
-    """The images of N rows, in R roles.
+    """The images in N rows of a table, in R roles such as anchor and candidates.
 
     names: M image names, sorted. index: indices into `names`, int64 (R, N); -1 for an empty cell.
     """
@@ -30,7 +30,7 @@ class ImageRows:
     index: np.ndarray
 
     def role(self, number: int) -> Coded:
-        """Return the images of one role by name."""
+        """Return the image names of one role."""
         return Coded.of(self.index[number], self.names)
 
 
@@ -42,18 +42,18 @@ def read_images(
     *,
     may_be_empty: bool = False,
 ) -> ImageRows:
-    """Return the images of a table.
+    """Return the images that are named in a table.
 
     Args:
         columns: The table.
-        roles: Its columns of images.
+        roles: Columns that name images.
         folder: The folder of the images.
         pattern: See `file_name`.
         may_be_empty: Allow empty cells.
 
     Raises:
-        DataError: For empty cells, paths outside the folder, images that occur twice in a row and missing
-            files. Names the rows.
+        DataError: For empty cells, paths outside the folder, repeated images in one row, and missing files.
+            The message names the rows.
     """
     if not folder.is_dir():
         raise DataError(f'images = "{folder}": no such folder')
@@ -84,7 +84,7 @@ def read_images(
 
 
 def index_images(roles: Sequence[Coded]) -> ImageRows:
-    """Return the images of columns of file names, one column per role."""
+    """Return the images that are named in columns of file names, one column per role."""
     names = sorted({name for role in roles for name in role.distinct if name})
     place = {"": -1, **{name: i for i, name in enumerate(names)}}
     numbers = [np.array([place[n] for n in r.distinct], np.int64)[r.codes] for r in roles]
@@ -92,12 +92,13 @@ def index_images(roles: Sequence[Coded]) -> ImageRows:
 
 
 def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
-    """Return the error for a missing image, one of `missing`, with the file that was probably meant."""
+    """Return the error for a missing image, with the most similar file name and the list of `missing`
+    images."""
     path = PurePosixPath(name)
     files = file_names(folder / path.parent)
     suffix = next((PurePosixPath(f).suffix for f in files if PurePosixPath(f).stem == path.name), "")
     near = nearest(path.name, files)
-    if suffix:  # the table names images without it
+    if suffix:  # the table omits the suffix
         hint = f' Set image = "{{}}{suffix}"'
     else:
         hint = f" Did you mean '{(path.parent / near).as_posix()}'?" if near else ""
@@ -107,25 +108,25 @@ def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
 
 
 def normal_name(text: str) -> str:
-    """Return an image path without `.` and doubled slashes, the only name of its file.
+    """Return an image path in canonical form, without `.` and doubled slashes.
 
     Raises:
         ValueError: If the path is empty, absolute or contains `..`.
     """
     path = PurePosixPath(text)
     if not path.name:
-        raise ValueError("no image is named")
+        raise ValueError("the image name is empty")
     if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"image '{text}' is outside the images folder; paths are relative to it")
+        raise ValueError(f"image '{text}' is outside the image folder. Paths must be relative to it")
     return path.as_posix()
 
 
 def file_name(name: str, pattern: str | None) -> str:
-    """Return the file of an image.
+    """Return the file name of an image.
 
     Args:
-        name: What a table or matrix calls the image.
-        pattern: A format such as "{}.jpg", or "{:03d}.jpg" for whole numbers; None: `name` is the file.
+        name: Name of the image in a table or matrix.
+        pattern: A format such as "{}.jpg", or "{:03d}.jpg" for integers. If None, `name` is the file name.
 
     Raises:
         ValueError: If the pattern is invalid, or `name` does not fit it.
@@ -135,14 +136,14 @@ def file_name(name: str, pattern: str | None) -> str:
     try:
         filled = pattern.format(int(name) if re.search(r"{0?:[^}]*d}", pattern) else name)
     except (ValueError, IndexError, KeyError, AttributeError) as error:
-        raise ValueError(f"image = '{pattern}' cannot be filled with '{name}' ({error})") from None
+        raise ValueError(f"image = '{pattern}' cannot format '{name}' ({error})") from None
     if "{" not in pattern:
-        raise ValueError(f"image = '{pattern}' has no place for the name; use '{{}}.jpg' or '{{:03d}}.jpg'")
+        raise ValueError(f"image = '{pattern}' has no placeholder. Use '{{}}.jpg' or '{{:03d}}.jpg'")
     return normal_name(filled)
 
 
 def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the names that are not files in `folder`, sorted; each subfolder is listed once."""
+    """Return the names that are not files in `folder`, sorted; each subfolder is scanned once."""
     by_parent: dict[str, set[str]] = {}
     for name in names:
         path = PurePosixPath(name)
@@ -155,7 +156,7 @@ def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
 
 
 def file_names(folder: Path) -> list[str]:
-    """Return the files in a folder, sorted; empty if there is no such folder.
+    """Return the names of the files in a folder, sorted; empty if the folder does not exist.
 
     Raises:
         DataError: If permissions do not allow reading the folder.
@@ -165,17 +166,17 @@ def file_names(folder: Path) -> list[str]:
             return sorted(entry.name for entry in entries if entry.is_file())
     except PermissionError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
-    except (OSError, ValueError):  # missing, or not a valid name
+    except (OSError, ValueError):  # missing folder or invalid name
         return []
 
 
 def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
-    """Return the image files with these names in a folder."""
+    """Return the images with these names in a folder as stimuli."""
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
 
 
 def list_some(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first few names as part of a sentence: `a.png, b.png and 4 more`."""
+    """Return the first few names, for use in a sentence: `a.png, b.png and 4 more`."""
     more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
 
@@ -183,7 +184,7 @@ def list_some(names: Sequence[str], limit: int = 3) -> str:
 def read_labelled_parquet(
     path: Path, image_column: str, label_column: str
 ) -> tuple[list[ImageSource], list[Any]]:
-    """Return the encoded images and the labels of a Parquet file; DataError without these columns."""
+    """Return the encoded images and labels in a Parquet file; DataError if a column is missing."""
     import pyarrow
     from pyarrow import parquet
 
@@ -191,5 +192,5 @@ def read_labelled_parquet(
         table = parquet.read_table(path, columns=[image_column, label_column])
         images, labels = (table.column(name).to_pylist() for name in (image_column, label_column))
     except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: no readable columns {image_column} and {label_column} ({error})") from error
+        raise DataError(f"{path}: cannot read columns {image_column} and {label_column} ({error})") from error
     return images, labels

@@ -1,4 +1,4 @@
-"""Arithmetic of scores on judgments: agreement with votes, standard errors, distances; numpy only."""
+"""Scores on judgments in numpy: agreement with votes, standard errors and distances."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from perceptinit.types import Unit
 
-# whether every vote or every judgment counts once
+# whether each vote or each judgment has equal weight
 Weighting = Literal["votes", "judgments"]
 
-# fewest judgments whose standard error describes the variation between samples
+# minimum number of judgments for a reliable standard error
 MIN_JUDGMENTS = 20
 
-# rows per block of distances: bounds memory for millions of judgments
+# rows per block of distances, which limits memory for millions of judgments
 CHUNK = 65_536
 
 
@@ -30,7 +30,7 @@ def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -
         p_second: Share of people who chose the second candidate, shape (N,), in [0, 1].
 
     Raises:
-        ValueError: If shapes differ or are empty, a distance is not finite or `p_second` leaves [0, 1].
+        ValueError: If shapes differ or are empty, a distance is not finite, or `p_second` is outside [0, 1].
 
     Source: DreamSim (Fu et al. 2023), evaluation.
     """
@@ -56,18 +56,18 @@ def two_afc_accuracy(
         d_first: See `agreement`.
         d_second: See `agreement`.
         p_second: See `agreement`.
-        num_votes: People asked, shape (N,): every vote counts once. If None, every judgment counts once, as
-            DreamSim scores NIGHTS.
+        num_votes: Number of votes of each judgment, shape (N,), used as weights. If None, judgments have
+            equal weight, as in DreamSim's scores on NIGHTS.
 
     Raises:
-        ValueError: As `agreement`.
+        ValueError: As for `agreement`.
     """
     values = agreement(d_first, d_second, p_second)
     return float(np.average(values, weights=_weights(num_votes, len(values))))
 
 
 def find_few(name: str, num_judgments: int) -> list[str]:
-    """Return a warning if intervals of a score on these judgments are not reliable."""
+    """Return a warning if there are too few judgments for reliable confidence intervals."""
     if num_judgments >= MIN_JUDGMENTS:
         return []
     return [f"{name}: {num_judgments} judgments; intervals of fewer than {MIN_JUDGMENTS} are not reliable"]
@@ -78,8 +78,8 @@ def clustered_stderr(
 ) -> float | None:
     """Return the standard error of a weighted mean of values that are dependent within clusters.
 
-    Judgments of one anchor share the anchor's embedding, so they are not independent. With one value
-    per cluster and equal weights the result is the standard deviation (N - 1) over the root of N.
+    Judgments of one anchor share the anchor's embedding, so they are not independent. With one value per
+    cluster and equal weights, the result is the usual standard error of a mean.
 
     Args:
         values: Shape (N,).
@@ -89,7 +89,7 @@ def clustered_stderr(
     Returns:
         The standard error; None for fewer than two clusters.
 
-    Source: Liang and Zeger 1986, for a mean; factor G / (G - 1) for G clusters.
+    Source: Liang and Zeger (1986), for a mean, with the factor G / (G - 1) for G clusters.
     """
     w = _weights(weights, len(values))
     residuals = w * (values - np.average(values, weights=w))
@@ -108,13 +108,13 @@ def held_out_stderr(
     images: np.ndarray,
     weights: np.ndarray | None = None,
 ) -> float | None:
-    """Return the standard error of a weighted mean over what was held out as a whole.
+    """Return the standard error of a weighted mean, clustered by the held-out unit.
 
     Args:
         values: Shape (N,).
-        unit: "anchor" and "group" cluster by these; "image" is a jackknife over images.
-        anchors: Shape (N,); if None, groups replace anchors.
-        groups: Shape (N,).
+        unit: "anchor" clusters by anchors, "group" by groups; "image" is a jackknife over images.
+        anchors: Anchor of each judgment, shape (N,). If None, groups are used instead.
+        groups: Group of each judgment, shape (N,).
         images: All images of each judgment, shape (R, N).
         weights: Shape (N,); equal if None.
 
@@ -132,18 +132,18 @@ def jackknife_stderr(
 ) -> float | None:
     """Return the jackknife standard error of a weighted mean over judgments that share images in any role.
 
-    Each image is left out in turn with all its judgments. On simulated judgments of 9 to 85 images the result
-    is 3 to 20 % above the true deviation; clustering by anchor gives about half of it.
+    Each image is left out in turn with all its judgments. On simulated judgments of 9 to 85 images, the
+    result is 3 to 20 % above the true standard error. Clustering by anchor gives about half of it.
 
     Args:
         values: Shape (N,).
-        images: The different images of each judgment, shape (R, N).
+        images: The distinct images of each judgment, shape (R, N).
         weights: Shape (N,); equal if None.
 
     Returns:
         The standard error; None if one image is in all judgments.
 
-    Source: Arvesen 1969, the jackknife of U-statistics.
+    Source: Arvesen (1969), the jackknife of U-statistics.
     """
     _, places = np.unique(images, return_inverse=True)
     errors = jackknife_stderrs(values[None], places.reshape(images.shape), weights)
@@ -153,11 +153,11 @@ def jackknife_stderr(
 def jackknife_stderrs(
     rows: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray | None:
-    """Return `jackknife_stderr` of each row of values on the same judgments, shape (K,).
+    """Return the `jackknife_stderr` of each row of values on the same judgments, shape (K,).
 
     Args:
         rows: Shape (K, N).
-        places: The different images of each judgment, numbered from 0 without gaps, shape (R, N).
+        places: The distinct images of each judgment, numbered consecutively from 0, shape (R, N).
         weights: Shape (N,); equal if None.
     """
     w, count = _weights(weights, rows.shape[1]), int(places.max()) + 1
@@ -176,20 +176,20 @@ def jackknife_stderrs(
 def embedding_spread(embeddings: np.ndarray) -> float:
     """Return the mean cosine distance between two different rows of unit-length (M, D) embeddings.
 
-    Near 0 if the model hardly distinguishes images; about 1 if directions are unrelated.
+    Near 0 if the model hardly distinguishes images; about 1 if embeddings have random directions.
     """
     count = len(embeddings)
     if count < 2:
         return 0.0
-    centre = embeddings.mean(axis=0)
-    # mean |z - centre|^2 is half the mean squared distance of all pairs, also of an item with itself
-    return float(np.square(embeddings - centre).sum() / (count - 1))
+    center = embeddings.mean(axis=0)
+    # mean |z - center|^2 is half the mean squared distance of all pairs, including self-pairs
+    return float(np.square(embeddings - center).sum() / (count - 1))
 
 
 def cosine_distances(embeddings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return 1 - cosine between rows `a` and `b` of unit-length (M, D) embeddings, shape (N,).
 
-    Computed from differences, since 1 - z_a . z_b cancels digits for similar images.
+    Computed from differences, because 1 - z_a . z_b loses precision for similar images.
     """
     parts = [
         np.square(embeddings[a[i : i + CHUNK]] - embeddings[b[i : i + CHUNK]]).sum(axis=1) / 2

@@ -1,8 +1,8 @@
-"""A sheet of example triplets with their votes, as one image."""
+"""An image with example triplets and their votes."""
 
 from __future__ import annotations
 
-# K examples, S side of a picture in pixels
+# SIDE height and width of an example image, pixels
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ INK = (30, 30, 30)
 
 
 def write_sheet(triplets: Triplets, path: Path, count: int) -> None:
-    """Write `count` random triplets as anchor | first | second with votes; a frame marks the winner.
+    """Save an image of up to `count` random triplets with their votes; a frame marks the winner.
 
     Raises:
         DataError: If an image cannot be decoded.
@@ -52,6 +52,6 @@ def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tupl
             draw.rectangle((x - 3, y - 3, x + SIDE + 2, y + SIDE + 2), outline=WINNER, width=3)
         caption = role if share is None else f"{role}: {share:.0%} of {votes}"
         draw.text((x, y + SIDE + 4), caption, fill=INK, font=font)
-        while font.getlength(name) > SIDE:  # the end of a name distinguishes images
+        while font.getlength(name) > SIDE:  # names differ mostly at the end
             name = "…" + name.removeprefix("…")[1:]
         draw.text((x, y + SIDE + 18), name, fill=INK, font=font)

@@ -1,4 +1,4 @@
-"""Judgments as users specify them: by name, file, recipe table, component or Triplets."""
+"""Open judgments from a name, a file, a recipe table, a component or Triplets."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ VAL_SHARE = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OpenJudgments:
-    """Judgments that are ready to load, and their recipe table, if any."""
+    """A judgments component that is ready to load, and its recipe table, if any."""
 
     component: Any
     table: dict[str, Any] | None
 
 
 def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
-    """Return the judgments of a source; see `as_table`, or a component or Triplets.
+    """Return the judgments of a source: an argument of `as_table`, a component, or Triplets.
 
     Raises:
         UsageError: If a name is unknown or options are invalid.
@@ -60,20 +60,20 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
 
 
 def _explain_folder(source: Source, spec: Spec) -> str:
-    """Return where the data were searched, if the caller did not name a folder."""
+    """Return a hint about the default folder, if the caller did not state a folder."""
     options = source[1] if isinstance(source, tuple) else source
     is_given = isinstance(options, Mapping) and "root" in options
     if is_given or getattr(spec.config, "root", None) != default_folder(spec.name):
         return ""
-    example = '; or try judgments="synthetic"' if source is None else ""
-    return f". Set {root_variable(spec.name)} to their folder (default: data/{spec.name}){example}"
+    example = ', or try judgments="synthetic"' if source is None else ""
+    return f". Set {root_variable(spec.name)} to the data folder (default: data/{spec.name}){example}"
 
 
 def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequence[Problem] = ()) -> Any:
-    """Return the component of a recipe table, without checks of its data.
+    """Return the component of a recipe table, without checking its data.
 
     Raises:
-        RecipeError: If the table has problems, or any are given.
+        RecipeError: If the table is invalid, or `problems` is not empty.
     """
     spec, more = read_spec(registry, KIND, table, KIND)
     if spec is None or problems:
@@ -82,22 +82,22 @@ def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequ
 
 
 def is_judgments_file(target: str) -> bool:
-    """Return whether a path or an address has the suffix of a file of judgments."""
+    """Return whether a path or an address has the suffix of a table or matrix."""
     name = remote_file(target).name if is_remote(target) else target
     return name.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
 
 
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
-    """Return the recipe table of judgments.
+    """Return the recipe table of a source of judgments.
 
     Args:
-        source: A name; a path, or a text with the suffix of a table or matrix; either with options; a recipe
-            table; or None for NIGHTS. A missing `root` is set to the default folder.
-        registry: The components.
-        use: The component that reads a file. Default: by its suffix and columns.
+        source: A component name, a path or address of a table or matrix, a pair (name or path, options), a
+            recipe table, or None for NIGHTS. A missing `root` is set to the default folder.
+        registry: The registered components.
+        use: The component that reads a file. Default: chosen by suffix and columns.
 
     Raises:
-        UsageError: If `source` is something else, or `use` is given with a name.
+        UsageError: If `source` has another type, or `use` is combined with a name.
     """
     if isinstance(source, Mapping):
         return _add_root(dict(source), registry)
@@ -110,12 +110,12 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
         raise UsageError(_explain_type(source))
     name = source or DEFAULT
     if use:
-        raise UsageError(f"use = '{use}' requires a file, but '{name}' is a name")
+        raise UsageError(f"use = '{use}' requires a file, but '{name}' is the name of a component")
     return _add_root({"use": name}, registry)
 
 
 def _choose_reader(path: Path) -> str:
-    """Return the component that reads a file, by its suffix and columns."""
+    """Return the component that reads a file, chosen by its suffix and columns."""
     if path.suffix in MATRIX_SUFFIXES:
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
@@ -130,7 +130,7 @@ def _add_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:
         return table
     try:
         config = registry.get(KIND, name).load().Config  # type: ignore[attr-defined]
-    except PerceptInitError:  # raised again where the table is read
+    except PerceptInitError:  # raised again when the table is read
         return table
     has_root = "root" in config.__dataclass_fields__
     return {**table, "root": str(default_folder(name))} if has_root else table
@@ -147,7 +147,7 @@ def _explain_type(source: object) -> str:
     if hasattr(source, "__array__"):
         return (
             "judgments: an array does not name its images. Pass Triplets.build(Stimuli(ids, images), anchor, "
-            "first, second, p_second), both of perceptinit.types"
+            "first, second, p_second), both from perceptinit.types"
         )
     return (
         "judgments: expected a name, the path of a table, (name, options), a dict with 'use' or "
@@ -166,10 +166,10 @@ def default_folder(name: str) -> Path:
 
 
 class GivenTriplets:
-    """Triplets from memory. A tenth of the groups is held out as `val`; there is no `test`."""
+    """Triplets in memory. A tenth of the groups is held out as `val`; `test` is empty."""
 
     name = "triplets"
-    card = DataCard(title="Triplets given in Python", source_url="", licence="", citation="")
+    card = DataCard(title="Triplets passed in Python", source_url="", licence="", citation="")
 
     def __init__(self, triplets: Triplets) -> None:
         self.triplets = triplets
@@ -182,7 +182,7 @@ class GivenTriplets:
         if not len(chosen):
             num_groups = len(np.unique(self.triplets.group))
             raise DataError(
-                f"judgments: no triplets in split '{split}' ({len(self.triplets)} triplets of {num_groups} "
+                f"judgments: no triplets in split '{split}' ({len(self.triplets)} triplets in {num_groups} "
                 f"groups; a share of {VAL_SHARE:g} of the groups is held out as 'val')"
             )
         return chosen

@@ -25,9 +25,9 @@ from perceptinit.judgments.scoring import (
 from perceptinit.types import Triplets
 
 # Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
-# Networks with random weights have 0.04 to 0.6 on photographs: 7 timm models, from ResNet to ViT.
+# Randomly initialized networks have 0.04 to 0.6 on photographs (7 timm models, ResNet to ViT).
 COLLAPSED_SPREAD = 1e-3
-# share of the spread before stage 1 below which images were drawn together
+# fraction of the spread before stage 1 below which embeddings have contracted
 SHRUNK = 0.1
 
 
@@ -41,16 +41,16 @@ class ImageArray(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TwoAFCResult:
-    """The score of a model on judgments, and how far apart its embeddings are.
+    """2AFC score of a model on judgments, and the spread of its embeddings.
 
     Args:
         accuracy: Share of human votes that agree with the model, in [0, 1]; chance is 0.5.
         stderr: Standard error of the accuracy, see `held_out_stderr`; None for a single unit.
         spread: Mean cosine distance between two different images, in [0, 2].
         num_judgments: Number of judgments.
-        num_ties: Judgments with two equal distances.
-        num_anchors: Different anchors.
-        num_images: Different images in any role.
+        num_ties: Number of judgments with two equal distances.
+        num_anchors: Number of distinct anchors.
+        num_images: Number of distinct images in any role.
     """
 
     accuracy: float
@@ -76,15 +76,15 @@ def measure(
     batch_size: int = 256,
     weighting: Weighting = "votes",
 ) -> TwoAFCResult:
-    """Return the score of a model on judgments, by cosine distance; each image is embedded once.
+    """Return the 2AFC score of a model by cosine distance; each image is embedded once.
 
     Args:
         encode: Maps uint8 (B, 3, S, S) on `device` to embeddings (B, D); must be in eval mode.
         triplets: The judgments.
-        images: Pixels of `triplets.stimuli`, in their order.
+        images: Pixels of `triplets.stimuli`, in the same order.
         device: Device of the batches.
         batch_size: Images per batch.
-        weighting: Whether every vote or every judgment counts once; see `two_afc_accuracy`.
+        weighting: Whether each vote or each judgment has equal weight; see `two_afc_accuracy`.
 
     Raises:
         TrainingError: If embeddings are not finite.
@@ -95,7 +95,7 @@ def measure(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """Embeddings of the images of judgments.
+    """Embeddings of the images in a set of judgments.
 
     used: indices into the stimuli, sorted, int64 (M,). z: unit-length embeddings, float64 (M, D).
     """
@@ -123,7 +123,7 @@ def embed_judged(
 
 
 def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes") -> TwoAFCResult:
-    """Return the score on judgments whose images are embedded; see `measure`."""
+    """Return the 2AFC score of embeddings; see `measure`."""
     t, (d_first, d_second) = triplets, embedded.distances(triplets)
     weights = t.num_votes if weighting == "votes" else None
     values = agreement(d_first, d_second, t.p_second)
@@ -147,7 +147,7 @@ def embed(
     device: str | torch.device = "cpu",
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Return unit-length embeddings of images, float64 (M, D); zero vectors stay zero.
+    """Return unit-length embeddings of images, float64 (M, D); zero vectors are unchanged.
 
     Args:
         encode: See `measure`.
@@ -165,7 +165,7 @@ def embed(
     bad = int((~torch.isfinite(z)).any(dim=1).sum())
     if bad:
         raise TrainingError(
-            f"{bad} of {len(z)} image embeddings are not finite: the weights are broken. "
+            f"{bad} of {len(z)} image embeddings are not finite: the weights are invalid. "
             "Lower the learning rate or clip gradients"
         )
     return torch.nn.functional.normalize(z, dim=1).numpy()

@@ -1,4 +1,4 @@
-"""Captions of simulated pictures, which mention some of their factors in varied words."""
+"""Captions of rendered images, which mention some factors in varied words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ DETERMINERS = ("a", "a", "the", "one")
 
 
 def caption(picture: Picture, rng: np.random.Generator) -> str:
-    """Return a caption of 2 to about 16 words; colour and shape are each in three of four captions."""
+    """Return a caption of 2 to about 16 words that mentions each factor with probability `P_MENTION`."""
     draws = rng.random(len(P_MENTION)).tolist()
     mentions = {f for (f, p), u in zip(P_MENTION.items(), draws, strict=True) if u < p}
     thing, scene = picture.thing, picture.scene

@@ -1,7 +1,8 @@
-"""Factors of simulated pictures, and their distributions.
+"""Factors of rendered images, and their distributions.
 
-A picture shows one thing (shape, texture, colour) in a scene (size, place, background, lighting). Observers
-judge things; captions may mention both. A picture depends on its seed and names alone, not on other draws.
+An image shows one object (shape, texture, color) in a scene (size, position, background, lighting). Simulated
+observers judge objects only; captions may mention both. The factors of an image depend only on its seed and
+names.
 """
 
 from __future__ import annotations
@@ -32,22 +33,22 @@ COLOURS = {
 }
 # 64 classes for classification
 CLASSNAMES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
-COLOUR_JITTER = (6.0, 0.07, 0.08)  # half-widths of hue, saturation, value; colour names stay unambiguous
+COLOUR_JITTER = (6.0, 0.07, 0.08)  # half-widths of hue, saturation, value; color names remain unambiguous
 
-RADIUS: Range = (0.55, 0.78)  # height of a thing over the height of the picture
-OFFSET = 0.15  # largest distance of a thing from the centre along x or y; half the picture is 1
-TILT = 10.0  # largest rotation in either direction, degrees; a square stays distinct from a diamond
+RADIUS: Range = (0.55, 0.78)  # height of the object relative to the image
+OFFSET = 0.15  # maximum distance of the object from the center along x or y; half the image is 1
+TILT = 10.0  # maximum rotation in either direction, degrees; a square remains distinct from a diamond
 BACKGROUND: Range = (0.6, 1.0)  # value (brightness) of the backdrop
 BACKGROUND_SATURATION: Range = (0.0, 0.25)
 EXPOSURE: Range = (0.65, 1.2)  # overall brightness of the light
-SHADE = 0.3  # largest change of brightness from the centre to one side
-WARMTH = 0.12  # largest shift of the light, red up and blue down by this share, or the reverse
+SHADE = 0.3  # maximum change of brightness from the center to one edge
+WARMTH = 0.12  # maximum share by which the light raises red and lowers blue, or the reverse
 NOISE: Range = (0.0, 0.07)  # standard deviation of the pixel noise; 1 is white
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """The object of a picture; `colour` is the name of `rgb`, in [0, 1] before lighting."""
+    """The object in an image; `colour` names its surface color `rgb`, in [0, 1] before lighting."""
 
     shape: str
     texture: str
@@ -57,15 +58,15 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The surroundings of a thing. Half the picture has length 1, with x to the right and y down.
+    """The surroundings of an object. Half the image has length 1, with x to the right and y down.
 
     Attributes:
-        radius: Size of the thing, in `RADIUS`.
-        place: Position of the thing, x and y.
-        tilt: Rotation of the thing, in degrees.
-        backdrop: Two colours, blended along `backdrop_angle`.
-        backdrop_angle: In degrees.
-        exposure: Factor on the brightness.
+        radius: Size of the object, in the range `RADIUS`.
+        place: Position of the object, (x, y).
+        tilt: Rotation of the object, in degrees.
+        backdrop: Two colors, blended along `backdrop_angle`.
+        backdrop_angle: Direction of the color gradient, in degrees.
+        exposure: Brightness factor.
         shade: Change of brightness per unit of x and of y.
         warmth: Share by which red is raised and blue is lowered.
         noise: Standard deviation of the pixel noise; white is 1.
@@ -84,7 +85,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The factors of a picture, which determine its pixels."""
+    """The factors of an image, which determine its pixels."""
 
     thing: Thing
     scene: Scene
@@ -92,19 +93,19 @@ class Picture:
 
 
 def label_of(picture: Picture) -> int:
-    """Return the index of the colour and shape of a picture in CLASSNAMES."""
+    """Return the class of a picture: the index of its color and shape in CLASSNAMES."""
     return CLASSNAMES.index(f"{picture.thing.colour} {picture.thing.shape}")
 
 
 def draw_picture(seed: int, *names: str | int) -> Picture:
-    """Return the picture with the given seed and names; all factors are independent."""
+    """Return the picture drawn with a seed and names; its factors are independent."""
     noise_seed = derive_seed(seed, "world", *names)
     rng = np.random.default_rng(noise_seed)
     return Picture(draw_thing(rng), draw_scene(rng), noise_seed)
 
 
 def draw_thing(rng: np.random.Generator) -> Thing:
-    """Return a thing with uniformly drawn shape, texture and colour."""
+    """Return an object with uniformly drawn shape, texture and color."""
     shape = SHAPES[rng.integers(len(SHAPES))]
     texture = TEXTURES[rng.integers(len(TEXTURES))]
     colour = tuple(COLOURS)[rng.integers(len(COLOURS))]
@@ -112,7 +113,7 @@ def draw_thing(rng: np.random.Generator) -> Thing:
 
 
 def draw_rgb(colour: str, rng: np.random.Generator) -> RGB:
-    """Return a random shade of a named colour, each channel in [0, 1]."""
+    """Return a random shade of a named color, each channel in [0, 1]."""
     offsets = rng.uniform(-1, 1, 3) * COLOUR_JITTER
     hue, saturation, value = (m + o for m, o in zip(COLOURS[colour], offsets, strict=True))
     return colorsys.hsv_to_rgb(hue / 360 % 1, min(saturation, 1.0), min(value, 1.0))

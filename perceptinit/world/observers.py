@@ -1,9 +1,9 @@
-"""Simulated observers who judge which of two things is more similar to a third.
+"""Simulated observers who judge which of two objects is more similar to a third.
 
-The dissimilarity of two things is a weighted sum of their differences in colour, shape and texture. Colour is
-CIEDE2000 of the surface colours without lighting, and shape the overlap of outlines. Size, place, backdrop,
-light and noise are ignored. Observers differ in their weights, decide with noise near a tie, and sometimes
-answer at random.
+The dissimilarity of two objects is a weighted sum of their differences in color, shape and texture. The color
+difference is CIEDE2000 between surface colors, without lighting. The shape difference depends on the overlap
+of outlines. Size, position, background, lighting and noise are ignored. Observers differ in their weights,
+decide noisily near ties, and sometimes answer at random.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from coloraide import Color
 from perceptinit.world.factors import RGB, Thing
 from perceptinit.world.shapes import OUTLINES
 
-WEIGHTS = (1.0, 1.5, 0.3)  # of colour, shape and texture, for the average observer
-WEIGHT_SPREAD = 0.25  # standard deviation of the logarithm of a weight between observers
+WEIGHTS = (1.0, 1.5, 0.3)  # of color, shape and texture, for the average observer
+WEIGHT_SPREAD = 0.25  # standard deviation of log weights across observers
 COLOUR_SCALE = 25.0  # CIEDE2000 units; differences far above it saturate
 DECISION_NOISE = 0.18  # scale of the logistic decision noise, in units of dissimilarity
 LAPSE = 0.04  # share of answers given at random
@@ -28,7 +28,7 @@ LAPSE = 0.04  # share of answers given at random
 
 @dataclass(frozen=True, slots=True)
 class Observers:
-    """A group of observers with weights of colour, shape and texture, positive float64 (O, F)."""
+    """Observers with positive weights of color, shape and texture, float64 (O, F)."""
 
     weights: np.ndarray
 
@@ -39,11 +39,11 @@ class Observers:
         return cls(np.array(WEIGHTS) * np.exp(spread))
 
     def p_second(self, to_first: np.ndarray, to_second: np.ndarray) -> np.ndarray:
-        """Return the probability that each observer chooses the second thing, (O,).
+        """Return the probability that each observer chooses the second object, (O,).
 
         Args:
-            to_first: Differences of the first thing from the anchor, (F,); see `differences`.
-            to_second: Differences of the second thing from the anchor, (F,).
+            to_first: Differences between the first object and the anchor, (F,); see `differences`.
+            to_second: Differences between the second object and the anchor, (F,).
         """
         evidence = self.weights @ (to_first - to_second)
         return LAPSE / 2 + (1 - LAPSE) / (1 + np.exp(-evidence / DECISION_NOISE))
@@ -51,14 +51,14 @@ class Observers:
     def ask(
         self, to_first: np.ndarray, to_second: np.ndarray, num_votes: int, rng: np.random.Generator
     ) -> int:
-        """Return how many of `num_votes` randomly drawn observers choose the second thing."""
+        """Return how many of `num_votes` randomly drawn observers choose the second object."""
         asked = rng.permutation(len(self.weights))[:num_votes]
         chances = self.p_second(to_first, to_second)[asked]
         return int((rng.random(num_votes) < chances).sum())
 
 
 def differences(anchors: Sequence[Thing], others: Sequence[Thing]) -> np.ndarray:
-    """Return the differences of N pairs in colour, shape and texture, float64 (N, F), in [0, 1]."""
+    """Return the differences of N object pairs in color, shape and texture, float64 (N, F), in [0, 1]."""
     rows = [
         (
             colour_difference(a.rgb, b.rgb),
@@ -71,7 +71,7 @@ def differences(anchors: Sequence[Thing], others: Sequence[Thing]) -> np.ndarray
 
 
 def colour_difference(a: RGB, b: RGB) -> float:
-    """Return the perceived difference of two surface colours, 1 - exp(-dE / 25), in [0, 1).
+    """Return the perceived difference of two surface colors, 1 - exp(-dE / 25), in [0, 1).
 
     Source: Shepard 1987 (exponential law), on the CIEDE2000 difference dE.
     """
@@ -81,7 +81,7 @@ def colour_difference(a: RGB, b: RGB) -> float:
 
 @lru_cache(maxsize=256)
 def shape_difference(a: str, b: str) -> float:
-    """Return 1 - overlap / 2 of two outlines, in [0.5, 1]; 0 for equal shapes."""
+    """Return 1 - IoU / 2 of two outlines, in [0.5, 1], or 0 for equal shapes."""
     if a == b:
         return 0.0
     inside_a, inside_b = _silhouette(a), _silhouette(b)

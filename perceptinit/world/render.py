@@ -1,4 +1,4 @@
-"""Rendering of simulated pictures."""
+"""Rendering of simulated images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXTURE_DEPTH = 0.45  # share by which the dark parts of a texture are darker
 
 
 class RenderedImages(Sequence[np.ndarray]):
-    """A sequence of images uint8 (size, size, 3), each rendered when it is indexed."""
+    """Sequence of images, uint8 (size, size, 3), rendered on access."""
 
     def __init__(self, pictures: Sequence[Picture], size: int) -> None:
         self.pictures = pictures
@@ -26,14 +26,14 @@ class RenderedImages(Sequence[np.ndarray]):
         return len(self.pictures)
 
     def __getitem__(self, index):
-        """Return an image, or the sequence of a slice."""
+        """Return an image, or a lazy sequence for a slice."""
         if isinstance(index, slice):
             return RenderedImages(self.pictures[index], self.size)
         return render(self.pictures[index], self.size)
 
 
 def render(picture: Picture, size: int) -> np.ndarray:
-    """Return the image of a picture, uint8 (size, size, 3); the scene is the same at any size.
+    """Return the image of a picture, uint8 (size, size, 3); the scene does not depend on the size.
 
     Edges are antialiased over one pixel. Light multiplies sRGB values, and noise is added last.
     """
@@ -45,24 +45,24 @@ def render(picture: Picture, size: int) -> np.ndarray:
     start, end = np.asarray(scene.backdrop, dtype=np.float32)
     image = start + blend[..., None] * (end - start)
     _paint_thing(image, picture, x, y, pixel=2 / size)
-    across, down = scene.shade  # of the light on each pixel and channel
+    across, down = scene.shade  # changes of brightness
     light = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
     tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
     image *= light[..., None] * tint
-    rng = np.random.default_rng(picture.noise_seed ^ 1)  # another stream than that of the factors
+    rng = np.random.default_rng(picture.noise_seed ^ 1)  # independent of the factors
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(scene.noise)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return x (1, W) and y (H, 1) of the pixel centres, from -1 to 1."""
+    """Return x (1, W) and y (H, 1) of the pixel centers, from -1 to 1."""
     centres = ((np.arange(size, dtype=np.float32) + 0.5) * (2 / size) - 1).astype(np.float32)
     return centres[None, :], centres[:, None]
 
 
 def _paint_thing(image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float) -> None:
-    """Paint the thing on the image, in place."""
+    """Paint the object onto the image, in place."""
     thing, scene = picture.thing, picture.scene
     c = np.float32(cos(radians(scene.tilt)) / scene.radius)
     s = np.float32(sin(radians(scene.tilt)) / scene.radius)

@@ -1,6 +1,6 @@
 """Outlines and textures as functions of position, independent of image size.
 
-Positions u and v are float32 arrays of equal shape, with v upwards. Outlines are within radius 1.2.
+Positions u and v are float32 arrays of equal shape, with v upward. Outlines are within radius 1.2.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ Array = np.ndarray
 
 
 def _radius(u: Array, v: Array) -> Array:
-    # not np.hypot, whose last bit differs between maths libraries
+    # not np.hypot, whose last bit differs between math libraries
     return np.sqrt(u * u + v * v)
 
 
 def _star(u: Array, v: Array) -> Array:
-    # a point is in a pentagram if it is inside at least four of five lines: the second largest distance
+    # a point is inside a pentagram if it is inside at least four of five lines: the second largest distance
     largest = np.full_like(u, -np.inf)
     second = largest
     for k in range(5):
@@ -36,14 +36,14 @@ def _cross(u: Array, v: Array) -> Array:
 
 
 def _heart(u: Array, v: Array) -> Array:
-    # a square on its corner with half a disc on each upper side
+    # a square on its corner with a half disk on each upper side
     x, y = abs(u), v + 0.1
     square = (x + abs(y) - 0.85) * 0.7071
     lobe = _radius(x - 0.425, y - 0.425) - 0.601
     return np.minimum(square, lobe)
 
 
-# Name -> distance to the outline in units of u and v, negative inside, about exact near the edge
+# Name -> signed distance to the outline in units of u and v, negative inside, accurate near the edge
 OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": lambda u, v: _radius(u, v) - 0.85,
     "square": lambda u, v: np.maximum(abs(u), abs(v)) - 0.76,

@@ -1,4 +1,4 @@
-"""A control for class structure: the candidate of the anchor's class wins."""
+"""A control for class structure: the candidate from the anchor's class wins."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stim
 
 
 class ClassTriplets(DerivedAnswers):
-    """Triplets from labelled images: one candidate is of the anchor's class, the other of another class.
+    """Triplets from labeled images: one candidate has the anchor's class, the other has another class.
 
-    `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and
-    labels. Triplets have the form of judgments with one vote, without people: does human structure help, or
-    do labels help as much? On images of the classes that are scored afterwards this is supervised
-    training. Splits are by image.
+    `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and labels.
+    Each triplet has one vote, computed from labels. The control shows whether labels help as much as human
+    judgments. If the images belong to the evaluated classes, this is supervised training. Splits are by
+    image.
     """
 
     name = "class-triplets"
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in alphabetical order",
-        sides="drawn, by seed",
-        direction="the candidate of the anchor's class wins",
+        sides="randomized by seed",
+        direction="the candidate from the anchor's class wins",
         ties="none",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
-        title="Triplets from class labels (control; no people)",
+        title="Triplets from class labels (control, no human data)",
         source_url="your own images",
-        licence="that of the images",
+        licence="as for the images",
         citation="not stated",
         ceiling=1.0,
         by_people=False,
@@ -57,17 +57,17 @@ class ClassTriplets(DerivedAnswers):
         label_column: str = "label"
         """Column of class labels in a Parquet file."""
         num_triplets: PositiveInt = 20_000
-        """Triplets of the training split; those of `val` and `test` are in proportion to their images."""
+        """Number of training triplets; `val` and `test` have the same number per image."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield a missing folder or file, or classes with too few images."""
+        """Yield the problem of a missing folder or file, or of too few images."""
         return problems_of(self.load, "train")
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split's images; DataError for fewer than two classes of two images."""
+        """Return the triplets of a split; DataError if its images give no triplet."""
         c, (stimuli, labels) = self.config, self._labelled
         splits = split_names(stimuli.ids, c, self.name)
         members = np.flatnonzero(splits == split)
@@ -76,8 +76,8 @@ class ClassTriplets(DerivedAnswers):
         rows = draw_class_triplets(labels, members, round(share * c.num_triplets), rng)
         if not len(rows):
             raise DataError(
-                f"root = \"{c.root}\": {len(members)} images in split '{split}' give no triplet, which needs "
-                "two images of one class and one of another"
+                f"root = \"{c.root}\": no triplets in split '{split}' ({len(members)} images). A triplet "
+                "requires two images of one class and one of another"
             )
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
@@ -95,10 +95,10 @@ class ClassTriplets(DerivedAnswers):
             ids, names = [f"row-{i:07d}" for i in range(len(images))], [str(n) for n in classes]
         else:
             if not c.root.is_dir():
-                raise DataError(f'root = "{c.root}": no such folder, and no .parquet file')
+                raise DataError(f'root = "{c.root}": neither a folder nor a .parquet file')
             images = files = sorted(p for p in c.root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
             if not files:
-                raise DataError(f'root = "{c.root}": no subfolders of images, one per class')
+                raise DataError(f'root = "{c.root}": no images found. Expected one subfolder per class')
             ids = [path.relative_to(c.root).as_posix() for path in files]
             names = [path.parent.name for path in files]
         _, labels = np.unique(names, return_inverse=True)
@@ -108,15 +108,15 @@ class ClassTriplets(DerivedAnswers):
 def draw_class_triplets(
     labels: np.ndarray, members: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return up to `count` different triplets, int64 (N, 3): anchor, one of its class, one of another.
+    """Return up to `count` distinct triplets, int64 (N, 3): anchor, same class, other class.
 
-    Anchors are drawn uniformly from the images with another image of their class.
+    Anchors are sampled uniformly from the images whose class has at least two.
 
     Args:
         labels: Classes of all images, int64 (M,).
-        members: Indices of the images that may occur.
+        members: Indices of the eligible images.
         count: Maximum number of triplets.
-        rng: Generator of the draw.
+        rng: Random generator.
     """
     sizes = np.bincount(labels[members], minlength=labels.max() + 1)
     anchors = members[sizes[labels[members]] > 1]

@@ -1,12 +1,12 @@
-"""Simulated 2AFC judgments of rendered pictures (`synthetic`), without human data.
+"""Simulated 2AFC judgments of rendered images (`synthetic`), without human data.
 
-The renderer and the vocabulary of factors are those of the pairs `synthetic` and of the test set. Pictures
-are drawn under different names, so no picture occurs in two splits, in the pairs or in the test set.
+The pairs `synthetic` and the test set use the same renderer and factors. Random streams differ, so no image
+occurs in two splits, in the pairs or in the test set.
 """
 
 from __future__ import annotations
 
-# N triplets with three pictures each
+# N triplets with three images each
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -23,41 +23,41 @@ from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
 from perceptinit.world.observers import Observers, differences
 from perceptinit.world.render import RenderedImages
 
-# Probability that a candidate copies a factor of the anchor. Both candidates follow one rule, so
-# triplets range from easy to near ties, and a shared scene misleads comparisons of pixels.
+# Probability that a candidate copies a factor of the anchor. It is the same for both candidates, so triplets
+# range from easy to near ties, and a shared scene misleads pixel comparisons.
 P_SAME = 0.4
 
 ROLES = ("anchor", "first", "second")
 
 
 class SyntheticJudgments:
-    """Votes of simulated observers on which of two rendered things looks more like a third."""
+    """Votes of simulated observers on which of two rendered objects looks more like a third."""
 
     name = "synthetic"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         seed: NonNegativeInt = 0
-        """Seed of the pictures and the crowd. Independent of the run's seed: all runs share one data set."""
+        """Seed of the images and observers. Independent of the run's seed: all runs share one data set."""
         image_size: DrawnSide = 32
-        """Height and width of the pictures, pixels."""
+        """Height and width of the images, pixels."""
         num_train: NumDrawn = 2000
-        """Triplets of the training split, with three pictures each."""
+        """Number of training triplets, with three images each."""
         num_val: NumDrawn = 500
-        """Triplets of the validation split."""
+        """Number of validation triplets."""
         num_test: NumDrawn = 1000
-        """Triplets of the test split."""
+        """Number of test triplets."""
         num_observers: PositiveInt = 40
-        """Size of the crowd, the same people in all splits."""
+        """Number of observers, who are the same in all splits."""
         min_votes: PositiveInt = 5
-        """Minimum number of people asked about a triplet."""
+        """Minimum number of votes per triplet."""
         max_votes: PositiveInt = 9
-        """Maximum number of people asked about a triplet."""
+        """Maximum number of votes per triplet."""
 
         def __post_init__(self) -> None:
             if not self.min_votes <= self.max_votes <= self.num_observers:
                 raise ValueError(
-                    "needs min_votes <= max_votes <= num_observers, got "
+                    "set min_votes <= max_votes <= num_observers, got "
                     f"{self.min_votes}, {self.max_votes} and {self.num_observers}"
                 )
 
@@ -68,7 +68,7 @@ class SyntheticJudgments:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    conventions: ClassVar[Conventions] = Conventions(sides="drawn", ties="kept, as votes", winner_first="no")
+    conventions: ClassVar[Conventions] = Conventions(sides="random", ties="retained", winner_first="no")
 
     @property
     def card(self) -> DataCard:
@@ -83,7 +83,7 @@ class SyntheticJudgments:
         )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; pictures are rendered when they are read."""
+        """Return the triplets of a split; images are rendered on access."""
         c = self.config
         counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
         # splits share no anchors, so their groups have different numbers
@@ -98,7 +98,7 @@ class SyntheticJudgments:
         return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
 
     def _ask(self, split: Split, rows: Sequence[tuple[Picture, ...]]) -> Votes:
-        """Return p_second (N,) and num_votes (N,) of each triplet by some people of the crowd."""
+        """Return p_second (N,) and num_votes (N,), with a random sample of observers for each triplet."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
         anchors, firsts, seconds = ([picture.thing for picture in role] for role in zip(*rows, strict=True))
@@ -119,7 +119,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 
 
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
-    """Return the candidate with some factors of the anchor; a colour is copied by name, not by shade."""
+    """Return the candidate with some factors of the anchor; a color is copied by name, not by shade."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(

@@ -1,4 +1,4 @@
-"""Wrappers that change the training split of other judgments: shuffled votes, answers by pixels, a subset."""
+"""Wrappers that change the training split of other judgments: shuffled votes, pixel answers, subsets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHUNK = 4096  # triplets whose pixels are in memory at once
 
 
 class Wrapper(ABC):
-    """Base of wrappers; a subclass defines `about` and `change`. `val` and `test` are unchanged."""
+    """Base class of wrappers; a subclass defines `about` and `change`. `val` and `test` are unchanged."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
@@ -32,7 +32,7 @@ class Wrapper(ABC):
     @property
     @abstractmethod
     def about(self) -> str:
-        """The change of the training split, for the card's title."""
+        """Description of the change to the training split, for the card's title."""
 
     @abstractmethod
     def change(self, triplets: Triplets) -> Triplets:
@@ -52,13 +52,13 @@ class Wrapper(ABC):
         return preflight(self.judgments)
 
     def load(self, split: Split) -> Triplets:
-        """Return the inner split, changed if it is `train`; raises as the inner judgments."""
+        """Return a split of the inner judgments, changed if it is `train`."""
         triplets = self.judgments.load(split)
         return self.change(triplets) if split == "train" else triplets
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the judgments that a split is from: the innermost, except for `train`, which wrappers change."""
+    """Return the innermost judgments, or for `train`, which wrappers change, the judgments themselves."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments
@@ -67,12 +67,12 @@ def source_of(judgments: Judgments, split: Split) -> Judgments:
 class ShuffledVotes(Wrapper):
     """Other judgments whose training votes are permuted among the training triplets.
 
-    Images, triplets and the distribution of votes are unchanged, but each triplet gets `p_second` and
-    `num_votes` of another one, so votes carry no information on similarity. Sides are drawn first: in a table
-    with all winners in one column, a permutation alone would keep every answer.
+    Images, triplets and the distribution of votes are unchanged, but each triplet gets the `p_second` and
+    `num_votes` of a random triplet. Votes then carry no information about similarity. Sides are randomized
+    first: if one column listed all winners, a permutation alone would preserve every answer.
 
-    `val` and `test` are unchanged: 2AFC on them should be that of a model that learned nothing from
-    people. Training on noise can reduce scores, so compare `shuffled` with `random`.
+    `val` and `test` are unchanged: their 2AFC should match a model that learned nothing from people. Training
+    on noise can lower scores, so compare `shuffled` with `random`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +102,10 @@ class ShuffledVotes(Wrapper):
 
 
 class PixelTriplets(Wrapper):
-    """Other judgments whose training answers are computed: the candidate with the nearer pixels wins.
+    """Other judgments with computed training answers: the candidate with the closer pixels wins.
 
-    Images and triplets are unchanged. The answers come from the cosine distance of the colours of all pixels,
-    of images squashed to a small square. So the triplets teach a similarity of the same form without
-    people. Each has one vote.
+    Images and triplets are unchanged, but each triplet has one vote without human data. Pixels are compared
+    by cosine distance between images squashed to a small square.
 
     `val` and `test` are unchanged. Loading `train` reads every training image.
     """
@@ -117,19 +116,19 @@ class PixelTriplets(Wrapper):
         """Height and width of the compared images, pixels."""
 
     config: Config
-    about = "training answers by pixels (control)"
+    about = "training answers computed from pixels (control)"
 
     @property
     def card(self) -> DataCard:
         return replace(super().card, by_people=False)
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the triplets with one vote for the nearer pixels; DataError for a broken image."""
+        """Return the triplets with one vote for the closer pixels; DataError for an unreadable image."""
         from perceptinit.images.stimuli import StimulusImages
         from perceptinit.judgments.two_afc import embed_judged
 
         images = StimulusImages(triplets.stimuli, self.config.size, fit=Fit("squash"))
-        leads = []  # how much nearer the pixels of the second candidate are
+        leads = []  # how much closer the pixels of the second candidate are
         for start in range(0, len(triplets), CHUNK):
             chunk = triplets.select(np.arange(start, min(start + CHUNK, len(triplets))))
             d_first, d_second = embed_judged(lambda batch: batch.flatten(1), chunk, images).distances(chunk)
@@ -139,19 +138,19 @@ class PixelTriplets(Wrapper):
 
 
 class Subset(Wrapper):
-    """Other judgments with part of their training split; `val` and `test` are unchanged.
+    """Other judgments with a subset of their training split; `val` and `test` are unchanged.
 
-    Subsets are nested: with one seed, 10 % are contained in 50 %. Counts are rounded up.
+    With one seed, subsets are nested: the 50 % subset contains the 10 % subset. Counts are rounded up.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         fraction: Annotated[float, Gt(0), Le(1)]
-        """Share of the training split, above 0 and up to 1."""
+        """Share of the training split, in (0, 1]."""
         by: Literal["group", "row"] = "group"
-        """Unit of the draw: groups (all judgments of an anchor or query) or single judgments."""
+        """Sampling unit: groups (all judgments of an anchor or query) or single judgments."""
         seed: NonNegativeInt = 0
-        """Seed of the draw. Independent of the run's seed: all runs share one subset."""
+        """Seed of the subset. Independent of the run's seed: all runs share one subset."""
 
     config: Config
 

@@ -1,4 +1,4 @@
-"""The meaning of a source's numbers, which published readers of one file interpret differently."""
+"""Conventions of a source, which published readers of the same file interpret differently."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ NOT_APPLICABLE = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conventions:
-    """How an adapter reads its source; printed by `perceptinit data check`, listed in docs/data-sets.md.
+    """Conventions of a source; printed by `perceptinit data check` and listed in docs/data-sets.md.
 
     Args:
         index_base: Number of the first image, "0" or "1", or "by name".
         odd_one: The column of the odd image, for odd-one-out data.
-        sides: Which candidate becomes `first`, and whether sides are drawn.
+        sides: Which candidate becomes `first`, and whether sides are randomized.
         direction: The meaning of a larger number, for ratings and matrices.
-        ties: What happens to judgments without a winner.
+        ties: Treatment of judgments without a winner.
         winner_first: Whether the file lists the winner first, so that the order of columns reveals it.
     """
 
@@ -31,7 +31,7 @@ class Conventions:
 
 @runtime_checkable
 class HasConventions(Protocol):
-    """Judgments, or a class of judgments, that state how they read their source."""
+    """Judgments, as an object or a class, that state the conventions of their source."""
 
     conventions: Conventions
 

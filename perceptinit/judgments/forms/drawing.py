@@ -1,8 +1,8 @@
-"""Draw triplets from similarities of all pairs: ratings, matrices, label counts."""
+"""Sample triplets from pairwise similarities: ratings, matrices, label counts."""
 
 from __future__ import annotations
 
-# M candidates of one anchor, K drawn pairs of candidates
+# M candidates of one anchor, N triplets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from perceptinit.errors import DataError
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets, Unit
 
-# pairs examined per pair drawn, where there are too many to examine all
+# pairs examined per pair returned, if there are too many to examine all
 OVERSAMPLE = 50
 
 Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
@@ -20,13 +20,13 @@ Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
 
 @dataclass(frozen=True, slots=True)
 class TripletDraw:
-    """Settings of a draw of triplets.
+    """Settings for sampling triplets.
 
     Args:
-        source: Names the draw, together with `seed`, and the judgments in messages.
+        source: Name of the judgments, used in messages and, with `seed`, for the random stream.
         per_anchor: Maximum number of triplets per anchor.
-        min_gap: Smallest difference of the distances of two candidates.
-        seed: Seed of the draw.
+        min_gap: Minimum difference between the distances of two candidates.
+        seed: Seed of the random stream.
     """
 
     source: str
@@ -38,15 +38,15 @@ class TripletDraw:
 def draw_pairs(
     distances: np.ndarray, count: int, min_gap: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return up to `count` different pairs of candidates whose distances differ by `min_gap` or more.
+    """Sample up to `count` distinct pairs of candidates whose distances differ by at least `min_gap`.
 
-    A pair is drawn at most once, with random sides. Equal distances never make a pair.
+    The order within a pair is random. Candidates with equal distances never form a pair.
 
     Args:
-        distances: Distances to the anchor, (M,), any unit; NaN for candidates that cannot be used.
+        distances: Distances to the anchor, (M,), any unit; NaN for ineligible candidates.
         count: Maximum number of pairs.
-        min_gap: Smallest difference of the distances, in their unit.
-        rng: Generator of pairs and sides.
+        min_gap: Minimum difference between the distances, in their unit.
+        rng: Random generator.
     """
     usable = np.flatnonzero(~np.isnan(distances))
     total = len(usable) * (len(usable) - 1) // 2
@@ -55,7 +55,7 @@ def draw_pairs(
     codes = rng.choice(total, size=min(total, OVERSAMPLE * count), replace=False)
     # code -> pair a < b: 0 -> (0, 1), 1 -> (0, 2), 2 -> (1, 2), 3 -> (0, 3)...
     b = ((1 + np.sqrt(1 + 8 * codes.astype(np.float64))) / 2).astype(np.int64)
-    b -= b * (b - 1) // 2 > codes  # the root may round up
+    b -= b * (b - 1) // 2 > codes  # the square root may round up
     a = codes - b * (b - 1) // 2
     gap = np.abs(distances[usable[a]] - distances[usable[b]])
     # tolerances: 0.3 - 0.1 < 0.2 in floating point, and sums differ in the last digit
@@ -75,18 +75,18 @@ def draw_triplets(
     draw: TripletDraw,
     members: Sequence[int] | None = None,
 ) -> Triplets:
-    """Return triplets drawn for each anchor, without replacement.
+    """Sample triplets for each anchor, without replacement.
 
-    The draw of an anchor depends only on the source and seed of `draw` and the anchor's stimulus id.
+    The triplets of an anchor depend only on the source and seed of `draw` and the anchor's stimulus id.
 
     Args:
         stimuli: All M images.
-        anchors: Indices into stimuli.
-        distances_of: Anchor -> distances of all images, (M,); NaN for an image that is not a candidate. The
-            anchor is never a candidate.
-        votes_of: Anchor, first, second -> (p_second, num_votes).
-        draw: Settings of the draw.
-        members: The only images that may be candidates, so that splits share no image; all if None.
+        anchors: Indices of the anchors.
+        distances_of: Maps an anchor to the distances of all images, (M,); NaN for images that are not
+            candidates. The anchor is never a candidate.
+        votes_of: Maps anchor, first and second to (p_second, num_votes).
+        draw: Sampling settings.
+        members: Images that may be candidates, so that splits share no image; all if None.
 
     Raises:
         DataError: If no two candidates differ enough.
@@ -99,14 +99,14 @@ def draw_triplets(
         distances[anchor] = np.nan
         first, second = draw_pairs(distances, draw.per_anchor, draw.min_gap, rng)
         p_second, num_votes = votes_of(anchor, first, second)
-        is_voted = num_votes > 0  # no subject may have both cells
+        is_voted = num_votes > 0  # no subject rated both candidates
         columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
         rows.append([column[is_voted] for column in columns])
     drawn, first, second, p_second, votes = (np.concatenate(column) for column in zip(*rows, strict=True))
     if not len(drawn):
         where = f"judgments {draw.source}"
         raise DataError(
-            f"{where}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}; lower it"
+            f"{where}: no two candidates of one anchor differ by min_gap = {draw.min_gap:g}. Lower it"
         )
     unit: Unit = "anchor" if members is None else "image"
     return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)

@@ -1,4 +1,4 @@
-"""Judgments of named images: drawing of sides, aggregation of the votes of one question."""
+"""Judgments of named images: randomization of sides, aggregation of votes."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from perceptinit.types import Stimuli, Triplets, Unit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedTriplets:
-    """N judgments about M named images.
+    """N judgments of M named images.
 
     Args:
         images: M names, sorted.
         roles: Anchor, first and second as indices into `images`, int64 (3, N).
         p_second: As in `Triplets`.
         num_votes: As in `Triplets`.
-        group: What must not cross splits, int64 (N,); a number has the same meaning in all splits.
+        group: Group of each judgment, int64 (N,), numbered alike in all splits; splits share no group.
         unit: As in `Triplets`.
     """
 
@@ -42,7 +42,7 @@ class NamedTriplets:
         return replace(self, roles=self.roles[:, rows], **columns)
 
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
-        """Return checked triplets over the images that occur; `stimuli_of` returns images by name."""
+        """Return validated triplets of the images that occur; `stimuli_of` maps names to images."""
         used = np.flatnonzero(np.bincount(self.roles.ravel(), minlength=len(self.images)))
         stimuli = stimuli_of([self.images[i] for i in used])
         number = np.zeros(len(self.images), dtype=np.int64)
@@ -53,9 +53,9 @@ class NamedTriplets:
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
-    """Return the same judgments with candidates swapped at random, equally for rows of one question.
+    """Return the judgments with candidates swapped at random, alike for all rows of a question.
 
-    A draw depends on the seed and the three names only, not on other rows.
+    A swap depends only on the seed and the three names, not on other rows.
     """
     anchor, first, second = named.roles
     low, high, codes = number_questions(named.roles, len(named.images))
@@ -80,8 +80,8 @@ def _draw(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
 def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
     """Return one judgment per question, in order of first appearance, and its split (Q,).
 
-    A question is an anchor with two candidates in either order, in one group and split. Its sides
-    are those of its first row.
+    A question is an anchor with two candidates in either order, in one group and split. The order of the
+    first row is used.
     """
     first = named.roles[1]
     _, split = np.unique(splits, return_inverse=True)
@@ -94,18 +94,18 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     is_turned = first != first[first_rows][question]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
-    # clipped, since sums of shares may exceed 1 by rounding
+    # clipped, because rounding may lift a share above 1
     share = np.clip(np.bincount(question, p_second * named.num_votes) / num_votes, 0, 1)
     kept = replace(named.select(first_rows), p_second=share, num_votes=num_votes.astype(np.int64))
     return kept, splits[first_rows]
 
 
 def number_questions(roles: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lower candidate, the higher one, and the number of each question, int64 (N,) each.
+    """Return the lower and the higher candidate index and the question number of each row, int64 (N,).
 
     Args:
         roles: Anchor, first and second, int64 (3, N) below `num_images`.
-        num_images: Number of images. Numbers of questions are below 2^63 for up to two million images.
+        num_images: Number of images. Question numbers fit into int64 for up to two million images.
     """
     anchor, first, second = roles
     low, high = np.minimum(first, second), np.maximum(first, second)

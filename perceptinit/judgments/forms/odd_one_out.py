@@ -1,7 +1,7 @@
 """Odd-one-out judgments: which of three images is the odd one?
 
-The three-way softmax and the `odd-one-out` evaluator use `OddOneOut`; `OddOneOut.triplets` returns anchored
-triplets for everything else.
+The three-way softmax and the `odd-one-out` evaluator use `OddOneOut` directly. `OddOneOut.triplets` converts
+it to anchored triplets for other components.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class OddOneOut:
     Args:
         stimuli: The M images.
         images: Indices into stimuli, int64 (N, 3).
-        votes: Number of people who chose each image as odd, int32 (N, 3); at least one vote per row.
-        group: What must not cross splits, such as the set of three images, int64 (N,).
-        unit: What was held out as a whole, as in `Triplets`.
+        votes: Number of people who chose each image as odd, int32 (N, 3), at least one per row.
+        group: Group of each judgment, such as its set of three images, int64 (N,); splits share no group.
+        unit: Held-out unit, as in `Triplets`.
     """
 
     stimuli: Stimuli
@@ -50,10 +50,10 @@ class OddOneOut:
         group: Sequence[int] | np.ndarray | None = None,
         unit: Unit = "anchor",
     ) -> OddOneOut:
-        """Return checked judgments in the canonical dtypes; `group` defaults to the set of three images.
+        """Return validated judgments in the canonical dtypes; `group` defaults to the set of three images.
 
         Raises:
-            DataError: If columns differ in length or a row is not a judgment.
+            DataError: If columns differ in length or a row is invalid.
         """
         table = np.asarray(images, dtype=np.int64).reshape(-1, 3)
         group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
@@ -79,9 +79,9 @@ class OddOneOut:
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
 
-        With `a` as the anchor, people who chose `c` as odd put `b` closer, people who chose `b` put `c`
-        closer, and people who chose `a` have no vote. Sides are drawn with `rng`, so the order of a file
-        reveals nothing. The group is kept.
+        For anchor `a`, a vote for `c` as odd counts for `b` as closer, and a vote for `b` counts for `c`.
+        Votes for `a` do not count. Sides are randomized with `rng`, so the order of images reveals nothing.
+        Groups are preserved.
         """
         parts = [self._anchor(anchor, rng) for anchor in range(3)]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
@@ -91,7 +91,7 @@ class OddOneOut:
         return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return anchor, first, second, p_second, num_votes and row of judgments with votes for an anchor."""
+        """Return anchor, first, second, p_second, num_votes and row of the triplets with an anchor column."""
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5
@@ -104,7 +104,7 @@ class OddOneOut:
 
 @runtime_checkable
 class HasOddOneOut(Protocol):
-    """Judgments that were made without an anchor."""
+    """Judgments that include odd-one-out answers."""
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the odd-one-out judgments of a split; DataError if a file is wrong."""
@@ -114,7 +114,7 @@ class HasOddOneOut(Protocol):
 def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
     """Return the odd-one-out judgments of a component; UsageError if it has anchored judgments only."""
     if not isinstance(judgments, HasOddOneOut):
-        raise UsageError(f"judgments '{judgments.name}' are anchored. Use 'things' or 'odd-one-out' here")
+        raise UsageError(f"judgments '{judgments.name}' are anchored. Use 'odd-one-out' or 'things'")
     return judgments.load_odd_one_out(split)
 
 
@@ -127,8 +127,8 @@ def triple_codes(images: np.ndarray, num_stimuli: int) -> np.ndarray:
 def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """Return the share of each judgment's votes that agree with the model, shape (N,).
 
-    The model's odd image is the one outside the most similar pair. Tied pairs share the judgment, so constant
-    embeddings score 1/3.
+    The model's odd image is outside the most similar pair. Ties are split equally, so constant embeddings
+    score 1/3.
 
     Args:
         similarities: Similarities of the pairs 0-1, 0-2 and 1-2, (N, 3).

@@ -17,13 +17,13 @@ from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
 
-# deviation of a mean of scaled matrices (1 if all agree) below which it is rounding only
+# standard deviation of the mean matrix (1 if all agree) below which it is rounding error
 CANCELLED = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dissimilarities:
-    """Dissimilarities of M images for S subjects; the matrix of a group is one subject.
+    """Dissimilarities of M images for S subjects; a group matrix counts as one subject.
 
     Args:
         values: float64 (S, M, M), symmetric, any unit; NaN for missing cells and on the diagonal.
@@ -33,15 +33,15 @@ class Dissimilarities:
 
     @classmethod
     def build(cls, matrices: np.ndarray, kind: MatrixKind, source: str) -> Dissimilarities:
-        """Return checked dissimilarities.
+        """Return validated dissimilarities.
 
         Args:
             matrices: (M, M) or (S, M, M).
-            kind: The meaning of larger cells; the sign of similarities is changed.
+            kind: The meaning of larger cells; similarities are negated.
             source: The name of the matrices in messages.
 
         Raises:
-            DataError: If a matrix is not symmetric, has an infinite cell, or only one value.
+            DataError: If a matrix is not symmetric, has an infinite cell, or has only one value.
         """
         values = np.array(matrices, dtype=np.float64)
         values = values[None] if values.ndim == 2 else values
@@ -53,20 +53,20 @@ class Dissimilarities:
         return cls(values if kind == "dissimilarity" else -values)
 
     def group_mean(self, source: str) -> np.ndarray:
-        """Return the mean over subjects, (M, M), of matrices scaled to a mean of 0 and a deviation of 1.
+        """Return the mean over subjects, (M, M), of matrices standardized to mean 0 and deviation 1.
 
-        The scale removes different ranges of subjects and regions; the order within each is kept.
+        Standardization removes different ranges of subjects and regions, and preserves the order of cells.
 
         Raises:
             DataError: If the matrices cancel each other out.
         """
         mean = self.mean()
         if not np.nanstd(mean) > CANCELLED:
-            raise DataError(f"{source}: the matrices cancel each other out; there is no order to learn")
+            raise DataError(f"{source}: the matrices cancel each other out, so there is no order to learn")
         return mean
 
     def mean(self) -> np.ndarray:
-        """Return the mean as `group_mean`, without its check."""
+        """Return the mean of `group_mean`, without its check."""
         axes = (1, 2)
         scaled = self.values - np.nanmean(self.values, axis=axes, keepdims=True)
         scaled /= np.nanstd(self.values, axis=axes, keepdims=True)
@@ -75,9 +75,9 @@ class Dissimilarities:
             return np.where(count > 0, total / count, np.nan)
 
     def votes(self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray) -> Votes:
-        """Return the share of subjects for whom `second` is nearer, and how many have both cells, (N,).
+        """Return the share of subjects for whom `second` is closer, and how many have both cells, (N,).
 
-        Equal cells count half for each side. The share is NaN if no subject has both cells.
+        Equal cells count half for each candidate. The share is NaN if no subject has both cells.
         """
         lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN without a cell
         num_votes = (~np.isnan(lead)).sum(axis=0)
@@ -85,7 +85,7 @@ class Dissimilarities:
             return np.nansum((1 + np.sign(lead)) / 2, axis=0) / num_votes, num_votes
 
     def of_each(self, triplets: Triplets) -> list[Triplets]:
-        """Return the choices of each subject on triplets, without those where a cell is missing."""
+        """Return each subject's choices on triplets, without triplets that lack a cell."""
         found = []
         for own in self.values:
             share, is_known = Dissimilarities(own[None]).votes(*triplets.roles)
@@ -95,15 +95,16 @@ class Dissimilarities:
         return found
 
     def noise_ceiling(self, draw: Callable[[Dissimilarities], Triplets]) -> tuple[float, float] | None:
-        """Return how well the group predicts a subject's choices: (without that subject, with it).
+        """Return how well the group predicts a subject's choices, without and with that subject.
 
         Args:
-            draw: Selects triplets by a group's dissimilarities. For the lower bound the other subjects select
-                them, since a subject's own answers favour triplets on which the subject and the group agree.
+            draw: Samples triplets from a group's dissimilarities. For the lower bound, they are sampled from
+                the other subjects, because a subject's own answers favor triplets on which the subject and
+                the group agree.
 
         Returns:
-            Bounds of the score of a perfect model on single subjects' choices. None for fewer than two
-            subjects, or if the other subjects never have triplets.
+            Bounds of the score of a perfect model on individual subjects' choices. None for fewer than two
+            subjects, or if the other subjects never give triplets.
 
         Source: the noise ceiling of Nili et al. (2014), with 2AFC instead of correlation.
         """
@@ -117,7 +118,7 @@ class Dissimilarities:
         if np.isnan(lower).all():
             return None
         highest = float(np.nanmean([_agree(own, self, triplets) for own in self.values]))
-        # different triplets may be easier ones
+        # other triplets may be easier
         return min(float(np.nanmean(lower)), highest), highest
 
 
@@ -137,13 +138,13 @@ class HasDissimilarities(Protocol):
 def triplets_from_dissimilarities(
     dissimilarities: Dissimilarities, stimuli: Stimuli, members: Sequence[int], draw: TripletDraw
 ) -> Triplets:
-    """Return triplets of images from their dissimilarities. A vote is a subject; a group matrix has one.
+    """Sample triplets from dissimilarities; each subject, or group matrix, has one vote.
 
     Args:
-        dissimilarities: Of all M images.
+        dissimilarities: Dissimilarities of all M images.
         stimuli: The M images.
-        members: Indices of the only images that occur, so that splits share none.
-        draw: Settings of the draw; `min_gap` is in standard deviations of the group dissimilarities.
+        members: Indices of the images to use, so that splits share none.
+        draw: Sampling settings; `min_gap` is in standard deviations of the group dissimilarities.
 
     Raises:
         DataError: If no two candidates differ enough.
@@ -154,12 +155,12 @@ def triplets_from_dissimilarities(
 
 
 def square(vectors: np.ndarray, source: str) -> np.ndarray:
-    """Return symmetric matrices (..., M, M) of upper triangles, (..., M (M - 1) / 2), row by row.
+    """Return symmetric matrices (..., M, M) from upper triangles, (..., M (M - 1) / 2), row by row.
 
     The order is that of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
 
     Raises:
-        DataError: If the length is not that of a triangle.
+        DataError: If the length does not fit a triangle.
     """
     from scipy.spatial.distance import squareform
 
@@ -167,7 +168,7 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
         length = np.shape(vectors)[-1]
-        raise DataError(f"{source}: {length} cells are not an upper triangle of a square matrix") from error
+        raise DataError(f"{source}: {length} cells do not form an upper triangle of a matrix") from error
 
 
 def _agree(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
@@ -185,7 +186,7 @@ def _check_matrix(matrix: np.ndarray, source: str) -> None:
     infinite = np.argwhere(np.isinf(matrix)).tolist()
     if infinite:
         i, j = infinite[0]
-        raise DataError(f"{source}: the cell of images {i} and {j} (from 0) is infinite")
+        raise DataError(f"{source}: the cell of images {i} and {j} (counted from 0) is infinite")
     known = matrix[~np.isnan(matrix)]
     scale = np.abs(known).max(initial=0.0)
     is_equal = np.isclose(matrix, matrix.T, rtol=0, atol=1e-6 * scale, equal_nan=True)
@@ -193,8 +194,8 @@ def _check_matrix(matrix: np.ndarray, source: str) -> None:
     if different:
         i, j = different[0]
         raise DataError(
-            f"{source}: not symmetric: images {i} and {j} (from 0) have {matrix[i, j]:g} one way and "
-            f"{matrix[j, i]:g} the other. Average the two directions first, if that is intended"
+            f"{source}: not symmetric: images {i} and {j} (counted from 0) have {matrix[i, j]:g} and "
+            f"{matrix[j, i]:g}. Average the two directions first, if that is intended"
         )
     if not len(known) or known.min() == known.max():
-        raise DataError(f"{source}: all known cells are equal; there is no order to learn")
+        raise DataError(f"{source}: all known cells are equal, so there is no order to learn")

@@ -17,14 +17,14 @@ from perceptinit.types.data import raise_first
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SamePairs:
-    """Pairs of images that people called the same or different.
+    """Pairs of images that people judged as the same or different.
 
     Args:
         stimuli: The M images.
         first: Indices into stimuli, int64 (N,).
         second: Indices into stimuli, int64 (N,); the order of a pair has no meaning.
         p_same: Share of people who said "same", float32 (N,) in [0, 1].
-        num_votes: Number of people, int32 (N,), at least 1.
+        num_votes: Number of votes, int32 (N,), at least 1.
     """
 
     stimuli: Stimuli
@@ -42,7 +42,7 @@ class SamePairs:
         p_same: Sequence[float] | np.ndarray,
         num_votes: Sequence[int] | np.ndarray | int = 1,
     ) -> SamePairs:
-        """Return checked pairs in the canonical dtypes; DataError names the first wrong row."""
+        """Return validated pairs in the canonical dtypes; DataError names the first invalid row."""
         first = np.asarray(first, dtype=np.int64)
         pairs = cls(
             stimuli,
@@ -66,17 +66,17 @@ class SamePairs:
 
     @property
     def base_rate(self) -> float:
-        """Return the share of answers "same", the score of a constant distance."""
+        """Return the share of "same" answers, which is the score of a constant distance."""
         return float(self.p_same.mean())
 
     def triplets(self, draw: TripletDraw) -> Triplets:
-        """Return triplets of images that were compared with one third image.
+        """Sample triplets from pairs with the same first image.
 
-        The candidate that more people called the same as the anchor gets all votes. Candidates whose shares
-        differ by less than the draw's `min_gap` make no triplet.
+        The candidate with the larger share of "same" answers gets all votes. Candidates whose shares differ
+        by less than `draw.min_gap` form no triplet.
 
         Raises:
-            DataError: If no image was compared with two others.
+            DataError: If no image is the first of two pairs.
         """
         anchors, counts = np.unique(self.first, return_counts=True)
         anchors = anchors[counts > 1]
@@ -97,7 +97,7 @@ class SamePairs:
         return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
 
     def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
-        """Return a column by the image that the anchor was compared with, (M,); NaN elsewhere."""
+        """Return a column of the anchor's pairs, indexed by second image, (M,); NaN without a pair."""
         row = np.full(len(self.stimuli), np.nan)
         is_anchor = self.first == anchor
         row[self.second[is_anchor]] = column[is_anchor]

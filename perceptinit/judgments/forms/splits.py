@@ -25,7 +25,7 @@ SplitBy = Literal["image", "anchor", "person", "row"]
 
 
 def hash_order(keys: Sequence[str | int], seed: int, *names: str | int) -> list[str | int]:
-    """Return the different keys in a pseudo-random order that depends only on `seed` and `names`."""
+    """Return the distinct keys in a pseudo-random order that depends only on `seed` and `names`."""
     return sorted(set(keys), key=lambda key: (derive_seed(seed, *names, key), key))
 
 
@@ -35,9 +35,9 @@ def assign_splits(
     """Return "train", "val" or "test" for each row, (N,).
 
     Args:
-        groups: The group of each of N rows; a group is in one split.
-        seed: Seed of the draw.
-        *names: Further names of the draw.
+        groups: The group of each row; all rows of a group are in one split.
+        seed: Seed of the random stream.
+        *names: Names of the random stream.
         val_share: Share of the groups in `val`, rounded, but at least one group if above 0.
         test_share: Share of the groups in `test`, likewise.
     """
@@ -52,37 +52,37 @@ def assign_splits(
 
 
 def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
-    """Return the split of each name by the fields `val_share`, `test_share` and `seed` of a config."""
+    """Return the split of each name, using `val_share`, `test_share` and `seed` of a config."""
     shares = {"val_share": config.val_share, "test_share": config.test_share}
     return assign_splits(names, config.seed, "judgments", source, "split", **shares)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig:
-    """Keys of judgments whose splits and triplets are drawn."""
+    """Keys of judgments with random splits."""
 
     val_share: Share = 0.1
-    """Share of the groups (such as images) in `val`; not used with a column `split`."""
+    """Share of the groups (such as images) in `val`; has no effect with a column `split`."""
     test_share: Share = 0.1
-    """Share of the groups in `test`; not used with a column `split`."""
+    """Share of the groups in `test`; has no effect with a column `split`."""
     seed: NonNegativeInt = 0
     """Seed of splits, sides and triplets. Independent of the run's seed: all runs share them."""
     background: str | None = None
-    """Colour behind transparent parts of images, a CSS name or `#rrggbb`. Default: white."""
+    """Color behind transparent pixels, a CSS name or `#rrggbb`. Default: white."""
 
     def __post_init__(self) -> None:
         total = self.val_share + self.test_share
         if total > 1 + 1e-9:  # rounding: 0.7 + 0.3 may exceed 1
             raise ValueError(
-                f"val_share + test_share is {total:g}, above 1. To measure, set test_share = 1, val_share = 0"
+                f"val_share + test_share is {total:g}, above 1. To test, set test_share = 1, val_share = 0"
             )
         colour_of(self.background)
 
 
 def keep_share(groups: Sequence[str | int], fraction: float, seed: int, *names: str | int) -> np.ndarray:
-    """Return a mask over N rows that keeps `fraction` of the groups, rounded up.
+    """Return a mask over N rows that selects `fraction` of the groups, rounded up.
 
-    Groups that a smaller fraction keeps are also kept by a larger one. Never empty for fraction > 0.
+    Groups in a smaller fraction are also in a larger one. Never empty for fraction > 0.
     """
     order = hash_order(groups, seed, *names)
     kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])  # rounding: 0.07 * 100 > 7
@@ -95,7 +95,7 @@ class RowSplits:
 
     Args:
         splits: "train", "val" or "test", (N,); "" for rows whose images are in several splits.
-        group: What was held out, as in `Triplets`.
+        group: Group of each row, as in `Triplets`.
         unit: As in `Triplets`.
     """
 
@@ -105,7 +105,7 @@ class RowSplits:
 
 
 def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
-    """Return the images of each row by name; rows with the same images in the same roles are equal.
+    """Return the joined image names of each row, equal for rows with the same images in the same roles.
 
     index: int64 (R, N), images in R roles.
     """
@@ -114,7 +114,7 @@ def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
 
 
 def find_first_rows(codes: np.ndarray) -> np.ndarray:
-    """Return the first row with the same code for each row, int64 (N,)."""
+    """Return, for each row, the first row with the same code, int64 (N,)."""
     _, first_rows, place = np.unique(codes, return_index=True, return_inverse=True)
     return first_rows[place.reshape(-1)]
 
@@ -129,7 +129,7 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
         hint: Further advice for a group in two splits.
 
     Raises:
-        DataError: For unknown splits and a group in two splits.
+        DataError: For an unknown split or a group in two splits.
     """
     splits = columns.coded("split", _check_split)
     before = find_first_rows(groups.codes)
@@ -140,7 +140,7 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
         raise columns.error(
             rows,
             f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{named[row]}' here and in "
-            f"'{named[first]}' in row {columns.rows[first]}: scores would leak. Move one{hint}",
+            f"'{named[first]}' in row {columns.rows[first]}. Assign it to one split{hint}",
         )
     return named
 
@@ -149,5 +149,5 @@ def _check_split(split: str) -> str:
     if split in SPLITS:
         return split
     guess = nearest(split, SPLITS)
-    meant = f"; did you mean '{guess}'?" if guess else ""
+    meant = f". Did you mean '{guess}'?" if guess else ""
     raise ValueError(f"'{split}' is not one of {', '.join(SPLITS)}{meant}")

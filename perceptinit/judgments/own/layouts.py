@@ -1,17 +1,17 @@
-"""Tables that other programs export, recognized by their columns, which are renamed.
+"""Tables exported by other programs: recognition and renaming of their columns.
 
 * NEXT: `Participant ID`, `Center`, `Left`, `Right`, `Answer`; in later versions `participant_uid`,
   `target_center`, `target_left`, `target_right`, `target_winner`. Source: NEXT-psych, participant data of
   PoolBasedTripletMDS.
-* Salmon: `head_filename`, `left_filename`, `right_filename`, `winner_filename`, `puid`; without file names
-  `head`, `left`, `right`, `winner`, numbers from 0. Source: Salmon 1.0, `/responses`.
+* Salmon: `head_filename`, `left_filename`, `right_filename`, `winner_filename`, `puid`; or `head`, `left`,
+  `right`, `winner`, numbered from 0. Source: Salmon 1.0, `/responses`.
 * Meadows: `stim1_name`, `stim2_name`, `stim3_name`, `label`, `participation`. Source:
   docs.meadows-research.com, downloads, annotations of the triplet choice task.
-* jsPsych: `trial_type`, `response` (the button, from 0), and, as `data` of the trial, `anchor`, `first`,
+* jsPsych: `trial_type`, `response` (button number, from 0), and in the trial's `data`: `anchor`, `first`,
   `second`, or `image_1` to `image_3`. Source: docs.jspsych.org, data, button responses.
 
-Rows of other trials and tasks, and rows without an answer, are left out. The name of an image with a URL is
-the last part of the URL's path.
+Rows of other trials and tasks, and rows without an answer, are skipped. If an image is a URL, its name is the
+last part of the URL's path.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ SUBJECTS = ("subject", "subject_id", "participant", "participant_id", "PROLIFIC_
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a program, in the order of `roles`.
+    """The columns that a program exports, in the order of `roles`.
 
-    subject: columns that may name the participant. ids: columns of other names of the images, for answers.
+    subject: columns that may identify the participant. ids: columns of image ids that answers may refer to.
     """
 
     program: str
@@ -71,20 +71,20 @@ LAYOUTS = (
 
 
 def find_layout(columns: Columns) -> Layout | None:
-    """Return the layout of a program that the columns have, if any."""
+    """Return the layout that matches the columns, if any."""
     found = (layout for layout in LAYOUTS if set(layout.columns) <= columns.names)
     return next(found, None)
 
 
 def rename_columns(columns: Columns, person: str | None = None) -> Columns:
-    """Return the table of another program with the names of our columns; other tables unchanged.
+    """Return another program's table with our column names; return other tables unchanged.
 
     Args:
         columns: The table.
         person: Column that becomes `subject`.
 
     Raises:
-        DataError: If the URLs of two images end in one file name, or there is no column `person`.
+        DataError: If the URLs of two images have the same file name, or the column `person` is missing.
     """
     columns.require([person] if person else [])
     layout = find_layout(columns)
@@ -110,8 +110,8 @@ def rename_columns(columns: Columns, person: str | None = None) -> Columns:
 
 
 def _find_chosen(answer: str, candidates: list[str], ids: Sequence[str], layout: Layout) -> str:
-    """Return the image that an answer refers to, or the answer if there is none."""
-    if layout.program == "jsPsych":  # the number of the button, from 0
+    """Return the image that an answer refers to, or the answer itself."""
+    if layout.program == "jsPsych":  # the button number, from 0
         number = answer.removesuffix(".0")
         is_button = number.isdigit() and int(number) < len(candidates)
         return candidates[int(number)] if is_button else answer
@@ -130,12 +130,12 @@ def _files_of_urls(columns: Columns, names: Sequence[str]) -> dict[str, str]:
             continue
         if url_of.setdefault(file, url) != url:
             both = f"'{url_of[file]}' and '{url}'"
-            raise DataError(f"{columns.path}: {both} end in one file, '{file}'; name the images apart")
+            raise DataError(f"{columns.path}: {both} have the same file name '{file}'. Rename one")
     return files
 
 
 def component_for(columns: Columns) -> str:
-    """Return the component that reads these columns; `table` if no other does."""
+    """Return the component that reads these columns; `table` if there is no other."""
     layout = find_layout(columns)
     names = layout.roles if layout else columns.names
     for component, needed in (

@@ -1,4 +1,4 @@
-"""Judgments from matrices of (dis)similarities: their base, and your own matrices (`rdm`)."""
+"""Judgments from (dis)similarity matrices: the base class, and your own matrices (`rdm`)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 class MatrixSet(ABC):
     """Matrices of M images, one per subject; a subclass defines `matrices`, `source` and `card`.
 
-    Splits are by image: all three images of a triplet are in its split.
+    Splits are by image: a triplet and its three images are in the same split.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +44,9 @@ class MatrixSet(ABC):
         per_anchor: PositiveInt = 100
         """Maximum number of triplets per anchor."""
         min_gap: NonNegativeFloat = 0.5
-        """Smallest difference of the candidates' dissimilarities, in standard deviations of all cells."""
+        """Minimum difference between the candidates' dissimilarities, in standard deviations of all cells."""
         split_by: Literal["image"] | None = None
-        """Unit of splits: images, the only choice for matrices."""
+        """Unit of splits; matrices support images only."""
         test_share: Share = 0.2
         """Share of the images in `test`."""
 
@@ -65,11 +65,11 @@ class MatrixSet(ABC):
 
     @abstractmethod
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
-        """Return the matrices (S, M, M) and the files of the M images; DataError for a wrong file."""
+        """Return the matrices (S, M, M) and the files of the M images; DataError for an invalid file."""
 
     @property
     def kind(self) -> MatrixKind:
-        """Whether a larger cell means more alike ("similarity") or less ("dissimilarity")."""
+        """Whether a larger cell means more similar ("similarity") or less similar ("dissimilarity")."""
         return "dissimilarity"
 
     @property
@@ -87,7 +87,7 @@ class MatrixSet(ABC):
         return problems_of(lambda: (self._stimuli, self._dissimilarities))
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split's images; DataError for a wrong file or too few images."""
+        """Return the triplets of a split; DataError for an invalid file or too few images."""
         members = self._members(split)  # first, so that wrong names are reported before wrong cells
         return self._draw(self._dissimilarities, members)
 
@@ -115,7 +115,7 @@ class MatrixSet(ABC):
 
     @property
     def people(self) -> Sequence[str]:
-        """Subjects by their numbers, in the order of their matrices."""
+        """Names of the subjects, in the order of their matrices."""
         return [f"subject {number}" for number in range(len(self._dissimilarities.values))]
 
     @cached_property
@@ -151,47 +151,49 @@ class MatrixSet(ABC):
             return list(range(len(ids)))
         members = np.flatnonzero(split_names(ids, self.config, "rdm") == split).tolist()
         if len(members) < 3:
-            found = f"{len(members)} of {len(ids)} images are in split '{split}'; a triplet needs three"
+            found = (
+                f"{len(members)} of {len(ids)} images are in split '{split}', but a triplet requires three"
+            )
             remedy = "Lower val_share or test_share" if split == "train" else f"Raise {split}_share"
             raise (DataError if members else EmptySplitError)(f"{self.name}: {found}. {remedy}")
         return members
 
 
 class RdmSet(MatrixSet):
-    """A matrix of similarities or dissimilarities of M images, made into triplets.
+    """Triplets from a similarity or dissimilarity matrix of M images.
 
-    `.npy` and `.mat` files hold (M, M), (subjects, M, M), or upper triangles row by row; `.csv` is
-    one square table, with or without names in the first row or column. With several subjects each subject
-    has one vote; `people` joins the sessions of a person. Splits are by image: all three images of a triplet
-    are in its split. Triplets are drawn without replacement from candidates whose mean dissimilarities differ
-    by `min_gap`.
+    `.npy` and `.mat` files contain (M, M), (subjects, M, M), or upper triangles row by row. A `.csv` file
+    contains one square table, with or without names in the first row or column. Each subject has one vote;
+    `people` merges the sessions of a person. Splits are by image: a triplet and its three images are in the
+    same split. Triplets are sampled without replacement from candidates whose mean dissimilarities differ by
+    at least `min_gap`.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in the order of the names file",
-        sides="drawn, by seed",
-        direction="stated in the recipe: kind",
-        ties="equal cells count half for each side; cells nearer than min_gap make no triplet",
+        sides="randomized by seed",
+        direction="set in the recipe: kind",
+        ties="equal cells count half for each candidate; differences below min_gap form no triplet",
         winner_first="no",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         path: Path
-        """The matrix: .npy, .mat or .csv."""
+        """The matrix file: .npy, .mat or .csv."""
         kind: MatrixKind
-        """Whether a larger cell means more alike ("similarity") or less ("dissimilarity"). No default."""
+        """Whether a larger cell means more similar ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
-        """Text file of image names, one per line; not needed if a .csv contains them."""
+        """Text file of image names, one per line; not required if a .csv contains them."""
         key: str | None = None
-        """Variable of a .mat file with several, or field of a struct ("data.rdm")."""
+        """Variable of a .mat file with several variables, or field of a struct ("data.rdm")."""
         image: str | None = None
-        """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: names are file names."""
+        """File name pattern: "{}.jpg", or "{:03d}.jpg" for integers. Default: names are file names."""
         subjects: tuple[NonNegativeInt, ...] = ()
         """Use only these subjects, counted from 0. Default: all."""
         people: tuple[str, ...] | None = None
-        """The person of each matrix of the file. The matrices of a person, such as sessions, are scaled and
-        averaged, and ceilings are over people. Default: each matrix is a subject."""
+        """The person of each matrix in the file. Matrices of one person, such as sessions, are standardized
+        and averaged before ceilings are computed. Default: each matrix is a subject."""
 
     config: Config
 
@@ -220,16 +222,16 @@ class RdmSet(MatrixSet):
         return [f"subject {number}" for number in subjects] if subjects else super().people
 
     def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
-        """Return all matrices (S, M, M) of the file, and the image names that it contains, if any."""
+        """Return all matrices (S, M, M) in the file, and the image names in it, if any."""
         return read_matrices(self.config.path, self.config.key)
 
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
-        """Return the chosen subjects' matrices (S, M, M) and the names of the images."""
+        """Return the matrices (S, M, M) of the selected subjects and the file names of the images."""
         c = self.config
         matrices, own_names = self.read_file()
         names = read_names(c.names) if c.names else own_names
         if names is None:
-            raise DataError(f"{c.path}: no image names; set names to a text file with one name per line")
+            raise DataError(f"{c.path}: no image names. Set names to a text file with one name per line")
         try:
             files = [file_name(name, c.image) for name in names]
         except ValueError as error:
@@ -239,7 +241,7 @@ class RdmSet(MatrixSet):
             raise DataError(f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0")
         if c.people and len(c.people) != len(matrices):
             raise DataError(
-                f"{c.path}: people has {len(c.people)} names for {len(matrices)} matrices. Give one for each"
+                f"{c.path}: people has {len(c.people)} names for {len(matrices)} matrices. List one for each"
             )
         chosen = list(c.subjects or range(len(matrices)))
         if not c.people:
@@ -254,11 +256,9 @@ class RdmSet(MatrixSet):
         return np.stack(list(means)), files
 
     def describe_people(self) -> Iterator[str]:
-        """Yield how many people the matrices count for, if there are several matrices."""
+        """Yield a sentence on the number of people, if there are several matrices."""
         count = len(self.people)
         if self.config.people:
-            yield f"the matrices of the file are of {count} people; the ceiling is over people"
+            yield f"the file contains matrices of {count} people; the human ceiling is over people"
         elif count > 1:
-            yield (
-                f"each of {count} matrices counts as a person. If some are sessions of one person, set people"
-            )
+            yield f"each of the {count} matrices counts as one person. If a person has several, set people"

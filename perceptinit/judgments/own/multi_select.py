@@ -1,4 +1,4 @@
-"""Rank-m-of-n judgments (`multi-select`): which m of n images are most like the query, perhaps in order?"""
+"""Rank-m-of-n judgments (`multi-select`): which m of n images are most like the query?"""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ T = TypeVar("T")
 
 
 def answers_of(chosen: Sequence[T], others: Sequence[T], is_ranked: bool) -> list[tuple[T, T]]:
-    """Return the answers (closer, farther) of one row.
+    """Return the pairs (closer, farther) that one row implies.
 
-    Every chosen image is closer to the query than every image that was not chosen; if ranked, also than
-    those chosen after it. So 2 of 8 in order give 7 + 6 = 13 answers, without order 2 x 6 = 12.
+    Every chosen image is closer to the query than every other image. If ranked, it is also closer than images
+    chosen later. For 2 of 8 images, this gives 2 x 6 = 12 pairs, or 7 + 6 = 13 if ranked.
     Source: cblearn's `triplets_from_multiselect`.
     """
     answers = [(c, other) for c in chosen for other in others]
@@ -33,18 +33,18 @@ def answers_of(chosen: Sequence[T], others: Sequence[T], is_ranked: bool) -> lis
 
 
 class MultiSelect(OwnTable):
-    """A table with a query and n images of which people chose m, made into triplets.
+    """Triplets from a table in which people chose m of n images as most like a query.
 
-    Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells
-    may be empty where rows differ in length. Optional columns: `split` and `excluded` (rows with a filled
-    cell are left out). Splits are by query. Rows that ask the same question are aggregated.
+    Columns `anchor` (the query), `chosen_1`, `chosen_2`, ... and `other_1`, `other_2`, ...; cells may be
+    empty if rows differ in length. Optional columns: `split` and `excluded` (marked rows are skipped). Splits
+    are by query. Rows that ask the same question are aggregated.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
+        sides="randomized by seed",
         direction="chosen images are closer to the query; in order, if ranked",
         ties="none: images that were not chosen, or chosen without order, are not compared",
-        winner_first="yes, undone by drawing sides",
+        winner_first="yes, removed by randomizing sides",
     )
 
     what = "Rank-m-of-n judgments"
@@ -53,7 +53,7 @@ class MultiSelect(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         is_ranked: bool
-        """Whether `chosen_1` is more similar than `chosen_2`, and so on. No default, since sources differ."""
+        """Whether chosen images are in order, the most similar first. No default, because sources differ."""
 
     config: Config
 
@@ -73,7 +73,7 @@ class MultiSelect(OwnTable):
         row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
         pairs = np.array(list(itertools.chain(*answers)))
         roles = np.stack([images.index[0, row_of], *pairs.T])
-        # unless images are held out, answers of one row stay together
+        # unless images are held out, answers of one row share a split
         held_out = ImageRows(images.names, roles if c.split_by == "image" else roles[:1])
         split = self.split_rows(columns.select(row_of), held_out, held_out.role(0), "anchor")
         votes = np.zeros(len(row_of)), np.ones(len(row_of), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Your own odd-one-out judgments (`odd-one-out`): a table of three images and the odd one."""
+"""Your own odd-one-out judgments (`odd-one-out`): a table of three images per row and the odd one."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ ODD = "odd"
 class OddOneOutTable(OwnTable):
     """Odd-one-out judgments from a table in one of two forms:
 
-    * `image_1`, `image_2`, `image_3`, `odd`: `odd` repeats the name of the odd image;
-    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: people who chose each as odd.
+    * `image_1`, `image_2`, `image_3`, `odd`: `odd` contains the name of the odd image;
+    * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: number of people who chose each as
+      odd.
 
-    Optional columns: `split` and `excluded` (rows with a filled cell are left out). Rows about the same three
-    images are aggregated. As triplets, a judgment becomes one for each image of the pair that belongs
-    together. The `odd-one-out` evaluator and the three-way loss use the judgment itself.
+    Optional columns: `split` and `excluded` (marked rows are skipped). Rows with the same three images are
+    aggregated. Each image of the similar pair becomes the anchor of one triplet. The `odd-one-out` evaluator
+    and the three-way loss use the judgments directly.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
         odd_one="named in column odd, or counted in votes_1 to votes_3",
-        sides="drawn, by seed",
-        ties="kept, as votes",
+        sides="randomized by seed",
+        ties="retained",
         winner_first="no: the order of the three has no meaning",
     )
 
@@ -48,12 +49,12 @@ class OddOneOutTable(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         split_by: Literal["image", "person", "row"] | None = None
-        """Unit of splits: "image" (leaves out judgments across splits), "person" or "row". Default: "row"."""
+        """Unit of splits: "image" (skips judgments across splits), "person" or "row". Default: "row"."""
 
     config: Config
 
     def load(self, split: Split) -> Triplets:
-        """Return anchored triplets of a split; DataError for a wrong row or image, or an empty split."""
+        """Return anchored triplets of a split; DataError for an invalid row or image, or an empty split."""
         rng = generator(self.config.seed, "judgments", "odd-one-out", "sides", split)
         return self.load_odd_one_out(split).triplets(rng)
 
@@ -62,7 +63,7 @@ class OddOneOutTable(OwnTable):
         return self.select(split)
 
     def read(self, columns: Columns) -> Rows:
-        """Return all questions and their splits ("" for those left out)."""
+        """Return all questions and their splits ("" for skipped ones)."""
         columns.require(IMAGES)
         rows = self.read_images(columns, IMAGES)
         votes = _read_votes(columns, rows, self.config.image)
@@ -89,12 +90,12 @@ def _add_up(
 
 
 def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
-    """Return the number of people who chose each image as odd, int64 (N, 3); DataError names wrong rows."""
+    """Return the number of people who chose each image as odd, int64 (N, 3); DataError for invalid rows."""
     if not set(VOTES) <= columns.names:
         columns.require([ODD])
         return _read_odd(columns, rows, pattern)
     if ODD in columns:
-        raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3); keep one")
+        raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3). Remove one")
     votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
     unvoted = np.flatnonzero(votes.sum(axis=1) == 0)
     if unvoted.size:

@@ -1,4 +1,4 @@
-"""The base of judgments in a table of the user: keys, card, splits, and the rows that count."""
+"""Base class of judgments in a user's table: keys, card, splits and excluded rows."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ from perceptinit.judgments.own.layouts import rename_columns
 from perceptinit.judgments.own.rdm_files import is_square_csv
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
-# the column that marks rows to leave out, such as catch trials, and its values for rows that count
+# the column that marks rows to skip, such as catch trials, and its values for rows to use
 EXCLUDED = "excluded"
 NOT_EXCLUDED = ("", "0", "false", "no", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Judgments that can be selected by row, and the split of each, (N,); "" for those in no split."""
+    """Judgments that support selection by row, and the split of each, (N,); "" if it is in no split."""
 
     judgments: Any
     splits: np.ndarray
 
 
 class OwnTable(ABC):
-    """Base of judgments in a table; a subclass defines `what`, `draw_name` and `read`.
+    """Base class of judgments in a table; a subclass defines `what`, `draw_name` and `read`.
 
-    `load` expects `NamedTriplets`; a subclass with other judgments overrides it. Rows with a filled cell in
-    the column `excluded` are left out. Columns of other programs are renamed, see `layouts`.
+    `load` expects `NamedTriplets`; a subclass with other judgments overrides it. Rows marked in the column
+    `excluded` are skipped. Columns of other programs are renamed, see `layouts`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
         path: Path
-        """The table: .parquet, .json, .xlsx, or CSV for any other suffix."""
+        """The table file: .parquet, .json, .xlsx, or CSV for any other suffix."""
         images: Path | None = None
         """Folder that image paths are relative to. Default: the folder of the table."""
         image: str | None = None
-        """File name pattern: "{}.jpg", or "{:03d}.jpg" for whole numbers. Default: cells are file names."""
+        """File name pattern: "{}.jpg", or "{:03d}.jpg" for integers. Default: cells are file names."""
         split_by: SplitBy | None = None
-        """Unit of splits: "image" (leaves out judgments across splits), "anchor", "person" (column `subject`)
-        or "row" (a question). Default: column `group`, else the anchor. Excludes a column `split`."""
+        """Unit of splits: "image" (skips judgments across splits), "anchor", "person" (column `subject`) or
+        "row" (question). Default: column `group`, else the anchor. Not allowed with a column `split`."""
         person: str | None = None
-        """Column of the person, where `subject` names sessions; it replaces `subject`."""
+        """Column of the person, if `subject` identifies sessions; it replaces `subject`."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # a class with slots has no super() here
@@ -72,24 +72,24 @@ class OwnTable(ABC):
 
     config: Any
     what: ClassVar[str]
-    """What the file holds, for the title of the card."""
+    """Contents of the file, for the title of the card."""
     draw_name: ClassVar[str]
-    """Names the random draw of splits."""
+    """Name of the random stream for splits."""
 
     def __init__(self, config: Any) -> None:
         self.config = config
 
     @abstractmethod
     def read(self, columns: Columns) -> Rows:
-        """Return the judgments of a table and their splits; DataError for wrong rows and images."""
+        """Return the judgments of a table and their splits; DataError for invalid rows and images."""
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+        """Return the triplets of a split; DataError for an invalid row or image, or an empty split."""
         return self.select(split).triplets(self.stimuli)
 
     @cached_property
     def rows(self) -> Any:
-        """All judgments; recipes that name a table several times read it once."""
+        """All judgments; a table that a recipe names several times is read once."""
         path = self.config.path
         try:
             return _read_rows(type(self), self.config, read_table(path))
@@ -112,8 +112,8 @@ class OwnTable(ABC):
             counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
             problem = f"no judgments in split '{split}' (there are {counts})"
             if num_lost := (splits == "").sum():
-                advice = 'Add images, or choose "anchor" or "row"'
-                problem += f'. split_by = "image" leaves out {num_lost}. {advice}'
+                advice = 'Add images, or set "anchor" or "row"'
+                problem += f'. split_by = "image" skips {num_lost}. {advice}'
             raise EmptySplitError(f"{self.config.path}: {problem}")
         return self.rows.judgments.select(rows)
 
@@ -131,7 +131,7 @@ class OwnTable(ABC):
         return self.config.images or self.config.path.parent
 
     def stimuli(self, names: Sequence[str]) -> Stimuli:
-        """Return the images with these names, on the background that the recipe states."""
+        """Return the images with these names, on the background color in the recipe."""
         return stimuli_in(self.folder, names, colour_of(self.config.background))
 
     def read_images(self, columns: Columns, roles: Sequence[str], **options: Any) -> ImageRows:
@@ -141,12 +141,12 @@ class OwnTable(ABC):
     def split_rows(
         self, columns: Columns, images: ImageRows, group: Coded, role: str, hint: str = ""
     ) -> RowSplits:
-        """Return the splits of a table's rows, from its column `split` or drawn by seed.
+        """Return the splits of a table's rows, from its column `split` or assigned at random by seed.
 
         Args:
             columns: The table.
             images: The images of its rows.
-            group: What occurs in one split only, unless `split_by` states something else.
+            group: Group of each row, which is the unit of splits unless `split_by` is set.
             role: The name of the group in messages.
             hint: Further advice for a group in two splits, such as ", or ...".
 
@@ -159,7 +159,7 @@ class OwnTable(ABC):
         for name in ("split", "group"):
             if by and name in columns:
                 both = f"column '{name}' and split_by = \"{by}\""
-                raise DataError(f"{columns.path}: {both} both define the held-out split; remove one")
+                raise DataError(f"{columns.path}: {both} both define the splits. Remove one")
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
         if by == "image":
@@ -189,14 +189,14 @@ class OwnTable(ABC):
 
 
 class DrawnFromTable(DerivedAnswers, OwnTable):
-    """Base of tables of scores, from which triplets are drawn; a subclass defines `draw`."""
+    """Base class of tables of scores, from which triplets are sampled; a subclass defines `draw`."""
 
     @abstractmethod
     def draw(self, judgments: Any) -> Triplets:
-        """Return triplets drawn from the judgments of a split; DataError if no pair qualifies."""
+        """Sample triplets from the judgments of a split; DataError if no pair qualifies."""
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for a wrong row or image, or an empty split."""
+        """Return the triplets of a split; DataError for an invalid row or image, or an empty split."""
         judgments = self.select(split)
         try:
             triplets = self.draw(judgments)
@@ -217,5 +217,5 @@ def _read_rows(cls: type[OwnTable], config: Any, columns: Columns) -> Rows:
         cells = ("" if cell is None else str(cell).strip().lower() for cell in columns.cells(EXCLUDED))
         columns = columns.select(np.array([cell in NOT_EXCLUDED for cell in cells], dtype=bool))
         if not len(columns):
-            raise DataError(f"{columns.path}: every row is marked in the column '{EXCLUDED}'")
+            raise DataError(f"{columns.path}: all rows are marked in the column '{EXCLUDED}'")
     return cls(config).read(columns)

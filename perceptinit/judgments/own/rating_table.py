@@ -16,7 +16,7 @@ from perceptinit.judgments.forms.splits import find_first_rows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Stimuli, Triplets
 
-# how votes follow from two ratings
+# how two ratings are converted to votes
 VoteRule = Literal["gap", "elo"]
 
 # Elo points for odds of 10 to 1
@@ -32,7 +32,7 @@ class RatedImages:
         reference: Indices into stimuli, int64 (K,).
         image: Indices into stimuli, int64 (K,).
         closeness: Rating, higher if closer to the reference, float64 (K,), any unit.
-        num_votes: People behind each rating, int32 (K,); 1 if unknown.
+        num_votes: Number of people per rating, int32 (K,); 1 if unknown.
     """
 
     stimuli: Stimuli
@@ -48,17 +48,17 @@ class RatedImages:
 
 
 class Ratings(DrawnFromTable):
-    """Ratings or mean opinion scores of images, each against a reference, made into triplets.
+    """Triplets from ratings or mean opinion scores of images, each against a reference.
 
-    A table with columns `reference`, `image` and `rating`. Optional columns: `num_ratings` (people behind a
-    mean), `split` and `excluded` (rows with a filled cell are left out). Two images of one reference make a
-    triplet if their ratings differ enough. Splits are by reference.
+    The table has columns `reference`, `image` and `rating`. Optional columns: `num_ratings` (number of people
+    per rating), `split` and `excluded` (marked rows are skipped). Two images of one reference form a triplet
+    if their ratings differ by at least `min_gap`. Splits are by reference.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
-        direction="stated in the recipe: higher_is_better",
-        ties="equal ratings, and those nearer than min_gap, make no triplet",
+        sides="randomized by seed",
+        direction="set in the recipe: higher_is_better",
+        ties="equal ratings, and differences below min_gap, form no triplet",
         winner_first="no",
     )
 
@@ -68,13 +68,13 @@ class Ratings(DrawnFromTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         higher_is_better: bool
-        """Whether a higher rating means more like the reference. No default, since sources disagree."""
+        """Whether a higher rating means more similar to the reference. No default, because sources differ."""
         votes: VoteRule = "gap"
         """"gap": the better-rated image gets all votes. "elo": ratings are Elo points, which give shares."""
         min_gap: NonNegativeFloat = 0.0
-        """Smallest difference of two ratings that makes a triplet, in units of the rating."""
+        """Minimum difference between two ratings in a triplet, in units of the rating."""
         pairs_per_reference: PositiveInt = 500
-        """Maximum number of triplets per reference, drawn without replacement."""
+        """Maximum number of triplets per reference, sampled without replacement."""
 
     config: Config
 
@@ -87,8 +87,8 @@ class Ratings(DrawnFromTable):
         again = np.flatnonzero(before != np.arange(len(before)))
         if again.size:
             name, row = images.names[image[again[0]]], columns.rows[before[again[0]]]
-            advice = "give one row an image, the mean over people, with their number in num_ratings"
-            raise columns.error(again, f"image '{name}' was rated in row {row} already; {advice}")
+            advice = "Use one row per image, with the mean rating and num_ratings"
+            raise columns.error(again, f"image '{name}' is already rated in row {row}. {advice}")
         sign = 1 if self.config.higher_is_better else -1
         closeness = sign * columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns
@@ -97,20 +97,20 @@ class Ratings(DrawnFromTable):
         return Rows(rated, self.split_rows(columns, images, images.role(0), "reference").splits)
 
     def draw(self, judgments: RatedImages) -> Triplets:
-        """Return triplets of two images that were rated against one reference."""
+        """Sample triplets of two images that were rated against the same reference."""
         c = self.config
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
         return triplets_from_ratings(judgments, c.votes, draw)
 
 
 def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw) -> Triplets:
-    """Return triplets with a reference as the anchor and two of its rated images as candidates.
+    """Sample triplets with a reference as the anchor and two of its rated images as candidates.
 
     Args:
         rated: The ratings.
         rule: "gap": the better-rated image gets all votes. "elo": shares of votes follow the Elo model,
             1 / (1 + 10^((a - b) / 400)).
-        draw: Settings of the draw; `min_gap` is in units of the rating. Equal ratings never make a pair.
+        draw: Sampling settings; `min_gap` is in units of the rating. Equal ratings never form a pair.
 
     Raises:
         DataError: If no two ratings differ enough.

@@ -19,32 +19,32 @@ from perceptinit.judgments.forms.rdm import square
 from perceptinit.registry import unknown
 
 Matrices = tuple[np.ndarray, list[str] | None]
-# read by a companion package
+# component of a companion package that reads these suffixes
 EXPORT = "brain-rdms/rdm"
 EXPORT_SUFFIXES = (".hdf5", ".h5", ".json")
-# of all matrices: 8 GB as float64, about one matrix of 31,000 images
+# limit for all matrices together: 8 GB as float64, about one matrix of 31,000 images
 MAX_CELLS = 10**9
 
 
 def read_matrices(path: Path, key: str | None) -> Matrices:
     """Return matrices (S, M, M) and the image names that the file contains, if any.
 
-    .npy and .mat hold (M, M), (S, M, M), or upper triangles (P,) or (S, P), row by row. .csv is one square
-    table, with or without a first row and a first column of names.
+    .npy and .mat contain (M, M), (S, M, M), or upper triangles (P,) or (S, P), row by row. .csv contains one
+    square table, with or without names in the first row or column.
 
     Args:
         path: The file.
-        key: The variable of a .mat file with several, or a field of a struct (`data.rdm`).
+        key: The variable of a .mat file with several variables, or a field of a struct (`data.rdm`).
 
     Raises:
-        DataError: If the file is missing or holds no such matrix.
+        DataError: If the file is missing or contains no such matrix.
         UsageError: If the file is an export of rsatoolbox or Meadows.
     """
     require_file(path)
     if path.suffix in EXPORT_SUFFIXES:
         raise _refuse_export(path)
     if path.suffix not in READERS:
-        raise DataError(f"{path}: '{path.suffix}' files are not supported; give {', '.join(READERS)}")
+        raise DataError(f"{path}: '{path.suffix}' files are not supported. Use {', '.join(READERS)}")
     return READERS[path.suffix](path, key)
 
 
@@ -53,7 +53,7 @@ def _refuse_export(path: Path) -> UsageError:
     companion = companion_of("judgments", EXPORT)
     assert companion is not None
     return UsageError(
-        f'{path}: use = "{EXPORT}" reads the files of rsatoolbox and Meadows. It is part of the companion '
+        f'{path}: to read files of rsatoolbox and Meadows, set use = "{EXPORT}" and install the companion '
         f"package {companion.distribution}: {companion.install}"
     )
 
@@ -77,11 +77,11 @@ def read_names(path: Path) -> list[str]:
 
 
 def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
-    """Return (S, M, M) of any of the four layouts; a square 2-D array is one matrix."""
+    """Return an array in any of the four layouts as (S, M, M); a square 2-D array is one matrix."""
     if array.dtype.kind not in "fiu":
         raise DataError(f"{source}: expected numbers, got {array.dtype}")
     if not 0 < array.size <= MAX_CELLS:
-        raise DataError(f"{source}: shape {array.shape}; there must be 1 to {MAX_CELLS:,} cells")
+        raise DataError(f"{source}: shape {array.shape}, expected 1 to {MAX_CELLS:,} cells")
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
     is_square = array.ndim in (2, 3) and array.shape[-2] == array.shape[-1]
     if not is_square and array.ndim not in (1, 2):
@@ -93,13 +93,13 @@ def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
 
 def _read_npy(path: Path, key: str | None) -> Matrices:
     try:
-        # memory-mapped: a header that states a larger size than the file is refused without allocation
+        # memory-mapped: a header that states a larger size than the file is rejected without allocation
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except Exception as error:  # numpy's parsers of headers raise many types
+    except Exception as error:  # numpy's header parsers raise many types
         raise DataError(f"{path}: not a readable .npy file of numbers ({shown(error)})") from error
     if not isinstance(array, np.ndarray):  # numpy detects the format by content
         array.close()
-        raise DataError(f"{path}: an .npz archive with the name of an .npy file; save one array")
+        raise DataError(f"{path}: an .npz archive named .npy. Save a single array with numpy.save")
     return _as_matrices(array, str(path)), None
 
 
@@ -120,7 +120,7 @@ def _read_mat(path: Path, key: str | None) -> Matrices:
     for value in content[key]:
         if value.kind == "a struct":
             fields = ", ".join(f"{key}.{name}" for name in _list_fields(content, key))
-            raise DataError(f"{path}: '{shown(key)}' is a struct; set key to one of its fields: {fields}")
+            raise DataError(f"{path}: '{shown(key)}' is a struct. Set key to one of its fields: {fields}")
         if value.kind:
             raise DataError(f"{path}: '{shown(key)}' is {value.kind}, not a full matrix of real numbers")
     return np.concatenate([_as_matrices(value.array, str(path)) for value in content[key]]), None
@@ -132,7 +132,7 @@ def _list_fields(content: Mapping[str, list[MatValue]], struct: str) -> list[str
 
 
 def _read_csv(path: Path, key: str | None) -> Matrices:
-    """Return a square table as a matrix (1, M, M), and the names in its first row or column."""
+    """Return a square table as a matrix (1, M, M), and the names in its first row or column, if any."""
     table, numbers = read_csv(path, has_header=False)
     cells = zip(*(column.to_pylist() for column in table.columns), strict=True)
     rows = {int(n): list(row) for n, row in zip(numbers, cells, strict=True) if any(row)}
@@ -142,8 +142,8 @@ def _read_csv(path: Path, key: str | None) -> Matrices:
         row_names = {n: row.pop(0) for n, row in rows.items()}
         for place, (n, name) in enumerate(row_names.items(), start=1):
             if names is not None and name != names[place]:
-                both = f"called '{shown(name)}', but column {place} is called '{shown(names[place])}'"
-                raise DataError(f"{path}, row {n}: {both}; rows and columns must be in one order")
+                both = f"named '{shown(name)}', but column {place} is named '{shown(names[place])}'"
+                raise DataError(f"{path}, row {n}: {both}. Rows and columns must be in the same order")
         names = list(row_names.values())
     matrix = np.empty((len(rows), len(rows)))
     for place, (n, row) in enumerate(rows.items()):
@@ -164,14 +164,14 @@ def is_square_csv(path: Path) -> bool:
     try:
         table, _ = read_csv(path, has_header=False)
         if not 3 <= len(table.columns) <= table.num_rows + 1 <= len(table.columns) + 2:
-            return False  # before memory for a matrix is allocated
+            return False  # before a matrix is allocated
         ((matrix,), _) = _read_csv(path, None)
     except DataError:
         return False
     return not (np.abs(matrix - matrix.T) > 1e-6 * np.abs(matrix).max()).any()
 
 
-# suffixes of matrices; a new one is one more entry
+# readers of matrices by suffix
 READERS = {".npy": _read_npy, ".mat": _read_mat, ".csv": _read_csv}
-# suffixes that are not of tables
+# suffixes of matrices only, not of tables
 MATRIX_SUFFIXES = tuple(sorted({*READERS, *EXPORT_SUFFIXES}.difference(TABLE_SUFFIXES)))

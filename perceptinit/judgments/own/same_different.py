@@ -18,18 +18,18 @@ from perceptinit.types import Split, Triplets
 
 
 class SameDifferent(DrawnFromTable):
-    """A table of pairs of images with the share of people who called the two the same.
+    """A table of image pairs with the share of people who judged the two images as the same.
 
-    Column names are keys of the recipe, so published files such as the JND votes of NIGHTS need no
-    conversion. Pairs with the same `first` image make triplets: the candidate with the larger share is
-    closer. Splits are by `first`. Rows with a filled cell in `excluded` are left out. The evaluator `jnd`
-    scores the pairs.
+    Column names are set in the recipe, so published files such as the JND votes of NIGHTS require no
+    conversion. Pairs with the same `first` image form triplets: the candidate with the larger share is
+    closer. Splits are by `first`. Rows marked in `excluded` are skipped. The evaluator `jnd` scores the
+    pairs.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
+        sides="randomized by seed",
         direction='a larger share: more people said "same"',
-        ties="equal shares, and those nearer than min_gap, make no triplet",
+        ties="equal shares, and differences below min_gap, form no triplet",
         winner_first="no",
     )
 
@@ -41,20 +41,20 @@ class SameDifferent(DrawnFromTable):
         first: str = "first"
         """Column of the image that becomes the anchor, such as the undistorted one."""
         second: str = "second"
-        """Column of the image that it is compared with."""
+        """Column of the image that is compared with the anchor."""
         p_same: str = "p_same"
         """Column of the share of people who said "same", in [0, 1]."""
         num_votes: str | None = None
-        """Column of the number of people. Default: one per pair."""
+        """Column of the number of votes. Default: one per pair."""
         pairs_per_anchor: PositiveInt = 100
         """Maximum number of triplets per anchor."""
         min_gap: Share = 0.0
-        """Smallest difference of two shares that makes a triplet."""
+        """Minimum difference between two shares in a triplet."""
 
     config: Config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first problem of the file or its images; pairs need not make triplets."""
+        """Yield the first problem of the file or its images; pairs need not form triplets."""
         return problems_of(lambda: self.rows)
 
     def read(self, columns: Columns) -> Rows:
@@ -69,10 +69,10 @@ class SameDifferent(DrawnFromTable):
         return Rows(pairs, self.split_rows(columns, images, images.role(0), c.first).splits)
 
     def load_same_pairs(self, split: Split) -> SamePairs:
-        """Return the pairs of a split; DataError for a wrong row or image, or an empty split."""
+        """Return the pairs of a split; DataError for an invalid row or image, or an empty split."""
         return self.select(split)
 
     def draw(self, judgments: SamePairs) -> Triplets:
-        """Return triplets of images that were compared with one third image."""
+        """Sample triplets from pairs with the same first image."""
         c = self.config
         return judgments.triplets(TripletDraw(self.name, c.pairs_per_anchor, c.min_gap, c.seed))

@@ -29,13 +29,13 @@ FORMS = (VOTES, SHARE, CHOICE, ANSWER)
 OPTIONAL = ("split", "group", "subject", "excluded")
 
 
-# fewest decided rows of which one winning column is not chance
+# minimum number of decided rows for which a column that always wins is not chance
 MIN_CONSTANT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class TableRows(Rows):
-    """The judgments of a table, and the answers that they aggregate with their splits and columns.
+    """The judgments of a table, and the individual answers with their splits and columns.
 
     winner: "first" or "second" if that column wins all decided rows, else "".
     """
@@ -51,31 +51,30 @@ class Table(OwnTable):
 
     * `anchor`, `first`, `second`, `first_votes`, `second_votes`: number of people who chose each candidate;
     * `anchor`, `first`, `second`, `p_second`, `num_votes`: the share who chose `second`;
-    * `anchor`, `first`, `second`, `choice`: one answer a row, `choice` repeats the chosen image
-      or says `first` or `second`;
-    * `anchor`, `positive`, `negative`: one answer a row, `positive` is closer to the anchor.
-      The column reveals the answer, so sides are drawn at random, by `seed`.
+    * `anchor`, `first`, `second`, `choice`: one answer per row; `choice` contains the name of the chosen
+      image, or `first` or `second`;
+    * `anchor`, `positive`, `negative`: one answer per row; `positive` is closer to the anchor. The column
+      reveals the answer, so sides are randomized by `seed`.
 
-    Sides are also drawn, with a warning, if `first` or `second` wins all of 20 or more decided rows.
+    Sides are also randomized, with a warning, if `first` or `second` wins all of 20 or more decided rows.
 
-    Optional columns: `split` (train, val, test), `group` (such as a scene; occurs in one split only, the
-    anchor by default), `subject` (who answered), `excluded` (rows with a filled cell are left out). Other
-    columns are ignored. Images are paths relative to `images`. Row numbers in messages count the header as
-    row 1.
+    Optional columns: `split` (train, val, test), `group` (unit of splits, such as a scene; by default the
+    anchor), `subject` (participant), `excluded` (marked rows are skipped). Other columns are ignored. Images
+    are paths relative to `images`. Row numbers in messages count the header as row 1.
 
-    Without `split`, groups (or what `split_by` names) are assigned to splits by hashing their names. By
-    default the group is the anchor, so a candidate of one split may occur in another.
+    Without `split`, groups (or the units of `split_by`) are assigned to splits by hashing their names. By
+    default the group is the anchor, so a candidate in one split may occur in another.
 
-    Rows that ask the same question (same anchor, candidates in either order, same group and split)
-    are aggregated into one judgment, so the human ceiling is that of a crowd. With `subject` and one vote a
-    row, several answers of a person to a question are one vote.
+    Rows that ask the same question (same anchor, candidates in either order, same group and split) are
+    aggregated into one judgment, as the human ceiling requires. With `subject` and one vote per row, several
+    answers of a person to a question count as one vote.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
-        sides="as in the table; drawn, by seed, where the winner has a column",
-        ties="kept, as votes",
-        winner_first="in the form anchor, positive, negative, or if one column wins all rows; undone by "
-        "drawing sides",
+        sides="as in the table; randomized by seed if a column lists the winner",
+        ties="retained",
+        winner_first="in the form anchor, positive, negative, or if one column wins all rows; removed by "
+        "randomizing sides",
     )
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +89,7 @@ class Table(OwnTable):
     draw_name = "table"
 
     def read(self, columns: Columns) -> TableRows:
-        """Return the rows that are used, and the judgments that they aggregate to."""
+        """Return the selected rows, and the judgments into which they are aggregated."""
         form = find_form(columns)
         images, (votes_second, num_votes) = read_all(
             partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
@@ -98,14 +97,14 @@ class Table(OwnTable):
         if "group" in columns:
             split = self.split_rows(columns, images, columns.coded("group"), "group")
         else:
-            hint = ", or add a column 'group' of what must not cross splits"
+            hint = ", or define the unit of splits in a column 'group'"
             split = self.split_rows(columns, images, images.role(0), "anchor", hint)
         votes = votes_second / num_votes, num_votes
         named = NamedTriplets(images.names, images.index, *votes, split.group.codes, split.unit)
         winner = "" if form == ANSWER else find_winner(named.p_second)
         if winner or form == ANSWER:
             named = draw_sides(named, self.config.seed)
-        # selected after rows are split, so that splits do not depend on the selection
+        # subjects are selected after rows are split, so that splits do not depend on the selection
         rows = self._find_rows_of_subjects(columns)
         answers, splits, columns = named.select(rows), split.splits[rows], columns.select(rows)
         subjects = columns.coded("subject").codes if "subject" in columns else None
@@ -117,13 +116,13 @@ class Table(OwnTable):
         if winner := self.rows.winner:
             yield (
                 f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so "
-                "sides are drawn by seed; check that it was not sorted by mistake"
+                "sides are randomized by seed. Check that candidates were not sorted by mistake"
             )
 
     def _aggregate(
         self, named: NamedTriplets, splits: np.ndarray, subjects: np.ndarray | None
     ) -> tuple[NamedTriplets, np.ndarray]:
-        """Return one judgment per question, in which all answers of a person are one vote."""
+        """Return one judgment per question, counting all answers of a person as one vote."""
         if not self.config.aggregate:
             return named, splits
         if subjects is not None and (named.num_votes == 1).all():
@@ -154,12 +153,12 @@ class Table(OwnTable):
         return list(self._subjects.distinct) if self._subjects else []
 
     def describe_people(self) -> Iterator[str]:
-        """Yield how many people the answers are of, if a column names them."""
+        """Yield a sentence on the number of people who answered, if a column identifies them."""
         count = len(self.people)
         if count and self.config.person:
-            yield f"{count} people answered (column '{self.config.person}'); the ceiling is over people"
+            yield f"{count} people answered (column '{self.config.person}'); the human ceiling is over people"
         elif count:
-            yield f"{count} subjects count as people. If some are sessions of one person, set the key person"
+            yield f"each of the {count} subjects counts as one person. If a person has several, set person"
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; empty for fewer than two people."""
@@ -176,7 +175,7 @@ class Table(OwnTable):
 
 
 def find_winner(p_second: np.ndarray) -> str:
-    """Return the candidate that wins all decided judgments; "" if there are both, or few judgments."""
+    """Return the candidate that wins all decided judgments; "" if there is none, or for few judgments."""
     wins = p_second[p_second != 0.5] > 0.5
     if len(wins) < MIN_CONSTANT or (wins != wins[0]).any():
         return ""
@@ -187,12 +186,12 @@ def find_form(columns: Columns) -> tuple[str, ...]:
     """Return the form that the columns have; further columns are ignored.
 
     Raises:
-        DataError: If no form is complete or several are, or a column looks like a misspelt optional one.
+        DataError: If no form or several forms are complete, or a column looks like a misspelled optional one.
     """
     complete = [form for form in FORMS if set(form) <= columns.names]
     if len(complete) > 1:
         forms = " and ".join(", ".join(form) for form in complete)
-        raise DataError(f"{columns.path}: votes are in several forms ({forms}); keep one form")
+        raise DataError(f"{columns.path}: votes are in several forms ({forms}). Keep one form")
     if not complete:
         raise DataError(f"{columns.path}: {_explain_missing(columns)}")
     for name in sorted(columns.names - {*OPTIONAL, *complete[0]}):
@@ -208,16 +207,16 @@ def _explain_missing(columns: Columns) -> str:
     hint = suggest(missing, columns.names - set(form))
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
-    other = f". These are columns of '{fitting}': use that" if fitting != "table" else ""
-    return f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Needed: {forms}{other}"
+    other = f". These are columns of '{fitting}': use it instead" if fitting != "table" else ""
+    return f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Required: {forms}{other}"
 
 
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return votes for `second`, float64 (N,), and votes in total, int64 (N,).
+    """Return the votes for `second`, float64 (N,), and all votes, int64 (N,).
 
     Raises:
-        DataError: For votes that are negative, not whole or all zero, a share outside [0, 1], and votes or a
-            choice for neither candidate. Names the rows.
+        DataError: For votes that are negative, not integers or all zero, a share outside [0, 1], and votes or
+            a choice for neither candidate. The message names the rows.
     """
     _refuse_third_option(columns, form)
     if form == CHOICE:
@@ -248,7 +247,7 @@ def _read_choices(columns: Columns) -> np.ndarray:
 
 
 def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
-    """Raise DataError for votes in a column of neither candidate."""
+    """Raise DataError for votes in a column other than those of the two candidates."""
     for name in sorted(columns.names - {*form, "num_votes"}):
         if not re.fullmatch(r".+_votes|votes_.+", name):
             continue
@@ -258,5 +257,5 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
             raise columns.error(
                 rows,
                 f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, "
-                "first and second. Leave out people who chose neither, or count half of them for each",
+                "first and second. Exclude people who chose neither, or count half of them for each",
             )

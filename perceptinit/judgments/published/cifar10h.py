@@ -1,8 +1,8 @@
-"""CIFAR-10H (`cifar10h`): about 51 human labels for each test photograph of CIFAR-10."""
+"""CIFAR-10H (`cifar10h`): about 51 human labels for each test image of CIFAR-10."""
 
 from __future__ import annotations
 
-# M = 10,000 photographs, C = 10 classes
+# M = 10,000 images, C = 10 classes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,38 +24,38 @@ from perceptinit.types.data import raise_first
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32
-# the majority gives the official label to 0.992 of the photographs; in a wrong order, to 0.1
+# the majority label is the official one for 0.992 of the images; for 0.1 if the order is wrong
 MIN_AGREEMENT = 0.9
 
 
 class Cifar10H(DerivedAnswers):
-    """Triplets of CIFAR-10 test photographs from human labels.
+    """Triplets of CIFAR-10 test images from human labels.
 
-    The folder contains the counts, int64 (10000, 10) in the order of the test set, and the photographs:
-    `test_batch.bin` of the binary version, or a Parquet file with columns `image` and `label` in the
-    original order. The closeness of a photograph to the anchor is the probability that two people give both
-    the same label. Splits are by photograph.
+    The folder contains the counts, int64 (10000, 10) in the order of the test set, and the images:
+    `test_batch.bin` of the binary version, or a Parquet file with columns `image` and `label` in the original
+    order. The closeness of an image to the anchor is the probability that two people, one for each, give the
+    same label. Splits are by image.
 
-    These photographs are the test set of CIFAR-10: do not score zero-shot on CIFAR-10 after training on them.
+    These images are the test set of CIFAR-10: do not evaluate on CIFAR-10 after training on them.
     """
 
     name = "cifar10h"
     conventions: ClassVar[Conventions] = Conventions(
-        index_base="0, the place in the original order of the CIFAR-10 test set",
-        sides="drawn, by seed",
+        index_base="0, in the original order of the CIFAR-10 test set",
+        sides="randomized by seed",
         direction="larger counts: more people gave that label",
-        ties="candidates nearer than min_gap make no triplet; votes are soft shares",
+        ties="differences below min_gap form no triplet; votes are soft shares",
         winner_first="no",
     )
     card: ClassVar[DataCard] = DataCard(
-        title="CIFAR-10H: 511,000 human labels of the 10,000 test photographs of CIFAR-10",
+        title="CIFAR-10H: 511,000 human labels of the 10,000 test images of CIFAR-10",
         source_url="https://github.com/jcpeterson/cifar-10h",
         licence="CC BY-NC-SA 4.0",
         citation="Peterson, Battleday, Griffiths and Russakovsky (2019). Human uncertainty makes "
         "classification more robust. ICCV",
         num_judgments=511_000,
         size_bytes=171_000_000,
-        checked="47 to 63 labels a photograph; 0.952 of all labels, and 0.992 of the majorities, are the "
+        checked="47 to 63 labels per image; 0.952 of all labels and 0.992 of the majority labels are the "
         "official ones",
     )
     downloads: ClassVar[tuple[Download, ...]] = (
@@ -78,21 +78,21 @@ class Cifar10H(DerivedAnswers):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder of counts and photographs."""
+        """The folder of counts and images."""
         counts: str = "cifar10h-counts.npy"
         """File of the counts, relative to root."""
         images: str = "cifar-10-batches-bin/test_batch.bin"
-        """File of the photographs, relative to root, .bin or .parquet."""
+        """File of the images, relative to root, .bin or .parquet."""
         per_anchor: PositiveInt = 10
         """Maximum number of triplets per anchor."""
         min_gap: Share = 0.2
-        """Smallest difference of the closeness of two candidates, a probability."""
+        """Minimum difference in closeness between two candidates, a probability."""
         min_disagreement: Share = 0.0
-        """Smallest share of people who disagree with the majority on an anchor; 0 uses all anchors."""
+        """Minimum share of people who disagree with the majority on an anchor; 0 uses all anchors."""
         val_share: Share = 0.1
-        """Share of the photographs in `val`."""
+        """Share of the images in `val`."""
         test_share: Share = 0.2
-        """Share of the photographs in `test`."""
+        """Share of the images in `test`."""
         seed: NonNegativeInt = 0
         """Seed of splits and triplets. Independent of the run's seed: all runs share them."""
 
@@ -100,39 +100,39 @@ class Cifar10H(DerivedAnswers):
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the first problem of the counts, the photographs or their order."""
+        """Yield the first problem of the counts, the images or their order."""
         return problems_of(lambda: self._data)
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError for missing or wrong files, or an empty split."""
+        """Return the triplets of a split; DataError for missing or invalid files, or an empty split."""
         c, (counts, stimuli) = self.config, self._data
         members = np.flatnonzero(split_names(stimuli.ids, c, self.name) == split).tolist()
         if not members:
-            raise DataError(f"root = \"{c.root}\": no photographs in split '{split}'")
+            raise DataError(f"root = \"{c.root}\": no images in split '{split}'")
         draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
         return triplets_from_label_counts(counts, stimuli, members, c.min_disagreement, draw)
 
     @cached_property
     def _data(self) -> tuple[np.ndarray, Stimuli]:
-        """The counts (M, C) and the photographs."""
+        """The counts (M, C) and the images."""
         root = self.config.root
         counts_path, images_path = root / self.config.counts, root / self.config.images
         for path in (counts_path, images_path):
             if not path.is_file():
                 get = f"perceptinit data download cifar10h --out {root}"
-                raise DataError(f'root = "{root}": {path.name} not found. Get it: {get}')
+                raise DataError(f'root = "{root}": {path.name} not found. Download it with: {get}')
         try:
             counts = np.load(counts_path, allow_pickle=False)
         except ValueError as error:
             raise DataError(f"{counts_path}: not a readable .npy file of numbers ({error})") from error
         images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):
-            raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} photographs')
+            raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} images')
         agreement = float((counts.argmax(axis=1) == labels).mean())
         if agreement < MIN_AGREEMENT:
             raise DataError(
-                f'root = "{root}": the majority gives the official label to {agreement:.1%} of the '
-                "photographs: counts and photographs are in different orders"
+                f'root = "{root}": label counts and images are in different orders: the '
+                f"majority label is the official one for {agreement:.1%} of the images"
             )
         ids = tuple(f"test-{i:05d}" for i in range(len(images)))
         return counts, Stimuli(ids, images, tuple(CLASSES[label] for label in labels))
@@ -158,7 +158,7 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
     """Return the share of people who gave each label, float64 (M, C); rows sum to 1.
 
     Raises:
-        DataError: If `counts` are not whole numbers (M, C), or a row has a negative count or no labels.
+        DataError: If `counts` are not integers (M, C), or a row has a negative count or no labels.
     """
     counts = np.asarray(counts)
     if counts.ndim != 2 or counts.dtype.kind not in "iu":
@@ -169,27 +169,28 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
 
 
 def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
-    """Return the probability that two people give `image` and each image the same label, float64 (M,)."""
+    """Return the probability that two people, for `image` and each image, give the same label, float64
+    (M,)."""
     return shares @ shares[image]
 
 
 def triplets_from_label_counts(
     counts: np.ndarray, stimuli: Stimuli, members: Sequence[int], min_disagreement: float, draw: TripletDraw
 ) -> Triplets:
-    """Return triplets of images from the labels that people gave them.
+    """Sample triplets of images from human labels.
 
-    Closeness is the probability that two people give both images the same label. The share of votes follows
-    Luce's choice rule, s_second / (s_first + s_second).
+    Closeness is the probability that two people, one for each image, give the same label. The share of votes
+    follows Luce's choice rule, s_second / (s_first + s_second).
 
     Args:
-        counts: People who gave each label, whole numbers (M, C).
+        counts: Number of people who gave each label, integers (M, C).
         stimuli: The M images.
-        members: Indices of the only images that occur, so that splits share none.
-        min_disagreement: Smallest share of people who disagree with the majority on an anchor.
-        draw: Settings of the draw; `min_gap` is a difference of closeness, in [0, 1].
+        members: Indices of the images to use, so that splits share none.
+        min_disagreement: Minimum share of people who disagree with the majority on an anchor.
+        draw: Sampling settings; `min_gap` is a difference in closeness, in [0, 1].
 
     Raises:
-        DataError: If no triplet is left.
+        DataError: If no triplet qualifies.
     """
     shares, totals = label_shares(counts, draw.source), np.asarray(counts).sum(axis=1)
     # rounding: 1 - 0.8 < 0.2

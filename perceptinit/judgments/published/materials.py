@@ -33,29 +33,29 @@ SHA256 = {
 
 
 class Materials:
-    """25,801 triplets with 104,692 votes about renderings of one object in 100 measured materials.
+    """25,801 triplets with 104,692 votes on renderings of one object in 100 measured materials.
 
     The folder contains `answers_processed_train.json`, `answers_processed_test.json` and the images in
-    `havran1_ennis_298x298_LDR/`. The index of an image is its place in the alphabetical order of names.
+    `havran1_ennis_298x298_LDR/`. Image indices follow the alphabetical order of names.
 
     `test` is the published split. `val` is a share of the published training queries; a query is a set of
-    three images, any of them the reference. All 100 images occur in every split, since the published split is
-    by judgment, so scores are about these materials, not unseen ones. 261 of the test triples also occur in
-    the published training file, with another reference.
+    three images, any of them the reference. The published split is by judgment, so all 100 images occur in
+    every split and scores do not measure generalization to unseen materials. 261 of the test triples also
+    occur in the published training file, with another reference.
 
-    Sides: the files list the majority's choice first; here sides are drawn at random, by `side_seed`.
+    The files list the majority's choice first, so sides are randomized by `side_seed`.
 
-    Checked on the test split, each vote counted once: human ceiling 0.838; cosine distance of
-    32x32 pixels 0.651; Euclidean distance of mean colour (images resized to 1x1) 0.605.
+    2AFC on the test split, with equal weight for each vote: human ceiling 0.838, cosine distance of 32x32
+    pixels 0.651, Euclidean distance of mean color (images resized to 1x1) 0.605.
     """
 
     name = "materials"
     conventions: ClassVar[Conventions] = Conventions(
-        index_base="0, the place in the alphabetical order of image names",
-        sides="drawn, by side_seed",
-        direction="agreement: votes for the candidate of the same column",
-        ties="kept, as votes",
-        winner_first="yes, undone by drawing sides",
+        index_base="0, in the alphabetical order of image names",
+        sides="randomized by side_seed",
+        direction="agreement: votes for the candidate in the same column",
+        ties="retained",
+        winner_first="yes, removed by randomizing sides",
     )
     card: ClassVar[DataCard] = DataCard(
         title="Similarity of material appearance: 104,692 votes on 25,801 triplets of 100 materials",
@@ -67,7 +67,7 @@ class Materials:
         ceiling=0.838,
         sha256={f"answers_processed_{part}.json": sha256 for part, sha256 in SHA256.items()},
         size_bytes=11_000_000,
-        checked="the published files: 2AFC of 32x32 pixels, by cosine, 0.651 on test; ceiling 0.838",
+        checked="published files: 2AFC of 32x32 pixels (cosine) 0.651 on test, human ceiling 0.838",
     )
     downloads: ClassVar[tuple[Download, ...]] = (
         Download(
@@ -81,17 +81,17 @@ class Materials:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         root: Path
-        """The folder of the two answer files and the folder of images."""
+        """The folder that contains the two answer files and the image folder."""
         val_share: Share = 0.1
         """Share of the published training queries in `val`, below 1."""
         split_seed: NonNegativeInt = 0
-        """Seed of `val`. Independent of the run's seed: all runs share the split."""
+        """Seed of the split `val`. Independent of the run's seed: all runs share it."""
         side_seed: NonNegativeInt = 0
-        """Seed of which candidate is `first`."""
+        """Seed of the order of candidates."""
 
         def __post_init__(self) -> None:
             if self.val_share >= 1:
-                raise ValueError("val_share = 1 leaves no training data; use less than 1")
+                raise ValueError("val_share = 1 leaves no training data. Use a value below 1")
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -102,7 +102,7 @@ class Materials:
         return iter(dict.fromkeys(problem for check in checks for problem in problems_of(check)))
 
     def load(self, split: Split) -> Triplets:
-        """Return the judgments of a split; DataError for a missing or wrong file, or an empty split."""
+        """Return the judgments of a split; DataError for a missing or invalid file, or an empty split."""
         c = self.config
         triplets = self._read("test" if split == "test" else "train")
         if split == "test":
@@ -115,13 +115,13 @@ class Materials:
 
     @cached_property
     def _stimuli(self) -> Stimuli:
-        """All images; shared by the splits, so that pixels are decoded once."""
+        """All images, which all splits share, so that pixels are decoded once."""
         root, folder = self.config.root, self.config.root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
-        # an index is a place in this list, so a missing or additional file shifts the others
+        # image indices refer to this list, so a missing or additional file would shift them
         if len(names) != NUM_IMAGES:
             found = f"{len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}"
-            raise DataError(f'root = "{root}": {found}. Get them: {SOURCE}')
+            raise DataError(f'root = "{root}": {found}. Download them with: {SOURCE}')
         concepts = tuple(Path(name).stem for name in names)
         return Stimuli(tuple(names), [folder / name for name in names], concepts)
 
@@ -130,7 +130,7 @@ class Materials:
         root = self.config.root
         path = root / f"answers_processed_{part}.json"
         if not path.is_file():
-            raise DataError(f'root = "{root}": {path.name} not found. Get it: {SOURCE}')
+            raise DataError(f'root = "{root}": {path.name} not found. Download it with: {SOURCE}')
         content = read_json(path, dict, "the published answers")
         try:
             answers, votes = _to_table(content, "answers", 3), _to_table(content, "agreement", 2)

@@ -64,7 +64,11 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
     assert report.ok
     # five held-out judgments in this small study
     assert [w for w in sentences(report, "warning") if "intervals of fewer than 20" not in w] == []
-    assert any("equally often, within 0 for each of 20 people and within 0 overall" in n for n in notes)
+    assert any(
+        "equally often at each position, within 0 trials for each of 20 participants and within 0 overall"
+        in n
+        for n in notes
+    )
     assert any(n.startswith("answered: ") for n in notes)
     rows = rows_of(tmp_path / "judgments.csv")
     assert Counter(row["kind"] for row in rows) == {

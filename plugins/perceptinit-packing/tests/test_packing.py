@@ -347,7 +347,7 @@ def test_unreadable_images_are_listed_and_left_out(tmp_path):
     ]
     assert packed.num_samples == 3
     assert (tmp_path / "out" / "unreadable.txt").read_text().splitlines() == [
-        "1.png: cannot be decoded as an image (no known image format; 8 bytes)",
+        "1.png: cannot be decoded as an image (unknown image format, 8 bytes)",
         "3.png: no caption",
     ]
 
@@ -360,7 +360,7 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
         run(source, tmp_path / "out", max_bad_share=0.2, shard_size=2, num_workers=1)
     assert str(caught.value) == (
         "3 of 10 records are unreadable, but --max-bad-share 0.2 allows 2. All are listed in unreadable.txt; "
-        "the last is 7.png: cannot be decoded as an image (no known image format; 8 bytes)"
+        "the last is 7.png: cannot be decoded as an image (unknown image format, 8 bytes)"
     )
     assert len((tmp_path / "out" / "unreadable.txt").read_text().splitlines()) == 3
     assert [p.name for p in (tmp_path / "out").glob("*.tmp")] == []

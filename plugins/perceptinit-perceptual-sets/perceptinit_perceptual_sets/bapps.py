@@ -109,7 +109,7 @@ class Bapps:
             names = [name for name, s in zip(names, splits, strict=True) if s == split]
         if not names:
             raise DataError(
-                f"bapps: no judgments in split '{split}' with val_share = {self.config.val_share}"
+                f"bapps: no judgments in split '{split}'. Check val_share ({self.config.val_share}) and kinds"
             )
         stimuli = _find_stimuli(self.config.root, f"2afc/{part}", names, ("ref", "p0", "p1"))
         anchor = np.arange(len(names)) * 3
