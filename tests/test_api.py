@@ -192,7 +192,7 @@ def test_judgments_may_be_triplets_of_which_a_tenth_is_held_out():
 
 def test_triplets_of_one_group_cannot_be_held_out():
     model, _ = timm_vit()
-    with pytest.raises(DataError, match=r"no triplets in split 'train' \(6 triplets of 1 groups"):
+    with pytest.raises(DataError, match=r"no triplets in split 'train' \(6 triplets in 1 groups"):
         apply_perceptual_init(model, judgments=triplets(1), progress=False)
 
 
