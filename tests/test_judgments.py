@@ -458,7 +458,9 @@ def test_nights_counts_and_names_missing_images(nights, tmp_path):
     (tmp_path / "ref/000/003.png").unlink()  # filtered out: not needed
     (tmp_path / "distort/000/002_1.png").unlink()
     (sentence,) = judgments.preflight()
-    assert "2 of 9 images are missing: distort/000/002_1.png, ref/000/001.png. Download them with: " in sentence
+    assert (
+        "2 of 9 images are missing: distort/000/002_1.png, ref/000/001.png. Download them with: " in sentence
+    )
 
 
 @pytest.mark.parametrize(
