@@ -231,8 +231,7 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:
-    """Describe odd-one-out and same-or-different judgments by split, with baselines for splits in
-    `scored`."""
+    """Describe odd-one-out and same-or-different judgments, with baselines for splits in `scored`."""
     for split in SPLITS:
         try:
             if isinstance(judgments, HasOddOneOut):

@@ -169,8 +169,7 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
 
 
 def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
-    """Return the probability that two people, for `image` and each image, give the same label, float64
-    (M,)."""
+    """Return the probability that `image` and each image get the same label from two people, float64 (M,)."""
     return shares @ shares[image]
 
 

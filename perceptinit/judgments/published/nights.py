@@ -141,8 +141,7 @@ class Nights:
             )
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split with enough votes; DataError for an invalid table or an empty
-        split."""
+        """Return the triplets of a split with enough votes; DataError for an invalid table or empty split."""
         columns = self._select(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
         unvoted = np.flatnonzero(left + right == 0)
