@@ -138,7 +138,7 @@ def test_anchored_judgments_are_refused_as_odd_one_out_by_name():
     class Anchored:
         name = "nights"
 
-    with pytest.raises(UsageError, match="judgments 'nights' are anchored"):
+    with pytest.raises(UsageError, match="judgments 'nights' are not odd-one-out"):
         load_odd_one_out(Anchored(), "train")
 
 
@@ -307,7 +307,7 @@ def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
     [
         (
             [[0, 1, 2], [1, 0, 3], [2, 4, 0]],
-            r"not symmetric: images 1 and 2 \(counted from 0\) have 3 and 4\. Average",
+            r"not symmetric: cells \(1, 2\) and \(2, 1\), counted from 0, are 3 and 4\. Average",
         ),
         ([[0, np.inf, 2], [np.inf, 0, 3], [2, 3, 0]], r"images 0 and 1 \(counted from 0\) is infinite"),
         ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all known cells are equal"),

@@ -306,7 +306,7 @@ def test_the_check_of_a_recipe_counts_the_judgments_that_it_runs_once(tmp_path, 
 def test_a_score_of_three_judgments_is_warned_of():
     report = check_judgments(Given(**GOOD | {"test": [(5, 1, i, 0.0, 5) for i in (2, 3, 6)]}))
     few = [f.message for f in report.findings if f.message.startswith("test: 3")]
-    assert few == ["test: 3 judgments; intervals of fewer than 20 are not reliable"]
+    assert few == ["test: 3 judgments; reliable intervals require at least 20"]
 
 
 def wins_of_second(folder):
@@ -327,7 +327,7 @@ def test_validate_and_the_record_of_a_run_report_a_constant_winner_and_a_small_s
     write_many(tmp_path, lambda i: 3)
     said = cli("validate", "own_judgments", **OWN).stdout
     assert "'first' wins all decided rows" in said
-    assert "judgments; intervals of fewer than 20 are not reliable" in said
+    assert "judgments; reliable intervals require at least 20" in said
     done = cli("run", "own_judgments", "--arm", "random", "--seed", 0, **OWN)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/own-judgments/random/seed0/record.json").read_text())

@@ -244,8 +244,8 @@ def test_anchored_judgments_cannot_be_odd_one_out():
         name, load = "red", RedJudges().load
 
     initializer = Triplet(Triplet.Config(loss="odd-one-out"), Anchored())
-    assert ["are anchored" in message for message in initializer.preflight()] == [True]
-    with pytest.raises(UsageError, match="judgments 'red' are anchored"):
+    assert ["are not odd-one-out" in message for message in initializer.preflight()] == [True]
+    with pytest.raises(UsageError, match="judgments 'red' are not odd-one-out"):
         initializer.initialize(Tower(), context())
 
 

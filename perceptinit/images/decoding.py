@@ -1,4 +1,4 @@
-"""Decode and resize images to uint8 squares and batches, with the pixels of PIL.
+"""Decode and resize images to uint8 squares and batches, with pixels that match PIL's.
 
 libjpeg-turbo decodes JPEG and torchvision decodes 8-bit PNG. Both are resized by torch (bicubic,
 antialiased), two to four times as fast as PIL (see `resize_box`). PIL decodes all other formats (CMYK,

@@ -1,6 +1,6 @@
 """Checks of the columns that `perceptinit collect` adds to a table.
 
-* `excluded`: why a row is not a judgment (practice, catch trial, excluded participant), or empty.
+* `excluded`: reason why a row is not a judgment (practice, catch trial, excluded participant), or empty.
 * `assigned_order`: the candidates in the order shown: `2 1` means second, then first.
 * `answered_place`: the chosen position in that order, from 1; 0 means "not sure", empty means no answer.
 """
@@ -56,15 +56,15 @@ def _check_order(text: str) -> str:
 
 
 def _check_assigned(columns: Columns, orders: np.ndarray) -> tuple[bool, str]:
-    """Check that each candidate was equally often at each position; `orders` is (N, P), from 1."""
+    """Check that each candidate appeared equally often at each position; `orders` is (N, P), from 1."""
     people, num_places = columns.coded(SUBJECT), orders.shape[1]
     counts = np.zeros((len(people.distinct), num_places, num_places), dtype=np.int64)
     np.add.at(counts, (people.codes[:, None], np.arange(num_places), orders - 1), 1)
     worst, total = np.ptp(counts, axis=(1, 2)).max(), np.ptp(counts.sum(axis=0))
     # deleted participants and revised designs cause small imbalances
     return bool(worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders))), (
-        f"assigned: each candidate was equally often at each position, within {worst} trials for each of "
-        f"{len(counts):,} participants and within {total} overall ({len(orders):,} trials)"
+        f"assigned: each candidate appeared equally often at each position, within {worst} trials for each "
+        f"of {len(counts):,} participants and within {total} overall ({len(orders):,} trials)"
     )
 
 

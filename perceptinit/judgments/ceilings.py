@@ -25,7 +25,7 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
 
     Args:
         counts: Votes for each possible answer, (N, A).
-        weighting: Whether each vote or each judgment has equal weight.
+        weighting: Whether votes or judgments have equal weight.
 
     Returns:
         Lower and upper bound in [0, 1]; None for fewer than `MIN_VOTES` votes.
@@ -81,8 +81,8 @@ def ceiling_of_split(
 ) -> Bounds | None:
     """Return the human ceiling of 2AFC on `triplets`, which are one split of `judgments`.
 
-    Judgments with a method `noise_ceiling` compute it themselves, because votes that also selected the
-    triplets would bias it.
+    If judgments have a method `noise_ceiling`, its result is returned: votes that also selected the triplets
+    would bias the ceiling.
     """
     judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):

@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A finding of the check: an error invalidates training or scores, a warning may."""
+    """One finding: an error invalidates training or scores, a warning may do so."""
 
     severity: Severity
     message: str

@@ -46,7 +46,7 @@ class PublishedSet:
 
 
 def published_sets(registry: Registry) -> list[PublishedSet]:
-    """Return the published sets, sorted by name, without plug-ins whose packages are missing."""
+    """Return the published sets, sorted by name, except those of plug-ins with missing packages."""
     found = []
     for entry in registry.of_kind(KIND):
         with suppress(MissingPackageError):

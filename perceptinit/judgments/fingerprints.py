@@ -27,7 +27,7 @@ def judgments_sha256(judgments: Any) -> str:
 
 
 def triplets_sha256(triplets: Triplets) -> str:
-    """Return the SHA-256 of the columns and of the images that they refer to."""
+    """Return the SHA-256 of triplets: their columns and the images they refer to."""
     digest = hashlib.sha256(f"on {triplets.stimuli.background}\n".encode())
     for name in COLUMNS:
         digest.update(np.ascontiguousarray(getattr(triplets, name)).tobytes())

@@ -1,4 +1,4 @@
-"""Image files that are named in tables: file names, patterns and missing files."""
+"""Image files named in tables: file names, patterns and missing files."""
 
 from __future__ import annotations
 

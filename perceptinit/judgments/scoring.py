@@ -9,7 +9,7 @@ import numpy as np
 
 from perceptinit.types import Unit
 
-# whether each vote or each judgment has equal weight
+# whether votes or judgments have equal weight
 Weighting = Literal["votes", "judgments"]
 
 # minimum number of judgments for a reliable standard error
@@ -70,13 +70,13 @@ def find_few(name: str, num_judgments: int) -> list[str]:
     """Return a warning if there are too few judgments for reliable confidence intervals."""
     if num_judgments >= MIN_JUDGMENTS:
         return []
-    return [f"{name}: {num_judgments} judgments; intervals of fewer than {MIN_JUDGMENTS} are not reliable"]
+    return [f"{name}: {num_judgments} judgments; reliable intervals require at least {MIN_JUDGMENTS}"]
 
 
 def clustered_stderr(
     values: np.ndarray, clusters: np.ndarray, weights: np.ndarray | None = None
 ) -> float | None:
-    """Return the standard error of a weighted mean of values that are dependent within clusters.
+    """Return the cluster-robust standard error of a weighted mean.
 
     Judgments of one anchor share the anchor's embedding, so they are not independent. With one value per
     cluster and equal weights, the result is the usual standard error of a mean.

@@ -88,7 +88,7 @@ def is_judgments_file(target: str) -> bool:
 
 
 def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
-    """Return the recipe table of a source of judgments.
+    """Return the recipe table for a source of judgments.
 
     Args:
         source: A component name, a path or address of a table or matrix, a pair (name or path, options), a

@@ -25,7 +25,7 @@ from perceptinit.judgments.scoring import (
 from perceptinit.types import Triplets
 
 # Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
-# Randomly initialized networks have 0.04 to 0.6 on photographs (7 timm models, ResNet to ViT).
+# Randomly initialized networks reach 0.04 to 0.6 on photographs (7 timm models, ResNet to ViT).
 COLLAPSED_SPREAD = 1e-3
 # fraction of the spread before stage 1 below which embeddings have contracted
 SHRUNK = 0.1
@@ -84,7 +84,7 @@ def measure(
         images: Pixels of `triplets.stimuli`, in the same order.
         device: Device of the batches.
         batch_size: Images per batch.
-        weighting: Whether each vote or each judgment has equal weight; see `two_afc_accuracy`.
+        weighting: Whether votes or judgments have equal weight; see `two_afc_accuracy`.
 
     Raises:
         TrainingError: If embeddings are not finite.

@@ -42,7 +42,7 @@ class ClassTriplets(DerivedAnswers):
     card: ClassVar[DataCard] = DataCard(
         title="Triplets from class labels (control, no human data)",
         source_url="your own images",
-        licence="as for the images",
+        licence="license of the images",
         citation="not stated",
         ceiling=1.0,
         by_people=False,
@@ -63,7 +63,7 @@ class ClassTriplets(DerivedAnswers):
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the problem of a missing folder or file, or of too few images."""
+        """Yield a problem if the folder or file is missing or has too few images."""
         return problems_of(self.load, "train")
 
     def load(self, split: Split) -> Triplets:
@@ -110,7 +110,7 @@ def draw_class_triplets(
 ) -> np.ndarray:
     """Return up to `count` distinct triplets, int64 (N, 3): anchor, same class, other class.
 
-    Anchors are sampled uniformly from the images whose class has at least two.
+    Anchors are sampled uniformly from images whose class contains at least two images.
 
     Args:
         labels: Classes of all images, int64 (M,).

@@ -58,7 +58,7 @@ class Wrapper(ABC):
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the innermost judgments, or for `train`, which wrappers change, the judgments themselves."""
+    """Return the judgments inside all wrappers, except for `train`, which wrappers change."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments
@@ -71,8 +71,8 @@ class ShuffledVotes(Wrapper):
     `num_votes` of a random triplet. Votes then carry no information about similarity. Sides are randomized
     first: if one column listed all winners, a permutation alone would preserve every answer.
 
-    `val` and `test` are unchanged: their 2AFC should match a model that learned nothing from people. Training
-    on noise can lower scores, so compare `shuffled` with `random`.
+    `val` and `test` are unchanged. On them, the model should score like one that learned nothing from people.
+    Training on noise can lower scores, so compare `shuffled` with `random`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +102,10 @@ class ShuffledVotes(Wrapper):
 
 
 class PixelTriplets(Wrapper):
-    """Other judgments with computed training answers: the candidate with the closer pixels wins.
+    """Other judgments with computed training answers: the candidate with the smaller pixel distance wins.
 
-    Images and triplets are unchanged, but each triplet has one vote without human data. Pixels are compared
-    by cosine distance between images squashed to a small square.
+    Images and triplets are unchanged, but each triplet has one computed vote. The pixel distance is the
+    cosine distance between images squashed to a small square.
 
     `val` and `test` are unchanged. Loading `train` reads every training image.
     """
@@ -123,7 +123,7 @@ class PixelTriplets(Wrapper):
         return replace(super().card, by_people=False)
 
     def change(self, triplets: Triplets) -> Triplets:
-        """Return the triplets with one vote for the closer pixels; DataError for an unreadable image."""
+        """Return the triplets with one vote by pixel distance; DataError for an unreadable image."""
         from perceptinit.images.stimuli import StimulusImages
         from perceptinit.judgments.two_afc import embed_judged
 

@@ -1,4 +1,4 @@
-"""Conventions of a source, which published readers of the same file interpret differently."""
+"""Data conventions of a source, which published readers of the same file interpret differently."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOT_APPLICABLE = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conventions:
-    """Conventions of a source; printed by `perceptinit data check` and listed in docs/data-sets.md.
+    """Data conventions of a source, printed by `perceptinit data check` and listed in docs/data-sets.md.
 
     Args:
         index_base: Number of the first image, "0" or "1", or "by name".

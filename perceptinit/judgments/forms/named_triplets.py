@@ -15,14 +15,14 @@ from perceptinit.types import Stimuli, Triplets, Unit
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedTriplets:
-    """N judgments of M named images.
+    """N judgments about M named images.
 
     Args:
         images: M names, sorted.
         roles: Anchor, first and second as indices into `images`, int64 (3, N).
         p_second: As in `Triplets`.
         num_votes: As in `Triplets`.
-        group: Group of each judgment, int64 (N,), numbered alike in all splits; splits share no group.
+        group: Group of each judgment, int64 (N,), with one numbering for all splits; splits share no group.
         unit: As in `Triplets`.
     """
 
@@ -53,7 +53,7 @@ class NamedTriplets:
 
 
 def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
-    """Return the judgments with candidates swapped at random, alike for all rows of a question.
+    """Return the judgments with candidates swapped at random, consistently within each question.
 
     A swap depends only on the seed and the three names, not on other rows.
     """
@@ -80,8 +80,8 @@ def _draw(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
 def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
     """Return one judgment per question, in order of first appearance, and its split (Q,).
 
-    A question is an anchor with two candidates in either order, in one group and split. The order of the
-    first row is used.
+    A question is an anchor with two candidates in either order, in one group and split. Candidates are in the
+    order of the first row.
     """
     first = named.roles[1]
     _, split = np.unique(splits, return_inverse=True)

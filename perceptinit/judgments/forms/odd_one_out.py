@@ -77,7 +77,7 @@ class OddOneOut:
         return replace(self, images=self.images[mask], votes=self.votes[mask], group=self.group[mask])
 
     def triplets(self, rng: np.random.Generator) -> Triplets:
-        """Return anchored triplets: two for a judgment with one answer, up to three with more votes.
+        """Return anchored triplets: two per judgment if all votes agree, otherwise three.
 
         For anchor `a`, a vote for `c` as odd counts for `b` as closer, and a vote for `b` counts for `c`.
         Votes for `a` do not count. Sides are randomized with `rng`, so the order of images reveals nothing.
@@ -91,7 +91,7 @@ class OddOneOut:
         return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return anchor, first, second, p_second, num_votes and row of the triplets with an anchor column."""
+        """Return anchor, first, second, p_second, num_votes and row of triplets with one anchor column."""
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5
@@ -112,9 +112,9 @@ class HasOddOneOut(Protocol):
 
 
 def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
-    """Return the odd-one-out judgments of a component; UsageError if it has anchored judgments only."""
+    """Return the odd-one-out judgments of a component; UsageError if it has none."""
     if not isinstance(judgments, HasOddOneOut):
-        raise UsageError(f"judgments '{judgments.name}' are anchored. Use 'odd-one-out' or 'things'")
+        raise UsageError(f"judgments '{judgments.name}' are not odd-one-out. Use 'odd-one-out' or 'things'")
     return judgments.load_odd_one_out(split)
 
 

@@ -1,4 +1,4 @@
-"""Triplets from dissimilarity matrices: which of two images is nearer to a third?"""
+"""Triplets from dissimilarity matrices: which of two images is closer to a third?"""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Dissimilarities:
 
         Returns:
             Bounds of the score of a perfect model on individual subjects' choices. None for fewer than two
-            subjects, or if the other subjects never give triplets.
+            subjects, or if no group of other subjects yields triplets.
 
         Source: the noise ceiling of Nili et al. (2014), with 2AFC instead of correlation.
         """
@@ -160,7 +160,7 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
     The order is that of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
 
     Raises:
-        DataError: If the length does not fit a triangle.
+        DataError: If the length is not the size of a triangle.
     """
     from scipy.spatial.distance import squareform
 
@@ -194,8 +194,8 @@ def _check_matrix(matrix: np.ndarray, source: str) -> None:
     if different:
         i, j = different[0]
         raise DataError(
-            f"{source}: not symmetric: images {i} and {j} (counted from 0) have {matrix[i, j]:g} and "
-            f"{matrix[j, i]:g}. Average the two directions first, if that is intended"
+            f"{source}: not symmetric: cells ({i}, {j}) and ({j}, {i}), counted from 0, are {matrix[i, j]:g} "
+            f"and {matrix[j, i]:g}. Average the two directions first, if that is intended"
         )
     if not len(known) or known.min() == known.max():
         raise DataError(f"{source}: all known cells are equal, so there is no order to learn")

@@ -97,7 +97,7 @@ class SamePairs:
         return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
 
     def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
-        """Return a column of the anchor's pairs, indexed by second image, (M,); NaN without a pair."""
+        """Return a column for the pairs of an anchor, by second image, (M,); NaN without a pair."""
         row = np.full(len(self.stimuli), np.nan)
         is_anchor = self.first == anchor
         row[self.second[is_anchor]] = column[is_anchor]

@@ -59,7 +59,7 @@ def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitConfig:
-    """Keys of judgments with random splits."""
+    """Keys of judgments whose splits are assigned at random."""
 
     val_share: Share = 0.1
     """Share of the groups (such as images) in `val`; has no effect with a column `split`."""
@@ -74,7 +74,7 @@ class SplitConfig:
         total = self.val_share + self.test_share
         if total > 1 + 1e-9:  # rounding: 0.7 + 0.3 may exceed 1
             raise ValueError(
-                f"val_share + test_share is {total:g}, above 1. To test, set test_share = 1, val_share = 0"
+                f"val_share + test_share = {total:g} > 1. For evaluation, set test_share = 1, val_share = 0"
             )
         colour_of(self.background)
 

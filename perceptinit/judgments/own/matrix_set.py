@@ -32,9 +32,10 @@ from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
 
 class MatrixSet(ABC):
-    """Matrices of M images, one per subject; a subclass defines `matrices`, `source` and `card`.
+    """Base class of judgments from matrices of M images, one matrix per subject.
 
-    Splits are by image: a triplet and its three images are in the same split.
+    A subclass defines `matrices`, `source` and `card`. Splits are by image: a triplet and its three images
+    are in the same split.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

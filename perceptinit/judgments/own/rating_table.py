@@ -42,7 +42,7 @@ class RatedImages:
     num_votes: np.ndarray
 
     def select(self, rows: np.ndarray) -> RatedImages:
-        """Return the ratings of a mask, over the same stimuli."""
+        """Return the ratings selected by a mask, over the same stimuli."""
         columns = ("reference", "image", "closeness", "num_votes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 
@@ -135,6 +135,6 @@ def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw)
 def elo_share(lead: np.ndarray) -> np.ndarray:
     """Return the expected share of people who prefer an image that leads by `lead` Elo points.
 
-    Source: the Elo model that PIPAL was rated with (Gu et al. 2020).
+    Source: the Elo model of PIPAL (Gu et al. 2020).
     """
     return 1 / (1 + 10 ** (-np.asarray(lead, dtype=np.float64) / ELO_SCALE))

@@ -39,9 +39,9 @@ class Materials:
     `havran1_ennis_298x298_LDR/`. Image indices follow the alphabetical order of names.
 
     `test` is the published split. `val` is a share of the published training queries; a query is a set of
-    three images, any of them the reference. The published split is by judgment, so all 100 images occur in
-    every split and scores do not measure generalization to unseen materials. 261 of the test triples also
-    occur in the published training file, with another reference.
+    three images, each of which may be the reference. The published split is by judgment, so all 100 images
+    occur in every split and scores do not measure generalization to unseen materials. 261 of the test triples
+    also occur in the published training file, with another reference.
 
     The files list the majority's choice first, so sides are randomized by `side_seed`.
 
@@ -115,7 +115,7 @@ class Materials:
 
     @cached_property
     def _stimuli(self) -> Stimuli:
-        """All images, which all splits share, so that pixels are decoded once."""
+        """All images, shared by all splits, so that pixels are decoded once."""
         root, folder = self.config.root, self.config.root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
         # image indices refer to this list, so a missing or additional file would shift them

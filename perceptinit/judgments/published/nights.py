@@ -95,7 +95,7 @@ class Nights:
         citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
         "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
         num_judgments=20_019,
-        num_train=15_941,  # before the filter of votes
+        num_train=15_941,  # before filtering by votes
         size_bytes=58_000_000_000,
         checked="simulated files in the published layout; published 2AFC on test, for comparison: DreamSim "
         "ensemble 0.962, fine-tuned OpenCLIP ViT-B/32 0.953, CLIP ViT-B/32 0.936",
@@ -122,7 +122,7 @@ class Nights:
         return "nights" if subset == "all" else f"nights-{subset.replace('_', '-')}"
 
     def preflight(self) -> Iterator[str]:
-        """Yield the problem of a missing or invalid table, or missing images of the triplets in use."""
+        """Yield a problem if the table is missing or invalid, or if images of used triplets are missing."""
         root = self.config.root
         if not (root / "data.csv").is_file():
             yield f'root = "{root}": data.csv not found. Download it with: {SOURCE}'

@@ -63,7 +63,9 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
     notes = sentences(report, "note")
     assert report.ok
     # five held-out judgments in this small study
-    assert [w for w in sentences(report, "warning") if "intervals of fewer than 20" not in w] == []
+    assert [
+        w for w in sentences(report, "warning") if "reliable intervals require at least 20" not in w
+    ] == []
     assert any(
         "equally often at each position, within 0 trials for each of 20 participants and within 0 overall"
         in n
