@@ -333,7 +333,7 @@ def test_files_that_are_no_tables_are_told(table, tmp_path):
 def test_shares_of_more_than_everything_are_refused():
     table = {"path": "lab.csv", "val_share": 0.5, "test_share": 0.6}
     _, problems = read_config(Table.Config, table, "judgments")
-    assert "val_share + test_share is 1.1, above 1" in str(problems[0])
+    assert "val_share + test_share = 1.1 > 1" in str(problems[0])
 
 
 def test_a_table_may_be_for_measuring_only(table):

@@ -141,7 +141,7 @@ def _explain_type(source: object) -> str:
     got = type(source).__name__
     if hasattr(source, "to_csv"):
         return (
-            f"judgments: expected a file, got a {got}. Save it, and pass "
+            f"judgments: expected a file, got a {got}. Save it as CSV, and pass "
             '("table", {"path": "judgments.csv", "images": "photographs"})'
         )
     if hasattr(source, "__array__"):
