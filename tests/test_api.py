@@ -284,7 +284,7 @@ class Frame:
 ARRAY = np.zeros((4, 3), dtype=int)
 WRONG_FORMS = {
     "an array": ({"judgments": ARRAY}, "Triplets.build(Stimuli(ids, images), anchor,"),
-    "a data frame": ({"judgments": Frame()}, 'got a Frame. Save it, and pass ("table", {"path"'),
+    "a data frame": ({"judgments": Frame()}, 'got a Frame. Save it as CSV, and pass ("table", {"path"'),
     "a dict without use": ({"judgments": {"seed": 1}}, "judgments.use: required: name of the judgments."),
     "images beside a path": (
         {"judgments": "mine.csv", "images": "photos"},

@@ -1,1 +1,1 @@
-"""Controls: judgments without people, or with less information from people."""
+"""Control judgments, which remove or replace the information from people."""

@@ -48,7 +48,7 @@ class SyntheticJudgments:
         num_test: NumDrawn = 1000
         """Number of test triplets."""
         num_observers: PositiveInt = 40
-        """Number of observers, who are the same in all splits."""
+        """Number of observers, shared by all splits."""
         min_votes: PositiveInt = 5
         """Minimum number of votes per triplet."""
         max_votes: PositiveInt = 9
@@ -119,7 +119,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 
 
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
-    """Return the candidate with some factors of the anchor; a color is copied by name, not by shade."""
+    """Return the candidate with some factors copied from the anchor; of a color, only its name."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(

@@ -107,7 +107,7 @@ class HasOddOneOut(Protocol):
     """Judgments that include odd-one-out answers."""
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
-        """Return the odd-one-out judgments of a split; DataError if a file is wrong."""
+        """Return the odd-one-out judgments of a split; DataError if a file is invalid."""
         ...
 
 

@@ -130,7 +130,7 @@ class HasDissimilarities(Protocol):
         """Return the stimuli, the images of a split, int64 (K,), and their dissimilarities (S, K, K).
 
         Raises:
-            DataError: If a file is wrong.
+            DataError: If a file is invalid.
         """
         ...
 

@@ -109,5 +109,5 @@ class HasSamePairs(Protocol):
     """Judgments that include same-or-different answers."""
 
     def load_same_pairs(self, split: Split) -> SamePairs:
-        """Return the pairs of a split; DataError if a file is wrong or the split is empty."""
+        """Return the pairs of a split; DataError if a file is invalid or the split is empty."""
         ...

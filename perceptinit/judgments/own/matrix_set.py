@@ -89,7 +89,7 @@ class MatrixSet(ABC):
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for an invalid file or too few images."""
-        members = self._members(split)  # first, so that wrong names are reported before wrong cells
+        members = self._members(split)  # first, so that invalid names are reported before invalid cells
         return self._draw(self._dissimilarities, members)
 
     def _draw(self, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
