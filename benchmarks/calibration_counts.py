@@ -36,7 +36,7 @@ class Cells:
         return sum(counts["cpu_seconds"] for counts in self.counts.values())
 
     def find(self, name: str, num: int, count: Callable[..., Counts], *options: Any) -> Counts:
-        """Return the counts of a cell, and keep them. count: of draws, the number of experiments, and options."""
+        """Return and save the counts of a cell. count: function of draws, number of experiments and options."""
         if name not in self.counts:
             begun, num = time.process_time(), self.num or num
             counts = count(generator(0, "calibration", name), num, *options)

@@ -153,7 +153,7 @@ def error_rows(cells: Cells) -> Iterator[Row]:
 
 
 def power_rows(cells: Cells) -> Iterator[Row]:
-    """Yield how often each effect is called better, and worth it, with normal noise."""
+    """Yield the rates at which each effect is judged better and worth it, with normal noise."""
     for effect in POWER_EFFECTS:
         found = [answers_at(cells, "normal", n, effect, DELTA) for n in NUM_SEEDS]
         looks = answers_at(cells, "normal", LOOKS[1], effect, DELTA, LOOKS[0])
@@ -169,7 +169,7 @@ def _better_and_worth(counts: Counts) -> str:
 
 
 def prediction_rows(cells: Cells) -> Iterator[Row]:
-    """Yield what `validate` predicts beside what happens, with normal noise."""
+    """Yield the predictions of `validate` and the observed rates, with normal noise."""
     for num in NUM_SEEDS:
         found = float(noncentrality(num - 1) / np.sqrt(num))
         plain = answers_at(cells, "normal", num, found, None)

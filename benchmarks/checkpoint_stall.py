@@ -63,7 +63,7 @@ def trained_state(name: str) -> dict[str, Any]:
 
 
 def measured(save: Callable[[], None], is_done: Callable[[], bool]) -> Stall:
-    """Return what `save` takes, and what goes on until `is_done`."""
+    """Return the time that `save` takes, and the pauses until `is_done`."""
     begin, cpu = time.perf_counter(), time.process_time()
     save()
     wall, cpu_spent = time.perf_counter() - begin, time.process_time() - cpu
@@ -92,7 +92,7 @@ def with_torch(state: dict[str, Any], folder: Path) -> Stall:
 
 
 def with_perceptinit(state: dict[str, Any], checkpoints: Checkpoints, number: int) -> Stall:
-    """Return the stall of ours, whose file is the checkpoint of this number."""
+    """Return the stall of perceptinit's checkpoint with this number."""
     path = checkpoints.folder / f"checkpoint-{number:06d}.safetensors"
 
     def is_done() -> bool:

@@ -49,7 +49,7 @@ def with_open_clip(model: torch.nn.Module, classnames: list[str], dtype: torch.d
 
 
 def ways(classnames: list[str], folder: Path) -> dict[str, Build]:
-    """Return what is compared, by name; all have the same weights."""
+    """Return the compared methods by name. All have equal weights."""
     config, weights = made.write_model(folder, "vit-b-32")
     peer = open_clip.create_model(f"local-dir:{folder}").eval()
     ours = OpenClip(OpenClip.Config(model=str(config), pretrained=str(weights))).build().eval()

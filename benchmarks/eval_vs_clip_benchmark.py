@@ -81,7 +81,7 @@ class Peer:
         ]  # fmt: skip
 
     def scores(self) -> dict[tuple[str, str, str], float]:
-        """Return (checkpoint, our measure, set) -> value of what was written so far."""
+        """Return the scores written so far: (checkpoint, our measure, set) -> value."""
         found = {}
         for file in self.folder.glob("*.json"):
             data_set, _, checkpoint = file.stem.partition("|")
@@ -108,7 +108,7 @@ def our_scores(text: str) -> dict[tuple[str, str, str], float]:
 
 
 def compare(ours: dict[Any, float], peer: dict[Any, float]) -> float:
-    """Print how far the scores that both give differ; return the largest difference."""
+    """Print the differences of common scores, and return the largest."""
     both = sorted(key for key in ours.keys() & peer.keys() if peer[key] == peer[key])
     gaps = {key: abs(ours[key] - peer[key]) for key in both}
     worst = max(gaps, key=gaps.__getitem__)
@@ -122,7 +122,7 @@ def compare(ours: dict[Any, float], peer: dict[Any, float]) -> float:
 
 
 def parity(work: Path, peer_python: Path) -> None:
-    """Compare scores on sets with everything that is odd."""
+    """Compare scores on sets with irregularities."""
     root = work / "parity"
     config = made.write_checkpoints(work / "one", 2)
     for count in (2, 4, 5, 6, 37):
@@ -162,7 +162,7 @@ def parity(work: Path, peer_python: Path) -> None:
 def race(
     title: str, ours: Callable[[], Sequence[str]], peer: Callable[[], Sequence[str]], rounds: int
 ) -> tuple[str, float]:
-    """Alternate; print medians and the ratio of CPU seconds; return our last output and the ratio."""
+    """Run both in alternation, print medians and ratio of CPU seconds, and return our last output and the ratio."""
     times: dict[str, list[float]] = {"ours": [], "peer": []}
     memory: dict[str, float] = {}
     for _ in range(rounds):
@@ -182,7 +182,7 @@ def race(
 
 
 def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layers: int) -> None:
-    """8 checkpoints x 3 sets in one call each, and one checkpoint on one set."""
+    """Measure 8 checkpoints x 3 sets in one call, and one checkpoint on one set."""
     root = work / "speed"
     made.labelled_set(root / "large", num_classes=100, num_images=400, num_templates=80)
     made.labelled_set(root / "middle", num_classes=37, num_images=300, num_templates=18, seed=1)
@@ -239,7 +239,7 @@ print(json.dumps({**counted, "whole": cpu()}), file=sys.__stdout__)
 
 
 def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
-    """One checkpoint on 8 small sets, where start-up matters."""
+    """Measure one checkpoint on 8 small sets, for which start-up matters."""
     root = work / "small"
     sizes = [
         (10, 100, 7),
@@ -323,7 +323,7 @@ OUR_BASE = RETRIEVAL_COMMON + "import perceptinit.evaluators.metrics\nprint({})"
 
 
 def retrieval(peer_python: Path, rounds: int) -> None:
-    """The metric at COCO's size (5,000 images, 25,010 captions, d = 512), imports and data taken off."""
+    """Measure retrieval at COCO's size (5,000 images, 25,010 captions, d = 512) without imports and data."""
     commands = {
         "peer": [peer_python, "-c", RETRIEVAL_PEER],
         "ours": [sys.executable, "-c", RETRIEVAL_OURS],

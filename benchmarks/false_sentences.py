@@ -49,13 +49,13 @@ def sentences_of(situation: Situation) -> list[str]:
 
 
 def mark(situation: Situation, truth: Truth) -> dict[str, str]:
-    """Return each sentence about arms with what it says beyond the truth; empty if it is true."""
+    """Return each sentence about arms with its false claim; empty if the sentence is true."""
     about = [s for s in sentences_of(situation) if sentence_rules.is_about_arms(s)]
     return {s: sentence_rules.mark(s, situation.baseline, truth, DELTA) for s in about}
 
 
 def count(rng: np.random.Generator, num: int, kind: Kind) -> Counts:
-    """Return how many of `num` experiments have a false sentence, and what they say of the first arm."""
+    """Return how many of `num` experiments have a false sentence, and the claims about the first arm."""
     counts: Counter[str] = Counter(false_experiments=0, sentences=0, false=0, better=0, worth=0, structure=0)
     excess: Counter[str] = Counter()
     kept: list[str] = []

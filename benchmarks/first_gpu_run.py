@@ -128,7 +128,7 @@ class Photographs(Noise):
 
 
 class FirstRun:
-    """The parts: each method yields the names of its settings and functions that return plain numbers."""
+    """The parts of the benchmark. Each method yields names of settings and functions that measure them."""
 
     def __init__(self, size: Size, device: str) -> None:
         self.size, self.device = size, device

@@ -46,7 +46,7 @@ SETS = ((768, 75), (768, 90), (768, 95), (1024, 90))
 
 
 def enlarged(photos: Sequence[bytes], side: int, quality: int) -> list[bytes]:
-    """Return the middle squares of photographs, enlarged, with noise."""
+    """Return center squares of photographs, enlarged, with noise."""
     rng = np.random.default_rng(0)
     files = []
     for photo in photos:
@@ -63,7 +63,7 @@ def enlarged(photos: Sequence[bytes], side: int, quality: int) -> list[bytes]:
 
 
 def worker(method: str) -> Callable[[Sequence[bytes]], object]:
-    """Return what makes a batch of files into squares."""
+    """Return a function that converts a batch of files to squares."""
     import torch
 
     torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def worker(method: str) -> Callable[[Sequence[bytes]], object]:
 
 
 def serve(method: str, path: str) -> None:
-    """Make a batch for each line on standard input and answer with CPU microseconds a picture."""
+    """Process a batch for each line on standard input, and print CPU microseconds per image."""
     files = pickle.loads(Path(path).read_bytes())  # our own, of a moment ago
     work = worker(method)
     for number, _ in enumerate(sys.stdin):
@@ -146,7 +146,7 @@ def with_pil(file: bytes, box: tuple[int, int, int, int], size: int = SIZE) -> n
 
 
 class Difference:
-    """Gathers how far squares are from others, in grey levels."""
+    """Collects differences between squares, in gray levels."""
 
     def __init__(self) -> None:
         self.squares: list[float] = []
@@ -166,7 +166,7 @@ class Difference:
 
 
 def differences(files: Sequence[bytes]) -> dict[str, Difference]:
-    """Return how far both modes are from PIL."""
+    """Return the differences of both modes from PIL."""
     from perceptinit.images import jpeg
     from perceptinit.images.decoding import load_box
     from perceptinit.pairs.augment import random_box
@@ -188,7 +188,7 @@ def differences(files: Sequence[bytes]) -> dict[str, Difference]:
 
 
 def sharp(photos: Sequence[bytes]) -> None:
-    """Print the difference at a half of the size for photographs as they are, by size of the square."""
+    """Print the difference at half size for unscaled photographs, by size of the square."""
     from perceptinit.images import jpeg
     from perceptinit.images.decoding import resize_box
 

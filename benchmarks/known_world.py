@@ -55,7 +55,7 @@ def write_coin(folder: Path, number: int) -> Path:
 
 
 def _ask(folder: Path, split: str, rng: np.random.Generator) -> Iterable[Row]:
-    """Yield questions whose one candidate has the anchor's hue; all say so."""
+    """Yield questions in which one candidate has the anchor's hue and gets all votes."""
     hues = _write_pictures(folder / "judged" / split, NUM_JUDGED[split], rng)
     for _ in range(NUM_QUESTIONS[split]):
         anchor = rng.integers(len(hues))

@@ -42,7 +42,7 @@ print(", ".join(f"{p} {version(p)}" for p in ("open_clip_torch", "webdataset", "
 
 
 def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]:
-    """Yield the number of samples of each batch that is ready for an image tower."""
+    """Yield the number of samples of each normalized batch."""
     import open_clip
     from torch import nn
 
@@ -78,7 +78,7 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
 
 
 def our_samples(shards: str) -> Iterator[int]:
-    """Yield 1 for each pair read in random order, not decoded."""
+    """Read pairs in random order without decoding, and yield 1 for each."""
     import numpy as np
 
     from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
@@ -93,7 +93,7 @@ def our_samples(shards: str) -> Iterator[int]:
 
 
 def run_our_side(asked: argparse.Namespace, what: str) -> None:
-    """Work until killed, and say on standard error when a turn is done."""
+    """Load batches until killed, and report the end of each turn on standard error."""
     import torch
 
     from perceptinit.compute.devices import keep_freed_memory
@@ -114,7 +114,7 @@ def run_our_side(asked: argparse.Namespace, what: str) -> None:
 
 
 def compare(asked: argparse.Namespace, what: str, shards: str) -> None:
-    """Let both sides take turns, and print medians and ratios."""
+    """Run both sides in alternation, and print medians and ratios."""
     numbers = [str(asked.batch_size), str(asked.workers), str(TURN_SAMPLES[what])]
     script = str(Path(__file__).with_name("peer_loader.py"))
     own = [sys.executable, __file__, "--shards", shards, *sys.argv[1:]]

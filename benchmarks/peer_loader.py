@@ -37,7 +37,7 @@ def batches(shards, batch_size, num_workers):
 
 
 def samples(shards):
-    """Yield 1 for each sample read and shuffled as in `batches`, not decoded."""
+    """Read and shuffle samples as in `batches` without decoding, and yield 1 for each."""
     stages = [
         wds.SimpleShardList(shards),
         data.tarfile_to_samples_nothrow,

@@ -143,13 +143,13 @@ def timed_epoch(loader: PairLoader, epoch: int) -> dict[str, float]:
 
 
 def memory_mb(which: str = "VmRSS") -> float:
-    """Return resident memory: all, or `RssAnon`, what is of this process alone and no mapped file."""
+    """Return resident memory: all, or `RssAnon`, which is private and excludes mapped files."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(which))
 
 
 def make_shards(o: argparse.Namespace, shards: Path) -> list[Path]:
-    """Write the shards that are not there, and return all."""
+    """Write missing shards, and return all shards."""
     shards.mkdir(parents=True, exist_ok=True)
     paths = [shards / f"{number:05d}.tar" for number in range(o.shards)]
     for number, path in enumerate(paths):
@@ -159,7 +159,7 @@ def make_shards(o: argparse.Namespace, shards: Path) -> list[Path]:
 
 
 def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
-    """Fetch all shards by as many threads as a loader's, into a cache that holds a tenth of them."""
+    """Fetch all shards with the threads of a loader, into a cache with room for a tenth of them."""
     sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
     cache = FetchedCache(sum(sizes.values()) // 10)
     pieces = [Piece.whole(RemoteFile(f"{url}/set/{name}"), Stat(size, "1")) for name, size in sizes.items()]

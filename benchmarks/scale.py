@@ -80,7 +80,7 @@ def index_of(paths: Sequence[Path]) -> dict[Path, ShardIndex]:
 
 
 def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:
-    """Measure in this process; between steps and memory it waits for a line, so that another can be as far."""
+    """Measure in this process. Before memory is read, wait for a line, so that another process can catch up."""
     before = anonymous_mb()
     start, wall = time.process_time(), time.perf_counter()
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{folder}/*.tar"))
@@ -115,13 +115,13 @@ def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:
 
 
 def anonymous_mb() -> float:
-    """Return what is of this process alone and no mapped file (RssAnon)."""
+    """Return private memory without mapped files (RssAnon)."""
     status = Path("/proc/self/status").read_text()
     return int(re.search(r"RssAnon:\s*(\d+)", status)[1]) / 1e3  # type: ignore[index]
 
 
 def index_mb() -> tuple[float, float]:
-    """Return how much of mapped indexes is in memory, and this process' share of it (Rss and Pss)."""
+    """Return the resident memory of mapped indexes, and this process's share (Rss and Pss)."""
     found = {"Rss": 0, "Pss": 0}
     is_index = False
     for line in Path("/proc/self/smaps").read_text().splitlines():
@@ -134,7 +134,7 @@ def index_mb() -> tuple[float, float]:
 
 
 def in_two_processes(folder: Path, shuffle_blocks: int) -> dict[str, float]:
-    """Return the larger of what two fresh processes measure at the same time."""
+    """Return the larger values of two new processes that measure at the same time."""
     put_out_of_memory(folder)
     command = [sys.executable, __file__, "--measure", str(folder), "--blocks", str(shuffle_blocks)]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -152,7 +152,7 @@ def in_two_processes(folder: Path, shuffle_blocks: int) -> dict[str, float]:
 
 
 def put_out_of_memory(folder: Path) -> None:
-    """Have the kernel forget the pages of the index."""
+    """Remove the pages of the index from memory."""
     for path in [*local_index._KeptIndex(folder)._open(), *folder.glob(INDEX)]:
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -160,7 +160,7 @@ def put_out_of_memory(folder: Path) -> None:
 
 
 def rows_of(folder: Path, num_pairs: int, beside: bool) -> list[dict[str, Any]]:
-    """Make the index of so many pairs, measure each order, and remove it."""
+    """Create an index of this number of pairs, measure each order, and remove the index."""
     own = folder / str(num_pairs)
     try:
         make(own, num_pairs, beside)
@@ -196,7 +196,7 @@ def section(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def renewed(page: str, rows: Sequence[dict[str, Any]]) -> str:
-    """Return the page with the section written anew; ValueError where a mark is missing."""
+    """Return the page with a new section; ValueError if a mark is missing."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{section(rows)}\n\n{END}{after}"

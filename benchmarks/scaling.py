@@ -122,7 +122,7 @@ def _wrapped(text: str) -> str:
 
 
 def renewed(page: str) -> str:
-    """Return the page with a new section; ValueError where a mark is missing."""
+    """Return the page with a new section; ValueError if a mark is missing."""
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
     return f"{before}{BEGIN}\n\n{section()}\n\n{END}{after}"

@@ -19,10 +19,11 @@ Pair = tuple[str, str]  # an arm and its reference
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a sentence says of two arms, and the structure to which it attributes a lead.
+    """A claim about two arms, and the structure to which it attributes a lead.
 
-    better, worse, equivalent: of the arm. worth, not worth: the difference is beyond delta. alike: both start
-    alike. taught: the arm was trained on the task of the score. defect: equal arms differ beyond chance.
+    better, worse, equivalent: the arm compared with the reference. worth, not worth: the difference is beyond delta.
+    alike: both start alike. taught: the arm was trained on the task of the score. defect: equal arms differ beyond
+    chance.
     """
 
     kind: Kind
@@ -32,7 +33,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What is true of an experiment.
+    """The truth about an experiment.
 
     between: Pair -> interval of the true difference, in points. worth: pairs -> the same with failed runs as
     worst, where it differs. structure: what explains a lead over shuffled votes; empty if anything else does.
@@ -164,7 +165,7 @@ def _read_reading(sentence: str, baseline: str) -> list[Claim] | None:
 
 
 def excess(claim: Claim, truth: Truth, delta: float | None) -> str:
-    """Return what a claim says beyond the truth, in a few words; empty if it is true. delta: points."""
+    """Return the false part of a claim in a few words; empty if the claim is true. delta: points."""
     if claim.kind == "alike":
         return "" if claim.pair in truth.alike else "arms that do not start alike"
     if claim.kind == "defect":
@@ -190,7 +191,7 @@ def excess(claim: Claim, truth: Truth, delta: float | None) -> str:
 
 
 def mark(sentence: str, baseline: str, truth: Truth, delta: float | None) -> str:
-    """Return what a sentence says beyond the truth; empty if it is true, "not read" if no rule can read it."""
+    """Return the false claim of a sentence; empty if it is true, "not read" if no rule can parse it."""
     claims = read(sentence, baseline)
     if claims is None:
         return "not read"

@@ -75,7 +75,7 @@ ALLOWED = {"memory MB": 10.0, "descriptors": 2.0, "threads": 1.0, "disk MB": 1.0
 
 
 class Sample(NamedTuple):
-    """What the process and its run's folder take after a step; disk without the log, which has a line a step."""
+    """Resources of the process and of the run's folder after a step. Disk excludes the log."""
 
     step: int
     memory: float
@@ -121,7 +121,7 @@ def sample(step: int, folder: Path) -> Sample:
 
 
 def watched_run(steps: int, folder: Path) -> list[Sample]:
-    """Train in this process; returns a sample every 50 steps."""
+    """Train in this process, and return a sample every 50 steps."""
     from perceptinit.api import run_recipe
     from perceptinit.pretrainers.training import Training
 

@@ -51,7 +51,7 @@ def batches(count: int, epoch: int) -> list[np.ndarray]:
 
 
 def decode_epoch(stimuli: Stimuli, epoch: int) -> float:
-    """Return the CPU seconds of an epoch that decodes."""
+    """Return the CPU seconds of an epoch with decoding."""
     prepare = transforms.Compose(
         [
             transforms.Resize((SIZE, SIZE), transforms.InterpolationMode.BICUBIC),
@@ -70,7 +70,7 @@ def decode_epoch(stimuli: Stimuli, epoch: int) -> float:
 
 
 def stored_epochs(stimuli: Stimuli, epochs: int) -> tuple[float, float]:
-    """Return the CPU seconds of filling an empty store, and of all epochs out of it."""
+    """Return the CPU seconds to fill an empty store, and to read all epochs from it."""
     std = torch.tensor(STD).view(3, 1, 1)
     offset, gain = -torch.tensor(MEAN).view(3, 1, 1) / std, 1 / (255 * std)
     with tempfile.TemporaryDirectory() as root:

@@ -87,7 +87,7 @@ class MadePairs:
 
 
 def model_table(name: str, image_size: int) -> dict[str, Any]:
-    """Return open_clip's configuration of a model of `train_sets`, or of one of another width."""
+    """Return open_clip's configuration of a model of `train_sets`, or of a model with another width."""
     if name in made.MODELS:
         table = deepcopy(made.MODELS[name])
     else:
@@ -102,7 +102,7 @@ def model_table(name: str, image_size: int) -> dict[str, Any]:
 
 @contextmanager
 def running(setting: dict[str, Any]) -> Iterator[Iterator[StepResult]]:
-    """Give the steps of a training, warm."""
+    """Yield the steps of a training run after warm-up."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "model.json"
         table = model_table(setting["model"], setting["image"])
@@ -133,7 +133,7 @@ def flops_of(steps: Iterator[StepResult]) -> int:
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """Return CPU seconds, or of wall time when there are several threads."""
+    """Return CPU seconds, or wall seconds with several threads."""
     clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     begin = clock()
     work()
@@ -141,7 +141,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def measure(setting: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Return samples a second, GFLOP of a sample, and the process's peak memory in MiB."""
+    """Return samples per second, GFLOP per sample, and the peak memory of the process in MiB."""
     with running(setting) as steps:
         spent = [seconds(lambda: next(steps)) for _ in range(rounds)]
         memory = peak_mebibytes()
@@ -154,7 +154,7 @@ def measure(setting: dict[str, Any], rounds: int) -> dict[str, float]:
 
 
 def measure_peak(setting: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Return GFLOP a second of steps and of matrix products, in alternation."""
+    """Return GFLOP per second of steps and of matrix products, in alternation."""
     dtype = torch.bfloat16 if setting["precision"] == "bf16" else torch.float32
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE).to(dtype) for _ in range(2))
     out = torch.empty_like(a)
@@ -183,7 +183,7 @@ def peak_mebibytes() -> float:
 
 
 def in_process(setting: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Return what a fresh process measures of a setting."""
+    """Measure a setting in a new process."""
     command = [sys.executable, __file__, "--setting", json.dumps(setting), "--rounds", str(rounds)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
@@ -220,7 +220,7 @@ def print_peak(rounds: int) -> None:
 
 
 def plot(results: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> None:
-    """Draw samples a second and memory over each axis; the file's ending says which format."""
+    """Draw samples per second and memory over each axis, in the format of the file's suffix."""
     from perceptinit.reports.figures import MARKERS, STYLES, require_matplotlib
 
     require_matplotlib()

@@ -75,7 +75,7 @@ def photographs(path: Path) -> Iterator[bytes]:
 
 
 def write_shards(folder: Path, num_pairs: int, num_shards: int, photos: Path | None) -> str:
-    """Write pairs into tar shards and return their brace pattern; few pictures, which occur again.
+    """Write pairs to tar shards with repeated images, and return their brace pattern.
 
     photos: folder or tar file of JPEG photographs; None for generated ones.
     """

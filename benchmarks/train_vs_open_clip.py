@@ -74,14 +74,14 @@ every_minutes = 0.0
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a step took."""
+    """Duration of a step."""
 
     cpu: float
     wall: float
 
 
 class Trainer:
-    """A training process that works only while it is its turn."""
+    """A training process that runs only during its turns."""
 
     def __init__(self, name: str, command: Sequence[str], mark: str, threads: int) -> None:
         """mark: text in the lines on standard error that report a step."""
@@ -207,7 +207,7 @@ def report(asked: argparse.Namespace, trainers: Sequence[Trainer]) -> None:
 
 
 def versions(python: str) -> str:
-    """Return what an environment has of the packages that matter."""
+    """Return the versions of the relevant packages in an environment."""
     names = ("torch", "torchvision", "open_clip_torch", "webdataset", "pillow")
     code = f"from importlib.metadata import version\nfor name in {names}:\n    print(name, version(name))"
     lines = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout

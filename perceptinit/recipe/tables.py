@@ -213,7 +213,7 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
 
 
 def stage_names(slot: str, num_stages: int) -> list[str]:
-    """Return the names of a slot's shared stages for `like`: `init`, or `init.0` and so on if several."""
+    """Return the names of a slot's shared stages for `like`: `init`, or `init.0`, `init.1` of several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
