@@ -159,7 +159,7 @@ def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder)
     file = folder / "runs/tiny/random/seed0/record.json"
     file.parent.mkdir(parents=True)
     write_record(file, new_record(tiny, tiny.arm("random"), 0, "cpu"))
-    with pytest.raises(UsageError, match=r"or `perceptinit run tiny.toml --fresh` to replace it"):
+    with pytest.raises(UsageError, match=r"or use `perceptinit run tiny.toml --fresh` to replace it"):
         run_recipe(load_recipe("child.toml"), arms=["random"], fresh=True, device="cpu")
 
 
