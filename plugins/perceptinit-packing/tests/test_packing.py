@@ -476,7 +476,7 @@ def test_the_advice_for_a_missing_test_set_makes_it(cli, tmp_path):
     class_folders(tmp_path / "photos")
     evaluator = '[[eval]]\nuse = "zero-shot"\ndatasets = ["birds"]\nroot = "."\n'
     (tmp_path / "lab.toml").write_text(f'like = "quickstart"\nname = "lab"\n{evaluator}')
-    (advice,) = re.findall(r"Make one: perceptinit (data pack .*)", cli("validate", "lab.toml").stdout)
+    (advice,) = re.findall(r"Create it: perceptinit (data pack .*)", cli("validate", "lab.toml").stdout)
     done = cli(*shlex.split(advice.replace("SOURCE", "photos")))
     assert done.returncode == 0, done.stderr
     assert cli("validate", "lab.toml", "--ready").returncode == 0
