@@ -418,8 +418,8 @@ def drawn(folder, values):
 
 def test_two_seeds_are_drawn_as_points_and_three_as_a_band(tmp_path):
     two, three = drawn(tmp_path / "2", (0.4, 0.6)), drawn(tmp_path / "3", (0.4, 0.6, 0.5))
-    assert ("PathCollection" in two, "FillBetween" in two) == (True, False)
-    assert ("PathCollection" in three, "FillBetween" in three) == (False, True)
+    assert ("PathCollection" in two, "PolyCollection" in two) == (True, False)
+    assert ("PathCollection" in three, "PolyCollection" in three) == (False, True)
 
 
 def test_the_record_names_the_judgments_that_an_arm_learned_from(tiny):
