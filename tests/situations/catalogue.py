@@ -958,7 +958,7 @@ TUNED = {
         truth="not tuned: the shared learning rate suits random, tuned they are equal",
         arms={"random": RANDOM, "people": Lead(-4)},
         expect=TUNE,
-        must=(r"at the settings that they share",),
+        must=(r"at the same settings",),
         never=(r"said of how they start",),
     ),
 }
