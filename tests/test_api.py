@@ -17,7 +17,7 @@ from perceptinit import apply_perceptual_init, build
 from perceptinit.errors import DataError, InitializerError, RecipeError, UsageError
 from perceptinit.types import Stimuli, Triplets
 
-ENOUGH = ("synthetic", {"num_train": 600, "num_val": 400, "num_test": 1})
+ENOUGH = ("synthetic", {"num_train": 256, "num_val": 200, "num_test": 1})
 TINY = ("synthetic", {"num_train": 24, "num_val": 12, "num_test": 1})
 SMALL_VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 4}
 
@@ -101,7 +101,7 @@ def test_held_out_2afc_rises_and_only_vision_weights_change(name):
     next(model.modules()).register_forward_hook(lambda *_: None)
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, state_of(model)
     report = apply_perceptual_init(
-        model, judgments=ENOUGH, epochs=6, batch_size=64, lr=1e-3, progress=False, **arguments
+        model, judgments=ENOUGH, epochs=6, batch_size=32, lr=1e-3, progress=False, **arguments
     )
     assert report.metrics["2afc_val_after"] > report.metrics["2afc_val_before"] + 0.03
     after = model.state_dict()

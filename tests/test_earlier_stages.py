@@ -38,10 +38,18 @@ def run_longer(out):
     return run(out, FROM_TINY, "pretrain.epochs=3", name="longer")
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Run `tiny` once; return its folder and its record."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, run(folder)
+
+
 @pytest.fixture
-def tiny(tmp_path):
-    """Run `tiny` and return its record."""
-    return run(tmp_path)
+def tiny(finished, tmp_path):
+    """Copy the run of `tiny` into the test's folder and return its record."""
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
+    return finished[1]
 
 
 def test_a_longer_pretraining_takes_stage_one_and_ends_as_if_it_had_done_it(tiny, tmp_path):

@@ -20,6 +20,14 @@ from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import EXIT_CODE
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """Run the recipe in one process, with nothing in its way."""
+    folder = tmp_path_factory.mktemp("alone")
+    run(folder)
+    return folder
+
+
 def final_weights(folder):
     return load_weights(folder / "tiny/pi/seed0/weights/final.safetensors")
 
@@ -61,9 +69,7 @@ def test_a_run_moves_from_two_processes_to_one_and_back(uninterrupted, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_a_signal_saves_the_step_and_ends_with_exit_code_75(tmp_path, number):
-    alone = tmp_path / "alone"
-    run(alone)
+def test_a_signal_saves_the_step_and_ends_with_exit_code_75(alone, tmp_path, number):
     [code] = ended(start(run_with_signal, tmp_path, number, 5, num=1))
     assert code == 75
     record = record_of(tmp_path)
@@ -122,12 +128,11 @@ def run_with_a_failing_evaluation(folder):
     return run(folder)
 
 
-def test_what_stage_one_did_is_kept_when_the_evaluation_after_it_fails(tmp_path):
-    run(tmp_path / "alone")
+def test_what_stage_one_did_is_kept_when_the_evaluation_after_it_fails(alone, tmp_path):
     assert ended(start(run_with_a_failing_evaluation, tmp_path, num=1)) == [1]
     run(tmp_path)
     record = record_of(tmp_path)
-    assert record["hashes"] == record_of(tmp_path / "alone")["hashes"]
+    assert record["hashes"] == record_of(alone)["hashes"]
     events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text().splitlines()
     stages = [row["stage"] for row in map(json.loads, events) if row["kind"] == "stage-start"]
     assert stages == ["init.0", "pretrain"]  # the second attempt began with the evaluation
@@ -198,9 +203,8 @@ def test_a_state_of_an_earlier_version_is_not_taken_on_trust(tmp_path):
         Checkpoints(tmp_path, CheckpointConfig(), print).newest()
 
 
-def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(tmp_path):
+def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(alone, tmp_path):
     folder = tmp_path / "tiny/pi/seed0/checkpoints"
-    run(tmp_path / "alone")
     (folder / ".backup").mkdir(parents=True)
     theirs = [folder / name for name in ("notes.txt", ".nfs00000001", "checkpoint-best.safetensors")]
     for file in theirs:
@@ -208,7 +212,7 @@ def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(tmp_path
     for _ in range(2):  # and again, when there is nothing left to do
         record = run(tmp_path)
         assert record["status"] == "finished"
-        assert record["hashes"] == record_of(tmp_path / "alone")["hashes"]
+        assert record["hashes"] == record_of(alone)["hashes"]
     assert sorted(folder.iterdir()) == sorted([*theirs, folder / ".backup"])
     events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text()
     assert f"{folder}: cannot be removed (Directory not empty)" in events

@@ -3,16 +3,19 @@
 import json
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import textwrap
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
-from helpers.command_line import environment
+from helpers.processes import start
+from helpers.resuming import ended
 from helpers.tiny_recipes import LOCAL, RECIPE
 from safetensors.torch import save_file
 
+from perceptinit.__main__ import main
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError, UsageError
 from perceptinit.files.reading import content_sha256
 from perceptinit.recipe.reading import read_recipe
@@ -166,6 +169,17 @@ def test_weights_and_record_of_a_run_are_on_disk_before_its_checkpoints_are_remo
     assert removed[-1].index(folder / "weights", weights) < record < removed[-1].index(folder, record)
 
 
+def command_with_signal(folder, number, place, messages):
+    """Run the recipe as the command does, with standard error in a file, and send a signal at a place."""
+    os.chdir(folder)
+    sys.argv = ["perceptinit", "run", "tiny.toml", "--arm", "pi", "--seed", "0", "--device", "cpu"]
+    with (
+        messages.open("w") as sys.stderr,
+        patch(place, lambda *_, **options: signal.raise_signal(number)),
+    ):
+        main()
+
+
 @pytest.mark.parametrize(
     ("number", "place"),
     [
@@ -177,24 +191,10 @@ def test_weights_and_record_of_a_run_are_on_disk_before_its_checkpoints_are_remo
 def test_a_signal_outside_of_a_run_ends_the_command_with_exit_code_75(full, tmp_path, number, place):
     shutil.copytree(full[0], tmp_path, dirs_exist_ok=True)
     (tmp_path / "tiny.toml").write_text(RECIPE)
-    code = f"""
-        import signal, sys
-        from unittest.mock import patch
-        sys.argv = ["perceptinit", "run", "tiny.toml", "--arm", "pi", "--seed", "0", "--device", "cpu"]
-        with patch("{place}", lambda *_, **options: signal.raise_signal(signal.{number})):
-            from perceptinit.__main__ import main
-            main()
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
-        cwd=tmp_path,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 75
-    assert done.stderr.splitlines()[-1] == f"stopped by {number}; the same command continues"
+    messages = tmp_path / "messages"
+    [command] = start(command_with_signal, tmp_path, signal.Signals[number], place, messages, num=1)
+    assert ended([command]) == [75]
+    assert messages.read_text().splitlines()[-1] == f"stopped by {number}; the same command continues"
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(full):

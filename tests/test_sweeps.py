@@ -132,6 +132,7 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
             assert r["hashes"]["final"] == taken_over["hashes"]["final"]
 
 
+@pytest.mark.slow
 def test_jobs_keep_the_values_of_single_items_and_import_nothing_from_the_working_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "json.py").write_text("raise ImportError")

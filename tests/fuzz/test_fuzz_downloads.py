@@ -121,7 +121,7 @@ def answers(draw):
     return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
 
 
-@fuzz(40)
+@fuzz(20)
 @given(
     st.lists(answers(), min_size=1, max_size=4),
     st.sampled_from((None, *NOTES)),

@@ -132,7 +132,7 @@ def recipes(draw):
     return draw(damaged(text)) if draw(st.integers(0, 3)) == 0 else text
 
 
-@fuzz(12)
+@fuzz(8)
 @given(recipes())
 def test_any_text_is_a_plan_or_a_list_of_problems(place, verbs, text):
     path = place / "recipe.toml"
