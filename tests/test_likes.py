@@ -208,7 +208,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             '["shuffled-votes"]',
             '["cifar10h"]',
-            "arm.shuffled.init.judgments.through: judgments 'cifar10h' takes no judgments",
+            "arm.shuffled.init.judgments.through: judgments 'cifar10h' does not accept judgments",
         ),
         (
             '["shuffled-votes"]',
