@@ -24,11 +24,11 @@ slow: $(INSTALLED)
 # operation; `make test` runs a fixed sample of both
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
-	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/fuzz tests/test_every_operation.py
+	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 0 tests/fuzz tests/test_every_operation.py
 
 # the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores
 paper: $(INSTALLED)
-	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto tests/test_paper_gpu.py -k quickstart
+	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --timeout 0 tests/test_paper_gpu.py -k quickstart
 
 # two experiments of known effects, one seed on real photographs; prepare.py lists the files that FOLDER must contain
 known-effects: $(INSTALLED)

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, RecipeFile, Texts
+from perceptinit.cli.options import Overrides, RecipeFile
 from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.companions import companion_of
 from perceptinit.errors import MissingPackageError
 
 
-def _refuse_moved(options: Texts) -> None:
+def _refuse_moved(option: str | None) -> None:
     """Raise MissingPackageError for options of 0.1 that are now in a companion."""
     companion = companion_of("verb", "estimate")
-    if options and companion:
+    if option and companion:
         moved = "--device, --world and --memory are now options of `perceptinit estimate`"
         raise MissingPackageError(f"{moved}, in a companion package. Install it: {companion.install}")
 
@@ -26,7 +26,7 @@ def validate(
     set_: Overrides = None,
     ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
     moved: Annotated[
-        Texts,
+        str | None,
         typer.Option("--device", "--world", "--memory", hidden=True, is_eager=True, callback=_refuse_moved),
     ] = None,
 ) -> None:
