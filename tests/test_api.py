@@ -333,7 +333,7 @@ def test_what_is_no_model_is_answered_with_how_to_get_one(model, sentence):
 
 def test_a_warning_points_to_the_line_that_called():
     model, _ = timm_vit()
-    with pytest.warns(UserWarning, match="learned nothing") as warnings:
+    with pytest.warns(UserWarning, match="did not learn to predict") as warnings:
         apply_quickly(model, lr=1e-9, cache=False)  # learns nothing, and says so
     assert {w.filename for w in warnings} == {__file__}
 
