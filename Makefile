@@ -53,9 +53,8 @@ docs: $(INSTALLED)
 # install every package in plugins/ and run its tests, then test all of them on a simulated GPU
 plugins: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(patsubst %,'./%[test]',$(wildcard plugins/perceptinit-*))
-	for plugin in plugins/*/; do \
-	  (cd "$$plugin" && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m pytest -q tests) || exit 1; \
-	done
+	printf '%s\n' plugins/perceptinit-* | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 2 -I {} \
+	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
 
 # install every companion package into the environment of the core

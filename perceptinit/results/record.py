@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,11 +113,17 @@ def now() -> str:
 
 def versions() -> dict[str, Any]:
     """Return the versions of Python and of the packages that can affect results."""
-    packages = {"perceptinit": __version__}
+    return {"python": sys.version.split()[0], "packages": {"perceptinit": __version__, **_installed()}}
+
+
+@cache
+def _installed() -> Mapping[str, str]:
+    """Return the versions of the packages that are installed; their metadata takes milliseconds to parse."""
+    found = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):
-            packages[name] = metadata.version(name)
-    return {"python": sys.version.split()[0], "packages": packages}
+            found[name] = metadata.version(name)
+    return found
 
 
 def environment(device: str) -> dict[str, Any]:
