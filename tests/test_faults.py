@@ -328,7 +328,7 @@ def test_a_killed_process_ends_the_others_with_a_message_and_no_hang(tmp_path):
     assert "OtherProcessError: another process of this run ended or does not respond" in message
     record = record_of(tmp_path)
     assert record["status"] == "failed"
-    assert record["error"].startswith("OtherProcessError: another process of this run has ended")
+    assert record["error"].startswith("OtherProcessError: another process of this run ended")
 
 
 def test_images_are_all_used_although_shards_are_uneven(tmp_path):
