@@ -324,7 +324,7 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     assert "equal arms equivalent with" in line
     lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
-    assert line.startswith("unknown from the existing runs: the runs ended at different samples")
+    assert line.startswith("unknown from the existing runs: the runs ended after different numbers")
 
 
 def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_path):

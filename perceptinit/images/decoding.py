@@ -33,7 +33,7 @@ Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# bit depth and color type in a PNG header: 8-bit gray, RGB, RGBA; other types differ from PIL's colors
+# bit depth and color type in a PNG header: 8-bit gray, RGB, RGBA; others decode to other colors than PIL's
 _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 
 
@@ -125,8 +125,8 @@ def resize_box(
 ) -> np.ndarray:
     """Crop a box of an image and resize it to a square, uint8 (3, S, S), with antialiasing.
 
-    The array may be a strided view. Values match Pillow 13 within 2 gray levels. Earlier versions resize tall
-    boxes in another order, so pixels at strong edges differ by up to 9 (0.3 on average).
+    The array may be a strided view. Values match Pillow 13 to within 2 gray levels. Earlier Pillow versions
+    resize tall boxes in another order, so pixels at strong edges differ by up to 9 (0.3 on average).
 
     Args:
         pixels: uint8 (H, W, 3).

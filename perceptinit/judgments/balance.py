@@ -63,8 +63,8 @@ def _check_assigned(columns: Columns, orders: np.ndarray) -> tuple[bool, str]:
     worst, total = np.ptp(counts, axis=(1, 2)).max(), np.ptp(counts.sum(axis=0))
     # deleted participants and revised designs cause small imbalances
     return bool(worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders))), (
-        f"assigned: each candidate appeared equally often at each position, within {worst} trials for each "
-        f"of {len(counts):,} participants and within {total} overall ({len(orders):,} trials)"
+        f"assigned: each candidate appeared equally often at each position, to within {worst} trials for "
+        f"each of {len(counts):,} participants and to within {total} overall ({len(orders):,} trials)"
     )
 
 

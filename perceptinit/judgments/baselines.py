@@ -74,7 +74,7 @@ def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
 def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
-    """Return the 2AFC of each baseline on triplets; DataError for an image that cannot be decoded."""
+    """Return the 2AFC score of each baseline; DataError for an image that cannot be decoded."""
     t = triplets
     used, places = np.unique(t.roles, return_inverse=True)
     anchor, first, second = places.reshape(t.roles.shape)

@@ -37,7 +37,7 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
     if votes.sum() < MIN_VOTES:
         return None
     num = votes.sum(axis=1)
-    without = np.zeros(len(votes))  # votes that the others predict; ties count in part
+    without = np.zeros(len(votes))  # votes that the other votes predict; ties count in part
     for answer in range(votes.shape[1]):
         others = votes.copy()
         others[:, answer] -= 1
@@ -73,7 +73,7 @@ class DerivedAnswers:
     """Judgments whose answers are computed from ratings or labels, without individual choices."""
 
     def noise_ceiling(self, split: Split) -> None:
-        """Return None: computed answers agree more than people do."""
+        """Return None, because computed answers agree more than people do."""
 
 
 def ceiling_of_split(
@@ -81,8 +81,8 @@ def ceiling_of_split(
 ) -> Bounds | None:
     """Return the human ceiling of 2AFC on `triplets`, which are one split of `judgments`.
 
-    If judgments have a method `noise_ceiling`, its result is returned: votes that also selected the triplets
-    would bias the ceiling.
+    If judgments have a method `noise_ceiling`, its result is returned, because a ceiling from the votes that
+    selected the triplets would be biased.
     """
     judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):

@@ -38,7 +38,7 @@ def triplets_sha256(triplets: Triplets) -> str:
 
 
 def _image(source: ImageSource) -> bytes:
-    """Return bytes that change with the image; for a file its size and time, which are fast to read."""
+    """Return bytes that change with the image; for a file, its size and modification time."""
     if isinstance(source, Path):
         about = source.stat()
         return f"{about.st_size} {about.st_mtime_ns}\n".encode()

@@ -92,7 +92,7 @@ def index_images(roles: Sequence[Coded]) -> ImageRows:
 
 
 def describe_missing(folder: Path, name: str, missing: Sequence[str]) -> str:
-    """Return the error for a missing image, with the most similar file name and all `missing` images."""
+    """Return the error for a missing image, with a similar file name and the number of `missing` images."""
     path = PurePosixPath(name)
     files = file_names(folder / path.parent)
     suffix = next((PurePosixPath(f).suffix for f in files if PurePosixPath(f).stem == path.name), "")

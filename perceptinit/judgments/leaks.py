@@ -79,7 +79,7 @@ def find_left_out(judgments: OwnTable) -> Iterator[str]:
 
 
 def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Iterator[str]:
-    """Recommend splits by image, if held-out judgments contain training images."""
+    """Yield a recommendation to split by image, if held-out judgments contain training images."""
     held_out = next((s for s in ("test", "val") if s in triplets), None)
     if judgments.config.split_by is not None or held_out is None or "train" not in triplets:
         return

@@ -145,7 +145,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
 
 
 def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:
-    """Return whether a hash is equal among the arms of each seed; None if not recorded."""
+    """Return whether the arms of each seed have the same hash; None if not recorded."""
     found = {(run.seed, find_hash(run.record, *path)) for run in runs}
     if not found or any(not value for _, value in found):
         return None
@@ -216,7 +216,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
         options += ["--smoke"] if recipe["smoke"] else []
         packages = dict(record["environment"]["packages"])
         packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
-        public = sorted(p for p in packages.items() if not p[0].startswith("perceptinit"))  # on an index
+        public = sorted(p for p in packages.items() if not p[0].startswith("perceptinit"))  # on PyPI
         pinned = " ".join(f"{name}=={version}" for name, version in public)
         file = Path(recipe["source"]).name
         command = f"pip install {pinned}\n{shlex.join(['perceptinit', 'run', file, *options])}"

@@ -1,4 +1,4 @@
-"""Compare arms at equal samples seen, paired by seed, and list excluded results."""
+"""Compare arms at equal numbers of samples seen, paired by seed, and list excluded results."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
 
     Args:
         runs: Runs of all arms.
-        budget: "equal" compares final scores and refuses runs that ended at different samples seen. "unequal"
-            compares final scores and reports that budgets differ. An int compares the scores at this number
-            of samples seen.
+        budget: "equal" compares final scores and refuses runs that saw different numbers of samples.
+            "unequal" compares final scores and reports that budgets differ. An int compares the scores at
+            this number of samples seen.
         baseline: Reference arm. Default: the baseline of the recipe.
 
     Raises:
@@ -128,9 +128,9 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
             common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
-                "the runs ended at different samples seen, so their final scores are not comparable. "
-                f"{seen}. Compare at a number that all runs have ({at}), or compare final scores with "
-                "--unequal"
+                "the runs ended after different numbers of samples, so their final scores are not "
+                f"comparable. {seen}. Compare at a number that all runs have ({at}), or compare final "
+                "scores with --unequal"
             )
         problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems

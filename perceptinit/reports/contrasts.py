@@ -222,7 +222,7 @@ MATCHED = ("statistics-matched", "norm-matched")
 def find_controls(runs: RunSet, arm: str) -> list[str]:
     """Return the controls that would share a benefit not explained by human judgments.
 
-    Controls use judgments by programs, structured initialization, or matched weight statistics. Random
+    Controls use computed judgments, structured initialization, or matched weight statistics. Random
     initialization and shuffled votes have separate contrasts.
     """
     others = (a for a in runs.arms if a not in (arm, runs.baseline))

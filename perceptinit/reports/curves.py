@@ -122,7 +122,7 @@ def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
 
 
 def _find_reach(curve: Curve, target: float) -> float | None:
-    """Return the samples at which a curve first reaches `target`; None if it starts there."""
+    """Return the number of samples at which a curve first reaches `target`; None if it starts there."""
     points = sorted(curve.items())
     if points[0][1] >= target:
         return None

@@ -23,7 +23,7 @@ from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 
 GENERATOR = b'<meta name="generator" content="perceptinit'
-HEAD_BYTES = 4096  # leading bytes of a page with the generator tag
+HEAD_BYTES = 4096  # number of leading bytes of a page that contain the generator tag
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:

@@ -73,7 +73,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
 
 
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
-    """Return an estimate whose interval also covers a variance estimated from `num` values.
+    """Return an estimate whose interval also covers another variance, estimated from `num` values.
 
     Degrees of freedom are Satterthwaite's (1946). A single value still has no interval.
     """

@@ -17,7 +17,7 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.seeding import named_torch_seed
 
-# not Tensor methods, because rejection sampling would never terminate
+# not Tensor methods: on unfilled tensors, rejection sampling would never terminate
 _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
 
 

@@ -91,7 +91,7 @@ class RunState:
     """The state of a run.
 
     Attributes:
-        state: `stopped` if the process was killed or lost power, without an error in the record.
+        state: `stopped` if the process was killed or the machine lost power, without an error in the record.
         record: Record of the run; empty if it is missing or unreadable.
         reason: Why the run is not finished, if known.
     """

@@ -166,9 +166,9 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
 
 
 def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tuned settings that affect the run's arm. `init.lr` requires a stage."""
+    """Return the tuned settings that affect the run's arm; without stages, `init.lr` does not."""
     resolved = record["arm"]["resolved"]
-    # a post-hoc stage may also be like a shared [init] stage
+    # a post-hoc stage can inherit from a shared [init] stage
     own_stages = [*resolved["init"], *resolved["posthoc"]]
     stages = {"pretrain": [resolved.get("pretrain") or {}], "init": own_stages}
     return {

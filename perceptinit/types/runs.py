@@ -100,7 +100,7 @@ class Score:
         ceiling: Human ceiling: how well the votes of all people predict one person. None if unknown.
         lower_ceiling: Lower bound of the ceiling, which uses the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
-        items: Per-item values, for intervals over images. None if it is not a mean over items.
+        items: Per-item values, for intervals over images. None if the score is not a mean over items.
     """
 
     name: str
@@ -192,7 +192,7 @@ class RunContext:
         samples_seen: Number of pretraining pairs seen before an evaluation.
         num_workers: Number of image decoding threads.
         send: Receives the events of the stage.
-        resumed: State to resume from, as passed to `offer`. None if the stage starts.
+        resumed: State to resume from, as passed to `offer`. None at the start of a stage.
         offer: Call `offer(step, state)` after each step, in all processes. If a checkpoint is due, the run
             saves `state()` (tensors and plain values) and the model's weights. The run stops here if a
             stop was requested. A stage that calls `offer` must resume from `resumed` exactly.

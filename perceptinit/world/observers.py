@@ -21,7 +21,7 @@ from perceptinit.world.shapes import OUTLINES
 
 WEIGHTS = (1.0, 1.5, 0.3)  # of color, shape and texture, for the average observer
 WEIGHT_SPREAD = 0.25  # standard deviation of log weights across observers
-COLOUR_SCALE = 25.0  # CIEDE2000 units; differences far above it saturate
+COLOUR_SCALE = 25.0  # CIEDE2000 units; differences far above this saturate
 DECISION_NOISE = 0.18  # scale of the logistic decision noise, in units of dissimilarity
 LAPSE = 0.04  # share of answers given at random
 

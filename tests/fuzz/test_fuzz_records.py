@@ -106,7 +106,7 @@ def test_an_odd_record_is_told_and_the_whole_runs_are_taken(place, verbs, record
         return told.getvalue()
 
     # a whole record of a shorter run is told by its arm
-    named = ["record.json", "made", "ended at different samples seen"]
+    named = ["record.json", "made", "ended after different numbers of samples"]
     text = outcome("record", tell, named, place)
     if text is not None:
         assert "random" in text

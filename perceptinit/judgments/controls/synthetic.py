@@ -1,7 +1,7 @@
 """Simulated 2AFC judgments of rendered images (`synthetic`), without human data.
 
-The pairs `synthetic` and the test set use the same renderer and factors. Random streams differ, so no image
-occurs in two splits, in the pairs or in the test set.
+The image-text pairs and the test set called `synthetic` use the same renderer and factors. Random streams
+differ, so the splits, the pairs and the test set have no image in common.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 
 
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
-    """Return the candidate with some factors copied from the anchor; of a color, only its name."""
+    """Return the candidate with some factors copied from the anchor, but only the name of a color."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(

@@ -58,7 +58,7 @@ class Wrapper(ABC):
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the judgments inside all wrappers, except for `train`, which wrappers change."""
+    """Return the judgments inside all wrappers; for `train`, which wrappers change, return `judgments`."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments

@@ -1,4 +1,4 @@
-"""Data conventions of a source, which published readers of the same file interpret differently."""
+"""Data conventions of a source, on which published readers of the same file differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Conventions:
 
 @runtime_checkable
 class HasConventions(Protocol):
-    """Judgments, as an object or a class, that state the conventions of their source."""
+    """A judgments component, or its class, that states the conventions of its source."""
 
     conventions: Conventions
 

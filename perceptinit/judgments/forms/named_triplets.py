@@ -42,7 +42,7 @@ class NamedTriplets:
         return replace(self, roles=self.roles[:, rows], **columns)
 
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
-        """Return validated triplets of the images that occur; `stimuli_of` maps names to images."""
+        """Return validated triplets over the images that occur in them; `stimuli_of` maps names to images."""
         used = np.flatnonzero(np.bincount(self.roles.ravel(), minlength=len(self.images)))
         stimuli = stimuli_of([self.images[i] for i in used])
         number = np.zeros(len(self.images), dtype=np.int64)

@@ -127,7 +127,7 @@ def triple_codes(images: np.ndarray, num_stimuli: int) -> np.ndarray:
 def odd_one_out_agreement(similarities: np.ndarray, votes: np.ndarray) -> np.ndarray:
     """Return the share of each judgment's votes that agree with the model, shape (N,).
 
-    The model's odd image is outside the most similar pair. Ties are split equally, so constant embeddings
+    The model chooses the image outside the most similar pair. Ties are split equally, so constant embeddings
     score 1/3.
 
     Args:

@@ -37,7 +37,7 @@ class Dissimilarities:
 
         Args:
             matrices: (M, M) or (S, M, M).
-            kind: The meaning of larger cells; similarities are negated.
+            kind: The meaning of larger values; similarities are negated.
             source: The name of the matrices in messages.
 
         Raises:
@@ -55,7 +55,7 @@ class Dissimilarities:
     def group_mean(self, source: str) -> np.ndarray:
         """Return the mean over subjects, (M, M), of matrices standardized to mean 0 and deviation 1.
 
-        Standardization removes different ranges of subjects and regions, and preserves the order of cells.
+        Standardization removes differences in range between matrices and preserves the order of cells.
 
         Raises:
             DataError: If the matrices cancel each other out.

@@ -22,7 +22,7 @@ class SamePairs:
     Args:
         stimuli: The M images.
         first: Indices into stimuli, int64 (N,).
-        second: Indices into stimuli, int64 (N,); the order of a pair has no meaning.
+        second: Indices into stimuli, int64 (N,).
         p_same: Share of people who said "same", float32 (N,) in [0, 1].
         num_votes: Number of votes, int32 (N,), at least 1.
     """
@@ -97,7 +97,7 @@ class SamePairs:
         return draw_triplets(self.stimuli, anchors.tolist(), distances_of, votes_of, draw)
 
     def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
-        """Return a column for the pairs of an anchor, by second image, (M,); NaN without a pair."""
+        """Return the values of an anchor's pairs, indexed by second image, (M,); NaN without a pair."""
         row = np.full(len(self.stimuli), np.nan)
         is_anchor = self.first == anchor
         row[self.second[is_anchor]] = column[is_anchor]

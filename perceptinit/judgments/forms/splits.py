@@ -82,7 +82,7 @@ class SplitConfig:
 def keep_share(groups: Sequence[str | int], fraction: float, seed: int, *names: str | int) -> np.ndarray:
     """Return a mask over N rows that selects `fraction` of the groups, rounded up.
 
-    Groups in a smaller fraction are also in a larger one. Never empty for fraction > 0.
+    Groups in a smaller fraction are also in a larger one. The mask is empty only for `fraction` 0.
     """
     order = hash_order(groups, seed, *names)
     kept = set(order[: math.ceil(fraction * len(order) - 1e-9)])  # rounding: 0.07 * 100 > 7

@@ -70,7 +70,7 @@ class MatrixSet(ABC):
 
     @property
     def kind(self) -> MatrixKind:
-        """Whether a larger cell means more similar ("similarity") or less similar ("dissimilarity")."""
+        """Whether a larger value means more similar ("similarity") or less similar ("dissimilarity")."""
         return "dissimilarity"
 
     @property
@@ -183,7 +183,7 @@ class RdmSet(MatrixSet):
         path: Path
         """The matrix file: .npy, .mat or .csv."""
         kind: MatrixKind
-        """Whether a larger cell means more similar ("similarity") or less ("dissimilarity"). No default."""
+        """Whether a larger value means more similar ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
         """Text file of image names, one per line; not required if a .csv contains them."""
         key: str | None = None

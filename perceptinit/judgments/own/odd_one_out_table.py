@@ -49,7 +49,7 @@ class OddOneOutTable(OwnTable):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(OwnTable.Config):
         split_by: Literal["image", "person", "row"] | None = None
-        """Unit of splits: "image" (skips judgments across splits), "person" or "row". Default: "row"."""
+        """Unit of splits: "image" (skips judgments spanning splits), "person" or "row". Default: "row"."""
 
     config: Config
 

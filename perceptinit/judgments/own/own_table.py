@@ -61,7 +61,7 @@ class OwnTable(ABC):
         image: str | None = None
         """File name pattern: "{}.jpg", or "{:03d}.jpg" for integers. Default: cells are file names."""
         split_by: SplitBy | None = None
-        """Unit of splits: "image" (skips judgments across splits), "anchor", "person" (column `subject`) or
+        """Unit of splits: "image" (skips judgments spanning splits), "anchor", "person" (column `subject`) or
         "row" (question). Default: column `group`, else the anchor. Not allowed with a column `split`."""
         person: str | None = None
         """Column of the person, if `subject` identifies sessions; it replaces `subject`."""

@@ -70,7 +70,7 @@ class Ratings(DrawnFromTable):
         higher_is_better: bool
         """Whether a higher rating means more similar to the reference. No default, because sources differ."""
         votes: VoteRule = "gap"
-        """"gap": the better-rated image gets all votes. "elo": ratings are Elo points, which give shares."""
+        """"gap": the better-rated image gets all votes. "elo": vote shares follow from Elo points."""
         min_gap: NonNegativeFloat = 0.0
         """Minimum difference between two ratings in a triplet, in units of the rating."""
         pairs_per_reference: PositiveInt = 500

@@ -29,7 +29,7 @@ FORMS = (VOTES, SHARE, CHOICE, ANSWER)
 OPTIONAL = ("split", "group", "subject", "excluded")
 
 
-# minimum number of decided rows for which a column that wins all of them is not chance
+# number of decided rows below which one column may win all of them by chance
 MIN_CONSTANT = 20
 
 

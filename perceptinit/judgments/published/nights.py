@@ -111,7 +111,7 @@ class Nights:
         unfiltered: Path | None = None
         """Folder of the unfiltered set (`nights_raw.csv`, `ref/`, `distort/`), used for `train`."""
         test_subset: Literal["all", "imagenet", "no_imagenet"] = "all"
-        """Part of the test split: ImageNet classes, other images, or all, as DreamSim reports them."""
+        """Part of the test split: ImageNet classes, other images, or all, as reported by DreamSim."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

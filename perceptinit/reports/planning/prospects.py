@@ -44,7 +44,7 @@ def prospects(recipe: Recipe) -> Iterator[str]:
 
 
 def findings(recipe: Recipe) -> Iterator[str]:
-    """Yield the power of the recipe's seeds, if `[verdict]` has a delta and a noise."""
+    """Yield the power of the recipe's seeds, if `[verdict]` has `delta` and `noise`."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
@@ -111,7 +111,7 @@ def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Iterator[Problem]:
-    """Yield a problem if the interval of equal arms exceeds delta, with a sufficient number of seeds."""
+    """Yield a problem if the interval of equal arms exceeds delta; it states how many seeds suffice."""
 
     def half(num: int) -> float:
         return half_width(rule.confidence, num) * noise / math.sqrt(num)
@@ -172,7 +172,7 @@ def chances(
 def deviation_of(pilot: Difference) -> np.ndarray:
     """Return posterior samples of the standard deviation over seeds, shape (P,).
 
-    Requires at least two pilot seeds. Values are normal, with a flat prior on the log standard deviation.
+    Requires at least two pilot seeds. Assumes normal values and a flat prior on the log standard deviation.
     """
     import numpy as np
 

@@ -55,7 +55,7 @@ def find_limits(
 
 
 def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
-    """Return the arms that stage 1 collapsed, with the spread (after, before) of the worst run."""
+    """Return the arms that collapsed in stage 1, with the spread (after, before) of the worst run."""
     found: dict[str, list[tuple[float, float]]] = {}
     for run in runs.finished:
         # later stages can restore the distances

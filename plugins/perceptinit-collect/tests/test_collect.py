@@ -67,7 +67,7 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
         w for w in sentences(report, "warning") if "reliable intervals require at least 20" not in w
     ] == []
     assert any(
-        "equally often at each position, within 0 trials for each of 20 participants and within 0 overall"
+        "equally often at each position, to within 0 trials for each of 20 participants and to within 0 overall"
         in n
         for n in notes
     )
