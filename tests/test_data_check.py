@@ -253,7 +253,9 @@ def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbala
     report = collected(
         tmp_path, [*rows, ("1 2", 1, ""), *[("1 2", 1, ""), ("2 1", 2, ""), ("1 2", 2, "")]], people
     )
-    assert any("for each of 2 participants and to within 2 overall" in note for note in messages(report, "note"))
+    assert any(
+        "for each of 2 participants and to within 2 overall" in note for note in messages(report, "note")
+    )
 
 
 def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
