@@ -81,7 +81,7 @@ def test_weights_that_the_run_did_not_record_are_not_measured(cli, tmp_path, rec
     save_file(weights, file)  # whole, but of another training
     done = cli("eval", "runs/tiny")
     assert done.returncode == 1
-    assert f"{file.relative_to(tmp_path)}: the weights differ from their checksum" in done.stderr
+    assert f"{file.relative_to(tmp_path)}: the weights do not match their checksum" in done.stderr
     assert "top1" not in done.stdout
 
 

@@ -200,7 +200,7 @@ def test_a_damaged_run_is_not_exported(runs, tmp_path):
     record = read_record(copy / "record.json")
     record["hashes"]["final"]["model"] = "0" * 64
     write_record(copy / "record.json", record)
-    with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights differ from their checksum"):
+    with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights do not match their checksum"):
         open_run(copy)
 
 

@@ -571,7 +571,7 @@ def test_images_drawn_together_are_told(common, is_told):
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    told = [w for w in heard.warnings if "moved all images together: the mean cosine distance" in w]
+    told = [w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w]
     assert bool(told) == is_told
 
 

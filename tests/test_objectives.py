@@ -645,7 +645,7 @@ def test_classes_of_other_names_are_told_before_anything_starts(tmp_path):
     [problem] = find_obstacles(recipe)
     assert str(problem) == (
         "[eval[0]]: test set 'pets': 3 classes, such as 'class 0', are not among the 64 trained classes, such as 'red circle'. "
-        "Use equal class names"
+        "Use the same class names"
     )
     assert find_obstacles(read_recipe(RECIPE)) == []
 

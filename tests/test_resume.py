@@ -192,7 +192,7 @@ def test_one_flipped_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, pl
     newest.write_bytes(data)
     assert checkpoints.newest()["step"] == 1
     [message] = said
-    assert message.startswith((f"{newest}: not ", f"{newest}: the state differs from its checksum"))
+    assert message.startswith((f"{newest}: not ", f"{newest}: the state does not match its checksum"))
     assert message.endswith("; using the previous checkpoint")
 
 

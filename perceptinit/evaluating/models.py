@@ -68,7 +68,7 @@ def find_models(
 
     sources: Folders of runs; checkpoints of `backbone` (.safetensors) or folders of them;
     `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
-    weights: Of a run: `final`, `init`, `pretrain` or `all`.
+    weights: Weights of a run to measure: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
     """
@@ -131,7 +131,7 @@ def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
 
 
 def find_backbone(text: str, registry: Registry) -> Spec:
-    """Return the backbone of `--backbone`: of a recipe file, `open-clip:MODEL` or `timm:MODEL`."""
+    """Return the backbone for `--backbone`: a recipe file, `open-clip:MODEL` or `timm:MODEL`."""
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
         return read_backbone({"use": kind, "model": model}, registry)
@@ -153,7 +153,7 @@ def _build_checkpoint(backbone: Spec, file: Path) -> Any:
 
 
 def _parts(file: Path) -> frozenset[str]:
-    return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # names of other libraries
+    return frozenset(parts_of(_names(file))) or frozenset({"image", "text"})  # files of other libraries
 
 
 def _names(file: Path) -> list[str]:
@@ -201,7 +201,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """Yield the weights of the runs under a folder, in the order of their paths.
 
     which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before
-    a post-hoc stage); `all`, with those saved by evaluator `keep-weights`.
+    a post-hoc stage); `all`, including those saved by evaluator `keep-weights`.
 
     Raises UsageError when no run has such weights.
     """

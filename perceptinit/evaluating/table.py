@@ -17,7 +17,7 @@ from perceptinit.types import Score
 if TYPE_CHECKING:
     from rich.table import Table
 
-FROM = ("arm", "seed", "samples_seen")  # of the run that a model is from
+FROM = ("arm", "seed", "samples_seen")  # columns about the run that a model comes from
 FIELDS = (
     *("model", *FROM, "measure", "data_set", "family", "value", "stderr"),
     *FACTS,
@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the unit of the score, shares in percent; `measure` is for means."""
+    """Return a value in the unit of the score, shares in percent; means need `measure`."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"
@@ -170,7 +170,7 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
 
 
 def json_text(results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]) -> str:
-    """Return strict JSON: scores with the extra facts of records, means, problems, versions."""
+    """Return strict JSON: scores with their `extra` data, means, problems and versions."""
     extras = (plain(score.extra) for result in results for score in result.scores)
     rows = [{**row, "extra": extra} for row, extra in zip(flat_rows(results), extras, strict=True)]
     titles = [result.model.title for result in results]

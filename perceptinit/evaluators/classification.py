@@ -43,7 +43,7 @@ class ClassificationAccuracy(LabelledMeasure):
         return results
 
     def misfits(self, pretrainer: Pretrainer) -> Iterator[str]:
-        """Yield the sets with classes that are not trained."""
+        """Yield an error message for each set with classes that are not trained."""
         names: Sequence[str] = getattr(pretrainer, "classnames", ())
         for dataset in self.choice.all if names else ():
             if problem := _find_untrained(self.read(dataset, "test"), names):
@@ -70,7 +70,7 @@ def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
         return ""
     return (
         f"test set '{labelled.name}': {len(untrained)} classes, such as '{untrained[0]}', are not among the "
-        f"{len(trained)} trained classes, such as '{trained[0]}'. Use equal class names"
+        f"{len(trained)} trained classes, such as '{trained[0]}'. Use the same class names"
     )
 
 

@@ -86,7 +86,7 @@ class Encoding:
         precision: Precision of the image tower.
         batch_size: Images per batch.
         num_workers: Number of decoding threads.
-        cache_bytes: Limit over all sets of the cache of decoded pixels, and of the cache of embeddings.
+        cache_bytes: Limit on the decoded pixels of all sets in memory, and on their embeddings.
         rank: Rank of this process.
         num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
     """

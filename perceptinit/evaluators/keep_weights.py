@@ -25,7 +25,7 @@ class KeepWeights:
         self.config = config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-        """Save the weights if the run has a folder. Returns no scores."""
+        """Save the weights if the run has a folder; return no scores."""
         if ctx.folder is not None:
             path = ctx.folder / "weights" / f"samples-{ctx.samples_seen:012d}.safetensors"
             save_weights(path, model.state_dict())

@@ -32,7 +32,7 @@ class LabelledMeasure(EmbeddedSetMeasure):
         assert isinstance(labelled, ZeroShotSet)
         if labelled.is_multilabel:
             raise DataError(
-                f"test set '{dataset}': images have several labels, but this measure needs one each"
+                f"test set '{dataset}': images have several labels, but this measure needs one per image"
             )
         return labelled
 

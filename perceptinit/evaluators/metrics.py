@@ -54,7 +54,7 @@ def mean_per_class_recall(
 def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the average precision of each class, (C,): the mean precision at its positives.
 
-    A class without positives has 0, as in clip-benchmark. Ties are in the order of the set.
+    A class without positives scores 0, as in clip-benchmark. Ties keep the order of the set.
 
     Args:
         scores: Score of each example and class, (N, C).
@@ -68,7 +68,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
-    """Return the probability that k random items include one of an owner, averaged over owners.
+    """Return the probability that k random items include an item of an owner, averaged over owners.
 
     Args:
         num_own: Number of items of each owner, such as captions of an image, int (N,).
@@ -124,7 +124,7 @@ def hits_at_k(
     gallery_owners: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """Return whether the k nearest items include one with the query's image, bool (queries, len(ks)).
+    """Return whether an item of the query's image is among the k nearest, bool (queries, len(ks)).
 
     As in papers on CLIP, any caption of an image counts as a hit.
 

@@ -29,8 +29,8 @@ class OddOneOutScore(JudgedMeasure):
 
     The score is `odd_one_out/<set>`; a split other than `test` is part of the name. The model chooses the
     image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling
-    is the agreement between people, predicted from the votes of the others (`lower_ceiling`) or from all
-    votes (`ceiling`). It is missing if few questions have two answers. The record also contains scores of
+    is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`) the
+    person's own vote. It is missing if few questions have several votes. The record also contains scores of
     pixels, the mean color and a random network. Judgments: `things`, `odd-one-out`.
     """
 

@@ -1,4 +1,4 @@
-"""Unreadable images of test sets, of which up to 0.1 % are excluded and reported with each score."""
+"""Unreadable images: up to 0.1 % of a test set are excluded and reported with each score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
         images: The set.
         row: Row of the image.
         error: Error of the image.
-        is_alone: Whether to raise too many errors at once, because no other process reads the set.
+        is_alone: Whether no other process reads the set. If so, too many errors raise immediately.
     """
     found = _UNREADABLE.setdefault(images, {})
     found[row] = str(error)

@@ -129,7 +129,7 @@ def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | No
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
-    Means are over ranks. Empty for fewer than two subjects.
+    The means are those of ranked dissimilarities. Empty for fewer than two subjects.
 
     Source: Nili et al. 2014, noise ceiling of RSA.
     """

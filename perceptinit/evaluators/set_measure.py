@@ -31,8 +31,8 @@ class SetConfig:
 
     datasets: tuple[str, ...]
     """Test sets: folders under `root`, in the clip-benchmark layout or with a folder per class; keys of the
-    suites, in the folder names of DataComp and clip-benchmark; hub addresses; or `synthetic`, the simulated
-    set."""
+    suites, whose folders may be named as in DataComp or clip-benchmark; hub addresses; or `synthetic`, the
+    simulated set."""
     root: str = ""
     """Folder that contains the test sets; empty if `datasets` are paths."""
     batch_size: PositiveInt = 256
@@ -71,7 +71,7 @@ class SetConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteConfig(SetConfig):
-    """Configuration of measures in suites."""
+    """Configuration of measures on suites or single test sets."""
 
     datasets: tuple[str, ...] = ()
     suite: str = ""
@@ -104,7 +104,7 @@ class SetMeasure(ABC):
         return self.choice.problems()
 
     def needs(self) -> Iterator[DataNeed]:
-        """Yield the sets in user folders."""
+        """Yield a `DataNeed` for each local set."""
         return self.choice.needs()
 
     def plan(self) -> StagePlan:

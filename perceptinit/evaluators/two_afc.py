@@ -30,9 +30,9 @@ class TwoAFC(JudgedMeasure):
 
     The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names.
     The model chooses the image with the smaller cosine distance; a tie counts half. Chance is 0.5. The
-    ceiling is the agreement between people, predicted from the votes of the others (`lower_ceiling`) or from
-    all votes (`ceiling`). It is missing if few questions have two answers. The standard error is clustered by
-    the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
+    ceiling is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`)
+    the person's own vote. It is missing if few questions have several votes. The standard error is clustered
+    by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
     distance between different images. The record also contains the scores of pixels, the mean color and a
     random network, and the agreement by anchor and by person.
     """
@@ -84,7 +84,7 @@ class TwoAFC(JudgedMeasure):
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
     def warnings(self) -> list[str]:
-        """Return a warning if the split has only few judgments."""
+        """Return a warning if the split has few judgments."""
         return find_few(f"2afc/{self.set_name}", len(self.data))
 
     def read(self) -> Triplets:
@@ -173,7 +173,7 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return the judgments of each person in a split; empty if unknown, or for over `MAX_ROWS` people."""
+    """Return the judgments of each person in a split; empty if unknown or more than `MAX_ROWS`."""
     judgments = source_of(judgments, split)
     if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
         return {}

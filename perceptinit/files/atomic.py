@@ -88,7 +88,7 @@ def temporaries(folder: Path) -> list[Path]:
 
 
 def final_path(temporary: Path) -> Path:
-    """Return the final path of a temporary file of `atomic_path`."""
+    """Return the final path of a temporary file created by `atomic_path`."""
     return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
 
 

@@ -27,7 +27,7 @@ from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-CHECKSUM = "manifest_sha256"  # key of the hash of a manifest's other entries
+CHECKSUM = "manifest_sha256"  # manifest key of the hash of all other entries
 
 
 def cache_folder() -> Path:
@@ -84,7 +84,7 @@ class Cache:
         return [entry for entry in found if entry]
 
     def find(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key without checking its weights; None without a valid manifest."""
+        """Return the entry of a key without checking its weights; None if it has no valid manifest."""
         path = self.folder / key / MANIFEST
         try:
             manifest = read_json(path, dict, "a manifest")

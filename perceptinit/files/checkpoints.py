@@ -62,7 +62,7 @@ def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tenso
     known = {sha256, metadata.get(CHECKSUM)} - {None}
     if known and {weights_sha256(weights)} != known:
         raise CheckpointError(
-            f"{path}: the weights differ from their checksum, so the file was damaged or replaced. "
+            f"{path}: the weights do not match their checksum, so the file was damaged or replaced. "
             "Restore a copy, or rerun the command that created it"
         )
     return weights
@@ -87,7 +87,7 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     """Load weights if all names and shapes match; otherwise leave the module unchanged.
 
     Raises:
-        CheckpointError: If tensors are missing, unexpected or of another shape. Names them.
+        CheckpointError: If tensors are missing, unexpected or of another shape. The message names them.
     """
     own = module.state_dict()
     shapes = [
@@ -130,11 +130,11 @@ def write_state(path: Path, tree: Any, tensors: Mapping[str, torch.Tensor]) -> N
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """Return the state in a file of `save_state`; CheckpointError if it is damaged."""
+    """Return the state in a file written by `save_state`; CheckpointError if it is damaged."""
     tensors, metadata = _read(path)
     text = metadata.get("tree", "")
     if metadata.get(CHECKSUM) != _state_sha256(text, tensors):
-        raise CheckpointError(f"{path}: the state differs from its checksum, so the file is damaged")
+        raise CheckpointError(f"{path}: the state does not match its checksum, so the file is damaged")
     return _put_tensors(json.loads(text), tensors)
 
 

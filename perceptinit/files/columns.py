@@ -15,13 +15,13 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.registry import suggest
 
-# above any number of people; sums over all rows remain exact
+# more than any number of people, but small enough for exact sums over all rows
 MAX_COUNT = 10**12
 # stricter than `float`, which accepts 1_0 and digits of other scripts
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I
 )
-# row numbers that an error message lists
+# maximum number of rows that an error message lists
 MAX_LISTED = 10
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class Columns:
 
     @classmethod
     def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
-        """Return columns of hashable cells."""
+        """Return dictionary-encoded columns for hashable cells."""
         distinct, codes = {}, {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
@@ -95,7 +95,7 @@ class Columns:
         return [self.distinct[name][code] for code in self.codes[name].tolist()]
 
     def select(self, mask: np.ndarray) -> Columns:
-        """Return the rows in a mask, with their row numbers."""
+        """Return the rows that a mask selects, with their row numbers."""
         codes = {name: column[mask] for name, column in self.codes.items()}
         return replace(self, codes=codes, rows=self.rows[mask])
 
@@ -193,7 +193,7 @@ def raise_all(errors: Iterable[DataError]) -> None:
 
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
-    """Call all readers and return their results; DataError combines their errors."""
+    """Call all readers and return their results; one DataError combines their errors."""
     values, errors = [], []
     for reader in readers:
         try:

@@ -30,8 +30,8 @@ def read_csv(
 
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
-        separator: One character. If None, the most frequent of `SEPARATORS` in the first line, and spaces
-            after separators are ignored.
+        separator: One character. If None, it is the most frequent of `SEPARATORS` in the first line, and
+            spaces after separators are ignored.
         columns: The columns to read; all if None.
         has_header: Whether the first row contains the column names. If False, the names are "0", "1", ...
         content: Binary file object to read instead of `path`.
@@ -125,7 +125,7 @@ def _read_arrow(
 
 
 def _number_rows(path: Path, table: Any, wrong: Sequence[Any], has_header: bool) -> np.ndarray:
-    """Return the row numbers of a table; DataError for rows whose length differs from the first row."""
+    """Return the row numbers of a table; DataError for rows that differ in length from the first."""
     ragged = [row for row in wrong if row.text.strip()]
     if ragged:
         first_row = "the header" if has_header else "the first row"

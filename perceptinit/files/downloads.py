@@ -35,7 +35,7 @@ RECORD = "downloads.json"
 # recorded files of an archive, to detect whether they still exist
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
-# limits on a member of a remote archive, and on a request; the directory of a large archive has a few MB
+# limits on a member of a remote archive, and on a request; the directory of a large archive takes a few MB
 _MOST_MEMBER_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
 
 
@@ -102,8 +102,8 @@ def fetch_all(
         progress: Called with the name, the received bytes and the size of a file, None if unknown.
 
     Raises:
-        UsageError: If the disk is too small or another process fetches into the folder.
-        DataError: If files cannot be fetched. Names all of them.
+        UsageError: If the disk has too little space or another process fetches into the folder.
+        DataError: If files cannot be fetched. The message names all of them.
     """
     with file_lock(folder / LOCK, timeout=0) as is_mine:
         if not is_mine:
@@ -153,7 +153,7 @@ def check_sums(folder: Path, card: DataCard) -> None:
 
 
 def check_space(downloads: Sequence[Download], folder: Path) -> None:
-    """Raise UsageError if the known sizes, less received bytes, exceed the free disk space."""
+    """Raise UsageError if the known sizes, minus received bytes, exceed the free disk space."""
     need = 0
     for download in downloads:
         need += max(0, (download.num_bytes or 0) - part_bytes(folder / download.path))

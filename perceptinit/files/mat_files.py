@@ -1,6 +1,6 @@
 """Read MATLAB files of versions 4 to 7 (`save -v7`) with scipy, in a subprocess with limits.
 
-On damaged files, scipy's reader can crash, or allocate any size that a header states.
+With damaged files, scipy's reader can crash, or allocate as much memory as a header states.
 """
 
 from __future__ import annotations

@@ -61,8 +61,8 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
         hint: Advice at the end of messages.
 
     Raises:
-        DataError: If the file cannot be read, is not JSON, or has a value of another type. Names the file
-            and the key.
+        DataError: If the file cannot be read, is not JSON, or has a value of another type. The message
+            names the file and the key.
     """
     try:
         with open_regular(path) as file:
@@ -87,7 +87,7 @@ def content_sha256(value: Mapping[str, Any]) -> str:
 
 
 def unseal(path: Path, value: Mapping[str, Any], hint: str = "", is_old: bool = False) -> dict[str, Any]:
-    """Verify the `sha256` of a JSON object and return the rest; files of 0.1 (`is_old`) may lack it.
+    """Verify the `sha256` of a JSON object and return the rest; files of 0.1 (`is_old`) may lack the hash.
 
     Raises:
         DataError: If a number is not finite, or the hash is missing or wrong. The message names `path` and

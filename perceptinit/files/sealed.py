@@ -55,7 +55,7 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> No
 
 
 def open_sealed(path: Path, what: str, hint: str = "", allow_unsealed: bool = False) -> Sealed:
-    """Verify the checksum of a file of `write_sealed` and return its content.
+    """Verify the checksum of a file written by `write_sealed` and return its content.
 
     Args:
         path: The file.

@@ -74,7 +74,7 @@ def rename(
 
     Args:
         weights: Values by name.
-        key_map: New prefix by prefix; the longest match applies.
+        key_map: New prefix by old prefix; the longest match applies.
         ignore: Prefixes of names to skip.
         source: File name for messages.
 

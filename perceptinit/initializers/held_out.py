@@ -70,8 +70,8 @@ class HeldOut:
             self._ctx.warn(f"the tower has collapsed: {distance}. Increase the margin or the number of steps")
         elif after.spread < SHRUNK * before.spread:
             self._ctx.warn(
-                f"stage 1 moved all images together: {distance}, down from {before.spread:.2g}. This can "
-                "reduce accuracy after pretraining: check the votes, or increase the margin "
+                f"stage 1 moved all images closer together: {distance}, down from {before.spread:.2g}. This "
+                "can reduce accuracy after pretraining: check the votes, or increase the margin "
                 "(docs/controls.md)"
             )
         noise = 2 * (after.stderr or 0.0)

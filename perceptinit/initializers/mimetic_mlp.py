@@ -24,9 +24,8 @@ class MimeticMLP:
     does not change the initial outputs, only training.
 
     Source: Trockman and Kolter 2026, Mimetic Initialization of MLPs (arXiv 2602.07156). The paper reports a
-    smaller, additional gain to that of `mimetic`. Its constant was not accessible; the default is ours.
-    Measured
-    here: no effect at three model sizes and training lengths (docs/results/mimetic-mlp.md).
+    smaller gain in addition to that of `mimetic`. Its constant was not accessible; the default is ours.
+    Measured here: no effect at three model sizes and training lengths (docs/results/mimetic-mlp.md).
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -120,7 +120,7 @@ def _rest(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 class Distil(Pretrain):
     """Train the image tower on the embeddings of a teacher before pretraining.
 
-    The same as `pretrain` with the pretrainer `distil`, and the same keys. Control: `teacher = "random"`. No
+    Equivalent to `pretrain` with pretrainer `distil`, with the same keys. Control: `teacher = "random"`. No
     published effect at small scale is known.
     """
 

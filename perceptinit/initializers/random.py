@@ -25,6 +25,6 @@ class Random:
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Reinitialize the weights of the tower in place."""
-        with reporting("random", model, hint="Does its 'reset_parameters' change them?") as report:
+        with reporting("random", model, hint="Does the model's 'reset_parameters' change them?") as report:
             model.reset_parameters(ctx.seed_for("random"))
         return report.result

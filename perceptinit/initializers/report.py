@@ -29,7 +29,7 @@ class Reporter:
 
     Attributes:
         metrics: Numbers by name, set by the caller.
-        before: Weights and buffers before the block by name, on the CPU.
+        before: Weights and buffers by name before the block, on the CPU.
         result: The report, set at the end of the block.
     """
 

@@ -151,7 +151,7 @@ def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) ->
 
 
 def prefetch(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
-    """Yield each item with its tensor, which a thread loads during the use of the previous item.
+    """Yield each item with its tensor, which a thread loads while the previous item is in use.
 
     Args:
         items: Items to load.

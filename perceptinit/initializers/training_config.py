@@ -24,7 +24,7 @@ class TrainingConfig:
     margin: PositiveFloat = 0.05
     """Margin of the hinge loss and of `margin_violations`: the distance by which the chosen image must be
     nearer (cosine distance: 0 to 2). Source: DreamSim, PI. A margin far below the initial distances rewards
-    moving all images together (docs/controls.md)."""
+    moving all images closer together (docs/controls.md)."""
     epochs: PositiveInt = 32
     """Number of passes over the judgments. Source: PI."""
     batch_size: PositiveInt = 128
@@ -70,7 +70,7 @@ class TrainingConfig:
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
     for sets of at least 256 MiB of pixels. "off" disables the store. Other values are paths."""
     cache_gib: NonNegativeFloat = 4.0
-    """Memory for decoded images that are not in the store, in GiB. Other images are decoded at each use."""
+    """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use."""
 
     def __post_init__(self) -> None:
         is_path = "/" in self.image_store or os.sep in self.image_store  # otherwise a misspelled keyword

@@ -18,7 +18,7 @@ def hinge(
     """Return the hinge loss of each judgment: `margin` minus the lead of the chosen image, at least 0.
 
     Swapping the two images, with `1 - p_second` for `p_second`, does not change the loss. The loss of a tie
-    is the constant `margin`, without a gradient, so drop ties before.
+    is the constant `margin`, without a gradient, so drop ties beforehand.
 
     Args:
         d_first: Distances of the first image to the anchor, shape (B,).

@@ -248,7 +248,7 @@ def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return the number of images that an epoch encodes, the distinct images of each batch.
+    """Return the number of images encoded in an epoch: the sum over batches of their distinct images.
 
     Args:
         columns: Images of the judgments, in the order of the epoch, int64 (N, 3).
@@ -261,12 +261,12 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
 def augment_alike(
     images: Tensor, crop_scale: tuple[float, float], flip: bool, rng: np.random.Generator
 ) -> Tensor:
-    """Return the images with the same random crop and flip for all.
+    """Return the images, all with the same random crop and flip.
 
     Args:
         images: uint8 (U, 3, S, S).
         crop_scale: Range of the crop's area, as a share of the image; (1, 1) disables cropping.
-        flip: Flip all images horizontally with probability 0.5.
+        flip: Whether to flip all images horizontally, with probability 0.5.
         rng: Source of random numbers.
 
     Returns:

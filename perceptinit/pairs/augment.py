@@ -62,7 +62,7 @@ class Augment:
         """Return a square crop of an image, uint8 (3, S, S); may be a strided view.
 
         Raises:
-            DataError: If the image cannot be read or decoded; names it by its key.
+            DataError: If the image cannot be read or decoded. The message contains its key.
         """
 
         def box(height: int, width: int) -> Box:

@@ -59,7 +59,7 @@ class DecoderProcesses:
         is_pinned: Whether to pin the memory for copies to a GPU.
 
     Raises:
-        TypeError: If `fill` cannot be pickled. Gives the reason.
+        TypeError: If `fill` cannot be pickled. The message gives the reason.
     """
 
     def __init__(self, fill: Fill, num_processes: int, shape: Shape, is_pinned: bool) -> None:
@@ -207,7 +207,7 @@ def _pickle(setup: tuple[Shape, Fill]) -> bytes:
     out = BytesIO()
     try:
         _Pickler(out, pickle.HIGHEST_PROTOCOL).dump(setup)
-    except Exception as error:  # objects raise many exception types
+    except Exception as error:  # pickling can raise any exception
         raise TypeError(str(error)) from error
     return out.getvalue()
 

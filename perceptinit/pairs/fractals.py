@@ -17,7 +17,7 @@ from perceptinit.types import Classes, Pair
 
 NUM_CHAINS, NUM_STEPS, NUM_DROPPED = 512, 120, 20
 FINER = 4  # a pixel is the mean of 4 x 4 subpixels
-GREY = 127  # level of a point, on black
+GREY = 127  # gray level of a point, on black
 MIN_FILLED = 0.05  # minimum share of 128 x 128 pixels with a point; other systems are rejected
 MARGIN = 0.02  # share of the image's side
 MAX_DRAWS = 100_000  # attempts to draw the singular values of a system
@@ -33,8 +33,8 @@ class Fractals:
     accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
 
     Source: Nakamura et al. 2024, "Scaling Backwards: Minimal Synthetic Pre-training?" (1p-frac, MIT license);
-    systems by Anderson and Farrell 2022, arXiv 2110.03091. The published images have 512 pixels per side and
-    points of 3 x 3 pixels.
+    systems as in Anderson and Farrell 2022, arXiv 2110.03091. The published images have 512 pixels per side
+    and points of 3 x 3 pixels.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class Fractals:
         perturbation: PositiveFloat = 0.1
         """Maximum relative change of a coefficient, below 1 (paper: 0.1)."""
         sigma: PositiveFloat = 3.5
-        """Complexity: the sum over maps of the larger and twice the smaller singular value (paper: 3.5)."""
+        """Complexity: the sum over maps of the larger singular value plus twice the smaller (paper: 3.5)."""
         num_maps: PositiveInt = 2
         """Number of affine maps M (paper: 2)."""
         image_size: DrawnSide = 32

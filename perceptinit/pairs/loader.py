@@ -35,7 +35,7 @@ AHEAD = 2
 _LOOKED_AT = 1 << 20
 # attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16
-# workers, and samples of a run, from which processes repay their start of 3 s of CPU time each
+# minimum workers and samples of a run for which processes pay off; each takes 3 s of CPU time to start
 _MANY_WORKERS, _MANY_SAMPLES = 8, 1_000_000
 
 DecodeIn = Literal["threads", "processes"]
@@ -61,7 +61,7 @@ class PairLoader:
         decode_in: None uses processes for at least 8 workers and 1,000,000 samples. Pairs that cannot be sent
             to a process are decoded in threads, with a warning.
         shuffle_blocks: See `order.epoch_order`.
-        samples_per_epoch: See `order.epoch_order`.
+        samples_per_epoch: See `num_drawn` in `order.epoch_order`.
         rank: Rank of this process.
         world_size: Number of processes. Each loads an equal part of a batch. Concatenated by rank, the parts
             equal the batch of a single process.
@@ -101,7 +101,7 @@ class PairLoader:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
         Raises:
-            PerceptInitError: If loading a pair fails for another reason than unreadable data. Names the pair.
+            PerceptInitError: If a pair cannot be loaded, unless its data is unreadable. The message names it.
             DataError: If 16 consecutive replacements are unusable.
         """
         pairs, uses = self.pairs, self._block_uses(start, stop)

@@ -1,8 +1,8 @@
 """The index of local shards, stored next to them or in the user's cache folder.
 
 `perceptinit data index` writes the index next to the shards, which all machines share. The cached index
-consists of files of up to 512 shards, which limits the memory of a scan and the loss at an interruption. A
-shard is scanned again when its size or modification time changes.
+consists of files of up to 512 shards, which limits the memory of a scan and the work lost by an interruption.
+A shard is scanned again when its size or modification time changes.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class _KeptIndex:
         return _find_unchanged(self._open().values(), stamps)
 
     def keep(self, scanned: Indexed) -> dict[Path, ShardIndex]:
-        """Write the indexes of intact shards to one file and return them mapped; empty on failure."""
+        """Write the indexes of intact shards to one file and return them memory-mapped; empty on failure."""
         whole = {path: shard for path, shard in scanned.items() if isinstance(shard, ShardIndex)}
         stamps = [(s.name, s.num_bytes, s.version) for s in whole.values()]
         made_of = hashlib.sha256(json.dumps(stamps).encode()).hexdigest()[:16]

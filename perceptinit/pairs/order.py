@@ -39,7 +39,7 @@ def epoch_order(
 ) -> EpochOrder:
     """Return a random order of all pairs, or of `num_drawn` pairs with replacement.
 
-    Memory use: one window, or 4 bytes per position for a single window, doubled by replacement.
+    Memory use: one window, or 4 bytes per position for a single window; twice as much with replacement.
 
     Args:
         num_pairs: Number of pairs.

@@ -39,7 +39,7 @@ class ParquetPairs:
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Without `label_column`, they are numbered as in `classes`, or by name."""
+        """Column of class names. Without `label_column`, numbered as in `classes`, or alphabetically."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
@@ -198,5 +198,7 @@ def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[i
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:
-        raise DataError(f"no record has label {absent[0]}, so its class has no name. Name all with --classes")
+        raise DataError(
+            f"no record has label {absent[0]}, so its class has no name. Name all classes with --classes"
+        )
     return tuple(found[i] for i in range(len(found)))

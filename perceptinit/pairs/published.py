@@ -18,7 +18,7 @@ class PublishedPairs:
     """A source in `published.toml`.
 
     name: Name of the source and of its folder. size_bytes: Size of its shards, None if unknown. commands:
-    They download the source and write shards; `{recipes}` is the folder of the bundled recipes.
+    Commands that download the source and write shards; `{recipes}` is the folder of the bundled recipes.
     """
 
     name: str

@@ -83,7 +83,7 @@ class ShardIndex:
     columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def sample(self, number: int) -> tuple[int, dict[int, tuple[int, int]]]:
-        """Return the first byte of a sample, and the offset and size of its members by code."""
+        """Return the offset of a sample, and the offset and size of its members by code."""
         first, *rest = self.columns["firsts"][number : number + 2].tolist()
         members = slice(first, rest[0] if rest else None)
         codes, offsets, sizes = (self.columns[name][members].tolist() for name in _OF_MEMBERS)
@@ -156,7 +156,7 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
     """Return the shards of an index by name, with memory-mapped columns.
 
     Args:
-        path: A file of `write_index`, or wids' `shardindex.json`.
+        path: A file written by `write_index`, or wids' `shardindex.json`.
         allow_unsealed: Whether to accept an index of release 0.1, which has no checksum.
 
     Raises:

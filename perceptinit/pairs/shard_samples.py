@@ -38,7 +38,7 @@ class CompleteSamples:
         return {self._index.extensions[code] for _, *codes in self._index.kinds for code in codes}
 
     def row(self, number: int) -> list[int]:
-        """Return the first byte of a sample, then offset and size of the image and of the second member."""
+        """Return the offset of a sample, then offset and size of its image and of its second member."""
         if self.num_incomplete:
             number += int(np.searchsorted(self._gaps, number, side="right"))
         start, places = self._index.sample(number)
@@ -57,7 +57,7 @@ class CompleteSamples:
 
     @property
     def first_incomplete(self) -> int:
-        """Return the first byte of the first incomplete sample."""
+        """Return the offset of the first incomplete sample."""
         return int(self._index.columns["starts"][self._incomplete[0]]) * BLOCK_BYTES
 
     @cached_property
@@ -72,7 +72,7 @@ class CompleteSamples:
 
     @property
     def _members(self) -> np.ndarray:
-        """Return the image and second member to use of each sample, int64 (2, S), -1 for none."""
+        """Return the image and second member to use for each sample, int64 (2, S), -1 for none."""
         codes = self._index.columns["codes"]
         firsts = self._index.columns["firsts"].astype(np.int64)
         sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1

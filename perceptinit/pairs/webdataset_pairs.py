@@ -77,7 +77,7 @@ class WebdatasetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many shards may be shuffled together: all local shards, or as the cache permits."""
+        """Return how many shards may be shuffled together: all if local, else as many as the cache holds."""
         remote = self._remote
         return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
 
@@ -182,8 +182,9 @@ class WebdatasetPairs:
         text = f"a text (.{self.config.text_member})"
         if not len(samples):
             yield (
-                f"{self._paths[0]}{' and the rest' if len(self._paths) > 1 else ''}: none of {num_samples} "
-                f"samples has {image} and {text}. Members: {', '.join(sorted(samples.extensions)) or 'none'}"
+                f"{self._paths[0]}{' and the other shards' if len(self._paths) > 1 else ''}: none of "
+                f"{num_samples} samples has {image} and {text}. "
+                f"Members: {', '.join(sorted(samples.extensions)) or 'none'}"
             )
         elif samples.num_incomplete > self.config.max_incomplete_share * num_samples:
             yield (

@@ -80,7 +80,7 @@ class Pretraining(ABC):
         """Set initial values, such as the temperature, before the first step. Not called on resume."""
 
     def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for subclasses)
-        """Change the model for the stage, such as freezing parameters. Callbacks on `stack` revert it."""
+        """Change the model for the stage, such as by freezing parameters. Callbacks on `stack` revert it."""
 
     def samples(self) -> Pairs:
         """Return the training pairs. Subclasses may replace texts with labels."""
@@ -206,7 +206,7 @@ class Pretraining(ABC):
             self._make_whole()
 
     def _prepare(self, stack: ExitStack, model: Any, ctx: RunContext) -> Training:
-        """Return the training of the model or of a sharded copy. `stack` reverts changes to the model."""
+        """Return the `Training` of the model or of a sharded copy. `stack` reverts changes to the model."""
         config = self.config
         check_batch_norm(model, config.micro_batch, ctx)
         if self._loaded is None:

@@ -80,7 +80,7 @@ def gather_optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
-    """Load a state of `gather_optimizer_state`, sharded like the parameters."""
+    """Load a state from `gather_optimizer_state`, sharded like the parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     rows = {
         i: {k: shard_like(v, parameters[i]) if k != "step" else v for k, v in row.items()}

@@ -83,7 +83,7 @@ class Tower:
             gradients: Gradients of the loss of the whole batch with respect to the features, (b, D).
             around: Context of a micro-batch, the same as for `features`.
         """
-        gradients = gradients * distributed.world_size()  # DDP and FSDP average
+        gradients = gradients * distributed.world_size()  # DDP and FSDP average gradients
         rows = self._micro_batches()
         for part in rows:
             with self._exchanging(part is rows[-1]):

@@ -66,7 +66,7 @@ class SetChoice:
     held: dict[tuple[str, str], ImageSet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
-        """Raise ValueError for no sets, an unknown suite, or two sets with the same name in the scores."""
+        """Raise ValueError if there are no sets, the suite is unknown, or two sets share a name in scores."""
         if self.suite and self.suite not in suite_names():
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
@@ -86,7 +86,7 @@ class SetChoice:
         return (*(s.key for s in suite), *self.datasets)
 
     def name(self, dataset: str) -> str:
-        """Return the name of a set in scores: `dtd`, or `dtd-train` for that split."""
+        """Return the name of a set in scores: `dtd`, or `dtd-train` for its split `train`."""
         plain = self._plain_name(dataset)
         return plain if self.split == "test" else f"{plain}-{self.split}"
 
@@ -129,8 +129,8 @@ class SetChoice:
     def read(self, dataset: str, split: str = "") -> ImageSet:
         """Return a split of a set, by default the one to evaluate.
 
-        The evaluators of a process share the object and its cached images as long as one of them exists and
-        the files do not change.
+        The evaluators of a process share the object and its cached images, as long as an evaluator exists
+        and the files do not change.
 
         Raises:
             DataError: If a file is missing or invalid.

@@ -23,7 +23,7 @@ from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 Texts = tuple[str, ...]
 CLASSNAMES = "classnames.txt"
 TEMPLATES = "zeroshot_classification_templates.txt"
-CLASS_PROMPTS = "class_prompts.json"  # {"class name": ["prompt", ...]}, as clip-benchmark's CuPL file
+CLASS_PROMPTS = "class_prompts.json"  # {"class name": ["prompt", ...]}, as in clip-benchmark's CuPL file
 TYPE = "dataset_type.txt"
 COUNTER = "nshards.txt"
 IMAGE_MEMBERS = ("webp", "png", "jpg", "jpeg")  # in clip-benchmark's order
@@ -85,7 +85,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
     _check_folder(path, name, RETRIEVAL_LAYOUT)
     kind = read_kind(path)
     if kind != "retrieval":
-        raise DataError(f"{path / TYPE}: a {kind} set has no captions. Retrieval requires `retrieval`")
+        raise DataError(f"{path / TYPE}: a {kind} set has no captions. Retrieval requires type 'retrieval'")
     images, keys, samples = _read_samples(path, split, "txt")
     texts = [samples.second(i).decode("utf-8").splitlines() for i in range(len(samples))]
     captions = tuple(caption for captions in texts for caption in captions)
@@ -247,7 +247,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
-    """Return the stripped lines of a text file without empty lines; `keep_empty` drops only trailing ones."""
+    """Return stripped lines of a text file without empty lines; `keep_empty` keeps all but trailing ones."""
     require_file(path)
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]

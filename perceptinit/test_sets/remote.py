@@ -107,7 +107,7 @@ def fetch_set(
     Complete files are skipped, so the same call resumes after an interruption.
 
     Raises:
-        DataError: If files cannot be fetched. Names all of them.
+        DataError: If files cannot be fetched. The message names all of them.
     """
 
     def download(path: str) -> Download:

@@ -33,9 +33,9 @@ class SuiteSet:
 
     Args:
         key: Name in DataComp.
-        family: Group of sets with a common mean.
+        family: Group of sets whose scores are averaged.
         main: The main measure.
-        hub: Repositories with the set in clip-benchmark's layout; `num_*` describe the hosted set.
+        hub: Repositories with the set in clip-benchmark's layout; `num_*` fields describe the hosted set.
         chance: Chance level of the main measure.
         openai_vit_b_32: Published scores of OpenAI's ViT-B/32, by measure.
     """
@@ -64,7 +64,7 @@ class SuiteSet:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Return names of the set's folder: `names`, and the key without group, `dtd` for `vtab/dtd`."""
+        """Return possible names of the set's folder: `names`, and the key without its group (`dtd`)."""
         return (*self.names, self.key.rpartition("/")[2])
 
 
@@ -97,7 +97,7 @@ def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]
 
 
 def find_set(name: str) -> SuiteSet | None:
-    """Return the suite set with this key or other name, None if unknown."""
+    """Return the suite set whose key or alternative name is `name`; None if unknown."""
     known = known_sets()
     return known.get(name) or next((s for s in known.values() if name in s.names), None)
 
@@ -109,7 +109,7 @@ def is_test_set(target: str) -> bool:
 
 
 def is_set_folder(target: str) -> bool:
-    """Return whether a name is a folder in clip-benchmark's layout, and not a set or suite."""
+    """Return whether a name is a folder in clip-benchmark's layout, and neither a set nor a suite."""
     path = Path(target)
     has_layout = (path / "classnames.txt").is_file() or (path / "test" / "nshards.txt").is_file()
     return has_layout and target not in suite_names() and target not in known_sets()

@@ -17,7 +17,7 @@ from perceptinit.results.measures import readable_seconds
 from perceptinit.types import Event, RunContext, Score
 
 State = Literal["waiting", "running", "finished", "kept", "interrupted", "failed"]
-# sign and color of each state
+# symbol and color of each state
 SIGNS = {
     "waiting": ("·", "dim"),
     "running": ("▶", "cyan"),
@@ -121,7 +121,7 @@ class Progress:
         return [cell for cell, run in self.runs.items() if run.state == "running"]
 
     def position(self) -> str:
-        """Return the number of started runs, such as "run 3 of 9"."""
+        """Return the number of started runs as text, such as "run 3 of 9"."""
         started = sum(run.state != "waiting" for run in self.runs.values())
         return f"run {started} of {len(self.runs)}"
 

@@ -115,7 +115,7 @@ class FetchedCache:
         self._versions: dict[RemoteFile, str] = {}
 
     def hold(self, piece: Piece) -> tuple[Path, Held] | None:
-        """Lock a piece, fetched if absent or damaged, and return its file; None without space for it.
+        """Lock a piece, after fetching it if needed, and return its file; None if it does not fit.
 
         Processes that need the same piece fetch it only once.
 
@@ -128,7 +128,7 @@ class FetchedCache:
 
     @contextmanager
     def holding(self, piece: Piece, advice: str = "", *, keep: bool = True) -> Iterator[Path]:
-        """Lock a piece during the block and yield its file; RemoteError as in `hold`, or without space.
+        """Lock a piece during the block and yield its file; RemoteError as in `hold`, or if it does not fit.
 
         If `keep` is false, a piece that this call fetched is removed after the block.
         """
@@ -220,7 +220,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int, at_least: int) -> bool:
-        """Remove `num_bytes` of unlocked pieces, least recently used first; none below `at_least` bytes."""
+        """Remove `num_bytes` of unlocked pieces, least recently used first; none smaller than `at_least`."""
         owned: list[Held] = []
         room = 0
         try:

@@ -1,7 +1,7 @@
 """Network access: HTTP through the standard library, buckets and hubs through fsspec.
 
-No other module opens connections. Each function makes one attempt and raises the errors of its library, which
-`store` retries and translates.
+No other module opens connections. Each function makes one attempt and raises the errors of its library;
+`store` retries the call and translates the errors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
 PART_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0
-# an attempt that is slower for TIMEOUT_SECONDS has failed
+# an attempt that is slower than this for TIMEOUT_SECONDS fails
 SLOWEST_BYTES_PER_SECOND = 1024
 # status codes of servers and signed addresses that allow only GET
 _NO_HEAD = (400, 403, 405, 501)
@@ -170,7 +170,7 @@ def _without_user(url: str) -> str:
 
 
 def _authorization(file: RemoteFile) -> str:
-    """Return the Authorization header from the token, the address or ~/.netrc; empty if none has one."""
+    """Return the Authorization header from the token, the address or ~/.netrc; empty if there is none."""
     parts = urlsplit(file.url)
     if file.token:
         return f"Bearer {file.token}"

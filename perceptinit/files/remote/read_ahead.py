@@ -65,7 +65,7 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release pieces that draws from `done` on do not use, and plan those for the next draws."""
+        """Release the pieces that are not used from draw `done` on, and plan those of the next draws."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
