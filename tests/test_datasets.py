@@ -583,7 +583,7 @@ def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(tabl
     }
     _, problems = read_config(table.Config, {**required, "test_share": 1.0}, "t")
     assert [str(problem) for problem in problems] == [
-        "t: val_share + test_share = {total} > 1. For evaluation, set test_share = 1, val_share = 0".format(
+        "t: val_share + test_share = {total} > 1. To evaluate only, set test_share = 1, val_share = 0".format(
             total="1.1"
         )
     ]

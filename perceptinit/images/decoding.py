@@ -33,7 +33,7 @@ Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# bit depth and color type in a PNG header: 8-bit gray, RGB, RGBA; others decode to other colors than PIL's
+# bit depth and color type in a PNG header: 8-bit gray, RGB, RGBA; the colors of other types differ from PIL's
 _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 
 

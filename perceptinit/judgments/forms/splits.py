@@ -74,7 +74,7 @@ class SplitConfig:
         total = self.val_share + self.test_share
         if total > 1 + 1e-9:  # rounding: 0.7 + 0.3 may exceed 1
             raise ValueError(
-                f"val_share + test_share = {total:g} > 1. For evaluation, set test_share = 1, val_share = 0"
+                f"val_share + test_share = {total:g} > 1. To evaluate only, set test_share = 1, val_share = 0"
             )
         colour_of(self.background)
 

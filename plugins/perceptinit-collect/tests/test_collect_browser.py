@@ -314,6 +314,6 @@ def test_twenty_people_in_the_browser_make_a_table_and_a_recipe_that_hold(
     export(folder, Path("judgments.csv"))
     report = check_judgments(Table(Table.Config(path=Path("judgments.csv"), images=folder / "images")))
     assert report.ok
-    assert any("for each of 20 participants and within 0 overall" in f.message for f in report.findings)
+    assert any("for each of 20 participants and to within 0 overall" in f.message for f in report.findings)
     valid = cli("validate", "judgments.toml")
     assert all(f"arm {name}" in valid.stdout for name in ("random", "pi", "shuffled"))
