@@ -125,7 +125,7 @@ def apply_perceptual_init(
         mean: Mean of red, green and blue for pixels in [0, 1]; by default that of the model. With `encode`,
             images are not normalized by default.
         std: Standard deviation of red, green and blue, like `mean`.
-        fit: How images that are not square become square: "center-crop", "squash" or "pad" with the mean.
+        fit: How non-square images are made square: "center-crop", "squash" or "pad" with the mean.
         device: A torch device for the computation; by default the device of the model.
         seed: Random seed.
         cache: Load the result of an earlier call with the same weights, judgments, settings and seed, and

@@ -102,7 +102,7 @@ class Entry:
 
 @dataclass
 class Registry:
-    """Components of all plug-ins. The use of a name that two plug-ins offer is an error.
+    """Components of all plug-ins. Using a name that two plug-ins offer is an error.
 
     Args:
         entries: Components of all plug-ins.

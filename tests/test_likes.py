@@ -171,7 +171,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             'use = "synthetic"',
             'like = "data.people"',
-            "data.people.like: data.people is like data.people. Replace one 'like' by a 'use'",
+            "data.people.like: data.people is like data.people. Replace one 'like' with a 'use'",
         ),
         ("epochs = 2", "marign = 2", "init.marign: unknown key; did you mean 'margin'?"),
         ("lr = 1e-5", "l = 1e-5", "arm.late.posthoc.l: unknown key; did you mean 'lr'?"),
@@ -294,10 +294,10 @@ def test_tables_that_are_like_each_other_are_refused():
     circle = '[data.one]\nlike = "data.two"\n[data.two]\nlike = "data.one"\n[backbone]'
     text = changed("[backbone]", circle, BASE).replace('like = "data.people"', 'like = "data.one"')
     assert problems(text) == [
-        "data.two.like: data.one is like data.two is like data.one. Replace one 'like' by a 'use'"
+        "data.two.like: data.one is like data.two is like data.one. Replace one 'like' with a 'use'"
     ]
     assert problems(changed('use = "triplet-hinge"', 'like = "init"', BASE))[0] == (
-        "init.like: init is like init. Replace one 'like' by a 'use'"
+        "init.like: init is like init. Replace one 'like' with a 'use'"
     )
 
 
@@ -463,7 +463,7 @@ def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, c
 
 def test_set_cannot_name_the_other_recipe():
     assert problems(SMALL, "like=other.toml") == [
-        "--set like: cannot be overridden, because recipes are merged before. Set it in the file"
+        "--set like: cannot be overridden, because recipes are merged before overrides. Set it in the file"
     ]
 
 

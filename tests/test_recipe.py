@@ -104,13 +104,13 @@ def test_an_arm_can_change_nothing_else():
         ("epochs = 2", "lr = inf", "init.lr: inf is not a finite number"),
         ("epochs = 2", "margin = -inf", "init.margin: -inf is not a finite number"),
         ("epochs = 2", "weight_decay = nan", "init.weight_decay: nan is not a finite number"),
-        ("epochs = 2", "epochs = 99999999999999999999", "init.epochs: an integer beyond 64 bit"),
+        ("epochs = 2", "epochs = 99999999999999999999", "init.epochs: an integer beyond 64 bits"),
         (
             "epochs = 2",
             f"epochs = {'9' * 4999}",
-            "not valid TOML: an integer of thousands of digits",
+            "not valid TOML: an integer with thousands of digits",
         ),
-        ("epochs = 2", f"epochs = 0x{'f' * 4000}", "init.epochs: an integer beyond 64 bit"),
+        ("epochs = 2", f"epochs = 0x{'f' * 4000}", "init.epochs: an integer beyond 64 bits"),
         # tomllib reads it in quadratic time
         ("epochs = 2", f"{'a.' * 300}b = 1", "not valid TOML: a key with more than 50 parts"),
         ("epochs = 2", f"x = {'[' * 2000}", "not valid TOML: brackets are nested too deeply"),

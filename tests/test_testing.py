@@ -170,8 +170,8 @@ def test_an_initializer_whose_state_lacks_something_is_told(tmp_path):
 
     said = complaints("initializer", Forgetful, tmp_path)
     assert said == [
-        "initializer Forgetful: resuming from offer 1 of 4 ends with other weights: save everything that later "
-        "steps depend on in the state, and resume from ctx.resumed"
+        "initializer Forgetful: resuming from offer 1 of 4 ends with different weights: save everything that "
+        "later steps depend on in the state, and resume from ctx.resumed"
     ]
 
 
@@ -306,7 +306,7 @@ def test_pairs_whose_index_gives_something_else_each_time_are_told(tmp_path):
             return Pair(f"{Popping.count}", tiny_pairs().pair(index).image, "text")
 
     text = "\n".join(complaints("pairs", Popping, tmp_path))
-    assert "pair(index) returned other pairs in threads" in text
+    assert "pair(index) returned different pairs in threads" in text
 
 
 def test_an_evaluator_that_trains_or_misnames_is_told(tmp_path):

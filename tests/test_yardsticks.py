@@ -225,7 +225,7 @@ def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
     [
         ('source = "a table"', 'source = " "', "source is empty. State the publication of the value"),
         ('source = "a table"', "", "expect.source: required, but not given"),
-        ("value = 32.8", "value = 132", "value = 132: expected per cent, from 0 to 100"),
+        ("value = 32.8", "value = 132", "value = 132: expected a percentage from 0 to 100"),
         ("tolerance = 1.0", "tolerance = 0", "expect.tolerance"),
         ('arm = "random"', 'arm = "randon"', "no arm called 'randon'. Did you mean 'random'?"),
         ('data_set = "x"', 'data_set = "all"', 'num_sets is required with data_set = "all"'),

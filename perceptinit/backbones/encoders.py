@@ -66,7 +66,7 @@ class ImageTower(nn.Module):
 
     @property
     def fit(self) -> Fit:
-        """How images that are not square become square; "pad" adds the mean color, as in timm."""
+        """How non-square images are made square; "pad" fills the margins with the mean color, as in timm."""
         if self._fit_mode != "pad":
             return Fit(self._fit_mode or "center-crop")
         red, green, blue = (round(255 * value) for value in self.mean.tolist())
@@ -102,7 +102,7 @@ class ImageTower(nn.Module):
             return torch.addcmul(offset, images.to(self.mean.dtype), gain)
         num = len(images)
         if is_eager_on_cpu(images):
-            # three operations on few images at a time, so that they stay in the cache
+            # three operations on a few images at a time, so that they stay in the cache
             num = max(1, CACHED_VALUES // images.shape[1:].numel())
         floats = torch.empty_like(images, dtype=self.mean.dtype)
         values, pixels = floats, images
@@ -115,7 +115,7 @@ class ImageTower(nn.Module):
         return floats
 
     def reset_parameters(self, seed: int) -> None:
-        """Reinitialize all weights, on the CPU, so that they are equal on all devices."""
+        """Reinitialize all weights on the CPU, so that they are the same on all devices."""
         with named_torch_seed(seed, "image-tower"):
             fresh = self._fresh()
         self.load_state_dict(fresh.state_dict())
@@ -151,7 +151,7 @@ class DualTower(ImageModel):
 
 
 def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:
-    """Yield the error of building a model or encoding an input, if any.
+    """Yield the error, if any, that is raised when the model is built or encodes an input.
 
     The meta device is tried first, because it needs no memory. Some models cannot be built on it, so an error
     is reported only if it also occurs on the CPU.
@@ -170,7 +170,7 @@ def find_problem(build: Callable[[], DualTower]) -> Iterator[str]:
 def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
     """Yield a warning if the patch size does not divide the image size, so that pixels are ignored.
 
-    It is not an error, because of published models such as SO400M/14 at 384 pixels.
+    This is not an error, because it also applies to published models such as SO400M/14 at 384 pixels.
     """
     try:
         with named_torch_seed(0, "trial"), torch.device("meta"):
@@ -191,8 +191,8 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
 def _encode_one(model: DualTower) -> None:
     if model.context_length < MIN_CONTEXT:
         raise UsageError(
-            f"context_length = {model.context_length} leaves no space for a word between start and end "
-            "token. CLIP uses 77"
+            f"context_length = {model.context_length} leaves no space for a word between the start "
+            "and end tokens. CLIP uses 77"
         )
     model.eval()
     size = model.image_size

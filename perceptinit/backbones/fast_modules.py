@@ -56,7 +56,7 @@ def _is_plain(attention: nn.MultiheadAttention) -> bool:
 
 
 def is_recorded() -> bool:
-    """Return whether torch.jit, torch.compile, torch.export or FakeTensorMode traces the forward pass."""
+    """Return whether torch.jit, torch.compile, torch.export or FakeTensorMode is tracing the call."""
     if torch.jit.is_tracing() or torch.compiler.is_compiling():
         return True  # the compiler cannot trace the next line
     return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.FAKE) is not None

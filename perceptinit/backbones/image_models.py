@@ -34,7 +34,7 @@ class ImageModel(nn.Module):
 
     @property
     def fit(self) -> Fit:
-        """How images that are not square become square."""
+        """How non-square images are made square."""
         return Fit.of(self.image)
 
     @property
@@ -78,7 +78,7 @@ class ImageClassifier(ImageModel):
 
 
 def image_model(image: nn.Module, weights: Mapping[str, Tensor]) -> ImageModel:
-    """Return a model without a text tower whose parts match the weights, which are not loaded."""
+    """Return a model without a text tower, with a classifier if `weights` has one; weights are not loaded."""
     if "head.weight" not in weights:
         return ImageModel(image)
     return ImageClassifier(image, _as_names(weights["names"]))

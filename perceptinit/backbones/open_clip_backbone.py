@@ -69,7 +69,7 @@ class OpenClip:
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
-        """How images that are not square become square, except in training crops: "center-crop" (None),
+        """How non-square images are made square, except in training crops: "center-crop" (None),
         "squash", or "pad" with the mean color."""
 
         def smoke(self) -> OpenClip.Config:

@@ -69,7 +69,7 @@ class Timm:
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None
-        """How images that are not square become square, except in training crops: "center-crop" (None),
+        """How non-square images are made square, except in training crops: "center-crop" (None),
         "squash", or "pad" with the mean color."""
 
         def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class Timm:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the error of building the model."""
+        """Yield the error, if any, that is raised when the model is built."""
         return find_problem(self.build)
 
     def warnings(self) -> Iterator[str]:

@@ -9,7 +9,7 @@ from perceptinit.cli.terminal import new_console
 def status(runs: Runs) -> None:
     """Show the state of each run: finished, running (with progress), interrupted, failed (with the error).
 
-    Includes active runs of other machines that share the folder.
+    Includes active runs on other machines that share the folder.
 
     Example: perceptinit status runs/quickstart
     """

@@ -36,7 +36,7 @@ PARTS = {"judgments": "judgments", "pairs": "pairs", "pretrain": "pretrainer"}
 # nested components that are data, and their replacement in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
 DATA_PARTS = tuple(STAND_INS)
-# names in messages of the parts of a model that evaluators can need
+# names, in messages, of the model parts that evaluators can need
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
 
@@ -61,10 +61,10 @@ class Spec:
         return self.entry.name
 
     def build(self) -> Any:
-        """Build the component and its parts, after downloading the files and folders at addresses.
+        """Build the component and its parts, after downloading files and folders from their addresses.
 
         Raises:
-            DataError: If a download fails (RemoteError).
+            RemoteError: If a download fails.
         """
         parts = {name: spec.build() for name, spec in self.parts.items()}
         return self.entry.load()(_here(self.config), **parts)
@@ -96,7 +96,7 @@ class Spec:
 
 
 def _here(config: Any) -> Any:
-    """Return the config with local copies instead of addresses."""
+    """Return the config with each address replaced by the path of a local copy."""
     values = ((field.name, getattr(config, field.name)) for field in fields(config))
     addresses = {name: address for name, value in values if (address := address_of(value))}
     if not addresses:

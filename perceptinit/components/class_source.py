@@ -32,7 +32,7 @@ class SourceFile:
 
         Args:
             name: Dotted name, such as `Outer.Config`.
-            left: Remaining number of files for resolving the name.
+            left: Maximum number of further files to read to resolve the name.
             but: Class to skip, because `class Table(Table)` inherits from an imported class.
         """
         head, _, rest = name.partition(".")
@@ -116,7 +116,7 @@ def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
 
 
 def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
-    """Yield the source of an imported class and its bases, nearest first, without builtins."""
+    """Yield the syntax trees of an imported class and its bases, nearest first, excluding builtins."""
     for c in cls.__mro__:
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(c))).body[0]

@@ -76,7 +76,9 @@ def _describe_class(entry: Entry, cls: type) -> Description:
     try:
         line = inspect.getsourcelines(cls)[1]
     except (OSError, TypeError) as error:
-        raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no source of {cls}") from error
+        raise PerceptInitError(
+            f"{entry.title} of plug-in '{entry.plugin}': source of {cls} not found"
+        ) from error
     config = getattr(cls, "Config", None)
     return Description(
         doc=inspect.getdoc(cls) or "",

@@ -25,7 +25,7 @@ from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
 
 CORE = "perceptinit"  # also the entry-point group
-PREFIX = "perceptinit_"  # of all hooks
+PREFIX = "perceptinit_"  # of the names of all hooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Plugins:
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     """Load the built-in components, then installed plug-ins, then local plug-in files.
 
-    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins, and an empty value none.
+    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins. An empty value loads none.
     `PERCEPTINIT_TRACE=1` prints each hook call and its result to standard error.
 
     Args:
@@ -191,7 +191,7 @@ def _load_file(plugins: Plugins, path: Path) -> None:
     if spec is None or spec.loader is None:
         raise UsageError(f"plug-in {path}: not a Python file")
     loader, module = spec.loader, importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # for targets "module:Class" of its components
+    sys.modules[name] = module  # so that targets "module:Class" of its components can be imported
 
     def import_module() -> ModuleType:
         loader.exec_module(module)

@@ -27,7 +27,7 @@ NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds with a separate tem
 
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
-    """Write a package that passes its contract tests to `parent / name`, and return the folder.
+    """Write a package to `parent / name` that passes its contract tests, and return the folder.
 
     Args:
         name: Lower-case words joined by '-'. The first word is the vendor, the rest the component:

@@ -32,7 +32,7 @@ def choose_device(device: str) -> str:
 
 
 def _reason_against(device: str) -> str:
-    """Return why a device cannot be used, or "", without creating a GPU context (0.5 GB)."""
+    """Return the reason why a device is unusable, or ""; does not create a GPU context (0.5 GB)."""
     try:
         asked = torch.device(device)
         if asked.type not in ("cuda", "mps"):
@@ -68,7 +68,7 @@ def usable_cores() -> int:
 
 
 def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
-    """Return a tensor on a device. Later work of the device waits for the copy, the host does not."""
+    """Copy a tensor to a device. Later work on the device waits for the copy; the host does not."""
     is_async = torch.device(device).type == "cuda"  # asynchronous copies to MPS may arrive too late
     if is_async and tensor.device.type == "cpu" and not tensor.is_pinned():
         tensor = tensor.pin_memory()  # copies of unpinned memory are synchronous

@@ -1,7 +1,7 @@
 """Communication between the processes of a run. Every function also works in a single process.
 
-torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. GPU tensors use NCCL, all other data
-gloo. Plain values are sent as JSON, never as pickles.
+torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. GPU tensors use NCCL, and all other
+data uses gloo. Plain values are sent as JSON, never as pickles.
 """
 
 from __future__ import annotations
@@ -93,9 +93,10 @@ def process_group() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process. After its end, send SIGTERM to this process, then SIGKILL.
+    """Watch the parent of this process. When it exits, send SIGTERM to this process, then SIGKILL.
 
-    A process that waits inside a library, such as for other processes, does not react to SIGTERM.
+    A process that is blocked in a library call, such as a wait for other processes, does not react to
+    SIGTERM.
     """
     parent = int(os.environ.get(LAUNCHER) or os.getppid())
     threading.Thread(target=_watch, args=(parent,), daemon=True, name="parent").start()

@@ -30,7 +30,7 @@ def warmup_cosine(
     min_lr: float = 0.0,
     warmup_lr: float | None = None,
 ) -> float:
-    """Return the learning rate of a step, from 1 to `total_steps`.
+    """Return the learning rate at a step, counted from 1 to `total_steps`.
 
     The rate increases linearly to `lr` at step `warmup_steps`, from `warmup_lr` at step 1 or, by default,
     from 0 at step 0. A cosine decay to `min_lr` at the last step follows.
@@ -112,7 +112,7 @@ def is_adamw(name: str | None) -> bool:
 
 
 def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterator[str]:
-    """Yield why an optimizer cannot be used: unknown, not installed, or no support for FSDP."""
+    """Yield the reasons why an optimizer cannot be used: unknown, not installed, or no FSDP support."""
     if is_adamw(name):
         return
     if sharding != "none":
@@ -150,8 +150,8 @@ def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]
     """Return the factors for layer-wise decay of the learning rate by parameter; empty for a decay of 1.
 
     Block k = 1, ..., n has the factor decay^(n + 1 - k). Layers before the blocks have decay^(n + 1), and
-    layers after them, such as the projection, 1. timm's parameter groups are not used, because they need a
-    group_matcher, which open_clip's towers do not have.
+    layers after them, such as the projection, have 1. timm's parameter groups are not used, because they need
+    a group_matcher, which open_clip's towers do not have.
     Source: BEiT (Bao et al. 2022).
 
     Raises:

@@ -61,7 +61,7 @@ class HasEvaluated(Protocol):
     """A pretrainer that evaluates different weights from those it trains, such as an average."""
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Load the weights for evaluation into the model for the block.
+        """Load the evaluation weights into the model while the context is open.
 
         All processes of a run enter the context between two steps.
         """
@@ -216,7 +216,7 @@ class HasLogImage(Protocol):
 
 @runtime_checkable
 class HasSay(Protocol):
-    """A tracker that prints to the console and therefore also prints other lines."""
+    """A tracker that prints to the console. Other lines are also printed through it."""
 
     def say(self, text: str) -> None:
         """Print a line, such as a library's warning in a worker process."""

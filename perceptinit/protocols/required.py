@@ -62,7 +62,7 @@ class DualEncoder(Protocol):
         """Return text embeddings, not normalized.
 
         Args:
-            tokens: Token ids, int64 (B, T) with T up to context_length. Shorter padding is faster and gives
+            tokens: Token ids, int64 (B, T) with T up to context_length. Less padding is faster and gives
                 the same embeddings.
 
         Returns:
@@ -92,7 +92,7 @@ class Initializer(Protocol):
     def initialize(self, model: nn.Module, ctx: RunContext) -> InitReport:
         """Set the weights of an image tower in place.
 
-        A long initializer can offer its state after each step (`RunContext.offer`) and resume from it
+        A long-running initializer can offer its state after each step (`RunContext.offer`) and resume from it
         (`RunContext.resumed`). An interrupted run then has the same final weights.
 
         Args:
@@ -112,13 +112,13 @@ class Pretrainer(Protocol):
     """A method that trains a dual encoder on image-text pairs."""
 
     def steps(self, model: DualEncoder, ctx: RunContext) -> Iterator[StepResult]:
-        """Train `model` in place from the loaded state. Yields after each optimizer step."""
+        """Train `model` in place from the loaded state, and yield after each optimizer step."""
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state after the last yielded step, as tensors and plain values."""
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Load a state of `state_dict`. Called before `steps`."""
+        """Load a state that `state_dict` returned. Called before `steps`."""
 
 
 class Judgments(Protocol):

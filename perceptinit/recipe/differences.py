@@ -14,7 +14,7 @@ Differences = dict[str, Any]  # TOML path in the stage -> the arm's value, None 
 
 
 def differences(base: Spec, own: Spec) -> Differences:
-    """Return the settings that differ between two components with equal `use`, those of parts included."""
+    """Return the settings that differ between two components with equal `use`, including those of parts."""
     found = {
         field.name: plain_value(getattr(own.config, field.name))
         for field in fields(own.config)

@@ -45,7 +45,7 @@ SETTINGS = {
     "slurm": SlurmConfig,
     "verdict": VerdictConfig,
 }
-MERGED_BEFORE = "cannot be overridden, because recipes are merged before. Set it in the file"
+MERGED_BEFORE = "cannot be overridden, because recipes are merged before overrides. Set it in the file"
 OTHER_KEY = "an arm can replace init and posthoc only, so that arms share all other settings"
 REPEATED = (
     "copies the shared stage, so overrides of that stage (--set {name}.KEY=VALUE) do not apply to this arm. "

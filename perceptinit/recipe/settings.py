@@ -80,7 +80,7 @@ class ExpectConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.value <= 100:
-            raise ValueError(f"value = {self.value:g}: expected per cent, from 0 to 100")
+            raise ValueError(f"value = {self.value:g}: expected a percentage from 0 to 100")
         if self.tolerance >= 100:
             raise ValueError(f"tolerance = {self.tolerance:g}: expected less than 100 points")
         if not self.source.strip():

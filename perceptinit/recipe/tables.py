@@ -81,7 +81,7 @@ def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def find_written(where: str, places: Mapping[str, str]) -> str:
-    """Return the path at which the user wrote a key of resolved tables. places: from `places`."""
+    """Return the path at which the user wrote a key of resolved tables. places: result of `places`."""
     known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
     longest = max(known, key=len, default="")
     return places.get(longest, "") + where[len(longest) :]
@@ -120,7 +120,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     """Parse the text of a recipe.
 
     Raises:
-        RecipeError: If the text is not TOML (with line and column), or has values of `find_odd_values`.
+        RecipeError: If the text is not TOML (with line and column), or has a value that no key accepts.
     """
     try:
         tables = _loads(text)
@@ -142,12 +142,12 @@ def _loads(text: str) -> dict[str, Any]:
         raise ValueError("brackets are nested too deeply") from error
     except tomllib.TOMLDecodeError:
         raise
-    except ValueError as error:  # Python reads no integers of thousands of digits
-        raise ValueError("an integer of thousands of digits") from error
+    except ValueError as error:  # Python does not parse integers with thousands of digits
+        raise ValueError("an integer with thousands of digits") from error
 
 
 def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem]:
-    """Return the values that no key accepts: NaN, infinity, integers beyond 64 bit, deep nesting."""
+    """Return the values that no key accepts: NaN, infinity, integers beyond 64 bits, deep nesting."""
     if depth > MAX_DEPTH:
         return [Problem(where[:MAX_PATH], f"more than {MAX_DEPTH} nested tables and arrays")]
     if isinstance(value, Mapping):
@@ -157,7 +157,7 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
     elif isinstance(value, float) and not math.isfinite(value):
         return [Problem(where, f"{value} is not a finite number")]
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        return [Problem(where, "an integer beyond 64 bit")]
+        return [Problem(where, "an integer beyond 64 bits")]
     else:
         return []
     return [p for path, item in items for p in find_odd_values(item, path, depth + 1)]

@@ -237,7 +237,7 @@ class _Resolver:
             self._report(table, "use", f"excludes 'like' ({name}). Remove one of them")
         elif name in chain:
             circle = " is like ".join([*chain[chain.index(name) :], name])
-            self._report(table, "like", f"{circle}. Replace one 'like' by a 'use'")
+            self._report(table, "like", f"{circle}. Replace one 'like' with a 'use'")
         else:
             base = self._take(base, known, what, (*chain, name))
             return merge(self._leave_out(base, own, name), own.without("without"))

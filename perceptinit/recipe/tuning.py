@@ -151,7 +151,7 @@ def _read_dimension(
 
 
 def flatten(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of each key in nested tables. A table with `low` or `high` is a value."""
+    """Yield the path and value of each key in nested tables. A table with `low` or `high` is a value."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value and not value.keys() & {"low", "high"}:
             yield from flatten(value, f"{start}{key}.")
@@ -160,7 +160,7 @@ def flatten(table: Mapping[str, Any], start: str = "") -> Iterator[tuple[str, An
 
 
 def _refuse(spec: Spec, stage: str, key: str) -> str:
-    """Return why a key cannot be tuned; empty if it can."""
+    """Return the reason why a key cannot be tuned; empty if it can."""
     known = [field.name for field in fields(spec.config)]
     if key in _DATA or "seed" in key:
         return _OF_DATA

@@ -100,8 +100,8 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
 
     Raises:
         RecipeError: With all problems that would make a run fail.
-        UsageError: If the output folder is not writable, or contains a run with other settings or of another
-            process.
+        UsageError: If the output folder is not writable, contains a run with different settings, or contains
+            a run that another process executes.
     """
     from perceptinit.compute import distributed
 
@@ -143,7 +143,7 @@ def check_same_run(cell: Cell) -> None:
     difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolve(cell.arm))
     fresh = f"`perceptinit run {recipe.source} --fresh`" if cell.is_shared else "--fresh"
     advice = f"Choose another --out, or use {fresh} to replace it"
-    raise UsageError(f"{cell.folder} contains a run of another recipe. {advice}:\n{difference}")
+    raise UsageError(f"{cell.folder} contains a run of another recipe. {advice}. Differences:\n{difference}")
 
 
 def _remove_record(cell: Cell) -> None:

@@ -102,7 +102,7 @@ class Checkpoints:
         self._last_time = time.monotonic()
 
     def check(self) -> None:
-        """Raise the CheckpointError of a failed write, without waiting for one."""
+        """Raise the CheckpointError of a failed write. Does not wait for a write in progress."""
         if self._writing is not None and self._writing.done():
             self.wait()
 

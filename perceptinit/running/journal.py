@@ -73,7 +73,7 @@ class RunJournal:
 
     @property
     def is_new(self) -> bool:
-        """Whether no part of the run is done."""
+        """Whether no part of the run has been completed."""
         return not self.done and self._resumed is None
 
     def take_resumed(self) -> State | None:
@@ -158,10 +158,10 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
 
 
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
-    """Return the folder of the finished run that shares the most first stages with `record`, or None.
+    """Return the folder of the finished run with the most initial stages in common with `record`, or None.
 
-    Initial weights, seed, machine, packages, plug-ins and threads are equal. Its stages are bit-identical if
-    the number of processes is also equal.
+    Initial weights, seed, machine, packages, plug-ins and threads are the same. The stages are bit-identical
+    if the number of processes is also the same.
 
     Args:
         roots: Folders of experiments.

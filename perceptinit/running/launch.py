@@ -98,7 +98,7 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
 
     # torchrun forwards SIGTERM to the processes, but dies from SIGUSR1
     signal.signal(signal.SIGUSR1, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-    # processes import no modules of the working folder
+    # processes must not import modules from the working folder
     os.environ |= {LAUNCHER: str(os.getpid()), "PYTHONSAFEPATH": "1", "PYTHONPATH": import_path()}
     meeting = [] if ENDPOINT in os.environ else ["--standalone"]
     # options after -- are those of perceptinit

@@ -57,7 +57,9 @@ def run_recipe(
     cells = cells or plan_cells(recipe, arms, seeds, out)
     with distributed.process_group():
         if jobs > 1 and distributed.world_size() > 1:
-            raise UsageError("--jobs: several processes already share each run. Use --jobs or --nproc")
+            raise UsageError(
+                "--jobs: several processes already share each run. Use either --jobs or --nproc, not both"
+            )
         prepare(recipe, cells, fresh)
         place = distributed.local_device(choose_device(device))
         sweep = Sweep(cells, place, fresh, num_workers=num_workers)
@@ -76,8 +78,8 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
     so tables correct their intervals for `verdict.max_seeds` looks.
 
     Raises:
-        UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has 1 or too many
-            seeds.
+        UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has only one seed or
+            too many.
     """
     recipe = load_recipe(path, overrides)
     seeds, last = recipe.seeds, recipe.verdict.max_seeds

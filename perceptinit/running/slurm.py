@@ -53,7 +53,7 @@ read -r arm seed <<< "${{runs[$SLURM_ARRAY_TASK_ID]}}"
 trap : TERM  # the run receives it as well, and saves
 srun --wait={wait} {command} --arm "$arm" --seed "$seed" "${{fresh[@]}}"
 code=$?
-# all is saved, and the job was not cancelled (it would be completing): requeue this task, not the array
+# the run is saved, and the job was not canceled (it would be completing): requeue this task, not the array
 if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q JobState=RUNNING; then
   stops={stops}/${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}.stops  # the newest checkpoint at each stop
   checkpoints=("${{folders[$SLURM_ARRAY_TASK_ID]}}"/checkpoints/checkpoint-*.safetensors)

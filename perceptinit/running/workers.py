@@ -39,7 +39,7 @@ def run_in_workers(sweep: Sweep, jobs: int, num_workers: int | None = None) -> l
         num_workers: Threads of each process that decode images; by default its share of the cores.
 
     Raises:
-        PerceptInitError: If runs did not finish, after all workers ended. Lists the runs with reasons.
+        PerceptInitError: If any run did not finish. Raised after all workers have ended; lists the reasons.
     """
     console = build_console(sweep.recipe)
     if isinstance(console, HasExpect):

@@ -64,7 +64,7 @@ class SuiteSet:
 
     @property
     def folders(self) -> tuple[str, ...]:
-        """Return possible names of the set's folder: `names`, and the key without its group (`dtd`)."""
+        """Return possible folder names: `names`, and the key without its group (`vtab/dtd`: `dtd`)."""
         return (*self.names, self.key.rpartition("/")[2])
 
 

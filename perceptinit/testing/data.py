@@ -161,7 +161,7 @@ class PairsContract(Contract):
         keys = [pair.key for pair in self._all(pairs)]
         with ThreadPoolExecutor(4) as pool:
             again = [pair.key for pair in pool.map(pairs.pair, range(len(keys)))]
-        self.must(keys == again, "pair(index) returned other pairs in threads: keep no state, or use a lock")
+        self.must(keys == again, "pair(index) returned different pairs in threads: keep no state, or lock it")
 
     def test_classes_name_every_label(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)

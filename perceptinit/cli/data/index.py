@@ -22,9 +22,9 @@ def index(
 ) -> None:
     """Index the samples of tar shards, for random access to remote shards.
 
-    Of local shards, only headers are read, and runs on any machine use the index. Remote shards (s3://,
-    gs://, hf://datasets/, https://) are read once in full. The number of bytes and requests is printed first,
-    and an interrupted call resumes.
+    Only the headers of local shards are read. Remote shards (s3://, gs://, hf://datasets/, https://) are read
+    once in full. The number of bytes and requests is printed first. Rerun the command to resume. Runs on any
+    machine can use the index.
 
     If the folder of the shards is read-only, use --out and name the file in the recipe (index = FILE).
 

@@ -24,7 +24,7 @@ def list_(
     ] = None,
     root: SetsRoot = "data/eval",
 ) -> None:
-    """List published data sets: judgments and image-text pairs, with size, human ceiling and licence.
+    """List published data sets: judgments and image-text pairs, with size, human ceiling and license.
 
     Example: perceptinit data list nights
 

@@ -97,7 +97,7 @@ class Materials:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield the problems of the answer files and the images."""
+        """Yield problems with the answer files and the images."""
         checks = (lambda: self._stimuli, lambda: self._read("train"), lambda: self._read("test"))
         return iter(dict.fromkeys(problem for check in checks for problem in problems_of(check)))
 

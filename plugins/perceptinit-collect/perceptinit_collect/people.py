@@ -21,7 +21,7 @@ from perceptinit_collect.settings import PLATFORMS
 MTURK_PREVIEW = ("assignmentId", "ASSIGNMENT_ID_NOT_AVAILABLE")
 PLATFORM_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 TICKET = re.compile(r"[A-Za-z0-9_-]{20,64}")
-# without vowels and similar characters, so codes are easy to read and do not spell words
+# without vowels and look-alike characters, so codes are easy to read and do not spell words
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 MAX_SECONDS = 24 * 60 * 60.0  # longer than any reaction time
 INPUTS = ("key", "mouse", "touch", "pen", "assistive")

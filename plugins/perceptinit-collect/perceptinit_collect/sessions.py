@@ -129,7 +129,7 @@ def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generato
 
 
 def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:
-    """Draw the questions to repeat, in complete blocks of the first part so that repeats are balanced."""
+    """Draw the questions to repeat: whole blocks from early in the session, to keep repeats balanced."""
     num_blocks = int(num_questions * FIRST_PART) // num_places
     blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
     return [int(block) * num_places + i for block in blocks for i in range(num_places)]

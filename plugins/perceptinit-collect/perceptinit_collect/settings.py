@@ -40,7 +40,7 @@ class DesignSettings:
     practice: NonNegativeInt = 6
     """Trials with an obvious answer and feedback, before the first question."""
     repeats: NonNegativeInt = 6
-    """Questions from the first 40 % that are repeated in the last 40 %, in the opposite order."""
+    """Questions from the first 40 % that are repeated in the last 40 %, candidates in reverse order."""
     catch: NonNegativeInt = 6
     """Attention checks with an obvious answer, because one image is shown twice."""
     instructed: NonNegativeInt = 0
@@ -203,7 +203,7 @@ def default_design(
 
 
 def most_repeats(per_person: int, num_candidates: int) -> int:
-    """Return the largest number of repeats, which are complete blocks of the first 40 % of questions."""
+    """Return the maximum number of repeats, drawn in whole blocks from the first 40 % of questions."""
     return int(per_person * 0.4) // num_candidates * num_candidates
 
 

@@ -1,4 +1,4 @@
-"""`perceptinit estimate`: estimate a GPU pretraining without a GPU."""
+"""`perceptinit estimate`: estimate the cost of GPU pretraining without a GPU."""
 
 from __future__ import annotations
 

@@ -244,7 +244,7 @@ class DryRun:
         if seconds < LAUNCH_SECONDS:
             yield (
                 f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, but launching its kernels takes "
-                f"about {LAUNCH_SECONDS * 1e3:.0f} ms. Expect slower steps that need fewer decoding cores"
+                f"about {LAUNCH_SECONDS * 1e3:.0f} ms. Expect slower steps, which need fewer decoding cores"
             )
 
 

@@ -17,7 +17,7 @@ def _column(text: str) -> Any:
 
 def pack(
     source: Annotated[Path, typer.Argument(help="Folder of images, or a .csv, .tsv or .parquet file.")],
-    out: Annotated[Path, typer.Argument(help="Output folder: new, or of the same packing to resume.")],
+    out: Annotated[Path, typer.Argument(help="Output folder: new, or that of a packing to resume.")],
     test_set: Annotated[
         bool, typer.Option("--test-set", help="Write a zero-shot test set in clip-benchmark's layout.")
     ] = False,

@@ -141,13 +141,13 @@ class ImageQualitySet(DerivedAnswers, ABC):
         root = self.config.root
         found = sorted(root.rglob(name)) if root.is_dir() else []
         if len(found) != 1:
-            what = "no" if not found else f"{len(found)} files called"
+            what = "no file called" if not found else f"expected one file, found {len(found)} called"
             raise DataError(f'root = "{root}": {what} {name}. Source: {self.card.source_url}')
         return found[0]
 
 
 def number_lines(path: Path) -> list[tuple[str, str]]:
-    """Return (place, line) for each non-blank line, with the place for error messages; DataError for none."""
+    """Return (place, line) for each non-blank line; `place` is for messages. DataError if there are none."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     numbered = enumerate(text.splitlines(), start=1)
     lines = [(f"{path}, line {n}", line.strip()) for n, line in numbered if line.strip()]

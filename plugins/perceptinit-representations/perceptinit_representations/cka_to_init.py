@@ -37,7 +37,7 @@ class CkaToInit(JudgedMeasure):
 
     Reports `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
     `weights/init.safetensors` in the run's folder, which is written after `[[init]]`. The standard error is a
-    jackknife over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
+    jackknife estimate over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
 
     Source: Kornblith et al. 2019.
     """
