@@ -336,8 +336,9 @@ def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_r
     row = {"name": "0.tar", "num_bytes": shard.num_bytes, "version": shard.version}
     row |= {"num_samples": 2, "num_members": 4, "kinds": [[2, 0, 1]]}
     about = {"version": 2, "extensions": ["jpg", "txt"], "shards": [row]}
-    save_file(dict(shard.columns), file, {"shard_index": json.dumps(about)})
-    assert rows_of(read_index(file, allow_unsealed=True)["0.tar"]) == rows_of(shard)
+    rows, columns = rows_of(shard), {name: np.array(column) for name, column in shard.columns.items()}
+    save_file(columns, file, {"shard_index": json.dumps(about)})  # over the file that `shard` maps
+    assert rows_of(read_index(file, allow_unsealed=True)["0.tar"]) == rows
     assert len(keys(path)) == 2
     assert "was damaged or of another version" in next(webdataset(path).warnings())
     assert rows_of(read_index(file)["0.tar"]) == rows_of(shard)

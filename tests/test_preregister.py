@@ -353,8 +353,10 @@ def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab
     assert line.startswith("random - redrawn in top1/x, with the variance of 3 pilot seeds")
 
 
-def test_runs_of_several_folders_are_told(lab, tmp_path):
+def test_runs_of_several_folders_are_told(lab, tmp_path, monkeypatch):
     lab.plan()
+    minutes = (f"2099-01-01T00:{minute:02d}:00+00:00" for minute in range(60))  # the last runs are the newest
+    monkeypatch.setattr("perceptinit.results.record.now", lambda: next(minutes))
     lab.run()
     other = tmp_path / "other"
     for arm in ("random", "redrawn"):

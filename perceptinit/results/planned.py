@@ -15,7 +15,7 @@ from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
 from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe_text, settings_by_arm
 from perceptinit.recipe.tuning import flatten
-from perceptinit.results.preregistration import read_plan
+from perceptinit.results.preregistration import PLAN, read_plan
 
 PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect answers
 # keys that do not affect results: locations, tolerated data errors, choice of implementation
@@ -145,12 +145,15 @@ def read_recipe_file(path: Path) -> RecipeText:
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     """Return the fields of `RunSet` that depend on `[verdict]` and `[[expect]]`.
 
-    A recipe file takes precedence over the newest run. The largest `max_seeds` of all runs applies, because
+    A recipe file takes precedence over runs, and a folder with a plan over others of the same name; otherwise
+    the newest run applies. The largest `max_seeds` of all runs applies, because
     interim analyses cannot be undone.
     """
     if not newest:
         return {}
-    named = next((p for p in newest if not p.started), newest[0])
+    named = next((p for p in newest if not p.started), None) or next(
+        (p for p in newest if p.name == newest[0].name and (p.root / PLAN).exists()), newest[0]
+    )
     same = [p for p in newest if p.root == named.root]
     max_seeds = max(p.verdict.max_seeds or 0 for p in same) or None
     verdict = replace(named.verdict, max_seeds=max_seeds)
