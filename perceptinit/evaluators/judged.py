@@ -85,7 +85,7 @@ class JudgedMeasure(ABC):
         """Return metadata of the split for the `extra` of a score.
 
         Args:
-            unit: Unit that the splits separate: judgments, people, groups or images.
+            unit: Unit that no two splits share: judgments, people, groups or images.
             names: Images of the split.
 
         Returns:

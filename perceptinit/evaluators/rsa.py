@@ -114,7 +114,7 @@ def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Corre
 
     Args:
         distances: Dissimilarities, (K, K).
-        subjects: Dissimilarities of the subjects, (S, K, K). Pairs that are NaN are excluded for a subject.
+        subjects: Dissimilarities of the subjects, (S, K, K). NaN pairs of a subject are excluded.
         correlation: Correlation of two vectors.
     """
     pairs = np.triu_indices(len(distances), 1)

@@ -153,7 +153,7 @@ def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None
 def by_person(
     distances: Distances, people: Mapping[str, Triplets], others: Mapping[str, float | None]
 ) -> Breakdown:
-    """Return the agreement with each person by name, as value, stderr, num_judgments and others.
+    """Return the model's agreement with each person by name: value, stderr, num_judgments, others.
 
     Args:
         distances: Returns the distances of both images to the anchors of triplets, (N,) each.

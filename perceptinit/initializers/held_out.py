@@ -114,7 +114,7 @@ class HeldOut:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a result of `state`."""
+        """Resume from a state that `state` returned."""
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
         self._agreement.update(state.get("values", {}))
@@ -175,7 +175,7 @@ class EarlyStopping:
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Resume from a result of `state`."""
+        """Resume from a state that `state` returned."""
         if state["epoch"]:
             self.epoch, self._accuracy = state["epoch"], state["accuracy"]
             self._num_since, self._weights = state["num_since"], dict(state["weights"])

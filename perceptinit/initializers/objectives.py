@@ -76,7 +76,7 @@ class Objective(Protocol):
 
 
 class TripletObjective:
-    """Judgments with an anchor. A violation is a chosen image that is not nearer by the margin.
+    """Judgments with an anchor. In a violation, the chosen image is not nearer by the margin.
 
     Raises:
         InitializerError: If all judgments are ties and the loss or the weighting ignores ties.

@@ -31,7 +31,7 @@ from perceptinit.types import Pair, RunContext
 CHUNK = 16
 # batches prepared in advance
 AHEAD = 2
-# draws per search for their blocks
+# draws whose blocks are searched at a time
 _LOOKED_AT = 1 << 20
 # attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16

@@ -83,7 +83,7 @@ class _Whole:
 
 
 class _Windows:
-    """Windows shuffled on access; up to ONE_GENERATOR positions, skipping takes 11 ns per position."""
+    """Windows shuffled on access. Up to ONE_GENERATOR positions, skipping a position takes 11 ns."""
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))

@@ -33,7 +33,7 @@ _META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which 
 class Member(NamedTuple):
     """A regular file in a tar.
 
-    start: First byte of its header, or of the long-name headers before it. offset, num_bytes: Its content.
+    start: Offset of its header, or of the long-name headers before it. offset, num_bytes: Its content.
     """
 
     name: str

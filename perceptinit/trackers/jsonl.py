@@ -16,7 +16,7 @@ from perceptinit.types import Event, RunContext
 class Jsonl:
     """Appends each event to a file in the folder of the run, as a strict JSON object on one line.
 
-    A resumed run appends to the same file and may repeat steps, of which the last line is valid.
+    A resumed run appends to the same file and may repeat steps; the last line of a step is valid.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,7 +55,7 @@ def _finite(axis: str, at: int, values: Mapping[str, float]) -> Scalars | None:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings on one level, with names such as "init.0.judgments.use"."""
+    """Return nested settings as a flat dict, with names such as "init.0.judgments.use"."""
     result: dict[str, Any] = {}
     for key, value in settings.items():
         name = f"{prefix}{key}"

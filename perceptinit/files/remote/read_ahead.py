@@ -76,7 +76,7 @@ class ReadAhead(Generic[H]):
         self._by_piece = {use.piece: self._planned[use] for use in reversed(self._planned)}
 
     def get(self, piece: Piece) -> H | None:
-        """Wait for a piece and return it opened; None if it is not planned or does not fit.
+        """Wait for a piece and return the result of `open_`; None if it is not planned or does not fit.
 
         Raises the error of fetching or opening it.
         """
@@ -182,7 +182,7 @@ class PieceReader(Generic[H]):
             ahead.close()
 
     def get(self, piece: Piece) -> H | None:
-        """Wait for a piece and return it opened; None if it is not planned or does not fit."""
+        """Wait for a piece and return the result of `open_`; None if it is not planned or does not fit."""
         return self._ahead.get(piece) if self._ahead else None
 
     @property

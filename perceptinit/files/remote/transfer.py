@@ -1,6 +1,6 @@
 """Resumable transfers of remote files, or ranges of them, to the local disk.
 
-A transfer resumes after an error or a kill, and never mixes versions.
+A transfer resumes after an error or a killed process, and never mixes versions.
 
 Received bytes are written to `.NAME.part`. A note next to it, `.NAME.part.json`, records their number, their
 checksum, and the validator of their version, such as an ETag. A later call verifies the checksum and requests
@@ -33,7 +33,7 @@ END = 1 << 62
 # received bytes, total bytes or None
 Progress = Callable[[int, int | None], None]
 
-# bytes between two notes, the maximum that a kill loses
+# bytes between two notes, the most that a killed process loses
 NOTE_BYTES = 16 << 20
 _READ_BYTES = 4 << 20
 
