@@ -93,10 +93,10 @@ def perceptinit_trackers() -> Iterable[Component]:
 def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
     """Offer sections of the page of `perceptinit report`. Since 0.2.
 
-    `report --no-examples` does not call it. The page states why a section is missing.
+    `report --no-examples` does not call this hook. The page states why a section is missing.
 
     Args:
-        runs: One finished `ShownRun` of each arm: first the arm of the headline, then the baseline.
+        runs: One finished `ShownRun` per arm: the first arm of the verdict, the baseline, then the others.
 
     Returns:
         `Section` objects.

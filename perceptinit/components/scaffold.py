@@ -42,7 +42,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         raise UsageError(unknown("no kind called", kind, KINDS))
     if not NAME.fullmatch(name) or name == "perceptinit":
         raise UsageError(
-            f"'{name}' is not a package name. Use lower-case words joined by '-', such as acme-texture"
+            f"'{name}' is not a valid package name. Use lower-case words joined by '-', such as acme-texture"
         )
     folder = parent / name
     if folder.exists():

@@ -90,7 +90,7 @@ class Tune:
             if trial.value is None:
                 raise UsageError(
                     f"arm {search.arm}: in most studies no trial ended with a score (see `perceptinit status "
-                    f"{self.trials[0].root}`). Tune it over other ranges, with another --out"
+                    f"{self.trials[0].root}`). Tune it over different ranges, with another --out"
                 )
             cells += self._plan_cells(self._of_best, trial.settings, arms=[search.arm])
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))

@@ -87,7 +87,7 @@ def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
     ("name", "kind", "sentence"),
     [
         ("acme", "initialiser", "no kind called 'initialiser'. Did you mean 'initializer'?"),
-        ("My Plugin", "pairs", "'My Plugin' is not a package name"),
+        ("My Plugin", "pairs", "'My Plugin' is not a valid package name"),
         ("json", "pairs", "'json' would replace Python's module json"),
         ("os", "tracker", "'os' would replace Python's module os"),
         ("class", "pairs", "'class' contains Python's keyword 'class'"),
