@@ -72,8 +72,8 @@ def test_a_captioned_set_at_an_address_is_that_on_a_disk(bucket, tmp_path):
 def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
     there = choice("pets", bucket.url)
     assert list(there.problems()) == [
-        f"{bucket.url}/pets: no test set in clip-benchmark's layout (no test/nshards.txt). Class folders are read "
-        "only from disks, buckets and hubs. Convert them: perceptinit data pack SOURCE OUT --test-set --template "
+        f"{bucket.url}/pets: no test set in clip-benchmark's layout (no test/nshards.txt). Class folders can be read "
+        "from local disks, buckets and hubs, but not from web servers. Convert them: perceptinit data pack SOURCE OUT --test-set --template "
         '"a photo of a {c}."'
     ]
     assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])

@@ -276,7 +276,7 @@ def test_missing_files_are_named(packed_set):
 def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
     (packed_set / "test" / "nshards.txt").write_text("1")
     assert complaint(packed_set) == (
-        f"{packed_set / 'test' / '1.tar'}: one shard more than the 1 that nshards.txt states"
+        f"{packed_set / 'test' / '1.tar'}: unexpected shard, because nshards.txt specifies only 1"
     )
 
 

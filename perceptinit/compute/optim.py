@@ -102,7 +102,7 @@ def make_optimizer(
 
 
 def adamw(modules: Iterable[nn.Module], **keys: Any) -> torch.optim.Optimizer:
-    """Return AdamW for the trainable parameters of `modules`, with the keys of `make_optimizer`."""
+    """Return AdamW for the trainable parameters of `modules`, with the arguments of `make_optimizer`."""
     return make_optimizer(modules, None, **keys)
 
 

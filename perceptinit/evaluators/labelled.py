@@ -40,7 +40,7 @@ class LabelledMeasure(EmbeddedSetMeasure):
         return {"precision": self.config.precision, "simulated": labelled.simulated}
 
     def accuracy(self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any) -> Score:
-        """Return the share of correct predictions; chance is one over the number of classes."""
+        """Return the accuracy as a Score, with a chance level of one over the number of classes."""
         name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
 

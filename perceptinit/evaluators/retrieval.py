@@ -52,9 +52,7 @@ class Retrieval(EmbeddedSetMeasure):
         """Return a set; DataError for a set without captions."""
         test_set = self.choice.read(dataset, split)
         if not isinstance(test_set, RetrievalSet):
-            raise DataError(
-                f"test set '{dataset}': has labels instead of captions. Use evaluator 'zero-shot'"
-            )
+            raise DataError(f"test set '{dataset}' has labels instead of captions. Use evaluator 'zero-shot'")
         return test_set
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ class TimmSource:
 
 
 class ImageNet:
-    """Load timm's pretrained weights for the architecture into the trunk. The projection does not change.
+    """Load timm's pretrained weights for the architecture into the trunk. The projection is left unchanged.
 
     The classifier in the file is ignored. If the image or patch size differs, timm resamples the position and
     patch embeddings. Both are reported as warnings.
@@ -162,8 +162,8 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
 def fit(weights: Mapping[str, Tensor], trunk: nn.Module) -> tuple[dict[str, Tensor], list[str]]:
     """Return weights adapted to the trunk, and notes on the changes.
 
-    timm's filter for the architecture renames and resamples tensors. A classifier of the trunk does not
-    change.
+    timm's filter for the architecture renames and resamples tensors. The trunk's classifier is left
+    unchanged.
     """
     adapt = getattr(sys.modules[type(trunk).__module__], "checkpoint_filter_fn", None)
     adapted = adapt(dict(weights), trunk) if adapt else dict(weights)

@@ -181,7 +181,7 @@ def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
 
 
 def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
-    """Yield the files in a folder whose checksums differ from those in the card."""
+    """Yield a message for each file in a folder whose checksum differs from the one in the card."""
     for name, recorded in sorted(card.sha256.items()):
         path = root / name
         if path.is_file() and (found := file_sha256(path)) != recorded:

@@ -74,7 +74,7 @@ class RemoteShards:
 
     Args:
         files: The shards.
-        members: Extensions of images, and of second members.
+        members: Extensions of images, and of the other member of a sample, such as a caption.
         index: Path or address of the index; empty: next to the shards.
         cache_gb: See `PieceReader`.
     """

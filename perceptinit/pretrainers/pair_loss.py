@@ -160,7 +160,7 @@ class ChunkedLoss(torch.autograd.Function):
 
 
 def _unit_rows(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Return normalized rows and their norms (b, 1). A row of zeros does not change."""
+    """Return normalized rows and their norms (b, 1). Rows of zeros are left unchanged."""
     norms = features.norm(dim=1, keepdim=True).clamp_min_(1e-12)
     return features / norms, norms
 

@@ -108,7 +108,7 @@ class PatchDropout(nn.Module):
         self._drawn: tuple[Any, Tensor] | None = None
 
     def at(self, seed: int, stage: str, step: int, first_row: int, batch_size: int) -> None:
-        """Set the seed, the step, and the first row of the next input in the batch over all ranks."""
+        """Set the seed, the step, and the position of the next input's first row in the global batch."""
         self._names = (seed, stage, "patches", step)
         self._first_row, self._batch_size = first_row, batch_size
 

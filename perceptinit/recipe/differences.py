@@ -46,7 +46,7 @@ def _unwrap(kind: str, spec: Spec) -> tuple[Spec, list[str | dict[str, Any]]]:
 
 
 def shorten(spec: Spec, without: str = "") -> dict[str, Any]:
-    """Return the table of a component without keys that have their default."""
+    """Return the table of a component, omitting keys set to their default values."""
     table: dict[str, Any] = {"use": spec.name}
     for field in fields(spec.config):
         default = field.default if field.default_factory is MISSING else field.default_factory()

@@ -149,7 +149,9 @@ def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where, like = own["arms"], own.path("arms"), own.get("like")
     if not _is_list_of_texts(names):
-        raise RecipeError([Problem(where, f"expected an array of arms of {like}, got {names!r}")], source)
+        raise RecipeError(
+            [Problem(where, f"expected an array of names of arms in {like}, got {names!r}")], source
+        )
     resolver = _Resolver(base)
     taken = [arms[name] for name in names if name in arms]
     if any(slot in own for slot in ARM_SLOTS):

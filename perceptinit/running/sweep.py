@@ -30,9 +30,9 @@ class Sweep:
     """The runs of a recipe, and the records of earlier attempts.
 
     Args:
-        cells: At least one. Their recipes share data, evaluators and trackers.
+        cells: One or more runs, whose recipes share data, evaluators and trackers.
         device: A torch device.
-        fresh: Whether records were removed before, so runs without a record ignore their checkpoints.
+        fresh: Whether old records were already removed; runs without a record then ignore checkpoints.
         earlier: Modification time of each record when the work started, by folder; read from disk by default.
         num_workers: Threads that decode images; by default the number of usable cores.
     """

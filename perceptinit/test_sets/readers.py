@@ -222,7 +222,7 @@ def shard_paths(split: Path) -> list[Path]:
         raise DataError(f"{absent[0]}: no such file, but {COUNTER} states {len(paths)} shards")
     extra = split / f"{len(paths)}.tar"
     if extra.is_file():
-        raise DataError(f"{extra}: one shard more than the {len(paths)} that {COUNTER} states")
+        raise DataError(f"{extra}: unexpected shard, because {COUNTER} specifies only {len(paths)}")
     return paths
 
 

@@ -55,7 +55,7 @@ class SuiteSet:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the key of the set, and its names in both public suites."""
+        """Return the key of the set, and its names in clip-benchmark and DataComp."""
         flat = self.key.replace("/", "-")
         hosted = [repository.partition("/")[2] for repository in self.hub]
         names = [self.key, flat, f"wds_{flat}_test", f"wds_{flat}", *hosted]

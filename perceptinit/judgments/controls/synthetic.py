@@ -119,7 +119,7 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, P
 
 
 def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
-    """Return the candidate with some factors copied from the anchor, but only the name of a color."""
+    """Return the candidate with random factors copied from the anchor; a copied color gets a new shade."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(

@@ -115,7 +115,7 @@ def _shuffle(pool: int, seed: int, number: int) -> list[int]:
 def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:
     """Return a candidate order for each of `count` trials, balanced by Latin squares.
 
-    slot: selects the orders of an incomplete last block.
+    slot: number of the participant, from 0; selects the orders of an incomplete last block.
     """
     square = np.array([np.roll(np.arange(num_places), -i) for i in range(num_places)])
     orders: list[Order] = []

@@ -77,7 +77,7 @@ def _read_plain(path: Path) -> np.ndarray:
         if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
             raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
         if not (table == np.floor(table)).all():
-            raise DataError(f"{path}: not all cells are integers")
+            raise DataError(f"{path}: not all values are integers")
         return table.astype(np.int64)
     return _read_rows(path, skip=0, columns=(0, 1, 2), width=3)
 
