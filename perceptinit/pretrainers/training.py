@@ -152,7 +152,7 @@ class Training:
         return loss.detach()
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
-        """Return a function that creates a micro-batch's context: precision, and the same seed in both passes."""
+        """Return a function that sets up a micro-batch: its precision, and the same seed in both passes."""
         seed, stage, rank = self._ctx.seed, self._ctx.stage, distributed.rank()
 
         @contextmanager

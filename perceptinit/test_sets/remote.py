@@ -51,8 +51,8 @@ def fetch_remote(address: str, split: str) -> Path:
         if not folder.is_web and not dict(_stat_existing(folder, [CLASSNAMES])):
             return local_folder(folder.url)
         raise AbsentError(
-            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read from "
-            f"local disks, buckets and hubs, but not from web servers. Convert them: {pack_command('OUT')}"
+            f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
+            f"from local disks, buckets and hubs, but not from web servers. Convert them: {pack_command('OUT')}"
         ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     with ThreadPoolExecutor(NUM_THREADS) as pool:

@@ -162,8 +162,8 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
 def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
     """Return how many more seeds decide a difference with 80 % probability; None beyond the maximum.
 
-    The simulation samples means and standard deviations from the posterior of `probabilities`, then results of
-    new seeds, and applies the rule to all results. With several looks, any of them can decide the difference.
+    The simulation samples means and standard deviations from the posterior of `probabilities`, then results
+    of new seeds, and applies the rule to all results. With several looks, any of them can decide.
     """
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:
