@@ -52,7 +52,8 @@ def fetch_remote(address: str, split: str) -> Path:
             return local_folder(folder.url)
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
-            f"from local disks, buckets and hubs, but not from web servers. Convert them: {pack_command('OUT')}"
+            "from local disks, buckets and hubs, but not from web servers. "
+            f"Convert them: {pack_command('OUT')}"
         ) from None
     shards = [f"{split}/{i}.tar" for i in range(num_shards(local_files(folder, first) / counter))]
     with ThreadPoolExecutor(NUM_THREADS) as pool:
