@@ -264,7 +264,7 @@ def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cl
     (check,) = (line for line in done.stdout.splitlines() if "data check" in line)
     checked = cli(*check.partition("perceptinit ")[2].split())
     assert checked.returncode == 0, checked.stdout
-    assert "within 0 for each of 4 people" in checked.stdout
+    assert "within 0 trials for each of 4 participants" in checked.stdout
     valid = cli("validate", "judgments.toml", "--ready")
     assert valid.returncode == 0, valid.stdout
     assert "arm pi" in valid.stdout
