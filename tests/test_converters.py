@@ -396,5 +396,5 @@ def test_what_is_called_the_same_as_the_anchor_more_often_is_closer():
 
 def test_pairs_that_share_no_image_make_no_triplets():
     pairs = SamePairs.build(stimuli(4), [0, 2], [1, 3], [0.9, 0.3])
-    with pytest.raises(DataError, match="no image is the first of two pairs"):
+    with pytest.raises(DataError, match="no image is the first of two or more pairs"):
         pairs.triplets(TripletDraw("lab", per_anchor=9, min_gap=0.1, seed=0))

@@ -389,7 +389,7 @@ def test_pairs_that_make_no_triplets_name_their_file(tmp_path):
     (tmp_path / "lab.csv").write_text("first,second,p_same,split\na.png,b.png,0,train\n")
     for name in ("a.png", "b.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
-    sentence = r"lab\.csv: .*no image is the first of two pairs"
+    sentence = r"lab\.csv: .*no image is the first of two or more pairs"
     with pytest.raises(DataError, match=sentence):
         SameDifferent(SameDifferent.Config(path=tmp_path / "lab.csv")).load("train")
 

@@ -284,7 +284,7 @@ def test_a_server_that_dribbles_is_a_failed_attempt(server, tmp_path, monkeypatc
     monkeypatch.setattr("perceptinit.files.remote.store.ATTEMPTS", 1)
     clock = iter(range(10**6))
     monkeypatch.setattr("perceptinit.files.remote.network.time.monotonic", lambda: float(next(clock)))
-    with pytest.raises(DataError, match="bytes arrived in 1 s"):
+    with pytest.raises(DataError, match=r"too slow .* bytes in 1 s"):
         get(server, tmp_path)
 
 
@@ -408,7 +408,7 @@ def test_damage_to_any_compression_is_told(tmp_path, method):
 def test_a_zip_name_with_a_zero_byte_is_refused_instead_of_cut(tmp_path):
     data = zipped({"a.txt_evil": "a"}).replace(b"a.txt_evil", b"a.txt\0evil")
     (tmp_path / "set.zip").write_bytes(data)
-    with pytest.raises(DataError, match="has a name with a zero byte"):
+    with pytest.raises(DataError, match="has a name with a null byte"):
         unpack(tmp_path / "set.zip", tmp_path / "inside")
 
 

@@ -88,7 +88,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
             if info.flag_bits & 1:
                 raise _refused(archive, info.filename, "is encrypted")
             if "\0" in info.orig_filename:  # zipfile truncates the name
-                raise _refused(archive, info.orig_filename, "has a name with a zero byte")
+                raise _refused(archive, info.orig_filename, "has a name with a null byte")
             if not info.is_dir():
                 with file.open(info) as content:
                     yield info.filename, content

@@ -143,7 +143,7 @@ class InitializerContract(Contract):
             self.must(weights_sha256(again) == weights_sha256(tower), f"{problem}: {advice}")
 
     def _interrupt_and_resume(self, tmp_path: Path, number: int) -> Any:
-        """Return the tower of a run that was interrupted at offer `number` (from 0) and resumed."""
+        """Return the tower of a run interrupted at call `number` (from 0) of `ctx.offer` and resumed."""
         count = itertools.count()
 
         def offer(step: int, state: Callable[[], State]) -> None:

@@ -142,7 +142,7 @@ def _chunks(response: Any) -> Iterator[bytes]:
         seconds = time.monotonic() - begin
         if seconds > TIMEOUT_SECONDS:
             if num_bytes < seconds * SLOWEST_BYTES_PER_SECOND:
-                raise OSError(f"{num_bytes:,} bytes arrived in {seconds:.0f} s")
+                raise OSError(f"the transfer is too slow ({num_bytes:,} bytes in {seconds:.0f} s)")
             begin, num_bytes = time.monotonic(), 0
         yield chunk
 

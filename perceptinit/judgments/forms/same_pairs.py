@@ -82,8 +82,8 @@ class SamePairs:
         anchors = anchors[counts > 1]
         if not len(anchors):
             raise DataError(
-                f"{draw.source}: no image is the first of two pairs, so there are no triplets. Score "
-                "same-or-different answers with the evaluator 'jnd'"
+                f"{draw.source}: no image is the first of two or more pairs, so there are no "
+                "triplets. Score same-or-different answers with the evaluator 'jnd'"
             )
 
         def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:

@@ -164,7 +164,7 @@ class DryRun:
         return state + self.batch_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
 
     def largest_micro_batch(self) -> int | None:
-        """Return the largest number of rows that fits: b if all rows fit, None if not even one fits."""
+        """Return the largest micro-batch that fits: `rows` if all rows fit, None if not even one fits."""
         if self.total_bytes(0) <= self.memory_gb * GB:
             return self.rows
         fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.memory_gb * GB]
