@@ -74,7 +74,7 @@ def test_damaged_weights_are_left_out_and_named(tiny, tmp_path, run_cli):
     file.write_bytes(data)
     words = words_of(run_cli, tmp_path)
     assert (
-        "Left out: weights. runs/tiny/pi/seed0/weights/final.safetensors: the weights differ from their"
+        "Left out: weights. runs/tiny/pi/seed0/weights/final.safetensors: the weights do not match their"
         in words
     )
     assert "Retrieval by pi" not in words
