@@ -120,7 +120,7 @@ STUDIES = {
     ),
     "by-hand": Study(
         (
-            "seeds", "delta", "false side at the first look", "false side later", "later, without widening",
+            "seeds", "delta", "false better or worse, first look", "false better or worse, later", "later, without widening",
             "coverage",
         ),
         by_hand_rows,

@@ -130,7 +130,7 @@ STUDIES = {
     ),
     "tuning": Study(
         (
-            "studies", "validation noise", "points lost a decade off", "seeds", "at the chosen settings",
+            "studies", "validation noise", "points lost at 10 or 1/10 times the best value", "seeds", "at the chosen settings",
             "of procedures, held fixed", "of procedures, resampled",
         ),
         tuning_rows,

@@ -215,7 +215,7 @@ STUDIES = {
     "errors": Study(
         (
             "noise", "seeds", "false better", "false worse", "false “worth it”", "false equivalent", "coverage",
-            "2 delta found better",
+            "lead of 2 delta called better",
         ),
         error_rows,
     ),
@@ -224,9 +224,12 @@ STUDIES = {
     ),
     "predictions": Study(
         (
-            "seeds", "predicted to be found with 80 %", "found", "predicted equivalent", "called equivalent",
+            "seeds", "effect with a predicted power of 80 %", "called better", "predicted equivalent", "called equivalent",
         ),
         prediction_rows,
     ),
-    "promises": Study(("first seeds", "promises", "kept", "undecided without one"), promise_rows),
+    "promises": Study(
+        ("first seeds", 'statements "N more seeds"', "decided after N more", "undecided without a statement"),
+        promise_rows,
+    ),
 }  # fmt: skip
