@@ -178,7 +178,7 @@ def test_every_published_set_has_a_whole_card_and_a_section_that_says_the_same(f
     section = docs.partition(f"\n## {found.name}\n")[2].partition("\n## ")[0]
     card = found.card
     assert card.source_url in section
-    assert f"| licence | {card.licence} |" in section
+    assert f"| license | {card.licence} |" in section
     assert card.citation.partition("(")[0].strip() in section
     for row in ("size", "splits", "conventions", "human ceiling", "checked"):
         assert f"| {row} |" in section
