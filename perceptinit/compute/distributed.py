@@ -198,7 +198,7 @@ def exchange(value: Any) -> list[Any]:
 
 
 def decide(choose: Callable[[], T]) -> T:
-    """Return the plain value that `choose` returns on rank 0.
+    """Return, on every rank, the JSON-serializable value that `choose` returns on rank 0.
 
     Raises:
         PerceptInitError: On rank 0, the error of `choose`.

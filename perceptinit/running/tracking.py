@@ -73,7 +73,7 @@ class Trackers:
         return any(isinstance(tracker, HasLogImage) for tracker in self._active)
 
     def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
-        """Send images of the last run to the trackers that accept images."""
+        """Send images of the run that just finished to the trackers that accept images."""
         for tracker in self._active:
             if isinstance(tracker, HasLogImage):
                 for path in paths:

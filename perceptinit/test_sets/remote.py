@@ -37,7 +37,7 @@ from perceptinit.test_sets.suite import HUB, SuiteSet
 def fetch_remote(address: str, split: str) -> Path:
     """Return a local copy of a split of a set in clip-benchmark's layout, or of class folders.
 
-    Files of an unchanged version are not fetched again.
+    Files that have not changed at the source are not downloaded again.
 
     Raises:
         AbsentError: If there is no such set.
