@@ -25,7 +25,7 @@ def test_every_experiment_with_records_is_on_a_page():
     marks = {
         name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
     }
-    assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs"} <= marks
+    assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs", "initializations"} <= marks
 
 
 def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
