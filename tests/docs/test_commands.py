@@ -53,6 +53,7 @@ NOT_RUN = {
     "perceptinit status runs/pi-clip-yfcc": "the jobs of the command before; test_slurm.py",
     "perceptinit estimate pi_clip_yfcc": "plugins/perceptinit-estimate/tests compares its output with the page",
     "torchrun": "8 processes; test_distributed.py",
+    "perceptinit run recipes/known_effects/initializations.toml": "needs perceptinit-simclr",
     "python -m venv": "installs packages",
     "python tests/helpers/paper_gpu.py": "test_paper_gpu.py",
 }
