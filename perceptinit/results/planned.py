@@ -145,15 +145,16 @@ def read_recipe_file(path: Path) -> RecipeText:
 def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     """Return the fields of `RunSet` that depend on `[verdict]` and `[[expect]]`.
 
-    A recipe file takes precedence over runs, and a folder with a plan over others of the same name; otherwise
-    the newest run applies. The largest `max_seeds` of all runs applies, because
-    interim analyses cannot be undone.
+    A recipe file takes precedence over runs, and a folder with a plan over others of the same experiment;
+    otherwise the newest run applies. The largest `max_seeds` of all runs applies, because interim analyses
+    cannot be undone.
     """
     if not newest:
         return {}
-    named = next((p for p in newest if not p.started), None) or next(
-        (p for p in newest if p.name == newest[0].name and (p.root / PLAN).exists()), newest[0]
-    )
+    roots = dict.fromkeys(p.root for p in newest if p.name == newest[0].name)
+    planned = next((root for root in roots if (root / PLAN).exists()), newest[0].root)
+    from_runs = next(p for p in newest if p.root == planned)
+    named = next((p for p in newest if not p.started), from_runs)
     same = [p for p in newest if p.root == named.root]
     max_seeds = max(p.verdict.max_seeds or 0 for p in same) or None
     verdict = replace(named.verdict, max_seeds=max_seeds)

@@ -111,7 +111,10 @@ class ObjectStore:
 
     def _body(self, handler, path, data):
         self.sent[path] += len(data)
-        num_bytes = max(1, int(self.bytes_per_second / 20)) if self.bytes_per_second else len(data)
-        for start in range(0, len(data), num_bytes or 1):
-            handler.wfile.write(data[start : start + num_bytes])
-            time.sleep(num_bytes / self.bytes_per_second if self.bytes_per_second else 0)
+        if not self.bytes_per_second:
+            handler.wfile.write(data)
+            return
+        step = max(1, int(self.bytes_per_second / 20))
+        for start in range(0, len(data), step):
+            handler.wfile.write(data[start : start + step])
+            time.sleep(step / self.bytes_per_second)

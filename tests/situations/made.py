@@ -6,20 +6,17 @@ between the arms; `Lead` adds a difference with a spread of its own.
 
 from __future__ import annotations
 
-import copy
-import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
-from unittest.mock import patch
 
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.planning.plan import keep_plan, make_plan
 from perceptinit.results.preregistration import plan_sha256, seal_plan
-from perceptinit.results.record import RECORD, environment, new_record, score_row, write_record
+from perceptinit.results.record import RECORD, new_record, score_row, write_record
 from perceptinit.types import Score
 
 HEAD = """
@@ -187,8 +184,7 @@ def write_runs(situation: Situation, root: Path) -> Path:
         for seed, value in enumerate(situation.values(situation.arms, name)):
             recipe = recipes[next(num for num in looks if seed < num)]
             arm = next(arm for arm in recipe.arms if arm.name == name)
-            with patch("perceptinit.results.record.environment", _copy_environment):
-                record = new_record(recipe, arm, seed, "cpu")
+            record = new_record(recipe, arm, seed, "cpu")
             record["started"] = f"2026-01-0{1 + looks.index(len(recipe.seeds))}T00:00:00+00:00"
             record |= planned
             record["scores"] = list(_rows(situation, name, seed))
@@ -203,16 +199,6 @@ def write_runs(situation: Situation, root: Path) -> Path:
             write_record(folder / name / f"seed{seed}" / RECORD, record)
     situation.after(folder)
     return folder
-
-
-@functools.cache
-def _environment(device: str) -> dict[str, Any]:
-    return environment(device)
-
-
-def _copy_environment(device: str) -> dict[str, Any]:
-    """Return the environment, whose versions a run looks up once and a situation would for each record."""
-    return copy.deepcopy(_environment(device))
 
 
 def _rows(situation: Situation, arm: str, seed: int) -> Sequence[dict[str, Any]]:
