@@ -251,6 +251,7 @@ def test_the_same_plan_stands_as_it_was_written(lab):
     lab.run()
     assert lab.plan().endswith("is unchanged.")
     assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
+    assert "is unchanged." not in lab.plan(replaces=True, prospects=["the power of other pilot runs"])
 
 
 def test_the_rule_of_tuning_is_part_of_the_plan(lab):
@@ -322,6 +323,10 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     )
     assert "and one of 1.0 points with" in line
     assert "equal arms equivalent with" in line
+    lab.path.write_text(THREE.replace('"redrawn"', '"third"'))
+    (line,) = make_plan(lab.recipe(), tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("unknown from the existing runs: no two arms")  # redrawn is not in this recipe
+    lab.path.write_text(THREE)
     lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith("unknown from the existing runs: the runs ended after different numbers")

@@ -183,6 +183,11 @@ def test_a_missing_recipe_lists_those_beside_it(tmp_path):
         load_recipe(tmp_path / "absent.toml")
 
 
+def test_a_name_that_no_bundled_recipe_resembles_lists_the_bundled_ones():
+    with pytest.raises(UsageError, match=r"zzzz: no such recipe\. Bundled recipes: .*quickstart"):
+        load_recipe("zzzz")
+
+
 def test_variables_are_filled_in_and_may_have_a_default(monkeypatch):
     monkeypatch.setenv("PI_ROOT", "/data")
     monkeypatch.delenv("PI_OTHER", raising=False)

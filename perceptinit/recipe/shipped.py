@@ -72,6 +72,8 @@ def read_text(path: Path) -> str:
         places = (path.parent, path.parent / "recipes")
         found = [p for place in places for p in sorted(place.glob("*.toml")) if p.name != "pyproject.toml"]
         hint = f" Recipes there: {', '.join(map(str, found))}" if found else ""
+        if not path.suffix:  # the name of a bundled recipe
+            hint = f" Bundled recipes: {', '.join(list_shipped())}"
         if guess := nearest(path.stem, list_shipped()):
             hint = f" Did you mean the bundled recipe '{guess}'?"
         raise UsageError(f"{path}: no such recipe.{hint}") from None

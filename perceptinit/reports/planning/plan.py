@@ -117,7 +117,8 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     old = read_plan(root)
     kept = ""
     if old:
-        changed = _find_changes(old, plan, (*STATED, "hypothesis"))
+        also = ("hypothesis", "prospects") if replaces else ("hypothesis",)  # power may come from other runs
+        changed = _find_changes(old, plan, (*STATED, *also))
         if not changed:
             return f"{path}: the {plan_name(old)} is unchanged."
         if not replaces:
@@ -203,7 +204,10 @@ def _estimate_power(
     num, pilot = num_looked_at(recipe), None
     if runs is not None and num > 1:
         verdict = replace(recipe.verdict, max_seeds=None)
-        runs = replace(runs, plan=verdict, preregistered={"contrasts": contrasts})
+        planned = {runs.baseline, *(arm.name for arm in recipe.arms)}
+        arms = tuple(arm for arm in runs.arms if arm in planned)
+        of_arms = tuple(run for run in runs.runs if run.arm in planned)
+        runs = replace(runs, arms=arms, runs=of_arms, plan=verdict, preregistered={"contrasts": contrasts})
         has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
         try:
             pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)
