@@ -18,7 +18,7 @@ from perceptinit.errors import CheckpointError, DataError, InitializerError, Tra
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.initializers.held_out import gain_stderr
-from perceptinit.initializers.imagenet import ImageNet
+from perceptinit.initializers.imagenet import ImageNet, download
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
@@ -292,6 +292,11 @@ def test_imagenet_download_also_sets_the_normalisation(tmp_path, monkeypatch):
     assert "mean" in report.changed
 
 
+def test_weights_that_timm_lists_but_has_on_no_hub_are_not_offered():
+    with pytest.raises(CheckpointError, match=r"no weights 'gcvit_base.in1k' on its hub\. Tags of gcvit_base: none"):
+        download("gcvit_base", "in1k")
+
+
 def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
     def fetch(*_, **__):
         raise OSError("offline")
@@ -304,7 +309,7 @@ def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
 
 
 def test_imagenet_names_the_tags_there_are():
-    with pytest.raises(CheckpointError, match=r"no weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"):
+    with pytest.raises(CheckpointError, match=r"no weights 'vit_tiny.*\.nope' on its hub\. Tags.*augreg_in21k_ft_in1k"):
         ImageNet(ImageNet.Config(tag="nope")).initialize(tower(vit()), RunContext())
 
 

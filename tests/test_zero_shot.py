@@ -42,9 +42,10 @@ def test_each_prompt_is_encoded_once_and_short_ones_first():
     assert model.encoded == [["a cat", "a long cat"]]
 
 
-def test_a_template_with_other_braces_is_an_error():
-    with pytest.raises(DataError, match=r"template '\{c\} of \{place\}': the only allowed field is \{c\}"):
-        zero_shot_classifier(FakeEncoder({}), ["cat"], ["{c} of {place}"])
+@pytest.mark.parametrize("template", ["{c} of {place}", "a {c", "a {}", "a {c.name}", "a {c[a]}"])
+def test_a_template_with_other_braces_is_an_error(template):
+    with pytest.raises(DataError, match=r"^template .* invalid \(.+\)\. The only allowed field is \{c\}"):
+        zero_shot_classifier(FakeEncoder({}), ["cat"], [template])
 
 
 def test_classifier_and_pixels_are_those_of_open_clip():

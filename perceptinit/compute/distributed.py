@@ -36,7 +36,7 @@ GRACE_SECONDS = 60.0  # to finish a step and save its state
 
 
 class OtherProcessError(PerceptInitError):
-    """Error in another process of the run, with its rank and message."""
+    """Another process of the run failed, ended or does not respond."""
 
 
 def lost_contact(error: RuntimeError) -> OtherProcessError | None:

@@ -112,12 +112,12 @@ def class_vectors(embeddings: TextEmbeddings, prompts: Prompts) -> torch.Tensor:
 
 
 def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Prompts:
-    """Return the prompts of each class; DataError for a template with fields other than {c}."""
+    """Return the prompts of each class; DataError for an invalid template."""
     for template in templates:
         try:
             template.format(c="x")
-        except (KeyError, IndexError, ValueError) as error:
-            raise DataError(f"template {template!r}: the only allowed field is {{c}}") from error
+        except (LookupError, ValueError, AttributeError, TypeError) as error:
+            raise DataError(f"template {template!r}: invalid ({error}). The only allowed field is {{c}}") from error
     return [[template.format(c=name) for template in templates] for name in classnames]
 
 

@@ -143,11 +143,12 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
     from timm.models import get_pretrained_cfg, list_pretrained
 
     name = f"{architecture}.{tag}"
-    known = list_pretrained(f"{architecture}.*")
-    cfg = get_pretrained_cfg(name) if name in known else None
+    found = {n: get_pretrained_cfg(n) for n in list_pretrained(f"{architecture}.*")}
+    known = {n: cfg for n, cfg in found.items() if cfg and cfg.hf_hub_id}  # others are on no hub
+    cfg = known.get(name)
     if cfg is None or not cfg.hf_hub_id:
         tags = ", ".join(n.partition(".")[2] for n in known) or "none"
-        raise CheckpointError(f"timm has no weights '{name}'. Tags of {architecture}: {tags}")
+        raise CheckpointError(f"timm has no weights '{name}' on its hub. Tags of {architecture}: {tags}")
     repository, _, revision = cfg.hf_hub_id.partition("@")
     try:
         file = hf_hub_download(repository, WEIGHTS_FILE, revision=revision or None)

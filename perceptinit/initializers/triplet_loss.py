@@ -131,9 +131,9 @@ def triplet_distances(
 
     Args:
         embeddings: Shape (U, D), any float type.
-        anchor: Rows of `embeddings`, int64 (B,).
-        first: Rows of `embeddings`, int64 (B,).
-        second: Rows of `embeddings`, int64 (B,).
+        anchor: Row indices, int64 (B,).
+        first: Row indices, int64 (B,).
+        second: Row indices, int64 (B,).
         distance: "cosine", in [0, 2], or "euclidean", without normalization.
 
     Returns:
@@ -149,7 +149,7 @@ def pair_distances(embeddings: Tensor, images: Tensor, distance: Distance = "cos
 
     Args:
         embeddings: Shape (U, D), any float type.
-        images: Rows of `embeddings`, int64 (3, B).
+        images: Row indices, int64 (3, B).
         distance: See `triplet_distances`.
     """
     points = _points(embeddings, distance)

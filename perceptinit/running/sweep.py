@@ -27,11 +27,11 @@ POLL_SECONDS = 1.0
 
 
 class Sweep:
-    """The runs of a recipe, and the records of earlier attempts.
+    """Runs that share data, evaluators and trackers, and the records of earlier attempts.
 
     Args:
-        cells: One or more runs, whose recipes share data, evaluators and trackers.
-        device: A torch device.
+        cells: One or more runs.
+        device: A torch device string.
         fresh: Whether old records were already removed; runs without a record then ignore checkpoints.
         earlier: Modification time of each record when the work started, by folder; read from disk by default.
         num_workers: Threads that decode images; by default the number of usable cores.

@@ -35,7 +35,7 @@ from perceptinit.test_sets.suite import HUB, SuiteSet
 
 @cache
 def fetch_remote(address: str, split: str) -> Path:
-    """Return a local copy of a split of a set in clip-benchmark's layout, or of class folders.
+    """Return a local copy of a split in clip-benchmark's layout, or of all class folders.
 
     Files that have not changed at the source are not downloaded again.
 
@@ -47,9 +47,11 @@ def fetch_remote(address: str, split: str) -> Path:
     try:
         first = {counter: stat(folder / counter)}
     except AbsentError:
-        # class names without shards are an incomplete set, not class folders
-        if not folder.is_web and not dict(_stat_existing(folder, [CLASSNAMES])):
-            return local_folder(folder.url)
+        if not folder.is_web:
+            if not dict(_stat_existing(folder, [CLASSNAMES])):
+                return local_folder(folder.url)
+            message = f"{folder}: an incomplete test set ({CLASSNAMES} without {counter}). Upload it again"
+            raise AbsentError(message) from None
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
             "from local disks, buckets and hubs, but not from web servers. "
