@@ -137,7 +137,9 @@ def test_class_folders_in_a_bucket_are_a_test_set_and_pairs_to_train_on(memory):
 def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path):
     class_folders(memory)
     memory.pipe_file("/bucket/pets/classnames.txt", b"cat\ndog\n")
-    with pytest.raises(DataError, match=r"pets: an incomplete test set \(classnames.txt without train/nshards\.txt\)"):
+    with pytest.raises(
+        DataError, match=r"pets: an incomplete test set \(classnames.txt without train/nshards\.txt\)"
+    ):
         fetch_remote("memory://bucket/pets", "train")
     assert not (tmp_path / "cache" / "copies").exists()
 

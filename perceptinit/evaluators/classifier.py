@@ -117,7 +117,9 @@ def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Promp
         try:
             template.format(c="x")
         except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise DataError(f"template {template!r}: invalid ({error}). The only allowed field is {{c}}") from error
+            raise DataError(
+                f"template {template!r}: invalid ({error}). The only allowed field is {{c}}"
+            ) from error
     return [[template.format(c=name) for template in templates] for name in classnames]
 
 

@@ -151,7 +151,7 @@ class FetchedCache:
                 self._remove(excess, at_least=0)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
-        """Lock and return a folder of several files, by relative path, or None if they do not fit; see `hold`."""
+        """Lock and return a folder of files by relative path, or None if they do not fit; see `hold`."""
         if any(".." in Path(path).parts for path in pieces):
             raise DataError(f"{next(iter(pieces.values())).file}: a path that leads out of its folder")
         held = Held(self.folder, _name_of(pieces))
