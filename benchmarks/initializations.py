@@ -20,7 +20,8 @@ STAGES = {  # folders of records, and their optimizer and length
     "initializations-longer": "AdamW, four epochs",
     "initializations-muon": "nadamuon, one epoch",
 }
-RATES = {"rate-6e-4": "6e-4", "rate-1p5e-3": "1.5e-3", "rate-4e-3": "4e-3"}  # folders of trials
+RATES = ("6e-4", "1.5e-3", "4e-3")
+TRIALS = {"AdamW": "rate-", "nadamuon": "muon-rate-"}  # folders of trials, without the rate
 FREE = 5.0  # processor seconds below which a start is not compared at equal time
 NOT_READ = "none found for this size"
 # arm: published effect, images besides the 40,000 of training
@@ -57,18 +58,20 @@ def _stage(kept: Path, name: str) -> Iterator[str]:
 
 
 def trials(kept: Path) -> Iterator[str]:
-    """Yield the table of the trials of learning rates, one seed each, scored on `tuning`."""
-    found = {
-        (run.arm, rate): number(run.scores[-1]["value"], True)
-        for folder, rate in RATES.items()
-        if (kept / folder).is_dir()
-        for run in load_runs([kept / folder]).finished
-    }
-    if found:
-        arms = dict.fromkeys(arm for arm, _ in found)
-        rows = [[arm, *(found.get((arm, rate), "") for rate in RATES.values())] for arm in arms]
-        lines = [f"| {' | '.join(row)} |" for row in (["accuracy on tuning, seed 0", *RATES.values()], *rows)]
-        yield "\n".join([lines[0], "|---|" + "---:|" * len(RATES), *lines[1:]])
+    """Yield a table of the trials of learning rates for each optimizer, one seed each, scored on `tuning`."""
+    for optimizer, prefix in TRIALS.items():
+        found = {
+            (run.arm, rate): number(run.scores[-1]["value"], True)
+            for rate in RATES
+            if (folder := kept / f"{prefix}{rate.replace('.', 'p')}").is_dir()
+            for run in load_runs([folder]).finished
+        }
+        if found:
+            arms = dict.fromkeys(arm for arm, _ in found)
+            rows = [[arm, *(found.get((arm, rate), "") for rate in RATES)] for arm in arms]
+            head = [f"{optimizer}: accuracy on tuning, seed 0", *RATES]
+            lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
+            yield "\n".join([lines[0], "|---|" + "---:|" * len(RATES), *lines[1:]])
 
 
 def compared(folder: Path) -> ScoreComparison:

@@ -445,7 +445,7 @@ def test_sessions_of_a_person_are_averaged_and_ceilings_are_over_people(tmp_path
     assert rdm(tmp_path, "lab.npy", people=people, subjects=(0, 2, 3), **key).people == ["a", "b"]
     told = [f.message for f in check_judgments(rdm(tmp_path, "lab.npy", **key), decode=False).findings]
     assert "each of the 8 matrices counts as one person. If a person has several, set people" in told
-    with pytest.raises(DataError, match=r"people has 2 names for 8 matrices\. List one for each"):
+    with pytest.raises(DataError, match=r"2 names in 'people' for 8 matrices\. List one for each"):
         rdm(tmp_path, "lab.npy", people=("a", "b"), **key).load("train")
 
 

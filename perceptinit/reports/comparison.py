@@ -210,7 +210,7 @@ class Comparison:
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    """Return the values of an arm in a score, given `values` by arm and seed."""
+    """Return an arm's values of a score, given `values` by arm and seed."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
     missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
     value = estimate(list(by_seed.values())) if by_seed else None

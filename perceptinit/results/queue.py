@@ -47,7 +47,7 @@ def ask(command: Sequence[str], text: str = "") -> str:
     except subprocess.TimeoutExpired:
         raise UsageError(f"{name} does not respond. Check Slurm's controller with: sinfo") from None
     if done.returncode:
-        raise UsageError(f"{name} failed: {' '.join(done.stderr.split()) or done.returncode}")
+        raise UsageError(f"{name} failed: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
     return done.stdout
 
 

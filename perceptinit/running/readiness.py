@@ -59,7 +59,7 @@ def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]
 
 
 def find_untrained_text(recipe: Recipe) -> list[Problem]:
-    """Return the evaluators of a text tower with random weights; initializers change the image tower only."""
+    """Return a problem for each evaluator that needs a text tower, if no stage trains its random weights."""
     backbone = recipe.backbone
     # a backbone of a plug-in may have weights without the key `pretrained`
     if recipe.pretrain or getattr(backbone.config, "pretrained", None) or "/" in backbone.name:

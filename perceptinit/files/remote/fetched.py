@@ -152,8 +152,8 @@ class FetchedCache:
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
         """Lock and return a folder of files by relative path, or None if they do not fit; see `hold`."""
-        if any(".." in Path(path).parts for path in pieces):
-            raise DataError(f"{next(iter(pieces.values())).file}: a path that leads out of its folder")
+        for outside in (path for path in pieces if ".." in Path(path).parts):
+            raise DataError(f"{pieces[outside].file}: the path {outside!r} leads out of its folder")
         held = Held(self.folder, _name_of(pieces))
         try:
             if self._share_whole(held, pieces):

@@ -242,7 +242,7 @@ class RdmSet(MatrixSet):
             raise DataError(f"{c.path}: no subject {strange[0]}; there are {len(matrices)}, counted from 0")
         if c.people and len(c.people) != len(matrices):
             raise DataError(
-                f"{c.path}: people has {len(c.people)} names for {len(matrices)} matrices. List one for each"
+                f"{c.path}: {len(c.people)} names in 'people' for {len(matrices)} matrices. List one for each"
             )
         chosen = list(c.subjects or range(len(matrices)))
         if not c.people:

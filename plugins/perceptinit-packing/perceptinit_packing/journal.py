@@ -48,19 +48,19 @@ class _Index(TypedDict):
 
 
 class Journal:
-    """The finished shards of a packing, read from all journals and the index in its folder.
+    """The finished shards of a dataset, read from all journals and the index in its folder.
 
-    A journal has one JSON line for the header and one for each finished shard. Each part of a packing has its
+    A journal has one JSON line for the header and one for each finished shard. Each part of a dataset has its
     own journal. Temporary files of `names` are removed, so only one process may write a shard.
 
     Args:
-        folder: The folder of the packing.
+        folder: The folder of the shards.
         header: The settings that determine the bytes of the shards.
         names: Names of the shards to write.
         part: The part to pack, None for all parts.
 
     Raises:
-        UsageError: If the folder contains another packing or other files.
+        UsageError: If the folder contains another dataset or other files.
     """
 
     def __init__(
