@@ -1,4 +1,4 @@
-"""Tables and sentences of docs/results/initializations.md, from its records and processor seconds."""
+"""Tables and sentences of docs/results/initializations.md, from its records and CPU seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES = {  # folders of records, and their optimizer and length
 }
 RATES = ("6e-4", "1.5e-3", "4e-3")
 TRIALS = {"AdamW": "rate-", "nadamuon": "muon-rate-"}  # folders of trials, without the rate
-FREE = 5.0  # processor seconds below which a start is not compared at equal time
+FREE = 5.0  # CPU seconds below which a start is not compared at equal time
 NOT_READ = "none found for this size"
 # arm: published effect, images besides the 40,000 of training
 ABOUT = {
@@ -86,7 +86,7 @@ def longer_scores(kept: Path) -> dict[int, float]:
 
 
 def processor_seconds(folder: Path) -> dict[str, dict[int, float]]:
-    """Return processor seconds by arm and seed, summed over attempts."""
+    """Return CPU seconds by arm and seed, summed over attempts."""
     found: dict[str, dict[int, float]] = {}
     with (folder / "processor.csv").open(newline="") as file:
         for arm, seed, seconds in csv.reader(file):
@@ -96,9 +96,9 @@ def processor_seconds(folder: Path) -> dict[str, dict[int, float]]:
 
 
 def costs(folder: Path) -> dict[str, float]:
-    """Return the processor seconds of each start, a mean over seeds.
+    """Return the CPU seconds of each start, a mean over seeds.
 
-    They are the processor seconds of the run times the share of these stages in its wall time. A difference from
+    They are the CPU seconds of the run times the share of these stages in its wall time. A difference from
     random's runs would vary with the load of the machine.
     """
     spent = processor_seconds(folder)
@@ -116,7 +116,7 @@ def _rows(score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[
     """Yield the rows of a stage's table; the column of random-longer requires its runs."""
     titles = ["start", "accuracy ± s.e.", "- random [simultaneous]"]
     titles += [f"- {LONGER} [simultaneous]"] if longer else []
-    yield "| " + " | ".join([*titles, "processor seconds", "additional images"]) + " |"
+    yield "| " + " | ".join([*titles, "CPU seconds", "additional images"]) + " |"
     yield "|---|" + "---:|" * (len(titles)) + "---|"
     against = against_longer(score, longer)
     for arm in score.arms:
@@ -168,11 +168,11 @@ def notes(kept: Path, name: str) -> Iterator[str]:
     """Yield notes on the intervals and costs of a stage."""
     if name == "initializations":
         yield "mimetic - random, the first contrast of the plan, has a 95 % interval; the others are simultaneous."
-    yield "Processor seconds are those of the start's stages on one thread, without pretraining."
+    yield "CPU seconds are those of the start's stages on one thread, without pretraining."
     teacher = kept / "initializations-teacher"
     if teacher.is_dir():
         spent = sum(processor_seconds(teacher)[BASELINE].values())
-        yield f"The teacher of `distil` took another {spent:.0f} processor seconds, once for all seeds."
+        yield f"The teacher of `distil` took another {spent:.0f} CPU seconds, once for all seeds."
 
 
 def advice(kept: Path) -> str:
