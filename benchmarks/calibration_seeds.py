@@ -177,6 +177,7 @@ def prediction_rows(cells: Cells) -> Iterator[Row]:
         yield (
             str(num),
             f"{found:.2f}",
+            f"{100 * chances(Rule(), num, found, 1.0).better:.1f}",
             share(plain["better"], plain["num"]),
             f"{100 * chances(Rule(DELTA), num, 0.0, 1.0).equivalent:.1f}",
             share(none["equivalent"], none["num"]),
@@ -224,7 +225,7 @@ STUDIES = {
     ),
     "predictions": Study(
         (
-            "seeds", "effect with a predicted power of 80 %", "called better", "predicted equivalent", "called equivalent",
+            "seeds", "effect", "predicted better", "called better", "predicted equivalent", "called equivalent",
         ),
         prediction_rows,
     ),

@@ -10,6 +10,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.reports.compare import compare
 from perceptinit.reports.formats import json_table
+from perceptinit.reports.intervals import max_t_p
 from perceptinit.reports.planning.plan import departures_before, keep_plan, make_plan
 from perceptinit.reports.planning.prospects import chances
 from perceptinit.reports.planning.text import plan_text
@@ -302,6 +303,16 @@ def test_power_is_that_of_the_t_test():
     exact = stats.nct.sf(stats.t.ppf(0.975, 4), 4, 2 * 5**0.5)
     assert chances(Rule(), 5, 2.0, 1.0).better == pytest.approx(exact, abs=0.005)
     assert chances(Rule(), 5, 0.0, 1.0).better == pytest.approx(0.025, abs=0.002)
+
+
+@pytest.mark.parametrize("num", [6, 8])
+def test_power_from_six_seeds_on_is_that_of_both_tests(num):
+    rng, shift = np.random.default_rng(1), 3.5 / num**0.5
+    values = rng.standard_normal((2000, num)) + shift
+    bounds = stats.t.interval(0.95, num - 1, values.mean(axis=1), values.std(axis=1, ddof=1) / num**0.5)
+    both = [low > 0 and max_t_p([row])[0] <= 0.05 for low, row in zip(bounds[0], values, strict=True)]
+    assert chances(Rule(), num, shift, 1.0).better == pytest.approx(np.mean(both), abs=0.035)
+    assert chances(Rule(), num, shift, 1.0).better < stats.nct.sf(stats.t.ppf(0.975, num - 1), num - 1, 3.5)
 
 
 def test_power_knows_equivalence_and_looks():

@@ -138,7 +138,7 @@ def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path)
     class_folders(memory)
     memory.pipe_file("/bucket/pets/classnames.txt", b"cat\ndog\n")
     with pytest.raises(
-        DataError, match=r"pets: an incomplete test set \(classnames.txt without train/nshards\.txt\)"
+        DataError, match=r"pets: incomplete test set \(classnames.txt without train/nshards\.txt\)"
     ):
         fetch_remote("memory://bucket/pets", "train")
     assert not (tmp_path / "cache" / "copies").exists()

@@ -143,11 +143,10 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
     from timm.models import get_pretrained_cfg, list_pretrained
 
     name = f"{architecture}.{tag}"
-    found = {n: get_pretrained_cfg(n) for n in list_pretrained(f"{architecture}.*")}
-    known = {n: cfg for n, cfg in found.items() if cfg and cfg.hf_hub_id}  # others are on no hub
+    known = {n: get_pretrained_cfg(n) for n in list_pretrained(f"{architecture}.*")}
     cfg = known.get(name)
     if cfg is None or not cfg.hf_hub_id:
-        tags = ", ".join(n.partition(".")[2] for n in known) or "none"
+        tags = ", ".join(n.partition(".")[2] for n, c in known.items() if c and c.hf_hub_id) or "none"
         raise CheckpointError(f"timm has no weights '{name}' on its hub. Tags of {architecture}: {tags}")
     repository, _, revision = cfg.hf_hub_id.partition("@")
     try:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
-
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.compute.devices import fetch
@@ -82,7 +80,8 @@ class Pretrain:
             def state() -> dict[str, Any]:
                 # first, because the pretrainer may have to gather the weights
                 pretrain = self.pretrain.state_dict()
-                return {"report": report.state(), "pretrain": pretrain, "rest": _rest(whole.state_dict())}
+                rest = {name: w for name, w in whole.state_dict().items() if not name.startswith(IMAGE)}
+                return {"report": report.state(), "pretrain": pretrain, "rest": rest}
 
             metrics: Mapping[str, Any] = {}
             for result in self.pretrain.steps(whole, ctx):
@@ -111,10 +110,6 @@ class Pretrain:
             base = ctx.new_model(seed)
             base.image = tower
         return self.pretrain.model(base, seed) if isinstance(self.pretrain, HasModel) else base
-
-
-def _rest(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: weight for name, weight in weights.items() if not name.startswith(IMAGE)}
 
 
 class Distil(Pretrain):

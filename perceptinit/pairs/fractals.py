@@ -76,7 +76,8 @@ class Fractals:
         c = self.config
         for attempt in range(1000):
             system = draw_system(c.num_maps, c.sigma, generator(c.seed, "fractals", attempt))
-            if _is_filled(system, generator(c.seed, "fractals", attempt, "points")):
+            points = draw_points(system, generator(c.seed, "fractals", attempt, "points"))
+            if _fill(points, 128).mean() >= MIN_FILLED:
                 return system
         raise DataError(f"no system with sigma = {c.sigma:g} fills {MIN_FILLED:.0%} of an image. {ADVICE}")
 
@@ -163,7 +164,3 @@ def _fill(points: np.ndarray, side: int) -> np.ndarray:
     filled = np.zeros((side, side), dtype=bool)
     filled[rows, columns] = True
     return filled
-
-
-def _is_filled(system: np.ndarray, rng: np.random.Generator) -> bool:
-    return bool(_fill(draw_points(system, rng), 128).mean() >= MIN_FILLED)

@@ -170,16 +170,12 @@ def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
     return items, problems
 
 
-def _is_usable(value: float | None) -> bool:
-    """Return whether a score is small enough to compute variances."""
-    return value is not None and abs(value) < LARGEST
-
-
 def _score(
     runs: RunSet, rows: Rows, name: str, contrasts: Sequence[Contrast], items: ItemsOf
 ) -> ScoreComparison:
     found = {cell: scores[name] for cell, scores in rows.items() if name in scores}
-    values = {c: float(r["value"]) for c, r in found.items() if _is_usable(r["value"])}
+    known = {cell: row["value"] for cell, row in found.items() if row["value"] is not None}
+    values = {cell: float(value) for cell, value in known.items() if abs(value) < LARGEST}  # for variances
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)

@@ -25,7 +25,8 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
             for values in unlike:
                 for value, found in values.items():
                     arms.setdefault(value, {}).update(dict.fromkeys(found))
-            parts = [f"{_short(value)} ({', '.join([*found][:MAX_NAMED])})" for value, found in arms.items()]
+            short = {value: value[:8] if len(value) == 64 else value for value in arms}  # hashes
+            parts = [f"{short[value]} ({', '.join([*found][:MAX_NAMED])})" for value, found in arms.items()]
             yield f"{name} {' and '.join(parts)}"
 
 
@@ -44,11 +45,6 @@ def _facts(runs: RunSet) -> dict[str, Callable[[Record], str]]:
         **{name: machine(name) for name in ("python", "device", "processor")},
         "batches": lambda record: str(record["hashes"].get("pretrain_data") or ""),
     }
-
-
-def _short(value: str) -> str:
-    """Return a value, shortened if it is a hash."""
-    return value[:8] if len(value) == 64 else value
 
 
 def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:

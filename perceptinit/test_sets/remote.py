@@ -50,8 +50,7 @@ def fetch_remote(address: str, split: str) -> Path:
         if not folder.is_web:
             if not dict(_stat_existing(folder, [CLASSNAMES])):
                 return local_folder(folder.url)
-            message = f"{folder}: an incomplete test set ({CLASSNAMES} without {counter}). Upload it again"
-            raise AbsentError(message) from None
+            raise AbsentError(f"{folder}: incomplete test set ({CLASSNAMES} without {counter})") from None
         raise AbsentError(
             f"{folder}: no test set in clip-benchmark's layout (no {counter}). Class folders can be read "
             "from local disks, buckets and hubs, but not from web servers. "

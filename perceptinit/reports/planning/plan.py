@@ -57,13 +57,12 @@ def make_plan(
     folders = [root, *(run_folder(root, *cell, recipe.origins) for cell in cells)]
     started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
     existing = load_runs(started) if started else None
-    named = pick(recipe, "name", "summary", "source")
     design = _state_design(recipe, planned)
     power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, design["contrasts"], anyway)
     plan = {
         "schema": SCHEMA,
         "written": now(),
-        "recipe": {**named, "overrides": list(recipe.overrides)},
+        "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
         "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
         "measures": recipe.verdict.primary or BY_RULE,
@@ -117,8 +116,8 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     old = read_plan(root)
     kept = ""
     if old:
-        also = ("hypothesis", "prospects") if replaces else ("hypothesis",)  # power may come from other runs
-        changed = _find_changes(old, plan, (*STATED, *also))
+        # the power may come from other pilot runs
+        changed = _find_changes(old, plan, (*STATED, "hypothesis", *(["prospects"] if replaces else [])))
         if not changed:
             return f"{path}: the {plan_name(old)} is unchanged."
         if not replaces:
