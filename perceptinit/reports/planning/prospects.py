@@ -72,7 +72,7 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     if plan.delta is None or noise is None or num < 2:
         return ""
     power = chances(rule_of(plan, len(recipe.seeds)), num, plan.delta / POINTS, noise).better
-    found = f"a true difference of delta ({plan.delta:g} points) with {power:.0f} % probability"
+    found = f"a true difference of delta ({plan.delta:g} points) with {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
 
