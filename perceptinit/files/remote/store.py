@@ -101,7 +101,7 @@ def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
-            f"{file}: has changed ({wanted.num_bytes:,} bytes before, {there or 0:,} now). "
+            f"{file}: has changed (new version, or {there or 0:,} bytes instead of {wanted.num_bytes:,}). "
             "If it is indexed, create the index again: perceptinit data index"
         )
 

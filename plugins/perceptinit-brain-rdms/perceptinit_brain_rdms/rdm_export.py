@@ -62,9 +62,11 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
     texts = [name for name, values in descriptors.items() if values.dtype.kind in "SUO"]
     if key is None and not texts:
         return rdms.get_matrices(), None
-    key = texts[0] if key is None and len(texts) == 1 else key
-    if key is None or key not in descriptors:
-        raise DataError(f"{path}: {unknown('no descriptor called', key or '', sorted(descriptors))}. Set key")
+    if key is None and len(texts) > 1:
+        raise DataError(f"{path}: several descriptors are text ({', '.join(texts)}). Set key to one of them")
+    key = texts[0] if key is None else key
+    if key not in descriptors:
+        raise DataError(f"{path}: {unknown('no descriptor called', key, sorted(descriptors))}. Set key")
     return rdms.get_matrices(), as_texts(descriptors[key])
 
 

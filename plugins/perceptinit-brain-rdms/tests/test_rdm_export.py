@@ -57,6 +57,8 @@ def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
     assert read_matrices(tmp_path / "rdms.h5", "conds")[1] == NAMES
     with pytest.raises(DataError, match=r"no descriptor called 'cond'. Did you mean 'conds'"):
         read_matrices(tmp_path / "rdms.h5", "cond")
+    with pytest.raises(DataError, match=r"several descriptors are text"):
+        read_matrices(tmp_path / "rdms.h5", None)
 
 
 def test_what_is_no_file_of_rsatoolbox_says_so(tmp_path):

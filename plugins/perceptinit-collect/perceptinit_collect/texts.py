@@ -77,7 +77,9 @@ def labels_of(text: str) -> dict[str, str]:
 
 
 def fill_in(text: str, settings: DesignSettings) -> str:
-    """Replace `{trials}` and `{practice}` in a text with the numbers of trials per participant."""
+    """Replace `{trials}` and `{practice}` with numbers of trials; without practice, drop its lines."""
+    if not settings.practice:
+        text = "".join(line for line in text.splitlines(keepends=True) if "{practice}" not in line)
     return text.replace("{trials}", str(num_trials(settings))).replace("{practice}", str(settings.practice))
 
 

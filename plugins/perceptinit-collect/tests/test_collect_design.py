@@ -14,11 +14,12 @@ from perceptinit_collect.design import draw_design, read_design, versions
 from perceptinit_collect.new_study import copy_study, create
 from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
 from perceptinit_collect.sessions import draw_session, num_trials
-from perceptinit_collect.settings import default_design, parse_settings
+from perceptinit_collect.settings import DesignSettings, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.study import current_design, open_study as open_folder
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.tasks.task import combination
+from perceptinit_collect.texts import fill_in
 from PIL import Image
 
 from perceptinit.plugin import DataError, RecipeError
@@ -361,3 +362,11 @@ def test_a_design_without_instructed_trials_has_the_hash_and_the_trials_of_versi
     assert design.sha256[:12] == "375a4b48c915"
     trials = json.dumps([dataclasses.asdict(trial) for trial in draw_session(design, 3)])
     assert hashlib.sha256(trials.encode()).hexdigest()[:12] == "8654eefce220"
+
+
+def test_instructions_without_practice_do_not_mention_it():
+    text = "See {trials} sets.\n\nYou will start with {practice} practice sets.\n"
+    settings = DesignSettings(task="2afc", questions=10, per_person=5)
+    assert "start with 6 practice sets" in fill_in(text, settings)
+    without = dataclasses.replace(settings, practice=0)
+    assert fill_in(text, without).strip() == f"See {num_trials(without)} sets."
