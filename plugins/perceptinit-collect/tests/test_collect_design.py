@@ -366,7 +366,7 @@ def test_a_design_without_instructed_trials_has_the_hash_and_the_trials_of_versi
 
 def test_instructions_without_practice_do_not_mention_it():
     text = "See {trials} sets.\n\nYou will start with {practice} practice sets.\n"
-    settings = DesignSettings(task="2afc", questions=10, per_person=5)
+    settings = DesignSettings(task="2afc", questions=20, per_person=20)
     assert "start with 6 practice sets" in fill_in(text, settings)
     without = dataclasses.replace(settings, practice=0)
     assert fill_in(text, without).strip() == f"See {num_trials(without)} sets."
