@@ -44,7 +44,7 @@ Scores = Mapping[str, Mapping[int, float]]  # by arm and seed
 def tables(kept: Path) -> str:
     """Return the page's tables and sentences; stages without records are omitted."""
     parts = [part for name in STAGES if (kept / name).is_dir() for part in _stage(kept, name)]
-    return "\n\n".join([*parts, *trials(kept), advice(kept)])
+    return "\n\n".join([*parts, *trials(kept), *at_other_rates(kept), advice(kept)])
 
 
 def _stage(kept: Path, name: str) -> Iterator[str]:
@@ -72,6 +72,35 @@ def trials(kept: Path) -> Iterator[str]:
             head = [f"{optimizer}: accuracy on tuning, seed 0", *RATES]
             lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
             yield "\n".join([lines[0], "|---|" + "---:|" * len(RATES), *lines[1:]])
+
+
+def at_other_rates(kept: Path) -> Iterator[str]:
+    """Yield a table of the arms whose best rate in the trials is not that of random, with six seeds each."""
+    shared = compared(kept / "initializations")
+    for rate in RATES:
+        folder = kept / f"initializations-rate-{rate.replace('.', 'p')}"
+        found: dict[str, dict[int, float]] = {}
+        for run in load_runs([folder]).finished if folder.is_dir() else ():
+            found.setdefault(run.arm, {})[run.seed] = run.scores[-1]["value"]
+        if found:
+            level = 1 - 0.05 / len(found)
+            yield "\n".join(
+                [
+                    f"| at {rate} | accuracy ± s.e. | - random [simultaneous] | - the same start at the shared rate [simultaneous] |",
+                    "|---|---:|---:|---:|",
+                    *(
+                        f"| {arm} | {' | '.join(_at(shared, arm, by_seed, level))} |"
+                        for arm, by_seed in found.items()
+                    ),
+                ]
+            )
+
+
+def _at(shared: ScoreComparison, arm: str, by_seed: Mapping[int, float], level: float) -> list[str]:
+    """Return the mean of an arm at another rate, and its differences from random and from the arm at the shared rate."""
+    others = (shared.arm(name).by_seed for name in (BASELINE, arm))
+    between = (estimate(list(differences(by_seed, other).values()), level) for other in others)
+    return [_mean(estimate(list(by_seed.values()))), *map(_between, between)]
 
 
 def compared(folder: Path) -> ScoreComparison:

@@ -67,3 +67,20 @@ def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommende
     assert "`fractals` (published: better than from scratch): seen, +5.0 points" in text
     assert "`simclr` (published: none found for this size): not seen, -4.0 points" in text
     assert "| 10 | 256, generated |" in text
+
+
+def test_arms_at_another_rate_are_compared_with_random_and_with_themselves(tmp_path):
+    kept_runs(tmp_path, {"impulse": 0.05})
+    kept_runs(tmp_path, {"impulse": 0.07}, "initializations-rate-1p5e-3")
+    (table,) = initializations.at_other_rates(tmp_path)
+    *_, row = table.splitlines()
+    assert row.startswith("| impulse | 49.5 ± 0.8 | +7.0 points [")
+    assert "| +2.0 points [+2.0, +2.0] |" in row
+
+
+def test_each_optimizer_has_a_table_of_trials(tmp_path):
+    kept_runs(tmp_path, {}, "rate-6e-4")
+    kept_runs(tmp_path, {}, "muon-rate-4e-3")
+    of_adam, of_muon = initializations.trials(tmp_path)
+    assert of_adam.splitlines()[0] == "| AdamW: accuracy on tuning, seed 0 | 6e-4 | 1.5e-3 | 4e-3 |"
+    assert of_muon.splitlines()[-1] == "| random |  |  | 44.9 |"
