@@ -83,7 +83,7 @@ def test_more_than_a_thousandth_has_no_score():
     assert zero_shot([0, 1])["top1"].num_examples == 1998  # a thousandth
     with pytest.raises(DataError) as error:
         zero_shot([5, 600, 1999])
-    assert "test set 'set': 3 of 2,000 images cannot be read, more than a thousandth" in str(error.value)
+    assert "test set 'set': 3 of 2,000 images cannot be read (limit: 0.1 %)" in str(error.value)
     assert "image 5: cannot be decoded as an image" in str(error.value)
 
 

@@ -36,7 +36,7 @@ GRACE_SECONDS = 60.0  # to finish a step and save its state
 
 
 class OtherProcessError(PerceptInitError):
-    """Another process of the run failed, ended or does not respond."""
+    """Another process of the run failed, exited or is not responding."""
 
 
 def lost_contact(error: RuntimeError) -> OtherProcessError | None:

@@ -118,7 +118,7 @@ def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Promp
             template.format(c="x")
         except (LookupError, ValueError, AttributeError, TypeError) as error:
             raise DataError(
-                f"template {template!r}: invalid ({error}). The only allowed field is {{c}}"
+                f"template {template!r}: invalid ({error!r}). The only allowed field is {{c}}"
             ) from error
     return [[template.format(c=name) for template in templates] for name in classnames]
 

@@ -47,7 +47,7 @@ def readable_rows(
         warn: Receives a warning about unreadable images.
 
     Raises:
-        DataError: If more than a thousandth of the images is unreadable.
+        DataError: If more than 0.1 % of the images are unreadable.
     """
     unreadable = np.zeros(len(images.images), np.float32)
     unreadable[list(_UNREADABLE.get(images, {}))] = 1
@@ -86,8 +86,8 @@ def _check(images: ImageSet, num_unreadable: int) -> None:
         reasons = _UNREADABLE.get(images, {})
         first = f". First error: {reasons[min(reasons)]}" if reasons else ""
         raise DataError(
-            f"test set '{images.name}': {num_unreadable:,} of {num:,} images cannot be read, more than a "
-            f"thousandth, so the set has no score{first}"
+            f"test set '{images.name}': {num_unreadable:,} of {num:,} images cannot be read (limit: 0.1 %), "
+            f"so the set has no score{first}"
         )
 
 

@@ -120,7 +120,7 @@ class SetMeasure(ABC):
         """Return the scores of all sets.
 
         Raises:
-            DataError: If more than a thousandth of a set's images cannot be decoded. Scores of sets with
+            DataError: If more than 0.1 % of a set's images cannot be decoded. Scores of sets with
                 fewer such images are marked.
             TrainingError: If embeddings are not finite.
         """

@@ -147,7 +147,7 @@ def download(architecture: str, tag: str) -> tuple[Path, Any]:
     cfg = known.get(name)
     if cfg is None or not cfg.hf_hub_id:
         tags = ", ".join(n.partition(".")[2] for n, c in known.items() if c and c.hf_hub_id) or "none"
-        raise CheckpointError(f"timm has no weights '{name}' on its hub. Tags of {architecture}: {tags}")
+        raise CheckpointError(f"timm has no hub weights '{name}'. Tags of {architecture}: {tags}")
     repository, _, revision = cfg.hf_hub_id.partition("@")
     try:
         file = hf_hub_download(repository, WEIGHTS_FILE, revision=revision or None)

@@ -252,7 +252,7 @@ def read_lines(path: Path, keep_empty: bool = False) -> Texts:
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a UTF-8 text file ({error})") from error
+        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     while lines and not lines[-1]:
         lines.pop()
     return tuple(line for line in lines if keep_empty or line)

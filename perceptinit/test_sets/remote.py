@@ -71,7 +71,7 @@ def _stat_existing(folder: RemoteFile, names: Sequence[str]) -> Iterator[tuple[s
 
 
 def endpoint() -> str:
-    """Return the hub's address, or the mirror in `HF_ENDPOINT` as in huggingface_hub."""
+    """Return the hub's address, or the mirror in `HF_ENDPOINT`, as in huggingface_hub."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
 
 

@@ -151,7 +151,7 @@ class FetchedCache:
                 self._remove(excess, at_least=0)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
-        """Lock and return a folder of files by relative path, or None if they do not fit; see `hold`."""
+        """Fetch and lock files, given by relative path; None if they do not fit. See `hold`."""
         for outside in (path for path in pieces if ".." in Path(path).parts):
             raise DataError(f"{pieces[outside].file}: the path {outside!r} leads out of its folder")
         held = Held(self.folder, _name_of(pieces))

@@ -1,9 +1,9 @@
 """Compare arms with the published scores in a recipe's `[[expect]]`.
 
-Two one-sided tests at 5 % decide (Schuirmann 1987). An arm is as published if its 90 % interval over seeds is
-within the tolerance, below or above if the interval is outside, and undecided otherwise. If all known re-runs
-are below the published score, the tolerance extends downwards only. Runs in another setting are not judged,
-and their differences are listed.
+The outcome is determined by two one-sided tests at 5 % (Schuirmann 1987). An arm is "as published" if its
+90 % interval over seeds is within the tolerance, "below" or "above" if outside, else "undecided". If all
+known reruns are below the published score, the tolerance extends downward only, and the outcome within it is
+"as re-runs". Runs in another setting are not judged, and their differences are listed.
 """
 
 from __future__ import annotations
