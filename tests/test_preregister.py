@@ -408,3 +408,8 @@ def test_a_run_that_knows_the_plan_began_after_it_whatever_its_clock_says(lab):
     lab.plan()
     lab.run(started="2026-01-01T00:00:00+00:00")
     assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_power_without_noise_is_certain():
+    assert chances(Rule(), 6, 0.1, 0.0).better == 1.0
+    assert chances(Rule(), 6, 0.0, np.zeros(100_000)).better == 0.0

@@ -137,12 +137,13 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     return [float((largest >= t - 1e-9).mean()) for t in _t(values)]
 
 
-def share_confirmed(num_seeds: int, shift: float | np.ndarray, level: float) -> float:
+def share_confirmed(num_seeds: int, effect: float, deviation: float | np.ndarray, level: float) -> float:
     """Return the share of decided differences that the sign-flip test confirms, 1 if it does not apply.
 
     Args:
         num_seeds: Number of seeds. Above 10, the test confirms almost every decision by Student's t.
-        shift: True difference in standard deviations over seeds, or samples of it, shape (P,).
+        effect: True difference.
+        deviation: Standard deviation over seeds, or samples of it, shape (P,).
         level: Confidence level of the interval.
     """
     import numpy as np
@@ -150,7 +151,7 @@ def share_confirmed(num_seeds: int, shift: float | np.ndarray, level: float) -> 
     if not MIN_SEEDS_SIGN_FLIP <= num_seeds <= 10:
         return 1.0
     noise = generator(0, "confirmed").standard_normal((NUM_SIMULATED, num_seeds))
-    values = noise + np.atleast_1d(shift)[:NUM_SIMULATED, None]
+    values = effect + np.atleast_1d(deviation)[:NUM_SIMULATED, None] * noise
     values = values[_t(values) > half_width(level, num_seeds)]
     flipped = _t(values[:, None, :] * _patterns(num_seeds))
     p = (flipped >= _t(values)[:, None] - 1e-9).mean(axis=1)

@@ -169,7 +169,7 @@ def chances(
         found = rule.classify(mean - half, mean + half)
         equivalent |= is_open & found["equivalent"]
         better |= is_open & ~equivalent & found["above"]
-    confirmed = 1.0 if rule.is_repeated else share_confirmed(num, effect / deviation, level)
+    confirmed = 1.0 if rule.is_repeated else share_confirmed(num, effect, deviation, level)
     return Chances(confirmed * float(better.mean()), float(equivalent.mean()))
 
 

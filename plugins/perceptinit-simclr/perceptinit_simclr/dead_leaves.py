@@ -12,7 +12,8 @@ import numpy as np
 from perceptinit.plugin import NonNegativeInt, Pair, PositiveFloat, PositiveInt, generator
 
 Shape = Literal["disk", "square", "mixed"]
-NUM_LEAVES = 64  # drawn at a time
+NUM_LEAVES, NUM_TESTS = 64, 4_000_000  # at most, drawn at a time; points tested at a time
+MAX_SIDE = 1024
 MIN_RADIUS = 0.01  # as a share of the side; smaller leaves miss most pixels
 
 
@@ -36,7 +37,7 @@ class DeadLeaves:
         num_images: PositiveInt = 20_000
         """Number of images."""
         image_size: PositiveInt = 32
-        """Height and width of the images, pixels."""
+        """Height and width of the images, pixels, at most 1024."""
         min_radius: PositiveFloat = 0.04
         """Smallest radius, as a share of the image's side, at least 0.01."""
         max_radius: PositiveFloat = 0.5
@@ -45,6 +46,8 @@ class DeadLeaves:
         """Disks, randomly rotated squares of the same area, or half of each."""
 
         def __post_init__(self) -> None:
+            if self.image_size > MAX_SIDE:
+                raise ValueError(f"image_size = {self.image_size}: it must be at most {MAX_SIDE}")
             if not MIN_RADIUS <= self.min_radius <= self.max_radius:
                 raise ValueError(
                     f"min_radius = {self.min_radius:g}: it must be between {MIN_RADIUS} and max_radius = "
@@ -98,16 +101,16 @@ def draw_radii(num: int, low: float, high: float, rng: np.random.Generator) -> n
     return (low**-2 - rng.random(num) * (low**-2 - high**-2)) ** -0.5
 
 
-def draw_leaves(config: DeadLeaves.Config, rng: np.random.Generator) -> Leaves:
+def draw_leaves(config: DeadLeaves.Config, num: int, rng: np.random.Generator) -> Leaves:
     """Return random leaves whose centers are in or around the image, so that its border is not special."""
     margin = config.max_radius * math.sqrt(math.pi / 2)  # half of the diagonal of the largest square
     share = {"disk": 0.0, "square": 1.0, "mixed": 0.5}[config.shape]
     return Leaves(
-        centers=rng.uniform(-margin, 1 + margin, (NUM_LEAVES, 2)),
-        radii=draw_radii(NUM_LEAVES, config.min_radius, config.max_radius, rng),
-        angles=rng.uniform(0, np.pi / 2, NUM_LEAVES),
-        is_square=rng.random(NUM_LEAVES) < share,
-        colors=rng.integers(0, 256, (NUM_LEAVES, 3), dtype=np.uint8),
+        centers=rng.uniform(-margin, 1 + margin, (num, 2)),
+        radii=draw_radii(num, config.min_radius, config.max_radius, rng),
+        angles=rng.uniform(0, np.pi / 2, num),
+        is_square=rng.random(num) < share,
+        colors=rng.integers(0, 256, (num, 3), dtype=np.uint8),
     )
 
 
@@ -117,7 +120,7 @@ def render(config: DeadLeaves.Config, rng: np.random.Generator) -> np.ndarray:
     points = (np.indices((side, side)).reshape(2, -1).T + 0.5) / side
     image, uncovered = np.zeros((side * side, 3), np.uint8), np.arange(side * side)
     while len(uncovered):
-        leaves = draw_leaves(config, rng)
+        leaves = draw_leaves(config, max(1, min(NUM_LEAVES, NUM_TESTS // len(points))), rng)
         inside = leaves.contain(points[uncovered])
         is_covered = inside.any(axis=0)
         image[uncovered[is_covered]] = leaves.colors[inside.argmax(axis=0)[is_covered]]
