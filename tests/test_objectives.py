@@ -332,12 +332,12 @@ def test_schedules_of_timm_follow_the_warm_up_by_their_names():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"schedule": "step"}, 'schedule = "step" needs decay_epochs, one epoch'),
-        ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs, ascending epochs"),
-        ({"decay_epochs": (3,)}, "decay_epochs = [3] applies only to step and multistep"),
+        ({"schedule": "step"}, 'schedule = "step" needs decay_epochs with one epoch'),
+        ({"schedule": "multistep", "decay_epochs": (3, 1)}, "needs decay_epochs with ascending epochs"),
+        ({"decay_epochs": (3,)}, "decay_epochs = [3] needs schedule step or multistep"),
         (
             {"schedule": "tanh", "decay_rate": 0.5},
-            "decay_rate = 0.5 is only for step, multistep and poly",
+            "decay_rate = 0.5 needs schedule step, multistep or poly",
         ),
     ],
 )

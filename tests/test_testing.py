@@ -184,7 +184,7 @@ def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
 
     text = "\n".join(complaints("initializer", Nothing, tmp_path))
     assert "must return perceptinit.plugin.InitReport, got None; wrap the work in" in text
-    assert "a tower in eval mode was set to train" in text
+    assert "the tower was left in training mode" in text
 
 
 def test_a_backbone_that_is_no_dual_encoder_is_told_what_it_lacks(tmp_path):
@@ -319,7 +319,7 @@ def test_an_evaluator_that_trains_or_misnames_is_told(tmp_path):
             yield Score(name="accuracy", value=float("nan"))
 
     text = "\n".join(complaints("evaluator", Meddling, tmp_path))
-    assert "score 'accuracy' must be called measure/set, such as top1/cifar10" in text
+    assert "score 'accuracy' must be named measure/set, such as top1/cifar10" in text
     assert "evaluate() changed the model's weights" in text
 
 

@@ -21,7 +21,7 @@ SHORT_TOKENS = 128
 
 
 def use_fast_modules(tower: nn.Module) -> None:
-    """Replace each suitable child module by a PatchConv or a SelfAttention, in place.
+    """Replace each suitable child module with a PatchConv or a SelfAttention, in place.
 
     Parameters and their names stay the same, so state dicts do not change.
     """

@@ -233,7 +233,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UsageError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: invalid JSON ({error})") from error
+        raise UsageError(f"{path}: cannot be read as JSON ({error})") from error
     whole = whole if isinstance(whole, dict) else {}
     table = dict(whole.get("model_cfg", whole))
     missing = [key for key in ("embed_dim", "vision_cfg", "text_cfg") if key not in table]

@@ -22,8 +22,8 @@ from perceptinit.compute.devices import to_device
 # pooling at one token: with a causal mask, later tokens have no effect
 POSITION_POOLS = ("first", "argmax", "eos")
 
-# on a GPU, multiples of the number of rows and of tokens in a row: cuDNN plans each new shape (40 to 400 ms),
-# and masks need multiples of 8
+# on a GPU, the number of rows and their length are rounded up to multiples of these: cuDNN plans each new
+# shape (40 to 400 ms), and masks need multiples of 8
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
@@ -237,7 +237,7 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenRows:
-    """Positions of the tokens of texts (N, T) in rows (R, L).
+    """Layout of N texts in rows (R, L): the text and the position of each token.
 
     Args:
         text: Index of the text at each position, int64 (R, L); N for padding.
@@ -251,7 +251,7 @@ class TokenRows:
 
 
 def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int = 1) -> TokenRows:
-    """Pack texts into rows of the length of the longest text, without splitting texts.
+    """Pack texts into rows as long as the longest text, without splitting texts.
 
     Best-fit decreasing needs at most 22 % more rows than the optimum (Johnson et al. 1974).
 

@@ -108,7 +108,7 @@ def find_positions(model: nn.Module, initializer: str) -> Tensor:
     if len(found) != 1:
         raise InitializerError(
             f"initializer '{initializer}': {type(model).__name__} has {len(found)} position embeddings "
-            f"({', '.join(POSITION_NAMES)}), expected one"
+            f"(names: {', '.join(POSITION_NAMES)}), expected one"
         )
     table = parameters[found[0]].data
     table = table.reshape(-1, table.shape[-1])

@@ -63,7 +63,7 @@ class HeldOut:
         return result
 
     def warn(self, kept: int) -> None:
-        """Warn if the embeddings collapsed or shrank, or if 2AFC is not clearly above chance."""
+        """Warn if embeddings collapsed or moved closer together, or if 2AFC is not clearly above chance."""
         before, after = self.results[0], self.results[kept]
         distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
         if after.is_collapsed:

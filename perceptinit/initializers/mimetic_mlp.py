@@ -48,7 +48,7 @@ class MimeticMLP:
         weights = [layer.weight for name, layer in linear.items() if f".{name}".endswith(ends)]
         if not weights:
             raise InitializerError(
-                f"initializer 'mimetic-mlp': {type(model).__name__} has no MLP with a linear layer "
+                f"initializer 'mimetic-mlp': {type(model).__name__} has no MLP with a linear layer named "
                 f"{', '.join(FIRST_LAYERS)}. Use a vision transformer"
             )
         with reporting("mimetic-mlp", model) as report:

@@ -1,4 +1,4 @@
-"""Objectives of stage 1: the loss of each judgment from the embeddings of a batch."""
+"""Objectives of stage 1: the loss of each judgment, given the embeddings of a batch."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ class Objective(Protocol):
 
         Args:
             embeddings: Shape (U, D).
-            places: Rows of `embeddings` for the three images of each judgment, int64 (3, B).
+            places: Row indices into `embeddings` of each judgment's three images, int64 (3, B).
             rows: Indices of the judgments, int64 (B,).
         """
         ...
 
 
 class TripletObjective:
-    """Judgments with an anchor. In a violation, the chosen image is not nearer by the margin.
+    """Judgments with an anchor, violated unless the chosen image is nearer by the margin.
 
     Raises:
         InitializerError: If all judgments are ties and the loss or the weighting ignores ties.

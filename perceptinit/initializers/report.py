@@ -47,7 +47,7 @@ class Reporter:
         return {"before": self.before, "seconds": time.perf_counter() - self._start}
 
     def resume(self, state: Mapping[str, Any]) -> None:
-        """Continue the report of an interrupted process."""
+        """Resume from a state that `state` returned."""
         self.before = dict(state["before"])
         self._start = time.perf_counter() - state["seconds"]
 

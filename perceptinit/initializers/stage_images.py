@@ -52,7 +52,7 @@ def open_images(
         image_store: Key `image_store` of `TrainingConfig`.
         cache_gib: Key `cache_gib` of `TrainingConfig`.
         ctx: Receives warnings and the progress of decoding.
-        resume: Called after images were decoded into the store, to report the next stage.
+        resume: Called after images were decoded into the store, to report the start of training.
 
     Raises:
         DataError: If an image cannot be decoded, or the folder `image_store` is unusable. If the default

@@ -87,7 +87,7 @@ def info_nce(distances: Tensor, chosen: Tensor, is_rival: Tensor, temperature: f
 
     Args:
         distances: Distances from each anchor to all images of the batch, shape (B, U).
-        chosen: Columns of the chosen images, int64 (B,).
+        chosen: Column indices of the chosen images, int64 (B,).
         is_rival: Negatives of each judgment, bool (B, U); see `rivals`.
         temperature: Divisor of distances, above 0.
 

@@ -243,7 +243,7 @@ class TripletTraining:
 
 
 def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the rows of each batch. The last batch may be smaller."""
+    """Return the row indices of each batch. The last batch may be smaller."""
     return np.split(rows, range(batch_size, len(rows), batch_size))
 
 
@@ -251,7 +251,7 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
     """Return the number of images encoded in an epoch: the number of distinct images, summed over batches.
 
     Args:
-        columns: Images of the judgments, in the order of the epoch, int64 (N, 3).
+        columns: Image indices of the judgments, in the order of the epoch, int64 (N, 3).
         batch_size: Judgments in a batch.
     """
     batch = np.arange(len(columns)) // batch_size

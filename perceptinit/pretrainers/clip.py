@@ -61,7 +61,7 @@ class Clip(Pretraining):
         return loss
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing captions and the problems that all pretrainers check."""
+        """Yield problems with the captions, and those common to all pretrainers."""
         try:
             yield from find_empty(self.pairs)
         except DataError:

@@ -77,13 +77,13 @@ class Distil(Pretraining):
     config: Config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems with the teacher's file, and the problems that all pretrainers check."""
+        """Yield problems with the teacher's file, and those common to all pretrainers."""
         if self.config.file is not None:
             yield from problems_of(load_weights, self.config.file)
         yield from super().preflight()
 
     def make_objective(self, model: Any) -> Matching:
-        """Return the loss, with the teacher on the CPU.
+        """Return the loss, which contains the frozen teacher.
 
         Raises:
             CheckpointError: If the teacher's weights do not fit.

@@ -21,7 +21,7 @@ MOST_IN_A_ROW = 10
 
 
 class NonFiniteSteps:
-    """Counter of steps that are not finite, which skips them or stops the training.
+    """Counts steps that are not finite, and warns about each skipped step or raises an error.
 
     `watch` is called after the work of a step was queued on the device, and `settle` after that of the next
     step. The device is therefore not idle while the host waits for the numbers.

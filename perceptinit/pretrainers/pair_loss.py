@@ -17,7 +17,7 @@ from perceptinit.compute.optim import matmul_precision
 from perceptinit.pairs.batches import PairBatch
 from perceptinit.pretrainers.objective import Objective
 
-# maximum number of rows for computing all logits at once: 4 MB, and fastest
+# maximum number of rows for computing all logits at once, which is fastest and takes 4 MB
 PLAIN_ROWS = 1024
 # logits in a chunk: 17 MB in fp32 for each of two or three tensors; 268 MB on a GPU, to amortize kernel
 # launches
@@ -188,7 +188,7 @@ def _log_sum_exps(images: Tensor, texts: Tensor, scale: Tensor) -> tuple[Tensor,
 
 
 def _add_probabilities(logits: Tensor, row_lse: Tensor, column_lse: Tensor) -> Tensor:
-    """Return the sum of the softmax over rows and the softmax over columns, (c, B), in place."""
+    """Return the softmax over rows plus that over columns, (c, B); overwrites `logits`."""
     by_column = (logits - column_lse).exp_()
     return by_column.add_(logits.sub_(row_lse[:, None]).exp_())
 

@@ -38,7 +38,7 @@ def check_batch_norm(model: nn.Module, micro_batch: int, ctx: RunContext) -> Non
 
 
 def lock_parameters(stack: ExitStack, model: Any, lock: Lock) -> None:
-    """Freeze a tower (LiT, Zhai et al. 2022) or its patch embedding.
+    """Freeze a tower (LiT, Zhai et al. 2022) or the image tower's patch embedding.
 
     Raises:
         TrainingError: If the image tower has no patch embedding.

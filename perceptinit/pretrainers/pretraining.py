@@ -62,7 +62,7 @@ class Pretraining(ABC):
 
     @abstractmethod
     def make_objective(self, model: Any) -> Objective:
-        """Return the objective, on any device. Called once, before the first step or loading a state.
+        """Return the objective, on any device. Called once, before training or resuming.
 
         Its weights are initialized from torch's global generator, which has the same seed in all arms.
         """

@@ -91,7 +91,7 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: Mapping[str, A
 
 @torch.no_grad()
 def clip_gradients(parameters: Iterable[nn.Parameter], clip_norm: float) -> Tensor:
-    """Clip the norm of all gradients in place, and return the norm before, 0-d.
+    """Clip the norm of all gradients in place, and return the norm before clipping, 0-d.
 
     Args:
         parameters: Parameters; those without a gradient are ignored.
@@ -132,7 +132,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Add the weights of this step to the average."""
+        """Update the average with the weights of this step."""
         kinds = _split_by_kind(self._average), _split_by_kind(self._parameters)
         for averages, weights in zip(*kinds, strict=True):
             torch._foreach_lerp_(averages, weights, self._weight)

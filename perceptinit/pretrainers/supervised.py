@@ -104,12 +104,12 @@ class Supervised(Pretraining):
             decays = {"step": "one epoch", "multistep": "ascending epochs"}.get(self.schedule or "")
             epochs = self.decay_epochs or ()
             if not decays and epochs:
-                raise ValueError(f"decay_epochs = {list(epochs)} applies only to step and multistep")
+                raise ValueError(f"decay_epochs = {list(epochs)} needs schedule step or multistep")
             is_right = len(epochs) == 1 if self.schedule == "step" else len(epochs) > 0
             if decays and not (is_right and list(epochs) == sorted(set(epochs))):
-                raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs, {decays}')
+                raise ValueError(f'schedule = "{self.schedule}" needs decay_epochs with {decays}')
             if self.decay_rate is not None and self.schedule not in ("step", "multistep", "poly"):
-                raise ValueError(f"decay_rate = {self.decay_rate:g} is only for step, multistep and poly")
+                raise ValueError(f"decay_rate = {self.decay_rate:g} needs schedule step, multistep or poly")
 
         @property
         def is_mixed(self) -> bool:
@@ -150,7 +150,7 @@ class Supervised(Pretraining):
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        """timm's learning rate by step, starting at 1; None for a cosine."""
+        """Function from a step, starting at 1, to timm's learning rate; None for a cosine."""
         c, total = self.config, self.total_steps
         if c.schedule is None:
             return None
@@ -179,7 +179,7 @@ class Supervised(Pretraining):
         return LabelledPairs(self.pairs, self.classes.labels)
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing labels, a single class, and the problems that all pretrainers check."""
+        """Yield problems with the labels or the batch size, and those common to all pretrainers."""
         yield from super().preflight()
         share = self.config.batch_size / distributed.world_size()
         if self.config.is_mixed and share % 2:

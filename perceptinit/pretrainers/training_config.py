@@ -67,7 +67,7 @@ class TrainingConfig:
     fused: bool = True
     """Use AdamW's fused kernel, which is several times faster than a loop over parameters."""
     layer_decay: PositiveShare = 1.0
-    """Factor on the learning rate from each block of the image tower to the previous block; 1 disables it."""
+    """Layer-wise learning-rate decay: factor from each image tower block to the previous; 1 disables it."""
     ema_decay: ShareBelowOne = 0.0
     """Decay of an exponential moving average of the weights, which is evaluated and saved; 0 disables it."""
     on_non_finite: OnNonFinite = "stop"
@@ -93,9 +93,9 @@ class TrainingConfig:
     blur_share: Share = 0.0
     """Share of blurred images, with sigma 0.1 to 2 pixels (MoCo v2 and PI paper: 0.5)."""
     decode: Decode = "quality"
-    """"quality" gives the pixels of PIL's bicubic resize. "fast" decodes JPEGs at 1/2 (1/4, 1/8) of their
-    size if the crop is at least 3 (6, 12) times the image size of the model. The order does not change, and
-    crops change by at most 1 (3, 7) pixels at the sides."""
+    """"quality" decodes at full size; resized pixels are within 2 gray levels of PIL's. "fast" decodes JPEGs
+    at 1/2 (1/4, 1/8) of their size if the crop is at least 3 (6, 12) times the image size of the model.
+    Batches contain the same images, and crops change by at most 1 (3, 7) pixels at the sides."""
     interpolation: Interpolation | None = None
     """Antialiased interpolation of crops: "bilinear" (torchvision's default, SLIP, DeCLIP) or "bicubic"
     (open_clip); None for "bicubic"."""

@@ -119,7 +119,7 @@ class HasMaxShuffleBlocks(Protocol):
 
 # a block, and the first and last samples of the run that need it
 BlockUse = tuple[int, int, int]
-# called with the number of finished samples, and of finished or requested samples
+# called with two numbers of samples: finished, and finished or requested
 Reached = Callable[[int, int], None]
 
 
@@ -216,7 +216,7 @@ class HasLogImage(Protocol):
 
 @runtime_checkable
 class HasSay(Protocol):
-    """A tracker that prints to the console. Other lines are also printed through it."""
+    """A tracker that prints to the console, including the output of worker processes."""
 
     def say(self, text: str) -> None:
         """Print a line, such as a library's warning in a worker process."""

@@ -93,7 +93,7 @@ class JudgmentsContract(Contract):
         triplets = self._load(self.build(tmp_path), self.splits[0])
         for index in np.unique([triplets.anchor[:4], triplets.first[:4], triplets.second[:4]]):
             name = triplets.stimuli.ids[index]
-            with self.must_not_raise(DataError, f"image '{name}'"):
+            with self.must_not_raise(DataError, f"decoding image '{name}'"):
                 decode(triplets.stimuli.images[index], name)
 
     def test_the_noise_ceiling_is_a_range(self, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ class JudgmentsContract(Contract):
         judgments, split = self.build(tmp_path), self.splits[0]
         for protocol, name, form in FORMS:
             if isinstance(judgments, protocol):
-                with suppress(PerceptInitError):  # a wrapper of judgments without this form
+                with suppress(PerceptInitError):  # a wrapper whose judgments lack this form
                     self.must_be(getattr(judgments, name)(split), form, f"{name}('{split}')")
 
     def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
@@ -148,7 +148,7 @@ class PairsContract(Contract):
         for pair in self._all(self.build(tmp_path)):
             has_text = isinstance(pair.text, (str, np.ndarray)) and len(pair.text) > 0
             self.must(has_text, f"pair '{pair.key}' has no text: exclude such samples from num_pairs")
-            with self.must_not_raise(DataError, f"image of '{pair.key}'"):
+            with self.must_not_raise(DataError, f"decoding the image of '{pair.key}'"):
                 decode(pair.image, pair.key)
 
     def test_keys_name_one_pair_each(self, tmp_path: Path) -> None:
@@ -171,12 +171,12 @@ class PairsContract(Contract):
         try:
             found = pairs.read_classes()
         except DataError:
-            return  # not with these options
+            return  # these options give no labels
         shape, dtype = found.labels.shape, found.labels.dtype
         is_right = shape == (num_pairs,) and dtype == np.int64
         self.must(is_right, f"read_classes().labels must be int64 ({num_pairs},), got {dtype} {shape}")
         is_known = (found.labels >= 0) & (found.labels < len(found.names))
-        self.must(is_known.all(), f"read_classes() has labels outside its {len(found.names)} names")
+        self.must(is_known.all(), f"read_classes() returned labels outside [0, {len(found.names)})")
 
     def test_max_shuffle_blocks_is_a_number_of_blocks(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)

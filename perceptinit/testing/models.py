@@ -114,7 +114,7 @@ class InitializerContract(Contract):
     def test_weights_are_finite(self, tmp_path: Path) -> None:
         tower, _ = self._initialize(tmp_path)
         bad = [k for k, v in tower.state_dict().items() if not torch.isfinite(v.float()).all()]
-        self.must(not bad, f"{name_few(bad)} are not finite")
+        self.must(not bad, f"initialize() left non-finite values in {name_few(bad)}")
 
     def test_the_same_seed_gives_the_same_weights(self, tmp_path: Path) -> None:
         first, second = (weights_sha256(self._initialize(tmp_path)[0]) for _ in range(2))
@@ -168,7 +168,7 @@ class InitializerContract(Contract):
         self.build(tmp_path).initialize(tower, self.context(tmp_path))
         advice = "use perceptinit.plugin.only_training"
         self.must(
-            not any(m.training for m in tower.modules()), f"a tower in eval mode was set to train: {advice}"
+            not any(m.training for m in tower.modules()), f"the tower was left in training mode: {advice}"
         )
         after = [p.requires_grad for p in tower.parameters()]
-        self.must(before == after, f"requires_grad of a parameter changed: {advice}")
+        self.must(before == after, f"initialize() changed requires_grad of a parameter: {advice}")

@@ -148,8 +148,8 @@ class EvaluatorContract(Contract):
         self.must(len(set(names)) == len(names), f"two scores have the same name: {names}")
         for score in scores:
             title = f"score '{score.name}'"
-            self.must("/" in score.name, f"{title} must be called measure/set, such as top1/cifar10")
-            self.must(math.isfinite(score.value), f"{title} is {score.value}")
+            self.must("/" in score.name, f"{title} must be named measure/set, such as top1/cifar10")
+            self.must(math.isfinite(score.value), f"{title} is {score.value}, not a finite number")
             self.must(
                 score.num_examples > 0, f"{title} needs num_examples, the number of examples in its mean"
             )
@@ -176,7 +176,7 @@ class EvaluatorContract(Contract):
             together = evaluator.evaluate_many(models, ctx)
             alone = [list(self.build(tmp_path).evaluate(model, ctx)) for model in models]
         values = [[[(s.name, s.value) for s in scores] for scores in r] for r in (together, alone)]
-        self.must(values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() {values[1]}")
+        self.must(values[0] == values[1], f"evaluate_many() gives {values[0]}, evaluate() gives {values[1]}")
 
     def test_the_chosen_test_sets_can_be_read(self, tmp_path: Path) -> None:
         evaluator = self.build(tmp_path)

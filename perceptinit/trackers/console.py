@@ -97,7 +97,7 @@ class Progress:
         self.now = 0.0
 
     def follow(self, event: Event) -> RunProgress:
-        """Update the run of an event and return it."""
+        """Update the progress of the event's run and return it."""
         run = self.runs.setdefault((event.arm, event.seed), RunProgress())
         self.now = max(self.now, event.time)
         if event.kind == "run-start":

@@ -16,7 +16,7 @@ from perceptinit.types import Event, RunContext
 class Jsonl:
     """Appends each event to a file in the folder of the run, as a strict JSON object on one line.
 
-    A resumed run appends to the same file and may repeat steps; the last line of a step is valid.
+    A resumed run appends to the same file and may repeat steps; only the last line of a step is valid.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class Jsonl:
         self._path = Path()
 
     def start(self, ctx: RunContext) -> None:
-        """Open the file of a run; no file is written without a folder."""
+        """Open the file of a run; no file is written if the run has no folder."""
         self.close()
         if ctx.folder is not None:
             self._path = ctx.folder / self._config.file
@@ -54,5 +54,5 @@ class Jsonl:
         """Close the file."""
         file, self._file = self._file, None
         if file is not None:
-            with suppress(OSError):  # `log` raised it; closing retries the write
+            with suppress(OSError):  # `log` raised the error; closing retries the write
                 file.close()

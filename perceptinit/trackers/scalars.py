@@ -18,7 +18,7 @@ class Scalars:
     """Numbers at one position of an axis.
 
     Attributes:
-        axis: "samples_seen" for pretraining and scores, "STAGE/step" for stages without pairs.
+        axis: "STAGE/step" for steps of stages without pairs, else "samples_seen".
         at: Position on the axis.
         values: Finite numbers by name.
     """
@@ -31,8 +31,8 @@ class Scalars:
 def scalars(event: Event) -> Scalars | None:
     """Return the numbers of an event, without NaN and infinity; None if there are none.
 
-    Names are "STAGE/METRIC" for steps, "STAGE/end/METRIC" for the end of a stage, and the name of a score,
-    with "NAME/stderr" for its standard error.
+    Names are "STAGE/METRIC" for steps and "STAGE/end/METRIC" for the end of a stage. A score keeps its name,
+    and "NAME/stderr" is its standard error.
     """
     if event.kind == "scores":
         values = {score.name: score.value for score in event.scores}

@@ -152,7 +152,7 @@ class Triplets:
         """Validate all rows.
 
         Raises:
-            DataError: If columns differ in length or a row is invalid. The message names the first one.
+            DataError: If columns differ in length or a row is invalid. The message names the first such row.
         """
         lengths = {len(getattr(self, n)) for n in ("first", "second", "p_second", "num_votes", "group")}
         if lengths != {len(self)}:

@@ -98,7 +98,7 @@ class Score:
         stderr: Standard error over the examples, or None if not available.
         chance: Score of random guessing, or None.
         ceiling: Human ceiling: how well the votes of all people predict one person. None if unknown.
-        lower_ceiling: Lower bound of the ceiling, which uses the votes of the other people only.
+        lower_ceiling: Lower bound of the ceiling, from the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
         items: Per-item values, for intervals over images. None if the score is not a mean over items.
     """
