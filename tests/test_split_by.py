@@ -59,7 +59,7 @@ def are_apart(sets):
 
 def test_by_image_with_too_few_pictures_other_splits_are_recommended(folder):
     judgments = table(folder, "image", rows=[[*row, "ann"] for row in triples(8)])
-    message = r"no judgments in split 'test' .*\. split_by = \"image\" skips 8\. Add images, or set"
+    message = r"no judgments in split 'test' .*\. split_by = \"image\" skips 8 judgments\. Add images, or set"
     with pytest.raises(DataError, match=message):
         judgments.load("test")
 

@@ -28,7 +28,7 @@ MAX_LEFT_OVER = 0.01
 
 
 def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
-    """Yield (is balanced, sentence) for the assigned orders and for the answered positions.
+    """Yield (is balanced, sentence) for the exclusions, the assigned orders and the answered positions.
 
     Yields nothing for a table without these columns. Raises DataError for an invalid order or position.
     """

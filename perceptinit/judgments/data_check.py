@@ -38,7 +38,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding: an error invalidates training or scores, a warning may do so."""
+    """One finding: an error invalidates training or scores, a warning may do so, a note does not."""
 
     severity: Severity
     message: str

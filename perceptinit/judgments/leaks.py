@@ -20,7 +20,7 @@ MIN_TEST = 100
 
 
 def find_repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
-    """Yield a message if rows repeat the question of an earlier row of the split."""
+    """Yield a message if rows of a split repeat the question of an earlier row."""
     if triplets.unit == "group" and not (triplets.num_votes > 1).any():
         return  # each row is one person's answer, so several rows may share a question
     *_, questions = number_questions(triplets.roles, len(triplets.stimuli))

@@ -153,7 +153,7 @@ def jackknife_stderr(
 def jackknife_stderrs(
     rows: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray | None:
-    """Return the `jackknife_stderr` of each row of values on the same judgments, shape (K,).
+    """Return `jackknife_stderr` for each row of values, shape (K,); None if one image is in all judgments.
 
     Args:
         rows: Shape (K, N).

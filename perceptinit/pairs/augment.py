@@ -30,7 +30,7 @@ class Augment:
 
     Args:
         crop: "random" crops a box of random area and aspect ratio, "center" the largest central square.
-            "padded" adds an eighth of the side in black around that square and crops it randomly.
+            "padded" pads that square with black, by an eighth of its side, and crops it randomly.
         scale: Smallest and largest area of a random box, as a share of the image.
         ratio: Smallest and largest width / height of a random box.
         flip: Whether to mirror half of the images.

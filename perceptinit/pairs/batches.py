@@ -15,7 +15,7 @@ from perceptinit.errors import DataError
 
 # hashed pixel values of a batch: enough to distinguish crops, at low cost for any size
 NUM_HASHED_PIXELS = 65536
-# unusable pairs with a warning each; later ones are only counted
+# unusable pairs that each cause a warning; later ones are only counted
 NUM_SAID = 10
 
 

@@ -106,7 +106,7 @@ class CsvPairs:
         return Pair(f"{key} ({image})", self.root / image, text)
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the table, and images that do not exist."""
+        """Yield problems with the table, and a message for each missing image."""
         # the folder first, so that a web folder is refused before the table is fetched
         unreadable = list(problems_of(lambda: (self.root, self.num_pairs)))
         if unreadable or not self.num_pairs:

@@ -131,7 +131,7 @@ class DecoderProcesses:
         slot = len(self._slots)
         os.ftruncate(self._memory, (slot + 1) * _slot_bytes(self._shape))
         images = _map(self._memory, self._shape, slot)
-        if self._is_pinned:  # a failure costs an additional copy in `to_device`
+        if self._is_pinned:  # if this fails, `to_device` makes an additional copy
             torch.cuda.cudart().cudaHostRegister(images.ctypes.data, images.nbytes, 0)
         self._slots.append(images)
         return slot
@@ -160,7 +160,7 @@ def _release(free: deque[tuple[int, Any]], slot: int, is_pinned: bool) -> None:
 
 @contextmanager
 def _alive(process: Process) -> Iterator[None]:
-    """Convert an error of a closed pipe to one that reports how the process ended."""
+    """Replace a closed-pipe error with one that reports how the process ended."""
     try:
         yield
     except (EOFError, OSError):

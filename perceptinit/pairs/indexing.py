@@ -109,8 +109,8 @@ def index_remote(
 
     Fetched shards take at most `cache_gb` (10^9 bytes), by default half of the free space.
 
-    Raises DataError as in `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError without
-    permission to write.
+    Raises DataError as in `RemoteScan.indexes`, UsageError for shards of several folders, RemoteError if
+    writing is not permitted.
     """
     place = _only({piece.file.folder for piece in planned.pieces}) / INDEX
     if out is None and place.is_web:

@@ -31,7 +31,7 @@ from perceptinit.types import Pair, RunContext
 CHUNK = 16
 # batches prepared in advance
 AHEAD = 2
-# draws whose blocks are searched at a time
+# draws whose blocks are looked up at a time
 _LOOKED_AT = 1 << 20
 # attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16
@@ -101,7 +101,7 @@ class PairLoader:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
         Raises:
-            PerceptInitError: If a pair cannot be loaded, unless its data is unreadable. The message names it.
+            PerceptInitError: If loading fails, except for unreadable data. The message names the pair.
             DataError: If 16 consecutive replacements are unusable.
         """
         pairs, uses = self.pairs, self._block_uses(start, stop)
@@ -141,7 +141,7 @@ class PairLoader:
         return {field.name: getattr(self, field.name) for field in fields(self)} | {"ctx": ctx}
 
     def _block_uses(self, start: int, stop: int) -> Iterator[BlockUse]:
-        """Yield the blocks that batches `start` to `stop` - 1 need, in order."""
+        """Yield each block that batches `start` to `stop` - 1 need, with its first and last use, in order."""
         stops = np.cumsum(np.asarray(self.pairs.block_sizes, dtype=np.int64))
         for epoch in range(start // self.num_batches, -(-stop // self.num_batches)):
             before = epoch * self.num_batches * self.batch_size
@@ -240,7 +240,7 @@ class _Threads:
 
 
 def _first_and_last(order: EpochOrder, start: int, stop: int, block_stops: np.ndarray) -> list[list[int]]:
-    """Return [block, first position, last position] of each block in a range of an order, sorted."""
+    """Return [block, first position, last position] for the blocks in a range, by first position."""
     first_use, last_use = np.full((2, len(block_stops)), -1, dtype=np.int64)
     # in parts, to save memory
     for at in range(start, stop, _LOOKED_AT):

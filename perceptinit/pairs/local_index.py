@@ -1,7 +1,7 @@
 """The index of local shards, stored next to them or in the user's cache folder.
 
-`perceptinit data index` writes the index next to the shards, which all machines share. The cached index
-consists of files of up to 512 shards, which limits the memory of a scan and the work lost by an interruption.
+`perceptinit data index` writes the index next to the shards, where all machines can use it. The cached index
+has one file for up to 512 shards, which limits the memory of a scan and the work lost by an interruption.
 A shard is scanned again when its size or modification time changes.
 """
 
@@ -165,7 +165,7 @@ class _KeptIndex:
         return {path: shards[path.name] for path in whole}
 
     def sweep(self) -> None:
-        """Remove files whose shards have all changed or disappeared, and abandoned temporary files."""
+        """Remove index files whose shards have all changed or disappeared, and abandoned temporary files."""
         remove_abandoned(tar_index_folder())
         for file, shards in self._open().items():
             stamps = ((s.num_bytes, s.version) == _stamp(self._folder / s.name) for s in shards.values())

@@ -39,13 +39,13 @@ def epoch_order(
 ) -> EpochOrder:
     """Return a random order of all pairs, or of `num_drawn` pairs with replacement.
 
-    Memory use: one window, or 4 bytes per position for a single window; twice as much with replacement.
+    Memory use: 4 bytes per position for one window, else two windows; 4 bytes more per draw with replacement.
 
     Args:
         num_pairs: Number of pairs.
-        block_sizes: Lengths of runs of indices that are stored together, such as shards; sum to `num_pairs`.
+        block_sizes: Number of pairs in each block of storage, such as a shard, in order; sums to `num_pairs`.
         shuffle_blocks: Blocks are shuffled, then pairs within windows of this many blocks, so that few blocks
-            are read at a time. 0, or at least the number of blocks: one window, a uniform shuffle.
+            are read at a time. 0, or at least the number of blocks, gives a single window: a uniform shuffle.
         rng: The generator.
         num_drawn: Number of draws with replacement; 0 uses each pair once.
 
@@ -143,7 +143,7 @@ class _Drawn:
 
 
 def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the part of each window between two positions, without empty parts."""
+    """Yield the non-empty range of each window between two positions."""
     borders = [start, *stops[(start < stops) & (stops < stop)].tolist(), stop]
     yield from pairwise(borders)
 

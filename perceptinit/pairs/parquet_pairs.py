@@ -39,7 +39,7 @@ class ParquetPairs:
         label_column: str | None = None
         """Column of class numbers, from 0; `class_column` or `classes` gives their names."""
         class_column: str | None = None
-        """Column of class names. Without `label_column`, numbered as in `classes`, or alphabetically."""
+        """Column of class names, numbered by `label_column`, else as in `classes`, else alphabetically."""
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
@@ -77,7 +77,7 @@ class ParquetPairs:
         """Return pair `index`; its key names the file and the row in it, counted from 0.
 
         Raises:
-            DataError: If the image or the text is absent or of another type.
+            DataError: If the image or the text is missing or has the wrong type.
         """
         key = self._table.where(index)
         try:
@@ -118,7 +118,7 @@ class ParquetPairs:
         return found
 
     def preflight(self) -> Iterator[str]:
-        """Yield missing, unreadable or empty files, and missing columns."""
+        """Yield a problem if files are missing, unreadable or empty, or if columns are missing."""
         unreadable = list(problems_of(lambda: self.num_pairs))
         if unreadable or not self.num_pairs:
             yield from unreadable or [f"{self.config.files}: no rows"]
@@ -147,7 +147,7 @@ def read_classes(
     known: Sequence[str],
     where: Callable[[int], str],
 ) -> Classes | None:
-    """Return the classes of N records, None without labels and names.
+    """Return the classes of N records; None if they have neither labels nor names.
 
     Args:
         labels: An integer, or its text, per record.
@@ -199,6 +199,6 @@ def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[i
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:
         raise DataError(
-            f"no record has label {absent[0]}, so its class has no name. Name all classes with --classes"
+            f"no record has label {absent[0]}, so its class is unnamed. List all names in classes (--classes)"
         )
     return tuple(found[i] for i in range(len(found)))

@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class HeldBlocks(Generic[T]):
-    """A least recently used cache of at most `capacity` blocks, loaded by `read(number)`."""
+    """An LRU cache of at most `capacity` blocks, loaded by `read(number)`."""
 
     def __init__(self, read: Callable[[int], T], capacity: int) -> None:
         self._read, self._capacity = read, capacity
@@ -185,7 +185,7 @@ def _read_footer(place: Place, columns: Sequence[str]) -> _File:
 
 
 def _sizes(metadata: pq.FileMetaData) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """Return the names of the columns and the number of rows of each row group."""
+    """Return the column names, and the number of rows in each row group."""
     num_rows = tuple(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))
     return tuple(metadata.schema.to_arrow_schema().names), num_rows
 
@@ -201,7 +201,7 @@ def _read_tail(file: RemoteFile, now: Stat) -> bytes:
 
 
 def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
-    """Return the byte ranges of the chunks of columns; adjacent ranges are merged."""
+    """Return the byte ranges of the column chunks in a row group; adjacent ranges are merged."""
     chunks = [group.column(i) for i in range(group.num_columns)]
     spans = sorted(
         (start, start + chunk.total_compressed_size)

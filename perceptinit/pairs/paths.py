@@ -44,7 +44,7 @@ def expand(patterns: str | Sequence[str]) -> list[Path] | list[RemoteFile]:
         return [each for f in files for each in (match_files(f) if "*" in f.name else [f])]
     paths = [path for pattern in given for path in _paths(pattern)]
     if not paths:
-        raise DataError("no files are named")
+        raise DataError("the list of files is empty")
     return paths
 
 

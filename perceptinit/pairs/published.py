@@ -48,7 +48,7 @@ def published_pairs() -> Mapping[str, PublishedPairs]:
 
 
 def source_of(patterns: str | Sequence[str]) -> PublishedPairs | None:
-    """Return the source whose name is a folder in the paths of the files, None without one."""
+    """Return the source whose name occurs as a folder in the file paths; None if there is none."""
     given = [patterns] if isinstance(patterns, str) else patterns
     folders = {part.lower() for pattern in given for part in Path(pattern).parent.parts}
     return next((pairs for name, pairs in published_pairs().items() if name in folders), None)

@@ -88,7 +88,7 @@ class RemoteShards:
     @cached_property
     def reader(self) -> PieceReader[Opened]:
         pieces = [shard.piece for shard in self.shards]
-        needs_spare = not all(shard.is_indexed for shard in self.shards)  # others read single samples
+        needs_spare = not all(shard.is_indexed for shard in self.shards)  # indexed shards read single samples
         return PieceReader(pieces, self._open, self._cache_gb, needs_spare)
 
     @cached_property
@@ -100,7 +100,7 @@ class RemoteShards:
             if file.folder not in indexes:
                 indexes[file.folder] = self._read_index(file.folder)
             if file.name not in indexes[file.folder]:
-                raise DataError(f"{file}: not listed in the index next to it. Update the index: {_COMMAND}")
+                raise DataError(f"{file}: not listed in the index. Update the index: {_COMMAND}")
             found.append(indexes[file.folder][file.name])
         with ThreadPoolExecutor(_NUM_THREADS) as pool:  # for sizes that wids does not record
             pieces = pool.map(_piece, self._files, found)
@@ -146,7 +146,7 @@ class RemoteShards:
 
 
 def _piece(file: RemoteFile, known: ShardIndex) -> Piece:
-    version = "" if known.version.startswith(MTIME) else known.version  # times of the files before the upload
+    version = "" if known.version.startswith(MTIME) else known.version  # modification time before upload
     now = stat(file) if known.num_bytes < 0 else Stat(known.num_bytes, version)
     return Piece.whole(file, now)
 

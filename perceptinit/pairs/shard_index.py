@@ -3,7 +3,7 @@
 The file is a sealed safetensors file (`files.sealed`) of plain columns. All processes of a machine map it,
 and its checksum is verified on opening. It is stored next to the shards as `shards.index`, or in the user's
 cache folder for local shards (`local_index`). Webdataset's `shardindex.json` (wids) contains only the number
-of samples per shard, whose positions are then read when a shard is fetched.
+of samples per shard; their positions are then read when the shard is fetched.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
-            what = f"sample '{stem}' has two members .{named[1]} (byte {member.start})"
+            what = f"sample '{stem}' has two .{named[1]} members (byte {member.start})"
             raise DataError(f"{tar.path}: {what}")
         codes.append(code)
         members.append(code)

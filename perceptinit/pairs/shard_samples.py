@@ -38,7 +38,7 @@ class CompleteSamples:
         return {self._index.extensions[code] for _, *codes in self._index.kinds for code in codes}
 
     def row(self, number: int) -> list[int]:
-        """Return the offset of a sample, then offset and size of its image and of its second member."""
+        """Return the offset of a sample, then the offset and size of its image and of its second member."""
         if self.num_incomplete:
             number += int(np.searchsorted(self._gaps, number, side="right"))
         start, places = self._index.sample(number)
@@ -72,7 +72,7 @@ class CompleteSamples:
 
     @property
     def _members(self) -> np.ndarray:
-        """Return the image and second member to use for each sample, int64 (2, S), -1 for none."""
+        """Return the member index of each sample's image and second member, int64 (2, S); -1 for none."""
         codes = self._index.columns["codes"]
         firsts = self._index.columns["firsts"].astype(np.int64)
         sample_of = np.searchsorted(firsts, np.arange(len(codes)), side="right") - 1
@@ -124,7 +124,7 @@ class ShardSamples:
 
     @property
     def first_incomplete(self) -> str:
-        """Return the name of the first incomplete sample; empty without one."""
+        """Return the name of the first incomplete sample; empty if there is none."""
         return next((s.key(s.first_incomplete) for s in self.shards if s.num_incomplete), "")
 
     @property

@@ -80,7 +80,7 @@ class TarFile:
             DataError: For a damaged header, truncated content, a missing end block, or data after it.
         """
         if self._pread(2, 0) == b"\x1f\x8b":
-            raise DataError(f"{self.path}: a compressed tar has no random access. Decompress it with gunzip")
+            raise DataError(f"{self.path}: compressed tars are not supported. Decompress it with gunzip")
         position, long_name, long_size = start, "", -1
         while True:
             header = self.read(position, BLOCK_BYTES)
@@ -183,7 +183,7 @@ def open_tar(path: Path) -> TarFile:
 
 
 def split_name(member: str) -> tuple[str, str] | None:
-    """Return the sample and the lowercase extension of a member; None for members outside of samples."""
+    """Return the sample and the lowercase extension of a member; None if it belongs to no sample."""
     match = _STEM.match(member)
     if match is None or _META.match(member):
         return None

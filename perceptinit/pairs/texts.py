@@ -12,7 +12,7 @@ from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.types import Pair
 
 NUM_LOOKED_AT = 64
-# a text tower reads 77 tokens; the time of tokenization grows with the square of the longest word
+# a text tower reads 77 tokens; tokenization time grows with the square of the longest word
 MAX_CHARACTERS = 20_000
 
 
@@ -56,7 +56,7 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
 
 
 def find_empty(pairs: Pairs) -> Iterator[str]:
-    """Yield a message if all of NUM_LOOKED_AT captions, sampled evenly, are empty."""
+    """Yield a message if all of NUM_LOOKED_AT evenly spaced captions are empty."""
     keys = []
     last = pairs.num_pairs - 1
     if isinstance(pairs, HasMaxShuffleBlocks):  # pairs of other blocks would each read a block

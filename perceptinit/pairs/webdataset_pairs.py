@@ -108,7 +108,7 @@ class WebdatasetPairs:
         return Pair(key, image, first, tuple(others))
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the shards: missing, truncated, miscounted or without complete samples."""
+        """Yield a problem for shards that are missing, truncated, miscounted or without complete samples."""
         try:
             yield from self._select()[1]
             if self._remote:
@@ -148,7 +148,7 @@ class WebdatasetPairs:
         return samples
 
     def _select(self) -> tuple[ShardSamples | None, list[str]]:
-        """Return the samples, None for unreadable shards, and a message for each problem."""
+        """Return the samples (None if a shard is unreadable) and a message for each problem."""
         if self._remote:
             samples = ShardSamples(self._remote.shards)
             return samples, [*self._find_incomplete(samples)]

@@ -67,7 +67,7 @@ class ClassTriplets(DerivedAnswers):
         return problems_of(self.load, "train")
 
     def load(self, split: Split) -> Triplets:
-        """Return the triplets of a split; DataError if its images give no triplet."""
+        """Return the triplets of a split; DataError if its images form no triplet."""
         c, (stimuli, labels) = self.config, self._labelled
         splits = split_names(stimuli.ids, c, self.name)
         members = np.flatnonzero(splits == split)

@@ -58,7 +58,7 @@ class Wrapper(ABC):
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the judgments inside all wrappers; for `train`, which wrappers change, return `judgments`."""
+    """Return the judgments inside all wrappers, or `judgments` itself for `train`, which wrappers change."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments
@@ -140,7 +140,7 @@ class PixelTriplets(Wrapper):
 class Subset(Wrapper):
     """Other judgments with a subset of their training split; `val` and `test` are unchanged.
 
-    With one seed, subsets are nested: the 50 % subset contains the 10 % subset. Counts are rounded up.
+    With the same seed, subsets are nested: the 50 % subset contains the 10 % subset. Counts are rounded up.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Data conventions of a source, on which published readers of the same file differ."""
+"""Data conventions of a source, which published loaders of the same file handle differently."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def draw_triplets(
 ) -> Triplets:
     """Sample triplets for each anchor, without replacement.
 
-    The triplets of an anchor depend only on the source and seed of `draw` and the anchor's stimulus id.
+    Each anchor has its own random stream, given by `draw.source`, `draw.seed` and its stimulus id.
 
     Args:
         stimuli: All M images.
@@ -99,7 +99,7 @@ def draw_triplets(
         distances[anchor] = np.nan
         first, second = draw_pairs(distances, draw.per_anchor, draw.min_gap, rng)
         p_second, num_votes = votes_of(anchor, first, second)
-        is_voted = num_votes > 0  # no subject rated both candidates
+        is_voted = num_votes > 0  # otherwise no subject rated both candidates
         columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
         rows.append([column[is_voted] for column in columns])
     drawn, first, second, p_second, votes = (np.concatenate(column) for column in zip(*rows, strict=True))

@@ -37,7 +37,7 @@ class NamedTriplets:
         return len(self.group)
 
     def select(self, rows: np.ndarray) -> NamedTriplets:
-        """Return the rows of an index array or a mask."""
+        """Return the rows selected by an index array or a mask."""
         columns = {name: getattr(self, name)[rows] for name in ("p_second", "num_votes", "group")}
         return replace(self, roles=self.roles[:, rows], **columns)
 

@@ -73,7 +73,7 @@ class OddOneOut:
         return len(self.images)
 
     def select(self, mask: np.ndarray) -> OddOneOut:
-        """Return the rows of a boolean mask or an index array, over the same stimuli."""
+        """Return the rows selected by a boolean mask or an index array, over the same stimuli."""
         return replace(self, images=self.images[mask], votes=self.votes[mask], group=self.group[mask])
 
     def triplets(self, rng: np.random.Generator) -> Triplets:
@@ -91,7 +91,7 @@ class OddOneOut:
         return Triplets.build(self.stimuli, anchor, first, second, p_second, num_votes, group, self.unit)
 
     def _anchor(self, anchor: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return anchor, first, second, p_second, num_votes and row of triplets with one anchor column."""
+        """Return anchor, first, second, p_second, num_votes and row of the triplets anchored at a column."""
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5
@@ -119,7 +119,7 @@ def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
 
 
 def triple_codes(images: np.ndarray, num_stimuli: int) -> np.ndarray:
-    """Return one code per set of three images in any order, int64 (N,)."""
+    """Return a code for each set of three images, independent of their order, int64 (N,)."""
     low, middle, high = np.sort(images, axis=1).T
     return (low * num_stimuli + middle) * num_stimuli + high
 

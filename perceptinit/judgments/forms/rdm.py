@@ -53,7 +53,7 @@ class Dissimilarities:
         return cls(values if kind == "dissimilarity" else -values)
 
     def group_mean(self, source: str) -> np.ndarray:
-        """Return the mean over subjects, (M, M), of matrices standardized to mean 0 and deviation 1.
+        """Return the mean over subjects, (M, M), of matrices standardized to mean 0 and variance 1.
 
         Standardization removes differences in range between matrices and preserves the order of cells.
 
@@ -66,7 +66,7 @@ class Dissimilarities:
         return mean
 
     def mean(self) -> np.ndarray:
-        """Return the mean of `group_mean`, without its check."""
+        """Return the same mean as `group_mean`, without its check."""
         axes = (1, 2)
         scaled = self.values - np.nanmean(self.values, axis=axes, keepdims=True)
         scaled /= np.nanstd(self.values, axis=axes, keepdims=True)
@@ -79,13 +79,13 @@ class Dissimilarities:
 
         Equal cells count half for each candidate. The share is NaN if no subject has both cells.
         """
-        lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN without a cell
+        lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN if a cell is missing
         num_votes = (~np.isnan(lead)).sum(axis=0)
         with np.errstate(invalid="ignore"):
             return np.nansum((1 + np.sign(lead)) / 2, axis=0) / num_votes, num_votes
 
     def of_each(self, triplets: Triplets) -> list[Triplets]:
-        """Return each subject's choices on triplets, without triplets that lack a cell."""
+        """Return each subject's choices, without the triplets for which the subject lacks a cell."""
         found = []
         for own in self.values:
             share, is_known = Dissimilarities(own[None]).votes(*triplets.roles)
@@ -103,7 +103,7 @@ class Dissimilarities:
                 the group agree.
 
         Returns:
-            Bounds of the score of a perfect model on individual subjects' choices. None for fewer than two
+            Bounds on a perfect model's score for individual subjects' choices. None for fewer than two
             subjects, or if no group of other subjects yields triplets.
 
         Source: the noise ceiling of Nili et al. (2014), with 2AFC instead of correlation.
@@ -118,7 +118,7 @@ class Dissimilarities:
         if np.isnan(lower).all():
             return None
         highest = float(np.nanmean([_agree(own, self, triplets) for own in self.values]))
-        # other triplets may be easier
+        # the triplets of the lower bound may be easier
         return min(float(np.nanmean(lower)), highest), highest
 
 
@@ -127,7 +127,7 @@ class HasDissimilarities(Protocol):
     """Judgments with dissimilarity matrices."""
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return the stimuli, the images of a split, int64 (K,), and their dissimilarities (S, K, K).
+        """Return the stimuli, the image indices of a split, int64 (K,), and dissimilarities (S, K, K).
 
         Raises:
             DataError: If a file is invalid.

@@ -60,7 +60,7 @@ class SamePairs:
         return len(self.first)
 
     def select(self, rows: np.ndarray) -> SamePairs:
-        """Return the rows of a mask or an index array, over the same stimuli."""
+        """Return the rows selected by a mask or an index array, over the same stimuli."""
         columns = ("first", "second", "p_same", "num_votes")
         return replace(self, **{name: getattr(self, name)[rows] for name in columns})
 

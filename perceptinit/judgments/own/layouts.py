@@ -77,7 +77,7 @@ def find_layout(columns: Columns) -> Layout | None:
 
 
 def rename_columns(columns: Columns, person: str | None = None) -> Columns:
-    """Return another program's table with our column names; return other tables unchanged.
+    """Rename the columns of another program's table and drop unanswered rows; keep other tables.
 
     Args:
         columns: The table.

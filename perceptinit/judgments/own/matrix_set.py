@@ -98,12 +98,12 @@ class MatrixSet(ABC):
         return triplets_from_dissimilarities(dissimilarities, self._stimuli, members, draw)
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return the stimuli, the images of a split int64 (K,), and their dissimilarities (S, K, K)."""
+        """Return the stimuli, the image indices of a split, int64 (K,), and dissimilarities (S, K, K)."""
         chosen = np.asarray(self._members(split), dtype=np.int64)
         return self._stimuli, chosen, self._dissimilarities.values[:, chosen][:, :, chosen]
 
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
-        """Return the lower and upper noise ceiling of 2AFC on a split; None for a single subject."""
+        """Return the noise ceiling of 2AFC on a split; see `Dissimilarities.noise_ceiling`."""
         members = self._members(split)
         return self._dissimilarities.noise_ceiling(lambda group: self._draw(group, members))
 
@@ -146,7 +146,7 @@ class MatrixSet(ABC):
         return stimuli_in(folder, names, colour_of(self.config.background))
 
     def _members(self, split: MeasuredSplit) -> list[int]:
-        """Return the images of a split; DataError for fewer than three, EmptySplitError for none."""
+        """Return the image indices of a split; DataError for fewer than three, EmptySplitError for none."""
         ids = self._stimuli.ids
         if split == "all":
             return list(range(len(ids)))
@@ -216,7 +216,7 @@ class RdmSet(MatrixSet):
 
     @property
     def people(self) -> Sequence[str]:
-        """People by name, or subjects by their numbers in the file."""
+        """Names of the people, or of the subjects, numbered as in the file."""
         subjects, people = self.config.subjects, self.config.people
         if people:
             return list(dict.fromkeys(people[i] for i in subjects or range(len(people))))
@@ -260,6 +260,6 @@ class RdmSet(MatrixSet):
         """Yield a sentence on the number of people, if there are several matrices."""
         count = len(self.people)
         if self.config.people:
-            yield f"the file contains matrices of {count} people; the human ceiling is over people"
+            yield f"the file contains matrices of {count} people; human ceilings compare people"
         elif count > 1:
             yield f"each of the {count} matrices counts as one person. If a person has several, set people"

@@ -67,7 +67,7 @@ class OwnTable(ABC):
         """Column of the person, if `subject` identifies sessions; it replaces `subject`."""
 
         def __post_init__(self) -> None:
-            SplitConfig.__post_init__(self)  # a class with slots has no super() here
+            SplitConfig.__post_init__(self)  # zero-argument super() fails with slots=True
             file_name("1", self.image)
 
     config: Any
@@ -112,8 +112,8 @@ class OwnTable(ABC):
             counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
             problem = f"no judgments in split '{split}' (there are {counts})"
             if num_lost := (splits == "").sum():
-                advice = 'Add images, or set "anchor" or "row"'
-                problem += f'. split_by = "image" skips {num_lost}. {advice}'
+                advice = 'Add images, or set it to "anchor" or "row"'
+                problem += f'. split_by = "image" skips {num_lost} judgments. {advice}'
             raise EmptySplitError(f"{self.config.path}: {problem}")
         return self.rows.judgments.select(rows)
 

@@ -115,7 +115,7 @@ def _read_mat(path: Path, key: str | None) -> Matrices:
         if struct in content:
             problem = unknown(f"no field of {struct} called", field, _list_fields(content, struct))
         else:
-            problem = f"{unknown('no variable called', key, variables)}. Set key"
+            problem = unknown("key must name a variable, not", key, variables)
         raise DataError(f"{path}: {problem}")
     for value in content[key]:
         if value.kind == "a struct":

@@ -156,7 +156,7 @@ class Table(OwnTable):
         """Yield a sentence on the number of people who answered, if a column identifies them."""
         count = len(self.people)
         if count and self.config.person:
-            yield f"{count} people answered (column '{self.config.person}'); the human ceiling is over people"
+            yield f"{count} people answered (column '{self.config.person}'); human ceilings compare people"
         elif count:
             yield f"each of the {count} subjects counts as one person. If a person has several, set person"
 
@@ -183,7 +183,7 @@ def find_winner(p_second: np.ndarray) -> str:
 
 
 def find_form(columns: Columns) -> tuple[str, ...]:
-    """Return the form that the columns have; further columns are ignored.
+    """Return the form that the columns match; additional columns are ignored.
 
     Raises:
         DataError: If no form or several forms are complete, or a column looks like a misspelled optional one.

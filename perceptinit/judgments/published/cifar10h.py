@@ -169,7 +169,7 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
 
 
 def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
-    """Return the probability that `image` and each image get the same label from two people, float64 (M,)."""
+    """Return the probability that two people give `image` and each image the same label, float64 (M,)."""
     return shares @ shares[image]
 
 

@@ -51,7 +51,7 @@ def nights_downloads() -> tuple[Download, ...]:
         for number in range(NUM_CHUNKS)
     )
     jnd = Download(urls=(f"{URL}/jnd_votes.csv",), path="jnd_votes.csv", parts=("jnd",))
-    # the source links this table with http; https is tried first
+    # the source links to this table over http; https is tried first
     name = "nights_unfiltered/nights_raw.csv"
     urls = (f"{URL}/{name}", f"{URL.replace('https', 'http')}/{name}")
     raw_table = Download(urls=urls, path="unfiltered/nights_raw.csv", parts=("unfiltered",))

@@ -379,7 +379,7 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
         (
             {"label": "label", "class_name": "name"},
             {"label": [0, 2], "name": ["cat", "dog"]},
-            "no record has label 1, so its class has no name. Name all classes with --classes",
+            "no record has label 1, so its class is unnamed. List all names in classes (--classes)",
         ),
         (
             {"label": "label"},
