@@ -348,7 +348,8 @@ def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_
     lab.run()
     few = lab.recipe("verdict.delta=0.1", "verdict.noise=0.001", "seeds=[3,4]")
     with pytest.raises(
-        UsageError, match=r"2 seeds detect a true difference of delta \(0.1 points\) with \d+ % probability"
+        UsageError,
+        match=r"2 seeds detect a true difference of delta \(0.1 points\) with only \d+ % probability",
     ):
         make_plan(few, tmp_path / "new", [lab.root])
     assert make_plan(few, tmp_path / "new", [lab.root], anyway=True)["prospects"]

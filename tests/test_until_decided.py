@@ -85,11 +85,11 @@ def test_validate_says_what_these_seeds_can_decide(verb):
         (["verdict.primary=embedding_spread/synthetic"], "embedding_spread is descriptive and does not rank models"),
         (["verdict.primary=2afx/synthetic"], "no measure called '2afx'. Did you mean '2afc'?"),
         (["verdict.primary=top1/cifar10"], "no evaluator of the recipe uses 'cifar10'."),
-        (["verdict.delta=0.005"], "If you mean a share, set 0.5"),
+        (["verdict.delta=0.005"], "If 0.005 is a share, set 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
          "0.5 points are below the noise: with 3 seeds, the interval of two equal arms is ±1.2 points"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "3 seeds detect a true difference of delta (0.5 points) with 18 % probability. Add seeds"),
+         "3 seeds detect a true difference of delta (0.5 points) with only 18 % probability. Add seeds"),
         (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
          "2 points exceed half of the smallest published effect (3, a paper)"),
     ],
@@ -138,7 +138,7 @@ def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
     ("settings", "sentence"),
     [
         ((), "* Delta: not stated, so arms cannot be called equivalent"),
-        (("verdict.delta=0.005",), "If you mean a share, set 0.5"),
+        (("verdict.delta=0.005",), "If 0.005 is a share, set 0.5"),
         (("seeds=[0]",), "warning: seeds: one seed cannot decide anything"),
     ],
 )

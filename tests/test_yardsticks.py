@@ -258,7 +258,7 @@ def test_a_share_and_a_set_that_nothing_measures_are_doubted():
     assert told("", "") == []
     shares = "value = 0.328\ntolerance = 0.009"
     (share,) = told("value = 32.8\ntolerance = 1.0", shares)
-    assert "0.328 is interpreted in percent. For a share, set 32.8" in share
+    assert "0.328 is interpreted as 0.328 %. If it is a share, set 32.8" in share
     (unmeasured,) = told('"x"', '"imagenet1k"')
     assert "no evaluator of the recipe uses 'imagenet1k'" in unmeasured
 

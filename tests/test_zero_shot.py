@@ -318,7 +318,7 @@ def test_class_folders_one_level_too_deep_are_refused(tmp_path):
     class_folders(tmp_path / "pets" / "train")
     path = tmp_path / "pets"
     assert complaint(path) == (
-        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}. Give the parent of the class folders"
+        f"{path / 'train' / 'cat' / '0.png'}: not in a class folder of {path}. Use the parent of the class folders"
     )
 
 

@@ -39,7 +39,7 @@ def warmup_cosine(
         ValueError: If the warm-up is not shorter than the run.
     """
     if warmup_steps >= total_steps and total_steps > 0 and warmup_steps > 0:
-        raise ValueError(f"the warm-up of {warmup_steps} steps must be shorter than {total_steps} steps")
+        raise ValueError(f"the warm-up ({warmup_steps} steps) must be shorter than the run ({total_steps})")
     if step <= warmup_steps:
         if warmup_lr is None or warmup_steps == 1:
             return lr * step / warmup_steps
@@ -147,7 +147,7 @@ def _find_embeddings(module: nn.Module) -> set[nn.Parameter]:
 
 
 def layer_lr_scales(tower: nn.Module, decay: float) -> dict[nn.Parameter, float]:
-    """Return the factors for layer-wise decay of the learning rate by parameter; empty for a decay of 1.
+    """Return learning-rate factors by parameter for layer-wise decay; empty for a decay of 1.
 
     Block k = 1, ..., n has the factor decay^(n + 1 - k). Layers before the blocks have decay^(n + 1), and
     layers after them, such as the projection, have 1. timm's parameter groups are not used, because they need

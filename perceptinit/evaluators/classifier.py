@@ -48,7 +48,7 @@ def embed_texts(
     """Return the unit embeddings of texts. Each distinct text is encoded once.
 
     Texts are sorted by length and padded to the longest text of their batch. Embeddings do not change, and
-    the prompts of the suites need 8 times fewer tokens.
+    the prompts of the suites need an eighth of the tokens.
 
     Raises:
         TrainingError: If embeddings are not finite.

@@ -32,7 +32,7 @@ def ceiling_fields(ceiling: Bounds | None) -> dict[str, Any]:
 
 
 class JudgedMeasure(ABC):
-    """Base class of measures of image embeddings. Subclasses define `read` and `evaluate`."""
+    """Base class of measures on human judgments. Subclasses define `read` and `evaluate`."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:

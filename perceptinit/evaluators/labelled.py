@@ -48,8 +48,9 @@ class LabelledMeasure(EmbeddedSetMeasure):
 class KNN(LabelledMeasure):
     """Accuracy of a k-nearest-neighbor classifier on the image embeddings.
 
-    The score `knn/<set>` is the top-1 accuracy on the test split. The k nearest training images by cosine
-    vote with the weight exp(cosine / temperature). The set needs a training split, `train/` next to `test/`.
+    The score `knn/<set>` is the top-1 accuracy on the test split. Each of the k nearest training images
+    (by cosine) votes with the weight exp(cosine / temperature). The set needs a training split, `train/` next
+    to `test/`.
 
     Source: Wu et al. 2018.
     """

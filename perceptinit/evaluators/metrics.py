@@ -20,7 +20,7 @@ NEIGHBOUR_ELEMENTS = 8 << 20
 
 
 def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[str, Any]) -> Score:
-    """Return the share of correct examples, bool (N,), with its binomial standard error."""
+    """Return the mean of `correct`, bool (N,), as a score with its binomial standard error."""
     share, num = float(correct.mean()), len(correct)
     stderr = float(np.sqrt(share * (1 - share) / num))
     items = Items(correct, np.arange(num)[:, None])
@@ -87,7 +87,7 @@ def jackknife(
     rng: np.random.Generator,
     num_groups: int = NUM_GROUPS,
 ) -> float | None:
-    """Return the jackknife standard error of a statistic; None for fewer than two examples.
+    """Return the jackknife standard error of a statistic; None for one example or a non-finite value.
 
     A bootstrap would repeat images, which distorts statistics of pairs (RSA, CKA, uniformity).
 

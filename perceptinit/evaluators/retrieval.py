@@ -26,8 +26,8 @@ class Retrieval(EmbeddedSetMeasure):
 
     The score `image_recall_K/<set>` is the share of captions whose image is among the K nearest, with a
     standard error clustered by image. `text_recall_K/<set>` is the share of images with one of their captions
-    among the K nearest. `mean_recall_1/<set>` is the mean of both, and `main/<set>` repeats it for sets of
-    the suites. In fp32, scores equal those of clip-benchmark with `--no_amp`.
+    among the K nearest. `mean_recall_1/<set>` is their mean at K = 1, and `main/<set>` repeats it for sets
+    of the suites. In fp32, scores equal those of clip-benchmark with `--no_amp`.
     """
 
     needed_part = "text"

@@ -105,7 +105,7 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
 
 
 def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> float:
-    """Return the mean over subjects of `correlations`."""
+    """Return the mean of `correlations` over subjects."""
     return float(np.mean(correlations(distances, subjects, correlation)))
 
 

@@ -108,7 +108,7 @@ class SetMeasure(ABC):
         return self.choice.needs()
 
     def plan(self) -> StagePlan:
-        """Return the published number of images of all sets, including missing ones."""
+        """Return a plan with the published number of images of all sets, including missing ones."""
         known = [find_set(name) for name in self.choice.all]
         counts = [found.num_images for found in known if found and found.num_images]
         note = f"{len(known)} test set{'s' if len(known) > 1 else ''}"

@@ -126,7 +126,7 @@ def compared_sentence(runs: RunSet) -> str:
 
 
 def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
-    """Return whether each condition of a fair comparison holds; None if unknown."""
+    """Return whether each condition of a fair comparison holds (None if unknown), and its text."""
     finished, pairs = runs.finished, runs.samples
     counts = {run.samples_seen for run in finished}
     but = f", except for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""

@@ -35,7 +35,7 @@ RESAMPLED = " The interval covers other searches: studies are resampled."
 
 
 def resample_studies(runs: RunSet) -> Resampled | None:
-    """Return each arm's best validation score in the median of five resampled studies.
+    """Return the [tune] table and, by arm, the median best score of five resampled studies.
 
     The same studies are resampled for all arms. Final runs use the settings of a single study, so a
     resample always contains five (coverage: docs/calibration.md). Returns None for fewer than five studies,

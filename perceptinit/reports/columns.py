@@ -46,10 +46,10 @@ class Column:
 
     Attributes:
         key: Name of the column.
-        value: Unrounded value of a score and an arm, with shares in [0, 1].
-        of_difference: Unrounded value of a difference.
+        value: Returns the unrounded value for a score and an arm, with shares in [0, 1].
+        of_difference: Returns the unrounded value for a difference.
         heading: Heading in the page's table of statistics, if shown there.
-        text: Formatted value of a difference in that table.
+        text: Formats a difference for that table.
     """
 
     key: str

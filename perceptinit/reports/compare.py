@@ -129,8 +129,8 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
                 "the runs ended after different numbers of samples, so their final scores are not "
-                f"comparable. {seen}. Compare at a number that all runs have ({at}), or compare final "
-                "scores with --unequal"
+                f"comparable. {seen}. Compare at a number at which all runs have scores ({at}), or compare "
+                "final scores with --unequal"
             )
         problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
@@ -212,7 +212,7 @@ def _score(
 def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield variance components of contrasts and of leads over trivial models from item values."""
+    """Yield, from item values, variance components of contrasts and of leads over trivial models."""
     import numpy as np
 
     own = {}

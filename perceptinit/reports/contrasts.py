@@ -1,7 +1,7 @@
 """The contrasts of an experiment and the questions that they answer, given the settings of the arms.
 
-An arm is compared with the baseline (is it worth it?) and with the same triplets under shuffled votes (is it
-the human structure?). Both contrasts are interpreted together. Shuffled votes can reduce accuracy, so a lead
+An arm is compared with the baseline (is it worth it?) and with the same arm under shuffled votes (is it the
+human structure?). Both contrasts are interpreted together. Shuffled votes can reduce accuracy, so a lead
 over them alone is not an answer.
 
 The shuffled control of an arm differs from it only in `shuffled-votes`. If more settings differ, the question

@@ -122,8 +122,9 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
 def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     """Return two-sided p-values of sign-flip tests of K contrasts, with max-T correction.
 
-    The test assumes only symmetry around 0. The smallest possible value is 2 / 2^S. The signs of a seed are
-    flipped jointly in all contrasts, which preserves their dependence, for example on the baseline.
+    The test assumes only symmetry around 0. The smallest possible value is 2 / 2^S, up to S = 13. The signs
+    of a seed are flipped jointly in all contrasts, which preserves their dependence, for example on the
+    baseline.
 
     Args:
         differences: Values of K contrasts, each for the same S seeds.
@@ -138,7 +139,7 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
 
 
 def share_confirmed(num_seeds: int, effect: float, deviation: float | np.ndarray, level: float) -> float:
-    """Return the share of decided differences that the sign-flip test confirms, 1 if it does not apply.
+    """Return the share of decided differences that the sign-flip test confirms; 1 if it does not apply.
 
     Args:
         num_seeds: Number of seeds. Above 10, the test confirms almost every decision by Student's t.

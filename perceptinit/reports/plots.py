@@ -99,9 +99,9 @@ def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate
 
 
 def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> Figure | None:
-    """Return a dot plot of differences in shares per data set, with 95 % intervals and single seeds.
+    """Return a dot plot of differences per data set, with 95 % intervals and seeds; None without shares.
 
-    The contrasts must have the same reference.
+    Only shares are plotted. The contrasts must have the same reference.
     """
     shares = [s for s in (*comparison.scores, *comparison.averages) if s.is_share]
     scores = [s for s in shares if not s.is_diagnostic and any(map(s.difference, contrasts))]

@@ -79,7 +79,7 @@ def _show(run: LoadedRun, place: int = 0) -> ShownRun:
 
 
 def draw_images(run: LoadedRun) -> list[Path]:
-    """Return the images that plug-ins render of a finished run."""
+    """Let plug-ins render images of a finished run, and return the paths."""
     shown = _show(run)
     plugins = shown.recipe.plugins
     drawn = [plugins.call("perceptinit_run_images", p, run=shown) for p in plugins.manager.get_plugins()]
@@ -90,7 +90,7 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     """Return the sections of plug-ins, and notes on omitted sections.
 
     Plug-ins receive the first arm of the headline, the baseline and the other arms, for the first seed that
-    the former two finished.
+    the headline arm and the baseline finished.
     """
     runs = comparison.runs
     cells = {(run.arm, run.seed): run for run in runs.finished}

@@ -50,7 +50,7 @@ class SetChoice:
         datasets: Folders under `root`, paths, addresses, keys of the suites or `synthetic`.
         suite: A suite, whose sets of `kinds` come first.
         root: Folder or address of the sets.
-        missing: Whether a missing set is an error or skipped.
+        missing: Whether missing sets raise an error or are skipped.
         kinds: Kinds of sets to take from the suite.
         synthetic: Settings of the simulated set.
         split: The split to evaluate; part of the names of scores unless it is `test`.

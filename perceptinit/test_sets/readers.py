@@ -118,7 +118,7 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
         )
     for image in images:
         if image.parent.parent != path:
-            raise DataError(f"{image}: not in a class folder of {path}. Give the parent of the class folders")
+            raise DataError(f"{image}: not in a class folder of {path}. Use the parent of the class folders")
     label = {folder: i for i, folder in enumerate(folders)}
     classnames, templates = tuple(folder.name for folder in folders), DEFAULT_TEMPLATES
     if len(folders) == _NUM_IMAGENET and all(map(_WORDNET_ID.fullmatch, classnames)):
@@ -227,7 +227,7 @@ def shard_paths(split: Path) -> list[Path]:
 
 
 def num_shards(counter: Path) -> int:
-    """Return the number in `nshards.txt`; DataError if the file is missing or not a positive number."""
+    """Return the number in `nshards.txt`; DataError if it is missing or not a positive integer."""
     require_file(counter, ". It must contain the number of shards of the test set")
     text = " ".join(read_lines(counter))
     if not re.fullmatch(r"0*[1-9][0-9]{0,5}", text):

@@ -19,7 +19,7 @@ def _radius(u: Array, v: Array) -> Array:
 
 
 def _star(u: Array, v: Array) -> Array:
-    # a point is inside a pentagram if it is inside at least four of five lines: the second largest distance
+    # a point is inside a pentagram if it is inside four of five half-planes: the second largest distance
     largest = np.full_like(u, -np.inf)
     second = largest
     for k in range(5):

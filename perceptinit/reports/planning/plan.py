@@ -25,7 +25,7 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
 
 TEXT = "plan.md"
-# parts that runs are compared with
+# parts of a plan with which runs are compared
 STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
     "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
@@ -45,7 +45,7 @@ def make_plan(
     Args:
         recipe: Recipe.
         out: Parent of the recipe's output folder.
-        pilot: Folders of runs that determine the noise over seeds. Default: the recipe's existing runs.
+        pilot: Folders of runs used to estimate the noise over seeds. Default: the recipe's existing runs.
         anyway: Whether to accept low power.
 
     Raises:
@@ -76,7 +76,7 @@ def make_plan(
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
-    """Return the parts of the plan that runs are compared with (`STATED`)."""
+    """Return the parts of the plan with which runs are compared (`STATED`)."""
     arms: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     tune: dict[str, Any] = {}

@@ -60,7 +60,7 @@ def findings(recipe: Recipe) -> Iterator[str]:
 
 
 def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
-    """Return a sentence if the power to detect a true difference of delta is low, or empty.
+    """Return a sentence if the power to detect a true difference of delta is low; empty otherwise.
 
     The noise is that of the first contrast in pilot runs, or `[verdict] noise`. Without either, the result is
     empty.
@@ -72,12 +72,12 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     if plan.delta is None or noise is None or num < 2:
         return ""
     power = chances(rule_of(plan, len(recipe.seeds)), num, plan.delta / POINTS, noise).better
-    found = f"a true difference of delta ({plan.delta:g} points) with {100 * power:.0f} % probability"
+    found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
 
 def doubts(recipe: Recipe) -> Iterator[Problem]:
-    """Yield settings that make a verdict impossible or misleading."""
+    """Yield a problem for each setting that makes a verdict impossible or misleading."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     yield from find_odd_expectations(recipe)
     yield from _find_odd_primary(recipe)
@@ -87,7 +87,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         return
     if plan.delta < SMALL_DELTA:
         share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
-        yield Problem("verdict.delta", f"{share}. If you mean a share, set {POINTS * plan.delta:g}")
+        yield Problem("verdict.delta", f"{share}. If {plan.delta:g} is a share, set {POINTS * plan.delta:g}")
     if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
         effect = f"half of the smallest published effect ({plan.published_effect:g}, {plan.source})"
         message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
@@ -147,7 +147,7 @@ def chances(
 ) -> Chances:
     """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
 
-    The simulation uses fixed normal samples and is accurate to 0.3 points, from 6 seeds on to 1 point.
+    The simulation uses fixed normal samples. It is accurate to 0.3 points, or to 1 point from 6 seeds on.
 
     Args:
         rule: Decision rule.

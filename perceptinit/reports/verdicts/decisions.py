@@ -89,8 +89,8 @@ def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
     Args:
         plan: The `[verdict]` table.
         num_planned: Number of seeds at the first look.
-        num_listed: Largest number of seeds in a recipe. Without a stopping rule, additional seeds were added
-            by hand, and each number of seeds counts as a look.
+        num_listed: Largest number of seeds in a recipe. Without a stopping rule, seeds beyond
+            `num_planned` were added by hand, and each number of seeds counts as a look.
     """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)

@@ -64,7 +64,7 @@ def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
     for expected in recipe.expected:
         value = expected.value
         if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
-            message = f"{value:g} is interpreted in percent. For a share, set {PER_CENT * value:g}"
+            message = f"{value:g} is interpreted as {value:g} %. If it is a share, set {PER_CENT * value:g}"
             yield Problem("expect.value", message)
         is_test_set = expected.num_sets is None and not may_ask_people(expected.measure)
         if is_test_set and (message := find_unmeasured(recipe, expected.data_set)):
