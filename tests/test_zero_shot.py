@@ -350,7 +350,7 @@ def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
 @pytest.mark.parametrize(
     ("datasets", "sentence"),
     [
-        ((), "datasets: name at least one test set"),
+        ((), "datasets: at least one test set is required"),
         (("/a/pets", "/b/pets"), "datasets: two sets have the name 'pets' in the scores"),
     ],
 )

@@ -21,7 +21,7 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
 
 Prompts = Sequence[Sequence[str]]  # prompts of each class
-# texts to tokenize at a time, which limits memory but allows large batches of equal length
+# texts tokenized at a time: few enough for memory, enough for full batches of similar length
 CHUNK = 16_384
 
 

@@ -25,7 +25,7 @@ from perceptinit.types import Fit, Items, RunContext, Score
 
 
 class OddOneOutScore(JudgedMeasure):
-    """Share of human votes for the odd image of three that agree with the model.
+    """Share of human votes that agree with the model on the odd one out of three images.
 
     The score is `odd_one_out/<set>`; a split other than `test` is part of the name. The model chooses the
     image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling

@@ -67,7 +67,7 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores with the first unreadable images listed in `extra`; the last set is the scored one."""
+    """Return scores with the first unreadable images listed in `extra`; the scores are of the last set."""
     pairs = zip(sets, readable, strict=True)
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:

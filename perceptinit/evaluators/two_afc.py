@@ -26,7 +26,7 @@ Breakdown = dict[str, dict[str, Any]]
 
 
 class TwoAFC(JudgedMeasure):
-    """Share of human votes for the image closer to an anchor that agree with the model.
+    """Share of human votes that agree with the model on which of two images is closer to an anchor.
 
     The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names.
     The model chooses the image with the smaller cosine distance; a tie counts half. Chance is 0.5. The

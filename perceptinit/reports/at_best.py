@@ -37,9 +37,9 @@ RESAMPLED = " The interval covers other searches: studies are resampled."
 def resample_studies(runs: RunSet) -> Resampled | None:
     """Return the [tune] table and, by arm, the median best score of five resampled studies.
 
-    The same studies are resampled for all arms. Final runs use the settings of a single study, so a
-    resample always contains five (coverage: docs/calibration.md). Returns None for fewer than five studies,
-    or if trials are missing.
+    The same studies are resampled for all arms. A resample always contains five, because final runs use the
+    settings of a single study (coverage: docs/calibration.md). Returns None for fewer than five studies, or
+    if trials are missing.
     """
     tuned = _find_tuned(runs, runs.arms)
     config = tuned[0].config if tuned and tuned[0].role else None

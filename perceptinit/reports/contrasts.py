@@ -220,7 +220,7 @@ MATCHED = ("statistics-matched", "norm-matched")
 
 
 def find_controls(runs: RunSet, arm: str) -> list[str]:
-    """Return the controls that would share a benefit not explained by human judgments.
+    """Return the controls that would benefit as well if human judgments were not the cause.
 
     Controls use computed judgments, structured initialization, or matched weight statistics. Random
     initialization and shuffled votes have separate contrasts.

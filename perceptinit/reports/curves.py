@@ -78,7 +78,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
-    """Return the samples that the reference requires for a score, divided by those of the arm.
+    """Return the number of samples that the reference needs to reach a score, divided by that of the arm.
 
     The score is the lower of the two final scores. The value is None if a curve starts at that score.
     """

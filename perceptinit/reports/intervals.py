@@ -103,8 +103,8 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
 def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     """Return the mean difference with an interval that generalizes over seeds and images.
 
-    The variance is the sum over seeds and images minus the interaction, which both contain, but not less than
-    either. Degrees of freedom are Satterthwaite's, and at least those of the seeds.
+    The variance is that of seeds plus that of images minus the interaction, which both contain, but not less
+    than either. Degrees of freedom are Satterthwaite's, and at least those of the seeds.
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """

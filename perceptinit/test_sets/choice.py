@@ -71,7 +71,7 @@ class SetChoice:
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
         if not names:
-            raise ValueError("datasets: name at least one test set")
+            raise ValueError("datasets: at least one test set is required")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"datasets: two sets have the name '{name}' in the scores")

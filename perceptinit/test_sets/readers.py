@@ -236,7 +236,7 @@ def num_shards(counter: Path) -> int:
 
 
 def read_class_prompts(path: Path) -> dict[str, Texts]:
-    """Return the prompts of each class; empty without the file, DataError for other content."""
+    """Return the prompts of each class; empty without the file; DataError if it is invalid."""
     if not path.is_file():
         return {}
     table = read_json(path, dict, "a JSON table of class names and prompts")

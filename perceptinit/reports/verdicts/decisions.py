@@ -101,7 +101,7 @@ def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
 
 @cache
 def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> float:
-    """Return the level of Student's intervals at n = first..last values for joint coverage.
+    """Return the constant level at which Student's intervals of n = first..last values hold jointly.
 
     The simulation uses 100,000 fixed paths and is accurate to 0.1 points.
 
