@@ -88,7 +88,7 @@ class TimmWeights:
 
 
 def read_timm_weights(source: TimmSource, architecture: str, like: nn.Module) -> TimmWeights:
-    """Return the weights of a timm architecture, adapted to the module `like`."""
+    """Return timm weights for an architecture, downloaded if needed and adapted to the module `like`."""
     path, about = (source.file, None) if source.file else download(architecture, str(source.tag))
     return TimmWeights(f"{path} ({architecture})", about, *fit(load_weights(path), like))
 

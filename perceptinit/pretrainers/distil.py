@@ -93,7 +93,7 @@ class Distil(Pretraining):
 
 
 def make_teacher(config: Distil.Config, student: Any) -> ImageTower:
-    """Return the frozen teacher: an image tower with its own input size and normalization."""
+    """Return the teacher, an image tower with its own input size and normalization; may download weights."""
     if config.teacher == "timm":
         return _read_timm(config.model)
     if config.teacher == "open-clip":

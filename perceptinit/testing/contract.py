@@ -128,7 +128,7 @@ class Contract:
         """Return the config of `options`, validated like a recipe."""
         kind: Any = self.component.Config  # type: ignore[attr-defined]
         config, problems = read_config(kind, self.options(tmp_path), self.kind)
-        self.must(not problems, f"options() are not valid: {'; '.join(map(str, problems))}")
+        self.must(not problems, f"options() returned an invalid config: {'; '.join(map(str, problems))}")
         return config
 
     def build(self, tmp_path: Path, config: Any = None) -> Any:
@@ -145,7 +145,7 @@ class Contract:
         config: Any = getattr(self.component, "Config", None)
         self.must(dataclasses.is_dataclass(config), "it needs a nested dataclass Config, even without keys")
         is_strict = config.__dataclass_params__.frozen and all(f.kw_only for f in dataclasses.fields(config))
-        self.must(is_strict, "write @dataclass(frozen=True, slots=True, kw_only=True) over Config")
+        self.must(is_strict, "decorate Config with @dataclass(frozen=True, slots=True, kw_only=True)")
 
     def test_every_key_and_the_class_are_documented(self) -> None:
         doc = inspect.getdoc(self.component) or ""
@@ -162,7 +162,7 @@ class Contract:
 
     def test_it_can_be_built_and_is_ready(self, tmp_path: Path) -> None:
         lacking = preflight(self.build(tmp_path))
-        self.must(not lacking, f"preflight() reports: {'; '.join(lacking)}")
+        self.must(not lacking, f"preflight() reports problems: {'; '.join(lacking)}")
 
     def test_plan_and_smoke_give_what_they_promise(self, tmp_path: Path) -> None:
         component = self.build(tmp_path)

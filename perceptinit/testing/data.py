@@ -117,7 +117,7 @@ class JudgmentsContract(Contract):
                 continue
             items = [value] if kind is Conventions else list(value)
             is_right = all(isinstance(item, kind) for item in items)
-            self.must(is_right, f"`{name}` must be of {kind.__name__}, got {value!r:.60}")
+            self.must(is_right, f"`{name}` has the wrong type, expected {kind.__name__}, got {value!r:.60}")
 
 
 class PairsContract(Contract):

@@ -191,7 +191,7 @@ class TrackerContract(Contract):
     protocol: ClassVar[type] = Tracker
 
     def _send(self, tracker: Any, event: Event) -> None:
-        advice = "; a tracker ignores events of an unknown kind"
+        advice = "; a tracker must ignore events of an unknown kind"
         with self.must_not_raise(Exception, f"log() of an event of kind '{event.kind}'", advice):
             tracker.log(event)
 
