@@ -120,7 +120,7 @@ def check_judgments(
         if split != "train":
             report.add("warning", find_few(split, len(triplets)))
         if summary.ceiling is None:
-            needed = f"{MIN_VOTES} votes on questions that at least two people answered"
+            needed = f"{MIN_VOTES} individual votes on questions that at least two people answered"
             report.add("note", [f"{split}: no human ceiling. It requires {needed}"])
     # users cannot change the splits of a published set
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)

@@ -183,7 +183,7 @@ def list_some(names: Sequence[str], limit: int = 3) -> str:
 def read_labelled_parquet(
     path: Path, image_column: str, label_column: str
 ) -> tuple[list[ImageSource], list[Any]]:
-    """Return the encoded images and labels in a Parquet file; DataError if a column is missing."""
+    """Return the encoded images and labels in a Parquet file; DataError if they cannot be read."""
     import pyarrow
     from pyarrow import parquet
 

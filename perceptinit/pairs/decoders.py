@@ -1,6 +1,6 @@
 """Processes that decode images into shared memory, because the GIL limits threads.
 
-The parent sends a short message per chunk of a batch. Any process receives it, fills rows of a memory slot,
+The parent sends a short message per chunk of a batch. An idle process takes it, fills rows of a memory slot,
 and sends token ids and keys back. A slot is reused when no tensor refers to it. The processes end with their
 parent, because its pipes close. Nothing is written to disk.
 """

@@ -46,6 +46,6 @@ class SyntheticPairs:
         return Pair(f"synthetic/{index:06d}", render(picture, self.config.image_size), text)
 
     def read_classes(self) -> Classes:
-        """Return the color and shape of each image: 64 classes, those of the simulated test set."""
+        """Return color and shape as the class of each image: the 64 classes of the simulated test set."""
         pictures = (draw_picture(self.config.seed, "pairs", i) for i in range(self.num_pairs))
         return Classes(CLASSNAMES, np.array([label_of(p) for p in pictures], dtype=np.int64))

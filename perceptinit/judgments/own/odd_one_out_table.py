@@ -32,7 +32,7 @@ class OddOneOutTable(OwnTable):
       odd.
 
     Optional columns: `split` and `excluded` (marked rows are skipped). Rows with the same three images are
-    aggregated. Each image of the similar pair becomes the anchor of one triplet. The `odd-one-out` evaluator
+    aggregated. They give two anchored triplets, or three if people disagree. The `odd-one-out` evaluator
     and the three-way loss use the judgments directly.
     """
 
