@@ -98,7 +98,8 @@ def test_what_has_no_basis_is_left_out_and_told():
     report = check_judgments(Given(**GOOD | {"train": alone}, votes=1))
     assert (report.splits[0].ceiling, report.splits[0].pair_agreement) == (None, None)
     assert any(
-        m.startswith("train: no human ceiling. It requires 100 individual votes") for m in messages(report, "note")
+        m.startswith("train: no human ceiling. It requires 100 individual votes")
+        for m in messages(report, "note")
     )
 
 
