@@ -114,7 +114,7 @@ def test_a_reader_that_hangs_or_dies_is_told(tmp_path, monkeypatch, child, messa
 def test_what_matlab_7_3_writes_is_told(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3".ljust(124) + b"\0\2IM" + bytes(600))
     with pytest.raises(
-        DataError, match=r"MATLAB 7\.3 format is not supported\. Save it with -v7 or as \.npy"
+        DataError, match=r"MATLAB 7\.3 format is not supported\. Save the file with -v7 or as \.npy"
     ):
         read_matrices(tmp_path / "a.mat", None)
 

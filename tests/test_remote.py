@@ -340,7 +340,7 @@ def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monke
 def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), cache_gb=1e-6).preflight()
     assert problem.startswith("cache_gb: the cache in ")
-    assert "may take 1e-06 GB, but the largest piece of the data has" in problem
+    assert "may take 1e-06 GB, but the largest piece of the data takes" in problem
     assert webdataset(upload_address(bucket), cache_gb=room_for(shards, 3)).max_shuffle_blocks == 2
 
 

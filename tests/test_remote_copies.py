@@ -237,7 +237,7 @@ def test_a_folder_on_the_web_is_refused():
 
 
 def test_a_name_that_leads_out_of_its_folder_is_refused(memory, tmp_path):
-    with pytest.raises(DataError, match=r"the path .* leads out of its folder"):
+    with pytest.raises(DataError, match=r"the path .* is outside its folder"):
         copies.local_files(RemoteFile("memory://bucket"), {"../x": network.Stat(3, "")})
 
 

@@ -110,7 +110,7 @@ def _create(archive: Path, staging: Path, member: str) -> IO[bytes]:
     path = PurePosixPath(member.replace("\\", "/"))
     is_drive = bool(path.parts) and path.parts[0].endswith(":")
     if not path.parts or path.is_absolute() or ".." in path.parts or is_drive or "\0" in member:
-        raise _refused(archive, member, "would be outside the folder")
+        raise _refused(archive, member, "has a path that is invalid or outside the folder")
     place = staging / path
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Atomic writes, and cleanup of the temporary files of killed processes."""
+"""Atomic writes, and cleanup of temporary files that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary
-            temporary.chmod(mode)  # safetensors creates files with access for the owner only
+            temporary.chmod(mode)  # safetensors creates files that only their owner can access
             if synced:
                 _sync(temporary)
             temporary.replace(path)

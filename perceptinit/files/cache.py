@@ -27,7 +27,7 @@ from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
-CHECKSUM = "manifest_sha256"  # manifest key of the hash of all other entries
+CHECKSUM = "manifest_sha256"  # manifest key whose value is the hash of the rest
 
 
 def cache_folder() -> Path:
@@ -131,13 +131,13 @@ class KeptFiles:
         return sum(file.stat().st_size for file in files if file.is_file())
 
     def clear(self) -> None:
-        """Delete the files except lock files. Running processes can still read open files."""
+        """Delete the files. Lock files remain, and running processes can still read open files."""
         for path in self.paths:
             remove_files([path]) if path.is_file() else shutil.rmtree(path, ignore_errors=True)
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return the cached files other than towers, by kind, without empty kinds."""
+    """Return the cached files other than towers, grouped by kind; empty kinds are omitted."""
     base = cache_folder()
     found = [
         KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])

@@ -38,7 +38,7 @@ class Coded:
 
     @classmethod
     def of(cls, codes: np.ndarray, texts: Sequence[str]) -> Coded:
-        """Return the texts `texts[codes[i]]`; `texts` may contain repeated and unused texts."""
+        """Encode the texts `texts[codes[i]]`; `texts` may contain duplicates and unused texts."""
         used = np.unique(codes)
         distinct = sorted({texts[code] for code in used})
         place = {text: i for i, text in enumerate(distinct)}
@@ -153,7 +153,7 @@ class Columns:
         return np.array(self._convert(name, _boolean), dtype=bool)[self.codes[name]]
 
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
-        """Convert the distinct cells (None if unused); DataError has one line per kind of error."""
+        """Return the converted distinct cells (None if unused); DataError with a line per kind of error."""
         self.require([name])
         codes, cells = self.codes[name], self.distinct[name]
         values: list[Any] = [None] * len(cells)

@@ -32,7 +32,7 @@ Progress = Callable[[str, int, int | None], None]
 UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
 SMALL_BYTES = 64 << 20  # always accepted, because text compresses well
 RECORD = "downloads.json"
-# recorded files of an archive, to detect whether they still exist
+# number of unpacked files to record per archive; later calls check that they still exist
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
 # limits on a member of a remote archive, and on a request; the directory of a large archive takes a few MB

@@ -75,7 +75,7 @@ def _explain(child: subprocess.CompletedProcess[str]) -> str:
     lines = child.stderr.strip().splitlines()
     reason = lines[-1] if lines else f"the reader exited with code {child.returncode}"
     if "v7.3" in reason:
-        return "MATLAB 7.3 format is not supported. Save it with -v7 or as .npy"
+        return "MATLAB 7.3 format is not supported. Save the file with -v7 or as .npy"
     return f"not a readable .mat file ({shown(reason)})"
 
 

@@ -1,8 +1,8 @@
 """Files of memory-mapped arrays with a checksum that is verified on opening.
 
-The format is safetensors. The checksum and the JSON value `about` share one entry of its metadata, so equal
-content gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array.
-CRC-32 takes 0.25 s per GB and detects accidental damage, not forgery.
+The format is safetensors. The checksum and the JSON value `about` share one metadata entry, so equal content
+gives equal bytes. The checksum covers `about` and the name, type, shape and bytes of each array. CRC-32
+takes 0.25 s per GB and detects accidental damage, not forgery.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def open_sealed(path: Path, what: str, hint: str = "", allow_unsealed: bool = Fa
             return Sealed(metadata, arrays)
         crc, _, text = metadata.get(_SEAL, "").partition(" ")
         if crc != str(_checksum(text, arrays)):
-            raise DataError(f"{path}: not {what} (damaged, because its checksum does not match){hint}")
+            raise DataError(f"{path}: not {what} (damaged: its checksum does not match){hint}")
         return Sealed(parse_json(text), arrays)
     except DataError:
         raise

@@ -18,7 +18,7 @@ from perceptinit.files.columns import Columns
 from perceptinit.files.csv_files import read_csv, to_csv
 from perceptinit.files.reading import parse_json, read_bytes, require_file
 
-# limits of an .xlsx file: a million rows (a full sheet) of 20 cells, and their text
+# limits on an .xlsx file: a million rows (a full sheet) of 20 cells, and their text
 MAX_CELLS = 20 << 20
 MAX_XLSX_BYTES = 512 << 20
 

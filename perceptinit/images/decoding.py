@@ -169,7 +169,7 @@ def load_box(
         size: Height and width of the square, pixels.
         draw_box: Maps the height and width of the image to (top, left, height, width); called once.
         decoding: "quality" calls `decode`, then `resize_box`. "fast" decodes a JPEG at reduced size if the
-            box is large (see `jpeg.factor_for`), and rounds the box inward to complete pixels.
+            box is large (see `jpeg.factor_for`), and rounds the box inward to whole pixels.
         background: Color behind transparent pixels.
         interpolation: Resampling kernel.
 

@@ -56,7 +56,7 @@ def factor_for(box: Box, size: int) -> int:
 
 
 def reduce_box(box: Box, factor: int) -> Box:
-    """Return a box (top, left, height, width) at 1 / f, rounded inward to complete pixels.
+    """Return a box (top, left, height, width) at 1 / f, rounded inward to whole pixels.
 
     Each edge moves by at most f - 1 pixels of the original.
     """

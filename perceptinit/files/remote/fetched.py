@@ -80,7 +80,7 @@ class Held:
             self._lock = path.open("ab")
 
     def share(self) -> None:
-        """Acquire the shared lock; waits while another process has the exclusive lock."""
+        """Acquire the shared lock, waiting while another process has the exclusive lock."""
         fcntl.flock(self._lock, fcntl.LOCK_SH)
 
     def own(self) -> bool:
@@ -115,7 +115,7 @@ class FetchedCache:
         self._versions: dict[RemoteFile, str] = {}
 
     def hold(self, piece: Piece) -> tuple[Path, Held] | None:
-        """Lock a piece, after fetching it if needed, and return its file; None if it does not fit.
+        """Lock a piece, fetching it if needed, and return its file and lock; None if it does not fit.
 
         Processes that need the same piece fetch it only once.
 
@@ -153,7 +153,7 @@ class FetchedCache:
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
         """Fetch and lock files, given by relative path; None if they do not fit. See `hold`."""
         for outside in (path for path in pieces if ".." in Path(path).parts):
-            raise DataError(f"{pieces[outside].file}: the path {outside!r} leads out of its folder")
+            raise DataError(f"{pieces[outside].file}: the path {outside!r} is outside its folder")
         held = Held(self.folder, _name_of(pieces))
         try:
             if self._share_whole(held, pieces):
@@ -220,7 +220,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int, at_least: int) -> bool:
-        """Remove `num_bytes` of unlocked pieces, least recently used first; none smaller than `at_least`."""
+        """Free `num_bytes`, oldest unlocked pieces first; free none (False) if `at_least` is impossible."""
         owned: list[Held] = []
         room = 0
         try:

@@ -65,7 +65,7 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release the pieces that are not used from draw `done` on, and plan those of the next draws."""
+        """Release the pieces not used from draw `done` on, and plan those that the next draws need."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
@@ -78,7 +78,7 @@ class ReadAhead(Generic[H]):
     def get(self, piece: Piece) -> H | None:
         """Wait for a piece and return the result of `open_`; None if it is not planned or does not fit.
 
-        Raises the error of fetching or opening it.
+        Raises the error if fetching or opening it failed.
         """
         future = self._by_piece.get(piece)
         opened = future.result() if future else None
@@ -165,7 +165,7 @@ class PieceReader(Generic[H]):
         if not self._num_held:
             yield (
                 f"cache_gb: the cache in {self.cache.folder} may take {self.cache.max_bytes / 1e9:g} GB, but "
-                f"the largest piece of the data has {self._largest / 1e9:g} GB"
+                f"the largest piece of the data takes {self._largest / 1e9:g} GB"
             )
 
     @contextmanager

@@ -114,7 +114,7 @@ def check_part(file: RemoteFile, answer: Answer, start: int, stop: int) -> None:
 
 
 def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
-    """Return a small file, such as a web page or JSON; RemoteError above 64 MB."""
+    """Return the content of a small file, such as a web page or JSON; RemoteError above 64 MB."""
 
     def get() -> bytes:
         data = bytearray()
@@ -129,7 +129,7 @@ def read_page(file: RemoteFile, attempts: int = ATTEMPTS) -> bytes:
 
 
 def write(file: RemoteFile, data: bytes) -> None:
-    """Store a file in a bucket or on a hub; RemoteError without permission."""
+    """Store a file in a bucket or on a hub; RemoteError if the server refuses or all attempts fail."""
     retry(file, lambda: network.put(file, data))
 
 
@@ -169,7 +169,7 @@ def retry(
     Args:
         file: The requested file, for messages.
         ask: The request.
-        progress: Returns the received bytes. An attempt that increases them does not count as a failure.
+        progress: Returns the number of received bytes. An attempt that increases it is not a failure.
         attempts: Maximum number of consecutive failures; ATTEMPTS if None.
 
     Raises:

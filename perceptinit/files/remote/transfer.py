@@ -231,7 +231,7 @@ def checksum(path: Path, ranges: Ranges) -> int:
 
 
 def _split(ranges: Ranges, num_bytes: int) -> tuple[Ranges, Ranges]:
-    """Split ranges after `num_bytes` bytes into those before and those after."""
+    """Split ranges after their first `num_bytes` bytes and return both parts."""
     first, rest = [], []
     for start, stop in ranges:
         middle = min(stop, start + num_bytes)

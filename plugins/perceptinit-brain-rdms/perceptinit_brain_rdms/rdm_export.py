@@ -31,7 +31,7 @@ class RdmExport(RdmSet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(RdmSet.Config):
         path: Path
-        """File of rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
+        """File from rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
         key: str | None = None
         """rsatoolbox pattern descriptor with the image names; optional if only one descriptor is text."""
 
@@ -105,7 +105,7 @@ def _stack(path: Path, vectors: Sequence[np.ndarray], names: Sequence[list[str]]
     for vector, own in zip(vectors, names, strict=True):
         if sorted(own) != sorted(first):
             raise DataError(
-                f"{path}: tasks or participants have different stimuli. Use files with the same stimuli"
+                f"{path}: tasks or participants have different stimuli. Keep only those with the same stimuli"
             )
         matrix = square(vector, str(path))
         if len(matrix) != len(own):

@@ -55,8 +55,8 @@ class Regions(BrainSet):
         for subject, own in zip(subjects, names, strict=True):
             if own != names[0]:
                 raise DataError(
-                    f"{root / subject}: filenames.txt differs from {subjects[0]}. All subjects need the same "
-                    "images in the same order"
+                    f"{root / subject}: filenames.txt differs from that of {subjects[0]}. All subjects need "
+                    "the same images in the same order"
                 )
         matrices = [self._subject(subject, len(names[0])) for subject in subjects]
         return np.stack(matrices), self.files(names[0])

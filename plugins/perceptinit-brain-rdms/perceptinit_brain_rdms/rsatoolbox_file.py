@@ -52,7 +52,7 @@ class RsatoolboxFile(BrainSet):
         matrices = rdms.get_matrices()
         rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
         if len(rows) < len(region_of):
-            raise DataError(f"{path}: a subject has several matrices of a region. Average sessions first")
+            raise DataError(f"{path}: a subject has several matrices for one region. Average sessions first")
         for key in ((s, r) for s in subjects for r in regions):
             if key not in rows:
                 raise DataError(f"{path}: subject '{key[0]}' has no matrix for region '{key[1]}'")

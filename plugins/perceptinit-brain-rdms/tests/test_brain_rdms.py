@@ -89,7 +89,7 @@ def test_a_group_of_regions_must_be_whole(tmp_path):
 def test_subjects_who_saw_other_images_are_refused(tmp_path):
     config = nod(tmp_path)
     (tmp_path / "sub-02" / "filenames.txt").write_text("\n".join(NAMES[::-1]))
-    with pytest.raises(DataError, match=r"filenames\.txt differs from sub-01"):
+    with pytest.raises(DataError, match=r"filenames\.txt differs from that of sub-01"):
         Regions(config).load("train")
 
 

@@ -73,7 +73,7 @@ class Connection(H11Protocol):
         self.resume_writing()
 
     def abort(self) -> None:
-        """Close immediately, to make room for another connection."""
+        """Close immediately, after a timeout or to make room for another connection."""
         self.connections.discard(self)
         self.transport.abort()
 

@@ -95,7 +95,7 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file atomically that only its owner can read; DataError if it cannot be written."""
+    """Atomically write a file that only its owner can read; DataError if it cannot be written."""
     try:
         with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as private:
             temporary = Path(private) / path.name

@@ -172,7 +172,7 @@ def find(connection: sqlite3.Connection, token: str) -> str | None:
 
 
 def read_person(connection: sqlite3.Connection, code: str) -> Person:
-    """Return the participant with an existing code."""
+    """Return the participant with this code, which must exist."""
     query = "SELECT id, design, trials, platform_id FROM people WHERE id = ?"
     row = connection.execute(query, (code,)).fetchone()
     return Person(row[0], row[1], read_trials(row[2]), row[3])

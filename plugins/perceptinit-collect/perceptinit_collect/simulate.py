@@ -109,7 +109,7 @@ class Browser:
             self._cookie = cookie.partition(";")[0]
 
     def fetch(self, path: str, body: str = "", kind: str = "", method: str = "GET") -> bytes:
-        """Return the body of a response; retries while the server responds with 429."""
+        """Return the body of a response, retrying while the server responds with 429."""
         while True:
             status, content, _ = self.ask(method, path, body, kind)
             if status >= 400 and status != 429:

@@ -49,7 +49,7 @@ class Ceiling:
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """Return the progress of a study: `summary` as rows (name, value), `columns`, and rows of `people`."""
+    """Return the progress of a study: `summary` as rows (name, value), `people` as rows of `columns`."""
     records = read_records(folder)
     judged = judge(records)
     used = [record for record in records if not judged[record.person][1]]

@@ -51,7 +51,7 @@ Write = Callable[[sqlite3.Connection], Any]
 
 
 class StoreError(DataError):
-    """Answers could not be written, for instance on a full disk."""
+    """The database could not be opened or written, for instance on a full disk."""
 
 
 def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:

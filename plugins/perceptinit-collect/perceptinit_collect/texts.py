@@ -77,7 +77,7 @@ def labels_of(text: str) -> dict[str, str]:
 
 
 def fill_in(text: str, settings: DesignSettings) -> str:
-    """Replace `{trials}` and `{practice}` with numbers of trials; without practice, drop its lines."""
+    """Replace `{trials}` and `{practice}` with numbers of trials; drop lines with `{practice}` if it is 0."""
     if not settings.practice:
         text = "".join(line for line in text.splitlines(keepends=True) if "{practice}" not in line)
     return text.replace("{trials}", str(num_trials(settings))).replace("{practice}", str(settings.practice))
@@ -85,7 +85,7 @@ def fill_in(text: str, settings: DesignSettings) -> str:
 
 @lru_cache(maxsize=256)  # a page uses ten texts, which do not change
 def html_of(markdown: str) -> str:
-    """Render Markdown as HTML; escapes embedded HTML and disables `javascript:` and `file:` links."""
+    """Render Markdown as HTML, escaping embedded HTML and disabling `javascript:` and `file:` links."""
     from markdown_it import MarkdownIt
 
     return MarkdownIt("commonmark", {"html": False}).render(markdown)

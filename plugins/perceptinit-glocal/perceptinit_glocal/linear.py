@@ -95,7 +95,7 @@ class Linear:
         return measure(model.encode_image, triplets, images, device=ctx.device).accuracy
 
     def _embeddings(self, model: Any, triplets: Triplets, ctx: RunContext) -> tuple[Tensor, Tensor]:
-        """Return unit-length embeddings (M, D) and the rows of the triplets in them, int64 (3, N)."""
+        """Return unit-length embeddings (M, D) and the row indices of each triplet's images, int64 (3, N)."""
         roles = np.stack([triplets.anchor, triplets.first, triplets.second])
         used, places = np.unique(roles, return_inverse=True)
         size, fit = model.image_size, Fit.of(model)

@@ -65,7 +65,7 @@ class Lsuv:
         """Scale the layers in place.
 
         Raises:
-            InitializerError: If the outputs of a layer are constant.
+            InitializerError: If the outputs of a layer are constant or not finite.
         """
         triplets = self.judgments.load("train")
         used = np.unique(triplets.roles)

@@ -50,7 +50,7 @@ class WeightSelection:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems with the teacher's name and its local file."""
+        """Yield problems with the teacher's name and local file."""
         name = self.config.teacher
         if not timm.is_model(name):
             guess = nearest(name, timm.list_models())
@@ -59,7 +59,7 @@ class WeightSelection:
             yield from problems_of(load_weights, self.config.file)
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
-        """Load the selected weights in place; a tag also sets the teacher's image mean and std.
+        """Load the selected weights in place and, for a tag, the teacher's image mean and std.
 
         Raises:
             InitializerError: If the trunk is not a timm model.

@@ -17,7 +17,7 @@ def _column(text: str) -> Any:
 
 def pack(
     source: Annotated[Path, typer.Argument(help="Folder of images, or a .csv, .tsv or .parquet file.")],
-    out: Annotated[Path, typer.Argument(help="Output folder: new, or that of a packing to resume.")],
+    out: Annotated[Path, typer.Argument(help="Output folder: a new one, or that of an interrupted call.")],
     test_set: Annotated[
         bool, typer.Option("--test-set", help="Write a zero-shot test set in clip-benchmark's layout.")
     ] = False,
@@ -64,8 +64,8 @@ def pack(
     listed in unreadable.txt. After an interruption, rerun the command to resume.
 
     Several machines can write to one folder, each with its own parts (--part 3/64), in any order. The same
-    command without --part then packs missing shards and writes the index. The result is identical to a
-    packing on one machine.
+    command without --part then packs missing shards and writes the index. The result is identical to that
+    of one machine.
 
     Example: perceptinit data pack pairs.parquet shards --text-column caption
 

@@ -1,4 +1,4 @@
-"""Journal of the finished shards of a packing, which lets the same command resume."""
+"""Journal of the finished shards, from which the same command resumes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from perceptinit.plugin import (
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import Written
 
-INDEX = "index.json"  # replaces the journal when a packing is finished
+INDEX = "index.json"  # replaces the journal when all shards are finished
 AGAIN = ". Remove it to pack again"
 TEST_SPLIT = "test"  # folder of test-set shards; clip-benchmark reads the split with this name
 
@@ -76,7 +76,7 @@ class Journal:
         present = [path for path in _list(folder) if not path.name.startswith(".")]
         kept = [rows for rows in _read(folder) if rows]
         if present and not kept:
-            raise UsageError(f"{folder} is not empty and does not contain a packing. Choose another folder")
+            raise UsageError(f"{folder} is not empty and contains no packed dataset. Choose another folder")
         for other, *_ in kept:
             self._check_header(other)
         written = (_parse_row(folder, row) for _, *rows in kept for row in rows)
@@ -111,7 +111,7 @@ class Journal:
             changed = [key for key, value in self._header.items() if other.get(key) != value]
             how = [f"{key} was {other.get(key)!r}, now {self._header[key]!r}" for key in changed]
             raise UsageError(
-                f"{self._folder} contains another packing ({'; '.join(how) or 'another version'}). "
+                f"{self._folder} contains another dataset ({'; '.join(how) or 'another version'}). "
                 "Choose another folder, or remove this one"
             )
 
@@ -134,14 +134,14 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
         is_old = not any("sha256" in row for row in rows)
         yield [unseal(path, row, AGAIN, is_old) for row in rows]
     if (folder / INDEX).is_file():
-        index = read_json(folder / INDEX, _Index, "the index of a packing; remove it to pack again")
+        index = read_json(folder / INDEX, _Index, "the index of a packed dataset; remove it to pack again")
         unseal(folder / INDEX, index, AGAIN, is_old=index.keys() <= {"num_samples", "packing", "shards"})
         yield [index["packing"], *index["shards"]]
 
 
 def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
-        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not from a packing ({problem}){AGAIN}")
+        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not from `data pack` ({problem}){AGAIN}")
     return Written(**{key: row[key] for key in _Row.__annotations__} | {"unusable": tuple(row["unusable"])})
 
 

@@ -1,4 +1,4 @@
-"""Write all shards of a packing in parallel, then the index and the files of a test set."""
+"""Write all shards of a dataset in parallel, then the index and the files of a test set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNREADABLE = "unreadable.txt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackSettings:
-    """Settings of a packing.
+    """Settings of `pack`.
 
     Attributes:
         test_set: Write the clip-benchmark layout instead of pair shards.
@@ -57,7 +57,7 @@ class PackSettings:
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The result of a packing. kept: number of shards that an earlier call finished."""
+    """The result of `pack`. kept: number of shards that an earlier call finished."""
 
     num_samples: int
     num_bytes: int
@@ -75,7 +75,7 @@ def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[i
     Args:
         source: The records to pack.
         out: Output folder.
-        settings: Settings of the packing.
+        settings: See `PackSettings`.
         advance: Receives the number of records packed since its last call; called from several threads.
 
     Raises:
@@ -127,7 +127,7 @@ class _Tally:
     _lock: Lock = field(default_factory=Lock)
 
     def note(self, complaint: str | None) -> None:
-        """Count a record; raises an error to stop its shard."""
+        """Count a record; raise an error if packing must stop."""
         if self.stop.is_set():
             raise _StoppedError
         self.advance(1)

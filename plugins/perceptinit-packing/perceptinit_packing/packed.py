@@ -32,7 +32,7 @@ def read_lines(path: Path) -> tuple[str, ...]:
 
 
 def print_packed(packed: Packed, out: Path, settings: PackSettings) -> None:
-    """Print the size of the packing, the next step and a warning about unreadable records."""
+    """Print the size of the packed dataset, the next step and a warning about unreadable records."""
     what = "test images" if settings.test_set else "samples"
     kept = f", {packed.kept} of them finished earlier" if packed.kept else ""
     size = packed.num_bytes / 1e6

@@ -1,4 +1,4 @@
-"""Parts of a packing that several machines share."""
+"""Parts of a dataset that several machines pack."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part:
 
     @classmethod
     def parse(cls, text: str) -> Part:
-        """Parse a part such as `3/64`; UsageError for an invalid text."""
+        """Parse a part such as `3/64`; UsageError for invalid text."""
         found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text, re.A)
         part = cls(*map(int, found.groups())) if found else cls(0, 0)
         if not 1 <= part.number <= part.num_parts:

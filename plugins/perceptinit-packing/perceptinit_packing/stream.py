@@ -47,7 +47,7 @@ class WebdatasetStreamPairs:
         text_member: str = "txt"
         """Caption extension, such as txt or json."""
         text_key: str | tuple[str, ...] = ""
-        """Key of the caption in a JSON member; empty uses the entire text. Several keys are sampled from."""
+        """JSON key of the caption, empty for the entire text; of several keys, one is drawn each time."""
         cached_shards: PositiveInt = 2
         """Number of shards in memory; half of them are shuffled together while the others are streamed."""
 

@@ -308,7 +308,7 @@ def test_an_index_that_is_none_is_told(tmp_path, text):
         header = json.loads(index.read_text())["packing"]
         text = json.dumps({"packing": header, "shards": [{"name": "a"}]})
     index.write_text(text)
-    with pytest.raises(DataError, match=r"not (from|the index of) a packing"):
+    with pytest.raises(DataError, match=r"not (from `data pack`|the index of a packed dataset)"):
         run(source, tmp_path / "out")
 
 
@@ -319,7 +319,7 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
     with pytest.raises(UsageError) as caught:
         run(source, tmp_path / "out", shard_size=3)
     assert str(caught.value) == (
-        f"{tmp_path / 'out'} contains another packing (shard_size was 2, now 3). "
+        f"{tmp_path / 'out'} contains another dataset (shard_size was 2, now 3). "
         "Choose another folder, or remove this one"
     )
     assert files(tmp_path / "out") == before
@@ -327,7 +327,7 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
     write(tmp_path / "out" / "thesis.tex", "mine")
-    with pytest.raises(UsageError, match="out is not empty and does not contain a packing"):
+    with pytest.raises(UsageError, match="out is not empty and contains no packed dataset"):
         run(captions_folder(tmp_path / "in"), tmp_path / "out")
     assert list(files(tmp_path / "out")) == ["thesis.tex"]
 

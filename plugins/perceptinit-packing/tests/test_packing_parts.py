@@ -122,7 +122,7 @@ def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):
         with pytest.raises(UsageError) as caught:
             run(source, tmp_path / "out", shard_size=3, **settings)
         assert str(caught.value) == (
-            f"{tmp_path / 'out'} contains another packing (shard_size was 2, now 3). "
+            f"{tmp_path / 'out'} contains another dataset (shard_size was 2, now 3). "
             "Choose another folder, or remove this one"
         )
     assert files(tmp_path / "out") == before

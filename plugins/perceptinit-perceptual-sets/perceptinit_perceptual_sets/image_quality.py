@@ -253,8 +253,8 @@ class Pipal(ImageQualitySet):
     """PIPAL: 23,200 distorted and restored images of 200 references, with Elo ratings.
 
     The folder contains the images and the label files of the training part (`A0001.txt` to `A0200.txt`), with
-    lines such as `A0001_00_00.bmp,1520.0648`. The share of votes for an image with rating b over an image of
-    the same reference with rating a is 1 / (1 + 10^((a - b) / 400)). Splits are random, by reference.
+    lines such as `A0001_00_00.bmp,1520.0648`. For two images of one reference with ratings a
+    and b, the share of votes for the second is 1 / (1 + 10^((a - b) / 400)). Splits are random, by reference.
     """
 
     name = "pipal"
@@ -278,7 +278,7 @@ class Pipal(ImageQualitySet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(PairOptions):
         min_gap: NonNegativeFloat = 0.0
-        """Minimum difference of Elo ratings for a triplet."""
+        """Minimum difference between Elo ratings for a triplet."""
 
     def read_labels(self) -> Iterator[Rating]:
         """Yield the ratings in all label files; DataError for an invalid line."""

@@ -98,7 +98,7 @@ class Things:
         self.config = config
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems with files and images, or a wrong column of the odd object."""
+        """Yield problems with the files, the images and the stated column of the odd object."""
         try:
             stimuli = self._stimuli
             missing = missing_files(self.config.images, [self._image(name) for name in stimuli.ids])

@@ -112,7 +112,7 @@ def _parse_integers(
         if len(cells) != width:
             raise DataError(f"{path}, row {number}: {len(cells)} cells, expected {width}")
         try:
-            # the published text files write integers as 1.0000e+00
+            # the published text files contain integers such as 1.0000e+00
             values = [float(cells[column]) for column in columns]
         except ValueError:
             raise DataError(f"{path}, row {number}: expected numbers, got {line.strip()!r}") from None

@@ -18,7 +18,7 @@ def named_images(runs: Sequence[ShownRun]) -> tuple[str, list[dict[str, Any]]] |
     """Return the name of a test set, and example images with their class and the prediction of each arm.
 
     Selects up to two images for each combination of correct and incorrect arms. Returns None without a
-    suitable test set, or if a model has neither a text tower nor a classifier of its classes.
+    suitable test set, or if a model has neither a text tower nor a classifier for this set.
     """
     test_set = next((s for s in runs[0].test_sets() if _has_one_label(s)), None)
     if test_set is None:

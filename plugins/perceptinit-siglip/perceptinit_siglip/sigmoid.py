@@ -59,5 +59,5 @@ class Sigmoid(Clip):
         return SigmoidLoss(self.config.bias)
 
     def begin(self, model: DualEncoder) -> None:
-        """Set the initial temperature."""
+        """Set the initial inverse temperature."""
         model.logit_scale.fill_(math.log(self.config.temperature))

@@ -12,7 +12,7 @@ import numpy as np
 from perceptinit.plugin import NonNegativeInt, Pair, PositiveFloat, PositiveInt, generator
 
 Shape = Literal["disk", "square", "mixed"]
-NUM_LEAVES, NUM_TESTS = 64, 4_000_000  # at most, drawn at a time; points tested at a time
+NUM_LEAVES, NUM_TESTS = 64, 4_000_000  # maximum numbers of leaves drawn, and of points tested, at a time
 MAX_SIDE = 1024
 MIN_RADIUS = 0.01  # as a share of the side; smaller leaves miss most pixels
 
