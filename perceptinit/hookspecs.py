@@ -8,7 +8,7 @@ name the module:
 
 The seven component hooks take no arguments and return `Component` descriptions, so listing components
 imports none of them. Later versions can add arguments to a hook. Before a hook is removed, at least one
-version warns the plug-ins that implement it.
+version issues a warning for plug-ins that implement it.
 """
 
 # mypy: disable-error-code="empty-body"

@@ -2,8 +2,8 @@
 
     from perceptinit.plugin import Component, Pair, PositiveInt, RunContext, hookimpl
 
-These names and their arguments are stable from 0.2. A removal is announced in the changelog, and the name
-warns for at least one minor version. Other modules can change at any time.
+These names and their arguments are stable from 0.2. A removal is announced in the changelog, and using the
+name issues a warning for at least one minor version. Other modules can change at any time.
 
 `plugin.pyi` lists the names, for type checkers and at run time. A name is imported from its module when it is
 first used, so the module that lists components can import from here at no cost.

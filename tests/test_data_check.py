@@ -305,7 +305,7 @@ def test_the_check_of_a_recipe_counts_the_judgments_that_it_runs_once(tmp_path, 
     alone = table(tmp_path, split_by="image", test_share=0.3, val_share=0.0)
     assert found[1:] == [str(len(alone.load(split))) for split in ("train", "test")]
     refused = cli("data", "check", "own_judgments", "--images", ".", **OWN)
-    assert "own_judgments: a recipe states its files. Omit --images and --use" in refused.stderr
+    assert "own_judgments: a recipe specifies its files. Omit --images and --use" in refused.stderr
 
 
 def test_a_score_of_three_judgments_is_warned_of():

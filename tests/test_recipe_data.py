@@ -108,7 +108,7 @@ def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, t
     assert "judgments lab/opinions data/opinions 1.78 GB not stated by hand" in row(
         done.stdout, "lab/opinions"
     )
-    assert "3 of 3 are missing: 4.28 GB in 2, and 1 of unknown size." in done.stdout
+    assert "3 of 3 sets are missing: 4.28 GB in 2, and 1 of unknown size." in done.stdout
     assert not (tmp_path / "sets").exists()
 
 
@@ -145,7 +145,7 @@ def test_a_name_or_a_recipe_is_asked_for(cli):
         done = cli("data", "download", *words)
         assert (done.returncode, done.stderr) == (
             2,
-            "error: give a data set, or a recipe with --recipe\n",
+            "error: give either a data set or --recipe RECIPE\n",
         )
 
 
@@ -201,7 +201,7 @@ def test_image_text_sources_are_listed_with_the_commands_that_get_them(cli):
     assert row(cli("data", "list").stdout, "12,423,374").startswith("cc12m 12,423,374 331 GB list:")
     card = cli("data", "list", "yfcc15m").stdout
     assert "14,829,396 pairs" in card
-    assert "Licence: Creative Commons" in card
+    assert "License: Creative Commons" in card
     script = next(word for word in card.split() if word.endswith("yfcc15m_list.py"))
     assert runpy.run_path(script)["clean"]("a+%3Cb%3Ecat%3C%2Fb%3E+http%3A%2F%2Fx.y") == "a cat "
     refused = cli("data", "download", "datacomp_small")

@@ -471,7 +471,7 @@ def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
     bucket.sent.clear()
     capsys.readouterr()
     index_verb([address], tmp_path / "made.index", yes=True)
-    assert re.match(r"[1-4] shards, .* requests; [4-7] are indexed already\n", capsys.readouterr().out)
+    assert re.match(r"[1-4] shards, .* requests; [4-7] are already indexed\n", capsys.readouterr().out)
     assert "/set/6.tar" in bucket.sent
     assert "/set/0.tar" not in bucket.sent
     assert (tmp_path / "made.index").read_bytes() == (tmp_path / "whole.index").read_bytes()

@@ -75,7 +75,7 @@ def test_a_signal_saves_the_step_and_ends_with_exit_code_75(alone, tmp_path, num
     record = record_of(tmp_path)
     name = signal.Signals(number).name
     assert record["status"] == "interrupted"
-    assert record["error"] == f"Stopped: stopped by {name} after step 5, saved; the same command continues"
+    assert record["error"] == f"Stopped: stopped by {name} after step 5, saved; rerun the command to resume"
     run(tmp_path)
     assert record_of(tmp_path)["hashes"] == record_of(alone)["hashes"]
     assert "continued after 80 samples" in json.dumps(record_of(tmp_path)["warnings"])
@@ -116,7 +116,7 @@ def test_a_signal_in_stage_one_saves_the_step_in_all_processes(uninterrupted, tm
 def test_a_signal_before_the_first_step_of_stage_one_ends_at_once(tmp_path):
     arguments = (tmp_path, signal.SIGTERM, 1, (0,), "init")
     assert ended(start(run_with_signal, *arguments, num=1)) == [75]
-    assert record_of(tmp_path)["error"] == "Stopped: stopped by SIGTERM; the same command continues"
+    assert record_of(tmp_path)["error"] == "Stopped: stopped by SIGTERM; rerun the command to resume"
     assert run(tmp_path)["status"] == "finished"
 
 

@@ -194,7 +194,7 @@ def test_a_signal_outside_of_a_run_ends_the_command_with_exit_code_75(full, tmp_
     messages = tmp_path / "messages"
     [command] = start(command_with_signal, tmp_path, signal.Signals[number], place, messages, num=1)
     assert ended([command]) == [75]
-    assert messages.read_text().splitlines()[-1] == f"stopped by {number}; the same command continues"
+    assert messages.read_text().splitlines()[-1] == f"stopped by {number}; rerun the command to resume"
 
 
 def test_a_changed_recipe_is_refused_with_the_difference(full):
@@ -286,6 +286,6 @@ def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_ha
     (tmp_path / "local.py").write_text(stopping)
     done = cli("run", "tiny.toml", "--arm", "random", "--seed", "0", "--out", "runs")
     assert done.returncode == 130
-    assert done.stderr.splitlines()[-1] == "interrupted by Ctrl-C; the same command continues"
+    assert done.stderr.splitlines()[-1] == "interrupted by Ctrl-C; rerun the command to resume"
     told = cli("status", "runs/tiny").text
-    assert "after 48 samples; interrupted by Ctrl-C; the same command continues" in told
+    assert "after 48 samples; interrupted by Ctrl-C; rerun the command to resume" in told

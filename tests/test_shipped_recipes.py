@@ -33,7 +33,7 @@ def test_a_copied_recipe_finds_the_one_that_it_is_like(cli, tmp_path):
     assert [own.fingerprint(arm) for arm in own.arms] == [ours.fingerprint(a) for a in ours.arms]
     again = cli("new", "recipe", "compute_matched")
     assert again.returncode == 2
-    assert "compute_matched.toml: exists already. Choose another folder" in again.stderr
+    assert "compute_matched.toml: already exists. Rename it, or change to another folder" in again.stderr
 
 
 def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypatch):

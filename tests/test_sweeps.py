@@ -167,7 +167,7 @@ def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
     )
     _, messages = interrupted.communicate(timeout=120)
     assert interrupted.returncode == 130, messages
-    assert messages.splitlines()[-1] == "interrupted by Ctrl-C; the same command continues"
+    assert messages.splitlines()[-1] == "interrupted by Ctrl-C; rerun the command to resume"
     run = load_runs([folder / "runs/tiny"]).arm_runs("random")[0]
     assert run.state == "interrupted"
     assert "interrupted by Ctrl-C" in describe_run(run, time.time())

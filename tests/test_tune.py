@@ -218,7 +218,7 @@ def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
     other = verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5", code=2)
     assert "contains a run of another recipe" in other
     other = verb("tune", "planted.toml", *few, "--set", "tune.trials=2", code=2)
-    assert "planted-best contains tuned arms of another search" in other
+    assert "planted-best contains arms tuned with other trials, seeds" in other
 
 
 def test_a_recipe_without_tune_says_what_to_write(place, verb):

@@ -100,7 +100,7 @@ def test_a_plan_says_that_damaged_images_are_not_found_and_the_command_that_find
     own = {"JUDGMENTS": "lab.csv", "IMAGES": "."}
     said = cli("validate", "own_judgments", **own).stdout
     (advice,) = [line for line in said.splitlines() if line.startswith("Images were not decoded.")]
-    assert advice.endswith("To check those of judgments: perceptinit data check own_judgments")
+    assert advice.endswith("To check the images of judgments: perceptinit data check own_judgments")
     done = cli(*advice.partition("perceptinit ")[2].split(), **own)
     assert done.returncode == 1
     assert "images cannot be read: 7.jpg" in done.stdout

@@ -37,11 +37,11 @@ def eval_(
         Texts, typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Model of checkpoints: RECIPE or open-clip:MODEL.")
+        str | None, typer.Option(help="Model of the checkpoints: RECIPE, open-clip:MODEL or timm:MODEL.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Number of models in memory.")] = 8,
+    at_once: Annotated[int, typer.Option(min=1, help="Number of models in memory at a time.")] = 8,
     device: Device = "auto",
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache zero-shot classifiers.")] = False,
     csv: Csv = False,

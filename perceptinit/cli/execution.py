@@ -40,7 +40,7 @@ def exit_on_interrupt() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """Options of `run_recipe`."""
+    """Executes or submits the runs of a recipe, with the options of `run_recipe`."""
 
     arms: Sequence[str]
     out: Path
@@ -142,7 +142,7 @@ def read_rounds(
     until_decided: bool,
     out: Path,
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
-    """Yield a recipe and the seeds to run: once, or for each look (interim analysis)."""
+    """Print warnings, then yield a recipe and seeds to run, once or for each look (interim analysis)."""
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.reports.planning.plan import departures_before
     from perceptinit.running.runner import plan_looks

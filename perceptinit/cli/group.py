@@ -1,4 +1,4 @@
-"""The class of command groups, with literal brackets in help texts and messages for file errors."""
+"""The class of command groups: brackets in help texts are literal, and file errors become messages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Group(TyperGroup):
         return None
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run a command."""
+        """Run a command, and convert operating system errors."""
         try:
             try:
                 return super().main(*args, **options)

@@ -1,4 +1,4 @@
-"""`perceptinit tune`: equal trials for all arms, then tables at the shared and at the best settings."""
+"""`perceptinit tune`: the same trials for all arms, then tables at the shared and at the best settings."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def tune(
     All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
     Rerun the command to resume; several machines can share the folder.
 
-    Exit codes as for `perceptinit run`.
+    Exit codes: as for `perceptinit run`.
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """

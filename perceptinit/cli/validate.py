@@ -61,7 +61,7 @@ def validate(
     settings = [part for text in set_ or () for part in ("--set", text)]
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
-        console.print(f"Images were not decoded. To check those of judgments: {decode}", soft_wrap=True)
+        console.print(f"Images were not decoded. To check the images of judgments: {decode}", soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)

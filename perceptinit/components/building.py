@@ -36,7 +36,7 @@ PARTS = {"judgments": "judgments", "pairs": "pairs", "pretrain": "pretrainer"}
 # nested components that are data, and their replacement in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
 DATA_PARTS = tuple(STAND_INS)
-# names, in messages, of the model parts that evaluators can need
+# model parts that evaluators can need, and their names in messages
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 
 
@@ -61,7 +61,7 @@ class Spec:
         return self.entry.name
 
     def build(self) -> Any:
-        """Build the component and its parts, after downloading files and folders from their addresses.
+        """Build the component and its parts, after downloading files and folders given as addresses.
 
         Raises:
             RemoteError: If a download fails.

@@ -50,7 +50,7 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
     values = _values(name, kind)
     package = values["package"]
     if package in sys.stdlib_module_names:
-        raise UsageError(f"'{name}' would replace Python's module {package}. Choose another name")
+        raise UsageError(f"'{name}' would shadow Python's module {package}. Choose another name")
     if reserved := [
         v for v in map(values.get, ("package", "module", "class_name")) if keyword.iskeyword(str(v))
     ]:

@@ -94,10 +94,10 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
-        raise UsageError(f"{path}: neither runs (record.json) nor checkpoints (*{SUFFIX})")
+        raise UsageError(f"{path}: contains neither runs (record.json) nor checkpoints (*{SUFFIX})")
     if backbone is None:
         raise UsageError(
-            f"{files[0]}: unknown architecture. Give it with --backbone RECIPE or --backbone open-clip:MODEL"
+            f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL"
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)

@@ -123,7 +123,7 @@ def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[Ev
 
 
 def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
-    """Return the evaluators of the command line; RecipeError lists all problems."""
+    """Return the evaluators requested on the command line; RecipeError lists all problems."""
     specs: list[Spec] = []
     problems: list[Problem] = []
     if request.recipe:

@@ -37,7 +37,7 @@ class Row:
 
 
 def table_rows(results: Sequence[Measured]) -> list[Row]:
-    """Return the lines of the table by measure and family, followed by the means of several sets."""
+    """Return the table rows by measure and family. Groups of several sets end with their mean."""
     by_name = [{score.name: score for score in result.scores} for result in results]
     names = list(dict.fromkeys(name for scores in by_name for name in scores))
     measures = sorted({split_name(name)[0] for name in names}, key=lambda m: (rank(m), m))
@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the unit of the score, shares in percent; means need `measure`."""
+    """Return a value in the unit of its score, shares in percent; pass `measure` for a nameless mean."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"

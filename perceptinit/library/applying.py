@@ -89,7 +89,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
 
     Raises:
         UsageError: If the name is unknown, or options or judgments do not fit the initializer.
-        DataError: If data are missing or unusable for the initializer.
+        DataError: If data is missing or unusable for the initializer.
     """
     entry = registry.get("initializer", name)
     cls = entry.load()

@@ -73,7 +73,7 @@ def _check_model(model: Any) -> None:
 
 def _where_images_go(judgments: Any, images: Any) -> str:
     table = {"path": "judgments.csv", "images": "photographs"}
-    arrays = ", or an argument of Triplets.build(Stimuli(ids, images), ...) for arrays"
+    arrays = ". For arrays, use Triplets.build(Stimuli(ids, images), ...)"
     if str(judgments).endswith(TABLE_SUFFIXES) and isinstance(images, (str, Path)):
         table, arrays = {"path": str(judgments), "images": str(images)}, ""
     return f'images: not an argument, but a key of the judgments. Pass judgments=("table", {table}){arrays}'

@@ -39,7 +39,7 @@ class ModelCost:
 
 
 def model_cost(recipe: Recipe) -> ModelCost:
-    """Count parameters and FLOPs of a recipe's model on torch's meta device, without memory or arithmetic.
+    """Count parameters and FLOPs of a recipe's model on torch's meta device, which allocates no memory.
 
     Both are 0 for a text tower that pretraining does not use.
 

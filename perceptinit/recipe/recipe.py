@@ -71,14 +71,14 @@ class RecipeTable:
 class EvalSlot:
     """An evaluator and when it runs: at every epoch, every N steps, or at the end.
 
-    Evaluators also run before pretraining, except with `"end"`.
+    All evaluators run at the end. Those without `"end"` also run before pretraining.
     """
 
     spec: Spec
     every: Every
 
     def is_due(self, step: int, end_of_epoch: bool) -> bool:
-        """Return whether the evaluator runs after a step of pretraining other than the last."""
+        """Return whether the evaluator runs after this step of pretraining, which is not the last."""
         if self.every == "epoch":
             return end_of_epoch
         return isinstance(self.every, int) and step % self.every == 0
@@ -211,4 +211,4 @@ def stages_by_name(shared: Arm) -> dict[str, Spec]:
 def fingerprint_difference(old: dict[str, Any], new: dict[str, Any]) -> str:
     """Return a unified diff of the settings of two runs."""
     before, after = (json.dumps(v, indent=1, sort_keys=True).splitlines() for v in (old, new))
-    return "\n".join(difflib.unified_diff(before, after, "the finished run", "this recipe", lineterm="", n=1))
+    return "\n".join(difflib.unified_diff(before, after, "the earlier run", "this recipe", lineterm="", n=1))

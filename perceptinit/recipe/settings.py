@@ -44,7 +44,7 @@ class VerdictConfig:
     """Standard deviation over seeds of the difference between two arms, in points, for the power that
     `validate` and `preregister` print. Use earlier runs of the contrast. A/A runs can underestimate it."""
     published_effect: PositiveFloat | None = None
-    """Smallest published effect of interest, in points. `validate` warns of a delta above half of it."""
+    """Smallest published effect of interest, in points. `validate` warns if delta is above half of it."""
     source: str = ""
     """Publication of `published_effect`."""
 
@@ -66,11 +66,11 @@ class ExpectConfig:
     data_set: str
     """Data set of the score, as in its name; "all": the mean over all sets of the measure."""
     value: float
-    """Published value, in per cent (hundredths of a score)."""
+    """Published value, in percent (hundredths of a score)."""
     tolerance: PositiveFloat
     """Largest difference of the arm's mean from `value`, in points, such as the spread of published runs."""
     reruns_are_below: bool = False
-    """Whether all known re-runs are below `value`. The tolerance then extends downwards only."""
+    """Whether all known re-runs are below `value`. The tolerance then extends downward only."""
     source: str
     """Publication of the value."""
     num_sets: PositiveInt | None = None
@@ -140,8 +140,8 @@ class CheckpointConfig:
     keep: PositiveInt = 2
     """Number of checkpoints to keep. Older ones are removed when a newer one is complete on disk."""
     stages_from: tuple[str, ...] = ()
-    """Names of experiments in the same output folder. `init` stages that a finished run has with the same
-    seed are copied from it, with identical weights."""
+    """Names of experiments in the same output folder. A run copies its first `init` stages from one of their
+    finished runs that has the same seed and exactly these stages. The weights are identical."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +165,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < MIN_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": expected {MIN_MINUTES} minutes or more, with {WARN_SECONDS} s to save'
+                f'time = "{self.time}": expected {MIN_MINUTES} minutes or more; {WARN_SECONDS} s are for saving'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:

@@ -54,7 +54,7 @@ def copy(name: str, into: Path) -> Path:
         with target.open("x", encoding="utf-8") as file:
             file.write(found[name].read_text(encoding="utf-8"))
     except FileExistsError:
-        raise UsageError(f"{target}: exists already. Choose another folder") from None
+        raise UsageError(f"{target}: already exists. Rename it, or change to another folder") from None
     except OSError as error:
         raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
     return target

@@ -30,7 +30,7 @@ from perceptinit.recipe.tables import (
 )
 from perceptinit.registry import unknown
 
-Files = Sequence[tuple[str, str]]  # path and text of a recipe, and of each recipe in its chain of `like`
+Files = Sequence[tuple[str, str]]  # path and text of a recipe and of its `like` ancestors
 SHARED_SLOTS = ("backbone", "pretrain", "eval")
 
 
@@ -49,7 +49,7 @@ class RecipeText:
 
     Attributes:
         tables: The tables, before overrides.
-        files: Path and text of the recipe, and of each recipe in its chain of `like`.
+        files: Path and text of the recipe and of its `like` ancestors.
         base: The `like` recipe.
         taken: Names of the arms inherited from `base`.
     """
@@ -95,7 +95,7 @@ class RecipeText:
 
 
 def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
-    """Return a recipe merged into the recipes of its chain of `like`, from `folder` or bundled.
+    """Return a recipe merged into its `like` ancestors, which are in `folder` or bundled.
 
     Raises:
         RecipeError: If a file is not TOML, or a `like` is circular or names a missing recipe.
@@ -123,7 +123,7 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
 
 
 def merge_files(files: Files, at: str = "") -> RecipeText:
-    """Merge the first file into its chain of `like`. at: Prefix of the paths of its keys."""
+    """Merge the first file into its `like` ancestors. at: Prefix of the paths of its keys."""
     (source, text), *others = files
     own: Table = locate(parse_toml(text, source), at)
     if not others:
@@ -145,7 +145,7 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
 
 
 def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
-    """Return the arms of `base` that `own` lists, with the shared stages of `base` if `own` replaces them."""
+    """Return the arms of `base` that `own` lists. If `own` has shared stages, they keep those of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where, like = own["arms"], own.path("arms"), own.get("like")
     if not _is_list_of_texts(names):

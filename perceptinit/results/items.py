@@ -59,7 +59,7 @@ def read_items(folder: Path) -> dict[str, Items]:
 
 
 def _write_set(folder: Path, items: Items) -> str:
-    """Write the images, weights and trivial models of items, and return their hash."""
+    """Write the images, weights and trivial-model values of items, and return their hash."""
     arrays = {"pictures": items.pictures.astype(np.int64)}
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)

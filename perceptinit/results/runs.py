@@ -61,7 +61,7 @@ class RunSet:
         plan: The recipe's `[verdict]`.
         num_planned: Smallest number of seeds in the recipes of the runs.
         num_listed: Largest number of seeds in the recipes of the runs.
-        departures: Sentences on changes of `[verdict]` since the plan.
+        departures: Sentences about changes of `[verdict]` since the plan.
         expected: Published scores.
         changes: Differences of each arm from the setting of `expected`.
         preregistered: The plan in the output folder; empty without one.
@@ -217,7 +217,7 @@ def load_run(file: Path) -> LoadedRun:
 
 
 def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
-    """Yield the missing and the reused runs of a plan, which have no record under `roots`."""
+    """Yield the planned runs that have no record under `roots`, because they are missing or reused."""
     resolved = [root.resolve() for root in roots]
     for seed in planned.seeds:
         for arm in planned.arms:

@@ -70,7 +70,7 @@ def is_claimed(folder: Path) -> bool:
 
 
 def holder(folder: Path) -> dict[str, Any]:
-    """Return `host` and `pid` of the process that locked a run last; empty if unknown."""
+    """Return `host` and `pid` of the process that last locked a run; empty if unknown."""
     try:
         return dict(read_json(folder / HOLDER_FILE, Holder, "a note"))
     except DataError:

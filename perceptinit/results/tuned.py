@@ -142,7 +142,7 @@ def read_searches(runs: Iterable[LoadedRun], config: TuneConfig, arms: Sequence[
 
 
 def read_searches_beside(root: Path, arms: Sequence[str]) -> list[Search]:
-    """Return the searches that belong to an output folder of runs at shared or at best settings."""
+    """Return the searches that belong to `root`, a folder with runs at shared or at best settings."""
     trials = list(find_trials(root.with_name(root.name.removesuffix(BEST) + TRIALS)))
     configs = [config for run in trials if (config := find_tuning(run.record).config)]
     largest = max(configs, key=lambda c: c.trials * c.studies, default=None)
@@ -166,7 +166,7 @@ def _read_trial(run: LoadedRun, config: TuneConfig) -> Trial:
 
 
 def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tuned settings that affect the run's arm; without stages, `init.lr` does not."""
+    """Return the tuned settings that affect the run's arm; `init.lr` affects no arm without stages."""
     resolved = record["arm"]["resolved"]
     # a post-hoc stage can inherit from a shared [init] stage
     own_stages = [*resolved["init"], *resolved["posthoc"]]

@@ -110,7 +110,7 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
 
 
 def prepare_folders(cells: Sequence[Cell], fresh: bool) -> None:
-    """Check the folders of runs like `prepare`, but not their data."""
+    """Check the folders of runs. With `fresh`, remove the records of runs that are not shared."""
     for root in {cell.root for cell in cells}:
         check_writable(root)
         read_plan(root)  # reports a damaged plan before anything runs

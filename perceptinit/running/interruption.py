@@ -20,8 +20,8 @@ SIGNALS = {
     signal.SIGUSR1: "stopped by SIGUSR1",
     OF_CTRL_C: "interrupted by Ctrl-C",
 }
-CONTINUES = "the same command continues"
-# EX_TEMPFAIL of sysexits.h: not an error, the same command resumes later
+CONTINUES = "rerun the command to resume"
+# EX_TEMPFAIL of sysexits.h: not an error; a rerun of the command resumes the run
 EXIT_CODE = 75
 INTERRUPT_EXIT_CODE = 130  # of a process that SIGINT ended, as in shells
 INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"

@@ -114,7 +114,7 @@ class RunJournal:
         self._items |= {each.name: each.items for each in scores if each.items is not None}
 
     def end(self, error: BaseException | None = None) -> None:
-        """Save the record with the final status. If this fails after an error, add a note to `error`."""
+        """Save the items and the final record. If saving fails after an error, add a note to `error`."""
         if error is None:
             if distributed.is_first() and self._items:
                 write_items(self._path.parent, self._items)
@@ -160,8 +160,8 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
 def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None:
     """Return the folder of the finished run with the most initial stages in common with `record`, or None.
 
-    Initial weights, seed, machine, packages, plug-ins and threads are the same. The stages are bit-identical
-    if the number of processes is also the same.
+    Only runs with the same initial weights, seed, machine, packages, plug-ins and threads are considered. The
+    stages are bit-identical if the number of processes is also the same.
 
     Args:
         roots: Folders of experiments.

@@ -31,7 +31,7 @@ def list_commands(
     num_workers: int | None = None,
     num_processes: int = 1,
 ) -> list[str]:
-    """Return a shell command for each missing run, which uses a frozen copy of the recipe.
+    """Write a frozen copy of the recipe, and return a shell command for each missing run.
 
     A run checks its data when it starts, so this machine does not need the data.
 

@@ -31,7 +31,7 @@ from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import DataCard, DataNeed
 
-MAX_LISTED = 3  # missing sets with a line each
+MAX_LISTED = 3  # if more sets are missing, they share a line
 
 
 def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:

@@ -297,7 +297,7 @@ class Run:
 
 
 def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-    """Evaluate. Several processes share decoding if the evaluator supports it, otherwise encoding."""
+    """Return the scores. Several processes share decoding if the evaluator supports it, else encoding."""
     if distributed.world_size() == 1:
         return evaluator.evaluate(model, ctx)
     if isinstance(evaluator, HasEvaluateMany):

@@ -86,14 +86,14 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
     if recipe.verdict.delta is None:
         raise UsageError(
             f"{recipe.source}: --until-decided needs [verdict] delta, the largest difference that does not "
-            "matter. Without it, equal arms are never decided"
+            "matter. Without it, no verdict can be reached for equal arms"
         )
     if last is None:
-        raise UsageError("--until-decided needs [verdict] max_seeds: --set verdict.max_seeds=N")
+        raise UsageError("--until-decided needs [verdict] max_seeds. Add --set verdict.max_seeds=N")
     if not 2 <= len(seeds) <= last:
         raise UsageError(
             f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. "
-            f"Set 2 to {last} seeds (verdict.max_seeds)"
+            f"Specify between 2 and {last} (verdict.max_seeds)"
         )
     yield recipe, seeds
     while len(seeds) < last:

@@ -196,7 +196,7 @@ def max_tasks(config: str) -> int:
 
 
 def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool) -> str:
-    """Submit one array, record its runs, and return its number."""
+    """Submit one array, record its runs, and return its job ID."""
     config, folder = recipe.slurm, root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
     script = RUNS.format(

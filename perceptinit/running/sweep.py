@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 
 
 class Sweep:
-    """Runs that share data, evaluators and trackers, and the records of earlier attempts.
+    """Runs to execute alongside other processes, with shared data, evaluators and trackers.
 
     Args:
         cells: One or more runs.

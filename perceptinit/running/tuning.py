@@ -119,7 +119,7 @@ class Tune:
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
-                    f"{cell.root} contains tuned arms of another search (trials, seeds, space or measure). "
+                    f"{cell.root} contains arms tuned with other trials, seeds, space or measure. "
                     "Remove that folder, which contains no trials, or choose another --out"
                 )
 

@@ -88,8 +88,8 @@ def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
     [
         ("acme", "initialiser", "no kind called 'initialiser'. Did you mean 'initializer'?"),
         ("My Plugin", "pairs", "'My Plugin' is not a valid package name"),
-        ("json", "pairs", "'json' would replace Python's module json"),
-        ("os", "tracker", "'os' would replace Python's module os"),
+        ("json", "pairs", "'json' would shadow Python's module json"),
+        ("os", "tracker", "'os' would shadow Python's module os"),
         ("class", "pairs", "'class' contains Python's keyword 'class'"),
         ("acme-import", "initializer", "'acme-import' contains Python's keyword 'import'"),
         ("acme-none", "initializer", "'acme-none' contains Python's keyword 'None'"),

@@ -17,14 +17,14 @@ def check(
     target: Annotated[
         str, typer.Argument(help="Judgments, test set, suite or recipe: a name, path or address.")
     ],
-    images: Annotated[Path | None, typer.Option(help="Folder of the images of a file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Image folder of a judgments file.")] = None,
     use: Annotated[
-        str | None, typer.Option(help="Reader of the file. [default: table; rdm for a matrix]")
+        str | None, typer.Option(help="Component that reads the file. [default: table; rdm for a matrix]")
     ] = None,
     set_: Annotated[
         Texts,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="A key of the judgments or the recipe; may be repeated."
+            "--set", metavar="KEY=VALUE", help="Set a key of the judgments or the recipe; may be repeated."
         ),
     ] = None,
     sheet: Annotated[Path | None, typer.Option(help="Write example triplets to this .png file.")] = None,
@@ -59,7 +59,7 @@ def check(
         is_good = test_sets.check_test_sets(target, root, decode=not quick)
     elif target.endswith(".toml") or target in list_shipped():
         if images is not None or use:
-            raise UsageError(f"{target}: a recipe states its files. Omit --images and --use")
+            raise UsageError(f"{target}: a recipe specifies its files. Omit --images and --use")
         found = find_judgments(load_recipe(target, set_ or ()))
         if not found:
             raise UsageError(
@@ -80,7 +80,7 @@ def check(
 
 
 def _check(judgments: Any, sheet: Path | None, decode: bool) -> bool:
-    """Print the report of judgments, and return whether it has no errors."""
+    """Print the report on judgments, and return whether it has no errors."""
     from perceptinit.cli.data.check_report import print_report
     from perceptinit.judgments.data_check import check_judgments
 

@@ -31,7 +31,7 @@ def download(
     part: Annotated[Texts, typer.Option(help="Only this part; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licenses only.")] = False,
 ) -> None:
-    """Download a data set: parallel, resumable, verified and unpacked.
+    """Download a data set in parallel, verify its files and unpack its archives.
 
     Prints sizes and licenses first; by downloading, you accept the license. Rerun the command to resume.
     Files are compared with the checksums of the source or of perceptinit, and archives are verified during
@@ -46,7 +46,7 @@ def download(
     from perceptinit.cli.data.fetching import fetch_needs
 
     if (name is None) == (recipe is None):
-        raise UsageError("give a data set, or a recipe with --recipe")
+        raise UsageError("give either a data set or --recipe RECIPE")
     if name is not None:
         found = _named_needs(ctx.obj.registry, name, out, part or ())
         fetch_needs(found, dry_run=dry_run, must_fetch=True)
@@ -64,7 +64,7 @@ def download(
 
 
 def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:
-    """Return the data of a suite, a test set, or published judgments."""
+    """Return the data needs of a suite, a test set, or published judgments."""
     from perceptinit.cli.data.pairs import refuse_pairs
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder

@@ -27,7 +27,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
         Whether all missing data have a public copy.
 
     Raises:
-        DataError: At the end. Lists the failed sets and, with `must_fetch`, sets without a public copy.
+        DataError: If downloads failed or, with `must_fetch`, sets have no public copy. Lists all of them.
     """
     from perceptinit.cli.data.pairs import card, published_pairs
 
@@ -50,7 +50,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
 
 
 def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
-    """Yield the needs with size and license of missing data. Stop requests if a source does not respond."""
+    """Yield the needs with size and license of missing data. After a failed request, make no others."""
     can_ask = True
     for need in needs:
         if can_ask and need.problems and need.ask:
@@ -80,7 +80,7 @@ def _fetch(found: Sequence[DataNeed]) -> list[str]:
 def _table(found: Sequence[DataNeed]) -> Table:
     from rich.markup import escape
 
-    table = new_table(("data", "name", "folder", "size", "licence", "state"), right=["size"])
+    table = new_table(("data", "name", "folder", "size", "license", "state"), right=["size"])
     for need in found:
         size = f"{need.num_bytes / 1e9:,.2f} GB" if need.num_bytes else "not stated"
         licence = need.licence or "not stated"
@@ -96,6 +96,6 @@ def _total(found: Sequence[DataNeed]) -> str:
     num_unknown = len(missing) - len(known)
     unknown = f", and {num_unknown} of unknown size" if num_unknown else ""
     return (
-        f"{len(missing)} of {len(found)} are missing: {sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. "
-        "By downloading, you accept the licenses."
+        f"{len(missing)} of {len(found)} sets are missing: "
+        f"{sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. By downloading, you accept the licenses."
     )

@@ -16,7 +16,7 @@ def index(
     out: Annotated[Path | None, typer.Option(help="Index file. [default: next to the shards]")] = None,
     cache_gb: Annotated[
         float | None,
-        typer.Option(min=0, help="Disk space for remote shards. [default: half of what is free]"),
+        typer.Option(min=0, help="Disk space for remote shards. [default: half of the free space]"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Read remote shards without confirmation.")] = False,
 ) -> None:
@@ -44,7 +44,7 @@ def index(
         f"{len(planned.unread):,} shards, {planned.num_bytes / 1e9:,.3g} GB, will be read once in about "
         f"{planned.num_requests:,} requests"
     )
-    cost += f"; {num_read:,} are indexed already" if num_read else ""
+    cost += f"; {num_read:,} are already indexed" if num_read else ""
     typer.echo(cost)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Continue?")):
         raise UsageError(f"{cost}. Confirm with --yes")

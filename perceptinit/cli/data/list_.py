@@ -49,7 +49,7 @@ def list_(
 
 
 def _sets(sets: list[PublishedSet]) -> Table:
-    table = new_table(("name", "judgments", "size", "ceiling", "licence", "parts to download"))
+    table = new_table(("name", "judgments", "size", "ceiling", "license", "parts to download"))
     for found in sets:
         card = found.card
         table.add_row(

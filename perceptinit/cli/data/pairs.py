@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def sources() -> Table:
     """Return the table of all known image-text sources."""
-    table = new_table(("image-text pairs", "pairs", "size", "licence"))
+    table = new_table(("image-text pairs", "pairs", "size", "license"))
     for name, source in published_pairs().items():
         size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
         table.add_row(name, f"{source.num_pairs:,}", size, source.licence)
@@ -27,7 +27,7 @@ def card(name: str) -> str:
     source = published_pairs()[name]
     size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else "size not stated"
     return (
-        f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicence: {source.licence}\n"
+        f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicense: {source.licence}\n"
         f"Cite: {source.citation}\n{source.how(folder_of_shipped())}"
     )
 

@@ -19,7 +19,7 @@ COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong
 
 
 def print_test_sets(target: str, root: str) -> list[SetState]:
-    """Print the state of a test set, its folder, or the sets of a suite below `root`; return the states."""
+    """Print and return the states of the sets in `target`: a test set, its folder, or a suite in `root`."""
     from rich.markup import escape
 
     from perceptinit.test_sets.inventory import find_state
@@ -49,7 +49,7 @@ def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
 
 
 def _locate(target: str, root: str) -> tuple[str, str]:
-    """Return the name of a target, and its parent folder."""
+    """Return the name of a target and its parent folder, which is `root` unless the target is a path."""
     from perceptinit.test_sets.suite import is_set_folder
 
     place = Path(target).resolve()
