@@ -429,7 +429,7 @@ def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
     ("line", "sentence"),
     [
         ('time = "soon"', 'time = "soon": expected minutes, "hours:minutes:seconds" or "days-hours"'),
-        ('time = "0:04:59"', "expected 5 minutes or more; 180 s are for saving"),
+        ('time = "0:04:59"', "needs 5 minutes or more; 180 s are for saving"),
         ("gpus = -1", "slurm.gpus: "),
         ("nodes = 0", "slurm.nodes: "),
         ('options = ["long"]', 'options: "long" is not an option of sbatch'),

@@ -165,7 +165,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < MIN_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": expected {MIN_MINUTES} minutes or more; {WARN_SECONDS} s are for saving'
+                f'time = "{self.time}": needs {MIN_MINUTES} minutes or more; {WARN_SECONDS} s are for saving'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:
