@@ -151,7 +151,7 @@ class PieceReader(Generic[H]):
 
     @cached_property
     def _num_held(self) -> int:
-        """Return how many pieces fit into the cache together, whichever they are."""
+        """Return how many of the largest pieces fit into the cache together."""
         rooms = accumulate(sorted((piece.room for piece in self.pieces), reverse=True))
         return sum(room <= self.cache.max_bytes for room in rooms)
 

@@ -183,7 +183,7 @@ class Server:
             raise HTTPException(404, "no such image")
         path = self.study.picture_path(picture)
         forever = {"cache-control": "private, max-age=31536000, immutable"}
-        # small images are read at once, because streaming a file occupies four threads
+        # images are small; streaming a file would occupy four threads
         data = await run_in_threadpool(path.read_bytes)
         return Response(data, media_type=guess_type(path.name)[0], headers=forever)
 

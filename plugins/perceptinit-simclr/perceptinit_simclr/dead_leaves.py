@@ -88,7 +88,7 @@ class Leaves:
     colors: np.ndarray
 
     def contain(self, points: np.ndarray) -> np.ndarray:
-        """Return which leaves contain which points (P, 2), bool (L, P)."""
+        """Return whether each leaf contains each point (P, 2), bool (L, P)."""
         x, y = (points[None] - self.centers[:, None]).transpose(2, 0, 1)
         cos, sin = np.cos(self.angles)[:, None], np.sin(self.angles)[:, None]
         half = self.radii[:, None] * math.sqrt(math.pi) / 2  # of a square with the area of the disk
