@@ -17,7 +17,7 @@ from typing import Any
 from perceptinit._version import __version__
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_LONGEST = 300  # characters of the message of an unexpected error
+_LONGEST = 300  # characters shown of the message of an unexpected error
 # control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 

@@ -91,7 +91,7 @@ def perceptinit_trackers() -> Iterable[Component]:
 
 @hookspec
 def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
-    """Offer sections of the page of `perceptinit report`. Since 0.2.
+    """Offer sections for the page of `perceptinit report`. Since 0.2.
 
     `report --no-examples` does not call this hook. The page states why a section is missing.
 

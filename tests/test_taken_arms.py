@@ -179,7 +179,7 @@ def test_workers_make_shared_runs_where_they_belong(folder):
     ("old", "new", "sentence"),
     [
         ('["random", "pi"]', '["random", "pa"]', "arms: tiny.toml has no arm called 'pa'. Known: random, pi, half"),
-        ('["random", "pi"]', '"random"', "arms: expected an array of names of arms in tiny.toml, got 'random'"),
+        ('["random", "pi"]', '"random"', "arms: expected an array of arm names in tiny.toml, got 'random'"),
         ('like = "tiny.toml"\n', "", "arms: requires 'like'. To define arms, write [[arm]] tables"),
         ('name = "short"', 'name = "pi"', "arm: two arms are called 'pi'"),
     ],

@@ -27,8 +27,8 @@ def init(
 ) -> None:
     """Initialize the image tower of a backbone and save its weights, without a recipe.
 
-    A recipe loads the file with initializer `checkpoint`. The weights equal those of a recipe with the same
-    seed.
+    To load the file in a recipe, use initializer `checkpoint`. The weights equal those of a recipe with the
+    same seed.
 
     Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
     """

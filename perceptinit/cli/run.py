@@ -52,7 +52,7 @@ def run(
     Rerun the command to resume: finished runs are kept and interrupted runs continue. Several machines that
     share a folder can execute it at the same time; each run is executed once.
 
-    --until-decided requires [verdict] delta and max_seeds. Its intervals are corrected for interim analyses.
+    --until-decided requires [verdict] delta and max_seeds. Intervals are corrected for interim analyses.
 
     Exit codes: 0 done, 1 a run failed, 2 the recipe or the request is invalid, 75 stopped by SIGTERM or
     SIGUSR1 after saving all work, 130 interrupted by Ctrl-C.

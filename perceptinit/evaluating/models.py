@@ -225,7 +225,7 @@ def _files(folder: Path, which: str) -> list[Path]:
     names, kept = [which], []
     if which == "all":
         kept = sorted(folder.glob(f"{SNAPSHOTS}*{SUFFIX}"))
-        # the first snapshot is the model after init, the last one the final model
+        # the first snapshot is the model after init, so init.safetensors is left out
         names = ["pretrain", "final"] if kept else ["init", "pretrain", "final"]
     ends = [folder / f"{name}{SUFFIX}" for name in names]
     return [*kept, *(file for file in ends if file.is_file())]

@@ -206,7 +206,7 @@ def initialize_backbone(
 
     Raises:
         RecipeError: If the tables are invalid. The error lists all problems.
-        DataError: If judgments are missing.
+        DataError: If judgments are missing or unusable.
     """
     problems = apply_overrides(tables, overrides)
     unknown = sorted(tables.keys() - {"backbone", "init", "judgments"})

@@ -240,7 +240,7 @@ class _Reader:
         return tuple(slots)
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
-        """Report evaluators that need a part of the model that does not exist after pretraining."""
+        """Report evaluators that need a model part (text tower, classifier) missing after pretraining."""
         parts = find_model_parts(pretrain)
         for spec in evals:
             needed = find_needed_part(spec)

@@ -74,7 +74,7 @@ class ExpectConfig:
     source: str
     """Publication of the value."""
     num_sets: PositiveInt | None = None
-    """Number of sets of a published mean. Means over another number are not compared with it."""
+    """Number of sets in a published mean. Means over another number of sets are not compared with it."""
     samples_seen: PositiveInt | None = None
     """Pairs that the published model has seen. Runs that differ by more than 1 % are not compared."""
 

@@ -150,7 +150,7 @@ def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
     names, where, like = own["arms"], own.path("arms"), own.get("like")
     if not _is_list_of_texts(names):
         raise RecipeError(
-            [Problem(where, f"expected an array of names of arms in {like}, got {names!r}")], source
+            [Problem(where, f"expected an array of arm names in {like}, got {names!r}")], source
         )
     resolver = _Resolver(base)
     taken = [arms[name] for name in names if name in arms]

@@ -40,7 +40,7 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
 
 
 def read_items(folder: Path) -> dict[str, Items]:
-    """Return the items of a run's final scores by name of the score, or an empty dict.
+    """Return the items of a run's final scores by score name; an empty dict without a file.
 
     Raises:
         DataError: If a file is damaged, or the file of a set is missing.

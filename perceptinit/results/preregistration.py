@@ -121,5 +121,5 @@ def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def planned_settings(plan: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of an arm of a plan, in the form of `resolved` of a record."""
+    """Return an arm's settings from a plan, in the form of the `resolved` settings in a record."""
     return {"name": plan["recipe"]["name"], **plan["shared"], "init": arm["init"], "posthoc": arm["posthoc"]}

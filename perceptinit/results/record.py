@@ -191,7 +191,7 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
-    """Return the recorded hash of a weight file of the run, or None."""
+    """Return the recorded hash of a run's weight file, or None."""
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
     hashes = record["hashes"].get(file.stem)
     return str(hashes[part]) if isinstance(hashes, Mapping) and part in hashes else None

@@ -25,8 +25,8 @@ class Checkpoints:
     """Files `checkpoint-000012.safetensors` in a folder, numbered in the order of writing.
 
     `save` copies the tensors and returns. A thread writes the file, syncs it to disk, renames it and removes
-    older ones, so a crash, a full disk or a kill at any moment leaves the last complete checkpoint. Other
-    files in the folder are kept. Only rank 0 accesses files.
+    older ones, so a crash, a full disk or a kill at any moment leaves the last complete checkpoint intact.
+    Other files in the folder are kept. Only rank 0 accesses files.
 
     Args:
         folder: `checkpoints` in the folder of the run.

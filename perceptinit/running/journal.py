@@ -82,7 +82,7 @@ class RunJournal:
         return resumed
 
     def note_hashes(self, name: str, model: Any) -> None:
-        """Record the hashes of the weights of the model and of each of its towers."""
+        """Record a hash of the model's weights and of each tower's weights."""
         parts = {"image": model.image, "text": getattr(model, "text", None), "model": model}
         hashes = {part: weights_sha256(weights) for part, weights in parts.items() if weights is not None}
         self.record["hashes"][name] = hashes

@@ -121,12 +121,12 @@ def submit(
         cells: Its runs, at least one.
         out: Parent of the folder of the recipe's runs.
         device: Device of each run.
-        fresh: Submit all runs and start over.
+        fresh: Submit all runs, and repeat them from the start.
         num_workers: Threads of each process that decode images.
 
     Raises:
-        RecipeError, DataError: As `run_recipe`.
-        UsageError: As `run_recipe`, and if Slurm is missing or rejects a job. Rerun the command to submit
+        RecipeError, DataError: As in `run_recipe`.
+        UsageError: As in `run_recipe`, and if Slurm is missing or rejects a job. Rerun the command to submit
             the rest.
     """
     root = out / recipe.name
@@ -187,7 +187,7 @@ def _check_queued(cells: Sequence[Cell], root: Path, queued: Collection[tuple[st
 
 
 def max_tasks(config: str) -> int:
-    """Return the largest number of tasks of an array, from the output of `scontrol show config`."""
+    """Return the maximum number of tasks in a job array, from the output of `scontrol show config`."""
     limits = re.findall(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", config, re.MULTILINE)
     most = min((int(size or tasks) for size, tasks in limits), default=0)
     if not most:
@@ -265,6 +265,6 @@ def _setup(recipe: Recipe) -> str:
 
 
 def _command(recipe: Recipe, words: Sequence[str]) -> str:
-    """Return a command of perceptinit, of this Python or, with `[launch] wrap`, of the container."""
+    """Return a perceptinit command that runs in this Python or, with `[launch] wrap`, in the container."""
     program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-P", "-m", "perceptinit"]
     return wrap(recipe, [*program, *words])

@@ -34,7 +34,7 @@ def check(
     """Check judgments: counts, files, duplicates, leaks between splits, votes and human ceiling.
 
     For test sets: whether they are complete, have the published size and can be decoded. For a recipe: all
-    judgments of its stages and evaluators, with the splits that it runs.
+    judgments of its stages and evaluators, with its split settings.
 
     Exit code 1: an error makes training or scores invalid.
 
