@@ -93,7 +93,7 @@ def process_group() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process. When it exits, send SIGTERM to this process, then SIGKILL.
+    """Watch the parent of this process. When the parent exits, send SIGTERM to this process, then SIGKILL.
 
     A process that is blocked in a library call, such as a wait for other processes, does not react to
     SIGTERM.

@@ -248,7 +248,7 @@ def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return the number of images encoded in an epoch: the number of distinct images, summed over batches.
+    """Return the number of images encoded in an epoch: distinct images per batch, summed.
 
     Args:
         columns: Image indices of the judgments, in the order of the epoch, int64 (N, 3).

@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield the obstacles, with one line for all missing data if more than MAX_LISTED sets are missing.
+    """Yield the obstacles, then one line on missing data, which replaces its items above MAX_LISTED.
 
     Args:
         recipe: The recipe.

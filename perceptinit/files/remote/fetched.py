@@ -151,7 +151,7 @@ class FetchedCache:
                 self._remove(excess, at_least=0)
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
-        """Fetch and lock files, given by relative path; None if they do not fit. See `hold`."""
+        """Fetch and lock files, given by relative path; None if the cache is too small. See `hold`."""
         for outside in (path for path in pieces if ".." in Path(path).parts):
             raise DataError(f"{pieces[outside].file}: the path {outside!r} is outside its folder")
         held = Held(self.folder, _name_of(pieces))

@@ -19,7 +19,7 @@ def run_aside(what: str, folder: Path) -> str:
     command = [sys.executable, "-P", "-m", "perceptinit_collect.aside", what, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UsageError(done.stderr.strip().rpartition("\n")[2] or f"{what} failed without a message")
+        raise UsageError(done.stderr.strip().rpartition("\n")[2] or f"{what}: exit code {done.returncode}")
     return done.stdout
 
 
