@@ -22,17 +22,18 @@ ABANDONED_SECONDS = 3600.0
 
 
 @contextmanager
-def atomic_path(path: Path, synced: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, synced: bool = False, where: Path | None = None) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
     Args:
         path: The final path.
         synced: Whether to sync the file and its folder to disk, so that they survive a power failure.
+        where: Folder of the temporary file, on the same file system. Default: the folder of `path`.
 
     Raises:
         WriteError: If the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
+    temporary = (where or path.parent) / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -35,20 +35,21 @@ class Sealed:
     arrays: Mapping[str, np.ndarray]
 
 
-def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray]) -> None:
+def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray], where: Path | None = None) -> None:
     """Write arrays with a description and a checksum, atomically and synced to the disk.
 
     Args:
         path: The file; its folder is created.
         about: A JSON value that describes the arrays.
         arrays: Integer or float arrays by name.
+        where: Folder of the temporary file, see `atomic_path`.
 
     Raises:
         WriteError: If the file cannot be written.
     """
     text = json.dumps(about)
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, where=where) as temporary:
         save_file(whole, temporary, {_SEAL: f"{_checksum(text, whole)} {text}"})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -33,7 +33,7 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
     for name, each in items.items():
         values = np.asarray(each.values)
         is_binary = bool(np.isin(values, (0, 1)).all())
-        key = _write_set(folder.parents[1] / SETS, each)
+        key = _write_set(folder, each)
         about[name] = {"set": key, "num": len(values), "bits": is_binary}
         arrays[name] = np.packbits(values.astype(bool)) if is_binary else values.astype(np.float32)
     write_sealed(folder / ITEMS, about, arrays)
@@ -65,7 +65,7 @@ def _write_set(folder: Path, items: Items) -> str:
         arrays["weights"] = items.weights.astype(np.float64)
     arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()[:16]
-    path = folder / f"{digest}.safetensors"
+    path = folder.parents[1] / SETS / f"{digest}.safetensors"
     if not path.exists():
-        write_sealed(path, {}, arrays)
+        write_sealed(path, {}, arrays, folder)  # in the run's folder, a rerun removes temporary files
     return digest
