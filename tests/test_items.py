@@ -63,3 +63,17 @@ def test_a_run_writes_the_items_of_its_final_scores(tmp_path):
     for name, values in found.baselines.items():
         assert np.average(values, weights=found.weights) == pytest.approx(trivial[name]["value"])
     assert "items" not in score
+
+
+def test_a_kill_while_a_set_is_written_leaves_a_file_only_in_the_folder_of_the_run(tmp_path, monkeypatch):
+    def die(arrays, file, metadata):
+        raise KilledError(file)
+
+    monkeypatch.setattr("perceptinit.files.sealed.save_file", die)
+    with pytest.raises(KilledError) as killed:
+        write_items(tmp_path / "x/pi/seed0", {"a": Items(np.ones(3), np.zeros((3, 1)))})
+    assert killed.value.args[0].parent == tmp_path / "x/pi/seed0"
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""

@@ -36,7 +36,8 @@ def atomic_path(path: Path, synced: bool = False, where: Path | None = None) -> 
     temporary = (where or path.parent) / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
     try:
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in {path.parent, temporary.parent}:
+                folder.mkdir(parents=True, exist_ok=True)
             temporary.touch()
             mode = temporary.stat().st_mode
             yield temporary

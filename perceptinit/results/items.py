@@ -33,8 +33,7 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
     for name, each in items.items():
         values = np.asarray(each.values)
         is_binary = bool(np.isin(values, (0, 1)).all())
-        key = _write_set(folder, each)
-        about[name] = {"set": key, "num": len(values), "bits": is_binary}
+        about[name] = {"set": _write_set(folder, each), "num": len(values), "bits": is_binary}
         arrays[name] = np.packbits(values.astype(bool)) if is_binary else values.astype(np.float32)
     write_sealed(folder / ITEMS, about, arrays)
 
