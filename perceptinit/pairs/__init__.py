@@ -1,4 +1,4 @@
-"""Image-text sources for pretraining."""
+"""Image-text data for pretraining."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield the obstacles, then one line on missing data, which replaces its items above MAX_LISTED.
+    """Yield the obstacles, then one line on missing data. Above MAX_LISTED, it replaces the items.
 
     Args:
         recipe: The recipe.
