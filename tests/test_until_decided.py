@@ -105,7 +105,7 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
         (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
         (
             ["--set", "verdict.delta=1", "--set", "verdict.noise=2"],
-            "with 5 % probability. Add seeds, or write this plan with --anyway",
+            "with only 5 % probability. Add seeds, or write this plan with --anyway",
         ),
     ],
 )
