@@ -1,1 +1,1 @@
-"""Measure existing models: the weights of runs, checkpoints, open_clip and timm models."""
+"""Evaluate existing models: the weights of runs, checkpoints, open_clip and timm models."""

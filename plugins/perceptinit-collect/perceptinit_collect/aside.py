@@ -19,7 +19,8 @@ def run_aside(what: str, folder: Path) -> str:
     command = [sys.executable, "-P", "-m", "perceptinit_collect.aside", what, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
-        raise UsageError(done.stderr.strip().rpartition("\n")[2] or f"{what}: exit code {done.returncode}")
+        message = done.stderr.strip().rpartition("\n")[2]
+        raise UsageError(message or f"the process for the {what} failed with exit code {done.returncode}")
     return done.stdout
 
 
