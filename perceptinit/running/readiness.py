@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield the obstacles and a line on missing data; with more than MAX_LISTED needs, only the line.
+    """Yield the obstacles and a line on missing data, which replaces more than MAX_LISTED needs.
 
     Args:
         recipe: The recipe.
