@@ -116,7 +116,7 @@ def find_class(path: str, left: int = MOST_REEXPORTS) -> SourceClass | None:
 
 
 def class_nodes(cls: type) -> Iterator[ast.ClassDef]:
-    """Yield the syntax trees of an imported class and its bases, nearest first, excluding builtins."""
+    """Yield the syntax trees of an imported class and its bases, nearest first, if they have source code."""
     for c in cls.__mro__:
         try:
             node = ast.parse(textwrap.dedent(inspect.getsource(c))).body[0]

@@ -201,5 +201,5 @@ def cosine_distances(embeddings: np.ndarray, a: np.ndarray, b: np.ndarray) -> np
 def _weights(num_votes: np.ndarray | None, count: int) -> np.ndarray:
     weights = np.ones(count) if num_votes is None else np.asarray(num_votes, dtype=np.float64)
     if weights.shape != (count,) or not (weights > 0).all():
-        raise ValueError(f"expected {count} positive weights, one per judgment")
+        raise ValueError(f"num_votes or weights: expected {count} positive numbers")
     return weights
