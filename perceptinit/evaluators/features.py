@@ -64,7 +64,7 @@ ALONE = Joint()
 
 @runtime_checkable
 class HasEvaluateMany(Protocol):
-    """An evaluator that measures several models in one pass over its data."""
+    """An evaluator that scores several models in one pass over its data."""
 
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE

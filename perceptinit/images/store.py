@@ -239,7 +239,7 @@ def _stamp(source: ImageSource, key: str) -> bytes:
 
 
 def _hash_content(source: bytes | np.ndarray) -> bytes:
-    """Return the SHA-256 of an encoded image, or of pixels with their type and shape."""
+    """Return the SHA-256 of an encoded image, or of pixels with their dtype and shape."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).digest()
     digest = hashlib.sha256(f"pixels {source.dtype} {source.shape}\n".encode())

@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield the obstacles and a missing-data line, which replaces lists longer than MAX_LISTED.
+    """Yield obstacles, then a line on missing data (in place of more than MAX_LISTED of them).
 
     Args:
         recipe: The recipe.
