@@ -54,7 +54,7 @@ def _stage(kept: Path, name: str) -> Iterator[str]:
     interim = "" if len(seeds) >= NUM_SEEDS else f" ({len(seeds)} of {NUM_SEEDS}, interim)"
     yield f"**{STAGES[name]}**: seeds {', '.join(map(str, seeds))}{interim}."
     yield "\n".join(_rows(score, longer, costs(kept / name)))
-    yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, name)))
+    yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, score)))
 
 
 def trials(kept: Path) -> Iterator[str]:
@@ -193,10 +193,11 @@ def effects(score: ScoreComparison) -> Iterator[str]:
             yield f"`{arm}` (published: {published}): {answer(score, arm)}, {_between(found.value)}."
 
 
-def notes(kept: Path, name: str) -> Iterator[str]:
+def notes(kept: Path, score: ScoreComparison) -> Iterator[str]:
     """Yield notes on the intervals and costs of a stage."""
-    if name == "initializations":
-        yield "mimetic - random, the first contrast of the plan, has a 95 % interval; the others are simultaneous."
+    alone = [d.contrast.title for d in score.differences if d.contrast.num_family == 1]
+    if 0 < len(alone) < len(score.differences):
+        yield f"Interval of 95 %: {', '.join(alone)}. The others are simultaneous."
     yield "CPU seconds are those of the start's stages on one thread, without pretraining."
     teacher = kept / "initializations-teacher"
     if teacher.is_dir():
