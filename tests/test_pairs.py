@@ -169,7 +169,7 @@ def test_a_compressed_shard_says_what_to_do(tmp_path):
     with tarfile.open(path, "w:gz"):
         pass
     (problem,) = webdataset(path).preflight()
-    assert problem == f"{path}: compressed tars are not supported. Decompress it with gunzip"
+    assert problem == f"{path}: a compressed tar is not supported. Decompress it with gunzip"
 
 
 def test_a_member_that_stands_twice_is_refused(tmp_path):

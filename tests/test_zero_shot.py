@@ -44,7 +44,9 @@ def test_each_prompt_is_encoded_once_and_short_ones_first():
 
 @pytest.mark.parametrize("template", ["{c} of {place}", "a {c", "a {}", "a {c.name}", "a {c[a]}"])
 def test_a_template_with_other_braces_is_an_error(template):
-    with pytest.raises(DataError, match=r"^template .* invalid \(.+\)\. The only allowed field is \{c\}"):
+    with pytest.raises(
+        DataError, match=r"^template .*: the only allowed field is \{c\}\. Double all other braces$"
+    ):
         zero_shot_classifier(FakeEncoder({}), ["cat"], [template])
 
 

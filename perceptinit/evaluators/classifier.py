@@ -117,9 +117,8 @@ def fill_templates(templates: Sequence[str], classnames: Sequence[str]) -> Promp
         try:
             template.format(c="x")
         except (LookupError, ValueError, AttributeError, TypeError) as error:
-            raise DataError(
-                f"template {template!r}: invalid ({error!r}). The only allowed field is {{c}}"
-            ) from error
+            reason = "the only allowed field is {c}. Double all other braces"
+            raise DataError(f"template {template!r}: {reason}") from error
     return [[template.format(c=name) for template in templates] for name in classnames]
 
 

@@ -80,7 +80,7 @@ class TarFile:
             DataError: For a damaged header, truncated content, a missing end block, or data after it.
         """
         if self._pread(2, 0) == b"\x1f\x8b":
-            raise DataError(f"{self.path}: compressed tars are not supported. Decompress it with gunzip")
+            raise DataError(f"{self.path}: a compressed tar is not supported. Decompress it with gunzip")
         position, long_name, long_size = start, "", -1
         while True:
             header = self.read(position, BLOCK_BYTES)

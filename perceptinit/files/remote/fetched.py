@@ -152,8 +152,8 @@ class FetchedCache:
 
     def hold_files(self, pieces: Mapping[str, Piece]) -> Held | None:
         """Fetch and lock files, given by relative path; None if the cache is too small. See `hold`."""
-        for outside in (path for path in pieces if ".." in Path(path).parts):
-            raise DataError(f"{pieces[outside].file}: the path {outside!r} is outside its folder")
+        if outside := [path for path in pieces if ".." in Path(path).parts]:
+            raise DataError(f"{pieces[outside[0]].file}: the path {outside[0]!r} is outside its folder")
         held = Held(self.folder, _name_of(pieces))
         try:
             if self._share_whole(held, pieces):

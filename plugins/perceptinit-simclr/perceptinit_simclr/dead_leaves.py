@@ -20,9 +20,9 @@ MIN_RADIUS = 0.01  # as a share of the side; smaller leaves miss most pixels
 class DeadLeaves:
     """Images of opaque leaves that occlude each other, drawn from a seed.
 
-    Leaves have uniform positions and colors. The density of their radii is proportional to r^-3, so that the
-    images have the same statistics at each scale, and edges and occlusions as in photographs. Leaves are
-    drawn from front to back until they cover the image. Control: with `min_radius` equal to `max_radius`,
+    Leaves have uniform positions and colors. The density of their radii is proportional to r^-3, which makes
+    image statistics nearly independent of scale between the two radii. Leaves are drawn from front to back
+    until they cover the image. Control: with `min_radius` equal to `max_radius`,
     all leaves have one size.
 
     Source: Lee, Mumford and Huang 2001, "Occlusion Models for Natural Images"; for contrastive pretraining:
