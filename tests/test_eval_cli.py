@@ -73,6 +73,15 @@ def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, r
     assert ours == theirs
 
 
+def test_weights_before_training_are_measured_although_only_the_last_are_kept(cli, tmp_path, recipe):
+    recipe.write_text(RECIPE + 'every = "end"\n')  # of keep-weights, the last evaluator
+    done = cli("run", recipe)
+    assert done.returncode == 0, done.stderr
+    done = cli("eval", "runs/tiny", "--weights", "all", "--json")
+    assert done.returncode == 0, done.stderr
+    assert {row["samples_seen"] for row in json.loads(done.stdout)["scores"]} == {0, 64}
+
+
 def test_weights_that_the_run_did_not_record_are_not_measured(cli, tmp_path, recipe):
     assert cli("run", recipe).returncode == 0
     file = tmp_path / "runs/tiny/default/seed0/weights/final.safetensors"

@@ -13,7 +13,7 @@ from PIL import Image
 
 from perceptinit import apply_perceptual_init, exporting
 from perceptinit.backbones.open_clip_backbone import find_published_fit, read_table
-from perceptinit.errors import UsageError
+from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.features import Encoding, Subjects, all_features
 from perceptinit.exporting.source import open_run
 from perceptinit.images.decoding import load_square
@@ -234,6 +234,12 @@ class MeanColour(torch.nn.Module):
 
     def encode_image(self, images):
         return images.float().mean((2, 3))
+
+
+def test_a_test_set_needs_a_label_and_a_key_for_each_image():
+    stimuli = coloured((96, 32))
+    with pytest.raises(DataError, match="got 2 images, 2 labels, 1 keys"):
+        ZeroShotSet("two", ("a",), ("{c}",), stimuli.images, np.zeros(2, np.int64), stimuli.ids[:1])
 
 
 def test_models_that_are_measured_together_see_their_own_fits():

@@ -400,6 +400,15 @@ def test_labels_that_do_not_fit_are_told(tmp_path, options, message):
         labels_of(files, **options)
 
 
+def test_a_label_needs_one_name(tmp_path):
+    files = parquet(tmp_path / "a.parquet", label=[0, 1, 1], name=["dog", "cat", None])
+    with pytest.raises(DataError, match=r"a\.parquet row 2: label 1 has no class name"):
+        labels_of(files, label_column="label", class_column="name")
+    files = parquet(tmp_path / "b.parquet", label=[0, 1, 1], name=["dog", "cat", "owl"])
+    with pytest.raises(DataError, match="label 1 has the name 'owl' here and 'cat' before"):
+        labels_of(files, label_column="label", class_column="name")
+
+
 def test_pairs_without_a_text_column_have_empty_texts(tmp_path):
     files = parquet(tmp_path / "a.parquet", label=[1, 0])
     pairs = ParquetPairs(ParquetPairs.Config(files=files, text_column=""))

@@ -202,7 +202,7 @@ def test_a_changed_recipe_is_refused_with_the_difference(full):
     recipe = read_recipe(RECIPE, overrides=["pretrain.lr=0.25"], folder=folder)
     with pytest.raises(UsageError) as error:
         run(recipe, folder / "runs")
-    assert "contains a run of another recipe. Choose another --out" in str(error.value)
+    assert "contains a run with other settings. Choose another --out" in str(error.value)
     assert "to replace it. Differences:\n" in str(error.value)
     assert '+  "lr": 0.25,' in str(error.value)
 

@@ -216,7 +216,7 @@ def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
     few = ("--set", "tune.trials=1", "--set", "tune.studies=1", "--set", "seeds=[0]")
     verb("tune", "planted.toml", *few)
     other = verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5", code=2)
-    assert "contains a run of another recipe" in other
+    assert "contains a run with other settings" in other
     other = verb("tune", "planted.toml", *few, "--set", "tune.trials=2", code=2)
     assert "planted-best contains arms tuned with other trials, seeds" in other
 

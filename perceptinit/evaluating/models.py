@@ -225,8 +225,9 @@ def _files(folder: Path, which: str) -> list[Path]:
     names, kept = [which], []
     if which == "all":
         kept = sorted(folder.glob(f"{SNAPSHOTS}*{SUFFIX}"))
-        # the first snapshot is the model after init, so init.safetensors is left out
-        names = ["pretrain", "final"] if kept else ["init", "pretrain", "final"]
+        # a snapshot before the first step is the same model as init.safetensors
+        is_start_kept = any(int(file.stem.removeprefix(SNAPSHOTS)) == 0 for file in kept)
+        names = [*([] if is_start_kept else ["init"]), "pretrain", "final"]
     ends = [folder / f"{name}{SUFFIX}" for name in names]
     return [*kept, *(file for file in ends if file.is_file())]
 

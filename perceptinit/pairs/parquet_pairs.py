@@ -192,9 +192,11 @@ def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[i
     """Return the class names in the order of the labels."""
     found: dict[int, str] = {}
     for i, (number, name) in enumerate(zip(numbers.tolist(), names, strict=True)):
-        if not name or found.setdefault(number, str(name)) != name:
+        if not name:
+            raise DataError(f"{where(i)}: label {number} has no class name")
+        if found.setdefault(number, str(name)) != name:
             raise DataError(
-                f"{where(i)}: label {number} has the name {name!r} here and {found.get(number)!r} before"
+                f"{where(i)}: label {number} has the name {name!r} here and {found[number]!r} before"
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:

@@ -44,7 +44,7 @@ def list_commands(
         num_processes: Processes of each run on one machine.
 
     Raises:
-        UsageError: If a folder contains a run of another recipe, or is not writable.
+        UsageError: If a folder contains a run with other settings, or is not writable.
     """
     prepare_folders(cells, fresh=False)
     missing = [cell for cell in cells if cell.verify_state().state not in ("finished", "running")]

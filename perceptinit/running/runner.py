@@ -47,7 +47,7 @@ def run_recipe(
 
     Raises:
         RecipeError: If data is missing or another obstacle is known, before any run starts.
-        UsageError: If a folder contains a run of another recipe.
+        UsageError: If a folder contains a run with other settings.
         PerceptInitError: The error of the first run that failed, after all others are done.
     """
     from perceptinit.compute import distributed

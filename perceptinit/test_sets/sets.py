@@ -66,8 +66,10 @@ class ZeroShotSet:
         where, count = f"test set '{self.name}'", len(self.classnames)
         if not len(self.labels):
             raise DataError(f"{where}: no images")
-        if len(self.images) != len(self.labels) or len(self.keys) != len(self.labels):
-            raise DataError(f"{where}: {len(self.images)} images, but {len(self.labels)} labels")
+        sizes = {name: len(getattr(self, name)) for name in ("images", "labels", "keys")}
+        if len(set(sizes.values())) > 1:
+            counts = ", ".join(f"{size} {name}" for name, size in sizes.items())
+            raise DataError(f"{where}: expected a label and a key for each image, got {counts}")
         if self.is_multilabel and (width := self.labels.shape[1]) != count:
             raise DataError(f"{where}: labels for {width} classes, but there are {count} class names")
         bad = np.flatnonzero((self.labels < 0) | (self.labels >= count))
