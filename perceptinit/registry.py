@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from perceptinit.companions import missing_companion
@@ -54,6 +54,14 @@ class Component:
             module, _, name = self.target.partition(":")
             return module, name
         return self.target.__module__, self.target.__qualname__
+
+
+def built_in(table: Mapping[str, tuple[str, str]]) -> list[Component]:
+    """Return components of this package, given by name: `"module:Class"` below `perceptinit`, and summary."""
+    return [
+        Component(name=name, target=f"perceptinit.{target}", summary=summary)
+        for name, (target, summary) in table.items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from perceptinit.hookspecs import hookimpl
-from perceptinit.registry import Component
+from perceptinit.registry import Component, built_in
+
+_BACKBONES = {
+    "timm": (
+        "backbones.timm_backbone:Timm",
+        "any timm vision model as the image tower, with CLIP's text tower",
+    ),
+    "open-clip": (
+        "backbones.open_clip_backbone:OpenClip",
+        "any open_clip model, by config name or JSON file",
+    ),
+}
 
 
 @hookimpl
 def perceptinit_backbones() -> list[Component]:
-    return [
-        Component(
-            name="timm",
-            target="perceptinit.backbones.timm_backbone:Timm",
-            summary="any timm vision model as the image tower, with CLIP's text tower",
-        ),
-        Component(
-            name="open-clip",
-            target="perceptinit.backbones.open_clip_backbone:OpenClip",
-            summary="any open_clip model, by config name or JSON file",
-        ),
-    ]
+    return built_in(_BACKBONES)

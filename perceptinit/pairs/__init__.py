@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 from perceptinit.hookspecs import hookimpl
-from perceptinit.registry import Component
+from perceptinit.registry import Component, built_in
+
+_PAIRS = {
+    "webdataset": (
+        "pairs.webdataset_pairs:WebdatasetPairs",
+        "tar shards of images and captions, the format of YFCC15M, CC3M/12M and DataComp",
+    ),
+    "parquet": (
+        "pairs.parquet_pairs:ParquetPairs",
+        "Parquet tables with image bytes and captions or token ids",
+    ),
+    "csv": ("pairs.csv_pairs:CsvPairs", "a CSV file of image paths and captions"),
+    "labelled-images": (
+        "test_sets.labelled_images:LabelledImages",
+        "class folders, or a labeled set in clip-benchmark's layout, with class names as texts",
+    ),
+    "fractals": (
+        "pairs.fractals:Fractals",
+        "rendered fractals, one class each, for `supervised` (Nakamura et al. 2024)",
+    ),
+    "synthetic": ("pairs.synthetic:SyntheticPairs", "images and captions rendered on the fly (a simulation)"),
+}
 
 
 @hookimpl
 def perceptinit_pairs() -> list[Component]:
-    return [
-        Component(
-            name="webdataset",
-            target="perceptinit.pairs.webdataset_pairs:WebdatasetPairs",
-            summary="tar shards of images and captions, the format of YFCC15M, CC3M/12M and DataComp",
-        ),
-        Component(
-            name="parquet",
-            target="perceptinit.pairs.parquet_pairs:ParquetPairs",
-            summary="Parquet tables with image bytes and captions or token ids",
-        ),
-        Component(
-            name="csv",
-            target="perceptinit.pairs.csv_pairs:CsvPairs",
-            summary="a CSV file of image paths and captions",
-        ),
-        Component(
-            name="labelled-images",
-            target="perceptinit.test_sets.labelled_images:LabelledImages",
-            summary="class folders, or a labeled set in clip-benchmark's layout, with class names as texts",
-        ),
-        Component(
-            name="fractals",
-            target="perceptinit.pairs.fractals:Fractals",
-            summary="rendered fractals, one class each, for `supervised` (Nakamura et al. 2024)",
-        ),
-        Component(
-            name="synthetic",
-            target="perceptinit.pairs.synthetic:SyntheticPairs",
-            summary="images and captions rendered on the fly (a simulation)",
-        ),
-    ]
+    return built_in(_PAIRS)

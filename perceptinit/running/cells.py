@@ -143,7 +143,9 @@ def check_same_run(cell: Cell) -> None:
     difference = fingerprint_difference(found.record["arm"]["resolved"], recipe.resolve(cell.arm))
     fresh = f"`perceptinit run {recipe.source} --fresh`" if cell.is_shared else "--fresh"
     advice = f"Choose another --out, or use {fresh} to replace it"
-    raise UsageError(f"{cell.folder} contains a run with other settings. {advice}. Differences:\n{difference}")
+    raise UsageError(
+        f"{cell.folder} contains a run with other settings. {advice}. Differences:\n{difference}"
+    )
 
 
 def _remove_record(cell: Cell) -> None:
