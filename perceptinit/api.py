@@ -116,7 +116,7 @@ def apply_perceptual_init(
             `encode`. With DistributedDataParallel, call the function in every process; all processes end
             with equal weights.
         initializer: Name of an initializer (`perceptinit list initializer`).
-        judgments: Name of a data set, path of a table or a matrix, a pair of either and its options
+        judgments: Name of a data set, path of a table or a matrix, a name or path with its options
             `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
             set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
         encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.

@@ -96,7 +96,7 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
     `report --no-examples` does not call this hook. The page states why a section is missing.
 
     Args:
-        runs: One finished `ShownRun` per arm: the first arm of the verdict, the baseline, then the others.
+        runs: One finished `ShownRun` per arm, in this order: arm of the verdict, baseline, other arms.
 
     Returns:
         `Section` objects.

@@ -54,7 +54,7 @@ class Bars:
         self.update(name, self._done.get(name, 0) + by, total)
 
     def retain(self, names: Collection[str]) -> None:
-        """Remove all other bars."""
+        """Remove all bars except those with these names."""
         for name in self._tasks.keys() - set(names):
             self._progress.remove_task(self._tasks.pop(name))
 

@@ -1,7 +1,7 @@
 """The registry of components, in which the CLI, recipes and the library look up names.
 
-A plug-in returns a `Component` from a hook: a name and the import path of a class. An `Entry` adds the
-plug-in. Nothing is imported until `Entry.load` is called.
+A plug-in returns a `Component` from a hook: a name and the import path of a class. An `Entry` also
+contains the plug-in. Nothing is imported until `Entry.load` is called.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Component:
         name: Name in recipes; `vendor/name` outside the core.
         target: `"package.module:Class"`, which is imported on first use, or the class.
         summary: One line for `perceptinit list`.
-        extra: Argument of `pip install` in the error if the target needs a package that is missing.
+        extra: Argument of `pip install` in the error message about a missing package.
     """
 
     name: str

@@ -450,7 +450,7 @@ def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
 
 def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
     [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
-    assert problem == f"{tmp_path / 'pets'}: class 'cat' has no images (1 such). Remove or fill it"
+    assert problem == f"{tmp_path / 'pets'}: class 'cat' is empty (1 in total). Fill or remove it"
     [problem] = labelled_images(tmp_path / "none").preflight()
     assert "no folder" in problem
     (tmp_path / "empty").mkdir()
@@ -644,7 +644,9 @@ def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_star
 def test_classes_that_were_not_trained_are_told():
     evaluator = ClassificationAccuracy(ClassificationAccuracy.Config(datasets=("synthetic",)))
     model = ImageClassifier(both_towers().image, NAMES).eval()
-    with pytest.raises(DataError, match="classes, such as 'red circle', are not among the 3 trained classes"):
+    with pytest.raises(
+        DataError, match="classes, such as 'red circle', are not among the 3 training classes"
+    ):
         evaluator.evaluate(model, context())
 
 
@@ -653,7 +655,7 @@ def test_classes_of_other_names_are_told_before_anything_starts(tmp_path):
     recipe = read_recipe(RECIPE.replace('datasets = ["synthetic"]', f'datasets = ["{tmp_path}/pets"]', 1))
     [problem] = find_obstacles(recipe)
     assert str(problem) == (
-        "[eval[0]]: test set 'pets': 3 classes, such as 'class 0', are not among the 64 trained classes, such as 'red circle'. "
+        "[eval[0]]: test set 'pets': 3 classes, such as 'class 0', are not among the 64 training classes, such as 'red circle'. "
         "Use the same class names"
     )
     assert find_obstacles(read_recipe(RECIPE)) == []

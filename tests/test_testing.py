@@ -172,7 +172,7 @@ def test_an_initializer_whose_state_lacks_something_is_told(tmp_path):
 
     said = complaints("initializer", Forgetful, tmp_path)
     assert said == [
-        "initializer Forgetful: resuming from offer 1 of 4 ends with different weights: save everything that "
+        "initializer Forgetful: resuming after call 1 of 4 to offer() gives different weights: save everything that "
         "later steps depend on in the state, and resume from ctx.resumed"
     ]
 
@@ -292,7 +292,7 @@ def test_pairs_that_miscount_or_repeat_keys_are_told(tmp_path):
 
     text = "\n".join(complaints("pairs", Miscount, tmp_path))
     assert "block_sizes sum to 3, num_pairs is 4" in text
-    assert "the key 'same' names several pairs" in text
+    assert "several pairs have the key 'same'" in text
 
 
 def test_pairs_whose_index_gives_something_else_each_time_are_told(tmp_path):

@@ -380,4 +380,7 @@ def test_a_split_that_class_folders_cannot_have_is_refused(tmp_path):
     class_folders(tmp_path / "pets")
     evaluator = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path), split="train"))
     (problem,) = evaluator.preflight()
-    assert "no folder 'train' in the clip-benchmark layout, and class folders have one split" in problem
+    assert (
+        "no folder 'train' in the clip-benchmark layout, and class folders support only the split 'test'"
+        in problem
+    )

@@ -33,7 +33,7 @@ class Description:
         fields: Keys of its `Config`.
         parts: Kinds of its nested components.
         location: File and line.
-        unseen: Bases of its `Config` without source, whose keys are missing in `fields`.
+        unseen: Bases of its `Config` without source, whose keys are missing from `fields`.
     """
 
     doc: str

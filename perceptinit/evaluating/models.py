@@ -52,7 +52,8 @@ class RunWeights:
 class EvalModel:
     """A model to measure; `build` returns it in eval mode, on the CPU.
 
-    parts: A subset of "image", "text" and "head" (a classifier). run: Its source, if it is a run.
+    parts: A subset of "image", "text" and "head" (a classifier).
+    run: The weights file of a run, if the model is read from one.
     """
 
     title: str
@@ -75,7 +76,7 @@ def find_models(
     found: dict[str, EvalModel] = {}
     for model in (m for source in sources for m in _find(source, registry, backbone, weights)):
         if found.setdefault(model.title, model) is not model:
-            raise UsageError(f"{model.title}: given twice")
+            raise UsageError(f"{model.title}: two models have this name. Evaluate them separately")
     return list(found.values())
 
 

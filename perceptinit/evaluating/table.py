@@ -27,7 +27,7 @@ FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A table line: one score per model, or its mean over `num_sets` sets."""
+    """A row of the table: the score of each model on a set, or its mean score over `num_sets` sets."""
 
     measure: str
     label: str
@@ -135,7 +135,7 @@ def _cell(measure: str, score: Score | None) -> str:
 
 
 def _value(score: Score, value: float, stderr: float | None = None, measure: str = "") -> str:
-    """Return a value in the unit of its score, shares in percent; pass `measure` for a nameless mean."""
+    """Return a value in the unit of its score, shares in percent. A mean has no name: pass `measure`."""
     share = is_share(measure or split_name(score.name)[0], score.chance)
     factor, digits = (100, 2) if share else (1, 4)
     error = "" if stderr is None else f" ± {factor * stderr:.{digits}f}"

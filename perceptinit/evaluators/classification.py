@@ -22,8 +22,8 @@ from perceptinit.types import Fit, RunContext, Score
 class ClassificationAccuracy(LabelledMeasure):
     """Accuracy of the classifier that pretrainer `supervised` trains.
 
-    The score `accuracy/<set>` is the top-1 accuracy on the test split. Classes are matched by name, and every
-    class of the set must be a trained class. Chance is one over the number of trained classes.
+    The score `accuracy/<set>` is the top-1 accuracy on the test split. Classes are matched by name, and the
+    classifier must be trained on every class of the set. Chance is one over the number of training classes.
     """
 
     needed_part = "head"
@@ -35,7 +35,7 @@ class ClassificationAccuracy(LabelledMeasure):
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
-        """Return the scores of each model, evaluated separately, because their classes may differ."""
+        """Return the scores of each model. The classes may differ, so models are evaluated separately."""
         results = []
         for model in models:
             logits: Any = _Logits(model)
@@ -43,7 +43,7 @@ class ClassificationAccuracy(LabelledMeasure):
         return results
 
     def misfits(self, pretrainer: Pretrainer) -> Iterator[str]:
-        """Yield an error message for each set with classes that are not trained."""
+        """Yield an error message for each set with classes that the classifier is not trained on."""
         names: Sequence[str] = getattr(pretrainer, "classnames", ())
         for dataset in self.choice.all if names else ():
             if problem := _find_untrained(self.read(dataset, "test"), names):
@@ -52,7 +52,7 @@ class ClassificationAccuracy(LabelledMeasure):
     def scores(
         self, model: Any, sets: Sequence[ZeroShotSet], features: Features, ctx: RunContext
     ) -> list[Score]:
-        """Return the accuracy; DataError for classes that are not trained."""
+        """Return the accuracy; DataError if the set has classes that the classifier is not trained on."""
         [labelled] = sets
         if problem := _find_untrained(labelled, model.classnames):
             raise DataError(problem)
@@ -64,13 +64,13 @@ class ClassificationAccuracy(LabelledMeasure):
 
 
 def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
-    """Return an error message for classes of a set that are not trained, or ""."""
+    """Return an error message if the classifier is not trained on all classes of a set, else ""."""
     untrained = [name for name in labelled.classnames if name not in trained]
     if not untrained:
         return ""
     return (
         f"test set '{labelled.name}': {len(untrained)} classes, such as '{untrained[0]}', are not among the "
-        f"{len(trained)} trained classes, such as '{trained[0]}'. Use the same class names"
+        f"{len(trained)} training classes, such as '{trained[0]}'. Use the same class names"
     )
 
 

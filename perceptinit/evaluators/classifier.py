@@ -47,8 +47,8 @@ def embed_texts(
 ) -> TextEmbeddings:
     """Return the unit embeddings of texts. Each distinct text is encoded once.
 
-    Texts are sorted by length and padded to the longest text of their batch. Embeddings do not change, and
-    the prompts of the suites need an eighth of the tokens.
+    Texts are sorted by length and padded to the longest text of their batch instead of the context length.
+    Embeddings are the same, and the prompts of the suites have an eighth of the tokens.
 
     Raises:
         TrainingError: If embeddings are not finite.

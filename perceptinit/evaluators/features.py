@@ -36,8 +36,8 @@ class Joint:
     """Settings of `perceptinit eval` for measuring several models together.
 
     Args:
-        on_error: Called with the name and the error of each unreadable set, which is then skipped. None
-            raises the error.
+        on_error: Called with the name and the error of each unreadable set, which is then skipped. If
+            None, the error is raised.
         classifier_folder: Folder that caches zero-shot classifiers. None during a run, whose weights change.
         rank: Rank of this process.
         num_ranks: Number of processes that share a set.
@@ -50,7 +50,7 @@ class Joint:
 
     @contextmanager
     def guard(self, name: str) -> Iterator[None]:
-        """Pass a DataError in the block to `on_error`, if set."""
+        """Pass a DataError raised in the block to `on_error`, if set."""
         try:
             yield
         except DataError as error:
@@ -101,7 +101,7 @@ class Encoding:
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
-        """Return the settings from an evaluator's `precision`, `batch_size` and `cache_mib`, and the run."""
+        """Return the settings that an evaluator's config and the run specify."""
         return cls(
             device=ctx.device,
             precision=config.precision,
@@ -113,7 +113,7 @@ class Encoding:
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
-        """Return the sum over ranks of an array that is 0 outside the rows of each rank."""
+        """Return the sum of an array over ranks. Each rank fills only its own rows; the others are 0."""
         if self.num_ranks == 1:
             return array
         tensor = torch.from_numpy(array).to(self.device)
@@ -138,7 +138,7 @@ class Subjects:
 def embed_images(
     subjects: Subjects, images: ImageSet, encoding: Encoding
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
-    """Yield rows of the set and the unit embeddings of each model, float32 (B, D) on the device.
+    """Yield a slice of the set and its unit embeddings from each model, float32 (B, D) on the device.
 
     Models with the same image size and fit share a decoding pass. Embeddings within the memory limit are
     cached for evaluators of the same set and weights. Rows of unreadable images are meaningless (see
@@ -182,7 +182,7 @@ def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> li
 
 
 def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
-    """Return the batches of this rank."""
+    """Return the slices of the set that this rank encodes, one for each batch."""
     count, size = len(images.images), encoding.batch_size
     every = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     return every[encoding.rank :: encoding.num_ranks]
@@ -245,7 +245,7 @@ def _total_bytes(kept: WeakKeyDictionary[Any, dict[Any, torch.Tensor]]) -> int:
 
 
 def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
-    """Return float32 unit embeddings of tower `what`; TrainingError if they are not finite."""
+    """Return embeddings scaled to unit length, in float32; TrainingError if they are not finite."""
     embeddings = embeddings.float()
     if not torch.isfinite(embeddings).all():
         raise TrainingError(

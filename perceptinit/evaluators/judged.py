@@ -46,7 +46,7 @@ class JudgedMeasure(ABC):
         precision: Precision = "fp32"
         """Precision of the image tower; fp32 is the reference."""
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Memory limit for decoded images between measurements, in MiB."""
+        """Memory limit for decoded images that are kept between evaluations, in MiB."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
@@ -85,7 +85,7 @@ class JudgedMeasure(ABC):
         """Return metadata of the split for the `extra` of a score.
 
         Args:
-            unit: Unit that no two splits share: judgments, people, groups or images.
+            unit: Unit by which splits are held out: judgments, people, groups or images.
             names: Images of the split.
 
         Returns:

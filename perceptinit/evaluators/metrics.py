@@ -112,7 +112,7 @@ def jackknife(
 def measure_images(
     statistic: Callable[[np.ndarray], float], num: int, name: str
 ) -> tuple[float, float | None]:
-    """Return a statistic of all images of a set and its jackknife error; `name` determines the groups."""
+    """Return a statistic of all images of a set, and its jackknife error with groups seeded by `name`."""
     stderr = jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
     return statistic(np.ones(num, dtype=bool)), stderr
 
@@ -124,7 +124,7 @@ def hits_at_k(
     gallery_owners: np.ndarray,
     ks: Sequence[int],
 ) -> np.ndarray:
-    """Return whether an item of the query's image is among the k nearest, bool (queries, len(ks)).
+    """Return whether one of the k nearest items belongs to the query's image, bool (queries, len(ks)).
 
     As in papers on CLIP, any caption of an image counts as a hit.
 

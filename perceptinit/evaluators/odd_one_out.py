@@ -30,14 +30,14 @@ class OddOneOutScore(JudgedMeasure):
     The score is `odd_one_out/<set>`; a split other than `test` is part of the name. The model chooses the
     image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling
     is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`) the
-    person's own vote. It is missing if few questions have several votes. The record also contains scores of
-    pixels, the mean color and a random network. Judgments: `things`, `odd-one-out`.
+    person's own vote. It is missing if few questions have several votes. The record also contains the scores
+    of trivial models (pixels, mean color, random network). Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.Config):
         cache_mib: NonNegativeInt = CACHE_MIB
-        """Memory limit for decoded images between measurements, in MiB."""
+        """Memory limit for decoded images that are kept between evaluations, in MiB."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None

@@ -28,7 +28,7 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
         images: The set.
         row: Row of the image.
         error: Error of the image.
-        is_alone: Whether no other process reads the set. If so, too many errors raise immediately.
+        is_alone: Whether no other process reads the set. If so, the limit is checked immediately.
     """
     found = _UNREADABLE.setdefault(images, {})
     found[row] = str(error)
@@ -67,7 +67,7 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores with the first unreadable images listed in `extra`; the scores are of the last set."""
+    """Return scores with unreadable images of all sets in `extra`, and image counts of the last set."""
     pairs = zip(sets, readable, strict=True)
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:

@@ -42,7 +42,7 @@ class RSA(JudgedMeasure):
     config: Config
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
-        """Yield both correlations.
+        """Yield Spearman's and Kendall's rank correlation.
 
         Raises:
             DataError: If matrices or images cannot be read.
@@ -55,7 +55,7 @@ class RSA(JudgedMeasure):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
-        """Return stimuli, images and dissimilarities of the split; UsageError without matrices."""
+        """Return stimuli, image indices and dissimilarities of the split; UsageError without matrices."""
         if not isinstance(self.judgments, HasDissimilarities):
             raise UsageError(
                 f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices. Use 'rdm'"
@@ -129,7 +129,7 @@ def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | No
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
-    The means are those of ranked dissimilarities. Empty for fewer than two subjects.
+    Dissimilarities are ranked before they are averaged. Empty for fewer than two subjects.
 
     Source: Nili et al. 2014, noise ceiling of RSA.
     """

@@ -25,7 +25,7 @@ Features = Sequence[np.ndarray]  # features of each split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig:
-    """Configuration of measures on test sets of the given `kinds`."""
+    """Base class for the `Config` of a measure on test sets; `kinds` are the supported kinds of sets."""
 
     kinds: ClassVar[tuple[SetKind, ...]] = ("classification",)
 
@@ -40,7 +40,7 @@ class SetConfig:
     precision: Precision = "fp32"
     """Precision of the towers; fp32 is the reference (bf16 changed scores by up to 3.1 points)."""
     cache_mib: NonNegativeInt = 2048
-    """Memory limit for decoded images of all sets between measurements, in MiB."""
+    """Memory limit for decoded images of all sets that are kept between evaluations, in MiB."""
     synthetic_seed: NonNegativeInt = 0
     """Seed of `synthetic`. For scores that use texts, set it to the seed of the pairs."""
     synthetic_num_images: NumDrawn = 1000
@@ -79,8 +79,8 @@ class SuiteConfig(SetConfig):
     missing: Missing = "error"
     """Action for missing sets: "error" before a run starts, or "skip" with a warning."""
     split: Split | None = None
-    """Split to evaluate; None for "test". Other splits, for tuning, are part of the names, as in
-    `top1/cifar10-train`."""
+    """Split to evaluate; None for "test". Another split, such as one for tuning, is appended to the name
+    of each score: `top1/cifar10-train`."""
 
     def choice(self) -> SetChoice:
         """Return the selected sets."""
@@ -144,7 +144,7 @@ class EmbeddedSetMeasure(SetMeasure):
     """Base class of measures of image embeddings. Subclasses define `read` and `scores`."""
 
     name: ClassVar[str] = ""
-    splits: Sequence[Split | Literal[""]] = ("test",)  # "" for the split of the choice
+    splits: Sequence[Split | Literal[""]] = ("test",)  # "" for the configured split
 
     @torch.no_grad()
     def evaluate_many(

@@ -33,8 +33,8 @@ class TwoAFC(JudgedMeasure):
     ceiling is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`)
     the person's own vote. It is missing if few questions have several votes. The standard error is clustered
     by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
-    distance between different images. The record also contains the scores of pixels, the mean color and a
-    random network, and the agreement by anchor and by person.
+    distance between different images. The record also contains the scores of trivial models
+    (pixels, mean color, random network) and the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ def by_person(
 
 
 def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets]:
-    """Return the judgments of each person in a split; empty if unknown or more than `MAX_ROWS`."""
+    """Return the judgments of each person in a split; empty for unknown or over `MAX_ROWS` people."""
     judgments = source_of(judgments, split)
     if not isinstance(judgments, HasPeople) or len(judgments.people) > MAX_ROWS:
         return {}
@@ -184,7 +184,7 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     """Return the share of each person's choices that the majority of the others predicts, in [0, 1].
 
     A tie between the others counts half. None for a person whose questions no one else answered. The result
-    is biased for triplets that were selected by their answers, including the person's own.
+    is biased if the triplets were selected by their answers, because these include the person's own.
     """
     if not people:
         return {}

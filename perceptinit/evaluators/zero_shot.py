@@ -74,7 +74,7 @@ class ZeroShot(SetMeasure):
         test_set = self.choice.read(dataset)
         if not isinstance(test_set, ZeroShotSet):
             raise DataError(
-                f"test set '{dataset}': has captions instead of labels. Use evaluator 'retrieval'"
+                f"test set '{dataset}' contains captions instead of labels. Use evaluator 'retrieval'"
             )
         return test_set
 
@@ -85,7 +85,7 @@ class ZeroShot(SetMeasure):
         classifiers: Sequence[torch.Tensor],
         encoding: Encoding,
     ) -> list[np.ndarray]:
-        """Return the nearest classes of each model, int64 (N, up to 5), or all similarities (N, C)."""
+        """Return each model's nearest classes per image, int64 (N, up to 5), or all similarities (N, C)."""
         num_classes = len(test_set.classnames)
         keep_all = test_set.is_multilabel  # the multi-label metric sorts by class
         shape = len(test_set.labels), num_classes if keep_all else min(5, num_classes)

@@ -58,7 +58,7 @@ class HasStandIn(Protocol):
 
 @runtime_checkable
 class HasEvaluated(Protocol):
-    """A pretrainer that evaluates different weights from those it trains, such as an average."""
+    """A pretrainer with separate weights for evaluation, such as an average of the trained weights."""
 
     def evaluated(self) -> AbstractContextManager[None]:
         """Load the evaluation weights into the model while the context is open.
@@ -69,7 +69,7 @@ class HasEvaluated(Protocol):
 
 @runtime_checkable
 class HasModel(Protocol):
-    """A pretrainer that does not train the backbone's two towers, such as one without text."""
+    """A pretrainer that trains a model other than the backbone's two towers, such as a classifier."""
 
     parts: tuple[str, ...]
     """Parts of the model: "image", and optionally "text" and "head" (an image classifier)."""
@@ -114,12 +114,12 @@ class HasMaxShuffleBlocks(Protocol):
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Maximum number of blocks to shuffle together; with more, almost every pair reads a whole block."""
+        """Maximum number of blocks to shuffle together; with more, a block is read for almost every pair."""
 
 
-# a block, and the first and last samples of the run that need it
+# a block, and its first and last use, as sample numbers of the run
 BlockUse = tuple[int, int, int]
-# called with two numbers of samples: finished, and finished or requested
+# called with the number of finished samples, and the number of finished or requested samples
 Reached = Callable[[int, int], None]
 
 

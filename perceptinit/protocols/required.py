@@ -149,7 +149,7 @@ class Pairs(Protocol):
     block_sizes: Sequence[int]
 
     def pair(self, index: int) -> Pair:
-        """Return a pair without decoding it. Called from several threads.
+        """Return a pair without decoding its image. Called from several threads.
 
         Args:
             index: In [0, num_pairs).
@@ -164,7 +164,7 @@ class Evaluator(Protocol):
 
 
 class Tracker(Protocol):
-    """A destination for the numbers of runs."""
+    """A destination for the metrics of runs."""
 
     def start(self, ctx: RunContext) -> None:
         """Prepare for the events of a run. Files are written to `ctx.folder`."""

@@ -50,10 +50,10 @@ class SetChoice:
         datasets: Folders under `root`, paths, addresses, keys of the suites or `synthetic`.
         suite: A suite, whose sets of `kinds` come first.
         root: Folder or address of the sets.
-        missing: Whether missing sets raise an error or are skipped.
+        missing: Whether a missing set is an error or is skipped.
         kinds: Kinds of sets to take from the suite.
         synthetic: Settings of the simulated set.
-        split: The split to evaluate; part of the names of scores unless it is `test`.
+        split: The split to evaluate, appended to the names of scores unless it is `test`.
     """
 
     datasets: tuple[str, ...]
@@ -211,8 +211,8 @@ def render_set(
 ) -> ZeroShotSet | RetrievalSet:
     """Return rendered images with captions, or with labels of color and shape (64 classes, chance 1/64).
 
-    Factors are drawn as for the pairs, with other generators, so no image of the pairs or judgments occurs
-    here. Every color and shape occurs in captions, and slightly more than half of the
+    Factors have the same distributions as in the pairs but different seeds, so the images do not occur in the
+    pairs or the judgments. Every color and shape occurs in captions, and slightly more than half of the
     captions name both. Splits are disjoint.
     """
     first = settings.num_images * ("test", "train", "val").index(split)

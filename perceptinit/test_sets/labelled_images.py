@@ -73,5 +73,5 @@ class LabelledImages:
         empty = np.flatnonzero(counts == 0)
         if empty.size:
             name = found.classnames[empty[0]]
-            raise DataError(f"{path}: class '{name}' has no images ({empty.size} such). Remove or fill it")
+            raise DataError(f"{path}: class '{name}' is empty ({empty.size} in total). Fill or remove it")
         return found

@@ -59,7 +59,7 @@ def read_zero_shot_set(path: Path, name: str = "", split: str = SPLIT) -> ZeroSh
         return _read_shards(path, name, split)
     if split != SPLIT:
         found = f"{path} has no folder '{split}' in the clip-benchmark layout"
-        raise DataError(f"test set '{name}': {found}, and class folders have one split")
+        raise DataError(f"test set '{name}': {found}, and class folders support only the split '{SPLIT}'")
     return _read_class_folders(path, name)
 
 
@@ -247,7 +247,7 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 
 
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
-    """Return stripped lines of a text file without empty lines; `keep_empty` keeps all but trailing ones."""
+    """Return the stripped non-empty lines of a text file; `keep_empty` removes only trailing empty lines."""
     require_file(path)
     try:
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]

@@ -97,7 +97,7 @@ def suite_sets(name: str, kinds: Sequence[SetKind] = ()) -> tuple[SuiteSet, ...]
 
 
 def find_set(name: str) -> SuiteSet | None:
-    """Return the suite set whose key or alternative name is `name`; None if unknown."""
+    """Return the test set of the suites that has this key or alternative name, or None."""
     known = known_sets()
     return known.get(name) or next((s for s in known.values() if name in s.names), None)
 

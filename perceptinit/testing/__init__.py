@@ -9,7 +9,7 @@
         def options(self, tmp_path):
             return {"strength": 0.5}
 
-Run it with pytest. A failure states the required change. Built-in components pass the same tests.
+Run it with pytest. Each failure message states the required change. Built-in components pass the same tests.
 """
 
 from perceptinit.testing.contract import (

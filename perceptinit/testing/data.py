@@ -154,7 +154,7 @@ class PairsContract(Contract):
     def test_keys_name_one_pair_each(self, tmp_path: Path) -> None:
         keys = [pair.key for pair in self._all(self.build(tmp_path))]
         for key in keys:
-            self.must(keys.count(key) == 1, f"the key '{key}' names several pairs")
+            self.must(keys.count(key) == 1, f"several pairs have the key '{key}'")
 
     def test_an_index_gives_the_same_pair_from_any_thread(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)

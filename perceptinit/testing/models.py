@@ -138,7 +138,7 @@ class InitializerContract(Contract):
         self.build(tmp_path).initialize(tower, counting)
         for number in sorted({0, len(offers) // 2, len(offers) - 1}) if offers else ():
             again = self._interrupt_and_resume(tmp_path, number)
-            problem = f"resuming from offer {number + 1} of {len(offers)} ends with different weights"
+            problem = f"resuming after call {number + 1} of {len(offers)} to offer() gives different weights"
             advice = "save everything that later steps depend on in the state, and resume from ctx.resumed"
             self.must(weights_sha256(again) == weights_sha256(tower), f"{problem}: {advice}")
 

@@ -99,7 +99,7 @@ class PretrainerContract(Contract):
         self.must(
             not differ,
             f"resuming with load_state_dict() in a new object changes {len(differ)} tensors, such as "
-            f"{name_few(differ)}: save the optimizer and all counters, and draw by step from ctx.rng(...)",
+            f"{name_few(differ)}: save the optimizer and all counters, and draw from ctx.rng('name', step)",
         )
 
     def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """Factors of rendered images, and their distributions.
 
 An image shows one object (shape, texture, color) in a scene (size, position, background, lighting). Simulated
-observers judge objects only; captions may mention both. The factors of an image depend only on its seed and
-names.
+observers judge only objects; captions may also mention the scene. The factors of an image depend only on its
+seed and names.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def label_of(picture: Picture) -> int:
 
 
 def draw_picture(seed: int, *names: str | int) -> Picture:
-    """Return the picture drawn with a seed and names; its factors are independent."""
+    """Return a picture with independent random factors, seeded by `seed` and names."""
     noise_seed = derive_seed(seed, "world", *names)
     rng = np.random.default_rng(noise_seed)
     return Picture(draw_thing(rng), draw_scene(rng), noise_seed)

@@ -35,7 +35,7 @@ from perceptinit_representations.metrics import unbiased_cka
 class CkaToInit(JudgedMeasure):
     """Linear CKA between the current embeddings of judged images and those before pretraining.
 
-    Reports `cka/<set>` (unbiased): 1 at 0 samples seen, 0 for unrelated representations. The reference is
+    Reports `cka/<set>` (unbiased): 1 before pretraining, 0 for unrelated representations. The reference is
     `weights/init.safetensors` in the run's folder, which is written after `[[init]]`. The standard error is a
     jackknife estimate over groups of images. With `two-afc` and `rsa`, it shows how much of stage 1 remains.
 
@@ -98,7 +98,7 @@ class CkaToInit(JudgedMeasure):
         """Return the Gram matrix of the initial embeddings, cached until the weights file changes."""
         path = (ctx.folder or Path()) / "weights" / "init.safetensors"
         if ctx.folder is None or not path.is_file():
-            raise UsageError(f"cka-to-init: {path} not found. This evaluator measures only runs of recipes")
+            raise UsageError(f"cka-to-init: {path} not found. This evaluator supports only models from runs")
         stamp = path.stat().st_mtime_ns
         if self._first is None or self._first[:2] != (path, stamp):
             tower: Any = deepcopy(model.image)

@@ -63,7 +63,7 @@ class TripletExamples:
 def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
     """Return held-out judgments on which the image tower agrees or disagrees with people after stage 1.
 
-    The judgments are the clearest of a sample of `NUM_SAMPLED`: large margins and agreeing votes.
+    Of a random sample, the judgments with the largest margins in distances and votes are selected.
     """
     triplets = judgments.load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))

@@ -54,7 +54,7 @@ class LinearProbe(LabelledMeasure):
         return [self.accuracy("linear_probe", test, correct, **about)]
 
     def _choose(self, train: ZeroShotSet, features: np.ndarray) -> float:
-        """Return the best strength on a held-out tenth of the training split, the same for all models."""
+        """Return the best strength on a tenth of the training split that is the same for all models."""
         strengths = self.config.strengths
         if len(strengths) == 1:
             return float(strengths[0])

@@ -17,7 +17,7 @@ from perceptinit_representations.weights import weight_figures
 def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
     """Yield the report sections for an arm, the baseline and other arms.
 
-    If weights or data of a part are missing, the error message is shown instead.
+    If weights or data are missing, an error message is shown in place of the examples.
     """
     arm = runs[0]
     judged = _attempt("example judgments", lambda: _judged(arm))

@@ -161,5 +161,5 @@ def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
 
 
 def test_cka_without_a_run_is_refused():
-    with pytest.raises(UsageError, match="This evaluator measures only runs of recipes"):
+    with pytest.raises(UsageError, match="This evaluator supports only models from runs"):
         list(CkaToInit(CkaToInit.Config(), tiny_judgments()).evaluate(tiny_model().eval(), RunContext()))
