@@ -96,11 +96,11 @@ def test_without_its_weights_a_run_gives_no_stage(tiny, tmp_path):
 def test_other_weights_in_its_file_stop_the_run(tiny, tmp_path):
     file = tmp_path / "tiny/pi/seed0/weights/init.safetensors"
     save_file({name: tensor + 1 for name, tensor in load_file(file).items()}, file)
-    with pytest.raises(CheckpointError, match=r"the weights differ from .*record.json. Repeat that run"):
+    with pytest.raises(CheckpointError, match=r"do not match the hash in .*record.json. Repeat that run"):
         run_longer(tmp_path)
 
 
 def test_an_experiment_that_is_not_there_is_told(tmp_path):
     record = run(tmp_path, FROM_TINY, name="longer")
-    message = f"[checkpoint] stages_from: no experiment in {tmp_path / 'tiny'}, so its stages are not copied"
+    message = f"[checkpoint] stages_from: {tmp_path / 'tiny'} not found, so no stages are copied from it"
     assert message in [warning["message"] for warning in record["warnings"]]

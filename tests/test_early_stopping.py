@@ -105,7 +105,7 @@ def test_a_killed_stage_stops_where_it_would_have_stopped(tmp_path, weights_afte
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"eval_every": 0}, "patience needs measurements during training: set eval_every to 1"),
+        ({"eval_every": 0}, "patience needs evaluations during training: set eval_every to 1"),
         ({"eval_split": "train"}, "patience needs held-out judgments"),
     ],
 )

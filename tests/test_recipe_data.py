@@ -117,7 +117,7 @@ def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_pat
     assert done.returncode == 0, done.stderr
     assert "mnist: downloaded to sets/mnist" in done.stdout
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
-    assert "judgments lab/opinions, into data/opinions: by hand: https://lab.example/opinions" in done.stdout
+    assert "judgments lab/opinions, into data/opinions: download by hand from https://lab" in done.stdout
     assert "img2dataset --url_list cc3m.tsv" in done.stdout
     again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
     assert row(again.stdout, "mnist").endswith("present")

@@ -269,7 +269,7 @@ def test_an_unwritable_output_folder_is_told_before_anything_starts(recipe, tmp_
 
 
 def test_a_seed_or_arm_that_is_not_in_the_recipe_is_refused(recipe, tmp_path):
-    with pytest.raises(UsageError, match=r"no seed 7 in seeds = \[0, 1\]"):
+    with pytest.raises(UsageError, match=r"seed 7 is not in seeds = \[0, 1\]"):
         run(recipe(), tmp_path, seeds=[7])
     with pytest.raises(UsageError, match="no arm called 'p'"):
         run(recipe(), tmp_path, arms=["p"])

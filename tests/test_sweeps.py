@@ -178,7 +178,7 @@ def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
     recipe = read_recipe(RECIPE, overrides=["pretrain.lr=1e30", "pretrain.clip_norm=1e30"], folder=folder)
     with pytest.raises(Exception, match=r"the loss is (nan|inf)") as error:
         run_recipe(recipe, arms=["random", "pi"], seeds=[0], out=folder / "runs", device="cpu")
-    assert error.value.__notes__[0].startswith("pi, seed 0 failed, too: TrainingError")
+    assert error.value.__notes__[0].startswith("pi, seed 0 also failed: TrainingError")
     assert load_runs([folder / "runs/tiny"]).arm_runs("pi")[0].state == "failed"
 
 

@@ -105,9 +105,9 @@ def test_no_result_depends_on_tune():
 @pytest.mark.parametrize(
     ("evaluator", "sentence"),
     [
-        ('use = "zero-shot"\ndatasets = ["synthetic"]\n', "measures on synthetic, like [[eval]]"),
-        ('use = "retrieval"\ndatasets = ["synthetic"]\n', "measures on synthetic, like [[eval]]"),
-        ('use = "two-afc"\njudgments = { use = "synthetic" }\n', "measures on synthetic, like [[eval]]"),
+        ('use = "zero-shot"\ndatasets = ["synthetic"]\n', "uses the same data as [[eval]] (synthetic)"),
+        ('use = "retrieval"\ndatasets = ["synthetic"]\n', "uses the same data as [[eval]] (synthetic)"),
+        ('use = "two-afc"\njudgments = { use = "synthetic" }\n', "uses the same data as [[eval]] (synthetic)"),
         ('use = "two-afc"\nsplit = "train"\njudgments = { use = "synthetic" }\n', "that stage 1 is trained on"),
         ('use = "two-afc"\nsplit = "val"\njudgments = { use = "synthetic" }\n', ""),
         (EVAL, ""),

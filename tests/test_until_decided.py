@@ -58,7 +58,7 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
         (["--until-decided", "--smoke"], "--until-decided excludes --smoke"),
         (["--until-decided", "--seed", 0], "--until-decided excludes --seed"),
         (["--until-decided", "--set", "verdict.max_seeds=2", "--set", "verdict.delta=1", "--set", "seeds=[0]"],
-         "has 1 seed. Specify between 2 and 2 (verdict.max_seeds)"),
+         "has 1 seed. Specify between 2 and 2 seeds (verdict.max_seeds)"),
     ],
 )  # fmt: skip
 def test_looks_that_cannot_be_controlled_are_refused(verb, options, sentence):

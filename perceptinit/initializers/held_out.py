@@ -20,7 +20,7 @@ from perceptinit.types import RunContext, Triplets
 
 
 class HeldOut:
-    """Measurements of the tower on held-out judgments during training.
+    """Evaluates the tower on held-out judgments during training.
 
     Args:
         model: Image tower.
@@ -51,7 +51,7 @@ class HeldOut:
         self._split, self._ceiling, self._ctx = split, ceiling, ctx
 
     def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
-        """Measure the weights after an epoch, in eval mode, and report the result as progress at `step`."""
+        """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
         self._model.eval()
         encode, device = split(self._model.encode_image), self._ctx.device
         embedded = embed_judged(encode, self._triplets, self._images, device=device)
@@ -94,7 +94,7 @@ class HeldOut:
             metrics[f"{name}_ceiling_lower"], metrics[f"{name}_ceiling"] = self._ceiling
         if after.stderr is not None:
             metrics[f"{name}_stderr"] = after.stderr
-        if {0, kept} <= self._agreement.keys():  # missing in a state of perceptinit 0.1
+        if {0, kept} <= self._agreement.keys():  # absent from checkpoints of perceptinit 0.1
             stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
             metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
         metrics[f"{name}_judgments"] = after.num_judgments
@@ -121,7 +121,7 @@ class HeldOut:
 
 
 def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
-    """Return the standard error of the gain in 2AFC, paired by judgment; None for a single unit.
+    """Return the standard error of the gain in 2AFC, paired by judgment; None for fewer than two units.
 
     Args:
         before: Share of votes that agree with the model, by judgment, shape (N,), in [0, 1].
@@ -133,15 +133,15 @@ def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | No
 
 
 class EarlyStopping:
-    """Early stopping on 2AFC, which restores the best weights.
+    """Early stopping on held-out 2AFC. Keeps the best weights, which `restore` loads.
 
     Args:
         model: Image tower.
-        patience: Number of consecutive measurements without a new maximum after which training stops. None
+        patience: Number of consecutive evaluations without a new maximum after which training stops. None
             disables early stopping.
 
     Attributes:
-        epoch: Epoch of the best measurement; 0 before the first measurement.
+        epoch: Epoch of the best evaluation; 0 before the first evaluation.
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:

@@ -78,7 +78,7 @@ class TimmWeights:
         source: File and architecture, for messages.
         about: timm's `PretrainedCfg`, None for a local file.
         weights: Tensors by name.
-        notes: Changes to the weights in the file, for a warning.
+        notes: How the weights were changed to fit the model, for a warning.
     """
 
     source: str

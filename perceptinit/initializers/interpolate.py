@@ -21,7 +21,7 @@ class Interpolate:
     """Interpolate linearly between the current weights and another set, tensor by tensor.
 
     After stage 1 in `[[init]]`, interpolation with a random initialization measures how much of that stage is
-    needed. With a file, it averages two models of one architecture.
+    needed. With a file, it averages two models of the same architecture.
 
     Source: Ash and Adams 2020 (shrink and perturb); Wortsman et al. 2022 (model soups).
     """
@@ -56,7 +56,7 @@ class Interpolate:
             CheckpointError: If the file does not fit the tower.
         """
         file = self.config.file
-        with reporting("interpolate", model, hint="Are the two sets equal?") as report:
+        with reporting("interpolate", model, hint="Are the two sets of weights equal?") as report:
             if file is None:
                 model.reset_parameters(ctx.seed_for("interpolate"))
             else:

@@ -76,7 +76,7 @@ class Objective(Protocol):
 
 
 class TripletObjective:
-    """Judgments with an anchor, violated unless the chosen image is nearer by the margin.
+    """Judgments with an anchor; they violate the margin unless the chosen image is nearer by that distance.
 
     Raises:
         InitializerError: If all judgments are ties and the loss or the weighting ignores ties.

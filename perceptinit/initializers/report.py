@@ -143,7 +143,7 @@ def weight_changes(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) ->
 
 
 def singular_values(weight: Tensor) -> Tensor:
-    """Return the singular values of a weight `as_matrix`, in descending order."""
+    """Return the singular values of a weight, reshaped by `as_matrix`, in descending order."""
     return torch.linalg.svdvals(as_matrix(weight))
 
 

@@ -75,7 +75,7 @@ def _start_of_last(count: int, names: list[str], model: str) -> int:
 
 @contextmanager
 def only_training(model: nn.Module, names: list[str]) -> Iterator[None]:
-    """Require gradients of the named parameters only, for the duration of the block.
+    """Require gradients only for the named parameters, for the duration of the block.
 
     On exit the `requires_grad` flags, gradients and training modes are restored.
 

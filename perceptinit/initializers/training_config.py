@@ -60,11 +60,11 @@ class TrainingConfig:
     flip: bool = False
     """Flip all images of a step horizontally with probability 0.5."""
     eval_split: Split = "val"
-    """Split for measuring 2AFC and embedding spread; "train" if there is no other."""
+    """Split for evaluating 2AFC and embedding spread; "train" if the judgments have no other split."""
     eval_every: NonNegativeInt = 8
-    """Epochs between measurements; 0 measures only before and after training."""
+    """Epochs between evaluations; 0 evaluates only before and after training."""
     patience: PositiveInt | None = None
-    """Stop after this number of consecutive measurements without a new maximum of 2AFC on `eval_split`, and
+    """Stop after this number of consecutive evaluations without a new maximum of 2AFC on `eval_split`, and
     restore the best weights. None disables early stopping. The learning-rate schedule does not change."""
     image_store: str = "auto"
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
@@ -73,14 +73,14 @@ class TrainingConfig:
     """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use."""
 
     def __post_init__(self) -> None:
-        is_path = "/" in self.image_store or os.sep in self.image_store  # otherwise a misspelled keyword
+        is_path = "/" in self.image_store or os.sep in self.image_store  # if neither, a misspelled keyword
         if self.image_store not in ("auto", "off") and not is_path:
             raise ValueError(
                 f"image_store = '{self.image_store}': expected 'auto', 'off' or a path with a slash, such as "
                 "'./images'"
             )
         if self.patience and not self.eval_every:
-            raise ValueError("patience needs measurements during training: set eval_every to 1")
+            raise ValueError("patience needs evaluations during training: set eval_every to 1")
         if self.patience and self.eval_split == "train":
             raise ValueError('patience needs held-out judgments: set eval_split to "val"')
         low, high = self.crop_scale

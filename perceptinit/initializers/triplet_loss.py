@@ -15,7 +15,7 @@ Distance = Literal["cosine", "euclidean"]
 def hinge(
     d_first: Tensor | float, d_second: Tensor | float, p_second: Tensor | float, margin: float
 ) -> Tensor:
-    """Return the hinge loss of each judgment: `margin` minus the lead of the chosen image, at least 0.
+    """Return the hinge loss of each judgment, max(0, margin - (d_rejected - d_chosen)).
 
     Swapping the two images, with `1 - p_second` for `p_second`, does not change the loss. The loss of a tie
     is the constant `margin`, without a gradient, so drop ties beforehand.
@@ -25,7 +25,7 @@ def hinge(
         d_second: Distances of the second image, shape (B,).
         p_second: Share of people who chose the second image, shape (B,), in [0, 1]; only the majority
             matters.
-        margin: Lead at which the loss is 0, in the unit of the distances.
+        margin: Smallest difference d_rejected - d_chosen at which the loss is 0.
 
     Returns:
         Losses, shape (B,).

@@ -99,7 +99,7 @@ class TripletTraining:
         self._numbers: list[list[float]] = []  # loss and violations by step of the current epoch
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of a step, starting at 1."""
+        """Return the learning rate of a step; the first step is 1."""
         c, total = self._config, self.total_steps
         return warmup_cosine(step, total, c.num_warmup_steps(total), c.lr, c.min_lr)
 

@@ -43,7 +43,7 @@ class NonFiniteSteps:
     def watch(
         self, step: int, is_finite: Tensor, loss: Tensor, grad_norm: Tensor, keys: Sequence[str]
     ) -> None:
-        """Record a step. The caller applies its gradients only if it is finite.
+        """Record a step, whose gradients the caller applies only if `is_finite` is true.
 
         Args:
             step: Number of the step.
@@ -59,7 +59,7 @@ class NonFiniteSteps:
         """Check the step recorded by `watch`.
 
         Raises:
-            TrainingError: If it is not finite and the policy is "stop", or it is the tenth consecutive one.
+            TrainingError: If it is not finite and the policy is "stop", or if it is the tenth in a row.
         """
         if self._watched is None:
             return

@@ -53,7 +53,7 @@ class Objective(nn.Module, ABC):
 
         Args:
             model: The model being trained, whose other parameters, such as a classifier, may be used.
-            **rows: Rows (B, ...) of all ranks by name; features (B, D) are float32 or float64.
+            **rows: Rows by name, gathered from all ranks (B, ...); features (B, D) are float32 or float64.
         """
 
     @torch.no_grad()

@@ -45,7 +45,7 @@ class Pretraining(ABC):
 
     Attributes:
         parts: Parts of the model to train, evaluate and save: "image", and "text" or "head" (an image
-            classifier). `model` builds models other than both towers.
+            classifier). Subclasses with other parts may override `model`.
         num_views: Number v of crops of each image; rows v * i to v * i + v - 1 belong to sample i.
     """
 
@@ -80,14 +80,14 @@ class Pretraining(ABC):
         """Set initial values, such as the temperature, before the first step. Not called on resume."""
 
     def change(self, stack: ExitStack, model: Any) -> None:  # noqa: B027 (for subclasses)
-        """Change the model for the stage, such as by freezing parameters. Callbacks on `stack` revert it."""
+        """Change the model for the stage, such as by freezing parameters. Callbacks on `stack` undo it."""
 
     def samples(self) -> Pairs:
         """Return the training pairs. Subclasses may replace texts with labels."""
         return self.pairs
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, starting at 1: a linear warm-up, then a cosine decay."""
+        """Return the learning rate of a step (the first is 1): a linear warm-up, then a cosine decay."""
         c, total = self.config, self.total_steps
         return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
@@ -243,7 +243,7 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Load the weights to evaluate into the model for the block. All processes must call it."""
+        """Give the model the weights for evaluation during the block. All processes must call it."""
         if self._training is None:
             yield
             return

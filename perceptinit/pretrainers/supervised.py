@@ -83,9 +83,9 @@ class Supervised(Pretraining):
         schedule: ScheduleName | None = None
         """timm's schedule after the warm-up: "tanh", "poly", "step" or "multistep"; None for a cosine."""
         decay_epochs: tuple[PositiveInt, ...] | None = None
-        """Epochs of the decay: the interval for "step", an ascending list for "multistep"."""
+        """Epochs at which the rate decays: an interval for "step", an ascending list for "multistep"."""
         decay_rate: PositiveFloat | None = None
-        """Factor on the learning rate at these epochs, None for 0.1. For "poly", the power, None for 1."""
+        """Decay factor of the learning rate; None for 0.1. With "poly", the exponent; None for 1."""
         loss: LossName = "cross-entropy"
         """timm's loss: "cross-entropy", or "bce" for the binary cross-entropy of each class (Wightman et al.
         2021)."""
@@ -143,14 +143,14 @@ class Supervised(Pretraining):
         return ImageClassifier(model.image, self.classnames, seed)
 
     def rate(self, step: int) -> float:
-        """Return the learning rate of a step, starting at 1: a linear warm-up, then the schedule."""
+        """Return the learning rate of a step (the first is 1): a linear warm-up, then the schedule."""
         if self._schedule is None or step <= self.config.warmup_steps:
             return super().rate(step)
         return self._schedule(step)
 
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
-        """Function from a step, starting at 1, to timm's learning rate; None for a cosine."""
+        """timm's learning rate as a function of the step (the first is 1); None for a cosine."""
         c, total = self.config, self.total_steps
         if c.schedule is None:
             return None

@@ -38,7 +38,7 @@ class Training:
         towers: Names of the parts of the model that have inputs in `objective.rows`.
         num_pairs: Number of pairs in the data set, for the share of unusable pairs.
         total_steps: Number of optimizer steps of the whole run.
-        rate: Returns the learning rate of a step, starting at 1.
+        rate: Returns the learning rate of a step; the first step is 1.
         dropouts: Patch dropout modules of the image tower.
 
     Attributes:

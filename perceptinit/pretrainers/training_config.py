@@ -56,7 +56,7 @@ class TrainingConfig:
     clip_norm: NonNegativeFloat = 0.0
     """Maximum gradient norm over all parameters; 0 disables clipping (PI paper: 3)."""
     precision: Precision = "fp32"
-    """"fp32", "tf32" for matrix products of fp32 on NVIDIA GPUs, or autocast to "bf16" or "fp16" (with loss
+    """"fp32", "tf32" (TF32 matrix products on NVIDIA GPUs), or autocast to "bf16" or "fp16" (with loss
     scaling). The loss is always in fp32."""
     compile: str = ""
     """Backend of torch.compile for the blocks of all towers, such as "inductor"; empty for none."""
@@ -67,7 +67,7 @@ class TrainingConfig:
     fused: bool = True
     """Use AdamW's fused kernel, which is several times faster than a loop over parameters."""
     layer_decay: PositiveShare = 1.0
-    """Layer-wise learning-rate decay: factor from each image tower block to the previous; 1 disables it."""
+    """Layer-wise learning-rate decay: factor per block of the image tower, last to first; 1 disables it."""
     ema_decay: ShareBelowOne = 0.0
     """Decay of an exponential moving average of the weights, which is evaluated and saved; 0 disables it."""
     on_non_finite: OnNonFinite = "stop"
@@ -77,14 +77,14 @@ class TrainingConfig:
     """"none" replicates the model in each process (DDP). "fsdp" shards weights, gradients and AdamW's moments
     (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
-    """Crops: "random", "center", or "padded" for a random crop of the center square with a black border of an
-    eighth of its side (4 of 32 pixels, as in CIFAR recipes)."""
+    """Crops: "random", "center", or "padded", which pads the center square with black by an eighth of its
+    side (4 of 32 pixels, as in CIFAR recipes) and crops it randomly."""
     crop_scale: tuple[float, float] = (0.9, 1.0)
     """Range of the area of random crops, as a share of the image (open_clip: 0.9, 1; PI paper: 0.2, 1)."""
     crop_ratio: tuple[float, float] = (0.75, 1.3333)
     """Range of width / height of random crops (torchvision)."""
     flip: bool = False
-    """Flip images horizontally with probability 0.5 (open_clip: false, as captions may mention sides)."""
+    """Flip images horizontally with probability 0.5 (open_clip: false, as captions may say left or right)."""
     jitter: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat, HueShift] = (0.0, 0.0, 0.0, 0.0)
     """Strengths of random brightness, contrast, saturation and hue in 80 % of the images (MoCo v2 and PI
     paper: 0.4, 0.4, 0.4, 0.1)."""
@@ -95,7 +95,7 @@ class TrainingConfig:
     decode: Decode = "quality"
     """"quality" decodes at full size; resized pixels are within 2 gray levels of PIL's. "fast" decodes JPEGs
     at 1/2 (1/4, 1/8) of their size if the crop is at least 3 (6, 12) times the image size of the model.
-    Batches contain the same images, and crops change by at most 1 (3, 7) pixels at the sides."""
+    Batches contain the same images, but the sides of a crop move by up to 1 (3, 7) pixels."""
     interpolation: Interpolation | None = None
     """Antialiased interpolation of crops: "bilinear" (torchvision's default, SLIP, DeCLIP) or "bicubic"
     (open_clip); None for "bicubic"."""
@@ -106,9 +106,9 @@ class TrainingConfig:
     shuffle_blocks: NonNegativeInt = 64
     """Number of shards to shuffle together; 0 for all."""
     num_workers: NonNegativeInt | None = None
-    """Number of decoding threads or processes; None for that of the run. Does not change the batches."""
+    """Number of decoding threads or processes; None for the run's setting. Does not change the batches."""
     decode_in: DecodeIn | None = None
-    """"threads", or "processes" with shared memory, for more than 8,000 samples/s. None chooses processes for
+    """"threads", or "processes" with shared memory, which exceed 8,000 samples/s. None chooses processes for
     at least 8 workers and 1,000,000 samples. Does not change the batches."""
 
     def __post_init__(self) -> None:

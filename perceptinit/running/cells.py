@@ -1,4 +1,4 @@
-"""The runs of a recipe: a cell for each arm and seed, and checks before runs start."""
+"""The runs of a recipe, one for each arm and seed, and the checks before they start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from perceptinit.running.readiness import check_ready
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One run: an arm of a recipe, a seed, and the folder of its files.
+    """One run: an arm of a recipe, a seed, and the folder of the run.
 
     A shared run belongs to the recipe that defines its arm, see `Recipe.origins`.
     """
@@ -73,12 +73,12 @@ def plan_cells(
         out: Parent of the folder of the recipe's runs.
 
     Raises:
-        UsageError: If the recipe does not have an arm or a seed.
+        UsageError: If an arm or a seed is not in the recipe.
     """
     chosen = [recipe.arm(name) for name in arms] or list(recipe.arms)
     strange = sorted(set(seeds) - set(recipe.seeds))
     if strange:
-        raise UsageError(f"{recipe.source}: no seed {strange[0]} in seeds = {list(recipe.seeds)}")
+        raise UsageError(f"{recipe.source}: seed {strange[0]} is not in seeds = {list(recipe.seeds)}")
     # shared runs use the checkpoint settings and trackers of this recipe
     settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
     origins = {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
@@ -99,9 +99,9 @@ def prepare(recipe: Recipe, cells: Sequence[Cell], fresh: bool) -> None:
     """Check that runs can start. With `fresh`, remove the records of runs that are not shared.
 
     Raises:
-        RecipeError: With all problems that would make a run fail.
+        RecipeError: If a run would fail. The message lists all problems.
         UsageError: If the output folder is not writable, contains a run with different settings, or contains
-            a run that another process executes.
+            a run that another process is executing.
     """
     from perceptinit.compute import distributed
 
@@ -149,7 +149,7 @@ def check_same_run(cell: Cell) -> None:
 
 
 def _remove_record(cell: Cell) -> None:
-    """Remove the record of an earlier run; UsageError if another process executes the run."""
+    """Remove the record of an earlier run; UsageError if another process is executing the run."""
     if not cell.folder.is_dir():
         return
     with claim(cell.folder) as is_mine:

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: their schedule, and files that are written atomically."""
+"""The checkpoints of a run: when they are saved, and how files are written and read."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Checkpoints:
 
     Args:
         folder: `checkpoints` in the folder of the run.
-        config: Schedule and number of checkpoints.
+        config: Schedule, and the number of checkpoints to keep.
         warn: Called with a message about files that cannot be removed or read.
-        signals: Signals of the run.
+        signals: Handler of stop signals.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Checkpoints:
             self.clear()
 
     def after_step(self, step: int, save: Callable[[], None], always: bool = False) -> None:
-        """Save in all processes if `always`, or if one process requests it.
+        """Save if a checkpoint is due, if any process received a stop signal, or if `always` is set.
 
         Raises:
             Stopped: After a signal, once the checkpoint is on disk.
@@ -102,7 +102,7 @@ class Checkpoints:
         self._last_time = time.monotonic()
 
     def check(self) -> None:
-        """Raise the CheckpointError of a failed write. Does not wait for a write in progress."""
+        """Raise CheckpointError if the last write failed. Does not wait for a write in progress."""
         if self._writing is not None and self._writing.done():
             self.wait()
 
@@ -113,7 +113,7 @@ class Checkpoints:
             self._report(writing.result())
 
     def newest(self, fingerprint: str | None = None) -> dict[str, Any] | None:
-        """Return the newest readable state, or None without checkpoints.
+        """Return the newest readable state, or None if there are no checkpoints.
 
         A damaged checkpoint is reported, and the previous one is used.
 
@@ -128,7 +128,7 @@ class Checkpoints:
                 self._warn(f"{error}; using the previous checkpoint")
                 continue
             if fingerprint is not None and state["fingerprint"] != fingerprint:
-                raise CheckpointError(f"{self.folder} belongs to another recipe. Use --fresh")
+                raise CheckpointError(f"{self.folder} contains checkpoints of another recipe. Use --fresh")
             return state
         if paths:
             raise CheckpointError(f"{self.folder}: all {len(paths)} checkpoints are damaged. Use --fresh")
@@ -183,7 +183,7 @@ class Checkpoints:
         return remove_files([*old, *temporaries(self.folder)])
 
     def _paths(self) -> list[Path]:
-        """Return the checkpoints, the oldest first."""
+        """Return the paths of the checkpoints, oldest first."""
         found = self.folder.glob("checkpoint-*.safetensors")
         return sorted((path for path in found if _FILE_NAME.fullmatch(path.name)), key=_number)
 

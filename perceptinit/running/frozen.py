@@ -1,4 +1,4 @@
-"""Runs and their recipes as JSON: for worker processes, and in a frozen file for jobs that start later."""
+"""Write runs and their recipes as JSON, for worker processes and for jobs that start later."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def restore_cells(described: Mapping[str, Any]) -> list[Cell]:
-    """Return the runs in a result of `describe_cells`."""
+    """Return the runs that `describe_cells` described."""
     recipes = [_restore(stated) for stated in described["recipes"]]
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
@@ -55,7 +55,7 @@ def thaw(path: Path) -> tuple[Recipe, list[Cell]]:
 
     Raises:
         DataError: If the file was edited.
-        UsageError: If the file is missing, or a variable or a plug-in changes the settings.
+        UsageError: If the file is missing, or an environment variable or a plug-in changes the settings.
     """
     try:
         data = path.read_bytes()

@@ -23,14 +23,14 @@ SIGNALS = {
 CONTINUES = "rerun the command to resume"
 # EX_TEMPFAIL of sysexits.h: not an error; a rerun of the command resumes the run
 EXIT_CODE = 75
-INTERRUPT_EXIT_CODE = 130  # of a process that SIGINT ended, as in shells
+INTERRUPT_EXIT_CODE = 130  # as in shells, after SIGINT
 INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"
 
 
 class Stopped(SystemExit):
-    """Raised after a signal to stop. The process ends with exit code 75.
+    """Raised after a stop signal. The process exits with code 75.
 
-    Not an Exception, so handlers of failed runs do not catch it.
+    Not a subclass of Exception, so handlers of failed runs do not catch it.
     """
 
     def __init__(self, message: str) -> None:
@@ -42,10 +42,10 @@ class Stopped(SystemExit):
 
 
 class StopSignals:
-    """Handles the signals: raises Stopped immediately, or only records them in blocks that save first.
+    """Handler of stop signals: raises Stopped immediately, or only records the signal in a `defer` block.
 
     Attributes:
-        asked: Message about the received signal; empty without one.
+        asked: Message about the received signal; empty if there was none.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class StopSignals:
 
     @contextmanager
     def defer(self, at_once: bool = True) -> Iterator[None]:
-        """Only record signals in the block. If the block does not handle a signal, raise Stopped after it.
+        """Only record signals in the block. If one was received, raise Stopped at the end of the block.
 
         Args:
             at_once: Defer signals from the start of the block, not from the first call of `defer_now`.
@@ -81,7 +81,7 @@ class StopSignals:
             raise Stopped(f"{self.asked}; {CONTINUES}")
 
     def defer_now(self) -> None:
-        """Only record signals from now on, inside a block of `defer`."""
+        """Defer signals from now until the end of the `defer` block."""
         self._is_deferred = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
@@ -92,9 +92,9 @@ class StopSignals:
 
 @contextmanager
 def exit_when_stopped() -> Iterator[None]:
-    """Convert a signal to stop outside of a run into a message and exit code 75.
+    """Exit with code 75 on a stop signal, and print a message unless a run has printed one.
 
-    The process must end after the block: while Python shuts down, signals end it with the same code.
+    The process must exit after the block. Signals during its shutdown end it with the same code.
     """
     signals = StopSignals()
     try:

@@ -43,13 +43,13 @@ class RunJournal:
         self._path = folder / RECORD
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Start a new record, and add the hash of the experiment's plan."""
+        """Start a new record, with the hash of the preregistered plan if there is one."""
         self.record = record
         if plan := read_plan(self._path.parents[2]):
             self.record["plan"] = plan_sha256(plan)
 
     def state(self, place: str, stage: State | None) -> dict[str, Any]:
-        """Return the content of a checkpoint without the model.
+        """Return the content of a checkpoint, except for the model.
 
         Args:
             place: Progress of the run, for messages.
@@ -109,7 +109,7 @@ class RunJournal:
         self.record["wall_seconds"][stage] = seconds
 
     def note_scores(self, scores: Sequence[Score], stage: str) -> None:
-        """Record the scores of an evaluator. `end` writes the items of the last evaluation."""
+        """Record the scores of an evaluator. `end` writes the per-item results of the last evaluation."""
         self.record["scores"] += [score_row(each, stage, self.epoch, self.samples_seen) for each in scores]
         self._items |= {each.name: each.items for each in scores if each.items is not None}
 
@@ -143,15 +143,15 @@ def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:
 
     Raises:
         DataError: If the record of the run cannot be read.
-        CheckpointError: If the weights differ from those in the record.
+        CheckpointError: If the weights do not match the hash in the record.
     """
     record = read_record(folder / RECORD)
     file = folder / INIT_WEIGHTS
     load_strict(tower, load_weights(file), str(file))
     if weights_sha256(tower) != record["hashes"]["init"]["image"]:
         raise CheckpointError(
-            f"{file}: the weights differ from {folder / RECORD}. Repeat that run with --fresh, or remove its "
-            "experiment from [checkpoint] stages_from"
+            f"{file}: the weights do not match the hash in {folder / RECORD}. Repeat that run with --fresh, "
+            "or remove its experiment from [checkpoint] stages_from"
         )
     source = {"taken_from": "/".join(folder.parts[-3:])}
     return [row | source for row in record["init"] if row["stage"].startswith("init.")]
@@ -180,7 +180,7 @@ def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None
 
 
 def _is_start(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Return whether a run is finished, has the first stages of `record`, and ran in the same environment."""
+    """Return whether a finished run has the first stages of `record` and ran in the same environment."""
     theirs, own = other["arm"]["resolved"]["init"], record["arm"]["resolved"]["init"]
     return (
         other["status"] == "finished"

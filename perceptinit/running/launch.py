@@ -31,7 +31,7 @@ def list_commands(
     num_workers: int | None = None,
     num_processes: int = 1,
 ) -> list[str]:
-    """Write a frozen copy of the recipe, and return a shell command for each missing run.
+    """Freeze the recipe, and return a shell command for each run that is neither finished nor running.
 
     A run checks its data when it starts, so this machine does not need the data.
 
@@ -72,7 +72,7 @@ def wrap(recipe: Recipe, words: Sequence[str]) -> str:
 
 
 def is_launcher(num_processes: int) -> bool:
-    """Return whether this process must start several processes, here or with other machines."""
+    """Return whether this process must launch the processes that share a run, on one machine or several."""
     return "RANK" not in os.environ and (num_processes > 1 or ENDPOINT in os.environ)
 
 
@@ -84,7 +84,7 @@ def import_path() -> str:
 def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
     """Run `perceptinit ARGUMENTS` in processes that share each run. If one dies, the others end.
 
-    The processes ignore `--nproc`, because `is_launcher` is false there.
+    The processes ignore `--nproc`, because `is_launcher` returns False in them.
 
     Raises:
         SystemExit: With the exit code of the processes if it is not 0. The processes print the reason.
@@ -110,7 +110,7 @@ def run_in_processes(num_processes: int, arguments: Sequence[str]) -> None:
         if failure.exitcode >= 0:
             raise SystemExit(failure.exitcode) from None
         name = signal.Signals(-failure.exitcode).name
-        message = f"process {rank} was ended by {name}, so the others were stopped; {CONTINUES}"
+        message = f"process {rank} was killed by {name}, so the others were stopped; {CONTINUES}"
         print(f"error: {message}", file=sys.stderr)
         raise SystemExit(1) from None
     except SignalException as stop:

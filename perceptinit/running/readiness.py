@@ -31,11 +31,11 @@ from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import DataCard, DataNeed
 
-MAX_LISTED = 3  # if more sets are missing, they share a line
+MAX_LISTED = 3  # one line summarizes more missing sets
 
 
 def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
-    """Raise RecipeError with all known obstacles of the arms, by default of all arms."""
+    """Raise RecipeError with all known obstacles to running the arms, by default all arms."""
     chosen = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
     problems = find_untrained_text(recipe) + find_obstacles(replace(recipe, arms=chosen))
     if problems:
@@ -59,7 +59,7 @@ def find_obstacles(recipe: Recipe, others: Iterable[Spec] = ()) -> list[Problem]
 
 
 def find_untrained_text(recipe: Recipe) -> list[Problem]:
-    """Return a problem for each evaluator that needs a text tower, if no stage trains its random weights."""
+    """Return a problem for each evaluator that would use an untrained text tower with random weights."""
     backbone = recipe.backbone
     # a backbone of a plug-in may have weights without the key `pretrained`
     if recipe.pretrain or getattr(backbone.config, "pretrained", None) or "/" in backbone.name:
@@ -81,13 +81,13 @@ def find_warnings(recipe: Recipe) -> list[Problem]:
 
 
 def find_judgments(recipe: Recipe) -> list[Spec]:
-    """Return the distinct judgments of a recipe, without the wrappers that change them."""
+    """Return the distinct judgments of a recipe, excluding components that modify other judgments."""
     found = (spec for spec in walk(recipe.specs()) if spec.entry.kind == "judgments" and not spec.parts)
     return list({str(spec.table()): spec for spec in found}.values())
 
 
 def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Problem]:
-    """Build components and return their distinct messages with the locations of the components."""
+    """Build components and return the distinct messages about them, each with its place in the recipe."""
     found: dict[str, Problem] = {}
     for spec in walk(specs):
         try:
@@ -100,7 +100,7 @@ def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Pro
 
 
 def find_needs(recipe: Recipe) -> list[DataNeed]:
-    """Return the distinct data needs of a recipe's components and of its tuning."""
+    """Return the data that a recipe's components and its tuning need, without duplicates."""
     found: dict[tuple[str, str], DataNeed] = {}
     tuned_by = [recipe.tune.evaluator] if recipe.tune else []
     for spec in walk([*recipe.specs(), *tuned_by]):
@@ -113,7 +113,7 @@ def find_needs(recipe: Recipe) -> list[DataNeed]:
 
 
 def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
-    """Return the data that a component declares, or published judgments with a card and a folder."""
+    """Return the data that a component declares or, if it declares none, the data set of its card."""
     card, folder = getattr(component, "card", None), getattr(spec.config, "root", None)
     if isinstance(component, HasNeeds):
         return component.needs()
@@ -129,7 +129,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
         num_bytes=known or card.size_bytes,
         licence=card.licence,
         fetch=partial(fetch_published, files, folder, card) if files else None,
-        how=f"by hand: {card.source_url}",
+        how=f"download by hand from {card.source_url}",
     )
     return [need]
 
@@ -141,13 +141,13 @@ def fetch_published(
     folder.mkdir(parents=True, exist_ok=True)
     check_space(files, folder)
     fetched = fetch_all(files, folder, num_workers=num_workers, progress=progress)
-    if card is not None:  # None for a part of the set
+    if card is not None:  # checksums are those of the whole set
         check_sums(folder, card)
     return fetched
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield obstacles, then a line on missing data (in place of more than MAX_LISTED of them).
+    """Yield obstacles, then a line on missing data; over MAX_LISTED missing sets appear only in that line.
 
     Args:
         recipe: The recipe.

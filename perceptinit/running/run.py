@@ -167,11 +167,11 @@ class Run:
             return self.recipe.backbone.build().build()
 
     def _take_stages(self, model: DualEncoder) -> None:
-        """Load the weights that another experiment has after the same first stages."""
+        """Load the weights of a run of another experiment that has the same first stages, and skip these."""
         roots = [self.cell.folder.parents[2] / name for name in self.recipe.checkpoint.stages_from]
         for root in roots:
             if not root.is_dir():
-                message = f"[checkpoint] stages_from: no experiment in {root}, so its stages are not copied"
+                message = f"[checkpoint] stages_from: {root} not found, so no stages are copied from it"
                 self._context("init").warn(message)
         folder = distributed.decide(lambda: find_earlier(roots, self._journal.record))
         if folder is not None:
@@ -214,7 +214,7 @@ class Run:
             )
             initializer: Initializer = spec.build()
             ctx.event("stage-start", message=spec.name, total_steps=count_planned_steps(initializer))
-            with self._signals.defer(at_once=False):  # defer from the first offer on
+            with self._signals.defer(at_once=False):  # `_offer` starts to defer
                 report = initializer.initialize(model.image, ctx)
                 self._journal.note_stage(report, stage)
                 ctx.event("stage-end", message=spec.name, metrics=dict(report.metrics))
@@ -258,7 +258,7 @@ class Run:
     ) -> None:
         is_last = result.step == total
         due = [slot for slot in self.recipe.evals if slot.is_due(result.step, result.end_of_epoch)]
-        if due and (not is_last or self.arm.posthoc):  # the end is evaluated once, after the loop
+        if due and (not is_last or self.arm.posthoc):  # the last step is evaluated once, after the loop
             with pretrainer.evaluated() if isinstance(pretrainer, HasEvaluated) else nullcontext():
                 self._evaluate(model, "pretrain", due)
         save = partial(self._save_checkpoint, model, pretrainer.state_dict)
@@ -285,7 +285,7 @@ class Run:
         self, model: DualEncoder, stage: Callable[[], State] | None = None, place: str = ""
     ) -> None:
         """Save the model, the record and the state of the current stage."""
-        # in all processes, because each may have a part, and before `state_dict`, which may gather the parts
+        # all processes call `stage`, which may gather shards into the model, so it precedes `state_dict`
         of_stage = stage() if stage is not None else None
         if distributed.is_first():
             state = {"model": model.state_dict(), **self._journal.state(place, of_stage)}
@@ -297,7 +297,7 @@ class Run:
 
 
 def _scores(evaluator: Evaluator, model: DualEncoder, ctx: RunContext) -> Iterable[Score]:
-    """Return the scores. Several processes share decoding if the evaluator supports it, else encoding."""
+    """Return the scores. Processes share the decoding if the evaluator supports it, else the encoding."""
     if distributed.world_size() == 1:
         return evaluator.evaluate(model, ctx)
     if isinstance(evaluator, HasEvaluateMany):

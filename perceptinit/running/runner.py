@@ -32,7 +32,7 @@ def run_recipe(
     """Run arms and seeds of a recipe and return their records.
 
     Finished runs are kept, and interrupted runs resume from their last checkpoint. A failed run does not stop
-    the others. Other calls, on any machine, can share the folder.
+    the others. Several calls, on any machines, can share the folder.
 
     Args:
         recipe: The recipe.
@@ -93,7 +93,7 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
     if not 2 <= len(seeds) <= last:
         raise UsageError(
             f"--until-decided: the recipe has {len(seeds)} seed{'s' if len(seeds) > 1 else ''}. "
-            f"Specify between 2 and {last} (verdict.max_seeds)"
+            f"Specify between 2 and {last} seeds (verdict.max_seeds)"
         )
     yield recipe, seeds
     while len(seeds) < last:

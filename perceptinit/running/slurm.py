@@ -35,7 +35,7 @@ from perceptinit.running.launch import PERCEPTINIT, task_words, wrap
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
-WAIT_SECONDS = 60  # for the processes of other nodes after one process ended
+WAIT_SECONDS = 60  # for the other processes of a run after one ends
 
 RUNS = """\
 #!/bin/bash
@@ -175,7 +175,7 @@ def _check_partition(recipe: Recipe) -> None:
 
 
 def _check_queued(cells: Sequence[Cell], root: Path, queued: Collection[tuple[str, int]]) -> None:
-    """Raise UsageError if the queue has a run with other settings."""
+    """Raise UsageError if a queued run has other settings."""
     fingerprints = find_fingerprints(root)
     for cell in cells:
         run, own = (cell.arm.name, cell.seed), cell.recipe.fingerprint(cell.arm)
@@ -191,7 +191,7 @@ def max_tasks(config: str) -> int:
     limits = re.findall(r"^MaxArraySize\s*=\s*(\d+)|\bmax_array_tasks=(\d+)", config, re.MULTILINE)
     most = min((int(size or tasks) for size, tasks in limits), default=0)
     if not most:
-        raise UsageError("scontrol show config: no MaxArraySize above 0, so this cluster has no job arrays")
+        raise UsageError("scontrol show config: MaxArraySize is 0 or missing, so job arrays are disabled")
     return most
 
 

@@ -46,7 +46,7 @@ class Sweep:
         num_workers: int | None = None,
     ) -> None:
         self.num_workers = usable_cores() if num_workers is None else num_workers
-        self.recipe = cells[0].recipe  # its evaluators and trackers serve all cells
+        self.recipe = cells[0].recipe  # all cells use its evaluators and trackers
         self.cells, self.device, self.fresh = list(cells), device, fresh
         recorded = [cell for cell in cells if cell.record_path.is_file()] if earlier is None else []
         now = {str(cell.folder): cell.record_path.stat().st_mtime_ns for cell in recorded}
@@ -76,7 +76,7 @@ class Sweep:
         if self._errors:
             (_, first), *others = self._errors.items()
             for title, error in others:
-                first.add_note(f"{title} failed, too: {type(error).__name__}: {error}")
+                first.add_note(f"{title} also failed: {type(error).__name__}: {error}")
             raise first
         return [read_record(cell.record_path) for cell in self.cells]
 
@@ -125,7 +125,7 @@ class Sweep:
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:
-            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} executes"
+            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} is executing"
             trackers.log_once(_warning(cell, message))
         time.sleep(POLL_SECONDS)
 

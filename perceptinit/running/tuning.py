@@ -26,10 +26,10 @@ from perceptinit.running.runner import run_recipe
 
 NO_TUNE = "[tune] is missing. Add it (docs/tuning.md), or use `perceptinit run` for the recipe without tuning"
 SAME_DATA = (
-    "measures on {}, like [[eval]]. Settings chosen on test data inflate the scores of all arms, so use "
-    'validation data, such as another split (split = "val") or another set'
+    "uses the same data as [[eval]] ({}). Settings chosen on test data inflate the scores of all arms, so "
+    'use validation data, such as another split (split = "val") or another set'
 )
-TRAINED_ON = 'measures on the judgments that stage 1 is trained on. Use another split, such as "val"'
+TRAINED_ON = 'uses the judgments that stage 1 is trained on. Use another split, such as "val"'
 
 
 class Tune:
@@ -43,7 +43,7 @@ class Tune:
 
     Raises:
         UsageError: If the recipe has no `[tune]`.
-        RecipeError: If settings would be chosen on test data, or a point makes the recipe invalid.
+        RecipeError: If settings would be chosen on test data, or a sampled point makes the recipe invalid.
     """
 
     def __init__(self, path: Path, overrides: Sequence[str], out: Path, **options: Any) -> None:
@@ -66,7 +66,7 @@ class Tune:
     def search(self) -> list[Search]:
         """Run all trials and return them by arm.
 
-        The first trials test whether the measure exists. A trial with diverged training also counts as done.
+        The first trials test whether the measure exists. A trial whose training diverged also counts as done.
         Any other failure is raised after the other trials.
         """
         check_ready(self.recipe)  # for the runs after the trials
@@ -83,7 +83,7 @@ class Tune:
         return searches
 
     def at_best(self, searches: Sequence[Search]) -> list[Cell]:
-        """Return the runs with the final seeds, each arm at the best settings of its median study."""
+        """Return the final runs, with each arm at the best settings of its median study."""
         cells: list[Cell] = []
         for search in searches:
             trial = search.median()
@@ -102,7 +102,7 @@ class Tune:
         run_recipe(recipe, cells=cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
-        """Return the runs of the recipe without tuning."""
+        """Return the runs at the recipe's own settings, which all arms share."""
         return plan_cells(self.recipe, out=self._out)
 
     def _plan_cells(
@@ -148,7 +148,7 @@ def find_same_data(recipe: Recipe) -> list[Problem]:
 
 
 def _name_sets(evaluator: Any, table: Mapping[str, Any]) -> set[str]:
-    """Return the names of an evaluator's data sets, as in its scores, or its table if it names none."""
+    """Return the names of an evaluator's data sets, as in its scores, or else its configuration as TOML."""
     if isinstance(evaluator, JudgedMeasure):
         return {evaluator.set_name}
     if isinstance(evaluator, SetMeasure):

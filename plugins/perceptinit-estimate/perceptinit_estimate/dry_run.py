@@ -99,7 +99,7 @@ class Tracer:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The estimated pretraining of a recipe on `world` GPUs with `memory_gb` each."""
+    """Cost estimate of a recipe's pretraining on `world` GPUs with `memory_gb` GB each."""
 
     recipe: Recipe
     world: int
@@ -243,7 +243,7 @@ class DryRun:
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
             yield (
-                f"{self.gpus}: a step computes for {seconds * 1e3:.2g} ms, but launching its kernels takes "
+                f"{self.gpus}: a step takes {seconds * 1e3:.2g} ms to compute, but kernel launches take "
                 f"about {LAUNCH_SECONDS * 1e3:.0f} ms. Expect slower steps, which need fewer decoding cores"
             )
 
@@ -261,7 +261,7 @@ def table(runs: Sequence[DryRun]) -> list[str]:
 
 
 def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[DryRun]:
-    """Return the estimated pretraining of a recipe for each number of GPUs.
+    """Return the cost estimate of a recipe's pretraining for each number of GPUs.
 
     Raises:
         UsageError: If the pretraining lacks the keys of `clip` or a text tower, if the batch size is not

@@ -42,7 +42,7 @@ class WeightSelection:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(TimmSource):
         teacher: str
-        """timm name of the larger model in `file` or `tag`, such as "vit_small_patch16_224"."""
+        """timm architecture of the larger model, such as "vit_small_patch16_224"."""
         teacher_args: dict[str, Any] = field(default_factory=dict)
         """Arguments of `timm.create_model` for a teacher from a file, such as depth."""
 

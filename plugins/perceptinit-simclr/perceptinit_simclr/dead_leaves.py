@@ -102,7 +102,7 @@ def draw_radii(num: int, low: float, high: float, rng: np.random.Generator) -> n
 
 
 def draw_leaves(config: DeadLeaves.Config, num: int, rng: np.random.Generator) -> Leaves:
-    """Return random leaves whose centers are in or around the image, so that its border is not special."""
+    """Return random leaves with centers in or just outside the image, so that leaves cross its border."""
     margin = config.max_radius * math.sqrt(math.pi / 2)  # half of the diagonal of the largest square
     share = {"disk": 0.0, "square": 1.0, "mixed": 0.5}[config.shape]
     return Leaves(

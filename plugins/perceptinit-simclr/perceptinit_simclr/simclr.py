@@ -40,8 +40,8 @@ class SimCLR(Pretraining):
     """Train the image tower to match two views of an image among all views of the batch.
 
     Texts are ignored, and the model has no text tower. Loader, schedule, precision, exact resumption and
-    batches shared between arms are those of `clip`. Several processes form one batch, including batch norm in
-    the projection head. The default augmentations are those of SimCLR.
+    batches shared between arms are those of `clip`. The loss and the projection head's batch norm use the
+    batch of all processes. The default augmentations are those of SimCLR.
     """
 
     parts = ("image",)
