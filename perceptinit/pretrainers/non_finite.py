@@ -59,7 +59,7 @@ class NonFiniteSteps:
         """Check the step recorded by `watch`.
 
         Raises:
-            TrainingError: If it is not finite and the policy is "stop", or if it is the tenth in a row.
+            TrainingError: If the step is not finite and the policy is "stop", or if it is the tenth in a row.
         """
         if self._watched is None:
             return

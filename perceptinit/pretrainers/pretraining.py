@@ -243,7 +243,7 @@ class Pretraining(ABC):
 
     @contextmanager
     def evaluated(self) -> Iterator[None]:
-        """Give the model the weights for evaluation during the block. All processes must call it."""
+        """Load the weights for evaluation into the model during the block. All processes must call it."""
         if self._training is None:
             yield
             return

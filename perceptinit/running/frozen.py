@@ -31,7 +31,7 @@ def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def restore_cells(described: Mapping[str, Any]) -> list[Cell]:
-    """Return the runs that `describe_cells` described."""
+    """Return the runs from the output of `describe_cells`."""
     recipes = [_restore(stated) for stated in described["recipes"]]
     return [
         Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))

@@ -31,11 +31,11 @@ from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import DataCard, DataNeed
 
-MAX_LISTED = 3  # one line summarizes more missing sets
+MAX_LISTED = 3  # more missing data sets are only summarized
 
 
 def check_ready(recipe: Recipe, arms: Collection[str] = ()) -> None:
-    """Raise RecipeError with all known obstacles to running the arms, by default all arms."""
+    """Raise RecipeError with all known obstacles to running the arms (by default all arms)."""
     chosen = tuple(arm for arm in recipe.arms if not arms or arm.name in arms)
     problems = find_untrained_text(recipe) + find_obstacles(replace(recipe, arms=chosen))
     if problems:
@@ -147,7 +147,7 @@ def fetch_published(
 
 
 def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: str) -> Iterator[str]:
-    """Yield obstacles, then a line on missing data; over MAX_LISTED missing sets appear only in that line.
+    """Yield obstacles, then a summary of missing data. More than MAX_LISTED missing sets are only summarized.
 
     Args:
         recipe: The recipe.

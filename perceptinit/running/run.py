@@ -167,7 +167,7 @@ class Run:
             return self.recipe.backbone.build().build()
 
     def _take_stages(self, model: DualEncoder) -> None:
-        """Load the weights of a run of another experiment that has the same first stages, and skip these."""
+        """Skip the first stages if another experiment has completed them, and load the resulting weights."""
         roots = [self.cell.folder.parents[2] / name for name in self.recipe.checkpoint.stages_from]
         for root in roots:
             if not root.is_dir():
