@@ -101,7 +101,7 @@ def test_a_collapsed_model_scores_one_third_on_odd_one_out():
             [[0, 0, 1]],
             "odd-one-out judgment 0: an image occurs twice in one judgment",
         ),
-        ([[0, 1, 3]], [[0, 0, 1]], "odd-one-out judgment 0: an image is not a stimulus"),
+        ([[0, 1, 3]], [[0, 0, 1]], "odd-one-out judgment 0: image index out of range"),
         ([[0, 1, 2]], [[0, 0, 0]], "odd-one-out judgment 0: no votes"),
     ],
 )
@@ -307,10 +307,10 @@ def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
     [
         (
             [[0, 1, 2], [1, 0, 3], [2, 4, 0]],
-            r"not symmetric: cells \(1, 2\) and \(2, 1\), counted from 0, are 3 and 4\. Average",
+            r"not symmetric: cells \(1, 2\) and \(2, 1\), counted from 0, are 3 and 4\. If the asymmetry",
         ),
         ([[0, np.inf, 2], [np.inf, 0, 3], [2, 3, 0]], r"images 0 and 1 \(counted from 0\) is infinite"),
-        ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all known cells are equal"),
+        ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all non-missing cells are equal"),
     ],
 )
 def test_a_matrix_that_cannot_be_right_is_told_with_its_cell(matrix, sentence):

@@ -212,7 +212,7 @@ def test_numbers_become_files_by_a_pattern(folder):
     (folder / "lab.csv").write_text("anchor,positive,negative\n0,1,2\n3,5,4\n")
     assert answers(folder / "lab.csv", image="{:03d}.jpg") == EXPECTED
     (folder / "lab.csv").write_text("anchor,positive,negative\n000,001,002\nx,005,004\n")
-    with pytest.raises(DataError, match=r"row 3: anchor: image = '{:03d}.jpg' cannot format 'x'"):
+    with pytest.raises(DataError, match=r"row 3: anchor: cannot insert 'x' into image = '{:03d}.jpg'"):
         answers(folder / "lab.csv", image="{:03d}.jpg")
 
 
@@ -257,5 +257,5 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
 
 def test_a_table_of_another_kind_says_which_component_reads_it(folder):
     (folder / "lab.csv").write_text("image_1,image_2,image_3,odd\n000.jpg,001.jpg,002.jpg,000.jpg\n")
-    with pytest.raises(DataError, match=r"These are columns of 'odd-one-out': use it instead"):
+    with pytest.raises(DataError, match=r"The columns match 'odd-one-out': use it instead"):
         answers(folder / "lab.csv")

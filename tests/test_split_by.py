@@ -169,7 +169,7 @@ def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them
     assert told == (
         "20 of 20 images of 'test' also occur in training, so scores do not measure generalization to unseen "
         'images. split_by = "image" would leave '
-        f"{left} of {len(by_image)} judgments (few; raise test_share)"
+        f"{left} of {len(by_image)} judgments (small test split; raise test_share)"
     )
     assert not any("occur in training" in f.message for f in check_judgments(table(folder, "image")).findings)
 

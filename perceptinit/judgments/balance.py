@@ -28,7 +28,7 @@ MAX_LEFT_OVER = 0.01
 
 
 def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
-    """Yield (is balanced, sentence) for the exclusions, the assigned orders and the answered positions.
+    """Yield (is_balanced, message) for the exclusions, the assigned orders and the answered positions.
 
     Yields nothing for a table without these columns. Raises DataError for an invalid order or position.
     """
@@ -51,7 +51,7 @@ def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
 def _check_order(text: str) -> str:
     words = text.split()
     if set(words) != {str(number) for number in range(1, len(words) + 1)}:
-        raise ValueError(f"'{text}' must list each candidate once, such as '2 1'")
+        raise ValueError(f"'{text}' does not list each candidate once. Expected, for example, '2 1'")
     return text
 
 

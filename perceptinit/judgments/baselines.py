@@ -61,7 +61,7 @@ def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
 
 
 def values_of(baselines: Sequence[Baseline]) -> dict[str, np.ndarray]:
-    """Return the per-judgment scores of each baseline, by name, for `Items`."""
+    """Return the per-judgment scores of each baseline, by name, as in `Items.baselines`."""
     return {b.name: b.values for b in baselines if b.values is not None}
 
 
@@ -105,10 +105,10 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
 def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) -> Mapping[str, np.ndarray]:
     """Return the image features of each baseline, by name, float32 (U, D).
 
-    Pixel features are the colors of the image squashed to 32 x 32, or their 2 x 2 means, scaled to unit
-    length for cosine distances. Mean colors are in [0, 1]. The random network has three convolutions with
-    fixed random weights (He et al. 2015). Its features are the spatial means of the last layer, scaled to
-    unit length.
+    Images are resized to 32 x 32, ignoring the aspect ratio. Pixel features are all pixels, or the means of
+    2 x 2 blocks, scaled to unit length for cosine distances. Mean colors are in [0, 1]. The random network
+    has three convolutions with fixed random weights (He et al. 2015). Its features are the spatial means of
+    the last layer, scaled to unit length.
 
     Args:
         stimuli: All images.

@@ -12,8 +12,8 @@ from perceptinit.types import Split, Triplets
 
 Bounds = tuple[float, float]
 
-# Minimum number of votes for a ceiling, on questions with at least two votes: the standard error of a share
-# is then at most 0.05.
+# Minimum number of votes for a ceiling, counting only questions with at least two votes. The standard error
+# of a share of 100 votes is at most 0.05.
 MIN_VOTES = 100
 
 
@@ -73,16 +73,16 @@ class DerivedAnswers:
     """Judgments whose answers are computed from ratings or labels, without individual choices."""
 
     def noise_ceiling(self, split: Split) -> None:
-        """Return None, because computed answers agree more than people do."""
+        """Return None, because computed answers would overestimate how well people agree."""
 
 
 def ceiling_of_split(
     judgments: Judgments, split: Split, triplets: Triplets, weighting: Weighting = "votes"
 ) -> Bounds | None:
-    """Return the human ceiling of 2AFC on `triplets`, which are one split of `judgments`.
+    """Return the human ceiling of 2AFC on `triplets`, the given split of `judgments`.
 
-    If judgments have a method `noise_ceiling`, its result is returned, because a ceiling from the votes that
-    selected the triplets would be biased.
+    If the judgments define `noise_ceiling`, its result is returned: the votes were used to select the
+    triplets, so a ceiling from the same votes would be biased.
     """
     judgments = source_of(judgments, split)
     if isinstance(judgments, HasNoiseCeiling):

@@ -73,8 +73,8 @@ class CheckReport:
     """Findings, and the summary and judgments of each split.
 
     Args:
-        baselines: 2AFC of trivial models on each held-out split, or on `train` if there is none; empty if
-            images were not decoded.
+        baselines: 2AFC scores of trivial models on each held-out split, or on `train` if there is none;
+            empty if images were not decoded.
     """
 
     name: str
@@ -181,7 +181,7 @@ def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
 
 
 def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:
-    """Yield a message for each file in a folder whose checksum differs from the one in the card."""
+    """Yield a message for each file in `root` whose SHA-256 differs from the data card."""
     for name, recorded in sorted(card.sha256.items()):
         path = root / name
         if path.is_file() and (found := file_sha256(path)) != recorded:
@@ -245,4 +245,4 @@ def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers:
                 pairs = judgments.load_same_pairs(split)
                 yield f'{split}: {len(pairs):,} same-or-different pairs, {pairs.base_rate:.1%} "same"'
         except (DataError, UsageError):
-            continue  # a wrapper, or a set with this form in some splits only
+            continue  # a wrapper around another form, or a set with this form in some splits only

@@ -135,7 +135,7 @@ def file_name(name: str, pattern: str | None) -> str:
     try:
         filled = pattern.format(int(name) if re.search(r"{0?:[^}]*d}", pattern) else name)
     except (ValueError, IndexError, KeyError, AttributeError) as error:
-        raise ValueError(f"image = '{pattern}' cannot format '{name}' ({error})") from None
+        raise ValueError(f"cannot insert '{name}' into image = '{pattern}' ({error})") from None
     if "{" not in pattern:
         raise ValueError(f"image = '{pattern}' has no placeholder. Use '{{}}.jpg' or '{{:03d}}.jpg'")
     return normal_name(filled)

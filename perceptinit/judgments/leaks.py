@@ -15,7 +15,7 @@ from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.types import Split, Triplets
 
-# minimum useful test split: with fewer judgments, 2AFC has a standard error above 5 points
+# minimum useful test split: with fewer judgments, 2AFC has a standard error above 5 percentage points
 MIN_TEST = 100
 
 
@@ -99,7 +99,7 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
         return
     counts = {s: int((splits == s).sum()) for s in SPLITS}
     listed = ", ".join(f"{count:,} {s}" for s, count in counts.items())
-    few = " (few; raise test_share)" if counts["test"] < MIN_TEST else ""
+    few = " (small test split; raise test_share)" if counts["test"] < MIN_TEST else ""
     yield f'{about} split_by = "image" would leave {listed} of {len(splits):,} judgments{few}'
 
 

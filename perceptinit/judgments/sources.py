@@ -40,7 +40,7 @@ class OpenJudgments:
 
 
 def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
-    """Return the judgments of a source: an argument of `as_table`, a component, or Triplets.
+    """Return the judgments for a source: a component, Triplets, or any source that `as_table` accepts.
 
     Raises:
         UsageError: If a name is unknown or options are invalid.

@@ -27,7 +27,7 @@ from perceptinit.types import Triplets
 # Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
 # Randomly initialized networks reach 0.04 to 0.6 on photographs (7 timm models, ResNet to ViT).
 COLLAPSED_SPREAD = 1e-3
-# fraction of the spread before stage 1 below which the loss of spread is reported
+# a drop of the spread below this fraction of its value before stage 1 is reported
 SHRUNK = 0.1
 
 

@@ -1,1 +1,1 @@
-"""Control judgments, which remove or replace the information from people."""
+"""Control judgments, in which human information is removed or replaced."""

@@ -87,7 +87,7 @@ class ClassTriplets(DerivedAnswers):
 
     @cached_property
     def _labelled(self) -> tuple[Stimuli, np.ndarray]:
-        """The images and their classes, int64 (M,), numbered in alphabetical order."""
+        """The images and their class labels, int64 (M,); classes are numbered in alphabetical order."""
         c = self.config
         images: Sequence[ImageSource]
         if c.root.suffix == ".parquet":

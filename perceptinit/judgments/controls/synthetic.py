@@ -23,8 +23,8 @@ from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
 from perceptinit.world.observers import Observers, differences
 from perceptinit.world.render import RenderedImages
 
-# Probability that a candidate copies a factor of the anchor. It is the same for both candidates, so triplets
-# range from easy to near ties, and a shared scene misleads pixel comparisons.
+# Probability that a candidate copies a factor of the anchor, the same for both candidates. Triplets range
+# from easy ones to near ties, and copied scenes mislead pixel comparisons.
 P_SAME = 0.4
 
 ROLES = ("anchor", "first", "second")
@@ -86,7 +86,7 @@ class SyntheticJudgments:
         """Return the triplets of a split; images are rendered on access."""
         c = self.config
         counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
-        # splits share no anchors, so their groups have different numbers
+        # splits share no anchors, so group ids are offset to be unique across splits
         count, first_group = counts[split], sum(list(counts.values())[: SPLITS.index(split)])
         rows = [draw_triplet(c.seed, split, i) for i in range(count)]
         p_second, num_votes = self._ask(split, rows)

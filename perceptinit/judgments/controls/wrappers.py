@@ -58,7 +58,7 @@ class Wrapper(ABC):
 
 
 def source_of(judgments: Judgments, split: Split) -> Judgments:
-    """Return the judgments inside all wrappers, or `judgments` itself for `train`, which wrappers change."""
+    """Return the innermost wrapped judgments; for `train`, which wrappers change, return `judgments`."""
     while isinstance(judgments, Wrapper) and split != "train":
         judgments = judgments.judgments
     return judgments
@@ -72,7 +72,7 @@ class ShuffledVotes(Wrapper):
     first: if one column listed all winners, a permutation alone would preserve every answer.
 
     `val` and `test` are unchanged. On them, the model should score like one that learned nothing from people.
-    Training on noise can lower scores, so compare `shuffled` with `random`.
+    Training on noise can lower scores, so compare the arms `shuffled` and `random`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

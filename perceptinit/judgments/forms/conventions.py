@@ -1,4 +1,4 @@
-"""Data conventions of a source, which published loaders of the same file handle differently."""
+"""Data conventions of a source: details of its files that published loaders interpret differently."""
 
 from __future__ import annotations
 

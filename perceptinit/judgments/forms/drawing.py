@@ -12,7 +12,7 @@ from perceptinit.errors import DataError
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets, Unit
 
-# pairs examined per pair returned, if there are too many to examine all
+# number of pairs examined per requested pair, if there are too many to examine all
 OVERSAMPLE = 50
 
 Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
@@ -77,7 +77,7 @@ def draw_triplets(
 ) -> Triplets:
     """Sample triplets for each anchor, without replacement.
 
-    Each anchor has its own random stream, given by `draw.source`, `draw.seed` and its stimulus id.
+    Each anchor has its own random stream, seeded by `draw.source`, `draw.seed` and its stimulus id.
 
     Args:
         stimuli: All M images.

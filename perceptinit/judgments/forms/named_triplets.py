@@ -22,7 +22,7 @@ class NamedTriplets:
         roles: Anchor, first and second as indices into `images`, int64 (3, N).
         p_second: As in `Triplets`.
         num_votes: As in `Triplets`.
-        group: Group of each judgment, int64 (N,), with one numbering for all splits; splits share no group.
+        group: Group id of each judgment, int64 (N,); all judgments of a group are in one split.
         unit: As in `Triplets`.
     """
 
@@ -42,7 +42,7 @@ class NamedTriplets:
         return replace(self, roles=self.roles[:, rows], **columns)
 
     def triplets(self, stimuli_of: Callable[[Sequence[str]], Stimuli]) -> Triplets:
-        """Return validated triplets over the images that occur in them; `stimuli_of` maps names to images."""
+        """Return validated triplets without unused images; `stimuli_of` maps image names to stimuli."""
         used = np.flatnonzero(np.bincount(self.roles.ravel(), minlength=len(self.images)))
         stimuli = stimuli_of([self.images[i] for i in used])
         number = np.zeros(len(self.images), dtype=np.int64)
@@ -78,10 +78,10 @@ def _draw(seed: int, names: tuple[str, ...], questions: bytes) -> np.ndarray:
 
 
 def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.ndarray]:
-    """Return one judgment per question, in order of first appearance, and its split (Q,).
+    """Add up the votes of each question; return one judgment per question, and its split, (Q,).
 
-    A question is an anchor with two candidates in either order, in one group and split. Candidates are in the
-    order of the first row.
+    A question is an anchor with two candidates in either order, in one group and split. Questions are in the
+    order of first appearance, candidates in the order of the first row.
     """
     first = named.roles[1]
     _, split = np.unique(splits, return_inverse=True)

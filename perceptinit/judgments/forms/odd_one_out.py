@@ -62,7 +62,7 @@ class OddOneOut:
             lengths = f"{len(table)} images, {len(counts)} votes, {len(group)} groups"
             raise DataError(f"odd-one-out columns differ in length: {lengths}")
         row = "odd-one-out judgment"
-        raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "an image is not a stimulus", row)
+        raise_first(((table < 0) | (table >= len(stimuli))).any(axis=1), "image index out of range", row)
         is_repeated = (np.diff(np.sort(table, axis=1)) == 0).any(axis=1)
         raise_first(is_repeated, "an image occurs twice in one judgment", row)
         raise_first((counts < 0).any(axis=1), "negative votes", row)
@@ -79,9 +79,9 @@ class OddOneOut:
     def triplets(self, rng: np.random.Generator) -> Triplets:
         """Return anchored triplets: two per judgment if all votes agree, otherwise three.
 
-        For anchor `a`, a vote for `c` as odd counts for `b` as closer, and a vote for `b` counts for `c`.
-        Votes for `a` do not count. Sides are randomized with `rng`, so the order of images reveals nothing.
-        Groups are preserved.
+        For anchor `a`, a vote for `c` as the odd image counts as a vote for candidate `b`, and a vote for `b`
+        as a vote for `c`. Votes for `a` are ignored. Sides are randomized with `rng`, so the order of images
+        reveals nothing. Groups are preserved.
         """
         parts = [self._anchor(anchor, rng) for anchor in range(3)]
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]

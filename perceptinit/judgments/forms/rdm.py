@@ -17,7 +17,7 @@ from perceptinit.types import MeasuredSplit, Stimuli, Triplets
 
 MatrixKind = Literal["similarity", "dissimilarity"]
 
-# standard deviation of the mean matrix (1 if all agree) below which it is rounding error
+# the mean matrix is treated as constant if its standard deviation (1 if all agree) is below this
 CANCELLED = 1e-6
 
 
@@ -75,9 +75,10 @@ class Dissimilarities:
             return np.where(count > 0, total / count, np.nan)
 
     def votes(self, anchor: np.ndarray | int, first: np.ndarray, second: np.ndarray) -> Votes:
-        """Return the share of subjects for whom `second` is closer, and how many have both cells, (N,).
+        """Return the share of subjects for whom `second` is closer, and the number of votes, (N,).
 
-        Equal cells count half for each candidate. The share is NaN if no subject has both cells.
+        Subjects with a missing cell have no vote. Equal cells count half for each candidate. The share is NaN
+        if there are no votes.
         """
         lead = self.values[:, anchor, first] - self.values[:, anchor, second]  # NaN if a cell is missing
         num_votes = (~np.isnan(lead)).sum(axis=0)
@@ -98,9 +99,9 @@ class Dissimilarities:
         """Return how well the group predicts a subject's choices, without and with that subject.
 
         Args:
-            draw: Samples triplets from a group's dissimilarities. For the lower bound, they are sampled from
-                the other subjects, because a subject's own answers favor triplets on which the subject and
-                the group agree.
+            draw: Samples triplets from a group's dissimilarities. For the lower bound, the group excludes
+                the subject. Otherwise, triplets on which the subject agrees with the group would be more
+                likely to be sampled.
 
         Returns:
             Bounds on a perfect model's score for individual subjects' choices. None for fewer than two
@@ -160,7 +161,7 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
     The order is that of numpy's `triu_indices(M, 1)`, scipy's `squareform`, rsatoolbox and R's `dist`.
 
     Raises:
-        DataError: If the length is not the size of a triangle.
+        DataError: If the length is not M (M - 1) / 2 for any M.
     """
     from scipy.spatial.distance import squareform
 
@@ -195,7 +196,7 @@ def _check_matrix(matrix: np.ndarray, source: str) -> None:
         i, j = different[0]
         raise DataError(
             f"{source}: not symmetric: cells ({i}, {j}) and ({j}, {i}), counted from 0, are {matrix[i, j]:g} "
-            f"and {matrix[j, i]:g}. Average the two directions first, if that is intended"
+            f"and {matrix[j, i]:g}. If the asymmetry is intended, average the two directions first"
         )
     if not len(known) or known.min() == known.max():
-        raise DataError(f"{source}: all known cells are equal, so there is no order to learn")
+        raise DataError(f"{source}: all non-missing cells are equal, so there is no order to learn")

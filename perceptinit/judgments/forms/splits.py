@@ -37,7 +37,7 @@ def assign_splits(
     Args:
         groups: The group of each row; all rows of a group are in one split.
         seed: Seed of the random stream.
-        *names: Names of the random stream.
+        *names: Names that identify the random stream, in addition to the seed.
         val_share: Share of the groups in `val`, rounded, but at least one group if above 0.
         test_share: Share of the groups in `test`, likewise.
     """
@@ -126,7 +126,7 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
         columns: The table.
         groups: The group of each row.
         role: The name of the group in messages.
-        hint: Further advice for a group in two splits.
+        hint: Text that ends the message about a group in two splits.
 
     Raises:
         DataError: For an unknown split or a group in two splits.

@@ -110,7 +110,7 @@ def rename_columns(columns: Columns, person: str | None = None) -> Columns:
 
 
 def _find_chosen(answer: str, candidates: list[str], ids: Sequence[str], layout: Layout) -> str:
-    """Return the image that an answer refers to, or the answer itself."""
+    """Return the image that an answer refers to by number or id; other answers are unchanged."""
     if layout.program == "jsPsych":  # the button number, from 0
         number = answer.removesuffix(".0")
         is_button = number.isdigit() and int(number) < len(candidates)

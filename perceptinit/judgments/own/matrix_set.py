@@ -193,8 +193,8 @@ class RdmSet(MatrixSet):
         subjects: tuple[NonNegativeInt, ...] = ()
         """Use only these subjects, counted from 0. Default: all."""
         people: tuple[str, ...] | None = None
-        """The person of each matrix in the file. Matrices of one person, such as sessions, are standardized
-        and averaged before ceilings are computed. Default: each matrix is a subject."""
+        """Name of the person for each matrix in the file. Matrices of one person, such as sessions, are
+        standardized and averaged before ceilings are computed. Default: each matrix is a subject."""
 
     config: Config
 
@@ -216,7 +216,7 @@ class RdmSet(MatrixSet):
 
     @property
     def people(self) -> Sequence[str]:
-        """Names of the people, or of the subjects, numbered as in the file."""
+        """Names of the people; by default "subject N", where N is the number of the matrix in the file."""
         subjects, people = self.config.subjects, self.config.people
         if people:
             return list(dict.fromkeys(people[i] for i in subjects or range(len(people))))

@@ -32,8 +32,8 @@ class OddOneOutTable(OwnTable):
       odd.
 
     Optional columns: `split` and `excluded` (marked rows are skipped). Rows with the same three images are
-    aggregated. They give two anchored triplets, or three if people disagree. The `odd-one-out` evaluator
-    and the three-way loss use the judgments directly.
+    aggregated into one judgment, which gives two anchored triplets, or three if people disagree. The
+    `odd-one-out` evaluator and the three-way loss use the judgments directly.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -80,7 +80,7 @@ class OddOneOutTable(OwnTable):
 def _add_up(
     images: np.ndarray, votes: np.ndarray, group: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each set of three images in a group (Q, 3), its votes (Q, 3), and its first row (Q,)."""
+    """Return the distinct sets of images per group (Q, 3), their votes (Q, 3) and first rows (Q,)."""
     order = np.argsort(images, axis=1)
     keys = np.column_stack([np.take_along_axis(images, order, axis=1), group])
     sets, first_rows, place = np.unique(keys, axis=0, return_index=True, return_inverse=True)
@@ -105,7 +105,7 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
 
 def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
     def convert(text: str) -> str:
-        with suppress(ValueError):  # a cell that cannot be a file name is none of the three images
+        with suppress(ValueError):  # a cell that is not a valid file name matches no image
             return file_name(text, pattern)
         return text
 

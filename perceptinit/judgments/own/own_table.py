@@ -32,14 +32,14 @@ from perceptinit.judgments.own.layouts import rename_columns
 from perceptinit.judgments.own.rdm_files import is_square_csv
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
-# the column that marks rows to skip, such as catch trials, and its values for rows to use
+# the column that marks rows to skip, such as catch trials, and the values that mean "do not skip"
 EXCLUDED = "excluded"
 NOT_EXCLUDED = ("", "0", "false", "no", "none")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Judgments that support selection by row, and the split of each, (N,); "" if it is in no split."""
+    """Judgments with a method `select`, and their splits, (N,); "" for judgments in no split."""
 
     judgments: Any
     splits: np.ndarray
@@ -64,7 +64,7 @@ class OwnTable(ABC):
         """Unit of splits: "image" (skips judgments spanning splits), "anchor", "person" (column `subject`) or
         "row" (question). Default: column `group`, else the anchor. Not allowed with a column `split`."""
         person: str | None = None
-        """Column of the person, if `subject` identifies sessions; it replaces `subject`."""
+        """Column that identifies people, used instead of `subject` if `subject` identifies sessions."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # zero-argument super() fails with slots=True
@@ -148,7 +148,7 @@ class OwnTable(ABC):
             images: The images of its rows.
             group: Group of each row, which is the unit of splits unless `split_by` is set.
             role: The name of the group in messages.
-            hint: Further advice for a group in two splits, such as ", or ...".
+            hint: Text that ends the message about a group in two splits, such as ", or ...".
 
         Raises:
             DataError: For unknown splits, a group in two splits, `split_by` together with a column `split` or

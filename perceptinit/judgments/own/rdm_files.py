@@ -77,7 +77,7 @@ def read_names(path: Path) -> list[str]:
 
 
 def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
-    """Return an array in any of the four layouts as (S, M, M); a square 2-D array is one matrix."""
+    """Return an array in any layout of `read_matrices` as (S, M, M); a square 2-D array is one matrix."""
     if array.dtype.kind not in "fiu":
         raise DataError(f"{source}: expected numbers, got {array.dtype}")
     if not 0 < array.size <= MAX_CELLS:

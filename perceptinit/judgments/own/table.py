@@ -35,7 +35,7 @@ MIN_CONSTANT = 20
 
 @dataclass(frozen=True, slots=True)
 class TableRows(Rows):
-    """The judgments of a table, and the individual answers with their splits and columns.
+    """The judgments of a table, and the rows from which they were aggregated.
 
     winner: "first" or "second" if that column wins all decided rows, else "".
     """
@@ -207,7 +207,7 @@ def _explain_missing(columns: Columns) -> str:
     hint = suggest(missing, columns.names - set(form))
     forms = "; or ".join(", ".join(form) for form in FORMS)
     fitting = component_for(columns)
-    other = f". These are columns of '{fitting}': use it instead" if fitting != "table" else ""
+    other = f". The columns match '{fitting}': use it instead" if fitting != "table" else ""
     return f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Required: {forms}{other}"
 
 

@@ -24,7 +24,7 @@ from perceptinit.types.data import raise_first
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32
-# the majority label is the official one for 0.992 of the images; for 0.1 if the order is wrong
+# share of majority labels that equal the official label: 0.992, or 0.1 if the order is wrong
 MIN_AGREEMENT = 0.9
 
 
@@ -33,8 +33,8 @@ class Cifar10H(DerivedAnswers):
 
     The folder contains the counts, int64 (10000, 10) in the order of the test set, and the images:
     `test_batch.bin` of the binary version, or a Parquet file with columns `image` and `label` in the original
-    order. The closeness of an image to the anchor is the probability that two people, one for each, give the
-    same label. Splits are by image.
+    order. The closeness of an image to the anchor is the probability that random human labels of the two are
+    equal. Splits are by image.
 
     These images are the test set of CIFAR-10: do not evaluate on CIFAR-10 after training on them.
     """
@@ -169,7 +169,7 @@ def label_shares(counts: np.ndarray, source: str) -> np.ndarray:
 
 
 def same_label_share(shares: np.ndarray, image: int) -> np.ndarray:
-    """Return the probability that two people give `image` and each image the same label, float64 (M,)."""
+    """Return the probability that random human labels of `image` and each image are equal, float64 (M,)."""
     return shares @ shares[image]
 
 
@@ -178,7 +178,7 @@ def triplets_from_label_counts(
 ) -> Triplets:
     """Sample triplets of images from human labels.
 
-    Closeness is the probability that two people, one for each image, give the same label. The share of votes
+    Closeness is the probability that random human labels of two images are equal. The share of votes
     follows Luce's choice rule, s_second / (s_first + s_second).
 
     Args:

@@ -27,7 +27,7 @@ IMAGE_COLUMNS = ("ref_path", "left_path", "right_path")
 URL = "https://data.csail.mit.edu/nights"
 NUM_CHUNKS = 100
 KINDS = ("ref", "distort")
-# published unpacked sizes, divided evenly
+# published unpacked sizes, divided evenly among the archives
 CHUNK_BYTES = 58_000_000_000 // (len(KINDS) * NUM_CHUNKS)
 UNFILTERED = ("0_24", "25_49", "50_74", "75_99")
 UNFILTERED_BYTES = 289_000_000_000 // (len(KINDS) * len(UNFILTERED))

@@ -21,13 +21,13 @@ from perceptinit.plugin import (
 
 
 class BrainSet(MatrixSet):
-    """Base class; a subclass defines `matrices` and `source`."""
+    """Base class of judgments from brain RDMs; a subclass defines `matrices` and `source`."""
 
     conventions: ClassVar[Conventions] = Conventions(
         index_base="by name, in the order of the file",
-        sides="drawn, by seed",
-        direction="larger cells: less alike",
-        ties="equal cells count half for each side; differences below min_gap give no triplet",
+        sides="randomized by seed",
+        direction="larger values: less similar",
+        ties="equal cells count half for each candidate; differences below min_gap give no triplet",
         winner_first="no",
     )
 
@@ -40,7 +40,7 @@ class BrainSet(MatrixSet):
         image: str = "{name}"
         """Pattern of image files relative to `images`, such as "{name}.jpg"; {name} is the image name."""
         per_anchor: PositiveInt = 50
-        """Maximum number of triplets per anchor. Source: 50 in the published NOD triplets."""
+        """Maximum number of triplets per anchor; the published NOD triplets have 50."""
 
     @property
     def name(self) -> str:

@@ -66,7 +66,7 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
         raise DataError(f"{path}: several descriptors are text ({', '.join(texts)}). Set key to one of them")
     key = texts[0] if key is None else key
     if key not in descriptors:
-        raise DataError(f"{path}: {unknown('no descriptor called', key, sorted(descriptors))}. Set key")
+        raise DataError(f"{path}: key: {unknown('no descriptor called', key, sorted(descriptors))}")
     return rdms.get_matrices(), as_texts(descriptors[key])
 
 

@@ -114,7 +114,7 @@ class Bapps:
         stimuli = _find_stimuli(self.config.root, f"2afc/{part}", names, ("ref", "p0", "p1"))
         anchor = np.arange(len(names)) * 3
         p_second = _read_shares(self.config.root / "2afc" / part, names, "judge")
-        # hashes, so that group ids have the same meaning in all splits
+        # hashes of names, so that group ids are unique across splits
         group = [derive_seed(0, "bapps", part, name) for name in names]
         return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, VOTES[part], group)
 
@@ -154,9 +154,9 @@ class Bapps:
                     )
             names += [f"{kind}/{stem}" for stem in union]
         if not names:
-            wanted = ", ".join(c.kinds) or "any kind"
+            wanted = ", ".join(c.kinds) or "all"
             get = f"perceptinit data download bapps --out {c.root}"
-            raise DataError(f"{folder}: no judgments of {wanted}. Download them with: {get}")
+            raise DataError(f"{folder}: no judgments found (kinds: {wanted}). Download them with: {get}")
         return names
 
 

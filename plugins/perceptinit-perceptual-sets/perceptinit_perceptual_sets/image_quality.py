@@ -1,4 +1,4 @@
-"""Image-quality data sets, which rate distorted images against their references."""
+"""Image-quality data sets: ratings of distorted images relative to their references."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class PairOptions:
 
 
 class ImageQualitySet(DerivedAnswers, ABC):
-    """Base class; a subclass defines `read_labels`. Image names are case-insensitive."""
+    """Base class of image-quality sets; subclasses define `read_labels`. Image names are case-insensitive."""
 
     name: ClassVar[str]
     card: ClassVar[DataCard]
@@ -147,7 +147,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
 
 def number_lines(path: Path) -> list[tuple[str, str]]:
-    """Return (place, line) for each non-blank line; `place` is for messages. DataError if there are none."""
+    """Return (place, line) for each non-blank line; `place` is for messages. DataError for an empty file."""
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     numbered = enumerate(text.splitlines(), start=1)
     lines = [(f"{path}, line {n}", line.strip()) for n, line in numbered if line.strip()]
@@ -178,7 +178,7 @@ class Tid2013(ImageQualitySet):
     name = "tid2013"
     rule = "gap"
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
+        sides="randomized by seed",
         direction="higher is better (MOS 0-9)",
         ties="score differences below min_gap give no triplet",
         winner_first="no",
@@ -219,7 +219,7 @@ class Kadid10k(ImageQualitySet):
     name = "kadid10k"
     rule = "gap"
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
+        sides="randomized by seed",
         direction="higher is better (1-5), although the column is called dmos",
         ties="score differences below min_gap give no triplet",
         winner_first="no",
@@ -260,7 +260,7 @@ class Pipal(ImageQualitySet):
     name = "pipal"
     rule = "elo"
     conventions: ClassVar[Conventions] = Conventions(
-        sides="drawn, by seed",
+        sides="randomized by seed",
         direction="higher is better (Elo ratings)",
         ties="shares near one half are soft votes; equal ratings give no triplet",
         winner_first="no",

@@ -62,8 +62,8 @@ class Jnd(JudgedMeasure):
 def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:
     """Return the average precision of predicting "same" for the closest pairs, in [0, 1].
 
-    Precision is interpolated as the maximum at this or a higher recall. Pairs with tied distances enter
-    together, so constant embeddings score the base rate.
+    Precision is interpolated as the maximum at this or a higher recall. Pairs with equal distances
+    share one threshold, so constant embeddings score the base rate.
 
     Args:
         distances: Distances of the pairs, (N,), any unit.

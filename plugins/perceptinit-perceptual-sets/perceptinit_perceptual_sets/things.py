@@ -48,9 +48,9 @@ class Things:
     conventions: ClassVar[Conventions] = Conventions(
         index_base="stated in the recipe: index_base",
         odd_one="stated in the recipe: odd_column; sources disagree, `embedding` checks it",
-        sides="drawn, by seed",
+        sides="randomized by seed",
         ties="none: every choice names one object",
-        winner_first="yes in most files (fixed column of the odd one), removed by drawing sides",
+        winner_first="yes in most files (fixed column of the odd one), removed by randomizing sides",
     )
     card: ClassVar[DataCard] = DataCard(
         title="THINGS: 4.7 million odd-one-out choices about 1,854 objects",
@@ -196,7 +196,7 @@ class Things:
 
 
 def find_odd_column(images: np.ndarray, embedding: np.ndarray) -> tuple[int, list[float]]:
-    """Return the most likely column of the odd object, and the agreement of each column.
+    """Return the column that the embedding predicts best as odd, and the agreement with each column.
 
     Args:
         images: Object indices, (N, 3).

@@ -27,9 +27,9 @@ def read_triples(
     Args:
         path: The file of choices.
         index_base: Index of the first object in the file.
-        odd_column: "first", "second" or "last": a table (N, 3) without a header (.npy, or text separated by
-            spaces, tabs or commas). "choice": a table with a header and the columns image1, image2, image3
-            and choice, where choice is 1, 2 or 3 or repeats the index of the odd object.
+        odd_column: "first", "second" or "last" for a table (N, 3) without a header (.npy, or text separated
+            by spaces, tabs or commas). "choice" for a table with a header and the columns image1, image2,
+            image3 and choice, where choice is 1, 2 or 3, or the index of the odd object.
         num_objects: Number of objects.
 
     Raises:
@@ -129,7 +129,7 @@ def _split_cells(line: str) -> list[str]:
 
 
 def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:
-    """Return the column of the odd object, (N,); `choice` is a column if all values are 1 to 3."""
+    """Return the column of the odd object, (N,); choices that are all 1 to 3 are column numbers."""
     images, choice = table[:, :3], table[:, 3]
     if ((choice >= 1) & (choice <= 3)).all():
         return choice - 1
