@@ -193,7 +193,7 @@ def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     old = lab.stated["sha256"][:12]
     lab.run(seeds=(0,))
-    stays = r"differs in verdict, hypothesis\. Write the new plan with --replace"
+    stays = r"differs from the new plan in verdict, hypothesis\. Add --replace"
     with pytest.raises(UsageError, match=stays):
         lab.plan("verdict.delta=3")
     told = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
@@ -275,7 +275,7 @@ pairs = { use = "synthetic", num_pairs = 20 }
     text = (lab.root / "plan.md").read_text()
     assert "* all arms equally: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
     assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
-    with pytest.raises(UsageError, match="differs in tune"):
+    with pytest.raises(UsageError, match="differs from the new plan in tune"):
         lab.plan("tune.trials=3")
 
 

@@ -87,7 +87,7 @@ def test_validate_says_what_these_seeds_can_decide(verb):
         (["verdict.primary=top1/cifar10"], "no evaluator of the recipe uses 'cifar10'."),
         (["verdict.delta=0.005"], "If 0.005 is a share, set 0.5"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
-         "0.5 points are below the noise: with 3 seeds, the interval of two equal arms is ±1.2 points"),
+         "0.5 points are below the noise: with 3 seeds, the difference between equal arms has an interval of ±1.2 points"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
          "3 seeds detect a true difference of delta (0.5 points) with only 18 % probability. Add seeds"),
         (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],

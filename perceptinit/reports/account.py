@@ -200,7 +200,7 @@ def mean_energy(runs: RunSet, arm: str) -> str:
 
 
 def energy_note(runs: RunSet) -> str:
-    """Return which library estimated the energy, or how to measure it."""
+    """Return a note on the library that estimated the energy, or on how to measure it."""
     libraries = sorted({e["library"] for r in runs.finished if (e := _read_energy(r))})
     if not libraries:
         return "Energy was not measured. The tracker of the plug-in perceptinit-codecarbon measures it."
@@ -226,7 +226,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
 
 
 def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
-    """Return versions and machine properties, with all distinct values."""
+    """Return rows of versions and machine properties, with the distinct values of all runs."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
         environment = dict(record["environment"])

@@ -1,4 +1,4 @@
-"""Compare arms at their tuned settings, and refuse an answer if tuning budgets differ."""
+"""Compare arms at their tuned settings, and withhold the verdict if tuning budgets differ."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from perceptinit.results.runs import RunSet
 from perceptinit.results.tuned import Tuned, find_tuning, read_searches_beside
 from perceptinit.seeding import generator
 
-EDGE = 0.05  # share of the search space, on its scale
+EDGE = 0.05  # share of a setting's search range, on its scale (linear or log)
 MIN_STUDIES = 5  # required to resample studies
 NUM_RESAMPLES = 2000
 # the [tune] table, and resampled scores (NUM_RESAMPLES,) by arm
@@ -37,9 +37,9 @@ RESAMPLED = " The interval covers other searches: studies are resampled."
 def resample_studies(runs: RunSet) -> Resampled | None:
     """Return the [tune] table and, by arm, the median best score of five resampled studies.
 
-    The same studies are resampled for all arms. A resample always contains five, because final runs use the
-    settings of a single study (coverage: docs/calibration.md). Returns None for fewer than five studies, or
-    if trials are missing.
+    The same studies are resampled for all arms. Each resample has five studies even if there are more,
+    because final runs use the settings of a single study (coverage: docs/calibration.md). Returns None for
+    fewer than five studies, or if trials are missing.
     """
     tuned = _find_tuned(runs, runs.arms)
     config = tuned[0].config if tuned and tuned[0].role else None
@@ -71,7 +71,7 @@ def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
 
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:
-    """Return why neither arm can be called better; empty if tuning is equal or absent."""
+    """Return why neither arm can be called better; empty if the arms were tuned alike or not at all."""
     tuned = {name: _find_tuned(runs, [name]) for name in (arm, reference)}
     own, others = ({each.num_trials for each in found} for found in tuned.values())
     if own != others:

@@ -31,7 +31,7 @@ def _note_ceiling(score: ScoreComparison) -> str:
     return f"human ceiling {people}" if people else ""
 
 
-# further fields of `Score` -> their note in the heading of a score, if any
+# name of a further field of `Score` -> function that formats it for the heading of a score, or None
 FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
     "chance": _note_chance,
     "lower_ceiling": None,
@@ -127,7 +127,7 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
 
 
 def pick(found: object, *paths: str) -> dict[str, Any]:
-    """Return attributes of an object by the last component of their dotted paths."""
+    """Return the attributes at dotted paths, keyed by the last component of each path."""
     return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
 
 
@@ -212,7 +212,7 @@ def trained_on(score: ScoreComparison) -> str:
 
 
 def baselines_in_words(score: ScoreComparison) -> str:
-    """Return the scores of trivial models on the same judgments, or an empty string."""
+    """Return the scores of trivial models on a score's judgments as text; empty if there are none."""
     parts = []
     for baseline in score.baselines:
         edges = [number(v, score.is_share) for v in baseline.interval or ()]

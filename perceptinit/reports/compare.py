@@ -81,7 +81,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
 def _cover_searches(
     resampled: Resampled | None, scores: Iterable[ScoreComparison]
 ) -> Iterator[ScoreComparison]:
-    """Yield the scores, with intervals over searches for the tuning measure."""
+    """Yield the scores, with intervals of the tuning measure that also cover other searches."""
     if resampled is None:
         yield from scores
         return
@@ -181,7 +181,7 @@ def _score(
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     is_shown_as_share, num_items = is_share(measure, row["chance"]), row["num_examples"]
-    # the share of n items is a multiple of 1 / n
+    # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     components = dict(_find_components(items, name, values, contrasts))
     # score names end with the split of the judgments, as in `nights-val`
@@ -212,7 +212,7 @@ def _score(
 def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
-    """Yield, from item values, variance components of contrasts and of leads over trivial models."""
+    """Yield variance components of contrasts and of leads over trivial models, from per-item values."""
     import numpy as np
 
     own = {}

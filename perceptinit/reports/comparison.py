@@ -25,7 +25,7 @@ ALL = "all"  # family name of the average over all data sets of a measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A contrast in one score, paired by seed. A positive difference means a larger value of the arm.
+    """A contrast in one score, paired by seed. It is positive if the arm's value is larger.
 
     Attributes:
         relative: Mean difference divided by the mean of the reference; None if that is 0.
@@ -81,7 +81,7 @@ class ScoreComparison:
         taught: Arms that learn from judgments of the score's data set.
         seen_in_training: Share of its images in the training split of these judgments; None if not recorded.
         rule: Decision rule, in the unit of the score.
-        floor: Smallest standard deviation of a difference over seeds, given the number of items.
+        floor: Lower bound on the standard deviation of a difference, given the number of items.
         components: Variance components of contrasts and of leads over `baselines`, if known.
         incomplete: Note on unreadable images of the data set, or empty.
     """
@@ -148,7 +148,7 @@ class SetsComparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleMean:
-    """Interquartile mean of an arm over data sets, and over the seeds that have all of them."""
+    """Interquartile mean of an arm over all data sets, and over the seeds with a value for each of them."""
 
     measure: str
     is_share: bool
@@ -210,7 +210,7 @@ class Comparison:
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    """Return an arm's values of a score, given `values` by arm and seed."""
+    """Return one arm's values in a score, selected from the `values` of all arms and seeds."""
     by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
     missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
     value = estimate(list(by_seed.values())) if by_seed else None
@@ -230,7 +230,7 @@ def pair_arms(
         arms: Values of each arm in the score.
         contrasts: Contrasts to compute.
         rule: Decision rule.
-        floor: Smallest standard deviation of a difference.
+        floor: Lower bound on the standard deviation of a difference.
         components: Variance components of contrasts with per-item values.
     """
     by_name = {arm.arm: arm.by_seed for arm in arms}
@@ -260,7 +260,7 @@ def pair_arms(
 
 
 def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
-    """Yield the differences with sign-flip p-values, computed jointly for a family with equal seeds."""
+    """Yield the differences with sign-flip p-values, joint for contrasts of a family with the same seeds."""
     groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
     for difference in found:
         family = difference.contrast.num_family

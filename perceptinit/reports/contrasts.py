@@ -1,8 +1,8 @@
 """The contrasts of an experiment and the questions that they answer, given the settings of the arms.
 
-An arm is compared with the baseline (is it worth it?) and with the same arm under shuffled votes (is it the
-human structure?). Both contrasts are interpreted together. Shuffled votes can reduce accuracy, so a lead
-over them alone is not an answer.
+An arm is compared with the baseline (is it worth it?) and with the same arm trained on shuffled votes (is it
+the human structure?). The two contrasts are interpreted together. Shuffled votes can reduce accuracy, so a
+lead over them alone is not an answer.
 
 The shuffled control of an arm differs from it only in `shuffled-votes`. If more settings differ, the question
 lists the differences. Questions mention people only if people gave the answers.
@@ -40,8 +40,8 @@ class Question:
         expected: Hypothesis in a plan.
         structure: Name of the structure that shuffling removes.
         readings: Sentences of the summary, by outcome.
-        after_better: Continuations of the sentence on worth, for arms better than the baseline.
-        after_others: The same for all other arms.
+        after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
+        after_others: Clauses that continue all other readings, by outcome.
     """
 
     text: str
@@ -104,7 +104,7 @@ NO_PEOPLE = _ask_structure(
     "Is it the structure of these answers, which are not people's?",
     "the structure of these answers, which are not people's,",
 )
-# plans store these texts, so changing a text is a departure from existing plans
+# plans store these texts, so a changed text is reported as a departure from existing plans
 OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
 CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
 _DEFECT = (
@@ -169,7 +169,7 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
-    """Return the contrasts with family sizes. The first contrast of a plan is not in the family."""
+    """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
     asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
     planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
@@ -215,12 +215,12 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
 
-# initializers that keep statistics of the weights and resample the rest
+# controls that keep either the statistics or the directions of the weights of stage 1
 MATCHED = ("statistics-matched", "norm-matched")
 
 
 def find_controls(runs: RunSet, arm: str) -> list[str]:
-    """Return the controls that would benefit as well if human judgments were not the cause.
+    """Return the controls that would do as well as the arm if its gain did not come from human judgments.
 
     Controls use computed judgments, structured initialization, or matched weight statistics. Random
     initialization and shuffled votes have separate contrasts.
@@ -251,7 +251,7 @@ def _unshuffle(value: Any) -> Any:
 
 
 def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
-    """Yield the paths of settings that differ. Components with different names differ as a whole."""
+    """Yield the paths of settings that differ, and only the path of a component if the names differ."""
     if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
         for one, other in zip(arm, control, strict=True):
             yield from find_differences(one, other, where)
@@ -287,6 +287,6 @@ def _stages(runs: RunSet, arm: str) -> list[Mapping[str, Any]]:
 
 
 def _judgments(tables: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the judgments tables of stages, including wrapped ones."""
+    """Return the `judgments` tables of stages, including tables nested in other `judgments` tables."""
     inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
     return inner + _judgments(inner) if inner else []

@@ -28,7 +28,7 @@ class SamplesEstimate:
 
     Attributes:
         value: Value for the mean curves; None if undefined.
-        low, high: Percentile interval, infinite if it contains undefined resamples; None for one seed.
+        low, high: Percentile interval; infinite where the resamples are undefined. None for one seed.
         share: Share of the resamples in which the value is defined; None for one seed.
     """
 
@@ -62,7 +62,8 @@ def common_counts(*groups: Curves) -> list[int]:
 def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
     """Return the number of samples after which the arm leads until the end.
 
-    The value is the first measurement if the arm always leads, and None if it does not lead at the end.
+    If the arm always leads, the value is the number of samples at the first measurement. If it does not lead
+    at the end, the value is None.
     """
     sign = 1 if higher_is_better else -1
 
@@ -80,7 +81,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
     """Return the number of samples that the reference needs to reach a score, divided by that of the arm.
 
-    The score is the lower of the two final scores. The value is None if a curve starts at that score.
+    The score is the lower of the two final scores. The value is None if a curve starts at or above it.
     """
     sign = 1 if higher_is_better else -1
 

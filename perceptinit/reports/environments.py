@@ -12,7 +12,7 @@ MAX_NAMED = 3
 
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
-    """Yield differences between arms of the same seed: `torch 1.0 (people) and 2.13 (random)`."""
+    """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
     for name, read in _facts(runs).items():
         by_seed: dict[int, dict[str, list[str]]] = {}
         for run in runs.finished:
@@ -31,7 +31,7 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
 
 
 def _facts(runs: RunSet) -> dict[str, Callable[[Record], str]]:
-    """Return functions that read the compared facts from a record, by title."""
+    """Return the functions that read the compared facts from a record, by title of the fact."""
 
     def package(name: str) -> Callable[[Record], str]:
         return lambda record: str(record["environment"]["packages"].get(name, ""))

@@ -14,7 +14,7 @@ from perceptinit.reports.verdicts.headline import family_wise, headline, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.preregistration import plan_sha256
 
-# attributes in JSON, by the last component of the path
+# paths of attributes in JSON; the last component of a path is the key
 CONTRAST = ("contrast.arm", "contrast.reference")
 MIDDLE_MEAN = (
     *("measure", "arm", "num_sets", "num_seeds"),
@@ -39,7 +39,7 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
 
 
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return a `booktabs` table with a row per score, a column per arm, and differences below means."""
+    """Return a `booktabs` table with a column per arm, a row of means per score, and rows of differences."""
     arms = comparison.runs.arms
     notes = [*headline(comparison), *comparison.problems]
     notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]

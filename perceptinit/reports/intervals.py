@@ -103,8 +103,9 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
 def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     """Return the mean difference with an interval that generalizes over seeds and images.
 
-    The variance is that of seeds plus that of images minus the interaction, which both contain, but not less
-    than either. Degrees of freedom are Satterthwaite's, and at least those of the seeds.
+    The variances over seeds and over images both include the interaction, so it is subtracted once from their
+    sum. The result is never below either variance. Degrees of freedom are Satterthwaite's, and at least those
+    of the seeds.
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """
@@ -123,8 +124,8 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     """Return two-sided p-values of sign-flip tests of K contrasts, with max-T correction.
 
     The test assumes only symmetry around 0. The smallest possible value is 2 / 2^S, up to S = 13. The signs
-    of a seed are flipped jointly in all contrasts, which preserves their dependence, for example on the
-    baseline.
+    of a seed are flipped jointly in all contrasts, which preserves the correlation between contrasts with a
+    common baseline.
 
     Args:
         differences: Values of K contrasts, each for the same S seeds.
@@ -141,7 +142,7 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
 def share_confirmed(num_seeds: int, effect: float, deviation: float | np.ndarray, level: float) -> float:
     """Return the share of decided differences that the sign-flip test confirms; 1 if it does not apply.
 
-    The test is that of one contrast, without the correction for a family.
+    The test covers a single contrast and is not corrected for a family.
 
     Args:
         num_seeds: Number of seeds. Above 10, the test confirms almost every decision by Student's t.

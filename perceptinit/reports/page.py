@@ -105,7 +105,7 @@ def difference_figures(comparison: Comparison) -> list[Figure]:
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
-    """Return all curves: first the primary measure, then perceptual and other measures."""
+    """Return the figures of all curves: the primary measure first, then perceptual measures, then others."""
     first = comparison.primary
     scores = list(_curve_scores(comparison))
     scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))
@@ -124,7 +124,7 @@ def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:
 
 
 def find_crossings(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Return rows of contrast, crossover and speed-up in the primary score, and omitted contrasts.
+    """Return rows (contrast, crossover, speed-up) for the primary score, and the omitted contrasts.
 
     Contrasts are omitted unless they are decided with enough seeds.
     """
@@ -172,7 +172,7 @@ def _interval(low: float, high: float, form: str) -> str:
 class Breakdown:
     """A score by person or anchor, in ascending order, with a column per arm.
 
-    The last column, if known, is the agreement of each person with the other people.
+    The last column, if recorded, is the agreement of each person with the other people.
     """
 
     title: str

@@ -46,7 +46,7 @@ class ShownRun:
     """Index of the arm in the comparison. Its color is `var(--arm-N)` with N = place % 8."""
 
     def load(self, moment: str) -> Any:
-        """Return the model at a moment of the run.
+        """Return the model with the weights that were saved at `moment`.
 
         Args:
             moment: "final" for the end of the run, or "init" for the end of stage 1.
@@ -59,7 +59,7 @@ class ShownRun:
         return load_model(self.recipe.backbone, path, self.seed, sha256)
 
     def judgments(self) -> Judgments | None:
-        """Return the judgments that the arm learns from, or the first ones of its evaluators."""
+        """Return the first judgments of the arm's stages, else of the evaluators; None if there are none."""
         arm = self.recipe.arm(self.arm)
         specs = [*arm.init, *arm.posthoc, *(slot.spec for slot in self.recipe.evals)]
         return next((s.parts["judgments"].build() for s in specs if "judgments" in s.parts), None)
@@ -89,8 +89,8 @@ def draw_images(run: LoadedRun) -> list[Path]:
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     """Return the sections of plug-ins, and notes on omitted sections.
 
-    Plug-ins receive the first arm of the headline, the baseline and the other arms, for the first seed that
-    the headline arm and the baseline finished.
+    Plug-ins receive the finished runs of one seed: the run of the first arm of the headline, the run of the
+    baseline, then the others. The seed is the lowest one for which these two runs have finished.
     """
     runs = comparison.runs
     cells = {(run.arm, run.seed): run for run in runs.finished}

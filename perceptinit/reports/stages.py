@@ -17,7 +17,7 @@ _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 
 def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return held-out 2AFC over the epochs of stage 1, by arm, for each seed that recorded it."""
+    """Return held-out 2AFC over the epochs of stage 1, by arm, for each seed with recorded values."""
     return _by_arm(runs, _accuracy)
 
 

@@ -53,7 +53,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
     Args:
         values: At least one value.
         confidence: Level of the interval.
-        floor: Smallest standard deviation of rounded values, such as shares of few images.
+        floor: Lower bound on the standard deviation, for rounded values such as shares of few images.
 
     Raises:
         ValueError: If there are no values.
@@ -73,7 +73,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
 
 
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
-    """Return an estimate whose interval also covers another variance, estimated from `num` values.
+    """Return `value` with its interval widened by a second variance, estimated from `num` values.
 
     Degrees of freedom are Satterthwaite's (1946). A single value still has no interval.
     """
@@ -132,7 +132,7 @@ def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float
     Returns None for one value, and 0 if all values are equal.
 
     Args:
-        values: Paired differences, which determine number and standard deviation.
+        values: Paired differences, of which only the number and the standard deviation are used.
         alpha: Significance level.
 
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).

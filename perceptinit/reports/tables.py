@@ -1,4 +1,4 @@
-"""Terminal tables of a comparison, and notes below the tables of all formats."""
+"""Terminal tables of a comparison, and the notes that follow the table in every format."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
 
 TEXT = "plan.md"
-# parts of a plan with which runs are compared
+# parts of a plan that runs are checked against
 STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
 EXCLUSIONS = (
     "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
@@ -76,7 +76,7 @@ def make_plan(
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
-    """Return the parts of the plan with which runs are compared (`STATED`)."""
+    """Return the parts of the plan that runs are checked against (`STATED`)."""
     arms: list[dict[str, Any]] = []
     shared: dict[str, Any] = {}
     tune: dict[str, Any] = {}
@@ -116,14 +116,14 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
     old = read_plan(root)
     kept = ""
     if old:
-        # the power may come from other pilot runs
+        # without --replace, the power is not compared, because it may come from other pilot runs
         changed = _find_changes(old, plan, (*STATED, "hypothesis", *(["prospects"] if replaces else [])))
         if not changed:
             return f"{path}: the {plan_name(old)} is unchanged."
         if not replaces:
             raise UsageError(
-                f"{path}: the {plan_name(old)} differs in {', '.join(changed)}. Write the new plan with "
-                "--replace, which keeps the old one and reports the runs that started under it"
+                f"{path}: the {plan_name(old)} differs from the new plan in {', '.join(changed)}. Add "
+                "--replace to replace it. A copy is kept, and runs that started under it are reported"
             )
         aside = root / f"plan-{plan_sha256(old)[:12]}.json"
         write_json(aside, old)
@@ -169,7 +169,7 @@ def hypothesis(planned: Comparison) -> str:
 
 
 def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
-    """Return the runs of a recipe as not started, with the arm rows of their future records."""
+    """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
     runs = [
         LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
         for arm in recipe.arms
@@ -199,7 +199,7 @@ def _stopping(rule: Rule, num: int) -> str:
 def _estimate_power(
     recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
 ) -> Iterator[str]:
-    """Yield the power of the planned seeds, given the variance of pilot runs, if there are any."""
+    """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
     num, pilot = num_looked_at(recipe), None
     if runs is not None and num > 1:
         verdict = replace(recipe.verdict, max_seeds=None)

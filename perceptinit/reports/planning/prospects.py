@@ -31,7 +31,7 @@ LEAST_POWER = 0.2  # to detect a difference of delta
 
 
 def prospects(recipe: Recipe) -> Iterator[str]:
-    """Yield delta and, if the noise is known, the power of these seeds."""
+    """Yield lines on delta and, if the noise is known, on the power of the recipe's seeds."""
     plan, num = recipe.verdict, num_looked_at(recipe)
     if plan.delta is None:
         yield (
@@ -114,7 +114,7 @@ def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
 
 
 def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Iterator[Problem]:
-    """Yield a problem if the interval of equal arms exceeds delta; it states how many seeds suffice."""
+    """Yield a problem, with the number of seeds that suffice, if the noise is too large for delta."""
 
     def half(num: int) -> float:
         return half_width(rule.confidence, num) * noise / math.sqrt(num)
@@ -125,8 +125,8 @@ def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Itera
     more = f"{enough} seeds suffice" if enough else f"Even {MOST_SEEDS} seeds do not suffice"
     yield Problem(
         "verdict.delta",
-        f"{delta:g} points are below the noise: with {num} seeds, the interval of two equal arms is "
-        f"±{half(num):.2g} points, so they are rarely called equivalent. {more}",
+        f"{delta:g} points are below the noise: with {num} seeds, the difference between equal arms has "
+        f"an interval of ±{half(num):.2g} points, so they are rarely called equivalent. {more}",
     )
 
 
@@ -145,7 +145,7 @@ class Chances(NamedTuple):
 def chances(
     rule: Rule, num: int, effect: float, deviation: float | np.ndarray, num_family: int = 1
 ) -> Chances:
-    """Return the probabilities of the outcomes of `num` seeds for the true difference `effect`.
+    """Return how probable each outcome is with `num` seeds if the true difference is `effect`.
 
     The simulation uses fixed normal samples. It is accurate to 0.3 points, or to 1 point from 6 seeds on.
 

@@ -5,9 +5,10 @@ one arm is better, and any other interval is undecided. At 95 %, each error occu
 experiments: a false claim that an arm is better, or that arms are equivalent (two one-sided tests, Schuirmann
 1987; region of practical equivalence, Kruschke 2018).
 
-Adding seeds until a difference is decided requires several looks (interim analyses), which increase errors.
-The intervals are then widened to one constant level, so that *all* of them contain the true difference in
-95 % of experiments (repeated confidence intervals, Jennison and Turnbull 1989; constant level, Pocock 1977).
+Adding seeds until a difference is decided requires several looks (interim analyses), which increase the
+error rates. The intervals are then widened to one constant level, so that *all* of them contain the true
+difference in 95 % of experiments (repeated confidence intervals, Jennison and Turnbull 1989; constant level,
+Pocock 1977).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from perceptinit.reports.statistics import Estimate
 
 CONFIDENCE = 0.95
-POINTS = 100  # points in one unit of a score
+POINTS = 100  # percentage points per unit of a score
 CHANCE = 0.8
 MOST_MORE_SEEDS = 20
 NUM_PATHS = 100_000
@@ -74,7 +75,7 @@ class Rule:
         return next((decision for decision in get_args(Decision) if held[decision]), None)
 
     def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
-        """Return whether each decision applies to intervals (floats or arrays), in order of precedence."""
+        """Return, by decision in order of precedence, whether it applies to intervals (floats or arrays)."""
         delta = -math.inf if self.delta is None else self.delta
         return {
             "equivalent": (low >= -delta) & (high <= delta),
@@ -126,7 +127,7 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
 def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield n, means and standard errors of n standard normal values, shape (NUM_PATHS,).
 
-    Each n adds one value to each path. The values are seeded by `name`.
+    Each n adds one value to each path. `name` seeds the random values.
     """
     import numpy as np
 
@@ -160,10 +161,10 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
 
 @cache
 def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
-    """Return how many more seeds decide a difference with 80 % probability; None beyond the maximum.
+    """Return how many more seeds decide a difference with 80 % probability; None if above the maximum.
 
     The simulation samples means and standard deviations from the posterior of `probabilities`, then results
-    of new seeds, and applies the rule to all results. With several looks, any of them can decide.
+    of new seeds, and applies the rule to all results. With several looks, a decision at any look counts.
     """
     most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
     if most < 1 or len(values) < 2:

@@ -42,7 +42,7 @@ MAX_NAMED = 6
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The answers in the primary score.
+    """The summary of a comparison in its primary score.
 
     Attributes:
         readings: A sentence for each arm of the headline, in order.
@@ -76,7 +76,7 @@ def summary(comparison: Comparison) -> Summary | None:
 
 
 def _withhold_worth(comparison: Comparison, score: ScoreComparison, verdict: Verdict) -> Verdict:
-    """Return the verdict, with `is_beyond_delta` cleared if there are doubts."""
+    """Return the verdict, with `is_beyond_delta` set to False if there are doubts."""
     is_shown = verdict.is_beyond_delta and not any(find_doubts(comparison, score, verdict))
     return replace(verdict, is_beyond_delta=is_shown)
 
@@ -100,7 +100,7 @@ def find_undecided(comparison: Comparison) -> list[Verdict]:
 def headline_arms(comparison: Comparison) -> list[str]:
     """Return the arms of the headline, which are the arms with a shuffled control.
 
-    Without any, they are all arms except baseline and controls, or the controls if there are no other arms.
+    If no arm has one, they are all arms except the baseline and the controls, or else the controls.
     """
     asked: dict[Question, dict[str, None]] = {}
     for c in comparison.contrasts:
@@ -115,7 +115,7 @@ def headline_arms(comparison: Comparison) -> list[str]:
 
 
 def reading(comparison: Comparison, score: ScoreComparison, arm: str, own: Sequence[Verdict]) -> str:
-    """Return a joint reading of an arm's contrasts; empty if none asks whether it is worth it."""
+    """Return a joint reading of an arm's contrasts; empty if none asks whether the arm is worth it."""
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
         return _read_noise(score, noise)
@@ -154,7 +154,7 @@ def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
 
 
 def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None) -> str:
-    """Return a clause on the worth of an arm, given interval, delta, doubts and test images."""
+    """Return a clause on whether an arm is worth it and, unless in doubt, whether structure explains it."""
     doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
     plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
     text = _choose(WORTH.readings, plain)
@@ -182,7 +182,7 @@ def _explain(comparison: Comparison, score: ScoreComparison, worth: Verdict, str
     """Return a clause on whether structure explains a benefit, which requires a lead over all controls."""
     question = structure.contrast.question
     if worth.outcome != "better":
-        # an undecided structure is reported only if the worth is undecided
+        # "undecided" is reported for the structure only if the worth is undecided, too
         is_said = structure.outcome in question.after_others or worth.outcome not in WORTH.readings
         return _choose(question.after_others, structure) if is_said else ""
     control = structure.contrast.reference

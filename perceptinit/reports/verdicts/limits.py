@@ -166,7 +166,7 @@ def find_trivial(score: ScoreComparison, arm: str) -> list[str]:
 
 
 def describe_lead(score: ScoreComparison, arm: str) -> str:
-    """Return an arm's score, that of the best trivial model, and their difference; or empty."""
+    """Return the scores of an arm and the best trivial model, and their difference; empty if unknown."""
     found, value = score.find_lead(arm), score.arm(arm).value
     if not found or not value:
         return ""

@@ -1,4 +1,4 @@
-"""The verdict on a contrast in a score: effect, uncertainty, and number of seeds to decide it."""
+"""The verdict on a contrast in a score: effect, uncertainty, and the number of seeds that would decide it."""
 
 from __future__ import annotations
 

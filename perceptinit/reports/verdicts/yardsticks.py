@@ -1,9 +1,10 @@
 """Compare arms with the published scores in a recipe's `[[expect]]`.
 
 The outcome is determined by two one-sided tests at 5 % (Schuirmann 1987). An arm is "as published" if its
-90 % interval over seeds is within the tolerance, "below" or "above" if outside, else "undecided". If all
-known reruns are below the published score, the tolerance extends downward only, and the outcome within it is
-"as re-runs". Runs in another setting are not judged, and their differences are listed.
+90 % interval over seeds is within the tolerance, "below" or "above" if the interval is outside, and
+"undecided" if it is partly outside. If all known reruns are below the published score, the tolerance
+extends only downward, and the outcome is "as re-runs" instead of "as published". Runs in another setting are
+not judged; their differences from the published setting are listed.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ MAX_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """The result for an expected score."""
+    """The outcome for an expected score."""
 
     expected: ExpectConfig
     outcome: Outcome
@@ -44,12 +45,12 @@ class Yardstick:
 
 
 def yardsticks(comparison: Comparison) -> list[Yardstick]:
-    """Return a yardstick for each `[[expect]]`, in recipe order."""
+    """Return the outcome for each `[[expect]]`, in recipe order."""
     return [_yardstick(comparison, expected) for expected in comparison.runs.expected]
 
 
 def expectations(recipe: Recipe) -> Iterator[str]:
-    """Yield the expected scores and their sources before any run."""
+    """Yield lines on the expected scores and their sources, before any run."""
     left = read_planned(recipe.text, recipe.source, recipe.overrides, recipe.sources).changes
     for e in recipe.expected:
         sides = "up to {:g} below" if e.reruns_are_below else "± {:g}"

@@ -20,7 +20,7 @@ def run_aside(what: str, folder: Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
     if done.returncode:
         message = done.stderr.strip().rpartition("\n")[2]
-        raise UsageError(message or f"the process for the {what} failed with exit code {done.returncode}")
+        raise UsageError(message or f"computing the {what} failed with exit code {done.returncode}")
     return done.stdout
 
 

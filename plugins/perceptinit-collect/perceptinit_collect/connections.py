@@ -11,8 +11,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from perceptinit_collect.limits import is_local, peer_of
 
 REQUEST_SECONDS = 15.0  # for the headers and the body of a request
-WRITE_SECONDS = 120.0  # without progress in sending; a slow phone needs this time for a large image
-MAX_CONNECTIONS = 800  # with the backlog, below the usual limit of 1,024 open files per process
+WRITE_SECONDS = 120.0  # to drain the send buffer; a slow phone needs this time for a large image
+MAX_CONNECTIONS = 800  # plus the backlog, below the usual limit of 1,024 open files per process
 MAX_CONNECTIONS_PER_PEER = 200  # enough for a class of thirty behind one router, without a proxy
 
 

@@ -32,7 +32,7 @@ class HeldOut:
     def answers_until(self, half_width: float, num_answers: int) -> int:
         """Return the number of additional answers needed for an interval of this half-width.
 
-        Assumes that the width shrinks with the square root of the number of answers.
+        Assumes that the width is inversely proportional to the square root of the number of answers.
         """
         needed = num_answers * (self.half_width / half_width) ** 2
         return max(0, int(np.ceil(needed)) - num_answers)
@@ -41,7 +41,7 @@ class HeldOut:
 def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) -> HeldOut | None:
     """Return the cross-validated accuracy of embeddings on held-out questions.
 
-    The interval clusters answers by question.
+    The interval treats the answers to a question as a cluster.
 
     Args:
         triplets: Anchor, closer and farther image of each answer, int (T, 3).

@@ -156,7 +156,7 @@ def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
 
 
 def recipe_text(folder: Path, design: Design, table: Path) -> str:
-    """Return a recipe for stage 1 with three arms that trains on the table."""
+    """Return a recipe with three arms that uses the table for stage 1."""
     template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
     values = {
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",

@@ -60,7 +60,7 @@ def peer_of(client: tuple[str, int] | None) -> str:
 
 
 def is_local(peer: str) -> bool:
-    """Return whether a peer is this machine, for example a proxy that does not forward addresses."""
+    """Return whether a peer is this machine, such as a local proxy that does not forward addresses."""
     return peer == "unknown" or peer.startswith("127.") or peer == "::/64"
 
 

@@ -67,5 +67,5 @@ class Owner:
         if scheme == "Bearer" and secrets.compare_digest(token.encode(), self._token.encode()):
             return
         if not self._wrong_tokens.allows(peer_of(request.client)):
-            raise HTTPException(429, "Too many wrong tokens. Wait a minute.")
+            raise HTTPException(429, "Too many requests with a wrong token. Try again in a minute.")
         raise HTTPException(401, "The owner's token is missing or wrong.", {"www-authenticate": "Bearer"})

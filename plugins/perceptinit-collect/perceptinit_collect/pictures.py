@@ -137,7 +137,7 @@ def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
 
 
 def _check_whole(image: Image.Image) -> None:
-    """Raise if the image is damaged; decoding a JPEG at an eighth of its size is much faster."""
+    """Raise an exception if the image is damaged; JPEGs are decoded at an eighth of their size, for speed."""
     image.draft(None, (image.width // 8, image.height // 8))  # JPEG only
     image.load()
 
@@ -173,7 +173,7 @@ def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
     if same:
         raise DataError(
             f"{source}: identical images: {list_some(same)}. "
-            "Keep one of each, because a question about both has no answer"
+            "Keep one copy of each, because people cannot choose between identical images"
         )
     names = [picture.name for picture in pictures]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []

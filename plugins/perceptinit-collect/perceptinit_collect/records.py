@@ -51,7 +51,7 @@ class Record:
 
 
 def read_records(folder: Path) -> list[Record]:
-    """Return the participants by design version and start order; DataError for a damaged design."""
+    """Return the participants, sorted by design version and start; DataError for a damaged design."""
     locked = {row["version"]: row["sha256"] for row in read_rows(folder, "SELECT * FROM designs")}
     designs = {version: read_design(folder, version, sha256) for version, sha256 in locked.items()}
     people = read_rows(folder, "SELECT * FROM people ORDER BY design, slot")

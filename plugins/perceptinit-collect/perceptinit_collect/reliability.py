@@ -16,7 +16,7 @@ Asked = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
-    """Reliability of a participant: shares in [0, 1] and a time, None without data.
+    """Reliability of a participant: shares in [0, 1] and a reaction time, each None without data.
 
     Attributes:
         catch: Share of correct catch trials.
@@ -123,7 +123,7 @@ def why_excluded(found: Reliability, rule: Exclusion) -> str:
 
 
 def judge(records: Sequence[Record]) -> dict[str, tuple[Reliability, str]]:
-    """Return each participant's reliability and violated limits of their design's rule, by code."""
+    """Return, by participant code, the reliability and the violated limits of the exclusion rule."""
     votes = votes_of(records)
     found = {record.person: measure(record, votes) for record in records}
     return {r.person: (found[r.person], why_excluded(found[r.person], r.design.exclusion)) for r in records}

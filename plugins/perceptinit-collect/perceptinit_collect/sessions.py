@@ -2,7 +2,7 @@
 
 Screen positions are balanced in blocks of C trials. Each block is a Latin square with shuffled rows, so each
 candidate is shown once at each position. An incomplete last block continues the block of the previous
-participant. Counts therefore differ by at most one, per participant and overall.
+participant. Position counts therefore differ by at most one, per participant and overall.
 """
 
 from __future__ import annotations

@@ -66,19 +66,19 @@ class DesignSettings:
         """Return an error message for each setting that prevents balanced candidate orders."""
         c, found = TASKS[self.task].num_candidates, []
         if self.questions < c:
-            found.append(f"questions = {self.questions}: must be at least {c}, to balance sides")
+            found.append(f"questions = {self.questions}: must be at least {c}, to balance screen positions")
         if not c <= self.per_person <= self.questions:
             found.append(
-                f"per_person = {self.per_person}: must be at least {c}, to balance sides, and at most "
-                f"questions = {self.questions}"
+                f"per_person = {self.per_person}: must be at least {c}, to balance screen positions, "
+                f"and at most questions = {self.questions}"
             )
         if self.shared > self.per_person:
             found.append(f"shared = {self.shared}: must be at most per_person = {self.per_person}")
         for name in ("practice", "repeats", "catch", "instructed"):
             if getattr(self, name) % c:
                 found.append(
-                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that each side is "
-                    "correct equally often"
+                    f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that all candidates "
+                    "are shown equally often at each screen position"
                 )
         most = most_repeats(self.per_person, c)
         if self.repeats > most:

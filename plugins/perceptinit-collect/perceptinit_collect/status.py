@@ -134,7 +134,7 @@ def ceiling(records: Sequence[Record]) -> Ceiling | None:
 def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     found = held_out(used)
     if found is None:
-        yield "held-out 2AFC", "unknown, because there are too few answers yet"
+        yield "held-out 2AFC", "unknown, because there are too few answers so far"
         return
     given = sum(a.answer is not None for r in used for _, _, a in r.given("question"))
     more = found.answers_until(AIM, given)

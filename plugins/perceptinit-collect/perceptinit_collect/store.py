@@ -100,8 +100,8 @@ class Store:
     def submit(self, write: Write) -> Future[Any]:
         """Queue a write and return its future, which resolves once the write is on disk.
 
-        An exception in `write` rolls back its changes, and the future raises it. A failed commit raises
-        StoreError.
+        If `write` raises an exception, its changes are rolled back and the future raises that exception. If
+        the commit fails, the future raises StoreError.
         """
         future: Future[Any] = Future()
         self._queue.put((write, future))

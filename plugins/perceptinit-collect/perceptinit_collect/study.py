@@ -50,8 +50,8 @@ def current_design(folder: Path, report: Report) -> Design:
     lock(drawn, folder)
     if last is not None:
         report(
-            f"design {drawn.version} is locked, because {', '.join(_changes(last, drawn))} changed. "
-            f"Participants who started with design {last.version} keep it"
+            f"new design version {drawn.version}, because {', '.join(_changes(last, drawn))} changed. "
+            f"Participants who started with version {last.version} continue with it"
         )
     return drawn
 
@@ -119,7 +119,7 @@ def open_study(
 
     Raises:
         DataError: If the folder is not writable, its file system has no locks, or the study is incomplete.
-        UsageError: If another process serves the study.
+        UsageError: If another process is already serving the study.
     """
     if not os.access(folder, os.W_OK):
         raise DataError(f"{folder}: not writable, so answers cannot be stored. Change its permissions")
@@ -129,7 +129,7 @@ def open_study(
     try:
         lock_file.acquire(timeout=0)
     except Timeout as error:
-        raise UsageError(f"{folder}: another process serves this study. Stop it first") from error
+        raise UsageError(f"{folder}: already being served by another process. Stop it first") from error
     except (OSError, NotImplementedError) as error:  # ENOLCK or ENOSYS of a network file system
         raise DataError(f"{folder}: cannot be locked ({error}). Move the study to a local disk") from error
     try:

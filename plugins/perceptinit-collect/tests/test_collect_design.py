@@ -137,14 +137,14 @@ def test_the_seed_decides_questions_and_sessions():
     ("change", "sentence"),
     [
         ({"task": "2acf"}, "unknown task '2acf'. Did you mean '2afc'?"),
-        ({"questions": 1, "per_person": 1}, "questions = 1: must be at least 2, to balance sides"),
+        ({"questions": 1, "per_person": 1}, "questions = 1: must be at least 2, to balance screen positions"),
         (
             {"per_person": 41},
-            "per_person = 41: must be at least 2, to balance sides, and at most questions = 40",
+            "per_person = 41: must be at least 2, to balance screen positions, and at most questions = 40",
         ),
         (
             {"catch": 5},
-            "catch = 5: must be a multiple of 2, so that each side is correct equally often",
+            "catch = 5: must be a multiple of 2, so that all candidates are shown equally often at each screen position",
         ),
         ({"repeats": 10}, "repeats = 10: must be at most 8 with per_person = 20"),
         ({"shared": 21}, "shared = 21: must be at most per_person = 20"),

@@ -144,7 +144,7 @@ def test_a_second_server_on_a_study_is_refused(tmp_path):
     folder = make_study(tmp_path)
     with (
         open_folder(folder),
-        pytest.raises(UsageError, match="another process serves this study"),
+        pytest.raises(UsageError, match="already being served by another process"),
         open_folder(folder),
     ):
         pass
