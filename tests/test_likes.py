@@ -161,7 +161,7 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         (
             'like = "init", judgments',
             'like = "init", use = "triplet", judgments',
-            "arm.shuffled.init.use: excludes 'like' (init). Remove one of them",
+            "arm.shuffled.init.use: cannot be combined with 'like' (init). Remove one of them",
         ),
         (
             'like = "data.people"\n',
@@ -268,7 +268,7 @@ def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
     ],
 )
 def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
-    sentence = f"{where}: 'like' is limited to init, posthoc and parts. Add 'use'"
+    sentence = f"{where}: only init, posthoc and parts support 'like'. Write 'use'"
     assert sentence in problems(changed(old, new, BASE))
 
 
@@ -435,11 +435,11 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
         ('like = "samll.toml"\nname = "c"', "like: .*samll.toml: no such recipe. Recipes there: "),
         (
             'like = "c.toml"\nname = "c"',
-            "c.toml: like: circular, because c.toml is like this recipe. Remove one",
+            r"c.toml: like: c.toml inherits from this recipe \(circular\). Remove one",
         ),
         (
             'like = "circle.toml"\nname = "c"',
-            "c.toml: like: circular, because circle.toml is like this recipe. Remove one 'like'",
+            r"c.toml: like: circle.toml inherits from this recipe \(circular\). Remove one 'like'",
         ),
         ('like = "small.toml"', "name: required: a recipe with 'like' needs its own name"),
         ('like = 3\nname = "c"', "like: expected the path of a recipe, got 3"),
@@ -463,7 +463,7 @@ def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, c
 
 def test_set_cannot_name_the_other_recipe():
     assert problems(SMALL, "like=other.toml") == [
-        "--set like: cannot be overridden, because recipes are merged before overrides. Set it in the file"
+        "--set like: cannot be overridden, because recipes are merged first. Set it in the file"
     ]
 
 

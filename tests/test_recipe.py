@@ -78,7 +78,7 @@ def test_an_arm_can_change_nothing_else():
     ("old", "new", "sentence"),
     [
         ("schema = 1", "schema = 2", "schema: should be 1, got 2"),
-        ("seeds = [0, 1]", "seeds = [0, 0]", "seeds: expected an array of different integers >= 0"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "seeds: expected an array of distinct integers >= 0"),
         ("seeds = [0, 1]", "sedes = [0]", "sedes: unknown key; did you mean 'seeds'?"),
         ('name = "small"', 'name = "a/b"', "name: expected a name of at most 100 letters"),
         ("epochs = 2", 'epochs = "2"', "init.epochs: expected an integer, got '2'"),

@@ -108,7 +108,7 @@ def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, t
     assert "judgments lab/opinions data/opinions 1.78 GB not stated by hand" in row(
         done.stdout, "lab/opinions"
     )
-    assert "3 of 3 sets are missing: 4.28 GB in 2, and 1 of unknown size." in done.stdout
+    assert "3 of 3 sets are missing: 4.28 GB for 2, unknown size for 1." in done.stdout
     assert not (tmp_path / "sets").exists()
 
 

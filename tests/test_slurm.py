@@ -371,10 +371,10 @@ def test_commands_give_the_table_of_a_local_run_although_the_recipe_is_edited(cl
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands excludes --jobs"),
-        (["tiny.toml", "--on", "commands", "--fresh"], "--on commands excludes --fresh"),
-        (["recipe-1.json", "--set", "a=1"], "a frozen recipe excludes --set"),
-        (["recipe-1.json", "--until-decided"], "a frozen recipe excludes --until-decided"),
+        (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands does not support --jobs"),
+        (["tiny.toml", "--on", "commands", "--fresh"], "--on commands does not support --fresh"),
+        (["recipe-1.json", "--set", "a=1"], "a frozen recipe does not support --set"),
+        (["recipe-1.json", "--until-decided"], "a frozen recipe does not support --until-decided"),
         (["recipe-1.json"], "recipe-1.json: cannot be read (No such file or directory)"),
     ],
 )  # fmt: skip
@@ -429,7 +429,7 @@ def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
     ("line", "sentence"),
     [
         ('time = "soon"', 'time = "soon": expected minutes, "hours:minutes:seconds" or "days-hours"'),
-        ('time = "0:04:59"', "needs 5 minutes or more; 180 s are for saving"),
+        ('time = "0:04:59"', "expected at least 5 minutes (180 s for saving)"),
         ("gpus = -1", "slurm.gpus: "),
         ("nodes = 0", "slurm.nodes: "),
         ('options = ["long"]', 'options: "long" is not an option of sbatch'),

@@ -55,8 +55,8 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
     [
         (["--until-decided", "--set", "verdict.max_seeds=4"], "--until-decided needs [verdict] delta"),
         (["--until-decided", "--set", "verdict.delta=1"], "needs [verdict] max_seeds"),
-        (["--until-decided", "--smoke"], "--until-decided excludes --smoke"),
-        (["--until-decided", "--seed", 0], "--until-decided excludes --seed"),
+        (["--until-decided", "--smoke"], "--until-decided chooses the runs and does not support --smoke"),
+        (["--until-decided", "--seed", 0], "--until-decided chooses the runs and does not support --seed"),
         (["--until-decided", "--set", "verdict.max_seeds=2", "--set", "verdict.delta=1", "--set", "seeds=[0]"],
          "has 1 seed. Specify between 2 and 2 seeds (verdict.max_seeds)"),
     ],

@@ -223,7 +223,7 @@ def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('source = "a table"', 'source = " "', "source is empty. State the publication of the value"),
+        ('source = "a table"', 'source = " "', "source is empty. Cite the publication of the value"),
         ('source = "a table"', "", "expect.source: required, but not given"),
         ("value = 32.8", "value = 132", "value = 132: expected a percentage from 0 to 100"),
         ("tolerance = 1.0", "tolerance = 0", "expect.tolerance"),

@@ -175,7 +175,7 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
     try:
         with named_torch_seed(0, "trial"), torch.device("meta"):
             model = build()
-    except Exception:  # `find_problem` reports it
+    except Exception:  # `find_problem` reports this error
         return
     first = next((m for m in model.image.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.kernel_size != first.stride:

@@ -1,8 +1,8 @@
 """Faster equivalents of the patch embedding and the attention in timm and open_clip.
 
 Only this file replaces modules of other libraries and uses private names of torch, which
-tests/test_backbones.py checks. Eager passes use the matrix product and, on a CPU, the short attention. Traced
-passes use torch's kernels.
+tests/test_backbones.py checks. Eager passes use a matrix product for patches and, on a CPU, `_ShortAttention`
+for short sequences. Traced passes use torch's kernels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# maximum number of tokens for saving the probabilities on a CPU: at most an eighth more memory per block
+# save attention probabilities on a CPU up to this number of tokens: at most 1/8 more memory per block
 SHORT_TOKENS = 128
 
 
@@ -70,9 +70,9 @@ def is_eager_on_cpu(tensor: Tensor) -> bool:
 class PatchConv(nn.Conv2d):
     """A convolution over non-overlapping patches, computed as a matrix product.
 
-    Equivalent to nn.Conv2d, which traced passes use. In bfloat16, oneDNN's kernel gradient is slow: both
-    passes take 1.6 times as long as the product, for images of 224 pixels and patches of 32 (AMD EPYC, one
-    thread). cuDNN has no fast kernel for 3 channels, and its gradient is not deterministic.
+    Equivalent to nn.Conv2d, which traced passes use. In bfloat16, oneDNN's weight gradient is slow: forward
+    and backward pass take 1.6 times as long as the product, for images of 224 pixels and patches of 32 (AMD
+    EPYC, one thread). cuDNN has no fast kernel for 3 channels, and its gradient is not deterministic.
 
     Args:
         like: Convolution over square patches, whose parameters are shared.
@@ -101,7 +101,7 @@ class PatchConv(nn.Conv2d):
 
 
 class SelfAttention(nn.MultiheadAttention):
-    """Self-attention that does not return weights. Other calls use nn.MultiheadAttention.
+    """Self-attention that does not return attention weights. Other calls use nn.MultiheadAttention.
 
     Queries, keys and values are split in one step, whose backward pass does not allocate tensors of zeros.
 

@@ -59,13 +59,13 @@ class OpenClip:
         """Keys that override text_cfg, such as width, heads, context_length. pool_type = "none" averages over
         all tokens, including padding (PI's code)."""
         init_logit_scale: PositiveFloat | None = None
-        """Initial inverse temperature; None for that of the configuration, else 1 / 0.07 (PI's code: 100)."""
+        """Initial inverse temperature. None: the configuration's value, else 1 / 0.07 (PI's code: 100)."""
         clip_init: bool | None = None
         """Initialize the blocks and position embeddings of the image tower like CLIP's text tower (DeCLIP),
         instead of torch's defaults. Only for open_clip's vision transformers."""
         mean: RGB | None = None
-        """Mean of red, green and blue for pixels in [0, 1]. None for that of the tag or of preprocess_cfg in
-        the JSON file, else OpenAI's. Set it for other weights from a file."""
+        """Mean of red, green and blue for pixels in [0, 1]. None for the value of the tag or preprocess_cfg
+        in the JSON file, else OpenAI's. Set it for other weights from a file."""
         std: RGB | None = None
         """Standard deviation of red, green and blue, like `mean`."""
         fit: FitMode | None = None

@@ -1,4 +1,4 @@
-"""`perceptinit cache`: initialized towers, decoded images, indexes of shards and remote files."""
+"""`perceptinit cache`: initialized towers, decoded images, shard indexes and copies of remote files."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import typer
 from perceptinit.cli.terminal import new_console, new_table
 
 app = typer.Typer(
-    help="Manage cached towers, decoded images, indexes of shards and remote files.",
+    help="Manage cached towers, decoded images, shard indexes and copies of remote files.",
     no_args_is_help=True,
 )
 
 
 @app.command("list")
 def list_() -> None:
-    """List cached towers with initializer, judgments, model, seed, 2AFC and size, then other files.
+    """List cached towers with initializer, judgments, model, seed, 2AFC score and size, then other caches.
 
     Example: perceptinit cache list
     """
@@ -47,7 +47,7 @@ def _judgments_name(part: object) -> str:
 
 @app.command()
 def clear() -> None:
-    """Delete all cached towers, decoded images, indexes and remote files.
+    """Delete all cached towers, decoded images, shard indexes and copies of remote files.
 
     Example: perceptinit cache clear
     """

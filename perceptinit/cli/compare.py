@@ -30,7 +30,7 @@ def compare(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
-    score: Annotated[Texts, typer.Option(help="Only scores such as 'top1/*'; may be repeated.")] = None,
+    score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     csv: Csv = False,
     json: Json = False,
@@ -61,7 +61,7 @@ def compare(
 
 
 def budget(at: int | None, unequal: bool) -> Budget:
-    """Return the budget that the options choose; UsageError if they conflict."""
+    """Return the value of `--at`, else "unequal" or "equal"; UsageError if both options are given."""
     if at is not None and unequal:
         raise UsageError("--at and --unequal: choose one")
     return at if at is not None else "unequal" if unequal else "equal"

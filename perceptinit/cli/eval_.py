@@ -29,7 +29,7 @@ def eval_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="With --suite or --sets: a key of zero-shot and retrieval, such as precision=bf16, "
+            help="With --suite or --sets: set a key of zero-shot and retrieval, such as precision=bf16, "
             "batch_size=64 or missing=skip; may be repeated.",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def eval_(
     """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
     By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace
-    it. Each set is decoded once for all models. With torchrun, the processes share the images.
+    it. Each set is decoded once for all models. With torchrun, each process encodes a part of the images.
     Exit code 1: a set or a model has no score.
 
     Example: perceptinit eval runs/quickstart --weights all

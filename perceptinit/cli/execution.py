@@ -1,4 +1,4 @@
-"""Execution of cells for `perceptinit run` and `tune`: run or submit cells, then print their table."""
+"""Execute or submit runs for `perceptinit run` and `tune`, then print their table."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class Execution:
             typer.echo(f"{done}\nProgress: perceptinit status {self.out / recipe.name}")
 
     def print_commands(self, recipe: Recipe, seeds: Sequence[int], nproc: int) -> None:
-        """Print a shell line for each missing run."""
+        """Print a shell command for each missing run."""
         from perceptinit.running.cells import plan_cells
         from perceptinit.running.launch import list_commands
 
         if self.fresh:
-            raise UsageError("--on commands excludes --fresh. Choose another --out, or remove the runs")
+            raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
         cells = plan_cells(recipe, self.arms, seeds, self.out)
         lines = list_commands(
             recipe,
@@ -105,7 +105,7 @@ class Execution:
         """Run rounds until the verdict is decided or no round is left, then print the table.
 
         Raises:
-            Exception: The error of a failed run, after the table of the others.
+            Exception: The error of a failed run, raised after the table of the other runs is printed.
         """
         from perceptinit.reports.verdicts.headline import find_undecided
         from perceptinit.running.cells import plan_cells
@@ -160,7 +160,7 @@ def read_rounds(
 
 
 def compare_cells(cells: Sequence[Cell]) -> Comparison:
-    """Compare the arms of cells."""
+    """Load the runs of the cells and compare their arms."""
     from perceptinit.reports.compare import compare
     from perceptinit.results.runs import load_runs
 

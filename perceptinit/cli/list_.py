@@ -46,7 +46,7 @@ def list_(
 
 
 def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:
-    """Yield one line for each companion that is not installed and offers the kind."""
+    """Yield one line for each companion that offers the kind but is not installed."""
     present = {info.distribution for info in plugins.loaded}
     for companion in COMPANIONS:
         offers = {k: names for k, names in companion.offers.items() if kind in (None, k)}

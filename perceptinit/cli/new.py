@@ -14,10 +14,10 @@ app = typer.Typer(help="Create a plug-in package or a recipe to edit.", no_args_
 
 @app.command()
 def plugin(
-    name: Annotated[str, typer.Argument(help="Package name: acme-texture offers acme/texture.")],
+    name: Annotated[str, typer.Argument(help="Package, such as acme-texture for component acme/texture.")],
     kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")],
 ) -> None:
-    """Create a plug-in package that works and passes the contract test of its kind.
+    """Create a working plug-in package that passes the contract test of its kind.
 
     Example: perceptinit new plugin acme-texture --kind initializer
     """

@@ -22,10 +22,10 @@ UntilDecided = Annotated[
     bool, typer.Option("--until-decided", help="Add seeds until decided, up to verdict.max_seeds.")
 ]
 Workers = Annotated[
-    int | None, typer.Option(min=0, help="Decoding threads of each process. [default: its cores]")
+    int | None, typer.Option(min=0, help="Decoding threads per process. [default: cores per process]")
 ]
 At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
-Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at different samples seen.")]
+Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at unequal samples seen.")]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")]

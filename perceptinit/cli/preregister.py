@@ -18,7 +18,7 @@ def preregister(
     until_decided: UntilDecided = False,
     pilot: Annotated[
         list[Path] | None,
-        typer.Option(help="Runs that estimate the variance between seeds. [default: those of the recipe]"),
+        typer.Option(help="Runs for estimating the variance between seeds. [default: those of the recipe]"),
     ] = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Allow a power below 20 % for a difference of delta.")

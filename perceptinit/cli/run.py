@@ -72,13 +72,13 @@ def run(
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
         if given := [name for name, is_given in others.items() if is_given]:
             raise UsageError(
-                f"--until-decided excludes {given[0]}, because it chooses the runs. To choose them yourself, "
+                f"--until-decided chooses the runs and does not support {given[0]}. To choose them yourself, "
                 "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
             )
     if on == Elsewhere.SLURM and (nproc > 1 or jobs > 1):
-        raise UsageError("--on slurm excludes --nproc and --jobs: set [slurm] nodes and gpus in the recipe")
+        raise UsageError("--on slurm does not support --nproc or --jobs. Set [slurm] nodes and gpus")
     if on == Elsewhere.COMMANDS and jobs > 1:
-        raise UsageError("--on commands excludes --jobs: run the printed commands in parallel")
+        raise UsageError("--on commands does not support --jobs. Run the printed commands in parallel")
     is_frozen = recipe.suffix == FROZEN
     if is_frozen:
         fixed = {
@@ -89,7 +89,7 @@ def run(
             "--until-decided": until_decided,
         }
         if given := [name for name, is_given in fixed.items() if is_given]:
-            raise UsageError(f"{recipe}: a frozen recipe excludes {given[0]}. Use the recipe's TOML file")
+            raise UsageError(f"{recipe}: a frozen recipe does not support {given[0]}. Use its TOML file")
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
         if on != Elsewhere.COMMANDS and is_launcher(nproc):

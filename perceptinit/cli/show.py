@@ -41,6 +41,6 @@ def show(
         if field.doc:
             console.print(f"    {escape(field.doc)}")
     for base in description.unseen:
-        console.print(f"and the keys of {escape(base)}, whose source was not found")
+        console.print(f"and the keys of {escape(base)}, whose source code was not found")
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

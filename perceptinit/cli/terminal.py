@@ -44,7 +44,7 @@ def print_warnings(warnings: Iterable[object]) -> None:
 
 
 def accept_any_encoding() -> None:
-    """Make standard output and error replace characters outside their encoding with similar ASCII."""
+    """Replace characters that standard output or error cannot encode with similar ASCII."""
     codecs.register_error("perceptinit", _nearest)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -14,7 +14,7 @@ from perceptinit.errors import MissingPackageError
 
 
 def _refuse_moved(option: str | None) -> None:
-    """Raise MissingPackageError for options of 0.1 that are now in a companion."""
+    """Raise MissingPackageError for options of version 0.1 that are now in a companion."""
     companion = companion_of("verb", "estimate")
     if option and companion:
         moved = "--device, --world and --memory are now options of `perceptinit estimate`"

@@ -49,7 +49,7 @@ def _reason_against(device: str) -> str:
 
 
 def set_up_process(device: str) -> None:
-    """Select torch's GPU; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
+    """Set the CUDA device; on a CPU, use all available cores (or OMP_NUM_THREADS) and reuse freed memory."""
     asked = torch.device(device)
     if asked.type == "cuda" and asked.index is not None:
         torch.cuda.set_device(asked)
@@ -61,7 +61,7 @@ def set_up_process(device: str) -> None:
 
 
 def usable_cores() -> int:
-    """Return the number of cores available to this process, at least 1; processes of torchrun share cores."""
+    """Return the number of cores for this process, at least 1. Processes of torchrun divide the cores."""
     has_affinity = hasattr(os, "sched_getaffinity")
     cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))

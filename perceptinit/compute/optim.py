@@ -17,7 +17,7 @@ from perceptinit.errors import UsageError, problems_of
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _ADVICE = "timm.optim.list_optimizers() lists the names, such as nadamuon, lion, adopt"
 
-# names of the list of blocks in timm, open_clip and transformers
+# attribute names of the block list in timm, open_clip and transformers
 BLOCK_LISTS = ("blocks", "resblocks", "layers", "layer", "stages")
 _BLOCK = re.compile(rf"(?:^|\.)(?:{'|'.join(BLOCK_LISTS)})\.(\d+)\.")
 
@@ -182,7 +182,7 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[Any]:
-    """Return a context for the forward pass of a model in a precision."""
+    """Return a context for forward passes in a precision: autocast, or float32 with or without TF32."""
     if precision in ("fp32", "tf32"):
         return matmul_precision(precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16
@@ -191,7 +191,7 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
 
 @contextlib.contextmanager
 def matmul_precision(precision: Precision) -> Iterator[None]:
-    """Enable TF32 (10-bit mantissa, NVIDIA GPUs) in float32 products and convolutions only for "tf32"."""
+    """Enable TF32 (10-bit mantissa) in float32 products and convolutions for "tf32", else disable it."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     is_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if is_tf32 else "highest")

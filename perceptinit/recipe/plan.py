@@ -20,7 +20,7 @@ from perceptinit.types import StagePlan
 TRAINING_FACTOR = 3
 # weight, gradient and AdamW's two moments, 4 bytes each
 BYTES_PER_PARAMETER = 16
-# rough sustained rates for the estimate of hours: fp32 on one CPU core, bf16 on one H100 at 40 %
+# rough sustained rates for estimating hours: fp32 on one CPU core, bf16 on one H100 at 40 % of its peak
 RATES = {"2 CPU cores at 80 GFLOP/s each": 160e9, "one H100 at 400 TFLOP/s": 400e12}
 
 
@@ -41,7 +41,7 @@ class ModelCost:
 def model_cost(recipe: Recipe) -> ModelCost:
     """Count parameters and FLOPs of a recipe's model on torch's meta device, which allocates no memory.
 
-    Both are 0 for a text tower that pretraining does not use.
+    The counts of a text tower that pretraining does not use are 0.
 
     Raises:
         RecipeError: If the model cannot be built.
@@ -124,7 +124,7 @@ def stage_plan(spec: Spec) -> StagePlan:
     try:
         component = spec.build()
         return component.plan() if isinstance(component, HasPlan) else StagePlan(steps=0)
-    except Exception as error:  # `find_obstacles` also reports it
+    except Exception as error:  # `find_obstacles` also reports this error
         return StagePlan(note=f"unknown until this is fixed: {error}")
 
 

@@ -45,7 +45,7 @@ SETTINGS = {
     "slurm": SlurmConfig,
     "verdict": VerdictConfig,
 }
-MERGED_BEFORE = "cannot be overridden, because recipes are merged before overrides. Set it in the file"
+MERGED_BEFORE = "cannot be overridden, because recipes are merged first. Set it in the file"
 OTHER_KEY = "an arm can replace init and posthoc only, so that arms share all other settings"
 REPEATED = (
     "copies the shared stage, so overrides of that stage (--set {name}.KEY=VALUE) do not apply to this arm. "
@@ -82,10 +82,10 @@ def read_recipe(
 
     Args:
         text: The TOML text.
-        source: Path of the text, for messages and records.
+        source: Path of the file, for messages and records.
         overrides: `path=value` strings, as in `--set`.
         folder: Folder to which `like` and local `plugins` are relative.
-        sources: Path and text of each file from which the text was merged.
+        sources: Path and text of each file that was merged into `text`.
 
     Raises:
         RecipeError: With every problem in the recipe.
@@ -189,7 +189,7 @@ class _Reader:
         self.problems.append(Problem(where, message))
 
     def _keep(self, result: tuple[T | None, Iterable[Problem]]) -> T | None:
-        """Return the value of a result, and add its problems."""
+        """Collect the problems in `result`, and return its value."""
         value, problems = result
         self.problems += problems
         return value
@@ -202,7 +202,7 @@ class _Reader:
 
     def _check_seeds(self, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if not seeds or len(set(seeds)) != len(seeds):
-            self._report("seeds", f"expected an array of different integers >= 0, got {list(seeds)!r}")
+            self._report("seeds", f"expected an array of distinct integers >= 0, got {list(seeds)!r}")
         return seeds or (0,)
 
     def _check_baseline(self, arms: Sequence[str]) -> str:
@@ -216,7 +216,7 @@ class _Reader:
 
     def _read_spec(self, kind: str, where: str, table: Any) -> Spec | None:
         if isinstance(table, Mapping) and "like" in table:
-            self._report(f"{where}.like", "'like' is limited to init, posthoc and parts. Add 'use'")
+            self._report(f"{where}.like", "only init, posthoc and parts support 'like'. Write 'use'")
             return None
         spec = self._keep(read_spec(self.registry, kind, table, where))
         return _move_spec_to_text(spec, self.places) if spec else None
@@ -240,7 +240,7 @@ class _Reader:
         return tuple(slots)
 
     def _check_needs(self, pretrain: Spec | None, evals: Iterable[Spec]) -> None:
-        """Report evaluators that need a model part (text tower, classifier) missing after pretraining."""
+        """Report evaluators whose model part (text tower, classifier) is missing after pretraining."""
         parts = find_model_parts(pretrain)
         for spec in evals:
             needed = find_needed_part(spec)
@@ -295,7 +295,7 @@ class _Reader:
         """Return an arm's own stages, and warn about copies of a shared stage without `like`."""
         specs = self._read_slot(slot, tables, f"{arm}.{slot}")
         if not isinstance(tables, list) or len(specs) < len(tables):
-            return specs  # the problems of the others are already reported
+            return specs  # problems of invalid stages are already reported
         for path, spec in list_items(f"{arm}.{slot}", specs):
             found = find_closest(spec, stages_by_name(shared))
             if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):

@@ -78,7 +78,7 @@ class EvalSlot:
     every: Every
 
     def is_due(self, step: int, end_of_epoch: bool) -> bool:
-        """Return whether the evaluator runs after this step of pretraining, which is not the last."""
+        """Return whether the evaluator runs after a step of pretraining other than the last."""
         if self.every == "epoch":
             return end_of_epoch
         return isinstance(self.every, int) and step % self.every == 0
@@ -106,7 +106,7 @@ class Recipe:
     Attributes:
         shared: Stages of arms that do not define their own.
         warnings: Settings that are valid but probably not intended.
-        text: Text of the file, or of the merged tables if the recipe is like another.
+        text: Text of the file, or of the merged tables if the recipe has a `like`.
         source: Path of the file.
         sources: Path and text of each merged file, empty without `like`.
         overrides: `path=value` strings of `--set`.
@@ -156,7 +156,7 @@ class Recipe:
     def resolve(self, arm: Arm) -> dict[str, Any]:
         """Return all settings, defaults included, that determine the results of one arm.
 
-        Credentials are removed from addresses, so a renewed signature does not change the fingerprint.
+        Credentials are removed from URLs, so a URL with a new signature does not change the fingerprint.
         """
         return map_texts(
             without_credentials,
@@ -200,7 +200,7 @@ class Recipe:
 
 
 def stages_by_name(shared: Arm) -> dict[str, Spec]:
-    """Return the shared stages by name, as in `like`: `init`, or `init.0` of several."""
+    """Return the shared stages by name, as in `like`: `init`, or `init.0` if there are several."""
     return {
         name: spec
         for slot, stages in (("init", shared.init), ("posthoc", shared.posthoc))

@@ -32,27 +32,27 @@ class VerdictConfig:
     """The keys of `[verdict]`."""
 
     delta: PositiveFloat | None = None
-    """Largest difference that does not matter, in points (hundredths of a score). Equivalence requires it."""
+    """Largest difference that does not matter, in points (hundredths of a score). Needed for equivalence."""
     max_seeds: PositiveInt | None = None
-    """Largest number of seeds of `run --until-decided`. Intervals are corrected for all interim analyses."""
+    """Maximum number of seeds for `run --until-decided`. Intervals are corrected for all interim analyses."""
     primary: str = ""
     """Score that decides the comparison: a name such as "top1/imagenet1k", or a measure such as "top1",
     averaged over its sets. Default: the first zero-shot, retrieval or perceptual measure of the runs."""
     hypothesis: str = ""
     """Expected result, in a sentence, for `preregister`. Default: a sentence about the arms."""
     noise: PositiveFloat | None = None
-    """Standard deviation over seeds of the difference between two arms, in points, for the power that
-    `validate` and `preregister` print. Use earlier runs of the contrast. A/A runs can underestimate it."""
+    """Standard deviation over seeds of the difference between two arms, in points, used by `validate` and
+    `preregister` to compute power. Take it from earlier runs of the arms; A/A runs can underestimate it."""
     published_effect: PositiveFloat | None = None
     """Smallest published effect of interest, in points. `validate` warns if delta is above half of it."""
     source: str = ""
-    """Publication of `published_effect`."""
+    """Publication that reports `published_effect`."""
 
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
             raise ValueError(f"delta = {self.delta:g}: expected less than 100 points (hundredths of a score)")
         if self.published_effect is not None and not self.source:
-            raise ValueError("published_effect requires `source`, its publication")
+            raise ValueError("published_effect requires `source`, the publication that reports it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +68,11 @@ class ExpectConfig:
     value: float
     """Published value, in percent (hundredths of a score)."""
     tolerance: PositiveFloat
-    """Largest difference of the arm's mean from `value`, in points, such as the spread of published runs."""
+    """Accepted difference of the arm's mean from `value`, in points, such as the spread of published runs."""
     reruns_are_below: bool = False
     """Whether all known re-runs are below `value`. The tolerance then extends downward only."""
     source: str
-    """Publication of the value."""
+    """Publication that reports the value."""
     num_sets: PositiveInt | None = None
     """Number of sets in a published mean. Means over another number of sets are not compared with it."""
     samples_seen: PositiveInt | None = None
@@ -84,7 +84,7 @@ class ExpectConfig:
         if self.tolerance >= 100:
             raise ValueError(f"tolerance = {self.tolerance:g}: expected less than 100 points")
         if not self.source.strip():
-            raise ValueError("source is empty. State the publication of the value")
+            raise ValueError("source is empty. Cite the publication of the value")
         if (self.data_set == ALL_SETS) != (self.num_sets is not None):
             raise ValueError('num_sets is required with data_set = "all", and invalid otherwise')
 
@@ -136,12 +136,12 @@ class CheckpointConfig:
     every_steps: NonNegativeInt = 0
     """Steps between two checkpoints; 0: not by steps. Each epoch and stage also ends with a checkpoint."""
     every_minutes: NonNegativeFloat = 15.0
-    """Minutes between two checkpoints, the most work that a power failure can lose; 0: not by time."""
+    """Minutes between two checkpoints, the most work lost in a power failure; 0: not by time."""
     keep: PositiveInt = 2
     """Number of checkpoints to keep. Older ones are removed when a newer one is complete on disk."""
     stages_from: tuple[str, ...] = ()
-    """Names of experiments in the same output folder. A run copies its first `init` stages from one of their
-    finished runs that has the same seed and exactly these stages. The weights are identical."""
+    """Names of experiments in the same output folder. A run copies its first `init` stages from a
+    finished run in one of them, if the seed and these stages are the same. The weights are identical."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +151,12 @@ class SlurmConfig:
     partition: str | None = None
     """Partition of the cluster, as listed by `sinfo`."""
     time: str | None = None
-    """Time limit of a job, as in `sbatch --time`: "8:00:00", "2-12". A run that needs more saves three
-    minutes before the limit and returns to the queue. Default: that of the partition."""
+    """Time limit of a job, as in `sbatch --time`: "8:00:00", "2-12". A longer run saves its state three
+    minutes before the limit and returns to the queue. Default: the partition's limit."""
     gpus: NonNegativeInt = 1
     """GPUs per node, with one process each; 0: one process per node, on CPUs."""
     nodes: PositiveInt = 1
-    """Nodes that share each run."""
+    """Number of nodes for each run."""
     setup: tuple[str, ...] = ()
     """Lines of bash before the run, such as "module load cuda". If a line fails, the job ends."""
     options: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ class SlurmConfig:
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < MIN_MINUTES:
             raise ValueError(
-                f'time = "{self.time}": needs {MIN_MINUTES} minutes or more; {WARN_SECONDS} s are for saving'
+                f'time = "{self.time}": expected at least {MIN_MINUTES} minutes ({WARN_SECONDS} s for saving)'
             )
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:

@@ -15,7 +15,7 @@ ARM_SLOTS = ("init", "posthoc")  # the only slots that an arm may replace
 MAX_DEPTH = 50  # of nested tables and arrays; recipes have about 6
 MAX_PATH = 200
 UNSET = "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
-# strings and comments, in which dots are not part of a key; `tomllib` reads such a key in quadratic time
+# strings and comments, in which dots do not separate keys; `tomllib` parses long keys in quadratic time
 _QUOTED = re.compile(
     r"""(?s:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z))|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\#[^\n]*"""
 )
@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
 class Table(dict[str, Any]):
-    """A table with the TOML path at which the user wrote it, and the path of each key.
+    """A table, with the TOML paths of the table and of its keys in the user's file.
 
     Attributes:
         at: Path of the table; empty for the recipe itself, `FILE:` for its `like` recipe.
@@ -36,7 +36,7 @@ class Table(dict[str, Any]):
         self.at, self.written = at, dict(written or {})
 
     def path(self, key: str) -> str:
-        """Return the path at which the user wrote a key."""
+        """Return the TOML path of a key in the user's file."""
         between = "" if not self.at else " " if self.at.endswith(":") else "."
         return self.written.get(key) or f"{self.at}{between}{key}"
 
@@ -46,7 +46,7 @@ class Table(dict[str, Any]):
 
 
 def locate(value: Any, at: str = "") -> Any:
-    """Return a deep copy of a value in which each table is a `Table`; existing ones keep their paths."""
+    """Return a deep copy of a value in which each table is a `Table`; existing `Table`s keep their paths."""
     if isinstance(value, Mapping):
         table = value if isinstance(value, Table) else Table(value, at)
         return Table({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
@@ -67,7 +67,7 @@ def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the path of each table and key in resolved tables, and the path at which the user wrote it."""
+    """Yield the path of each table and key in resolved tables, and its path in the user's file."""
     if isinstance(value, Table):
         for key, item in value.items():
             path = f"{where}.{key}" if where else key
@@ -81,7 +81,7 @@ def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
 
 
 def find_written(where: str, places: Mapping[str, str]) -> str:
-    """Return the path at which the user wrote a key of resolved tables. places: result of `places`."""
+    """Translate a path from resolved tables to the user's file. places: Pairs of `places`, as a dict."""
     known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
     longest = max(known, key=len, default="")
     return places.get(longest, "") + where[len(longest) :]
@@ -213,12 +213,12 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
 
 
 def stage_names(slot: str, num_stages: int) -> list[str]:
-    """Return the names of a slot's shared stages for `like`: `init`, or `init.0`, `init.1` of several."""
+    """Return the names of a slot's shared stages for `like`: `init`, or `init.0`, `init.1` for several."""
     return [slot] if num_stages == 1 else [f"{slot}.{i}" for i in range(num_stages)]
 
 
 def _enter_single(target: Any, key: str) -> Any:
-    """Return the only item of a list unless `key` selects one."""
+    """Replace a single-item list by its item, unless `key` selects an item in the list."""
     if isinstance(target, list) and len(target) == 1 and _enter(target, key) is None:
         return target[0]
     return target
@@ -233,7 +233,7 @@ def _enter(target: Any, key: str) -> Any:
 
 
 def expand_variables(value: Any) -> tuple[Any, list[Problem]]:
-    """Return a value with `${NAME}` and `${NAME:-default}` replaced, and problems of unset variables."""
+    """Return a value with `${NAME}` and `${NAME:-default}` replaced, and a problem per unset variable."""
     problems: list[Problem] = []
 
     def expand(value: Any, where: str) -> Any:

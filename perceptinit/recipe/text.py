@@ -1,10 +1,10 @@
 """Parse a recipe's text and resolve `like`, `arms`, `without` and `through`.
 
 * `like = "FILE"` at the top: inherit the tables of that recipe, which can inherit from another
-* `arms = ["random"]` with it: inherit these arms; they precede the recipe's own `[[arm]]` tables
+* `arms = ["random"]` next to this `like`: inherit these arms, which precede the recipe's own `[[arm]]` tables
 * `like = "init"` in a stage: inherit the keys of the shared stage
 * `like = "data.people"` in a part (judgments, pairs): inherit the keys of the table [data.people]
-* `without = ["temperature"]` with a `like`: do not inherit these keys
+* `without = ["temperature"]` next to a `like`: do not inherit these keys
 * `through = ["subset"]` in a part: wrap the part, the first wrapper innermost
 """
 
@@ -36,7 +36,7 @@ SHARED_SLOTS = ("backbone", "pretrain", "eval")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """An experiment whose runs an arm of another recipe shares: its name, recipe file and seeds."""
+    """An experiment whose runs are reused for an arm of another recipe: name, recipe file and seeds."""
 
     name: str
     path: str
@@ -61,7 +61,7 @@ class RecipeText:
 
     @property
     def text(self) -> str:
-        """The text of the file, or TOML of the merged tables, which needs no other file."""
+        """The text of the file or, with `like`, self-contained TOML of the merged tables."""
         if not self.base:
             return self.files[0][1]
         import tomli_w
@@ -71,7 +71,7 @@ class RecipeText:
 
     @property
     def sources(self) -> tuple[tuple[str, str], ...]:
-        """The files; empty for a recipe without `like`."""
+        """Path and text of the merged files; empty for a recipe without `like`."""
         return tuple(self.files) if self.base else ()
 
     def find_origins(self, tables: Mapping[str, Any]) -> dict[str, Origin]:
@@ -111,7 +111,7 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
         except UsageError as error:
             problems += [Problem("like", str(error))]
         if path.resolve() in seen:
-            problems += [Problem("like", f"circular, because {name} is like this recipe. Remove one 'like'")]
+            problems += [Problem("like", f"{name} inherits from this recipe (circular). Remove one 'like'")]
         if "name" not in tables:
             problems += [Problem("name", "required: a recipe with 'like' needs its own name")]
         if problems:
@@ -145,7 +145,7 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
 
 
 def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
-    """Return the arms of `base` that `own` lists. If `own` has shared stages, they keep those of `base`."""
+    """Return the arms of `base` that `own` lists. They keep the shared stages of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where, like = own["arms"], own.path("arms"), own.get("like")
     if not _is_list_of_texts(names):
@@ -236,7 +236,7 @@ class _Resolver:
         if not isinstance(base, Table):
             self._report(table, "like", unknown(f"no {what} called", stated, known))
         elif "use" in own:
-            self._report(table, "use", f"excludes 'like' ({name}). Remove one of them")
+            self._report(table, "use", f"cannot be combined with 'like' ({name}). Remove one of them")
         elif name in chain:
             circle = " is like ".join([*chain[chain.index(name) :], name])
             self._report(table, "like", f"{circle}. Replace one 'like' with a 'use'")
@@ -260,7 +260,7 @@ class _Resolver:
         return base
 
     def _resolve_parts(self, value: Any) -> Any:
-        """Return the value with the `like` of each part resolved and its `through` nested."""
+        """Return the value with `like` resolved and `through` nested in each part."""
         if not isinstance(value, Table):
             return [self._resolve_parts(v) for v in value] if isinstance(value, list) else value
         result = value.without()

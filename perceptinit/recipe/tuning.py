@@ -26,7 +26,7 @@ NO_NUMBER = "only numbers can be tuned"
 _DATA = ("batch_size", "micro_batch", "shuffle_blocks", "samples_per_epoch", "num_workers", "decode_in")
 _OF_DATA = "data order, seeds and batch size cannot be tuned, because arms are trained on the same batches"
 _OF_BUDGET = "the length of pretraining cannot be tuned, because arms are compared at equal samples seen"
-_DIGITS = 6  # significant digits of the values of a trial
+_DIGITS = 6  # significant digits of trial values
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _is_whole(spec: Spec, key: str) -> bool | None:
 
 
 def _check_ends(spec: Spec, key: str, limits: Range, is_whole: bool, where: str) -> Iterator[Problem]:
-    """Yield the problems of range ends that the key does not accept."""
+    """Yield a problem for each end of a range that the key does not accept."""
     for name in ("low", "high"):
         value = getattr(limits, name)
         if is_whole and value != int(value):

@@ -1,12 +1,12 @@
 """Per-item values of final scores and the images of the items, for intervals over images.
 
 `items.safetensors` of a run contains the values, as bits if all are 0 or 1. Images, weights and values of
-trivial models are the same for all runs. The folder `items` of the experiment contains them once, by hash.
+trivial models are the same for all runs, so the experiment's folder `items` stores them once, named by hash.
 """
 
 from __future__ import annotations
 
-# N items, R images of an item
+# N items, R images per item
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
-TRIVIAL = "baseline "  # prefix of a trivial model
+TRIVIAL = "baseline "  # prefix of the values of a trivial model
 WHAT, HINT = "a file of per-item values", ". Evaluate the run again"
 
 
@@ -27,7 +27,7 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
 
     Args:
         folder: Folder of the run, `<recipe>/<arm>/seed<k>`.
-        items: Items by name of the score.
+        items: Items by score name.
     """
     about, arrays = {}, {}
     for name, each in items.items():
@@ -39,7 +39,7 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
 
 
 def read_items(folder: Path) -> dict[str, Items]:
-    """Return the items of a run's final scores by score name; an empty dict without a file.
+    """Return the items of a run's final scores by score name; empty if there is no file.
 
     Raises:
         DataError: If a file is damaged, or the file of a set is missing.
@@ -66,5 +66,5 @@ def _write_set(folder: Path, items: Items) -> str:
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()[:16]
     path = folder.parents[1] / SETS / f"{digest}.safetensors"
     if not path.exists():
-        write_sealed(path, {}, arrays, folder)  # in the run's folder, a rerun removes temporary files
+        write_sealed(path, {}, arrays, folder)  # a rerun removes temporary files in the run's folder
     return digest

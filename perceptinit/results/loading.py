@@ -17,7 +17,7 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.seeding import named_torch_seed
 
-# not Tensor methods: on unfilled tensors, rejection sampling would never terminate
+# Tensor methods are not skipped: rejection sampling on uninitialized memory might never terminate
 _DRAWS = (init.normal_, init.uniform_, init.kaiming_normal_, init.kaiming_uniform_)
 
 
@@ -57,7 +57,7 @@ def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = N
 
 
 def holds_image_tower(names: Iterable[str]) -> bool:
-    """Return whether weights with these names are those of an image tower alone."""
+    """Return whether weights with these names belong to an image tower alone."""
     return any(name.startswith("trunk.") for name in names)
 
 

@@ -17,7 +17,7 @@ from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe
 from perceptinit.recipe.tuning import flatten
 from perceptinit.results.preregistration import PLAN, read_plan
 
-PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect answers
+PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect the conclusions
 # keys that do not affect results: locations, tolerated data errors, choice of implementation
 NEUTRAL = {
     "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
@@ -69,7 +69,7 @@ class Planned:
         return replace(found, name=root.name, root=root, origins=text.find_origins(text.tables))
 
 
-@cache  # runs of a recipe have the same text
+@cache  # the records of a recipe's runs contain the same text
 def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: Sources) -> Planned:
     """Parse the parts of a recipe that comparisons use.
 

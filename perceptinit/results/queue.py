@@ -108,7 +108,7 @@ def queue(root: Path) -> dict[Task, str]:
 
 
 def in_queue(root: Path) -> dict[tuple[str, int], str]:
-    """Return the job state of each submitted run in `root`. Without any, Slurm is not queried."""
+    """Return the job state of each submitted run in `root`. If there are none, Slurm is not queried."""
     tasks = find_submitted(root)
     try:
         now = queue(root)

@@ -118,7 +118,7 @@ def versions() -> dict[str, Any]:
 
 @cache
 def _installed() -> Mapping[str, str]:
-    """Return the versions of the packages that are installed; their metadata takes milliseconds to parse."""
+    """Return the versions of installed packages; cached, because their metadata is slow to parse."""
     found = {}
     for name in _PACKAGES:
         with suppress(metadata.PackageNotFoundError):

@@ -56,7 +56,7 @@ class RunSet:
     """A set of runs to compare.
 
     Attributes:
-        baseline: One of the arms.
+        baseline: Arm with which the others are compared.
         arms: Names of the arms in the recipe's order.
         plan: The recipe's `[verdict]`.
         num_planned: Smallest number of seeds in the recipes of the runs.
@@ -190,7 +190,7 @@ def _recipe_folder(path: Path, out: Path) -> Path:
 
 
 def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
-    """Return the run folders under `root` or, without any, those of submitted jobs."""
+    """Return the run folders under `root` or, if there are none, those of submitted jobs."""
     if root.is_file():
         if root.name != RECORD:
             raise UsageError(f"{root}: expected the {RECORD} of a run, or a recipe (.toml)")

@@ -58,7 +58,7 @@ def claim(folder: Path) -> Iterator[bool]:
 def is_claimed(folder: Path) -> bool:
     """Return whether a running process has locked the run in `folder`.
 
-    The lock cannot be tested in a read-only folder. There, the note of the lock holder decides.
+    The lock cannot be tested in a read-only folder. There, a run counts as locked if `holder` is not empty.
     """
     if not (folder / LOCK_FILE).exists():
         return False

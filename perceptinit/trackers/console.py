@@ -42,7 +42,7 @@ class RunProgress:
         total_steps: Steps of the stage, None if unknown.
         numbers: Loss, learning rate and speed, as text.
         last_line: Time of the last printed line.
-        first_step: Time and samples of the first step of the stage.
+        first_step: Time and samples seen at the first step of the stage.
     """
 
     state: State = "waiting"

@@ -1,4 +1,4 @@
-"""Events as named numbers over an axis, the form that experiment trackers expect."""
+"""Convert events to named scalars over an x axis, as experiment trackers expect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEPS = "step"
 
 @dataclass(frozen=True, slots=True)
 class Scalars:
-    """Numbers at one position of an axis.
+    """Scalars at one position on an x axis.
 
     Attributes:
         axis: "STAGE/step" for steps of stages without pairs, else "samples_seen".

@@ -19,7 +19,7 @@ def perceptinit_trackers():
 
 
 class CodeCarbon:
-    """Estimate the energy of each run on this machine and write it to `<run folder>/energy.json`.
+    """Estimate the energy use of each run on this machine and write it to `<run folder>/energy.json`.
 
     Works offline. The estimate covers the processors, memory and GPUs of the machine during the run,
     including other processes, so it is an upper bound. A resumed run adds to the earlier estimate.

@@ -34,7 +34,7 @@ class MLflow:
     class Config:
         uri: str = ""
         """Tracking server or database, such as `http://host:5000` or `sqlite:///mlflow.db`. If empty, files
-        are written to `mlruns` next to the arms (MLflow's file store, which is in maintenance mode)."""
+        are written to `mlruns` next to the arm folders (MLflow's file store, in maintenance mode)."""
         experiment: str = "perceptinit"
         """Name of the MLflow experiment, which is created if it does not exist."""
 

@@ -9,7 +9,7 @@ from perceptinit.cli.group import Group
 
 
 def create_group() -> typer.Typer:
-    """Return the group with the commands of the core. Companions can add commands."""
+    """Return the group with the core commands. Companions can add commands."""
     group = typer.Typer(cls=Group, help="Download, check and prepare data sets.", no_args_is_help=True)
     group.command("list")(list_.list_)
     group.command("download")(download.download)

@@ -17,7 +17,7 @@ def check(
     target: Annotated[
         str, typer.Argument(help="Judgments, test set, suite or recipe: a name, path or address.")
     ],
-    images: Annotated[Path | None, typer.Option(help="Image folder of a judgments file.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder with the images of a judgments file.")] = None,
     use: Annotated[
         str | None, typer.Option(help="Component that reads the file. [default: table; rdm for a matrix]")
     ] = None,

@@ -34,8 +34,8 @@ def download(
     """Download a data set in parallel, verify its files and unpack its archives.
 
     Prints sizes and licenses first; by downloading, you accept the license. Rerun the command to resume.
-    Files are compared with the checksums of the source or of perceptinit, and archives are verified during
-    unpacking. downloads.json lists the files with checksums.
+    Files are verified with checksums from the source or from perceptinit, and archives during unpacking.
+    downloads.json lists the files with checksums.
 
     --recipe downloads the judgments and test sets of a recipe, and prints how to get the other data.
 
@@ -64,7 +64,7 @@ def download(
 
 
 def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:
-    """Return the data needs of a suite, a test set, or published judgments."""
+    """Return the `DataNeed`s of a suite, a test set, or published judgments."""
     from perceptinit.cli.data.pairs import refuse_pairs
     from perceptinit.judgments.data_sets import published_set
     from perceptinit.judgments.sources import default_folder

@@ -21,13 +21,13 @@ NUM_WORKERS = 4  # parallel downloads
 
 
 def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False) -> bool:
-    """Print a table of data, download missing data, and print how to get data without a public copy.
+    """Print a table of data, download missing data, and print instructions for data without a public copy.
 
     Returns:
-        Whether all missing data have a public copy.
+        Whether all missing data has a public copy.
 
     Raises:
-        DataError: If downloads failed or, with `must_fetch`, sets have no public copy. Lists all of them.
+        DataError: If downloads failed or, with `must_fetch`, sets have no public copy. Lists all failures.
     """
     from perceptinit.cli.data.pairs import card, published_pairs
 
@@ -50,7 +50,7 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
 
 
 def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
-    """Yield the needs with size and license of missing data. After a failed request, make no others."""
+    """Yield the needs, with size and license of missing data. Stop requesting these after a failure."""
     can_ask = True
     for need in needs:
         if can_ask and need.problems and need.ask:
@@ -58,7 +58,7 @@ def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
                 num_bytes, licence = need.ask()
                 need = replace(need, num_bytes=num_bytes, licence=licence)
             except DataError as error:
-                print_warnings([f"{error}; other sizes are not requested"])
+                print_warnings([f"{error}; the remaining sizes are not requested"])
                 can_ask = False
         yield need
 
@@ -94,8 +94,8 @@ def _total(found: Sequence[DataNeed]) -> str:
     missing = [need for need in found if need.problems]
     known = [need.num_bytes for need in missing if need.num_bytes]
     num_unknown = len(missing) - len(known)
-    unknown = f", and {num_unknown} of unknown size" if num_unknown else ""
+    unknown = f", unknown size for {num_unknown}" if num_unknown else ""
     return (
         f"{len(missing)} of {len(found)} sets are missing: "
-        f"{sum(known) / 1e9:,.2f} GB in {len(known)}{unknown}. By downloading, you accept the licenses."
+        f"{sum(known) / 1e9:,.2f} GB for {len(known)}{unknown}. By downloading, you accept the licenses."
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def list_(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Details of a data set, or of test sets on disk.")
+        str | None, typer.Argument(help="Data set, test set or suite to describe in detail.")
     ] = None,
     root: SetsRoot = "data/eval",
 ) -> None:

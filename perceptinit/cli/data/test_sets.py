@@ -19,7 +19,7 @@ COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong
 
 
 def print_test_sets(target: str, root: str) -> list[SetState]:
-    """Print and return the states of the sets in `target`: a test set, its folder, or a suite in `root`."""
+    """Print and return the states of test sets. target: A test set, its folder, or a suite in `root`."""
     from rich.markup import escape
 
     from perceptinit.test_sets.inventory import find_state
@@ -80,7 +80,7 @@ def _number(value: int | None) -> str:
 
 
 def _decode_all(name: str, root: str) -> bool:
-    """Decode every image of a set, print the errors, and return whether there are none."""
+    """Decode every image of a set, print the errors, and return whether all images were decoded."""
     from perceptinit.errors import DataError
     from perceptinit.images.background import cropped_share, describe_crops, transparent_share
     from perceptinit.images.decoding import decode_with_alpha
