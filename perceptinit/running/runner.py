@@ -74,8 +74,8 @@ def run_recipe(
 def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Yield the recipe and the new seeds for each look (interim analysis), until the caller stops.
 
-    The first look has the recipe's seeds, and each further look adds a seed. Records contain the overrides,
-    so tables correct their intervals for `verdict.max_seeds` looks.
+    The first look has the recipe's seeds, and each further look adds a seed. Records contain
+    `verdict.max_seeds`, so tables correct their intervals for that number of looks.
 
     Raises:
         UsageError: If `verdict.max_seeds` or `verdict.delta` is missing, or the recipe has only one seed or

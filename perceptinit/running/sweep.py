@@ -1,8 +1,8 @@
 """Execute the runs of a recipe in several processes without a scheduler.
 
 Each process iterates over all runs in the same order and executes those that it can lock (see `claim`).
-Finished runs are kept. If other processes have locked all remaining runs, the process waits. If one of them
-dies, the process resumes its run from the last checkpoint.
+Finished runs are kept. If other processes have locked all remaining runs, the process waits. When one of
+these dies, a waiting process resumes the run from the last checkpoint.
 """
 
 from __future__ import annotations
