@@ -257,7 +257,7 @@ def test_a_bad_image_is_told_counted_and_replaced():
     *_, last = clip.steps(model(), context(send=events.append))
     [message] = [event.message for event in events if event.kind == "warning"]
     assert message.startswith("colour/5: cannot be decoded as an image")
-    assert message.endswith(". Replaced by a random pair, which depends on the seed")
+    assert message.endswith(". Replaced by a random pair, chosen with the run's seed")
     assert last.metrics["num_replaced"] == 1
 
 

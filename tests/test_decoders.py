@@ -61,7 +61,7 @@ def test_a_killed_process_ends_the_run_with_its_signal(monkeypatch):
     next(batches)
     os.kill(started[0].pid, signal.SIGKILL)
     with pytest.raises(
-        PerceptInitError, match=r"decodes images ended with signal SIGKILL.*rerun the command"
+        PerceptInitError, match=r"image-decoding process terminated with signal SIGKILL.*rerun the command"
     ):
         list(batches)
 
@@ -110,7 +110,7 @@ def remote_shards():
         (remote_shards, "remote shards are fetched by one process"),
         (
             lambda: ParquetPairs(ParquetPairs.Config(files="a.parquet")),
-            "row groups of Parquet files are cached in one process",
+            "processes cannot share the cache of Parquet row groups",
         ),
     ],
 )
@@ -128,7 +128,7 @@ def test_pairs_that_cannot_be_sent_are_decoded_in_threads_with_a_warning():
         loader(Photos()).batches(0, 3),
     )
     assert said == [
-        "images are decoded in threads, because processes cannot read the pairs: cannot pickle "
+        "images are decoded in threads, because the pairs cannot be sent to processes: cannot pickle "
         "'_thread.lock' object"
     ]
 

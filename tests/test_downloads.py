@@ -206,7 +206,7 @@ def test_an_answer_of_unknown_length_is_refused_unless_its_sum_is_known(server, 
 
 
 def test_a_size_that_is_not_the_published_one_is_refused(server, tmp_path):
-    with pytest.raises(DataError, match="received 1,024,000 bytes, but 1,024,001 are published"):
+    with pytest.raises(DataError, match="received 1,024,000 bytes, but the published size is 1,024,001"):
         get(server, tmp_path, num_bytes=len(CONTENT) + 1)
     assert left_over(tmp_path) == []
 

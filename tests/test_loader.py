@@ -145,8 +145,8 @@ def test_bad_pairs_are_said_once_and_counted_each_time():
     assert account.num_replaced == 3
     assert account.indices == {3, 4}
     assert said == [
-        "a: bad. Replaced by a random pair, which depends on the seed",
-        "b: bad. Replaced by a random pair, which depends on the seed",
+        "a: bad. Replaced by a random pair, chosen with the run's seed",
+        "b: bad. Replaced by a random pair, chosen with the run's seed",
     ]
 
 

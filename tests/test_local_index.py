@@ -160,7 +160,7 @@ def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, da
     pairs = webdataset(path)
     assert list(pairs.preflight()) == []
     assert list(pairs.warnings()) == [
-        f"{tmp_path}: the index of its shards in {cache} was damaged or of another version. The shards were scanned again"
+        f"{tmp_path}: the cached index in {cache} was damaged or from another version. The shards were scanned again"
     ]
     assert index.read_bytes() == whole
     refuse_to_scan(monkeypatch)
@@ -340,7 +340,7 @@ def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_r
     save_file(columns, file, {"shard_index": json.dumps(about)})  # over the file that `shard` maps
     assert rows_of(read_index(file, allow_unsealed=True)["0.tar"]) == rows
     assert len(keys(path)) == 2
-    assert "was damaged or of another version" in next(webdataset(path).warnings())
+    assert "was damaged or from another version" in next(webdataset(path).warnings())
     assert rows_of(read_index(file)["0.tar"]) == rows
 
 

@@ -229,7 +229,7 @@ def test_what_passes_is_waited_for_and_changes_no_batch(bucket, shards, monkeypa
         (Fault(".tar", status=403, after=5), r"tar: access denied \(HTTP 403"),
         (Fault("/5.tar", status=404), r"5\.tar: no such file"),
         (Fault("/5.tar", keep=0.5), r"5\.tar: failed after \d+ attempts"),
-        (Fault("/5.tar", seconds=0.6), r"5\.tar: failed after 6 attempts \(no answer within 0.4 s\)"),
+        (Fault("/5.tar", seconds=0.6), r"5\.tar: failed after 6 attempts \(no response within 0.4 s\)"),
     ],
 )
 def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_been(
@@ -375,7 +375,7 @@ def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
     bucket.put("/wids.json", wids_of(shards).replace(b"12}", b"13}", 1))
     pairs = webdataset(address, index=bucket.url + "/wids.json")
     with pytest.raises(
-        PerceptInitError, match=r"0\.tar: 12 samples .* but its index states 13\. Write it again: perc"
+        PerceptInitError, match=r"0\.tar: 12 samples .* index states 13\. Create the index again: perc"
     ):
         list(loader(pairs).batches(0, num_batches()))
 
@@ -514,7 +514,7 @@ def test_a_server_that_compresses_is_refused_at_its_first_answer(bucket, shards)
 
 
 def test_a_web_server_takes_no_index(bucket, shards):
-    with pytest.raises(UsageError, match=r"a web server does not accept files\. Write to --out FILE"):
+    with pytest.raises(UsageError, match=r"cannot write to a web server\. Write the index with --out FILE"):
         index_verb([upload(bucket, shards)], None, yes=True)
 
 

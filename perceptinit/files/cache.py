@@ -84,7 +84,7 @@ class Cache:
         return [entry for entry in found if entry]
 
     def find(self, key: str) -> CacheEntry | None:
-        """Return the entry of a key without checking its weights; None if it has no valid manifest."""
+        """Return the entry for a key without checking its weights; None if it has no valid manifest."""
         path = self.folder / key / MANIFEST
         try:
             manifest = read_json(path, dict, "a manifest")

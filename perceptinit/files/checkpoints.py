@@ -91,7 +91,7 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
     """
     own = module.state_dict()
     shapes = [
-        f"{name} {tuple(weights[name].shape)} for {tuple(own[name].shape)}"
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
         for name in sorted(own.keys() & weights.keys())
         if own[name].shape != weights[name].shape
     ]

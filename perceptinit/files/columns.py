@@ -121,7 +121,7 @@ class Columns:
                 raise DataError(f"{self.path}: no column '{name}'.{hint} Columns: {known}")
 
     def coded(self, name: str, convert: Callable[[str], str] = str, fill: str | None = None) -> Coded:
-        """Return a column as text, converted by `convert`.
+        """Return a column as dictionary-encoded texts, converted by `convert`.
 
         Args:
             name: The column.

@@ -102,7 +102,7 @@ def fetch_all(
         progress: Called with the name, the received bytes and the size of a file, None if unknown.
 
     Raises:
-        UsageError: If the disk has too little space or another process fetches into the folder.
+        UsageError: If the disk has too little space or another process is downloading into the folder.
         DataError: If files cannot be fetched. The message names all of them.
     """
     with file_lock(folder / LOCK, timeout=0) as is_mine:
@@ -239,7 +239,7 @@ def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Prog
 
 def _find_problem(download: Download, size: int, digest: str) -> str:
     if download.num_bytes not in (None, size):
-        return f"received {size:,} bytes, but {download.num_bytes:,} are published"
+        return f"received {size:,} bytes, but the published size is {download.num_bytes:,}"
     if download.sha256 not in (None, digest):
         return f"wrong content: sha256 {digest[:12]}..., published {str(download.sha256)[:12]}..."
     return ""

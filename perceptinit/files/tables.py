@@ -26,8 +26,8 @@ MAX_XLSX_BYTES = 512 << 20
 def read_table(path: Path) -> Columns:
     """Return the columns of a table. An unchanged file is read only once.
 
-    The suffix selects the reader in `READERS`; files of unknown suffix are read as CSV. The first sheet of an
-    .xlsx file is read. JSON files contain records, in one list or one per line.
+    The suffix selects the reader in `READERS`; other files are read as CSV. The first sheet of an .xlsx
+    file is read. JSON files contain records, in one list or one per line.
 
     Raises:
         DataError: If the file is missing, is not a table or has no rows.

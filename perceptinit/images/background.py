@@ -55,7 +55,7 @@ def cropped_share(pixels: np.ndarray) -> float:
 
 
 def describe_crops(shares: Sequence[float]) -> str:
-    """Return a sentence about images that are not square, given all `cropped_share` values; empty if none."""
+    """Describe the non-square images, given all `cropped_share` values; empty if all images are square."""
     cut = [share for share in shares if share]
     if not cut:
         return ""

@@ -20,7 +20,7 @@ class StimulusImages:
         size: Height and width of the squares, pixels.
         fit: How images that are not square become square; `Fit.of(model)` for a network.
         num_workers: Number of decoding threads.
-        cache_bytes: Decoded images are cached in memory if all stimuli fit into this size.
+        cache_bytes: Decoded images are cached in memory if they all fit into this many bytes.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class StimulusImages:
         self._is_decoded = np.zeros(len(stimuli), dtype=bool)
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
-        """Return the squares at `indices`; DataError naming an image that cannot be decoded."""
+        """Return the images at `indices`; DataError naming an image that cannot be decoded."""
         if self._pixels is None:
             return self._load(indices)
         missing = np.unique(indices[~self._is_decoded[indices]])

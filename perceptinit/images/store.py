@@ -59,7 +59,7 @@ class StoredImages:
         self._is_used[used] = True
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
-        """Return the squares at `indices`; IndexError for a stimulus that was not requested in `open`."""
+        """Return the images at `indices`; IndexError for a stimulus that was not requested in `open`."""
         for index in indices[~self._is_used[indices]]:
             raise IndexError(f"stimulus {index} was not requested when the store was opened")
         batch = np.empty((len(indices), *self._pixels.shape[1:]), dtype=np.uint8)
@@ -80,7 +80,7 @@ class ImageStore:
         self._row = np.dtype(fields)
 
     def open(self, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
-        """Return the squares of the stimuli at `used`, decoding missing and damaged rows.
+        """Return the images of the stimuli with indices `used`, decoding missing and damaged rows.
 
         Raises:
             DataError: If an image cannot be decoded.
@@ -167,7 +167,7 @@ class ImageStore:
         need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
             raise StoreUnusableError(
-                f"{folder}: {num_images:,} decoded images require {need / 1e9:,.1f} GB and "
+                f"{folder}: {num_images:,} decoded images require {need / 1e9:,.1f} GB, but only "
                 f"{free / 1e9:,.1f} GB are free"
             )
         self._ctx.warn(
@@ -181,8 +181,8 @@ class ImageStore:
 def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
     """Return the folder name shared by all environments that produce the same pixels: `224px-pad-1f0c...`.
 
-    The name depends on library versions and on the pixels of trial images, which also detect processors that
-    round differently and changes in our code.
+    The name depends on library versions and on the pixels of trial images, which also change if a processor
+    rounds differently or our code changes.
     """
     parts = {
         "format": FORMAT,
@@ -214,7 +214,7 @@ def _trial(size: int, background: Colour, fit: Fit) -> str:
 
 
 def _name(stimuli: Stimuli) -> str:
-    """Return the file name of a set, from its ids and the path or content of its first image."""
+    """Return the file name of a set of stimuli, from its ids and the path or content of its first image."""
     first = stimuli.images[0] if len(stimuli) else b""
     place = os.fsencode(first.absolute()) if isinstance(first, Path) else _hash_content(first)
     return key_of({"ids": stimuli.ids, "place": place.hex()})[:32]

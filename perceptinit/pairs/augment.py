@@ -1,4 +1,4 @@
-"""Random crops, flips and color changes, drawn from the generator of each sample."""
+"""Random crops, flips and color jitter, drawn from each sample's generator."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JITTER_CHANCE = 0.8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augment:
-    """Training augmentation that returns a square crop. Equal generators give equal pixels.
+    """Training augmentation that returns a square crop. Generators in the same state give the same pixels.
 
     Args:
         crop: "random" crops a box of random area and aspect ratio, "center" the largest central square.
@@ -39,7 +39,7 @@ class Augment:
         grey_share: Share of images converted to grayscale.
         blur_share: Share of blurred images.
         decoding: "fast" decodes large JPEGs at reduced size, see `images.decoding.load_box`.
-        background: Color behind transparent parts.
+        background: Color behind transparent pixels.
         interpolation: Resampling filter.
 
     Source: torchvision's RandomResizedCrop and ColorJitter; MoCo v2 for 80 % and the blur.

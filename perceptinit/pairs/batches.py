@@ -13,9 +13,9 @@ import torch
 from perceptinit.compute import distributed
 from perceptinit.errors import DataError
 
-# hashed pixel values of a batch: enough to distinguish crops, at low cost for any size
+# number of pixel values hashed per batch: enough to distinguish crops, and cheap at any image size
 NUM_HASHED_PIXELS = 65536
-# unusable pairs that each cause a warning; later ones are only counted
+# number of unusable pairs that are reported individually; the rest are only counted
 NUM_SAID = 10
 
 
@@ -69,7 +69,7 @@ def trim_ids(ids: np.ndarray, context_length: int) -> np.ndarray:
 
 
 def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
-    """Return rows of ids as int64 (B, T), padded with 0 to the longest, with at least one column."""
+    """Stack rows of ids into int64 (B, T), padded with 0 to the longest row; T is at least 1."""
     stacked = np.zeros((len(rows), max(1, *map(len, rows))), dtype=np.int64)
     for row, ids in zip(stacked, rows, strict=True):
         row[: len(ids)] = ids
@@ -77,7 +77,7 @@ def stack_ids(rows: Sequence[np.ndarray]) -> torch.Tensor:
 
 
 def join_ids(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Concatenate parts (b, t) of a batch to int64 (B, T), padded with 0 to the longest."""
+    """Concatenate the parts of a batch, each (b, t), into int64 (B, T), padded with 0 to the largest t."""
     width = max(part.shape[1] for part in parts)
     return torch.cat([torch.nn.functional.pad(part, (0, width - part.shape[1])) for part in parts])
 
@@ -110,7 +110,7 @@ class UnusablePairs:
 
     Attributes:
         indices: Indices of the distinct unusable pairs so far.
-        num_replaced: Number of replaced draws.
+        num_replaced: Number of replacements so far.
 
     Args:
         num_pairs: Number of pairs in the source.
@@ -137,7 +137,7 @@ class UnusablePairs:
     def _report(self, reason: str) -> None:
         """Warn about an unusable pair; DataError if there are too many."""
         if len(self.indices) <= NUM_SAID:
-            self._warn(f"{reason}. Replaced by a random pair, which depends on the seed")
+            self._warn(f"{reason}. Replaced by a random pair, chosen with the run's seed")
         if len(self.indices) == NUM_SAID:
             self._warn("further unusable pairs are only counted (num_replaced)")
         if len(self.indices) > self._max_share * self._num_pairs:

@@ -52,8 +52,8 @@ class CsvTable:
 class CsvPairs:
     """Image-text pairs listed in a CSV file with a header. Each image is a file.
 
-    Single files are slow to read from network drives and hard disks; `perceptinit data pack` writes them to
-    shards. A remote table and its image folder are copied first.
+    Individual files are slow to read from network drives and hard disks; `perceptinit data pack` packs them
+    into shards. A remote table and its image folder are copied first.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class CsvPairs:
 
     @property
     def block_sizes(self) -> list[int]:
-        """Return one block: single files can be read in any order."""
+        """Return a single block, because separate files can be read in any order."""
         return self._table.block_sizes
 
     def pair(self, index: int) -> Pair:
@@ -121,8 +121,8 @@ class CsvPairs:
             yield f"{self._table.where(i)}: {what}"
         if len(absent) > _NUM_SAID:
             yield (
-                f"{self._path}: {len(absent)} of {len(images)} images do not exist, "
-                f"of which the first {_NUM_SAID} are listed"
+                f"{self._path}: {len(absent)} of {len(images)} images do not exist; "
+                f"only the first {_NUM_SAID} are listed"
             )
 
     @cached_property

@@ -55,7 +55,7 @@ class DecoderProcesses:
     Args:
         fill: Fills a chunk; pickled for the processes.
         num_processes: Number of processes.
-        shape: Shape of the images of a batch, (b, V, S, S, 3).
+        shape: Shape of a batch's images, (b, V, S, S, 3).
         is_pinned: Whether to pin the memory for copies to a GPU.
 
     Raises:
@@ -90,7 +90,7 @@ class DecoderProcesses:
         """Start loading a batch and return a function that waits for it."""
         slot, event = self._free.popleft() if self._free else (self._add_slot(), None)
         if event is not None:
-            event.synchronize()  # waits for its copy to the GPU
+            event.synchronize()  # waits until the slot is copied to the GPU
         number, starts = next(self._numbers), range(0, len(indices), self._chunk)
         with _alive(self._processes[0][0]):  # the pipe breaks when all processes have ended
             for first in starts:
@@ -121,7 +121,7 @@ class DecoderProcesses:
             stdout=subprocess.DEVNULL,
             pass_fds=passed,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-            start_new_session=True,  # Ctrl-C is for the parent, which still needs batches
+            start_new_session=True,  # Ctrl-C must not reach it: the parent still needs batches
         )
         writing.close()
         self._selector.register(results, EVENT_READ, process)
@@ -167,7 +167,7 @@ def _alive(process: Process) -> Iterator[None]:
         code = process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         raise PerceptInitError(
-            f"a process that decodes images ended with {how}. If memory ran out, lower num_workers or set "
+            f"an image-decoding process terminated with {how}. If memory ran out, lower num_workers or set "
             'decode_in = "threads". Then rerun the command to resume'
         ) from None
 

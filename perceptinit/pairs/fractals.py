@@ -18,8 +18,8 @@ from perceptinit.types import Classes, Pair
 NUM_CHAINS, NUM_STEPS, NUM_DROPPED = 512, 120, 20
 FINER = 4  # a pixel is the mean of 4 x 4 subpixels
 GREY = 127  # gray level of a point, on black
-MIN_FILLED = 0.05  # minimum share of 128 x 128 pixels with a point; other systems are rejected
-MARGIN = 0.02  # share of the image's side
+MIN_FILLED = 0.05  # systems with points in a smaller share of 128 x 128 pixels are rejected
+MARGIN = 0.02  # margin around the points, as a share of the image's side
 MAX_DRAWS = 100_000  # attempts to draw the singular values of a system
 ADVICE = "Choose sigma closer to 1.75 per map"
 
@@ -27,10 +27,10 @@ ADVICE = "Choose sigma closer to 1.75 per map"
 class Fractals:
     """Fractal images of one iterated function system, with one class per small perturbation.
 
-    A system of affine maps is drawn from the seed. Class i multiplies each coefficient by a random factor in
-    1 +- `perturbation` and has one image, gray points on black. With `supervised` in `pretrain`, the network
-    learns to distinguish shapes without photographs. Control: with `perturbation = 0.01`, the published
-    accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
+    A system of affine maps is drawn from the seed. For class i, each coefficient is multiplied by a random
+    factor in 1 +- `perturbation`, and one image is rendered, gray points on black. With `supervised` in
+    `pretrain`, the network learns to distinguish shapes without photographs. Control: with
+    `perturbation = 0.01`, the published accuracy falls from 84.2 to 19.9 on CIFAR-100 (ViT-Ti, fine-tuned).
 
     Source: Nakamura et al. 2024, "Scaling Backwards: Minimal Synthetic Pre-training?" (1p-frac, MIT license);
     systems as in Anderson and Farrell 2022, arXiv 2110.03091. The published images have 512 pixels per side
@@ -112,7 +112,7 @@ def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.nda
         DataError: If no attempt gives this sum.
     """
     weights = np.array([1.0, 2.0])
-    for _ in range(MAX_DRAWS):  # uniform over the values with this sum, by rejection of the last one
+    for _ in range(MAX_DRAWS):  # rejection sampling, uniform over the values with this sum
         values = np.sort(rng.random((num_maps, 2)), axis=1)[:, ::-1]
         rest = sigma - (values * weights).sum() + values[-1, 0]
         if values[-1, 1] <= rest <= 1:

@@ -30,7 +30,7 @@ _NUM_ASKERS = 16
 
 @dataclass(frozen=True, slots=True)
 class RemoteScan:
-    """A plan to read remote shards once. An interrupted call is resumed from cached results."""
+    """A plan to read remote shards once. An interrupted scan resumes from the cached results."""
 
     pieces: tuple[Piece, ...]
 
@@ -45,7 +45,7 @@ class RemoteScan:
 
     @property
     def num_requests(self) -> int:
-        """Return the number of requests: one per part, and one per shard to detect changes."""
+        """Return the number of requests: one per part of a shard, and one per shard to detect changes."""
         return sum(-(-piece.room // PART_BYTES) + 1 for piece in self.unread)
 
     def indexes(self, report: Callable[[], None], cache_gb: float | None) -> list[ShardIndex]:
@@ -115,8 +115,8 @@ def index_remote(
     place = _only({piece.file.folder for piece in planned.pieces}) / INDEX
     if out is None and place.is_web:
         raise UsageError(
-            f"{place}: a web server does not accept files. Write to --out FILE, then upload it next to the "
-            "shards or set index = FILE in the recipe"
+            f"{place}: cannot write to a web server. Write the index with --out FILE, then upload it next to "
+            "the shards or set index = FILE in the recipe"
         )
     indexes = planned.indexes(report, cache_gb)
     if out is not None:

@@ -31,7 +31,7 @@ from perceptinit.types import Pair, RunContext
 CHUNK = 16
 # batches prepared in advance
 AHEAD = 2
-# draws whose blocks are looked up at a time
+# number of draws whose blocks are looked up at once
 _LOOKED_AT = 1 << 20
 # attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16
@@ -47,7 +47,7 @@ class PairLoader:
 
     Each epoch has a new order and drops the last incomplete batch (`num_left_over` pairs). A pair that cannot
     be read or decoded is reported in `PairBatch.unusable` and replaced by a random pair, because each step
-    needs the same number of negatives. Replacements are equal in all arms.
+    needs the same number of negatives. The replacements are the same in all arms.
 
     Args:
         pairs: The source.
@@ -101,7 +101,7 @@ class PairLoader:
         """Yield batches `start` to `stop` - 1 of the run, counted from 0 over all epochs.
 
         Raises:
-            PerceptInitError: If loading fails, except for unreadable data. The message names the pair.
+            PerceptInitError: If loading fails although the data is readable. The message names the pair.
             DataError: If 16 consecutive replacements are unusable.
         """
         pairs, uses = self.pairs, self._block_uses(start, stop)
@@ -131,7 +131,7 @@ class PairLoader:
                 return DecoderProcesses(self._fill, self.num_workers, shape, is_on_gpu)
             except TypeError as error:
                 self.ctx.warn(
-                    f"images are decoded in threads, because processes cannot read the pairs: {error}"
+                    f"images are decoded in threads, because the pairs cannot be sent to processes: {error}"
                 )
         return _Threads(self._fill, self.num_workers, shape, is_on_gpu)
 
@@ -153,7 +153,7 @@ class PairLoader:
                     yield block, before + uses[0], before + uses[1]
 
     def _draws(self, number: int) -> tuple[int, list[int]]:
-        """Return the epoch of a batch, and the pair indices of this rank."""
+        """Return the epoch of a batch, and the indices of its pairs on this rank."""
         epoch, place = divmod(number, self.num_batches)
         first = place * self.batch_size + self.rank * self._share
         return epoch, self._order(epoch)[first : first + self._share].tolist()
@@ -192,7 +192,7 @@ class PairLoader:
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
         yield index
-        rng = self.ctx.rng("replacement", epoch, index)  # created on demand, because it is slow
+        rng = self.ctx.rng("replacement", epoch, index)  # created on demand, because creation is slow
         for _ in range(REPLACEMENT_TRIES):
             yield int(rng.integers(self.pairs.num_pairs))
 

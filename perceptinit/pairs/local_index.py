@@ -1,8 +1,8 @@
 """The index of local shards, stored next to them or in the user's cache folder.
 
 `perceptinit data index` writes the index next to the shards, where all machines can use it. The cached index
-has one file for up to 512 shards, which limits the memory of a scan and the work lost by an interruption.
-A shard is scanned again when its size or modification time changes.
+is split into files of up to 512 shards, which limits the memory of a scan and the work lost by an
+interruption. A shard is scanned again when its size or modification time changes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 class _KeptIndex:
-    """The cached index of the shards of one folder."""
+    """The cached index of one folder's shards."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -184,7 +184,7 @@ class _KeptIndex:
         except DataError:
             if file.exists():  # else another process has removed it
                 _damaged[self._folder] = (
-                    f"{self._folder}: the index of its shards in {file.parent} was damaged or of another "
+                    f"{self._folder}: the cached index in {file.parent} was damaged or from another "
                     "version. The shards were scanned again"
                 )
                 remove_files([file])

@@ -12,8 +12,8 @@ import numpy as np
 
 from perceptinit.errors import UsageError
 
-# Largest order whose windows share one generator. In longer orders each window has its own, because
-# reaching the middle would take seconds. A single window of this size would take gigabytes.
+# Number of positions up to which all windows share one generator. In a longer order, each window has its
+# own, because skipping to the middle would take seconds. A longer single window is refused, to save memory.
 ONE_GENERATOR = 1 << 27
 # draws with replacement per call of the generator
 _CHUNK = 1 << 20
@@ -39,13 +39,14 @@ def epoch_order(
 ) -> EpochOrder:
     """Return a random order of all pairs, or of `num_drawn` pairs with replacement.
 
-    Memory use: 4 bytes per position for one window, else two windows; 4 bytes more per draw with replacement.
+    A single window takes 4 bytes of memory per position. Of several windows, two are kept in memory. Drawing
+    with replacement takes 4 more bytes per draw.
 
     Args:
         num_pairs: Number of pairs.
         block_sizes: Number of pairs in each block of storage, such as a shard, in order; sums to `num_pairs`.
         shuffle_blocks: Blocks are shuffled, then pairs within windows of this many blocks, so that few blocks
-            are read at a time. 0, or at least the number of blocks, gives a single window: a uniform shuffle.
+            are read at a time. 0, or a value >= the number of blocks, gives one window: a uniform shuffle.
         rng: The generator.
         num_drawn: Number of draws with replacement; 0 uses each pair once.
 
@@ -83,7 +84,7 @@ class _Whole:
 
 
 class _Windows:
-    """Windows shuffled on access. Up to ONE_GENERATOR positions, skipping a position takes 11 ns."""
+    """Windows shuffled on access. With a shared generator, skipping a position takes 11 ns."""
 
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))
@@ -143,7 +144,7 @@ class _Drawn:
 
 
 def spans(stops: np.ndarray, start: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Yield the non-empty range of each window between two positions."""
+    """Yield the non-empty part of each window between two positions."""
     borders = [start, *stops[(start < stops) & (stops < stop)].tolist(), stop]
     yield from pairwise(borders)
 

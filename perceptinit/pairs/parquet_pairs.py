@@ -22,9 +22,9 @@ from perceptinit.types import Classes, Pair
 class ParquetPairs:
     """Image-text pairs in local or remote Parquet files, such as the YFCC15M release of the paper.
 
-    A pair is read with its entire row group. Row groups are the blocks of a shuffle, which should use at most
-    `cached_row_groups` of them at a time (`shuffle_blocks` of the `clip` pretrainer). For long runs or a
-    uniform shuffle, use `perceptinit data pack` to write shards, which are read pair by pair.
+    Reading a pair loads its entire row group, so pairs are shuffled within a few row groups at a time. Set
+    `shuffle_blocks` of the `clip` pretrainer to at most `cached_row_groups`. For long runs or a uniform
+    shuffle, use `perceptinit data pack` to write shards, which are read pair by pair.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class ParquetPairs:
         classes: tuple[str, ...] | None = None
         """Class names in the order of their numbers."""
         cached_row_groups: PositiveInt = 8
-        """Maximum number of uncompressed row groups in memory, and in a shuffle."""
+        """Maximum number of row groups kept in memory, uncompressed, and shuffled together."""
         cache_gb: PositiveFloat | None = None
         """Limit of the disk cache of remote files in 10^9 bytes; by default half of the free space."""
 
@@ -51,7 +51,7 @@ class ParquetPairs:
         self.config = config
 
     def __getstate__(self) -> dict[str, Any]:
-        raise TypeError("row groups of Parquet files are cached in one process")
+        raise TypeError("processes cannot share the cache of Parquet row groups")
 
     @property
     def num_pairs(self) -> int:
@@ -125,7 +125,7 @@ class ParquetPairs:
             return
         if self._table.reader:
             yield from self._table.reader.problems()
-        yield from problems_of(self.pair, 0)  # a column of another type is invalid in every row
+        yield from problems_of(self.pair, 0)  # a column of the wrong type fails in every row
 
     @cached_property
     def _table(self) -> ParquetTable:
@@ -150,8 +150,8 @@ def read_classes(
     """Return the classes of N records; None if they have neither labels nor names.
 
     Args:
-        labels: An integer, or its text, per record.
-        names: A class name per record.
+        labels: One label per record, an integer or a text of digits.
+        names: One class name per record.
         known: Class names by label; empty: taken from `names`, in the order of the labels or else
             alphabetically.
         where: Returns the name of record i for messages.
@@ -196,7 +196,7 @@ def _pair_names(numbers: np.ndarray, names: Sequence[object], where: Callable[[i
             raise DataError(f"{where(i)}: label {number} has no class name")
         if found.setdefault(number, str(name)) != name:
             raise DataError(
-                f"{where(i)}: label {number} has the name {name!r} here and {found[number]!r} before"
+                f"{where(i)}: label {number} is named {name!r}, but {found[number]!r} in an earlier row"
             )
     absent = sorted(set(range(max(found) + 1)) - found.keys()) if found else []
     if absent:

@@ -32,7 +32,7 @@ from perceptinit.files.remote.store import RemoteReader, read, stat
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 _NUM_THREADS = 16  # to read footers or columns, one file per thread
-_TAIL_BYTES = 64 << 10  # contains the footer of most files
+_TAIL_BYTES = 64 << 10  # size of the first read at the end of a file; usually includes the footer
 _END_BYTES = 8  # length of the footer, and PAR1
 _LARGEST_FOOTER = 1 << 30
 
@@ -69,7 +69,7 @@ class HeldBlocks(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A Parquet file; if remote, `pieces` are the required columns of each row group with the footer."""
+    """A Parquet file. If remote, each of `pieces` is a row group's required columns and the footer."""
 
     place: Place
     names: tuple[str, ...]
@@ -81,14 +81,14 @@ class _File:
 class ParquetTable:
     """Concatenated columns of Parquet files.
 
-    A row is read with its row group. The `cached_row_groups` most recently used row groups stay in memory.
+    Reading a row loads its row group. The `cached_row_groups` most recently used row groups stay in memory.
 
     Args:
         paths: The files, all local or all remote.
-        columns: Names of the columns of a row.
+        columns: Names of the columns that `row` returns.
         cached_row_groups: Maximum number of row groups in memory.
         cache_gb: For remote files; see `PieceReader`.
-        others: Further required columns, for `column`.
+        others: Names of further columns that each file must have, for `column`.
 
     Raises:
         DataError: If a file is not a Parquet file or lacks a column.
@@ -123,7 +123,7 @@ class ParquetTable:
         return tuple(_value(column[place]) for column in self._row_groups[block])
 
     def column(self, name: str) -> list[Any]:
-        """Return the values of a column. Reads all files, so use it for small values.
+        """Return all values of a column, read from all files. Intended for small values.
 
         Raises:
             DataError: If the column cannot be read; RemoteError if it cannot be fetched.

@@ -18,7 +18,7 @@ from perceptinit.files.remote.addresses import Place, RemoteFile, is_remote, rem
 from perceptinit.files.remote.store import match_files
 
 MAX_FILES = 1_000_000  # DataComp-1B, one of the largest sets, has 140,000 shards
-MAX_FOLDERS = 5_000  # searched by one `**`, which a command expands several times
+MAX_FOLDERS = 5_000  # limit for one `**`, because a command expands it several times
 _INNERMOST = re.compile(r"\{([^{}]*)\}")
 _RANGE = re.compile(r"(-?\d+(?=\.\.-?\d)|[A-Za-z](?=\.\.[A-Za-z]))\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?", re.A)
 

@@ -38,7 +38,7 @@ class RemoteShard(Shard):
         self.piece, self.is_indexed, self._shards = piece, bool(index.columns), shards
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
-        """Return the open tar, or its part with the sample, and the row of the sample."""
+        """Return the open tar, or the part that contains the sample, and the sample's row."""
         opened = self._shards.reader.get(self.piece)
         if opened is None and not self.is_indexed:
             opened = self._shards.fetch_whole(self.piece)
@@ -51,7 +51,7 @@ class RemoteShard(Shard):
         return self._read(start, min(start + (1 << 16), self.piece.stat.num_bytes)).sample_key(start)
 
     def _part(self, row: Sequence[int]) -> TarPart:
-        """Fetch the part of a tar with a sample; RemoteError if its headers contradict the index."""
+        """Fetch the part of a tar that contains a sample; RemoteError if its headers contradict the index."""
         start, image, image_bytes, second, second_bytes = row
         part = self._read(start, max(image + image_bytes, second + second_bytes))
         wanted = {(image, image_bytes), (second, second_bytes)}
@@ -88,7 +88,7 @@ class RemoteShards:
     @cached_property
     def reader(self) -> PieceReader[Opened]:
         pieces = [shard.piece for shard in self.shards]
-        needs_spare = not all(shard.is_indexed for shard in self.shards)  # indexed shards read single samples
+        needs_spare = not all(shard.is_indexed for shard in self.shards)  # else read sample by sample
         return PieceReader(pieces, self._open, self._cache_gb, needs_spare)
 
     @cached_property
@@ -122,14 +122,14 @@ class RemoteShards:
         shard = self._by_piece[piece]
         try:
             rows = CompleteSamples(scan(tar), self.members).rows()
-        except DataError as error:  # the file at the server is damaged
+        except DataError as error:  # the file on the server is damaged
             raise RemoteError(str(error)) from error
         if shard.is_indexed and not np.array_equal(rows, shard.rows()):
             raise _changed(piece.file)
         if len(rows) != shard.num_samples:
             raise RemoteError(
                 f"{piece.file}: {len(rows)} samples with an image and a text, but its index states "
-                f"{shard.num_samples}. Write it again: {_COMMAND}"
+                f"{shard.num_samples}. Create the index again: {_COMMAND}"
             )
         return tar, rows
 

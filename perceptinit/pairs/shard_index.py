@@ -68,7 +68,7 @@ class ShardIndex:
     name: File name. num_bytes: Size of the shard, -1 if unknown. version: ETag or modification time; empty if
     unknown.
     extensions: In lower case, without the dot. A code is an index into them.
-    kinds: For each combination of members, the number of its samples, then the codes.
+    kinds: For each combination of extensions, the number of samples with it, then their codes.
     columns: Unsigned integers; empty if only the number of samples is known. `starts` (S,): first header of
         each sample, in blocks of 512 bytes. `firsts` (S,): its first member. `codes` (K,): extensions.
         `offsets` (K,): start of the content, in blocks. `sizes` (K,): bytes.
@@ -99,7 +99,7 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
     first dot of the file name.
 
     Raises:
-        DataError: If the tar is truncated or damaged, or a sample has two members of one extension.
+        DataError: If the tar is truncated or damaged, or a sample has two members with the same extension.
     """
     starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
     extensions: dict[str, int] = {}
@@ -137,7 +137,7 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
 
 
 def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
-    """Write the index of the shards of one folder; WriteError on failure."""
+    """Write the index of one folder's shards; WriteError on failure."""
     code_of: dict[str, int] = {}
     rows, parts = [], list[Mapping[str, np.ndarray]]()
     for shard in shards:
@@ -178,7 +178,7 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
         raise DataError(f"{path}: not {_WHAT}{_HINT}") from error
     problem = find_misfit(about, _About)
     if not problem and about["version"] != version:
-        problem = "of another version"
+        problem = "another format version"
     if problem or (problem := _find_contradiction(about, sealed.arrays)):
         raise DataError(f"{path}: not {_WHAT} ({problem}){_HINT}")
     return {shard.name: shard for shard in _split(about, sealed.arrays)}
@@ -189,15 +189,15 @@ def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarr
     shards = about["shards"]
     codes = range(len(about["extensions"]))
     if not all(kind and set(kind[1:]) <= set(codes) for shard in shards for kind in shard["kinds"]):
-        return "members without an extension"
+        return "members have unknown extensions"
     if any(sum(n for n, *_ in shard["kinds"]) != shard["num_samples"] for shard in shards):
-        return "its numbers of samples do not add up"
+        return "its sample counts do not add up"
     lengths = dict.fromkeys(_OF_SAMPLES, sum(shard["num_samples"] for shard in shards))
     lengths |= dict.fromkeys(_OF_MEMBERS, sum(shard["num_members"] for shard in shards))
     if {name: (length,) for name, length in lengths.items()} != {
         name: column.shape for name, column in columns.items() if column.dtype.kind == "u"
     }:
-        return "the lengths of its columns differ from those stated"
+        return "its columns do not match its sample and member counts"
     return ""
 
 

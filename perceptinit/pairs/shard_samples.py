@@ -18,7 +18,7 @@ from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, open_tar
 class CompleteSamples:
     """The N samples of a shard that have an image and a second member.
 
-    Without the columns of the index, only their number is known.
+    If the index has no columns, only the number of samples is known.
     """
 
     def __init__(self, index: ShardIndex, members: Members) -> None:

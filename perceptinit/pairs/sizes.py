@@ -15,7 +15,7 @@ _JOURNALS = ".packing*.jsonl"  # including those of parts
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
     """Yield a message for each incompletely packed folder, and each shard with a wrong number of samples.
 
-    counts: Samples found in each shard. Folders without recorded numbers are accepted.
+    counts: Samples found in each shard. Folders without recorded counts are accepted.
     """
     sizes = {}
     for folder in sorted({path.parent for path in counts}):

@@ -24,8 +24,8 @@ BLOCK_BYTES = 512
 _REGULAR = b"0\x007"  # type flags of regular files; \0 in old tars
 _GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
 _ADLER_MODULUS = 65521
-_MAX_DIGITS = 19  # of a number below 2^63
-_MAX_EXTENDED_BYTES = 1 << 17  # of a header with a long name or pax records: usually a few hundred
+_MAX_DIGITS = 19  # decimal digits of a number below 2^63
+_MAX_EXTENDED_BYTES = 1 << 17  # limit for a long-name or pax header, usually a few hundred bytes
 _STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule
 _META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which webdataset skips
 
@@ -45,7 +45,7 @@ class Member(NamedTuple):
 class TarFile:
     """An open tar, readable at any byte from several threads. Deleting the last reference closes it.
 
-    path: Name in messages and keys; `source` if the file is a copy.
+    path: Name in messages and keys. For a local copy, it is `source`, the original file.
     """
 
     def __init__(self, path: Path, source: Place | None = None) -> None:

@@ -59,7 +59,7 @@ def find_empty(pairs: Pairs) -> Iterator[str]:
     """Yield a message if all of NUM_LOOKED_AT evenly spaced captions are empty."""
     keys = []
     last = pairs.num_pairs - 1
-    if isinstance(pairs, HasMaxShuffleBlocks):  # pairs of other blocks would each read a block
+    if isinstance(pairs, HasMaxShuffleBlocks):  # each pair from another block would load that block
         last = sum(pairs.block_sizes[: pairs.max_shuffle_blocks]) - 1
     for index in np.unique(np.linspace(0, last, NUM_LOOKED_AT, dtype=np.int64)):
         try:

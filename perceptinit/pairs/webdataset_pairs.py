@@ -160,7 +160,7 @@ class WebdatasetPairs:
         if len(shards) < len(paths):
             damaged = [str(result) for result in results if isinstance(result, DataError)]
             if len(damaged) > _NUM_SAID:
-                more = f"{len(damaged)} of {len(paths)} shards are damaged, of which {_NUM_SAID} are listed"
+                more = f"{len(damaged)} of {len(paths)} shards are damaged; only {_NUM_SAID} are listed"
                 damaged = [*damaged[:_NUM_SAID], more]
             return None, damaged
         counts = {path: shard.num_samples for path, shard in zip(paths, shards, strict=True)}

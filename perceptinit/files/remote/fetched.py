@@ -220,7 +220,7 @@ class FetchedCache:
             return True
 
     def _remove(self, num_bytes: int, at_least: int) -> bool:
-        """Free `num_bytes`, oldest unlocked pieces first; free none (False) if `at_least` is impossible."""
+        """Free `num_bytes`, oldest unlocked pieces first; if `at_least` is impossible, free none (False)."""
         owned: list[Held] = []
         room = 0
         try:

@@ -69,7 +69,7 @@ def open_answer(
 ) -> AbstractContextManager[Answer]:
     """Request the bytes from `start` to `stop` (None: the end) once; stop = 0 requests only the headers.
 
-    With the `validator` of an earlier answer, the answer starts at 0 if the version differs. `retry`
+    With the `validator` of an earlier response, the bytes start at 0 if the version differs. `retry`
     translates the errors of the network library.
     """
     return (_open_web if file.is_web else _open_bucket)(file, start, stop, validator)
@@ -85,7 +85,7 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
     is_head = stop == 0
     method = "HEAD" if is_head else "GET"
     request = urllib.request.Request(_without_user(file.url), headers=headers, method=method)
-    if authorization := _authorization(file):  # redirects do not receive it
+    if authorization := _authorization(file):  # not sent to redirects
         request.add_unredirected_header("Authorization", authorization)
     try:
         response = _opener.open(request, timeout=TIMEOUT_SECONDS)
@@ -93,7 +93,7 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
         error.close()
         if error.code not in (_NO_HEAD if is_head else (416,)):
             raise
-        # HEAD is refused, or the file ends before `start`, because it is complete or has changed
+        # HEAD is refused, or `start` is beyond the end: the transfer is complete or the file has changed
         with _open_web(file, 0, 1 if is_head else None, "") as answer:
             yield answer
         return

@@ -65,7 +65,7 @@ class ReadAhead(Generic[H]):
             self._queue.put(None)
 
     def reached(self, done: int, needed: int) -> None:
-        """Release the pieces not used from draw `done` on, and plan those that the next draws need."""
+        """Release the pieces last used before draw `done`, and plan the pieces that the next draws need."""
         for use in [use for use in self._planned if use.last < done]:
             _release(self._planned.pop(use))
         for use, future in list(self._planned.items()):
@@ -157,7 +157,7 @@ class PieceReader(Generic[H]):
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many pieces may be shuffled together while the cache can prefetch one more."""
+        """Return how many pieces may be shuffled together, with cache space left to prefetch one more."""
         return max(1, self._num_held - 1) if self._num_held < len(self.pieces) else self._num_held
 
     def problems(self) -> Iterator[str]:

@@ -97,7 +97,7 @@ class RemoteReader(io.RawIOBase):
 
 
 def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None:
-    """Raise RemoteError if the size or version in an answer differs from `wanted`."""
+    """Raise RemoteError if the size or version in a response differs from `wanted`."""
     there = answer.num_bytes
     if wanted and (there not in (None, wanted.num_bytes) or wanted.version not in ("", answer.version)):
         raise RemoteError(
@@ -107,7 +107,7 @@ def check_version(file: RemoteFile, answer: Answer, wanted: Stat | None) -> None
 
 
 def check_part(file: RemoteFile, answer: Answer, start: int, stop: int) -> None:
-    """Raise RemoteError unless an answer contains the bytes from `start` up to `stop`."""
+    """Raise RemoteError unless a response contains the bytes from `start` up to `stop`."""
     is_whole = answer.num_bytes in (None, stop) and start == 0
     if answer.start != start or not (answer.is_part or is_whole):
         raise RemoteError(f"{file}: the server sends the entire file, not the requested range")
@@ -228,7 +228,7 @@ def _reason(error: Exception) -> str:
     """Return one line about an error, without the address, which may contain a signature."""
     status, cause = _status(error), getattr(error, "reason", None)
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in (error, cause)):
-        words = f"no answer within {network.TIMEOUT_SECONDS:g} s"
+        words = f"no response within {network.TIMEOUT_SECONDS:g} s"
     else:
         said = cause or getattr(error, "message", None) or error.args[-1:] or type(error).__name__
         text = str(said[0] if isinstance(said, tuple) else said).partition("\n")[0]

@@ -2,9 +2,9 @@
 
 A transfer resumes after an error or a killed process, and never mixes versions.
 
-Received bytes are written to `.NAME.part`. A note next to it, `.NAME.part.json`, records their number, their
-checksum, and the validator of their version, such as an ETag. A later call verifies the checksum and requests
-the rest of that version.
+Received bytes are written to `.NAME.part`. A progress note next to it, `.NAME.part.json`, records the number
+of bytes, their checksum, and the validator of their version, such as an ETag. A later call verifies the
+checksum and requests the rest of that version.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ END = 1 << 62
 # received bytes, total bytes or None
 Progress = Callable[[int, int | None], None]
 
-# bytes between two notes, the most that a killed process loses
+# bytes between two progress notes, the maximum that a killed process loses
 NOTE_BYTES = 16 << 20
 _READ_BYTES = 4 << 20
 
@@ -175,7 +175,7 @@ class Part:
             raise RemoteError(f"{self._file}: {num_bytes:,} bytes exceed the expected {self._most_bytes:,}")
 
     def _recall(self) -> None:
-        """Resume from the note of an earlier call if it matches the bytes on the disk."""
+        """Resume from the progress note of an earlier call if it matches the bytes on the disk."""
         try:
             note = read_json(self._note, _Note, "a note of a download")
             found = checksum(self._place, _split(self._ranges, note["num_bytes"])[0])

@@ -17,7 +17,7 @@ def _column(text: str) -> Any:
 
 def pack(
     source: Annotated[Path, typer.Argument(help="Folder of images, or a .csv, .tsv or .parquet file.")],
-    out: Annotated[Path, typer.Argument(help="Output folder: a new one, or that of an interrupted call.")],
+    out: Annotated[Path, typer.Argument(help="Output folder: new, or left by an interrupted call.")],
     test_set: Annotated[
         bool, typer.Option("--test-set", help="Write a zero-shot test set in clip-benchmark's layout.")
     ] = False,
@@ -50,7 +50,7 @@ def pack(
         ),
     ] = None,
     resize: Annotated[
-        int, typer.Option(min=0, help="Maximum shorter side in pixels; 0 keeps the original bytes.")
+        int, typer.Option(min=0, help="Limit for the shorter side in pixels; 0 keeps the original bytes.")
     ] = 0,
     max_bad_share: Annotated[
         float | None,

@@ -141,7 +141,7 @@ def _read(folder: Path) -> Iterator[list[dict[str, Any]]]:
 
 def _parse_row(folder: Path, row: Mapping[str, Any]) -> Written:
     if problem := find_misfit(row, _Row):
-        raise DataError(f"{folder}: {JOURNAL} or {INDEX} is not from `data pack` ({problem}){AGAIN}")
+        raise DataError(f"{folder}: {JOURNAL} or {INDEX} was not written by `data pack` ({problem}){AGAIN}")
     return Written(**{key: row[key] for key in _Row.__annotations__} | {"unusable": tuple(row["unusable"])})
 
 

@@ -163,7 +163,7 @@ def _write_all(
         try:
             for task in as_completed(tasks):
                 task.result()
-        except BaseException:  # including an interruption: threads stop between records
+        except BaseException:  # also KeyboardInterrupt: the threads stop before their next record
             tally.stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
             raise

@@ -27,7 +27,7 @@ _EXTENSIONS = {"JPEG": "jpg", "MPO": "jpg", "PNG": "png", "WEBP": "webp"}
 class ImageSettings:
     """Image storage settings.
 
-    resize: maximum shorter side in pixels; larger images are resized and saved as JPEG; 0 keeps the bytes.
+    resize: maximum length of the shorter side, pixels; larger images become resized JPEGs; 0 keeps the bytes.
     quality: JPEG quality of resized images, 1 to 100.
     """
 

@@ -81,7 +81,7 @@ class WebdatasetStreamPairs:
         return problems_of(self.pair, 0)
 
     def warnings(self) -> Iterator[str]:
-        """Yield the limits of streaming."""
+        """Yield a warning about the weaker guarantees of streaming."""
         yield PROMISES
 
     @cached_property

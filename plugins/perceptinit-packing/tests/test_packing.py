@@ -374,7 +374,7 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
         (
             {"label": "label", "class_name": "name"},
             {"label": [0, 0], "name": ["cat", "dog"]},
-            "t.parquet row 1: label 0 has the name 'dog' here and 'cat' before",
+            "t.parquet row 1: label 0 is named 'dog', but 'cat' in an earlier row",
         ),
         (
             {"label": "label", "class_name": "name"},
