@@ -79,7 +79,8 @@ class ScoreComparison:
         num_sets: Number of averaged data sets; 1 for a measured score.
         samples_seen: Number of samples seen at the measurement, by arm.
         taught: Arms that learn from judgments of the score's data set.
-        seen_in_training: Share of its images in the training split of these judgments; None if not recorded.
+        seen_in_training: Share of the data set's images in the training split of these judgments; None if
+            not recorded.
         rule: Decision rule, in the unit of the score.
         floor: Lower bound on the standard deviation of a difference, given the number of items.
         components: Variance components of contrasts and of leads over `baselines`, if known.

@@ -194,7 +194,7 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
-    """Return whether a control has shuffled votes in the stages in which an arm uses judgments."""
+    """Return whether `control` uses shuffled votes in the stages in which `arm` uses judgments."""
     slots = _slots_with_judgments(runs, arm)
     is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
     return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)

@@ -39,7 +39,7 @@ class SamplesEstimate:
 
 
 def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
-    """Return the finite values of each seed of an arm, including unfinished runs."""
+    """Return the finite values of each seed of an arm, including those of unfinished runs."""
     curves: Curves = {}
     for run in runs.arm_runs(arm):
         rows = [r for r in run.scores if r["name"] == score and r["value"] is not None]

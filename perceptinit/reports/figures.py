@@ -133,7 +133,7 @@ def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
 
 
 def _inline(svg: str, title: str, alt: str) -> str:
-    """Return the root element of an SVG for HTML, with a label, fluid width and unique ids."""
+    """Return an SVG's root element for embedding in HTML, with a label, fluid width and unique ids."""
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())

@@ -107,10 +107,10 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
     """Write a plan to the output folder of a recipe and return a sentence on the result.
 
-    An equal plan remains unchanged. A replaced plan is kept in a file named after its hash.
+    If the existing plan is equal, nothing is written. A replaced plan is kept in a file named after its hash.
 
     Raises:
-        UsageError: If a different plan exists and the new one does not replace it.
+        UsageError: If a different plan exists and `replaces` is false.
     """
     path = root / PLAN
     old = read_plan(root)

@@ -1,6 +1,6 @@
 """Power of a recipe's seeds, and probable mistakes in `[verdict]`, before any run.
 
-Probabilities are simulated. The noise over seeds is that of the recipe or of pilot runs.
+Probabilities are simulated. The noise over seeds is taken from the recipe or from pilot runs.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def findings(recipe: Recipe) -> Iterator[str]:
 def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     """Return a sentence if the power to detect a true difference of delta is low; empty otherwise.
 
-    The noise is that of the first contrast in pilot runs, or `[verdict] noise`. Without either, the result is
-    empty.
+    The noise is taken from the first contrast of the pilot runs, or else from `[verdict] noise`. If neither
+    exists, the result is empty.
     """
     plan, num = recipe.verdict, num_looked_at(recipe)
     score = pilot.primary if pilot else None

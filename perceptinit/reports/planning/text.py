@@ -72,7 +72,7 @@ def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
 
 
 def points(delta: float) -> str:
-    """Return a number of points: `1 point`, `0.5 points`."""
+    """Return a number of points as text, such as `1 point` or `0.5 points`."""
     return f"{delta:g} point{'s' if delta != 1 else ''}"
 
 
@@ -84,7 +84,7 @@ def _list(title: str, found: Iterable[str]) -> Iterator[str]:
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:
-    """Return the name of a plan for sentences, with its date and the first digits of its hash."""
+    """Return the name of a plan for use in sentences, with its date and the first digits of its hash."""
     return f"plan of {plan['written'][:10]}, {plan_sha256(plan)[:SHORT]}"
 
 

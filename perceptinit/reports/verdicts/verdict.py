@@ -83,7 +83,8 @@ def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
     """Return the question of a contrast in a score.
 
-    Scores without pretraining, or of tasks that the arm was trained on, do not show whether it is worth it.
+    Scores without pretraining, or on tasks that the arm was trained on, do not show whether an arm is worth
+    it.
     """
     if contrast.arm in score.taught:
         return TAUGHT

@@ -34,7 +34,7 @@ class Connection(H11Protocol):
 
     @property
     def is_answering(self) -> bool:
-        """Whether a complete request has a pending response."""
+        """Whether the response to a complete request is pending."""
         is_replied = self.cycle is None or self.cycle.response_complete
         return not is_replied and self.conn.their_state is not h11.SEND_BODY
 

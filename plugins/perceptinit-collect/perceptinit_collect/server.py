@@ -218,7 +218,7 @@ class Server:
         return await asyncio.wrap_future(self.study.store.submit(write))
 
     def _person(self, request: Request) -> Person | None:
-        """Return the participant of the session, looked up each time because they may be deleted."""
+        """Return the session's participant, read each time because the participant may have been deleted."""
         token = request.cookies.get(self.study.cookie) or request.cookies.get(OLD_COOKIE, "")
         code = people.find(self.study.store.reader, token)
         return None if code is None else self._session(code)

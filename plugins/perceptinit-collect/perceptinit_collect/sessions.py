@@ -77,7 +77,7 @@ def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int)
 
 
 def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Question]:
-    """Return the shared questions and the assigned questions of the pool, shuffled."""
+    """Return the shared questions and the questions assigned from the pool, shuffled."""
     s = design.settings
     shared, pool = design.questions[: s.shared], design.questions[s.shared :]
     own = s.per_person - s.shared
