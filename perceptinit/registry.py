@@ -57,7 +57,7 @@ class Component:
 
 
 def built_in(table: Mapping[str, tuple[str, str]]) -> list[Component]:
-    """Return components of this package, given by name: `"module:Class"` below `perceptinit`, and summary."""
+    """Return built-in components from a table: name -> (`"module:Class"` without the package, summary)."""
     return [
         Component(name=name, target=f"perceptinit.{target}", summary=summary)
         for name, (target, summary) in table.items()

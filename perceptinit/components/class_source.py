@@ -33,7 +33,7 @@ class SourceFile:
         Args:
             name: Dotted name, such as `Outer.Config`.
             left: Maximum number of further files to read to resolve the name.
-            but: Class to skip, because `class Table(Table)` inherits from an imported class.
+            but: Class to skip: in `class Table(Table)`, the base is an imported class with the same name.
         """
         head, _, rest = name.partition(".")
         node = _class_in(_statements(self.tree.body), head)

@@ -77,7 +77,7 @@ def _embed_chunk(
 
 
 def set_prompts(test_set: ZeroShotSet) -> Prompts:
-    """Return the prompts of each class of a set: its own prompts, or the filled templates."""
+    """Return a set's prompts for each class: its class prompts if it has them, else the filled templates."""
     own = test_set.class_prompts
     if own:
         return [own[name] for name in test_set.classnames]

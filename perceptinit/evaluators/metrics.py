@@ -68,7 +68,7 @@ def average_precision(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
-    """Return the probability that k random items include an item of an owner, averaged over owners.
+    """Return the probability that k random items include one of an owner's items, averaged over owners.
 
     Args:
         num_own: Number of items of each owner, such as captions of an image, int (N,).

@@ -96,7 +96,7 @@ class Retrieval(EmbeddedSetMeasure):
 def _mean_recall(
     test_set: RetrievalSet, by_caption: np.ndarray, by_image: np.ndarray, facts: dict[str, Any]
 ) -> Score:
-    """Return the mean of both recalls at 1 (DataComp's metric), with an error clustered by image."""
+    """Return the mean of image and text recall at 1 (DataComp's metric), its error clustered by image."""
     num, total = len(by_image), len(by_caption)
     num_captions = np.bincount(test_set.owners, minlength=num)
     # the contribution of each image to both recalls, scaled so that the mean is the score

@@ -41,7 +41,7 @@ class ImageEncoder(Protocol):
         """
 
     def reset_parameters(self, seed: int) -> None:
-        """Reinitialize all weights, from the distributions of a new model of this architecture."""
+        """Reinitialize all weights with the distributions used for a new model."""
 
 
 @runtime_checkable
@@ -70,7 +70,7 @@ class DualEncoder(Protocol):
         """
 
     def tokenize(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return token ids, int64 (B, T), padded with 0 to the longest text, always with the end token."""
+        """Return token ids, int64 (B, T), padded with 0 to the longest text. Texts keep their end token."""
 
     # members of nn.Module that a run uses
     training: bool

@@ -195,7 +195,7 @@ class DataCard:
         licence: License of the data, or "not stated".
         citation: Authors, year, title and journal.
         num_judgments: Number of judgments in the published set.
-        ceiling: Published human ceiling, in the measure of the data set.
+        ceiling: Published human ceiling, in the data set's own measure.
         sha256: Expected checksums of downloads, by file name.
         size_bytes: Size of the unpacked data.
         checked: How the loader was validated, for example against a published score.
