@@ -255,7 +255,7 @@ def square_side(size: Any, model: str) -> int:
 
 
 def find_published_fit(model: str, pretrained: str) -> FitMode | None:
-    """Return the fit of published weights, or of preprocess_cfg in a JSON file; None if not stated."""
+    """Return the fit mode of published weights, or of preprocess_cfg in a JSON file; None if not stated."""
     about = open_clip.get_pretrained_cfg(model, pretrained) or read_table(model).get("preprocess_cfg", {})
     return next((fit for fit, mode in RESIZE_MODES.items() if mode == about.get("resize_mode")), None)
 

@@ -33,7 +33,7 @@ NUM_WORDS = 2**17
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedTexts:
-    """Token ids int64 (B, T) and their packing into rows, None without packing.
+    """Token ids int64 (B, T), and their packing into rows or None.
 
     Not a tensor, because FSDP moves tensors to the GPU, but lengths are read on the CPU.
     """
@@ -44,7 +44,7 @@ class PackedTexts:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tokenization:
-    """Tokenization of a text tower, without its weights."""
+    """Tokenizes texts like a text tower, without holding its weights."""
 
     tokenizer: Tokenizer
     context_length: int

@@ -37,7 +37,7 @@ def eval_(
         Texts, typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated.")
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Model of the checkpoints: RECIPE, open-clip:MODEL or timm:MODEL.")
+        str | None, typer.Option(help="Model for the checkpoints: RECIPE, open-clip:MODEL or timm:MODEL.")
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,

@@ -15,8 +15,8 @@ from perceptinit.compute import distributed
 class SplitEncoder:
     """A dual encoder whose `encode_image` and `encode_text` split batches among the processes.
 
-    All processes must call them with the same batches, and receive all embeddings. Other attributes are those
-    of the model.
+    All processes must call these with the same batches, and receive all embeddings. Other attributes are
+    those of the model.
     """
 
     def __init__(self, model: Any) -> None:

@@ -44,7 +44,7 @@ Tables = tuple[dict[str, Any], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeTable:
-    """The keys of a resolved recipe. Components and settings check the content of their tables."""
+    """The keys of a resolved recipe. The component or settings class of a table checks its content."""
 
     schema: Literal[1]
     name: str
@@ -86,7 +86,7 @@ class EvalSlot:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """An arm: the stages before and after pretraining, in which compared runs can differ."""
+    """An arm: the stages before and after pretraining. Arms of a recipe differ in these only."""
 
     name: str
     init: tuple[Spec, ...]

@@ -1,6 +1,6 @@
 """Tables of a recipe that are not components, such as `[verdict]`, `[[expect]]` and `[slurm]`.
 
-The results of `run` do not depend on them.
+They do not affect the results of `run`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ExpectConfig:
     measure: str
     """Measure of the score, such as top1."""
     data_set: str
-    """Data set of the score, as in its name; "all": the mean over all sets of the measure."""
+    """Data set, as in the name of the score; "all": the mean over all sets of the measure."""
     value: float
     """Published value, in percent (hundredths of a score)."""
     tolerance: PositiveFloat
