@@ -405,7 +405,7 @@ def test_a_label_needs_one_name(tmp_path):
     with pytest.raises(DataError, match=r"a\.parquet row 2: label 1 has no class name"):
         labels_of(files, label_column="label", class_column="name")
     files = parquet(tmp_path / "b.parquet", label=[0, 1, 1], name=["dog", "cat", "owl"])
-    with pytest.raises(DataError, match="label 1 has the name 'owl' here and 'cat' before"):
+    with pytest.raises(DataError, match="label 1 is named 'owl', but 'cat' in an earlier row"):
         labels_of(files, label_column="label", class_column="name")
 
 
