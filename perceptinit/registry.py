@@ -56,10 +56,15 @@ class Component:
         return self.target.__module__, self.target.__qualname__
 
 
-def built_in(table: Mapping[str, tuple[str, str]]) -> list[Component]:
-    """Return built-in components from a table: name -> (`"module:Class"` without the package, summary)."""
+def built_in(table: Mapping[str, tuple[str, str]], package: str = "perceptinit") -> list[Component]:
+    """Return components from a table.
+
+    Args:
+        table: `"module:Class"`, relative to `package`, and summary by name.
+        package: Package of the modules.
+    """
     return [
-        Component(name=name, target=f"perceptinit.{target}", summary=summary)
+        Component(name=name, target=f"{package}.{target}", summary=summary)
         for name, (target, summary) in table.items()
     ]
 

@@ -16,8 +16,9 @@ from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 from perceptinit.errors import MissingPackageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.compare import compare
+from perceptinit.reports.figures import ARMS, FAINT, GRID, INK
 from perceptinit.reports.plots import curve_figure
-from perceptinit.reports.report import render, write_report
+from perceptinit.reports.report import render, write_figure, write_methods, write_report
 from perceptinit.reports.stages import (
     accuracy_curves,
     ceiling,
@@ -222,6 +223,77 @@ def test_a_report_replaces_an_older_report(cli, tmp_path):
         assert cli("report", "made", "--out", "page.html", "--no-examples").returncode == 0
 
 
+@pytest.mark.parametrize("suffix", [".svg", ".pdf"])
+def test_the_figure_for_a_paper_is_written_again_byte_by_byte(cli, tmp_path, suffix):
+    write(tmp_path, three_by_three())
+    figure, found = tmp_path / f"main{suffix}", set()
+    for _ in range(2):
+        assert cli("report", "made", "--figure", figure.name).returncode == 0
+        found.add(figure.read_bytes())
+    assert len(found) == 1
+    assert not (tmp_path / "report.html").exists()
+    figure.write_text("my drawing")
+    done = cli("report", "made", "--figure", figure.name)
+    assert (done.returncode, figure.read_text()) == (2, "my drawing")
+    assert f"main{suffix}: not a report of perceptinit, so it is not overwritten" in done.stderr
+
+
+def test_the_figure_draws_the_differences_of_the_headline_with_their_intervals(tmp_path):
+    comparison = compare(load_runs([write(tmp_path, three_by_three())]))
+    write_figure(comparison, tmp_path / "main.svg")
+    svg = (tmp_path / "main.svg").read_text()
+    titles = re.findall(r">([\w-]+ - [\w-]+)<", svg)
+    assert titles == [answer.contrast.title for answer in summary(comparison).answers]
+    assert ">improvement in top1/x, points<" in svg
+    first = comparison.primary.difference(summary(comparison).answers[0].contrast)
+    seeds = [float(x) for x in re.findall(r'x="([\d.]+)" y="[\d.]+" style="fill: #\w+; fill-opacity', svg)]
+    lines = re.findall(r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"[^>]*stroke-width: 2;', svg)
+    points = list(first.by_seed.values())
+    scale = (max(seeds[:3]) - min(seeds[:3])) / (max(points) - min(points))
+    drawn = [min(points) + (float(x) - min(seeds[:3])) / scale for x in lines[0]]
+    assert drawn == pytest.approx([first.tested.low, first.tested.high], abs=1e-5)
+
+
+def test_a_figure_needs_a_name_that_says_its_format_and_a_difference(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    done = cli("report", "made", "--figure", "main.jpg")
+    assert done.returncode == 2
+    assert "main.jpg: expected a file name that ends with .pdf or .svg" in done.stderr
+    alone = tmp_path / "alone"
+    write(alone, [record("random", 0, 0.5)])
+    for options in (("--figure", "main.svg"), ("--methods",)):
+        done = cli("report", "alone/made", *options)
+        assert done.returncode == 1
+        assert "No run has finished with a score that could be compared" in done.stderr
+
+
+def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    done = cli("report", "made", "--methods")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout
+    for part in (
+        "3 initializations of the same network, timm (model vit): random (random initialization, unchanged), "
+        "pi (triplet-hinge on nights) and shuffled (triplet-hinge on shuffled-votes of nights).",
+        "trained with clip on csv and saw 100 image-text pairs. Every arm was run with 3 seeds.",
+        "Every arm of a seed saw the same image-text pairs in the same order.",
+        "The primary score is top1/x (50 examples, chance 10.0 %).",
+        "Their intervals are Student's t intervals over seeds.",
+        "arms cannot be called equivalent",
+        "Processor: a CPU. PyTorch: 2.4.",
+    ):
+        assert part in text
+    for absent in ("simulated", "fixed in advance", "sign-flip", "Bonferroni", "pictures"):
+        assert absent not in text
+
+
+def test_the_methods_paragraph_claims_no_fairness_that_does_not_hold(tmp_path):
+    records = three_by_three()
+    records[0]["hashes"]["pretrain_data"] = "other"
+    text = write_methods(compare(load_runs([write(tmp_path, records)])))
+    assert "saw the same image-text pairs in the same order" not in text
+
+
 def with_spread(records, **after):
     """Return the records with the spread of image embeddings after stage 1 by arm, from 0.5."""
     for one in records:
@@ -328,6 +400,15 @@ def test_the_page_forbids_scripts_and_requests(tmp_path):
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
     )
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in html
+
+
+def test_figures_have_the_light_colours_of_the_page():
+    css = resources.files("perceptinit.reports").joinpath("templates/report.css").read_text()
+    light = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", css.split("@media")[0]))
+    arms = {f"arm-{i}": colour for i, colour in enumerate(ARMS)}
+    own = {"ink": INK, "faint": FAINT, "grid": GRID, **arms}
+    assert own == {name: light[name] for name in own}
+    assert len(set(own.values())) == len(own)  # otherwise inline SVG has the wrong variable
 
 
 def test_colours_are_readable_in_light_and_dark():

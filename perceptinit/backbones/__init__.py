@@ -6,17 +6,11 @@ from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 
 _BACKBONES = {
-    "timm": (
-        "backbones.timm_backbone:Timm",
-        "any timm vision model as the image tower, with CLIP's text tower",
-    ),
-    "open-clip": (
-        "backbones.open_clip_backbone:OpenClip",
-        "any open_clip model, by config name or JSON file",
-    ),
+    "timm": ("timm_backbone:Timm", "any timm vision model as the image tower, with CLIP's text tower"),
+    "open-clip": ("open_clip_backbone:OpenClip", "any open_clip model, by config name or JSON file"),
 }
 
 
 @hookimpl
 def perceptinit_backbones() -> list[Component]:
-    return built_in(_BACKBONES)
+    return built_in(_BACKBONES, __name__)

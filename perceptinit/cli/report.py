@@ -17,18 +17,32 @@ def report(
     unequal: Unequal = False,
     baseline: Baseline = None,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write only a figure of the main comparison, .pdf or .svg.")
+    ] = None,
+    methods: Annotated[bool, typer.Option("--methods", help="Print only a methods paragraph.")] = False,
 ) -> None:
     """Write an HTML page with verdict, tables, curves, cost and settings.
 
-    The page is a single file that works offline. Requires: pip install 'perceptinit[report]'.
+    The page is a single file that works offline. Requires: pip install 'perceptinit[report]'. For papers,
+    --figure draws the differences in the primary score with the intervals of the verdict, and --methods
+    describes the experiment and its analysis as recorded.
 
     Example: perceptinit report runs/quickstart --out quickstart.html
+
+    Example: perceptinit report runs/quickstart --figure differences.pdf --methods
     """
     from perceptinit.cli.compare import budget
     from perceptinit.reports.compare import compare
-    from perceptinit.reports.report import write_report
+    from perceptinit.reports.report import write_figure, write_methods, write_report
     from perceptinit.results.runs import load_runs
 
     comparison = compare(load_runs(runs), budget(at, unequal), baseline)
+    if methods:
+        typer.echo(write_methods(comparison))
+    if figure:
+        write_figure(comparison, figure)
+    if methods or figure:
+        return
     write_report(comparison, out, with_examples=examples)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

@@ -6,27 +6,18 @@ from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 
 _EVALUATORS = {
-    "two-afc": (
-        "evaluators.two_afc:TwoAFC",
-        "agreement with human similarity judgments, and embedding spread",
-    ),
-    "odd-one-out": ("evaluators.odd_one_out:OddOneOutScore", "agreement with human odd-one-out choices"),
-    "zero-shot": (
-        "evaluators.zero_shot:ZeroShot",
-        "zero-shot classification with class names and prompt templates",
-    ),
+    "two-afc": ("two_afc:TwoAFC", "agreement with human similarity judgments, and embedding spread"),
+    "odd-one-out": ("odd_one_out:OddOneOutScore", "agreement with human odd-one-out choices"),
+    "zero-shot": ("zero_shot:ZeroShot", "zero-shot classification with class names and prompt templates"),
     "classification": (
-        "evaluators.classification:ClassificationAccuracy",
+        "classification:ClassificationAccuracy",
         "top-1 accuracy of the classifier trained by pretrainer supervised",
     ),
-    "retrieval": (
-        "evaluators.retrieval:Retrieval",
-        "image and text recall@k, with several captions per image",
-    ),
-    "rsa": ("evaluators.rsa:RSA", "rank correlation with human dissimilarity matrices, with a noise ceiling"),
-    "knn": ("evaluators.labelled:KNN", "k-nearest-neighbor accuracy of the image embeddings"),
+    "retrieval": ("retrieval:Retrieval", "image and text recall@k, with several captions per image"),
+    "rsa": ("rsa:RSA", "rank correlation with human dissimilarity matrices, with a noise ceiling"),
+    "knn": ("labelled:KNN", "k-nearest-neighbor accuracy of the image embeddings"),
     "keep-weights": (
-        "evaluators.keep_weights:KeepWeights",
+        "keep_weights:KeepWeights",
         "saves the weights for a later `perceptinit eval`, without scores",
     ),
 }
@@ -34,4 +25,4 @@ _EVALUATORS = {
 
 @hookimpl
 def perceptinit_evaluators() -> list[Component]:
-    return built_in(_EVALUATORS)
+    return built_in(_EVALUATORS, __name__)

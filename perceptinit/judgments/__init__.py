@@ -7,61 +7,55 @@ from perceptinit.registry import Component, built_in
 
 _JUDGMENTS = {
     "nights": (
-        "judgments.published.nights:Nights",
+        "published.nights:Nights",
         "NIGHTS: about 20,000 triplets of generated images (Fu et al. 2023)",
     ),
     "materials": (
-        "judgments.published.materials:Materials",
+        "published.materials:Materials",
         "appearance of 100 materials: 25,801 triplets, 104,692 votes (Lagunas et al. 2019)",
     ),
-    "table": (
-        "judgments.own.table:Table",
-        "your own judgments: a CSV or Parquet file and a folder of images",
-    ),
+    "table": ("own.table:Table", "your own judgments: a CSV or Parquet file and a folder of images"),
     "odd-one-out": (
-        "judgments.own.odd_one_out_table:OddOneOutTable",
+        "own.odd_one_out_table:OddOneOutTable",
         "your own odd-one-out choices: a table of three images per row and the odd one",
     ),
     "multi-select": (
-        "judgments.own.multi_select:MultiSelect",
+        "own.multi_select:MultiSelect",
         "your own rank-m-of-n choices: which of n images are most like a query",
     ),
     "ratings": (
-        "judgments.own.rating_table:Ratings",
+        "own.rating_table:Ratings",
         "your own ratings of images against a reference, or mean opinion scores",
     ),
     "same-different": (
-        "judgments.own.same_different:SameDifferent",
+        "own.same_different:SameDifferent",
         "your own same-or-different answers (just noticeable differences)",
     ),
-    "rdm": (
-        "judgments.own.matrix_set:RdmSet",
-        "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)",
-    ),
+    "rdm": ("own.matrix_set:RdmSet", "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)"),
     "cifar10h": (
-        "judgments.published.cifar10h:Cifar10H",
+        "published.cifar10h:Cifar10H",
         "CIFAR-10H: 511,000 human labels of CIFAR-10 test images (Peterson et al. 2019)",
     ),
     "synthetic": (
-        "judgments.controls.synthetic:SyntheticJudgments",
+        "controls.synthetic:SyntheticJudgments",
         "simulated observers judging rendered shapes (no human data)",
     ),
     "shuffled-votes": (
-        "judgments.controls.wrappers:ShuffledVotes",
+        "controls.wrappers:ShuffledVotes",
         "control: other judgments with shuffled training votes",
     ),
     "pixel-triplets": (
-        "judgments.controls.wrappers:PixelTriplets",
+        "controls.wrappers:PixelTriplets",
         "control: other judgments with training answers computed from pixels",
     ),
     "class-triplets": (
-        "judgments.controls.class_triplets:ClassTriplets",
+        "controls.class_triplets:ClassTriplets",
         "control: triplets from class labels of your images, without human data",
     ),
-    "subset": ("judgments.controls.wrappers:Subset", "a random subset of other judgments' training split"),
+    "subset": ("controls.wrappers:Subset", "a random subset of other judgments' training split"),
 }
 
 
 @hookimpl
 def perceptinit_judgments() -> list[Component]:
-    return built_in(_JUDGMENTS)
+    return built_in(_JUDGMENTS, __name__)

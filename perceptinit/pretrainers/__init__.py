@@ -6,16 +6,13 @@ from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 
 _PRETRAINERS = {
-    "clip": (
-        "pretrainers.clip:Clip",
-        "contrastive image-text pretraining with a softmax over the batch (CLIP)",
-    ),
+    "clip": ("clip:Clip", "contrastive image-text pretraining with a softmax over the batch (CLIP)"),
     "supervised": (
-        "pretrainers.supervised:Supervised",
+        "supervised:Supervised",
         "classification of labeled images, with timm's losses, mixup and cutmix; no text tower",
     ),
     "distil": (
-        "pretrainers.distil:Distil",
+        "distil:Distil",
         "distillation of a frozen teacher's embeddings or similarities; no text tower",
     ),
 }
@@ -23,4 +20,4 @@ _PRETRAINERS = {
 
 @hookimpl
 def perceptinit_pretrainers() -> list[Component]:
-    return built_in(_PRETRAINERS)
+    return built_in(_PRETRAINERS, __name__)

@@ -61,16 +61,18 @@ def _list_settings(settings: Mapping[str, Any]) -> str:
 
 
 def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Return the stages of an arm in order, with their judgments and non-default settings."""
-    stages = []
-    for table in tables:
-        text, judgments, names = str(table["use"]), table.get("judgments"), []
-        while isinstance(judgments, Mapping):
-            names.append(judgments["use"])
-            judgments = judgments.get("judgments")
-        text += f" on {' of '.join(names)}" if names else ""
-        stages.append(text + _list_settings(changed_settings("initializer", table)))
-    return ", then ".join(stages)
+    """Return the stages of an arm in order, with their data and non-default settings."""
+    return ", then ".join(_describe_stage("initializer", table) for table in tables)
+
+
+def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
+    text, data, names = str(table["use"]), table.get("judgments") or table.get("pairs"), []
+    while isinstance(data, Mapping):
+        names.append(data["use"])
+        data = data.get("judgments")
+    text += f" on {' of '.join(names)}" if names else ""
+    text += _list_settings(changed_settings(kind, table))
+    return f"{text} of {_describe_stage('pretrainer', table['pretrain'])}" if "pretrain" in table else text
 
 
 def starts_in_words(runs: RunSet, arm: str) -> str:

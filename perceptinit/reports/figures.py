@@ -1,7 +1,8 @@
-"""Matplotlib figures as inline SVG in the color scheme of the page, light or dark.
+"""Matplotlib figures, as inline SVG in the color scheme of the page, light or dark, or as files.
 
-Placeholder colors are replaced by CSS variables (`--arm-1`, `--ink`, ...). Arms differ in color, line style
-and marker, so color is never the only distinction. Text is not converted to paths.
+Figures are drawn in the light colors of the page. Inline SVG replaces them by CSS variables (`--arm-1`,
+`--ink`, ...). Arms differ in color, line style and marker, so color is never the only distinction. Text is
+not converted to paths.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ from typing import Any
 
 from perceptinit.errors import MissingPackageError
 
-INK, FAINT, GRID = "#0000a1", "#0000a2", "#0000a3"
-MAX_ARMS = 8  # more arms reuse the colors with other line styles and markers
+# as in report.css, where each of them is different
+INK, FAINT, GRID = "#1b2430", "#5c6875", "#dfe3e8"
+ARMS = ("#5c6876", "#0b62a8", "#c2480f", "#08775a", "#9a3f80", "#8a6500", "#2b2f9e", "#7a4a2b")
+MAX_ARMS = len(ARMS)  # more arms reuse the colors with other line styles and markers
 WIDTH_INCHES = 5.2
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 _COLOURS = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
-    f"#a0000{i}": f"--arm-{i}" for i in range(MAX_ARMS)
+    colour: f"--arm-{i}" for i, colour in enumerate(ARMS)
 }
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "svg.hashsalt": "perceptinit",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -81,8 +85,8 @@ def drawing(height: float = 3.2) -> Iterator[Any]:
 
 
 def arm_colour(index: int) -> str:
-    """Return the placeholder color of arm number `index`."""
-    return f"#a0000{index % MAX_ARMS}"
+    """Return the color of arm number `index`."""
+    return ARMS[index % MAX_ARMS]
 
 
 def arm_style(index: int) -> dict[str, Any]:
@@ -139,8 +143,8 @@ def _inline(svg: str, title: str, alt: str) -> str:
     prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
     svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
     svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    for placeholder, variable in _COLOURS.items():
-        svg = svg.replace(placeholder, f"var({variable})")
+    for colour, variable in _COLOURS.items():
+        svg = svg.replace(colour, f"var({variable})")
     root, rest = svg.split(">", 1)
     root = re.sub(r' (width|height)="[^"]*"', "", root)
     return f'{root} role="img" aria-label="{escape(alt, quote=True)}">{rest}'

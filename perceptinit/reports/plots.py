@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+from perceptinit._version import __version__
 from perceptinit.reports import figures
 from perceptinit.reports.compare import SPLITS
-from perceptinit.reports.comparison import Comparison, ScoreComparison
+from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.contrasts import Contrast
 from perceptinit.reports.curves import Curves, all_curves, band
 from perceptinit.reports.figures import Figure, arm_colour, arm_style, draw_limit, drawing
@@ -123,20 +125,55 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
 
 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
-    style = arm_style(index)
     for row, score in enumerate(scores):
-        found = score.difference(contrast)
-        if found is None:
-            continue
-        sign = 100 if score.higher_is_better else -100
-        y = row + shift
-        low, high = found.value.low, found.value.high
-        if low is not None and high is not None:
-            ax.plot([sign * low, sign * high], [y, y], color=style["color"], linewidth=2)
-        seeds = [sign * value for value in found.by_seed.values()]
-        ax.scatter(seeds, [y] * len(seeds), s=9, color=style["color"], alpha=0.45, linewidths=0)
-        label = contrast.arm if row == 0 else None
-        ax.plot([sign * found.value.mean], [y], style["marker"], color=style["color"], label=label)
+        if found := score.difference(contrast):
+            label = contrast.arm if row == 0 else None
+            _dot(ax, row + shift, found, found.value, _unit(score), index, label)
+
+
+def _unit(score: ScoreComparison) -> int:
+    """Return the factor from a difference to plot units, in which a positive difference is an improvement."""
+    return (100 if score.is_share else 1) * (1 if score.higher_is_better else -1)
+
+
+def _dot(
+    ax: Any, y: float, found: Difference, value: Estimate, unit: int, index: int, label: str | None = None
+) -> None:
+    """Draw the seeds of a difference, and an estimate with its interval, in the style of arm `index`."""
+    style = arm_style(index)
+    if value.low is not None and value.high is not None:
+        ax.plot([unit * value.low, unit * value.high], [y, y], color=style["color"], linewidth=2)
+    seeds = [unit * value for value in found.by_seed.values()]
+    ax.scatter(seeds, [y] * len(seeds), s=9, color=style["color"], alpha=0.45, linewidths=0)
+    ax.plot([unit * value.mean], [y], style["marker"], color=style["color"], label=label)
+
+
+def draw_answers(
+    score: ScoreComparison, differences: Sequence[Difference], arms: Sequence[str], out: Path, format: str
+) -> None:
+    """Write a dot plot of differences in one score, with the intervals of the verdict, seeds, and ±delta.
+
+    Args:
+        score: Score of the differences.
+        differences: A row each, from top to bottom.
+        arms: All arms, whose order determines colors.
+        out: File to write.
+        format: "pdf" or "svg".
+    """
+    unit, num = _unit(score), len(differences)
+    with drawing(1.1 + ROW_INCHES * num) as ax:
+        ax.axvline(0, color=figures.INK, linewidth=1)
+        if score.rule.delta is not None:
+            band = unit * score.rule.delta
+            ax.axvspan(-band, band, color=figures.FAINT, alpha=0.15, linewidth=0)
+        for row, found in enumerate(differences):
+            _dot(ax, row, found, found.tested, unit, arms.index(found.contrast.arm))
+        ax.set_yticks(range(num), [found.contrast.title for found in differences], fontsize=9)
+        ax.set_ylim(num - 0.5, -0.5)
+        ax.set_xlabel(f"improvement in {score.name}{', points' if score.is_share else ''}")
+        created = "CreationDate" if format == "pdf" else "Date"
+        metadata = {"Creator": f"perceptinit {__version__}", created: None}
+        ax.figure.savefig(out, format=format, metadata=metadata)
 
 
 def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> str:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perceptinit._version import __version__
-from perceptinit.errors import UsageError
+from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
-from perceptinit.reports.comparison import Comparison
+from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.figures import require_matplotlib
-from perceptinit.reports.numbers import signed
-from perceptinit.reports.planning.text import plan_text
+from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.reports.numbers import number, signed
+from perceptinit.reports.planning.text import plan_name, plan_text
+from perceptinit.reports.plots import draw_answers
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
@@ -22,8 +25,12 @@ from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 
-GENERATOR = b'<meta name="generator" content="perceptinit'
-HEAD_BYTES = 4096  # number of leading bytes of a page that contain the generator tag
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+# one of these is in every file that this module writes: HTML, PDF, SVG
+MARKS = (b'<meta name="generator" content="perceptinit', b"/Creator (perceptinit", b"<dc:title>perceptinit")
+FIGURES = (".pdf", ".svg")
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
@@ -40,38 +47,95 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    if out.exists() and not _is_page(out):
-        raise UsageError(
-            f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file with --out"
-        )
+    _check_out(out)
     html = render(comparison, with_examples=with_examples)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
 
-def _is_page(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return GENERATOR in file.read(HEAD_BYTES)
+def write_figure(comparison: Comparison, out: Path) -> None:
+    """Write a figure of the headline's differences in the primary score, for a paper.
+
+    Args:
+        comparison: Comparison to show.
+        out: File to write, `.pdf` or `.svg`.
+
+    Raises:
+        UsageError: If `out` has another suffix, or exists and is not a figure of perceptinit.
+        DataError: If no difference has been measured.
+        MissingPackageError: If the extra `report` is not installed.
+    """
+    require_matplotlib()
+    if out.suffix not in FIGURES:
+        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
+    _check_out(out)
+    score, found = _main_differences(comparison)
+    with atomic_path(out) as temporary:
+        draw_answers(score, found, comparison.runs.arms, temporary, out.suffix[1:])
 
 
-def render(comparison: Comparison, *, with_examples: bool = True) -> str:
-    """Return the HTML of the page. See `write_report`."""
+def write_methods(comparison: Comparison) -> str:
+    """Return a description of the experiment and its analysis for the methods section of a paper.
+
+    It contains only what the records and the plan contain.
+
+    Raises:
+        DataError: If no score can be compared.
+        MissingPackageError: If the extra `report` is not installed.
+    """
+    require_matplotlib()
+    score, found = _main_differences(comparison)
+    text = _template("methods.md", autoescape=False).render(
+        version=__version__,
+        runs=comparison.runs,
+        rows={label: value for label, value, _ in account.shared_rows(comparison)},
+        score=score,
+        differences=found,
+        account=account,
+        page=page,
+        number=number,
+        plan_name=plan_name,
+        min_sign_flip=MIN_SEEDS_SIGN_FLIP,
+    )
+    return " ".join(text.split())
+
+
+def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Difference]]:
+    """Return the primary score and the differences of the headline; DataError if there are none."""
+    score, found = comparison.primary, summary(comparison)
+    measured = [score.difference(v.contrast) for v in found.answers] if score and found else []
+    differences = [difference for difference in measured if difference]
+    if score is None or not differences:
+        raise DataError(NOTHING)
+    return score, differences
+
+
+def _check_out(out: Path) -> None:
+    """Raise UsageError if the file exists and was not written by this module."""
+    if out.exists() and not (out.is_file() and any(mark in out.read_bytes() for mark in MARKS)):
+        raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
+
+
+def _template(name: str, *, autoescape: bool) -> Template:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
         loader=PackageLoader("perceptinit.reports"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["paragraphs"] = page.split_paragraphs
+    return environment.get_template(name)
+
+
+def render(comparison: Comparison, *, with_examples: bool = True) -> str:
+    """Return the HTML of the page. See `write_report`."""
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
-    html = environment.get_template("report.html").render(
+    html = _template("report.html", autoescape=True).render(
         version=__version__,
         css=style.read_text("utf-8"),
         comparison=comparison,

@@ -7,13 +7,13 @@ from perceptinit.registry import Component, built_in
 
 _TRACKERS = {
     "console": (
-        "trackers.console:Console",
+        "console:Console",
         "a live table of arms x seeds with progress bars; plain lines without a terminal",
     ),
-    "jsonl": ("trackers.jsonl:Jsonl", "every event as a JSON line in the folder of the run"),
+    "jsonl": ("jsonl:Jsonl", "every event as a JSON line in the folder of the run"),
 }
 
 
 @hookimpl
 def perceptinit_trackers() -> list[Component]:
-    return built_in(_TRACKERS)
+    return built_in(_TRACKERS, __name__)
