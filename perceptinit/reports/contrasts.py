@@ -215,15 +215,12 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
 
-# controls that keep either the statistics or the directions of the weights of stage 1
-MATCHED = ("statistics-matched", "norm-matched")
-
-
 def find_controls(runs: RunSet, arm: str) -> list[str]:
     """Return the controls that would do as well as the arm if its gain did not come from human judgments.
 
-    Controls use computed judgments, structured initialization, or matched weight statistics. Random
-    initialization and shuffled votes have separate contrasts.
+    Controls use computed judgments, structured initialization, or the weight statistics of stage 1 alone.
+    `norm-matched` is not one of them, because it keeps the directions of stage 1. Random initialization and
+    shuffled votes have separate contrasts.
     """
     others = (a for a in runs.arms if a not in (arm, runs.baseline))
     return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]
@@ -231,7 +228,7 @@ def find_controls(runs: RunSet, arm: str) -> list[str]:
 
 def _is_control(runs: RunSet, arm: str) -> bool:
     stages = _stages(runs, arm)
-    is_matched = any(stage.get("use") in MATCHED for stage in stages)
+    is_matched = any(stage.get("use") == "statistics-matched" for stage in stages)
     return bool(runs.resolved(arm)) and (is_matched or not _judgments(stages) or not is_by_people(runs, arm))
 
 

@@ -217,11 +217,11 @@ CONTROLS = {
         must=(r"spectrum",),
         never=(STRUCTURE,),
     ),
-    "norms equally good": Situation(
-        truth="people's norms with fresh directions help as much",
+    "fresh norms equally good": Situation(
+        truth="the directions of people's weights help as much at the norms of random weights",
         arms=arms(Lead(3), norms=Lead(3.1)),
-        must=(r"norms",),
-        never=(STRUCTURE,),
+        must=(WORTH, STRUCTURE),
+        never=(UNDECIDED,),
     ),
     "class labels equally good": Situation(
         truth="answers from class labels help as much as people's",
