@@ -93,7 +93,7 @@ from perceptinit.judgments.forms.conventions import (
     Conventions as Conventions,
     HasConventions as HasConventions,
 )
-from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw
+from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw, draw_triplets as draw_triplets
 from perceptinit.judgments.forms.odd_one_out import (
     HasOddOneOut as HasOddOneOut,
     OddOneOut as OddOneOut,

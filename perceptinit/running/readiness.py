@@ -163,8 +163,11 @@ def summarize_obstacles(recipe: Recipe, obstacles: Sequence[Problem], command: s
 
 def _describe(absent: Sequence[DataNeed]) -> str:
     by_kind = {need.kind: [n for n in absent if n.kind == need.kind] for need in absent}
+    plurals = {"judgments": "sets of judgments", "pairs": "sets of pairs"}
     return ", ".join(
-        f"{len(of_kind)} {kind}s" if len(of_kind) > 1 else f"{kind} {of_kind[0].name}{size}"
+        f"{len(of_kind)} {plurals.get(kind, f'{kind}s')}"
+        if len(of_kind) > 1
+        else f"{kind} {of_kind[0].name}{size}"
         for kind, of_kind in by_kind.items()
         for num_bytes in [of_kind[0].num_bytes]
         for size in [f" ({num_bytes / 1e9:,.1f} GB)" if num_bytes else ""]

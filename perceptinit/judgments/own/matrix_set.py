@@ -90,12 +90,13 @@ class MatrixSet(ABC):
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; DataError for an invalid file or too few images."""
         members = self._members(split)  # first, so that invalid names are reported before invalid cells
-        return self._draw(self._dissimilarities, members)
+        return self.draw(self._stimuli, self._dissimilarities, members)
 
-    def _draw(self, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
+    def draw(self, stimuli: Stimuli, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
+        """Return triplets of the images at `members`. A subclass can override how they are sampled."""
         c = self.config
         draw = TripletDraw(self.name, c.per_anchor, c.min_gap, c.seed)
-        return triplets_from_dissimilarities(dissimilarities, self._stimuli, members, draw)
+        return triplets_from_dissimilarities(dissimilarities, stimuli, members, draw)
 
     def load_dissimilarities(self, split: MeasuredSplit) -> tuple[Stimuli, np.ndarray, np.ndarray]:
         """Return the stimuli, the image indices of a split, int64 (K,), and dissimilarities (S, K, K)."""
@@ -105,7 +106,7 @@ class MatrixSet(ABC):
     def noise_ceiling(self, split: Split) -> tuple[float, float] | None:
         """Return the noise ceiling of 2AFC on a split; see `Dissimilarities.noise_ceiling`."""
         members = self._members(split)
-        return self._dissimilarities.noise_ceiling(lambda group: self._draw(group, members))
+        return self._dissimilarities.noise_ceiling(lambda g: self.draw(self._stimuli, g, members))
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the choices of each subject on the triplets of a split; empty for a single matrix."""

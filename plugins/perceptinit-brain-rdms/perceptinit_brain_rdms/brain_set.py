@@ -16,8 +16,15 @@ from perceptinit.plugin import (
     Dissimilarities,
     MatrixSet,
     PositiveInt,
+    Share,
+    Stimuli,
+    TripletDraw,
+    Triplets,
+    draw_triplets,
     unknown,
 )
+
+BETWEEN_GROUPS = 0.5  # smallest difference of the group numbers 0 and 1 in `near_and_far`
 
 
 class BrainSet(MatrixSet):
@@ -41,6 +48,21 @@ class BrainSet(MatrixSet):
         """Pattern of image files relative to `images`, such as "{name}.jpg"; {name} is the image name."""
         per_anchor: PositiveInt = 50
         """Maximum number of triplets per anchor; the published NOD triplets have 50."""
+        near: Share | None = None
+        """Share of the images, nearest to the anchor in the group mean, that one candidate is sampled from;
+        the other is from the share `far` of the farthest. Published NOD triplets: near 0.03, far 0.05.
+        Default: any two candidates that differ by `min_gap`."""
+        far: Share | None = None
+        """Share of the farthest images; see `near`."""
+
+        def __post_init__(self) -> None:
+            MatrixSet.Config.__post_init__(self)
+            if (self.near is None) != (self.far is None):
+                raise ValueError("near and far are used together: set both or neither")
+            if self.near is not None and self.far is not None and not 0 < self.near <= 1 - self.far < 1:
+                raise ValueError(
+                    f"near = {self.near:g}, far = {self.far:g}: both > 0, and at most 1 together"
+                )
 
     @property
     def name(self) -> str:
@@ -56,9 +78,43 @@ class BrainSet(MatrixSet):
             citation="not stated",
         )
 
+    def draw(self, stimuli: Stimuli, dissimilarities: Dissimilarities, members: Sequence[int]) -> Triplets:
+        """Return triplets of the images at `members`, with near and far candidates if the shares are set."""
+        c = self.config
+        if c.near is None or c.far is None:
+            return super().draw(stimuli, dissimilarities, members)
+        group = dissimilarities.group_mean(self.name)
+        is_member = np.isin(np.arange(len(stimuli)), members)
+
+        def groups_of(anchor: int) -> np.ndarray:
+            return near_and_far(np.where(is_member, group[anchor], np.nan), c.near, c.far)
+
+        draw = TripletDraw(self.name, c.per_anchor, BETWEEN_GROUPS, c.seed)
+        return draw_triplets(stimuli, members, groups_of, dissimilarities.votes, draw, members)
+
     def files(self, names: Sequence[str]) -> list[str]:
         """Return the image files of these names, relative to `images`."""
         return [self.config.image.format(name=name) for name in names]
+
+
+def near_and_far(distances: np.ndarray, near: float, far: float) -> np.ndarray:
+    """Return 0 for the nearest images, 1 for the farthest, and NaN for the others, (M,).
+
+    Args:
+        distances: Distances to the anchor, (M,), any unit; NaN for images that are not candidates.
+        near: Share of the candidates in the near group, rounded, at least one image.
+        far: Share of the candidates in the far group, likewise. Both groups are empty if they would overlap
+            or contain equal distances.
+
+    Source: cheesepuff90/Brain_Initialization, src/nod_triplet.py (shares 0.03 and 0.05).
+    """
+    groups = np.full(len(distances), np.nan)
+    order = np.argsort(distances, kind="stable")[: np.count_nonzero(~np.isnan(distances))]  # NaN is last
+    num_near, num_far = (max(1, round(share * len(order))) for share in (near, far))
+    nearest, farthest = order[:num_near], order[len(order) - num_far :]
+    if num_near + num_far <= len(order) and distances[nearest[-1]] < distances[farthest[0]]:
+        groups[nearest], groups[farthest] = 0, 1
+    return groups
 
 
 def mean_of_regions(matrices: Sequence[np.ndarray], source: str) -> np.ndarray:

@@ -1,8 +1,15 @@
 """Brain RDMs per region and subject: values computed by hand for four images, and error messages."""
 
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from perceptinit_brain_rdms import perceptinit_judgments
+from perceptinit_brain_rdms.brain_set import near_and_far
 from perceptinit_brain_rdms.regions import Regions
 from PIL import Image
 from scipy.spatial.distance import squareform
@@ -70,6 +77,76 @@ def test_regions_of_one_subject_are_scaled_before_they_are_averaged(tmp_path):
         changed(config, regions=("V1", "FFC")).load("train")
 
 
+def test_near_and_far_images_by_hand():
+    distances = np.array([np.nan, 5.0, 1.0, 4.0, 2.0, 3.0, 6.0, np.nan, 8.0, 7.0])
+    groups = near_and_far(distances, 0.25, 0.375)  # of 8 candidates: 2 and 3
+    np.testing.assert_array_equal(groups, [np.nan, np.nan, 0, np.nan, 0, np.nan, 1, np.nan, 1, 1])
+    smallest = near_and_far(distances, 0.01, 0.01)  # at least one each
+    assert (np.flatnonzero(smallest == 0).tolist(), np.flatnonzero(smallest == 1).tolist()) == ([2], [8])
+    for equal in (np.ones(4), np.array([1.0, np.nan])):  # no order, or a single candidate
+        assert np.isnan(near_and_far(equal, 0.5, 0.5)).all()
+
+
+def random_regions(root, **options):
+    """Write one subject with 40 images at random points, and return its judgments and distances."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((40, 3))
+    matrix = np.linalg.norm(points[:, None] - points, axis=-1)
+    (root / "sub-01").mkdir(parents=True)
+    np.save(root / "sub-01" / "V1_roi_rdm_vector.npy", squareform(matrix, checks=False))
+    names = [f"{i:02d}.png" for i in range(40)]
+    (root / "filenames.txt").write_text("\n".join(names))
+    (root / "images").mkdir()
+    for name in names:
+        Image.new("RGB", (4, 4)).save(root / "images" / name)
+    config = Regions.Config(root=root, images=root / "images", regions=("V1",), val_share=0.0, **options)
+    return Regions(config), matrix
+
+
+def test_triplets_have_a_near_and_a_far_candidate_of_their_split(tmp_path):
+    judgments, matrix = random_regions(tmp_path, near=0.1, far=0.2, test_share=0.25, per_anchor=8)
+    for split in ("train", "test"):
+        triplets = judgments.load(split)
+        anchor, first, second = triplets.roles
+        members = np.unique(triplets.roles)
+        others = len(members) - 1
+        num_near, num_far = max(1, round(0.1 * others)), max(1, round(0.2 * others))
+        closer = np.where(triplets.p_second == 1, second, first)
+        farther = np.where(triplets.p_second == 1, first, second)
+        assert set(triplets.p_second) == {0, 1}
+        for a, near, far in zip(anchor, closer, farther, strict=True):
+            ordered = members[np.argsort(matrix[a, members])][1:]  # the first is the anchor
+            assert near in ordered[:num_near]
+            assert far in ordered[-num_far:]
+        counts = np.bincount(anchor)[members]
+        assert set(counts) == {min(8, num_near * num_far)}
+        keys = {(a, frozenset(pair)) for a, *pair in zip(anchor, first, second, strict=True)}
+        assert len(keys) == len(triplets)
+
+
+def test_triplets_without_shares_are_as_before(tmp_path):
+    judgments, matrix = random_regions(tmp_path, min_gap=0.5)
+    triplets = judgments.load("train")
+    anchor, first, second = triplets.roles
+    scaled = matrix / matrix[np.triu_indices(40, 1)].std()
+    assert (np.abs(scaled[anchor, first] - scaled[anchor, second]) >= 0.49).all()
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"near": 0.03}, "near and far are used together"),
+        ({"near": 0.6, "far": 0.5}, "near = 0.6, far = 0.5: both > 0, and at most 1 together"),
+        ({"near": 0.0, "far": 0.5}, "both > 0"),
+        ({"near": 0.5, "far": 0.0}, "both > 0"),
+        ({"near": 0.5, "far": 0.5, "val_share": 0.6, "test_share": 0.6}, "val_share \\+ test_share"),
+    ],
+)
+def test_shares_that_cannot_be_drawn_are_refused(tmp_path, shares, message):
+    with pytest.raises(ValueError, match=message):
+        Regions.Config(root=tmp_path, images=tmp_path, regions=("V1",), **shares)
+
+
 def test_the_noise_ceiling_is_between_chance_and_one(tmp_path):
     lower, upper = Regions(nod(tmp_path)).noise_ceiling("train")
     assert lower < upper <= 1.0
@@ -98,6 +175,19 @@ def test_a_vector_of_another_length_is_told(tmp_path):
     np.save(tmp_path / "sub-01" / "V1_roi_rdm_vector.npy", V1[:5])
     with pytest.raises(DataError, match=r"shape \(5,\), but 4 images have 6 pairs"):
         Regions(config).load("train")
+
+
+def test_the_recipe_of_eight_regions_runs_as_a_smoke_run(tmp_path):
+    recipe = Path(__file__).parents[1] / "recipes" / "nod_regions.toml"
+    command = [sys.executable, "-m", "perceptinit", "run", recipe, "--smoke", "--arm", "ffc"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (record,) = tmp_path.glob("runs/nod-regions-smoke/ffc/seed*/record.json")
+    text = json.loads(record.read_text())["recipe"]["text"]
+    arms = re.findall(r'^name = "([\w-]+)"$', text, flags=re.MULTILINE)
+    assert [arm for arm in arms if arm.endswith("-shuffled")] == [
+        f"{region}-shuffled" for region in ("v1", "v2", "v4", "v8", "pit", "lo", "ffc", "vvc")
+    ]
 
 
 def test_the_plug_in_offers_its_readers_under_its_name():
