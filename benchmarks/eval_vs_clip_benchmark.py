@@ -5,8 +5,8 @@
 ENV contains clip-benchmark: `pip install clip-benchmark==1.6.2 requests "numpy<2.4"` (it does not declare requests,
 and fails with newer numpy). Both programs run in one process for all models and sets, with one thread and without
 mixed precision. CPU seconds include start-up. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1),
-small (1 checkpoint x 8 sets of 100 to 400 images, compared with imports and the arithmetic of the towers, and with
-the cache of text classifiers), retrieval (the metric at COCO's size).
+small (1 checkpoint x 8 sets of 100 to 400 images, also with the cache of text classifiers), retrieval (the metric at
+COCO's size). Sets and small are also compared with imports plus the arithmetic of the towers.
 """
 
 from __future__ import annotations
@@ -206,6 +206,7 @@ def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layer
             rounds,
         )
         compare(our_scores(text), peer.scores())
+        print_floor(ours_command(root, chosen, work / folder, config), rounds)
 
 
 # counts imports, and what the towers compute, within one evaluation
@@ -236,6 +237,19 @@ except SystemExit as end:
     assert not end.code, end.code
 print(json.dumps({**counted, "whole": cpu()}), file=sys.__stdout__)
 """
+
+
+def print_floor(command: Sequence[str | Path], rounds: int) -> None:
+    """Print our CPU seconds as a multiple of imports plus the arithmetic of the towers."""
+    floor_command = [sys.executable, "-c", FLOOR, *command[3:]]
+    floors = [json.loads(run_timed(floor_command)[2].strip().splitlines()[-1]) for _ in range(rounds)]
+    m = {key: statistics.median(floor[key] for floor in floors) for key in ("imports", "towers", "whole")}
+    ratios = [floor["whole"] / (floor["imports"] + floor["towers"]) for floor in floors]
+    print(
+        f"  imports {m['imports']:.1f} + towers {m['towers']:.1f} CPU s of {m['whole']:.1f}: "
+        f"{statistics.median(ratios):.2f} times what they take (all: {', '.join(f'{r:.3f}' for r in ratios)})",
+        flush=True,
+    )
 
 
 def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
@@ -272,13 +286,7 @@ def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
         rounds,
     )
     compare(our_scores(text), peer.scores())
-    floor_command = [sys.executable, "-c", FLOOR, *command[3:]]
-    floors = [json.loads(run_timed(floor_command)[2].strip().splitlines()[-1]) for _ in range(rounds)]
-    m = {key: statistics.median(floor[key] for floor in floors) for key in ("imports", "towers", "whole")}
-    print(
-        f"  imports {m['imports']:.1f} + towers {m['towers']:.1f} CPU s of {m['whole']:.1f}: "
-        f"{m['whole'] / (m['imports'] + m['towers']):.2f} times what they take"
-    )
+    print_floor(command, rounds)
     cached = [word for word in command if word != "--no-cache"]
     with tempfile.TemporaryDirectory() as cache:
         times = [run_timed(cached, PERCEPTINIT_CACHE=cache)[0] for _ in range(2)]
