@@ -71,7 +71,7 @@ class JudgedMeasure(ABC):
         return self.read()
 
     def preflight(self) -> Iterator[str]:
-        """Yield the reasons why the split cannot be loaded, unless the judgments already report a problem."""
+        """Yield problems of the split; nothing if `preflight` of the judgments reports a problem."""
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
 

@@ -25,7 +25,7 @@ Features = Sequence[np.ndarray]  # features of each split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetConfig:
-    """Base class for the `Config` of a measure on test sets; `kinds` are the supported kinds of sets."""
+    """Base class for the `Config` of an evaluator on test sets; `kinds` are the supported types of sets."""
 
     kinds: ClassVar[tuple[SetKind, ...]] = ("classification",)
 

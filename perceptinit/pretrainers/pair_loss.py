@@ -114,11 +114,11 @@ def plain_loss(images: Tensor, texts: Tensor, scale: Tensor) -> Tensor:
 class ChunkedLoss(torch.autograd.Function):
     """CLIP's loss without a B x B matrix.
 
-    Each rank multiplies chunks of its image features with the text features of all ranks. The forward pass
+    Each rank computes the similarities of its images to the texts of all ranks in chunks. The forward pass
     computes the log-sum-exp of rows and columns with a running maximum, which avoids overflow and underflow
     at any temperature. The backward pass recomputes each chunk. Text features are gathered, column sums are
-    reduced, and the gradients of texts are summed on the ranks that own them. The ranks share one B x B
-    product in the forward pass and three in the backward pass.
+    reduced, and the gradients of texts are summed on the ranks that own them. Together, the ranks compute one
+    B x B product in the forward pass and three in the backward pass.
     """
 
     @staticmethod

@@ -61,7 +61,7 @@ class HasEvaluated(Protocol):
     """A pretrainer with separate weights for evaluation, such as an average of the trained weights."""
 
     def evaluated(self) -> AbstractContextManager[None]:
-        """Load the evaluation weights into the model while the context is open.
+        """Return a context in which the model has the evaluation weights.
 
         All processes of a run enter the context between two steps.
         """

@@ -1,1 +1,1 @@
-"""Run recipes: cells, processes, checkpoints and trackers."""
+"""Run the arms and seeds of recipes: processes, checkpoints and trackers."""

@@ -1,8 +1,8 @@
 """Submit the missing runs of a recipe as a Slurm job array, with one task for each arm and seed.
 
 A task that reaches its time limit or is preempted saves its state and exits with code 75. The job script
-then requeues the task, which resumes. After two requeues without a new checkpoint, the task fails. A last
-job writes the table after all tasks.
+then requeues the task, which resumes. After two requeues without a new checkpoint, the task fails. A final
+job writes the table when all tasks have ended.
 """
 
 from __future__ import annotations

@@ -86,12 +86,12 @@ class SetChoice:
         return (*(s.key for s in suite), *self.datasets)
 
     def name(self, dataset: str) -> str:
-        """Return the name of a set in scores: `dtd`, or `dtd-train` for its split `train`."""
+        """Return the name of a test set for scores: `dtd`, or `dtd-train` for its split `train`."""
         plain = self._plain_name(dataset)
         return plain if self.split == "test" else f"{plain}-{self.split}"
 
     def _plain_name(self, dataset: str) -> str:
-        """Return a set's name: a key, its path under `root`, or the last part of a path or address."""
+        """Return the name of a test set: its key, its path under `root`, or the last part of its path or URL."""
         if dataset.startswith(HUB):
             return dataset.partition("/datasets/")[2].split("/")[1]
         if "://" in dataset:

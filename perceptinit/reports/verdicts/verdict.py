@@ -28,11 +28,14 @@ MIN_SEEDS_DERIVED = 5
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to the question of a contrast in a score.
+    """The verdict on one contrast (arm minus reference), based on one score.
 
     Attributes:
-        sentence: Sentence with the effect and its interval.
-        is_beyond_delta: Whether the whole interval is beyond delta, on the side of the outcome.
+        contrast: The compared arms.
+        question: The question that the contrast answers.
+        outcome: The answer, such as "better" or "undecided".
+        sentence: The answer as a sentence, with the effect and its interval.
+        is_beyond_delta: Whether the whole interval is above delta, or below -delta.
     """
 
     contrast: Contrast
@@ -81,7 +84,7 @@ def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
 
 
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
-    """Return the question of a contrast in a score.
+    """Return the question that a contrast answers if it is based on this score.
 
     Scores without pretraining, or on tasks that the arm was trained on, do not show whether an arm is worth
     it.

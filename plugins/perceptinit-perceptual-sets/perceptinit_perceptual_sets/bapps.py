@@ -180,6 +180,6 @@ def _read_shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
         except ValueError as error:
             raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
         if value.size != 1 or not 0 <= float(value.reshape(-1)[0]) <= 1:
-            raise DataError(f"{path}: expected one share in [0, 1], got {value}")
+            raise DataError(f"{path}: expected a single number in [0, 1], got {value}")
         shares[row] = value.reshape(-1)[0]
     return shares
