@@ -60,7 +60,7 @@ def built_in(table: Mapping[str, tuple[str, str]], package: str = "perceptinit")
     """Return components from a table.
 
     Args:
-        table: Maps the name of a component to its class (`"module:Class"`, relative to `package`) and summary.
+        table: Class (`"module:Class"`, relative to `package`) and summary of each component, by name.
         package: Package of the modules.
     """
     return [

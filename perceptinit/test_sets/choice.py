@@ -91,7 +91,7 @@ class SetChoice:
         return plain if self.split == "test" else f"{plain}-{self.split}"
 
     def _plain_name(self, dataset: str) -> str:
-        """Return the name of a test set: its key, its path under `root`, or the last part of its path or URL."""
+        """Return the name of a test set: its key, its path under `root`, or the end of its path or URL."""
         if dataset.startswith(HUB):
             return dataset.partition("/datasets/")[2].split("/")[1]
         if "://" in dataset:
