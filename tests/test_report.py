@@ -254,6 +254,27 @@ def test_the_figure_draws_the_differences_of_the_headline_with_their_intervals(t
     assert drawn == pytest.approx([first.tested.low, first.tested.high], abs=1e-5)
 
 
+def test_figures_and_pages_do_not_overwrite_each_other(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    assert cli("report", "made", "--figure", "a.pdf").returncode == 0
+    before = (tmp_path / "a.pdf").read_bytes()
+    done = cli("report", "made", "--out", "a.pdf", "--no-examples")
+    assert (done.returncode, (tmp_path / "a.pdf").read_bytes()) == (2, before)
+    done = cli("report", "made", "--figure", "b.svg", "--out", "page.html", "--no-examples")
+    assert done.returncode == 0
+    assert (tmp_path / "b.svg").exists()
+    assert (tmp_path / "page.html").exists()
+
+
+def test_names_of_scores_are_drawn_as_they_are(tmp_path):
+    records = three_by_three()
+    for one in records:
+        for row in one["scores"]:
+            row["name"], row["data_set"] = "top1/$x_{1}$ & <set>", "$x_{1}$ & <set>"
+    write_figure(compare(load_runs([write(tmp_path, records)])), tmp_path / "a.svg")
+    assert "top1/$x_{1}$ &amp; &lt;set&gt;, points" in (tmp_path / "a.svg").read_text()
+
+
 def test_a_figure_needs_a_name_that_says_its_format_and_a_difference(cli, tmp_path):
     write(tmp_path, three_by_three())
     done = cli("report", "made", "--figure", "main.jpg")
@@ -264,7 +285,7 @@ def test_a_figure_needs_a_name_that_says_its_format_and_a_difference(cli, tmp_pa
     for options in (("--figure", "main.svg"), ("--methods",)):
         done = cli("report", "alone/made", *options)
         assert done.returncode == 1
-        assert "No run has finished with a score that could be compared" in done.stderr
+        assert "no two compared arms have a seed in common in the primary score" in done.stderr
 
 
 def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
@@ -274,24 +295,93 @@ def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
     text = done.stdout
     for part in (
         "3 initializations of the same network, timm (model vit): random (random initialization, unchanged), "
-        "pi (triplet-hinge on nights) and shuffled (triplet-hinge on shuffled-votes of nights).",
-        "trained with clip on csv and saw 100 image-text pairs. Every arm was run with 3 seeds.",
+        "pi (triplet-hinge on nights (root nights)) and shuffled "
+        "(triplet-hinge on shuffled-votes of nights (root nights)).",
+        "trained with clip on csv and scored after 100 image-text pairs. Every arm finished 3 seeds.",
         "Every arm of a seed saw the same image-text pairs in the same order.",
         "The primary score is top1/x (50 examples, chance 10.0 %).",
-        "Their intervals are Student's t intervals over seeds.",
+        "Their intervals are 95 % Student's t intervals over seeds",
         "arms cannot be called equivalent",
-        "Processor: a CPU. PyTorch: 2.4.",
+        "Processor: a CPU. Torch: 2.4.",
     ):
         assert part in text
-    for absent in ("simulated", "fixed in advance", "sign-flip", "Bonferroni", "pictures"):
+    for absent in ("simulated", "lanned", "With 6 or more seeds", "pictures", "smoke", "after pretraining"):
         assert absent not in text
+
+
+def methods_of(folder, records):
+    return write_methods(compare(load_runs([write(folder, records)])))
 
 
 def test_the_methods_paragraph_claims_no_fairness_that_does_not_hold(tmp_path):
     records = three_by_three()
     records[0]["hashes"]["pretrain_data"] = "other"
-    text = write_methods(compare(load_runs([write(tmp_path, records)])))
-    assert "saw the same image-text pairs in the same order" not in text
+    assert "saw the same image-text pairs in the same order" not in methods_of(tmp_path, records)
+
+
+def test_the_methods_paragraph_counts_the_finished_seeds_of_each_arm(tmp_path):
+    records = three_by_three()
+    records = [r for r in records if (r["arm"]["name"], r["seed"]) not in {("pi", 2), ("shuffled", 0)}]
+    records = [r | {"status": "failed"} if r["arm"]["name"] == "shuffled" else r for r in records]
+    text = methods_of(tmp_path, records)
+    assert "We compared 2 initializations" in text
+    assert "Finished seeds: random 3, pi 2." in text
+    assert "runs of shuffled failed" in text
+
+
+def test_the_methods_paragraph_of_one_seed_claims_no_intervals(tmp_path):
+    text = methods_of(tmp_path, [r for r in three_by_three() if r["seed"] == 0])
+    assert "Every arm finished 1 seed." in text
+    assert "interval" not in text.split("Limits")[0]
+
+
+def test_the_methods_paragraph_describes_stages_after_pretraining_and_their_data(tmp_path):
+    records = three_by_three()
+    for one in records:
+        if one["arm"]["name"] == "pi":
+            one["arm"]["resolved"] |= {
+                "init": [
+                    {
+                        "use": "pretrain",
+                        "pretrain": {"use": "clip", "pairs": {"use": "csv", "file": "own.csv"}},
+                    }
+                ],
+                "posthoc": [{"use": "triplet", "judgments": {"use": "table", "path": "lab.csv"}}],
+            }
+            one["scores"] = [row | {"stage": "posthoc"} for row in one["scores"]]
+    text = methods_of(tmp_path, records)
+    assert (
+        "pi (pretrain of clip on csv (file own.csv); after pretraining: triplet on table (path lab.csv))"
+        in text
+    )
+
+
+def test_the_methods_paragraph_says_that_a_run_is_a_smoke_run(tmp_path):
+    records = three_by_three()
+    for one in records:
+        one["recipe"] = one["recipe"] | {"smoke": True}
+    assert "This is a smoke run" in methods_of(tmp_path, records)
+
+
+@pytest.mark.parametrize("max_seeds", [None, 8])
+def test_the_methods_paragraph_states_the_sign_flip_test_at_any_number_of_looks(tmp_path, max_seeds):
+    records = [
+        record(arm, seed, base + lead + 0.001 * seed)
+        for arm, lead in (("random", 0.0), ("pi", 0.03))
+        for seed, base in enumerate((0.5, 0.51, 0.49, 0.5, 0.52, 0.5))
+    ]
+    if max_seeds:
+        for one in records:
+            one["recipe"] = one["recipe"] | {
+                "text": one["recipe"]["text"] + f"\n[verdict]\ndelta = 1.0\nmax_seeds = {max_seeds}\n"
+            }
+    text = methods_of(tmp_path, records)
+    assert "With 6 or more seeds, a claim that an arm is better or worse also requires p at most 0.05" in text
+
+
+def test_the_methods_paragraph_reports_departures_from_the_plan(tmp_path):
+    done = methods_of(tmp_path, three_by_three(plan="0" * 64))
+    assert "Not as planned: the plan that the runs name (000000000000) is missing" in done
 
 
 def with_spread(records, **after):

@@ -12,15 +12,16 @@ from perceptinit.cli.options import At, Baseline, Runs, Unequal
 
 def report(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path | None, typer.Option(help="HTML file to write. Default: report.html.")] = None,
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
     figure: Annotated[
-        Path | None, typer.Option(help="Write only a figure of the main comparison, .pdf or .svg.")
+        Path | None,
+        typer.Option(help="Write a figure of the main comparison, .pdf or .svg, instead of the page."),
     ] = None,
-    methods: Annotated[bool, typer.Option("--methods", help="Print only a methods paragraph.")] = False,
+    methods: Annotated[bool, typer.Option("--methods", help="Print a methods paragraph instead.")] = False,
 ) -> None:
     """Write an HTML page with verdict, tables, curves, cost and settings.
 
@@ -42,7 +43,8 @@ def report(
         typer.echo(write_methods(comparison))
     if figure:
         write_figure(comparison, figure)
-    if methods or figure:
+    if out is None and (methods or figure):
         return
+    out = out or Path("report.html")
     write_report(comparison, out, with_examples=examples)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

@@ -67,7 +67,7 @@ def readable_rows(
 def mark_incomplete(
     scores: Sequence[Score], sets: Sequence[ImageSet], readable: Sequence[np.ndarray]
 ) -> list[Score]:
-    """Return scores with unreadable images of all sets in `extra`, and image counts of the last set."""
+    """Return scores with the first unreadable images of each set in `extra`, and counts of the last set."""
     pairs = zip(sets, readable, strict=True)
     names = [name for s, rows in pairs for name in _names(s, np.flatnonzero(~rows))]
     if not names:

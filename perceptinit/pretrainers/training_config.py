@@ -108,7 +108,7 @@ class TrainingConfig:
     num_workers: NonNegativeInt | None = None
     """Number of decoding threads or processes; None for the run's setting. Does not change the batches."""
     decode_in: DecodeIn | None = None
-    """"threads", or "processes" with shared memory, which exceed 8,000 samples/s. None chooses processes for
+    """"threads", or "processes" with shared memory, for more than 8,000 samples/s. None chooses processes for
     at least 8 workers and 1,000,000 samples. Does not change the batches."""
 
     def __post_init__(self) -> None:

@@ -66,13 +66,15 @@ def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
-    text, data, names = str(table["use"]), table.get("judgments") or table.get("pairs"), []
-    while isinstance(data, Mapping):
-        names.append(data["use"])
-        data = data.get("judgments")
-    text += f" on {' of '.join(names)}" if names else ""
-    text += _list_settings(changed_settings(kind, table))
-    return f"{text} of {_describe_stage('pretrainer', table['pretrain'])}" if "pretrain" in table else text
+    text = f"{table['use']}{_list_settings(changed_settings(kind, table))}"
+    for part, link in (
+        ("pretrain", "of"),
+        ("judgments", "of" if kind == "judgments" else "on"),
+        ("pairs", "on"),
+    ):
+        if part in table:
+            text += f" {link} {_describe_stage(PARTS[part], table[part])}"
+    return text
 
 
 def starts_in_words(runs: RunSet, arm: str) -> str:
@@ -135,12 +137,12 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
     texts = [[find_hash(r.record, when, "text") for when in ("built", "init")] for r in finished]
     untouched = [built == after for built, after in texts if built and after]
     found = {
-        "Every arm of a seed started from the same weights.": _equal(finished, "built", "model"),
+        "Before initializers, the arms of a seed had the same weights.": _equal(finished, "built", "model"),
         "The initialization changed the image tower only.": all(untouched) if untouched else None,
         f"Every arm of a seed saw the same {pairs} in the same order.": _equal(finished, "pretrain_data"),
         f"Every finished run saw the same number of {pairs}.": len(counts) == 1 if counts else None,
         f"Network, pretraining and evaluation settings are equal{but}.": bool(finished) or None,
-        "The arms of a seed ran with the same packages on the same machine.": not list(find_unlike(runs)),
+        "The arms of a seed ran with the same packages and type of processor.": not list(find_unlike(runs)),
         "Every run of the recipe has finished.": not runs.unfinished,
     }  # fmt: skip
     return [(holds, text) for text, holds in found.items()]

@@ -81,7 +81,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
     """Return the number of samples that the reference needs to reach a score, divided by that of the arm.
 
-    The score is the lower of the two final scores. The value is None if a curve starts at or above it.
+    The score is the lower of the two final scores. The value is None if a curve starts at least as good.
     """
     sign = 1 if higher_is_better else -1
 

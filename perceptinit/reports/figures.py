@@ -31,6 +31,7 @@ _COLOURS = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # names can contain $
     "svg.hashsalt": "perceptinit",
     "font.family": "sans-serif",
     "font.size": 10,

@@ -55,15 +55,16 @@ def rule_in_words(score: ScoreComparison) -> str:
         text += "; without a [verdict] delta, arms cannot be called equivalent"
     else:
         text += (
-            f", and one within ±{magnitude(rule.delta, score.is_share)} (delta of the recipe) is equivalent"
+            f", and one within ±{magnitude(rule.delta, score.is_share)} (delta of the recipe) is equivalent. "
+            "'Worth it' needs an interval beyond delta"
         )
-        text += ". 'Worth it' needs an interval beyond delta"
     text += ". Any other interval leaves the question open."
     if rule.last is not None:
+        levels = " or ".join(f"{100 * c:.1f}" for c in sorted({d.confidence for d in score.differences}))
+        when = "without a stopping rule" if rule.is_unplanned else "after each look"
         text += (
-            f" Seeds were added after each look, from {rule.first} to at most {rule.last}. The intervals "
-            f"have a level of {100 * rule.confidence:.1f} %, so that 95 % hold at every look (repeated "
-            "confidence intervals)."
+            f" Seeds were added {when}, from {rule.first} to at most {rule.last}. The intervals "
+            f"have a level of {levels} %, so that 95 % hold at every look (repeated confidence intervals)."
         )
     return text
 

@@ -127,8 +127,7 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
     for row, score in enumerate(scores):
         if found := score.difference(contrast):
-            label = contrast.arm if row == 0 else None
-            _dot(ax, row + shift, found, found.value, _unit(score), index, label)
+            _dot(ax, row + shift, found, found.value, _unit(score), index, None if row else contrast.arm)
 
 
 def _unit(score: ScoreComparison) -> int:
@@ -170,7 +169,9 @@ def draw_answers(
             _dot(ax, row, found, found.tested, unit, arms.index(found.contrast.arm))
         ax.set_yticks(range(num), [found.contrast.title for found in differences], fontsize=9)
         ax.set_ylim(num - 0.5, -0.5)
-        ax.set_xlabel(f"improvement in {score.name}{', points' if score.is_share else ''}")
+        ax.figure.supxlabel(f"improvement in {score.name}{', points' if score.is_share else ''}", fontsize=10)
+        longest = max(len(found.contrast.title) for found in differences)
+        ax.figure.set_figwidth(figures.WIDTH_INCHES + 0.08 * max(0, longest - 25))
         created = "CreationDate" if format == "pdf" else "Date"
         metadata = {"Creator": f"perceptinit {__version__}", created: None}
         ax.figure.savefig(out, format=format, metadata=metadata)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from perceptinit._version import __version__
 from perceptinit.errors import DataError, UsageError
@@ -15,7 +15,7 @@ from perceptinit.reports.comparison import Comparison, Difference, ScoreComparis
 from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.reports.numbers import number, signed
-from perceptinit.reports.planning.text import plan_name, plan_text
+from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.plots import draw_answers
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
@@ -25,12 +25,9 @@ from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-# one of these is in every file that this module writes: HTML, PDF, SVG
-MARKS = (b'<meta name="generator" content="perceptinit', b"/Creator (perceptinit", b"<dc:title>perceptinit")
-FIGURES = (".pdf", ".svg")
+# part of every file that this module writes, by suffix; pages may have any other suffix
+MARKS = {".pdf": b"/Creator (perceptinit", ".svg": b"<dc:title>perceptinit"}
+PAGE_MARK = b'<meta name="generator" content="perceptinit'
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
@@ -47,7 +44,7 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    _check_out(out)
+    _check_out(out, PAGE_MARK)
     html = render(comparison, with_examples=with_examples)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -66,9 +63,9 @@ def write_figure(comparison: Comparison, out: Path) -> None:
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    if out.suffix not in FIGURES:
-        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
-    _check_out(out)
+    if out.suffix not in MARKS:
+        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(MARKS)}")
+    _check_out(out, MARKS[out.suffix])
     score, found = _main_differences(comparison)
     with atomic_path(out) as temporary:
         draw_answers(score, found, comparison.runs.arms, temporary, out.suffix[1:])
@@ -84,17 +81,13 @@ def write_methods(comparison: Comparison) -> str:
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    score, found = _main_differences(comparison)
-    text = _template("methods.md", autoescape=False).render(
-        version=__version__,
-        runs=comparison.runs,
+    _, found = _main_differences(comparison)
+    text = _render(
+        "methods.md",
+        comparison,
         rows={label: value for label, value, _ in account.shared_rows(comparison)},
-        score=score,
         differences=found,
-        account=account,
-        page=page,
         number=number,
-        plan_name=plan_name,
         min_sign_flip=MIN_SEEDS_SIGN_FLIP,
     )
     return " ".join(text.split())
@@ -103,31 +96,19 @@ def write_methods(comparison: Comparison) -> str:
 def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Difference]]:
     """Return the primary score and the differences of the headline; DataError if there are none."""
     score, found = comparison.primary, summary(comparison)
-    measured = [score.difference(v.contrast) for v in found.answers] if score and found else []
-    differences = [difference for difference in measured if difference]
-    if score is None or not differences:
+    if score is None or found is None:
         raise DataError(NOTHING)
+    answers = [v for v in found.answers if v.outcome != "barred"]
+    differences = [difference for v in answers if (difference := score.difference(v.contrast))]
+    if not differences:
+        raise DataError("no two compared arms have a seed in common in the primary score")
     return score, differences
 
 
-def _check_out(out: Path) -> None:
-    """Raise UsageError if the file exists and was not written by this module."""
-    if out.exists() and not (out.is_file() and any(mark in out.read_bytes() for mark in MARKS)):
+def _check_out(out: Path, mark: bytes) -> None:
+    """Raise UsageError if the file exists without the mark of this module."""
+    if out.exists() and not (out.is_file() and mark in out.read_bytes()):
         raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
-
-
-def _template(name: str, *, autoescape: bool) -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("perceptinit.reports"),
-        autoescape=autoescape,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["paragraphs"] = page.split_paragraphs
-    return environment.get_template(name)
 
 
 def render(comparison: Comparison, *, with_examples: bool = True) -> str:
@@ -135,30 +116,47 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
-    html = _template("report.html", autoescape=True).render(
-        version=__version__,
+    html = _render(
+        "report.html",
+        comparison,
         css=style.read_text("utf-8"),
-        comparison=comparison,
-        runs=runs,
         arms=list(runs.arms),
-        account=account,
         columns=columns,
-        page=page,
-        score=comparison.primary,
-        summary=summary(comparison),
         nothing=NOTHING,
         signed=signed,
         yardsticks=yardsticks(comparison),
         plan=plan_text(runs.preregistered) if runs.preregistered else "",
         sets_lines=list(sets_lines(comparison)),
         family_wise=family_wise(comparison),
-        curves=page.curve_figures(comparison),
         stage_one=stage_one_figures(runs),
         tuning=tuning_section(comparison),
-        breakdowns=list(page.find_breakdowns(comparison)),
         sections=sections,
         notes=notes,
         to_json=json.dumps,
         describe_run=describe_run,
     )
     return html.lstrip()
+
+
+def _render(template: str, comparison: Comparison, **more: Any) -> str:
+    """Return a template with the comparison and `more`; values are escaped in HTML."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("perceptinit.reports"),
+        autoescape=template.endswith(".html"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"paragraphs": page.split_paragraphs, "thousands": "{:,}".format}
+    return environment.get_template(template).render(
+        version=__version__,
+        comparison=comparison,
+        runs=comparison.runs,
+        score=comparison.primary,
+        summary=summary(comparison),
+        account=account,
+        page=page,
+        **more,
+    )

@@ -73,7 +73,7 @@ def decide(difference: Difference, rule: Rule) -> Decision | None:
     decision = rule.decide(difference.tested)
     if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
         return decision
-    # a robustness check at a single look; the p-value is corrected for the family
+    # a robustness check; the p-value is corrected for the family, not for several looks
     return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
 
 

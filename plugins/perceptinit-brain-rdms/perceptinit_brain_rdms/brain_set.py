@@ -50,8 +50,8 @@ class BrainSet(MatrixSet):
         """Maximum number of triplets per anchor; the published NOD triplets have 50."""
         near: Share | None = None
         """Share of the images, nearest to the anchor in the group mean, that one candidate is sampled from;
-        the other is from the share `far` of the farthest. Published NOD triplets: near 0.03, far 0.05.
-        Default: any two candidates that differ by `min_gap`."""
+        the other is from the share `far` of the farthest, and `min_gap` is not used. Published NOD triplets:
+        near 0.03, far 0.05. Default: any two candidates that differ by `min_gap`."""
         far: Share | None = None
         """Share of the farthest images; see `near`."""
 
@@ -59,7 +59,11 @@ class BrainSet(MatrixSet):
             MatrixSet.Config.__post_init__(self)
             if (self.near is None) != (self.far is None):
                 raise ValueError("near and far are used together: set both or neither")
-            if self.near is not None and self.far is not None and not 0 < self.near <= 1 - self.far < 1:
+            if (
+                self.near is not None
+                and self.far is not None
+                and not (self.near > 0 and self.far > 0 and self.near + self.far <= 1 + 1e-9)
+            ):
                 raise ValueError(
                     f"near = {self.near:g}, far = {self.far:g}: both > 0, and at most 1 together"
                 )
@@ -90,7 +94,13 @@ class BrainSet(MatrixSet):
             return near_and_far(np.where(is_member, group[anchor], np.nan), c.near, c.far)
 
         draw = TripletDraw(self.name, c.per_anchor, BETWEEN_GROUPS, c.seed)
-        return draw_triplets(stimuli, members, groups_of, dissimilarities.votes, draw, members)
+        try:
+            return draw_triplets(stimuli, members, groups_of, dissimilarities.votes, draw, members)
+        except DataError as error:
+            raise DataError(
+                f"judgments {self.name}: no image has a near and a far candidate at different distances "
+                f"(near = {c.near:g}, far = {c.far:g}). Check the matrices, or use more images"
+            ) from error
 
     def files(self, names: Sequence[str]) -> list[str]:
         """Return the image files of these names, relative to `images`."""
@@ -111,8 +121,9 @@ def near_and_far(distances: np.ndarray, near: float, far: float) -> np.ndarray:
     groups = np.full(len(distances), np.nan)
     order = np.argsort(distances, kind="stable")[: np.count_nonzero(~np.isnan(distances))]  # NaN is last
     num_near, num_far = (max(1, round(share * len(order))) for share in (near, far))
+    num_far = min(num_far, len(order) - num_near)  # both may be rounded up
     nearest, farthest = order[:num_near], order[len(order) - num_far :]
-    if num_near + num_far <= len(order) and distances[nearest[-1]] < distances[farthest[0]]:
+    if num_far > 0 and distances[nearest[-1]] < distances[farthest[0]]:
         groups[nearest], groups[farthest] = 0, 1
     return groups
 

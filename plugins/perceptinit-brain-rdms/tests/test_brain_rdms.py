@@ -83,6 +83,8 @@ def test_near_and_far_images_by_hand():
     np.testing.assert_array_equal(groups, [np.nan, np.nan, 0, np.nan, 0, np.nan, 1, np.nan, 1, 1])
     smallest = near_and_far(distances, 0.01, 0.01)  # at least one each
     assert (np.flatnonzero(smallest == 0).tolist(), np.flatnonzero(smallest == 1).tolist()) == ([2], [8])
+    halves = near_and_far(np.arange(7.0), 0.5, 0.5)  # 3.5 rounds to 4: the far group is smaller
+    np.testing.assert_array_equal(halves, [0, 0, 0, 0, 1, 1, 1])
     for equal in (np.ones(4), np.array([1.0, np.nan])):  # no order, or a single candidate
         assert np.isnan(near_and_far(equal, 0.5, 0.5)).all()
 
@@ -122,6 +124,20 @@ def test_triplets_have_a_near_and_a_far_candidate_of_their_split(tmp_path):
         assert set(counts) == {min(8, num_near * num_far)}
         keys = {(a, frozenset(pair)) for a, *pair in zip(anchor, first, second, strict=True)}
         assert len(keys) == len(triplets)
+
+
+def test_images_without_near_and_far_candidates_are_an_error(tmp_path):
+    config = nod(tmp_path, subjects=("sub-01",))
+    np.save(tmp_path / "sub-01" / "V1_roi_rdm_vector.npy", np.array([1.0, 1.0, 2.0, 1.0, 2.0, 2.0]))
+    judgments = changed(config, near=0.1, far=0.2)
+    assert len(judgments.load("train")) > 0
+    with pytest.raises(DataError, match="no image has a near and a far candidate at different distances"):
+        judgments.draw(judgments._stimuli, judgments._dissimilarities, [0, 1])
+
+
+@pytest.mark.parametrize("far", [0.8, 0.9])
+def test_shares_may_add_up_to_one_in_floating_point(tmp_path, far):
+    Regions.Config(root=tmp_path, images=tmp_path, regions=("V1",), near=round(1 - far, 1), far=far)
 
 
 def test_triplets_without_shares_are_as_before(tmp_path):
