@@ -71,7 +71,7 @@ class JudgedMeasure(ABC):
         return self.read()
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems of the split; nothing if `preflight` of the judgments reports a problem."""
+        """Yield problems with the split, unless `preflight` of the judgments already finds a problem."""
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
 

@@ -86,7 +86,7 @@ class SetChoice:
         return (*(s.key for s in suite), *self.datasets)
 
     def name(self, dataset: str) -> str:
-        """Return the name of a test set for scores: `dtd`, or `dtd-train` for its split `train`."""
+        """Return the name of a test set within score names: `dtd`, or `dtd-train` for its split `train`."""
         plain = self._plain_name(dataset)
         return plain if self.split == "test" else f"{plain}-{self.split}"
 

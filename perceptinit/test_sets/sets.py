@@ -44,7 +44,7 @@ class ZeroShotSet:
         templates: Prompts with `{c}` for the class name (clip-benchmark's convention).
         images: N image sources, may be lazy.
         labels: int64 (N,) in [0, C), or bool (N, C) if images have several labels.
-        keys: Names of the N samples in messages.
+        keys: Names of the N samples, used in error messages.
         simulated: Whether the images are rendered.
         class_prompts: Prompts by class name, which replace the templates; may be empty.
     """
@@ -98,7 +98,7 @@ class RetrievalSet:
 
     Args:
         images: N image sources, may be lazy.
-        keys: Names of the N samples in messages.
+        keys: Names of the N samples, used in error messages.
         captions: M texts.
         owners: The image that each caption describes, int64 (M,).
     """

@@ -121,7 +121,7 @@ def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
 
 
 def _excluded(trial: Trial, given: Given | None, why: str) -> str:
-    """Return the reason for excluding a row, "" for a judgment."""
+    """Return why a row is excluded from the judgments, or "" if it is included."""
     if trial.kind != "question":
         return trial.kind
     if given is None:
