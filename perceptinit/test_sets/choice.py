@@ -66,7 +66,7 @@ class SetChoice:
     held: dict[tuple[str, str], ImageSet] = field(default_factory=dict, compare=False, repr=False)
 
     def check(self) -> None:
-        """Raise ValueError if there are no sets, the suite is unknown, or two sets share a name in scores."""
+        """Raise ValueError for no sets, an unknown suite, or two sets with the same score name."""
         if self.suite and self.suite not in suite_names():
             raise ValueError(unknown("suite: no suite called", self.suite, suite_names()))
         names = [self.name(dataset) for dataset in self.all]
