@@ -291,7 +291,7 @@ def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
     assert runs_of(fake, 12) == ["pi 1"]
     assert "--dependency=afterany:11:12" in options(fake, 13)
     assert max_tasks("MaxArraySize = 1001\nSchedulerParameters = bf,max_array_tasks=200") == 200
-    with pytest.raises(UsageError, match="this cluster has no job arrays"):
+    with pytest.raises(UsageError, match="so job arrays are disabled"):
         max_tasks("MaxArraySize = 0")
 
 
@@ -497,7 +497,7 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
 def test_who_shares_a_run_is_said_in_the_recipe(other, tmp_path):
     plugins = build_plugin_manager()
     words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", *other]
-    with pytest.raises(UsageError, match=r"set \[slurm\] nodes and gpus"):
+    with pytest.raises(UsageError, match=r"Set \[slurm\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 
 

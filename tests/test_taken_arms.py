@@ -194,6 +194,6 @@ def test_arms_that_cannot_be_taken_are_reported(folder, old, new, sentence):
 
 def test_set_cannot_take_arms(folder):
     with pytest.raises(
-        RecipeError, match="--set arms: cannot be overridden, because recipes are merged before"
+        RecipeError, match="--set arms: cannot be overridden, because recipes are merged first"
     ):
         load_recipe("child.toml", ['arms=["pi"]'])
