@@ -211,7 +211,7 @@ perceptinit run six.toml --out two --device cpu --on slurm --set slurm.nodes=2 -
 runs=two/six
 upset pi/seed0 warn
 wait_for_queue
-grep -h "; the same command continues" two/six/.slurm/*.log
+grep -h "rerun the command to resume" two/six/.slurm/*.log
 perceptinit status two/six
 "$python" -c 'import json; r = json.load(open("two/six/pi/seed0/record.json")); print(r["status"], [w["message"] for w in r["warnings"]])'
 
@@ -238,7 +238,7 @@ perceptinit status $runs
 wait "${upsets[@]}"
 wait_for_queue
 say "all have ended"
-grep -h "DUE TO\|; the same command continues" $runs/.slurm/*.log
+grep -h "DUE TO\|rerun the command to resume" $runs/.slurm/*.log
 perceptinit status $runs
 cat $runs/table.txt
 say "the same command once more"
