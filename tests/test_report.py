@@ -217,6 +217,14 @@ def test_a_file_that_is_not_a_report_is_not_overwritten(cli, tmp_path):
     assert own.read_text() == "<!doctype html><p>my notes</p>"
 
 
+def test_a_file_that_quotes_a_report_is_not_overwritten(cli, tmp_path):
+    write(tmp_path, three_by_three())
+    quote = 'GENERATOR = \'<meta name="generator" content="perceptinit\''
+    (tmp_path / "notes.py").write_text(quote)
+    done = cli("report", "made", "--out", "notes.py", "--no-examples")
+    assert (done.returncode, (tmp_path / "notes.py").read_text()) == (2, quote)
+
+
 def test_a_report_replaces_an_older_report(cli, tmp_path):
     write(tmp_path, three_by_three())
     for _ in range(2):

@@ -227,7 +227,7 @@ def _files(folder: Path, which: str) -> list[Path]:
     if which == "all":
         kept = sorted(folder.glob(f"{SNAPSHOTS}*{SUFFIX}"))
         # a snapshot before the first step is the same model as init.safetensors
-        is_start_kept = any(int(file.stem.removeprefix(SNAPSHOTS)) == 0 for file in kept)
+        is_start_kept = any(_samples_seen(file, {}) == 0 for file in kept)
         names = [*([] if is_start_kept else ["init"]), "pretrain", "final"]
     ends = [folder / f"{name}{SUFFIX}" for name in names]
     return [*kept, *(file for file in ends if file.is_file())]

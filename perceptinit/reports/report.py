@@ -25,9 +25,9 @@ from perceptinit.reports.tables import sets_lines
 from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
 from perceptinit.reports.verdicts.yardsticks import yardsticks
 
-# part of every file that this module writes, by suffix; pages may have any other suffix
-MARKS = {".pdf": b"/Creator (perceptinit", ".svg": b"<dc:title>perceptinit"}
-PAGE_MARK = b'<meta name="generator" content="perceptinit'
+# start and a part of every figure that this module writes, by suffix, and of every page
+FIGURES = {".pdf": (b"%PDF", b"/Creator (perceptinit"), ".svg": (b"<?xml", b"<dc:title>perceptinit")}
+PAGE = (b"<!doctype html>", b'<meta name="generator" content="perceptinit')
 
 
 def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
@@ -44,7 +44,7 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    _check_out(out, PAGE_MARK)
+    _check_out(out, *PAGE)
     html = render(comparison, with_examples=with_examples)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
@@ -63,9 +63,9 @@ def write_figure(comparison: Comparison, out: Path) -> None:
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    if out.suffix not in MARKS:
-        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(MARKS)}")
-    _check_out(out, MARKS[out.suffix])
+    if out.suffix not in FIGURES:
+        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
+    _check_out(out, *FIGURES[out.suffix])
     score, found = _main_differences(comparison)
     with atomic_path(out) as temporary:
         draw_answers(score, found, comparison.runs.arms, temporary, out.suffix[1:])
@@ -105,9 +105,10 @@ def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Dif
     return score, differences
 
 
-def _check_out(out: Path, mark: bytes) -> None:
-    """Raise UsageError if the file exists without the mark of this module."""
-    if out.exists() and not (out.is_file() and mark in out.read_bytes()):
+def _check_out(out: Path, start: bytes, mark: bytes) -> None:
+    """Raise UsageError if the file exists and this module did not write it."""
+    data = out.read_bytes() if out.is_file() else b""
+    if out.exists() and not (data.startswith(start) and mark in data):
         raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
 
 
