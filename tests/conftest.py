@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,6 +14,18 @@ import sys
 import pytest
 from helpers.command_line import ROOT, environment, refuse_unforeseen, run_command
 
+
+def begin_forked_process():
+    """Leave the parent's garbage alone, and end if this process hangs.
+
+    A process group in that garbage would join threads that exist in the parent only, which aborts the process. A
+    process that hangs would keep the pipe of its pytest-xdist worker open, so that the whole run would never end.
+    """
+    gc.freeze()
+    signal.alarm(300)
+
+
+os.register_at_fork(after_in_child=begin_forked_process)
 gc.disable()  # imports and collection make a million objects that stay: see `pytest_collection_finish`
 
 
