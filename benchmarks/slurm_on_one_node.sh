@@ -205,6 +205,33 @@ cat commands.txt
 PATH=$work/bin:$PATH sh < commands.txt > piped.out 2> piped.err
 COLUMNS=160 perceptinit compare piped/edited | diff - edited/edited/table.txt
 
+# --- tuning: trials, final runs, tables --------------------------------------------------------------------------------------
+say "4 trials, then the final runs, then the tables; beside them the same tuning in one process"
+{ sed -e 's/^name = "six"/name = "tuned"/; s/^seeds = .*/seeds = [0, 1]/; s/^epochs = 24/epochs = 4/' six.toml; cat << 'TOML'; } > tuned.toml
+[tune]
+measure = "2afc"
+trials = 2
+studies = 1
+[tune.eval]
+use = "two-afc"
+[tune.eval.judgments]
+use = "synthetic"
+seed = 1
+num_train = 64
+num_val = 32
+num_test = 32
+image_size = 16
+[tune.space]
+pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
+TOML
+for expected in "Submitted 4 runs" "Submitted 4 runs" "Each arm at its best settings"; do
+  perceptinit tune tuned.toml --out tuned --device cpu --on slurm | tee tuned.out
+  grep -q "$expected" tuned.out
+  wait_for_queue
+done
+perceptinit tune tuned.toml --out tuned-alone --device cpu > /dev/null
+srun --partition=low perceptinit eval tuned/tuned --csv > /dev/null && say "srun evaluates the runs"
+
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
 perceptinit run six.toml --out two --device cpu --on slurm --set slurm.nodes=2 --arm pi --seed 0
@@ -259,6 +286,11 @@ piped = {path.relative_to("piped/edited"): told(path) for path in Path("piped").
 of_six = {path: told(Path("alone/six") / path) for path in edited}
 assert len(edited) == 2 and edited == piped == of_six, "the edit changed runs, or commands did"
 print("2 of 2 runs that were edited while queued, and 2 of 2 commands, have the weights of the recipe as submitted")
+tuned, alone_tuned = (
+    {path.relative_to(folder): told(path) for path in Path(folder).rglob("record.json")} for folder in ("tuned", "tuned-alone")
+)
+assert len(tuned) == 12 and tuned == alone_tuned, "the tuning differs"
+print("4 trials and 8 final runs have the weights and scores of a tuning in one process")
 shared = {path.relative_to("shared"): told(path) for path in Path("shared").rglob("record.json")}
 assert len(alone) == 12 and alone == shared, "the runs differ"
 print("12 of 12 runs have the weights and scores of those that ran alone")

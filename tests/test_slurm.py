@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import torch
+from helpers.fake_slurm import fake_slurm, runs_of
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE
 
@@ -33,43 +34,11 @@ partition = "long"
 time = "8:00:00"
 gpus = 0
 """
-# each writes down how it was called; sbatch gives the numbers 11, 12, ... and refuses from the one in REFUSES on
-PROGRAMS = {
-    "sbatch": """
-n=$(( $(ls "$FAKE" | grep -c '^job') + 11 ))
-[ "$n" -ge "${REFUSES:-99}" ] && { echo "sbatch: error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; }
-printf '%s\\n' "$@" > "$FAKE/job$n.options"; cat > "$FAKE/script$n"; echo "$n;cluster"
-""",
-    "squeue": """
-for word in "$@"; do
-  case "$word" in --jobs=*) jobs=${word#--jobs=}; grep -sE "^(${jobs//,/|})_" "$FAKE/queue" || true ;; esac
-done
-""",
-    "scontrol": """
-case "$1 $2" in
-  "show config") printf 'MaxArraySize            = %s\\nSchedulerParameters     = bf\\n' "${MAX:-1001}" ;;
-  "show partition") printf 'PartitionName=short Nodes=1\\nPartitionName=long Nodes=9\\n' ;;
-  "show job") echo "JobId=$3 JobState=${STATE:-RUNNING} Reason=None" ;;
-  "show hostnames") printf 'n1\\nn2\\n' ;;
-  *) echo "$@" >> "$FAKE/asked" ;;
-esac
-""",
-    "srun": 'echo "srun $PET_NNODES $PET_RDZV_ENDPOINT $LOADED $@"; exit "${ENDS:-0}"',
-}
 
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
-    """Return the folder where programs that stand for Slurm's write how they were called."""
-    programs, notes = tmp_path / "programs", tmp_path / "fake"
-    programs.mkdir()
-    notes.mkdir()
-    for name, text in PROGRAMS.items():
-        (programs / name).write_text(f"#!/bin/bash\n{text}")
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setenv("FAKE", str(notes))
-    return notes
+    return fake_slurm(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -105,12 +74,6 @@ def sent(out, **options):
 
 def options(fake, job):
     return (fake / f"job{job}.options").read_text().splitlines()
-
-
-def runs_of(fake, job):
-    """Return the runs that the tasks of an array do."""
-    lines = (fake / f"script{job}").read_text().partition("runs=(\n")[2].partition("\n)")[0]
-    return [line.strip(' "') for line in lines.splitlines()]
 
 
 def task(fake, job, index, **environment):
@@ -372,6 +335,7 @@ def test_commands_give_the_table_of_a_local_run_although_the_recipe_is_edited(cl
     ("words", "sentence"),
     [
         (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands does not support --jobs"),
+        (["tiny.toml", "--on", "slurm", "--jobs", "2"], "--on slurm does not support --jobs"),
         (["tiny.toml", "--on", "commands", "--fresh"], "--on commands does not support --fresh"),
         (["recipe-1.json", "--set", "a=1"], "a frozen recipe does not support --set"),
         (["recipe-1.json", "--until-decided"], "a frozen recipe does not support --until-decided"),
@@ -493,10 +457,9 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     assert lines[-1] == "4 runs: 4 not started"
 
 
-@pytest.mark.parametrize("other", [["--jobs", "2"], ["--nproc", "2"]], ids=" ".join)
-def test_who_shares_a_run_is_said_in_the_recipe(other, tmp_path):
+def test_who_shares_a_run_is_said_in_the_recipe(tmp_path):
     plugins = build_plugin_manager()
-    words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", *other]
+    words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", "--nproc", "2"]
     with pytest.raises(UsageError, match=r"Set \[slurm\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 

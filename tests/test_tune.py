@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from helpers.fake_slurm import fake_slurm, runs_of
 from helpers.made_runs import record, score, write
 
 from perceptinit.recipe.settings import TuneConfig
@@ -184,17 +186,63 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     assert "Each arm at its best settings" in page
 
 
+def execute(lines, cli):
+    """Run the printed commands; trials whose training diverged fail."""
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "perceptinit"
+        assert cli(*words).returncode in (0, 1)
+
+
+FEW = ("planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=3")
+
+
+def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(place, cli):
+    counts = []
+    while (shown := cli("tune", *FEW, "--on", "commands")).stderr.endswith(
+        "Rerun the command after these runs.\n"
+    ):
+        lines = shown.stdout.splitlines()
+        counts.append(len(lines))
+        execute(lines, cli)
+    assert counts == [6, 8]
+    assert "Each arm at its best settings" in shown.stdout
+    alone = cli("tune", *FEW, "--out", "alone").stdout.replace("alone/", "runs/")
+    assert shown.stdout == alone[alone.index(shown.stdout[:100]) :]
+    assert at_best(place) == at_best(place, "alone")
+
+
+def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):
+    fake = fake_slurm(place, monkeypatch)
+    words = ("tune", *FEW, "--on", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
+    shown = verb(*words)
+    trials = [f"{arm} {seed}" for seed in (1000, 1001, 1002) for arm in ("random", "pi")]
+    assert runs_of(fake, 11) == trials
+    assert "Submitted 6 runs (0 finished, 0 already in the queue or running): job 11. Progress: " in shown
+    assert "Progress: perceptinit status runs/planted-trials" in shown
+    (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(6)))
+    assert "Nothing to submit: 0 finished, 6 already in the queue or running" in verb(*words)
+    (fake / "queue").unlink()
+    execute(cli("tune", *FEW, "--on", "commands").stdout.splitlines(), cli)
+    shown = verb(*words)
+    final = [f"{arm} {seed}" for seed in (0, 1) for arm in ("random", "pi")]
+    assert [runs_of(fake, job) for job in (12, 14)] == [final, final]  # 13 and 15 write tables
+    assert "status runs/planted " in shown
+    assert "status runs/planted-best" in shown
+    told = verb(*words, "--fresh", code=2)
+    assert "--on does not support --fresh here" in told
+
+
 @pytest.mark.slow
 def test_a_kill_in_the_middle_changes_nothing(place, verb):
     """A process is really killed, so this takes some seconds."""
-    few = ["planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=3"]
-    command = [sys.executable, "-m", "perceptinit", "tune", *few]
+    command = [sys.executable, "-m", "perceptinit", "tune", *FEW]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "KILL_AT": "pi 1001"}
     killed = subprocess.run(command, cwd=place, env=env, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL
     assert len(list((place / "runs/planted-trials").rglob("record.json"))) == 4  # the fourth at its start
-    verb("tune", *few)
-    verb("tune", *few, "--out", "undisturbed")
+    verb("tune", *FEW)
+    verb("tune", *FEW, "--out", "undisturbed")
     assert at_best(place) == at_best(place, "undisturbed")
 
 

@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import (
-    At,
-    Baseline,
-    Csv,
-    Json,
-    Runs,
-    RunsFolder,
-    Texts,
-    Unequal,
-    choose_format,
-)
+from perceptinit.cli.options import At, Baseline, Csv, Json, Runs, RunsFolder, Texts, Unequal, choose_format
 from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 

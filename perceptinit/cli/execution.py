@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from perceptinit.cli.options import Elsewhere
 from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
@@ -49,43 +50,37 @@ class Execution:
     jobs: int
     num_workers: int | None
 
-    def submit(self, recipe: Recipe, seeds: Sequence[int]) -> None:
-        """Submit the missing runs to Slurm, or print the table if no run is missing."""
-        from perceptinit.running.cells import plan_cells
+    def distribute(
+        self, on: Elsewhere, recipe: Recipe, cells: Sequence[Cell], num_processes: int = 1
+    ) -> None:
+        """Submit the missing runs to Slurm, or print a shell command for each.
+
+        If all runs are finished, `--on slurm` prints their table.
+        """
+        from perceptinit.running.launch import list_commands
         from perceptinit.running.slurm import submit
 
-        cells = plan_cells(recipe, self.arms, seeds, self.out)
-        done = submit(
-            recipe, cells, out=self.out, device=self.device, fresh=self.fresh, num_workers=self.num_workers
-        )
-        if done.num_finished == len(cells):
-            print_table(compare_cells(cells), self.out / recipe.name)
-        else:
-            typer.echo(f"{done}\nProgress: perceptinit status {self.out / recipe.name}")
-
-    def print_commands(self, recipe: Recipe, seeds: Sequence[int], nproc: int) -> None:
-        """Print a shell command for each missing run."""
-        from perceptinit.running.cells import plan_cells
-        from perceptinit.running.launch import list_commands
-
+        root = self.out / recipe.name
+        options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
+        if self.jobs > 1:
+            raise UsageError(f"--on {on} does not support --jobs. The scheduler runs the runs in parallel")
+        if on == Elsewhere.SLURM:
+            done = submit(recipe, cells, fresh=self.fresh, **options)
+            if done.num_finished == len(cells):
+                print_table(compare_cells(cells), root)
+            else:
+                typer.echo(f"{done}\nProgress: perceptinit status {root}")
+            return
         if self.fresh:
             raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
-        cells = plan_cells(recipe, self.arms, seeds, self.out)
-        lines = list_commands(
-            recipe,
-            cells,
-            out=self.out,
-            device=self.device,
-            num_workers=self.num_workers,
-            num_processes=nproc,
-        )
+        lines = list_commands(recipe, cells, num_processes=num_processes, **options)
         for line in lines:
             typer.echo(line)
         if not lines:
-            typer.echo(f"{self.out / recipe.name}: all runs are finished or running", err=True)
+            typer.echo(f"{root}: all runs are finished or running", err=True)
 
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
-        """Execute the chosen runs of a frozen recipe, then print their table."""
+        """Execute the chosen runs of a frozen recipe, then print their table, except for trials."""
         from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
@@ -98,7 +93,7 @@ class Execution:
         if not chosen:
             raise UsageError(f"{path}: no run of this arm and seed. Use the recipe's TOML file")
         run_recipe(recipe, cells=chosen, **asdict(self))
-        if is_first_process():
+        if is_first_process() and not recipe.is_trial:
             print_table(compare_cells(chosen), chosen[0].root)
 
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,19 @@ import typer
 from perceptinit.errors import UsageError
 
 Texts = list[str] | None  # an option that may be repeated
+
+
+class Elsewhere(StrEnum):
+    """Other ways to start runs."""
+
+    SLURM = "slurm"
+    COMMANDS = "commands"
+
+
+On = Annotated[
+    Elsewhere | None,
+    typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
+]
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
 Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML) with runs in runs/.")]

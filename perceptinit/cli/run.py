@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,8 +10,10 @@ import typer
 
 from perceptinit.cli.options import (
     Device,
+    Elsewhere,
     Fresh,
     Jobs,
+    On,
     Overrides,
     RecipeFile,
     RunsFolder,
@@ -20,13 +21,6 @@ from perceptinit.cli.options import (
     UntilDecided,
     Workers,
 )
-
-
-class Elsewhere(StrEnum):
-    """Other ways to start the runs."""
-
-    SLURM = "slurm"
-    COMMANDS = "commands"
 
 
 def run(
@@ -41,10 +35,7 @@ def run(
     jobs: Jobs = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Number of local processes (GPUs) for each run.")] = 1,
     workers: Workers = None,
-    on: Annotated[
-        Elsewhere | None,
-        typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
-    ] = None,
+    on: On = None,
     until_decided: UntilDecided = False,
 ) -> None:
     """Run a recipe, every arm with every seed, and print a table of scores.
@@ -65,6 +56,7 @@ def run(
     """
     from perceptinit.cli.execution import Execution, exit_on_interrupt, read_rounds
     from perceptinit.errors import UsageError
+    from perceptinit.running.cells import plan_cells
     from perceptinit.running.frozen import SUFFIX as FROZEN
     from perceptinit.running.launch import is_launcher, run_in_processes
 
@@ -75,10 +67,8 @@ def run(
                 f"--until-decided chooses the runs and does not support {given[0]}. To choose them yourself, "
                 "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
             )
-    if on == Elsewhere.SLURM and (nproc > 1 or jobs > 1):
-        raise UsageError("--on slurm does not support --nproc or --jobs. Set [slurm] nodes and gpus")
-    if on == Elsewhere.COMMANDS and jobs > 1:
-        raise UsageError("--on commands does not support --jobs. Run the printed commands in parallel")
+    if on == Elsewhere.SLURM and nproc > 1:
+        raise UsageError("--on slurm does not support --nproc. Set [slurm] nodes and gpus")
     is_frozen = recipe.suffix == FROZEN
     if is_frozen:
         fixed = {
@@ -97,8 +87,7 @@ def run(
         if is_frozen:
             return execution.run_frozen(recipe, seed or ())
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
-        if on == Elsewhere.SLURM:
-            return execution.submit(*next(rounds))
-        if on == Elsewhere.COMMANDS:
-            return execution.print_commands(*next(rounds), nproc)
+        if on:
+            planned, seeds = next(rounds)
+            return execution.distribute(on, planned, plan_cells(planned, arm or (), seeds, out), nproc)
         execution.run(rounds)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from perceptinit.cli.options import Device, Fresh, Jobs, Overrides, RunsFolder, Workers
+from perceptinit.cli.options import Device, Fresh, Jobs, On, Overrides, RunsFolder, Workers
 from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
@@ -24,17 +24,19 @@ def tune(
     fresh: Fresh = False,
     jobs: Jobs = 1,
     workers: Workers = None,
+    on: On = None,
 ) -> None:
     """Tune every arm with the same number of trials, then compare them at shared and at their best settings.
 
     All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
-    Rerun the command to resume; several machines can share the folder.
+    Rerun the command to resume; several machines can share the folder. With --on, rerun it after the trials
+    to start the final runs, and after these to print the tables.
 
     Exit codes: as for `perceptinit run`.
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from perceptinit.cli.execution import compare_cells, exit_on_interrupt, print_table
+    from perceptinit.cli.execution import Execution, compare_cells, exit_on_interrupt, print_table
     from perceptinit.reports.searches import search_table
     from perceptinit.running.tuning import Tune, tuning_lines
 
@@ -42,12 +44,18 @@ def tune(
         raise UsageError(
             "tune does not support torchrun. Use --jobs N: N runs at a time, each on its own GPU"
         )
-    options = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
+    if on and fresh:
+        raise UsageError("--on does not support --fresh here. Use another --out, or remove the runs")
+    options: Any = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
     with exit_on_interrupt():
         tuning = Tune(recipe, set_ or (), out, **options)
         print_warnings(tuning.recipe.warnings)
         for line in tuning_lines(tuning.recipe):
-            typer.echo(line)
+            typer.echo(line, err=bool(on))
+        if on and (unfinished := tuning.unfinished()):
+            for planned, cells in unfinished:
+                Execution(arms=(), out=out, **options).distribute(on, planned, cells)
+            return typer.echo("Rerun the command after these runs.", err=True)
         searches = tuning.search()
         at_best, at_shared = tuning.at_best(searches), tuning.at_shared()
         tuning.run(at_shared)

@@ -13,12 +13,7 @@ from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
-from perceptinit.results.loading import (
-    holds_image_tower,
-    load_model,
-    parts_of,
-    read_recorded_recipe,
-)
+from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
 from perceptinit.results.record import RECORD, read_record, recorded_sha256
 from perceptinit.seeding import named_torch_seed
 

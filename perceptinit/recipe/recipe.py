@@ -140,6 +140,11 @@ class Recipe:
     tune: Tuning | None = None
     origins: Mapping[str, Origin] = field(default_factory=dict)
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether this is a trial of `perceptinit tune`. Trials have no table: their settings differ."""
+        return self.tune is not None and self.tune.config.role == "trial"
+
     def specs(self) -> list[Spec]:
         """Return all top-level specs."""
         shared = [self.backbone, *([self.pretrain] if self.pretrain else [])]

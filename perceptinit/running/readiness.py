@@ -9,13 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from perceptinit.components.building import (
-    Spec,
-    find_component_warnings,
-    find_needed_part,
-    preflight,
-    walk,
-)
+from perceptinit.components.building import Spec, find_component_warnings, find_needed_part, preflight, walk
 from perceptinit.configs import address_of
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.files.downloads import (

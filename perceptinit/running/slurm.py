@@ -86,7 +86,7 @@ export COLUMNS=160
 class Submission:
     """The submitted job arrays, the number of their runs, and the job that writes the table.
 
-    `num_queued` counts runs that were already in the queue or running.
+    `num_queued` counts runs that were already in the queue or running. Trials have no table.
     """
 
     jobs: tuple[str, ...]
@@ -102,7 +102,8 @@ class Submission:
             return f"Nothing to submit: {others}."
         runs = f"{self.num_runs} run{'s' * (self.num_runs > 1)} ({others})"
         jobs = f"job{'s' * (len(self.jobs) > 1)} {', '.join(self.jobs)}"
-        return f"Submitted {runs}: {jobs}.\nAfter all runs, job {self.table_job} writes {self.table}."
+        table = f"\nAfter all runs, job {self.table_job} writes {self.table}." if self.table_job else ""
+        return f"Submitted {runs}: {jobs}.{table}"
 
 
 def submit(
@@ -156,7 +157,8 @@ def submit(
             for begin in range(0, len(missing), most)
         ]
         earlier = {tasks[run].partition("_")[0] for run in queued}
-        table_job = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if jobs else ""
+        has_table = jobs and not recipe.is_trial
+        table_job = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if has_table else ""
     num_finished = states.count("finished")
     num_queued = len(cells) - len(missing) - num_finished
     return Submission(tuple(jobs), len(missing), num_finished, num_queued, table_job, root / TABLE)

@@ -63,6 +63,16 @@ class Tune:
         trials = zip(self._plan.seeds, self._plan.points(), strict=True)
         self.trials = [cell for seed, point in trials for cell in self._plan_cells(own, point, seeds=[seed])]
 
+    def unfinished(self) -> list[tuple[Recipe, list[Cell]]]:
+        """Return the runs to start next, by experiment: trials; after them, the final runs; [] at the end."""
+        self._check()
+        searches = self._read_searches()
+        if trials := [cell for cell in self.trials if not is_over(cell.state)]:
+            return [(self._find_recipe(trials), trials)]
+        final = (self.at_shared(), self.at_best(searches))
+        missing = [cells for cells in final if not all(cell.state.is_finished for cell in cells)]
+        return [(self._find_recipe(cells), cells) for cells in missing]
+
     def search(self) -> list[Search]:
         """Run all trials and return them by arm.
 
@@ -71,15 +81,11 @@ class Tune:
         """
         check_ready(self.recipe)  # for the runs after the trials
         if not self._options["fresh"]:
-            for cell in (*self.trials, *self.at_shared()):
-                check_same_run(cell)
-            self._refuse_other_tuning()
+            self._check()
         num_first = self._options["jobs"]
         for cells in (self.trials[:num_first], self.trials[num_first:]):
             self._finish(cells)
-            runs = [load_run(cell.record_path) for cell in self.trials]
-            arms = [arm.name for arm in self.recipe.arms]
-            searches = read_searches(runs, self._plan.config, arms)
+            searches = self._read_searches()
         return searches
 
     def at_best(self, searches: Sequence[Search]) -> list[Cell]:
@@ -97,9 +103,7 @@ class Tune:
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells of one experiment."""
-        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
-        recipe = by_name.get(self.recipe.name, cells[0].recipe)
-        run_recipe(recipe, cells=cells, **self._options)
+        run_recipe(self._find_recipe(cells), cells=cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
         """Return the runs at the recipe's own settings, which all arms share."""
@@ -112,8 +116,19 @@ class Tune:
         recipe = override_recipe(self.recipe, [*overrides, *_write_settings(settings)])
         return plan_cells(recipe, out=self._out, **chosen)
 
-    def _refuse_other_tuning(self) -> None:
-        """Raise UsageError if the folder has tuned runs of another search, which would be reused."""
+    def _find_recipe(self, cells: Sequence[Cell]) -> Recipe:
+        """Return the recipe of an experiment, some of whose runs may be shared with another recipe."""
+        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
+        return by_name.get(self.recipe.name, cells[0].recipe)
+
+    def _read_searches(self) -> list[Search]:
+        runs = [load_run(cell.record_path) for cell in self.trials]
+        return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
+
+    def _check(self) -> None:
+        """Raise UsageError if a folder has other runs, or tuned runs of another search."""
+        for cell in (*self.trials, *self.at_shared()):
+            check_same_run(cell)
         for cell in self._plan_cells(self._of_best, {}):
             recipe, record = cell.recipe, cell.state.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)

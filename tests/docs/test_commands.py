@@ -48,6 +48,7 @@ NOT_RUN = {
     "perceptinit run pi_clip_yfcc --nproc": "8 processes; test_distributed.py",
     "perceptinit run pi_clip_yfcc --on slurm": "Slurm; test_slurm.py",
     "perceptinit run pi_clip_yfcc --on commands": "data of weeks; test_slurm.py",
+    "srun": "Slurm; slurm_on_one_node.sh",
     "parallel -j": "the commands of the command before; slurm_on_one_node.sh",
     "perceptinit compare runs/pi-clip-yfcc": "the runs of the command before; test_slurm.py",
     "perceptinit status runs/pi-clip-yfcc": "the jobs of the command before; test_slurm.py",
