@@ -214,9 +214,9 @@ trials = 2
 studies = 1
 [tune.eval]
 use = "two-afc"
+split = "val"
 [tune.eval.judgments]
 use = "synthetic"
-seed = 1
 num_train = 64
 num_val = 32
 num_test = 32
