@@ -230,7 +230,8 @@ for expected in "Submitted 4 runs" "Submitted 4 runs" "Each arm at its best sett
   wait_for_queue
 done
 perceptinit tune tuned.toml --out tuned-alone --device cpu > /dev/null
-srun --partition=low perceptinit eval tuned/tuned --csv > /dev/null && say "srun evaluates the runs"
+PATH=$work/bin:$PATH srun --partition=low perceptinit eval tuned/tuned --csv > evaluated.csv
+[ "$(grep -c ",2afc,synthetic," evaluated.csv)" = 4 ] && say "srun evaluated the 4 runs"
 
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
