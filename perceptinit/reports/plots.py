@@ -20,7 +20,7 @@ from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
 SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
-NOT_CORRECTED = "Each interval is for one comparison alone. The verdict corrects for several."
+ALONE = "Each interval is for one comparison alone. The verdict corrects for several."
 MIN_SEEDS_BAND = 3  # the half-width of a t interval of two values is 13 standard errors
 
 
@@ -122,8 +122,7 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
         ax.set_xlabel(f"points better than {reference}")
         figures.add_legend(ax)
         title = f"Difference from {reference}, set by set"
-        alt = _difference_alt(scores, contrasts)
-        return figures.finish(ax, title, alt, f"{SEEDS_AND_MEANS} {NOT_CORRECTED}")
+        return figures.finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {ALONE}")
 
 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
