@@ -194,7 +194,7 @@ def execute(lines, cli):
         assert cli(*words).returncode in (0, 1)
 
 
-FEW = ("planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=3")
+FEW = ("planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=2")
 
 
 def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(place, cli):
@@ -205,7 +205,7 @@ def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(pla
         lines = shown.stdout.splitlines()
         counts.append(len(lines))
         execute(lines, cli)
-    assert counts == [6, 8]
+    assert counts == [4, 8]
     assert "Each arm at its best settings" in shown.stdout
     alone = cli("tune", *FEW, "--out", "alone").stdout.replace("alone/", "runs/")
     assert shown.stdout == alone[alone.index(shown.stdout[:100]) :]
@@ -216,12 +216,12 @@ def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch
     fake = fake_slurm(place, monkeypatch)
     words = ("tune", *FEW, "--on", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
     shown = verb(*words)
-    trials = [f"{arm} {seed}" for seed in (1000, 1001, 1002) for arm in ("random", "pi")]
+    trials = [f"{arm} {seed}" for seed in (1000, 1001) for arm in ("random", "pi")]
     assert runs_of(fake, 11) == trials
-    assert "Submitted 6 runs (0 finished, 0 already in the queue or running): job 11. Progress: " in shown
+    assert "Submitted 4 runs (0 finished, 0 already in the queue or running): job 11. Progress: " in shown
     assert "Progress: perceptinit status runs/planted-trials" in shown
-    (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(6)))
-    assert "Nothing to submit: 0 finished, 6 already in the queue or running" in verb(*words)
+    (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(4)))
+    assert "Nothing to submit: 0 finished, 4 already in the queue or running" in verb(*words)
     (fake / "queue").unlink()
     execute(cli("tune", *FEW, "--on", "commands").stdout.splitlines(), cli)
     shown = verb(*words)
