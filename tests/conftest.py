@@ -20,6 +20,7 @@ def begin_forked_process():
 
     A process group in that garbage would join threads that exist in the parent only, which aborts the process. A
     process that hangs would keep the pipe of its pytest-xdist worker open, so that the whole run would never end.
+    A program that it executes inherits the time limit.
     """
     gc.freeze()
     signal.alarm(300)

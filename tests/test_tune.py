@@ -186,30 +186,43 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
     assert "Each arm at its best settings" in page
 
 
-def execute(lines, cli):
-    """Run the printed commands; trials whose training diverged fail."""
-    for line in lines:
-        program, *words = shlex.split(line)
-        assert program == "perceptinit"
-        assert cli(*words).returncode in (0, 1)
-
-
 FEW = ("planted.toml", "--set", "tune.studies=1", "--set", "tune.trials=2")
 
 
+def execute(shown, cli):
+    """Run the printed commands; returns their exit codes."""
+    words = [shlex.split(line) for line in shown.stdout.splitlines()]
+    assert all("perceptinit" in line for line in words)
+    return [cli(*line[line.index("perceptinit") + 1 :]).returncode for line in words]
+
+
 def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(place, cli):
-    counts = []
-    while (shown := cli("tune", *FEW, "--on", "commands")).stderr.endswith(
-        "Rerun the command after these runs.\n"
-    ):
-        lines = shown.stdout.splitlines()
-        counts.append(len(lines))
-        execute(lines, cli)
-    assert counts == [4, 8]
-    assert "Each arm at its best settings" in shown.stdout
-    alone = cli("tune", *FEW, "--out", "alone").stdout.replace("alone/", "runs/")
-    assert shown.stdout == alone[alone.index(shown.stdout[:100]) :]
+    trials = cli("tune", *FEW, "--on", "commands")
+    assert execute(trials, cli) == [0, 0, 1, 0]  # training diverged in one
+    before = {path: path.read_bytes() for path in place.rglob("record.json")}
+    assert execute(trials, cli) == [0, 0, 0, 0]
+    assert before == {path: path.read_bytes() for path in place.rglob("record.json")}
+    assert execute(cli("tune", *FEW, "--on", "commands"), cli) == [0] * 8
+    done = cli("tune", *FEW, "--on", "commands")
+    assert (done.stdout, done.returncode) == ("", 0)
+    assert done.stderr.endswith("All runs are finished. For the tables: perceptinit report runs/planted\n")
+    tables = [
+        cli("tune", *FEW, "--out", folder).stdout.replace("alone/", "runs/") for folder in ("runs", "alone")
+    ]
+    assert tables[0] == tables[1]
     assert at_best(place) == at_best(place, "alone")
+
+
+def test_shared_final_runs_are_started_as_the_recipe_says_that_is_tuned(place, cli):
+    (place / "child.toml").write_text(
+        'schema = 1\nname = "child"\nlike = "planted.toml"\narms = ["random", "pi"]\n[launch]\nwrap = "nice -n 1"\n'
+    )
+    words = ("tune", "child.toml", *FEW[1:], "--on", "commands")
+    execute(cli(*words), cli)
+    final = cli(*words).stdout.splitlines()
+    assert len(final) == 8
+    assert all(line.startswith("nice -n 1 perceptinit run ") for line in final)
+    assert sum("/child/.slurm/" in line for line in final) == 4
 
 
 def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):
@@ -223,14 +236,14 @@ def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch
     (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(4)))
     assert "Nothing to submit: 0 finished, 4 already in the queue or running" in verb(*words)
     (fake / "queue").unlink()
-    execute(cli("tune", *FEW, "--on", "commands").stdout.splitlines(), cli)
+    execute(cli("tune", *FEW, "--on", "commands"), cli)
     shown = verb(*words)
     final = [f"{arm} {seed}" for seed in (0, 1) for arm in ("random", "pi")]
     assert [runs_of(fake, job) for job in (12, 14)] == [final, final]  # 13 and 15 write tables
     assert "status runs/planted " in shown
     assert "status runs/planted-best" in shown
-    told = verb(*words, "--fresh", code=2)
-    assert "--on does not support --fresh here" in told
+    assert "When these runs have ended, run the same command again." in shown
+    assert "tune --on does not support --fresh" in verb(*words, "--fresh", code=2)
 
 
 @pytest.mark.slow

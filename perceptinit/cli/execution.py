@@ -50,9 +50,7 @@ class Execution:
     jobs: int
     num_workers: int | None
 
-    def distribute(
-        self, on: Elsewhere, recipe: Recipe, cells: Sequence[Cell], num_processes: int = 1
-    ) -> None:
+    def distribute(self, on: Elsewhere, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
         """Submit the missing runs to Slurm, or print a shell command for each.
 
         If all runs are finished, `--on slurm` prints their table.
@@ -63,24 +61,25 @@ class Execution:
         root = self.out / recipe.name
         options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
         if self.jobs > 1:
-            raise UsageError(f"--on {on} does not support --jobs. The scheduler runs the runs in parallel")
+            raise UsageError(f"--on {on} does not support --jobs: the jobs or commands run in parallel")
         if on == Elsewhere.SLURM:
             done = submit(recipe, cells, fresh=self.fresh, **options)
-            if done.num_finished == len(cells):
+            if done.num_finished == len(cells) and not recipe.is_trial:
                 print_table(compare_cells(cells), root)
             else:
                 typer.echo(f"{done}\nProgress: perceptinit status {root}")
             return
         if self.fresh:
             raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
-        lines = list_commands(recipe, cells, num_processes=num_processes, **options)
+        lines = list_commands(recipe, cells, num_processes=nproc, **options)
         for line in lines:
             typer.echo(line)
         if not lines:
             typer.echo(f"{root}: all runs are finished or running", err=True)
 
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
-        """Execute the chosen runs of a frozen recipe, then print their table, except for trials."""
+        """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
+        from perceptinit.results.tuned import is_over
         from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
@@ -92,7 +91,10 @@ class Execution:
         ]
         if not chosen:
             raise UsageError(f"{path}: no run of this arm and seed. Use the recipe's TOML file")
-        run_recipe(recipe, cells=chosen, **asdict(self))
+        if recipe.is_trial:  # diverged training is a result of a trial, and not repeated
+            chosen = [cell for cell in chosen if not is_over(cell.state)]
+        if chosen:
+            run_recipe(recipe, cells=chosen, **asdict(self))
         if is_first_process() and not recipe.is_trial:
             print_table(compare_cells(chosen), chosen[0].root)
 

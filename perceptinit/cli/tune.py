@@ -29,8 +29,8 @@ def tune(
     """Tune every arm with the same number of trials, then compare them at shared and at their best settings.
 
     All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
-    Rerun the command to resume; several machines can share the folder. With --on, rerun it after the trials
-    to start the final runs, and after these to print the tables.
+    Rerun the command to resume; several machines can share the folder. With --on, it starts the trials. Run
+    the same command again when they have ended, to start the final runs.
 
     Exit codes: as for `perceptinit run`.
 
@@ -45,17 +45,19 @@ def tune(
             "tune does not support torchrun. Use --jobs N: N runs at a time, each on its own GPU"
         )
     if on and fresh:
-        raise UsageError("--on does not support --fresh here. Use another --out, or remove the runs")
+        raise UsageError("tune --on does not support --fresh. Use another --out, or remove the runs")
     options: Any = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
     with exit_on_interrupt():
         tuning = Tune(recipe, set_ or (), out, **options)
         print_warnings(tuning.recipe.warnings)
         for line in tuning_lines(tuning.recipe):
             typer.echo(line, err=bool(on))
-        if on and (unfinished := tuning.unfinished()):
-            for planned, cells in unfinished:
+        if on:
+            message = f"All runs are finished. For the tables: perceptinit report {out / tuning.recipe.name}"
+            for planned, cells in tuning.unfinished():
                 Execution(arms=(), out=out, **options).distribute(on, planned, cells)
-            return typer.echo("Rerun the command after these runs.", err=True)
+                message = "When these runs have ended, run the same command again."
+            return typer.echo(message, err=True)
         searches = tuning.search()
         at_best, at_shared = tuning.at_best(searches), tuning.at_shared()
         tuning.run(at_shared)

@@ -136,7 +136,7 @@ def submit(
     check_writable(root)
     with file_lock(root / FOLDER / "lock", timeout=0) as is_mine:
         if not is_mine:
-            raise UsageError(f"{root}: another `run --on slurm` is submitting runs. Wait until it ends")
+            raise UsageError(f"{root}: another process is submitting runs. Wait until it ends")
         waiting, tasks = queue(root), find_submitted(root)
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
@@ -157,11 +157,10 @@ def submit(
             for begin in range(0, len(missing), most)
         ]
         earlier = {tasks[run].partition("_")[0] for run in queued}
-        has_table = jobs and not recipe.is_trial
-        table_job = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if has_table else ""
+        table = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if jobs and not recipe.is_trial else ""
     num_finished = states.count("finished")
     num_queued = len(cells) - len(missing) - num_finished
-    return Submission(tuple(jobs), len(missing), num_finished, num_queued, table_job, root / TABLE)
+    return Submission(tuple(jobs), len(missing), num_finished, num_queued, table, root / TABLE)
 
 
 def _check_partition(recipe: Recipe) -> None:

@@ -66,12 +66,11 @@ class Tune:
     def unfinished(self) -> list[tuple[Recipe, list[Cell]]]:
         """Return the runs to start next, by experiment: trials; after them, the final runs; [] at the end."""
         self._check()
-        searches = self._read_searches()
         if trials := [cell for cell in self.trials if not is_over(cell.state)]:
-            return [(self._find_recipe(trials), trials)]
-        final = (self.at_shared(), self.at_best(searches))
-        missing = [cells for cells in final if not all(cell.state.is_finished for cell in cells)]
-        return [(self._find_recipe(cells), cells) for cells in missing]
+            return [(trials[0].recipe, trials)]
+        best = self.at_best(self._read_searches())
+        final = [(self.recipe, self.at_shared()), (best[0].recipe, best)]
+        return [(recipe, cells) for recipe, cells in final if not all(c.state.is_finished for c in cells)]
 
     def search(self) -> list[Search]:
         """Run all trials and return them by arm.
@@ -103,7 +102,9 @@ class Tune:
 
     def run(self, cells: Sequence[Cell]) -> None:
         """Run the cells of one experiment."""
-        run_recipe(self._find_recipe(cells), cells=cells, **self._options)
+        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
+        recipe = by_name.get(self.recipe.name, cells[0].recipe)
+        run_recipe(recipe, cells=cells, **self._options)
 
     def at_shared(self) -> list[Cell]:
         """Return the runs at the recipe's own settings, which all arms share."""
@@ -115,11 +116,6 @@ class Tune:
         """Return runs of the recipe with overrides and tuned settings."""
         recipe = override_recipe(self.recipe, [*overrides, *_write_settings(settings)])
         return plan_cells(recipe, out=self._out, **chosen)
-
-    def _find_recipe(self, cells: Sequence[Cell]) -> Recipe:
-        """Return the recipe of an experiment, some of whose runs may be shared with another recipe."""
-        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
-        return by_name.get(self.recipe.name, cells[0].recipe)
 
     def _read_searches(self) -> list[Search]:
         runs = [load_run(cell.record_path) for cell in self.trials]
