@@ -205,8 +205,8 @@ cat commands.txt
 PATH=$work/bin:$PATH sh < commands.txt > piped.out 2> piped.err
 COLUMNS=160 perceptinit compare piped/edited | diff - edited/edited/table.txt
 
-# --- tuning: trials, final runs, tables --------------------------------------------------------------------------------------
-say "4 trials, then the final runs, then the tables; beside them the same tuning in one process"
+# --- tuning: trials, then final runs ----------------------------------------------------------------------------------------
+say "4 trials, then the final runs; after them the same tuning in one process"
 { sed -e 's/^name = "six"/name = "tuned"/; s/^seeds = .*/seeds = [0, 1]/; s/^epochs = 24/epochs = 4/' six.toml; cat << 'TOML'; } > tuned.toml
 [tune]
 measure = "2afc"
@@ -224,8 +224,8 @@ image_size = 16
 [tune.space]
 pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
 TOML
-for expected in "Submitted 4 runs" "Submitted 4 runs" "Each arm at its best settings"; do
-  perceptinit tune tuned.toml --out tuned --device cpu --on slurm | tee tuned.out
+for expected in "Submitted 4 runs" "Submitted 4 runs" "All runs are finished"; do
+  perceptinit tune tuned.toml --out tuned --device cpu --on slurm 2>&1 | tee tuned.out
   grep -q "$expected" tuned.out
   wait_for_queue
 done
