@@ -50,10 +50,11 @@ docs: $(INSTALLED)
 	$(BIN)/python -m mkdocs build --strict
 	$(PYTEST) tests/docs
 
-# install every package in plugins/ and run its tests, then test all of them on a simulated GPU
+# install every package in plugins/ and run its tests, three at a time because a browser mostly waits, then test all of
+# them on a simulated GPU
 plugins: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(patsubst %,'./%[test]',$(wildcard plugins/perceptinit-*))
-	printf '%s\n' plugins/perceptinit-* | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 2 -I {} \
+	printf '%s\n' plugins/perceptinit-* | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 3 -I {} \
 	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
 
