@@ -219,10 +219,13 @@ def test_shared_final_runs_are_started_as_the_recipe_says_that_is_tuned(place, c
     )
     words = ("tune", "child.toml", *FEW[1:], "--on", "commands")
     execute(cli(*words), cli)
-    final = cli(*words).stdout.splitlines()
+    shown = cli(*words)
+    final = shown.stdout.splitlines()
     assert len(final) == 8
     assert all(line.startswith("nice -n 1 perceptinit run ") for line in final)
     assert sum("/child/.slurm/" in line for line in final) == 4
+    assert execute(shown, cli) == [0] * 8
+    assert "Records, weights and events: runs/child\n" in cli(*words[:-2]).stdout
 
 
 def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):

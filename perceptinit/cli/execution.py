@@ -61,7 +61,9 @@ class Execution:
         root = self.out / recipe.name
         options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
         if self.jobs > 1:
-            raise UsageError(f"--on {on} does not support --jobs: the jobs or commands run in parallel")
+            raise UsageError(
+                f"--on {on} does not support --jobs. Remove it: the scheduler runs several at a time"
+            )
         if on == Elsewhere.SLURM:
             done = submit(recipe, cells, fresh=self.fresh, **options)
             if done.num_finished == len(cells) and not recipe.is_trial:

@@ -59,11 +59,10 @@ def tune(
                 message = "When these runs have ended, run the same command again."
             return typer.echo(message, err=True)
         searches = tuning.search()
-        at_best, at_shared = tuning.at_best(searches), tuning.at_shared()
-        tuning.run(at_shared)
-        tuning.run(at_best)
+        for planned, cells in (final := tuning.final(searches)):
+            tuning.run(planned, cells)
     console = new_console(markup=False)
     console.print()
     console.print(search_table(searches))
-    for title, cells in ((SHARED, at_shared), (BEST, at_best)):
-        print_table(compare_cells(cells), cells[0].root, title)
+    for title, (planned, cells) in zip((SHARED, BEST), final, strict=True):
+        print_table(compare_cells(cells), out / planned.name, title)

@@ -142,7 +142,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
         f"Every arm of a seed saw the same {pairs} in the same order.": _equal(finished, "pretrain_data"),
         f"Every finished run saw the same number of {pairs}.": len(counts) == 1 if counts else None,
         f"Network, pretraining and evaluation settings are equal{but}.": bool(finished) or None,
-        "The arms of a seed ran with equal packages on equal processors.": not list(find_unlike(runs)),
+        "The arms of a seed used the same packages and type of processor.": not list(find_unlike(runs)),
         "Every run of the recipe has finished.": not runs.unfinished,
     }  # fmt: skip
     return [(holds, text) for text, holds in found.items()]

@@ -39,7 +39,7 @@ WAIT_SECONDS = 60  # for the other processes of a run after one ends
 
 RUNS = """\
 #!/bin/bash
-# A run of {source} for each task; made by `perceptinit run --on slurm`.
+# A run of {source} for each task; made by perceptinit.
 {setup}
 runs=(
 {runs}

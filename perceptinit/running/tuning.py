@@ -68,8 +68,7 @@ class Tune:
         self._check()
         if trials := [cell for cell in self.trials if not is_over(cell.state)]:
             return [(trials[0].recipe, trials)]
-        best = self.at_best(self._read_searches())
-        final = [(self.recipe, self.at_shared()), (best[0].recipe, best)]
+        final = self.final(self._read_searches())
         return [(recipe, cells) for recipe, cells in final if not all(c.state.is_finished for c in cells)]
 
     def search(self) -> list[Search]:
@@ -87,7 +86,12 @@ class Tune:
             searches = self._read_searches()
         return searches
 
-    def at_best(self, searches: Sequence[Search]) -> list[Cell]:
+    def final(self, searches: Sequence[Search]) -> list[tuple[Recipe, list[Cell]]]:
+        """Return the runs at the recipe's own settings, then those at the best settings of each arm."""
+        best = self._at_best(searches)
+        return [(self.recipe, self._at_shared()), (best[0].recipe, best)]
+
+    def _at_best(self, searches: Sequence[Search]) -> list[Cell]:
         """Return the final runs, with each arm at the best settings of its median study."""
         cells: list[Cell] = []
         for search in searches:
@@ -100,13 +104,11 @@ class Tune:
             cells += self._plan_cells(self._of_best, trial.settings, arms=[search.arm])
         return sorted(cells, key=lambda cell: self.recipe.seeds.index(cell.seed))
 
-    def run(self, cells: Sequence[Cell]) -> None:
+    def run(self, recipe: Recipe, cells: Sequence[Cell]) -> None:
         """Run the cells of one experiment."""
-        by_name = {cell.recipe.name: cell.recipe for cell in reversed(cells)}
-        recipe = by_name.get(self.recipe.name, cells[0].recipe)
         run_recipe(recipe, cells=cells, **self._options)
 
-    def at_shared(self) -> list[Cell]:
+    def _at_shared(self) -> list[Cell]:
         """Return the runs at the recipe's own settings, which all arms share."""
         return plan_cells(self.recipe, out=self._out)
 
@@ -123,7 +125,7 @@ class Tune:
 
     def _check(self) -> None:
         """Raise UsageError if a folder has other runs, or tuned runs of another search."""
-        for cell in (*self.trials, *self.at_shared()):
+        for cell in (*self.trials, *self._at_shared()):
             check_same_run(cell)
         for cell in self._plan_cells(self._of_best, {}):
             recipe, record = cell.recipe, cell.state.record
@@ -139,7 +141,7 @@ class Tune:
         todo = [cell for cell in cells if is_fresh or not is_over(cell.state)]
         try:
             if todo:
-                self.run(todo)
+                self.run(todo[0].recipe, todo)
         except Exception:
             if not all(is_over(cell.state) for cell in cells):
                 raise
