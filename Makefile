@@ -24,7 +24,7 @@ slow: $(INSTALLED)
 # operation; `make test` runs a fixed sample of both
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
-	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 0 tests/fuzz tests/test_every_operation.py
+	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 0 tests/fuzz tests/running/test_every_operation.py
 
 # the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores
 paper: $(INSTALLED)

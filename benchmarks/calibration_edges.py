@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
+from perceptinit.analysis.at_best import MIN_STUDIES
+from perceptinit.analysis.decisions import CONFIDENCE, POINTS
+from perceptinit.analysis.statistics import Estimate, estimate, widen
 from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
 from perceptinit.recipe.tuning import Dimension, Tuning
-from perceptinit.reports.at_best import MIN_STUDIES
-from perceptinit.reports.statistics import Estimate, estimate, widen
-from perceptinit.reports.verdicts.decisions import CONFIDENCE, POINTS
-from perceptinit.reports.verdicts.yardsticks import _judge
 from perceptinit.results.tuned import Search, Trial
+from perceptinit.verdict.yardsticks import _judge
 
 NUM = 10_000
 NUM_TUNINGS = 1_000

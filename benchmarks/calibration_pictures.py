@@ -14,8 +14,8 @@ import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 from scipy import special
 
-from perceptinit.reports.intervals import estimate_two_way, find_components
-from perceptinit.reports.statistics import estimate
+from perceptinit.analysis.intervals import estimate_two_way, find_components
+from perceptinit.analysis.statistics import estimate
 
 NUM = 2_000
 NUM_PICTURES = (50, 100, 1_000, 5_000)

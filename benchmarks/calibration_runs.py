@@ -14,7 +14,7 @@ from calibration_seeds import ask
 from known_kinds import KINDS
 from scipy import stats
 
-from perceptinit.reports.verdicts.decisions import Rule
+from perceptinit.analysis.decisions import Rule
 
 EQUAL_ARMS = Path(__file__).parent / "results/equal_arms.json"
 SUMS = ("num", "false_experiments", "sentences", "false")

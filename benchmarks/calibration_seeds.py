@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
-from perceptinit.reports.comparison import Difference
-from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
-from perceptinit.reports.planning.prospects import chances
-from perceptinit.reports.statistics import Estimate, estimate, noncentrality
-from perceptinit.reports.verdicts.decisions import Rule, seeds_to_decide
-from perceptinit.reports.verdicts.verdict import decide, is_beyond_delta
+from perceptinit.analysis.comparison import Difference
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.decisions import Rule, seeds_to_decide
+from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
+from perceptinit.analysis.statistics import Estimate, estimate, noncentrality
+from perceptinit.verdict.prospects import chances
+from perceptinit.verdict.verdict import decide, is_beyond_delta
 
 NUM = 10_000
 NUM_PROMISES = 2_000

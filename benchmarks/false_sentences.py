@@ -21,12 +21,12 @@ from known_kinds import DELTA, KINDS, Kind
 from sentence_rules import Claim, Truth
 from situations.made import Situation, write_runs
 
-from perceptinit.reports.compare import compare
+from perceptinit.analysis.compare import compare
 from perceptinit.reports.page import answer_in_words
-from perceptinit.reports.verdicts.headline import headline, summary
 from perceptinit.results import record
 from perceptinit.results.runs import load_runs
 from perceptinit.seeding import generator
+from perceptinit.verdict.headline import headline, summary
 
 MOST_KEPT = 5  # false sentences of a kind
 record.versions = cache(record.versions)  # half of the time of a record

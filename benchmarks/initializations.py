@@ -6,12 +6,12 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from perceptinit.reports.compare import compare
-from perceptinit.reports.comparison import Difference, ScoreComparison
-from perceptinit.reports.numbers import interval, number, signed
-from perceptinit.reports.statistics import Estimate, differences, estimate
-from perceptinit.reports.verdicts.verdict import verdict
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.comparison import Difference, ScoreComparison
+from perceptinit.analysis.numbers import interval, number, signed
+from perceptinit.analysis.statistics import Estimate, differences, estimate
 from perceptinit.results.runs import load_runs
+from perceptinit.verdict.verdict import verdict
 
 MEASURE, DELTA, NUM_SEEDS = "accuracy/unseen", 0.01, 6
 BASELINE, LONGER = "random", "random-longer"

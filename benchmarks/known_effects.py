@@ -19,13 +19,13 @@ from typing import Any
 
 import initializations
 
-from perceptinit.reports.compare import compare
-from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.reports.curves import SamplesEstimate, all_curves, band, speed_up
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.curves import SamplesEstimate, all_curves, band, speed_up
+from perceptinit.analysis.numbers import interval, number, signed
+from perceptinit.analysis.statistics import estimate, holm
 from perceptinit.reports.formats import markdown_table
-from perceptinit.reports.numbers import interval, number, signed
 from perceptinit.reports.plots import curve_figure
-from perceptinit.reports.statistics import estimate, holm
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 

@@ -17,8 +17,8 @@ from calibration_pictures import draw_correct, true_difference
 from calibration_seeds import NOISE, ask_at_looks
 from sentence_rules import Pair, Truth
 
+from perceptinit.analysis.decisions import POINTS, rule_of
 from perceptinit.recipe.settings import VerdictConfig
-from perceptinit.reports.verdicts.decisions import POINTS, rule_of
 from perceptinit.results.items import write_items
 from perceptinit.types import Items
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from perceptinit.analysis.compare import compare
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.reports.compare import compare
 from perceptinit.reports.status import status_table
 from perceptinit.reports.tables import rich_table
 from perceptinit.results.queue import note_job

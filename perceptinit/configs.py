@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Annotated, Any, TypeVar
 
@@ -143,6 +144,11 @@ _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple"
 def to_table(config: Any) -> dict[str, Any]:
     """Return a config as TOML values, without keys that are None."""
     return plain_value(dataclasses.asdict(config))
+
+
+def pick(found: object, *paths: str) -> dict[str, Any]:
+    """Return the attributes at dotted paths, keyed by the last component of each path."""
+    return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
 
 
 def plain_value(value: Any) -> Any:

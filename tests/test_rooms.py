@@ -19,13 +19,15 @@ ROOMS = {
     "doors": "cli running library judgments recipe components files base",
     "plugin": "reports trackers evaluators initializers pretrainers test_sets judgments pairs backbones recipe"
     " components images compute files base",
-    "cli": "evaluating reports running exporting library test_sets judgments pairs results recipe"
+    "cli": "evaluating reports verdict analysis running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe components compute files base",
     "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
-    "reports": "results test_sets judgments recipe components files base",
+    "reports": "verdict analysis results test_sets judgments recipe components files base",
+    "verdict": "analysis results test_sets judgments recipe files base",
+    "analysis": "results judgments recipe base",
     "exporting": "results recipe backbones components files base",
     "evaluators": "results test_sets judgments images components compute files base",
     "trackers": "results base",

@@ -1,8 +1,8 @@
 """Faster equivalents of the patch embedding and the attention in timm and open_clip.
 
 Only this file replaces modules of other libraries and uses private names of torch, which
-tests/test_backbones.py checks. Eager passes use a matrix product for patches and, on a CPU, `_ShortAttention`
-for short sequences. Traced passes use torch's kernels.
+tests/backbones/test_backbones.py checks. Eager passes use a matrix product for patches and, on a CPU,
+`_ShortAttention` for short sequences. Traced passes use torch's kernels.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perceptinit.reports.compare import Budget
+    from perceptinit.analysis.compare import Budget
 
 
 def compare(
@@ -34,8 +34,8 @@ def compare(
 
     Example: perceptinit compare runs/quickstart --markdown
     """
+    from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.reports import formats
-    from perceptinit.reports.compare import compare as compare_runs
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
 

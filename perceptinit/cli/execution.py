@@ -16,8 +16,8 @@ from perceptinit.cli.terminal import new_console, print_warnings
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
+    from perceptinit.analysis.comparison import Comparison
     from perceptinit.recipe.recipe import Recipe
-    from perceptinit.reports.comparison import Comparison
     from perceptinit.running.cells import Cell
 
 
@@ -106,9 +106,9 @@ class Execution:
         Raises:
             Exception: The error of a failed run, raised after the table of the other runs is printed.
         """
-        from perceptinit.reports.verdicts.headline import find_undecided
         from perceptinit.running.cells import plan_cells
         from perceptinit.running.runner import run_recipe
+        from perceptinit.verdict.headline import find_undecided
 
         cells: list[Cell] = []
         failure: Exception | None = None
@@ -143,8 +143,8 @@ def read_rounds(
 ) -> Iterator[tuple[Recipe, Sequence[int]]]:
     """Print warnings, then yield a recipe and seeds to run, once or for each look (interim analysis)."""
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.reports.planning.plan import departures_before
     from perceptinit.running.runner import plan_looks
+    from perceptinit.verdict.plan import departures_before
 
     rounds: Iterator[tuple[Recipe, Sequence[int]]]
     if until_decided:
@@ -160,7 +160,7 @@ def read_rounds(
 
 def compare_cells(cells: Sequence[Cell]) -> Comparison:
     """Load the runs of the cells and compare their arms."""
-    from perceptinit.reports.compare import compare
+    from perceptinit.analysis.compare import compare
     from perceptinit.results.runs import load_runs
 
     return compare(load_runs([cell.folder for cell in cells]))

@@ -34,10 +34,10 @@ def preregister(
     Example: perceptinit preregister quickstart
     """
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.reports.planning.plan import keep_plan, make_plan
-    from perceptinit.reports.planning.prospects import doubts
-    from perceptinit.reports.planning.text import plan_text
     from perceptinit.running.runner import plan_looks
+    from perceptinit.verdict.plan import keep_plan, make_plan
+    from perceptinit.verdict.plan_text import plan_text
+    from perceptinit.verdict.prospects import doubts
 
     overrides = set_ or ()
     loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)

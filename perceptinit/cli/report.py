@@ -33,8 +33,8 @@ def report(
 
     Example: perceptinit report runs/quickstart --figure differences.pdf --methods
     """
+    from perceptinit.analysis.compare import compare
     from perceptinit.cli.compare import budget
-    from perceptinit.reports.compare import compare
     from perceptinit.reports.report import write_figure, write_methods, write_report
     from perceptinit.results.runs import load_runs
 

@@ -39,8 +39,6 @@ def validate(
     from perceptinit.errors import RecipeError, printable
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.reports.planning.prospects import doubts, prospects
-    from perceptinit.reports.verdicts.yardsticks import expectations
     from perceptinit.running.readiness import (
         find_judgments,
         find_obstacles,
@@ -49,6 +47,8 @@ def validate(
         summarize_obstacles,
     )
     from perceptinit.running.tuning import find_same_data, tuning_lines
+    from perceptinit.verdict.prospects import doubts, prospects
+    from perceptinit.verdict.yardsticks import expectations
 
     loaded = load_recipe(recipe, set_ or ())
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from perceptinit.evaluating.measure import Measured
 from perceptinit.judgments.baselines import from_extra
-from perceptinit.reports.columns import FACTS
-from perceptinit.results.measures import OTHER, family_of, incomplete, is_share, rank, split_name
+from perceptinit.results.measures import FACTS, OTHER, family_of, incomplete, is_share, rank, split_name
 from perceptinit.results.record import finite, plain
 from perceptinit.types import Score
 

@@ -1,1 +1,1 @@
-"""Statistics over seeds, verdicts, tables, figures and the report page."""
+"""Tables, figures and the page of a comparison."""

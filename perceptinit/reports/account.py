@@ -12,14 +12,14 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from perceptinit.analysis.at_best import is_tuned, tuned_keys, without_tuned
+from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.environments import find_unlike
 from perceptinit.components.building import PARTS
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError
 from perceptinit.files.reading import read_json
-from perceptinit.reports.at_best import is_tuned, tuned_keys, without_tuned
-from perceptinit.reports.comparison import Comparison
-from perceptinit.reports.environments import find_unlike
 from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet

@@ -1,6 +1,6 @@
 """Columns of results: the source of each value, and its format in tables, files and on the page.
 
-To add a field of `Score`, add an entry to `FACTS` and, for CSV and JSON, to `COLUMNS`.
+To add a field of `Score`, add it to `FACTS` in results/measures.py and, for CSV and JSON, to `COLUMNS`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Any
 
-from perceptinit.reports.comparison import ArmScore, Comparison, Difference, ScoreComparison
-from perceptinit.reports.numbers import interval, number, signed
-from perceptinit.reports.verdicts.verdict import can_be_derived_from
+from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
+from perceptinit.analysis.numbers import interval, number, signed
 from perceptinit.results.measures import measure_title
+from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
 
@@ -31,13 +30,8 @@ def _note_ceiling(score: ScoreComparison) -> str:
     return f"human ceiling {people}" if people else ""
 
 
-# name of a further field of `Score` -> function that formats it for the heading of a score, or None
-FACTS: dict[str, Callable[[ScoreComparison], str] | None] = {
-    "chance": _note_chance,
-    "lower_ceiling": None,
-    "ceiling": _note_ceiling,
-    "num_examples": lambda score: f"{score.facts['num_examples']:,} examples",
-}
+def _note_num_examples(score: ScoreComparison) -> str:
+    return f"{score.facts['num_examples']:,} examples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +120,6 @@ def flat_rows(scores: Sequence[ScoreComparison]) -> Iterator[dict[str, Any]]:
                 yield row
 
 
-def pick(found: object, *paths: str) -> dict[str, Any]:
-    """Return the attributes at dotted paths, keyed by the last component of each path."""
-    return {path.rpartition(".")[2]: attrgetter(path)(found) for path in paths}
-
-
 def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rows as CSV, with list items joined by spaces."""
     file = io.StringIO()
@@ -202,7 +191,7 @@ def page_note(score: ScoreComparison) -> str:
 
 
 def _fact_notes(score: ScoreComparison) -> list[str]:
-    return [note(score) for note in FACTS.values() if note]
+    return [_note_chance(score), _note_ceiling(score), _note_num_examples(score)]
 
 
 def trained_on(score: ScoreComparison) -> str:

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, difference_cell, find_references, pick, trained_on
-from perceptinit.reports.comparison import Comparison, ScoreComparison
 from perceptinit.reports.tables import reading_aids, sets_lines
-from perceptinit.reports.verdicts.headline import family_wise, headline, summary
-from perceptinit.reports.verdicts.yardsticks import yardsticks
 from perceptinit.results.preregistration import plan_sha256
+from perceptinit.verdict.headline import family_wise, headline, summary
+from perceptinit.verdict.yardsticks import yardsticks
 
 # paths of attributes in JSON; the last component of a path is the key
 CONTRAST = ("contrast.arm", "contrast.reference")

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from perceptinit.reports.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.reports.contrasts import WORTH, Contrast
-from perceptinit.reports.curves import SamplesEstimate, all_curves, crossover, speed_up
+from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
+from perceptinit.analysis.contrasts import WORTH, Contrast
+from perceptinit.analysis.curves import SamplesEstimate, all_curves, crossover, speed_up
+from perceptinit.analysis.numbers import magnitude, number
 from perceptinit.reports.figures import Figure
-from perceptinit.reports.numbers import magnitude, number
 from perceptinit.reports.plots import curve_figure, difference_figure
-from perceptinit.reports.verdicts import verdict as verdicts
-from perceptinit.reports.verdicts.headline import Summary
-from perceptinit.reports.verdicts.verdict import Verdict, can_be_derived_from
 from perceptinit.results.measures import is_perceptual
+from perceptinit.verdict import verdict as verdicts
+from perceptinit.verdict.headline import Summary
+from perceptinit.verdict.verdict import Verdict, can_be_derived_from
 
 MAX_CURVES_PER_MEASURE = 4
 # key of a breakdown in records -> name of its rows

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit._version import __version__
+from perceptinit.analysis.compare import SPLITS
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.curves import Curves, all_curves, band
+from perceptinit.analysis.numbers import interval, number, signed
+from perceptinit.analysis.statistics import Estimate
 from perceptinit.reports import figures
-from perceptinit.reports.compare import SPLITS
-from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.reports.contrasts import Contrast
-from perceptinit.reports.curves import Curves, all_curves, band
 from perceptinit.reports.figures import Figure, arm_colour, arm_style, draw_limit, drawing
-from perceptinit.reports.numbers import interval, number, signed
-from perceptinit.reports.statistics import Estimate
 from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34

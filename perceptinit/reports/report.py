@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit._version import __version__
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.numbers import number, signed
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
-from perceptinit.reports.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.reports.figures import require_matplotlib
-from perceptinit.reports.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.reports.numbers import number, signed
-from perceptinit.reports.planning.text import plan_text
 from perceptinit.reports.plots import draw_answers
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import sets_lines
-from perceptinit.reports.verdicts.headline import NOTHING, family_wise, summary
-from perceptinit.reports.verdicts.yardsticks import yardsticks
+from perceptinit.verdict.headline import NOTHING, family_wise, summary
+from perceptinit.verdict.plan_text import plan_text
+from perceptinit.verdict.yardsticks import yardsticks
 
 # start and a part of every figure that this module writes, by suffix, and of every page
 FIGURES = {".pdf": (b"%PDF", b"/Creator (perceptinit"), ".svg": (b"<?xml", b"<dc:title>perceptinit")}

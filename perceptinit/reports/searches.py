@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.analysis.at_best import is_tuned, settings_in_words, settings_lines
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.numbers import number
 from perceptinit.errors import PerceptInitError
-from perceptinit.reports.at_best import is_tuned, settings_in_words, settings_lines
-from perceptinit.reports.compare import compare
-from perceptinit.reports.comparison import Comparison
 from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plot_arms
-from perceptinit.reports.numbers import number
-from perceptinit.reports.verdicts.headline import headline
 from perceptinit.results.runs import BEST, load_runs
 from perceptinit.results.tuned import Search, read_searches_beside
+from perceptinit.verdict.headline import headline
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from perceptinit.analysis.curves import Curve
 from perceptinit.files.reading import parse_rows
 from perceptinit.judgments.ceilings import Bounds
-from perceptinit.reports.curves import Curve
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.runs import LoadedRun, RunSet
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict
 
+from perceptinit.analysis.numbers import number
 from perceptinit.configs import find_misfit
 from perceptinit.files.reading import parse_rows
-from perceptinit.reports.numbers import number
 from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
 from perceptinit.results.queue import in_queue
 from perceptinit.results.runs import LoadedRun, RunSet

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from perceptinit.analysis.at_best import settings_lines
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.numbers import number
 from perceptinit.reports import columns
-from perceptinit.reports.at_best import settings_lines
 from perceptinit.reports.columns import cells, find_references
-from perceptinit.reports.comparison import Comparison, ScoreComparison
-from perceptinit.reports.numbers import number
-from perceptinit.reports.verdicts.headline import headline
+from perceptinit.verdict.headline import headline
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, Group

@@ -9,6 +9,8 @@ from importlib import resources
 from typing import Any
 
 OTHER = "other"
+# fields of `Score` that tables and files show beside its value
+FACTS = ("chance", "lower_ceiling", "ceiling", "num_examples")
 
 
 @cache

@@ -7,7 +7,7 @@ import pytest
 from helpers.flips import flip
 from situations.made import Lead, Situation, write_runs
 
-from perceptinit.reports.compare import compare
+from perceptinit.analysis.compare import compare
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
 

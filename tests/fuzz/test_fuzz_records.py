@@ -12,7 +12,7 @@ from helpers.made_runs import three_by_three, write
 from hypothesis import given, strategies as st
 
 from perceptinit.recipe.reading import load_recipe
-from perceptinit.reports.planning.plan import make_plan
+from perceptinit.verdict.plan import make_plan
 
 ODD = (
     None, True, 0, -1, 10**30, 1.5, "", "x", "[" * 50, [], [None], ["x"], {}, {"a": 1}, "finished", "running", "../x",

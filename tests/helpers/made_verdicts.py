@@ -1,7 +1,7 @@
 """Records of which a verdict can be told."""
 
 from helpers.made_runs import record, score, write
-from perceptinit.reports.compare import compare
+from perceptinit.analysis.compare import compare
 from perceptinit.results.runs import load_runs
 
 BASE = (0.50, 0.52, 0.54)

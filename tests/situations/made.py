@@ -14,10 +14,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.reports.planning.plan import keep_plan, make_plan
 from perceptinit.results.preregistration import plan_sha256, seal_plan
 from perceptinit.results.record import RECORD, new_record, score_row, write_record
 from perceptinit.types import Score
+from perceptinit.verdict.plan import keep_plan, make_plan
 
 HEAD = """
 schema = 1

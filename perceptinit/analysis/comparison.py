@@ -1,0 +1,276 @@
+"""Data of a comparison: scores of arms, differences between arms, and problems."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from perceptinit.analysis import statistics
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.decisions import Rule
+from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p
+from perceptinit.analysis.statistics import Estimate, SetsCount, estimate
+from perceptinit.errors import UsageError
+from perceptinit.judgments.baselines import Baseline
+from perceptinit.registry import unknown
+from perceptinit.results.measures import is_diagnostic, rank
+from perceptinit.results.runs import RunSet
+
+Values = Mapping[int, float]  # by seed
+ALL = "all"  # family name of the average over all data sets of a measure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A contrast in one score, paired by seed. It is positive if the arm's value is larger.
+
+    Attributes:
+        relative: Mean difference divided by the mean of the reference; None if that is 0.
+        bootstrap: Percentile interval; None for one seed.
+        two_way: Mean with an interval over seeds and images; None without per-item values.
+        over_searches: Mean with an interval that also covers other searches; None without tuning.
+        confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
+            baseline.
+        p_value: p-value of the paired t test.
+        q_value: `p_value`, corrected over the data sets of the measure.
+        p_signs: p-value of the sign-flip test, corrected for the family of the contrast.
+        detectable: Smallest true difference that these seeds detect with 80 % probability.
+    """
+
+    contrast: Contrast
+    by_seed: Mapping[int, float]
+    value: Estimate
+    bootstrap: tuple[float | None, float | None]
+    relative: float | None
+    p_value: float | None
+    detectable: float | None
+    confidence: float = 0.95
+    p_signs: float | None = None
+    two_way: Estimate | None = None
+    over_searches: Estimate | None = None
+    q_value: float | None = None
+
+    @property
+    def tested(self) -> Estimate:
+        """Return the estimate for the verdict, which covers all known sources of variance."""
+        return self.over_searches or self.two_way or self.value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmScore:
+    """Values of an arm in one score. `missing` lists the seeds without a value."""
+
+    arm: str
+    by_seed: Mapping[int, float]
+    value: Estimate | None
+    missing: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreComparison:
+    """One score, or one average over data sets, for all arms.
+
+    Attributes:
+        facts: Fields of the records that `measures.FACTS` lists.
+        baselines: Scores of trivial models on the same judgments.
+        num_sets: Number of averaged data sets; 1 for a measured score.
+        samples_seen: Number of samples seen at the measurement, by arm.
+        taught: Arms that learn from judgments of the score's data set.
+        seen_in_training: Share of the data set's images in the training split of these judgments; None if
+            not recorded.
+        rule: Decision rule, in the unit of the score.
+        floor: Lower bound on the standard deviation of a difference, given the number of items.
+        components: Variance components of contrasts and of leads over `baselines`, if known.
+        incomplete: Note on unreadable images of the data set, or empty.
+    """
+
+    name: str
+    measure: str
+    data_set: str
+    family: str
+    is_share: bool
+    higher_is_better: bool
+    facts: Mapping[str, Any]
+    baselines: tuple[Baseline, ...]
+    num_sets: int
+    samples_seen: Mapping[str, int]
+    taught: frozenset[str]
+    seen_in_training: float | None
+    arms: tuple[ArmScore, ...]
+    differences: tuple[Difference, ...]
+    rule: Rule
+    floor: float = 0.0
+    components: Mapping[Contrast, Components] = field(default_factory=dict)
+    incomplete: str = ""
+
+    @property
+    def is_diagnostic(self) -> bool:
+        return is_diagnostic(self.measure)
+
+    @property
+    def seen_in_words(self) -> str:
+        """Return the share of images seen in training as a clause; empty if not recorded."""
+        seen = self.seen_in_training
+        if seen is None:
+            return ""
+        share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
+        return f", {share} of its pictures seen in training"
+
+    def arm(self, name: str) -> ArmScore:
+        return next(arm for arm in self.arms if arm.arm == name)
+
+    def find_lead(self, arm: str) -> tuple[Baseline, Estimate] | None:
+        """Return the best of `baselines` and the lead of an arm over it, paired by item if possible."""
+        value = self.arm(arm).value
+        if not self.baselines or value is None:
+            return None
+        best = max(self.baselines, key=lambda baseline: baseline.value)
+        if parts := self.components.get(Contrast(arm, best.name)):
+            return best, estimate_two_way(parts)
+        mean, high = value.mean - best.value, value.mean if value.high is None else value.high
+        half = math.hypot(high - value.mean, best.interval[1] - best.value if best.interval else 0.0)
+        return best, Estimate(mean, None, mean - half, mean + half, value.num)
+
+    def difference(self, contrast: Contrast) -> Difference | None:
+        return next((d for d in self.differences if d.contrast == contrast), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetsComparison:
+    """Wins, ties and losses of a contrast over all data sets of a measure."""
+
+    measure: str
+    contrast: Contrast
+    count: SetsCount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiddleMean:
+    """Interquartile mean of an arm over all data sets, and over the seeds with a value for each of them."""
+
+    measure: str
+    is_share: bool
+    arm: str
+    num_sets: int
+    num_seeds: int
+    value: Estimate
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The data of tables, sentences and the page.
+
+    Attributes:
+        scores: Measured scores.
+        averages: Averages over families and over all data sets of a measure.
+        over_sets: Wins, ties and losses over data sets.
+        middle_means: Interquartile means over data sets.
+        problems: Sentences about missing and excluded results, shown with every table.
+    """
+
+    runs: RunSet
+    contrasts: tuple[Contrast, ...]
+    scores: tuple[ScoreComparison, ...]
+    averages: tuple[ScoreComparison, ...]
+    over_sets: tuple[SetsComparison, ...]
+    middle_means: tuple[MiddleMean, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def primary(self) -> ScoreComparison | None:
+        """Return the primary score: by default, the average over all data sets of the first measure.
+
+        A score that an arm was trained on is primary only if the recipe states it or there is no other score.
+        """
+        judging = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        candidates = [s for s in judging if self.is_stated_primary(s)] or judging
+        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
+        return min(candidates, key=key, default=None)
+
+    def is_stated_primary(self, score: ScoreComparison) -> bool:
+        """Return whether `[verdict] primary` names the score or its measure."""
+        return self.runs.plan.primary in (score.name, score.measure)
+
+    def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
+        """Return the scores and averages that match a pattern such as `top1/*`; all without patterns.
+
+        Raises:
+            UsageError: If a pattern has no match.
+        """
+        everything = [*self.scores, *self.averages]
+        names = [score.name for score in everything]
+        for pattern in patterns:
+            if not fnmatch.filter(names, pattern):
+                raise UsageError(unknown("no score matches", pattern, names))
+        return [
+            s for s in everything if not patterns or any(fnmatch.fnmatchcase(s.name, p) for p in patterns)
+        ]
+
+
+def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
+    """Return one arm's values in a score, selected from the `values` of all arms and seeds."""
+    by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
+    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
+    value = estimate(list(by_seed.values())) if by_seed else None
+    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
+
+
+def pair_arms(
+    arms: Sequence[ArmScore],
+    contrasts: Iterable[Contrast],
+    rule: Rule,
+    floor: float = 0.0,
+    components: Mapping[Contrast, Components] | None = None,
+) -> tuple[Difference, ...]:
+    """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level.
+
+    Args:
+        arms: Values of each arm in the score.
+        contrasts: Contrasts to compute.
+        rule: Decision rule.
+        floor: Lower bound on the standard deviation of a difference.
+        components: Variance components of contrasts with per-item values.
+    """
+    by_name = {arm.arm: arm.by_seed for arm in arms}
+    found = []
+    for contrast in contrasts:
+        reference = by_name[contrast.reference]
+        by_seed = statistics.differences(by_name[contrast.arm], reference)
+        if not by_seed:
+            continue
+        values, confidence = list(by_seed.values()), rule.level_for(contrast.num_family)
+        value = estimate(values, confidence, floor)
+        level = estimate([reference[seed] for seed in by_seed]).mean
+        parts = (components or {}).get(contrast)
+        difference = Difference(
+            contrast=contrast,
+            by_seed=by_seed,
+            value=value,
+            two_way=estimate_two_way(parts, confidence) if parts else None,
+            confidence=confidence,
+            bootstrap=statistics.bootstrap_interval(values) or (None, None),
+            relative=value.mean / level if level else None,
+            p_value=statistics.paired_p_value(values),
+            detectable=statistics.detectable_difference(values, alpha=1 - confidence),
+        )
+        found.append(difference)
+    return tuple(_with_sign_tests(found))
+
+
+def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
+    """Yield the differences with sign-flip p-values, joint for contrasts of a family with the same seeds."""
+    groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
+    for difference in found:
+        family = difference.contrast.num_family
+        key = (0 if family > 1 else id(difference), tuple(difference.by_seed))
+        groups.setdefault(key, []).append(difference)
+    p_signs = {
+        difference.contrast: p
+        for group in groups.values()
+        if len(group[0].by_seed) > 1
+        for difference, p in zip(group, max_t_p([list(d.by_seed.values()) for d in group]), strict=True)
+    }
+    yield from (replace(difference, p_signs=p_signs.get(difference.contrast)) for difference in found)

@@ -1,0 +1,289 @@
+"""The contrasts of an experiment and the questions that they answer, given the settings of the arms.
+
+An arm is compared with the baseline (is it worth it?) and with the same arm trained on shuffled votes (is it
+the human structure?). The two contrasts are interpreted together. Shuffled votes can reduce accuracy, so a
+lead over them alone is not an answer.
+
+The shuffled control of an arm differs from it only in `shuffled-votes`. If more settings differ, the question
+lists the differences. Questions mention people only if people gave the answers.
+
+To add a contrast, write a `Question` with its sentences, and return it from `_ask`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import PurePath
+from typing import Any
+
+from perceptinit.analysis.at_best import find_bar, is_tuned
+from perceptinit.results.runs import RunSet
+
+SHUFFLED = "shuffled-votes"
+DEFECT = "beyond chance"
+BEYOND = "beyond delta, "  # prefix of keys of sentences
+ANY_OTHER = ""  # key of the default sentence
+# built-in judgments computed by programs; records from before 0.2 lack `by_people`
+_BY_PROGRAM = ("pixel-triplets", "class-triplets")
+Sentences = Mapping[str, str]  # sentences by outcome of a verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The question of a contrast and its sentences, which are formatted with `arm` and `reference`.
+
+    Attributes:
+        text: The question, with `{}` for the values of `format`.
+        asks_for_better: Whether a card answers the question with yes or no.
+        expected: Hypothesis in a plan.
+        structure: Name of the structure that shuffling removes.
+        readings: Sentences of the summary, by outcome.
+        after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
+        after_others: Clauses that continue all other readings, by outcome.
+    """
+
+    text: str
+    asks_for_better: bool = True
+    expected: str = "{arm} scores higher than {reference}"
+    structure: str = ""
+    readings: Sentences = field(default_factory=dict, compare=False)
+    after_better: Sentences = field(default_factory=dict, compare=False)
+    after_others: Sentences = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def format(self, *values: str) -> Question:
+        """Return the question with `values` inserted into its text."""
+        return replace(self, text=self.text.format(*values))
+
+
+def _ask_structure(text: str, structure: str) -> Question:
+    better = ", but shuffled votes do as well: {structure} does not explain it"
+    others = ", and shuffled votes do as well as those given"
+    return Question(
+        text=text,
+        structure=structure,
+        after_better={
+            "better": ", and it is {structure} that helps",
+            "worse": ", but shuffled votes do better still: {structure} does not explain it",
+            "equivalent": better,
+            "equal": better,
+            ANY_OTHER: ", but whether {structure} helps is undecided",
+        },
+        after_others={
+            "better": ", although votes as given do better than shuffled ones",
+            "worse": ", and shuffled votes do better than those given",
+            "equivalent": others,
+            "equal": others,
+            ANY_OTHER: ", and so is whether votes as given do better than shuffled ones",
+        },
+    )
+
+
+WORTH = Question(
+    text="Is it worth it?",
+    readings={
+        "better": "{arm} is better than {reference}{unshown}",
+        "worse": "{arm} is worse than {reference}{unshown}",
+        BEYOND + "better": "{arm} is worth it",
+        BEYOND + "worse": "{arm} is not worth it",
+        "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} "
+        "within {delta}",
+        "equal": "{arm} scores exactly as {reference} does in every seed",
+        ANY_OTHER: "whether {arm} is worth it is undecided",
+    },
+)
+STRUCTURE = _ask_structure("Is it the human structure?", "the human structure")
+SIMULATED = _ask_structure(
+    "Is it the structure of the simulated judgments?", "the structure of the simulated judgments"
+)
+NO_PEOPLE = _ask_structure(
+    "Is it the structure of these answers, which are not people's?",
+    "the structure of these answers, which are not people's,",
+)
+# plans store these texts, so a changed text is reported as a departure from existing plans
+OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
+CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
+_DEFECT = (
+    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
+    "other data or settings in one of them, and not a difference of the starts."
+)
+_NOISE_SHOWN = (
+    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
+    "comparisons. Do not trust differences of this size elsewhere."
+)
+NOISE = Question(
+    text="Do equal arms differ (A/A)?",
+    asks_for_better=False,
+    expected="{arm} and {reference} do not differ",
+    readings={
+        "better": _NOISE_SHOWN,
+        "worse": _NOISE_SHOWN,
+        DEFECT: _DEFECT,
+        ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown, as expected.{deviation}",
+    },
+)
+AGAINST = Question(text="Is it better than {}?")
+AT_BEST = Question(text="Each at its best settings: is it better than {}?")
+TAUGHT = Question(
+    text="Does it know the task that it was trained on?",
+    readings={
+        ANY_OTHER: "{arm} was trained on this task{seen}: the score shows what remains of stage 1 after "
+        "pretraining, not whether the start is worth it."
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """The difference `arm` minus `reference`, and the question that it answers.
+
+    Attributes:
+        barred: Reason why neither arm can be called better, or empty.
+        num_family: Number of contrasts in its family, whose intervals are simultaneous.
+    """
+
+    arm: str
+    reference: str
+    question: Question = WORTH
+    barred: str = ""
+    num_family: int = field(default=1, compare=False)
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm} - {self.reference}"
+
+
+def find_contrasts(runs: RunSet) -> list[Contrast]:
+    """Return the contrasts of each arm with the baseline and with its shuffled controls."""
+    others = [arm for arm in runs.arms if arm != runs.baseline]
+    pairs = [(arm, runs.baseline) for arm in others]
+    pairs += [p for p in product(others, runs.arms) if _is_beside_shuffled(runs, *p)]
+    pairs = list(dict.fromkeys(pairs))
+    if is_tuned(runs):
+        return [Contrast(a, b, AT_BEST.format(b), find_bar(runs, a, b)) for a, b in pairs]
+    return _in_families(runs, [Contrast(arm, other, _ask(runs, arm, other)) for arm, other in pairs])
+
+
+def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
+    """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
+    asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
+    planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
+    family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
+    return [replace(c, num_family=len(family)) if c in family else c for c in found]
+
+
+def _ask(runs: RunSet, arm: str, reference: str) -> Question:
+    """Return the question that a contrast of two arms answers."""
+    if _is_beside_shuffled(runs, arm, reference):
+        own, its = (_unshuffle(runs.resolved(name)) for name in (arm, reference))
+        its["name"] = own.get("name")  # name of the recipe
+        if others := list(dict.fromkeys(find_differences(own, its))):
+            return OTHERWISE.format(" and ".join(others))
+        if not is_by_people(runs, arm):
+            return NO_PEOPLE
+        return SIMULATED if is_by_simulated_people(runs, arm) else STRUCTURE
+    if taught_by(runs, reference):
+        return AGAINST.format(reference)
+    if is_shuffled(runs, arm):
+        return CONTROL
+    return NOISE if _is_fresh(runs, arm) and _is_fresh(runs, reference) else WORTH
+
+
+def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
+    """Return whether `control` uses shuffled votes in the stages in which `arm` uses judgments."""
+    slots = _slots_with_judgments(runs, arm)
+    is_pair = is_shuffled(runs, control) and not is_shuffled(runs, arm)
+    return bool(slots) and is_pair and slots == _slots_with_judgments(runs, control)
+
+
+def _is_fresh(runs: RunSet, arm: str) -> bool:
+    """Return whether the arm is randomly initialized."""
+    is_known = bool(runs.resolved(arm))
+    return is_known and all(stage.get("use") == "random" for stage in _stages(runs, arm))
+
+
+def taught_by(runs: RunSet, arm: str) -> set[str]:
+    """Return the names of the judgments that the arm learns from, shuffled or not."""
+    recorded = runs.about(arm).get("taught_by")
+    if recorded is not None:
+        return set(recorded)
+    innermost = [t for t in _judgments(_stages(runs, arm)) if "judgments" not in t]
+    return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
+
+
+def find_controls(runs: RunSet, arm: str) -> list[str]:
+    """Return the controls that would do as well as the arm if its gain did not come from human judgments.
+
+    Controls use computed judgments, structured initialization, or the weight statistics of stage 1 alone.
+    `norm-matched` is not one of them, because it keeps the directions of stage 1. Random initialization and
+    shuffled votes have separate contrasts.
+    """
+    others = (a for a in runs.arms if a not in (arm, runs.baseline))
+    return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]
+
+
+def _is_control(runs: RunSet, arm: str) -> bool:
+    stages = _stages(runs, arm)
+    is_matched = any(stage.get("use") == "statistics-matched" for stage in stages)
+    return bool(runs.resolved(arm)) and (is_matched or not _judgments(stages) or not is_by_people(runs, arm))
+
+
+def is_shuffled(runs: RunSet, arm: str) -> bool:
+    """Return whether the arm learns from judgments with shuffled votes."""
+    return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
+
+
+def _unshuffle(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unshuffle(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("use") == SHUFFLED:
+        return _unshuffle(value.get("judgments"))
+    return {key: _unshuffle(item) for key, item in value.items()}
+
+
+def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
+    """Yield the paths of settings that differ, and only the path of a component if the names differ."""
+    if isinstance(arm, list) and isinstance(control, list) and len(arm) == len(control):
+        for one, other in zip(arm, control, strict=True):
+            yield from find_differences(one, other, where)
+        return
+    are_tables = isinstance(arm, Mapping) and isinstance(control, Mapping)
+    if are_tables and arm.get("use") == control.get("use"):
+        for key in {**arm, **control}:
+            path = f"{where}.{key}" if where else key
+            yield from find_differences(arm.get(key), control.get(key), path)
+    elif arm != control:
+        yield where
+
+
+def is_by_people(runs: RunSet, arm: str) -> bool:
+    """Return whether people, real or simulated, gave every answer that the arm learns from."""
+    by_program = any(t.get("use") in _BY_PROGRAM for t in _judgments(_stages(runs, arm)))
+    return bool(runs.about(arm).get("by_people", not by_program))
+
+
+def is_by_simulated_people(runs: RunSet, arm: str) -> bool:
+    """Return whether simulated observers gave any answer that the arm learns from."""
+    return any(t.get("use") == "synthetic" for t in _judgments(_stages(runs, arm)))
+
+
+def _slots_with_judgments(runs: RunSet, arm: str) -> set[str]:
+    resolved = runs.resolved(arm)
+    return {slot for slot in ("init", "posthoc") if _judgments(resolved.get(slot, []))}
+
+
+def _stages(runs: RunSet, arm: str) -> list[Mapping[str, Any]]:
+    resolved = runs.resolved(arm)
+    return [*resolved.get("init", []), *resolved.get("posthoc", [])]
+
+
+def _judgments(tables: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the `judgments` tables of stages, including tables nested in other `judgments` tables."""
+    inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
+    return inner + _judgments(inner) if inner else []

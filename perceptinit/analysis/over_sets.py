@@ -1,0 +1,143 @@
+"""Statistics over data sets: averages, interquartile means, wins and losses, corrected p-values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from perceptinit.analysis.comparison import (
+    ALL,
+    ArmScore,
+    MiddleMean,
+    ScoreComparison,
+    SetsComparison,
+    pair_arms,
+    score_arm,
+)
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.intervals import Components, mean_of
+from perceptinit.analysis.statistics import (
+    compare_over_sets,
+    correct_for_many,
+    differences,
+    interquartile_mean,
+)
+from perceptinit.results.runs import RunSet
+
+
+def _group_by_measure(scores: Sequence[ScoreComparison]) -> Iterator[list[ScoreComparison]]:
+    """Yield the scores of each measure with several data sets, except descriptive measures."""
+    for measure in dict.fromkeys(s.measure for s in scores if not s.is_diagnostic):
+        of_measure = [score for score in scores if score.measure == measure]
+        if len(of_measure) > 1:
+            yield of_measure
+
+
+def averages(
+    runs: RunSet, scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
+) -> Iterator[ScoreComparison]:
+    """Yield averages over each family and over all data sets, for measures with several data sets."""
+    for of_measure in _group_by_measure(scores):
+        for family in dict.fromkeys(s.family for s in of_measure):
+            group = [s for s in of_measure if s.family == family]
+            if 1 < len(group) < len(of_measure):
+                yield _average(runs, family, group, contrasts)
+        yield _average(runs, ALL, of_measure, contrasts)
+
+
+def _average(
+    runs: RunSet,
+    family: str,
+    group: Sequence[ScoreComparison],
+    contrasts: Sequence[Contrast],
+) -> ScoreComparison:
+    """Return the unweighted mean over data sets. Runs that lack a data set have no average."""
+    values: dict[tuple[str, int], float] = {}
+    num = len(group)
+    for arm in runs.arms:
+        by_set = [score.arm(arm).by_seed for score in group]
+        for seed in set.intersection(*map(set, by_set)):
+            values[arm, seed] = sum(of_set[seed] for of_set in by_set) / num
+    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    components = dict(_mean_components(arms, group, contrasts))
+    chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
+    num_incomplete = sum(bool(score.incomplete) for score in group)
+    return replace(
+        group[0],
+        name=f"{group[0].measure}/mean of {num} {'' if family == ALL else family + ' '}sets",
+        data_set=f"mean of {num} sets",
+        family=family,
+        facts={  # other facts, such as the human ceiling, apply to one set only
+            **dict.fromkeys(group[0].facts),
+            "chance": sum(chances) / num if len(chances) == num else None,
+            "num_examples": sum(score.facts["num_examples"] for score in group),
+        },
+        baselines=(),
+        num_sets=num,
+        taught=frozenset().union(*(score.taught for score in group)),
+        seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
+        arms=arms,
+        components=components,
+        differences=pair_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
+        incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
+    )
+
+
+def _mean_components(
+    arms: Sequence[ArmScore], group: Sequence[ScoreComparison], contrasts: Sequence[Contrast]
+) -> Iterator[tuple[Contrast, Components]]:
+    """Yield variance components of the mean, if the components of all data sets are known."""
+    by_name = {arm.arm: arm.by_seed for arm in arms}
+    for contrast in contrasts:
+        parts = [score.components.get(contrast) for score in group]
+        by_seed = differences(by_name[contrast.arm], by_name[contrast.reference])
+        if all(parts) and len(by_seed) > 1:
+            yield contrast, mean_of([part for part in parts if part], list(by_seed.values()))
+
+
+def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
+    """Return the scores with p-values corrected over the data sets of each measure and contrast."""
+    p_values: dict[tuple[str, Contrast], list[float | None]] = {}
+    for score in scores:
+        for d in score.differences:
+            p_values.setdefault((score.measure, d.contrast), []).append(d.p_value)
+    q_values = {key: iter(correct_for_many(found)) for key, found in p_values.items()}
+    return [
+        replace(
+            s,
+            differences=tuple(
+                replace(d, q_value=next(q_values[s.measure, d.contrast])) for d in s.differences
+            ),
+        )
+        for s in scores
+    ]
+
+
+def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> list[SetsComparison]:
+    """Return wins, ties and losses of each contrast for each measure with several data sets."""
+    rows = []
+    for of_measure in _group_by_measure(scores):
+        for contrast in contrasts:
+            found = [(s, s.difference(contrast)) for s in of_measure]
+            gains = [d.value.mean * (1 if s.higher_is_better else -1) for s, d in found if d]
+            if gains:
+                count = compare_over_sets(gains)
+                rows.append(SetsComparison(measure=of_measure[0].measure, contrast=contrast, count=count))
+    return rows
+
+
+def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:
+    """Yield the interquartile mean of each arm for each measure with several data sets."""
+    for of_measure in _group_by_measure(scores):
+        for arm in runs.arms:
+            by_set = [score.arm(arm).by_seed for score in of_measure]
+            seeds = sorted(set.intersection(*map(set, by_set)))
+            if seeds:
+                yield MiddleMean(
+                    measure=of_measure[0].measure,
+                    is_share=of_measure[0].is_share,
+                    arm=arm,
+                    num_sets=len(by_set),
+                    num_seeds=len(seeds),
+                    value=interquartile_mean([[values[s] for s in seeds] for values in by_set]),
+                )

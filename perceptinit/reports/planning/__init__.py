@@ -1,1 +1,0 @@
-"""Preregistration: hypotheses, power, plan text, and departures from a plan."""

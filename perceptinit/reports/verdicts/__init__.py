@@ -1,1 +1,0 @@
-"""Decisions on contrasts, their sentences and limits, and comparison with published scores."""

@@ -1,0 +1,219 @@
+"""Create and save the plan of a recipe, with hypothesis, contrasts and decision rule."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.decisions import Rule, rule_of
+from perceptinit.configs import pick, to_table
+from perceptinit.errors import UsageError
+from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.checksums import file_sha256
+from perceptinit.recipe.recipe import Recipe
+from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
+from perceptinit.results.record import RECORD, arm_row, now, versions
+from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.states import run_folder
+from perceptinit.verdict.headline import headline_arms
+from perceptinit.verdict.plan_text import plan_name, plan_text, points
+from perceptinit.verdict.prospects import find_weakness, findings, num_looked_at, pilot_lines
+
+TEXT = "plan.md"
+# parts of a plan that runs are checked against
+STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
+EXCLUSIONS = (
+    "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
+    "listed with the reason. Finished runs are never excluded."
+)
+BY_RULE = (
+    "the first measured one of zero-shot top-1, the other zero-shot and retrieval measures, and agreement "
+    "with people, averaged over several sets; a score that an arm was trained on only if there is no other"
+)
+
+
+def make_plan(
+    recipe: Recipe, out: Path, pilot: Sequence[Path] = (), *, anyway: bool = False
+) -> dict[str, Any]:
+    """Return the plan of a recipe, including a list of its existing runs.
+
+    Args:
+        recipe: Recipe.
+        out: Parent of the recipe's output folder.
+        pilot: Folders of runs used to estimate the noise over seeds. Default: the recipe's existing runs.
+        anyway: Whether to accept low power.
+
+    Raises:
+        UsageError: If the power to detect a difference of delta is low.
+    """
+    root = out / recipe.name
+    planned = compare(_plan_runs(recipe, root))
+    cells = [(arm.name, seed) for arm in recipe.arms for seed in recipe.seeds]
+    folders = [root, *(run_folder(root, *cell, recipe.origins) for cell in cells)]
+    started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
+    existing = load_runs(started) if started else None
+    design = _state_design(recipe, planned)
+    power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, design["contrasts"], anyway)
+    plan = {
+        "schema": SCHEMA,
+        "written": now(),
+        "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
+        "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
+        "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
+        "measures": recipe.verdict.primary or BY_RULE,
+        "exclusions": EXCLUSIONS,
+        "prospects": [*findings(recipe), *power],
+        "records": [_record_row(run) for run in (existing.runs if existing else ()) if run.record],
+        "versions": versions(),
+        **design,
+    }
+    return seal_plan(plan)
+
+
+def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
+    """Return the parts of the plan that runs are checked against (`STATED`)."""
+    arms: list[dict[str, Any]] = []
+    shared: dict[str, Any] = {}
+    tune: dict[str, Any] = {}
+    for arm in recipe.arms:
+        row = arm_row(recipe, arm)
+        resolved = row["resolved"]
+        shared = shared or {key: resolved[key] for key in ("backbone", "pretrain", "eval")}
+        said = {key: row[key] for key in ("name", "summary", "difference")}
+        own = {key: resolved[key] for key in ("init", "posthoc")}
+        arms.append({**said, "fingerprint": recipe.fingerprint(arm), **own})
+    if recipe.tune:
+        space = {d.path: to_table(d.range) for d in recipe.tune.space}
+        how = {**to_table(recipe.tune.config), "eval": recipe.tune.evaluator.table()}
+        tune = {"tune": {**how, "space": space}}
+    return {
+        "seeds": list(recipe.seeds),
+        "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
+        "baseline": recipe.baseline,
+        "contrasts": [
+            {**pick(c, "arm", "reference"), "question": str(c.question)} for c in planned.contrasts
+        ],
+        "arms": arms,
+        "shared": shared,
+        **tune,
+    }
+
+
+def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
+    """Write a plan to the output folder of a recipe and return a sentence on the result.
+
+    If the existing plan is equal, nothing is written. A replaced plan is kept in a file named after its hash.
+
+    Raises:
+        UsageError: If a different plan exists and `replaces` is false.
+    """
+    path = root / PLAN
+    old = read_plan(root)
+    kept = ""
+    if old:
+        # without --replace, the power is not compared, because it may come from other pilot runs
+        changed = _find_changes(old, plan, (*STATED, "hypothesis", *(["prospects"] if replaces else [])))
+        if not changed:
+            return f"{path}: the {plan_name(old)} is unchanged."
+        if not replaces:
+            raise UsageError(
+                f"{path}: the {plan_name(old)} differs from the new plan in {', '.join(changed)}. Add "
+                "--replace to replace it. A copy is kept, and runs that started under it are reported"
+            )
+        aside = root / f"plan-{plan_sha256(old)[:12]}.json"
+        write_json(aside, old)
+        kept = f" The {plan_name(old)} is kept as {aside.name}."
+    with atomic_path(root / TEXT) as temporary:
+        temporary.write_text(plan_text(plan).replace("<", "&lt;"), encoding="utf-8")  # no HTML
+    write_json(path, plan)
+    return f"{path}: {plan_name(plan)}.{kept}"
+
+
+def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
+    """Yield departures of a recipe from its plan before runs start; nothing without a plan."""
+    root = out / recipe.name
+    plan = read_plan(root)
+    if not plan:
+        return
+    stated = seal_plan(_state_design(recipe, compare(_plan_runs(recipe, root))))
+    changed = _find_changes(plan, stated)
+    if plan["sha256"] != plan_sha256(plan):
+        yield f"not as planned: {root / PLAN} was edited after it was written. Restore the file"
+    if changed:
+        yield (
+            f"not as planned: {', '.join(changed)} of this recipe differ from the {plan_name(plan)} "
+            f"({root / PLAN}), which the table will report. To replace the plan before any run: "
+            "perceptinit preregister --replace"
+        )
+
+
+def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED) -> list[str]:
+    return [key for key in keys if old.get(key) != new.get(key)]
+
+
+def hypothesis(planned: Comparison) -> str:
+    """Return a sentence on the expected outcomes of a plan's contrasts."""
+    arms = headline_arms(planned)
+    compared = [c for c in planned.contrasts if c.arm in arms]
+    if not compared:
+        return "One arm without a comparison."
+    parts = (c.question.expected.format(arm=c.arm, reference=c.reference) for c in compared)
+    delta = planned.runs.plan.delta
+    matter = f"; differences within {points(delta)} do not matter" if delta else ""
+    return f"{', and '.join(parts)}{matter}."
+
+
+def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
+    """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
+    runs = [
+        LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
+        for arm in recipe.arms
+        for row in [arm_row(recipe, arm)]
+        for seed in recipe.seeds
+    ]
+    arms = tuple(arm.name for arm in recipe.arms)
+    named, num = (recipe.name, recipe.summary, recipe.baseline), len(recipe.seeds)
+    return RunSet(*named, arms, tuple(runs), plan=recipe.verdict, num_planned=num)
+
+
+def _record_row(run: LoadedRun) -> dict[str, Any]:
+    own = {key: run.record[key] for key in ("status", "started")}
+    return {**pick(run, "arm", "seed"), **own, "sha256": file_sha256(run.folder / RECORD)}
+
+
+def _stopping(rule: Rule, num: int) -> str:
+    if rule.last is None:
+        return f"{num} seed{'s' if num > 1 else ''}, with one look when all runs have finished."
+    return (
+        f"From {rule.first} seeds, one more after each look until every answer of the headline is decided, "
+        f"up to {rule.last} seeds; each interval has a level of {100 * rule.confidence:.1f} %, so that all "
+        "hold with 95 %."
+    )
+
+
+def _estimate_power(
+    recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
+) -> Iterator[str]:
+    """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
+    num, pilot = num_looked_at(recipe), None
+    if runs is not None and num > 1:
+        verdict = replace(recipe.verdict, max_seeds=None)
+        planned = {runs.baseline, *(arm.name for arm in recipe.arms)}
+        arms = tuple(arm for arm in runs.arms if arm in planned)
+        of_arms = tuple(run for run in runs.runs if run.arm in planned)
+        runs = replace(runs, arms=arms, runs=of_arms, plan=verdict, preregistered={"contrasts": contrasts})
+        has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
+        try:
+            pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)
+        except UsageError as error:
+            # incomparable pilot runs do not invalidate the plan
+            yield f"unknown from the existing runs: {error}"
+    weak = find_weakness(recipe, pilot)
+    if weak and not anyway:
+        raise UsageError(f"{weak}. Add seeds, or write this plan with --anyway")
+    if pilot:
+        yield from pilot_lines(pilot, rule_of(recipe.verdict, len(recipe.seeds)), num)

@@ -1,0 +1,192 @@
+"""The verdict on a contrast in a score: effect, uncertainty, and the number of seeds that would decide it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.contrasts import AGAINST, TAUGHT, WORTH, Contrast, Question
+from perceptinit.analysis.decisions import (
+    CONFIDENCE,
+    MOST_MORE_SEEDS,
+    Decision,
+    Rule,
+    probabilities,
+    seeds_to_decide,
+)
+from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.numbers import interval, magnitude, signed
+
+Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"]
+SIDES = ("better", "worse")
+DECIDED = (*SIDES, "equivalent", "equal")
+
+# derived figures, such as ratios, require this number of seeds
+MIN_SEEDS_DERIVED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The verdict on one contrast (arm minus reference), based on one score.
+
+    Attributes:
+        contrast: The compared arms.
+        question: The question that the contrast answers.
+        outcome: The answer, such as "better" or "undecided".
+        sentence: The answer as a sentence, with the effect and its interval.
+        is_beyond_delta: Whether the whole interval is above delta, or below -delta.
+    """
+
+    contrast: Contrast
+    question: Question
+    outcome: Outcome
+    sentence: str
+    is_beyond_delta: bool = False
+
+    @property
+    def is_decided(self) -> bool:
+        return self.outcome in DECIDED
+
+
+def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
+    """Return the verdict on each contrast, in the order of the comparison."""
+    return [verdict(score, contrast) for contrast in comparison.contrasts]
+
+
+def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
+    """Return the verdict on a contrast, according to the decision rule of the score."""
+    question = question_in(score, contrast)
+    difference = score.difference(contrast)
+    if contrast.barred:
+        return Verdict(contrast, question, "barred", contrast.barred)
+    if difference is None:
+        sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
+        return Verdict(contrast, question, "missing", sentence)
+    outcome = _outcome(difference, score)
+    is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
+    return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
+
+
+def decide(difference: Difference, rule: Rule) -> Decision | None:
+    """Return the decision for an interval. From 6 seeds on, the sign-flip test must agree."""
+    decision = rule.decide(difference.tested)
+    if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
+        return decision
+    # a robustness check; the p-value is corrected for the family, not for several looks
+    return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
+
+
+def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
+    """Return whether the whole interval is beyond delta, on either side; False without delta."""
+    low, high, delta = difference.tested.low, difference.tested.high, rule.delta
+    return delta is not None and low is not None and high is not None and (low > delta or high < -delta)
+
+
+def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
+    """Return the question that a contrast answers if it is based on this score.
+
+    Scores without pretraining, or on tasks that the arm was trained on, do not show whether an arm is worth
+    it.
+    """
+    if contrast.arm in score.taught:
+        return TAUGHT
+    if contrast.question == WORTH and not is_pretrained(score):
+        return AGAINST.format(contrast.reference)
+    return contrast.question
+
+
+def is_pretrained(score: ScoreComparison) -> bool:
+    return any(score.samples_seen.values())
+
+
+def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
+    """Return whether a difference is decided with enough seeds for derived figures, such as ratios."""
+    difference = score.difference(contrast)
+    if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
+        return False
+    return _outcome(difference, score) in SIDES
+
+
+def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
+    if difference.value.num == 1:
+        return "one seed"
+    if all(value == 0 for value in difference.by_seed.values()):
+        return "equal"
+    decision = decide(difference, score.rule)
+    if decision is None or decision == "equivalent":
+        return decision or "undecided"
+    return "better" if (decision == "above") == score.higher_is_better else "worse"
+
+
+def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
+    arm, reference = difference.contrast.arm, difference.contrast.reference
+    mean, num = difference.value.mean, difference.value.num
+    size, found = magnitude(mean, score.is_share), evidence(difference, score)
+    if outcome == "equal":
+        return f"{arm} equals {reference} exactly in every seed ({_count_seeds(num)})."
+    if outcome == "one seed":
+        where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
+        return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
+    if outcome == "equivalent":
+        within = magnitude(score.rule.delta or 0.0, score.is_share)
+        return (
+            f"{arm} is equivalent to {reference} within {within}: {signed(mean, score.is_share)} ({found})."
+        )
+    if outcome == "undecided":
+        effect = f"{signed(mean, score.is_share)} ({found})"
+        return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
+    relative = ""
+    if score.rule.delta and not is_beyond_delta(difference, score.rule):
+        found += f"; not shown to be by more than {magnitude(score.rule.delta, score.is_share)}"
+    if difference.relative and num >= MIN_SEEDS_DERIVED:
+        relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
+    return f"{arm} is {outcome} than {reference} by {size} ({relative}{found})."
+
+
+def evidence(difference: Difference, score: ScoreComparison) -> str:
+    """Return interval and seeds of a difference and, with delta, the probability of each answer."""
+    num, family = difference.value.num, difference.contrast.num_family
+    title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
+    looks = " at every look" if score.rule.is_repeated else ""
+    also = (("pictures", difference.two_way), ("searches", difference.over_searches))
+    names = ["seeds", *(name for name, found in also if found)]
+    over = f" over {' and '.join(names)}" if len(names) > 1 else ""
+    between = interval(difference.tested, score.is_share)
+    text = f"{title}{looks} {between}{over}, {_count_seeds(num)}"
+    found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
+    if not found:
+        return text
+    better, within, worse = (
+        ">0.99" if chance > 0.99 else "<0.01" if chance < 0.01 else f"{chance:.2f}"
+        for chance in (found[::-1] if score.higher_is_better else found)
+    )
+    delta = magnitude(score.rule.delta or 0.0, score.is_share)
+    return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
+
+
+def _outlook(difference: Difference, score: ScoreComparison) -> str:
+    """Return a sentence on how many more seeds would decide a difference, or why none would."""
+    num, rule = difference.value.num, score.rule
+    if difference.over_searches:
+        return "The searches for settings vary, too, so more seeds alone may not decide it."
+    if rule.last is not None and num >= rule.last:
+        return f"This answer is final: the plan allows at most {num} seeds."
+    if rule.delta is None:
+        detectable = difference.detectable or 0.0
+        if score.is_share and detectable > 1:
+            return "With this variance, these seeds are too few to detect any difference reliably."
+        return (
+            f"With this variance over seeds, a true difference of {magnitude(detectable, score.is_share)} is "
+            "detected in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be "
+            "called equivalent."
+        )
+    more = seeds_to_decide(tuple(difference.by_seed.values()), rule)
+    if more is None:
+        most = (rule.last or num + MOST_MORE_SEEDS) - num
+        return f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance."
+    return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
+
+
+def _count_seeds(num: int, more: str = "") -> str:
+    return f"{num}{more} seed{'s' if num > 1 else ''}"

@@ -1,0 +1,86 @@
+"""The verdict's error rates on made differences; docs/calibration.md has them from 10,000 experiments a rate."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import calibration  # noqa: E402
+import calibration_designs  # noqa: E402
+import calibration_pictures  # noqa: E402
+import calibration_seeds  # noqa: E402
+from calibration_counts import Cells  # noqa: E402
+
+NUM = 2000
+MOST = NUM * 0.025 + 3 * (NUM * 0.025 * 0.975) ** 0.5  # three standard errors above nominal
+PAGE = (ROOT / "docs/calibration.md").read_text()
+
+
+@pytest.mark.parametrize(("num_seeds", "first"), [(5, 0), (6, 0), (8, 3)], ids=["5", "6", "until decided"])
+def test_false_answers_are_as_rare_as_stated(num_seeds, first):
+    none, edge = (
+        calibration_seeds.answers_at(Cells(num=NUM), "normal", num_seeds, truth, delta, first)
+        for truth, delta in ((0.0, None), (1.0, 1.0))
+    )
+    assert max(none["better"], none["worse"], edge["worth"], edge["equivalent"]) < MOST
+    assert none["covered"] > NUM * 0.95 - 3 * (NUM * 0.05 * 0.95) ** 0.5
+
+
+def test_a_large_lead_is_found():
+    found = calibration_seeds.answers_at(Cells(num=NUM), "normal", 5, 2.0, 1.0)
+    assert found["better"] > 0.85 * NUM
+
+
+def test_seeds_added_by_hand_need_wider_intervals():
+    rng = calibration_seeds.np.random.default_rng(0)
+    counts = calibration_designs._count_by_hand(rng, 500, 3, 8, None)
+    assert counts["added"] < 500 * 0.05 + 3 * (500 * 0.05 * 0.95) ** 0.5 < counts["added_without"] + 20
+
+
+def test_few_of_the_tables_with_ten_equal_arms_have_a_false_answer():
+    counts = calibration_designs._count_tables(calibration_designs.np.random.default_rng(0), 200, "normal", 6)
+    assert counts["better"] < counts["better_each"]
+    assert max(counts["better"], counts["worth"]) < 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
+
+
+def test_the_interval_over_pictures_covers_the_difference_on_new_pictures():
+    rng = calibration_pictures.np.random.default_rng(0)
+    counts = calibration_pictures.count(rng, 300, num_seeds=10, num_pictures=100, effect=1.0)
+    assert counts["covered"] > 0.93 * 300 > counts["covered_seeds"]
+
+
+def test_the_true_difference_on_pictures_is_that_of_a_large_sample():
+    rng = calibration_pictures.np.random.default_rng(0)
+    drawn = calibration_pictures.draw_differences(rng, 2, 200_000, 1.0).mean()
+    assert drawn == pytest.approx(calibration_pictures.true_difference(1.0), abs=0.004)
+
+
+def test_kept_counts_are_not_computed_again_and_a_study_can_be_forgotten(tmp_path):
+    calls = []
+
+    def count(rng, num):
+        calls.append(num)
+        return {"better": 1}
+
+    path = tmp_path / "counts.json"
+    for _ in range(2):
+        Cells(path).find("seeds/5", 7, count)
+    assert calls == [7]
+    cells = Cells(path)
+    cells.forget("seeds")
+    cells.find("seeds/5", 7, count)
+    assert calls == [7, 7]
+    assert json.loads(path.read_text())["seeds/5"]["num"] == 7
+
+
+def test_the_page_has_the_tables_of_the_kept_counts():
+    cells = Cells(calibration.KEPT)
+    known = set(cells.counts)
+    assert calibration.fill(PAGE, lambda name: calibration.make_table(name, cells)) == PAGE
+    assert set(cells.counts) == known
+    assert set(re.findall(r"<!-- made: ([\w-]+) -->", PAGE)) == set(calibration.STUDIES)

@@ -1,0 +1,431 @@
+"""Comparisons against statistics worked out by hand, and what is said about runs that are missing."""
+
+import csv
+import io
+import json
+import math
+
+import pytest
+from helpers.made_runs import RECIPE, record, score, three_by_three, write
+from rich.console import Console
+
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.contrasts import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
+from perceptinit.analysis.statistics import (
+    bootstrap_interval,
+    compare_over_sets,
+    correct_for_many,
+    detectable_difference,
+    paired_p_value,
+)
+from perceptinit.errors import UsageError
+from perceptinit.reports.tables import rich_table, sets_lines
+from perceptinit.results.measures import family_of
+from perceptinit.results.runs import load_runs
+from perceptinit.results.states import claim
+from perceptinit.verdict.headline import headline
+from perceptinit.verdict.verdict import verdict
+
+PI = Contrast("pi", "random", WORTH)
+
+
+def compared(folder, records, **options):
+    return compare(load_runs([write(folder, records)]), **options)
+
+
+@pytest.fixture
+def verb(cli):
+    """Return what `perceptinit compare` prints to standard output."""
+
+    def run(*arguments, code=0):
+        done = cli("compare", *arguments)
+        assert done.returncode == code, done.stderr
+        return done.stdout
+
+    return run
+
+
+def without(records, *cells):
+    return [r for r in records if (r["arm"]["name"], r["seed"]) not in cells]
+
+
+def test_paired_t_test_of_three_differences():
+    # t = 0.03 / (0.01 / sqrt 3) = 5.19615 with 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2)
+    assert paired_p_value([0.03, 0.04, 0.02]) == pytest.approx(1 - 5.19615 / math.sqrt(29), abs=1e-5)
+    assert paired_p_value([0.03]) is None
+    assert paired_p_value([0.03, 0.03]) is None
+
+
+def test_sets_are_counted_by_the_sign_of_their_difference():
+    count = compare_over_sets([0.1, 0.2, 0.0, 0.4, -0.5])
+    assert (count.wins, count.ties, count.losses, count.num_sets) == (3, 1, 1, 5)
+
+
+def test_correction_for_many_sets():
+    # Benjamini-Hochberg of 0.01, 0.03, 0.04: 0.01 * 3 / 1, then min(0.03 * 3 / 2, 0.04 * 3 / 3)
+    assert correct_for_many([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.04, 0.04])
+
+
+def test_detectable_difference_agrees_with_published_power():
+    # G*Power: 34 pairs show d = 0.5 standard deviations with 80.8 % chance, 33 with 79.5 %
+    for num, low, high in ((34, 0.49, 0.5), (33, 0.5, 0.51)):
+        values = [0.0] * num
+        values[0], values[1] = 1.0, -1.0
+        scale = math.sqrt(2 / (num - 1))  # standard deviation of these values
+        assert low < detectable_difference(values) / scale < high
+    assert detectable_difference([0.1]) is None
+
+
+def test_bootstrap_of_two_values_is_their_range():
+    # a quarter of the resamples repeats the smaller value twice, a quarter the larger
+    assert bootstrap_interval([0.1, 0.3]) == pytest.approx((0.1, 0.3))
+    assert bootstrap_interval([0.1]) is None
+
+
+def test_paired_difference_with_interval_and_relative_effect(tmp_path):
+    (top1,) = compared(tmp_path, three_by_three()).scores
+    difference = top1.difference(PI)
+    # half width: t(0.975, 2) = 4.30265 times 0.01 / sqrt 3
+    assert difference.value.mean == pytest.approx(0.03)
+    assert difference.value.low == pytest.approx(0.03 - 4.30265 * 0.01 / math.sqrt(3), abs=1e-6)
+    assert difference.value.high == pytest.approx(0.03 + 4.30265 * 0.01 / math.sqrt(3), abs=1e-6)
+    assert difference.relative == pytest.approx(0.03 / 0.52)
+    assert difference.bootstrap == pytest.approx((0.02, 0.04), abs=1e-9)
+
+
+def test_the_summary_reads_both_contrasts(tmp_path):
+    # both differences of pi and shuffled are 0.05 in every seed: their deviation is at least 1 / (50 sqrt 12)
+    normal = "3 seeds)."
+    sentences = headline(compared(tmp_path, three_by_three()))
+    assert sentences == [
+        "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen.",
+        f"Is it worth it? pi is better than random by 3.0 points (95 % interval +0.5 to +5.5, {normal}",
+        "Is it the human structure? pi is better than shuffled by 5.0 points "
+        f"(95 % interval +3.6 to +6.4, {normal}",
+        "pi is better than random on these 50 images.",
+        "Below 6 seeds, intervals assume that differences are normally distributed.",
+        "No run failed; 3 seeds cannot exclude a failure rate of 63 % in an arm.",
+    ]
+
+
+def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_shown(tmp_path):
+    records = [record("random", s, 0.5) for s in range(3)]
+    records += [record("pi", s, v) for s, v in enumerate((0.49, 0.50, 0.52))]
+    (top1,) = compared(tmp_path, records).scores
+    result = verdict(top1, PI)
+    assert result.outcome == "undecided"
+    assert result.sentence.startswith("pi against random is undecided: +0.3 points (95 %")
+    assert "is detected in 8 of 10 experiments" in result.sentence
+
+
+def test_one_seed_is_no_evidence(tmp_path):
+    (top1,) = compared(tmp_path, [record("random", 0, 0.5), record("pi", 0, 0.6)]).scores
+    assert verdict(top1, PI).sentence == (
+        "pi is 10.0 points above random in the only common seed; one seed has no interval."
+    )
+
+
+def test_equal_runs_are_called_equal(tmp_path):
+    records = [record(arm, s, 0.5) for arm in ("random", "pi") for s in range(2)]
+    (top1,) = compared(tmp_path, records).scores
+    assert verdict(top1, PI).sentence == "pi equals random exactly in every seed (2 seeds)."
+
+
+def test_a_score_where_less_is_better_is_judged_the_other_way(tmp_path):
+    less = {"name": "error/x", "higher_is_better": False}
+    records = [record("random", s, [score(0.5 + s / 100, **less)]) for s in range(3)]
+    records += [record("pi", s, [score(0.4 + s / 100, **less)]) for s in range(3)]
+    (error,) = compared(tmp_path, records).scores
+    assert verdict(error, PI).outcome == "better"
+
+
+def test_unequal_budgets_are_refused_with_the_way_out(tmp_path):
+    records = [record("random", 0, [score(0.3, 100)])]
+    records += [record("pi", 0, [score(0.2, 100), score(0.9, 200)])]
+    with pytest.raises(UsageError) as error:
+        compared(tmp_path, records)
+    assert "random: 100 samples; pi: 200 samples" in str(error.value)
+    assert "--at 100" in str(error.value)
+    at = compared(tmp_path, records, budget=100)
+    assert at.scores[0].difference(PI).value.mean == pytest.approx(-0.1)
+    unequal = compared(tmp_path, records, budget="unequal")
+    assert unequal.scores[0].difference(PI).value.mean == pytest.approx(0.6)
+    assert any(p.startswith("Budgets differ") for p in unequal.problems)
+    assert "The arms are not equally trained" in " ".join(headline(unequal))
+    assert "not equally trained" not in " ".join(headline(at))
+
+
+def test_an_arm_with_a_post_hoc_stage_is_judged_after_it(tmp_path):
+    records = [record("random", 0, [score(0.3)]), record("pi", 0, [])]
+    records[1]["arm"]["resolved"]["posthoc"] = [{"use": "triplet-hinge"}]
+    records[1]["scores"] = [score(0.9, 50), score(0.3, 100), score(0.2, 100, stage="posthoc")]
+    assert compared(tmp_path, records).scores[0].arm("pi").value.mean == 0.2
+    with pytest.raises(UsageError, match="no run has scores at 50 samples"):
+        compared(tmp_path / "at", records, budget=50)
+
+
+def test_every_run_that_is_not_in_a_mean_is_named(tmp_path):
+    records = without(three_by_three(), ("pi", 2), ("random", 2), ("shuffled", 2))
+    records[1] = record("random", 1, 0.9, status="failed", error="TrainingError: the loss is nan")
+    records[2]["scores"] = [score(None)]
+    records[3]["scores"] = []
+    result = compared(tmp_path, records, budget="unequal")
+    text = "\n".join(result.problems)
+    assert "random, seed 1: failed after 100 samples (TrainingError: the loss is nan)" in text
+    assert "random, seed 2: not started; it is excluded from every mean" in text
+    assert "pi, seed 0: top1/x is not a finite number; it is excluded from that mean" in text
+    assert "pi, seed 1: top1/x was not measured; it is excluded from that mean" in text
+    assert result.scores[0].arm("pi").value is None
+    assert result.scores[0].arm("pi").missing == (0, 1, 2)
+    assert result.scores[0].arm("random").by_seed == {0: 0.50}
+    assert result.scores[0].difference(PI) is None
+
+
+def test_a_running_record_without_a_process_is_called_stopped(tmp_path):
+    folder = write(tmp_path, [record("random", 0, 0.5, status="running")])
+
+    def state():
+        return {(r.arm, r.seed): r.state for r in load_runs([folder]).runs}
+
+    assert state()["random", 0] == "stopped"
+    with claim(folder / "random" / "seed0"):
+        assert state()["random", 0] == "running"
+    (folder / "pi" / "seed0").mkdir(parents=True)  # died before its first record
+    assert state()["pi", 0] == "stopped"
+    assert state()["pi", 1] == "not started"
+    (folder / "pi" / "seed0" / "record.json").write_text("{")
+    assert state()["pi", 0] == "unreadable"
+
+
+def test_runs_that_differ_in_pretraining_are_refused_with_the_difference(tmp_path):
+    records = [record("random", 0, 0.5), record("pi", 0, 0.6)]
+    records[1]["arm"]["resolved"]["pretrain"]["epochs"] = 9
+    with pytest.raises(UsageError, match="differ in more than their initialization") as error:
+        compared(tmp_path, records)
+    assert '"epochs": 9' in str(error.value)
+
+
+def test_the_same_run_in_two_folders_is_refused(tmp_path):
+    first = write(tmp_path / "a", [record("pi", 0, 0.5)])
+    second = write(tmp_path / "b", [record("pi", 0, 0.6)])
+    with pytest.raises(UsageError, match="pi, seed 0 is in two folders"):
+        load_runs([first, second])
+
+
+def test_averages_over_sets_need_every_set(tmp_path):
+    sets = ("cifar10", "vtab/dtd", "mnist", "stl10")
+    records = [
+        record(arm, s, [score(base + i / 100, name=f"top1/{n}") for i, n in enumerate(sets)])
+        for arm, base in (("random", 0.3), ("pi", 0.4))
+        for s in range(2)
+    ]
+    records[0]["scores"].pop()  # random, seed 0 has no stl10
+    result = compared(tmp_path, records)
+    averages = {a.name: a for a in result.averages}
+    assert list(averages) == [
+        "top1/mean of 2 vtab sets",
+        "top1/mean of 2 misc sets",
+        "top1/mean of 4 sets",
+    ]
+    total = averages["top1/mean of 4 sets"]
+    assert total.arm("pi").value.mean == pytest.approx(0.415)
+    assert total.arm("random").by_seed == pytest.approx({1: 0.315})
+    assert total.arm("random").missing == (0, 2)
+    assert averages["top1/mean of 2 vtab sets"].arm("random").value.num == 2
+    assert result.primary is total
+    (over_sets,) = result.over_sets
+    assert (over_sets.count.wins, over_sets.count.losses) == (4, 0)
+    # pi: 2 seeds alike of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
+    lines = list(sets_lines(result))
+    told = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
+    assert told in lines
+    assert lines[-1].endswith("no answer uses them.")
+
+
+@pytest.mark.parametrize(
+    ("data_set", "family"),
+    [
+        ("imagenet1k", "imagenet"),
+        ("wds_imagenet-a_test", "ood"),
+        ("vtab/dtd", "vtab"),
+        ("wds_vtab-cifar100", "vtab"),
+        ("cars", "fine-grained"),
+        ("stl10", "misc"),
+        ("retrieval/flickr_1k_test_image_text_retrieval", "retrieval"),
+        ("mine", "other"),
+    ],
+)
+def test_families_are_those_of_the_paper(data_set, family):
+    assert family_of(data_set) == family
+
+
+def test_compare_prints_table_verdict_and_problems(cli, tmp_path):
+    write(tmp_path / "runs", without(three_by_three(), ("pi", 2)))
+    (tmp_path / "made.toml").write_text(RECIPE.format(seeds=[0, 1, 2]))
+    done = cli("compare", "made.toml")
+    assert done.returncode == 0, done.stderr
+    assert "52.0 ± 1.2" in done.stdout  # random: s.e. 0.02 / sqrt 3
+    assert "+3.5 [-2.9, +9.9]" in done.stdout  # 0.03 and 0.04; t(0.975, 1) = 12.706, s.e. 0.005
+    assert "2 of 3" in done.stdout
+    assert "pi, seed 2: not started; it is excluded from every mean" in done.stdout
+
+
+def test_no_column_is_lost_on_a_narrow_terminal(cli, tmp_path):
+
+    def long(v):
+        return [score(v, name="spread/a-long-name", chance=None)]
+
+    values = {"random": (0.1, 0.2), "pi": (0.3, 0.5), "shuffled": (0.2, 0.3)}
+    records = [record(a, s, long(v)) for a, of in values.items() for s, v in enumerate(of)]
+    shown = cli("compare", write(tmp_path, records), COLUMNS="80").stdout
+    assert "seeds" in shown
+    assert shown.count("2 of 3") == 3
+
+
+def test_csv_and_json_carry_unrounded_numbers(verb, tmp_path):
+    folder = write(tmp_path, three_by_three())
+    lines = list(csv.DictReader(io.StringIO(verb(folder, "--csv"))))
+    row = next(r for r in lines if r["arm"] == "pi" and r["reference"] == "random")
+    assert float(row["difference"]) == pytest.approx(0.03)
+    assert float(row["p_value"]) == pytest.approx(0.0351, abs=1e-4)
+    value = json.loads(verb(folder, "--json"))
+    assert value["values"]["top1/x"]["pi"] == {"0": 0.53, "1": 0.56, "2": 0.56}
+    assert len(value["runs"]) == 9
+
+
+def test_markdown_and_latex_tables(verb, tmp_path):
+    folder = write(tmp_path, three_by_three())
+    markdown = verb(folder, "--markdown")
+    assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 3 of 3 |" in (markdown)
+    latex = verb(folder, "--latex")
+    assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
+    assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
+
+
+def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
+    folder = write(tmp_path, three_by_three())
+    for arguments, sentence in (
+        (["nowhere"], "nowhere: no such folder"),
+        ([folder, "--csv", "--json"], "--csv and --json: choose one format"),
+        ([folder, "--score", "top5/*"], "no score matches 'top5/*'. Did you mean 'top1/x'?"),
+        ([folder, "--baseline", "rand"], "no arm called 'rand'. Did you mean 'random'?"),
+        (
+            [folder, "--at", "7"],
+            "no run has scores at 7 samples seen. Available: random, seed 0: 100",
+        ),
+    ):
+        done = cli("compare", *arguments)
+        assert done.returncode == 2
+        assert sentence in done.stderr
+
+
+def test_nothing_finished_is_shown_and_exits_with_1(verb, tmp_path):
+    folder = write(tmp_path, [record("random", 0, 0.5, status="interrupted")])
+    shown = verb(folder, code=1)
+    assert "No run has finished with a score that could be compared." in shown
+    assert "random, seed 0: interrupted after 100 samples; it is excluded from every mean" in shown
+
+
+def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
+    contrasts = compared(tmp_path, three_by_three()).contrasts
+    assert contrasts == (
+        PI,
+        Contrast("shuffled", "random", CONTROL),
+        Contrast("pi", "shuffled", STRUCTURE),
+    )
+
+
+def question_of_pi(folder, change):
+    """Return what pi - shuffled asks after a change of pi's and of shuffled's record."""
+    records = three_by_three()
+    for one in records:
+        change(one["arm"])
+    return compared(folder, records).contrasts[-1].question
+
+
+def test_a_control_with_other_settings_is_none_of_the_human_structure(tmp_path):
+    def change(arm):
+        if arm["name"] == "shuffled":
+            arm["resolved"]["init"][0]["epochs"] = 80
+
+    assert question_of_pi(tmp_path, change) == OTHERWISE.format("init.epochs")
+
+
+def test_a_control_differs_in_no_slot(tmp_path):
+    def change(arm):
+        arm["resolved"]["posthoc"] = [{"use": "lsuv", "share": float(arm["name"] == "pi")}]
+
+    records = three_by_three()
+    for one in records:
+        change(one["arm"])
+        one["scores"][0]["stage"] = "posthoc"
+    assert compared(tmp_path, records).contrasts[-1].question == OTHERWISE.format("posthoc.share")
+
+
+def test_shuffled_answers_of_a_program_are_no_control_of_the_human_structure(tmp_path):
+    def from_pixels(arm):
+        for stage in arm["resolved"]["init"]:
+            inner = {"use": "pixel-triplets", "judgments": {"use": "nights"}}
+            is_shuffled = stage["judgments"]["use"] == "shuffled-votes"
+            stage["judgments"] = {"use": "shuffled-votes", "judgments": inner} if is_shuffled else inner
+
+    def as_told(arm):
+        arm["by_people"] = False
+
+    assert question_of_pi(tmp_path / "earlier record", from_pixels) == NO_PEOPLE
+    assert question_of_pi(tmp_path / "record", as_told) == NO_PEOPLE
+
+
+def test_the_table_says_in_what_each_arm_differs(verb, tmp_path):
+    sentence = "shuffled = init, but judgments through shuffled-votes"
+    records = three_by_three()
+    for one in records:
+        if one["arm"]["name"] == "shuffled":
+            one["arm"]["difference"] = sentence
+    folder = write(tmp_path, records)
+    assert sentence in verb(folder)
+    assert f"* {sentence}\n" in verb(folder, "--markdown")
+    assert f"% {sentence}\n" in verb(folder, "--latex")
+    assert json.loads(verb(folder, "--json"))["differences"] == [sentence]
+
+
+def shown_in(columns, comparison):
+    """Return the lines of the first table as a terminal of so many columns shows them."""
+    console = Console(width=columns, file=io.StringIO())
+    console.print(rich_table(comparison, comparison.matching(())))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= columns
+    lines = [" ".join(line.split()) for line in lines]
+    rule = next(i for i, line in enumerate(lines) if "───" in line)
+    return lines[rule - 1], lines[rule + 1 : lines.index("", rule)]
+
+
+def test_a_table_too_wide_for_the_terminal_has_a_row_per_difference(tmp_path):
+    comparison = compared(tmp_path, three_by_three())
+    headings, rows = shown_in(100, comparison)
+    assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] seeds"
+    assert len(rows) == 3
+    headings, rows = shown_in(66, comparison)
+    assert headings == "arm mean ± s.e. seeds vs [95 %]"
+    assert rows == [
+        "random 52.0 ± 1.2 3 of 3",
+        "pi 55.0 ± 1.0 3 of 3 random +3.0 [+0.5, +5.5]",
+        "shuffled +5.0 [+3.6, +6.4]",
+        "shuffled 50.0 ± 1.0 3 of 3 random -2.0 [-4.5, +0.5]",
+    ]
+
+
+def test_a_score_too_large_for_statistics_is_left_out_and_reported(tmp_path):
+    records = three_by_three()
+    records[0]["scores"][0]["value"] = 1e308
+    comparison = compare(load_runs([write(tmp_path, records)]))
+    assert (
+        "random, seed 0: top1/x is larger than 1e+100; it is excluded from that mean" in comparison.problems
+    )
+
+
+def test_a_record_with_a_number_that_is_not_finite_is_unreadable(tmp_path):
+    folder = write(tmp_path, [record("random", 0, 0.5), record("pi", 0, float("nan"))])
+    run = load_runs([folder]).arm_runs("pi")[0]
+    assert run.state == "unreadable"
+    assert "contains a number that is not finite" in run.reason

@@ -1,0 +1,203 @@
+"""When a difference is decided, against levels and probabilities that are known."""
+
+import numpy as np
+import pytest
+
+# made data: see test_verdict
+from helpers.made_runs import JUDGMENTS
+from helpers.made_verdicts import BASE, made, trained_on
+from scipy import stats
+
+from perceptinit.analysis.decisions import (
+    Rule,
+    level_of_looks,
+    probabilities,
+    rule_of,
+    seeds_to_decide,
+)
+from perceptinit.analysis.statistics import estimate, holm, interquartile_mean
+from perceptinit.errors import RecipeError
+from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.verdict.headline import family_wise, headline, summary
+
+
+def decided(values, **rule):
+    rule = Rule(**rule)
+    return rule.decide(estimate(values, rule.confidence))
+
+
+def test_an_interval_decides_by_where_it_lies():
+    narrow = [0.001, 0.002, 0.003]  # 0.002 with t(0.975, 2) * 0.001 / sqrt 3 = 0.0025 to each side
+    assert decided(narrow, delta=0.005) == "equivalent"
+    assert decided(narrow, delta=0.004) is None
+    assert decided([0.01, 0.011, 0.012], delta=0.005) == "above"
+    assert decided([-0.01, -0.011, -0.012]) == "below"
+    assert decided([0.01]) is None
+
+
+def test_a_difference_that_excludes_0_but_does_not_matter_is_equivalent():
+    assert decided([0.0010, 0.0011, 0.0012], delta=0.005) == "equivalent"
+    assert decided([0.0010, 0.0011, 0.0012]) == "above"
+
+
+def test_nothing_is_decided_before_the_first_look_that_was_planned():
+    values = [0.01, 0.011, 0.012]
+    assert decided(values, first=4, last=6) is None
+    assert decided([*values, 0.0105], first=4, last=6) == "above"
+
+
+def test_one_look_has_the_plain_level_and_more_looks_a_higher_one():
+    assert level_of_looks(5, 5) == 0.95
+    assert 0.95 < level_of_looks(3, 6) < level_of_looks(3, 10) < 1 - 0.05 / 8  # Bonferroni
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_all_intervals_of_a_sequence_hold_in_95_of_100_experiments(shift):
+    rule, rng = Rule(first=3, last=8), np.random.default_rng(1)
+    values = rng.normal(shift, 1.0, size=(4000, 8))
+    holds = np.ones(4000, dtype=bool)
+    for num in range(3, 9):
+        mean = values[:, :num].mean(axis=1)
+        error = values[:, :num].std(axis=1, ddof=1) / np.sqrt(num)
+        holds &= np.abs(mean - shift) <= stats.t.ppf(0.5 + rule.confidence / 2, num - 1) * error
+    assert abs(holds.mean() - 0.95) < 0.012  # 3.5 standard errors of 4,000 experiments
+
+
+def test_probabilities_are_areas_of_students_t():
+    value = estimate([0.0, 0.01, 0.02])  # mean 0.01, s.e. 0.00577, 2 degrees of freedom
+    below, within, above = probabilities(value, 0.01)
+    assert above == pytest.approx(0.5)
+    # t = 0.02 / 0.0057735 = 3.4641; P(T > t) = 1/2 - t / (2 sqrt(2 + t^2)) for 2 degrees of freedom
+    assert below == pytest.approx(0.5 - 3.4641 / (2 * np.sqrt(2 + 12)), abs=1e-5)
+    assert within == pytest.approx(1 - above - below)
+    assert probabilities(estimate([0.1]), 0.01) is None
+    assert probabilities(estimate([0.02, 0.02]), 0.01) == (0.0, 0.0, 1.0)
+
+
+def test_the_seeds_to_decide_grow_with_the_noise_and_end_where_the_plan_does():
+    near, far = (0.004, 0.008, 0.001), (0.04, -0.03, 0.002)
+    rule = Rule(delta=0.005)
+    assert 1 <= seeds_to_decide(near, rule) <= 20
+    assert seeds_to_decide(near, Rule(delta=0.05)) == 1
+    assert seeds_to_decide(far, rule) is None
+    assert seeds_to_decide(near, Rule(delta=0.005, first=3, last=3)) is None
+
+
+def test_the_seeds_to_decide_do_decide_in_8_of_10_experiments():
+    # many seeds, so that their mean and deviation are as good as known: 0 and 0.01
+    values = tuple(0.01 * stats.norm.ppf((np.arange(40) + 0.5) / 40))
+    more = seeds_to_decide(values, Rule(delta=0.0045))
+    rng = np.random.default_rng(2)
+    new = np.concatenate([np.tile(values, (4000, 1)), rng.normal(0, 0.01, (4000, more))], axis=1)
+    half = stats.t.ppf(0.975, 39 + more) * new.std(axis=1, ddof=1) / np.sqrt(40 + more)
+    assert np.mean(np.abs(new.mean(axis=1)) + half <= 0.0045) > 0.75
+
+
+def test_the_rule_of_a_plan_is_in_units_of_a_score():
+    assert rule_of(VerdictConfig(delta=0.5), 3) == Rule(0.005, 3, None)
+    assert rule_of(VerdictConfig(delta=0.5, max_seeds=10), 1) == Rule(0.005, 2, 10)
+
+
+def with_plan(folder, plan, pi, overrides=(), **more):
+    """Return the comparison of a random and a pi arm under a `[verdict]`."""
+    arms = {"random": ([], BASE[: len(pi)] or BASE), "pi": (trained_on(JUDGMENTS), pi)}
+    return made(folder, arms, plan=plan, overrides=overrides, **more)
+
+
+def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path):
+    comparison = with_plan(tmp_path, "delta = 2.0", (0.501, 0.520, 0.541), num_examples=5000)
+    (answer,) = summary(comparison).answers
+    assert answer.outcome == "equivalent"
+    assert answer.sentence.startswith("pi is equivalent to random within 2.0 points: +0.1 points (95 %")
+    assert "better by more than 2.0 points <0.01, within >0.99, worse <0.01" in answer.sentence
+    assert "it is equivalent to random within 2.0 points" in summary(comparison).readings[0]
+    assert "differences within 2.0 points (delta) do not matter" in headline(comparison)[0]
+
+
+def test_an_undecided_difference_says_what_would_decide_it(tmp_path):
+    (answer,) = summary(with_plan(tmp_path, "delta = 1.0", (0.505, 0.518, 0.546))).answers
+    assert answer.outcome == "undecided"
+    assert "more seeds would decide it with 80 % chance." in answer.sentence
+
+
+def test_an_undecided_difference_of_the_last_look_is_final(tmp_path):
+    plan = "delta = 1.0\nmax_seeds = 3"
+    (answer,) = summary(with_plan(tmp_path, plan, (0.48, 0.55, 0.55))).answers
+    assert "This answer is final: the plan allows at most 3 seeds." in answer.sentence
+    assert "at every look" in answer.sentence
+
+
+def test_looks_widen_the_interval(tmp_path):
+    def width(folder, plan):
+        (score,) = with_plan(tmp_path / folder, plan, (0.53, 0.56, 0.56)).scores
+        return score.differences[0].value.high - score.differences[0].value.low
+
+    one, many = width("one", "delta = 1.0"), width("many", "delta = 1.0\nmax_seeds = 10")
+    ratio = stats.t.ppf(0.5 + level_of_looks(3, 10) / 2, 2) / stats.t.ppf(0.975, 2)
+    assert many / one == pytest.approx(ratio)
+
+
+def test_a_delta_that_was_changed_after_the_first_run_is_told(tmp_path):
+    comparison = with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56), ("verdict.delta=3.0",))
+    assert "Not as planned: [verdict] delta was 1.0 when the first run began, and is 3.0 now." in headline(
+        comparison
+    )
+
+
+def test_a_plan_that_cannot_be_meant_is_refused(tmp_path):
+    for plan, sentence in (
+        ("delta = -1", "verdict.delta: should be greater than 0"),
+        ('delta = "0.5 %"', "verdict.delta: expected a number"),
+        ("delta = 200", "delta = 200: expected less than 100 points (hundredths of a score)"),
+        ("published_effect = 3.0", "published_effect requires `source`"),
+        ("deltas = 1.0", "did you mean 'delta'?"),
+    ):
+        with pytest.raises(RecipeError) as error:
+            with_plan(tmp_path, plan, (0.5, 0.5, 0.5))
+        assert sentence in str(error.value)
+
+
+def test_interquartile_mean_by_hand():
+    # 2 sets x 2 seeds: 0.0, 0.2, 0.4, 1.0; a quarter at each end is left out
+    result = interquartile_mean([[0.0, 1.0], [0.2, 0.4]])
+    assert result.mean == pytest.approx(0.3)
+    assert result.low <= 0.3 <= result.high
+    assert interquartile_mean([[0.1], [0.5]]).low is None
+
+
+def test_the_bootstrap_is_stratified_by_set():
+    # every seed of a set is alike: resampling within sets changes nothing
+    result = interquartile_mean([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.9] * 3])
+    assert (result.low, result.high) == pytest.approx((result.mean, result.mean))
+
+
+def test_holms_correction_by_hand():
+    # 0.01 * 3, then max(0.03, 0.02 * 2), then max(0.04, 0.03 * 1)
+    assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_one_statement_counts_the_differences_of_the_whole_page(tmp_path):
+    text = family_wise(with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56)))
+    assert text.startswith("1 difference is shown, 1 of them in the headline.")
+    assert "1 remains: pi - random in top1/x." in text
+    looks = with_plan(tmp_path / "looks", "delta = 1.0\nmax_seeds = 9", (0.53, 0.56, 0.56))
+    assert "Holm" not in family_wise(looks)
+
+
+def test_a_family_of_arms_misses_the_truth_at_most_as_often(tmp_path):
+    arms = {
+        "random": ([], BASE),
+        "pi": (trained_on(JUDGMENTS), BASE),
+        "mimetic": ([{"use": "mimetic"}], BASE),
+    }
+    arms = {
+        name: (init, [v + 0.01 * i * (-1) ** k for k, v in enumerate(values)])
+        for i, (name, (init, values)) in enumerate(arms.items())
+    }
+    text = family_wise(made(tmp_path, arms, plan="delta = 1.0"))
+    assert "Each interval misses the truth in at most 5 % of experiments." in text
+    # 2 intervals at 97.5 %: 2 * 0.025
+    assert (
+        "about 0.1 of the 2 would exclude 0 by chance, and any of the 2 with a probability of at most 5 %"
+        in text
+    )

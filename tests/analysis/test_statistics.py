@@ -1,0 +1,42 @@
+"""Means, intervals and paired differences against numbers worked out by hand."""
+
+import math
+
+import pytest
+
+from perceptinit.analysis.statistics import differences, estimate
+
+
+def test_estimate_of_three_values():
+    # mean 2, variance 1, s.e. 1/sqrt(3); t(0.975, 2 degrees of freedom) = 4.3027
+    result = estimate([1.0, 2.0, 3.0])
+    assert result.mean == 2.0
+    assert result.stderr == pytest.approx(0.57735, abs=1e-5)
+    assert result.low == pytest.approx(2 - 4.30265 * 0.57735, abs=1e-4)
+    assert result.high == pytest.approx(2 + 4.30265 * 0.57735, abs=1e-4)
+
+
+def test_one_value_has_no_uncertainty():
+    result = estimate([0.5])
+    assert (result.stderr, result.low, result.high, result.num) == (None, None, None, 1)
+
+
+def test_no_values_are_refused():
+    with pytest.raises(ValueError, match="no values"):
+        estimate([])
+
+
+def test_paired_differences_are_of_shared_seeds_only():
+    # seeds 0 and 1 are shared: differences 0.1 and 0.3, mean 0.2, s.e. 0.1
+    paired = differences({0: 0.6, 1: 0.9, 2: 0.1}, {0: 0.5, 1: 0.6, 7: 0.9})
+    result = estimate(list(paired.values()))
+    assert result.mean == pytest.approx(0.2)
+    assert result.stderr == pytest.approx(0.1)
+    assert result.num == 2
+
+
+def test_a_constant_shift_over_noisy_seeds_is_seen_exactly():
+    baseline = {0: 0.1, 1: 0.5, 2: 0.9}
+    paired = differences({s: v + 0.05 for s, v in baseline.items()}, baseline)
+    result = estimate(list(paired.values()))
+    assert math.isclose(result.low, 0.05, abs_tol=1e-9)

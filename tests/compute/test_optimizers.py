@@ -1,0 +1,72 @@
+"""The optimiser of a stage: groups, names, resume, and refusals before a run starts."""
+
+import copy
+
+import pytest
+import torch
+from helpers.weights import same
+from torch import nn
+
+from perceptinit.compute.optim import find_optimizer_problems, make_optimizer
+from perceptinit.errors import UsageError
+from perceptinit.pairs.synthetic import SyntheticPairs
+from perceptinit.pretrainers.clip import Clip
+from perceptinit.testing import tiny_model
+from perceptinit.types import RunContext
+
+
+class Sophia(torch.optim.SGD):
+    """An optimiser of another package."""
+
+
+def clip(optimizer, **keys):
+    config = Clip.Config(epochs=2, batch_size=16, warmup_steps=1, lr=1e-3, optimizer=optimizer, **keys)
+    return Clip(config, SyntheticPairs(SyntheticPairs.Config(num_pairs=64)))
+
+
+def train(optimizer, stop=None):
+    """Return the model at the end, or with `stop` the model and the state after that step."""
+    model, pretrainer = tiny_model(), clip(optimizer)
+    for result in pretrainer.steps(model, RunContext(num_workers=0)):
+        if result.step == stop:
+            return model, copy.deepcopy(pretrainer.state_dict())
+    return model
+
+
+@pytest.mark.parametrize("name", ["nadamuon", "muon", "lion", "adopt", "sgd", "test_optimizers:Sophia"])
+def test_training_with_an_optimizer_resumes_exactly(name):
+    model, state = train(name, stop=3)
+    again = clip(name)
+    again.load_state_dict(state)
+    list(again.steps(model, RunContext(num_workers=0)))
+    assert same(model, train(name))
+    assert not same(model, train(None))
+
+
+def test_adamw_by_name_is_the_default():
+    assert same(train("adamw"), train(None))
+
+
+def test_muon_turns_matrices_alone_and_decays_no_gains():
+    module = nn.ModuleDict(
+        {"map": nn.Linear(4, 4), "words": nn.Embedding(3, 4), "patches": nn.Conv2d(3, 4, 2)}
+    )
+    groups = make_optimizer([module], "muon", lr=1e-3, weight_decay=0.1).param_groups
+    by_weight = {id(p): group for group in groups for p in group["params"]}
+    assert not by_weight[id(module["map"].weight)].get("use_fallback")
+    for fallback in (module["map"].bias, module["words"].weight, module["patches"].weight):
+        assert by_weight[id(fallback)]["use_fallback"]
+    assert by_weight[id(module["map"].bias)]["weight_decay"] == 0.0
+    assert by_weight[id(module["words"].weight)]["weight_decay"] == 0.1
+
+
+@pytest.mark.parametrize("name", ["nadamoun", "adahessian", "fusedadam", "nowhere:At", "torch.optim:Nothing"])
+def test_an_optimizer_that_cannot_be_made_is_refused_with_its_name(name):
+    with pytest.raises(UsageError, match=f'optimizer = "{name}"'):
+        make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.1)
+    assert list(clip(name).preflight())
+
+
+def test_sharded_parameters_need_adamw():
+    assert "sharding" in next(find_optimizer_problems("muon", "fsdp"))
+    assert list(find_optimizer_problems(None, "fsdp")) == []

@@ -1,0 +1,157 @@
+"""What trivial models score beside a model: by hand, in the score, in `data check` and in the tables."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from helpers.made_runs import record, score, write
+
+from perceptinit.analysis.compare import compare
+from perceptinit.evaluators.odd_one_out import OddOneOutScore
+from perceptinit.evaluators.two_afc import TwoAFC
+from perceptinit.judgments.baselines import (
+    Baseline,
+    as_extra,
+    describe_images,
+    distances,
+    from_extra,
+    odd_one_out_baselines,
+    two_afc_baselines,
+)
+from perceptinit.judgments.data_check import check_judgments
+from perceptinit.judgments.forms.odd_one_out import OddOneOut
+from perceptinit.reports.columns import page_note
+from perceptinit.reports.formats import json_table, markdown_table
+from perceptinit.results.runs import load_runs
+from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
+
+NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network"]
+
+
+def picture(left, right):
+    """Return 32 x 32 pixels, grey `left` in one half and `right` in the other."""
+    pixels = np.full((32, 32, 3), left, dtype=np.uint8)
+    pixels[:, 16:] = right
+    return pixels
+
+
+# 0 and 1 have their light on the same side; 2 has the mean of 0
+STIMULI = Stimuli(("0", "1", "2"), [picture(200, 40), picture(250, 60), picture(40, 200)])
+
+
+def triplets(p_second=(1.0, 1.0), num_votes=(1, 3)):
+    """Return two questions about picture 0: is 2 or 1 (or 1 or 2) more like it?"""
+    return Triplets.build(STIMULI, [0, 0], [2, 1], [1, 2], p_second, num_votes)
+
+
+def by_name(baselines):
+    return {b.name: b.value for b in baselines}
+
+
+def test_pixels_see_the_layout_and_mean_colours_only_the_mean():
+    found = by_name(two_afc_baselines(triplets()))
+    assert list(found) == NAMES
+    # pixels choose 1 in both questions: right for one vote, wrong for three; the mean chooses 2
+    assert found["pixels 32 x 32"] == found["pixels 16 x 16"] == 0.25
+    assert found["mean colour"] == 0.75
+
+
+def test_every_judgment_counts_once_when_asked_for():
+    assert by_name(two_afc_baselines(triplets(), "judgments"))["mean colour"] == 0.5
+
+
+def test_the_random_network_is_the_same_everywhere():
+    points = describe_images(STIMULI, np.arange(3))["random network"]
+    assert points.shape == (3, 128)
+    assert np.linalg.norm(points, axis=1) == pytest.approx(1)
+    again = describe_images(STIMULI, np.array([2, 0]))["random network"]
+    assert np.allclose(again, points[[2, 0]], atol=1e-5)
+
+
+def test_pictures_that_are_equal_tie():
+    stimuli = Stimuli(("a", "b", "c"), [picture(90, 10)] * 3)
+    same = Triplets.build(stimuli, [0], [1], [2], [1.0])
+    assert set(by_name(two_afc_baselines(same)).values()) == {0.5}
+
+
+def test_the_odd_one_is_outside_the_nearest_pair_of_pixels():
+    judgments = OddOneOut.build(STIMULI, [[0, 1, 2]], [[0, 3, 1]])
+    found = by_name(odd_one_out_baselines(judgments))
+    assert found["pixels 32 x 32"] == 0.25  # one of four votes for picture 2
+    assert found["mean colour"] == 0.75  # 0 and 2 have one mean
+
+
+def test_distances_of_many_images_are_those_of_few(monkeypatch):
+    points = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    a, b = np.array([0, 1, 5]), np.array([3, 1, 2])
+    few = distances(points, a, b)
+    monkeypatch.setattr("perceptinit.judgments.baselines.MAX_SQUARE", 5)
+    monkeypatch.setattr("perceptinit.judgments.baselines.CHUNK", 2)
+    assert distances(points, a, b) == pytest.approx(few, abs=1e-5)
+
+
+def test_an_interval_stays_within_0_and_1():
+    assert Baseline("x", 0.9, 0.1).interval == (pytest.approx(0.704), 1.0)
+    assert Baseline("x", 0.9, None).interval is None
+
+
+class Given:
+    name = "given"
+    card = DataCard(title="given", source_url="-", licence="-", citation="-")
+
+    def load(self, split):
+        return triplets()
+
+    def load_odd_one_out(self, split):
+        return OddOneOut.build(STIMULI, [[0, 1, 2]], [[0, 3, 1]])
+
+
+class Encoder:
+    image_size = 4
+
+    def encode_image(self, images):
+        return images.float().flatten(1)
+
+
+@pytest.mark.parametrize("evaluator", [TwoAFC, OddOneOutScore])
+def test_a_score_carries_its_baselines_with_errors(evaluator):
+    with torch.no_grad():
+        found, *_ = evaluator(evaluator.Config(), Given()).evaluate(Encoder(), RunContext())
+    baselines = from_extra(json.loads(json.dumps(found.extra)))
+    assert by_name(baselines)["mean colour"] == 0.75
+    assert [b.name for b in baselines] == NAMES
+
+
+def test_data_check_scores_the_held_out_splits():
+    report = check_judgments(Given())
+    assert list(report.baselines) == ["val", "test"]
+    assert by_name(report.baselines["test"])["pixels 16 x 16"] == 0.25
+    notes = [f.message for f in report.findings if "odd-one-out" in f.message]
+    assert notes[0] == "train: 1 odd-one-out questions, chance 0.333"
+    assert "mean colour 0.750, " in notes[2]
+    assert check_judgments(Given(), decode=False).baselines == {}
+
+
+def test_tables_and_page_show_baselines_with_intervals(tmp_path):
+    extra = as_extra([Baseline("pixels 32 x 32", 0.651, 0.01), Baseline("mean colour", 0.6, None)])
+    rows = [
+        [score(value, name="2afc/x", chance=0.5, ceiling=0.84, lower_ceiling=0.75, extra=extra)]
+        for value in (0.7, 0.8)
+    ]
+    runs = load_runs([write(tmp_path, [record("random", 0, rows[0]), record("pi", 0, rows[1])])])
+    comparison = compare(runs)
+    beside = "pixels 32 x 32 65.1 [63.1, 67.1], mean colour 60.0"
+    assert beside in markdown_table(comparison, comparison.scores)
+    note = page_note(comparison.scores[0])
+    assert "chance 50.0, human ceiling 75.0 to 84.0" in note
+    assert beside in note
+    stated = json.loads(json_table(comparison, comparison.scores))["baselines"]["2afc/x"]
+    assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
+
+
+def test_looking_at_judgments_needs_no_torch():
+    code = "import sys, perceptinit.judgments.data_check; assert 'torch' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

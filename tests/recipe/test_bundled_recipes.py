@@ -1,0 +1,188 @@
+"""Every recipe that ships validates without data and runs shrunk; arms differ in what they claim to."""
+
+import os
+from pathlib import Path
+
+import pytest
+from helpers.smoke import check_smoke
+
+from perceptinit.analysis.contrasts import (
+    CONTROL,
+    OTHERWISE,
+    SIMULATED,
+    STRUCTURE,
+    WORTH,
+    find_contrasts,
+)
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.results.record import new_record
+from perceptinit.results.runs import LoadedRun, RunSet
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+NAMES = [path.name for path in RECIPES]
+# these two have every kind of arm; the others run shrunk in tests/docs
+SMOKE = ("quickstart.toml", "controls_materials.toml")
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    for name in list(os.environ):
+        if name.endswith(("_ROOT", "_SHARDS")):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_a_recipe_validates_without_data(cli, path):
+    done = cli("validate", path)
+    assert done.returncode == 0, done.stderr
+    assert "arms x" in done.stdout
+    assert "Ready to run." in done.stdout or "Before it can run:" in done.stdout
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, name):
+    check_smoke(cli, tmp_path, RECIPES[0].with_name(name))
+
+
+# A finished run is found again by its fingerprint. Where one changes on purpose, the changelog names the recipe.
+FINGERPRINTS = {
+    "aa": {
+        "random": "70b3c3c7f6343b83",
+        "redrawn": "534cb53b08653780",
+    },
+    "brain_regions": {
+        "random": "695b3f052808dbfc",
+        "pi": "807e4d94a6568322",
+        "shuffled": "f6b9e450698f61de",
+        "mid": "e8710cfbaba9edac",
+        "early": "c8b9a20648137fe4",
+        "late-subject-0": "79ba13caa45b08b8",
+    },
+    "compute_matched": {
+        "random-longer": "ddce99308aec1eca",
+    },
+    "controls_materials": {
+        "random": "357e3131d161b60b",
+        "pi": "0ef8b9241f392bda",
+        "shuffled": "edc5294f0eaeb62f",
+        "pixels": "83dfa1bf1f1e8eb8",
+        "statistics-matched": "e17544b990fc65cd",
+        "mimetic": "7420db5efff8235a",
+    },
+    "data_efficiency": {
+        "random": "e91e080b544ec2f1",
+        "pi-01": "97636a941d194028",
+        "pi-05": "a1380f24078286ea",
+        "pi-10": "e4d884212a5cfa7d",
+        "pi-25": "6f40e52948b48e56",
+        "pi-50": "a62c9197deb23c60",
+        "pi-100": "802446706ca6e578",
+    },
+    "materials_cifar10": {
+        "random": "35bc49aeaa354154",
+        "pi": "a77df7d12200dd6e",
+        "shuffled": "4e7f37488d1eb510",
+        "post-hoc": "a38094212013f59f",
+    },
+    "own_judgments": {
+        "random": "52aefe942f11870c",
+        "pi": "6f6c0ec4de09b833",
+        "shuffled": "583db984393b0a28",
+    },
+    "pi_clip_yfcc": {
+        "random": "11d8ed65b8ff7f59",
+        "pi": "476bad82beb0869e",
+        "shuffled": "58c4800a4fe66070",
+        "pi-margin-half": "77ee8d873184906e",
+        "post-hoc": "cc4a3518bae1dc5a",
+    },
+    "pi_clip_yfcc_published": {
+        "random": "8fa93d0b8004baeb",
+        "pi": "6d7d3d77e4677213",
+        "shuffled": "dbeeb3e2a060d3b1",
+        "post-hoc": "30a05f1f19a8d85a",
+    },
+    "pi_data_ladder_yfcc3m": {
+        "random": "fd70d882965868c8",
+        "pi-001": "f30e0f137bd82134",
+        "pi-005": "fa93427cf7dea43a",
+        "pi-010": "1301500c5338dd4e",
+        "pi-025": "45b8144e2ca591fe",
+        "pi-050": "9f74e7c0d0c32cca",
+        "pi": "623484f0a8e20c9f",
+        "shuffled": "276a5051bc41b8fc",
+    },
+    "quickstart": {
+        "random": "06d5c561c7b57dbe",
+        "pi": "4bca305516feb50c",
+        "shuffled": "da871ed461a52858",
+    },
+}
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_every_arm_keeps_its_fingerprint(path):
+    recipe = load_recipe(path)
+    found = {arm.name: recipe.fingerprint(arm) for arm in recipe.arms}
+    assert found == FINGERPRINTS[path.stem]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_no_arm_repeats_a_shared_stage(path):
+    assert load_recipe(path).warnings == ()
+
+
+def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_folder):
+    recipe = load_recipe(recipes_folder / "quickstart.toml", ["init.epochs=1"])
+    assert [[spec.config.epochs for spec in arm.init] for arm in recipe.arms] == [[], [1], [1]]
+
+
+def as_runs(recipe):
+    """Return a run of each arm, as a record tells of it."""
+    runs = [
+        LoadedRun(arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]})
+        for arm in recipe.arms
+    ]
+    arms = tuple(arm.name for arm in recipe.arms)
+    return RunSet(recipe.name, recipe.summary, recipe.baseline, arms, tuple(runs))
+
+
+def questions(recipe):
+    contrasts = find_contrasts(as_runs(recipe))
+    return {c.title: c.question for c in contrasts if c.question != WORTH}
+
+
+def test_the_cards_say_where_a_program_answered(recipes_folder):
+    runs = as_runs(load_recipe(recipes_folder / "controls_materials.toml"))
+    assert {arm: runs.about(arm)["by_people"] for arm in runs.arms if arm != "pixels"} == {
+        "random": True, "pi": True, "shuffled": True, "statistics-matched": True, "mimetic": True,
+    }  # fmt: skip
+    assert not runs.about("pixels")["by_people"]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_only_an_arm_and_its_shuffled_twin_answer_for_the_structure_of_the_answers(path):
+    recipe = load_recipe(path)
+    of_the_answers = SIMULATED if path.stem == "quickstart" else STRUCTURE
+    found = [title for title, question in questions(recipe).items() if question == of_the_answers]
+    has_twins = {"pi", "shuffled"} <= {arm.name for arm in recipe.arms}
+    assert found == (["pi - shuffled"] if has_twins else [])
+
+
+def test_other_pairs_say_in_what_else_they_differ(recipes_folder):
+    asked = questions(load_recipe(recipes_folder / "brain_regions.toml"))
+    asked |= questions(load_recipe(recipes_folder / "controls_materials.toml"))
+    assert asked == {
+        "pi - shuffled": STRUCTURE,
+        "mid - shuffled": OTHERWISE.format("init.judgments.path"),
+        "early - shuffled": OTHERWISE.format("init.judgments.path"),
+        "late-subject-0 - shuffled": OTHERWISE.format("init.judgments.subjects"),
+        "pixels - shuffled": OTHERWISE.format("init.judgments"),
+        "statistics-matched - shuffled": OTHERWISE.format("init"),
+        "shuffled - random": CONTROL,
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=NAMES)
+def test_a_recipe_stands_in_the_table_of_recipes(path):
+    assert path.name in (path.parent / "README.md").read_text()

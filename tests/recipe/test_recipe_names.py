@@ -1,0 +1,62 @@
+"""Recipes that come with perceptinit are there by name, in a checkout and after `pip install`."""
+
+import shutil
+import tomllib
+from pathlib import Path
+
+from perceptinit.recipe import shipped
+from perceptinit.recipe.reading import load_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_recipe_that_comes_along_is_listed_and_found_by_name(recipes_folder):
+    files = {path.stem: path for path in sorted(recipes_folder.rglob("*.toml"))}
+    assert shipped.list_shipped() == files
+    assert load_recipe("quickstart").name == load_recipe("quickstart.toml").name == "quickstart"
+    assert all(shipped.summaries().values())
+
+
+def test_a_file_of_the_user_wins_over_the_recipe_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("aa").mkdir()  # a folder is no recipe
+    assert load_recipe("aa").name == "aa"
+    Path("aa.toml").write_text('schema = 1\nname = "mine"\n[backbone]\nuse = "timm"\nmodel = "x"')
+    assert load_recipe("aa.toml").name == "mine"
+
+
+def test_a_copied_recipe_finds_the_one_that_it_is_like(cli, tmp_path):
+    done = cli("new", "recipe", "compute_matched")
+    assert done.stdout.splitlines()[0] == "compute_matched.toml"
+    own = load_recipe(tmp_path / "compute_matched.toml")
+    ours = load_recipe("compute_matched")
+    assert [own.fingerprint(arm) for arm in own.arms] == [ours.fingerprint(a) for a in ours.arms]
+    again = cli("new", "recipe", "compute_matched")
+    assert again.returncode == 2
+    assert "compute_matched.toml: already exists. Rename it, or change to another folder" in again.stderr
+
+
+def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypatch):
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    (place,) = wheel["targets"]["wheel"]["force-include"].values()
+    monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "perceptinit")
+    installed = tmp_path / place
+    shutil.copytree(ROOT / "recipes", installed)
+    assert shipped.list_shipped()["quickstart"] == installed / "quickstart.toml"
+    assert load_recipe("compute_matched").sources[1][0] == str(installed / "controls_materials.toml")
+
+
+def test_recipes_are_listed_among_the_rest(cli):
+    assert "does it work" not in cli("list", "pairs").stdout
+    for arguments in (["list"], ["list", "recipe"], ["list", "recipes"]):
+        assert "pi_clip_yfcc" in cli(*arguments).stdout
+
+
+def test_an_unknown_name_is_answered_with_those_that_there_are(cli):
+    done = cli("run", "quickstrat")
+    assert done.returncode == 2
+    sentence = "quickstrat: no such recipe. Did you mean the bundled recipe 'quickstart'?"
+    assert sentence in done.stderr
+    done = cli("validate", "recipes/quickstart.toml")  # as in a checkout
+    assert "Did you mean the bundled recipe 'quickstart'?" in done.stderr
+    assert "Did you mean 'quickstart'?" in cli("new", "recipe", "quickstrat").stderr

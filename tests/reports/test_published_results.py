@@ -1,0 +1,86 @@
+"""The figures of docs/results/ are those of the records in its folders."""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+import initializations
+import known_effects
+import pytest
+from helpers.made_runs import record, score
+
+from perceptinit.results.record import write_record
+from perceptinit.results.runs import load_runs
+
+
+@pytest.mark.parametrize("page", known_effects.pages(), ids=lambda page: page.stem)
+def test_a_page_has_what_the_command_makes_of_the_records(page):
+    text = page.read_text(encoding="utf-8")
+    assert text == known_effects.renewed(text)
+
+
+def test_every_experiment_with_records_is_on_a_page():
+    marks = {
+        name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
+    }
+    assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs", "initializations"} <= marks
+
+
+def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
+    made = record("random", 0, 0.4)
+    made["environment"]["packages"]["perceptinit"] = "0.2.0"
+    write_record(tmp_path / "made/random/seed0/record.json", made)
+    monkeypatch.setattr(known_effects, "KEPT", tmp_path / "kept")
+    known_effects.keep(tmp_path / "made")
+    assert [run.arm for run in load_runs([tmp_path / "kept/made"]).finished] == ["random"]
+
+
+def kept_runs(folder, effects, name="initializations"):
+    """Write six seeds of each arm, with scores of 0.4 and its effect, and starts of 10 of 60 processor seconds."""
+    rows = []
+    for arm, effect in {"random": 0.0, **effects}.items():
+        for seed in range(6):
+            noise = 0.001 * (-1) ** (seed // (1 + len(arm) % 3))
+            value = 0.4 + 0.01 * seed + effect + noise
+            made = record(arm, seed, [score(value, name="accuracy/unseen", num_examples=5000)])
+            arms = "".join(f'[[arm]]\nname = "{other}"\n' for other in ("random", *effects))
+            made["recipe"]["text"] = f'schema = 1\nname = "made"\nseeds = [0, 1, 2, 3, 4, 5]\n{arms}'
+            made["arm"]["resolved"]["init"] = [{"use": arm}] if effects.get(arm) is not None else []
+            made["wall_seconds"] |= {"total": 60.0, "init.0": 10.0} if arm in effects else {}
+            (folder / name / arm / f"seed{seed}").mkdir(parents=True)
+            (folder / name / arm / f"seed{seed}" / "record.json").write_text(json.dumps(made))
+            rows.append(f"{arm},{seed},60\n")
+    (folder / name / "processor.csv").write_text("".join(rows))
+
+
+def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommended(tmp_path):
+    kept_runs(tmp_path, {"fractals": 0.05, "distil": 0.2, "simclr": -0.04})
+    kept_runs(tmp_path, {}, "initializations-random-longer")
+    longer = tmp_path / "initializations-random-longer/random"
+    for file in longer.glob("*/record.json"):
+        file.write_text(file.read_text().replace('"value": 0.4', '"value": 0.5'))
+    text = initializations.tables(tmp_path)
+    assert "Use one of `distil`. `fractals`: better than random, but not than random-longer" in text
+    assert "| distil | 62.5 ± 0.8 | +20.0 points [" in text
+    assert "`fractals` (published: better than from scratch): seen, +5.0 points" in text
+    assert "`simclr` (published: none found for this size): not seen, -4.0 points" in text
+    assert "| 10 | 256, generated |" in text
+
+
+def test_arms_at_another_rate_are_compared_with_random_and_with_themselves(tmp_path):
+    kept_runs(tmp_path, {"impulse": 0.05})
+    kept_runs(tmp_path, {"impulse": 0.07}, "initializations-rate-1p5e-3")
+    (table,) = initializations.at_other_rates(tmp_path)
+    *_, row = table.splitlines()
+    assert row.startswith("| impulse | 49.5 ± 0.8 | +7.0 points [")
+    assert "| +2.0 points [+2.0, +2.0] |" in row
+
+
+def test_each_optimizer_has_a_table_of_trials(tmp_path):
+    kept_runs(tmp_path, {}, "rate-6e-4")
+    kept_runs(tmp_path, {}, "muon-rate-4e-3")
+    of_adam, of_muon = initializations.trials(tmp_path)
+    assert of_adam.splitlines()[0] == "| AdamW: accuracy on tuning, seed 0 | 6e-4 | 1.5e-3 | 4e-3 |"
+    assert of_muon.splitlines()[-1] == "| random |  |  | 44.9 |"

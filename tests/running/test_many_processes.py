@@ -1,0 +1,294 @@
+"""Many processes on one folder: no run twice, none lost, failures told; and what `status` shows."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from helpers.made_runs import record, score, write
+from helpers.tiny_recipes import RECIPE as TINY
+
+from perceptinit.errors import UsageError
+from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.status import describe_run, totals
+from perceptinit.results import runs
+from perceptinit.results.runs import load_runs
+from perceptinit.results.states import claim, holder, is_claimed
+from perceptinit.running.runner import run_recipe
+from perceptinit.trackers.console import Progress
+from perceptinit.types import Event
+
+# a tracker that, once the run has scores at KILL_AT samples, kills its own process as `kill -9` does; in the arm
+# "random", at INTERRUPT_AT, it has the process that started it interrupted, and waits until it is told of it
+LOCAL = """
+    import os, signal, time
+    from dataclasses import dataclass
+    from perceptinit import Component, hookimpl
+
+    @hookimpl
+    def perceptinit_trackers():
+        return [Component(name="local/spy", target=Killer, summary="kills its process")]
+
+    class Killer:
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class Config:
+            pass
+
+        def __init__(self, config):
+            pass
+
+        def start(self, ctx):
+            self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
+            print(f"began {ctx.arm} {ctx.seed}", flush=True)
+
+        def log(self, event):
+            if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if event.kind == "scores" and event.samples_seen == self.interrupts_at:
+                told, handle = [], signal.getsignal(signal.SIGUSR2)
+                signal.signal(signal.SIGUSR2, lambda *args: told.append(1) or handle(*args))
+                os.kill(os.getppid(), signal.SIGINT)
+                for _ in range(3000):
+                    if told:
+                        break
+                    time.sleep(0.01)
+
+        def close(self):
+            pass
+"""
+ROOT = Path(__file__).parents[2]
+RECIPE = TINY + '[[arm]]\nname = "again"\n'
+BAD_ARM = """
+[[arm]]
+name = "bad"
+[[arm.init]]
+use = "triplet-hinge"
+lr = 1e30
+clip_norm = 0.0
+epochs = 2
+batch_size = 32
+[arm.init.judgments]
+use = "synthetic"
+num_train = 64
+num_val = 16
+num_test = 16
+image_size = 16
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "tiny.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def start(folder, *options, **environment):
+    """Start `perceptinit run` on the recipe, as on another machine that shares the folder."""
+    command = [sys.executable, "-m", "perceptinit", "run", "tiny.toml", "--device", "cpu", *options]
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # tests in a job of a shell ignore it
+    )
+
+
+def events(folder):
+    return [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
+    killed = start(folder, KILL_AT="96")
+    assert killed.stdout.readline().startswith("began")  # it holds a run before the other comes
+    other = start(folder)
+    _, messages = other.communicate(timeout=120)
+    assert killed.wait(timeout=120) == -9
+    assert other.returncode == 0, messages
+    records = sorted((folder / "runs/tiny").rglob("record.json"))
+    done = [json.loads(path.read_text()) for path in records]
+    assert [r["status"] for r in done] == ["finished"] * 6
+    begun = [sum(e["kind"] == "run-start" for e in events(path.parent)) for path in records]
+    assert sorted(begun) == [1, 1, 1, 1, 1, 2]  # the killed run alone was begun twice
+    (taken_over,) = [r for r, n in zip(done, begun, strict=True) if n == 2]
+    assert taken_over["warnings"][-1]["message"].startswith("continued after")
+    # its twin (the same initializer and seed under another name) ran through: equal weights
+    twin = {"pi": "again", "again": "pi"}.get(taken_over["arm"]["name"])
+    for r in done:
+        if twin and (r["arm"]["name"], r["seed"]) == (twin, taken_over["seed"]):
+            assert r["hashes"]["final"] == taken_over["hashes"]["final"]
+
+
+@pytest.mark.slow
+def test_jobs_keep_the_values_of_single_items_and_import_nothing_from_the_working_folder(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "json.py").write_text("raise ImportError")
+    before, evaluator, arms = TINY.index("[pretrain]"), TINY.index("[[eval]]"), TINY.index("[[arm]]")
+    text = TINY[:before] + TINY[evaluator : TINY.index("[[track]]")] + TINY[arms:]
+    recipe = read_recipe(text, source="tiny.toml", folder=folder)
+    run_recipe(recipe, arms=["random"], out=folder / "runs", device="cpu", jobs=2)
+    assert len(list(folder.rglob("items.safetensors"))) == 2
+
+
+@pytest.mark.slow
+def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
+    (folder / "tiny.toml").write_text(RECIPE + BAD_ARM)
+    done = start(folder, "--jobs", "2", "--seed", "0")
+    table, messages = done.communicate(timeout=120)
+    assert done.returncode == 1
+    assert "1 of 4 runs did not finish:\n  bad, seed 0: TrainingError" in messages
+    assert "bad, seed 0: failed" in table
+    assert sorted(p.parents[2].name for p in folder.rglob("final.safetensors")) == [
+        "again",
+        "pi",
+        "random",
+    ]
+    counts = {p.parent.parent.name: p.read_text().count("run-start") for p in folder.rglob("events.jsonl")}
+    assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # the failed one, too
+
+
+@pytest.mark.slow
+def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
+    interrupted = start(
+        folder, "--jobs", "2", "--arm", "random", "--arm", "again", "--seed", "0", INTERRUPT_AT="48"
+    )
+    _, messages = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 130, messages
+    assert messages.splitlines()[-1] == "interrupted by Ctrl-C; rerun the command to resume"
+    run = load_runs([folder / "runs/tiny"]).arm_runs("random")[0]
+    assert run.state == "interrupted"
+    assert "interrupted by Ctrl-C" in describe_run(run, time.time())
+    assert "SIG" not in describe_run(run, time.time())
+
+
+def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
+    recipe = read_recipe(RECIPE, overrides=["pretrain.lr=1e30", "pretrain.clip_norm=1e30"], folder=folder)
+    with pytest.raises(Exception, match=r"the loss is (nan|inf)") as error:
+        run_recipe(recipe, arms=["random", "pi"], seeds=[0], out=folder / "runs", device="cpu")
+    assert error.value.__notes__[0].startswith("pi, seed 0 also failed: TrainingError")
+    assert load_runs([folder / "runs/tiny"]).arm_runs("pi")[0].state == "failed"
+
+
+def test_a_claim_keeps_others_out_and_is_gone_with_its_process(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from perceptinit.results.states import claim\n"
+        "with claim(Path(sys.argv[1])) as mine: print(mine, flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout.readline() == "True\n"
+    assert is_claimed(tmp_path)
+    assert holder(tmp_path)["pid"] == process.pid
+    with claim(tmp_path) as is_mine:
+        assert not is_mine
+    process.kill()
+    process.wait()
+    assert not is_claimed(tmp_path)
+    with claim(tmp_path) as is_mine:
+        assert is_mine
+
+
+def test_fresh_refuses_a_run_that_somebody_works_on(folder):
+    recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
+    with claim(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="in use by"):
+        run_recipe(recipe, out=folder / "runs", device="cpu", fresh=True)
+
+
+def test_status_tells_every_state(cli, tmp_path):
+    records = [
+        record("random", 0, [score(0.5)]),
+        record("pi", 0, [score(0.4)], status="failed", error="TrainingError: the loss is nan"),
+        record("shuffled", 0, [score(0.4)], status="running"),
+    ]
+    write(tmp_path, records)
+    done = cli("status", ".")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "random 0 finished 60 s; 100 samples; top1/x 50.0" in lines
+    assert "pi 0 failed after 100 samples; TrainingError: the loss is nan" in lines
+    assert "random 1 not started" in lines
+    assert any(line.startswith("shuffled 0 stopped after 100 samples; its process ended") for line in lines)
+    assert "9 runs: 1 finished, 1 stopped, 1 failed, 6 not started" in lines
+
+
+def test_status_of_a_running_run_tells_step_and_time_left(tmp_path):
+    folder = write(tmp_path, [record("pi", 0, [], status="running")])
+    rows = [
+        {"kind": "stage-start", "stage": "pretrain", "time": 1000.0},
+        {"kind": "step", "stage": "pretrain", "step": 10, "total_steps": 40, "time": 1020.0},
+    ]
+    text = "".join(json.dumps(row) + "\n" for row in rows) + '{"cut off'
+    (folder / "pi/seed0/events.jsonl").write_text(text)
+    with claim(folder / "pi/seed0"):
+        runs = load_runs([folder])
+        run = next(r for r in runs.runs if r.state == "running")
+        shown = describe_run(run, now=1025.0)
+    # 2 s a step, 30 steps left
+    assert shown.startswith("pretrain step 10 of 40, 60 s left in the stage, last event 5 s ago")
+    assert f"process {os.getpid()} on" in shown
+    assert totals(runs).startswith("9 runs: 1 running, 8 not started")
+
+
+def test_the_time_left_counts_finished_running_and_waiting_runs():
+    progress = Progress([("a", 0), ("a", 1), ("a", 2)])
+    event = lambda kind, seed, at, message="": progress.follow(  # noqa: E731
+        Event(kind=kind, arm="a", seed=seed, time=at, message=message)
+    )
+    event("run-start", 0, 0.0)
+    assert progress.seconds_left() is None
+    event("run-end", 0, 100.0, "finished")
+    event("run-start", 1, 100.0)
+    event("warning", 1, 130.0)
+    # 100 s a run: 70 s of this one and 100 s of the next
+    assert progress.seconds_left() == pytest.approx(170)
+    event("run-start", 2, 130.0)
+    assert progress.seconds_left() == pytest.approx((70 + 100) / 2)
+
+
+def test_the_live_view_shows_runs_bars_and_time_left():
+    from rich.console import Console
+
+    from perceptinit.progress import Bars
+    from perceptinit.trackers.console import render
+
+    progress = Progress([("random", 0), ("pi", 0), ("pi", 1)])
+    for kind, seed, more in (
+        ("run-start", 0, {}),
+        ("stage-start", 0, {"stage": "pretrain", "message": "clip", "total_steps": 40}),
+        ("step", 0, {"stage": "pretrain", "step": 10, "total_steps": 40, "metrics": {"loss": 2.5}}),
+    ):
+        progress.follow(Event(kind=kind, arm="pi", seed=seed, time=time.time(), **more))
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(render(progress, Bars()))
+    shown = console.export_text()
+    assert "seed 0" in shown
+    assert "pi, seed 0" in shown
+    assert "10/40" in shown
+    assert "loss 2.5" in shown
+    assert "0 of 3 runs done" in shown
+
+
+def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(tmp_path, monkeypatch):
+    looked = []
+    look = runs._find_missing
+    monkeypatch.setattr(runs, "_find_missing", lambda *given: looked.append(1) or look(*given))
+    made = load_runs([write(tmp_path, [record("pi", seed, 0.5) for seed in range(3)])])
+    assert [r.state for r in made.runs].count("not started") == 6
+    assert len(looked) == 1

@@ -1,0 +1,416 @@
+"""A plan before the runs, and whether what was done is what was planned."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.decisions import Rule
+from perceptinit.analysis.intervals import max_t_p
+from perceptinit.errors import DataError, UsageError
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.reports.formats import json_table
+from perceptinit.reports.report import render
+from perceptinit.results.preregistration import plan_sha256, read_plan, seal_plan
+from perceptinit.results.record import new_record, write_record
+from perceptinit.results.runs import load_runs
+from perceptinit.running.runner import run_recipe
+from perceptinit.verdict.headline import headline
+from perceptinit.verdict.plan import departures_before, keep_plan, make_plan
+from perceptinit.verdict.plan_text import plan_text
+from perceptinit.verdict.prospects import chances
+
+# made data: see made_runs; commands: see test_until_decided
+from helpers.made_runs import score  # isort: skip
+from helpers.short_recipes import RECIPE
+
+VERDICT = "[verdict]\ndelta = 2.0\n"
+THREE = RECIPE.replace("seeds = [0, 1]", "seeds = [0, 1, 2]") + VERDICT
+VALUES = {"random": (0.50, 0.52, 0.54, 0.53), "redrawn": (0.501, 0.519, 0.541, 0.529)}
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+class Lab:
+    """A folder with a recipe, its plan and its runs, which are records without having run."""
+
+    def __init__(self, folder):
+        self.out, self.root, self.path = folder / "runs", folder / "runs/looks", folder / "r.toml"
+        self.path.write_text(THREE)
+
+    def recipe(self, *overrides):
+        return load_recipe(self.path, overrides)
+
+    def plan(self, *overrides, replaces=False, **changes):
+        plan = seal_plan({**make_plan(self.recipe(*overrides), self.out), **changes})
+        return keep_plan(plan, self.root, replaces=replaces)
+
+    def run(self, *overrides, arms=("random", "redrawn"), seeds=(0, 1, 2), **changes):
+        recipe = self.recipe(*overrides)
+        for arm in (a for a in recipe.arms if a.name in arms):
+            for seed in seeds:
+                record = new_record(recipe, arm, seed, "cpu") | {"status": "finished"}
+                record["scores"] = [
+                    score(VALUES[arm.name][seed]),
+                    score(0.5, name="2afc/y"),
+                    score(VALUES[arm.name][seed], samples_seen=50),
+                ]
+                if plan := read_plan(self.root):
+                    record["plan"] = plan_sha256(plan)
+                write_record(self.root / arm.name / f"seed{seed}/record.json", record | changes)
+
+    def told(self, *roots, budget="equal", baseline=None):
+        lines = headline(compare(load_runs(roots or [self.root]), budget, baseline))
+        return [line for line in lines if "lanned" in line]
+
+    @property
+    def name(self):
+        return f"(plan of {self.stated['written'][:10]}, {self.stated['sha256'][:12]})"
+
+    @property
+    def stated(self):
+        return json.loads((self.root / "plan.json").read_text())
+
+
+def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
+    lab.plan("verdict.noise=0.5", "verdict.primary=top1/x")
+    plan = lab.stated
+    assert plan["hypothesis"] == (
+        "redrawn and random do not differ; differences within 2 points do not matter."
+    )
+    assert (plan["seeds"], plan["verdict"]["delta"]) == ([0, 1, 2], 2.0)
+    assert plan["contrasts"] == [
+        {"arm": "redrawn", "reference": "random", "question": "Do equal arms differ (A/A)?"}
+    ]
+    assert [arm["fingerprint"] for arm in plan["arms"]] == [
+        lab.recipe().fingerprint(arm) for arm in lab.recipe().arms
+    ]
+    assert plan["sha256"] == plan_sha256(plan)
+    text = (lab.root / "plan.md").read_text()
+    assert text == plan_text(plan)
+    for words in (
+        f"SHA-256 {plan['sha256']}", "* Delta: 2 points", "* Primary score: top1/x", "* Seeds: 0, 1, 2",
+        "with a noise of 0.5 points, 3 seeds detect a true difference of", "## Existing runs\n\n* none",
+        "redrawn = random (fingerprint", "--set verdict.noise=0.5", "Measured by: two-afc",
+    ):  # fmt: skip
+        assert words in text, words
+
+
+def test_a_plan_that_is_committed_holds_no_credentials(lab):
+    lab.plan("summary=<img src=x> from https://me:hush@example.org/judgments.csv")
+    for name in ("plan.json", "plan.md"):
+        assert "hush" not in (lab.root / name).read_text()
+        assert "example.org" in (lab.root / name).read_text()
+    assert "&lt;img src=x>" in (lab.root / "plan.md").read_text()
+
+
+def test_a_stated_hypothesis_is_taken_as_it_is(lab):
+    lab.plan("verdict.hypothesis=Redrawing does nothing.")
+    assert lab.stated["hypothesis"] == "Redrawing does nothing."
+
+
+def test_runs_that_follow_the_plan_are_as_planned(lab):
+    lab.plan()
+    lab.run(seeds=(0, 1))
+    assert lab.told() == [f"As planned so far, with 4 of 6 runs finished {lab.name}."]
+    lab.run(seeds=(2,))
+    assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_without_a_plan_nothing_is_said(lab):
+    lab.run()
+    assert lab.told() == []
+
+
+@pytest.mark.parametrize(
+    ("done", "sentence"),
+    [
+        (lambda lab: lab.run("seeds=[0,1,2,3]", seeds=(0, 1, 2, 3)),
+         "added: random, redrawn, seed 3."),
+        (lambda lab: lab.run("seeds=[0,1]", seeds=(0, 1)),
+         "planned but missing: random, redrawn, seed 2."),
+        (lambda lab: lab.run("verdict.delta=3"),
+         "[verdict] delta was 2.0 in the plan, and is 3.0 now."),
+        (lambda lab: lab.run("verdict.primary=2afc"),
+         "[verdict] primary was not stated in the plan, and is 2afc now."),
+        (lambda lab: lab.run("verdict.max_seeds=5"),
+         "[verdict] max_seeds was not stated in the plan, and is 5 now."),
+        (lambda lab: lab.run("eval.0.judgments.seed=9"),
+         "other settings of random, redrawn: eval.judgments.seed."),
+        (lambda lab: lab.run("baseline=redrawn"), "the baseline was random, and is redrawn here."),
+    ],
+    ids=["seed added", "seed dropped", "delta", "primary", "rule", "settings", "baseline"],
+)  # fmt: skip
+def test_a_departure_is_named(lab, done, sentence):
+    lab.plan()
+    done(lab)
+    assert f"Not as planned {lab.name}: {sentence}" in lab.told()
+
+
+def test_a_changed_baseline_changes_the_contrasts(lab):
+    lab.plan()
+    lab.run()
+    assert lab.told(baseline="redrawn") == [
+        f"Not as planned {lab.name}: the baseline was random, and is redrawn here.",
+        f"Not as planned {lab.name}: redrawn - random is not compared.",
+        f"Not as planned {lab.name}: random - redrawn is compared.",
+    ]
+
+
+def test_scores_of_another_moment_than_the_end_are_a_departure(lab):
+    lab.plan()
+    lab.run()
+    told = f"Not as planned {lab.name}: the runs are compared after 50 pairs instead of at their end."
+    assert lab.told(budget=50) == [told]
+
+
+def test_a_stated_primary_score_speaks_and_its_absence_is_told(lab):
+    lab.plan("verdict.primary=2afc")
+    lab.run("verdict.primary=2afc")
+    assert compare(load_runs([lab.root])).primary.name == "2afc/y"
+    assert lab.told() == [f"As planned {lab.name}."]
+    lab.plan("verdict.primary=knn", replaces=True)
+    lab.run("verdict.primary=knn")
+    assert "the primary score knn was not measured, and top1/x replaces it." in lab.told()[1]
+
+
+def test_runs_from_before_the_plan_are_told(lab):
+    lab.run(seeds=(0,), started="2026-01-01T00:00:00+00:00")
+    lab.plan()
+    (row, _) = lab.stated["records"]
+    assert (row["arm"], row["seed"], row["status"]) == ("random", 0, "finished")
+    lab.run()  # also when they are done again
+    sentence = "2 of 6 runs existed before it: random, redrawn, seed 0."
+    assert lab.told() == [f"Not as planned {lab.name}: {sentence}"]
+
+
+def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
+    lab.plan(written="2026-01-01T00:00:00+00:00")
+    old = lab.stated["sha256"][:12]
+    lab.run(seeds=(0,))
+    stays = r"differs from the new plan in verdict, hypothesis\. Add --replace"
+    with pytest.raises(UsageError, match=stays):
+        lab.plan("verdict.delta=3")
+    told = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
+    assert f"plan of 2026-01-01, {old} is kept as plan-{old}.json" in told
+    assert json.loads((lab.root / f"plan-{old}.json").read_text())["verdict"]["delta"] == 2.0
+    lab.run("verdict.delta=3", seeds=(1, 2), started="2999-01-01T00:00:00+00:00")
+    assert [line.partition("): ")[2] for line in lab.told()] == [
+        f"it was changed after runs had started, when its hash was {old}: random, redrawn, seed 0."
+    ]
+
+
+def test_an_edited_plan_is_told(lab):
+    lab.plan()
+    old = lab.stated["sha256"]
+    path = lab.root / "plan.json"
+    path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 9.0'))
+    lab.run("verdict.delta=9")
+    (line,) = lab.told()
+    assert f"the plan was edited after it was written, when its hash was {old[:12]}." in line
+    assert lab.stated["sha256"] == old
+    assert plan_sha256(lab.stated)[:12] in line
+    before = list(departures_before(lab.recipe("verdict.delta=9"), lab.out))
+    assert before == [f"not as planned: {path} was edited after it was written. Restore the file"]
+
+
+def test_a_plan_that_is_brought_in_afterwards_is_told(lab):
+    lab.run()
+    lab.plan(written="2026-01-01T00:00:00+00:00", records=[])
+    (line,) = lab.told()
+    assert line.endswith("these runs started without it: random, redrawn, seeds 0, 1, 2.")
+
+
+def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
+    lab.plan()
+    lab.run()
+    (lab.root / "plan.json").write_text('{"schema": 1, "sha256": "x"}')
+    assert lab.told() == [
+        f"Not as planned: {lab.root / 'plan.json'}: not a plan (written: required, but not given). "
+        "Restore the file, or move it away."
+    ]
+    with pytest.raises(DataError, match=r"not a plan \(written: required"):
+        run_recipe(lab.recipe(), out=lab.out)
+
+
+def test_a_plan_with_a_number_that_is_not_finite_is_told(lab):
+    lab.plan()
+    lab.run()
+    path = lab.root / "plan.json"
+    path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 1e999'))
+    (line,) = lab.told()
+    assert "plan.json: not a plan (a number is not finite)" in line
+
+
+def test_the_same_plan_stands_as_it_was_written(lab):
+    lab.plan(written="2026-01-01T00:00:00+00:00")
+    lab.run()
+    assert lab.plan().endswith("is unchanged.")
+    assert lab.stated["written"] == "2026-01-01T00:00:00+00:00"
+    assert "is unchanged." not in lab.plan(replaces=True, prospects=["the power of other pilot runs"])
+
+
+def test_the_rule_of_tuning_is_part_of_the_plan(lab):
+    told = """
+[tune]
+measure = "2afc"
+trials = 2
+[tune.eval]
+use = "two-afc"
+split = "val"
+judgments = { use = "synthetic", seed = 3, num_train = 24, num_val = 8, num_test = 24, image_size = 16 }
+[tune.space]
+pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
+[pretrain]
+use = "clip"
+pairs = { use = "synthetic", num_pairs = 20 }
+"""
+    lab.path.write_text(THREE + told)
+    lab.plan()
+    text = (lab.root / "plan.md").read_text()
+    assert "* all arms equally: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
+    assert "* pretrain.lr from 0.0001 to 0.01 (log)" in text
+    with pytest.raises(UsageError, match="differs from the new plan in tune"):
+        lab.plan("tune.trials=3")
+
+
+def test_a_stopping_rule_allows_the_seeds_that_it_adds(lab):
+    rule = ("verdict.max_seeds=4", "verdict.delta=0.1")
+    lab.plan(*rule)
+    assert lab.stated["stopping"].startswith("From 3 seeds, one more after each look until")
+    lab.run(*rule)
+    so_far = f"As planned so far, with 3 of at most 4 seeds and not yet decided {lab.name}."
+    assert lab.told() == [so_far]
+    lab.run(*rule, "seeds=[0,1,2,3]", seeds=(3,))
+    assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_json_has_the_plan(lab):
+    lab.plan()
+    lab.run()
+    comparison = compare(load_runs([lab.root]))
+    plan = json.loads(json_table(comparison, comparison.matching(())))["plan"]
+    assert (plan["delta"], plan["sha256"]) == (2.0, lab.stated["sha256"])
+
+
+def test_power_is_that_of_the_t_test():
+    # noncentral t: 5 seeds, true difference of 2 deviations, no delta
+    exact = stats.nct.sf(stats.t.ppf(0.975, 4), 4, 2 * 5**0.5)
+    assert chances(Rule(), 5, 2.0, 1.0).better == pytest.approx(exact, abs=0.005)
+    assert chances(Rule(), 5, 0.0, 1.0).better == pytest.approx(0.025, abs=0.002)
+
+
+@pytest.mark.parametrize("num", [6, 8])
+def test_power_from_six_seeds_on_is_that_of_both_tests(num):
+    rng, shift = np.random.default_rng(1), 3.5 / num**0.5
+    values = rng.standard_normal((2000, num)) + shift
+    bounds = stats.t.interval(0.95, num - 1, values.mean(axis=1), values.std(axis=1, ddof=1) / num**0.5)
+    both = [low > 0 and max_t_p([row])[0] <= 0.05 for low, row in zip(bounds[0], values, strict=True)]
+    assert chances(Rule(), num, shift, 1.0).better == pytest.approx(np.mean(both), abs=0.035)
+    assert chances(Rule(), num, shift, 1.0).better < stats.nct.sf(stats.t.ppf(0.975, num - 1), num - 1, 3.5)
+
+
+def test_power_knows_equivalence_and_looks():
+    assert chances(Rule(delta=0.001), 3, 0.0, 0.01).equivalent < 0.05
+    assert chances(Rule(delta=0.1), 5, 0.0, 0.01).equivalent > 0.99
+    one, many = (chances(Rule(1.0, 3, last), 10, 2.0, 1.0) for last in (None, 10))
+    assert 0.99 < many.better < one.better  # docs/calibration.md: 99.7 and 100.0
+    uncertain = np.geomspace(0.5, 2.0, 100_000)
+    assert chances(Rule(1.0), 5, 2.0, uncertain).better < chances(Rule(1.0), 5, 2.0, 1.0).better
+
+
+def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
+    lab.run()
+    recipe = lab.recipe("seeds=[3,4,5,6,7]", "verdict.delta=0.5")
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith(
+        "redrawn - random in top1/x, with the variance of 3 pilot seeds: 5 seeds call a true difference of 0.5 points "
+        "better with "
+    )
+    assert "and one of 1.0 points with" in line
+    assert "equal arms equivalent with" in line
+    lab.path.write_text(THREE.replace('"redrawn"', '"third"'))
+    (line,) = make_plan(lab.recipe(), tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("unknown from the existing runs: no two arms")  # redrawn is not in this recipe
+    lab.path.write_text(THREE)
+    lab.run(seeds=(0, 1, 2), scores=[score(0.5, samples_seen=5)], arms=("redrawn",))
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("unknown from the existing runs: the runs ended after different numbers")
+
+
+def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_path):
+    # differences of 0.1, -0.1 and 0.1 points have a standard deviation of 0.12
+    lab.run()
+    few = lab.recipe("verdict.delta=0.1", "verdict.noise=0.001", "seeds=[3,4]")
+    with pytest.raises(
+        UsageError,
+        match=r"2 seeds detect a true difference of delta \(0.1 points\) with only \d+ % probability",
+    ):
+        make_plan(few, tmp_path / "new", [lab.root])
+    assert make_plan(few, tmp_path / "new", [lab.root], anyway=True)["prospects"]
+    assert make_plan(few, tmp_path / "new")["prospects"]  # by [verdict] noise
+    many = lab.recipe("verdict.delta=0.1", "verdict.noise=50", f"seeds={list(range(3, 43))}")
+    assert make_plan(many, tmp_path / "new", [lab.root])["prospects"]
+
+
+def test_power_of_a_family_is_that_of_wider_intervals():
+    exact = stats.nct.sf(stats.t.ppf(1 - 0.0125 / 2, 4), 4, 2 * 5**0.5)
+    assert chances(Rule(), 5, 2.0, 1.0, num_family=4).better == pytest.approx(exact, abs=0.005)
+
+
+def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab, tmp_path):
+    lab.run()
+    recipe = lab.recipe("baseline=redrawn", "verdict.delta=0.5")
+    (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
+    assert line.startswith("random - redrawn in top1/x, with the variance of 3 pilot seeds")
+
+
+def test_runs_of_several_folders_are_told(lab, tmp_path, monkeypatch):
+    lab.plan()
+    minutes = (f"2099-01-01T00:{minute:02d}:00+00:00" for minute in range(60))  # the last runs are the newest
+    monkeypatch.setattr("perceptinit.results.record.now", lambda: next(minutes))
+    lab.run()
+    other = tmp_path / "other"
+    for arm in ("random", "redrawn"):
+        (other / arm).mkdir(parents=True)
+        (lab.root / arm / "seed2").rename(other / arm / "seed2")
+    folders = [run.parent for root in (lab.root, other) for run in root.rglob("record.json")]
+    told = " ".join(lab.told(*folders))
+    assert f"runs of several folders are compared: {other}, {lab.root}." in told
+
+
+def test_a_recipe_that_departs_from_its_plan_is_told_before_it_runs(lab):
+    lab.plan()
+    assert list(departures_before(lab.recipe(), lab.out)) == []
+    (told,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
+    assert told.startswith("not as planned: seeds, arms, shared of this recipe differ from")
+
+
+def test_the_page_shows_the_plan(lab):
+    lab.plan()
+    lab.run()
+    html = render(compare(load_runs([lab.root])), with_examples=False)
+    assert f"As planned {lab.name}." in html
+    assert f'<pre class="text"># Plan of looks\n\nWritten {lab.stated["written"]}' in html
+    assert "Not as planned" not in html
+    lab.run("verdict.delta=3")
+    changed = render(compare(load_runs([lab.root])), with_examples=False)
+    assert f'<p class="limit">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
+    (lab.root / "plan.json").unlink()
+    assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
+
+
+def test_a_run_that_knows_the_plan_began_after_it_whatever_its_clock_says(lab):
+    lab.plan()
+    lab.run(started="2026-01-01T00:00:00+00:00")
+    assert lab.told() == [f"As planned {lab.name}."]
+
+
+def test_power_without_noise_is_certain():
+    assert chances(Rule(), 6, 0.1, 0.0).better == 1.0
+    assert chances(Rule(), 6, 0.0, np.zeros(100_000)).better == 0.0

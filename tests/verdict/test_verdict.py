@@ -1,0 +1,253 @@
+"""What a verdict may say, by what the arms are: people only where people answered, worth only where it is."""
+
+import pytest
+from helpers.made_runs import JUDGMENTS, record, score, write
+from helpers.made_verdicts import BASE, made, trained_on
+
+from perceptinit.analysis.compare import compare
+from perceptinit.analysis.contrasts import (
+    AGAINST,
+    CONTROL,
+    NO_PEOPLE,
+    NOISE,
+    SIMULATED,
+    STRUCTURE,
+    WORTH,
+)
+from perceptinit.reports.formats import markdown_table
+from perceptinit.results.runs import load_runs
+from perceptinit.verdict.headline import headline, headline_arms, summary
+from perceptinit.verdict.verdict import TAUGHT, can_be_derived_from, verdicts
+
+SYNTHETIC = {"use": "synthetic"}
+PIXELS = {"use": "pixel-triplets", "judgments": JUDGMENTS}
+ABOVE = (0.55, 0.58, 0.59)
+BELOW = (0.45, 0.46, 0.49)
+NEAR = (0.49, 0.53, 0.54)
+
+
+def shuffled(judgments):
+    return {"use": "shuffled-votes", "judgments": judgments}
+
+
+def three_arms(folder, judgments, pi=ABOVE, control=BASE, **more):
+    arms = {
+        "random": ([], BASE),
+        "pi": (trained_on(judgments), pi),
+        "shuffled": (trained_on(shuffled(judgments)), control),
+    }
+    return made(folder, arms, **more)
+
+
+def asked_of(comparison, arm):
+    return [c.question for c in comparison.contrasts if c.arm == arm]
+
+
+@pytest.mark.parametrize(
+    ("judgments", "question"),
+    [(JUDGMENTS, STRUCTURE), (SYNTHETIC, SIMULATED), (PIXELS, NO_PEOPLE)],
+    ids=["people", "simulated", "pixels"],
+)
+def test_people_are_asked_about_only_where_people_answered(tmp_path, judgments, question):
+    comparison = three_arms(tmp_path, judgments)
+    assert asked_of(comparison, "pi") == [WORTH, question]
+    assert asked_of(comparison, "shuffled") == [CONTROL]
+    assert ("human structure" in " ".join(headline(comparison))) == (question == STRUCTURE)
+
+
+def test_an_arm_without_a_shuffled_control_is_not_asked_about_structure(tmp_path):
+    arms = {"random": ([], BASE), "mimetic": ([{"use": "mimetic"}], ABOVE)}
+    comparison = made(tmp_path, arms)
+    assert asked_of(comparison, "mimetic") == [WORTH]
+    assert summary(comparison).readings == ("mimetic is worth it on these 50 images.",)
+
+
+def test_two_equal_arms_are_asked_for_noise(tmp_path):
+    arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], NEAR)}
+    comparison = made(tmp_path, arms)
+    assert asked_of(comparison, "redrawn") == [NOISE]
+    assert "no difference is shown, as expected" in summary(comparison).readings[0]
+
+
+def test_equal_arms_that_differ_are_called_noise_and_not_worth(tmp_path):
+    arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], ABOVE)}
+    (text,) = summary(made(tmp_path, arms)).readings
+    assert "as noise does in one of 20 such comparisons" in text
+    assert "worth" not in text
+
+
+def test_a_baseline_that_learned_from_judgments_cannot_say_what_a_start_is_worth(tmp_path):
+    arms = {"all": (trained_on(JUDGMENTS), BASE), "half": (trained_on(SYNTHETIC), ABOVE)}
+    comparison = made(tmp_path, arms, baseline="all")
+    assert asked_of(comparison, "half") == [AGAINST.format("all")]
+    assert summary(comparison).readings == ()
+
+
+def test_a_shuffled_baseline_is_asked_one_question(tmp_path):
+    arms = {
+        "shuffled": (trained_on(shuffled(JUDGMENTS)), BASE),
+        "pi": (trained_on(JUDGMENTS), ABOVE),
+    }
+    comparison = made(tmp_path, arms, baseline="shuffled")
+    assert asked_of(comparison, "pi") == [STRUCTURE]
+
+
+@pytest.mark.parametrize("name", ["2afc/nights", "2afc/nights-val", "mine/nights"])
+def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_path, name):
+    comparison = three_arms(tmp_path, JUDGMENTS, name=name)
+    found = summary(comparison)
+    assert {v.question for v in found.answers} == {TAUGHT}
+    assert found.readings == (
+        "pi was trained on this task: the score shows what remains of stage 1 after pretraining, "
+        "not whether the start is worth it.",
+    )
+    assert "Is it worth it?" not in " ".join(headline(comparison))
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
+def test_pictures_that_training_saw_are_told_beside_the_score(tmp_path, share, words):
+    extra = {"seen_in_training": share}
+    comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
+    phrase = f"{words} of its pictures seen in training"
+    assert f"pi was trained on this task, {phrase}: the score" in " ".join(headline(comparison))
+    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
+
+
+def test_other_peoples_judgments_can_say_that_it_is_worth_it(tmp_path):
+    comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/bapps")
+    assert summary(comparison).readings == (
+        "pi is worth it on these 50 judgments, and it is the human structure that helps.",
+    )
+
+
+def test_a_test_set_of_the_same_name_as_the_judgments_is_no_trained_task(tmp_path):
+    comparison = three_arms(tmp_path, JUDGMENTS, name="top1/nights")
+    assert comparison.primary.taught == frozenset()
+
+
+def test_the_records_names_of_judgments_count_before_the_tables(tmp_path):
+    records = [record(a, s, [score(0.5, name="2afc/mine")]) for a in ("random", "pi") for s in (0, 1)]
+    for one in records:
+        one["arm"]["taught_by"] = ["mine"] if one["arm"]["name"] == "pi" else []
+    (found,) = compare(load_runs([write(tmp_path, records)])).scores
+    assert found.taught == {"pi"}
+
+
+def test_a_score_that_no_arm_was_trained_on_speaks_first(tmp_path):
+
+    def rows(v):
+        return [score(v, name="2afc/nights"), score(v, name="jnd_ap/bapps")]
+
+    records = [record(arm, s, rows(0.5)) for arm in ("random", "pi") for s in (0, 1)]
+    assert compare(load_runs([write(tmp_path, records)])).primary.name == "jnd_ap/bapps"
+
+
+def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
+    comparison = three_arms(tmp_path, JUDGMENTS, samples_seen=0)
+    found = summary(comparison)
+    assert [v.question for v in found.answers] == [AGAINST.format("random"), STRUCTURE]
+    assert found.readings == (
+        "Nothing was pretrained, so these runs do not show the value of pi for pretraining.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("pi", "control", "expected"),
+    [
+        (ABOVE, BASE, "pi is worth it on these 50 images, and it is the human structure that helps."),
+        (
+            ABOVE,
+            (0.54, 0.59, 0.59),
+            "but whether the human structure helps is undecided.",
+        ),
+        (
+            ABOVE,
+            (0.60, 0.62, 0.65),
+            "but shuffled votes do better still: the human structure does not explain it.",
+        ),
+        (ABOVE, ABOVE, "but shuffled votes do as well: the human structure does not explain it."),
+        (
+            BELOW,
+            (0.40, 0.41, 0.45),
+            "pi is not worth it on these 50 images, although votes as given do better",
+        ),
+        (
+            BELOW,
+            BASE,
+            "pi is not worth it on these 50 images, and shuffled votes do better than those given.",
+        ),
+        (BELOW, (0.44, 0.47, 0.49), "pi is not worth it on these 50 images."),
+        (NEAR, BELOW, "Whether pi is worth it is undecided, although votes as given do better"),
+        (NEAR, ABOVE, "Whether pi is worth it is undecided, and shuffled votes do better"),
+        (
+            NEAR,
+            BASE,
+            "is undecided, and so is whether votes as given do better than shuffled ones.",
+        ),
+        (
+            BASE,
+            BELOW,
+            "pi scores exactly as random does in every seed, although votes as given do better",
+        ),
+    ],
+)
+def test_each_pair_of_answers_reads_as_one_sentence(tmp_path, pi, control, expected):
+    (text,) = summary(three_arms(tmp_path, JUDGMENTS, pi, control)).readings
+    assert expected in text
+
+
+def test_a_simulated_world_is_said_in_the_sentence(tmp_path):
+    comparison = three_arms(tmp_path, SYNTHETIC)
+    assert summary(comparison).readings == (
+        "In the simulated world pi is worth it on these 50 images, and it is the structure of the "
+        "simulated judgments that helps.",
+    )
+
+
+def test_real_people_are_not_called_simulated_for_simulated_pictures(tmp_path):
+    records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
+    for one in records:
+        one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
+    note, *_ = summary(compare(load_runs([write(tmp_path, records)]))).limits
+    assert note.startswith("Pictures or captions are simulated")
+
+
+def test_controls_are_not_in_the_headline(tmp_path):
+    arms = {
+        "random": ([], BASE),
+        "pixels": (trained_on(PIXELS), ABOVE),
+        "shuffled": (trained_on(shuffled(JUDGMENTS)), BASE),
+    }
+    assert headline_arms(made(tmp_path, arms)) == ["pixels"]
+    assert headline_arms(three_arms(tmp_path / "pi", JUDGMENTS)) == ["pi"]
+
+
+def test_figures_are_derived_from_decided_differences_of_five_seeds_only(tmp_path):
+    def is_derived(folder, pi):
+        arms = {"random": ([], (0.50, 0.51, 0.52, 0.53, 0.54)[: len(pi)]), "pi": ([], pi)}
+        comparison = made(tmp_path / folder, arms)
+        return can_be_derived_from(comparison.primary, comparison.contrasts[0])
+
+    assert is_derived("five", (0.60, 0.62, 0.62, 0.64, 0.64))
+    assert not is_derived("four", (0.60, 0.62, 0.62, 0.64))
+    assert not is_derived("undecided", (0.60, 0.42, 0.62, 0.44, 0.54))
+
+
+def test_the_share_of_the_reference_is_said_from_five_seeds_on(tmp_path):
+    arms = {
+        "random": ([], [0.5] * 5),
+        "pi": (trained_on(JUDGMENTS), (0.60, 0.61, 0.59, 0.60, 0.60)),
+    }
+    comparison = made(tmp_path, arms)
+    (found,) = verdicts(comparison, comparison.primary)
+    assert "(20.0 % of random's score; 95 % interval" in found.sentence
+
+
+def test_equal_scores_in_one_seed_are_no_answer(tmp_path):
+    arms = {"random": ([], BASE[:1]), "mimetic": ([{"use": "mimetic"}], BASE[:1])}
+    comparison = made(tmp_path, arms)
+    assert summary(comparison).readings == ("Whether mimetic is worth it is undecided.",)
+    (answer,) = summary(comparison).answers
+    assert answer.sentence == (
+        "mimetic scores exactly as random in the only common seed; one seed has no interval."
+    )

@@ -1,0 +1,314 @@
+"""Published scores in a recipe: what is checked, and what is said of the baseline before anything about PI."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from helpers.made_runs import record, score, write
+
+from perceptinit.analysis.compare import compare
+from perceptinit.errors import RecipeError
+from perceptinit.recipe.reading import load_recipe, read_recipe
+from perceptinit.recipe.settings import ExpectConfig
+from perceptinit.recipe.shipped import folder_of_shipped
+from perceptinit.reports.formats import markdown_table
+from perceptinit.reports.report import render
+from perceptinit.results.runs import load_runs
+from perceptinit.running.readiness import find_obstacles
+from perceptinit.running.runner import run_recipe
+from perceptinit.verdict.headline import headline
+from perceptinit.verdict.prospects import doubts
+from perceptinit.verdict.yardsticks import _judge, expectations, yardsticks
+
+EXPECT = """
+[[expect]]
+arm = "random"
+measure = "top1"
+data_set = "x"
+value = 32.8
+tolerance = 1.0
+source = "a table"
+"""
+RECIPE = """
+schema = 1
+name = "made"
+[backbone]
+use = "timm"
+model = "vit_tiny_patch16_224"
+[pretrain]
+use = "clip"
+epochs = 32
+[pretrain.pairs]
+use = "synthetic"
+[[eval]]
+use = "zero-shot"
+datasets = ["x"]
+[[arm]]
+name = "random"
+[[arm]]
+name = "pi"
+"""
+SHARE = {"is_share": True, "floor": 0.0}
+SENTENCE = "top1/x: baseline {} against 32.8 published (a table): {}"
+
+
+def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
+    """Return the outcome and sentence of runs of `random` with a value per seed."""
+    records = []
+    for seed, value in enumerate(values):
+        for arm in ("random", "pi"):
+            one = record(arm, seed, [score(value, num_examples=10_000, **score_keys)])
+            one["recipe"] |= {"text": text, **(changed or {})}
+            records.append(one)
+    (found,) = yardsticks(compare(load_runs([write(folder, records)])))
+    return found.outcome, found.sentence
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "words"),
+    [
+        # half the interval: 2.92 standard errors of 0.0577 points
+        (
+            (0.325, 0.326, 0.327),
+            "as published",
+            "as published, within 1.0 points (90 % interval 32.4 to 32.8",
+        ),
+        ((0.326,), "undecided", "undecided, one seed has no interval"),
+        ((0.240, 0.241, 0.242), "below", "below by 8.7 points, more than the allowed 1.0 points"),
+        ((0.390, 0.391, 0.392), "above", "above by 6.3 points (90 % interval"),
+        (
+            (0.286, 0.326, 0.366),
+            "undecided",
+            "undecided, the interval is partly outside the allowed 1.0 points",
+        ),
+        (
+            (0.314, 0.316, 0.318),
+            "undecided",
+            "undecided, the interval is partly outside the allowed 1.0 points",
+        ),
+        (
+            (0.318, 0.320, 0.322),
+            "undecided",
+            "undecided, the interval is partly outside the allowed 1.0 points",
+        ),
+    ],
+    ids=[
+        "as published",
+        "one seed",
+        "below",
+        "above",
+        "far apart",
+        "at the edge",
+        "a mean within, an interval not",
+    ],
+)
+def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(tmp_path, values, expected, words):
+    found, sentence = outcome(tmp_path, values)
+    assert found == expected
+    assert sentence.startswith(SENTENCE.format(f"{100 * sum(values) / len(values):.1f}", words))
+
+
+def test_a_mean_at_the_tolerance_is_as_published_in_one_of_20():
+    """Two one-sided tests: 5 % at the edge, for three seeds."""
+    rng = np.random.default_rng(0)
+    expected = ExpectConfig(arm="a", measure="top1", data_set="x", value=50, tolerance=1, source="a table")
+    num = 0
+    for values in rng.normal(0.51, 0.003, (2000, 3)).tolist():
+        score = SimpleNamespace(arm=lambda _, v=values: SimpleNamespace(by_seed=dict(enumerate(v))), **SHARE)
+        num += _judge(score, expected)[0] == "as published"
+    assert 60 <= num <= 140
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.310, 0.311, 0.312), "as re-runs"),
+        ((0.340, 0.341, 0.342), "above"),
+        ((0.327, 0.328, 0.329), "undecided"),
+        ((0.300, 0.301, 0.302), "below"),
+    ],
+)
+def test_a_score_whose_reruns_are_all_below_allows_that_side_only(tmp_path, values, expected):
+    text = RECIPE + EXPECT.replace("tolerance = 1.0", "tolerance = 2.0\nreruns_are_below = true")
+    found, sentence = outcome(tmp_path, values, text)
+    assert found == expected
+    assert "published (a table; not reproduced by others, whose re-runs are below): " in sentence
+
+
+def test_what_follows_a_baseline_below_the_published_one_says_little(tmp_path):
+    _, sentence = outcome(tmp_path, (0.240, 0.241, 0.242))
+    assert sentence.endswith("3 seeds); these runs are weak evidence about PI.")
+
+
+def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
+    found, sentence = outcome(tmp_path, (0.3,), name="top1/y")
+    assert found == "not measured"
+    assert sentence == "top1/x: baseline against 32.8 published (a table): not measured yet."
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [
+        ({"smoke": True}, "smoke run"),
+        ({"overrides": ["pretrain.epochs=1"]}, "pretrain.epochs = 1 instead of 32"),
+        ({"overrides": ["pretrain.lr=0.1"]}, "pretrain.lr = 0.1 instead of its default"),
+    ],
+)
+def test_runs_of_another_setting_are_neither_valid_nor_not(tmp_path, changed, what):
+    found, sentence = outcome(tmp_path, (0.328,), changed=changed)
+    assert found == "another setting"
+    assert f"another setting ({what}), not judged" in sentence
+
+
+def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
+    overrides = [
+        "pretrain.num_workers=3",
+        "seeds=[5]",
+        "pretrain.micro_batch=8",
+        "pretrain.max_bad_share=0.2",
+        "pretrain.pairs.root='/x'",
+    ]
+    overrides.append("arm.pi.init=[{use='random'}]")
+    assert outcome(tmp_path, (0.328,), changed={"overrides": overrides})[0] != "another setting"
+
+
+def test_a_recipe_that_is_like_a_yardstick_says_what_it_changed(tmp_path):
+    base = RECIPE + EXPECT
+    own = 'like = "base.toml"\nname = "made"\n[pretrain]\nepochs = 2\n'
+    sources = [{"path": "own.toml", "text": own}, {"path": "base.toml", "text": base}]
+    changed = {"sources": sources}
+    text = base.replace("epochs = 32", "epochs = 2")
+    found, sentence = outcome(tmp_path, (0.328,), text=text, changed=changed)
+    assert found == "another setting"
+    assert "pretrain.epochs = 2 instead of 32" in sentence
+    sources[0]["text"] = own + EXPECT  # a value of its own is of its own setting
+    assert outcome(tmp_path, (0.328,), text=text, changed=changed)[0] != "another setting"
+
+
+def test_fewer_pairs_than_the_published_run_saw_are_another_setting(tmp_path):
+    text = RECIPE + EXPECT + "samples_seen = 1000\n"
+    found, sentence = outcome(tmp_path, (0.328,), text=text, samples_seen=900)
+    assert found == "another setting"
+    assert "900 pairs seen instead of 1,000" in sentence
+    assert outcome(tmp_path, (0.328,), text=text, samples_seen=995)[0] != "another setting"
+
+
+def test_a_published_mean_is_compared_over_as_many_sets_only(tmp_path):
+    def over(num_sets):
+        text = RECIPE + EXPECT.replace('"x"', f'"all"\nnum_sets = {num_sets}')
+        rows = [score(v, name=f"top1/{s}") for s, v in (("x", 0.318), ("y", 0.338))]
+        one = record("random", 0, rows)
+        one["recipe"]["text"] = text
+        (found,) = yardsticks(compare(load_runs([write(tmp_path / str(num_sets), [one])])))
+        return found
+
+    assert over(2).outcome == "undecided"
+    assert over(2).sentence.startswith("top1/mean of 2 sets: baseline 32.8 against 32.8")
+    assert over(38).outcome == "not measured"
+
+
+def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
+    one = record("random", 0, [score(0.328)])
+    one["recipe"]["text"] = RECIPE + EXPECT
+    comparison = compare(load_runs([write(tmp_path, [one])]))
+    (sentence,) = [y.sentence for y in yardsticks(comparison)]
+    assert headline(comparison)[0] == sentence
+    assert f"* {sentence}" in markdown_table(comparison, comparison.scores)
+    html = render(comparison, with_examples=False)
+    assert html.index("against 32.8 published") < html.index('class="card summary"')
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('source = "a table"', 'source = " "', "source is empty. Cite the publication of the value"),
+        ('source = "a table"', "", "expect.source: required, but not given"),
+        ("value = 32.8", "value = 132", "value = 132: expected a percentage from 0 to 100"),
+        ("tolerance = 1.0", "tolerance = 0", "expect.tolerance"),
+        ('arm = "random"', 'arm = "randon"', "no arm called 'randon'. Did you mean 'random'?"),
+        ('data_set = "x"', 'data_set = "all"', 'num_sets is required with data_set = "all"'),
+        ("[[expect]]", "[expect]", "expected an array of tables, [[expect]]"),
+    ],
+)
+def test_what_cannot_be_expected_is_told(old, new, sentence):
+    with pytest.raises(RecipeError) as raised:
+        read_recipe(RECIPE + EXPECT.replace(old, new))
+    assert sentence in str(raised.value)
+
+
+def test_validate_says_what_is_expected_and_by_whom():
+    assert list(expectations(read_recipe(RECIPE + EXPECT))) == [
+        "expected: random 32.8 ± 1 in top1/x (a table)"
+    ]
+    below = RECIPE + EXPECT + "reruns_are_below = true\n"
+    assert list(expectations(read_recipe(below))) == [
+        "expected: random 32.8 up to 1 below in top1/x (a table; not reproduced by others, whose re-runs are below)"
+    ]
+    *_, line = expectations(read_recipe(RECIPE + EXPECT, overrides=["pretrain.epochs=1"]))
+    assert line == "  not comparable with these runs: pretrain.epochs = 1 instead of 32"
+
+
+def test_a_share_and_a_set_that_nothing_measures_are_doubted():
+    def told(old, new):
+        recipe = read_recipe(RECIPE + EXPECT.replace(old, new))
+        return [str(p) for p in doubts(recipe) if p.where.startswith("expect")]
+
+    assert told("", "") == []
+    shares = "value = 0.328\ntolerance = 0.009"
+    (share,) = told("value = 32.8\ntolerance = 1.0", shares)
+    assert "0.328 is interpreted as 0.328 %. If it is a share, set 32.8" in share
+    (unmeasured,) = told('"x"', '"imagenet1k"')
+    assert "no evaluator of the recipe uses 'imagenet1k'" in unmeasured
+
+
+def test_no_result_depends_on_what_is_expected():
+    with_it, without = read_recipe(RECIPE + EXPECT), read_recipe(RECIPE)
+    assert [with_it.fingerprint(a) for a in with_it.arms] == [without.fingerprint(a) for a in without.arms]
+
+
+SHIPPED = sorted((folder_of_shipped() / "yardsticks").glob("*.toml"))
+# published value, pairs seen, largest and smallest rate, patch side and width of the image tower
+SETTINGS = {
+    "datacomp_medium": (17.55, 128_000_000, 5e-4, 0.0, 32, 768),
+    "datacomp_small": (2.70, 12_800_000, 5e-4, 0.0, 32, 768),
+    "declip_yfcc15m_b32": (32.8, 128_001 * 4096, 1e-3, 0.0, 32, 768),
+    "slip_cc3m_b16": (17.1, 40 * (3_318_333 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_b16": (37.6, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 768),
+    "slip_yfcc15m_s16": (32.7, 25 * (14_829_396 // 4096) * 4096, 5e-4, 1e-5, 16, 384),
+}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
+def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_path):
+    for name in ("NIGHTS", "YFCC15M", "YFCC15M_V2", "CC3M", "DATACOMP", "EVAL"):
+        monkeypatch.delenv(f"{name}_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)  # no data
+    recipe = load_recipe(path)
+    value, samples, lr, min_lr, patch, width = SETTINGS[path.stem]
+    (first, *_) = recipe.expected
+    assert (first.arm, first.score, first.value) == ("random", "top1/imagenet1k", value)
+    assert (recipe.warnings, list(doubts(recipe))) == ((), [])
+    assert len(list(expectations(recipe))) == len(recipe.expected)  # none is another setting
+    plan = recipe.pretrain.build().plan()
+    assert plan.num_images == plan.steps * 4096 == samples
+    assert abs(samples - (first.samples_seen or samples)) <= 0.01 * samples
+    assert (recipe.pretrain.config.lr, recipe.pretrain.config.min_lr) == (lr, min_lr)
+    with torch.device("meta"):
+        patches = next(p for p in recipe.backbone.build().build().image.parameters() if p.ndim == 4)
+    assert tuple(patches.shape) == (width, 3, patch, patch)
+    assert recipe.arm("random").init == ()
+    absent = re.compile(r"\bno |\bnot found\b")
+    assert all(
+        absent.search(problem.message) for problem in find_obstacles(recipe)
+    )  # data are absent, no more
+
+
+def test_the_yardstick_with_the_most_keys_of_its_own_runs_shrunk(tmp_path):
+    recipe = load_recipe("declip_yfcc15m_b32").smoke()
+    (found,) = run_recipe(recipe, arms=["random"], out=tmp_path, device="cpu")
+    assert found["status"] == "finished"
+    comparison = compare(load_runs([tmp_path / recipe.name]))
+    (sentence,) = [yardstick.sentence for yardstick in yardsticks(comparison)]
+    assert "another setting (smoke run), not judged" in sentence
