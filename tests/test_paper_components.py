@@ -15,14 +15,13 @@ from helpers.paper_gpu import paper_gpu
 from safetensors.torch import save_file
 
 from perceptinit.backbones.timm_backbone import Timm
-from perceptinit.companions import COMPANIONS
 from perceptinit.components.building import find_parts
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.pretrainers.supervised import Supervised
-from perceptinit.registry import Component
+from perceptinit.registry import COMPANIONS, Component
 from perceptinit.testing import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs
 from perceptinit.testing.contract import tiny_pretrainer
 from perceptinit.testing.stages import EVENTS

@@ -11,8 +11,8 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from perceptinit.companions import missing_companion
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
+from perceptinit.registry import missing_companion
 
 # a name that is too long, circular links, a file instead of a folder or the reverse, no permission
 _WRONG_PLACE = (

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.terminal import new_console, new_table, print_warnings
-from perceptinit.companions import COMPANIONS
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.recipe.shipped import summaries
-from perceptinit.registry import KINDS, unknown
+from perceptinit.registry import COMPANIONS, KINDS, unknown
 
 RECIPE = "recipe"
 

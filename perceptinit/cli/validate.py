@@ -9,8 +9,8 @@ import typer
 
 from perceptinit.cli.options import Overrides, RecipeFile
 from perceptinit.cli.terminal import new_console, print_warnings
-from perceptinit.companions import companion_of
 from perceptinit.errors import MissingPackageError
+from perceptinit.registry import companion_of
 
 
 def _refuse_moved(option: str | None) -> None:

@@ -20,9 +20,8 @@ import pluggy
 
 from perceptinit import hookspecs
 from perceptinit._version import __version__
-from perceptinit.companions import companion_of
 from perceptinit.errors import PerceptInitError, UsageError
-from perceptinit.registry import KINDS, Component, Entry, Registry, hook_name, unknown
+from perceptinit.registry import KINDS, Component, Entry, Registry, companion_of, hook_name, unknown
 
 CORE = "perceptinit"  # also the entry-point group
 PREFIX = "perceptinit_"  # of the names of all hooks

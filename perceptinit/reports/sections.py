@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.analysis.comparison import Comparison
-from perceptinit.companions import missing_companion
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.registry import missing_companion
 from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import LoadedRun, Record

@@ -67,7 +67,7 @@ class CodeCarbon:
     def _add(self, kwh, kg):
         import codecarbon
 
-        from perceptinit.plugin import ENERGY_FILE
+        from perceptinit.companion import ENERGY_FILE
 
         file = self._folder / ENERGY_FILE
         before = json.loads(file.read_text()) if file.is_file() else {"kwh": 0.0, "kg_co2": 0.0}

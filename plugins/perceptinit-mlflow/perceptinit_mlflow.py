@@ -71,7 +71,7 @@ class MLflow:
         return MlflowClient(tracking_uri=Path(root / "mlruns").absolute().as_uri())
 
     def _new_run(self, ctx):
-        from perceptinit.plugin import flat
+        from perceptinit.companion import flat
 
         text, settings = self._recipe
         name = f"{ctx.arm}-seed{ctx.seed}"

@@ -1,6 +1,7 @@
-"""`perceptinit.plugin` is all that plug-ins need: ours, those from templates and those in the documentation."""
+"""Plug-ins import `perceptinit.plugin` alone, companion packages also `perceptinit.companion`."""
 
 import ast
+import importlib
 import inspect
 import re
 import subprocess
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import perceptinit.companion
 import perceptinit.plugin
-from perceptinit.components.class_source import open_module
+from perceptinit.registry import COMPANIONS
 
 ROOT = Path(__file__).parents[2]
 PUBLIC = {"perceptinit.plugin", "perceptinit.testing"}
+MAX_NAMES = 90
 
 
 def documented(page):
@@ -50,6 +53,12 @@ def imported(source):
             yield node.module or ""
 
 
+def allowed(source_name):
+    """Return the modules that a source may import."""
+    companion = any(source_name.startswith(f"plugins/{c.distribution}/") for c in COMPANIONS)
+    return PUBLIC | {"perceptinit.companion"} if companion else PUBLIC
+
+
 def test_there_are_plugins_and_templates_to_look_at():
     ids = {p.id for p in SOURCES}
     assert "plugins/perceptinit-siglip/perceptinit_siglip/sigmoid.py" in ids
@@ -57,17 +66,69 @@ def test_there_are_plugins_and_templates_to_look_at():
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_plugin_imports_from_the_public_modules_only(source):
+def test_a_plugin_imports_from_the_public_modules_only(source, request):
     ours = {name for name in imported(source) if name.partition(".")[0] == "perceptinit"}
-    assert ours <= PUBLIC
+    assert ours <= allowed(request.node.callspec.id)
 
 
-@pytest.mark.parametrize("name", dir(perceptinit.plugin))
-def test_a_public_name_is_what_it_says_and_documented(name):
-    value = getattr(perceptinit.plugin, name)
-    assert not name.startswith("_")
-    if inspect.isclass(value) or inspect.isfunction(value):
-        assert value.__doc__, f"{name} has no docstring"
+@pytest.mark.parametrize("module", [perceptinit.plugin, perceptinit.companion])
+def test_a_name_of_the_api_exists_and_has_a_docstring(module):
+    for name in dir(module):
+        value = getattr(module, name)
+        assert not name.startswith("_")
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("module", [perceptinit.plugin, perceptinit.companion])
+def test_type_checkers_see_the_names_of_the_table(module):
+    typed = {
+        alias.asname: node.module
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perceptinit.")
+        for alias in node.names
+    }
+    assert typed == module._MODULES
+
+
+def test_the_public_api_stays_small_and_every_name_is_on_a_page():
+    pages = "".join((ROOT / "docs" / page).read_text() for page in ("hooks.md", "write-a-plugin.md"))
+    explained = set(re.findall(r"`(\w+)[^`]*`", pages))
+    assert set(dir(perceptinit.plugin)) - explained == set()
+    assert len(dir(perceptinit.plugin)) <= MAX_NAMES
+
+
+def test_a_companion_uses_every_name_of_the_companion_api():
+    sources = [
+        path.read_text()
+        for companion in COMPANIONS
+        for path in (ROOT / "plugins" / companion.distribution).rglob("*.py")
+    ]
+    used = {
+        alias.name
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.ImportFrom) and node.module == "perceptinit.companion"
+        for alias in node.names
+    }
+    assert used == set(dir(perceptinit.companion))
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("derive_seed", "perceptinit.companion"),
+        ("load_trunk", "perceptinit.initializers.imagenet"),
+    ],
+)
+def test_a_name_that_left_the_api_says_where_it_is(name, place):
+    with pytest.raises(AttributeError, match=place):
+        getattr(perceptinit.plugin, name)
+
+
+def test_names_that_left_the_api_are_where_the_message_says():
+    for name, module in perceptinit.companion._INTERNAL.items():
+        assert hasattr(importlib.import_module(module), name), name
 
 
 @pytest.mark.parametrize("name", ["apply_perceptual_init", "build", "list_components", "run_recipe"])
@@ -76,18 +137,6 @@ def test_the_library_documents_each_argument_in_google_style(name):
     arguments = inspect.getdoc(function).partition("\nArgs:\n")[2].partition("\n\n")[0]
     documented = re.findall(r"^    \*{0,2}(\w+): ", arguments, re.MULTILINE)
     assert documented == list(inspect.signature(function).parameters)
-
-
-def test_the_list_holds_nothing_twice_and_no_other_name():
-    file = open_module("perceptinit.plugin")
-    imports = [
-        alias.asname
-        for node in ast.walk(file.tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perceptinit.")
-        for alias in node.names
-        if alias.asname
-    ]
-    assert sorted(imports) == dir(perceptinit.plugin)
 
 
 def test_an_unknown_name_is_an_import_error():

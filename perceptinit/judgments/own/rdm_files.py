@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.companions import companion_of
 from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
@@ -16,7 +15,7 @@ from perceptinit.files.mat_files import MatValue, read_mat
 from perceptinit.files.reading import read_bytes, require_file
 from perceptinit.files.tables import TABLE_SUFFIXES
 from perceptinit.judgments.forms.rdm import square
-from perceptinit.registry import unknown
+from perceptinit.registry import companion_of, unknown
 
 Matrices = tuple[np.ndarray, list[str] | None]
 # component of a companion package that reads these suffixes

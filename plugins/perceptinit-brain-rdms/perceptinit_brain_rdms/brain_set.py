@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from perceptinit.companion import TripletDraw, draw_triplets
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -18,9 +19,7 @@ from perceptinit.plugin import (
     PositiveInt,
     Share,
     Stimuli,
-    TripletDraw,
     Triplets,
-    draw_triplets,
     unknown,
 )
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.plugin import DataError, MatValue, RdmSet, read_json, read_mat, square, unknown
+from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, square
+from perceptinit.plugin import DataError, unknown
 from perceptinit_brain_rdms.rsatoolbox_file import as_texts, load_rdms
 
 Matrices = tuple[np.ndarray, list[str] | None]

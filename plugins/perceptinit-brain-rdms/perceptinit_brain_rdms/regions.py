@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.plugin import DataError, read_names, square
+from perceptinit.companion import read_names, square
+from perceptinit.plugin import DataError
 from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
 ENDING = "_roi_rdm_vector.npy"

@@ -14,7 +14,8 @@ from perceptinit_brain_rdms.regions import Regions
 from PIL import Image
 from scipy.spatial.distance import squareform
 
-from perceptinit.plugin import DataError, two_afc_accuracy
+from perceptinit.companion import two_afc_accuracy
+from perceptinit.plugin import DataError
 
 NAMES = [f"{i}.png" for i in range(4)]
 SHARES = {"val_share": 0.0, "test_share": 0.0, "min_gap": 0.0}

@@ -4,7 +4,8 @@ import json
 
 from perceptinit_codecarbon import CodeCarbon
 
-from perceptinit.plugin import ENERGY_FILE, Event, RunContext
+from perceptinit.companion import ENERGY_FILE
+from perceptinit.plugin import Event, RunContext
 from perceptinit.testing import TrackerContract
 
 

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from perceptinit.plugin import DataError, atomic_path, generator, read_config
+from perceptinit.companion import atomic_path, read_config
+from perceptinit.plugin import DataError, generator
 from perceptinit_collect.pictures import Picture
 from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, plain
 from perceptinit_collect.tasks import TASKS, Question, Task

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from perceptinit.plugin import DataError, UsageError, atomic_path
+from perceptinit.companion import atomic_path
+from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
 from perceptinit_collect.new_study import write_private
 from perceptinit_collect.pictures import FOLDER as IMAGES

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from perceptinit.plugin import DataError, UsageError, atomic_path
+from perceptinit.companion import atomic_path
+from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.pictures import FOLDER as IMAGES, Report, copy_pictures
 from perceptinit_collect.settings import (

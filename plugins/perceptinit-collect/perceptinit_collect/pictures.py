@@ -18,7 +18,8 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
-from perceptinit.plugin import DataError, atomic_path, list_some
+from perceptinit.companion import atomic_path, list_some
+from perceptinit.plugin import DataError
 
 FOLDER = "images"
 SHOWN_BY_BROWSERS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif"}

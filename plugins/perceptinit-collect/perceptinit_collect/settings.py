@@ -7,16 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.plugin import (
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveInt,
-    Problem,
-    RecipeError,
-    Share,
-    nearest,
-    read_config,
-)
+from perceptinit.companion import Problem, RecipeError, nearest, read_config
+from perceptinit.plugin import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit_collect.tasks import TASKS
 
 FILE = "study.toml"

@@ -11,7 +11,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from perceptinit.plugin import DataError, UsageError, list_some
+from perceptinit.companion import list_some
+from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect import people
 from perceptinit_collect.design import Design, draw_design, lock, read_design, versions
 from perceptinit_collect.new_study import TOKEN_FILE

@@ -8,7 +8,8 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from perceptinit.plugin import DataError, atomic_path
+from perceptinit.companion import atomic_path
+from perceptinit.plugin import DataError
 from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import DesignSettings
 

@@ -26,13 +26,8 @@ from perceptinit_collect.simulate import simulate
 from perceptinit_collect.status import ceiling, show, status
 from rich.console import Console
 
-from perceptinit.plugin import (
-    OddOneOutTable,
-    PerceptInitError,
-    Table,
-    UsageError,
-    check_judgments,
-)
+from perceptinit.companion import OddOneOutTable, Table, check_judgments
+from perceptinit.plugin import PerceptInitError, UsageError
 
 SPLITS = ("train", "val", "test")
 

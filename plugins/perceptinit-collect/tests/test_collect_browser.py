@@ -8,7 +8,7 @@ from made_studies import make_study, open_study
 from perceptinit_collect.export import export
 from perceptinit_collect.people import read_trials
 
-from perceptinit.plugin import Table, check_judgments
+from perceptinit.companion import Table, check_judgments
 
 DESKTOP, PHONE, LYING_PHONE = (1280, 800), (390, 780), (780, 360)
 

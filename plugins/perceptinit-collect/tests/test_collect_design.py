@@ -22,7 +22,8 @@ from perceptinit_collect.tasks.task import combination
 from perceptinit_collect.texts import fill_in
 from PIL import Image
 
-from perceptinit.plugin import DataError, RecipeError
+from perceptinit.companion import RecipeError
+from perceptinit.plugin import DataError
 
 SHAPES = [(60, 30, 60), (12, 13, 13), (20, 101, 33), (8, 20, 10)]
 

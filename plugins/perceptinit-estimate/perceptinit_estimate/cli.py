@@ -24,7 +24,7 @@ def estimate(
 
     Example: perceptinit estimate pi_clip_yfcc --world 8 --world 64
     """
-    from perceptinit.plugin import load_recipe
+    from perceptinit.companion import load_recipe
     from perceptinit_estimate.dry_run import dry_runs, table
 
     runs = dry_runs(load_recipe(recipe, set_ or ()), world or [1], memory)

@@ -15,17 +15,17 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
-from perceptinit.plugin import (
+from perceptinit.companion import (
     ModelCost,
     Precision,
     Recipe,
     Spec,
-    UsageError,
     autocast,
     find_model_parts,
     model_cost,
     stage_plan,
 )
+from perceptinit.plugin import UsageError
 
 GB = 1e9
 # dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores

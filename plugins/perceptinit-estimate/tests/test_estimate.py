@@ -8,7 +8,8 @@ from helpers.command_line import ROOT
 from helpers.tiny_recipes import RECIPE
 from perceptinit_estimate.dry_run import Tracer, dry_runs, table
 
-from perceptinit.plugin import UsageError, load_recipe
+from perceptinit.companion import load_recipe
+from perceptinit.plugin import UsageError
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -10,6 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from perceptinit.companion import load_weights, nearest
 from perceptinit.plugin import (
     CheckpointError,
     InitReport,
@@ -17,9 +18,7 @@ from perceptinit.plugin import (
     TimmSource,
     UsageError,
     load_trunk,
-    load_weights,
     named_torch_seed,
-    nearest,
     num_fused_parts,
     problems_of,
     read_timm_weights,

@@ -6,7 +6,8 @@ from perceptinit_initializers.weight_selection import WeightSelection, even_indi
 from safetensors.torch import save_file
 from towers import context, initialize, tower, vit
 
-from perceptinit.plugin import CheckpointError, read_config
+from perceptinit.companion import read_config
+from perceptinit.plugin import CheckpointError
 
 
 @pytest.mark.parametrize(

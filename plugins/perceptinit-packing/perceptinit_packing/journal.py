@@ -11,17 +11,16 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
+from perceptinit.companion import atomic_path, read_json
 from perceptinit.plugin import (
     JOURNAL,
     DataError,
     UsageError,
-    atomic_path,
     content_sha256,
     final_path,
     find_misfit,
     journals,
     parse_rows,
-    read_json,
     remove_files,
     temporaries,
     unseal,

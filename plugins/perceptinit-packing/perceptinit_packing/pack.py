@@ -9,14 +9,8 @@ from pathlib import Path
 from threading import Event, Lock
 from typing import Any
 
-from perceptinit.plugin import (
-    SIZES,
-    DataError,
-    UsageError,
-    atomic_path,
-    remove_files,
-    write_json,
-)
+from perceptinit.companion import atomic_path
+from perceptinit.plugin import SIZES, DataError, UsageError, remove_files, write_json
 from perceptinit_packing.journal import INDEX, TEST_SPLIT, Journal, seal
 from perceptinit_packing.parts import Part
 from perceptinit_packing.shards import ImageSettings, Shard, Written, write_shard

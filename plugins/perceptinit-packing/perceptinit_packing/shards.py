@@ -10,13 +10,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from perceptinit.plugin import (
-    DataError,
-    atomic_path,
-    decode_with_alpha,
-    read_bytes,
-    transparent_share,
-)
+from perceptinit.companion import atomic_path
+from perceptinit.plugin import DataError, decode_with_alpha, read_bytes, transparent_share
 from perceptinit_packing.sources import Record, Source
 
 # formats that readers of webdataset shards support, with their extensions

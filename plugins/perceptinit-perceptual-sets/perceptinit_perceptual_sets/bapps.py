@@ -10,21 +10,18 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from perceptinit.companion import SamePairs, derive_seed, file_names, list_some
 from perceptinit.plugin import (
     Conventions,
     DataCard,
     DataError,
     Download,
     NonNegativeInt,
-    SamePairs,
     Share,
     Split,
     Stimuli,
     Triplets,
     assign_splits,
-    derive_seed,
-    file_names,
-    list_some,
 )
 
 Distortions = Literal["traditional", "cnn", "mix", "superres", "deblur", "color", "frameinterp"]

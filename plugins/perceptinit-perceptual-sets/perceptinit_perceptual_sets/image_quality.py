@@ -14,25 +14,27 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from perceptinit.companion import (
+    DerivedAnswers,
+    RatedImages,
+    TripletDraw,
+    VoteRule,
+    list_some,
+    read_table,
+    triplets_from_ratings,
+)
 from perceptinit.plugin import (
     Conventions,
     DataCard,
     DataError,
-    DerivedAnswers,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
-    RatedImages,
     Share,
     Split,
     Stimuli,
-    TripletDraw,
     Triplets,
-    VoteRule,
     assign_splits,
-    list_some,
-    read_table,
-    triplets_from_ratings,
 )
 
 IMAGE_ENDINGS = (".bmp", ".png", ".jpg", ".jpeg")

@@ -8,18 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from perceptinit.plugin import (
-    DualEncoder,
-    Fit,
-    HasSamePairs,
-    JudgedMeasure,
-    RunContext,
-    SamePairs,
-    Score,
-    UsageError,
-    cosine_distances,
-    embed,
-)
+from perceptinit.companion import HasSamePairs, SamePairs, cosine_distances
+from perceptinit.plugin import DualEncoder, Fit, JudgedMeasure, RunContext, Score, UsageError, embed
 
 
 class Jnd(JudgedMeasure):

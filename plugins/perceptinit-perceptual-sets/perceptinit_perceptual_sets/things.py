@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from perceptinit.companion import list_some, missing_files, odd_one_out_agreement, triple_codes
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -24,10 +25,6 @@ from perceptinit.plugin import (
     Triplets,
     assign_splits,
     generator,
-    list_some,
-    missing_files,
-    odd_one_out_agreement,
-    triple_codes,
 )
 from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_objects, read_triples
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from perceptinit.companion import exchange, is_first, load_strict, load_weights, measure_images
 from perceptinit.plugin import (
     DataError,
     DualEncoder,
@@ -22,12 +23,7 @@ from perceptinit.plugin import (
     Score,
     Stimuli,
     UsageError,
-    exchange,
     generator,
-    is_first,
-    load_strict,
-    load_weights,
-    measure_images,
 )
 from perceptinit_representations.metrics import unbiased_cka
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from perceptinit.plugin import Fit, RetrievalSet, ShownRun, ZeroShotSet, load_batch, zero_shot_classifier
+from perceptinit.companion import RetrievalSet, ZeroShotSet, load_batch, zero_shot_classifier
+from perceptinit.plugin import Fit, ShownRun
 from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
 
 

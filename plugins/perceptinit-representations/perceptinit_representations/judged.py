@@ -13,15 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from perceptinit.plugin import (
-    Fit,
-    Judgments,
-    ShownRun,
-    StimulusImages,
-    Triplets,
-    atomic_path,
-    embed_judged,
-)
+from perceptinit.companion import atomic_path, embed_judged
+from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets
 from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
 
 # layout of a sheet in pixels

@@ -10,17 +10,8 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from perceptinit.plugin import (
-    DataError,
-    LabelledMeasure,
-    PositiveFloat,
-    PositiveInt,
-    RunContext,
-    Score,
-    SetConfig,
-    ZeroShotSet,
-    generator,
-)
+from perceptinit.companion import LabelledMeasure, ZeroShotSet
+from perceptinit.plugin import DataError, PositiveFloat, PositiveInt, RunContext, Score, SetConfig, generator
 
 
 class LinearProbe(LabelledMeasure):

@@ -9,15 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.plugin import (
-    LabelledMeasure,
-    PositiveInt,
-    RunContext,
-    Score,
-    SetConfig,
-    generator,
-    measure_images,
-)
+from perceptinit.companion import LabelledMeasure, measure_images
+from perceptinit.plugin import PositiveInt, RunContext, Score, SetConfig, generator
 from perceptinit_representations.metrics import alignment, effective_rank, uniformity
 
 

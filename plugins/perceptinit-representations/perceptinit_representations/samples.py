@@ -7,7 +7,8 @@ import io
 
 import numpy as np
 
-from perceptinit.plugin import WHITE, Colour, Fit, ImageSource, decode, generator, load_square
+from perceptinit.companion import WHITE, Colour, ImageSource, decode, load_square
+from perceptinit.plugin import Fit, generator
 
 NUM_SAMPLED = 256
 NUM_SHOWN = 3

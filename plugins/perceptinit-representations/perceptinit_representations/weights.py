@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from perceptinit.plugin import Figure, ShownRun, add_legend, arm_style, drawing, finish
+from perceptinit.companion import Figure, add_legend, arm_style, drawing, finish
+from perceptinit.plugin import ShownRun
 
 _BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
 

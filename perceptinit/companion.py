@@ -1,0 +1,221 @@
+"""Names for the companion packages in `plugins/`, beyond `perceptinit.plugin`.
+
+A companion supports one version of perceptinit, so these names come without a promise: they can change in
+every release. Packages of other authors import `perceptinit.plugin` alone.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+# name -> module; type checkers read the imports below
+_MODULES = {
+    "Colour": "perceptinit.types",
+    "DerivedAnswers": "perceptinit.judgments.ceilings",
+    "ENERGY_FILE": "perceptinit.reports.account",
+    "Figure": "perceptinit.reports.figures",
+    "HasSamePairs": "perceptinit.judgments.forms.same_pairs",
+    "ImageSource": "perceptinit.types",
+    "LabelledMeasure": "perceptinit.evaluators.labelled",
+    "MatValue": "perceptinit.files.mat_files",
+    "ModelCost": "perceptinit.recipe.plan",
+    "OddOneOutTable": "perceptinit.judgments.own.odd_one_out_table",
+    "Precision": "perceptinit.compute.optim",
+    "Problem": "perceptinit.errors",
+    "RatedImages": "perceptinit.judgments.own.rating_table",
+    "RdmSet": "perceptinit.judgments.own.matrix_set",
+    "Recipe": "perceptinit.recipe.recipe",
+    "RecipeError": "perceptinit.errors",
+    "RetrievalSet": "perceptinit.test_sets.sets",
+    "SamePairs": "perceptinit.judgments.forms.same_pairs",
+    "Spec": "perceptinit.components.building",
+    "Table": "perceptinit.judgments.own.table",
+    "TripletDraw": "perceptinit.judgments.forms.drawing",
+    "VoteRule": "perceptinit.judgments.own.rating_table",
+    "WHITE": "perceptinit.types",
+    "ZeroShotSet": "perceptinit.test_sets.sets",
+    "add_legend": "perceptinit.reports.figures",
+    "arm_style": "perceptinit.reports.figures",
+    "atomic_path": "perceptinit.files.atomic",
+    "autocast": "perceptinit.compute.optim",
+    "check_judgments": "perceptinit.judgments.data_check",
+    "cosine_distances": "perceptinit.judgments.scoring",
+    "decode": "perceptinit.images.decoding",
+    "derive_seed": "perceptinit.seeding",
+    "draw_triplets": "perceptinit.judgments.forms.drawing",
+    "drawing": "perceptinit.reports.figures",
+    "embed_judged": "perceptinit.judgments.two_afc",
+    "exchange": "perceptinit.compute.distributed",
+    "file_names": "perceptinit.judgments.image_files",
+    "find_model_parts": "perceptinit.components.building",
+    "finish": "perceptinit.reports.figures",
+    "flat": "perceptinit.trackers.scalars",
+    "is_first": "perceptinit.compute.distributed",
+    "list_some": "perceptinit.judgments.image_files",
+    "load_batch": "perceptinit.images.decoding",
+    "load_recipe": "perceptinit.recipe.reading",
+    "load_square": "perceptinit.images.decoding",
+    "load_strict": "perceptinit.files.checkpoints",
+    "load_weights": "perceptinit.files.checkpoints",
+    "measure_images": "perceptinit.evaluators.metrics",
+    "missing_files": "perceptinit.judgments.image_files",
+    "model_cost": "perceptinit.recipe.plan",
+    "nearest": "perceptinit.registry",
+    "odd_one_out_agreement": "perceptinit.judgments.forms.odd_one_out",
+    "read_config": "perceptinit.configs",
+    "read_json": "perceptinit.files.reading",
+    "read_mat": "perceptinit.files.mat_files",
+    "read_names": "perceptinit.judgments.own.rdm_files",
+    "read_table": "perceptinit.files.tables",
+    "square": "perceptinit.judgments.forms.rdm",
+    "stage_plan": "perceptinit.recipe.plan",
+    "triple_codes": "perceptinit.judgments.forms.odd_one_out",
+    "triplets_from_ratings": "perceptinit.judgments.own.rating_table",
+    "two_afc_accuracy": "perceptinit.judgments.scoring",
+    "zero_shot_classifier": "perceptinit.evaluators.classifier",
+}
+# names that `perceptinit.plugin` had before 0.2 -> module, which can change at any time
+_INTERNAL = {
+    "Augment": "perceptinit.pairs.augment",
+    "Bars": "perceptinit.progress",
+    "CheckpointError": "perceptinit.errors",
+    "CsvTable": "perceptinit.pairs.csv_pairs",
+    "HasChoice": "perceptinit.test_sets.choice",
+    "HasEvaluateMany": "perceptinit.evaluators.features",
+    "HasMaxShuffleBlocks": "perceptinit.protocols",
+    "HasPublishedNumPairs": "perceptinit.protocols",
+    "HasSay": "perceptinit.protocols",
+    "HeldBlocks": "perceptinit.pairs.parquet_table",
+    "IMAGE_SUFFIXES": "perceptinit.types",
+    "JOURNAL": "perceptinit.pairs.sizes",
+    "Joint": "perceptinit.evaluators.features",
+    "MissingPackageError": "perceptinit.errors",
+    "PairLoader": "perceptinit.pairs.loader",
+    "ParquetTable": "perceptinit.pairs.parquet_table",
+    "RemoteError": "perceptinit.errors",
+    "SIZES": "perceptinit.pairs.sizes",
+    "Scalars": "perceptinit.trackers.scalars",
+    "SetChoice": "perceptinit.test_sets.choice",
+    "TimmSource": "perceptinit.initializers.imagenet",
+    "TrainingError": "perceptinit.errors",
+    "WebdatasetPairs": "perceptinit.pairs.webdataset_pairs",
+    "adamw": "perceptinit.compute.optim",
+    "captions_in": "perceptinit.pairs.texts",
+    "content_sha256": "perceptinit.files.reading",
+    "decode_with_alpha": "perceptinit.images.decoding",
+    "expand_braces": "perceptinit.pairs.paths",
+    "file_name": "perceptinit.judgments.image_files",
+    "final_path": "perceptinit.files.atomic",
+    "find_misfit": "perceptinit.configs",
+    "journals": "perceptinit.pairs.sizes",
+    "load_trunk": "perceptinit.initializers.imagenet",
+    "named_torch_seed": "perceptinit.seeding",
+    "num_fused_parts": "perceptinit.initializers.trainable",
+    "only_training": "perceptinit.initializers.trainable",
+    "parse_rows": "perceptinit.files.reading",
+    "problems_of": "perceptinit.errors",
+    "read_bytes": "perceptinit.files.reading",
+    "read_classes": "perceptinit.pairs.parquet_pairs",
+    "read_timm_weights": "perceptinit.initializers.imagenet",
+    "remove_files": "perceptinit.files.atomic",
+    "require_file": "perceptinit.files.reading",
+    "set_lr": "perceptinit.compute.optim",
+    "shown": "perceptinit.errors",
+    "temporaries": "perceptinit.files.atomic",
+    "timm_architecture": "perceptinit.initializers.imagenet",
+    "transparent_share": "perceptinit.images.background",
+    "unseal": "perceptinit.files.reading",
+    "warmup_cosine": "perceptinit.compute.optim",
+    "without_credentials": "perceptinit.errors",
+    "write_json": "perceptinit.files.atomic",
+    "writing": "perceptinit.errors",
+}
+
+if TYPE_CHECKING:
+    from perceptinit.components.building import Spec as Spec, find_model_parts as find_model_parts
+    from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
+    from perceptinit.compute.optim import Precision as Precision, autocast as autocast
+    from perceptinit.configs import read_config as read_config
+    from perceptinit.errors import Problem as Problem, RecipeError as RecipeError
+    from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
+    from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
+    from perceptinit.evaluators.metrics import measure_images as measure_images
+    from perceptinit.files.atomic import atomic_path as atomic_path
+    from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
+    from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
+    from perceptinit.files.reading import read_json as read_json
+    from perceptinit.files.tables import read_table as read_table
+    from perceptinit.images.decoding import (
+        decode as decode,
+        load_batch as load_batch,
+        load_square as load_square,
+    )
+    from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
+    from perceptinit.judgments.data_check import check_judgments as check_judgments
+    from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw, draw_triplets as draw_triplets
+    from perceptinit.judgments.forms.odd_one_out import (
+        odd_one_out_agreement as odd_one_out_agreement,
+        triple_codes as triple_codes,
+    )
+    from perceptinit.judgments.forms.rdm import square as square
+    from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs, SamePairs as SamePairs
+    from perceptinit.judgments.image_files import (
+        file_names as file_names,
+        list_some as list_some,
+        missing_files as missing_files,
+    )
+    from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
+    from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
+    from perceptinit.judgments.own.rating_table import (
+        RatedImages as RatedImages,
+        VoteRule as VoteRule,
+        triplets_from_ratings as triplets_from_ratings,
+    )
+    from perceptinit.judgments.own.rdm_files import read_names as read_names
+    from perceptinit.judgments.own.table import Table as Table
+    from perceptinit.judgments.scoring import (
+        cosine_distances as cosine_distances,
+        two_afc_accuracy as two_afc_accuracy,
+    )
+    from perceptinit.judgments.two_afc import embed_judged as embed_judged
+    from perceptinit.recipe.plan import (
+        ModelCost as ModelCost,
+        model_cost as model_cost,
+        stage_plan as stage_plan,
+    )
+    from perceptinit.recipe.reading import load_recipe as load_recipe
+    from perceptinit.recipe.recipe import Recipe as Recipe
+    from perceptinit.registry import nearest as nearest
+    from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
+    from perceptinit.reports.figures import (
+        Figure as Figure,
+        add_legend as add_legend,
+        arm_style as arm_style,
+        drawing as drawing,
+        finish as finish,
+    )
+    from perceptinit.seeding import derive_seed as derive_seed
+    from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
+    from perceptinit.trackers.scalars import flat as flat
+    from perceptinit.types import WHITE as WHITE, Colour as Colour, ImageSource as ImageSource
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module 'perceptinit.companion' has no attribute '{name}'")
+        value = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted(_MODULES)
+
+
+def find_moved(name: str) -> str:
+    """Return where a name that left `perceptinit.plugin` is now, as the end of an error message."""
+    if name in _MODULES:
+        return ". It moved to perceptinit.companion, which only the packages in plugins/ may use"
+    if name in _INTERNAL:
+        return f". It is not public: {_INTERNAL[name]} has it, and can change at any time"
+    return ""
