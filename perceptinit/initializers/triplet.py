@@ -14,16 +14,16 @@ from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
+    JudgmentObjective,
     Loss,
     LossName,
-    Objective,
     OddOneOutObjective,
     TripletObjective,
 )
 from perceptinit.initializers.report import Reporter, no_change_error, reporting, weight_changes
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
 from perceptinit.initializers.trainable import only_training, trainable_names
-from perceptinit.initializers.training_config import TrainingConfig
+from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
 from perceptinit.judgments.ceilings import ceiling_of_split
@@ -53,7 +53,7 @@ class Triplet:
     name = "triplet"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TrainingConfig):
+    class Config(TripletConfig):
         loss: LossName = "logistic"
         """Loss to minimize: "hinge", "logistic", "odd-one-out" or "info-nce"."""
         distance: Distance = "cosine"
@@ -62,7 +62,7 @@ class Triplet:
         """Divisor of the distances in all losses except the hinge loss; None for 0.1."""
 
         def __post_init__(self) -> None:
-            TrainingConfig.__post_init__(self)
+            TripletConfig.__post_init__(self)
             if self.loss == "hinge" and self.temperature is not None:
                 raise ValueError("temperature has no effect on loss 'hinge': remove it")
             if self.loss == "odd-one-out" and self.weighting == "agreement":
@@ -73,7 +73,7 @@ class Triplet:
         def smoke(self) -> Self:
             """Return a copy with two epochs, and with "logistic" instead of "odd-one-out"."""
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
-            return replace(TrainingConfig.smoke(self), loss=loss)
+            return replace(TripletConfig.smoke(self), loss=loss)
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config: Any = config
@@ -85,7 +85,7 @@ class Triplet:
         if not preflight(self.judgments):  # otherwise the judgments report their own problems
             yield from problems_of(self._load)
 
-    def _load(self) -> tuple[Objective, Triplets]:
+    def _load(self) -> tuple[JudgmentObjective, Triplets]:
         """Return the objective and the held-out triplets, after checks."""
         objective = self._objective
         held_out = self.judgments.load(self.config.eval_split)
@@ -158,7 +158,7 @@ class Triplet:
         return report.result
 
     def _open(
-        self, model: Any, objective: Objective, triplets: Triplets, ctx: RunContext
+        self, model: Any, objective: JudgmentObjective, triplets: Triplets, ctx: RunContext
     ) -> tuple[ImageArray, HeldOut]:
         """Return the images of the training judgments, and the evaluation on the held-out ones."""
         c = self.config
@@ -182,7 +182,7 @@ class Triplet:
         return Loss(name=c.loss, margin=c.margin, temperature=temperature, distance=c.distance)
 
     @cached_property
-    def _objective(self) -> Objective:
+    def _objective(self) -> JudgmentObjective:
         """The training judgments and their loss; loading or simulating them can take seconds."""
         loss, weighting = self._loss(), self.config.weighting
         try:
@@ -214,7 +214,7 @@ class Triplet:
 class _Stage:
     """The parts of a stage 1 in progress."""
 
-    config: TrainingConfig
+    config: TripletConfig
     report: Reporter
     training: TripletTraining
     held_out: HeldOut
@@ -284,7 +284,7 @@ class TripletHinge(Triplet):
     name = "triplet-hinge"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TrainingConfig):
+    class Config(TripletConfig):
         pass
 
     def _loss(self) -> Loss:

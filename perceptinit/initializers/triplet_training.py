@@ -17,10 +17,10 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
-from perceptinit.initializers.objectives import Objective
+from perceptinit.initializers.objectives import JudgmentObjective
 from perceptinit.initializers.report import no_change_error
 from perceptinit.initializers.stage_images import ResidentImages, prefetch
-from perceptinit.initializers.training_config import TrainingConfig
+from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
@@ -76,9 +76,9 @@ class TripletTraining:
         self,
         name: str,
         model: Any,
-        objective: Objective,
+        objective: JudgmentObjective,
         images: ImageArray,
-        config: TrainingConfig,
+        config: TripletConfig,
         ctx: RunContext,
     ) -> None:
         self._name, self._model, self._objective, self._images = name, model, objective, images
