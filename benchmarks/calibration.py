@@ -6,7 +6,7 @@ The command computes experiments that are missing from benchmarks/results/calibr
 tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
-`calibration_pictures.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms) and
+`calibration_images.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms) and
 `calibration_runs.py` (sentences, real A/A comparisons).
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import calibration_designs
 import calibration_edges
-import calibration_pictures
+import calibration_images
 import calibration_runs
 import calibration_seeds
 from calibration_counts import Cells, Study, table
@@ -30,7 +30,7 @@ KEPT = ROOT / "benchmarks/results/calibration.json"
 STUDIES: Mapping[str, Study] = {
     **calibration_seeds.STUDIES,
     **calibration_designs.STUDIES,
-    **calibration_pictures.STUDIES,
+    **calibration_images.STUDIES,
     **calibration_edges.STUDIES,
     **calibration_runs.STUDIES,
 }

@@ -17,32 +17,30 @@ from perceptinit.verdict.verdict import SIDES
 
 NUM_TABLES = 2_000
 NUM_ARMS = 10
-COARSE = (50, 100, 500)  # pictures
-DISAGREEMENT = 0.05  # share of pictures that exactly one of two equal arms classifies correctly
+COARSE = (50, 100, 500)  # images
+DISAGREEMENT = 0.05  # share of images that exactly one of two equal arms classifies correctly
 BY_HAND = ((3, 5), (3, 10), (5, 10), (6, 10))  # seeds of the first look and of the last
 
-# --- small sets of pictures without the values of single items ----------------------------------------------------
+# --- small sets of images without the values of single items ----------------------------------------------------
 
 
 def coarse_rows(cells: Cells) -> Iterator[Row]:
-    """Yield false sides of equal arms on few pictures, with the floor of the deviation and without it."""
-    for num_pictures in COARSE:
+    """Yield false sides of equal arms on few images, with the floor of the deviation and without it."""
+    for num_images in COARSE:
         for num_seeds in (2, *NUM_SEEDS):
-            counts = cells.find(
-                f"coarse/{num_pictures}/{num_seeds}", NUM, _count_coarse, num_pictures, num_seeds
-            )
+            counts = cells.find(f"coarse/{num_images}/{num_seeds}", NUM, _count_coarse, num_images, num_seeds)
             yield (
-                f"{num_pictures:,}",
+                f"{num_images:,}",
                 str(num_seeds),
                 *(share(counts[name], counts["num"]) for name in ("better", "worse", "better_without")),
             )
 
 
-def _count_coarse(rng: np.random.Generator, num: int, num_pictures: int, num_seeds: int) -> Counts:
+def _count_coarse(rng: np.random.Generator, num: int, num_images: int, num_seeds: int) -> Counts:
     half = DISAGREEMENT / 2
-    drawn = rng.multinomial(num_pictures, [half, half, 1 - 2 * half], (num, num_seeds))
-    differences = [d for d in ((drawn[..., 0] - drawn[..., 1]) / num_pictures).tolist() if any(d)]
-    floor = 1 / (num_pictures * 12**0.5)  # of `compare`: a share of n items is rounded to 1 / n
+    drawn = rng.multinomial(num_images, [half, half, 1 - 2 * half], (num, num_seeds))
+    differences = [d for d in ((drawn[..., 0] - drawn[..., 1]) / num_images).tolist() if any(d)]
+    floor = 1 / (num_images * 12**0.5)  # of `compare`: a share of n items is rounded to 1 / n
     own, without = ([ask(d, Rule(), f).outcome for d in differences] for f in (floor, 0.0))
     return {
         "better": own.count("better"),
@@ -116,7 +114,7 @@ def _ask_family(differences: np.ndarray, rule: Rule) -> list[Answer]:
 
 STUDIES = {
     "coarse": Study(
-        ("pictures", "seeds", "false better", "false worse", "false better, without the floor"), coarse_rows
+        ("images", "seeds", "false better", "false worse", "false better, without the floor"), coarse_rows
     ),
     "by-hand": Study(
         (

@@ -41,7 +41,7 @@ def templates(count: int) -> list[str]:
 
 
 def photo(rng: np.random.Generator, label: int) -> Image.Image:
-    """Return a smooth picture whose colours depend on the label, 64 to 256 pixels a side."""
+    """Return a smooth image whose colours depend on the label, 64 to 256 pixels a side."""
     base = np.random.default_rng(label).integers(0, 256, (5, 4, 3))
     noisy = np.clip(base + rng.normal(0, 40, base.shape), 0, 255).astype(np.uint8)
     size = tuple(int(n) for n in rng.integers(64, 257, 2))

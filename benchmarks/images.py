@@ -216,7 +216,7 @@ def main() -> None:
         return
     rng = np.random.default_rng(0)
     photos = list(made.photographs(asked.photos)) if asked.photos else []
-    photos = photos or [made.picture(rng) for _ in range(BATCH)]
+    photos = photos or [made.draw_image(rng) for _ in range(BATCH)]
     longest = [max(Image.open(io.BytesIO(photo)).size) for photo in photos]
     photos = [p for p, side in zip(photos, longest, strict=True) if side == max(longest)]
     packages = ("open_clip_torch", "pillow", "simplejpeg", "torch", "torchvision")

@@ -126,8 +126,8 @@ def draw(name: str) -> None:
     figure = curve_figure(*_compared(name))
     if figure:
         root, rest = figure.svg.split(">", 1)
-        picture = f"{root}><style>{COLOURS}</style>{rest}"
-        (DOCS / "images" / f"{name}.svg").write_text(picture, encoding="utf-8")
+        image = f"{root}><style>{COLOURS}</style>{rest}"
+        (DOCS / "images" / f"{name}.svg").write_text(image, encoding="utf-8")
 
 
 def by_pairs() -> str:

@@ -6,14 +6,14 @@ deviation of 0.8 points over seeds; in real A/A comparisons it is 0.72 (docs/res
 
 from __future__ import annotations
 
-# S seeds, P pictures
+# S seeds, P images
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from calibration_pictures import draw_correct, true_difference
+from calibration_images import draw_correct, true_difference
 from calibration_seeds import NOISE, ask_at_looks
 from sentence_rules import Pair, Truth
 
@@ -107,30 +107,28 @@ def _make_trained(rng: np.random.Generator) -> tuple[Situation, Truth]:
     return _situation(arms, **judged), Truth(_between(leads), structure="people", taught=True)
 
 
-def _make_few_pictures(lead: float, structure: str = "") -> Make:
-    """Return a function that draws experiments on few pictures. lead: of people, in logits."""
+def _make_few_images(lead: float, structure: str = "") -> Make:
+    """Return a function that draws experiments on few images. lead: of people, in logits."""
 
     def make(rng: np.random.Generator) -> tuple[Situation, Truth]:
-        num_seeds, num_pictures = int(rng.choice((3, 5, 6))), int(rng.choice((50, 85, 200)))
-        effect = float(rng.choice((0.5, 1.0)))  # logits, deviation over pictures
-        difficulty = rng.normal(0.0, 1.5, num_pictures)
+        num_seeds, num_images = int(rng.choice((3, 5, 6))), int(rng.choice((50, 85, 200)))
+        effect = float(rng.choice((0.5, 1.0)))  # logits, deviation over images
+        difficulty = rng.normal(0.0, 1.5, num_images)
         drawn = {
-            arm: draw_correct(
-                rng, num_seeds, difficulty + own + deviation * rng.standard_normal(num_pictures)
-            )
+            arm: draw_correct(rng, num_seeds, difficulty + own + deviation * rng.standard_normal(num_images))
             for arm, own, deviation in (("random", 0, 0), ("people", lead, effect), ("shuffled", 0, effect))
         }
 
         def write(folder: Path) -> None:
-            pictures = np.arange(num_pictures)[:, None]
+            images = np.arange(num_images)[:, None]
             for arm, correct in drawn.items():
                 for seed, row in enumerate(correct):
-                    write_items(folder / arm / f"seed{seed}", {SCORE: Items(row, pictures, None)})
+                    write_items(folder / arm / f"seed{seed}", {SCORE: Items(row, images, None)})
 
         arms = {arm: tuple((100 * correct.mean(axis=1)).tolist()) for arm, correct in drawn.items()}
         own, other = (100 * true_difference(effect, one, 0.0) for one in (lead, 0.0))
         truth = Truth(_between({"people": own, "shuffled": other}), structure=structure)  # type: ignore[arg-type]
-        return _situation(arms, num_examples=num_pictures, after=write), truth
+        return _situation(arms, num_examples=num_images, after=write), truth
 
     return make
 
@@ -170,13 +168,14 @@ BY_PIXELS = {
     "pixels": INIT["pixels"],
     "shuffled": '[{ like = "init", judgments.through = ["pixel-triplets", "shuffled-votes"] }]',
 }
+# The name of a kind seeds its draws, so the stored counts keep "pictures".
 KINDS = (
     Kind("A/A", 90, "two draws of fresh weights", _make_alike),
     Kind("no effect, heavy tails", 75, "people and shuffled equal the baseline",
          _with_leads({"people": 0.0, "shuffled": 0.0}, noise="heavy tails (t, 4 degrees of freedom)")),
-    Kind("no effect on few pictures", 110, "50 to 200 pictures; on all pictures the arms are equal",
-         _make_few_pictures(0.0)),
-    Kind("large effect on few pictures", 50, "50 to 200 pictures; people lead by a logit", _make_few_pictures(1.0, "people")),
+    Kind("no effect on few pictures", 110, "50 to 200 images; on all images the arms are equal",
+         _make_few_images(0.0)),
+    Kind("large effect on few pictures", 50, "50 to 200 images; people lead by a logit", _make_few_images(1.0, "people")),
     Kind("ten arms, no effect", 90, "no arm differs from the baseline",
          _with_leads(dict.fromkeys(TEN, 0.0), init=TEN_INIT)),
     Kind("ten arms, one effect", 50, "one arm leads by 4 points",

@@ -6,7 +6,7 @@ contains answers by hue, and `coin/K.csv` contains random answers to the same qu
 
 from __future__ import annotations
 
-# N pictures
+# N images
 import colorsys
 import csv
 import io
@@ -22,21 +22,21 @@ SIZE = 8
 NUM_VOTES = 5
 NUM_PAIRS, NUM_LABELLED = 128, 128
 NUM_OF_SET = {"train": 128, "test": 256}
-NUM_JUDGED = {"train": 160, "val": 24, "test": 96}  # pictures
+NUM_JUDGED = {"train": 160, "val": 24, "test": 96}  # images
 NUM_QUESTIONS = {"train": 512, "val": 16, "test": 256}
-BRIGHTNESS, HUE, NOISE = 0.4, 0.06, 0.1  # standard deviations: of a picture, a channel, a pixel
+BRIGHTNESS, HUE, NOISE = 0.4, 0.06, 0.1  # standard deviations: of an image, a channel, a pixel
 
 Row = tuple[str, str, str, int, int, str]  # anchor, first, second, their votes, split
 
 
 def write_world(folder: Path) -> None:
-    """Write pairs, a zero-shot test set with a folder per class, judged pictures and `people.csv`."""
+    """Write pairs, a zero-shot test set with a folder per class, judged images and `people.csv`."""
     rng = np.random.default_rng(0)
-    hues = _write_pictures(folder / "train", NUM_PAIRS, rng)
+    hues = _write_images(folder / "train", NUM_PAIRS, rng)
     rows = ((f"train/{i:04d}.png", NAMES[hue]) for i, hue in enumerate(hues))
     _write_csv(folder / "pairs.csv", ("image", "caption"), rows)
     for hue, name in enumerate(NAMES):
-        _write_pictures(folder / "classes" / name, NUM_LABELLED // len(NAMES), rng, hue)
+        _write_images(folder / "classes" / name, NUM_LABELLED // len(NAMES), rng, hue)
     _write_test_set(folder / "sets/hues", rng)
     _write_judgments(folder / "people.csv", [row for s in NUM_JUDGED for row in _ask(folder, s, rng)])
 
@@ -56,7 +56,7 @@ def write_coin(folder: Path, number: int) -> Path:
 
 def _ask(folder: Path, split: str, rng: np.random.Generator) -> Iterable[Row]:
     """Yield questions in which one candidate has the anchor's hue and gets all votes."""
-    hues = _write_pictures(folder / "judged" / split, NUM_JUDGED[split], rng)
+    hues = _write_images(folder / "judged" / split, NUM_JUDGED[split], rng)
     for _ in range(NUM_QUESTIONS[split]):
         anchor = rng.integers(len(hues))
         is_same = hues == hues[anchor]
@@ -71,7 +71,7 @@ def _ask(folder: Path, split: str, rng: np.random.Generator) -> Iterable[Row]:
         yield (*names, NUM_VOTES * (1 - right), NUM_VOTES * right, split)  # type: ignore[misc]
 
 
-def _write_pictures(folder: Path, count: int, rng: np.random.Generator, hue: int | None = None) -> np.ndarray:
+def _write_images(folder: Path, count: int, rng: np.random.Generator, hue: int | None = None) -> np.ndarray:
     """Write `0000.png` and so on, and return their hues (N,), all equally often unless one is given."""
     folder.mkdir(parents=True)
     hues = np.full(count, hue) if hue is not None else rng.permutation(np.arange(count) % len(NAMES))
@@ -86,7 +86,7 @@ def _write_pictures(folder: Path, count: int, rng: np.random.Generator, hue: int
 def _write_test_set(folder: Path, rng: np.random.Generator) -> None:
     """Write a labelled set in clip-benchmark's layout, with a split to compare neighbours with."""
     for split, count in NUM_OF_SET.items():
-        hues = _write_pictures(folder / split, count, rng)
+        hues = _write_images(folder / split, count, rng)
         with tarfile.open(folder / split / "0.tar", "w") as tar:
             for i, hue in enumerate(hues.tolist()):
                 _add(tar, f"s{i:04d}.png", (folder / split / f"{i:04d}.png").read_bytes())

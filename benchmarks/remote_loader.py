@@ -50,14 +50,14 @@ CHUNK_BYTES = 256 << 10
 
 
 def write_shard(path: Path, num_samples: int, size: int, seed: int) -> None:
-    """Write pictures of smooth noise as JPEG, with a caption each."""
+    """Write images of smooth noise as JPEG, with a caption each."""
     rng = np.random.default_rng(seed)
     with tarfile.open(path, "w") as tar:
         for sample in range(num_samples):
             small = Image.fromarray(rng.integers(0, 256, (size // 4, size // 4, 3), dtype=np.uint8))
             file = io.BytesIO()
             small.resize((size, size), Image.Resampling.BICUBIC).save(file, "jpeg", quality=90)
-            for suffix, data in (("jpg", file.getvalue()), ("txt", b"a picture of noise")):
+            for suffix, data in (("jpg", file.getvalue()), ("txt", b"an image of noise")):
                 info = tarfile.TarInfo(f"{sample:06d}.{suffix}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))

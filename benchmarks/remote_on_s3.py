@@ -48,7 +48,7 @@ def check(folder: Path) -> None:
     print(f"index: {index_remote(planned, None, lambda: None)}")
     ours, theirs = batches_of(str(folder / "*.tar")), batches_of(f"s3://{BUCKET}/set/*.tar")
     print(f"batches: {'equal' if ours == theirs else 'DIFFERENT'}")
-    changed = bucket.cat_file(f"{BUCKET}/set/5.tar").replace(b"picture", b"PICTURE")
+    changed = bucket.cat_file(f"{BUCKET}/set/5.tar").replace(b"image", b"IMAGE")
     bucket.pipe_file(f"{BUCKET}/set/5.tar", changed)
     for pattern in (f"s3://{BUCKET}/set/{{0..7}}.tar", "s3://nobody-has-it/{0..7}.tar"):
         os.environ["PERCEPTINIT_CACHE"] = str(folder / "another cache")

@@ -1,7 +1,7 @@
 """Memory, start, look-ups of a step and resume with 10^5 to 4 x 10^8 pairs of synthetic indexes. Linux only.
 
     python benchmarks/scale.py --folder /tmp/scale            up to 10 GB of disk, freed at the end
-    python benchmarks/scale.py --write                        also rewrites the table and the picture of docs/scaling.md
+    python benchmarks/scale.py --write                        also rewrites the table and the figure of docs/scaling.md
     python benchmarks/scale.py --beside --sizes 15e6          first start of a machine, with shards.index next to the shards
 
 Shards of 10,000 pairs are sparse files, with the index that a scan would write. Each row is the slower or larger value
@@ -38,7 +38,7 @@ from perceptinit.types import RunContext
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "scaling.md"
-PICTURE = ROOT / "docs" / "images" / "scale.svg"
+FIGURE = ROOT / "docs" / "images" / "scale.svg"
 BEGIN = "<!-- written by benchmarks/scale.py from here -->"
 END = "<!-- to here, by benchmarks/scale.py -->"
 
@@ -242,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
-    parser.add_argument("--write", action="store_true", help="write table and picture of docs/scaling.md")
+    parser.add_argument("--write", action="store_true", help="write table and figure of docs/scaling.md")
     parser.add_argument(
         "--beside", action="store_true", help="use shards.index, not the cache of this machine"
     )
@@ -256,7 +256,7 @@ def main() -> None:
     rows = [row for size in asked.sizes for row in rows_of(asked.folder, size, asked.beside)]
     if asked.write:
         PAGE.write_text(renewed(PAGE.read_text(), rows))
-        draw(rows, PICTURE)
+        draw(rows, FIGURE)
 
 
 if __name__ == "__main__":

@@ -85,17 +85,17 @@ class Sample(NamedTuple):
 
 
 def write_shards(folder: Path) -> None:
-    """Write 1,600 pictures with captions into 4 shards."""
+    """Write 1,600 images with captions into 4 shards."""
     for shard in range(4):
         with tarfile.open(folder / f"{shard:04d}.tar", "w") as tar:
             for i in range(400):
-                for name, data in (("jpg", picture(400 * shard + i)), ("txt", b"a colour")):
+                for name, data in (("jpg", draw_image(400 * shard + i)), ("txt", b"a colour")):
                     info = tarfile.TarInfo(f"{shard}{i:05d}.{name}")
                     info.size = len(data)
                     tar.addfile(info, io.BytesIO(data))
 
 
-def picture(seed: int) -> bytes:
+def draw_image(seed: int) -> bytes:
     file = io.BytesIO()
     noise = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(noise).save(file, "JPEG")

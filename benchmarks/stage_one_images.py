@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torchvision import transforms
-from train_sets import picture
+from train_sets import draw_image
 
 from perceptinit.images.store import ImageStore
 from perceptinit.types import RunContext, Stimuli
@@ -39,7 +39,7 @@ def write_images(folder: Path, count: int) -> Stimuli:
     rng = np.random.default_rng(0)
     paths = [folder / f"{index:04d}.png" for index in range(count)]
     for path in paths:
-        path.with_suffix(".jpg").write_bytes(picture(rng, (SIDE, SIDE)))
+        path.with_suffix(".jpg").write_bytes(draw_image(rng, (SIDE, SIDE)))
         with Image.open(path.with_suffix(".jpg")) as image:
             image.save(path)
     return Stimuli(tuple(path.stem for path in paths), paths)

@@ -69,7 +69,7 @@ WARM_UP = 2
 
 
 class MadePairs:
-    """One random picture with captions."""
+    """One random image with captions."""
 
     block_sizes = (1 << 20,)
     num_pairs = 1 << 20

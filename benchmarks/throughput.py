@@ -29,7 +29,7 @@ from perceptinit.types import Pair, RunContext
 
 
 class Noise:
-    """One random picture with captions of 12 words."""
+    """One random image with captions of 12 words."""
 
     block_sizes = (1 << 20,)
     num_pairs = 1 << 20

@@ -49,7 +49,7 @@ def caption(rng: np.random.Generator, most: int = CONTEXT) -> str:
     return " ".join(rng.choice(WORDS, max(1, min(count, most - 2))))
 
 
-def picture(rng: np.random.Generator, size: tuple[int, int] = PIXELS) -> bytes:
+def draw_image(rng: np.random.Generator, size: tuple[int, int] = PIXELS) -> bytes:
     """Return a JPEG file: smooth colours with detail at two scales, about as many bytes as a photograph."""
     layers = [rng.normal(0, spread, (h, w, 3)) for h, w, spread in ((4, 6, 60), (75, 100, 25))]
     pixels = 128 + rng.normal(0, 4, (size[1], size[0], 3))
@@ -83,7 +83,7 @@ def write_shards(folder: Path, num_pairs: int, num_shards: int, photos: Path | N
     images: Sequence[bytes] = list(photographs(photos)) if photos else []
     if photos and not images:
         raise SystemExit(f"{photos}: no .jpg file in it")
-    images = images or [picture(rng) for _ in range(64)]
+    images = images or [draw_image(rng) for _ in range(64)]
     folder.mkdir(parents=True, exist_ok=True)
     for shard in range(num_shards):
         with tarfile.open(folder / f"{shard:03d}.tar", "w") as tar:

@@ -105,7 +105,7 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
 
 @hookspec
 def perceptinit_run_images(run: Any) -> Iterable[Path]:
-    """Write pictures of a finished run into its folder, for trackers with `log_image`. Since 0.2.
+    """Write images of a finished run into its folder, for trackers with `log_image`. Since 0.2.
 
     Called only if the recipe has such a tracker.
 

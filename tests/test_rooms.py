@@ -148,7 +148,7 @@ def test_docstrings_are_not_statements_and_packed_assignments_count_as_their_par
 
 
 @pytest.mark.parametrize("page", ["architecture.md", "images/architecture.svg"])
-def test_the_page_and_its_picture_name_every_room(page):
+def test_the_page_and_its_diagram_name_every_room(page):
     text = (PACKAGE.parent / "docs" / page).read_text()
     named = set(re.findall(r"[\w]+(?=/)|(?<=>)\w+(?=/?<)", text))
     assert set(ROOMS) - {"doors", "plugin", "companion", "base"} <= named

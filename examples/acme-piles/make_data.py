@@ -10,7 +10,7 @@ COLOURS = [(200, 40, 40), (40, 160, 60), (50, 70, 200), (220, 180, 40)]
 rng = random.Random(0)
 
 
-def picture(colour: tuple[int, int, int]) -> Image.Image:
+def draw_image(colour: tuple[int, int, int]) -> Image.Image:
     image = Image.new("RGB", (32, 32), (128, 128, 128))
     x, y, r = rng.randint(8, 24), rng.randint(8, 24), rng.randint(5, 8)
     shade = tuple(max(0, min(255, c + rng.randint(-30, 30))) for c in colour)
@@ -18,10 +18,10 @@ def picture(colour: tuple[int, int, int]) -> Image.Image:
     return image
 
 
-Path("pictures").mkdir(exist_ok=True)
+Path("images").mkdir(exist_ok=True)
 family = {f"disc_{i:02d}.png": i % 4 for i in range(32)}
 for name, colour in family.items():
-    picture(COLOURS[colour]).save(Path("pictures") / name)
+    draw_image(COLOURS[colour]).save(Path("images") / name)
 
 with open("piles.csv", "w", newline="") as file:
     table = csv.writer(file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -14,8 +14,6 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
 EPILOG = "Start with: perceptinit run quickstart"
-# such as the function `run` of perceptinit.cli.run; a trailing underscore is not part of the command's name
-COMMANDS = "run tune validate preregister init export eval_ compare report status list_ show plugins"
 
 
 def create_app(plugins: Plugins) -> typer.Typer:
@@ -38,12 +36,47 @@ def create_app(plugins: Plugins) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    for name in COMMANDS.split():
-        app.command(name.rstrip("_"))(getattr(import_module(f"perceptinit.cli.{name}"), name))
+    for name, command in _import_commands().items():
+        app.command(name)(command)
     for name, group in {"data": data.create_group(), "cache": cache.app, "new": new.app}.items():
         app.add_typer(group, name=name)
     _add_plugin_commands(app, plugins)
     return app
+
+
+def _import_commands() -> dict[str, Callable[..., None]]:
+    """Return the commands by name, in the order of --help."""
+    from perceptinit.cli import (
+        compare,
+        eval_,
+        export,
+        init,
+        list_,
+        plugins,
+        preregister,
+        report,
+        run,
+        show,
+        status,
+        tune,
+        validate,
+    )
+
+    return {
+        "run": run.run,
+        "tune": tune.tune,
+        "validate": validate.validate,
+        "preregister": preregister.preregister,
+        "init": init.init,
+        "export": export.export,
+        "eval": eval_.eval_,
+        "compare": compare.compare,
+        "report": report.report,
+        "status": status.status,
+        "list": list_.list_,
+        "show": show.show,
+        "plugins": plugins.plugins,
+    }
 
 
 def _print_version(wanted: bool) -> None:

@@ -49,7 +49,7 @@ class Loss:
         return self.name in ("logistic", "odd-one-out")
 
 
-class Objective(Protocol):
+class JudgmentObjective(Protocol):
     """Training judgments and their loss.
 
     Attributes:
@@ -97,7 +97,7 @@ class TripletObjective:
         self.weights = _weights(weighting, self._p_second, triplets.num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, shape (B,) each; see `Objective`."""
+        """Return loss and margin violation of each judgment, shape (B,) each; see `JudgmentObjective`."""
         c = self._loss
         p_second = to_device(self._p_second[rows], embeddings.device)
         anchor, first, second = places
@@ -132,7 +132,7 @@ class OddOneOutObjective:
         self.weights = _weights(weighting, self._pair_shares[:, 0], num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, shape (B,) each; see `Objective`."""
+        """Return loss and margin violation of each judgment, shape (B,) each; see `JudgmentObjective`."""
         c = self._loss
         shares = to_device(self._pair_shares[rows], embeddings.device)
         distances = pair_distances(embeddings, places, c.distance)

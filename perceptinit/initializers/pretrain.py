@@ -12,7 +12,7 @@ from perceptinit.compute.devices import fetch
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.report import reporting, weight_changes
 from perceptinit.initializers.trainable import only_training, trainable_names
-from perceptinit.pretrainers.distil import Distil as DistilPretraining
+from perceptinit.pretrainers.distil import DistilPretraining
 from perceptinit.protocols import HasModel, HasPlan, Pairs, Pretrainer
 from perceptinit.types import InitReport, RunContext, StagePlan
 

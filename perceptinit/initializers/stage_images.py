@@ -49,8 +49,8 @@ def open_images(
         sets: Stimuli and the int64 indices in use.
         size: Height and width of the decoded images, in pixels.
         fit: How images that are not square become square.
-        image_store: Key `image_store` of `TrainingConfig`.
-        cache_gib: Key `cache_gib` of `TrainingConfig`.
+        image_store: Key `image_store` of `TripletConfig`.
+        cache_gib: Key `cache_gib` of `TripletConfig`.
         ctx: Receives warnings and the progress of decoding.
         resume: Called after images were decoded into the store, to report the start of training.
 

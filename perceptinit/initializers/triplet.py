@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
@@ -14,21 +14,21 @@ from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
+    JudgmentObjective,
     Loss,
     LossName,
-    Objective,
     OddOneOutObjective,
     TripletObjective,
 )
-from perceptinit.initializers.report import no_change_error, reporting, weight_changes
+from perceptinit.initializers.report import Reporter, no_change_error, reporting, weight_changes
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
 from perceptinit.initializers.trainable import only_training, trainable_names
-from perceptinit.initializers.training_config import TrainingConfig
+from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
 from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
-from perceptinit.judgments.two_afc import TwoAFCResult
+from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
@@ -53,7 +53,7 @@ class Triplet:
     name = "triplet"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TrainingConfig):
+    class Config(TripletConfig):
         loss: LossName = "logistic"
         """Loss to minimize: "hinge", "logistic", "odd-one-out" or "info-nce"."""
         distance: Distance = "cosine"
@@ -62,7 +62,7 @@ class Triplet:
         """Divisor of the distances in all losses except the hinge loss; None for 0.1."""
 
         def __post_init__(self) -> None:
-            TrainingConfig.__post_init__(self)
+            TripletConfig.__post_init__(self)
             if self.loss == "hinge" and self.temperature is not None:
                 raise ValueError("temperature has no effect on loss 'hinge': remove it")
             if self.loss == "odd-one-out" and self.weighting == "agreement":
@@ -73,7 +73,7 @@ class Triplet:
         def smoke(self) -> Self:
             """Return a copy with two epochs, and with "logistic" instead of "odd-one-out"."""
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
-            return replace(TrainingConfig.smoke(self), loss=loss)
+            return replace(TripletConfig.smoke(self), loss=loss)
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config: Any = config
@@ -85,7 +85,7 @@ class Triplet:
         if not preflight(self.judgments):  # otherwise the judgments report their own problems
             yield from problems_of(self._load)
 
-    def _load(self) -> tuple[Objective, Triplets]:
+    def _load(self) -> tuple[JudgmentObjective, Triplets]:
         """Return the objective and the held-out triplets, after checks."""
         objective = self._objective
         held_out = self.judgments.load(self.config.eval_split)
@@ -143,6 +143,25 @@ class Triplet:
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
             raise no_change_error(self.name, model)
+        images, held_out = self._open(model, objective, triplets, ctx)
+        with reporting(self.name, model) as report, only_training(model, names):
+            training = TripletTraining(self.name, model, objective, images, c, ctx)
+            stage = _Stage(c, report, training, held_out, EarlyStopping(model, c.patience))
+            stage.resume(ctx.resumed or {})
+            stage.run()
+            report.metrics = {
+                **stage.metrics(),
+                "triplets": len(objective.columns),
+                "ties_dropped": objective.num_ties_dropped,
+                **weight_changes(report.before, model.state_dict()),
+            }
+        return report.result
+
+    def _open(
+        self, model: Any, objective: JudgmentObjective, triplets: Triplets, ctx: RunContext
+    ) -> tuple[ImageArray, HeldOut]:
+        """Return the images of the training judgments, and the evaluation on the held-out ones."""
+        c = self.config
         total_steps = c.num_steps(len(objective.columns))
         images, held_out_images = open_images(
             [(objective.stimuli, objective.columns), (triplets.stimuli, triplets.roles)],
@@ -155,36 +174,7 @@ class Triplet:
         )
         images = move_to_gpu(images, objective.columns, model.image_size, ctx.device)
         ceiling = ceiling_of_split(self.judgments, c.eval_split, triplets)
-        held_out = HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, ctx)
-        with reporting(self.name, model) as report, only_training(model, names):
-            training = TripletTraining(self.name, model, objective, images, c, ctx)
-            stopping = EarlyStopping(model, c.patience)
-            stage: dict[str, Any] = {"report": report, "training": training, "curve": held_out}
-            stage |= {"stopping": stopping} if c.patience else {}
-            for name, state in (ctx.resumed or {}).items():
-                stage[name].resume(state)
-
-            def after_step(step: int) -> None:
-                ctx.offer(step, lambda: {name: part.state() for name, part in stage.items()})
-
-            def measure(epoch: int) -> TwoAFCResult:
-                return held_out.measure(epoch, training.step, total_steps)
-
-            if not held_out.results:
-                measure(0)
-            for epoch in range(training.epoch, c.epochs + 1):
-                held_out.epochs[epoch] = training.train_epoch(epoch, after_step)
-                is_due = epoch == c.epochs or (c.eval_every and epoch % c.eval_every == 0)
-                if is_due and stopping.should_stop(epoch, measure(epoch)):
-                    break
-            stopping.restore()
-            kept = stopping.epoch or epoch
-            held_out.warn(kept)
-            report.metrics.update(held_out.metrics(kept), steps=training.step)
-            report.metrics.update({"kept_epoch": kept, "epochs": epoch} if c.patience else {})
-            report.metrics.update(triplets=len(objective.columns), ties_dropped=objective.num_ties_dropped)
-            report.metrics.update(weight_changes(report.before, model.state_dict()))
-        return report.result
+        return images, HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, ctx)
 
     def _loss(self) -> Loss:
         c = self.config
@@ -192,7 +182,7 @@ class Triplet:
         return Loss(name=c.loss, margin=c.margin, temperature=temperature, distance=c.distance)
 
     @cached_property
-    def _objective(self) -> Objective:
+    def _objective(self) -> JudgmentObjective:
         """The training judgments and their loss; loading or simulating them can take seconds."""
         loss, weighting = self._loss(), self.config.weighting
         try:
@@ -220,6 +210,62 @@ class Triplet:
             )
 
 
+@dataclass(eq=False)
+class _Stage:
+    """The parts of a stage 1 in progress."""
+
+    config: TripletConfig
+    report: Reporter
+    training: TripletTraining
+    held_out: HeldOut
+    stopping: EarlyStopping
+
+    def run(self) -> None:
+        """Train until the last epoch or until early stopping, and load the best weights."""
+        if not self.held_out.results:
+            self._measure(0)
+        for epoch in range(self.training.epoch, self.config.epochs + 1):
+            self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
+            if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
+                break
+        self.stopping.restore()
+        self.held_out.warn(self.kept_epoch)
+
+    @property
+    def kept_epoch(self) -> int:
+        """Return the epoch of the weights that the stage keeps."""
+        return self.stopping.epoch or self.training.epoch
+
+    def metrics(self) -> dict[str, float]:
+        """Return the metrics for the report."""
+        metrics = self.held_out.metrics(self.kept_epoch) | {"steps": self.training.step}
+        if self.config.patience:
+            metrics |= {"kept_epoch": self.kept_epoch, "epochs": self.training.epoch}
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """Return the state for `resume`: tensors and plain values."""
+        return {name: part.state() for name, part in self._parts().items()}
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Resume from a state that `state` returned; an empty state starts at the first epoch."""
+        for name, part_state in state.items():
+            self._parts()[name].resume(part_state)
+
+    def _parts(self) -> dict[str, Any]:
+        parts: dict[str, Any] = {"report": self.report, "training": self.training, "curve": self.held_out}
+        if self.config.patience:
+            parts["stopping"] = self.stopping
+        return parts
+
+    def _is_due(self, epoch: int) -> bool:
+        every = self.config.eval_every
+        return epoch == self.config.epochs or (every > 0 and epoch % every == 0)
+
+    def _measure(self, epoch: int) -> TwoAFCResult:
+        return self.held_out.measure(epoch, self.training.step, self.training.total_steps)
+
+
 class TripletHinge(Triplet):
     """Perceptual initialization: train the tower with a hinge loss on human similarity judgments.
 
@@ -238,7 +284,7 @@ class TripletHinge(Triplet):
     name = "triplet-hinge"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TrainingConfig):
+    class Config(TripletConfig):
         pass
 
     def _loss(self) -> Loss:

@@ -17,14 +17,14 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
-from perceptinit.initializers.objectives import Objective
+from perceptinit.initializers.objectives import JudgmentObjective
 from perceptinit.initializers.report import no_change_error
 from perceptinit.initializers.stage_images import ResidentImages, prefetch
-from perceptinit.initializers.training_config import TrainingConfig
+from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
-from perceptinit.types import RunContext
+from perceptinit.types import RunContext, State
 
 REPORT_EVERY_STEPS = 10
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
@@ -76,9 +76,9 @@ class TripletTraining:
         self,
         name: str,
         model: Any,
-        objective: Objective,
+        objective: JudgmentObjective,
         images: ImageArray,
-        config: TrainingConfig,
+        config: TripletConfig,
         ctx: RunContext,
     ) -> None:
         self._name, self._model, self._objective, self._images = name, model, objective, images
@@ -108,12 +108,12 @@ class TripletTraining:
         """Return the epoch of the last completed step; 1 before the first step."""
         return max(1, math.ceil(self.step / self.steps_per_epoch))
 
-    def train_epoch(self, epoch: int, after_step: Callable[[int], None]) -> EpochResult:
+    def train_epoch(self, epoch: int, state: Callable[[], State]) -> EpochResult:
         """Train for one epoch. A resumed epoch starts after the last completed step.
 
         Args:
             epoch: Number of the epoch, from 1.
-            after_step: Called with the number of each completed step.
+            state: Returns the state of the stage, which is offered to the run after each step.
 
         Returns:
             Loss and margin violations of the epoch.
@@ -131,7 +131,7 @@ class TripletTraining:
             self._take_step(batch, images)
             if self.step % REPORT_EVERY_STEPS == 0:
                 self._fetch()
-            after_step(self.step)
+            self._ctx.offer(self.step, state)
         self._fetch()
         weights = [len(rows) for rows in batches]
         loss, violations = np.average(self._numbers, axis=0, weights=weights)

@@ -43,11 +43,11 @@ def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tupl
     for column, (role, index, share) in enumerate(roles):
         x, y = corner[0] + GAP + column * (SIDE + GAP), corner[1] + GAP
         name = stimuli.ids[index]
-        picture = Image.fromarray(decode(stimuli.images[index], name, stimuli.background))
-        scale = SIDE / max(picture.size)
-        width, height = (max(1, round(side * scale)) for side in picture.size)
-        picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-        sheet.paste(picture, (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
+        image = Image.fromarray(decode(stimuli.images[index], name, stimuli.background))
+        scale = SIDE / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+        sheet.paste(image, (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
         if share is not None and share > 0.5:
             draw.rectangle((x - 3, y - 3, x + SIDE + 2, y + SIDE + 2), outline=WINNER, width=3)
         caption = role if share is None else f"{role}: {share:.0%} of {votes}"

@@ -91,8 +91,8 @@ class Fractals:
             c, rng = self.config, generator(self.config.seed, "fractals", "class", index)
             system = self._system * rng.uniform(1 - c.perturbation, 1 + c.perturbation, self._system.shape)
             self._shades[index] = render(draw_points(system, rng), c.image_size)
-        picture = np.repeat(self._shades[index][:, :, None], 3, axis=2)
-        return Pair(f"fractals/{index:06d}", picture, _name(index))
+        image = np.repeat(self._shades[index][:, :, None], 3, axis=2)
+        return Pair(f"fractals/{index:06d}", image, _name(index))
 
     def read_classes(self) -> Classes:
         """Return one class for each image."""

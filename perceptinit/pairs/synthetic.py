@@ -10,7 +10,7 @@ from perceptinit.configs import DrawnSide, NonNegativeInt, PositiveInt
 from perceptinit.seeding import generator
 from perceptinit.types import Classes, Pair
 from perceptinit.world.captions import caption
-from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
+from perceptinit.world.factors import CLASSNAMES, draw_factors, label_of
 from perceptinit.world.render import render
 
 
@@ -41,11 +41,11 @@ class SyntheticPairs:
 
     def pair(self, index: int) -> Pair:
         """Return pair `index`, rendered; takes a fraction of a millisecond at 32 pixels."""
-        picture = draw_picture(self.config.seed, "pairs", index)
-        text = caption(picture, generator(self.config.seed, "pairs", index, "caption"))
-        return Pair(f"synthetic/{index:06d}", render(picture, self.config.image_size), text)
+        factors = draw_factors(self.config.seed, "pairs", index)
+        text = caption(factors, generator(self.config.seed, "pairs", index, "caption"))
+        return Pair(f"synthetic/{index:06d}", render(factors, self.config.image_size), text)
 
     def read_classes(self) -> Classes:
         """Return color and shape as the class of each image: the 64 classes of the simulated test set."""
-        pictures = (draw_picture(self.config.seed, "pairs", i) for i in range(self.num_pairs))
-        return Classes(CLASSNAMES, np.array([label_of(p) for p in pictures], dtype=np.int64))
+        factors = (draw_factors(self.config.seed, "pairs", i) for i in range(self.num_pairs))
+        return Classes(CLASSNAMES, np.array([label_of(each) for each in factors], dtype=np.int64))

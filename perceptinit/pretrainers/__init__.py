@@ -12,7 +12,7 @@ _PRETRAINERS = {
         "classification of labeled images, with timm's losses, mixup and cutmix; no text tower",
     ),
     "distil": (
-        "distil:Distil",
+        "distil:DistilPretraining",
         "distillation of a frozen teacher's embeddings or similarities; no text tower",
     ),
 }

@@ -27,7 +27,7 @@ IMAGE = "image."  # prefix in the final weights of a run
 PROBE_SIZE = 2  # images in the call that determines the teacher's embedding size
 
 
-class Distil(Pretraining):
+class DistilPretraining(Pretraining):
     """Train the image tower to match the embeddings of a frozen teacher, or their similarities in a batch.
 
     Texts of the pairs are ignored. With "features", a linear layer maps the student's embeddings to the
@@ -92,7 +92,7 @@ class Distil(Pretraining):
         return Matching(teacher, model.embed_dim, self.config.match, self.config.temperature)
 
 
-def make_teacher(config: Distil.Config, student: Any) -> ImageTower:
+def make_teacher(config: DistilPretraining.Config, student: Any) -> ImageTower:
     """Return the teacher, an image tower with its own input size and normalization; may download weights."""
     if config.teacher == "timm":
         return _read_timm(config.model)

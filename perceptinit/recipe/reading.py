@@ -153,9 +153,9 @@ class _Reader:
     """Reads the tables of a recipe whose keys have valid types, and collects problems."""
 
     def __init__(
-        self, tables: dict[str, Any], plugins: Plugins, places: Mapping[str, str], problems: list[Problem]
+        self, tables: dict[str, Any], plugins: Plugins, written_at: Mapping[str, str], problems: list[Problem]
     ) -> None:
-        self.tables, self.registry, self.places = tables, plugins.registry, places
+        self.tables, self.registry, self.written_at = tables, plugins.registry, written_at
         self.problems, self.warnings = problems, list[Problem]()
         self.wrong = {problem.where for problem in problems}
 
@@ -219,7 +219,7 @@ class _Reader:
             self._report(f"{where}.like", "only init, posthoc and parts support 'like'. Write 'use'")
             return None
         spec = self._keep(read_spec(self.registry, kind, table, where))
-        return _move_spec_to_text(spec, self.places) if spec else None
+        return _move_spec_to_text(spec, self.written_at) if spec else None
 
     def _read_slot(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
         if not isinstance(tables, list):
@@ -298,7 +298,7 @@ class _Reader:
             return specs  # problems of invalid stages are already reported
         for path, spec in list_items(f"{arm}.{slot}", specs):
             found = find_closest(spec, stages_by_name(shared))
-            if found and self.places.get(f"{path}.use", "").endswith(f"{path}.use"):
+            if found and self.written_at.get(f"{path}.use", "").endswith(f"{path}.use"):
                 message = REPEATED.format(name=found[0], line=write_like(*found))
-                self.warnings.append(Problem(find_written(path, self.places), message))
+                self.warnings.append(Problem(find_written(path, self.written_at), message))
         return specs

@@ -23,7 +23,7 @@ _LONG_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH},}}
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
-class Table(dict[str, Any]):
+class LocatedTable(dict[str, Any]):
     """A table, with the TOML paths of the table and of its keys in the user's file.
 
     Attributes:
@@ -40,16 +40,16 @@ class Table(dict[str, Any]):
         between = "" if not self.at else " " if self.at.endswith(":") else "."
         return self.written.get(key) or f"{self.at}{between}{key}"
 
-    def without(self, *keys: str) -> Table:
+    def without(self, *keys: str) -> LocatedTable:
         """Return a copy without the keys."""
-        return Table({k: v for k, v in self.items() if k not in keys}, self.at, self.written)
+        return LocatedTable({k: v for k, v in self.items() if k not in keys}, self.at, self.written)
 
 
 def locate(value: Any, at: str = "") -> Any:
-    """Return a deep copy of a value in which each table is a `Table`; existing `Table`s keep their paths."""
+    """Return a deep copy of a value with a `LocatedTable` for each table; existing ones keep their paths."""
     if isinstance(value, Mapping):
-        table = value if isinstance(value, Table) else Table(value, at)
-        return Table({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
+        table = value if isinstance(value, LocatedTable) else LocatedTable(value, at)
+        return LocatedTable({k: locate(v, table.path(k)) for k, v in table.items()}, table.at, table.written)
     if isinstance(value, list):
         return [locate(item, path) for path, item in list_items(at, value)]
     return value
@@ -68,39 +68,43 @@ def list_items(where: str, items: Sequence[Any]) -> Iterator[tuple[str, Any]]:
 
 def places(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path of each table and key in resolved tables, and its path in the user's file."""
-    if isinstance(value, Table):
+    if isinstance(value, LocatedTable):
         for key, item in value.items():
             path = f"{where}.{key}" if where else key
-            yield path, item.at if isinstance(item, Table) else value.path(key)
+            yield path, item.at if isinstance(item, LocatedTable) else value.path(key)
             yield from places(item, path)
     elif isinstance(value, list):
         for path, item in list_items(where, value):
-            if isinstance(item, Table):
+            if isinstance(item, LocatedTable):
                 yield path, item.at
                 yield from places(item, path)
 
 
-def find_written(where: str, places: Mapping[str, str]) -> str:
-    """Translate a path from resolved tables to the user's file. places: Pairs of `places`, as a dict."""
-    known = [p for p in places if where == p or where.startswith((f"{p}.", f"{p}["))]
+def find_written(where: str, written_at: Mapping[str, str]) -> str:
+    """Translate a path from resolved tables to the user's file. written_at: Pairs of `places`, as a dict."""
+    known = [p for p in written_at if where == p or where.startswith((f"{p}.", f"{p}["))]
     longest = max(known, key=len, default="")
-    return places.get(longest, "") + where[len(longest) :]
+    return written_at.get(longest, "") + where[len(longest) :]
 
 
-def merge(base: Table, change: Table) -> Table:
+def merge(base: LocatedTable, change: LocatedTable) -> LocatedTable:
     """Return `base` updated with `change`. Nested tables are merged unless `change` has `use` or `like`."""
     home = base.at if change.keys() <= {"through"} else change.at
-    result = Table(base, home, {key: base.path(key) for key in base})
+    result = LocatedTable(base, home, {key: base.path(key) for key in base})
     for key, new in change.items():
         old = base.get(key)
-        if isinstance(old, Table) and isinstance(new, Table) and not new.keys() & {"use", "like"}:
+        if (
+            isinstance(old, LocatedTable)
+            and isinstance(new, LocatedTable)
+            and not new.keys() & {"use", "like"}
+        ):
             new = merge(old, new)
         result[key] = new
         result.written[key] = change.path(key)
     return result
 
 
-def remove_key(base: Table, path: str, written_at: str) -> Table | None:
+def remove_key(base: LocatedTable, path: str, written_at: str) -> LocatedTable | None:
     """Return `base` without the key at a TOML path, or None if it has no such key.
 
     A part with `like` gets its own `without` instead, located at `written_at`.
@@ -108,12 +112,12 @@ def remove_key(base: Table, path: str, written_at: str) -> Table | None:
     key, _, rest = path.partition(".")
     if "like" in base and key not in base:
         less = {**base, "without": [*base.get("without", []), path]}
-        return Table(less, base.at, base.written | {"without": written_at})
+        return LocatedTable(less, base.at, base.written | {"without": written_at})
     if not rest:
         return base.without(key) if key in base else None
     inner = base.get(key)
-    found = remove_key(inner, rest, written_at) if isinstance(inner, Table) else None
-    return None if found is None else Table({**base, key: found}, base.at, base.written)
+    found = remove_key(inner, rest, written_at) if isinstance(inner, LocatedTable) else None
+    return None if found is None else LocatedTable({**base, key: found}, base.at, base.written)
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
     ARM_SLOTS,
-    Table,
+    LocatedTable,
     list_items,
     locate,
     merge,
@@ -54,7 +54,7 @@ class RecipeText:
         taken: Names of the arms inherited from `base`.
     """
 
-    tables: Table
+    tables: LocatedTable
     files: Files
     base: RecipeText | None = None
     taken: tuple[str, ...] = ()
@@ -125,7 +125,7 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
 def merge_files(files: Files, at: str = "") -> RecipeText:
     """Merge the first file into its `like` ancestors. at: Prefix of the paths of its keys."""
     (source, text), *others = files
-    own: Table = locate(parse_toml(text, source), at)
+    own: LocatedTable = locate(parse_toml(text, source), at)
     if not others:
         if "arms" in own:
             message = "requires 'like'. To define arms, write [[arm]] tables"
@@ -144,7 +144,7 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
     return RecipeText(whole, files, base, tuple(own["arms"]))
 
 
-def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
+def _take_arms(base: LocatedTable, own: LocatedTable, source: str) -> list[LocatedTable]:
     """Return the arms of `base` that `own` lists. They keep the shared stages of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
     names, where, like = own["arms"], own.path("arms"), own.get("like")
@@ -156,7 +156,7 @@ def _take_arms(base: Table, own: Table, source: str) -> list[Table]:
     taken = [arms[name] for name in names if name in arms]
     if any(slot in own for slot in ARM_SLOTS):
         stages = {slot: base.get(slot, []) for slot in ARM_SLOTS}
-        taken = [resolver.take_stages(Table({**stages, **arm}, arm.at)) for arm in taken]
+        taken = [resolver.take_stages(LocatedTable({**stages, **arm}, arm.at)) for arm in taken]
     missing = [Problem(where, unknown(f"{like} has no arm called", n, arms)) for n in names if n not in arms]
     if problems := [*missing, *resolver.problems]:
         raise RecipeError(problems, source)
@@ -167,10 +167,10 @@ def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
-def _list_arms(tables: Mapping[str, Any]) -> list[Table]:
+def _list_arms(tables: Mapping[str, Any]) -> list[LocatedTable]:
     """Return the tables of the arms, or one arm called default for a recipe without arms."""
     arms = tables.get("arm", locate([{"name": "default"}]))
-    return [arm for arm in arms if isinstance(arm, Table)] if isinstance(arms, list) else []
+    return [arm for arm in arms if isinstance(arm, LocatedTable)] if isinstance(arms, list) else []
 
 
 def settings_by_arm(
@@ -186,7 +186,7 @@ def settings_by_arm(
     }
 
 
-def resolve(tables: Mapping[str, Any]) -> tuple[Table, list[Problem]]:
+def resolve(tables: Mapping[str, Any]) -> tuple[LocatedTable, list[Problem]]:
     """Return the tables with `like`, `through` and `data` resolved, and the problems found."""
     resolver = _Resolver(tables)
     return resolver.resolve(), resolver.problems
@@ -209,17 +209,17 @@ class _Resolver:
             for name, stage in zip(stage_names(slot, len(stages)), stages, strict=True)
         }
 
-    def _report(self, table: Table, key: str, message: str) -> None:
+    def _report(self, table: LocatedTable, key: str, message: str) -> None:
         self.problems.append(Problem(table.path(key), message))
 
     def resolve(self) -> Any:
         arms = self.tables.get("arm")
         for owner in (self.tables, *(arms if isinstance(arms, list) else [])):
-            if isinstance(owner, Table):
+            if isinstance(owner, LocatedTable):
                 self.take_stages(owner)
         return self._resolve_parts(self.tables)
 
-    def take_stages(self, owner: Table) -> Table:
+    def take_stages(self, owner: LocatedTable) -> LocatedTable:
         """Resolve `like` in the stages of an arm or in the shared stages, and return the table."""
         for slot in ARM_SLOTS:
             if isinstance(owner.get(slot), list):
@@ -228,12 +228,12 @@ class _Resolver:
 
     def _take(self, table: Any, known: Mapping[str, Any], what: str, chain: tuple[str, ...] = ()) -> Any:
         """Return a table merged into its `like` table."""
-        if not isinstance(table, Table) or "like" not in table:
+        if not isinstance(table, LocatedTable) or "like" not in table:
             return table
         stated, own = str(table["like"]), table.without("like")
         name = stated if stated in known else stated.removesuffix(".0")
         base = known.get(name)
-        if not isinstance(base, Table):
+        if not isinstance(base, LocatedTable):
             self._report(table, "like", unknown(f"no {what} called", stated, known))
         elif "use" in own:
             self._report(table, "use", f"cannot be combined with 'like' ({name}). Remove one of them")
@@ -245,7 +245,7 @@ class _Resolver:
             return merge(self._leave_out(base, own, name), own.without("without"))
         return own
 
-    def _leave_out(self, base: Table, own: Table, name: str) -> Table:
+    def _leave_out(self, base: LocatedTable, own: LocatedTable, name: str) -> LocatedTable:
         """Return the table called `name` without the keys that `own` lists in `without`."""
         paths = own.get("without", [])
         if not _is_list_of_texts(paths):
@@ -261,22 +261,22 @@ class _Resolver:
 
     def _resolve_parts(self, value: Any) -> Any:
         """Return the value with `like` resolved and `through` nested in each part."""
-        if not isinstance(value, Table):
+        if not isinstance(value, LocatedTable):
             return [self._resolve_parts(v) for v in value] if isinstance(value, list) else value
         result = value.without()
         for key, item in value.items():
             part = self._take(item, self.data, "table") if key in DATA_PARTS else item
             result[key] = self._resolve_parts(part)
-            if key in DATA_PARTS and isinstance(part, Table) and "through" in part:
+            if key in DATA_PARTS and isinstance(part, LocatedTable) and "through" in part:
                 result[key] = self._nest(key, result[key])
         return result
 
-    def _nest(self, kind: str, part: Table) -> Table:
+    def _nest(self, kind: str, part: LocatedTable) -> LocatedTable:
         wrappers, inner = part["through"], part.without("through")
-        if not isinstance(wrappers, list) or not all(isinstance(w, (str, Table)) for w in wrappers):
+        if not isinstance(wrappers, list) or not all(isinstance(w, (str, LocatedTable)) for w in wrappers):
             self._report(part, "through", f"expected an array of {kind}, got {wrappers!r}")
             return inner
         for place, wrapper in list_items(part.path("through"), wrappers):
             own = {"use": wrapper} if isinstance(wrapper, str) else wrapper
-            inner = Table({**own, kind: inner}, place)
+            inner = LocatedTable({**own, kind: inner}, place)
         return inner

@@ -33,13 +33,13 @@ STYLES = {
 }
 
 
-class Event(TypedDict):
+class LoggedEvent(TypedDict):
     kind: str
     time: float
     stage: str
 
 
-class StepEvent(Event):
+class StepEvent(LoggedEvent):
     step: int
 
 
@@ -115,7 +115,7 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
         stream.seek(begin)
         lines = stream.read().decode("utf-8", errors="replace").splitlines()
     for event in parse_rows(lines[1 if begin else 0 :]):
-        if not find_misfit(event, StepEvent if event.get("kind") == "step" else Event):
+        if not find_misfit(event, StepEvent if event.get("kind") == "step" else LoggedEvent):
             yield event
 
 

@@ -53,13 +53,14 @@ def read_items(folder: Path) -> dict[str, Items]:
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
-        items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"), trivial)
+        key = "images" if "images" in arrays else "pictures"  # before the release of 0.2
+        items[name] = Items(values.astype(np.float64), arrays[key], arrays.get("weights"), trivial)
     return items
 
 
 def _write_set(folder: Path, items: Items) -> str:
     """Write the images, weights and trivial-model values of items, and return their hash."""
-    arrays = {"pictures": items.pictures.astype(np.int64)}
+    arrays = {"images": items.images.astype(np.int64)}
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)
     arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}

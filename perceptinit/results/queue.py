@@ -30,7 +30,7 @@ class SubmittedRun(QueuedRun):
     fingerprint: NotRequired[str]
 
 
-class Job(TypedDict):
+class SubmittedJob(TypedDict):
     id: str
     runs: list[SubmittedRun]
 
@@ -75,11 +75,11 @@ def find_fingerprints(root: Path) -> dict[tuple[str, int], str]:
     return {(run["arm"], run["seed"]): run["fingerprint"] for run in runs if "fingerprint" in run}
 
 
-def _read_jobs(root: Path) -> list[Job]:
+def _read_jobs(root: Path) -> list[SubmittedJob]:
     file = root / FOLDER / JOBS
     if not file.exists():
         return []
-    return read_json(file, list[Job], "a list of jobs", ". Remove it when the queue is empty")
+    return read_json(file, list[SubmittedJob], "a list of jobs", ". Remove it when the queue is empty")
 
 
 def queue(root: Path) -> dict[Task, str]:

@@ -33,7 +33,7 @@ from perceptinit.test_sets.suite import (
 )
 from perceptinit.types import DataNeed, Split
 from perceptinit.world.captions import caption
-from perceptinit.world.factors import CLASSNAMES, draw_picture, label_of
+from perceptinit.world.factors import CLASSNAMES, draw_factors, label_of
 from perceptinit.world.render import RenderedImages
 
 SYNTHETIC_TEMPLATES = ("the {c}", "one {c}", "a picture of the {c}", "here is one {c}")
@@ -217,17 +217,15 @@ def render_set(
     """
     first = settings.num_images * ("test", "train", "val").index(split)
     numbers = range(first, first + settings.num_images)
-    pictures = [draw_picture(settings.seed, "test-set", i) for i in numbers]
-    images = RenderedImages(pictures, settings.image_size)
+    factors = [draw_factors(settings.seed, "test-set", i) for i in numbers]
+    images = RenderedImages(factors, settings.image_size)
     keys = [f"synthetic-test/{i:05d}" for i in numbers]
     if not is_retrieval:
-        labels = np.array([label_of(picture) for picture in pictures], dtype=np.int64)
+        labels = np.array([label_of(each) for each in factors], dtype=np.int64)
         return ZeroShotSet(SYNTHETIC, CLASSNAMES, SYNTHETIC_TEMPLATES, images, labels, keys, simulated=True)
     rngs = [generator(settings.seed, "test-set", i, "captions") for i in numbers]
     captions = tuple(
-        caption(picture, rng)
-        for picture, rng in zip(pictures, rngs, strict=True)
-        for _ in range(SYNTHETIC_CAPTIONS)
+        caption(each, rng) for each, rng in zip(factors, rngs, strict=True) for _ in range(SYNTHETIC_CAPTIONS)
     )
-    owners = np.repeat(np.arange(len(pictures)), SYNTHETIC_CAPTIONS)
+    owners = np.repeat(np.arange(len(factors)), SYNTHETIC_CAPTIONS)
     return RetrievalSet(SYNTHETIC, images, keys, captions, owners, simulated=True)

@@ -214,8 +214,8 @@ class TrackerContract(Contract):
 
     def test_it_takes_what_it_says_it_takes(self, tmp_path: Path) -> None:
         tracker, ctx = self.build(tmp_path), self.context(tmp_path)
-        picture = tmp_path / "examples.png"
-        Image.new("RGB", (8, 8)).save(picture)
+        image = tmp_path / "examples.png"
+        Image.new("RGB", (8, 8)).save(image)
         if isinstance(tracker, HasExpect):
             tracker.expect([("pi", 0), ("pi", 1)])
         if isinstance(tracker, HasDescribe):
@@ -224,7 +224,7 @@ class TrackerContract(Contract):
         for event in EVENTS:
             self._send(tracker, event)
         if isinstance(tracker, HasLogImage):
-            tracker.log_image("examples", picture, 64)
+            tracker.log_image("examples", image, 64)
         if isinstance(tracker, HasSay):
             tracker.say("a line of a library: 100 % [sic]")
         tracker.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, Picture, Range, Scene
+from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, ImageFactors, Range, Scene
 
 # Probability that a caption mentions a factor.
 P_MENTION = {
@@ -37,11 +37,11 @@ OPENINGS = ("{}", "{}", "{}", "a picture of {}", "a drawing of {}", "here is {}"
 DETERMINERS = ("a", "a", "the", "one")
 
 
-def caption(picture: Picture, rng: np.random.Generator) -> str:
+def caption(factors: ImageFactors, rng: np.random.Generator) -> str:
     """Return a caption of 2 to about 16 words that mentions each factor with probability `P_MENTION`."""
     draws = rng.random(len(P_MENTION)).tolist()
     mentions = {f for (f, p), u in zip(P_MENTION.items(), draws, strict=True) if u < p}
-    thing, scene = picture.thing, picture.scene
+    thing, scene = factors.thing, factors.scene
     size = _third(scene.radius, RADIUS, "small", "", "large")
     words = {"size": size, "texture": thing.texture, "colour": thing.colour}
     said = [word for factor, word in words.items() if word and factor in mentions]

@@ -84,7 +84,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageFactors:
     """The factors of an image, which determine its pixels."""
 
     thing: Thing
@@ -92,16 +92,16 @@ class Picture:
     noise_seed: int
 
 
-def label_of(picture: Picture) -> int:
-    """Return the class of a picture: the index of its color and shape in CLASSNAMES."""
-    return CLASSNAMES.index(f"{picture.thing.colour} {picture.thing.shape}")
+def label_of(factors: ImageFactors) -> int:
+    """Return the class of an image: the index of its color and shape in CLASSNAMES."""
+    return CLASSNAMES.index(f"{factors.thing.colour} {factors.thing.shape}")
 
 
-def draw_picture(seed: int, *names: str | int) -> Picture:
-    """Return a picture with independent random factors, seeded by `seed` and names."""
+def draw_factors(seed: int, *names: str | int) -> ImageFactors:
+    """Return independent random factors of an image, seeded by `seed` and names."""
     noise_seed = derive_seed(seed, "world", *names)
     rng = np.random.default_rng(noise_seed)
-    return Picture(draw_thing(rng), draw_scene(rng), noise_seed)
+    return ImageFactors(draw_thing(rng), draw_scene(rng), noise_seed)
 
 
 def draw_thing(rng: np.random.Generator) -> Thing:

@@ -9,7 +9,7 @@ from math import cos, radians, sin
 
 import numpy as np
 
-from perceptinit.world.factors import Picture
+from perceptinit.world.factors import ImageFactors
 from perceptinit.world.shapes import OUTLINES, texture_mask
 
 TEXTURE_DEPTH = 0.45  # share by which the dark parts of a texture are darker
@@ -18,38 +18,38 @@ TEXTURE_DEPTH = 0.45  # share by which the dark parts of a texture are darker
 class RenderedImages(Sequence[np.ndarray]):
     """Sequence of images, uint8 (size, size, 3), rendered on access."""
 
-    def __init__(self, pictures: Sequence[Picture], size: int) -> None:
-        self.pictures = pictures
+    def __init__(self, factors: Sequence[ImageFactors], size: int) -> None:
+        self.factors = factors
         self.size = size
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.factors)
 
     def __getitem__(self, index):
         """Return an image, or a lazy sequence for a slice."""
         if isinstance(index, slice):
-            return RenderedImages(self.pictures[index], self.size)
-        return render(self.pictures[index], self.size)
+            return RenderedImages(self.factors[index], self.size)
+        return render(self.factors[index], self.size)
 
 
-def render(picture: Picture, size: int) -> np.ndarray:
-    """Return the image of a picture, uint8 (size, size, 3); the scene does not depend on the size.
+def render(factors: ImageFactors, size: int) -> np.ndarray:
+    """Return the image with these factors, uint8 (size, size, 3); the scene does not depend on the size.
 
     Edges are antialiased over one pixel. Light multiplies sRGB values, and noise is added last.
     """
-    scene = picture.scene
+    scene = factors.scene
     x, y = _grid(size)
     angle = radians(scene.backdrop_angle)
     half = np.float32(0.5)
     blend = (x * np.float32(cos(angle)) + y * np.float32(sin(angle))) * half + half
     start, end = np.asarray(scene.backdrop, dtype=np.float32)
     image = start + blend[..., None] * (end - start)
-    _paint_thing(image, picture, x, y, pixel=2 / size)
+    _paint_thing(image, factors, x, y, pixel=2 / size)
     across, down = scene.shade  # changes of brightness
     light = np.float32(scene.exposure) * (1 + x * np.float32(across) + y * np.float32(down))
     tint = np.array([1 + scene.warmth, 1, 1 - scene.warmth], dtype=np.float32)
     image *= light[..., None] * tint
-    rng = np.random.default_rng(picture.noise_seed ^ 1)  # independent of the factors
+    rng = np.random.default_rng(factors.noise_seed ^ 1)  # independent of the factors
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(scene.noise)
     return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8)
 
@@ -61,9 +61,11 @@ def _grid(size: int) -> tuple[np.ndarray, np.ndarray]:
     return centres[None, :], centres[:, None]
 
 
-def _paint_thing(image: np.ndarray, picture: Picture, x: np.ndarray, y: np.ndarray, pixel: float) -> None:
+def _paint_thing(
+    image: np.ndarray, factors: ImageFactors, x: np.ndarray, y: np.ndarray, pixel: float
+) -> None:
     """Paint the object onto the image, in place."""
-    thing, scene = picture.thing, picture.scene
+    thing, scene = factors.thing, factors.scene
     c = np.float32(cos(radians(scene.tilt)) / scene.radius)
     s = np.float32(sin(radians(scene.tilt)) / scene.radius)
     dx, dy = x - np.float32(scene.place[0]), np.float32(scene.place[1]) - y

@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import calibration  # noqa: E402
 import calibration_designs  # noqa: E402
-import calibration_pictures  # noqa: E402
+import calibration_images  # noqa: E402
 import calibration_seeds  # noqa: E402
 from calibration_counts import Cells  # noqa: E402
 
@@ -48,16 +48,16 @@ def test_few_of_the_tables_with_ten_equal_arms_have_a_false_answer():
     assert max(counts["better"], counts["worth"]) < 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
 
 
-def test_the_interval_over_pictures_covers_the_difference_on_new_pictures():
-    rng = calibration_pictures.np.random.default_rng(0)
-    counts = calibration_pictures.count(rng, 300, num_seeds=10, num_pictures=100, effect=1.0)
+def test_the_interval_over_images_covers_the_difference_on_new_images():
+    rng = calibration_images.np.random.default_rng(0)
+    counts = calibration_images.count(rng, 300, num_seeds=10, num_images=100, effect=1.0)
     assert counts["covered"] > 0.93 * 300 > counts["covered_seeds"]
 
 
-def test_the_true_difference_on_pictures_is_that_of_a_large_sample():
-    rng = calibration_pictures.np.random.default_rng(0)
-    drawn = calibration_pictures.draw_differences(rng, 2, 200_000, 1.0).mean()
-    assert drawn == pytest.approx(calibration_pictures.true_difference(1.0), abs=0.004)
+def test_the_true_difference_on_images_is_that_of_a_large_sample():
+    rng = calibration_images.np.random.default_rng(0)
+    drawn = calibration_images.draw_differences(rng, 2, 200_000, 1.0).mean()
+    assert drawn == pytest.approx(calibration_images.true_difference(1.0), abs=0.004)
 
 
 def test_kept_counts_are_not_computed_again_and_a_study_can_be_forgotten(tmp_path):

@@ -245,7 +245,7 @@ def test_a_quoted_message_is_one_of_the_package(message):
     assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z0 :_.,]+", run)), message
 
 
-def test_the_picture_of_the_live_table_is_made_from_the_events_of_runs(tmp_path, monkeypatch):
+def test_the_image_of_the_live_table_is_made_from_the_events_of_runs(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "site_hooks")
     folder = tmp_path / "pi/seed0"
     folder.mkdir(parents=True)
@@ -256,5 +256,5 @@ def test_the_picture_of_the_live_table_is_made_from_the_events_of_runs(tmp_path,
         {"kind": "run-end", "arm": "pi", "message": "finished", "time": 9.0},
     ]
     (folder / "events.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    text = re.sub(r"<[^>]+>|&#160;", " ", importlib.import_module("pictures").live_table(tmp_path))
+    text = re.sub(r"<[^>]+>|&#160;", " ", importlib.import_module("quickstart_images").live_table(tmp_path))
     assert re.search(r"seed 0.*pi\s+▶.*pretrain.*0 of 1 runs done", text, re.DOTALL)

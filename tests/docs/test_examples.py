@@ -66,7 +66,7 @@ def test_records_become_a_table_of_pandas(played):
 def test_a_notebook_is_kept_with_its_outputs(name):
     outputs = [output for cell in cells_of(name) for output in cell["outputs"]]
     kinds = {output["output_type"] for output in outputs}
-    assert kinds & {"display_data", "execute_result"}  # a picture or a table
+    assert kinds & {"display_data", "execute_result"}  # an image or a table
     assert "error" not in kinds
     assert not [o for o in outputs if o.get("name") == "stderr"]
     assert (FOLDER / name).stat().st_size < 150_000

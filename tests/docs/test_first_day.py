@@ -1,4 +1,4 @@
-"""What docs/first-day.md says, typed in: from a table and a folder of pictures to a page."""
+"""What docs/first-day.md says, typed in: from a table and a folder of images to a page."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ COMMANDS = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirty grey pictures, and a spreadsheet of people who find those of like brightness alike."""
+    """Thirty grey images, and a spreadsheet of people who find those of like brightness alike."""
     openpyxl = pytest.importorskip("openpyxl", reason="extra 'xlsx' not installed")
     rng = np.random.default_rng(0)
     (tmp_path / "photographs").mkdir()
@@ -48,7 +48,7 @@ def test_the_page_of_the_first_day_works_as_it_stands(cli, folder):
         if command[0] == "run":
             told = " ".join(done.stdout.split())
             assert "the same judgments by: pixels 32 x 32" in told
-            assert "none of its pictures seen in training" in told
+            assert "none of its images seen in training" in told
     assert (folder / "examples.png").is_file()
     words = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
     assert "pixels" in words

@@ -97,7 +97,7 @@ def test_a_draw_without_a_name_is_answered_as_the_text_says(package, tmp_path):
     assert " ".join(quoted.split()) == str(error.value)
 
 
-def test_a_picture_that_is_missing_is_told_with_its_row(package):
+def test_an_image_that_is_missing_is_told_with_its_row(package):
     judgments = importlib.import_module("acme_piles.piles").Piles
     config = judgments.Config(path=package / "piles.csv", images=package / "tests")
     (sentence,) = judgments(config).preflight()

@@ -250,21 +250,21 @@ def test_data_list_says_what_is_complete_partial_wrong_and_missing(cli, tmp_path
 
 
 def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
-    labelled_set(tmp_path / "pictures", [0, 1], 2, images=[png(0), b"no image"])
-    done = cli("data", "check", "pictures", "--root", ".")
+    labelled_set(tmp_path / "images", [0, 1], 2, images=[png(0), b"no image"])
+    done = cli("data", "check", "images", "--root", ".")
     assert done.returncode == 1
-    assert "error pictures/test/0.tar/s0000001: cannot be decoded as an image" in done.stdout
+    assert "error images/test/0.tar/s0000001: cannot be decoded as an image" in done.stdout
     assert "1 images decoded, 1 failed" in done.stdout
-    assert cli("data", "check", "pictures", "--root", ".", "--quick").returncode == 0
+    assert cli("data", "check", "images", "--root", ".", "--quick").returncode == 0
 
 
 @pytest.mark.parametrize(
     ("verb", "said"), [("check", "2 images decoded"), ("list", "1 of 1 sets are complete")]
 )
 def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(cli, tmp_path, verb, said):
-    labelled_set(tmp_path / "sets" / "pictures", [0, 1], 2)
-    labelled_set(tmp_path / "pictures", [0, 1, 0], 2, images=[png(0), png(1), b"no image"])
-    done = cli("data", verb, "./sets/pictures")
+    labelled_set(tmp_path / "sets" / "images", [0, 1], 2)
+    labelled_set(tmp_path / "images", [0, 1, 0], 2, images=[png(0), png(1), b"no image"])
+    done = cli("data", verb, "./sets/images")
     assert done.returncode == 0, done.stdout + done.stderr
     assert said in done.stdout
 
@@ -272,9 +272,9 @@ def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(cli,
 def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, tmp_path):
     file = io.BytesIO()
     Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(file, "PNG")
-    labelled_set(tmp_path / "pictures", [0, 1], 2, images=[png(0), file.getvalue()])
-    done = cli("data", "check", "pictures", "--root", ".")
-    assert "pictures: 1 images have transparent parts; alpha is dropped, as" in done.stdout
+    labelled_set(tmp_path / "images", [0, 1], 2, images=[png(0), file.getvalue()])
+    done = cli("data", "check", "images", "--root", ".")
+    assert "images: 1 images have transparent parts; alpha is dropped, as" in done.stdout
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ RIGHT, UP = image_of(9, 1), image_of(1, 9)
 LABELS = [0, 1] * 1000
 
 
-def pictures(bad=()):
-    """Return 2,000 pictures that point right and up by turns, some of them unreadable."""
+def make_images(bad=()):
+    """Return 2,000 images that point right and up by turns, some of them unreadable."""
     images = [RIGHT, UP] * 1000
     for row in bad:
         images[row] = b"no image"
@@ -46,7 +46,7 @@ def evaluate(evaluator, read, warnings):
 
 
 def zero_shot(bad, warnings=None, cache_mib=2048):
-    test_set = make_set(pictures(bad), LABELS)
+    test_set = make_set(make_images(bad), LABELS)
     evaluator = ZeroShot(ZeroShot.Config(datasets=("set",), cache_mib=cache_mib))
     return evaluate(evaluator, lambda name: test_set, warnings if warnings is not None else [])
 
@@ -67,7 +67,7 @@ def test_a_score_over_all_but_one_image_says_which_is_missing(cache_mib):
 
 
 def test_a_warning_that_lists_only_some_images_says_so():
-    test_set, warnings = make_set(pictures() * 11, LABELS * 11), []
+    test_set, warnings = make_set(make_images() * 11, LABELS * 11), []
     for row in range(21):
         note_unreadable(test_set, row, DataError("damaged"), is_alone=True)
     readable_rows(test_set, lambda unreadable: unreadable, warnings.append)
@@ -103,14 +103,14 @@ def test_a_set_of_which_nothing_can_be_read_is_given_up_early():
 
 
 def test_two_evaluators_of_one_set_leave_out_the_same_image():
-    test_set = make_set(pictures([1301]), LABELS)
+    test_set = make_set(make_images([1301]), LABELS)
     config = ZeroShot.Config(datasets=("set",))
     first, second = (evaluate(ZeroShot(config), lambda name: test_set, []) for _ in range(2))
     assert first == second
 
 
 def test_neighbours_are_sought_among_readable_images():
-    splits = {"train": make_set(pictures([0]), LABELS), "test": make_set(pictures([7]), LABELS)}
+    splits = {"train": make_set(make_images([0]), LABELS), "test": make_set(make_images([7]), LABELS)}
     evaluator = KNN(KNN.Config(datasets=("set",), k=3))
     found = evaluate(evaluator, lambda name, split: splits[split], [])
     assert (found["knn"].value, found["knn"].num_examples) == (1.0, 1999)
@@ -136,7 +136,7 @@ def test_captions_of_an_unreadable_image_are_left_out_with_it():
 def test_processes_that_share_a_set_leave_out_what_any_of_them_could_not_read():
     from perceptinit.evaluators.readable import note_unreadable, readable_rows
 
-    test_set = make_set(pictures(), LABELS)
+    test_set = make_set(make_images(), LABELS)
     note_unreadable(test_set, 4, DataError("image 4: gone"), is_alone=False)
     other = np.zeros(2000, np.float32)
     other[9] = 1  # of another process

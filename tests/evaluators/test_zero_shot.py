@@ -365,7 +365,7 @@ def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):
 
 
 @pytest.mark.parametrize("measure", [ZeroShot, Retrieval])
-def test_another_split_has_a_name_and_pictures_of_its_own(measure):
+def test_another_split_has_a_name_and_images_of_its_own(measure):
     few = {"datasets": ("synthetic",), "synthetic_num_images": 8, "synthetic_image_size": 8}
     test, val = (measure(measure.Config(**few, split=split)).choice for split in (None, "val"))
     assert (test.read("synthetic").name, val.read("synthetic").name) == (

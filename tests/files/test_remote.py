@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """Make shards of small pictures, with their index beside them, and return the folder."""
+    """Make shards of small images, with their index beside them, and return the folder."""
     folder = tmp_path_factory.mktemp("shards")
     for number in range(NUM_SHARDS):
         write_shard(folder / f"{number}.tar", number)
@@ -293,7 +293,7 @@ def test_weights_after_a_lost_server_and_a_resume_are_those_of_local_shards(buck
 def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shards, tmp_path):
     address = upload(bucket, shards)
     changed = tmp_path / "5.tar"
-    write_shard(changed, 5, size=20)  # other pictures, so that headers say other sizes
+    write_shard(changed, 5, size=20)  # other images, so that headers say other sizes
     data = changed.read_bytes()
     bucket.put("/set/5.tar", data.ljust((shards / "5.tar").stat().st_size, b"\0"))
     pairs = webdataset(address)
@@ -308,7 +308,7 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
     paths = sorted(shards.glob("*.tar"))
     write_index(tmp_path / INDEX, [scanned(path, "v1") for path in paths])
     bucket.put(f"/set/{INDEX}", (tmp_path / INDEX).read_bytes())
-    bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"picture", b"PICTURE"))
+    bucket.put("/set/5.tar", bucket.files["/set/5.tar"].replace(b"image", b"IMAGE"))
     with pytest.raises(PerceptInitError, match=r"5\.tar: has changed \("):
         list(loader(webdataset(address)).batches(0, num_batches()))
     with pytest.raises(DataError, match=r"5\.tar: has changed \("):
@@ -323,7 +323,7 @@ def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_th
     for _ in range(num_batches() - 4):
         next(batches)
     for name in list(bucket.files):
-        bucket.put(name, bucket.files[name].replace(b"picture", b"PICTURE"))
+        bucket.put(name, bucket.files[name].replace(b"image", b"IMAGE"))
     with pytest.raises(PerceptInitError, match=r"\.tar: has changed \("):
         list(batches)
 

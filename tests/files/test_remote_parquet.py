@@ -25,11 +25,11 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("tables")
     for number in range(NUM_FILES):
         rng = np.random.default_rng(number)
-        rows = [picture(rng) for _ in range(ROWS)]
+        rows = [draw_image(rng) for _ in range(ROWS)]
         table = pa.table(
             {
                 "images": [{"bytes": data, "path": f"{i}.png"} for i, data in enumerate(rows)],
-                "texts": [f"picture {number} {i}" for i in range(ROWS)],
+                "texts": [f"image {number} {i}" for i in range(ROWS)],
                 "unwanted": [rng.bytes(9000) for _ in range(ROWS)],
             }
         )
@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
     return made
 
 
-def picture(rng):
+def draw_image(rng):
     file = io.BytesIO()
     Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8)).save(file, "png")
     return file.getvalue()
@@ -91,12 +91,12 @@ def test_a_row_that_nobody_planned_and_its_name_are_those_of_local_files(bucket,
 
 
 def labelled(folder):
-    """Write files of three row groups with classes, without statistics, which hold pictures; return their pattern."""
+    """Write files of three row groups with classes, without statistics, which hold images; return their pattern."""
     for number in range(NUM_FILES):
         labels = [(number + i) % 3 for i in range(ROWS)]
         rng = np.random.default_rng(number)
         columns = {
-            "images": [picture(rng) for _ in range(ROWS)],
+            "images": [draw_image(rng) for _ in range(ROWS)],
             "number": labels,
             "name": [("ant", "bee", "cat")[label] for label in labels],
         }
@@ -113,7 +113,7 @@ def labelled(folder):
         {"class_column": "name"},
     ],
 )
-def test_labels_at_an_address_are_those_of_local_files_and_no_picture_is_fetched_for_them(
+def test_labels_at_an_address_are_those_of_local_files_and_no_image_is_fetched_for_them(
     bucket, tmp_path, columns
 ):
     here = parquet(labelled(tmp_path), text_column="", **columns)

@@ -96,7 +96,7 @@ def write_data(folder):
     """Write shards, photographs and a table of judgments."""
     rng = np.random.default_rng(0)
 
-    def picture():
+    def draw_image():
         file = BytesIO()
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file, "png")
         return file.getvalue()
@@ -106,12 +106,12 @@ def write_data(folder):
     for shard in range(NUM_SHARDS):
         with tarfile.open(folder / "shards" / f"{shard}.tar", "w") as tar:
             for sample in range(PER_SHARD):
-                for suffix, data in (("png", picture()), ("txt", f"a {sample}".encode())):
+                for suffix, data in (("png", draw_image()), ("txt", f"a {sample}".encode())):
                     info = tarfile.TarInfo(f"{shard}_{sample}.{suffix}")
                     info.size = len(data)
                     tar.addfile(info, BytesIO(data))
     for number in range(NUM_PHOTOGRAPHS):
-        (folder / "photographs" / f"{number}.png").write_bytes(picture())
+        (folder / "photographs" / f"{number}.png").write_bytes(draw_image())
     rows = [
         f"{i}.png,{(i + 1) % 8}.png,{(i + 3) % 8}.png,{'second' if i % 2 else 'first'}"
         for i in range(NUM_PHOTOGRAPHS)

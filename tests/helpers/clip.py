@@ -11,7 +11,7 @@ from perceptinit.types import Pair, RunContext
 
 
 class Colours:
-    """48 plain pictures of 16 pixels with the name of a colour as caption; some may be broken."""
+    """48 plain images of 16 pixels with the name of a colour as caption; some may be broken."""
 
     num_pairs = 48
     block_sizes = (48,)

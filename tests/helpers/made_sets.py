@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def png(value):
-    """Return a picture of 4 x 4 pixels whose colours depend on the value."""
+    """Return an image of 4 x 4 pixels whose colours depend on the value."""
     pixels = np.random.default_rng(value).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")

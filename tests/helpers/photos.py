@@ -1,4 +1,4 @@
-"""Pairs of random pictures for loaders, also in other processes, so nothing heavy is imported."""
+"""Pairs of random images for loaders, also in other processes, so nothing heavy is imported."""
 
 import io
 
@@ -15,7 +15,7 @@ AUGMENT = Augment(scale=(0.3, 1.0), flip=True)
 
 
 class Photos:
-    """Pairs of a random picture as PNG bytes and a caption of 1 to 3 words; some may be broken."""
+    """Pairs of a random image as PNG bytes and a caption of 1 to 3 words; some may be broken."""
 
     def __init__(self, num_pairs=40, broken=(), block_sizes=None, raises=None):
         self.num_pairs = num_pairs

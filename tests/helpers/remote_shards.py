@@ -21,7 +21,7 @@ def write_shard(path, number, size=24):
             file = io.BytesIO()
             Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(file, "png")
             name = f"{number}_{sample}"
-            for suffix, data in (("png", file.getvalue()), ("txt", f"picture {name}".encode())):
+            for suffix, data in (("png", file.getvalue()), ("txt", f"image {name}".encode())):
                 info = tarfile.TarInfo(f"{name}.{suffix}")
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))

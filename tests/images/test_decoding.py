@@ -81,7 +81,7 @@ def test_no_other_program_is_started_for_an_image():
 
 
 def smooth_pixels(height=60, width=90):
-    """Return a picture with soft gradients, uint8 (H, W, 3): JPEG keeps it nearly as it is."""
+    """Return an image with soft gradients, uint8 (H, W, 3): JPEG keeps it nearly as it is."""
     y, x = np.mgrid[:height, :width]
     channels = (x * 255 / width, y * 255 / height, 127 + 100 * np.sin((x + y) / 9))
     return np.stack(channels, axis=2).astype(np.uint8)
@@ -134,13 +134,13 @@ def test_every_kind_of_file_decodes_to_the_pixels_of_pil(kind):
 
 
 def glass():
-    """Return a picture that fades out from left to right over a hidden colour, RGBA."""
+    """Return an image that fades out from left to right over a hidden colour, RGBA."""
     pixels = np.dstack([smooth_pixels(), np.tile(np.linspace(0, 255, 90, dtype=np.uint8), (60, 1))])
     return Image.fromarray(pixels)
 
 
 def hole():
-    """Return a red picture with one transparent corner, in a palette."""
+    """Return a red image with one transparent corner, in a palette."""
     indices = np.ones((60, 90), dtype=np.uint8)
     indices[:20, :30] = 0
     image = Image.fromarray(indices, mode="P")

@@ -1,4 +1,4 @@
-"""Pictures that are not square: stages, measures and exports see the same part of them."""
+"""Images that are not square: stages, measures and exports see the same part of them."""
 
 import csv
 import importlib.util
@@ -54,8 +54,8 @@ name = "random"
 """
 
 
-def picture(middle, ends, is_tall):
-    """Return a picture of 96 x 32 pixels with two colours: that of its middle, and that of its ends."""
+def draw_image(middle, ends, is_tall):
+    """Return an image of 96 x 32 pixels with two colours: that of its middle, and that of its ends."""
     image = Image.new("RGB", (96, 32), tuple(ends))
     image.paste(tuple(middle), (32, 0, 64, 32))
     return image.transpose(Image.Transpose.ROTATE_90) if is_tall else image
@@ -63,11 +63,11 @@ def picture(middle, ends, is_tall):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of pictures with a table of judgments, all for the test.
+    """A folder of images with a table of judgments, all for the test.
 
     In each, one candidate has the middle of the anchor, and the other one its ends, or its shape.
     """
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     rows = []
     for row in range(NUM_TRIPLETS):
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
         images = [(a, b, True), first, second]
         rows.append([f"{row}-{role}.png" for role in range(3)])
         for name, (middle, ends, is_tall) in zip(rows[-1], images, strict=True):
-            picture(middle, ends, is_tall).save(folder / name)
+            draw_image(middle, ends, is_tall).save(folder / name)
     with (folder / "lab.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["anchor", "first", "second", "first_votes", "second_votes", "split"])
@@ -144,7 +144,7 @@ def by_transformers(path, projection):
 READERS = {"timm": by_timm, "open-clip": by_open_clip, "huggingface": by_transformers}
 
 
-def test_the_fits_score_differently_on_these_pictures(run):
+def test_the_fits_score_differently_on_these_images(run):
     assert len({run(VIT, fit)[1] for fit in FITS}) == len(FITS)
 
 
@@ -194,12 +194,12 @@ def test_squares_of_test_sets_have_the_pixels_of_open_clip_and_timm(shape, fit):
 def coloured(size):
     """Return two stimuli, wide and tall, of the given sides."""
     images = [
-        np.asarray(picture((250, 9, 9), (9, 9, 250), is_tall).resize(size)) for is_tall in (False, True)
+        np.asarray(draw_image((250, 9, 9), (9, 9, 250), is_tall).resize(size)) for is_tall in (False, True)
     ]
     return Stimuli(("wide", "tall"), images)
 
 
-def test_judged_pictures_are_cropped_squashed_or_padded():
+def test_judged_images_are_cropped_squashed_or_padded():
     for fit, corner, middle in (
         (Fit(), (250, 9, 9), (250, 9, 9)),
         (Fit("squash"), (9, 9, 250), (250, 9, 9)),

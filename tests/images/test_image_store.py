@@ -76,7 +76,7 @@ def test_squares_are_those_that_decoding_gives_in_the_order_asked_for(root, stim
     expected = StimulusImages(stimuli, SIZE)[asked]
     assert torch.equal(images[asked], expected)
     assert torch.equal(again[asked], expected)
-    assert expected.unique().numel() > 20  # no uniform pictures, which any order would match
+    assert expected.unique().numel() > 20  # no uniform images, which any order would match
 
 
 def test_what_is_handed_out_is_a_copy(root, stimuli):

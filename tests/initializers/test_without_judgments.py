@@ -213,18 +213,18 @@ def test_points_of_a_known_system_lie_on_its_attractor():
     assert 0 <= points.min() < 0.01 < 0.99 < points.max() <= 1
 
 
-def test_a_picture_shows_the_share_of_finer_pixels_with_a_point():
+def test_an_image_shows_the_share_of_finer_pixels_with_a_point():
     corners = np.array([[0.0, 0.0], [1.0, 1.0]])
-    picture = render(corners, 8)
-    assert picture[0, 0] == picture[7, 7] == round(GREY / FINER**2)
-    assert picture.sum() == 2 * round(GREY / FINER**2)
+    image = render(corners, 8)
+    assert image[0, 0] == image[7, 7] == round(GREY / FINER**2)
+    assert image.sum() == 2 * round(GREY / FINER**2)
 
 
 def test_a_smaller_perturbation_makes_classes_more_alike():
     def distance(perturbation):
         made = Fractals(Fractals.Config(num_classes=4, perturbation=perturbation))
-        pictures = [made.pair(i).image.astype(float) for i in range(4)]
-        return np.mean([np.abs(a - b).mean() for a in pictures for b in pictures])
+        images = [made.pair(i).image.astype(float) for i in range(4)]
+        return np.mean([np.abs(a - b).mean() for a in images for b in images])
 
     assert distance(0.001) < distance(0.1) / 2
 

@@ -31,7 +31,7 @@ from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network"]
 
 
-def picture(left, right):
+def draw_image(left, right):
     """Return 32 x 32 pixels, grey `left` in one half and `right` in the other."""
     pixels = np.full((32, 32, 3), left, dtype=np.uint8)
     pixels[:, 16:] = right
@@ -39,11 +39,11 @@ def picture(left, right):
 
 
 # 0 and 1 have their light on the same side; 2 has the mean of 0
-STIMULI = Stimuli(("0", "1", "2"), [picture(200, 40), picture(250, 60), picture(40, 200)])
+STIMULI = Stimuli(("0", "1", "2"), [draw_image(200, 40), draw_image(250, 60), draw_image(40, 200)])
 
 
 def triplets(p_second=(1.0, 1.0), num_votes=(1, 3)):
-    """Return two questions about picture 0: is 2 or 1 (or 1 or 2) more like it?"""
+    """Return two questions about image 0: is 2 or 1 (or 1 or 2) more like it?"""
     return Triplets.build(STIMULI, [0, 0], [2, 1], [1, 2], p_second, num_votes)
 
 
@@ -71,8 +71,8 @@ def test_the_random_network_is_the_same_everywhere():
     assert np.allclose(again, points[[2, 0]], atol=1e-5)
 
 
-def test_pictures_that_are_equal_tie():
-    stimuli = Stimuli(("a", "b", "c"), [picture(90, 10)] * 3)
+def test_images_that_are_equal_tie():
+    stimuli = Stimuli(("a", "b", "c"), [draw_image(90, 10)] * 3)
     same = Triplets.build(stimuli, [0], [1], [2], [1.0])
     assert set(by_name(two_afc_baselines(same)).values()) == {0.5}
 
@@ -80,7 +80,7 @@ def test_pictures_that_are_equal_tie():
 def test_the_odd_one_is_outside_the_nearest_pair_of_pixels():
     judgments = OddOneOut.build(STIMULI, [[0, 1, 2]], [[0, 3, 1]])
     found = by_name(odd_one_out_baselines(judgments))
-    assert found["pixels 32 x 32"] == 0.25  # one of four votes for picture 2
+    assert found["pixels 32 x 32"] == 0.25  # one of four votes for image 2
     assert found["mean colour"] == 0.75  # 0 and 2 have one mean
 
 

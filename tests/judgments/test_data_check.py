@@ -162,7 +162,7 @@ def test_a_missing_image_is_told_once_with_its_row(tmp_path):
     assert not report.ok
 
 
-def test_transparent_pictures_are_told_with_what_is_put_behind_them(tmp_path):
+def test_transparent_images_are_told_with_what_is_put_behind_them(tmp_path):
     write_images(tmp_path, 12)
     for name in ("03.png", "07.png"):
         pixels = np.full((6, 8, 4), 255, dtype=np.uint8)

@@ -57,14 +57,14 @@ def are_apart(sets):
     return all(not sets[i] & sets[j] for i in range(3) for j in range(i))
 
 
-def test_by_image_with_too_few_pictures_other_splits_are_recommended(folder):
+def test_by_image_with_too_few_images_other_splits_are_recommended(folder):
     judgments = table(folder, "image", rows=[[*row, "ann"] for row in triples(8)])
     message = r"no judgments in split 'test' .*\. split_by = \"image\" skips 8 judgments\. Add images, or set"
     with pytest.raises(DataError, match=message):
         judgments.load("test")
 
 
-def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(folder):
+def test_by_image_no_image_is_in_two_splits_and_what_straddles_is_counted(folder):
     judgments = table(folder, "image")
     assert are_apart(images_of(judgments))
     sizes = [len(judgments.load(split)) for split in SPLITS]
@@ -77,7 +77,7 @@ def test_by_image_no_picture_is_in_two_splits_and_what_straddles_is_counted(fold
     )
 
 
-def test_by_anchor_no_anchor_is_in_two_splits_and_other_pictures_are(folder):
+def test_by_anchor_no_anchor_is_in_two_splits_and_other_images_are(folder):
     judgments = table(folder, "anchor")
     anchors = [{t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)]
     assert are_apart(anchors)
@@ -126,7 +126,7 @@ def test_people_can_be_held_out_only_where_the_table_names_them(folder):
         Table(Table.Config(path=folder / "lab.csv", split_by="person")).load("train")
 
 
-def test_every_own_table_can_hold_pictures_out(folder):
+def test_every_own_table_can_hold_images_out(folder):
     path = {"path": folder / "lab.csv", "split_by": "image", **SHARES}
     write(folder, "image_1 image_2 image_3 odd", [[*row, row[2]] for row in triples()])
     assert are_apart(images_of(OddOneOutTable(OddOneOutTable.Config(**path))))
@@ -160,7 +160,7 @@ def test_a_table_that_cannot_be_split_so_says_what_it_can(cls, value):
     assert all(isinstance(p, Problem) for p in problems)
 
 
-def test_the_check_says_that_pictures_are_seen_in_training_and_what_holding_them_out_leaves(folder):
+def test_the_check_says_that_images_are_seen_in_training_and_what_holding_them_out_leaves(folder):
     judgments = table(folder)
     by_image = table(folder, "image").splits
     notes = [f.message for f in check_judgments(judgments).findings if f.severity == "note"]
@@ -188,7 +188,7 @@ def extra_of(evaluator, judgments):
     return next(iter(measure.evaluate(Colours(), RunContext(num_workers=0))))
 
 
-def test_a_score_says_what_was_held_out_and_how_many_of_its_pictures_were_trained_on(folder):
+def test_a_score_says_what_was_held_out_and_how_many_of_its_images_were_trained_on(folder):
     score = extra_of(TwoAFC, table(folder))
     assert (score.extra["held_out"], score.extra["seen_in_training"]) == ("anchor", 1.0)
     score = extra_of(TwoAFC, table(folder, "image"))
@@ -198,14 +198,14 @@ def test_a_score_says_what_was_held_out_and_how_many_of_its_pictures_were_traine
     assert extra_of(OddOneOutScore, odd).extra["seen_in_training"] == 1.0
 
 
-def test_errors_resample_pictures_where_pictures_are_held_out(folder):
+def test_errors_resample_images_where_images_are_held_out(folder):
     by_image, by_anchor = (extra_of(TwoAFC, table(folder, by)) for by in ("image", "anchor"))
     triplets = table(folder, "image").load("test")
     assert by_image.stderr != by_anchor.stderr
     assert triplets.unit == "image"
 
 
-def test_the_jackknife_leaves_out_each_picture_with_all_its_judgments():
+def test_the_jackknife_leaves_out_each_image_with_all_its_judgments():
     values, images = (
         np.array([1.0, 0.0, 1.0, 1.0]),
         np.array([[0, 0, 1, 2], [1, 2, 2, 3], [2, 3, 3, 0]]),
@@ -219,7 +219,7 @@ def test_the_jackknife_leaves_out_each_picture_with_all_its_judgments():
     assert jackknife_stderr(values, images) == pytest.approx(expected)
 
 
-def test_errors_over_pictures_are_near_what_new_pictures_would_give():
+def test_errors_over_images_are_near_what_new_images_would_give():
     rng = np.random.default_rng(0)
     means, told = [], []
     for _ in range(200):
@@ -239,7 +239,7 @@ def test_errors_resample_the_people_where_people_are_held_out():
     assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(values, anchors)
 
 
-def test_each_person_has_the_answers_of_the_split_over_its_pictures(folder):
+def test_each_person_has_the_answers_of_the_split_over_its_images(folder):
     judgments = table(folder)
     test, people = judgments.load("test"), judgments.load_people("test")
     assert sorted(people) == [f"person {i}" for i in range(10)] == sorted(judgments.people)

@@ -75,7 +75,7 @@ def test_the_parts_of_several_processes_are_the_batch_of_one():
 
 
 class Jpegs:
-    """Pairs of a soft picture, 160 x 120, as JPEG bytes."""
+    """Pairs of a soft image, 160 x 120, as JPEG bytes."""
 
     num_pairs = 16
     block_sizes = (16,)
@@ -227,7 +227,7 @@ def test_colours_and_blur_follow_the_generator_alone(options):
 
 
 class TwoCaptions(Photos):
-    """Each picture with a caption of one word and one of two."""
+    """Each image with a caption of one word and one of two."""
 
     def pair(self, index):
         return replace(super().pair(index), text="w", others=("w w",))

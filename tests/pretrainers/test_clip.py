@@ -88,7 +88,7 @@ def test_arms_that_differ_in_their_image_tower_see_the_same_batches():
 
 
 class LargeJpegs(Colours):
-    """48 pictures of 64 x 48 pixels as JPEG bytes: 3 times the model's image size in both directions."""
+    """48 images of 64 x 48 pixels as JPEG bytes: 3 times the model's image size in both directions."""
 
     def pair(self, index):
         pixels = np.random.default_rng(index).integers(0, 256, (48, 64, 3), dtype=np.uint8)

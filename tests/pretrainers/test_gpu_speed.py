@@ -59,7 +59,7 @@ def test_texts_of_many_lengths_have_few_shapes_on_a_gpu():
 
 def test_rounded_rows_give_the_embeddings_of_exact_ones():
     tower = model().eval()
-    texts = ["red", "dark green", "a light blue picture of nothing at all"] * 40
+    texts = ["red", "dark green", "a light blue image of nothing at all"] * 40
     tokens = tower.tokenize(texts)
     with torch.no_grad():
         want = tower.encode_text(tokens)
@@ -93,7 +93,7 @@ class Captions(Colours):
     """Short captions beside long ones, of which several share a row."""
 
     def pair(self, index):
-        text = ["red", "a picture of dark green and of nothing else at all", "blue"][index % 3]
+        text = ["red", "an image of dark green and of nothing else at all", "blue"][index % 3]
         return replace(super().pair(index), text=text)
 
 

@@ -47,7 +47,7 @@ NAMES = ("red", "dark green", "light blue")
 
 
 class LabelledColours(Colours):
-    """Pictures of one grey each, of three classes by their brightness."""
+    """Images of one grey each, of three classes by their brightness."""
 
     def read_classes(self):
         return Classes(NAMES, np.arange(self.num_pairs) * 3 // self.num_pairs)
@@ -104,7 +104,7 @@ VIEWS = TwoViews.Config(epochs=2, batch_size=16, warmup_steps=1, crop_scale=(0.2
 
 
 class Gradients(Colours):
-    """Pictures of which no two crops are alike."""
+    """Images of which no two crops are alike."""
 
     def pair(self, index):
         pixels = np.arange(48 * 40 * 3).reshape(48, 40, 3) * (index + 1) // 7 % 251
@@ -123,7 +123,7 @@ def test_a_batch_has_the_views_of_a_sample_one_after_another():
     assert batch.images.shape[:2] == (32, 3)
     assert len(batch.keys) == 16
     grey = batch.images.float().mean(dim=(1, 2, 3))
-    assert torch.equal(grey[0::2], grey[1::2])  # of the same plain picture
+    assert torch.equal(grey[0::2], grey[1::2])  # of the same plain image
     assert grey[0::2].unique().numel() == 16
 
 

@@ -131,7 +131,7 @@ def test_names_from_records_cannot_become_markup(tmp_path):
     assert "&lt;script&gt;" in html
 
 
-def test_the_page_is_one_file_with_words_for_every_picture(tiny_page):
+def test_the_page_is_one_file_with_words_for_every_image(tiny_page):
     html = tiny_page.read_text()
     loaded = re.findall(r"(?:src|href)=\"([^\"#][^\"]*)\"", html)
     assert all(address.startswith("data:") for address in loaded)
@@ -167,7 +167,7 @@ from perceptinit.plugin import DataError, Section
 def perceptinit_report(runs):
     title = " against ".join(f"{run.arm} {run.seed} {run.place}" for run in runs)
     yield Section(title, f"<p>{sorted(runs[0].load('final').state_dict())[0]}</p>")
-    raise DataError("no more pictures")
+    raise DataError("no more images")
 """
 
 
@@ -184,7 +184,7 @@ def test_a_plug_in_adds_sections_and_a_section_that_fails_is_left_out_with_the_r
     html = render(compare(load_runs([copy])))
     assert "<h2>pi 0 1 against random 0 0</h2>" in html
     assert "<p>image." in html
-    assert "no more pictures" in html
+    assert "no more images" in html
     assert "companion package" not in html
     assert "random 0 0" not in render(compare(load_runs([copy])), with_examples=False)
 
@@ -313,7 +313,7 @@ def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
         "Processor: a CPU. Torch: 2.4.",
     ):
         assert part in text
-    for absent in ("simulated", "lanned", "With 6 or more seeds", "pictures", "smoke", "after pretraining"):
+    for absent in ("simulated", "lanned", "With 6 or more seeds", "images", "smoke", "after pretraining"):
         assert absent not in text
 
 
@@ -425,7 +425,7 @@ def test_the_most_important_limit_is_in_the_headline_and_others_are_below_it(tmp
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = {"use": "synthetic"}
     limits = summary(compare(load_runs([write(tmp_path, records)]))).limits
-    assert [limit.split()[0] for limit in limits] == ["Stage", "Pictures", "Below"]
+    assert [limit.split()[0] for limit in limits] == ["Stage", "Images", "Below"]
     html = page(tmp_path, records)
     assert f'<p class="limit">{limits[0]}</p>' in html
     others = html[html.index("Other limits") :]
@@ -561,9 +561,9 @@ def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):
     from PIL import Image
 
     def brightness(*flags):
-        picture = tmp_path / "shot.png"
-        visit(chromium, tiny_page, tmp_path, f"--screenshot={picture}", *flags)
-        return np.asarray(Image.open(picture).convert("L"))
+        image = tmp_path / "shot.png"
+        visit(chromium, tiny_page, tmp_path, f"--screenshot={image}", *flags)
+        return np.asarray(Image.open(image).convert("L"))
 
     light = brightness("--window-size=1000,1600")
     dark = brightness("--window-size=1000,1600", "--blink-settings=preferredColorScheme=0")

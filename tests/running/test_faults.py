@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def write_shards(folder, num=3, samples=16, texts=True):
-    """Write shards of plain pictures with captions."""
+    """Write shards of plain images with captions."""
     folder.mkdir(exist_ok=True)
     for shard in range(num):
         with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:

@@ -316,7 +316,7 @@ def test_an_arm_takes_the_best_trial_of_its_median_study():
     assert found.median(1).value == 0.3
 
 
-def test_a_lost_trial_is_the_worst_and_no_point_of_the_picture():
+def test_a_lost_trial_is_the_worst_and_no_point_of_the_figure():
     found = search(None, 0.5, None, 0.2, None, 0.3)
     assert found.median().value == 0.3
     assert found.median(1).value is None

@@ -373,29 +373,29 @@ SIZES = {
         firm=True,
     ),
     "two seeds, equal differences": Situation(
-        truth="two seeds at +0.5 each, on 5,000 pictures",
+        truth="two seeds at +0.5 each, on 5,000 images",
         arms={"random": (40.0, 40.4), "people": (40.5, 40.9)},
         num_examples=5000,
         never=(WORTH, r"\+0\.5 to \+0\.5"),
     ),
-    "two seeds, one picture each": Situation(
-        truth="one picture of 5,000 more in each seed",
+    "two seeds, one image each": Situation(
+        truth="one image of 5,000 more in each seed",
         arms={"random": (40.0, 40.4), "people": (40.02, 40.42)},
         num_examples=5000,
         never=(WORTH, BETTER, r"\+0\.0 to \+0\.0"),
     ),
-    "three seeds, one picture of fifty": Situation(
-        truth="one picture of 50 more in each of three seeds",
+    "three seeds, one image of fifty": Situation(
+        truth="one image of 50 more in each of three seeds",
         arms={"random": (40.0, 42.0, 44.0), "people": (42.0, 44.0, 46.0)},
         num_examples=50,
-        must=(r"these 50 (pictures|photographs|images|examples)",),
+        must=(r"these 50 (photographs|images|examples)",),
         never=(WORTH, r"\+2\.0 to \+2\.0", r">0\.99"),
     ),
-    "small set of pictures": Situation(
-        truth="people leads by 6 on 85 pictures; other pictures were not sampled",
+    "small set of images": Situation(
+        truth="people leads by 6 on 85 images; other images were not sampled",
         arms=arms(Lead(6, 1.5)),
         num_examples=85,
-        must=(r"these 85 (pictures|photographs|images|examples)",),
+        must=(r"these 85 (photographs|images|examples)",),
         never=(r"^people is worth it, and it is the human structure that helps\.$",),
     ),
     "few judgments": Situation(
@@ -408,8 +408,8 @@ SIZES = {
         must=(r"(these )?30 (judgments|examples)",),
         never=(STRUCTURE,),
     ),
-    "large set of pictures": Situation(
-        truth="people leads by 3 on 50,000 pictures",
+    "large set of images": Situation(
+        truth="people leads by 3 on 50,000 images",
         arms=arms(Lead(3)),
         num_examples=50_000,
         must=(WORTH, STRUCTURE),

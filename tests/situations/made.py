@@ -100,7 +100,7 @@ class Situation:
         never: Patterns of which none appears in any view.
         firm: Whether the runs settle the question, so that hedging would be wrong.
         name, measure: The score is `measure/name`. sets: more data sets, name to arms as above.
-        num_examples: Pictures or judgments behind every score.
+        num_examples: Images or judgments behind every score.
         init: Arm to its stages in TOML, where they differ from `INIT`.
         verdict: The text of `[verdict]`. expect: of `[[expect]]` and other tables.
         looks: Seed lists of earlier invocations, each with its runs.

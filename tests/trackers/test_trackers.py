@@ -1,4 +1,4 @@
-"""What the console says, and the numbers, settings and pictures that trackers are handed."""
+"""What the console says, and the numbers, settings and images that trackers are handed."""
 
 import io
 
@@ -95,7 +95,7 @@ def heard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heard")
     (folder / "local.py").write_text(COLLECTOR)
     recipe = read_recipe(TINY, source=str(folder / "tiny.toml"), folder=folder)
-    heard = sys.modules["perceptinit_local_local"].heard  # pictures read the recipe, and it, again
+    heard = sys.modules["perceptinit_local_local"].heard  # images read the recipe, and it, again
     run_recipe(recipe, arms=["pi"], seeds=[0], out=folder / "runs", device="cpu")
     return heard
 
@@ -109,7 +109,7 @@ def test_a_tracker_gets_the_recipe_before_it_starts(heard):
     assert settings["init"][0]["use"] == "triplet-hinge"
 
 
-def test_a_tracker_gets_the_pictures_that_plug_ins_draw_at_the_end(heard):
+def test_a_tracker_gets_the_images_that_plug_ins_draw_at_the_end(heard):
     _, name, path, samples_seen = heard[-1]
     assert (name, samples_seen) == ("pi", 96)
     assert path.read_bytes() == b"png"

@@ -14,7 +14,7 @@ from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.test_sets.choice import render_set
 from perceptinit.test_sets.suite import SyntheticSettings
 from perceptinit.world.captions import WORDS, caption
-from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_picture, draw_rgb
+from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_factors, draw_rgb
 from perceptinit.world.observers import (
     Observers,
     colour_difference,
@@ -29,17 +29,17 @@ def judgments():
     return SyntheticJudgments(SyntheticJudgments.Config(num_train=200, num_val=50, num_test=200))
 
 
-def test_a_picture_depends_on_its_seed_and_names_alone():
-    picture = draw_picture(0, "pairs", 7)
-    assert picture == draw_picture(0, "pairs", 7)
-    assert picture != draw_picture(0, "pairs", 8)
-    assert picture != draw_picture(1, "pairs", 7)
-    assert np.array_equal(render(picture, 32), render(picture, 32))
+def test_an_image_depends_on_its_seed_and_names_alone():
+    factors = draw_factors(0, "pairs", 7)
+    assert factors == draw_factors(0, "pairs", 7)
+    assert factors != draw_factors(0, "pairs", 8)
+    assert factors != draw_factors(1, "pairs", 7)
+    assert np.array_equal(render(factors, 32), render(factors, 32))
 
 
-def test_a_picture_can_be_rendered_at_any_size():
+def test_an_image_can_be_rendered_at_any_size():
     for size in (16, 33, 64):
-        image = render(draw_picture(0, "x", 0), size)
+        image = render(draw_factors(0, "x", 0), size)
         assert (image.shape, image.dtype) == ((size, size, 3), np.uint8)
 
 
@@ -50,17 +50,17 @@ def test_judgments_do_not_change_with_the_size_of_the_split(judgments):
     assert np.array_equal(more.stimuli.images[5], few.stimuli.images[5])
 
 
-def test_no_picture_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
-    def pictures(images):
+def test_no_image_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
+    def distinct(images):
         return {image.tobytes() for image in images}
 
     pairs = SyntheticPairs(SyntheticPairs.Config(num_pairs=100))
     groups = [
-        pictures(judgments.load("train").stimuli.images),
-        pictures(judgments.load("val").stimuli.images),
-        pictures(judgments.load("test").stimuli.images),
-        pictures(pairs.pair(i).image for i in range(100)),
-        pictures(render_set(SyntheticSettings(num_images=100)).images),
+        distinct(judgments.load("train").stimuli.images),
+        distinct(judgments.load("val").stimuli.images),
+        distinct(judgments.load("test").stimuli.images),
+        distinct(pairs.pair(i).image for i in range(100)),
+        distinct(render_set(SyntheticSettings(num_images=100)).images),
     ]
     assert sum(map(len, groups)) == len(set().union(*groups))
     assert sum(map(len, groups)) == 600 + 150 + 600 + 100 + 100
@@ -90,7 +90,7 @@ def test_pixels_alone_hardly_predict_the_votes(judgments):
 def test_observers_look_past_the_scene():
     rng = np.random.default_rng(0)
     crowd = Observers.draw(20, rng)
-    thing, other = draw_picture(0, "x", 1).thing, draw_picture(0, "x", 2).thing
+    thing, other = draw_factors(0, "x", 1).thing, draw_factors(0, "x", 2).thing
     same, different = differences([thing], [thing])[0], differences([thing], [other])[0]
     assert same.tolist() == [0, 0, 0]
     assert (crowd.p_second(different, same) > 0.5).all()
@@ -141,18 +141,18 @@ def test_every_shade_is_closest_to_the_colour_it_is_named_after():
 
 def test_captions_say_nothing_untrue_about_the_thing():
     for i in range(200):
-        picture = draw_picture(0, "x", i)
-        words = set(caption(picture, np.random.default_rng(i)).split())
+        factors = draw_factors(0, "x", i)
+        words = set(caption(factors, np.random.default_rng(i)).split())
         for said, all_names in (("colour", COLOURS), ("shape", SHAPES), ("texture", TEXTURES)):
-            truth = getattr(picture.thing, said)
+            truth = getattr(factors.thing, said)
             for name in all_names:
                 synonyms = {w for phrase in WORDS.get(name, (name,)) for w in phrase.split()}
                 assert name == truth or not words & synonyms
 
 
 def test_a_candidate_in_the_scene_of_the_anchor_has_noise_of_its_own(judgments):
-    pictures = judgments.load("train").stimuli.images.pictures
-    shared = [(a, b) for a, b in zip(pictures[::3], pictures[1::3], strict=True) if a.scene == b.scene]
+    factors = judgments.load("train").stimuli.images.factors
+    shared = [(a, b) for a, b in zip(factors[::3], factors[1::3], strict=True) if a.scene == b.scene]
     assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
     assert all(a.noise_seed != b.noise_seed for a, b in shared)
 

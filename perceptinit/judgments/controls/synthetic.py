@@ -19,7 +19,7 @@ from perceptinit.judgments.forms.drawing import Votes
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
-from perceptinit.world.factors import Picture, Thing, draw_picture, draw_rgb
+from perceptinit.world.factors import ImageFactors, Thing, draw_factors, draw_rgb
 from perceptinit.world.observers import Observers, differences
 from perceptinit.world.render import RenderedImages
 
@@ -91,17 +91,17 @@ class SyntheticJudgments:
         rows = [draw_triplet(c.seed, split, i) for i in range(count)]
         p_second, num_votes = self._ask(split, rows)
         ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
-        images = RenderedImages([picture for row in rows for picture in row], c.image_size)
+        images = RenderedImages([each for row in rows for each in row], c.image_size)
         anchor = np.arange(count) * len(ROLES)
         group = first_group + np.arange(count)
         stimuli = Stimuli(ids, images)
         return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
 
-    def _ask(self, split: Split, rows: Sequence[tuple[Picture, ...]]) -> Votes:
+    def _ask(self, split: Split, rows: Sequence[tuple[ImageFactors, ...]]) -> Votes:
         """Return p_second (N,) and num_votes (N,), with a random sample of observers for each triplet."""
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
-        anchors, firsts, seconds = ([picture.thing for picture in role] for role in zip(*rows, strict=True))
+        anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*rows, strict=True))
         to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
         # one generator per triplet, so that its votes do not depend on the size of the split
         rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
@@ -111,14 +111,14 @@ class SyntheticJudgments:
         return np.array(list(votes)) / num_votes, num_votes
 
 
-def draw_triplet(seed: int, split: str, index: int) -> tuple[Picture, Picture, Picture]:
-    """Return the pictures of a triplet: anchor, first, second."""
-    anchor, first, second = (draw_picture(seed, "judgments", split, index, role) for role in ROLES)
+def draw_triplet(seed: int, split: str, index: int) -> tuple[ImageFactors, ImageFactors, ImageFactors]:
+    """Return the factors of a triplet's images: anchor, first, second."""
+    anchor, first, second = (draw_factors(seed, "judgments", split, index, role) for role in ROLES)
     rng = generator(seed, "judgments", split, index, "shared")
     return anchor, _relate(first, anchor, rng), _relate(second, anchor, rng)
 
 
-def _relate(candidate: Picture, anchor: Picture, rng: np.random.Generator) -> Picture:
+def _relate(candidate: ImageFactors, anchor: ImageFactors, rng: np.random.Generator) -> ImageFactors:
     """Return the candidate with random factors copied from the anchor; a copied color gets a new shade."""
     own, other = candidate.thing, anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME

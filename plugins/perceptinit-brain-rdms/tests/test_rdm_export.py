@@ -106,7 +106,7 @@ def test_matlab_files_of_meadows_have_a_matrix_for_each_participant(tmp_path, do
     assert same(read_matrices(tmp_path / "one.mat", None)[0], BOTH[:1])
 
 
-def test_names_of_a_file_become_pictures_by_a_pattern(tmp_path):
+def test_names_of_a_file_become_images_by_a_pattern(tmp_path):
     for name in NAMES:
         Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
     savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})

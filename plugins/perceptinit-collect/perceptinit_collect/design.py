@@ -16,7 +16,7 @@ from typing import Any
 
 from perceptinit.companion import atomic_path, read_config
 from perceptinit.plugin import DataError, generator
-from perceptinit_collect.pictures import Picture
+from perceptinit_collect.images import StudyImage
 from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, plain
 from perceptinit_collect.tasks import TASKS, Question, Task
 
@@ -27,14 +27,14 @@ FORMAT = 1
 class Design:
     """A version of a study's design.
 
-    questions: indices into `pictures`; all participants answer the first `settings.shared`.
+    questions: indices into `images`; all participants answer the first `settings.shared`.
     texts: Markdown by name.
     """
 
     version: int
     settings: DesignSettings
     exclusion: Exclusion
-    pictures: tuple[Picture, ...]
+    images: tuple[StudyImage, ...]
     questions: tuple[Question, ...]
     texts: Mapping[str, str]
 
@@ -49,7 +49,7 @@ class Design:
             "format": FORMAT,
             "settings": plain(self.settings),
             "exclusion": plain(self.exclusion),
-            "pictures": [[picture.name, picture.sha256] for picture in self.pictures],
+            "pictures": [[image.name, image.sha256] for image in self.images],
             "questions": [list(question) for question in self.questions],
             "texts": dict(self.texts),
         }
@@ -66,18 +66,18 @@ class Design:
 
 
 def draw_design(
-    version: int, settings: Settings, pictures: tuple[Picture, ...], texts: Mapping[str, str]
+    version: int, settings: Settings, images: tuple[StudyImage, ...], texts: Mapping[str, str]
 ) -> Design:
     """Return a design with randomly drawn questions; DataError if there are too few images."""
     s, task = settings.design, TASKS[settings.design.task]
-    if s.questions > task.count(len(pictures)):
+    if s.questions > task.count(len(images)):
         raise DataError(
-            f"questions = {s.questions:,}: {len(pictures)} images allow only {task.count(len(pictures)):,} "
+            f"questions = {s.questions:,}: {len(images)} images allow only {task.count(len(images)):,} "
             f"different {task.name} questions. Reduce the number of questions, or add images"
         )
     rng = generator(s.seed, "collect", "questions")
-    questions = tuple(task.draw(len(pictures), s.questions, rng))
-    return Design(version, s, settings.exclusion, pictures, questions, dict(texts))
+    questions = tuple(task.draw(len(images), s.questions, rng))
+    return Design(version, s, settings.exclusion, images, questions, dict(texts))
 
 
 def path_of(folder: Path, version: int) -> Path:
@@ -125,7 +125,7 @@ def _design(version: int, content: dict[str, Any]) -> Design:
         version,
         settings,
         exclusion,
-        tuple(Picture(name, sha256) for name, sha256 in content["pictures"]),
+        tuple(StudyImage(name, sha256) for name, sha256 in content["pictures"]),
         tuple(tuple(question) for question in content["questions"]),
         content["texts"],
     )

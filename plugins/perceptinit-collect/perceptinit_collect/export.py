@@ -18,8 +18,8 @@ from pathlib import Path
 from perceptinit.companion import atomic_path
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
+from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.new_study import write_private
-from perceptinit_collect.pictures import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, read_records
 from perceptinit_collect.reliability import Reliability, judge
 from perceptinit_collect.sessions import Trial

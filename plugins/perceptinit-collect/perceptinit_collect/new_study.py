@@ -13,7 +13,7 @@ from typing import Any
 from perceptinit.companion import atomic_path
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import draw_design
-from perceptinit_collect.pictures import FOLDER as IMAGES, Report, copy_pictures
+from perceptinit_collect.images import FOLDER as IMAGES, Report, copy_images
 from perceptinit_collect.settings import (
     FILE as SETTINGS_FILE,
     Settings,
@@ -83,8 +83,8 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
             copied = Path(temporary) / IMAGES
-            pictures = copy_pictures(images, copied, report)
-            draw_design(1, settings, tuple(pictures), {})
+            found = copy_images(images, copied, report)
+            draw_design(1, settings, tuple(found), {})
             copied.rename(out / IMAGES)
         write_missing(out, settings.design.task)
         if not (out / TOKEN_FILE).exists():

@@ -47,7 +47,7 @@ class Record:
 
     def names(self, trial: Trial) -> tuple[str, ...]:
         """Return the image names of a trial, which are the same in all design versions."""
-        return tuple(self.design.pictures[image].name for image in trial.images)
+        return tuple(self.design.images[image].name for image in trial.images)
 
 
 def read_records(folder: Path) -> list[Record]:

@@ -13,7 +13,7 @@ import uvicorn
 
 from perceptinit.plugin import UsageError
 from perceptinit_collect.connections import Connection
-from perceptinit_collect.pictures import Report
+from perceptinit_collect.images import Report
 from perceptinit_collect.server import Server
 from perceptinit_collect.study import Study, open_study
 

@@ -64,7 +64,7 @@ class Server:
         self._session = lru_cache(maxsize=4096)(partial(people.read_person, study.store.reader))
         self._templates = templates()
         # images are never removed, so the newest design contains the images of all versions
-        self._pictures = {picture.key: picture for picture in study.design.pictures}
+        self._images = {image.key: image for image in study.design.images}
 
     def app(self) -> ASGIApp:
         """Return the ASGI application."""
@@ -178,10 +178,10 @@ class Server:
         """Send an image of the design by its key."""
         self._require_person(request)
         key = request.path_params["key"]
-        picture = self._pictures.get(key) if IMAGE_KEY.fullmatch(key) else None
-        if picture is None:
+        image = self._images.get(key) if IMAGE_KEY.fullmatch(key) else None
+        if image is None:
             raise HTTPException(404, "no such image")
-        path = self.study.picture_path(picture)
+        path = self.study.image_path(image)
         forever = {"cache-control": "private, max-age=31536000, immutable"}
         # images are small; streaming a file would occupy four threads
         data = await run_in_threadpool(path.read_bytes)
@@ -268,7 +268,7 @@ class Server:
 
 
 def _shown(design: Design, trial: Trial) -> dict[str, Any]:
-    keys = [design.pictures[image].key for image in trial.images]
+    keys = [design.images[image].key for image in trial.images]
     candidates = keys[-design.task.num_candidates :]
     return {
         "anchor": keys[0] if len(keys) > len(candidates) else None,

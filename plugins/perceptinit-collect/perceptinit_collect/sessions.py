@@ -56,10 +56,10 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
         again = Trial("repeat", questions[original], orders[original][::-1])
         at = len(questions) * (1 - LAST_PART * rng.random())
         keyed.append((at, again, original))
-    for i, trial in enumerate(_obvious("catch", s.catch, task, len(design.pictures), rng)):
+    for i, trial in enumerate(_obvious("catch", s.catch, task, len(design.images), rng)):
         at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.catch
         keyed.append((at, trial, None))
-    practice = _obvious("practice", s.practice, task, len(design.pictures), rng)
+    practice = _obvious("practice", s.practice, task, len(design.images), rng)
     for i, trial in enumerate(_instructed(design, rng)):  # drawn last, so older designs keep their trials
         at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.instructed
         keyed.append((at, trial, None))

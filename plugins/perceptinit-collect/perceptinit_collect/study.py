@@ -15,8 +15,8 @@ from perceptinit.companion import list_some
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect import people
 from perceptinit_collect.design import Design, draw_design, lock, read_design, versions
+from perceptinit_collect.images import FOLDER as IMAGES, Report, StudyImage, read_images
 from perceptinit_collect.new_study import TOKEN_FILE
-from perceptinit_collect.pictures import FOLDER as IMAGES, Picture, Report, read_pictures
 from perceptinit_collect.settings import FILE as SETTINGS_FILE, read_settings
 from perceptinit_collect.store import Store, connect, read_rows
 from perceptinit_collect.texts import find_blanks, is_language_tag, read_texts, write_missing
@@ -41,13 +41,13 @@ def current_design(folder: Path, report: Report) -> Design:
     drawn = draw_design(
         found[-1] + 1 if found else 1,
         settings,
-        tuple(read_pictures(folder / IMAGES)),
+        tuple(read_images(folder / IMAGES)),
         read_texts(folder),
     )
     if last is not None and last.sha256 == drawn.sha256:
         return last
     if last is not None:
-        _refuse_changed_pictures(folder, last, drawn)
+        _refuse_changed_images(folder, last, drawn)
     lock(drawn, folder)
     if last is not None:
         report(
@@ -57,8 +57,8 @@ def current_design(folder: Path, report: Report) -> Design:
     return drawn
 
 
-def _refuse_changed_pictures(folder: Path, old: Design, new: Design) -> None:
-    gone = sorted(picture.name for picture in {*old.pictures} - {*new.pictures})
+def _refuse_changed_images(folder: Path, old: Design, new: Design) -> None:
+    gone = sorted(image.name for image in {*old.images} - {*new.images})
     if gone:
         raise DataError(
             f"{folder / IMAGES}: changed or removed since design {old.version} was locked: "
@@ -70,7 +70,7 @@ def _changes(old: Design, new: Design) -> list[str]:
     names = {
         "settings": "[design]",
         "exclusion": "[exclusion]",
-        "pictures": "images/",
+        "images": "images/",
         "texts": "texts/",
     }
     changed = [label for name, label in names.items() if getattr(old, name) != getattr(new, name)]
@@ -106,8 +106,8 @@ class Study:
         query = "SELECT 1 FROM facts WHERE name = 'closed'"
         return self.store.reader.execute(query).fetchone() is not None
 
-    def picture_path(self, picture: Picture) -> Path:
-        return self.folder / IMAGES / picture.name
+    def image_path(self, image: StudyImage) -> Path:
+        return self.folder / IMAGES / image.name
 
 
 @contextmanager

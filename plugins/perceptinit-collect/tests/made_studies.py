@@ -16,7 +16,7 @@ from PIL import Image
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 
 
-def write_pictures(folder, count=8):
+def write_images(folder, count=8):
     """Write images of discs whose colors differ between images."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -36,9 +36,9 @@ def fill_blanks(folder):
 
 def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()):
     """Create a study in `tmp_path / "study"`; changes: (old, new) text replacements in study.toml."""
-    pictures = write_pictures(tmp_path / "photographs", images)
+    source = write_images(tmp_path / "photographs", images)
     design = default_design(task, questions, per_person, not_sure, 0)
-    create(pictures, tmp_path / "study", design, lambda message: None)
+    create(source, tmp_path / "study", design, lambda message: None)
     fill_blanks(tmp_path / "study")
     path = tmp_path / "study" / FILE
     for old, new in changes:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from made_studies import make_study, open_study, write_pictures
+from made_studies import make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
-from perceptinit_collect.pictures import Picture
+from perceptinit_collect.images import StudyImage
 from perceptinit_collect.records import Given, Record, read_records
 from perceptinit_collect.reliability import judge, measure, votes_of, why_excluded
 from perceptinit_collect.serve import address_of, is_on_a_network, listen
@@ -134,8 +134,8 @@ def test_the_export_applies_the_rule_and_gives_reasons(tmp_path):
 
 def made_design(**exclusion):
     tables = {"design": default_design("2afc", 20, 10, True, 0), "exclusion": exclusion}
-    pictures = tuple(Picture(f"{i}.png", f"{i:064x}") for i in range(6))
-    return draw_design(1, parse_settings(tables, "study.toml"), pictures, {})
+    images = tuple(StudyImage(f"{i}.png", f"{i:064x}") for i in range(6))
+    return draw_design(1, parse_settings(tables, "study.toml"), images, {})
 
 
 def made_record(person, *trials, design=None, seconds=1.0):
@@ -268,7 +268,7 @@ def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cl
 @pytest.mark.slow
 def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, cli):
     """Slow, because it trains. Runs the commands of docs/collect.md with a smaller study and model."""
-    write_pictures(tmp_path / "photographs", 12)
+    write_images(tmp_path / "photographs", 12)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
     made = collect("photographs", *study, "--simulate", 20)
     assert "simulated 20 participants" in made.stdout
@@ -301,7 +301,7 @@ COLLECT = ("photographs", "--task", "2afc", "--questions", "12", "--out", "study
 
 
 def test_invalid_requests_raise_errors_with_a_sentence(tmp_path, collect):
-    write_pictures(tmp_path / "photographs", 5)
+    write_images(tmp_path / "photographs", 5)
     (tmp_path / "empty").mkdir()
 
     def said(*arguments):

@@ -114,7 +114,7 @@ def test_the_age_check_is_needed_to_agree(browser, tmp_path):
         assert site.rows("SELECT * FROM people") == []
 
 
-def test_an_instructed_trial_says_which_picture_to_choose(browser, tmp_path):
+def test_an_instructed_trial_says_which_image_to_choose(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
@@ -132,16 +132,16 @@ def test_an_instructed_trial_says_which_picture_to_choose(browser, tmp_path):
 
 @pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"])
-def test_all_pictures_are_whole_in_view_of_one_size_and_appear_together(browser, tmp_path, task, size):
+def test_all_images_are_whole_in_view_of_one_size_and_appear_together(browser, tmp_path, task, size):
     with open_study(make_study(tmp_path, task=task)) as site, Walk(browser, site, size) as walk:
         walk.agree()
         walk.go_on()
-        pictures = walk.page.query_selector_all("#stage img")
-        boxes = [picture.bounding_box() for picture in pictures]
+        images = walk.page.query_selector_all("#stage img")
+        boxes = [image.bounding_box() for image in images]
         assert len(boxes) == 3
-        for picture, box in zip(pictures, boxes, strict=True):
-            assert picture.evaluate("p => p.complete && p.naturalWidth === 40")
-            assert picture.evaluate("p => getComputedStyle(p).objectFit") == "contain"
+        for image, box in zip(images, boxes, strict=True):
+            assert image.evaluate("p => p.complete && p.naturalWidth === 40")
+            assert image.evaluate("p => getComputedStyle(p).objectFit") == "contain"
             assert box["x"] >= 0
             assert box["y"] >= 0
             assert box["x"] + box["width"] <= size[0]
@@ -166,7 +166,7 @@ def test_a_finger_answers_and_what_it_touched_is_stored(browser, tmp_path):
     assert (answer, kind) == (read_trials(trials)[0].order[1], "touch")
 
 
-def test_the_picture_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path):
+def test_the_image_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path):
     """In every trial, the stored answer is the clicked image."""
     with open_study(make_study(tmp_path, task="odd-one-out")) as site, Walk(browser, site) as walk:
         walk.agree()
@@ -178,8 +178,8 @@ def test_the_picture_under_the_pointer_is_the_one_that_is_stored(browser, tmp_pa
                 walk.page.click(f".place >> nth={place}")
             trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
         answers = [row[0] for row in site.rows("SELECT answer FROM answers ORDER BY position")]
-        pictures = site.study.design.pictures
-    stored = [pictures[t.images[a]].key for t, a in zip(trials, answers, strict=False)]
+        images = site.study.design.images
+    stored = [images[t.images[a]].key for t, a in zip(trials, answers, strict=False)]
     assert stored == clicked
 
 

@@ -79,8 +79,8 @@ def test_a_reply_that_is_not_read_is_given_up(tmp_path, monkeypatch):
     with open_study(folder) as site:
         visitor = site.begun()
         key = visitor.state()["trials"][0]["anchor"]
-        picture = next(p for p in site.study.design.pictures if p.key == key)
-        (folder / "images" / picture.name).write_bytes(b"x" * 50_000_000)
+        image = next(p for p in site.study.design.images if p.key == key)
+        (folder / "images" / image.name).write_bytes(b"x" * 50_000_000)
         with open_socket(site) as client:
             head = f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {visitor._cookie}\r\n\r\n"
             client.sendall(head.encode())

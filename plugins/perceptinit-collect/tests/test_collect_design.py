@@ -9,10 +9,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from made_studies import fill_blanks, make_study, write_pictures
+from made_studies import fill_blanks, make_study, write_images
 from perceptinit_collect.design import draw_design, read_design, versions
+from perceptinit_collect.images import MAX_SIDE, StudyImage, copy_images
 from perceptinit_collect.new_study import copy_study, create
-from perceptinit_collect.pictures import MAX_SIDE, Picture, copy_pictures
 from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import DesignSettings, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
@@ -30,8 +30,8 @@ SHAPES = [(60, 30, 60), (12, 13, 13), (20, 101, 33), (8, 20, 10)]
 
 def design_of(task="2afc", images=20, questions=40, per_person=20, **more):
     tables = {"design": {**default_design(task, questions, per_person, False, 0), **more}}
-    pictures = tuple(Picture(f"{i:03d}.png", f"{i:064x}") for i in range(images))
-    return draw_design(1, parse_settings(tables, "study.toml"), pictures, {})
+    made = tuple(StudyImage(f"{i:03d}.png", f"{i:064x}") for i in range(images))
+    return draw_design(1, parse_settings(tables, "study.toml"), made, {})
 
 
 def shaped(task, shape):
@@ -165,31 +165,31 @@ def test_too_few_images_for_the_questions_are_refused():
 
 def told(folder, out):
     said = []
-    pictures = copy_pictures(folder, out, said.append)
-    return pictures, said
+    images = copy_images(folder, out, said.append)
+    return images, said
 
 
 def test_images_are_copied_byte_by_byte(tmp_path):
-    folder = write_pictures(tmp_path / "in", 4)
-    pictures, said = told(folder, tmp_path / "out")
-    assert [p.name for p in pictures] == ["00.png", "01.png", "02.png", "03.png"]
+    folder = write_images(tmp_path / "in", 4)
+    images, said = told(folder, tmp_path / "out")
+    assert [p.name for p in images] == ["00.png", "01.png", "02.png", "03.png"]
     assert (tmp_path / "out/02.png").read_bytes() == (folder / "02.png").read_bytes()
     assert said == []
 
 
 def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path):
-    folder = write_pictures(tmp_path / "in", 3)
+    folder = write_images(tmp_path / "in", 3)
     Image.new("RGB", (2 * MAX_SIDE, 40), "red").save(folder / "huge.jpg")
     turned = Image.new("RGB", (40, 20), "blue")
     exif = turned.getexif()
     exif[0x0112] = 6  # a quarter turn
     turned.save(folder / "turned.jpg", exif=exif)
     Image.new("RGB", (10, 10), "green").save(folder / "scan.tif")
-    pictures, said = told(folder, tmp_path / "out")
+    images, said = told(folder, tmp_path / "out")
     assert "1 images downscaled (longer side 1600 pixels): huge.jpg" in said
     assert any("EXIF orientation applied" in line and "turned.jpg" in line for line in said)
     assert any("converted to PNG" in line and "scan.png" in line for line in said)
-    sizes = {p.name: Image.open(tmp_path / "out" / p.name).size for p in pictures}
+    sizes = {p.name: Image.open(tmp_path / "out" / p.name).size for p in images}
     assert (sizes["huge.jpg"], sizes["turned.jpg"]) == ((MAX_SIDE, 20), (20, 40))
     assert "scan.png" in sizes
 
@@ -199,13 +199,13 @@ def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path)
     [(0, "0 images found"), (1, "1 images found"), (2, "2 images found")],
 )
 def test_too_few_images_are_refused(tmp_path, count, sentence):
-    folder = write_pictures(tmp_path / "in", count)
+    folder = write_images(tmp_path / "in", count)
     with pytest.raises(DataError, match=sentence):
         told(folder, tmp_path / "out")
 
 
 def test_unreadable_and_doubled_images_are_named(tmp_path):
-    folder = write_pictures(tmp_path / "in", 4)
+    folder = write_images(tmp_path / "in", 4)
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes()[:60])
     with pytest.raises(
@@ -220,7 +220,7 @@ def test_unreadable_and_doubled_images_are_named(tmp_path):
 
 
 def test_a_study_that_cannot_be_made_leaves_nothing_behind(tmp_path):
-    folder = write_pictures(tmp_path / "in", 4)
+    folder = write_images(tmp_path / "in", 4)
     with pytest.raises(DataError, match="questions = 100: 4 images allow only 12"):
         create(folder, tmp_path / "study", default_design("2afc", 100, None, False, 0), print)
     assert list((tmp_path / "study").iterdir()) == []
@@ -275,7 +275,7 @@ def test_images_may_be_added(tmp_path):
     folder = make_study(tmp_path)
     current_design(folder, print)
     Image.new("RGB", (5, 5), "red").save(folder / "images/new.png")
-    assert len(current_design(folder, print).pictures) == 9
+    assert len(current_design(folder, print).images) == 9
 
 
 def test_a_text_that_is_missing_or_lacks_a_label_is_named(tmp_path):
@@ -293,9 +293,7 @@ BLANKS = ("researchers", "length", "pay", "age check", "decline", "withdraw", "c
 
 
 def new_study(tmp_path):
-    create(
-        write_pictures(tmp_path / "in"), tmp_path / "study", default_design("2afc", 20, 10, False, 0), print
-    )
+    create(write_images(tmp_path / "in"), tmp_path / "study", default_design("2afc", 20, 10, False, 0), print)
     return tmp_path / "study"
 
 

@@ -52,7 +52,7 @@ def count_people(folder, seed):
     """Return the number of participants of each kind who pass the default rule, and the total number."""
     with open_folder(folder) as study:
         task, names = study.design.task, {}
-        looks = [_look(study.picture_path(picture).read_bytes()) for picture in study.design.pictures]
+        looks = [_look(study.image_path(image).read_bytes()) for image in study.design.images]
         connection = sqlite3.connect(folder / "answers.sqlite", isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
         crowd = {

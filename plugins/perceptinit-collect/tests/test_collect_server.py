@@ -8,7 +8,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
-from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_pictures
+from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import people, server
 from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
@@ -117,7 +117,7 @@ def test_the_trials_say_nothing_about_which_are_special_and_name_no_file(site):
 
 def test_images_are_sent_as_they_are_stored(site):
     somebody = site.begun()
-    keys = {picture.key: picture.name for picture in site.study.design.pictures}
+    keys = {image.key: image.name for image in site.study.design.images}
     key = somebody.state()["trials"][0]["anchor"]
     assert somebody.get(f"/image/{key}") == (site.study.folder / "images" / keys[key]).read_bytes()
 
@@ -366,7 +366,7 @@ def test_markup_in_texts_and_addresses_is_shown_as_text(tmp_path):
 
 
 def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
-    folder = write_pictures(tmp_path / "in", 5)
+    folder = write_images(tmp_path / "in", 5)
     name = 'a "<b>&, ü.png'
     (folder / "00.png").rename(folder / name)
     create(folder, tmp_path / "study", default_design("2afc", 12, 12, False, 0), print)
@@ -449,7 +449,7 @@ def test_a_closed_study_accepts_no_new_people_and_lets_others_finish(tmp_path):
         assert again.state()["next"] == 2
 
 
-def test_a_page_in_arabic_runs_from_right_to_left_and_its_pictures_do_not(tmp_path):
+def test_a_page_in_arabic_runs_from_right_to_left_and_its_images_do_not(tmp_path):
     folder = make_study(tmp_path, changes=[('language = "en"', 'language = "ar"')])
     (folder / "texts/question.md").write_text("أيهما أشبه بالصورة في الإطار؟", encoding="utf-8")
     with open_study(folder) as site:

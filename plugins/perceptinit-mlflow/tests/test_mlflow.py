@@ -45,12 +45,12 @@ def client(folder):
     return MlflowClient(tracking_uri=(folder.parents[1] / "mlruns").as_uri())
 
 
-def test_metrics_settings_recipe_and_pictures_are_in_the_file_store(folder, tmp_path):
-    picture = tmp_path / "judgments.png"
-    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(picture)
+def test_metrics_settings_recipe_and_images_are_in_the_file_store(folder, tmp_path):
+    image = tmp_path / "judgments.png"
+    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(image)
     score = Score(name="top1/set", value=0.5, num_examples=4)
     events = [step(10, 3.0), step(20, 2.0), Event(kind="scores", samples_seen=20, scores=(score,))]
-    run(folder, [*events, Event(kind="run-end", message="finished")], picture)
+    run(folder, [*events, Event(kind="run-end", message="finished")], image)
     run_id = (folder / ID_FILE).read_text()
     found = client(folder).get_run(run_id)
     history = client(folder).get_metric_history(run_id, "pretrain/loss")

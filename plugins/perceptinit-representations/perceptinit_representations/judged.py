@@ -120,8 +120,8 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
         )
         for column, (role, uri, words) in enumerate(columns):
             left = MARGIN + column * width
-            picture = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-            shown = picture.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
+            image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+            shown = image.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
             sheet.paste(shown, (left, top))
             if role == example.model_picks:
                 box = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)

@@ -21,7 +21,7 @@ synthetic_num_images = 48
 synthetic_image_size = 16
 """
 
-PICTURES = """
+IMAGES = """
     def log_image(self, name, path, samples_seen):
         path.with_suffix(".logged").write_text(f"{name} {samples_seen}")
 """
@@ -31,7 +31,7 @@ PICTURES = """
 def tiny(tmp_path_factory, run_cli):
     """Folder with the runs of the arms random and pi with one seed."""
     folder = tmp_path_factory.mktemp("tiny")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL) + PICTURES)
+    (folder / "local.py").write_text(textwrap.dedent(LOCAL) + IMAGES)
     (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)
     done = run_cli(folder, "run", "tiny.toml", "--seed", "0")
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
     assert (sheet[:middle] == AGREES).all(axis=2).any()
     assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
     columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
-    assert columns.max() < sheet.shape[1] // 3 + 8  # the first picture
+    assert columns.max() < sheet.shape[1] // 3 + 8  # the first image
 
 
 def test_relative_change_by_hand():

@@ -38,14 +38,14 @@ def read(folder):
     return accumulator
 
 
-def test_scalars_scores_recipe_and_pictures_are_there(tmp_path):
-    picture = tmp_path / "judgments.png"
-    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(picture)
+def test_scalars_scores_recipe_and_images_are_there(tmp_path):
+    image = tmp_path / "judgments.png"
+    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(image)
     score = Score(name="top1/set", value=0.5, stderr=0.1, num_examples=4)
     run(
         tmp_path,
         [step(10, 3.0), step(20, 2.0), Event(kind="scores", samples_seen=20, scores=(score,))],
-        picture,
+        image,
     )
     found = read(tmp_path)
     assert [(e.step, e.value) for e in found.Scalars("pretrain/loss")] == [(10, 3.0), (20, 2.0)]

@@ -41,16 +41,16 @@ def offline_files(folder):
     return sorted((folder / "wandb").glob("offline-run-*/*.wandb"))
 
 
-def test_scalars_settings_and_pictures_are_in_the_offline_file(tmp_path):
-    picture = tmp_path / "judgments.png"
-    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(picture)
+def test_scalars_settings_and_images_are_in_the_offline_file(tmp_path):
+    image = tmp_path / "judgments.png"
+    Image.fromarray(np.zeros((4, 6, 3), dtype=np.uint8)).save(image)
     score = Score(name="top1/set", value=0.5, num_examples=4)
     events = [
         Event(kind="step", arm="pi", stage="pretrain", step=1, samples_seen=10, metrics={"loss": 3.0}),
         Event(kind="scores", samples_seen=10, scores=(score,)),
         Event(kind="run-end", message="finished"),
     ]
-    run(tmp_path, events, picture)
+    run(tmp_path, events, image)
     (file,) = offline_files(tmp_path)
     names = (b"pretrain/loss", b"samples_seen", b"top1/set", b"pi-seed3", b"tiny", b"finished")
     end = time.monotonic() + 60  # a separate wandb process writes asynchronously

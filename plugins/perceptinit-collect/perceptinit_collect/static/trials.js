@@ -53,12 +53,12 @@ function image(key) {
   if (!images.has(key)) {
     images.set(key, (async () => {
       for (let attempt = 0; ; attempt++) {
-        const picture = new Image();
-        picture.src = "/image/" + key;
+        const element = new Image();
+        element.src = "/image/" + key;
         try {
-          await picture.decode();
+          await element.decode();
           byId("offline").hidden = true;
-          return picture.src;
+          return element.src;
         } catch {
           byId("offline").hidden = attempt === 0;
           await sleep(RETRY_SECONDS[Math.min(attempt, RETRY_SECONDS.length - 1)]);

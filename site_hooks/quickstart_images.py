@@ -1,7 +1,7 @@
 """Redraw the images of the documentation from a finished quickstart: the live table and the report page.
 
     perceptinit run quickstart && perceptinit report runs/quickstart
-    python site_hooks/pictures.py runs/quickstart report.html
+    python site_hooks/quickstart_images.py runs/quickstart report.html
 
 Requires playwright and chromium. The build of the site does not run it.
 """
@@ -46,7 +46,7 @@ def _events(runs: Path) -> Iterable[Event]:
                 yield Event(**row)
 
 
-def first_screen(page: Path, picture: Path) -> None:
+def first_screen(page: Path, image: Path) -> None:
     """Write the first screen of the page as a PNG with few colors."""
     from PIL import Image
     from playwright.sync_api import sync_playwright
@@ -55,9 +55,9 @@ def first_screen(page: Path, picture: Path) -> None:
         browser = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
         tab = browser.new_page(viewport=PAGE_SIZE, color_scheme="light")
         tab.goto(page.resolve().as_uri())
-        tab.screenshot(path=picture)
+        tab.screenshot(path=image)
         browser.close()
-    Image.open(picture).convert("RGB").quantize(128).save(picture, optimize=True)
+    Image.open(image).convert("RGB").quantize(128).save(image, optimize=True)
 
 
 if __name__ == "__main__":

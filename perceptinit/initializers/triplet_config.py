@@ -14,7 +14,7 @@ from perceptinit.types import Split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingConfig:
+class TripletConfig:
     """Configuration shared by all losses of stage 1.
 
     The defaults are the published settings for NIGHTS (Hu et al. 2025, PI). The batch size is the paper's for

@@ -33,7 +33,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class StudyImage:
     """An image of the study. name: path relative to the images folder."""
 
     name: str
@@ -45,7 +45,7 @@ class Picture:
         return self.sha256[:20]
 
 
-def copy_pictures(source: Path, target: Path, report: Report = lambda message: None) -> list[Picture]:
+def copy_images(source: Path, target: Path, report: Report = lambda message: None) -> list[StudyImage]:
     """Copy the images below `source` into `target` and return them, sorted by name.
 
     report: receives a message for each kind of change, such as downscaled images.
@@ -62,7 +62,7 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
             "A question needs three different images"
         )
 
-    def copy(name: str) -> tuple[Picture, str] | str:
+    def copy(name: str) -> tuple[StudyImage, str] | str:
         try:
             return _copy(source, target, name)
         except DataError as error:
@@ -77,22 +77,22 @@ def copy_pictures(source: Path, target: Path, report: Report = lambda message: N
             "Repair or remove them"
         )
     found = [result for result in results if not isinstance(result, str)]
-    pictures = [picture for picture, _ in found]
-    _refuse_duplicates(source, pictures)
+    images = [image for image, _ in found]
+    _refuse_duplicates(source, images)
     for change in sorted({change for _, change in found} - {""}):
-        changed = [picture.name for picture, what in found if what == change]
+        changed = [image.name for image, what in found if what == change]
         report(f"{len(changed)} images {change}: {list_some(changed)}")
-    return pictures
+    return images
 
 
-def read_pictures(folder: Path) -> list[Picture]:
+def read_images(folder: Path) -> list[StudyImage]:
     """Return the images of a study, sorted by name; DataError for too few or identical images."""
     names = _image_names(folder)
-    pictures = [Picture(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
-    if len(pictures) < 3:
-        raise DataError(f"{folder}: {len(pictures)} images found. A question needs three different images")
-    _refuse_duplicates(folder, pictures)
-    return pictures
+    images = [StudyImage(n, hashlib.sha256((folder / n).read_bytes()).hexdigest()) for n in names]
+    if len(images) < 3:
+        raise DataError(f"{folder}: {len(images)} images found. A question needs three different images")
+    _refuse_duplicates(folder, images)
+    return images
 
 
 def _image_names(folder: Path) -> list[str]:
@@ -103,7 +103,7 @@ def _image_names(folder: Path) -> list[str]:
     )
 
 
-def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
+def _copy(source: Path, target: Path, name: str) -> tuple[StudyImage, str]:
     """Copy an image and return it with a description of the change, "" for none."""
     try:
         data = (source / name).read_bytes()
@@ -115,7 +115,7 @@ def _copy(source: Path, target: Path, name: str) -> tuple[Picture, str]:
     path = target / name
     with atomic_path(path) as temporary:
         temporary.write_bytes(shown)
-    return Picture(name, hashlib.sha256(shown).hexdigest()), change
+    return StudyImage(name, hashlib.sha256(shown).hexdigest()), change
 
 
 def _as_browsers_show(data: bytes, name: str) -> tuple[bytes, str, str]:
@@ -166,17 +166,17 @@ def _describe(is_large: bool, is_turned: bool, form: str) -> str:
     return " and ".join(changes)
 
 
-def _refuse_duplicates(source: Path, pictures: Sequence[Picture]) -> None:
+def _refuse_duplicates(source: Path, images: Sequence[StudyImage]) -> None:
     by_bytes = defaultdict(list)
-    for picture in pictures:
-        by_bytes[picture.sha256].append(picture.name)
+    for image in images:
+        by_bytes[image.sha256].append(image.name)
     same = [" = ".join(names) for names in by_bytes.values() if len(names) > 1]
     if same:
         raise DataError(
             f"{source}: identical images: {list_some(same)}. "
             "Keep one copy of each, because people cannot choose between identical images"
         )
-    names = [picture.name for picture in pictures]
+    names = [image.name for image in images]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
         raise DataError(f"{source}: two images would be saved as {twice[0]}. Rename one")

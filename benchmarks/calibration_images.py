@@ -7,7 +7,7 @@ and the run's effect on the image. The true difference is the mean over all seed
 
 from __future__ import annotations
 
-# S seeds, P pictures
+# S seeds, P images
 from collections.abc import Iterator
 
 import numpy as np
@@ -18,17 +18,17 @@ from perceptinit.analysis.intervals import estimate_two_way, find_components
 from perceptinit.analysis.statistics import estimate
 
 NUM = 2_000
-NUM_PICTURES = (50, 100, 1_000, 5_000)
+NUM_IMAGES = (50, 100, 1_000, 5_000)
 NUM_SEEDS = (3, 5, 10)
-EFFECTS = (0.25, 0.5, 1.0)  # logits, standard deviation over pictures
-# logits: mean and deviation of the pictures' difficulty, the arm's lead; deviations of a run's level and of a run
-# on a picture
-MEAN, DIFFICULTY, LEAD, RUN, RUN_ON_PICTURE = 0.5, 1.5, 0.25, 0.03, 0.6
+EFFECTS = (0.25, 0.5, 1.0)  # logits, standard deviation over images
+# logits: mean and deviation of the images' difficulty, the arm's lead; deviations of a run's level and of a run
+# on an image
+MEAN, DIFFICULTY, LEAD, RUN, RUN_ON_IMAGE = 0.5, 1.5, 0.25, 0.03, 0.6
 
 
 def true_difference(effect: float, lead: float = LEAD, mean: float = MEAN) -> float:
-    """Return the difference of the means over all seeds and pictures."""
-    other = DIFFICULTY**2 + RUN**2 + RUN_ON_PICTURE**2
+    """Return the difference of the means over all seeds and images."""
+    other = DIFFICULTY**2 + RUN**2 + RUN_ON_IMAGE**2
     return _mean_share(mean + lead, other + effect**2) - _mean_share(mean, other)
 
 
@@ -39,29 +39,27 @@ def _mean_share(mean: float, variance: float) -> float:
 
 
 def draw_correct(rng: np.random.Generator, num_seeds: int, logits: np.ndarray) -> np.ndarray:
-    """Return which pictures the runs of an arm classify correctly, 0 or 1, shape (S, P). logits: shape (P,)."""
+    """Return which images the runs of an arm classify correctly, 0 or 1, shape (S, P). logits: shape (P,)."""
     shape = num_seeds, len(logits)
     drawn = rng.random(shape)
-    noise = RUN * rng.standard_normal((num_seeds, 1)) + RUN_ON_PICTURE * rng.standard_normal(shape)
+    noise = RUN * rng.standard_normal((num_seeds, 1)) + RUN_ON_IMAGE * rng.standard_normal(shape)
     return (drawn < special.expit(logits + noise)).astype(np.float64)
 
 
-def draw_differences(
-    rng: np.random.Generator, num_seeds: int, num_pictures: int, effect: float
-) -> np.ndarray:
+def draw_differences(rng: np.random.Generator, num_seeds: int, num_images: int, effect: float) -> np.ndarray:
     """Return arm minus reference of one experiment, shape (S, P), in {-1, 0, 1}."""
-    difficulty = MEAN + DIFFICULTY * rng.standard_normal(num_pictures)
-    arm = difficulty + LEAD + effect * rng.standard_normal(num_pictures)
+    difficulty = MEAN + DIFFICULTY * rng.standard_normal(num_images)
+    arm = difficulty + LEAD + effect * rng.standard_normal(num_images)
     return draw_correct(rng, num_seeds, arm) - draw_correct(rng, num_seeds, difficulty)
 
 
-def count(rng: np.random.Generator, num: int, num_seeds: int, num_pictures: int, effect: float) -> Counts:
+def count(rng: np.random.Generator, num: int, num_seeds: int, num_images: int, effect: float) -> Counts:
     """Return how often both intervals contain the truth, and their median widths in points."""
-    truth, pictures = true_difference(effect), np.arange(num_pictures)[:, None]
+    truth, images = true_difference(effect), np.arange(num_images)[:, None]
     found = []
     for _ in range(num):
-        differences = draw_differences(rng, num_seeds, num_pictures, effect)
-        parts = find_components(differences, pictures)
+        differences = draw_differences(rng, num_seeds, num_images, effect)
+        parts = find_components(differences, images)
         assert parts is not None
         found.append((estimate_two_way(parts), estimate(differences.mean(axis=1).tolist())))
     both, seeds = zip(*found, strict=True)
@@ -74,22 +72,22 @@ def count(rng: np.random.Generator, num: int, num_seeds: int, num_pictures: int,
 
 
 def rows(cells: Cells) -> Iterator[Row]:
-    """Yield one row for each number of pictures and of seeds, with all picture effects."""
-    for num_pictures in NUM_PICTURES:
+    """Yield one row for each number of images and of seeds, with all image effects."""
+    for num_images in NUM_IMAGES:
         for num_seeds in NUM_SEEDS:
             found = [
                 cells.find(
-                    f"pictures/{num_pictures}/{num_seeds}/{effect}",
+                    f"pictures/{num_images}/{num_seeds}/{effect}",
                     NUM,
                     count,
                     num_seeds,
-                    num_pictures,
+                    num_images,
                     effect,
                 )
                 for effect in EFFECTS
             ]
             yield (
-                f"{num_pictures:,}",
+                f"{num_images:,}",
                 str(num_seeds),
                 *(share(c["covered"], c["num"]) for c in found),
                 ", ".join(f"{100 * c['covered_seeds'] / c['num']:.0f}" for c in found),
@@ -97,10 +95,10 @@ def rows(cells: Cells) -> Iterator[Row]:
             )
 
 
-STUDIES = {
+STUDIES = {  # the name of a study seeds its draws, so the stored counts keep "pictures"
     "pictures": Study(
         (
-            "pictures", "seeds", *(f"coverage, effect {e:g}" for e in EFFECTS), "seeds only",
+            "images", "seeds", *(f"coverage, effect {e:g}" for e in EFFECTS), "seeds only",
             "median width: both / seeds only",
         ),
         rows,

@@ -1,4 +1,4 @@
-"""Pictures of all formats, whole, damaged and lying about their size."""
+"""Images of all formats, whole, damaged and lying about their size."""
 
 import io
 import struct
@@ -21,8 +21,8 @@ SIDES = (0, 1, 7, 40, 5_000, 14_000, 30_000, 65_500, 2**31 - 1)
 
 
 @st.composite
-def pictures(draw):
-    """Draw an encoded picture, and its pixels where it is whole, plain and without loss."""
+def images(draw):
+    """Draw an encoded image, and its pixels where it is whole, plain and without loss."""
     form = draw(st.sampled_from(sorted(FORMATS)))
     mode = draw(st.sampled_from(FORMATS[form]))
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
@@ -41,7 +41,7 @@ def pictures(draw):
 
 
 def _lie(form, data, height, width):
-    """Return a picture whose header states other sides."""
+    """Return an image whose header states other sides."""
     if form == "PNG":
         chunk = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
         return data[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
@@ -64,12 +64,12 @@ DOORS = {
 
 
 @fuzz(60)
-@given(pictures(), st.sampled_from(sorted(DOORS)))
-def test_a_picture_is_decoded_right_or_refused_in_one_sentence(place, drawn, door):
+@given(images(), st.sampled_from(sorted(DOORS)))
+def test_an_image_is_decoded_right_or_refused_in_one_sentence(place, drawn, door):
     data, pixels = drawn
-    path = place / "picture.img"
+    path = place / "image.img"
     path.write_bytes(data)
-    found = outcome("picture", lambda: DOORS[door](path, path.name), [path.name], place)
+    found = outcome("image", lambda: DOORS[door](path, path.name), [path.name], place)
     if pixels is not None:
         assert found is not None
         if door == "decode":
