@@ -40,7 +40,7 @@ def test_a_recipe_validates_without_data(cli, path):
 
 
 @pytest.mark.parametrize("name", SMOKE)
-def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, name):
+def test_a_bundled_recipe_finishes_a_smoke_run_with_its_table(cli, tmp_path, name):
     check_smoke(cli, tmp_path, RECIPES[0].with_name(name))
 
 
