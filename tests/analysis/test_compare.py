@@ -237,8 +237,8 @@ def test_averages_over_sets_require_every_set(tmp_path):
     assert (over_sets.count.wins, over_sets.count.losses) == (4, 0)
     # pi: 2 equal seeds of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
     lines = list(sets_lines(result))
-    told = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
-    assert told in lines
+    expected = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
+    assert expected in lines
     assert lines[-1].endswith("no answer uses them.")
 
 

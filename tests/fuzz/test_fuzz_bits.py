@@ -1,4 +1,4 @@
-"""One flipped bit in any file that the package wrote: no run ends with other weights and without an error."""
+"""One flipped bit in any written file: each run ends with the same weights or with an error."""
 
 import json
 import random
@@ -120,7 +120,7 @@ def write_data(folder):
 
 
 class Experiment:
-    """A run with local or remote shards, and copies of what it wrote, finished and interrupted."""
+    """A run with local or remote shards, and copies of its files, finished and interrupted."""
 
     def __init__(self, folder, shards, monkeypatch):
         self.folder, self.monkeypatch = folder, monkeypatch
@@ -183,10 +183,10 @@ def flip(path, rng):
 
 
 @pytest.mark.parametrize("place", ["local", "remote"])
-def test_a_flipped_bit_never_gives_other_weights(tmp_path, monkeypatch, place):
+def test_a_flipped_bit_never_changes_the_weights_without_an_error(tmp_path, monkeypatch, place):
     rng = random.Random(f"{place} {harness.EXAMPLES}")
     write_data(tmp_path)
-    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)  # keep the index of small shards as well
+    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)  # cache the index of small shards, too
     if place == "remote":
         assert run_command(("data", "index", f"shards/{SHARDS}"), tmp_path).returncode == 0
     with ObjectStore() as bucket:

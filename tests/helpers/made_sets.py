@@ -1,4 +1,4 @@
-"""Tiny test sets in clip-benchmark's layout."""
+"""Tiny test sets in the clip-benchmark layout."""
 
 import io
 import tarfile
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def png(value):
-    """Return a picture of 4 x 4 pixels whose colours depend on the value."""
+    """Return an image of 4 x 4 pixels whose colors depend on the value."""
     pixels = np.random.default_rng(value).integers(0, 256, (4, 4, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
@@ -27,7 +27,7 @@ def write_tar(path, samples):
 
 
 def labelled_set(folder, labels, num_classes, *, images=None, splits=("test",)):
-    """Write a set with a `.cls` per sample; by default all images of a class are equal."""
+    """Write a set with one `.cls` per sample; by default, images of a class are identical."""
     images = images or [png(label) for label in labels]
     samples = [
         {"png": image, "cls": str(label).encode()} for image, label in zip(images, labels, strict=True)
@@ -39,7 +39,7 @@ def labelled_set(folder, labels, num_classes, *, images=None, splits=("test",)):
 
 
 def multilabel_set(folder, rows):
-    """Write a set with a multi-hot `.npy` per sample."""
+    """Write a set with one multi-hot `.npy` per sample."""
     samples = []
     for i, row in enumerate(rows):
         file = io.BytesIO()
@@ -52,7 +52,7 @@ def multilabel_set(folder, rows):
 
 
 def caption_set(folder, captions):
-    """Write a set with the captions of each image in a `.txt`."""
+    """Write a set with the captions of each image in a `.txt` file."""
     samples = [{"png": png(i), "txt": "\n".join(texts).encode()} for i, texts in enumerate(captions)]
     write_tar(folder / "test" / "0.tar", samples)
     (folder / "dataset_type.txt").write_text("retrieval\n")

@@ -1,4 +1,4 @@
-"""Pairs of random pictures for loaders, also in other processes, so nothing heavy is imported."""
+"""Pairs of random images for loaders; imports no heavy package, because processes load it."""
 
 import io
 
@@ -15,7 +15,7 @@ AUGMENT = Augment(scale=(0.3, 1.0), flip=True)
 
 
 class Photos:
-    """Pairs of a random picture as PNG bytes and a caption of 1 to 3 words; some may be broken."""
+    """Pairs of a random image as PNG bytes and a caption of 1 to 3 words; some may be broken."""
 
     def __init__(self, num_pairs=40, broken=(), block_sizes=None, raises=None):
         self.num_pairs = num_pairs
@@ -36,7 +36,7 @@ class Photos:
 
 
 def tokenize(texts):
-    """Return as many ones as a text has words, then 9."""
+    """Return a one for each word of a text, followed by 9."""
     return stack_ids([np.array([1] * len(text.split()) + [9]) for text in texts])
 
 

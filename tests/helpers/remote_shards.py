@@ -1,4 +1,4 @@
-"""Shards in a bucket, and the batches a loader makes of them."""
+"""Shards in a bucket, and the batches that a loader makes of them."""
 
 import io
 import tarfile

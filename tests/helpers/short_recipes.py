@@ -1,4 +1,4 @@
-"""A recipe for looks at its runs."""
+"""A recipe with several planned looks."""
 
 JUDGMENTS = '{ use = "synthetic", num_train = 24, num_val = 8, num_test = 24, image_size = 16 }'
 

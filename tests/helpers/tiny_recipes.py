@@ -1,4 +1,4 @@
-"""A recipe that runs in a second, with a plug-in that can stop it."""
+"""A recipe that runs in a second, with a plug-in that can interrupt it."""
 
 RECIPE = """
 schema = 1
@@ -60,7 +60,7 @@ name = "pi"
 """
 
 
-# a tracker that keeps what it hears, and can stop a run as a power cut would
+# a tracker that records its calls and can end the process like a power failure
 LOCAL = """
     from dataclasses import dataclass
     from perceptinit import Component, hookimpl
