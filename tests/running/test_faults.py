@@ -299,8 +299,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_when_there
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
         record = run_recipe_here(disk / "runs", *EVERY_2_STEPS)
         assert record["status"] == "finished"
-    undisturbed = run_recipe_here(tmp_path / "runs", *EVERY_2_STEPS)
-    assert record["hashes"] == undisturbed["hashes"]
+    uninterrupted = run_recipe_here(tmp_path / "runs", *EVERY_2_STEPS)
+    assert record["hashes"] == uninterrupted["hashes"]
 
 
 def with_small_files(folder):

@@ -258,8 +258,8 @@ def test_a_kill_in_the_middle_changes_nothing(place, verb):
     assert killed.returncode == -signal.SIGKILL
     assert len(list((place / "runs/planted-trials").rglob("record.json"))) == 4  # the fourth at its start
     verb("tune", *FEW)
-    verb("tune", *FEW, "--out", "undisturbed")
-    assert at_best(place) == at_best(place, "undisturbed")
+    verb("tune", *FEW, "--out", "uninterrupted")
+    assert at_best(place) == at_best(place, "uninterrupted")
 
 
 def test_workers_are_told_the_recipe_of_each_trial(place):
