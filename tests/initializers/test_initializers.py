@@ -578,7 +578,9 @@ def test_shrinking_distances_give_a_warning(common, is_reported):
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    reported = [w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w]
+    reported = [
+        w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w
+    ]
     assert bool(reported) == is_reported
 
 
