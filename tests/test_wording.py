@@ -87,14 +87,14 @@ def wording():
 
 
 @pytest.mark.parametrize("kind", CEILINGS)
-def test_texts_use_the_words_of_the_field(wording, kind):
+def test_texts_use_the_language_of_the_field(wording, kind):
     words, hits = wording
     found = hits.get(kind, [])
     assert words[kind] > 1000, "no texts found"
     assert len(found) <= CEILINGS[kind] * words[kind] / 1000, "\n".join(found)
 
 
-def test_a_phrase_that_the_field_does_not_use_is_found():
+def test_an_unusual_phrase_in_a_message_is_found():
     source = 'raise DataError(f"{path}: damage is told, and the run goes on")'
     ((kind, _, text),) = python_texts(source)
     assert kind == "messages"
@@ -110,5 +110,5 @@ def find_long_summaries():
                 yield f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}"
 
 
-def test_the_first_line_of_a_docstring_is_complete():
+def test_the_first_sentence_of_a_docstring_fits_in_one_line():
     assert list(find_long_summaries()) == []
