@@ -41,7 +41,7 @@ init = []
         ),
         ("https://h/a?download=1&sig=abc%3D#part", "https://h/a?download=1&sig=...#part"),
         ("denied for hf_abcdefghijklmnopqrst", "denied for ..."),
-        ("AKIAABCDEFGHIJKLMNOP is no key", "... is no key"),
+        ("AKIAABCDEFGHIJKLMNOP is invalid", "... is invalid"),
         ("Authorization: Bearer abc.def-123", "Authorization: Bearer ..."),
         ("aws_secret_access_key='abc/123'", "aws_secret_access_key='...'"),
         (

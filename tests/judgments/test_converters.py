@@ -365,7 +365,7 @@ def test_label_similarity_is_the_probability_of_equal_labels():
     assert same_label_share(shares, 0).tolist() == pytest.approx([0.68, 0.5, 0.2])
     draw = TripletDraw("t", per_anchor=9, min_gap=0.25, seed=0)
     found = rows(triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], 0.0, draw))
-    # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is no pair; anchor 2: 0.5 / 0.7
+    # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is a tie; anchor 2: 0.5 / 0.7
     assert found == {
         (0, 1, 2): (pytest.approx(50 / 7, abs=1e-3), 10),
         (2, 1, 0): (pytest.approx(50 / 7, abs=1e-3), 10),
