@@ -34,7 +34,7 @@ def compared(folder, records, **options):
 
 
 @pytest.fixture
-def verb(cli):
+def printed(cli):
     """Return a function that runs `perceptinit compare` and returns its standard output."""
 
     def run(*arguments, code=0):
@@ -282,22 +282,22 @@ def test_a_narrow_terminal_shows_all_columns(cli, tmp_path):
     assert shown.count("2 of 3") == 3
 
 
-def test_csv_and_json_contain_unrounded_numbers(verb, tmp_path):
+def test_csv_and_json_contain_unrounded_numbers(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    lines = list(csv.DictReader(io.StringIO(verb(folder, "--csv"))))
+    lines = list(csv.DictReader(io.StringIO(printed(folder, "--csv"))))
     row = next(r for r in lines if r["arm"] == "pi" and r["reference"] == "random")
     assert float(row["difference"]) == pytest.approx(0.03)
     assert float(row["p_value"]) == pytest.approx(0.0351, abs=1e-4)
-    value = json.loads(verb(folder, "--json"))
+    value = json.loads(printed(folder, "--json"))
     assert value["values"]["top1/x"]["pi"] == {"0": 0.53, "1": 0.56, "2": 0.56}
     assert len(value["runs"]) == 9
 
 
-def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(verb, tmp_path):
+def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    markdown = verb(folder, "--markdown")
+    markdown = printed(folder, "--markdown")
     assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 3 of 3 |" in (markdown)
-    latex = verb(folder, "--latex")
+    latex = printed(folder, "--latex")
     assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
 
@@ -319,9 +319,9 @@ def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
         assert sentence in done.stderr
 
 
-def test_compare_without_a_finished_run_exits_with_1(verb, tmp_path):
+def test_compare_without_a_finished_run_exits_with_1(printed, tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5, status="interrupted")])
-    shown = verb(folder, code=1)
+    shown = printed(folder, code=1)
     assert "No run has finished with a score that could be compared." in shown
     assert "random, seed 0: interrupted after 100 samples; it is excluded from every mean" in shown
 
@@ -376,17 +376,17 @@ def test_shuffled_votes_of_a_program_cannot_test_the_human_structure(tmp_path):
     assert question_of_pi(tmp_path / "record", as_told) == NO_PEOPLE
 
 
-def test_the_table_states_how_each_arm_differs(verb, tmp_path):
+def test_the_table_states_how_each_arm_differs(printed, tmp_path):
     sentence = "shuffled = init, but judgments through shuffled-votes"
     records = three_by_three()
     for one in records:
         if one["arm"]["name"] == "shuffled":
             one["arm"]["difference"] = sentence
     folder = write(tmp_path, records)
-    assert sentence in verb(folder)
-    assert f"* {sentence}\n" in verb(folder, "--markdown")
-    assert f"% {sentence}\n" in verb(folder, "--latex")
-    assert json.loads(verb(folder, "--json"))["differences"] == [sentence]
+    assert sentence in printed(folder)
+    assert f"* {sentence}\n" in printed(folder, "--markdown")
+    assert f"% {sentence}\n" in printed(folder, "--latex")
+    assert json.loads(printed(folder, "--json"))["differences"] == [sentence]
 
 
 def shown_in(columns, comparison):

@@ -6,12 +6,12 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import click
 import pytest
 import typer
+from helpers.local_trackers import tracker_source
 from helpers.made_runs import three_by_three, write
 from helpers.tiny_recipes import RECIPE
 
@@ -130,40 +130,19 @@ def test_a_full_output_device_is_reported():
     assert "cannot be written (No space left on device)" in done.stderr
 
 
-# the tracker raises an unexpected error
-LOCAL = """
-    from dataclasses import dataclass
-    from perceptinit import Component, hookimpl
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/spy", target=Spy, summary="fails in the arm pi")]
-
-    class Spy:
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class Config:
-            pass
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            pass
-
-        def log(self, event):
-            if event.arm == "pi" and event.kind == "scores":
-                raise TypeError("unsupported")
-
-        def close(self):
-            pass
-"""
+LOCAL = tracker_source(
+    """
+    if event.arm == "pi" and event.kind == "scores":
+        raise TypeError("unsupported")
+    """
+)
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_unexpected_error_in_one_run_keeps_the_other_runs_and_their_table(
     capsys, monkeypatch, tmp_path, jobs
 ):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
     (tmp_path / "tiny.toml").write_text(RECIPE.replace("seeds = [0, 1]", "seeds = [0]"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")

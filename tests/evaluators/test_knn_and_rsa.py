@@ -11,15 +11,8 @@ from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.own.matrix_set import RdmSet
-from perceptinit.seeding import named_torch_seed
+from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext, Stimuli
-
-
-def smoke_model(seed=0):
-    from perceptinit.backbones.timm_backbone import Timm
-
-    with named_torch_seed(seed, "test"):
-        return Timm(Timm.Config().smoke()).build().eval()
 
 
 @pytest.fixture
@@ -31,7 +24,7 @@ def pets(tmp_path):
 
 def test_knn_accuracy_is_1_when_neighbors_are_copies(pets):
     config = KNN.Config(datasets=("pets",), root=pets, k=5)
-    (score,) = KNN(config).evaluate(smoke_model(), RunContext())
+    (score,) = KNN(config).evaluate(tiny_model().eval(), RunContext())
     assert (score.name, score.value, score.chance) == ("knn/pets", 1.0, pytest.approx(1 / 3))
     assert score.num_examples == 30
 
@@ -127,7 +120,7 @@ def matrix_of_twelve(tmp_path, **shares):
 def test_rsa_scores_a_matrix_from_a_file(tmp_path):
     evaluator = RSA(RSA.Config(), matrix_of_twelve(tmp_path, test_share=0.5))
     assert list(evaluator.preflight()) == []
-    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    spearman, _ = evaluator.evaluate(tiny_model().eval(), RunContext())
     count = spearman.extra["num_images"]
     assert spearman.num_examples == count * (count - 1) // 2
     assert -1 <= spearman.value <= 1
@@ -146,7 +139,7 @@ def test_rsa_requires_no_training_images(tmp_path, split, shares):
     judgments = matrix_of_twelve(tmp_path, **shares)
     evaluator = RSA(RSA.Config(split=split), judgments)
     assert [*judgments.preflight(), *evaluator.preflight()] == []
-    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    spearman, _ = evaluator.evaluate(tiny_model().eval(), RunContext())
     assert spearman.name == ("rsa_spearman/m-all" if split == "all" else "rsa_spearman/m")
     assert spearman.extra["num_images"] == (12 if shares.get("test_share") != 0.9 else 11)
 
@@ -165,7 +158,7 @@ def test_too_few_images_in_a_split_are_reported_with_the_share_to_change(tmp_pat
 
 
 def test_keep_weights_names_the_file_after_the_samples_seen(tmp_path):
-    model = smoke_model()
+    model = tiny_model().eval()
     ctx = RunContext(folder=tmp_path, samples_seen=320)
     assert list(KeepWeights(KeepWeights.Config()).evaluate(model, ctx)) == []
     assert (tmp_path / "weights" / "samples-000000000320.safetensors").is_file()

@@ -1,12 +1,12 @@
 """Zero-shot scores computed by hand, test sets on disk, and their errors."""
 
 import io
-import tarfile
 
 import numpy as np
 import pytest
 import torch
 from helpers.fake_encoder import FakeEncoder, image_of, make_set
+from helpers.tars import write_tar
 from PIL import Image
 from webdataset import TarWriter
 
@@ -300,11 +300,7 @@ def test_a_truncated_shard_is_refused(packed_set):
     ],
 )
 def test_a_sample_without_an_image_or_label_is_reported(packed_set, members, sentence):
-    with tarfile.open(packed_set / "test" / "0.tar", "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+    write_tar(packed_set / "test" / "0.tar", members.items())
     (packed_set / "test" / "sizes.json").unlink()
     assert sentence in complaint(packed_set)
 

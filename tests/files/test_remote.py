@@ -51,8 +51,7 @@ def scanned(path, version=""):
 
 
 def upload(bucket, shards):
-    for path in shards.iterdir():
-        bucket.put(f"/set/{path.name}", path.read_bytes())
+    bucket.put_folder("/set", shards)
     return bucket.url + f"/set/{{0..{NUM_SHARDS - 1}}}.tar"
 
 

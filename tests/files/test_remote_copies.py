@@ -32,12 +32,6 @@ def memory(monkeypatch):
     made.store.clear()
 
 
-def upload(bucket, folder, under):
-    for path in folder.rglob("*"):
-        if path.is_file():
-            bucket.put(f"/{under}/{path.relative_to(folder)}", path.read_bytes())
-
-
 def choice(dataset, root="", kind="classification", missing="error"):
     return SetChoice(
         datasets=(dataset,), suite="", root=root, missing=missing, kinds=(kind,), synthetic=SyntheticSettings()
@@ -46,7 +40,7 @@ def choice(dataset, root="", kind="classification", missing="error"):
 
 def test_a_remote_labeled_set_equals_the_local_set_and_is_fetched_once(bucket, tmp_path):
     labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2, splits=("test", "train"))
-    upload(bucket, tmp_path / "pets", "sets/pets")
+    bucket.put_folder("/sets/pets", tmp_path / "pets")
     theirs, ours = choice(f"{bucket.url}/sets/pets"), choice("pets", str(tmp_path))
     assert theirs.name(f"{bucket.url}/sets/pets") == "pets"
     for split in ("test", "train"):
@@ -62,7 +56,7 @@ def test_a_remote_labeled_set_equals_the_local_set_and_is_fetched_once(bucket, t
 
 def test_a_remote_captioned_set_equals_the_local_set(bucket, tmp_path):
     caption_set(tmp_path / "flickr", [["a cat", "a pet"], ["a dog"]])
-    upload(bucket, tmp_path / "flickr", "flickr")
+    bucket.put_folder("/flickr", tmp_path / "flickr")
     there = choice(f"{bucket.url}/flickr", kind="retrieval").read(f"{bucket.url}/flickr")
     here = choice("flickr", str(tmp_path), kind="retrieval").read("flickr")
     assert there.captions == here.captions
@@ -217,7 +211,7 @@ def test_data_check_prints_the_same_for_remote_and_local_sets(cli, bucket, tmp_p
         labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2)
     else:
         caption_set(tmp_path / "pets", [["a cat", "a pet"], ["a dog"]])
-    upload(bucket, tmp_path / "pets", "pets")
+    bucket.put_folder("/pets", tmp_path / "pets")
     here = cli("data", "check", "pets", "--root", ".")
     there = cli("data", "check", f"{bucket.url}/pets")
     assert here.returncode == 0, here.stderr

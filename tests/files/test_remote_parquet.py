@@ -44,8 +44,7 @@ def picture(rng):
 
 
 def upload(bucket, folder):
-    for path in folder.iterdir():
-        bucket.put(f"/set/{path.name}", path.read_bytes())
+    bucket.put_folder("/set", folder)
     return bucket.url + f"/set/{{0..{NUM_FILES - 1}}}.parquet"
 
 

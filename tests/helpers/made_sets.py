@@ -1,10 +1,11 @@
 """Tiny test sets in the clip-benchmark layout."""
 
 import io
-import tarfile
 
 import numpy as np
 from PIL import Image
+
+from helpers.tars import write_tar
 
 
 def png(value):
@@ -15,14 +16,14 @@ def png(value):
     return file.getvalue()
 
 
-def write_tar(path, samples):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for number, sample in enumerate(samples):
-            for extension, data in sample.items():
-                info = tarfile.TarInfo(f"s{number:07d}.{extension}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+def write_shard(path, samples):
+    """Write a shard of samples, given as {extension: bytes}, with the number of shards next to it."""
+    members = [
+        (f"s{number:07d}.{extension}", data)
+        for number, sample in enumerate(samples)
+        for extension, data in sample.items()
+    ]
+    write_tar(path, members)
     (path.parent / "nshards.txt").write_text("1")
 
 
@@ -33,7 +34,7 @@ def labelled_set(folder, labels, num_classes, *, images=None, splits=("test",)):
         {"png": image, "cls": str(label).encode()} for image, label in zip(images, labels, strict=True)
     ]
     for split in splits:
-        write_tar(folder / split / "0.tar", samples)
+        write_shard(folder / split / "0.tar", samples)
     (folder / "classnames.txt").write_text("".join(f"class {i}\n" for i in range(num_classes)))
     (folder / "zeroshot_classification_templates.txt").write_text("a {c}\nthe {c}\n")
 
@@ -45,7 +46,7 @@ def multilabel_set(folder, rows):
         file = io.BytesIO()
         np.save(file, np.array(row))
         samples.append({"png": png(i), "npy": file.getvalue()})
-    write_tar(folder / "test" / "0.tar", samples)
+    write_shard(folder / "test" / "0.tar", samples)
     (folder / "dataset_type.txt").write_text("multilabel")
     (folder / "classnames.txt").write_text("".join(f"class {i}\n" for i in range(len(rows[0]))))
     (folder / "zeroshot_classification_templates.txt").write_text("a {c}\n")
@@ -54,5 +55,5 @@ def multilabel_set(folder, rows):
 def caption_set(folder, captions):
     """Write a set with the captions of each image in a `.txt` file."""
     samples = [{"png": png(i), "txt": "\n".join(texts).encode()} for i, texts in enumerate(captions)]
-    write_tar(folder / "test" / "0.tar", samples)
+    write_shard(folder / "test" / "0.tar", samples)
     (folder / "dataset_type.txt").write_text("retrieval\n")

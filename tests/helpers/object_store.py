@@ -73,6 +73,12 @@ class ObjectStore:
         self.files[path] = content
         self.versions[path] += 1
 
+    def put_folder(self, path, folder):
+        """Store all files of a local folder below `path`."""
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.put(f"{path}/{file.relative_to(folder)}", file.read_bytes())
+
     def answer(self, handler, has_body):
         if self.is_down:
             handler.close_connection = True

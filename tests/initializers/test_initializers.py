@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import timm
 import torch
 from helpers.stage_one import SIZE, Colours, Heard, Killed, TinyTower, hinge_initializer
+from helpers.towers import vit
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -215,16 +215,8 @@ def test_checkpoint_preflight_reports_a_missing_a_changed_and_a_pickled_file(sav
 # --- imagenet
 
 
-def vit(depth=1, num_classes=0, size=16):
-    return timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=size,
-        patch_size=8,
-        embed_dim=16,
-        num_heads=2,
-        depth=depth,
-        num_classes=num_classes,
-    )
+def small_vit(depth=1, size=16, num_classes=0):
+    return vit(width=16, depth=depth, size=size, num_classes=num_classes)
 
 
 def tower(trunk, width=16):
@@ -234,7 +226,7 @@ def tower(trunk, width=16):
 
 
 def save_vit(path, **options):
-    pretrained = vit(num_classes=10, **options)
+    pretrained = small_vit(num_classes=10, **options)
     save_file(pretrained.state_dict(), path)
     return pretrained
 
@@ -246,7 +238,7 @@ def load_imagenet(file, model):
 
 def test_imagenet_loads_the_trunk_and_reports_the_ignored_classifier(tmp_path):
     pretrained = save_vit(tmp_path / "vit.safetensors")
-    model = tower(vit())
+    model = tower(small_vit())
     projection = weights_sha256(model.projection)
     heard, report = load_imagenet(tmp_path / "vit.safetensors", model)
     pretrained.reset_classifier(0)
@@ -260,14 +252,14 @@ def test_imagenet_loads_the_trunk_and_reports_the_ignored_classifier(tmp_path):
 
 def test_imagenet_resamples_positions_with_a_warning(tmp_path):
     save_vit(tmp_path / "vit.safetensors", size=32)
-    heard, _ = load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+    heard, _ = load_imagenet(tmp_path / "vit.safetensors", tower(small_vit()))
     assert "resampled pos_embed (1, 17, 16) to (1, 5, 16)" in heard.warnings[0]
 
 
 def test_imagenet_refuses_a_different_architecture(tmp_path):
     save_vit(tmp_path / "vit.safetensors", depth=2)
     with pytest.raises(CheckpointError, match=r"not in the model \(blocks\.1\.attn"):
-        load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+        load_imagenet(tmp_path / "vit.safetensors", tower(small_vit()))
 
 
 def test_imagenet_requires_a_timm_trunk(tmp_path):
@@ -284,7 +276,7 @@ def test_imagenet_download_also_sets_the_normalization(tmp_path, monkeypatch):
         return str(tmp_path / "vit.safetensors")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    model = tower(vit())
+    model = tower(small_vit())
     model.mean.fill_(0.1)
     report = ImageNet(ImageNet.Config(tag="augreg_in21k_ft_in1k")).initialize(model, RunContext())
     assert asked == [("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", "model.safetensors")]
@@ -305,14 +297,14 @@ def test_imagenet_without_a_network_suggests_a_local_file(monkeypatch):
     with pytest.raises(
         CheckpointError, match=r"cannot be downloaded \(offline\).*set 'file' to a local copy"
     ):
-        ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(vit()), RunContext())
+        ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(small_vit()), RunContext())
 
 
 def test_imagenet_lists_the_available_tags():
     with pytest.raises(
         CheckpointError, match=r"no hub weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"
     ):
-        ImageNet(ImageNet.Config(tag="nope")).initialize(tower(vit()), RunContext())
+        ImageNet(ImageNet.Config(tag="nope")).initialize(tower(small_vit()), RunContext())
 
 
 def test_imagenet_requires_a_file_or_a_tag():
@@ -514,7 +506,9 @@ def test_training_restores_modes_flags_and_gradients():
 
 
 def test_train_qkv_changes_attention_projections_only():
-    report = hinge_initializer(train="qkv").initialize(small_tower := tower(vit(size=SIZE * 4)), Heard().ctx)
+    report = hinge_initializer(train="qkv").initialize(
+        small_tower := tower(small_vit(size=SIZE * 4)), Heard().ctx
+    )
     assert report.changed == ("trunk.blocks.0.attn.qkv.weight", "trunk.blocks.0.attn.qkv.bias")
     assert all(p.requires_grad for p in small_tower.parameters())
 

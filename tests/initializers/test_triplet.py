@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.towers import context
 from torch import nn
 
 from perceptinit.configs import read_config
@@ -27,7 +28,7 @@ from perceptinit.initializers.triplet_training import augment_alike, num_distinc
 from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.types import RunContext, Stimuli, Triplets
+from perceptinit.types import Stimuli, Triplets
 
 SIZE = 4
 LOG_2 = math.log(2)
@@ -80,10 +81,6 @@ class RedJudges:
         votes = np.zeros((len(pairs), 3), int)
         votes[np.arange(len(pairs)), 2 - pairs.argmin(axis=1)] = 3
         return OddOneOut.build(self.stimuli, self.rows, votes)
-
-
-def context(seed=0):
-    return RunContext(seed=seed, stage="init.0", num_workers=0)
 
 
 def train(loss, judgments=None, **options):

@@ -1,17 +1,16 @@
 """The index of local shards: created once, shared by all processes, and small in memory."""
 
-import io
 import json
 import multiprocessing
 import os
 import random
 import shutil
-import tarfile
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.tars import write_tar
 from safetensors.numpy import save_file
 
 from perceptinit.errors import DataError
@@ -40,17 +39,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "tar-indexes"
 
 
-def write_tar(path, *samples):
+def write_shard(path, *samples):
     """Write samples: a stem and the extensions of its members, such as "a jpg txt"."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for stem, *extensions in map(str.split, samples):
-            for extension in extensions:
-                data = f"{extension} of {stem}".encode()
-                info = tarfile.TarInfo(f"{stem}.{extension}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    return path
+    members = []
+    for stem, *extensions in map(str.split, samples):
+        members += [(f"{stem}.{extension}", f"{extension} of {stem}".encode()) for extension in extensions]
+    return write_tar(path, members)
 
 
 def webdataset(shards):
@@ -68,7 +62,7 @@ def refuse_to_scan(monkeypatch):
 
 def test_an_existing_index_is_read_without_a_scan(tmp_path, monkeypatch):
     for number in range(3):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt", "b jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt", "b jpg txt")
     made = [rows_of(shard) for shard in index_shards(paths_in(tmp_path))]
     refuse_to_scan(monkeypatch)
     assert [rows_of(shard) for shard in index_shards(paths_in(tmp_path))] == made
@@ -84,10 +78,10 @@ def paths_in(folder):
 
 def test_only_changed_and_new_shards_are_scanned(tmp_path, monkeypatch):
     for number in range(3):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt")
     index_shards(paths_in(tmp_path))
-    write_tar(tmp_path / "1.tar", "a jpg txt", "b jpg txt")
-    write_tar(tmp_path / "3.tar", "c jpg txt")
+    write_shard(tmp_path / "1.tar", "a jpg txt", "b jpg txt")
+    write_shard(tmp_path / "3.tar", "c jpg txt")
     scanned = []
     monkeypatch.setattr(
         local_index,
@@ -99,18 +93,18 @@ def test_only_changed_and_new_shards_are_scanned(tmp_path, monkeypatch):
 
 
 def test_a_shard_with_a_changed_time_is_scanned_again(tmp_path):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
-    write_tar(path, "b jpg txt")
+    write_shard(path, "b jpg txt")
     os.utime(path, ns=(1, 1))
     assert keys(path) == ["0.tar/b"]
 
 
 def test_index_files_of_replaced_shards_are_removed(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
     (old,) = cache.glob("*.index")
-    write_tar(path, "a jpg txt", "b jpg txt")
+    write_shard(path, "a jpg txt", "b jpg txt")
     index_shards([path])
     (new,) = cache.glob("*.index")
     assert new != old
@@ -119,7 +113,7 @@ def test_index_files_of_replaced_shards_are_removed(tmp_path, cache):
 @pytest.mark.parametrize("shards_in_file", [1, 2, 512])
 def test_an_interruption_loses_at_most_one_file_of_the_index(tmp_path, cache, monkeypatch, shards_in_file):
     for number in range(5):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt")
     monkeypatch.setattr(local_index, "_SHARDS_IN_FILE", shards_in_file)
     with monkeypatch.context() as context:
         context.setattr(local_index, "scan", until("4.tar"))
@@ -150,7 +144,7 @@ def until(name):
     ],
 )
 def test_a_damaged_index_is_reported_and_created_again(tmp_path, cache, monkeypatch, damage):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
     index_shards([path])
     (index,) = cache.glob("*.index")
     whole = index.read_bytes()
@@ -168,7 +162,7 @@ def test_a_damaged_index_is_reported_and_created_again(tmp_path, cache, monkeypa
 
 
 def test_an_index_that_another_process_removes_is_not_reported_as_damaged(tmp_path, monkeypatch):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
 
     def read_too_late(file):
@@ -184,8 +178,8 @@ def test_an_index_that_another_process_removes_is_not_reported_as_damaged(tmp_pa
 
 
 def test_damaged_shards_are_reported_and_other_shards_are_indexed(tmp_path, monkeypatch):
-    write_tar(tmp_path / "0.tar", "a jpg txt")
-    write_tar(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)
+    write_shard(tmp_path / "0.tar", "a jpg txt")
+    write_shard(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)
     first, second = index_shards(paths_in(tmp_path))
     assert first.num_samples == 1
     assert isinstance(second, DataError)
@@ -196,12 +190,12 @@ def test_damaged_shards_are_reported_and_other_shards_are_indexed(tmp_path, monk
 def test_shards_are_read_without_a_writable_cache_folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "file"))
-    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+    assert keys(write_shard(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
 
 
 def test_small_shards_are_not_cached(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 4 << 20)
-    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+    assert keys(write_shard(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
     assert not cache.exists()
 
 
@@ -215,7 +209,7 @@ def make_index(folder, counts):
 
 def test_two_concurrent_processes_create_one_index(tmp_path, cache):
     for number in range(6):
-        write_tar(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
+        write_shard(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
     spawn = multiprocessing.get_context("spawn")
     counts = spawn.Queue()
     processes = [spawn.Process(target=make_index, args=(tmp_path, counts)) for _ in range(2)]
@@ -242,7 +236,7 @@ def test_samples_read_by_the_index_equal_those_of_a_scan(tmp_path, seed):
     )
     rng = random.Random(seed)
     samples = [f"{i} {rng.choice(kinds[: rng.choice((1, 3, 8))])}" for i in range(40)]
-    path = write_tar(tmp_path / "0.tar", "first jpg txt", *samples)
+    path = write_shard(tmp_path / "0.tar", "first jpg txt", *samples)
     (shard,) = index_shards([path])
     read = select_local([path], [shard], MEMBERS)
     assert [read.shards[0].at(i)[1] for i in range(len(read))] == rows_of(scan(TarFile(path)))
@@ -271,7 +265,7 @@ def test_two_million_pairs_take_little_memory(tmp_path):
         index = read_index(tmp_path / INDEX)
         samples = select_local([tmp_path / name for name in index], index.values(), MEMBERS)
         assert len(samples) == 2_000_000
-        write_tar(tmp_path / "150.tar")
+        write_shard(tmp_path / "150.tar")
         assert samples.shards[150].at(7)[1] == [7 * 2048, 7 * 2048 + 512, 100, 7 * 2048 + 1536, 100]
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
@@ -281,7 +275,7 @@ def test_two_million_pairs_take_little_memory(tmp_path):
 def write_shards_with_index(folder, out=None):
     """Write three shards and the index of `perceptinit data index`, and return the pattern of the shards."""
     for number in range(3):
-        write_tar(folder / f"{number}.tar", f"{number} jpg txt")
+        write_shard(folder / f"{number}.tar", f"{number} jpg txt")
     index_local(paths_in(folder), out)
     return folder / "*.tar"
 
@@ -297,7 +291,7 @@ def test_an_index_next_to_local_shards_is_used_with_an_empty_cache(tmp_path, cac
 
 def test_a_shard_that_changed_after_its_index_is_scanned_with_a_warning(tmp_path):
     shards = write_shards_with_index(tmp_path)
-    write_tar(tmp_path / "1.tar", "other jpg txt")
+    write_shard(tmp_path / "1.tar", "other jpg txt")
     os.utime(tmp_path / "1.tar", ns=(1, 1))
     pairs = webdataset(shards)
     assert [pairs.pair(i).key for i in range(3)] == ["0.tar/0", "1.tar/other", "2.tar/2"]
@@ -328,7 +322,7 @@ def test_a_recipe_may_name_the_index_of_shards_in_a_read_only_folder(tmp_path, m
 
 
 def test_an_index_of_release_0_1_is_rebuilt_in_the_cache_and_read_for_remote_shards(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
     (shard,) = index_shards([path])
     (file,) = cache.glob("*.index")
     row = {"name": "0.tar", "num_bytes": shard.num_bytes, "version": shard.version}
@@ -343,7 +337,7 @@ def test_an_index_of_release_0_1_is_rebuilt_in_the_cache_and_read_for_remote_sha
 
 
 def test_an_index_with_a_flipped_bit_is_refused(tmp_path):
-    file, path = tmp_path / INDEX, write_tar(tmp_path / "0.tar", "a jpg txt")
+    file, path = tmp_path / INDEX, write_shard(tmp_path / "0.tar", "a jpg txt")
     write_index(file, [scan(TarFile(path))])
     whole = file.read_bytes()
     for at in range(len(whole)):
@@ -355,7 +349,7 @@ def test_an_index_with_a_flipped_bit_is_refused(tmp_path):
 
 
 def test_a_flipped_bit_in_a_cached_index_never_changes_a_pair(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b txt", "c jpg txt")
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b txt", "c jpg txt")
     pairs = webdataset(path)
     expected = [pairs.pair(i) for i in range(2)]
     (file,) = cache.glob("*.index")

@@ -1,7 +1,6 @@
 """Image-text sources return the pairs on disk and report errors of the files."""
 
 import glob
-import io
 import json
 import tarfile
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from braceexpand import braceexpand
+from helpers.tars import write_tar
 
 from perceptinit.errors import DataError
 from perceptinit.pairs.csv_pairs import CsvPairs
@@ -20,16 +20,6 @@ from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
-
-
-def write_tar(path, members, tar_format=tarfile.USTAR_FORMAT):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=tar_format) as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def pair_members(*stems):

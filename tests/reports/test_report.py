@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import sys
-import textwrap
 from importlib import resources
 
 import numpy as np
@@ -52,7 +51,7 @@ def text_of(html):
 def tiny(tmp_path_factory):
     """Return the folder of four runs of a tiny recipe: random and pi with two seeds."""
     folder = tmp_path_factory.mktemp("tiny")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    (folder / "local.py").write_text(LOCAL)
     (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)
     recipe = read_recipe(TINY + ZERO_SHOT, source=str(folder / "tiny.toml"), folder=folder)
     run_recipe(recipe, out=folder / "runs", device="cpu")

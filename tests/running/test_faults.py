@@ -8,7 +8,6 @@ import re
 import resource
 import signal
 import subprocess
-import tarfile
 import time
 import traceback
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from helpers.clip import CONFIG, Colours, context, model
 from helpers.processes import start
 from helpers.resuming import EVERY_2_STEPS, ended, record_of, run_with_signal
 from helpers.runs_here import run_recipe_here
+from helpers.tars import write_tar
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,18 +36,15 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 def write_shards(folder, num=3, samples=16, texts=True):
     """Write shards of uniform images with captions."""
-    folder.mkdir(exist_ok=True)
     for shard in range(num):
-        with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:
-            for i in range(samples):
-                file = io.BytesIO()
-                number = shard * samples + i
-                Image.new("RGB", (16, 16), (5 * number, 100, 50)).save(file, "png")
-                members = {"png": file.getvalue()} | ({"txt": b"a colour"} if texts else {})
-                for extension, data in members.items():
-                    info = tarfile.TarInfo(f"{number:06d}.{extension}")
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
+        members = []
+        for number in range(shard * samples, (shard + 1) * samples):
+            file = io.BytesIO()
+            Image.new("RGB", (16, 16), (5 * number, 100, 50)).save(file, "png")
+            members.append((f"{number:06d}.png", file.getvalue()))
+            if texts:
+                members.append((f"{number:06d}.txt", b"a colour"))
+        write_tar(folder / f"{shard:05d}.tar", members)
 
 
 def recipe_on(shards):

@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from helpers.local_trackers import tracker_source
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE as TINY
 
@@ -26,42 +26,25 @@ from perceptinit.types import Event
 
 # a tracker that kills its own process (-9) when the run has scores at KILL_AT samples; in the arm "random", at
 # INTERRUPT_AT, it interrupts the parent process and waits for the signal
-LOCAL = """
-    import os, signal, time
-    from dataclasses import dataclass
-    from perceptinit import Component, hookimpl
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/spy", target=Killer, summary="kills its process")]
-
-    class Killer:
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class Config:
-            pass
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
-            print(f"began {ctx.arm} {ctx.seed}", flush=True)
-
-        def log(self, event):
-            if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if event.kind == "scores" and event.samples_seen == self.interrupts_at:
-                told, handle = [], signal.getsignal(signal.SIGUSR2)
-                signal.signal(signal.SIGUSR2, lambda *args: told.append(1) or handle(*args))
-                os.kill(os.getppid(), signal.SIGINT)
-                for _ in range(3000):
-                    if told:
-                        break
-                    time.sleep(0.01)
-
-        def close(self):
-            pass
-"""
+LOCAL = tracker_source(
+    head="import os, signal, time",
+    start="""
+    self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
+    print(f"began {ctx.arm} {ctx.seed}", flush=True)
+    """,
+    log="""
+    if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event.kind == "scores" and event.samples_seen == self.interrupts_at:
+        received, handle = [], signal.getsignal(signal.SIGUSR2)
+        signal.signal(signal.SIGUSR2, lambda *args: received.append(1) or handle(*args))
+        os.kill(os.getppid(), signal.SIGINT)
+        for _ in range(3000):
+            if received:
+                break
+            time.sleep(0.01)
+    """,
+)
 ROOT = Path(__file__).parents[2]
 RECIPE = TINY + '[[arm]]\nname = "again"\n'
 BAD_ARM = """
@@ -84,7 +67,7 @@ image_size = 16
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path
 

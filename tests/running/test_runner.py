@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import sys
-import textwrap
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,7 +24,7 @@ from perceptinit.running.runner import run_recipe
 
 @pytest.fixture
 def recipe(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
 
     def read(*overrides):
         return read_recipe(RECIPE, source="tiny.toml", overrides=overrides, folder=tmp_path)
@@ -45,7 +44,7 @@ def run(recipe, folder, **options):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    (folder / "local.py").write_text(LOCAL)
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
     return folder, run(recipe, folder / "runs")
 
@@ -245,7 +244,7 @@ def test_the_record_of_a_failed_run_contains_the_error(recipe, tmp_path):
 
 
 def test_missing_data_is_reported_before_the_run(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
     text = (
         RECIPE
         + '[[arm.init]]\nuse = "triplet-hinge"\n[arm.init.judgments]\nuse = "nights"\nroot = "no/such/folder"\n'
@@ -284,7 +283,7 @@ def test_a_missing_device_is_refused(recipe, tmp_path):
 
 def test_ctrl_c_is_reported_by_the_command_and_by_status(cli, tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE)
-    stopping = textwrap.dedent(LOCAL).replace("stop_at = None", "stop_at = 48")
+    stopping = LOCAL.replace("stop_at = None", "stop_at = 48")
     (tmp_path / "local.py").write_text(stopping)
     done = cli("run", "tiny.toml", "--arm", "random", "--seed", "0", "--out", "runs")
     assert done.returncode == 130

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.fake_slurm import fake_slurm, runs_of
 from helpers.made_runs import record, score, write
+from helpers.short_recipes import BACKBONE
 
 from perceptinit.analysis.compare import compare
 from perceptinit.recipe.settings import TuneConfig
@@ -86,22 +87,15 @@ LOCAL = """
             value = float(next(model.text.parameters()).flatten()[0])
             yield Score(name=f"top1/{self.config.data}", value=value, num_examples=100, chance=0.1)
 """
-RECIPE = """
+RECIPE = (
+    """
 schema = 1
 name = "planted"
 seeds = [0, 1]
 plugins = ["local.py"]
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 8
-text_width = 8
-text_heads = 2
-text_layers = 1
-context_length = 8
-model_args = { patch_size = 8, embed_dim = 16, num_heads = 2, depth = 1 }
-[pretrain]
+"""
+    + BACKBONE
+    + """[pretrain]
 use = "local/planted"
 [[eval]]
 use = "local/read"
@@ -122,6 +116,7 @@ name = "random"
 name = "pi"
 init = [{ use = "random" }]
 """
+)
 
 
 @pytest.fixture
@@ -130,18 +125,6 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def verb(cli):
-    """Return a function that runs a command and returns its output on one line."""
-
-    def run(*arguments, code=0):
-        done = cli(*arguments, COLUMNS="200")
-        assert done.returncode == code, done.stderr
-        return done.text
-
-    return run
 
 
 def at_best(place, out="runs"):

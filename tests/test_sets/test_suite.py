@@ -17,6 +17,7 @@ from perceptinit.test_sets.suite import (
     suite_names,
     suite_sets,
 )
+from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
 
@@ -90,7 +91,7 @@ def test_missing_sets_are_skipped_and_listed_with_missing_skip(tmp_path):
     evaluator = ZeroShot(config)
     assert list(evaluator.preflight()) == []
     events = []
-    model = smoke_model()
+    model = tiny_model().eval()
     scores = list(evaluator.evaluate(model, RunContext(send=events.append)))
     assert {s.name for s in scores} == {
         "top1/mnist", "top5/mnist", "mean_per_class_recall/mnist", "main/mnist",
@@ -100,19 +101,11 @@ def test_missing_sets_are_skipped_and_listed_with_missing_skip(tmp_path):
     assert "mnist" not in events[0].message
 
 
-def smoke_model():
-    from perceptinit.backbones.timm_backbone import Timm
-    from perceptinit.seeding import named_torch_seed
-
-    with named_torch_seed(0, "test"):
-        return Timm(Timm.Config().smoke()).build().eval()
-
-
 def test_the_main_score_is_the_metric_of_the_set_with_the_chance_of_the_suite(tmp_path):
     labelled_set(tmp_path / "mnist", [0, 1] * 5, 10)
     labelled_set(tmp_path / "my-set", [0, 1] * 5, 10)
     config = ZeroShot.Config(datasets=("mnist", "my-set"), root=str(tmp_path))
-    scores = {s.name: s for s in ZeroShot(config).evaluate(smoke_model(), RunContext())}
+    scores = {s.name: s for s in ZeroShot(config).evaluate(tiny_model().eval(), RunContext())}
     assert scores["main/mnist"].value == scores["top1/mnist"].value
     assert scores["main/mnist"].chance == 0.10035
     assert scores["main/mnist"].extra == {"measure": "top1"}
@@ -161,7 +154,7 @@ def test_a_multilabel_set_is_scored_by_mean_average_precision(tmp_path):
         [True, True, False],
     ]
     config = ZeroShot.Config(datasets=("scenes",), root=str(tmp_path))
-    (score,) = ZeroShot(config).evaluate(smoke_model(), RunContext())
+    (score,) = ZeroShot(config).evaluate(tiny_model().eval(), RunContext())
     assert score.name == "mean_average_precision/scenes"
     assert 0 < score.value <= 1
     assert score.chance == pytest.approx(5 / 9)
@@ -214,7 +207,7 @@ def test_two_evaluators_and_two_models_decode_images_once(tmp_path, monkeypatch)
         return stream(sources, *arguments)
 
     monkeypatch.setattr(features, "stream_batches", counted)
-    model, other = smoke_model(), smoke_model()
+    model, other = tiny_model().eval(), tiny_model().eval()
     other.image.projection.weight.data.neg_()
     zero_shot = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path)))
     first, second = zero_shot.evaluate_many([model, other], RunContext())
@@ -229,7 +222,7 @@ def test_two_evaluators_and_two_models_decode_images_once(tmp_path, monkeypatch)
 def test_cached_classifiers_depend_on_weights_and_prompts(tmp_path):
     from perceptinit.evaluators.classifier import Classifiers
 
-    model = smoke_model()
+    model = tiny_model().eval()
     prompts = {"pets": [["a cat"], ["a dog"]]}
     made = Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
     assert len(list(tmp_path.glob("*.safetensors"))) == 1

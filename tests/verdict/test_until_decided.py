@@ -8,17 +8,9 @@ from helpers.short_recipes import RECIPE
 from perceptinit.results.preregistration import read_plan
 
 
-@pytest.fixture
-def verb(cli, tmp_path):
-    """Return a function that runs a command in a folder with `looks.toml` and returns the output on one line."""
+@pytest.fixture(autouse=True)
+def recipe(tmp_path):
     (tmp_path / "looks.toml").write_text(RECIPE)
-
-    def run(*arguments, code=0):
-        done = cli(*arguments, COLUMNS="200")
-        assert done.returncode == code, done.stderr
-        return done.text
-
-    return run
 
 
 def seeds_of(tmp_path, arm="random"):
