@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.stage_one import SIZE, Colours, Heard, Killed, TinyTower, hinge_initializer
-from helpers.towers import vit
+from helpers.vision_towers import vit
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from helpers.towers import initialize, tower
+from helpers.vision_towers import initialize, tower
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F

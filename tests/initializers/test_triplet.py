@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from helpers.towers import context
+from helpers.vision_towers import context
 from torch import nn
 
 from perceptinit.configs import read_config
