@@ -92,7 +92,7 @@ def test_an_unnamed_random_draw_gives_the_documented_message(package, tmp_path):
     exec(compile(broken, "piles.py", "exec"), names)
     contract = type("Broken", (contracts.TestPiles,), {"component": names["Piles"]})()
     with pytest.raises(AssertionError) as error:
-        contract.test_loading_twice_gives_the_same(tmp_path)
+        contract.test_loading_is_reproducible(tmp_path)
     (quoted,) = re.findall(r'^```text title="a broken contract"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
     assert " ".join(quoted.split()) == str(error.value)
 
