@@ -147,6 +147,22 @@ def test_docstrings_are_not_statements_and_packed_assignments_count_as_their_par
     assert (counted.statements, counted.packed) == (3, 1)
 
 
+TESTS = Path(__file__).parent
+NOT_ROOMS = {"base", "docs", "fuzz", "plugins"}  # folders of tests/ that are not named after a room
+
+
+def test_every_room_has_a_folder_of_tests():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"protocols", "types"}
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    assert folders - NOT_ROOMS == rooms
+
+
+def test_the_page_for_contributors_names_every_folder_of_tests():
+    page = (PACKAGE.parent / "docs/contributing.md").read_text()
+    folders = {path.name for path in TESTS.iterdir() if any(path.glob("*.py"))}
+    assert folders - set(re.findall(r"`(\w+)/`", page)) == set()
+
+
 @pytest.mark.parametrize("page", ["architecture.md", "images/architecture.svg"])
 def test_the_architecture_page_and_its_figure_name_every_room(page):
     text = (PACKAGE.parent / "docs" / page).read_text()
