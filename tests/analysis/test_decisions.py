@@ -166,7 +166,7 @@ def test_the_interquartile_mean_excludes_a_quarter_of_the_scores_at_each_end():
 
 
 def test_the_bootstrap_resamples_seeds_within_each_set():
-    # every seed of a set is alike: resampling within sets changes nothing
+    # all seeds of a set have the same score, so resampling within sets changes nothing
     result = interquartile_mean([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.9] * 3])
     assert (result.low, result.high) == pytest.approx((result.mean, result.mean))
 

@@ -80,7 +80,7 @@ def test_the_mean_of_two_equal_sets_has_half_the_variance_over_images():
 def test_the_interval_covers_new_images_unlike_an_interval_over_seeds():
     rng = np.random.default_rng(1)
     held = {"both": 0, "seeds": 0}
-    for _ in range(200):  # truth: 0; pictures differ by 1, seeds by 0.1
+    for _ in range(200):  # truth: 0; standard deviation 1 between images, 0.1 between seeds
         differences = rng.normal(0, 0.1, (10, 1)) + rng.normal(0, 1, (1, 50)) + rng.normal(0, 0.2, (10, 50))
         both = two_way_estimate(differences, each(50))
         seeds = stats.ttest_1samp(differences.mean(1), 0).confidence_interval()

@@ -98,7 +98,7 @@ def test_an_image_without_a_caption_is_reported(tmp_path):
         read_retrieval_set(tmp_path / "set")
 
 
-def test_a_labelled_set_is_refused(tmp_path):
+def test_a_labeled_set_is_refused(tmp_path):
     labelled_set(tmp_path / "set", [0], 1)
     with pytest.raises(DataError, match="a classification set has no captions"):
         read_retrieval_set(tmp_path / "set")

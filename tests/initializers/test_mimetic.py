@@ -125,7 +125,7 @@ def test_a_model_without_position_embeddings_is_reported():
 
 def test_the_shift_matrix_points_to_the_neighbor():
     # 0 1
-    # 2 3: one step right, 0 -> 1 and 2 -> 3; 1 and 3 have no neighbour there
+    # 2 3: one step right, 0 -> 1 and 2 -> 3; 1 and 3 have no neighbor there
     assert shift_matrix(2, (0, 1)).nonzero().tolist() == [[0, 1], [2, 3]]
     assert shift_matrix(2, (1, 1)).nonzero().tolist() == [[0, 3]]
 

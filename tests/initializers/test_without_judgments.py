@@ -306,7 +306,7 @@ def test_the_covariance_of_a_3_by_3_filter_has_the_values_computed_by_hand():
     assert found[1, 1, 1, 1].item() == pytest.approx(1 - 1 / 2)
     assert found[0, 1, 0, 1].item() == pytest.approx(1 / 2 * (1 - 1 / 4))
     assert found[0, 0, 0, 0].item() == pytest.approx(1 / 4 * (1 - 1 / 8))
-    # centre and edge: the mean of 1 (1/2 - 1/4) and 1/2 (1/2 - 1/2)
+    # center and edge: the mean of 1 (1/2 - 1/4) and 1/2 (1/2 - 1/2)
     assert found[1, 1, 0, 1].item() == pytest.approx(1 / 8)
     # edges two pixels apart: 1/2 (1/16 - 1/4)
     assert found[0, 1, 2, 1].item() == pytest.approx(-3 / 32)

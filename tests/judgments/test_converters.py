@@ -318,7 +318,7 @@ def test_an_invalid_matrix_is_reported_with_its_cell(matrix, sentence):
         Dissimilarities.build(np.array(matrix, dtype=float), "dissimilarity", "lab.npy")
 
 
-# Similarity of 14 colours, mean of 31 people, by wavelength from 434 to 674 nm (Ekman 1954)
+# Similarity of 14 colors, mean of 31 people, by wavelength from 434 to 674 nm (Ekman 1954)
 EKMAN = [
     *(0.86, 0.42, 0.42, 0.18, 0.06, 0.07, 0.04, 0.02, 0.07, 0.09, 0.12, 0.13, 0.16),
     *(0.50, 0.44, 0.22, 0.09, 0.07, 0.07, 0.02, 0.04, 0.07, 0.11, 0.13, 0.14),

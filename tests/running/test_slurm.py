@@ -274,7 +274,7 @@ def test_runs_refused_by_a_limit_are_submitted_by_rerunning_the_command(fake, ou
     [("75", "RUNNING", "requeue 11_2\n"), ("75", "COMPLETING", ""), ("1", "RUNNING", "")],
     ids=["saved", "cancelled", "failed"],
 )
-def test_a_task_that_saved_is_requeued_unless_cancelled(fake, out, ends, state, asked):
+def test_a_task_that_saved_is_requeued_unless_canceled(fake, out, ends, state, asked):
     sent(out)
     assert task(fake, 11, 2, ENDS=ends, STATE=state).returncode == int(ends)
     file = fake / "asked"

@@ -95,7 +95,9 @@ def heard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("heard")
     (folder / "local.py").write_text(COLLECTOR)
     recipe = read_recipe(TINY, source=str(folder / "tiny.toml"), folder=folder)
-    heard = sys.modules["perceptinit_local_local"].heard  # pictures read the recipe, and it, again
+    heard = sys.modules[
+        "perceptinit_local_local"
+    ].heard  # reports load the recipe again, and this module with it
     run_recipe(recipe, arms=["pi"], seeds=[0], out=folder / "runs", device="cpu")
     return heard
 

@@ -86,7 +86,7 @@ def test_waiting_writes_are_committed_together_and_a_refused_write_is_rolled_bac
     assert noted(store) == ["a", "b"]
 
 
-def test_a_cancelled_write_does_not_stop_others(store):
+def test_a_canceled_write_does_not_stop_others(store):
     gate = threading.Event()
     store.submit(lambda connection: gate.wait(10))
     gone: Future = store.submit(note("gone"))

@@ -95,7 +95,7 @@ def test_the_sheet_marks_agreement_by_the_color_of_the_frame():
     assert (sheet[:middle] == AGREES).all(axis=2).any()
     assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
     columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
-    assert columns.max() < sheet.shape[1] // 3 + 8  # the first picture
+    assert columns.max() < sheet.shape[1] // 3 + 8  # only around the anchor, the first of three images
 
 
 def test_the_relative_change_is_the_norm_of_the_difference_over_the_initial_norm():
