@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread per process, no installed plug-ins, no network."""
+"""Settings and fixtures of all tests: one thread per process, no installed plug-ins, no network."""
 
 import gc
 import os
@@ -16,24 +16,24 @@ from helpers.command_line import ROOT, environment, refuse_unforeseen, run_comma
 
 
 def begin_forked_process():
-    """Leave the parent's garbage alone, and end if this process hangs.
+    """Do not collect the garbage of the parent process, and end if this process hangs.
 
-    A process group in that garbage would join threads that exist in the parent only, which aborts the process. A
-    process that hangs would keep the pipe of its pytest-xdist worker open, so that the whole run would never end.
-    A program that it executes inherits the time limit.
+    A process group in that garbage would join threads that exist only in the parent, which aborts the process. A
+    process that hangs would keep the pipe of its pytest-xdist worker open, so the whole run would never end. A
+    program that it executes inherits the time limit.
     """
     gc.freeze()
     signal.alarm(300)
 
 
 os.register_at_fork(after_in_child=begin_forked_process)
-gc.disable()  # imports and collection make a million objects that stay: see `pytest_collection_finish`
+gc.disable()  # imports and collection create a million permanent objects: see `pytest_collection_finish`
 
 
 def pytest_collection_finish():
-    """Exclude imported modules and collected tests from garbage collection, which would visit and unshare them.
+    """Exclude imported modules and collected tests from garbage collection, which would copy their memory pages.
 
-    Processes that a test forks then keep sharing this memory.
+    Forked processes then continue to share this memory.
     """
     gc.freeze()
     gc.enable()
@@ -41,16 +41,28 @@ def pytest_collection_finish():
 
 @pytest.fixture
 def cli(tmp_path):
-    """Run `perceptinit` in this process, in the test's folder; returns exit code, stdout and stderr.
+    """Return a function that runs `perceptinit` in this process, in the folder of the test.
 
-    An error that nothing foresaw fails the test, whatever it expects.
+    It returns exit code, stdout and stderr. An unexpected error fails the test.
     """
     return lambda *arguments, **changes: run_command(arguments, tmp_path, **changes)
 
 
+@pytest.fixture
+def verb(cli):
+    """Return a function that runs `perceptinit` on a wide terminal and returns the output on one line."""
+
+    def run(*arguments, code=0):
+        done = cli(*arguments, COLUMNS="200")
+        assert done.returncode == code, done.stderr
+        return done.text
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def verbs():
-    """Run the command line's functions in this process, with nothing caught: errors arrive as exceptions."""
+    """Return a function that runs a command in this process without catching exceptions."""
     from perceptinit.cli import create_app
     from perceptinit.components.plugin_manager import build_plugin_manager
 
@@ -61,7 +73,7 @@ def verbs():
 
 @pytest.fixture
 def cli_process(tmp_path):
-    """Run `perceptinit` in a new process, for tests of processes: locks, signals, streams, imports, packages."""
+    """Return a function that runs `perceptinit` in a new process, for tests of locks, signals, streams and imports."""
 
     def run(*arguments, **changes):
         command = [sys.executable, "-m", "perceptinit", *map(str, arguments)]
@@ -82,7 +94,7 @@ def cli_process(tmp_path):
 
 @pytest.fixture
 def own_cache(tmp_path, monkeypatch):
-    """Keep what is fetched in the test's folder, know nothing of other tests' files, and ask again at once."""
+    """Use a separate cache of remote files in the folder of the test, and retry without delay."""
     from perceptinit.files.remote import copies, store
     from perceptinit.test_sets.remote import fetch_remote
 
@@ -94,13 +106,13 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def cache_folder(tmp_path, monkeypatch):
-    """Keep what is cached in the test's folder."""
+    """Use a separate cache in the folder of the test."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 @pytest.fixture
 def bucket(own_cache):
-    """Give a web server that keeps files as a bucket does."""
+    """A local web server that stores files like a bucket."""
     from helpers.object_store import ObjectStore
 
     with ObjectStore() as made:

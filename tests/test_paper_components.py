@@ -1,4 +1,4 @@
-"""Every built-in initializer and evaluator and every plug-in in plugins/, once on a GPU on paper."""
+"""Every built-in initializer and evaluator and every package in plugins/ on a simulated GPU (a GPU on paper)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ VIT = {"patch_size": 8, "embed_dim": 64, "depth": 1, "num_heads": 2, "img_size":
 
 
 class AllForms:
-    """Simulated judgments in every form that an evaluator may ask for."""
+    """Simulated judgments in every form that evaluators use."""
 
     name = "all-forms"
 
@@ -61,7 +61,7 @@ class AllForms:
 
 
 def options_of(name, folder):
-    """Return the keys that a component cannot do without; files that they name are made in `folder`."""
+    """Return the required keys of a component; their files are created in `folder`."""
     tower = tiny_model(seed=1).image
     if name in ("checkpoint", "interpolate"):
         save_file(tower.state_dict(), folder / "tower.safetensors")
@@ -119,12 +119,12 @@ def test_an_initializer_works_on_a_tower_on_a_gpu(entry, tmp_path):
 
 
 @pytest.mark.parametrize("entry", EVALUATORS, ids=lambda entry: entry.name)
-def test_an_evaluator_gives_on_a_gpu_the_scores_of_a_cpu(entry, tmp_path):
+def test_an_evaluator_has_equal_scores_on_gpu_and_cpu(entry, tmp_path):
     compare_scores(entry.load(), entry.name, tmp_path)
 
 
 def compare_scores(cls, name, folder):
-    """Measure a model on a CPU and on a GPU; the scores are equal."""
+    """Check that a model has equal scores on a CPU and on a GPU."""
     (folder / "weights").mkdir(exist_ok=True)
     save_file(tiny_model(seed=1).image.state_dict(), folder / "weights" / "init.safetensors")
     component = build(cls, options_of(name, folder))
@@ -150,7 +150,7 @@ PLUGINS = [
 
 
 def components_of(folder: Path) -> list[tuple[str, Component]]:
-    """Return the hook and component of each offer of a plug-in."""
+    """Return the hook and component of each component of a plug-in."""
     module = import_module(folder.name.replace("-", "_"))
     hooks = [name for name in vars(module) if name in DO]
     return [(hook, component) for hook in hooks for component in getattr(module, hook)()]
@@ -158,7 +158,7 @@ def components_of(folder: Path) -> list[tuple[str, Component]]:
 
 @contextmanager
 def skipped_unless_installed(name: str) -> Iterator[None]:
-    """Skip a plug-in that lacks what it depends on; one that is installed (`make plugins`) may lack nothing."""
+    """Skip a plug-in with missing dependencies, unless it is installed (`make plugins`)."""
     try:
         yield
     except ImportError as error:
@@ -168,7 +168,7 @@ def skipped_unless_installed(name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("options", [{"loss": "bce"}, {"mixup": 0.8, "cutmix": 1.0}], ids=str)
-def test_pretraining_on_labels_has_a_gpu_wait_for_nothing(options):
+def test_pretraining_on_labels_never_waits_for_the_gpu(options):
     few = {"epochs": 1, "batch_size": 16, "warmup_steps": 1}
     pretrainer = build(Supervised, {**few, **options})
     model = pretrainer.model(tiny_model(), 0)
@@ -209,10 +209,10 @@ def _pretrain(component, folder):
 
 
 def train(pretrainer, model, gpu):
-    """Do some steps, none but the first of which may have the host wait."""
+    """Train some steps; after the first, the host must not wait."""
     steps = pretrainer.steps(model, context())
     next(steps)
-    gpu.waits.clear()  # of what was set up
+    gpu.waits.clear()  # waits of the setup
     next(steps)
     next(steps)
     steps.close()
@@ -220,9 +220,9 @@ def train(pretrainer, model, gpu):
 
 
 def _track(component, folder):
-    """A tracker is given plain numbers; it must not look at the GPU by itself."""
+    """A tracker receives plain numbers and must not access the GPU."""
     cls = _load(component)
-    # what keeps them from asking the network
+    # options that avoid network access
     offline = {"log/codecarbon": {"country": "DEU"}, "log/wandb": {"mode": "offline"}}
     with paper_gpu() as gpu:
         tracker = build(cls, offline.get(component.name, {}))
@@ -238,12 +238,12 @@ def _evaluate(component, folder):
 
 
 def _pairs(component, folder):
-    """Pairs hold no tensor either."""
+    """Pairs contain no tensor."""
     assert callable(_load(component).pair)
 
 
 def _judgments(component, folder):
-    """Judgments hold no tensor: that their modules import nothing of a GPU is all there is to see."""
+    """Judgments contain no tensor, so loading their module suffices."""
     assert callable(_load(component).load)
 
 

@@ -1,6 +1,6 @@
-"""What a GPU would refuse or wait for, found on a GPU on paper; the quickstart ends with the weights of a CPU.
+"""Errors and waits of a GPU, found on a simulated GPU; the quickstart has the weights of a CPU run.
 
-PERCEPTINIT_PAPER=whole   every arm of the recipe as it is shipped, with one seed (`make paper`); a smoke run by default
+PERCEPTINIT_PAPER=whole   every arm of the bundled recipe with one seed (`make paper`); by default a smoke run
 """
 
 import os
@@ -55,7 +55,7 @@ def stage_1(device, **settings):
         {"clip_norm": 1.0, "lock": "image"},
     ],
 )
-def test_a_training_on_a_gpu_is_that_on_a_cpu_and_never_waits(settings):
+def test_training_on_a_gpu_equals_the_cpu_and_never_waits(settings):
     want = [float(x) for x in losses("cpu", **settings)]
     with paper_gpu() as gpu:
         got = losses("cuda", **settings)
@@ -66,13 +66,13 @@ def test_a_training_on_a_gpu_is_that_on_a_cpu_and_never_waits(settings):
 
 @pytest.mark.parametrize("share", [0.25, 0.0], ids=["images-on-gpu", "images-ahead"])
 @pytest.mark.parametrize("settings", STAGE_1.values(), ids=STAGE_1)
-def test_stage_1_on_a_gpu_is_that_on_a_cpu_and_its_steps_never_wait(settings, share, monkeypatch):
+def test_stage_1_on_a_gpu_equals_the_cpu_and_its_steps_never_wait(settings, share, monkeypatch):
     monkeypatch.setattr(stage_images, "SHARE_OF_MEMORY", share)
     want = stage_1("cpu", **settings).metrics
     with paper_gpu() as gpu:
         got = stage_1("cuda", **settings).metrics
     assert [w for w in gpu.steady_waits() if "_take_step" in w.stack] == []
-    # crops made on a GPU are a level from those of a CPU, bfloat16's kernels differ
+    # crops differ by one level between GPU and CPU, and bfloat16 kernels differ
     is_rounded = settings.get("precision") or "crop_scale" in settings
     assert got == pytest.approx(want, abs=0.05 if is_rounded else 1e-4)
 
@@ -81,10 +81,10 @@ IS_WHOLE = os.environ.get("PERCEPTINIT_PAPER") == "whole"
 
 
 @pytest.mark.parametrize("arm", ["random", "pi", "shuffled"] if IS_WHOLE else ["pi"])
-def test_the_quickstart_ends_on_a_gpu_with_the_weights_and_scores_of_a_cpu(
+def test_the_quickstart_on_a_gpu_has_the_weights_and_scores_of_a_cpu(
     arm, tmp_path, recipes_folder, monkeypatch
 ):
-    monkeypatch.setattr(text, "GPU_MULTIPLES", (1, 1))  # other shapes are added up in another order
+    monkeypatch.setattr(text, "GPU_MULTIPLES", (1, 1))  # other shapes have another order of summation
     recipe = load_recipe(recipes_folder / "quickstart.toml")
     if not IS_WHOLE:
         recipe = recipe.smoke()
@@ -113,7 +113,7 @@ PLANTED = {
 
 
 def plant(monkeypatch, what):
-    """Do a thing in the forward pass of every image tower, as if it stood in our file."""
+    """Run a function in the forward pass of every image tower, with a place in encoders.py."""
     from perceptinit.backbones.encoders import ImageTower
 
     scope = {"torch": torch, "real": ImageTower.normalize, "do": what}
@@ -159,7 +159,7 @@ def test_no_step_waits_under_ddp_and_fsdp(path):
 
 @on_each_path
 @pytest.mark.parametrize(("what", "why"), PLANTED.values(), ids=PLANTED)
-def test_a_planted_wait_is_found(path, what, why, monkeypatch):
+def test_a_planted_wait_is_detected(path, what, why, monkeypatch):
     plant(monkeypatch, what)
     with paper_gpu() as gpu:
         path(gpu)
@@ -173,13 +173,13 @@ def test_a_planted_tensor_on_the_cpu_stops_the_run(path, monkeypatch):
         path(gpu)
 
 
-def test_every_allowed_wait_names_a_function_that_is_there():
+def test_every_allowed_wait_names_an_existing_function():
     for place, reason in ALLOWED_WAITS.items():
         file, function = place.split(":")
         assert f"def {function}(" in (PACKAGE / file).read_text()
         assert len(reason) > 20
 
 
-def test_a_gpu_on_paper_hands_no_tensor_to_numpy():
+def test_the_simulated_gpu_refuses_conversion_to_numpy():
     with paper_gpu(), pytest.raises(TypeError, match="to numpy"):
         np.square(torch.ones(2, device="cuda").numpy())

@@ -1,4 +1,4 @@
-"""The ground plan of docs/architecture.md: which room may import which, and nothing in a circle."""
+"""The rooms of docs/architecture.md: allowed imports between them, without cycles."""
 
 import ast
 import re
@@ -49,7 +49,7 @@ ROOMS = {
 
 
 def imports() -> dict[str, set[str]]:
-    """Return every module of the package with those that it imports, also inside functions."""
+    """Return the imports of every module of the package, including those inside functions."""
     files = {_name(path): path for path in PACKAGE.rglob("*.py")}
     return {name: set(_imported(name, path, files)) for name, path in files.items()}
 
@@ -82,7 +82,7 @@ def room(module: str) -> str:
     return top if top not in ("types", "protocols") and (PACKAGE / top).is_dir() else "base"
 
 
-def test_a_room_imports_only_the_rooms_that_it_may():
+def test_a_room_imports_only_the_rooms_of_the_table():
     strange = [
         f"{name} imports {target}"
         for name, targets in imports().items()
@@ -98,11 +98,11 @@ def test_rooms_import_downwards():
         assert all(order.index(other) > order.index(name) for other in allowed.split()), name
 
 
-def test_no_files_import_each_other_in_a_circle():
+def test_modules_have_no_import_cycle():
     TopologicalSorter(imports()).prepare()
 
 
-def test_the_table_names_every_room_and_every_arrow_that_there_is():
+def test_the_table_lists_every_room_and_every_import_between_rooms():
     used = {name: set() for name in ROOMS}
     for name, targets in imports().items():
         used[room(name)] |= {room(target) for target in targets} - {room(name)}
@@ -147,8 +147,24 @@ def test_docstrings_are_not_statements_and_packed_assignments_count_as_their_par
     assert (counted.statements, counted.packed) == (3, 1)
 
 
+TESTS = Path(__file__).parent
+NOT_ROOMS = {"base", "docs", "fuzz", "plugins"}  # folders of tests/ that are not named after a room
+
+
+def test_every_room_has_a_folder_of_tests():
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - {"protocols", "types"}
+    folders = {path.parent.name for path in TESTS.glob("*/test_*.py")}
+    assert folders - NOT_ROOMS == rooms
+
+
+def test_the_page_for_contributors_names_every_folder_of_tests():
+    page = (PACKAGE.parent / "docs/contributing.md").read_text()
+    folders = {path.name for path in TESTS.iterdir() if any(path.glob("*.py"))}
+    assert folders - set(re.findall(r"`(\w+)/`", page)) == set()
+
+
 @pytest.mark.parametrize("page", ["architecture.md", "images/architecture.svg"])
-def test_the_page_and_its_diagram_name_every_room(page):
+def test_the_architecture_page_and_its_figure_name_every_room(page):
     text = (PACKAGE.parent / "docs" / page).read_text()
     named = set(re.findall(r"[\w]+(?=/)|(?<=>)\w+(?=/?<)", text))
     assert set(ROOMS) - {"doors", "plugin", "companion", "base"} <= named

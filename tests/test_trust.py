@@ -1,4 +1,4 @@
-"""The claims of docs/trust.md about what is loaded, executed and sent, held against the source."""
+"""The source satisfies the claims of docs/trust.md about loading, execution and network access."""
 
 import ast
 from pathlib import Path
@@ -13,7 +13,7 @@ TREES = {
 
 
 def calls(tree):
-    """Yield the name of each function that is called, and the call."""
+    """Yield the function name and the node of each call."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             yield ast.unparse(node.func), node
@@ -37,7 +37,7 @@ def who_imports(*names):
 
 
 def test_no_file_is_unpickled():
-    decoders = {"pairs/decoders.py"}  # a parent and its processes, through pipes without a name
+    decoders = {"pairs/decoders.py"}  # between a parent and its processes, through unnamed pipes
     assert who_imports("pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal") == decoders
     assert who_imports("multiprocessing") <= decoders
     loads = [ast.unparse(call) for name, call in calls(TREES["pairs/decoders.py"]) if "pickle.load" in name]
@@ -50,24 +50,24 @@ def test_no_file_is_unpickled():
                 assert ast.unparse(options["allow_pickle"]) == "False", file
 
 
-def test_no_text_is_executed_and_no_code_comes_with_weights():
+def test_no_text_and_no_code_of_weights_is_executed():
     for file, tree in TREES.items():
         for name, call in calls(tree):
             assert name not in ("eval", "exec", "os.system", "os.popen"), file
             assert "trust_remote_code" not in {keyword.arg for keyword in call.keywords}, file
 
 
-def test_other_programs_are_started_in_the_places_that_the_page_names():
+def test_other_programs_are_started_only_by_the_listed_modules():
     assert who_imports("subprocess") == {
         "running/workers.py",
         "pairs/decoders.py",  # Python, to decode images
-        "files/mat_files.py",  # scipy's reader of MATLAB files, with limits
-        "results/queue.py",  # Slurm's
+        "files/mat_files.py",  # the MATLAB reader of scipy, with limits
+        "results/queue.py",  # programs of Slurm
     }
-    assert who_imports("webdataset") == set()  # it executes commands that a recipe names
+    assert who_imports("webdataset") == set()  # it executes commands of a recipe
 
 
-def test_the_network_is_used_where_it_is_asked_for():
+def test_the_network_is_used_only_by_the_listed_modules():
     allowed = {
         "files/remote/network.py",  # downloads, and an address in a recipe
         "test_sets/remote.py",  # the token of `hf auth login`

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 OTHER = "other"
-# fields of `Score` that tables and files show beside its value
+# fields of `Score` that tables and files show next to its value
 FACTS = ("chance", "lower_ceiling", "ceiling", "num_examples")
 
 

@@ -160,11 +160,11 @@ class Contract:
             for difference in wrong_arguments(self.component, protocol):
                 self.must(False, difference)
 
-    def test_it_can_be_built_and_is_ready(self, tmp_path: Path) -> None:
+    def test_component_builds_and_passes_preflight(self, tmp_path: Path) -> None:
         lacking = preflight(self.build(tmp_path))
         self.must(not lacking, f"preflight() reports problems: {'; '.join(lacking)}")
 
-    def test_plan_and_smoke_give_what_they_promise(self, tmp_path: Path) -> None:
+    def test_plan_and_smoke_return_valid_objects(self, tmp_path: Path) -> None:
         component = self.build(tmp_path)
         if isinstance(component, p.HasPlan):
             self.must_be(component.plan(), StagePlan, "plan()")

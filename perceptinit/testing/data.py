@@ -44,7 +44,7 @@ class JudgmentsContract(Contract):
     protocol: ClassVar[type] = Judgments
     splits: ClassVar[tuple[Split, ...]] = ("train", "val")
 
-    def test_the_card_is_filled_in(self, tmp_path: Path) -> None:
+    def test_card_is_complete(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
         name, card = getattr(judgments, "name", None), getattr(judgments, "card", None)
         is_name = isinstance(name, str) and name and "/" not in name
@@ -63,20 +63,20 @@ class JudgmentsContract(Contract):
         self.must_be(triplets, Triplets, f"load('{split}')", advice)
         return triplets
 
-    def test_splits_load_and_are_judgments(self, tmp_path: Path) -> None:
+    def test_splits_load_valid_judgments(self, tmp_path: Path) -> None:
         for split in self.splits:
             triplets = self._load(self.build(tmp_path), split)
             self.must(len(triplets) > 0, f"load('{split}') is empty: raise DataError instead")
             with self.must_not_raise(DataError, f"load('{split}')"):
                 triplets.check()
 
-    def test_loading_twice_gives_the_same(self, tmp_path: Path) -> None:
+    def test_loading_is_reproducible(self, tmp_path: Path) -> None:
         config = self.config(tmp_path)
         for split in self.splits:
             hashes = {triplets_sha256(self._load(self.build(tmp_path, config), split)) for _ in range(2)}
             self.must(len(hashes) == 1, f"two calls of load('{split}') differ: sort files, and seed draws")
 
-    def test_no_group_is_in_two_splits(self, tmp_path: Path) -> None:
+    def test_splits_share_no_group(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
         seen: dict[str, str] = {}
         for split in self.splits:
@@ -103,14 +103,14 @@ class JudgmentsContract(Contract):
             is_range = found is None or 0 <= found[0] <= found[1] <= 1
             self.must(is_range, f"noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}")
 
-    def test_other_forms_are_what_they_are_called(self, tmp_path: Path) -> None:
+    def test_other_forms_have_their_types(self, tmp_path: Path) -> None:
         judgments, split = self.build(tmp_path), self.splits[0]
         for protocol, name, form in FORMS:
             if isinstance(judgments, protocol):
                 with suppress(PerceptInitError):  # a wrapper whose judgments lack this form
                     self.must_be(getattr(judgments, name)(split), form, f"{name}('{split}')")
 
-    def test_conventions_and_downloads_are_stated_by_the_class(self) -> None:
+    def test_conventions_and_downloads_have_their_types(self) -> None:
         for protocol, name, kind in STATED:
             value = getattr(self.component, name, None)
             if value is None or not isinstance(self.component, protocol):
@@ -144,19 +144,19 @@ class PairsContract(Contract):
             self.must_be(pair, Pair, "pair(index)")
         return found
 
-    def test_images_and_texts_can_be_used(self, tmp_path: Path) -> None:
+    def test_images_and_texts_are_valid(self, tmp_path: Path) -> None:
         for pair in self._all(self.build(tmp_path)):
             has_text = isinstance(pair.text, (str, np.ndarray)) and len(pair.text) > 0
             self.must(has_text, f"pair '{pair.key}' has no text: exclude such samples from num_pairs")
             with self.must_not_raise(DataError, f"decoding the image of '{pair.key}'"):
                 decode(pair.image, pair.key)
 
-    def test_keys_name_one_pair_each(self, tmp_path: Path) -> None:
+    def test_keys_are_unique(self, tmp_path: Path) -> None:
         keys = [pair.key for pair in self._all(self.build(tmp_path))]
         for key in keys:
             self.must(keys.count(key) == 1, f"several pairs have the key '{key}'")
 
-    def test_an_index_gives_the_same_pair_from_any_thread(self, tmp_path: Path) -> None:
+    def test_pairs_are_reproducible_in_any_thread(self, tmp_path: Path) -> None:
         pairs = self.build(tmp_path)
         keys = [pair.key for pair in self._all(pairs)]
         with ThreadPoolExecutor(4) as pool:

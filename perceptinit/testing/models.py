@@ -34,7 +34,7 @@ class BackboneContract(Contract):
         with named_torch_seed(seed, "backbone"):
             return self.build(tmp_path).build().eval()
 
-    def test_build_gives_a_dual_encoder(self, tmp_path: Path) -> None:
+    def test_build_returns_a_dual_encoder(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)
         for protocol, what, value in (
             (DualEncoder, "build()", model),
@@ -43,7 +43,7 @@ class BackboneContract(Contract):
             missing = [name for name in members_of(protocol) if not hasattr(value, name)]
             self.must(not missing, f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower")
 
-    def test_embeddings_have_the_length_that_is_stated(self, tmp_path: Path) -> None:
+    def test_embeddings_have_the_stated_length(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)
         size = model.image_size
         with torch.no_grad():
@@ -65,13 +65,13 @@ class BackboneContract(Contract):
             torch.allclose(a, b, atol=1e-4), "uint8 images and float images / 255 have different embeddings"
         )
 
-    def test_weights_follow_the_seed(self, tmp_path: Path) -> None:
+    def test_weights_depend_on_the_seed_only(self, tmp_path: Path) -> None:
         same, again, other = (weights_sha256(self.model(tmp_path, seed)) for seed in (0, 0, 1))
         advice = "draw all weights from torch's global generator, which the run seeds"
         self.must(same == again, f"two models with the same seed have different weights: {advice}")
         self.must(same != other, f"two models with different seeds have the same weights: {advice}")
 
-    def test_reset_parameters_draws_the_tower_anew(self, tmp_path: Path) -> None:
+    def test_reset_parameters_redraws_the_tower(self, tmp_path: Path) -> None:
         tower = self.model(tmp_path).image
         before = weights_sha256(tower)
         tower.reset_parameters(1)
@@ -99,7 +99,7 @@ class InitializerContract(Contract):
         tower = self.tower()
         return tower, self.build(tmp_path).initialize(tower, self.context(tmp_path, seed))
 
-    def test_initialize_changes_weights_and_reports_which(self, tmp_path: Path) -> None:
+    def test_initialize_changes_weights_and_reports_them(self, tmp_path: Path) -> None:
         before = {k: v.clone() for k, v in self.tower().state_dict().items()}
         tower, report = self._initialize(tmp_path)
         advice = "; wrap the work in perceptinit.plugin.reporting and return report.result"
@@ -116,12 +116,12 @@ class InitializerContract(Contract):
         bad = [k for k, v in tower.state_dict().items() if not torch.isfinite(v.float()).all()]
         self.must(not bad, f"initialize() left non-finite values in {name_few(bad)}")
 
-    def test_the_same_seed_gives_the_same_weights(self, tmp_path: Path) -> None:
+    def test_initialize_is_reproducible_under_a_seed(self, tmp_path: Path) -> None:
         first, second = (weights_sha256(self._initialize(tmp_path)[0]) for _ in range(2))
         advice = "draw from ctx.rng('name') or perceptinit.plugin.torch_generator(ctx.seed, ctx.stage)"
         self.must(first == second, f"two calls with the same seed give different weights: {advice}")
 
-    def test_the_global_generators_are_left_alone(self, tmp_path: Path) -> None:
+    def test_global_generators_are_unchanged(self, tmp_path: Path) -> None:
         torch.manual_seed(0)
         before = torch.get_rng_state()
         self._initialize(tmp_path)
@@ -129,7 +129,7 @@ class InitializerContract(Contract):
         is_same = torch.equal(before, torch.get_rng_state())
         self.must(is_same, f"initialize() advanced torch's global generator: {advice}")
 
-    def test_what_is_interrupted_ends_with_the_same_weights(self, tmp_path: Path) -> None:
+    def test_interrupted_initialize_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
         """Interrupt at the first, middle and last state that the initializer offers, if any."""
         offers: list[int] = []
         tower = self.tower()
@@ -161,7 +161,7 @@ class InitializerContract(Contract):
         self.build(tmp_path).initialize(again, replace(context, resumed=kept["stage"]))
         return again
 
-    def test_modes_and_gradients_are_left_as_found(self, tmp_path: Path) -> None:
+    def test_modes_and_gradient_flags_are_restored(self, tmp_path: Path) -> None:
         tower = self.tower().eval()
         next(iter(tower.parameters())).requires_grad_(False)
         before = [p.requires_grad for p in tower.parameters()]

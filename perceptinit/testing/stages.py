@@ -85,7 +85,7 @@ class PretrainerContract(Contract):
         still = [k for k, v in model.image.named_parameters() if torch.equal(before[f"image.{k}"], v)]
         self.must(len(still) < len(list(model.image.parameters())), "no weight of the image tower changed")
 
-    def test_an_interrupted_run_ends_with_the_same_weights(self, tmp_path: Path) -> None:
+    def test_interrupted_run_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
         undisturbed, first = self.build(tmp_path), self.build(tmp_path)
         whole, parted = self._model(undisturbed), self._model(first)
         self._run(tmp_path, whole, undisturbed)
@@ -102,7 +102,7 @@ class PretrainerContract(Contract):
             f"{name_few(differ)}: save the optimizer and all counters, and draw from ctx.rng('name', step)",
         )
 
-    def test_evaluated_gives_the_model_back_as_it_was(self, tmp_path: Path) -> None:
+    def test_evaluated_restores_the_weights(self, tmp_path: Path) -> None:
         pretrainer = self.build(tmp_path)
         model = self._model(pretrainer)
         steps = iter(pretrainer.steps(model, self.context(tmp_path)))
@@ -113,7 +113,7 @@ class PretrainerContract(Contract):
                 pass
             self.must(weights_sha256(model) == before, "`with evaluated()` does not restore the weights")
 
-    def test_data_sha256_tells_whether_the_batches_were_the_same(self, tmp_path: Path) -> None:
+    def test_data_sha256_identifies_the_batches(self, tmp_path: Path) -> None:
         found = []
         for num_steps in (2, 2, 3):
             pretrainer = self.build(tmp_path)
@@ -140,7 +140,7 @@ class EvaluatorContract(Contract):
         with torch.no_grad():
             return list(self.build(tmp_path).evaluate(self._model(), self.context(tmp_path)))
 
-    def test_it_gives_scores(self, tmp_path: Path) -> None:
+    def test_evaluate_yields_valid_scores(self, tmp_path: Path) -> None:
         scores = self._scores(tmp_path)
         is_scores = scores and all(isinstance(s, Score) for s in scores)
         self.must(is_scores, f"evaluate() must yield perceptinit.plugin.Score objects, got {scores!r:.60}")
@@ -154,11 +154,11 @@ class EvaluatorContract(Contract):
                 score.num_examples > 0, f"{title} needs num_examples, the number of examples in its mean"
             )
 
-    def test_it_repeats(self, tmp_path: Path) -> None:
+    def test_scores_are_reproducible(self, tmp_path: Path) -> None:
         first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
         self.must(first == second, f"the same model scored {first} and {second}: draw from ctx.rng(...)")
 
-    def test_the_model_is_left_as_it_was(self, tmp_path: Path) -> None:
+    def test_evaluate_does_not_change_the_model(self, tmp_path: Path) -> None:
         model = self._model()
         before = weights_sha256(model)
         with torch.no_grad():
@@ -166,7 +166,7 @@ class EvaluatorContract(Contract):
         self.must(weights_sha256(model) == before, "evaluate() changed the model's weights")
         self.must(not model.training, "evaluate() left the model in training mode")
 
-    def test_several_models_at_once_get_the_scores_they_get_alone(self, tmp_path: Path) -> None:
+    def test_evaluate_many_equals_evaluate(self, tmp_path: Path) -> None:
         evaluator = self.build(tmp_path)
         if not isinstance(evaluator, HasEvaluateMany):
             return
@@ -195,7 +195,7 @@ class TrackerContract(Contract):
         with self.must_not_raise(Exception, f"log() of an event of kind '{event.kind}'", advice):
             tracker.log(event)
 
-    def test_it_takes_the_events_of_two_runs(self, tmp_path: Path) -> None:
+    def test_events_of_two_runs_are_accepted(self, tmp_path: Path) -> None:
         tracker = self.build(tmp_path)
         for seed in (0, 1):
             tracker.start(self.context(tmp_path, seed))
@@ -203,16 +203,16 @@ class TrackerContract(Contract):
                 self._send(tracker, event)
         tracker.close()
 
-    def test_it_skips_a_kind_of_event_that_it_does_not_know(self, tmp_path: Path) -> None:
+    def test_unknown_kinds_of_events_are_ignored(self, tmp_path: Path) -> None:
         tracker = self.build(tmp_path)
         tracker.start(self.context(tmp_path))
         self._send(tracker, Event(kind="of-the-future"))  # type: ignore[arg-type]
         tracker.close()
 
-    def test_it_can_be_closed_without_a_run(self, tmp_path: Path) -> None:
+    def test_close_without_a_run_is_accepted(self, tmp_path: Path) -> None:
         self.must(self.build(tmp_path).close() is None, "close() must return nothing")
 
-    def test_it_takes_what_it_says_it_takes(self, tmp_path: Path) -> None:
+    def test_optional_methods_accept_their_arguments(self, tmp_path: Path) -> None:
         tracker, ctx = self.build(tmp_path), self.context(tmp_path)
         image = tmp_path / "examples.png"
         Image.new("RGB", (8, 8)).save(image)

@@ -142,7 +142,7 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
         started[cell] = run.record["started"]
         # a run that records the hash of the plan started after it, even if clocks differ
         known[cell] = str(run.record.get("plan", ""))
-        if runs.is_shared(run):  # the record of a reused run names the plan of its own recipe
+        if runs.is_shared(run):  # the record of a reused run contains the plan of its recipe
             known[cell] = sha256 if started[cell] >= plan["written"] else ""
     changed = [cell for cell in started if known[cell] not in ("", sha256)]
     without = [cell for cell in started if not known[cell] and cell not in existing]

@@ -1,4 +1,4 @@
-"""The verdict's error rates on made differences; docs/calibration.md has them from 10,000 experiments a rate."""
+"""Error rates of the verdict on simulated differences; docs/calibration.md reports 10,000 experiments a rate."""
 
 import json
 import re
@@ -22,7 +22,7 @@ PAGE = (ROOT / "docs/calibration.md").read_text()
 
 
 @pytest.mark.parametrize(("num_seeds", "first"), [(5, 0), (6, 0), (8, 3)], ids=["5", "6", "until decided"])
-def test_false_answers_are_as_rare_as_stated(num_seeds, first):
+def test_false_answers_stay_below_their_nominal_rate(num_seeds, first):
     none, edge = (
         calibration_seeds.answers_at(Cells(num=NUM), "normal", num_seeds, truth, delta, first)
         for truth, delta in ((0.0, None), (1.0, 1.0))
@@ -31,18 +31,18 @@ def test_false_answers_are_as_rare_as_stated(num_seeds, first):
     assert none["covered"] > NUM * 0.95 - 3 * (NUM * 0.05 * 0.95) ** 0.5
 
 
-def test_a_large_lead_is_found():
+def test_a_large_difference_is_detected_in_most_experiments():
     found = calibration_seeds.answers_at(Cells(num=NUM), "normal", 5, 2.0, 1.0)
     assert found["better"] > 0.85 * NUM
 
 
-def test_seeds_added_by_hand_need_wider_intervals():
+def test_wider_intervals_control_false_answers_when_seeds_are_added_by_hand():
     rng = calibration_seeds.np.random.default_rng(0)
     counts = calibration_designs._count_by_hand(rng, 500, 3, 8, None)
     assert counts["added"] < 500 * 0.05 + 3 * (500 * 0.05 * 0.95) ** 0.5 < counts["added_without"] + 20
 
 
-def test_few_of_the_tables_with_ten_equal_arms_have_a_false_answer():
+def test_at_most_5_percent_of_tables_with_ten_equal_arms_contain_a_false_answer():
     counts = calibration_designs._count_tables(calibration_designs.np.random.default_rng(0), 200, "normal", 6)
     assert counts["better"] < counts["better_each"]
     assert max(counts["better"], counts["worth"]) < 200 * 0.05 + 3 * (200 * 0.05 * 0.95) ** 0.5
@@ -54,13 +54,13 @@ def test_the_interval_over_images_covers_the_difference_on_new_images():
     assert counts["covered"] > 0.93 * 300 > counts["covered_seeds"]
 
 
-def test_the_true_difference_on_images_is_that_of_a_large_sample():
+def test_the_true_difference_on_images_equals_the_mean_of_a_large_sample():
     rng = calibration_images.np.random.default_rng(0)
     drawn = calibration_images.draw_differences(rng, 2, 200_000, 1.0).mean()
     assert drawn == pytest.approx(calibration_images.true_difference(1.0), abs=0.004)
 
 
-def test_kept_counts_are_not_computed_again_and_a_study_can_be_forgotten(tmp_path):
+def test_cached_counts_are_reused_until_their_study_is_removed(tmp_path):
     calls = []
 
     def count(rng, num):
@@ -78,7 +78,7 @@ def test_kept_counts_are_not_computed_again_and_a_study_can_be_forgotten(tmp_pat
     assert json.loads(path.read_text())["seeds/5"]["num"] == 7
 
 
-def test_the_page_has_the_tables_of_the_kept_counts():
+def test_the_calibration_page_shows_the_tables_of_the_cached_counts():
     cells = Cells(calibration.KEPT)
     known = set(cells.counts)
     assert calibration.fill(PAGE, lambda name: calibration.make_table(name, cells)) == PAGE

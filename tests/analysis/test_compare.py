@@ -1,4 +1,4 @@
-"""Comparisons against statistics worked out by hand, and what is said about runs that are missing."""
+"""Comparisons of arms against statistics computed by hand, and reports of missing runs."""
 
 import csv
 import io
@@ -34,8 +34,8 @@ def compared(folder, records, **options):
 
 
 @pytest.fixture
-def verb(cli):
-    """Return what `perceptinit compare` prints to standard output."""
+def printed(cli):
+    """Return a function that runs `perceptinit compare` and returns its standard output."""
 
     def run(*arguments, code=0):
         done = cli("compare", *arguments)
@@ -49,7 +49,7 @@ def without(records, *cells):
     return [r for r in records if (r["arm"]["name"], r["seed"]) not in cells]
 
 
-def test_paired_t_test_of_three_differences():
+def test_the_p_value_of_three_differences_is_that_of_a_paired_t_test():
     # t = 0.03 / (0.01 / sqrt 3) = 5.19615 with 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2)
     assert paired_p_value([0.03, 0.04, 0.02]) == pytest.approx(1 - 5.19615 / math.sqrt(29), abs=1e-5)
     assert paired_p_value([0.03]) is None
@@ -61,12 +61,12 @@ def test_sets_are_counted_by_the_sign_of_their_difference():
     assert (count.wins, count.ties, count.losses, count.num_sets) == (3, 1, 1, 5)
 
 
-def test_correction_for_many_sets():
+def test_p_values_of_many_sets_are_corrected_by_benjamini_hochberg():
     # Benjamini-Hochberg of 0.01, 0.03, 0.04: 0.01 * 3 / 1, then min(0.03 * 3 / 2, 0.04 * 3 / 3)
     assert correct_for_many([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.04, 0.04])
 
 
-def test_detectable_difference_agrees_with_published_power():
+def test_the_detectable_difference_agrees_with_published_power():
     # G*Power: 34 pairs show d = 0.5 standard deviations with 80.8 % chance, 33 with 79.5 %
     for num, low, high in ((34, 0.49, 0.5), (33, 0.5, 0.51)):
         values = [0.0] * num
@@ -76,13 +76,13 @@ def test_detectable_difference_agrees_with_published_power():
     assert detectable_difference([0.1]) is None
 
 
-def test_bootstrap_of_two_values_is_their_range():
+def test_the_bootstrap_interval_of_two_values_is_their_range():
     # a quarter of the resamples repeats the smaller value twice, a quarter the larger
     assert bootstrap_interval([0.1, 0.3]) == pytest.approx((0.1, 0.3))
     assert bootstrap_interval([0.1]) is None
 
 
-def test_paired_difference_with_interval_and_relative_effect(tmp_path):
+def test_a_paired_difference_has_an_interval_and_a_relative_effect(tmp_path):
     (top1,) = compared(tmp_path, three_by_three()).scores
     difference = top1.difference(PI)
     # half width: t(0.975, 2) = 4.30265 times 0.01 / sqrt 3
@@ -93,7 +93,7 @@ def test_paired_difference_with_interval_and_relative_effect(tmp_path):
     assert difference.bootstrap == pytest.approx((0.02, 0.04), abs=1e-9)
 
 
-def test_the_summary_reads_both_contrasts(tmp_path):
+def test_the_headline_answers_both_contrasts(tmp_path):
     # both differences of pi and shuffled are 0.05 in every seed: their deviation is at least 1 / (50 sqrt 12)
     normal = "3 seeds)."
     sentences = headline(compared(tmp_path, three_by_three()))
@@ -108,7 +108,7 @@ def test_the_summary_reads_both_contrasts(tmp_path):
     ]
 
 
-def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_shown(tmp_path):
+def test_an_undecided_difference_reports_the_smallest_detectable_difference(tmp_path):
     records = [record("random", s, 0.5) for s in range(3)]
     records += [record("pi", s, v) for s, v in enumerate((0.49, 0.50, 0.52))]
     (top1,) = compared(tmp_path, records).scores
@@ -118,20 +118,20 @@ def test_an_interval_with_zero_shows_no_difference_and_tells_what_it_could_have_
     assert "is detected in 8 of 10 experiments" in result.sentence
 
 
-def test_one_seed_is_no_evidence(tmp_path):
+def test_one_seed_has_no_interval(tmp_path):
     (top1,) = compared(tmp_path, [record("random", 0, 0.5), record("pi", 0, 0.6)]).scores
     assert verdict(top1, PI).sentence == (
         "pi is 10.0 points above random in the only common seed; one seed has no interval."
     )
 
 
-def test_equal_runs_are_called_equal(tmp_path):
+def test_runs_with_equal_scores_are_reported_as_equal(tmp_path):
     records = [record(arm, s, 0.5) for arm in ("random", "pi") for s in range(2)]
     (top1,) = compared(tmp_path, records).scores
     assert verdict(top1, PI).sentence == "pi equals random exactly in every seed (2 seeds)."
 
 
-def test_a_score_where_less_is_better_is_judged_the_other_way(tmp_path):
+def test_a_lower_error_is_reported_as_better(tmp_path):
     less = {"name": "error/x", "higher_is_better": False}
     records = [record("random", s, [score(0.5 + s / 100, **less)]) for s in range(3)]
     records += [record("pi", s, [score(0.4 + s / 100, **less)]) for s in range(3)]
@@ -139,7 +139,7 @@ def test_a_score_where_less_is_better_is_judged_the_other_way(tmp_path):
     assert verdict(error, PI).outcome == "better"
 
 
-def test_unequal_budgets_are_refused_with_the_way_out(tmp_path):
+def test_unequal_budgets_are_refused_with_the_option_that_aligns_them(tmp_path):
     records = [record("random", 0, [score(0.3, 100)])]
     records += [record("pi", 0, [score(0.2, 100), score(0.9, 200)])]
     with pytest.raises(UsageError) as error:
@@ -155,7 +155,7 @@ def test_unequal_budgets_are_refused_with_the_way_out(tmp_path):
     assert "not equally trained" not in " ".join(headline(at))
 
 
-def test_an_arm_with_a_post_hoc_stage_is_judged_after_it(tmp_path):
+def test_an_arm_with_a_post_hoc_stage_is_compared_after_that_stage(tmp_path):
     records = [record("random", 0, [score(0.3)]), record("pi", 0, [])]
     records[1]["arm"]["resolved"]["posthoc"] = [{"use": "triplet-hinge"}]
     records[1]["scores"] = [score(0.9, 50), score(0.3, 100), score(0.2, 100, stage="posthoc")]
@@ -164,7 +164,7 @@ def test_an_arm_with_a_post_hoc_stage_is_judged_after_it(tmp_path):
         compared(tmp_path / "at", records, budget=50)
 
 
-def test_every_run_that_is_not_in_a_mean_is_named(tmp_path):
+def test_each_run_that_is_excluded_from_a_mean_is_listed(tmp_path):
     records = without(three_by_three(), ("pi", 2), ("random", 2), ("shuffled", 2))
     records[1] = record("random", 1, 0.9, status="failed", error="TrainingError: the loss is nan")
     records[2]["scores"] = [score(None)]
@@ -181,7 +181,7 @@ def test_every_run_that_is_not_in_a_mean_is_named(tmp_path):
     assert result.scores[0].difference(PI) is None
 
 
-def test_a_running_record_without_a_process_is_called_stopped(tmp_path):
+def test_a_running_record_without_a_process_is_reported_as_stopped(tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5, status="running")])
 
     def state():
@@ -212,7 +212,7 @@ def test_the_same_run_in_two_folders_is_refused(tmp_path):
         load_runs([first, second])
 
 
-def test_averages_over_sets_need_every_set(tmp_path):
+def test_averages_over_sets_require_every_set(tmp_path):
     sets = ("cifar10", "vtab/dtd", "mnist", "stl10")
     records = [
         record(arm, s, [score(base + i / 100, name=f"top1/{n}") for i, n in enumerate(sets)])
@@ -235,10 +235,10 @@ def test_averages_over_sets_need_every_set(tmp_path):
     assert result.primary is total
     (over_sets,) = result.over_sets
     assert (over_sets.count.wins, over_sets.count.losses) == (4, 0)
-    # pi: 2 seeds alike of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
+    # pi: 2 equal seeds of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
     lines = list(sets_lines(result))
-    told = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
-    assert told in lines
+    expected = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"
+    assert expected in lines
     assert lines[-1].endswith("no answer uses them.")
 
 
@@ -270,7 +270,7 @@ def test_compare_prints_table_verdict_and_problems(cli, tmp_path):
     assert "pi, seed 2: not started; it is excluded from every mean" in done.stdout
 
 
-def test_no_column_is_lost_on_a_narrow_terminal(cli, tmp_path):
+def test_a_narrow_terminal_shows_all_columns(cli, tmp_path):
 
     def long(v):
         return [score(v, name="spread/a-long-name", chance=None)]
@@ -282,27 +282,27 @@ def test_no_column_is_lost_on_a_narrow_terminal(cli, tmp_path):
     assert shown.count("2 of 3") == 3
 
 
-def test_csv_and_json_carry_unrounded_numbers(verb, tmp_path):
+def test_csv_and_json_contain_unrounded_numbers(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    lines = list(csv.DictReader(io.StringIO(verb(folder, "--csv"))))
+    lines = list(csv.DictReader(io.StringIO(printed(folder, "--csv"))))
     row = next(r for r in lines if r["arm"] == "pi" and r["reference"] == "random")
     assert float(row["difference"]) == pytest.approx(0.03)
     assert float(row["p_value"]) == pytest.approx(0.0351, abs=1e-4)
-    value = json.loads(verb(folder, "--json"))
+    value = json.loads(printed(folder, "--json"))
     assert value["values"]["top1/x"]["pi"] == {"0": 0.53, "1": 0.56, "2": 0.56}
     assert len(value["runs"]) == 9
 
 
-def test_markdown_and_latex_tables(verb, tmp_path):
+def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    markdown = verb(folder, "--markdown")
+    markdown = printed(folder, "--markdown")
     assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 3 of 3 |" in (markdown)
-    latex = verb(folder, "--latex")
+    latex = printed(folder, "--latex")
     assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
 
 
-def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
+def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
     folder = write(tmp_path, three_by_three())
     for arguments, sentence in (
         (["nowhere"], "nowhere: no such folder"),
@@ -319,14 +319,14 @@ def test_compare_says_what_is_wrong_with_a_request(cli, tmp_path):
         assert sentence in done.stderr
 
 
-def test_nothing_finished_is_shown_and_exits_with_1(verb, tmp_path):
+def test_compare_without_a_finished_run_exits_with_1(printed, tmp_path):
     folder = write(tmp_path, [record("random", 0, 0.5, status="interrupted")])
-    shown = verb(folder, code=1)
+    shown = printed(folder, code=1)
     assert "No run has finished with a score that could be compared." in shown
     assert "random, seed 0: interrupted after 100 samples; it is excluded from every mean" in shown
 
 
-def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
+def test_contrasts_pair_human_votes_with_shuffled_votes(tmp_path):
     contrasts = compared(tmp_path, three_by_three()).contrasts
     assert contrasts == (
         PI,
@@ -336,14 +336,14 @@ def test_contrasts_pair_human_votes_with_shuffled_ones(tmp_path):
 
 
 def question_of_pi(folder, change):
-    """Return what pi - shuffled asks after a change of pi's and of shuffled's record."""
+    """Return the question of the contrast pi - shuffled after a change to both records."""
     records = three_by_three()
     for one in records:
         change(one["arm"])
     return compared(folder, records).contrasts[-1].question
 
 
-def test_a_control_with_other_settings_is_none_of_the_human_structure(tmp_path):
+def test_a_control_with_different_settings_cannot_test_the_human_structure(tmp_path):
     def change(arm):
         if arm["name"] == "shuffled":
             arm["resolved"]["init"][0]["epochs"] = 80
@@ -351,7 +351,7 @@ def test_a_control_with_other_settings_is_none_of_the_human_structure(tmp_path):
     assert question_of_pi(tmp_path, change) == OTHERWISE.format("init.epochs")
 
 
-def test_a_control_differs_in_no_slot(tmp_path):
+def test_a_control_that_differs_in_another_stage_cannot_test_the_human_structure(tmp_path):
     def change(arm):
         arm["resolved"]["posthoc"] = [{"use": "lsuv", "share": float(arm["name"] == "pi")}]
 
@@ -362,7 +362,7 @@ def test_a_control_differs_in_no_slot(tmp_path):
     assert compared(tmp_path, records).contrasts[-1].question == OTHERWISE.format("posthoc.share")
 
 
-def test_shuffled_answers_of_a_program_are_no_control_of_the_human_structure(tmp_path):
+def test_shuffled_votes_of_a_program_cannot_test_the_human_structure(tmp_path):
     def from_pixels(arm):
         for stage in arm["resolved"]["init"]:
             inner = {"use": "pixel-triplets", "judgments": {"use": "nights"}}
@@ -376,21 +376,21 @@ def test_shuffled_answers_of_a_program_are_no_control_of_the_human_structure(tmp
     assert question_of_pi(tmp_path / "record", as_told) == NO_PEOPLE
 
 
-def test_the_table_says_in_what_each_arm_differs(verb, tmp_path):
+def test_the_table_states_how_each_arm_differs(printed, tmp_path):
     sentence = "shuffled = init, but judgments through shuffled-votes"
     records = three_by_three()
     for one in records:
         if one["arm"]["name"] == "shuffled":
             one["arm"]["difference"] = sentence
     folder = write(tmp_path, records)
-    assert sentence in verb(folder)
-    assert f"* {sentence}\n" in verb(folder, "--markdown")
-    assert f"% {sentence}\n" in verb(folder, "--latex")
-    assert json.loads(verb(folder, "--json"))["differences"] == [sentence]
+    assert sentence in printed(folder)
+    assert f"* {sentence}\n" in printed(folder, "--markdown")
+    assert f"% {sentence}\n" in printed(folder, "--latex")
+    assert json.loads(printed(folder, "--json"))["differences"] == [sentence]
 
 
 def shown_in(columns, comparison):
-    """Return the lines of the first table as a terminal of so many columns shows them."""
+    """Return the heading and rows of the first table in a terminal of this width."""
     console = Console(width=columns, file=io.StringIO())
     console.print(rich_table(comparison, comparison.matching(())))
     lines = console.file.getvalue().splitlines()
@@ -400,7 +400,7 @@ def shown_in(columns, comparison):
     return lines[rule - 1], lines[rule + 1 : lines.index("", rule)]
 
 
-def test_a_table_too_wide_for_the_terminal_has_a_row_per_difference(tmp_path):
+def test_a_table_that_is_too_wide_has_one_row_per_difference(tmp_path):
     comparison = compared(tmp_path, three_by_three())
     headings, rows = shown_in(100, comparison)
     assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] seeds"
@@ -415,7 +415,7 @@ def test_a_table_too_wide_for_the_terminal_has_a_row_per_difference(tmp_path):
     ]
 
 
-def test_a_score_too_large_for_statistics_is_left_out_and_reported(tmp_path):
+def test_a_score_above_1e100_is_excluded_and_reported(tmp_path):
     records = three_by_three()
     records[0]["scores"][0]["value"] = 1e308
     comparison = compare(load_runs([write(tmp_path, records)]))

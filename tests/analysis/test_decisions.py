@@ -1,9 +1,9 @@
-"""When a difference is decided, against levels and probabilities that are known."""
+"""Decisions about a difference, against known levels and probabilities."""
 
 import numpy as np
 import pytest
 
-# made data: see test_verdict
+# simulated data: see test_verdict
 from helpers.made_runs import JUDGMENTS
 from helpers.made_verdicts import BASE, made, trained_on
 from scipy import stats
@@ -26,7 +26,7 @@ def decided(values, **rule):
     return rule.decide(estimate(values, rule.confidence))
 
 
-def test_an_interval_decides_by_where_it_lies():
+def test_the_position_of_the_interval_decides_the_outcome():
     narrow = [0.001, 0.002, 0.003]  # 0.002 with t(0.975, 2) * 0.001 / sqrt 3 = 0.0025 to each side
     assert decided(narrow, delta=0.005) == "equivalent"
     assert decided(narrow, delta=0.004) is None
@@ -35,24 +35,24 @@ def test_an_interval_decides_by_where_it_lies():
     assert decided([0.01]) is None
 
 
-def test_a_difference_that_excludes_0_but_does_not_matter_is_equivalent():
+def test_an_interval_that_excludes_0_but_stays_within_delta_is_equivalent():
     assert decided([0.0010, 0.0011, 0.0012], delta=0.005) == "equivalent"
     assert decided([0.0010, 0.0011, 0.0012]) == "above"
 
 
-def test_nothing_is_decided_before_the_first_look_that_was_planned():
+def test_no_difference_is_decided_before_the_first_planned_look():
     values = [0.01, 0.011, 0.012]
     assert decided(values, first=4, last=6) is None
     assert decided([*values, 0.0105], first=4, last=6) == "above"
 
 
-def test_one_look_has_the_plain_level_and_more_looks_a_higher_one():
+def test_one_look_has_the_nominal_level_and_more_looks_have_a_higher_level():
     assert level_of_looks(5, 5) == 0.95
     assert 0.95 < level_of_looks(3, 6) < level_of_looks(3, 10) < 1 - 0.05 / 8  # Bonferroni
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.5])
-def test_all_intervals_of_a_sequence_hold_in_95_of_100_experiments(shift):
+def test_all_intervals_of_a_sequence_cover_the_truth_in_95_percent_of_experiments(shift):
     rule, rng = Rule(first=3, last=8), np.random.default_rng(1)
     values = rng.normal(shift, 1.0, size=(4000, 8))
     holds = np.ones(4000, dtype=bool)
@@ -63,7 +63,7 @@ def test_all_intervals_of_a_sequence_hold_in_95_of_100_experiments(shift):
     assert abs(holds.mean() - 0.95) < 0.012  # 3.5 standard errors of 4,000 experiments
 
 
-def test_probabilities_are_areas_of_students_t():
+def test_probabilities_are_areas_under_students_t():
     value = estimate([0.0, 0.01, 0.02])  # mean 0.01, s.e. 0.00577, 2 degrees of freedom
     below, within, above = probabilities(value, 0.01)
     assert above == pytest.approx(0.5)
@@ -74,7 +74,7 @@ def test_probabilities_are_areas_of_students_t():
     assert probabilities(estimate([0.02, 0.02]), 0.01) == (0.0, 0.0, 1.0)
 
 
-def test_the_seeds_to_decide_grow_with_the_noise_and_end_where_the_plan_does():
+def test_the_number_of_seeds_to_decide_grows_with_noise_and_respects_the_plan():
     near, far = (0.004, 0.008, 0.001), (0.04, -0.03, 0.002)
     rule = Rule(delta=0.005)
     assert 1 <= seeds_to_decide(near, rule) <= 20
@@ -83,7 +83,7 @@ def test_the_seeds_to_decide_grow_with_the_noise_and_end_where_the_plan_does():
     assert seeds_to_decide(near, Rule(delta=0.005, first=3, last=3)) is None
 
 
-def test_the_seeds_to_decide_do_decide_in_8_of_10_experiments():
+def test_the_predicted_number_of_seeds_decides_in_8_of_10_experiments():
     # many seeds, so that their mean and deviation are as good as known: 0 and 0.01
     values = tuple(0.01 * stats.norm.ppf((np.arange(40) + 0.5) / 40))
     more = seeds_to_decide(values, Rule(delta=0.0045))
@@ -93,7 +93,7 @@ def test_the_seeds_to_decide_do_decide_in_8_of_10_experiments():
     assert np.mean(np.abs(new.mean(axis=1)) + half <= 0.0045) > 0.75
 
 
-def test_the_rule_of_a_plan_is_in_units_of_a_score():
+def test_the_rule_of_a_plan_converts_points_to_scores():
     assert rule_of(VerdictConfig(delta=0.5), 3) == Rule(0.005, 3, None)
     assert rule_of(VerdictConfig(delta=0.5, max_seeds=10), 1) == Rule(0.005, 2, 10)
 
@@ -104,7 +104,7 @@ def with_plan(folder, plan, pi, overrides=(), **more):
     return made(folder, arms, plan=plan, overrides=overrides, **more)
 
 
-def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path):
+def test_a_small_difference_is_reported_as_equivalent_with_its_probabilities(tmp_path):
     comparison = with_plan(tmp_path, "delta = 2.0", (0.501, 0.520, 0.541), num_examples=5000)
     (answer,) = summary(comparison).answers
     assert answer.outcome == "equivalent"
@@ -114,20 +114,20 @@ def test_a_small_difference_is_called_equivalent_with_its_probabilities(tmp_path
     assert "differences within 2.0 points (delta) do not matter" in headline(comparison)[0]
 
 
-def test_an_undecided_difference_says_what_would_decide_it(tmp_path):
+def test_an_undecided_difference_reports_the_number_of_seeds_that_would_decide_it(tmp_path):
     (answer,) = summary(with_plan(tmp_path, "delta = 1.0", (0.505, 0.518, 0.546))).answers
     assert answer.outcome == "undecided"
     assert "more seeds would decide it with 80 % chance." in answer.sentence
 
 
-def test_an_undecided_difference_of_the_last_look_is_final(tmp_path):
+def test_an_undecided_difference_at_the_last_look_is_final(tmp_path):
     plan = "delta = 1.0\nmax_seeds = 3"
     (answer,) = summary(with_plan(tmp_path, plan, (0.48, 0.55, 0.55))).answers
     assert "This answer is final: the plan allows at most 3 seeds." in answer.sentence
     assert "at every look" in answer.sentence
 
 
-def test_looks_widen_the_interval(tmp_path):
+def test_several_looks_widen_the_interval(tmp_path):
     def width(folder, plan):
         (score,) = with_plan(tmp_path / folder, plan, (0.53, 0.56, 0.56)).scores
         return score.differences[0].value.high - score.differences[0].value.low
@@ -137,14 +137,14 @@ def test_looks_widen_the_interval(tmp_path):
     assert many / one == pytest.approx(ratio)
 
 
-def test_a_delta_that_was_changed_after_the_first_run_is_told(tmp_path):
+def test_a_delta_that_changed_after_the_first_run_is_reported(tmp_path):
     comparison = with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56), ("verdict.delta=3.0",))
     assert "Not as planned: [verdict] delta was 1.0 when the first run began, and is 3.0 now." in headline(
         comparison
     )
 
 
-def test_a_plan_that_cannot_be_meant_is_refused(tmp_path):
+def test_an_invalid_plan_is_refused(tmp_path):
     for plan, sentence in (
         ("delta = -1", "verdict.delta: should be greater than 0"),
         ('delta = "0.5 %"', "verdict.delta: expected a number"),
@@ -157,7 +157,7 @@ def test_a_plan_that_cannot_be_meant_is_refused(tmp_path):
         assert sentence in str(error.value)
 
 
-def test_interquartile_mean_by_hand():
+def test_the_interquartile_mean_excludes_a_quarter_of_the_scores_at_each_end():
     # 2 sets x 2 seeds: 0.0, 0.2, 0.4, 1.0; a quarter at each end is left out
     result = interquartile_mean([[0.0, 1.0], [0.2, 0.4]])
     assert result.mean == pytest.approx(0.3)
@@ -165,18 +165,18 @@ def test_interquartile_mean_by_hand():
     assert interquartile_mean([[0.1], [0.5]]).low is None
 
 
-def test_the_bootstrap_is_stratified_by_set():
-    # every seed of a set is alike: resampling within sets changes nothing
+def test_the_bootstrap_resamples_seeds_within_each_set():
+    # all seeds of a set have the same score, so resampling within sets changes nothing
     result = interquartile_mean([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.9] * 3])
     assert (result.low, result.high) == pytest.approx((result.mean, result.mean))
 
 
-def test_holms_correction_by_hand():
+def test_holms_correction_multiplies_by_the_number_of_remaining_tests():
     # 0.01 * 3, then max(0.03, 0.02 * 2), then max(0.04, 0.03 * 1)
     assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
 
 
-def test_one_statement_counts_the_differences_of_the_whole_page(tmp_path):
+def test_one_sentence_counts_the_differences_on_the_whole_page(tmp_path):
     text = family_wise(with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56)))
     assert text.startswith("1 difference is shown, 1 of them in the headline.")
     assert "1 remains: pi - random in top1/x." in text
@@ -184,7 +184,7 @@ def test_one_statement_counts_the_differences_of_the_whole_page(tmp_path):
     assert "Holm" not in family_wise(looks)
 
 
-def test_a_family_of_arms_misses_the_truth_at_most_as_often(tmp_path):
+def test_intervals_of_several_arms_share_the_error_rate(tmp_path):
     arms = {
         "random": ([], BASE),
         "pi": (trained_on(JUDGMENTS), BASE),

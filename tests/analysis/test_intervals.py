@@ -1,4 +1,4 @@
-"""Intervals over seeds and images, and tests by signs, against numbers worked out by hand."""
+"""Intervals over seeds and images, and sign-flip tests, against values computed by hand."""
 
 import itertools
 
@@ -19,7 +19,7 @@ def two_way_estimate(differences, images, weights=None):
     return estimate_two_way(find_components(differences, images, weights))
 
 
-def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
+def test_the_two_way_variance_adds_seeds_and_items_and_subtracts_their_residual():
     rng = np.random.default_rng(0)
     differences = rng.normal(0, 1, (4, 1)) + rng.normal(0, 2, (1, 30)) + rng.normal(0, 1, (4, 30))
     found = two_way_estimate(differences, each(30))
@@ -31,27 +31,27 @@ def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
     assert found.stderr == pytest.approx(variance**0.5)
 
 
-def test_images_that_all_agree_add_nothing():
+def test_images_with_equal_differences_do_not_widen_the_interval():
     differences = np.array([[0.1], [0.2], [0.3]]) * np.ones((3, 50))
     found = two_way_estimate(differences, each(50))
     reach = stats.t.ppf(0.975, 2) * 0.1 / 3**0.5
     assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
 
 
-def test_one_seed_or_one_image_gives_no_interval():
+def test_one_seed_or_one_image_has_no_interval():
     assert find_components(np.ones((1, 30)), each(30)) is None
     assert find_components(np.ones((5, 4)), np.zeros((4, 1), int)) is None
 
 
-def test_items_of_one_image_vary_together():
-    """100 images shown 30 times have the interval of their 100 means."""
+def test_items_of_one_image_are_not_independent():
+    """100 images that appear 30 times have the interval of their 100 means."""
     rng = np.random.default_rng(5)
     by_image = rng.normal(0, 1, (5, 100))
     repeated = two_way_estimate(np.repeat(by_image, 30, axis=1), np.repeat(np.arange(100), 30)[:, None])
     assert repeated.stderr == pytest.approx(two_way_estimate(by_image, each(100)).stderr)
 
 
-def test_weights_count_items_as_often():
+def test_a_weight_counts_as_repetitions_of_its_item():
     rng = np.random.default_rng(6)
     differences, weights = rng.normal(0, 1, (4, 12)), rng.integers(1, 4, 12)
     images = np.arange(12)[:, None]
@@ -60,7 +60,7 @@ def test_weights_count_items_as_often():
     assert weighted.mean == pytest.approx(find_components(differences[:, repeated], images[repeated]).mean)
 
 
-def test_one_call_gives_the_errors_of_several_rows():
+def test_one_call_returns_the_standard_errors_of_several_rows():
     rng = np.random.default_rng(8)
     rows, images = rng.normal(0, 1, (3, 60)), rng.integers(0, 20, (2, 60))
     images[:, :20] = np.arange(20)
@@ -68,7 +68,7 @@ def test_one_call_gives_the_errors_of_several_rows():
     assert found == pytest.approx([jackknife_stderr(row, images + 7) for row in rows])
 
 
-def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_images():
+def test_the_mean_of_two_equal_sets_has_half_the_variance_over_images():
     rng = np.random.default_rng(7)
     parts = find_components(rng.normal(0, 1, (4, 50)), each(50))
     both = mean_of([parts, parts], [0.1, 0.2, 0.3, 0.4])
@@ -77,10 +77,10 @@ def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_images():
     assert both.num_images == 100
 
 
-def test_the_interval_holds_for_new_images_where_seeds_alone_do_not():
+def test_the_interval_covers_new_images_unlike_an_interval_over_seeds():
     rng = np.random.default_rng(1)
     held = {"both": 0, "seeds": 0}
-    for _ in range(200):  # truth: 0; images differ by 1, seeds by 0.1
+    for _ in range(200):  # truth: 0; standard deviation 1 between images, 0.1 between seeds
         differences = rng.normal(0, 0.1, (10, 1)) + rng.normal(0, 1, (1, 50)) + rng.normal(0, 0.2, (10, 50))
         both = two_way_estimate(differences, each(50))
         seeds = stats.ttest_1samp(differences.mean(1), 0).confidence_interval()
@@ -90,7 +90,7 @@ def test_the_interval_holds_for_new_images_where_seeds_alone_do_not():
     assert held["seeds"] <= 140
 
 
-def test_a_further_variance_widens_an_interval_with_its_own_degrees_of_freedom():
+def test_an_additional_variance_widens_an_interval_with_its_own_degrees_of_freedom():
     value = estimate([0.1, 0.2, 0.3])  # standard error 0.0577, 2 degrees of freedom
     own, more = value.stderr**2, 0.01
     wide = widen(value, more, 5, 0.95)
@@ -104,18 +104,18 @@ def sign_flip_p(differences):
     return max_t_p([differences])[0]
 
 
-def test_signs_of_six_equal_seeds_have_the_least_p():
+def test_six_equal_differences_have_the_smallest_possible_p_value():
     assert sign_flip_p([0.1] * 6) == pytest.approx(2 / 2**6)
 
 
-def test_sign_flip_p_counts_patterns_as_far_from_zero():
+def test_the_sign_flip_p_value_counts_sign_patterns_at_least_as_far_from_zero():
     values = [0.5, 0.4, -0.1, 0.3, 0.2, 0.6]
     means = [np.dot(s, values) for s in itertools.product((1, -1), repeat=6)]
     expected = np.mean(np.abs(means) >= abs(sum(values)) - 1e-9)
     assert sign_flip_p(values) == pytest.approx(expected)
 
 
-def test_largest_t_corrects_for_the_number_of_contrasts():
+def test_the_largest_t_corrects_for_the_number_of_contrasts():
     rng = np.random.default_rng(2)
     differences = rng.normal(0, 1, (10, 8))
     alone, corrected = [sign_flip_p(row) for row in differences], max_t_p(differences)
@@ -123,7 +123,7 @@ def test_largest_t_corrects_for_the_number_of_contrasts():
     assert max_t_p(differences[:1]) == [pytest.approx(alone[0])]
 
 
-def test_many_seeds_draw_their_patterns_and_always_the_same_ones():
+def test_many_seeds_sample_sign_patterns_reproducibly():
     values = list(np.random.default_rng(3).normal(0.3, 1, 20))
     assert sign_flip_p(values) == sign_flip_p(values)
     assert sign_flip_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.05)

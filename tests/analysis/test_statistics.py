@@ -1,4 +1,4 @@
-"""Means, intervals and paired differences against numbers worked out by hand."""
+"""Means, intervals and paired differences against values computed by hand."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from perceptinit.analysis.statistics import differences, estimate
 
 
-def test_estimate_of_three_values():
+def test_the_estimate_of_three_values_has_students_t_interval():
     # mean 2, variance 1, s.e. 1/sqrt(3); t(0.975, 2 degrees of freedom) = 4.3027
     result = estimate([1.0, 2.0, 3.0])
     assert result.mean == 2.0
@@ -16,17 +16,17 @@ def test_estimate_of_three_values():
     assert result.high == pytest.approx(2 + 4.30265 * 0.57735, abs=1e-4)
 
 
-def test_one_value_has_no_uncertainty():
+def test_one_value_has_no_standard_error_or_interval():
     result = estimate([0.5])
     assert (result.stderr, result.low, result.high, result.num) == (None, None, None, 1)
 
 
-def test_no_values_are_refused():
+def test_an_empty_list_of_values_is_refused():
     with pytest.raises(ValueError, match="no values"):
         estimate([])
 
 
-def test_paired_differences_are_of_shared_seeds_only():
+def test_paired_differences_use_shared_seeds_only():
     # seeds 0 and 1 are shared: differences 0.1 and 0.3, mean 0.2, s.e. 0.1
     paired = differences({0: 0.6, 1: 0.9, 2: 0.1}, {0: 0.5, 1: 0.6, 7: 0.9})
     result = estimate(list(paired.values()))
@@ -35,7 +35,7 @@ def test_paired_differences_are_of_shared_seeds_only():
     assert result.num == 2
 
 
-def test_a_constant_shift_over_noisy_seeds_is_seen_exactly():
+def test_a_constant_shift_over_noisy_seeds_has_an_interval_of_zero_width():
     baseline = {0: 0.1, 1: 0.5, 2: 0.9}
     paired = differences({s: v + 0.05 for s, v in baseline.items()}, baseline)
     result = estimate(list(paired.values()))

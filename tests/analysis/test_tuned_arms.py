@@ -1,4 +1,4 @@
-"""Arms at settings of their own: what is asked of them, and that nothing is better where budgets differ."""
+"""Tuned arms: the question that they answer, and no claim where tuning budgets differ."""
 
 import pytest
 from helpers.made_runs import RECIPE, record, score, write
@@ -37,7 +37,7 @@ def compared(tmp_path, **of_random):
     return compare(load_runs([write(tmp_path, records)]))
 
 
-def test_arms_at_their_best_are_compared_as_procedures(tmp_path):
+def test_tuned_arms_are_compared_at_their_best_settings(tmp_path):
     said = " ".join(headline(compared(tmp_path)))
     assert "Each at its best settings: is it better than random? pi is better than random" in said
     assert "5 trials in each of 3 studies, by top1 on validation data" in said
@@ -52,7 +52,7 @@ def test_arms_at_their_best_are_compared_as_procedures(tmp_path):
         ({"more": "seed = 7"}, "tuned with different [tune] settings"),
     ],
 )
-def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):
+def test_no_arm_is_reported_as_better_where_tuning_budgets_differ(tmp_path, of_random, sentence):
     comparison = compared(tmp_path, **of_random)
     said = " ".join(headline(comparison))
     assert sentence in said
@@ -60,11 +60,11 @@ def test_nothing_is_better_where_budgets_differ(tmp_path, of_random, sentence):
     assert "Yes:" not in render(comparison, with_examples=False)
 
 
-def test_trials_are_not_compared(tmp_path):
+def test_tuning_trials_are_not_compared(tmp_path):
     with pytest.raises(UsageError, match="these runs are tuning trials"):
         compared(tmp_path, role="trial")
 
 
-def test_a_record_whose_tune_cannot_be_read_is_told_in_a_sentence(tmp_path):
+def test_an_invalid_tune_table_in_a_record_is_an_error(tmp_path):
     with pytest.raises(RecipeError, match="expected an integer, got 'x'"):
         compared(tmp_path, more='trials = "x"')

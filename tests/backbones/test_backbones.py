@@ -1,4 +1,4 @@
-"""Backbones: towers with their own normalisation, text that may be trimmed, errors before the start."""
+"""Backbones: towers with built-in normalization, packed texts, and errors before a run starts."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def pad(tokens, length=77):
 
 
 def record_shapes(model):
-    """Return the list that the rows and tokens given to the blocks of the text transformer go into."""
+    """Return a list that collects the input shapes of the text transformer."""
     shapes = []
     model.text.transformer.transformer.register_forward_pre_hook(
         lambda _, args: shapes.append(tuple(args[0].shape[:2]))
@@ -44,7 +44,7 @@ def record_shapes(model):
 
 
 @every_backbone
-def test_a_model_keeps_the_promises_of_the_protocols(backbone):
+def test_a_model_implements_the_protocols(backbone):
     model = tiny(backbone)
     assert isinstance(model, DualEncoder)
     assert isinstance(model.image, ImageEncoder)
@@ -61,13 +61,13 @@ def test_the_temperature_starts_at_0_07_and_is_learned(backbone):
 
 
 @every_backbone
-def test_bytes_and_floats_of_an_image_give_the_same_embedding(backbone):
+def test_uint8_and_float_pixels_have_the_same_embedding(backbone):
     model = tiny(backbone)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     torch.testing.assert_close(model.encode_image(images), model.encode_image(images / 255))
 
 
-def test_pixels_are_normalised_by_the_mean_and_std_of_the_model():
+def test_pixels_are_normalized_with_the_mean_and_std_of_the_model():
     tower = tiny(model="vit_tiny_patch16_224.augreg_in21k").image
     assert tower.mean.tolist() == tower.std.tolist() == [0.5, 0.5, 0.5]
     white_black = torch.tensor([255, 0], dtype=torch.uint8).view(1, 1, 1, 2).expand(1, 3, 1, 2)
@@ -75,7 +75,7 @@ def test_pixels_are_normalised_by_the_mean_and_std_of_the_model():
     torch.testing.assert_close(tower.normalize(white_black)[0, 0, 0], torch.tensor([1.0, -1.0]))
 
 
-def test_a_recipe_may_state_what_timm_says_otherwise():
+def test_a_recipe_overrides_mean_std_and_activation_of_timm():
     mean, std = (0.25, 0.5, 0.75), (0.5, 0.25, 0.125)
     tower = tiny(mean=mean, std=std, text_quick_gelu=True)
     assert (tower.image.mean.tolist(), tower.image.std.tolist()) == (list(mean), list(std))
@@ -84,7 +84,7 @@ def test_a_recipe_may_state_what_timm_says_otherwise():
     assert (text, default) == ("QuickGELU", "GELU")
 
 
-def test_the_image_tower_of_open_clip_may_be_drawn_as_its_text_tower():
+def test_clip_init_draws_the_image_tower_with_the_stds_of_clip():
     wide = {"width": 128, "head_width": 16, "layers": 2, "patch_size": 8}
     tower = tiny(OpenClip, clip_init=True, vision_args=wide).image.trunk
     block = tower.transformer.resblocks[1]
@@ -97,19 +97,19 @@ def test_the_image_tower_of_open_clip_may_be_drawn_as_its_text_tower():
         (tower.positional_embedding, 0.01),
     ):
         assert weight.std().item() == pytest.approx(std, rel=0.1)
-        assert weight.abs().max() > 2.5 * std  # no uniform distribution
+        assert weight.abs().max() > 2.5 * std  # not a uniform distribution
     plain = tiny(OpenClip, vision_args=wide)
     drawn = tiny(OpenClip, clip_init=True, vision_args=wide)
     assert weights_sha256(plain.image) != weights_sha256(drawn.image)
 
 
-def test_a_tower_that_is_not_clips_is_not_drawn_as_clips():
+def test_clip_init_is_refused_for_a_timm_tower():
     timm_tower = {"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "timm_proj": "linear"}
     with pytest.raises(UsageError, match="clip_init: the image tower of 'ViT-B-32' is not a vision"):
         OpenClip(OpenClip.Config(clip_init=True, vision_args=timm_tower)).build()
 
 
-def test_pixels_are_normalised_alike_a_few_images_at_a_time_and_all_at_once(monkeypatch):
+def test_normalization_in_chunks_equals_normalization_of_the_whole_batch(monkeypatch):
     tower = tiny().image
     images = torch.randint(0, 256, (7, 3, 32, 32), dtype=torch.uint8)
     at_once = tower.normalize(images)
@@ -129,23 +129,23 @@ def test_gradients_reach_float_pixels_of_any_precision(dtype):
     torch.testing.assert_close(gradient, expected)
 
 
-def test_the_normalisation_is_saved_with_the_weights():
+def test_the_normalization_is_saved_with_the_weights():
     assert {"mean", "std"} <= tiny().image.state_dict().keys()
 
 
-def test_images_of_another_size_are_refused():
+def test_images_of_the_wrong_size_are_refused():
     with pytest.raises(ValueError, match=r"of shape \(B, 3, 32, 32\), got \(1, 3, 16, 16\)"):
         tiny().encode_image(torch.zeros(1, 3, 16, 16))
 
 
 @every_backbone
-def test_a_seed_gives_the_same_weights_and_another_seed_others(backbone):
+def test_weights_depend_on_the_seed_only(backbone):
     assert weights_sha256(tiny(backbone)) == weights_sha256(tiny(backbone))
     assert weights_sha256(tiny(backbone)) != weights_sha256(tiny(backbone, seed=1))
 
 
 @every_backbone
-def test_fresh_weights_touch_the_image_tower_only_and_follow_their_seed(backbone):
+def test_reset_parameters_redraws_the_image_tower_only(backbone):
     model, other = tiny(backbone), tiny(backbone, seed=5)
     text, image = weights_sha256(model.text), weights_sha256(model.image)
     scale = model.logit_scale.item()
@@ -158,13 +158,13 @@ def test_fresh_weights_touch_the_image_tower_only_and_follow_their_seed(backbone
     assert weights_sha256(model.image) == weights_sha256(other.image)
 
 
-def test_the_text_tower_is_the_same_for_another_image_model():
+def test_the_text_tower_does_not_depend_on_the_image_model():
     vit, convnext = tiny(), tiny(model="convnext_atto", model_args={})
     assert weights_sha256(vit.text) == weights_sha256(convnext.text)
 
 
 @every_backbone
-def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
+def test_trimmed_texts_have_the_embeddings_of_padded_texts(backbone):
     model = tiny(backbone)
     tokens = model.tokenize(["a photo of a dog", "hi!", "one two three four five six seven"])
     assert tokens.shape[1] == 9  # start, seven words, end
@@ -175,7 +175,7 @@ def test_trimmed_text_gives_the_embedding_of_padded_text(backbone):
 
 @every_backbone
 @pytest.mark.parametrize("pool", ["argmax", "first", "eos"])
-def test_texts_in_rows_have_embeddings_and_gradients_of_padded_texts(backbone, pool):
+def test_packed_texts_have_the_embeddings_and_gradients_of_padded_texts(backbone, pool):
     model = tiny(backbone).double()
     net = model.text.transformer
     net.pool_type, net.eos_id = pool, END
@@ -194,21 +194,21 @@ def test_texts_in_rows_have_embeddings_and_gradients_of_padded_texts(backbone, p
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
-def test_texts_that_fit_no_row_together_pass_as_they_are():
+def test_texts_that_do_not_fit_into_shared_rows_are_not_packed():
     model = tiny()
     shapes = record_shapes(model)
     model.encode_text(model.tokenize(["a photo of a dog", "a dog with a cat", "a photo of me"]))
     assert shapes == [(3, 7)]
 
 
-def test_padding_of_all_texts_is_not_computed():
+def test_common_padding_is_removed_before_the_transformer():
     model = tiny()
     shapes = record_shapes(model)
     model.encode_text(pad(model.tokenize(["hi", "no"])))
     assert shapes == [(2, 3)]
 
 
-def test_each_token_has_a_place_of_its_own_in_the_rows():
+def test_each_token_has_one_position_in_the_packed_rows():
     rows = token_rows(np.array([3, 9, 4, 5, 2]))
     assert rows.text.tolist() == [
         [1, 1, 1, 1, 1, 1, 1, 1, 1],
@@ -219,7 +219,7 @@ def test_each_token_has_a_place_of_its_own_in_the_rows():
     assert rows.first.tolist() == [18, 0, 14, 9, 21]
 
 
-def test_rows_of_many_texts_hold_hardly_any_padding():
+def test_packed_rows_of_many_texts_contain_less_than_2_percent_padding():
     lengths = np.clip(np.random.default_rng(0).lognormal(2.1, 0.6, 1000), 3, 77).astype(int)
     rows = token_rows(lengths)
     texts, counts = np.unique(rows.text[rows.text < 1000], return_counts=True)
@@ -228,7 +228,7 @@ def test_rows_of_many_texts_hold_hardly_any_padding():
     assert lengths.sum() > 0.98 * rows.text.size
 
 
-def test_attention_is_that_of_the_module_it_stands_for():
+def test_self_attention_equals_torchs_module():
     torch.manual_seed(0)
     ours = SelfAttention(torch.nn.MultiheadAttention(32, 4, batch_first=True)).double()
     theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True).double()
@@ -244,7 +244,7 @@ def test_attention_is_that_of_the_module_it_stands_for():
         torch.testing.assert_close(*outcomes, rtol=0, atol=1e-12)
 
 
-def test_attention_that_is_no_self_attention_is_left_to_its_module():
+def test_cross_attention_uses_torchs_module():
     torch.manual_seed(0)
     ours = SelfAttention(torch.nn.MultiheadAttention(32, 4, batch_first=True))
     theirs = torch.nn.MultiheadAttention(32, 4, batch_first=True)
@@ -261,7 +261,7 @@ def test_attention_that_is_no_self_attention_is_left_to_its_module():
 
 
 @pytest.mark.parametrize("is_masked", [False, True])
-def test_bfloat16_attention_errs_as_little_as_the_fused_kernel(is_masked):
+def test_bfloat16_attention_is_as_accurate_as_the_fused_kernel(is_masked):
     torch.manual_seed(0)
     exact = [(scale * torch.randn(4, 3, 20, 16)).bfloat16().double() for scale in (3, 1, 1)]
     mask = torch.full((20, 20), -torch.inf).triu(1) if is_masked else None
@@ -282,7 +282,7 @@ def test_bfloat16_attention_errs_as_little_as_the_fused_kernel(is_masked):
 
 @every_backbone
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_patches_as_products_are_those_of_the_convolution(backbone, memory_format):
+def test_the_patch_product_equals_the_convolution(backbone, memory_format):
     trunk = tiny(backbone).double().image.trunk
     convolution = next(m for m in trunk.modules() if isinstance(m, PatchConv))
     plain = torch.nn.Conv2d(3, 32, 8, 8, bias=convolution.bias is not None).double()
@@ -298,7 +298,7 @@ def test_patches_as_products_are_those_of_the_convolution(backbone, memory_forma
 
 
 @every_backbone
-def test_a_model_built_without_draws_is_whole_once_weights_are_loaded(backbone):
+def test_a_model_built_without_random_draws_is_complete_after_loading_weights(backbone):
     drawn = tiny(backbone)
     with Undrawn():
         model = tiny(backbone)
@@ -309,7 +309,7 @@ def test_a_model_built_without_draws_is_whole_once_weights_are_loaded(backbone):
     assert torch.equal(model.encode_text(tokens), drawn.encode_text(tokens))
 
 
-def test_nothing_is_drawn_where_weights_will_be_loaded():
+def test_undrawn_modules_do_not_advance_the_generator():
     before = torch.get_rng_state()
     with Undrawn():
         torch.nn.Linear(3, 3)
@@ -318,14 +318,14 @@ def test_nothing_is_drawn_where_weights_will_be_loaded():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_draws_that_are_repeated_until_they_suit_end_there_too():
+def test_undrawn_truncated_normals_still_terminate():
     weights = torch.full((3,), 100.0)
     with Undrawn():
         torch.nn.init.trunc_normal_(weights, std=0.02)
     assert weights.abs().max() < 2
 
 
-def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():
+def test_texts_are_padded_to_the_full_context_without_a_causal_mask():
     model = tiny(OpenClip, text_args={"width": 32, "heads": 2, "layers": 1, "no_causal_mask": True})
     assert not model.text.can_be_trimmed
     assert model.tokenize(["a dog"]).shape == (1, 77)
@@ -333,14 +333,14 @@ def test_text_of_a_tower_without_causal_mask_is_padded_to_its_full_context():
     assert torch.equal(model.encode_text(tokens), model.encode_text(pad(tokens)))
 
 
-def test_a_long_text_is_cut_and_keeps_its_end_token():
+def test_a_long_text_is_truncated_and_keeps_its_end_token():
     tokens = tiny(context_length=8).tokenize(["word " * 50, "short"])
     assert tokens.shape == (2, 8)
     assert tokens[0, -1] == END
     assert tokens[1].tolist() == [49406, 3005, END, 0, 0, 0, 0, 0]
 
 
-def test_a_token_whose_id_is_zero_is_not_taken_for_padding():
+def test_a_token_with_id_zero_is_not_padding():
     assert tiny().tokenize(["!^"]).tolist() == [[49406, 0, 317, END]]  # '!' is CLIP's id 0
 
 
@@ -350,18 +350,18 @@ def test_more_tokens_than_the_context_are_refused():
 
 
 @pytest.mark.parametrize("name", ["resnet18", "convnext_atto", "mobilenetv3_small_050"])
-def test_timm_models_without_patches_take_the_image_size_of_the_recipe(name):
+def test_timm_models_without_patches_accept_the_image_size_of_the_recipe(name):
     model = tiny(model=name, model_args={}, image_size=48)
     assert model.encode_image(torch.rand(2, 3, 48, 48)).shape == (2, 32)
 
 
-def test_a_timm_model_is_built_on_the_meta_device_for_the_plan():
+def test_a_timm_model_can_be_built_on_the_meta_device():
     with torch.device("meta"):
         model = Timm(Timm.Config()).build()
     assert sum(p.numel() for p in model.parameters()) == 151_277_313  # CLIP ViT-B/32, as published
 
 
-def test_an_unknown_timm_model_is_told_with_the_nearest_name():
+def test_an_unknown_timm_model_is_reported_with_the_nearest_name():
     backbone = Timm(Timm.Config(model="vit_tiny_patch16_242"))
     message = "timm has no model 'vit_tiny_patch16_242'. Did you mean 'vit_tiny_patch16_224'?"
     assert [p.startswith(message) for p in backbone.preflight()] == [True]
@@ -369,7 +369,7 @@ def test_an_unknown_timm_model_is_told_with_the_nearest_name():
         backbone.build()
 
 
-def test_arguments_that_timm_refuses_are_told_before_the_start():
+def test_preflight_reports_arguments_that_timm_refuses():
     backbone = Timm(Timm.Config(model="vit_tiny_patch16_224", model_args={"num_heads": 5}))
     [problem] = backbone.preflight()
     assert problem == (
@@ -390,13 +390,13 @@ def test_arguments_that_timm_refuses_are_told_before_the_start():
         ),
     ],
 )
-def test_keys_of_the_timm_backbone_that_cannot_go_together_are_told(table, sentence):
+def test_incompatible_keys_of_the_timm_backbone_are_reported(table, sentence):
     with pytest.raises(RecipeError) as error:
         build("backbone", {"use": "timm", **table})
     assert str(error.value) == sentence
 
 
-def test_an_unknown_open_clip_model_is_told_with_the_nearest_name():
+def test_an_unknown_open_clip_model_is_reported_with_the_nearest_name():
     [problem] = OpenClip(OpenClip.Config(model="ViT-B32")).preflight()
     assert problem.startswith("open_clip has no model 'ViT-B32'. Did you mean 'ViT-B-32'?")
 
@@ -408,7 +408,7 @@ def test_a_coca_model_is_refused():
     )
 
 
-def test_weights_trained_with_another_activation_are_refused():
+def test_weights_trained_with_a_different_activation_are_refused():
     [problem] = OpenClip(OpenClip.Config(model="ViT-B-32", pretrained="openai")).preflight()
     assert problem == (
         "pretrained = 'openai' was trained with QuickGELU, unlike model 'ViT-B-32'. "
@@ -427,14 +427,14 @@ def test_an_open_clip_model_is_read_from_a_json_file(tmp_path):
     torch.testing.assert_close(model.image.mean, torch.tensor([0.5, 0.4, 0.3]))
 
 
-def test_a_json_file_that_is_no_model_is_told(tmp_path):
+def test_a_json_file_without_a_model_is_reported(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text('{"embed_dim": 24}')
     [problem] = OpenClip(OpenClip.Config(model=str(path))).preflight()
     assert problem == (f"{path}: not an open_clip configuration, missing vision_cfg, text_cfg")
 
 
-def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_recipe():
+def test_a_timm_tower_inside_open_clip_accepts_the_image_size_of_the_recipe():
     model = tiny(
         OpenClip,
         vision_args={"timm_model_name": "vit_tiny_patch16_224", "timm_pool": "", "image_size": 224},
@@ -444,13 +444,13 @@ def test_a_timm_tower_inside_an_open_clip_model_takes_the_image_size_of_the_reci
 
 
 def open_clip_weights(model):
-    """Return the weights under the names that open_clip gives them."""
+    """Return the weights under their open_clip names."""
     state = {k.replace("image.trunk.", "visual."): v for k, v in model.state_dict().items()}
     state = {k.replace("text.transformer.", "text.", 1): v for k, v in state.items()}
     return {k: v for k, v in state.items() if not k.startswith("image.")}
 
 
-def test_published_weights_are_loaded_whole_from_a_safetensors_file(tmp_path):
+def test_published_weights_are_loaded_from_a_safetensors_file(tmp_path):
     source = tiny(OpenClip, seed=3)
     with torch.no_grad():
         source.logit_scale.fill_(4.0)
@@ -461,26 +461,26 @@ def test_published_weights_are_loaded_whole_from_a_safetensors_file(tmp_path):
     assert weights_sha256(model.image) != weights_sha256(source.image)
 
 
-def test_published_weights_are_not_fetched_for_the_plan():
+def test_published_weights_are_not_downloaded_on_the_meta_device():
     with torch.device("meta"):
         model = OpenClip(OpenClip.Config(pretrained="laion2b_s34b_b79k")).build()
     assert model.logit_scale.is_meta
 
 
-def test_weights_of_another_model_are_refused(tmp_path):
+def test_weights_of_a_different_model_are_refused(tmp_path):
     path = tmp_path / "clip.safetensors"
     save_weights(path, {"visual.proj": torch.zeros(3, 3), "logit_scale": torch.tensor(1.0)})
     with pytest.raises(CheckpointError, match=r"clip\.safetensors does not fit open_clip model"):
         tiny(OpenClip, pretrained=str(path))
 
 
-def test_a_weights_file_that_is_missing_is_told_before_the_start(tmp_path):
+def test_preflight_reports_a_missing_weights_file(tmp_path):
     path = tmp_path / "absent.safetensors"
     [problem] = OpenClip(OpenClip.Config(pretrained=str(path))).preflight()
     assert problem == f"pretrained = '{path}': no such file"
 
 
-def test_torch_has_the_names_of_its_own_that_fast_modules_lean_on():
+def test_torch_has_the_private_names_that_fast_modules_use():
     attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     assert attention._qkv_same_embed_dim is True
     grad, p = torch.randn(2, 3), torch.rand(2, 3).softmax(-1)
@@ -489,7 +489,7 @@ def test_torch_has_the_names_of_its_own_that_fast_modules_lean_on():
     torch.testing.assert_close(ours, by_hand)
 
 
-def test_a_text_tower_without_pooling_averages_over_all_tokens_and_the_temperature_starts_as_told():
+def test_a_text_tower_without_pooling_averages_all_tokens_and_starts_at_the_stated_temperature():
     args = {"width": 32, "heads": 2, "layers": 1, "context_length": 8, "no_causal_mask": True}
     small = OpenClip.Config().smoke()
     model = OpenClip(

@@ -1,4 +1,4 @@
-"""Recipe tables are read strictly, and every problem is told with its TOML path."""
+"""Recipe tables are read strictly, and each error names its TOML path."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ def problems_of(**table):
     return [str(problem) for problem in problems]
 
 
-def test_a_full_table_becomes_a_config():
+def test_a_complete_table_becomes_a_config():
     config, problems = read_config(
         Config, {"root": "data", "epochs": 3, "margin": 1, "betas": [0.9, 0.99]}, "init"
     )
@@ -57,25 +57,25 @@ def test_a_full_table_becomes_a_config():
         ({"betas": [0.9, "x"]}, "init.betas[1]: expected a number, got 'x'"),
     ],
 )
-def test_a_wrong_value_is_told_with_its_path(table, sentence):
+def test_an_invalid_value_is_reported_with_its_path(table, sentence):
     assert problems_of(**table) == [sentence]
 
 
-def test_a_missing_key_is_told():
+def test_a_missing_key_is_reported():
     _, problems = read_config(Config, {}, "init")
     assert [str(p) for p in problems] == ["init.root: required, but not given"]
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     assert len(problems_of(epochs="32", marign=1, precision="x")) == 3
 
 
-def test_an_unknown_key_with_no_near_name_lists_the_known_ones():
+def test_an_unknown_key_without_a_similar_name_lists_the_known_keys():
     (problem,) = problems_of(zzz=1)
     assert problem.startswith("init.zzz: unknown key; known: root, epochs")
 
 
-def test_to_table_gives_what_toml_can_hold():
+def test_to_table_returns_values_that_toml_supports():
     table = to_table(Config(root=Path("data")))
     assert table == {
         "root": "data",

@@ -1,4 +1,4 @@
-"""Help is shown as it is written."""
+"""The command line shows help texts verbatim."""
 
 import inspect
 import io
@@ -24,14 +24,14 @@ def verbs(command=ROOT, words=()):
     verbs(),
     ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
 )
-def test_brackets_in_a_verbs_help_are_shown(words, command, monkeypatch):
+def test_help_shows_brackets_of_its_text(words, command, monkeypatch):
     monkeypatch.setenv("TERMINAL_WIDTH", "200")
     written = [
         inspect.getdoc(command.callback) or "",
         *(getattr(p, "help", None) or "" for p in command.params),
     ]
-    told = io.StringIO()
-    with redirect_stdout(told):
+    output = io.StringIO()
+    with redirect_stdout(output):
         ROOT([*words, "--help"], standalone_mode=False)
     for part in re.findall(r"\[+[a-z][a-z.]*\]+", " ".join(written).replace("\\", "")):
-        assert part in told.getvalue()
+        assert part in output.getvalue()

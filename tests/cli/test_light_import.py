@@ -1,4 +1,4 @@
-"""The command line answers at once: looking around imports nothing heavy."""
+"""Commands that only show information start fast: they import no heavy package."""
 
 import pytest
 
@@ -25,7 +25,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["data", "check", "--help"],
     ],
 )
-def test_looking_around_imports_nothing_heavy(cli_process, arguments):
+def test_commands_that_show_information_import_no_heavy_package(cli_process, arguments):
     done = cli_process(*arguments, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
@@ -33,7 +33,7 @@ def test_looking_around_imports_nothing_heavy(cli_process, arguments):
     assert sorted(imported & set(HEAVY)) == []
 
 
-def test_the_list_of_data_sets_does_not_import_torch(cli_process):
+def test_data_list_does_not_import_torch(cli_process):
     done = cli_process("data", "list", PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
@@ -41,7 +41,7 @@ def test_the_list_of_data_sets_does_not_import_torch(cli_process):
     assert sorted(names & {"torch", "torchvision", "open_clip", "timm"}) == []
 
 
-def test_import_perceptinit_is_light(cli_process):
+def test_import_perceptinit_imports_no_heavy_package(cli_process):
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""Errors that nobody foresaw, and terminals that cannot show everything: a sentence, never a traceback."""
+"""Unexpected errors and limited terminals: the user reads a sentence and never a traceback."""
 
 import errno
 import json
@@ -6,12 +6,12 @@ import os
 import re
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import click
 import pytest
 import typer
+from helpers.local_trackers import tracker_source
 from helpers.made_runs import three_by_three, write
 from helpers.tiny_recipes import RECIPE
 
@@ -30,7 +30,7 @@ ERRORS = [
 
 
 def verbs(group, path=()):
-    """Yield every verb of the command line, as the words that call it."""
+    """Yield every command as a tuple of words."""
     for name, command in group.commands.items():
         if isinstance(command, click.Group) or hasattr(command, "commands"):
             yield from verbs(command, (*path, name))
@@ -46,7 +46,7 @@ VERBS = list(verbs(group()))
 
 
 def invoke(capsys, monkeypatch, *arguments):
-    """Run the command line here; returns its exit code, standard output and standard error."""
+    """Run the command line in this process; returns exit code, standard output and standard error."""
     monkeypatch.setattr(sys, "argv", ["perceptinit", *map(str, arguments)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -54,7 +54,7 @@ def invoke(capsys, monkeypatch, *arguments):
 
 
 def check(code, text, error):
-    """Check the sentence and the file that it names; returns what stands in the file."""
+    """Check the sentence and the log file that it names; returns the text of the file."""
     assert code == 1
     assert "Traceback" not in text
     found = re.search(
@@ -75,7 +75,7 @@ def check(code, text, error):
     [*((verb, ERRORS[0]) for verb in VERBS), *((VERBS[0], error) for error in ERRORS[1:])],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else type(value).__name__,
 )
-def test_every_verb_ends_in_a_sentence_for_any_error(capsys, monkeypatch, verb, error):
+def test_every_command_ends_with_a_sentence_for_any_error(capsys, monkeypatch, verb, error):
     def fail(*args, **kwargs):
         raise error
 
@@ -89,7 +89,7 @@ def test_every_verb_ends_in_a_sentence_for_any_error(capsys, monkeypatch, verb, 
     check(code, err, error)
 
 
-def test_without_room_for_a_log_the_traceback_is_shown(capsys, monkeypatch):
+def test_the_traceback_is_printed_if_the_log_cannot_be_written(capsys, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -105,7 +105,7 @@ def test_without_room_for_a_log_the_traceback_is_shown(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, number):
+def test_a_full_disk_is_reported_without_a_traceback(capsys, monkeypatch, number):
     def fail(plugins):
         raise OSError(number, os.strerror(number), "sheet.png")
 
@@ -115,7 +115,7 @@ def test_a_disk_that_is_full_at_any_place_is_no_defect(capsys, monkeypatch, numb
     assert text.startswith(f"error: sheet.png: cannot be written ({os.strerror(number)}). Free disk space")
 
 
-def test_a_full_device_for_the_output_is_told():
+def test_a_full_output_device_is_reported():
     code = "import sys; sys.argv = ['perceptinit', 'list']; from perceptinit.cli import main; main()"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -130,46 +130,25 @@ def test_a_full_device_for_the_output_is_told():
     assert "cannot be written (No space left on device)" in done.stderr
 
 
-# a tracker with a defect, which nobody foresaw
-LOCAL = """
-    from dataclasses import dataclass
-    from perceptinit import Component, hookimpl
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/spy", target=Spy, summary="fails in the arm pi")]
-
-    class Spy:
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class Config:
-            pass
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            pass
-
-        def log(self, event):
-            if event.arm == "pi" and event.kind == "scores":
-                raise TypeError("unsupported")
-
-        def close(self):
-            pass
-"""
+LOCAL = tracker_source(
+    """
+    if event.arm == "pi" and event.kind == "scores":
+        raise TypeError("unsupported")
+    """
+)
 
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_an_unforeseen_error_in_one_run_leaves_the_others_and_their_table(
+def test_an_unexpected_error_in_one_run_keeps_the_other_runs_and_their_table(
     capsys, monkeypatch, tmp_path, jobs
 ):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
     (tmp_path / "tiny.toml").write_text(RECIPE.replace("seeds = [0, 1]", "seeds = [0]"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "160")
     code, out, err = invoke(capsys, monkeypatch, "run", "tiny.toml", "--jobs", jobs)
     assert 'raise TypeError("unsupported")' in check(code, err, TypeError())
-    assert "2afc" in out  # the table of what did finish
+    assert "2afc" in out  # the table of the finished runs
     record = json.loads((tmp_path / "runs/tiny/pi/seed0/record.json").read_text())
     assert record["error"] == "TypeError: unsupported"
     other = json.loads((tmp_path / "runs/tiny/random/seed0/record.json").read_text())
@@ -177,7 +156,7 @@ def test_an_unforeseen_error_in_one_run_leaves_the_others_and_their_table(
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
-def test_any_terminal_shows_the_table(cli_process, tmp_path, encoding):
+def test_the_table_is_printed_in_any_encoding(cli_process, tmp_path, encoding):
     folder = write(tmp_path, three_by_three())
     done = cli_process("compare", folder, PYTHONIOENCODING=encoding)
     assert done.returncode == 0, done.stderr

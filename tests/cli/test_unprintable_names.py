@@ -1,4 +1,4 @@
-"""Names in files of others: they are shown as they are, and neither command a terminal nor become markup."""
+"""Names in untrusted files are printed verbatim: no terminal control sequences and no markup."""
 
 import json
 
@@ -13,17 +13,17 @@ from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.types import RunContext
 
-# takes the clipboard, goes up a line and erases it, turns the direction of writing
+# sets the clipboard, moves up a line and erases it, reverses the text direction
 EVIL = "a\x1b]52;c;ZXZpbA==\x07b\x1b[1A\x1b[2Kc\u202ed\x9be"
 TAMED = r"a\x1b]52;c;ZXZpbA==\x07b\x1b[1A\x1b[2Kc\u202ed\x9be"
 
 
-def test_control_characters_are_spelt_out_and_all_else_stays():
+def test_control_characters_are_escaped_and_other_characters_unchanged():
     assert printable(EVIL) == TAMED
     assert printable("line\n\tété 日本 👩‍🔬 [bold]") == "line\n\tété 日本 👩‍🔬 [bold]"
 
 
-def test_errors_and_warnings_with_names_of_files_are_tame(tmp_path):
+def test_errors_and_warnings_escape_file_names(tmp_path):
     assert str(DataError(f"{EVIL}: cannot be decoded")) == f"{TAMED}: cannot be decoded"
     assert TAMED in str(WriteError(tmp_path / EVIL, "no room"))
     events = []
@@ -31,7 +31,7 @@ def test_errors_and_warnings_with_names_of_files_are_tame(tmp_path):
     assert events[0].message == f"{TAMED}: replaced"
 
 
-def test_a_record_of_somebody_else_is_tame_in_every_table(tmp_path, capsys):
+def test_tables_escape_the_text_of_records(tmp_path, capsys):
     from rich.console import Console
 
     from perceptinit.reports.status import status_table
@@ -55,7 +55,7 @@ def test_a_record_of_somebody_else_is_tame_in_every_table(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("verb", ["status", "compare"])
-def test_verbs_show_brackets_as_they_stand(cli, tmp_path, verb):
+def test_status_and_compare_show_brackets_verbatim(cli, tmp_path, verb):
     records = three_by_three()
     records[0] = record("random", 0, [], status="failed", error="OSError: [/red] [[init]]")
     done = cli(verb, write(tmp_path, records), COLUMNS="300")
@@ -63,14 +63,14 @@ def test_verbs_show_brackets_as_they_stand(cli, tmp_path, verb):
     assert "[/red] [[init]]" in done.stdout
 
 
-def test_the_card_of_an_export_shows_html_instead_of_having_it():
+def test_the_model_card_escapes_html():
     assert _text("<script>alert(1)</script> & more") == ("&lt;script&gt;alert(1)&lt;/script&gt; &amp; more")
     block = _fence("toml", 'text = """\n```\n<img src=x>\n````\n"""')
     assert block.startswith("`````toml\n")
     assert block.endswith("\n`````")
 
 
-def test_a_record_with_html_makes_a_card_without(tmp_path, tiny_card):
+def test_html_in_a_record_is_escaped_in_the_model_card(tmp_path, tiny_card):
     card = tiny_card("<img src=x onerror=alert(1)>", ["`</code><script>`=1"])
     head, _, recipe = card.partition("## Recipe")
     assert "<" not in head.replace("<FOLDER>", "")
@@ -101,7 +101,7 @@ def tiny_card(tmp_path):
     return make
 
 
-def test_the_summary_of_a_recipe_is_tame_in_validate(cli, tmp_path):
+def test_validate_escapes_the_summary_of_a_recipe(cli, tmp_path):
     text = RECIPE.replace('name = "looks"', f'name = "looks"\nsummary = {json.dumps(EVIL)}')
     (tmp_path / "looks.toml").write_text(text)
     done = cli("validate", "looks.toml")

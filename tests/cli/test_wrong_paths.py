@@ -1,4 +1,4 @@
-"""Places on the command line where no file can be, or something else is: one sentence, exit code 2."""
+"""Invalid paths on the command line give one sentence and exit code 2."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
     ],
     ids=" ".join,
 )
-def test_a_place_that_no_file_can_have_is_told(verbs, tmp_path, monkeypatch, recipes_folder, words, place):
+def test_a_path_that_is_too_long_is_reported(verbs, tmp_path, monkeypatch, recipes_folder, words, place):
     monkeypatch.chdir(tmp_path)
     given = {"PLACE": place, "RECIPE": str(recipes_folder / "quickstart.toml")}
     with pytest.raises(UsageError, match="File name too long") as error:
@@ -43,7 +43,7 @@ def test_a_place_that_no_file_can_have_is_told(verbs, tmp_path, monkeypatch, rec
      ("status", "FILE"), ("compare", "FILE")],
     ids=" ".join,
 )  # fmt: skip
-def test_a_file_in_the_place_of_a_folder_is_told(verbs, tmp_path, words):
+def test_a_file_where_a_folder_is_expected_is_reported(verbs, tmp_path, words):
     file = tmp_path / "a-file"
     file.write_text("x")
     with pytest.raises(UsageError, match="a-file: "):
@@ -52,7 +52,7 @@ def test_a_file_in_the_place_of_a_folder_is_told(verbs, tmp_path, words):
 
 
 @pytest.mark.parametrize("words", [("list",), ("--help",), ("show", "judgments", "table")])
-def test_an_output_that_is_full_is_told(verbs, monkeypatch, words):
+def test_a_full_standard_output_is_reported(verbs, monkeypatch, words):
     with open("/dev/full", "w") as full:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdout", full)
         with pytest.raises(
@@ -61,7 +61,7 @@ def test_an_output_that_is_full_is_told(verbs, monkeypatch, words):
             verbs(*words)
 
 
-def test_a_disk_that_is_read_only_is_reported(cli, tmp_path, monkeypatch):
+def test_a_read_only_disk_is_reported(cli, tmp_path, monkeypatch):
     def write(name, kind, parent):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "acme-texture/README.md")
 

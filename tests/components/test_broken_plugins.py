@@ -1,4 +1,4 @@
-"""Whatever is wrong with a plug-in, the command line works and says it."""
+"""The command line works with broken plug-ins and reports each of them."""
 
 import textwrap
 from pathlib import Path
@@ -42,7 +42,7 @@ BROKEN = {
 
 @pytest.fixture
 def broken(tmp_path):
-    """Install them all; returns the environment that finds them."""
+    """Install all broken plug-ins; returns the environment variables that load them."""
     for name, (source, _) in BROKEN.items():
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
         info = tmp_path / f"{name}-1.0.dist-info"
@@ -53,20 +53,20 @@ def broken(tmp_path):
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["list"], ["show", "initializer", "random"]])
-def test_the_command_line_works_beside_broken_plugins(cli_process, broken, arguments):
+def test_the_command_line_works_with_broken_plugins(cli_process, broken, arguments):
     done = cli_process(*arguments, **broken)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_each_broken_plugin_is_told(cli_process, broken):
-    told = " ".join(cli_process("plugins", **broken).stdout.split())
+def test_each_broken_plugin_is_listed_with_its_error(cli_process, broken):
+    output = " ".join(cli_process("plugins", **broken).stdout.split())
     for name, (_, sentence) in BROKEN.items():
-        assert f"not loaded {name} ({name})" in told
-        assert sentence in told
+        assert f"not loaded {name} ({name})" in output
+        assert sentence in output
 
 
-def test_components_are_counted_for_the_module_that_offers_them(cli_process, tmp_path):
+def test_components_are_counted_per_plugin_module(cli_process, tmp_path):
     for name, kinds in {"first": ("pairs",), "second": ("pairs", "trackers")}.items():
         hooks = [
             f"@hookimpl\ndef perceptinit_{kind}():\n"
@@ -78,7 +78,7 @@ def test_components_are_counted_for_the_module_that_offers_them(cli_process, tmp
     info = tmp_path / "acme-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
-    # one entry point name in two distributions: both modules are loaded, and neither counts for both
+    # two distributions share one entry point name: both modules are loaded and counted separately
     (info / "entry_points.txt").write_text("[perceptinit]\nacme = first\n")
     other = tmp_path / "acme_more-1.0.dist-info"
     other.mkdir()

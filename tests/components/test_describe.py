@@ -1,4 +1,4 @@
-"""`show` sees the keys that a Config inherits, wherever its bases are written, and imports none of them."""
+"""`show` lists inherited keys of a Config from any module, without importing the modules."""
 
 import sys
 import textwrap
@@ -13,7 +13,7 @@ from perceptinit.registry import Entry
 
 @pytest.fixture
 def describe_class(tmp_path, monkeypatch):
-    """Write modules of a package that must not be imported; describe one of its classes."""
+    """Return a function that writes modules that must not be imported and describes one of their classes."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def run(target, **modules):
@@ -72,7 +72,7 @@ def test_keys_of_a_base_in_another_file_come_first(describe_class, imports, base
     assert described.unseen == ()
 
 
-def test_a_key_that_is_given_anew_keeps_its_place_and_its_documentation(describe_class):
+def test_an_overridden_key_keeps_its_position_and_documentation(describe_class):
     source = """
         from acme_source.base import Training
 
@@ -85,7 +85,7 @@ def test_a_key_that_is_given_anew_keeps_its_place_and_its_documentation(describe
     assert described.fields[1].doc == "Passes over the judgments."
 
 
-def test_a_component_inherits_config_parts_and_documentation(describe_class):
+def test_a_component_inherits_config_parts_and_docstring(describe_class):
     source = "from .base import Base\nclass Mine(Base):\n    pass\n"
     described = describe_class("mine:Mine", base=BASE, mine=source)
     assert [f.name for f in described.fields] == ["size", "epochs", "seed"]
@@ -93,7 +93,7 @@ def test_a_component_inherits_config_parts_and_documentation(describe_class):
     assert described.doc == "A base."
 
 
-def test_a_config_may_be_another_class_and_a_class_may_have_the_name_of_its_base(describe_class):
+def test_a_config_may_be_an_alias_and_a_class_may_share_the_name_of_its_base(describe_class):
     source = """
         from acme_source.base import Base, Training
 
@@ -105,7 +105,7 @@ def test_a_config_may_be_another_class_and_a_class_may_have_the_name_of_its_base
     assert described.parts == ("judgments",)
 
 
-def test_a_base_may_stand_beside_the_config_in_the_same_class(describe_class):
+def test_a_config_may_inherit_from_another_class_of_the_same_component(describe_class):
     source = """
         from acme_source.base import Training
 
@@ -124,14 +124,14 @@ def test_a_base_may_stand_beside_the_config_in_the_same_class(describe_class):
     assert [f.name for f in described.fields] == ["size", "epochs", "std"]
 
 
-def test_names_are_followed_through_modules_that_hand_them_on(describe_class):
+def test_bases_are_found_through_modules_that_reexport_them(describe_class):
     source = "from .front import Front\nclass Mine:\n    class Config(Front):\n        pass\n"
     front = "from acme_source.base import Training as Front\n"
     described = describe_class("mine:Mine", base=BASE, front=front, mine=source)
     assert [f.name for f in described.fields] == ["size", "epochs"]
 
 
-def test_a_shared_base_counts_once_and_class_variables_are_no_keys(describe_class):
+def test_a_shared_base_is_listed_once_and_class_variables_are_ignored(describe_class):
     source = """
         from typing import ClassVar
         from acme_source.base import Training
@@ -152,20 +152,20 @@ def test_a_shared_base_counts_once_and_class_variables_are_no_keys(describe_clas
     assert [f.name for f in described.fields] == ["size", "epochs", "right", "left"]
 
 
-def test_a_base_that_is_not_found_is_told(describe_class):
+def test_a_base_that_is_not_found_is_reported(describe_class):
     source = "from no_such_package import Gone\nclass Mine:\n    class Config(Gone):\n        std: int = 0\n"
     described = describe_class("mine:Mine", mine=source)
     assert described.unseen == ("Gone",)
     assert [f.name for f in described.fields] == ["std"]
 
 
-def test_two_modules_that_hand_a_name_to_each_other_are_no_endless_search(describe_class):
+def test_a_circular_reexport_ends_the_search(describe_class):
     there, back = "from .back import X\n", "from .there import X\n"
     source = "from .there import X\nclass Mine:\n    class Config(X):\n        std: int = 0\n"
     assert describe_class("mine:Mine", there=there, back=back, mine=source).unseen == ("X",)
 
 
-def test_an_absent_module_and_an_absent_class_are_told(describe_class):
+def test_a_missing_module_and_a_missing_class_are_reported(describe_class):
     with pytest.raises(PerceptInitError, match=r"no module acme_source\.gone"):
         describe_class("gone:Mine")
     with pytest.raises(PerceptInitError, match=r"empty\.py has no class Mine"):

@@ -1,4 +1,4 @@
-"""Plug-ins import `perceptinit.plugin` alone, companion packages also `perceptinit.companion`."""
+"""Plug-ins import from `perceptinit.plugin` only, companion packages also from `perceptinit.companion`."""
 
 import ast
 import importlib
@@ -42,7 +42,7 @@ SOURCES = [
 
 
 def imported(source):
-    """Yield the modules of perceptinit that a source imports; `$name` of templates is a name as well."""
+    """Yield the modules that a source imports; `$name` in a template counts as a name."""
     # the options of a template are the body of a class
     text = re.sub(r"\$(\w+)", r"\1", source)
     text = f"class Test:{text}" if text.startswith("\n    def") else text
@@ -59,20 +59,20 @@ def allowed(source_name):
     return PUBLIC | {"perceptinit.companion"} if companion else PUBLIC
 
 
-def test_there_are_plugins_and_templates_to_look_at():
+def test_the_sources_include_plugins_and_templates():
     ids = {p.id for p in SOURCES}
     assert "plugins/perceptinit-siglip/perceptinit_siglip/sigmoid.py" in ids
     assert sum("templates" in i for i in ids) >= 10
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_plugin_imports_from_the_public_modules_only(source, request):
+def test_plugins_import_from_public_modules_only(source, request):
     ours = {name for name in imported(source) if name.partition(".")[0] == "perceptinit"}
     assert ours <= allowed(request.node.callspec.id)
 
 
 @pytest.mark.parametrize("module", [perceptinit.plugin, perceptinit.companion])
-def test_a_name_of_the_api_exists_and_has_a_docstring(module):
+def test_each_name_of_the_api_exists_and_has_a_docstring(module):
     for name in dir(module):
         value = getattr(module, name)
         assert not name.startswith("_")
@@ -91,14 +91,14 @@ def test_type_checkers_see_the_names_of_the_table(module):
     assert typed == module._MODULES
 
 
-def test_the_public_api_stays_small_and_every_name_is_on_a_page():
+def test_the_public_api_is_small_and_every_name_is_documented():
     pages = "".join((ROOT / "docs" / page).read_text() for page in ("hooks.md", "write-a-plugin.md"))
     explained = set(re.findall(r"`(\w+)[^`]*`", pages))
     assert set(dir(perceptinit.plugin)) - explained == set()
     assert len(dir(perceptinit.plugin)) <= MAX_NAMES
 
 
-def test_a_companion_uses_every_name_of_the_companion_api():
+def test_every_name_of_the_companion_api_is_used():
     sources = [
         path.read_text()
         for companion in COMPANIONS
@@ -121,12 +121,12 @@ def test_a_companion_uses_every_name_of_the_companion_api():
         ("load_trunk", "perceptinit.initializers.imagenet"),
     ],
 )
-def test_a_name_that_left_the_api_says_where_it_is(name, place):
+def test_a_removed_name_is_reported_with_its_new_place(name, place):
     with pytest.raises(AttributeError, match=place):
         getattr(perceptinit.plugin, name)
 
 
-def test_names_that_left_the_api_are_where_the_message_says():
+def test_removed_names_exist_at_the_reported_place():
     for name, module in perceptinit.companion._INTERNAL.items():
         assert hasattr(importlib.import_module(module), name), name
 
@@ -144,7 +144,7 @@ def test_an_unknown_name_is_an_import_error():
         exec("from perceptinit.plugin import Triplet")
 
 
-def test_listing_components_imports_nothing_heavy():
+def test_the_plugin_module_imports_no_heavy_package():
     code = (
         "import sys; from perceptinit.plugin import Component, DataError, PositiveInt, hookimpl; "
         "print(sorted({'torch', 'numpy', 'typer', 'pydantic', 'PIL'} & set(sys.modules)))"

@@ -1,4 +1,4 @@
-"""Plug-ins are found, named, kept apart, and cannot break the rest."""
+"""Plug-ins are discovered, named and isolated: a broken plug-in does not affect others."""
 
 import textwrap
 
@@ -23,7 +23,7 @@ GOOD = """
 
 @pytest.fixture
 def install(tmp_path, monkeypatch):
-    """Put a module and the metadata of a distribution that offers it on the path, and load these plug-ins alone."""
+    """Return a function that installs a module with the metadata of its distribution and loads only these."""
     names = []
 
     def put(name, source, version="1.2", distribution="", requires="perceptinit>=0.1"):
@@ -47,14 +47,14 @@ def test_an_installed_plugin_is_listed_with_its_distribution(install):
     assert (entry.plugin, entry.distribution, entry.version) == ("acme_lab", "acme_lab", "1.2")
 
 
-def test_built_ins_arrive_through_the_same_hooks():
+def test_built_in_components_are_registered_through_the_same_hooks():
     plugins = build_plugin_manager()
     entry = plugins.registry.get("initializer", "triplet-hinge")
     assert entry.plugin == "perceptinit"
     assert any(info.module == "perceptinit.initializers" for info in plugins.loaded)
 
 
-def test_a_plugin_that_raises_on_import_only_disables_itself(install):
+def test_a_plugin_that_raises_on_import_disables_only_itself(install):
     install("acme_broken", "raise RuntimeError('no licence file')")
     install("acme_lab", GOOD.format(name="acme/mine"))
     plugins = build_plugin_manager()
@@ -65,7 +65,7 @@ def test_a_plugin_that_raises_on_import_only_disables_itself(install):
     assert plugins.registry.get("initializer", "random")
 
 
-def test_a_hook_that_returns_the_wrong_type_is_told(install):
+def test_a_hook_that_returns_the_wrong_type_is_reported(install):
     install(
         "acme_wrong",
         """
@@ -82,7 +82,7 @@ def test_a_hook_that_returns_the_wrong_type_is_told(install):
     )
 
 
-def test_a_misspelt_hook_is_told_with_the_right_spelling(install):
+def test_a_misspelled_hook_is_reported_with_the_correct_name(install):
     install("acme_typo", GOOD.format(name="acme/x").replace("_initializers", "_initialisers"))
     (failure,) = build_plugin_manager().failures
     assert failure.name == "acme_typo"
@@ -91,7 +91,7 @@ def test_a_misspelt_hook_is_told_with_the_right_spelling(install):
     )
 
 
-def test_a_function_without_the_mark_is_told_and_not_called(install):
+def test_a_hook_without_the_decorator_is_reported_and_not_called(install):
     install("acme_plain", GOOD.format(name="acme/x").replace("@hookimpl", ""))
     plugins = build_plugin_manager()
     (failure,) = plugins.failures
@@ -99,13 +99,13 @@ def test_a_function_without_the_mark_is_told_and_not_called(install):
     assert [e for e in plugins.registry.entries if e.plugin == "acme_plain"] == []
 
 
-def test_a_hook_that_asks_for_arguments_there_are_none_of_is_told(install):
+def test_a_hook_with_unknown_arguments_is_reported(install):
     install("acme_asks", GOOD.format(name="acme/x").replace("initializers()", "initializers(kind)"))
     (failure,) = build_plugin_manager().failures
     assert "Argument(s) {'kind'} are declared in the hookimpl" in failure.reason
 
 
-def test_the_trace_shows_each_hook_call_and_its_answer(install, cli_process, tmp_path):
+def test_the_trace_prints_each_hook_call_and_its_result(install, cli_process, tmp_path):
     install("acme_lab", GOOD.format(name="acme/mine"))
     environment = {"PYTHONPATH": f"{tmp_path}:{__file__.rpartition('/tests/')[0]}"}
     environment["PERCEPTINIT_PLUGINS"] = "acme_lab"
@@ -116,7 +116,7 @@ def test_the_trace_shows_each_hook_call_and_its_answer(install, cli_process, tmp
     assert quiet.stderr == ""
 
 
-def test_a_plugin_without_vendor_prefix_is_told_and_cannot_shadow_a_built_in(install):
+def test_a_plugin_without_vendor_prefix_is_reported_and_cannot_shadow_a_built_in(install):
     install("rival", GOOD.format(name="random"))
     plugins = build_plugin_manager()
     (failure,) = plugins.failures
@@ -128,7 +128,7 @@ def test_a_plugin_without_vendor_prefix_is_told_and_cannot_shadow_a_built_in(ins
     assert plugins.registry.get("initializer", "random").plugin == "perceptinit"
 
 
-def test_a_name_offered_twice_is_refused_when_used(install):
+def test_a_name_that_two_plugins_offer_is_refused_on_use(install):
     install("one", GOOD.format(name="acme/mine"))
     install("two", GOOD.format(name="acme/mine"))
     registry = build_plugin_manager().registry
@@ -140,7 +140,7 @@ def test_a_name_offered_twice_is_refused_when_used(install):
     assert registry.get("initializer", "random")
 
 
-def test_the_environment_limits_what_is_loaded(install, monkeypatch):
+def test_perceptinit_plugins_limits_the_loaded_plugins(install, monkeypatch):
     install("acme_lab", GOOD.format(name="acme/mine"))
     monkeypatch.setenv("PERCEPTINIT_PLUGINS", "other")
     with pytest.raises(UsageError, match="no initializer called 'acme/mine'"):
@@ -155,7 +155,7 @@ def test_a_local_file_is_a_plugin(tmp_path):
     assert entry.load().__name__ == "Mine"
 
 
-def test_a_local_file_that_is_missing_or_broken_is_an_error(tmp_path):
+def test_a_missing_or_broken_local_file_is_an_error(tmp_path):
     with pytest.raises(UsageError, match=r"my_init\.py: no such file"):
         build_plugin_manager([tmp_path / "my_init.py"])
     (tmp_path / "my_init.py").write_text("import nothing_like_this")
@@ -163,7 +163,7 @@ def test_a_local_file_that_is_missing_or_broken_is_an_error(tmp_path):
         build_plugin_manager([tmp_path / "my_init.py"])
 
 
-def test_an_unknown_name_is_answered_with_the_nearest():
+def test_an_unknown_name_is_reported_with_the_nearest_name():
     with pytest.raises(UsageError) as error:
         build_plugin_manager().registry.get("initializer", "triplet-hnge")
     assert str(error.value).startswith(
@@ -171,7 +171,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
     )
 
 
-def test_a_missing_package_names_what_to_install():
+def test_a_missing_package_is_reported_with_the_install_command():
     component = Component(name="acme/x", target="no_such_package.module:X", summary="", extra="acme[brain]")
     entry = Entry(kind="judgments", component=component, plugin="acme")
     with pytest.raises(MissingPackageError) as error:
@@ -181,18 +181,18 @@ def test_a_missing_package_names_what_to_install():
     )
 
 
-def test_a_target_without_the_class_is_told():
+def test_a_target_without_its_class_is_reported():
     component = Component(name="acme/x", target="perceptinit.errors:Nothing", summary="")
     with pytest.raises(PerceptInitError, match=r"perceptinit\.errors has no class Nothing"):
         Entry(kind="pairs", component=component, plugin="acme").load()
 
 
-def test_an_empty_registry_says_so():
+def test_an_empty_registry_reports_no_known_names():
     with pytest.raises(UsageError, match="Known: none"):
         Registry().get("pairs", "x")
 
 
-def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli_process, tmp_path):
+def test_a_plugin_adds_a_verb_unless_the_name_exists(install, cli_process, tmp_path):
     verb = """
         from perceptinit import hookimpl
 
@@ -219,7 +219,7 @@ def test_a_plugin_adds_a_verb_and_a_clashing_one_is_left_out(install, cli_proces
 BAPPS = GOOD.format(name="bapps").replace("initializers", "judgments")
 
 
-def test_a_component_of_a_missing_companion_names_the_package_and_how_to_install_it():
+def test_a_component_of_a_missing_companion_is_reported_with_the_install_command():
     with pytest.raises(MissingPackageError) as error:
         Registry().get("judgments", "bapps")
     assert str(error.value) == (
@@ -229,7 +229,7 @@ def test_a_component_of_a_missing_companion_names_the_package_and_how_to_install
     )
 
 
-def test_a_verb_of_a_missing_companion_names_the_package_and_how_to_install_it(cli):
+def test_a_verb_of_a_missing_companion_is_reported_with_the_install_command(cli):
     done = cli("collect", "photographs")
     assert done.returncode == 2
     assert "the verb 'collect' is part of the companion package perceptinit-collect" in done.stderr
@@ -237,7 +237,7 @@ def test_a_verb_of_a_missing_companion_names_the_package_and_how_to_install_it(c
 
 
 @pytest.mark.parametrize("words", [(), ("quickstart",), ("quickstart", "--world", "8")])
-def test_options_of_validate_that_moved_to_a_companion_name_the_verb_and_how_to_install_it(cli, words):
+def test_options_that_moved_to_estimate_are_reported_with_the_install_command(cli, words):
     done = cli("validate", *words, "--device", "cuda")
     assert done.returncode == 2
     assert done.stderr == (
@@ -254,13 +254,13 @@ def test_a_companion_offers_its_listed_components_without_a_prefix(install):
     assert plugins.registry.get("judgments", "bapps").plugin == "sets"
 
 
-def test_the_name_of_a_companions_component_needs_a_prefix_in_other_plugins(install):
+def test_other_plugins_need_a_prefix_for_the_name_of_a_companions_component(install):
     install("rival_sets", BAPPS)
     (failure,) = build_plugin_manager().failures
     assert "judgments 'bapps' needs a vendor prefix, such as 'rival_sets/bapps'" in failure.reason
 
 
-def test_a_companion_for_another_minor_version_is_left_out_before_it_is_imported(install):
+def test_a_companion_for_a_different_minor_version_is_skipped_before_import(install):
     install(
         "sets",
         "from perceptinit.plugin import NameOfTheFuture",
@@ -276,7 +276,7 @@ def test_a_companion_for_another_minor_version_is_left_out_before_it_is_imported
         plugins.registry.get("judgments", "bapps")
 
 
-def test_list_names_the_companions_that_are_not_installed(cli):
+def test_list_prints_the_companions_that_are_not_installed(cli):
     listing = " ".join(cli("list", "judgments").stdout.split())
     assert "not installed: perceptinit-perceptual-sets (judgments bapps, kadid10k" in listing
     assert "collect" not in listing

@@ -1,4 +1,4 @@
-"""Which device a process works on, and what is refused before anything starts; no context where none is needed."""
+"""The device of a process: unusable devices are refused early, and no CUDA context is opened without need."""
 
 from unittest import mock
 
@@ -18,7 +18,7 @@ from perceptinit.seeding import named_torch_seed
 
 @pytest.fixture
 def two_gpus(monkeypatch):
-    """Two GPUs that torch knows of; whoever opens a context fails."""
+    """Two GPUs that torch lists; opening a context fails."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     forbidden = mock.Mock(side_effect=AssertionError("a context was opened"))
@@ -32,7 +32,7 @@ def launched(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda", "cuda:1"])
-def test_a_gpu_is_found_without_a_context_on_it(device, two_gpus):
+def test_a_gpu_is_chosen_without_opening_a_context(device, two_gpus):
     assert devices.choose_device(device) == {"auto": "cuda"}.get(device, device)
 
 
@@ -44,37 +44,37 @@ def test_a_gpu_is_found_without_a_context_on_it(device, two_gpus):
         ("gpu", "Expected one of cpu"),
     ],
 )
-def test_a_device_that_cannot_be_used_is_refused_with_the_reason(device, reason, two_gpus):
+def test_an_unusable_device_is_refused_with_the_reason(device, reason, two_gpus):
     with pytest.raises(UsageError, match=f"device '{device}' cannot be used: .*{reason}"):
         devices.choose_device(device)
 
 
-def test_a_machine_without_a_gpu_says_so():
+def test_cuda_without_a_gpu_is_refused():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     with pytest.raises(UsageError, match="'cuda' cannot be used: torch finds no NVIDIA GPU"):
         devices.choose_device("cuda")
 
 
-def test_processes_that_share_a_run_have_a_gpu_each(two_gpus, launched):
+def test_each_process_of_a_run_has_a_separate_gpu(two_gpus, launched):
     assert distributed.local_device("cuda") == "cuda:1"
     with pytest.raises(UsageError, match="'cuda:0' is one GPU, but each process needs a separate GPU"):
         distributed.local_device("cuda:0")
 
 
-def test_a_process_makes_its_gpu_the_current_one(monkeypatch):
+def test_a_process_sets_its_gpu_as_the_current_device(monkeypatch):
     chosen = mock.Mock()
     monkeypatch.setattr(torch.cuda, "set_device", chosen)
     devices.set_up_process("cuda:1")
     chosen.assert_called_once_with(torch.device("cuda:1"))
 
 
-def test_draws_on_the_host_open_no_context(two_gpus):
+def test_a_named_seed_on_the_host_opens_no_context(two_gpus):
     with named_torch_seed(0, "backbone"):
         torch.rand(2)
 
 
-def test_a_checkpoint_waits_for_the_gpu_that_its_tensors_come_from(tmp_path):
+def test_a_checkpoint_synchronizes_the_gpu_of_its_tensors(tmp_path):
     with paper_gpu():
         state = {"weight": torch.ones(2, device="cuda"), "step": torch.ones(1)}
         with mock.patch("torch.cuda.synchronize") as waited:
@@ -86,7 +86,7 @@ def flags():
     return torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
 
-def test_fp32_is_fp32_in_products_and_in_convolutions():
+def test_fp32_disables_tf32_in_products_and_convolutions():
     before = flags()
     with autocast("cpu", "fp32"):
         assert flags() == ("highest", False)
@@ -95,7 +95,7 @@ def test_fp32_is_fp32_in_products_and_in_convolutions():
     assert flags() == before
 
 
-def test_with_tf32_the_loss_and_its_gradient_stay_fp32(monkeypatch):
+def test_the_loss_stays_in_fp32_under_tf32(monkeypatch):
     seen = []
     monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 0)
     real = pair_loss.ChunkedLoss.apply
@@ -107,7 +107,7 @@ def test_with_tf32_the_loss_and_its_gradient_stay_fp32(monkeypatch):
     assert seen == [("highest", False)]
 
 
-def test_weights_on_two_devices_are_compared():
+def test_weights_on_different_devices_are_compared():
     before = {"blocks.0.weight": torch.ones(2, 2)}
     after = {"blocks.0.weight": torch.full((2, 2), 2.0)}
     with paper_gpu():

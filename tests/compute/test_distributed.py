@@ -1,4 +1,4 @@
-"""One process, two, and micro-batches: the same loss, gradients, weights, scores and samples."""
+"""One process, two processes and micro-batches have the same loss, gradients, weights, scores and samples."""
 
 import json
 import math
@@ -43,7 +43,7 @@ def in_chunks(monkeypatch):
 
 
 @pytest.mark.parametrize("log_scale", [0.0, math.log(1 / 0.07), math.log(100), 12.0])
-def test_the_loss_in_chunks_is_that_of_the_whole_matrix(in_chunks, monkeypatch, log_scale):
+def test_the_chunked_loss_equals_the_loss_of_the_whole_matrix(in_chunks, monkeypatch, log_scale):
     scale = torch.tensor(log_scale, dtype=torch.float64)
     chunked = by_loss(*features(), scale)
     monkeypatch.setattr(pair_loss, "PLAIN_ROWS", 50)
@@ -52,7 +52,7 @@ def test_the_loss_in_chunks_is_that_of_the_whole_matrix(in_chunks, monkeypatch, 
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
-def test_no_temperature_makes_the_loss_in_chunks_infinite(in_chunks):
+def test_the_chunked_loss_is_finite_at_any_temperature(in_chunks):
     images, texts = features().float()
     loss, *gradients = by_loss(images, -texts, torch.tensor(math.log(1e6)))
     assert 1e4 < loss.item() < 1e7  # cosines differ by up to 2, times 1e6
@@ -65,7 +65,7 @@ def two_processes_loss():
         return [t.numpy() for t in by_loss(images, texts, torch.tensor(3.0, dtype=torch.float64))]
 
 
-def test_two_processes_have_the_loss_and_gradients_of_one():
+def test_two_processes_have_the_loss_and_gradients_of_one_process():
     whole = by_loss(*features(), torch.tensor(3.0, dtype=torch.float64))
     first, second = together(two_processes_loss)
     for place in (0, 3):  # loss and temperature are whole in both
@@ -77,7 +77,7 @@ def test_two_processes_have_the_loss_and_gradients_of_one():
 
 
 class Weighted(PairLoss):
-    """A loss in which every image meets every text, with a weight of its own."""
+    """A loss over all pairs of images and texts with its own parameter."""
 
     def __init__(self):
         super().__init__()
@@ -102,7 +102,7 @@ def two_processes_own_loss():
         return by_own_loss(*(part.chunk(2)[distributed.rank()] for part in features()))
 
 
-def test_another_loss_sees_the_rows_of_both_processes():
+def test_a_custom_loss_receives_the_rows_of_both_processes():
     whole = by_own_loss(*features())
     first, second = together(two_processes_own_loss)
     for place in (0, 3):  # loss and its weight's gradient are whole in both
@@ -114,7 +114,7 @@ def test_another_loss_sees_the_rows_of_both_processes():
 
 
 def gradients(micro_batch=0, sharding="none", precise=True):
-    """Return loss and gradients of all parameters for the first batch, and its fingerprint."""
+    """Return the loss and the gradients of all parameters for the first batch."""
     with distributed.process_group(), ExitStack() as stack:
         config = replace(EXACT, micro_batch=micro_batch, sharding=sharding)
         clip, tower = Clip(config, Colours()), model().double() if precise else model()
@@ -138,7 +138,7 @@ def assert_same_gradients(ours, theirs):
         np.testing.assert_allclose(ours[1][name], gradient, atol=1e-10, err_msg=name)
 
 
-def test_micro_batches_give_the_gradients_of_the_batch_with_patch_dropout(full_batch):
+def test_micro_batches_have_the_gradients_of_the_batch_with_patch_dropout(full_batch):
     assert "logit_scale" in full_batch[1]
     assert abs(full_batch[1]["logit_scale"]) > 1e-3
     assert_same_gradients(gradients(micro_batch=4), full_batch)
@@ -146,7 +146,7 @@ def test_micro_batches_give_the_gradients_of_the_batch_with_patch_dropout(full_b
 
 
 @pytest.mark.parametrize(("micro_batch", "sharding"), [(0, "none"), (3, "none"), (4, "fsdp")])
-def test_two_processes_give_the_gradients_of_the_batch(full_batch, micro_batch, sharding):
+def test_two_processes_have_the_gradients_of_the_batch(full_batch, micro_batch, sharding):
     for outcome in together(gradients, micro_batch, sharding):
         assert_same_gradients(outcome, full_batch)
 
@@ -163,7 +163,7 @@ def weights_after_21_steps(micro_batch=0, sharding="none"):
 
 
 @pytest.mark.slow
-def test_after_21_steps_the_weights_are_the_same_and_so_are_the_samples():
+def test_weights_and_samples_are_equal_after_21_steps():
     whole, samples = weights_after_21_steps()
     outcomes = [weights_after_21_steps(4), *together(weights_after_21_steps, 4)]
     outcomes += together(weights_after_21_steps, 0, "fsdp")
@@ -173,7 +173,7 @@ def test_after_21_steps_the_weights_are_the_same_and_so_are_the_samples():
             np.testing.assert_allclose(weights[name], weight, atol=1e-5, err_msg=name)
 
 
-def test_a_batch_that_processes_cannot_share_is_told_before_the_start(monkeypatch):
+def test_preflight_reports_a_batch_size_that_processes_do_not_divide(monkeypatch):
     monkeypatch.setattr(distributed, "world_size", lambda: 3)
     [problem] = Clip(CONFIG, Colours()).preflight()
     assert problem == ("batch_size = 16 is not a multiple of the number of processes, 3. Change one of them")
@@ -197,7 +197,7 @@ def broken_in_one_process():
         return "no error"
 
 
-def test_a_process_that_fails_stops_the_others_with_its_reason():
+def test_a_failed_process_stops_the_others_with_its_error():
     first, second = together(broken_in_one_process)
     assert second.startswith("PerceptInitError: pair ")
     assert second.endswith("OSError: disk on fire")
@@ -247,14 +247,14 @@ def split_embeddings():
         return embeddings.numpy(), tower.encode_image(images).detach().numpy(), calls[0]
 
 
-def test_evaluation_shares_the_images_and_gives_every_process_all_embeddings():
+def test_evaluation_splits_the_images_and_returns_all_embeddings_to_every_process():
     for shared, whole, num_encoded in together(split_embeddings):
         assert num_encoded == 3  # of 5
         np.testing.assert_allclose(shared, whole, atol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_run_by_two_processes_has_the_scores_of_one_and_writes_once(tmp_path):
+def test_a_run_of_two_processes_has_the_scores_of_one_process_and_writes_once(tmp_path):
     alone = run_recipe_here(tmp_path / "one")
     first, second = together(run_recipe_here, tmp_path / "two")
     assert first == second

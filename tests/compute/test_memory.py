@@ -1,4 +1,4 @@
-"""Freed memory is used again without asking the kernel."""
+"""Freed memory is reused without new pages from the kernel."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ print(new_pages(), keep_freed_memory(), new_pages(), new_pages())
 """
 
 
-def test_a_block_of_64_mib_costs_no_new_pages_the_second_time():
+def test_a_second_block_of_64_mib_reuses_the_pages_of_the_first():
     done = subprocess.run(
         [sys.executable, "-c", COUNT], check=True, capture_output=True, text=True
     ).stdout.split()

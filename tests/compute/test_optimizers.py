@@ -1,4 +1,4 @@
-"""The optimiser of a stage: groups, names, resume, and refusals before a run starts."""
+"""The optimizer of a stage: parameter groups, names, resume, and errors before a run starts."""
 
 import copy
 
@@ -16,7 +16,7 @@ from perceptinit.types import RunContext
 
 
 class Sophia(torch.optim.SGD):
-    """An optimiser of another package."""
+    """An optimizer from another package."""
 
 
 def clip(optimizer, **keys):
@@ -43,11 +43,11 @@ def test_training_with_an_optimizer_resumes_exactly(name):
     assert not same(model, train(None))
 
 
-def test_adamw_by_name_is_the_default():
+def test_adamw_is_the_default_optimizer():
     assert same(train("adamw"), train(None))
 
 
-def test_muon_turns_matrices_alone_and_decays_no_gains():
+def test_muon_updates_matrices_only_and_does_not_decay_gains():
     module = nn.ModuleDict(
         {"map": nn.Linear(4, 4), "words": nn.Embedding(3, 4), "patches": nn.Conv2d(3, 4, 2)}
     )
@@ -61,12 +61,12 @@ def test_muon_turns_matrices_alone_and_decays_no_gains():
 
 
 @pytest.mark.parametrize("name", ["nadamoun", "adahessian", "fusedadam", "nowhere:At", "torch.optim:Nothing"])
-def test_an_optimizer_that_cannot_be_made_is_refused_with_its_name(name):
+def test_an_invalid_optimizer_is_refused_with_its_name(name):
     with pytest.raises(UsageError, match=f'optimizer = "{name}"'):
         make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.1)
     assert list(clip(name).preflight())
 
 
-def test_sharded_parameters_need_adamw():
+def test_sharded_parameters_require_adamw():
     assert "sharding" in next(find_optimizer_problems("muon", "fsdp"))
     assert list(find_optimizer_problems(None, "fsdp")) == []

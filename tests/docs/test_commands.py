@@ -1,4 +1,4 @@
-"""Every command on a page runs here, shrunk, in one prepared folder; or the reason why it does not is in a list."""
+"""Every documented command runs, shortened, in one prepared folder, or a list states why it does not."""
 
 import re
 import runpy
@@ -105,7 +105,7 @@ def test_commands_are_in_console_blocks():
         assert found == [], path
 
 
-def test_every_reason_in_the_lists_belongs_to_a_command():
+def test_each_entry_of_the_lists_matches_a_command():
     assert [b for b in NOT_RUN if not any(c.begins([b]) for c in COMMANDS)] == []
     assert [page for page in RUN_ELSEWHERE if not any(c.page == page for c in COMMANDS)] == []
 
@@ -114,7 +114,7 @@ def test_every_reason_in_the_lists_belongs_to_a_command():
 
 
 def install(name, folder):
-    """Make a package of plugins/ importable, and found by its entry point."""
+    """Make a package of plugins/ importable and discoverable by its entry point."""
     project = tomllib.loads((ROOT / "plugins" / name / "pyproject.toml").read_text())["project"]
     info = folder / f"{name.replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
@@ -146,7 +146,7 @@ def write_rows(path, *rows):
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, plugins):
-    """A folder with what the pages take for granted: tables, images, recipes and finished runs."""
+    """A folder with the files that the pages assume: tables, images, recipes and finished runs."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -234,8 +234,8 @@ def as_run_here(command):
 OURS = list({str(c): c for c in COMMANDS if c.words[0] == "perceptinit"}.values())
 
 
-def test_every_command_runs(lab, plugins):
-    """One test for all, because some commands read what others wrote."""
+def test_every_documented_command_runs(lab, plugins):
+    """One test for all commands, because some read files that others wrote."""
     changes = {"PERCEPTINIT_PLUGINS": ",".join(plugins), "PERCEPTINIT_CACHE": str(lab / "cache")}
     order = ("list", "new", "validate", "preregister", "run", "tune")
     failed = []
@@ -243,7 +243,7 @@ def test_every_command_runs(lab, plugins):
         if not runs_here(command):
             continue
         done = run_command(tuple(as_run_here(command)), lab, **changes)
-        # 1: the made data have too few images for a split, or a test set is missing
+        # 1: the generated data have too few images for a split, or a test set is missing
         allowed = (0, 1) if command.words[1] == "data" and command.words[2] in ("check", "list") else (0,)
         if done.returncode not in allowed:
             failed.append(f"{command.page}:{command.line}: {command}\n{done.stdout}{done.stderr}")
@@ -253,7 +253,7 @@ def test_every_command_runs(lab, plugins):
 # ---- options, and commands of other programs ---------------------------------------------------------
 
 
-def test_every_command_exists_with_its_options(plugins, monkeypatch):
+def test_every_documented_command_exists_with_its_options(plugins, monkeypatch):
     from perceptinit.cli import create_app
     from perceptinit.components.plugin_manager import build_plugin_manager
 
@@ -271,7 +271,7 @@ SCRIPTS = [c for c in COMMANDS if c.words[0] == "python" and not c.begins(NOT_RU
 
 
 @pytest.mark.parametrize("command", [c for c in SCRIPTS if c.page not in RUN_ELSEWHERE], ids=str)
-def test_a_script_exists_with_its_options(command, monkeypatch, capsys):
+def test_every_documented_script_exists_with_its_options(command, monkeypatch, capsys):
     path = ROOT / command.words[1]
     if not used_options(command):
         compile(path.read_text("utf-8"), path, "exec")
@@ -291,7 +291,7 @@ OTHERS = [c for c in COMMANDS if c.words[0] not in ("perceptinit", "python") and
 
 
 @pytest.mark.parametrize("command", OTHERS, ids=str)
-def test_what_other_programs_are_given_exists(command):
+def test_arguments_of_other_programs_exist(command):
     program, *rest = command.words
     names = [word for word in rest if not word.startswith("-") and "=" not in word]
     if program == "make":

@@ -1,4 +1,4 @@
-"""The documentation names every hook, kind, verb, recipe key and built-in, and its recipes are valid."""
+"""The documentation covers every hook, kind, verb, recipe key and built-in, and its recipes are valid."""
 
 import importlib
 import importlib.util
@@ -42,7 +42,7 @@ def blocks(language, *names):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_is_on_the_map(kind):
+def test_every_kind_is_in_the_overview_table(kind):
     for text in (README, DOCS["index.md"]):
         assert f"| {kind} |" in text
 
@@ -50,7 +50,7 @@ def test_every_kind_is_on_the_map(kind):
 @pytest.mark.parametrize(
     "hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_report", "perceptinit_commands"]
 )
-def test_every_hook_is_documented_and_specified(hook):
+def test_every_hook_is_documented_with_its_first_version(hook):
     assert f"`{hook}`" in DOCS["hooks.md"]
     assert re.search(r"Since\s+0\.", getattr(hookspecs, hook).__doc__ or "")
 
@@ -79,7 +79,7 @@ def test_recipes_in_the_documentation_are_valid(text):
 
 @pytest.fixture
 def site(monkeypatch):
-    """The module that makes the site's generated pages."""
+    """The module that generates pages of the site."""
     monkeypatch.syspath_prepend(str(ROOT / "site_hooks"))
     monkeypatch.setenv("PERCEPTINIT_PLUGINS", "")
     return importlib.import_module("pages")
@@ -94,13 +94,13 @@ def test_links_between_pages_resolve(site):
 
 
 @pytest.mark.parametrize(("page", "text"), blocks("python"))
-def test_python_in_the_documentation_is_python(page, text):
+def test_python_in_the_documentation_compiles(page, text):
     compile(text, page, "exec")
 
 
 def test_python_on_the_page_for_library_users_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
-    few = 'judgments=("synthetic", {"num_train": 16, "num_val": 8}), batch_size=8'  # a second, no minutes
+    few = 'judgments=("synthetic", {"num_train": 16, "num_val": 8}), batch_size=8'  # one second instead of minutes
     namespace = {}
     for parameter in blocks("python", "library.md"):
         code = parameter.values[1].replace('judgments="synthetic"', few)
@@ -121,7 +121,7 @@ def test_the_example_of_the_readme_prints_a_gain_whose_interval_excludes_0(tmp_p
 
 @pytest.fixture
 def documented_plugin(tmp_path, monkeypatch):
-    """The package of docs/write-a-plugin.md, typed in as it stands there."""
+    """The package of docs/write-a-plugin.md, copied verbatim."""
     package, code = (p.values[1] for p in blocks("python", "write-a-plugin.md")[:2])
     folder = tmp_path / "acme_texture"
     folder.mkdir()
@@ -154,13 +154,13 @@ def complaints(kind, component, tmp_path, **options):
     return found
 
 
-def test_the_plugin_of_the_documentation_keeps_its_contract(documented_plugin, tmp_path):
+def test_the_documented_plugin_passes_its_contract(documented_plugin, tmp_path):
     component = importlib.import_module("acme_texture").perceptinit_initializers()[0]
     assert component.name == "acme/texture"
     assert contract_answers(documented_plugin, tmp_path) == []
 
 
-def test_the_other_classes_of_the_page_are_defined_and_keep_their_contracts(documented_plugin, tmp_path):
+def test_the_other_documented_classes_pass_their_contracts(documented_plugin, tmp_path):
     from perceptinit.testing import PretrainerContract
 
     names = {"Texture": importlib.import_module("acme_texture.texture").Texture}
@@ -172,9 +172,7 @@ def test_the_other_classes_of_the_page_are_defined_and_keep_their_contracts(docu
         assert complaints(PretrainerContract, names[name], tmp_path, **short) == []
 
 
-def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_there(
-    documented_plugin, tmp_path
-):
+def test_breaking_the_documented_plugin_gives_the_documented_message(documented_plugin, tmp_path):
     path = documented_plugin / "texture.py"
     code = path.read_text()
     path.write_text(
@@ -185,7 +183,7 @@ def test_breaking_it_as_the_documentation_says_gives_the_answer_that_stands_ther
     assert " ".join(quoted.split()) in answers
 
 
-def test_generated_pages_hold_every_verb_hook_and_public_name(site):
+def test_generated_pages_contain_every_verb_hook_and_public_name(site):
     import perceptinit.plugin
 
     pages = site.generated_pages()
@@ -202,7 +200,7 @@ def test_generated_pages_hold_every_verb_hook_and_public_name(site):
     assert " object at 0x" not in plugin
 
 
-def test_every_built_in_has_a_page_with_its_keys_and_a_link_to_it(site):
+def test_every_built_in_has_a_linked_page_with_its_keys(site):
     pages = site.generated_pages()
     names = {name for name in pages if name.startswith("reference/components/")}
     assert len(names) == sum(entry.plugin == "perceptinit" for entry in PLUGINS.registry.entries)
@@ -231,13 +229,13 @@ MESSAGES = [
 ]
 
 
-# the first is torch's, and the words of the second are in several places
+# the first is a message of torch, and the second is composed of several strings
 ELSEWHERE = ("find_unused_parameters", "init.epochs: expected an integer")
 
 
 @pytest.mark.parametrize("message", [m for m in MESSAGES if not m.startswith(ELSEWHERE)])
-def test_a_quoted_message_is_one_of_the_package(message):
-    """Three words in a row without names and numbers, as in the source, where messages have placeholders."""
+def test_a_quoted_message_occurs_in_the_source(message):
+    """Compare three consecutive words without names and numbers, because messages contain placeholders."""
     source = " ".join(path.read_text() for path in sorted((ROOT / "perceptinit").rglob("*.py")))
     source = " ".join(re.sub(r'"\s+f?"', "", source).split())
     words = message.split()
@@ -245,7 +243,7 @@ def test_a_quoted_message_is_one_of_the_package(message):
     assert any(run in source for run in runs if re.fullmatch(r"[a-zA-Z0 :_.,]+", run)), message
 
 
-def test_the_image_of_the_live_table_is_made_from_the_events_of_runs(tmp_path, monkeypatch):
+def test_the_figure_of_the_live_table_is_generated_from_events(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "site_hooks")
     folder = tmp_path / "pi/seed0"
     folder.mkdir(parents=True)

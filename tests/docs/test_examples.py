@@ -1,4 +1,4 @@
-"""The example notebooks run from top to bottom, and are kept with what they give."""
+"""The example notebooks run from top to bottom and are stored with their outputs."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ def cells_of(name):
 
 @pytest.fixture
 def played(tmp_path, monkeypatch):
-    """Run a notebook in a folder of its own and return its variables."""
+    """Return a function that runs a notebook in a new folder and returns its variables."""
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is not installed")
     matplotlib.use("Agg")
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "cache"))
@@ -32,7 +32,7 @@ def played(tmp_path, monkeypatch):
     return play
 
 
-def test_in_the_first_notebook_2afc_rises(played):
+def test_the_first_notebook_improves_2afc(played):
     variables = played("perceptual_init.ipynb")
     metrics = variables["report"].metrics
     assert metrics["2afc_val_after"] > metrics["2afc_val_before"] + 0.03
@@ -40,13 +40,13 @@ def test_in_the_first_notebook_2afc_rises(played):
     assert len(variables["axis"].lines[0].get_xdata()) == variables["epochs"] + 1
 
 
-def test_a_table_of_ones_own_becomes_a_tower(played, capsys):
+def test_the_own_table_notebook_trains_a_tower(played, capsys):
     variables = played("own_table.ipynb")
     assert variables["report"].changed
     assert "val: 100 judgments, 698 votes\n" in capsys.readouterr().out
 
 
-def test_matrices_become_triplets_and_a_measure(played):
+def test_the_rdms_notebook_trains_on_matrices_and_evaluates_them(played):
     variables = played("rdms.ipynb")
     means = {"random": [], "pi": []}
     for record in variables["records"]:
@@ -55,7 +55,7 @@ def test_matrices_become_triplets_and_a_measure(played):
     assert sum(means["pi"]) > sum(means["random"])
 
 
-def test_records_become_a_table_of_pandas(played):
+def test_the_records_notebook_builds_a_pandas_table(played):
     pytest.importorskip("pandas", reason="pandas is not installed")
     variables = played("records_in_pandas.ipynb")
     assert set(variables["scores"]["arm"]) == {"random", "pi"}
@@ -63,10 +63,10 @@ def test_records_become_a_table_of_pandas(played):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_is_kept_with_its_outputs(name):
+def test_a_notebook_is_stored_with_its_outputs(name):
     outputs = [output for cell in cells_of(name) for output in cell["outputs"]]
     kinds = {output["output_type"] for output in outputs}
-    assert kinds & {"display_data", "execute_result"}  # an image or a table
+    assert kinds & {"display_data", "execute_result"}  # a figure or a table
     assert "error" not in kinds
     assert not [o for o in outputs if o.get("name") == "stderr"]
     assert (FOLDER / name).stat().st_size < 150_000

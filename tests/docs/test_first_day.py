@@ -1,4 +1,4 @@
-"""What docs/first-day.md says, typed in: from a table and a folder of images to a page."""
+"""The commands of docs/first-day.md, from a table and a folder of images to a report."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ COMMANDS = [
 
 @pytest.fixture
 def folder(tmp_path):
-    """Thirty grey images, and a spreadsheet of people who find those of like brightness alike."""
+    """Thirty gray images and a spreadsheet in which people judge similarity by brightness."""
     openpyxl = pytest.importorskip("openpyxl", reason="extra 'xlsx' not installed")
     rng = np.random.default_rng(0)
     (tmp_path / "photographs").mkdir()
@@ -39,16 +39,16 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_the_page_of_the_first_day_works_as_it_stands(cli, folder):
+def test_the_commands_of_the_first_day_page_run(cli, folder):
     pytest.importorskip("matplotlib", reason="extra 'report' not installed")
     for command in COMMANDS:
         shorter = ["--seed", "0", "--set", "init.epochs=2"] if command[0] == "run" else []
         done = cli(*command, *shorter)
         assert done.returncode == 0, done.stderr
         if command[0] == "run":
-            told = " ".join(done.stdout.split())
-            assert "the same judgments by: pixels 32 x 32" in told
-            assert "none of its images seen in training" in told
+            output = " ".join(done.stdout.split())
+            assert "the same judgments by: pixels 32 x 32" in output
+            assert "none of its images seen in training" in output
     assert (folder / "examples.png").is_file()
     words = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
     assert "pixels" in words

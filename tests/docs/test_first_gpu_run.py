@@ -1,4 +1,4 @@
-"""The script for the first minutes on a GPU runs on a CPU at tiny size, and keeps what it has measured."""
+"""The script for the first minutes on a GPU runs on a CPU at tiny size and saves each measurement."""
 
 import json
 import time
@@ -15,8 +15,8 @@ def script(monkeypatch):
     return first_gpu_run
 
 
-def test_every_part_ends_at_tiny_size(script, tmp_path):
-    """Slow: some thirty short trainings, two of them compiled, are what the script is."""
+def test_every_part_finishes_at_tiny_size(script, tmp_path):
+    """Slow: the script trains about thirty times, twice with torch.compile."""
     assert script.main(["--tiny", "--minutes", "60", "--out", str(tmp_path / "run")]) == 0
     report = json.loads((tmp_path / "run.json").read_text())
     assert list(report["parts"]) == list(script.PARTS)
@@ -50,7 +50,7 @@ class Parts:
         yield "fast", lambda: 5
 
 
-def test_a_setting_that_fails_or_takes_too_long_is_recorded_and_the_next_one_runs(script, report, tmp_path):
+def test_a_setting_that_fails_or_times_out_is_recorded_and_the_next_one_runs(script, report, tmp_path):
     for part in ("losses", "speed"):
         script.measure_part(Parts(), part, report, time.perf_counter() + 100, share=0.5)
     parts = json.loads((tmp_path / "run.json").read_text())["parts"]

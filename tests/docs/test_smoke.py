@@ -1,4 +1,4 @@
-"""Every bundled recipe runs shrunk and ends with its table; two of them in `make test`."""
+"""Every bundled recipe finishes a smoke run with its table; `make test` runs two of them."""
 
 import pytest
 from helpers.command_line import ROOT
@@ -8,5 +8,5 @@ RECIPES = sorted((ROOT / "recipes").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, path):
+def test_a_bundled_recipe_finishes_a_smoke_run_with_its_table(cli, tmp_path, path):
     check_smoke(cli, tmp_path, path)

@@ -1,4 +1,4 @@
-"""The tutorial gives a package that keeps its contract, and its commands run."""
+"""The package of the tutorial passes its contract, and the commands of the tutorial run."""
 
 import importlib
 import importlib.util
@@ -22,7 +22,7 @@ FILES = {name: (PACKAGE / name).read_text() for _, name in SHOWN}
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    """The folder of the tutorial with all its files, installed as far as Python can tell, and its data made."""
+    """The folder of the tutorial with all files and data, discoverable as an installed package."""
     folder = tmp_path_factory.mktemp("tutorial")
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
@@ -41,15 +41,15 @@ def package(tmp_path_factory):
         del sys.modules[name]
 
 
-def test_its_own_tests_pass(package):
-    # a process of its own, as its author has: nothing of ours is imported before
+def test_the_tests_of_the_tutorial_pass(package):
+    # a new process, as for its author: no module of the test suite is imported before
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(package)])}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=package, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_its_files_are_linted_and_formatted(package):
+def test_the_files_of_the_tutorial_are_linted_and_formatted(package):
     for command in (["check", "--extend-select", "I,UP,B,N,SIM,PT"], ["format", "--check"]):
         options = ["--no-cache", "--config", "line-length = 110", "."]
         done = subprocess.run(
@@ -62,7 +62,7 @@ def test_its_files_are_linted_and_formatted(package):
         assert done.returncode == 0, done.stdout
 
 
-def test_its_commands_run_and_people_are_learned_from(package):
+def test_the_commands_of_the_tutorial_run_and_2afc_rises(package):
     commands = [
         shlex.split(line)[1:]
         for block in re.findall(r"```console\n(.*?)```", TEXT, re.DOTALL)
@@ -81,7 +81,7 @@ def test_its_commands_run_and_people_are_learned_from(package):
     assert last["pi"]["2afc_unanimous/piles"] > last["shuffled"]["2afc_unanimous/piles"]
 
 
-def test_a_draw_without_a_name_is_answered_as_the_text_says(package, tmp_path):
+def test_an_unnamed_random_draw_gives_the_documented_message(package, tmp_path):
     spec = importlib.util.spec_from_file_location("tutorial", package / "tests/test_contract.py")
     contracts = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(contracts)
@@ -92,19 +92,19 @@ def test_a_draw_without_a_name_is_answered_as_the_text_says(package, tmp_path):
     exec(compile(broken, "piles.py", "exec"), names)
     contract = type("Broken", (contracts.TestPiles,), {"component": names["Piles"]})()
     with pytest.raises(AssertionError) as error:
-        contract.test_loading_twice_gives_the_same(tmp_path)
+        contract.test_loading_is_reproducible(tmp_path)
     (quoted,) = re.findall(r'^```text title="a broken contract"\n(.*?)^```', TEXT, re.MULTILINE | re.DOTALL)
     assert " ".join(quoted.split()) == str(error.value)
 
 
-def test_an_image_that_is_missing_is_told_with_its_row(package):
+def test_a_missing_image_is_reported_with_its_row(package):
     judgments = importlib.import_module("acme_piles.piles").Piles
     config = judgments.Config(path=package / "piles.csv", images=package / "tests")
     (sentence,) = judgments(config).preflight()
     assert "piles.csv, row 2: image 'disc_00.png': no such file in" in sentence
 
 
-def test_it_shows_every_file_of_the_package_under_its_name():
+def test_the_tutorial_shows_every_file_of_the_package_under_its_name():
     assert all(title == name for title, name in SHOWN)
     files = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
     assert {name for name in files if "__pycache__" not in name} == set(FILES)

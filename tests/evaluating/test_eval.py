@@ -1,4 +1,4 @@
-"""`perceptinit eval` and test sets in `perceptinit data`, through the command line."""
+"""`perceptinit eval`, and test sets of `perceptinit data`, through the command line."""
 
 import csv
 import io
@@ -60,7 +60,7 @@ def recipe(tmp_path):
     return path
 
 
-def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, recipe):
+def test_eval_of_all_epochs_reproduces_the_scores_of_the_run(cli, tmp_path, recipe):
     done = cli("run", recipe)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/tiny/default/seed0/record.json").read_text())
@@ -73,7 +73,7 @@ def test_epochs_measured_afterwards_have_the_numbers_of_the_run(cli, tmp_path, r
     assert ours == theirs
 
 
-def test_weights_before_training_are_measured_although_only_the_last_are_kept(cli, tmp_path, recipe):
+def test_initial_weights_are_evaluated_although_only_final_weights_are_kept(cli, tmp_path, recipe):
     recipe.write_text(RECIPE + 'every = "end"\n')  # of keep-weights, the last evaluator
     done = cli("run", recipe)
     assert done.returncode == 0, done.stderr
@@ -82,12 +82,12 @@ def test_weights_before_training_are_measured_although_only_the_last_are_kept(cl
     assert {row["samples_seen"] for row in json.loads(done.stdout)["scores"]} == {0, 64}
 
 
-def test_weights_that_the_run_did_not_record_are_not_measured(cli, tmp_path, recipe):
+def test_weights_that_do_not_match_the_record_are_not_evaluated(cli, tmp_path, recipe):
     assert cli("run", recipe).returncode == 0
     file = tmp_path / "runs/tiny/default/seed0/weights/final.safetensors"
     weights = load_file(file)
     weights["logit_scale"] += 1e-3
-    save_file(weights, file)  # whole, but of another training
+    save_file(weights, file)  # a valid file, but of a different training
     done = cli("eval", "runs/tiny")
     assert done.returncode == 1
     assert f"{file.relative_to(tmp_path)}: the weights do not match their checksum" in done.stderr
@@ -107,7 +107,7 @@ def write_checkpoints(folder, count):
         save_file({k: v.clone() for k, v in state.items()}, folder / f"step{seed}.safetensors")
 
 
-def test_a_folder_of_checkpoints_gives_a_table_with_families(cli, tmp_path, recipe):
+def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 2)
     for name in ("mnist", "stl10"):
         labelled_set(tmp_path / "sets" / name, [0, 1, 2] * 3, 10)
@@ -130,7 +130,7 @@ def test_a_folder_of_checkpoints_gives_a_table_with_families(cli, tmp_path, reci
     assert mean["values"]["step0"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
 
 
-def test_a_corrupt_image_costs_its_set_and_no_other(cli, tmp_path, recipe):
+def test_a_corrupt_image_excludes_only_its_set(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 1)
     labelled_set(tmp_path / "sets" / "good", [0, 1], 2)
     labelled_set(tmp_path / "sets" / "bad", [0, 1], 2, images=[png(0), b"no image"])
@@ -145,7 +145,7 @@ def test_a_corrupt_image_costs_its_set_and_no_other(cli, tmp_path, recipe):
     assert {r["data_set"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"good"}
 
 
-def test_a_model_whose_weights_are_lost_costs_no_other_its_scores(cli, tmp_path, recipe):
+def test_a_model_with_nan_weights_does_not_affect_other_models(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 2)
     from safetensors.torch import load_file
 
@@ -167,7 +167,7 @@ def test_a_model_whose_weights_are_lost_costs_no_other_its_scores(cli, tmp_path,
     assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
-def test_a_checkpoint_that_does_not_fit_costs_no_other_its_scores(cli, tmp_path, recipe):
+def test_a_checkpoint_that_does_not_fit_does_not_affect_other_models(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 1)
     save_file({"image.mean": torch.zeros(3)}, tmp_path / "checkpoints" / "other.safetensors")
     done = cli("eval", "checkpoints", "--backbone", recipe, "--suite", "smoke", "--csv")
@@ -176,14 +176,14 @@ def test_a_checkpoint_that_does_not_fit_costs_no_other_its_scores(cli, tmp_path,
     assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
-def test_a_damaged_checkpoint_is_named_before_anything_starts(cli, tmp_path, recipe):
+def test_a_damaged_checkpoint_is_reported_before_evaluation_starts(cli, tmp_path, recipe):
     (tmp_path / "broken.safetensors").write_text("no weights")
     done = cli("eval", "broken.safetensors", "--backbone", recipe, "--suite", "smoke")
     assert done.returncode == 1
     assert "broken.safetensors: not a readable safetensors file" in done.stderr
 
 
-def test_a_timm_model_gets_image_measures_only(cli, tmp_path):
+def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
     table = '[[eval]]\nuse = "two-afc"\n[eval.judgments]\nuse = "synthetic"\nnum_test = 10\n'
     (tmp_path / "small.toml").write_text(RECIPE.partition("[[eval]]")[0] + table)
     done = cli("eval", "timm:test_vit", "--suite", "smoke", "--recipe", "small.toml")
@@ -203,14 +203,14 @@ def test_a_timm_model_gets_image_measures_only(cli, tmp_path):
         (["a", "--weights", "last"], "--weights: no weights 'last'"),
     ],
 )
-def test_a_request_that_cannot_be_met_is_told(cli, arguments, sentence):
+def test_invalid_arguments_of_eval_are_reported(cli, arguments, sentence):
     done = cli("eval", *arguments)
     assert done.returncode == 2
     assert sentence in done.stderr.replace("\n", " ")
 
 
 @pytest.mark.slow  # starts two processes through torchrun
-def test_images_are_shared_out_to_processes(cli, tmp_path, recipe):
+def test_two_processes_share_the_images_and_report_the_scores_of_one(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 1)
     labelled_set(tmp_path / "sets" / "set", list(range(7)), 7)
     caption_set(tmp_path / "sets" / "captions", [["a"], ["b", "c"], ["d"]])
@@ -236,7 +236,7 @@ def test_images_are_shared_out_to_processes(cli, tmp_path, recipe):
     assert together.stdout == alone.stdout
 
 
-def test_data_list_says_what_is_complete_partial_wrong_and_missing(cli, tmp_path):
+def test_data_list_reports_complete_partial_wrong_and_missing_sets(cli, tmp_path):
     labelled_set(tmp_path / "sets" / "mnist", [0, 1], 10)
     labelled_set(tmp_path / "sets" / "stl10", [0, 11], 10)
     done = cli("data", "list", "paper29", "--root", "sets")
@@ -261,7 +261,7 @@ def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
 @pytest.mark.parametrize(
     ("verb", "said"), [("check", "2 images decoded"), ("list", "1 of 1 sets are complete")]
 )
-def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(cli, tmp_path, verb, said):
+def test_a_path_to_a_set_is_not_resolved_below_root(cli, tmp_path, verb, said):
     labelled_set(tmp_path / "sets" / "images", [0, 1], 2)
     labelled_set(tmp_path / "images", [0, 1, 0], 2, images=[png(0), png(1), b"no image"])
     done = cli("data", verb, "./sets/images")
@@ -269,7 +269,7 @@ def test_a_folder_that_is_named_is_looked_at_where_it_is_and_not_below_root(cli,
     assert said in done.stdout
 
 
-def test_data_check_tells_how_many_images_of_a_set_have_transparent_parts(cli, tmp_path):
+def test_data_check_counts_images_with_transparent_parts(cli, tmp_path):
     file = io.BytesIO()
     Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(file, "PNG")
     labelled_set(tmp_path / "images", [0, 1], 2, images=[png(0), file.getvalue()])
@@ -283,7 +283,7 @@ def hub(tmp_path):
         yield endpoint
 
 
-def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
+def test_data_download_fetches_a_readable_set(cli, tmp_path, hub):
     labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
     done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
@@ -294,7 +294,7 @@ def test_data_download_fetches_a_set_that_can_be_read(cli, tmp_path, hub):
     assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in missing.stderr
 
 
-def test_a_set_behind_terms_is_asked_for_with_the_token_of_who_logged_in(cli, tmp_path, hub):
+def test_a_gated_set_is_downloaded_with_the_token_of_the_user(cli, tmp_path, hub):
     labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
     (tmp_path / "hub/.gated").touch()
     refused = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="")
@@ -310,7 +310,7 @@ def test_a_set_behind_terms_is_asked_for_with_the_token_of_who_logged_in(cli, tm
     assert not any(b"secret" in f.read_bytes() for f in (tmp_path / "sets").rglob("*.json"))
 
 
-def test_a_hub_address_is_fetched_once(cli, tmp_path, recipe, hub):
+def test_a_hub_address_is_downloaded_once(cli, tmp_path, recipe, hub):
     write_checkpoints(tmp_path / "checkpoints", 1)
     labelled_set(tmp_path / "hub/datasets/me/wds_pets_test", [0, 1], 2)
     arguments = [

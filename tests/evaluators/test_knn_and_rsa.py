@@ -1,4 +1,4 @@
-"""kNN and RSA, through their evaluators."""
+"""The evaluators of kNN, RSA and stored weights."""
 
 import numpy as np
 import pytest
@@ -11,32 +11,25 @@ from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.own.matrix_set import RdmSet
-from perceptinit.seeding import named_torch_seed
+from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext, Stimuli
-
-
-def smoke_model(seed=0):
-    from perceptinit.backbones.timm_backbone import Timm
-
-    with named_torch_seed(seed, "test"):
-        return Timm(Timm.Config().smoke()).build().eval()
 
 
 @pytest.fixture
 def pets(tmp_path):
-    """A set of three classes whose training and test images are equal within a class."""
+    """A test set of three classes with identical images within each class."""
     labelled_set(tmp_path / "pets", [0, 1, 2] * 10, 3, splits=("train", "test"))
     return str(tmp_path)
 
 
-def test_neighbours_that_are_copies_classify_everything(pets):
+def test_knn_accuracy_is_1_when_neighbors_are_copies(pets):
     config = KNN.Config(datasets=("pets",), root=pets, k=5)
-    (score,) = KNN(config).evaluate(smoke_model(), RunContext())
+    (score,) = KNN(config).evaluate(tiny_model().eval(), RunContext())
     assert (score.name, score.value, score.chance) == ("knn/pets", 1.0, pytest.approx(1 / 3))
     assert score.num_examples == 30
 
 
-def test_a_set_without_a_training_split_is_told(tmp_path):
+def test_knn_without_a_training_split_is_reported(tmp_path):
     labelled_set(tmp_path / "pets", [0, 1], 2)
     problems = list(KNN(KNN.Config(datasets=("pets",), root=str(tmp_path))).preflight())
     counter = tmp_path / "pets" / "train" / "nshards.txt"
@@ -44,7 +37,7 @@ def test_a_set_without_a_training_split_is_told(tmp_path):
 
 
 class Numbers:
-    """An encoder whose distances are known: unit vectors at an angle per image."""
+    """An encoder with known distances: a unit vector at a fixed angle for each image."""
 
     image_size = 4
     angles = (0.0, 10.0, 30.0, 70.0)
@@ -77,7 +70,7 @@ class Matrices:
 ORDER = np.array([[0, 1, 3, 6], [1, 0, 2, 5], [3, 2, 0, 4], [6, 5, 4, 0]])  # of angles between
 
 
-def test_rsa_is_1_for_people_who_order_pairs_as_the_model_does():
+def test_rsa_is_1_for_a_subject_with_the_rank_order_of_the_model():
     spearman, kendall = RSA(RSA.Config(), Matrices(ORDER)).evaluate(Numbers(), RunContext())
     assert (spearman.name, kendall.name) == ("rsa_spearman/matrices", "rsa_kendall/matrices")
     assert spearman.value == pytest.approx(1)
@@ -124,10 +117,10 @@ def matrix_of_twelve(tmp_path, **shares):
     )
 
 
-def test_a_matrix_from_a_file_is_measured(tmp_path):
+def test_rsa_scores_a_matrix_from_a_file(tmp_path):
     evaluator = RSA(RSA.Config(), matrix_of_twelve(tmp_path, test_share=0.5))
     assert list(evaluator.preflight()) == []
-    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    spearman, _ = evaluator.evaluate(tiny_model().eval(), RunContext())
     count = spearman.extra["num_images"]
     assert spearman.num_examples == count * (count - 1) // 2
     assert -1 <= spearman.value <= 1
@@ -142,11 +135,11 @@ def test_a_matrix_from_a_file_is_measured(tmp_path):
         ("test", {"test_share": 0.9, "val_share": 0.0}),
     ],
 )
-def test_rsa_asks_for_no_images_to_train_on(tmp_path, split, shares):
+def test_rsa_requires_no_training_images(tmp_path, split, shares):
     judgments = matrix_of_twelve(tmp_path, **shares)
     evaluator = RSA(RSA.Config(split=split), judgments)
     assert [*judgments.preflight(), *evaluator.preflight()] == []
-    spearman, _ = evaluator.evaluate(smoke_model(), RunContext())
+    spearman, _ = evaluator.evaluate(tiny_model().eval(), RunContext())
     assert spearman.name == ("rsa_spearman/m-all" if split == "all" else "rsa_spearman/m")
     assert spearman.extra["num_images"] == (12 if shares.get("test_share") != 0.9 else 11)
 
@@ -159,13 +152,13 @@ def test_rsa_asks_for_no_images_to_train_on(tmp_path, split, shares):
         ("test", {"test_share": 0.1}, "Raise test_share"),
     ],
 )
-def test_too_few_images_of_a_split_are_told_with_the_share_that_helps(tmp_path, split, shares, advice):
+def test_too_few_images_in_a_split_are_reported_with_the_share_to_change(tmp_path, split, shares, advice):
     with pytest.raises(DataError, match=f"1 of 12 images are in split '{split}'.*{advice}"):
         matrix_of_twelve(tmp_path, **shares).load(split)
 
 
-def test_weights_are_kept_under_the_number_of_samples(tmp_path):
-    model = smoke_model()
+def test_keep_weights_names_the_file_after_the_samples_seen(tmp_path):
+    model = tiny_model().eval()
     ctx = RunContext(folder=tmp_path, samples_seen=320)
     assert list(KeepWeights(KeepWeights.Config()).evaluate(model, ctx)) == []
     assert (tmp_path / "weights" / "samples-000000000320.safetensors").is_file()

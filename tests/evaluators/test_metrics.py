@@ -1,4 +1,4 @@
-"""Every measure against a case worked out by hand."""
+"""Each metric against a value computed by hand."""
 
 import numpy as np
 import pytest
@@ -16,12 +16,12 @@ from perceptinit.evaluators.metrics import (
 from perceptinit.evaluators.rsa import kendall, noise_ceiling, rsa, spearman
 
 
-def test_the_error_of_a_share_is_binomial():
+def test_the_standard_error_of_a_share_is_binomial():
     correct = np.arange(100) < 20
     assert share_score("top1/x", correct, 0.1, {}).stderr == pytest.approx(0.04)  # sqrt(0.2 * 0.8 / 100)
 
 
-def test_mean_per_class_recall_leaves_classes_without_images_out():
+def test_mean_per_class_recall_excludes_classes_without_images():
     labels, correct = np.array([0, 0, 2, 2, 2, 2]), np.array([1, 0, 1, 1, 1, 0], dtype=bool)
     value, stderr, by_class = mean_per_class_recall(labels, correct, 3)
     assert value == pytest.approx((1 / 2 + 3 / 4) / 2)
@@ -37,17 +37,17 @@ def test_average_precision_is_the_mean_precision_at_each_positive():
     np.testing.assert_allclose(average_precision(scores, targets), [5 / 6, 1 / 4])
 
 
-def test_average_precision_keeps_the_order_of_equal_scores_and_is_0_without_positives():
+def test_average_precision_ranks_ties_in_order_and_is_0_without_positives():
     scores, targets = np.zeros((2, 2)), np.array([[0, 0], [1, 0]], dtype=bool)
     np.testing.assert_allclose(average_precision(scores, targets), [1 / 2, 0])
 
 
-def test_chance_of_finding_one_of_several_captions():
+def test_chance_of_any_counts_every_caption_of_an_image():
     # two images with 1 and 3 of 4 captions; two draws: 1 - (3/4)(2/3) = 1/2 and 1 - (1/4)(0/3) = 1
     assert chance_of_any(np.array([1, 3]), 4, 2) == pytest.approx((1 / 2 + 1) / 2)
 
 
-def test_recall_counts_a_query_once_however_many_of_its_own_are_found():
+def test_recall_counts_a_query_once():
     images = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     captions = torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.9, 0.43589], [0.0, 1.0]])
     owners = np.array([0, 0, 1, 1])
@@ -58,7 +58,7 @@ def test_recall_counts_a_query_once_however_many_of_its_own_are_found():
     assert by_image.tolist() == [[True, True, True], [True, True, True]]
 
 
-def test_recall_does_not_depend_on_the_chunks(monkeypatch):
+def test_recall_does_not_depend_on_the_chunk_size(monkeypatch):
     generator = torch.Generator().manual_seed(0)
     queries, gallery = (torch.randn(30, 4, generator=generator) for _ in range(2))
     owners = np.arange(30)
@@ -67,7 +67,7 @@ def test_recall_does_not_depend_on_the_chunks(monkeypatch):
     np.testing.assert_array_equal(hits_at_k(queries, gallery, owners, owners, [1, 5]), whole)
 
 
-def test_the_jackknife_error_of_a_mean_is_its_standard_error():
+def test_the_jackknife_of_a_mean_equals_its_standard_error():
     values = np.array([1.0, 2.0, 3.0, 6.0])
 
     def mean(rows):
@@ -79,7 +79,7 @@ def test_the_jackknife_error_of_a_mean_is_its_standard_error():
     assert jackknife(mean, 1, np.random.default_rng(0)) is None
 
 
-def test_nearest_neighbours_vote_with_weights():
+def test_nearest_neighbors_vote_with_exponential_weights():
     reference = np.array([[1, 0], [0.6, 0.8], [0.6, -0.8]], dtype=np.float32)
     labels = np.array([0, 1, 1])
     image = np.array([[1, 0]], dtype=np.float32)
@@ -104,12 +104,12 @@ def test_rsa_is_the_mean_rank_correlation_over_subjects():
     assert rsa(model, subjects, kendall) == pytest.approx((1 + 1 / 3) / 2)
 
 
-def test_rsa_leaves_pairs_without_an_answer_out():
+def test_rsa_excludes_pairs_without_an_answer():
     model = square(0.1, 0.2, 0.3)
     assert rsa(model, square(1, np.nan, 3)[None], spearman) == pytest.approx(1)
 
 
-def test_noise_ceiling_with_and_without_the_subject():
+def test_the_noise_ceiling_excludes_the_subject_below_and_includes_it_above():
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
     lower, upper = noise_ceiling(subjects, spearman)
     # without: each is predicted by the other, 0.5; the mean ranks 1, 2.5, 2.5 have sqrt(3)/2 with each

@@ -1,4 +1,4 @@
-"""Retrieval scores worked out by hand, captioned sets read from disk, and what is wrong with them."""
+"""Retrieval scores computed by hand, captioned sets on disk, and their errors."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from perceptinit.types import RunContext
 
 
 class FakeEncoder:
-    """An image's embedding is its number's angle; a caption says an angle."""
+    """The embedding of an image or caption is a unit vector at its angle."""
 
     image_size = 4
     embed_dim = 2
@@ -48,7 +48,7 @@ def evaluate(tmp_path, captions, angles, **options):
     return {score.name.removesuffix("/set"): score for score in scores}, model
 
 
-def test_recall_with_several_captions_by_hand(tmp_path):
+def test_recall_accepts_any_of_several_captions(tmp_path):
     # images at 0, 40 and 90 degrees; the caption "25" of image 0 is nearer to image 1
     scores, _ = evaluate(tmp_path, [["5", "25"], ["41"], ["88", "91", "60"]], [0.0, 40.0, 90.0])
     assert scores["image_recall_1"].value == pytest.approx(4 / 6)
@@ -62,7 +62,7 @@ def test_recall_with_several_captions_by_hand(tmp_path):
     assert scores["image_recall_5"].value == scores["text_recall_10"].value == 1.0
 
 
-def test_the_error_of_image_recall_takes_captions_of_an_image_together(tmp_path):
+def test_the_standard_error_of_image_recall_clusters_captions_by_image(tmp_path):
     captions = [["0", "0", "0"], ["0", "0", "0"]]
     scores, _ = evaluate(tmp_path, captions, [0.0, 90.0])
     # all of image 0 found, none of image 1: two clusters of 3 with residual sums 1.5 and -1.5
@@ -72,17 +72,17 @@ def test_the_error_of_image_recall_takes_captions_of_an_image_together(tmp_path)
     assert scores["mean_recall_1"].num_examples == 2
 
 
-def test_only_the_k_that_are_asked_for_are_shown(tmp_path):
+def test_only_the_requested_ks_are_scored(tmp_path):
     scores, _ = evaluate(tmp_path, [["0"], ["90"]], [0.0, 90.0], ks=(2,))
     assert list(scores) == ["image_recall_2", "text_recall_2", "mean_recall_1"]
 
 
-def test_a_caption_that_occurs_twice_is_encoded_once(tmp_path):
+def test_a_repeated_caption_is_encoded_once(tmp_path):
     _, model = evaluate(tmp_path, [["0", "0"], ["90", "0"]], [0.0, 90.0])
     assert model.num_texts == 2
 
 
-def test_captions_are_the_lines_of_the_text_file(tmp_path):
+def test_each_line_of_the_text_file_is_a_caption(tmp_path):
     caption_set(tmp_path / "set", [["a cat", "one cat"], ["a dog"]])
     test_set = read_retrieval_set(tmp_path / "set")
     assert test_set.captions == ("a cat", "one cat", "a dog")
@@ -90,7 +90,7 @@ def test_captions_are_the_lines_of_the_text_file(tmp_path):
     assert list(test_set.keys) == ["set/test/0.tar/s0000000", "set/test/0.tar/s0000001"]
 
 
-def test_an_image_without_a_caption_is_named(tmp_path):
+def test_an_image_without_a_caption_is_reported(tmp_path):
     caption_set(tmp_path / "set", [["a cat"], []])
     with pytest.raises(
         DataError, match=r"'set', sample set/test/0.tar/s0000001: no caption \(1 such images\)"
@@ -98,13 +98,13 @@ def test_an_image_without_a_caption_is_named(tmp_path):
         read_retrieval_set(tmp_path / "set")
 
 
-def test_a_labelled_set_is_refused(tmp_path):
+def test_a_labeled_set_is_refused(tmp_path):
     labelled_set(tmp_path / "set", [0], 1)
     with pytest.raises(DataError, match="a classification set has no captions"):
         read_retrieval_set(tmp_path / "set")
 
 
-def test_the_simulated_set_runs_and_says_that_it_is_one():
+def test_scores_on_the_simulated_set_are_marked_as_simulated():
     from perceptinit.backbones.timm_backbone import Timm
 
     config = Retrieval.Config(datasets=("flickr8k",)).smoke()

@@ -1,4 +1,4 @@
-"""The arithmetic of 2AFC by hand, and the `two-afc` evaluator on models whose choices are known."""
+"""2AFC accuracy computed by hand, and the `two-afc` evaluator on models with known choices."""
 
 import math
 
@@ -26,7 +26,7 @@ def plain(colour):
 
 
 def colour_triplets(p_second, num_votes=1):
-    """Red, then: is dark red or green closer? Blue: is green or red closer? ..."""
+    """Return triplets: is dark red or green closer to red, is green or red closer to blue, ..."""
     images = [plain(c) for c in (RED, GREEN, BLUE, DARK_RED)]
     stimuli = Stimuli(("red", "green", "blue", "dark-red"), images)
     return Triplets.build(stimuli, [0, 3, 2], [1, 0, 1], [3, 1, 0], p_second, num_votes)
@@ -49,7 +49,7 @@ class FixedJudgments:
 
 
 class Model:
-    """An image tower of 4 pixels whose embedding is any function of the images."""
+    """An image tower of 4 x 4 pixels with any function as its embedding."""
 
     image_size = 4
 
@@ -64,18 +64,18 @@ def evaluate(encode, judgments, **config):
     return scores, [event.message for event in events if event.kind == "warning"]
 
 
-def test_a_vote_counts_when_it_is_for_the_closer_image():
+def test_accuracy_counts_votes_for_the_closer_image():
     # judgment 1: the model chooses second, 3 of 4 agree; judgment 2: it chooses first, 1 of 4 agrees
     accuracy = two_afc_accuracy([0.5, 0.1], [0.2, 0.3], [0.75, 0.75])
     assert accuracy == 0.5
 
 
-def test_a_tie_earns_half_whatever_people_said():
+def test_a_tie_scores_one_half_for_any_votes():
     assert two_afc_accuracy([0.3], [0.3], [1.0]) == 0.5
     assert two_afc_accuracy([0.3], [0.3], [0.0]) == 0.5
 
 
-def test_with_vote_counts_every_vote_counts_once():
+def test_with_vote_counts_each_vote_has_equal_weight():
     # 1 vote that agrees, 3 that do not
     assert two_afc_accuracy([0.5, 0.5], [0.2, 0.2], [1.0, 0.0], [1, 3]) == 0.25
 
@@ -90,24 +90,24 @@ def test_with_vote_counts_every_vote_counts_once():
         ([], [], [], "no judgments"),
     ],
 )
-def test_impossible_numbers_are_refused(d_first, d_second, p_second, message):
+def test_invalid_distances_and_votes_are_refused(d_first, d_second, p_second, message):
     with pytest.raises(ValueError, match=message):
         two_afc_accuracy(d_first, d_second, p_second)
 
 
-def test_the_standard_error_of_separate_anchors_is_the_usual_one():
+def test_the_clustered_error_of_distinct_anchors_is_the_standard_error():
     values = np.array([0.0, 1.0, 2.0, 3.0])
     assert clustered_stderr(values, np.arange(4)) == pytest.approx(math.sqrt(5 / 3) / 2)
 
 
-def test_judgments_of_one_anchor_are_no_independent_evidence():
-    # two anchors, each judged twice with one outcome: as sure as two judgments, not as four
+def test_judgments_of_one_anchor_are_not_independent():
+    # two anchors, each judged twice with one outcome: the precision of two judgments, not of four
     values = np.array([0.0, 0.0, 1.0, 1.0])
     assert clustered_stderr(values, np.array([7, 7, 9, 9])) == pytest.approx(0.5)
     assert clustered_stderr(np.array([0.0, 1.0]), np.arange(2)) == pytest.approx(0.5)
 
 
-def test_the_standard_error_weighs_votes():
+def test_the_standard_error_weights_judgments_by_votes():
     # mean (1*1 + 0*3)/4 = 1/4; residuals 3/4 and -3/4; sqrt(2 * 2 * 9/16) / 4 = 3/8
     stderr = clustered_stderr(np.array([1.0, 0.0]), np.arange(2), np.array([1, 3]))
     assert stderr == pytest.approx(3 / 8)
@@ -117,20 +117,20 @@ def test_one_anchor_has_no_standard_error():
     assert clustered_stderr(np.array([0.0, 1.0]), np.zeros(2)) is None
 
 
-def test_spread_is_the_mean_cosine_distance_of_two_different_images():
+def test_spread_is_the_mean_cosine_distance_between_images():
     # pairs: 90 degrees (1), 180 degrees (2), 90 degrees (1)
     directions = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     assert embedding_spread(directions) == pytest.approx(4 / 3)
     assert embedding_spread(np.tile([0.6, 0.8], (5, 1))) == pytest.approx(0)
 
 
-def test_distances_of_nearly_equal_embeddings_keep_their_digits():
+def test_distances_of_nearly_equal_embeddings_keep_their_precision():
     # 1 - cos of 1e-9 radians is 5e-19, which 1 - z_a . z_b would round to 0
     directions = np.array([[1.0, 0.0], [1.0, 1e-9]])
     assert cosine_distances(directions, np.array([0]), np.array([1])) == pytest.approx(5e-19)
 
 
-def test_measure_sides_with_the_more_similar_image_and_embeds_each_once():
+def test_two_afc_chooses_the_more_similar_image_and_embeds_each_image_once():
     seen = []
 
     def encode(images):
@@ -149,18 +149,18 @@ def test_measure_sides_with_the_more_similar_image_and_embeds_each_once():
         3,
         4,
     )
-    # of 6 pairs only red and dark red are alike
+    # of 6 pairs, only red and dark red are similar
     assert result.spread == pytest.approx(5 / 6)
 
 
-def test_every_judgment_counts_once_when_asked_for():
+def test_weighting_by_judgments_counts_each_judgment_once():
     triplets = colour_triplets([1.0, 0.25, 1.0], num_votes=[20, 40, 60])
     (score, _), _ = evaluate(mean_colour, FixedJudgments(triplets), weighting="judgments")
     assert score.value == pytest.approx((1 + 0.75 + 0.5) / 3)
     assert score.ceiling == score.lower_ceiling == pytest.approx((1 + 0.75 + 1) / 3)
 
 
-def test_the_evaluator_gives_chance_ceiling_and_count():
+def test_the_score_contains_chance_ceiling_and_count():
     (score, spread), warnings = evaluate(
         mean_colour, FixedJudgments(colour_triplets([1.0, 0.0, 1.0], [40, 40, 40]))
     )
@@ -173,19 +173,19 @@ def test_the_evaluator_gives_chance_ceiling_and_count():
     assert warnings == []
 
 
-def test_one_answer_a_question_is_no_ceiling():
+def test_one_answer_per_question_gives_no_ceiling():
     (score, _), _ = evaluate(mean_colour, FixedJudgments(colour_triplets([1.0, 0.0, 1.0])))
     assert (score.lower_ceiling, score.ceiling) == (None, None)
 
 
-def test_another_split_is_part_of_the_name():
+def test_the_score_name_contains_a_split_other_than_test():
     judgments = FixedJudgments(colour_triplets([1.0, 0.0, 1.0]))
     (score, _), _ = evaluate(mean_colour, judgments, split="val")
     assert score.name == "2afc/fixed-val"
-    assert judgments.loaded == ["val", "train"]  # the latter to tell which images were trained on
+    assert judgments.loaded == ["val", "train"]  # the training split shows which images were trained on
 
 
-def test_a_collapsed_model_scores_chance_and_raises_the_alarm():
+def test_a_collapsed_model_scores_chance_with_a_warning():
     triplets = colour_triplets([1.0, 1.0, 1.0])
     (score, spread), (warning,) = evaluate(lambda x: torch.ones(len(x), 8), FixedJudgments(triplets))
     assert score.value == 0.5
@@ -194,14 +194,14 @@ def test_a_collapsed_model_scores_chance_and_raises_the_alarm():
     assert "3 of 3 judgments are ties" in warning
 
 
-def test_embeddings_of_zeros_are_a_collapse_and_not_an_error():
+def test_zero_embeddings_are_a_collapse_and_not_an_error():
     triplets = colour_triplets([1.0, 1.0, 1.0])
     (score, _), warnings = evaluate(lambda x: torch.zeros(len(x), 8), FixedJudgments(triplets))
     assert score.value == 0.5
     assert len(warnings) == 1
 
 
-def test_embeddings_that_are_not_finite_stop_the_measurement():
+def test_embeddings_that_are_not_finite_stop_the_evaluation():
     def encode(images):
         return mean_colour(images).where(images[:, 0, :1, 0] > 0, torch.nan)
 
@@ -209,16 +209,16 @@ def test_embeddings_that_are_not_finite_stop_the_measurement():
         evaluate(encode, FixedJudgments(colour_triplets([1.0, 0.0, 1.0])))
 
 
-def test_judgments_are_loaded_and_images_decoded_once_for_many_measurements():
+def test_repeated_evaluations_load_judgments_and_decode_images_once():
     judgments = FixedJudgments(colour_triplets([1.0, 0.0, 1.0]))
     evaluator = TwoAFC(TwoAFC.Config(), judgments)
     first = list(evaluator.evaluate(Model(mean_colour), RunContext()))
-    judgments.triplets.stimuli.images.clear()  # from now on a second look would fail
+    judgments.triplets.stimuli.images.clear()  # a second read would fail
     assert list(evaluator.evaluate(Model(mean_colour), RunContext())) == first
     assert judgments.loaded == ["test", "train"]
 
 
-def test_images_beyond_the_cache_are_decoded_again_and_are_the_same():
+def test_images_beyond_the_cache_are_decoded_again():
     stimuli = colour_triplets([1.0, 0.0, 1.0]).stimuli
     cached, uncached = StimulusImages(stimuli, 4), StimulusImages(stimuli, 4, cache_bytes=191)
     indices = np.array([2, 0, 2])
@@ -229,7 +229,7 @@ def test_images_beyond_the_cache_are_decoded_again_and_are_the_same():
         uncached[indices]
 
 
-def test_preflight_says_why_a_split_cannot_be_loaded():
+def test_preflight_reports_why_a_split_cannot_be_loaded():
     from perceptinit.errors import DataError
 
     class NoTest(FixedJudgments):

@@ -1,4 +1,4 @@
-"""Test sets of which images cannot be read: what is still scored, and how tables and page say so."""
+"""Test sets with unreadable images: scores over the readable ones, marked in tables and pages."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ LABELS = [0, 1] * 1000
 
 
 def make_images(bad=()):
-    """Return 2,000 images that point right and up by turns, some of them unreadable."""
+    """Return 2,000 images that alternate between right and up; `bad` rows are unreadable."""
     images = [RIGHT, UP] * 1000
     for row in bad:
         images[row] = b"no image"
@@ -52,10 +52,10 @@ def zero_shot(bad, warnings=None, cache_mib=2048):
 
 
 @pytest.mark.parametrize("cache_mib", [2048, 0])
-def test_a_score_over_all_but_one_image_says_which_is_missing(cache_mib):
+def test_a_score_without_one_unreadable_image_lists_that_image(cache_mib):
     warnings = []
     found = zero_shot([1301], warnings, cache_mib)
-    assert found["top1"].value == 1.0  # what stands in its place would be wrong
+    assert found["top1"].value == 1.0  # a replacement image would be classified wrongly
     assert found["top1"].num_examples == 1999
     assert found["top1"].extra["num_images"] == 1999
     assert found["top1"].extra["num_images_of_set"] == 2000
@@ -66,7 +66,7 @@ def test_a_score_over_all_but_one_image_says_which_is_missing(cache_mib):
     ]
 
 
-def test_a_warning_that_lists_only_some_images_says_so():
+def test_a_warning_states_that_its_list_of_images_is_truncated():
     test_set, warnings = make_set(make_images() * 11, LABELS * 11), []
     for row in range(21):
         note_unreadable(test_set, row, DataError("damaged"), is_alone=True)
@@ -75,11 +75,11 @@ def test_a_warning_that_lists_only_some_images_says_so():
     assert warnings[0].endswith(", image 19")
 
 
-def test_a_whole_set_is_not_marked():
+def test_a_complete_set_is_not_marked():
     assert "unreadable" not in zero_shot([])["top1"].extra
 
 
-def test_more_than_a_thousandth_has_no_score():
+def test_more_than_a_thousandth_of_unreadable_images_is_an_error():
     assert zero_shot([0, 1])["top1"].num_examples == 1998  # a thousandth
     with pytest.raises(DataError) as error:
         zero_shot([5, 600, 1999])
@@ -87,7 +87,7 @@ def test_more_than_a_thousandth_has_no_score():
     assert "image 5: cannot be decoded as an image" in str(error.value)
 
 
-def test_a_set_of_which_nothing_can_be_read_is_given_up_early():
+def test_a_set_of_unreadable_images_fails_early():
     class Counted(list):
         num_read = 0
 
@@ -102,14 +102,14 @@ def test_a_set_of_which_nothing_can_be_read_is_given_up_early():
     assert images.num_read < 50
 
 
-def test_two_evaluators_of_one_set_leave_out_the_same_image():
+def test_two_evaluators_of_one_set_exclude_the_same_image():
     test_set = make_set(make_images([1301]), LABELS)
     config = ZeroShot.Config(datasets=("set",))
     first, second = (evaluate(ZeroShot(config), lambda name: test_set, []) for _ in range(2))
     assert first == second
 
 
-def test_neighbours_are_sought_among_readable_images():
+def test_knn_uses_readable_images_only():
     splits = {"train": make_set(make_images([0]), LABELS), "test": make_set(make_images([7]), LABELS)}
     evaluator = KNN(KNN.Config(datasets=("set",), k=3))
     found = evaluate(evaluator, lambda name, split: splits[split], [])
@@ -118,7 +118,7 @@ def test_neighbours_are_sought_among_readable_images():
     assert found["knn"].extra["unreadable"] == ["image 0", "image 7"]
 
 
-def test_captions_of_an_unreadable_image_are_left_out_with_it():
+def test_captions_of_an_unreadable_image_are_excluded():
     num = 1000
     images = [b"no image" if i == 3 else RIGHT for i in range(num)]
     captions = tuple("right" for _ in range(2 * num))
@@ -133,7 +133,7 @@ def test_captions_of_an_unreadable_image_are_left_out_with_it():
     assert found["image_recall_1"].extra["unreadable"] == ["image 3"]
 
 
-def test_processes_that_share_a_set_leave_out_what_any_of_them_could_not_read():
+def test_processes_that_share_a_set_exclude_every_unreadable_image():
     from perceptinit.evaluators.readable import note_unreadable, readable_rows
 
     test_set = make_set(make_images(), LABELS)
@@ -144,7 +144,7 @@ def test_processes_that_share_a_set_leave_out_what_any_of_them_could_not_read():
     assert np.flatnonzero(~rows_kept).tolist() == [4, 9]
 
 
-def test_the_table_of_models_marks_the_set():
+def test_the_table_of_models_marks_the_incomplete_set():
     scores = list(zero_shot([1301]).values())
     measured = [Measured(EvalModel("one", lambda: None), scores)]
     assert table_rows(measured)[0].label == "set (incomplete: 1,999 of 2,000 images)"
@@ -160,7 +160,7 @@ def comparison(tmp_path):
     return compare(load_runs([write(tmp_path, records)]))
 
 
-def test_a_note_on_a_score_that_lists_only_some_images_says_so(tmp_path):
+def test_a_note_states_that_its_list_of_images_is_truncated(tmp_path):
     records = three_by_three()
     extra = {"num_images": 49_979, "num_images_of_set": 50_000, "unreadable": [f"s{i}" for i in range(20)]}
     records[0]["scores"] = [score(0.5, num_examples=49_979, extra=extra)]
@@ -168,7 +168,7 @@ def test_a_note_on_a_score_that_lists_only_some_images_says_so(tmp_path):
     assert "not read: the first 20 of 21: s0, s1" in markdown_table(found, found.scores)
 
 
-def test_table_and_page_of_arms_mark_the_set(comparison, capsys):
+def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
     from rich.console import Console
 
     Console(width=160).print(arms_table(comparison, comparison.scores))

@@ -1,12 +1,12 @@
-"""Zero-shot scores worked out by hand, test sets read from disk, and what is wrong with them."""
+"""Zero-shot scores computed by hand, test sets on disk, and their errors."""
 
 import io
-import tarfile
 
 import numpy as np
 import pytest
 import torch
 from helpers.fake_encoder import FakeEncoder, image_of, make_set
+from helpers.tars import write_tar
 from PIL import Image
 from webdataset import TarWriter
 
@@ -27,7 +27,7 @@ def evaluate(test_set, model, **options):
 # the classifier
 
 
-def test_a_class_is_the_normalised_mean_of_its_normalised_prompts():
+def test_a_class_embedding_is_the_normalized_mean_of_its_normalized_prompts():
     model = FakeEncoder({"a cat": (3, 4), "one cat": (7, 0), "a dog": (0, 2), "one dog": (0, 5)})
     classifier = zero_shot_classifier(model, ["cat", "dog"], ["a {c}", "one {c}"])
     # cat: (0.6, 0.8) and (1, 0), mean (0.8, 0.4) of length sqrt(0.8)
@@ -35,7 +35,7 @@ def test_a_class_is_the_normalised_mean_of_its_normalised_prompts():
     torch.testing.assert_close(classifier, expected)
 
 
-def test_each_prompt_is_encoded_once_and_short_ones_first():
+def test_each_prompt_is_encoded_once_in_order_of_length():
     table = dict.fromkeys(("a long cat", "a cat", "cat"), (1, 0))
     model = FakeEncoder(table)
     zero_shot_classifier(model, ["cat", "long cat"], ["a {c}", "a {c}"], batch_size=1)
@@ -43,14 +43,14 @@ def test_each_prompt_is_encoded_once_and_short_ones_first():
 
 
 @pytest.mark.parametrize("template", ["{c} of {place}", "a {c", "a {}", "a {c.name}", "a {c[a]}"])
-def test_a_template_with_other_braces_is_an_error(template):
+def test_a_template_with_other_fields_is_an_error(template):
     with pytest.raises(
         DataError, match=r"^template .*: the only allowed field is \{c\}\. Double all other braces$"
     ):
         zero_shot_classifier(FakeEncoder({}), ["cat"], [template])
 
 
-def test_classifier_and_pixels_are_those_of_open_clip():
+def test_classifier_and_pixels_equal_open_clip():
     from open_clip import build_zero_shot_classifier
     from open_clip.transform import image_transform
 
@@ -79,7 +79,7 @@ def test_classifier_and_pixels_are_those_of_open_clip():
 # the scores
 
 
-def test_top1_and_mean_per_class_recall_by_hand():
+def test_mean_per_class_recall_weights_classes_equally_unlike_top1():
     # nearest: right, right, up, up; class "right" is found 1 of 3 times, "up" 1 of 1
     images = [image_of(9, 1), image_of(5, 4), image_of(1, 9), image_of(-1, 9)]
     test_set = make_set(images, [0, 1, 0, 0])
@@ -94,7 +94,7 @@ def test_top1_and_mean_per_class_recall_by_hand():
     assert recall.stderr == pytest.approx((2 / 27) ** 0.5 / 2)
 
 
-def test_a_class_without_images_does_not_count_in_the_mean_recall():
+def test_mean_recall_excludes_a_class_without_images():
     test_set = make_set([image_of(9, 1)], [0], ["right", "up", "left"])
     table = {"right": (1, 0), "up": (0, 1), "left": (-1, 0)}
     recall = evaluate(test_set, FakeEncoder(table))["mean_per_class_recall/set"]
@@ -102,7 +102,7 @@ def test_a_class_without_images_does_not_count_in_the_mean_recall():
     assert recall.extra["recall"] == [1.0, None, None]
 
 
-def test_top5_is_given_from_six_classes_on():
+def test_top5_is_scored_for_six_or_more_classes():
     names = [str(i) for i in range(6)]
     # the nearer to (1, 0), the earlier: images of class 5 are never among the first five
     table = {name: (np.cos(i / 3), np.sin(i / 3)) for i, name in enumerate(names)}
@@ -120,14 +120,14 @@ def test_a_collapsed_encoder_scores_chance_on_a_balanced_set():
     assert scores["top1/set"].value == 0.5
 
 
-def test_embeddings_that_are_not_finite_are_an_error_and_no_score():
+def test_embeddings_that_are_not_finite_are_an_error():
     model = FakeEncoder({"right": (1, 0), "up": (0, 1)})
     model.encode_image = lambda images: torch.full((len(images), 2), float("nan"))
     with pytest.raises(TrainingError, match="the image embeddings are not finite"):
         evaluate(make_set([image_of(1, 2)], [0]), model)
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_nothing_is_scored():
+def test_an_undecodable_image_in_a_small_set_is_an_error():
     test_set = make_set([image_of(1, 2), b"no image"], [0, 1])
     with pytest.raises(
         DataError,
@@ -145,7 +145,7 @@ class CountedImages(list):
 
 
 @pytest.mark.parametrize(("cache_mib", "num_read"), [(1, 3), (0, 6)])
-def test_images_are_decoded_once_if_they_fit_into_memory(cache_mib, num_read):
+def test_images_are_decoded_once_if_they_fit_in_the_cache(cache_mib, num_read):
     images = CountedImages([image_of(9, 1), image_of(1, 9), image_of(1, 9)])
     test_set = make_set(images, [0, 1, 0])
     evaluator = ZeroShot(ZeroShot.Config(datasets=("set",), cache_mib=cache_mib, batch_size=2))
@@ -156,7 +156,7 @@ def test_images_are_decoded_once_if_they_fit_into_memory(cache_mib, num_read):
     assert [s.value for s in first] == [s.value for s in second] == [2 / 3, 0.75]
 
 
-def test_the_simulated_set_says_that_it_is_one():
+def test_zero_shot_scores_on_the_simulated_set_are_marked_as_simulated():
     from perceptinit.backbones.timm_backbone import Timm
 
     config = ZeroShot.Config(datasets=("imagenet1k",)).smoke()
@@ -217,7 +217,7 @@ def complaint(path):
     return str(caught.value)
 
 
-def test_a_packed_set_gives_images_labels_names_and_templates(packed_set):
+def test_a_packed_set_contains_images_labels_names_and_templates(packed_set):
     test_set = read_zero_shot_set(packed_set)
     assert (test_set.name, test_set.classnames) == ("pets", ("cat", "dog"))
     assert test_set.templates == ("a {c}", "one {c}")
@@ -230,7 +230,7 @@ def test_a_packed_set_gives_images_labels_names_and_templates(packed_set):
     ]
 
 
-def test_class_folders_give_their_names_and_a_default_template(tmp_path):
+def test_class_folders_become_class_names_with_a_default_template(tmp_path):
     test_set = read_zero_shot_set(class_folders(tmp_path / "pets"), "my-pets")
     assert (test_set.name, test_set.classnames) == ("my-pets", ("cat", "dog"))
     assert test_set.templates == ("a photo of a {c}.",)
@@ -238,7 +238,7 @@ def test_class_folders_give_their_names_and_a_default_template(tmp_path):
     assert list(test_set.keys) == ["pets/cat/0.png", "pets/cat/1.png", "pets/dog/2.png"]
 
 
-def test_empty_lines_at_the_end_are_no_class_and_no_prompt(packed_set):
+def test_trailing_empty_lines_are_ignored(packed_set):
     for name in ("classnames.txt", "zeroshot_classification_templates.txt"):
         with (packed_set / name).open("a") as file:
             file.write("\n\n")
@@ -252,7 +252,7 @@ def test_an_empty_line_between_class_names_is_an_error(packed_set):
     assert complaint(packed_set) == (f"{path}: line 2 is empty, so later labels are ambiguous")
 
 
-def test_a_label_without_a_class_name_names_the_sample(packed_set):
+def test_a_label_without_a_class_name_is_reported_with_its_sample(packed_set):
     (packed_set / "classnames.txt").write_text("cat\n")
     assert complaint(packed_set) == (
         "test set 'pets', sample pets/test/1.tar/s0000002: label 1, but there are 1 class names"
@@ -260,13 +260,13 @@ def test_a_label_without_a_class_name_names_the_sample(packed_set):
 
 
 @pytest.mark.parametrize("number", ["", "two", "0"])
-def test_a_number_of_shards_that_is_none_is_an_error(packed_set, number):
+def test_an_invalid_number_of_shards_is_an_error(packed_set, number):
     path = packed_set / "test" / "nshards.txt"
     path.write_text(number)
     assert complaint(packed_set) == f"{path}: {number!r} is not a number of shards"
 
 
-def test_missing_files_are_named(packed_set):
+def test_missing_files_are_reported_by_path(packed_set):
     shard, counter = packed_set / "test" / "1.tar", packed_set / "test" / "nshards.txt"
     shard.unlink()
     assert complaint(packed_set) == f"{shard}: no such file, but nshards.txt states 2 shards"
@@ -276,7 +276,7 @@ def test_missing_files_are_named(packed_set):
     )
 
 
-def test_a_shard_beyond_the_count_is_not_left_out_silently(packed_set):
+def test_a_shard_beyond_the_stated_count_is_an_error(packed_set):
     (packed_set / "test" / "nshards.txt").write_text("1")
     assert complaint(packed_set) == (
         f"{packed_set / 'test' / '1.tar'}: unexpected shard, because nshards.txt specifies only 1"
@@ -299,12 +299,8 @@ def test_a_truncated_shard_is_refused(packed_set):
         ({"s0.png": png(0), "s0.cls": b"cat"}, "0.tar/s0: label b'cat' is not a whole number >= 0"),
     ],
 )
-def test_a_sample_without_a_label_is_named(packed_set, members, sentence):
-    with tarfile.open(packed_set / "test" / "0.tar", "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
+def test_a_sample_without_an_image_or_label_is_reported(packed_set, members, sentence):
+    write_tar(packed_set / "test" / "0.tar", members.items())
     (packed_set / "test" / "sizes.json").unlink()
     assert sentence in complaint(packed_set)
 
@@ -324,7 +320,7 @@ def test_class_folders_one_level_too_deep_are_refused(tmp_path):
     )
 
 
-def test_preflight_names_every_set_that_is_missing(tmp_path, packed_set):
+def test_preflight_lists_every_missing_set(tmp_path, packed_set):
     config = ZeroShot.Config(datasets=("gone", "pets", "lost"), root=str(tmp_path))
     assert list(ZeroShot(config).preflight()) == [
         f"test set '{name}': no folder {tmp_path / name}. "
@@ -334,7 +330,7 @@ def test_preflight_names_every_set_that_is_missing(tmp_path, packed_set):
     ]
 
 
-def test_a_set_on_disk_is_scored_like_one_in_memory(packed_set):
+def test_a_set_on_disk_is_scored(packed_set):
     config = ZeroShot.Config(datasets=("pets",), root=str(packed_set.parent))
     table = {"a cat": (-1, 0), "one cat": (-1, 0), "a dog": (0, 1), "one dog": (0, 1)}
     scores = {s.name: s.value for s in ZeroShot(config).evaluate(FakeEncoder(table), RunContext())}
@@ -342,7 +338,7 @@ def test_a_set_on_disk_is_scored_like_one_in_memory(packed_set):
     assert scores == {"top1/pets": pytest.approx(2 / 3), "mean_per_class_recall/pets": 0.5}
 
 
-def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
+def test_a_set_given_by_path_is_named_after_its_folder(packed_set):
     config = ZeroShot.Config(datasets=(str(packed_set),), root="/elsewhere")
     table = {"a cat": (1, 0), "one cat": (1, 0), "a dog": (0, 1), "one dog": (0, 1)}
     names = [s.name for s in ZeroShot(config).evaluate(FakeEncoder(table), RunContext())]
@@ -356,7 +352,7 @@ def test_sets_may_be_paths_and_are_called_by_their_folder(packed_set):
         (("/a/pets", "/b/pets"), "datasets: two sets have the name 'pets' in the scores"),
     ],
 )
-def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):
+def test_no_sets_or_sets_of_one_name_are_refused(datasets, sentence):
     with pytest.raises(ValueError, match=sentence):
         ZeroShot.Config(datasets=datasets)
 
@@ -365,7 +361,7 @@ def test_no_sets_and_sets_of_one_name_are_refused(datasets, sentence):
 
 
 @pytest.mark.parametrize("measure", [ZeroShot, Retrieval])
-def test_another_split_has_a_name_and_images_of_its_own(measure):
+def test_another_split_has_a_separate_name_and_separate_images(measure):
     few = {"datasets": ("synthetic",), "synthetic_num_images": 8, "synthetic_image_size": 8}
     test, val = (measure(measure.Config(**few, split=split)).choice for split in (None, "val"))
     assert (test.read("synthetic").name, val.read("synthetic").name) == (
@@ -376,7 +372,7 @@ def test_another_split_has_a_name_and_images_of_its_own(measure):
     assert val.read("synthetic") is val.read("synthetic")  # decoded once
 
 
-def test_a_split_that_class_folders_cannot_have_is_refused(tmp_path):
+def test_class_folders_support_the_test_split_only(tmp_path):
     class_folders(tmp_path / "pets")
     evaluator = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path), split="train"))
     (problem,) = evaluator.preflight()

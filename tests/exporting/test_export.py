@@ -118,7 +118,7 @@ def runs(tmp_path_factory):
 
 
 def inputs_and_outputs(run):
-    """Return what other libraries get, and what our model makes of it; 3 images, no 2 as in tracing."""
+    """Return inputs for other libraries and the outputs of our model; 3 images, because tracing used 2."""
     model = open_run(run).model
     images = torch.rand(3, 3, model.image_size, model.image_size, generator=torch.Generator().manual_seed(0))
     tokens = torch.zeros(2, model.context_length, dtype=torch.int64)
@@ -140,7 +140,7 @@ def inputs_and_outputs(run):
 
 @pytest.fixture(scope="module")
 def answers(runs, tmp_path_factory):
-    """Each pair's outputs in the other library, all from one process that has no perceptinit."""
+    """Outputs of each pair in the other library, from one process without perceptinit."""
     root = tmp_path_factory.mktemp("exports")
     jobs, wanted = [], {}
     for backbone, target in PAIRS:
@@ -165,7 +165,7 @@ def answers(runs, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("backbone", "target"), PAIRS)
-def test_outputs_are_equal_in_a_process_without_perceptinit(backbone, target, answers):
+def test_exported_models_have_equal_outputs_without_perceptinit(backbone, target, answers):
     if not is_installed(target):
         pytest.skip(f"extra '{target}' is not installed")
     found, wanted = answers[backbone, target]
@@ -177,7 +177,7 @@ def test_outputs_are_equal_in_a_process_without_perceptinit(backbone, target, an
         torch.testing.assert_close(value, wanted[name].detach(), rtol=1e-5, atol=1e-5, msg=name)
 
 
-def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
+def test_the_model_card_contains_scores_data_license_and_recipe(runs, tmp_path):
     folder = exporting.export(runs["vit"], "timm", tmp_path / "out")
     card = (folder / "README.md").read_text()
     assert card.startswith("---\nlicense: other\nlibrary_name: timm\n")
@@ -187,7 +187,7 @@ def test_the_card_names_scores_data_licence_and_recipe(runs, tmp_path):
     assert 'timm.create_model("local-dir:FOLDER", pretrained=True)' in card
 
 
-def test_a_model_that_a_library_has_no_place_for_is_told(runs, tmp_path):
+def test_a_model_that_a_library_does_not_support_is_refused(runs, tmp_path):
     with pytest.raises(UsageError) as error:
         exporting.export(runs["open-clip"], "timm", tmp_path / "out")
     assert "exported, arm pi, seed 0 cannot be exported to timm: its image tower is a" in str(error.value)
@@ -209,7 +209,7 @@ def test_torchscript_names_its_replacement(runs, tmp_path):
         exporting.export(runs["vit"], "torchscript", tmp_path / "out")
 
 
-def test_an_unknown_target_or_folder_is_told(runs, tmp_path):
+def test_an_unknown_target_or_folder_is_reported(runs, tmp_path):
     with pytest.raises(
         UsageError, match=r"no export target called 'hugingface'\. Did you mean 'huggingface'"
     ):
@@ -222,13 +222,13 @@ def test_an_unknown_target_or_folder_is_told(runs, tmp_path):
         exporting.export(runs["vit"], "timm", tmp_path / "full")
 
 
-def test_the_verb_writes_into_the_run(runs, cli):
+def test_export_writes_into_the_folder_of_the_run(runs, cli):
     done = cli("export", runs["vit"], "--to", "timm")
     assert done.returncode == 0, done.stderr
     assert (runs["vit"] / "export" / "timm" / "config.json").is_file()
 
 
-def test_push_needs_a_login(tmp_path, monkeypatch):
+def test_push_requires_a_login(tmp_path, monkeypatch):
     import huggingface_hub
     from huggingface_hub.errors import LocalTokenNotFoundError
 
@@ -241,7 +241,7 @@ def test_push_needs_a_login(tmp_path, monkeypatch):
         exporting.push(tmp_path, "lab/model")
 
 
-def test_push_uploads_the_folder_and_gives_its_address(tmp_path, monkeypatch):
+def test_push_uploads_the_folder_and_returns_its_address(tmp_path, monkeypatch):
     import huggingface_hub
 
     calls = []
@@ -262,7 +262,7 @@ def test_push_uploads_the_folder_and_gives_its_address(tmp_path, monkeypatch):
     assert calls == [("create", "lab/model", True), ("upload", tmp_path, "lab/model")]
 
 
-def test_a_text_projection_with_a_bias_has_no_place_in_transformers(tmp_path):
+def test_a_text_projection_with_a_bias_cannot_be_exported_to_transformers(tmp_path):
     biased = BACKBONES["open-clip"].replace("layers = 1,", "layers = 1, proj_bias = true,")
     run_recipe(read_recipe(RECIPE.format(backbone=biased)), out=tmp_path, device="cpu")
     with pytest.raises(UsageError, match="cannot be exported to huggingface: its towers differ"):
@@ -270,7 +270,7 @@ def test_a_text_projection_with_a_bias_has_no_place_in_transformers(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["timm", "huggingface"])
-def test_a_convmixer_of_another_size_has_no_place_in_timm(target, tmp_path):
+def test_a_convmixer_of_an_unpublished_size_cannot_be_exported_to_timm(target, tmp_path):
     sizes = "model_args = { dim = 32, depth = 2, kernel_size = 3, patch_size = 8 }"
     backbone = f'use = "timm"\nmodel = "convmixer_768_32"\nimage_size = 32\n{TEXT_TOWER}\n{sizes}'
     run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")

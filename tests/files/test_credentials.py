@@ -1,4 +1,4 @@
-"""Passwords, signatures and tokens are used and never shown or kept."""
+"""Passwords, signatures and tokens are used but never printed or stored."""
 
 import json
 
@@ -41,7 +41,7 @@ init = []
         ),
         ("https://h/a?download=1&sig=abc%3D#part", "https://h/a?download=1&sig=...#part"),
         ("denied for hf_abcdefghijklmnopqrst", "denied for ..."),
-        ("AKIAABCDEFGHIJKLMNOP is no key", "... is no key"),
+        ("AKIAABCDEFGHIJKLMNOP is invalid", "... is invalid"),
         ("Authorization: Bearer abc.def-123", "Authorization: Bearer ..."),
         ("aws_secret_access_key='abc/123'", "aws_secret_access_key='...'"),
         (
@@ -52,13 +52,13 @@ init = []
         ("mail me@host.org about a://b", "mail me@host.org about a://b"),
     ],
 )
-def test_credentials_are_stripped(text, shown):
+def test_credentials_are_removed_from_text(text, shown):
     assert without_credentials(text) == shown
     assert without_credentials(shown) == shown
     assert str(DataError(text)) == shown
 
 
-def test_no_record_and_no_fingerprint_has_them_and_the_run_does():
+def test_records_and_fingerprints_contain_no_credentials():
     recipe = read_recipe(RECIPE, overrides=["pretrain.pairs.index='s3://a:secret@b/i'"])
     arm = recipe.arm("random")
     assert "secret" not in json.dumps(new_record(recipe, arm, 0, "cpu"))
@@ -67,7 +67,7 @@ def test_no_record_and_no_fingerprint_has_them_and_the_run_does():
     assert renewed.fingerprint(arm) == recipe.fingerprint(arm)
 
 
-def test_an_error_that_nobody_foresaw_tells_none():
+def test_an_unexpected_error_and_its_log_contain_no_credentials():
     sentence = describe_error(RuntimeError("GET https://host/a?sig=secret failed"))
     assert "secret" not in sentence
     path = sentence.partition("The traceback is in ")[2].partition(".log")[0] + ".log"

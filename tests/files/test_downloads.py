@@ -1,4 +1,4 @@
-"""Downloads against a server that misbehaves: nothing corrupt is ever left under the final name."""
+"""Downloads from an unreliable server: a corrupt file never has the final name."""
 
 import hashlib
 import io
@@ -26,7 +26,7 @@ def zipped(members):
 
 
 class Server:
-    """Serves files by path; `behaviour` says how each path goes wrong. Counts and keeps the requests."""
+    """Serves files by path with the faults in `behaviour`, and records the requests."""
 
     def __init__(self):
         self.files = {"/good.bin": CONTENT}
@@ -35,7 +35,7 @@ class Server:
         server = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.0"  # the end of a connection is the end of an answer
+            protocol_version = "HTTP/1.0"  # the connection closes at the end of a response
 
             def log_message(self, *arguments):
                 pass
@@ -45,7 +45,7 @@ class Server:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        # a client that hangs up is part of the tests
+        # tests also disconnect
         self._http.handle_error = lambda request, address: None
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -116,20 +116,20 @@ def left_over(folder):
     return sorted(p.name for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
 
 
-def test_a_file_arrives_whole_and_is_noted_with_its_sum(server, tmp_path):
+def test_a_downloaded_file_is_recorded_with_its_checksum(server, tmp_path):
     assert get(server, tmp_path, sha256=SHA256) == ["file.bin"]
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert SHA256 in (tmp_path / "downloads.json").read_text()
     assert not list(tmp_path.glob(".file*"))
 
 
-def test_what_is_done_is_not_fetched_again(server, tmp_path):
+def test_a_finished_download_is_not_repeated(server, tmp_path):
     get(server, tmp_path)
     assert get(server, tmp_path) == []
     assert len(server.requests) == 1
 
 
-def test_a_dropped_connection_goes_on_where_it_ended(server, tmp_path):
+def test_a_dropped_connection_is_resumed_at_its_last_byte(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 3}
     get(server, tmp_path, sha256=SHA256)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
@@ -137,7 +137,7 @@ def test_a_dropped_connection_goes_on_where_it_ended(server, tmp_path):
     assert ranges == [None, "bytes=300000-", "bytes=600000-", "bytes=900000-"]
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
+def test_a_later_call_resumes_a_failed_download(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 6, "drop_after": 0}
     with pytest.raises(DataError, match="the connection ended after 0 of 1,024,000 bytes"):
         get(server, tmp_path)
@@ -148,21 +148,21 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server, tmp_path):
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_server_without_ranges_sends_the_file_from_the_start(server, tmp_path):
+def test_without_range_support_the_download_restarts(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 2, "no_ranges": True}
     get(server, tmp_path)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert len(server.requests) == 3
 
 
-def test_a_server_that_always_drops_leaves_nothing_under_the_final_name(server, tmp_path):
+def test_a_server_that_always_disconnects_leaves_no_file(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 99, "no_ranges": True}
     with pytest.raises(DataError, match="the connection ended after 300,000 of 1,024,000 bytes"):
         get(server, tmp_path)
     assert left_over(tmp_path) == []
 
 
-def test_wrong_bytes_are_thrown_away(server, tmp_path):
+def test_content_with_a_wrong_checksum_is_deleted(server, tmp_path):
     server.files["/good.bin"] = b"x" * len(CONTENT)
     with pytest.raises(DataError, match=r"wrong content: sha256 .* published"):
         get(server, tmp_path, sha256=SHA256)
@@ -170,7 +170,7 @@ def test_wrong_bytes_are_thrown_away(server, tmp_path):
     assert not list(tmp_path.glob(".file*"))
 
 
-def test_a_file_that_changed_between_two_attempts_is_not_glued_together(server, tmp_path):
+def test_versions_of_a_file_that_changed_between_attempts_are_not_mixed(server, tmp_path):
     new = b"n" * len(CONTENT)
     server.behaviour["/good.bin"] = {
         "drop_first": 1,
@@ -181,22 +181,22 @@ def test_a_file_that_changed_between_two_attempts_is_not_glued_together(server, 
     assert (tmp_path / "file.bin").read_bytes() == new
 
 
-def test_wrong_bytes_after_resuming_are_fetched_again_from_the_start(server, tmp_path):
-    # the server says it is the same version, and it is not
+def test_a_wrong_checksum_after_resuming_restarts_the_download(server, tmp_path):
+    # the server states the same version, although the bytes differ
     server.behaviour["/good.bin"] = {"drop_first": 1, "bytes": {2: b"n" * len(CONTENT)}}
     get(server, tmp_path, sha256=SHA256)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
     assert [r for _, r in server.requests] == [None, "bytes=300000-", None]
 
 
-def test_without_a_validator_a_cut_file_starts_again(server, tmp_path):
+def test_without_a_validator_an_interrupted_download_restarts(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 1, "no_etag": True}
     get(server, tmp_path)
     assert [r for _, r in server.requests] == [None, None]
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_an_answer_of_unknown_length_is_refused_unless_its_sum_is_known(server, tmp_path):
+def test_a_response_of_unknown_length_requires_a_checksum(server, tmp_path):
     server.behaviour["/good.bin"] = {"no_length": True}
     with pytest.raises(DataError, match="does not state the size"):
         get(server, tmp_path)
@@ -205,13 +205,13 @@ def test_an_answer_of_unknown_length_is_refused_unless_its_sum_is_known(server, 
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_size_that_is_not_the_published_one_is_refused(server, tmp_path):
+def test_a_size_that_differs_from_the_published_size_is_refused(server, tmp_path):
     with pytest.raises(DataError, match="received 1,024,000 bytes, but the published size is 1,024,001"):
         get(server, tmp_path, num_bytes=len(CONTENT) + 1)
     assert left_over(tmp_path) == []
 
 
-def test_the_next_mirror_is_tried_and_each_failure_is_told(server, tmp_path):
+def test_mirrors_are_tried_in_order_and_each_failure_is_reported(server, tmp_path):
     server.files["/bad.bin"] = b"bad"
     urls = tuple(f"{server.url}/{name}" for name in ("absent.bin", "bad.bin", "good.bin"))
     get(server, tmp_path, urls=urls, sha256=SHA256)
@@ -222,7 +222,7 @@ def test_the_next_mirror_is_tried_and_each_failure_is_told(server, tmp_path):
     assert "bad.bin: wrong content" in str(caught.value)
 
 
-def test_a_busy_server_is_asked_again_and_an_unreachable_one_is_told(server, tmp_path):
+def test_a_busy_server_is_retried_and_an_unreachable_server_is_reported(server, tmp_path):
     server.behaviour["/good.bin"] = {"fail_first": 3, "status": 503}
     get(server, tmp_path)
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
@@ -238,7 +238,7 @@ def test_one_file_that_fails_does_not_stop_the_others(server, tmp_path):
     assert left_over(tmp_path) == ["downloads.json", "good"]
 
 
-def test_a_server_that_always_resumes_at_another_place_is_given_up(server, tmp_path):
+def test_a_server_that_resumes_at_the_wrong_byte_fails(server, tmp_path):
     server.behaviour["/good.bin"] = {"drop_first": 10**9, "resumes_at": 7}
     with pytest.raises(DataError, match="the server did not resume at the requested byte"):
         get(server, tmp_path)
@@ -246,7 +246,7 @@ def test_a_server_that_always_resumes_at_another_place_is_given_up(server, tmp_p
     assert left_over(tmp_path) == []
 
 
-def test_a_server_that_gives_a_few_bytes_each_time_is_given_up_after_a_stated_number_of_attempts(
+def test_a_server_that_sends_a_few_bytes_at_a_time_fails_after_the_total_attempts(
     server, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("perceptinit.files.remote.store.ATTEMPTS_IN_ALL", 12)
@@ -257,7 +257,7 @@ def test_a_server_that_gives_a_few_bytes_each_time_is_given_up_after_a_stated_nu
 
 
 @pytest.mark.parametrize("says_its_length", [True, False])
-def test_no_more_than_the_published_size_is_fetched(server, tmp_path, says_its_length):
+def test_a_download_stops_at_the_published_size(server, tmp_path, says_its_length):
     server.behaviour["/good.bin"] = {"no_length": not says_its_length, "times": 400}
     how_much = []
 
@@ -272,13 +272,13 @@ def test_no_more_than_the_published_size_is_fetched(server, tmp_path, says_its_l
     assert not list(tmp_path.glob(".file*"))
 
 
-def test_the_page_of_a_redirection_is_not_read(server, tmp_path):
+def test_the_body_of_a_redirect_is_not_read(server, tmp_path):
     server.behaviour["/moved.bin"] = {"location": server.url + "/good.bin"}
-    get(server, tmp_path, "/moved.bin", sha256=SHA256)  # read whole, it would take 1 TB of memory
+    get(server, tmp_path, "/moved.bin", sha256=SHA256)  # reading it would take 1 TB of memory
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 
 
-def test_a_server_that_dribbles_is_a_failed_attempt(server, tmp_path, monkeypatch):
+def test_a_server_below_the_minimum_speed_is_a_failed_attempt(server, tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.files.remote.network.TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr("perceptinit.files.remote.network.SLOWEST_BYTES_PER_SECOND", 1 << 40)
     monkeypatch.setattr("perceptinit.files.remote.store.ATTEMPTS", 1)
@@ -295,7 +295,7 @@ def test_a_disk_that_is_nearly_full_is_not_filled(server, tmp_path, monkeypatch)
     assert len(server.requests) == 1
 
 
-def test_an_archive_that_unpacks_to_many_times_its_stated_size_is_refused(server, tmp_path, monkeypatch):
+def test_an_archive_that_exceeds_its_unpacked_size_is_refused(server, tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.files.downloads.SMALL_BYTES", 0)
     server.files["/good.bin"] = zipped({"zeros": bytes(10_000_000)})
     with pytest.raises(DataError, match="unpacks to more than 2,000 bytes"):
@@ -311,7 +311,7 @@ def test_an_archive_that_unpacks_to_many_times_its_stated_size_is_refused(server
     "state", ["[]", "3", "{}", '{"url": 3}', '{"url": "URL", "validator": ["x"]}',
               '{"url": "URL", "validator": "a\\r\\nX: y"}', "[" * 100_000]
 )  # fmt: skip
-def test_an_odd_state_of_a_part_means_from_the_start(server, tmp_path, state):
+def test_an_invalid_state_file_restarts_the_download(server, tmp_path, state):
     (tmp_path / ".file.bin.part").write_bytes(b"half")
     (tmp_path / ".file.bin.part.json").write_text(state.replace("URL", server.url + "/good.bin"))
     get(server, tmp_path, sha256=SHA256)
@@ -322,13 +322,13 @@ def test_an_odd_state_of_a_part_means_from_the_start(server, tmp_path, state):
     "record", ["[]", "3", "{", '{"file.bin": 3}', '{"file.bin": {}}', "[" * 100_000, "\0",
                '{"file.bin": {"sha256": "x", "num_bytes": 1, "some_files": [3]}}']
 )  # fmt: skip
-def test_an_odd_record_of_downloads_is_told(server, tmp_path, record):
+def test_an_invalid_downloads_json_is_reported(server, tmp_path, record):
     (tmp_path / "downloads.json").write_text(record)
     with pytest.raises(DataError, match=r"downloads\.json: not a record of downloads"):
         get(server, tmp_path)
 
 
-def test_a_folder_in_the_place_of_the_record_or_the_file_is_told(server, tmp_path):
+def test_a_folder_where_a_file_is_expected_is_reported(server, tmp_path):
     (tmp_path / "a/downloads.json").mkdir(parents=True)
     with pytest.raises(DataError, match=r"downloads\.json: .*a folder, not a file"):
         get(server, tmp_path / "a")
@@ -347,7 +347,7 @@ def test_an_archive_is_unpacked_without_its_root_and_removed(server, tmp_path):
     assert get(server, tmp_path, unpack=True, into="images") == ["file.bin"]
 
 
-def test_a_damaged_archive_leaves_nothing_and_is_fetched_anew(server, tmp_path):
+def test_a_damaged_archive_is_deleted_and_downloaded_again(server, tmp_path):
     good = zipped({"a.txt": b"a" * 5000, "b.txt": bytes(range(256)) * 20})
     at = good.index(b"b.txt") + 30
     server.files["/good.bin"] = good[:at] + b"\xff\xff\xff" + good[at + 3 :]
@@ -371,7 +371,7 @@ def tar_with(path, name, *, link=None):
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "C:\\evil.txt"])
-def test_no_member_of_an_archive_lands_outside_the_folder(tmp_path, name):
+def test_archive_members_outside_the_folder_are_refused(tmp_path, name):
     folder = tmp_path / "inside"
     tar_with(tmp_path / "set.tar.gz", name)
     (tmp_path / "set.zip").write_bytes(zipped({"good.txt": "g", name: "x"}))
@@ -382,7 +382,7 @@ def test_no_member_of_an_archive_lands_outside_the_folder(tmp_path, name):
 
 
 def encrypted(data):
-    """Return a zip whose flags say that its first member is encrypted."""
+    """Return a zip whose flags mark the first member as encrypted."""
     at = data.index(b"PK\1\2")
     return data[:6] + b"\1\0" + data[8 : at + 8] + b"\1\0" + data[at + 10 :]
 
@@ -394,7 +394,7 @@ def test_an_encrypted_member_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["ZIP_DEFLATED", "ZIP_BZIP2", "ZIP_LZMA"])
-def test_damage_to_any_compression_is_told(tmp_path, method):
+def test_damage_is_reported_for_each_compression_method(tmp_path, method):
     with zipfile.ZipFile(tmp_path / "set.zip", "w", getattr(zipfile, method)) as archive:
         archive.writestr("a.txt", bytes(range(256)) * 400)
     data = bytearray((tmp_path / "set.zip").read_bytes())
@@ -405,7 +405,7 @@ def test_damage_to_any_compression_is_told(tmp_path, method):
     assert list((tmp_path / "inside").iterdir()) == []
 
 
-def test_a_zip_name_with_a_zero_byte_is_refused_instead_of_cut(tmp_path):
+def test_a_zip_member_name_with_a_null_byte_is_refused(tmp_path):
     data = zipped({"a.txt_evil": "a"}).replace(b"a.txt_evil", b"a.txt\0evil")
     (tmp_path / "set.zip").write_bytes(data)
     with pytest.raises(DataError, match="has a name with a null byte"):
@@ -413,7 +413,7 @@ def test_a_zip_name_with_a_zero_byte_is_refused_instead_of_cut(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "d/" * 2500 + "x"])
-def test_a_member_with_a_name_that_no_disk_takes_is_refused(tmp_path, name):
+def test_an_archive_member_with_a_name_that_is_too_long_is_refused(tmp_path, name):
     (tmp_path / "set.zip").write_bytes(zipped({"good.txt": "g", name: "x"}))
     with pytest.raises(DataError, match=r"cannot be written \(File name too long\)") as caught:
         unpack(tmp_path / "set.zip", tmp_path / "inside")
@@ -421,7 +421,7 @@ def test_a_member_with_a_name_that_no_disk_takes_is_refused(tmp_path, name):
     assert list((tmp_path / "inside").iterdir()) == []
 
 
-def test_a_folder_in_the_place_of_a_member_is_told_before_anything_is_moved(tmp_path):
+def test_a_folder_that_conflicts_with_a_member_is_reported_before_files_move(tmp_path):
     (tmp_path / "set.zip").write_bytes(zipped({"a.txt": "a", "b.txt": "b"}))
     (tmp_path / "inside/b.txt").mkdir(parents=True)
     with pytest.raises(DataError, match=r"member 'b\.txt' conflicts with .*b\.txt"):
@@ -435,7 +435,7 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         unpack(tmp_path / "set.tar.gz", tmp_path / "inside")
 
 
-def test_one_member_is_read_out_of_a_large_archive(server, tmp_path):
+def test_one_member_of_a_remote_archive_is_read_by_ranges(server, tmp_path):
     import random
 
     noise = random.Random(0).randbytes(6_000_000)
@@ -450,7 +450,7 @@ def test_one_member_is_read_out_of_a_large_archive(server, tmp_path):
     assert left_over(tmp_path / "b") == []
 
 
-def test_too_small_a_disk_is_told_before_anything_is_fetched(tmp_path):
+def test_missing_disk_space_is_reported_before_the_download(tmp_path):
     huge = Download(urls=("http://127.0.0.1:9/x",), path="x", num_bytes=10**18)
     with pytest.raises(UsageError, match=r"1,000,000,000\.0 GB are needed and .* GB are free"):
         check_space([huge], tmp_path)
@@ -466,7 +466,7 @@ def test_two_downloads_into_one_folder_are_refused(server, tmp_path):
         get(server, tmp_path)
 
 
-def test_nights_comes_in_pieces_with_its_table():
+def test_nights_is_downloaded_as_a_table_and_200_archives():
     from perceptinit.judgments.published.nights import nights_downloads
 
     files = [d for d in nights_downloads() if "data" in d.parts]
@@ -477,7 +477,7 @@ def test_nights_comes_in_pieces_with_its_table():
     assert files[1].into == "ref"
 
 
-def test_the_command_shows_the_licence_fetches_and_says_what_is_next(server, tmp_path, cli_process):
+def test_data_download_prints_the_license_and_the_next_command(server, tmp_path, cli_process):
     plugin = tmp_path / "lab_sets.py"
     plugin.write_text(
         "from perceptinit import Component, hookimpl\n"

@@ -1,4 +1,4 @@
-"""The cache of fetched data and the client below it: limits, least recent use, kills, flipped bits, broken connections."""
+"""The cache of remote data and its client: size limit, least recent use, kills, flipped bits, lost connections."""
 
 import multiprocessing
 import signal
@@ -42,7 +42,7 @@ def names_in(cache):
 
 @pytest.fixture
 def another_process(monkeypatch):
-    """Return a function that forgets what this process has compared and holds."""
+    """Return a function that clears the state of this process, like a new process."""
 
     def forget():
         monkeypatch.setattr(fetched, "_COMPARED", {})
@@ -53,7 +53,7 @@ def another_process(monkeypatch):
 
 
 def use(cache, piece):
-    """Fetch a piece unless it is there, and release it; return whether there was room."""
+    """Fetch a piece if it is not cached, and release it; return whether it fits."""
     found = cache.hold(piece)
     if found:
         found[1].release()
@@ -61,14 +61,14 @@ def use(cache, piece):
     return found is not None
 
 
-def test_the_piece_that_was_used_longest_ago_goes(bucket, tmp_path):
+def test_the_least_recently_used_piece_is_evicted(bucket, tmp_path):
     a, b, c, d = pieces_of(bucket, "abcd")
     cache = FetchedCache(300, tmp_path / "shards")
     assert all(use(cache, piece) for piece in (a, b, c, a, d))
     assert names_in(cache) == ["a", "c", "d"]
 
 
-def test_a_piece_that_is_held_stays_and_without_room_nothing_is_removed(bucket, tmp_path):
+def test_held_pieces_are_not_evicted(bucket, tmp_path):
     a, b, c = pieces_of(bucket, "abc")
     ours, theirs = (FetchedCache(200, tmp_path / "shards") for _ in range(2))
     path, held = theirs.hold(a)
@@ -86,7 +86,7 @@ def test_a_piece_that_is_held_stays_and_without_room_nothing_is_removed(bucket, 
     also_held.release()
 
 
-def test_a_cache_that_is_fuller_than_the_limit_is_trimmed_by_least_recent_use(bucket, tmp_path):
+def test_trim_evicts_the_least_recently_used_pieces(bucket, tmp_path):
     a, b, c, d = pieces_of(bucket, "abcd")
     larger = FetchedCache(400, tmp_path / "shards")
     assert all(use(larger, piece) for piece in (b, a, c, d))
@@ -98,9 +98,7 @@ def test_a_cache_that_is_fuller_than_the_limit_is_trimmed_by_least_recent_use(bu
     held.release()
 
 
-def test_a_flipped_bit_is_found_by_another_process_and_the_piece_is_fetched_again(
-    bucket, tmp_path, caplog, another_process
-):
+def test_a_piece_with_a_flipped_bit_is_fetched_again(bucket, tmp_path, caplog, another_process):
     (a,) = pieces_of(bucket, "a")
     path, held = FetchedCache(150, tmp_path / "shards").hold(a)
     held.release()
@@ -114,7 +112,7 @@ def test_a_flipped_bit_is_found_by_another_process_and_the_piece_is_fetched_agai
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[3]", b'{"a.tar": 1}'])
-def test_a_damaged_seal_means_that_the_piece_is_fetched_again(bucket, tmp_path, damage, another_process):
+def test_a_piece_with_a_damaged_seal_is_fetched_again(bucket, tmp_path, damage, another_process):
     (a,) = pieces_of(bucket, "a")
     path, held = FetchedCache(150, tmp_path / "shards").hold(a)
     held.release()
@@ -131,7 +129,7 @@ def test_a_copy_with_a_flipped_bit_is_fetched_again(bucket, another_process):
     assert local_file(f"{bucket.url}/table.csv").read_bytes() == b"a,b\n1,2\n"
 
 
-def test_clearing_the_cache_leaves_its_lock_files_only(bucket):
+def test_clearing_the_cache_keeps_only_lock_files(bucket):
     (a,) = pieces_of(bucket, "a")
     cache = FetchedCache()
     assert use(cache, a)
@@ -147,7 +145,7 @@ def hold_one(piece, folder):
     FetchedCache(10**6, folder).hold(piece)
 
 
-def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_path):
+def test_a_piece_is_resumed_after_a_kill(bucket, file, tmp_path):
     bucket.bytes_per_second = 20_000  # the rest takes 3 s, also on a busy machine
     piece = Piece.whole(file, network.Stat(len(DATA), ""))
     process = multiprocessing.get_context("fork").Process(target=hold_one, args=(piece, tmp_path / "shards"))
@@ -158,7 +156,9 @@ def test_a_piece_is_resumed_after_a_kill_and_not_sent_twice(bucket, file, tmp_pa
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    (part.parent / "..a.tar.part.json.1-0123abcd.tmp").touch()  # as of a kill while it wrote the note
+    (
+        part.parent / "..a.tar.part.json.1-0123abcd.tmp"
+    ).touch()  # left by a kill during the write of the state file
     bucket.sent.clear()
     bucket.bytes_per_second = 0
     path, _ = FetchedCache(10**6, tmp_path / "shards").hold(piece)
@@ -171,7 +171,7 @@ def part_of(file, tmp_path, **options):
     return Part(tmp_path / "a.tar", file, **options)
 
 
-def test_a_part_that_was_damaged_is_fetched_from_the_start(bucket, file, tmp_path):
+def test_a_damaged_part_is_fetched_from_the_start(bucket, file, tmp_path):
     bucket.faults.append(Fault(keep=0.5, times=1))
     bucket.faults.append(Fault(status=403))
     with pytest.raises(RemoteError):
@@ -184,19 +184,19 @@ def test_a_part_that_was_damaged_is_fetched_from_the_start(bucket, file, tmp_pat
     assert part_of(file, tmp_path).fetch().read_bytes() == DATA
 
 
-def test_after_a_connection_broke_off_the_next_byte_is_asked_for(bucket, file, tmp_path):
+def test_a_lost_connection_is_resumed_at_the_next_byte(bucket, file, tmp_path):
     bucket.faults.append(Fault(keep=0.5, times=3))
     assert part_of(file, tmp_path).fetch().read_bytes() == DATA
     assert bucket.sent["/a.tar"] == len(DATA)
     assert bucket.requests["/a.tar"] == 4
 
 
-def test_attempts_with_progress_do_not_count_as_failed(bucket, file, tmp_path):
+def test_attempts_with_progress_do_not_count_as_failures(bucket, file, tmp_path):
     bucket.faults.append(Fault(keep=0.3, times=20))  # more than ATTEMPTS
     assert part_of(file, tmp_path).fetch().read_bytes() == DATA
 
 
-def test_only_the_wanted_ranges_are_fetched_and_the_rest_are_holes(bucket, file, tmp_path):
+def test_only_the_requested_ranges_are_fetched(bucket, file, tmp_path):
     bucket.faults.append(Fault(keep=0.5, times=1))
     ranges = ((10, 20_000), (90_000, 100_000))
     data = part_of(file, tmp_path, ranges=ranges).fetch().read_bytes()
@@ -204,7 +204,7 @@ def test_only_the_wanted_ranges_are_fetched_and_the_rest_are_holes(bucket, file,
     assert bucket.sent["/a.tar"] == 29_990
 
 
-def test_a_file_of_another_version_is_not_mixed_with_the_first(bucket, file, tmp_path):
+def test_a_file_that_changes_during_the_fetch_is_not_mixed(bucket, file, tmp_path):
     now = stat(file)
     bucket.faults.append(Fault(keep=0.5, times=1))
     assert now == network.Stat(len(DATA), "v1")
@@ -235,13 +235,13 @@ def test_a_file_of_another_version_is_not_mixed_with_the_first(bucket, file, tmp
         ),
     ],
 )
-def test_an_error_that_stays_is_raised_in_a_sentence(bucket, file, fault, error, sentence):
+def test_a_persistent_error_is_raised_with_its_reason(bucket, file, fault, error, sentence):
     bucket.faults.append(fault)
     with pytest.raises(error, match=sentence):
         read(file, 0, 10)
 
 
-def test_a_server_without_ranges_is_good_for_whole_files_only(bucket, file, tmp_path):
+def test_a_server_without_ranges_supports_whole_files_only(bucket, file, tmp_path):
     bucket.knows_ranges = False
     assert read(file, 0, len(DATA)) == DATA
     bucket.faults.append(Fault(keep=0.5, times=1))
@@ -251,12 +251,12 @@ def test_a_server_without_ranges_is_good_for_whole_files_only(bucket, file, tmp_
             read(file, start, stop)
 
 
-def test_no_bytes_cost_no_request(bucket, file):
+def test_an_empty_range_sends_no_request(bucket, file):
     assert read(file, 7, 7) == b""
     assert not bucket.requests
 
 
-def test_a_server_that_is_gone_is_reported_without_the_signature(own_cache):
+def test_an_unreachable_server_is_reported_without_the_signature(own_cache):
     with ObjectStore() as gone:
         url = f"{gone.url}/a.tar?X-Amz-Signature=secret"
     with pytest.raises(RemoteError, match=r"a\.tar.* failed after 6 attempts \(.*refused\)") as caught:
@@ -264,7 +264,7 @@ def test_a_server_that_is_gone_is_reported_without_the_signature(own_cache):
     assert "secret" not in str(caught.value)
 
 
-def test_a_glob_on_the_web_matches_what_the_page_of_the_folder_links_to(bucket):
+def test_a_glob_on_the_web_matches_the_links_of_the_folder_page(bucket):
     links = ("0.tar", "/set/1.tar", "notes.txt", "../2.tar", "https://elsewhere/3.tar")
     bucket.put("/set/", "".join(f'<a href="{link}">' for link in links).encode())
     found = match_files(RemoteFile(f"{bucket.url}/set/*.tar"))
@@ -273,7 +273,7 @@ def test_a_glob_on_the_web_matches_what_the_page_of_the_folder_links_to(bucket):
 
 @pytest.fixture
 def authorizations(bucket, monkeypatch):
-    """Return the Authorization headers that a bucket gets, as they come."""
+    """Return the Authorization headers that a bucket receives, in order."""
     seen = []
     answer = bucket.answer
 
@@ -293,7 +293,7 @@ def test_the_password_of_an_address_and_the_netrc_file_are_used(file, authorizat
     assert authorizations == ["Basic bWU6d29yZA==", "Basic eW91OnBhc3M="]
 
 
-def test_a_token_goes_to_its_server_and_to_none_that_it_redirects_to(file, authorizations):
+def test_a_token_is_not_sent_to_redirect_targets(file, authorizations):
     from http.server import BaseHTTPRequestHandler, HTTPServer
     from threading import Thread
 

@@ -1,4 +1,4 @@
-"""Locks where there are none, and disks that are full in other places than a checkpoint."""
+"""File systems without locks, and disks that are full outside of checkpoints."""
 
 import errno
 import fcntl
@@ -29,7 +29,7 @@ def without_locks(monkeypatch, request):
     return os.strerror(request.param)
 
 
-def test_a_file_system_without_locks_is_told_and_nobody_waits_for_ever(without_locks, tmp_path):
+def test_a_file_system_without_locks_is_reported_without_waiting(without_locks, tmp_path):
     with pytest.raises(WriteError) as error, claim(tmp_path / "run"):
         pass
     path = tmp_path / "run/.claim.lock"
@@ -44,20 +44,20 @@ def test_a_file_system_without_locks_is_told_and_nobody_waits_for_ever(without_l
         fetch_all([], tmp_path / "data")
 
 
-def test_a_store_without_locks_cannot_be_used(without_locks, tmp_path):
+def test_an_image_store_without_locks_cannot_be_used(without_locks, tmp_path):
     stimuli = photographs(tmp_path / "photographs")
     with pytest.raises(StoreUnusableError, match="locking failed"):
         ImageStore(tmp_path / "store", 4, RunContext()).open(stimuli, np.arange(len(stimuli)))
 
 
-def test_without_locks_the_holder_s_note_is_believed(without_locks, tmp_path):
+def test_without_locks_the_holder_file_decides_whether_a_run_is_claimed(without_locks, tmp_path):
     (tmp_path / ".claim.lock").touch()
     assert not is_claimed(tmp_path)
     (tmp_path / HOLDER_FILE).write_text('{"host": "there", "pid": 7}')
     assert is_claimed(tmp_path)
 
 
-def test_a_lock_that_another_process_holds_is_not_given(tmp_path):
+def test_a_lock_that_another_process_holds_is_not_granted(tmp_path):
     with file_lock(tmp_path / "one", timeout=0) as is_mine:
         assert is_mine
         queue = multiprocessing.get_context("fork").SimpleQueue()
@@ -72,13 +72,13 @@ def test_a_lock_that_another_process_holds_is_not_given(tmp_path):
         assert queue.get() is False
 
 
-def test_a_note_that_cannot_be_written_keeps_no_run_from_its_work(tmp_path):
+def test_a_run_continues_if_the_holder_file_cannot_be_written(tmp_path):
     (tmp_path / HOLDER_FILE).symlink_to("/dev/full")
     with claim(tmp_path) as is_mine:
         assert is_mine
 
 
-def test_a_disk_that_is_full_for_the_events_is_told_with_the_file(tmp_path):
+def test_a_full_disk_for_events_is_reported_with_the_file(tmp_path):
     events = tmp_path / "tiny/pi/seed0/events.jsonl"
     events.parent.mkdir(parents=True)
     events.symlink_to("/dev/full")
@@ -91,9 +91,7 @@ def test_a_disk_that_is_full_for_the_events_is_told_with_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["record.json", "init.safetensors", "final.safetensors"])
-def test_a_disk_that_is_full_for_any_file_of_a_run_is_told_and_the_run_goes_on_later(
-    tmp_path, monkeypatch, name
-):
+def test_a_full_disk_for_any_file_of_a_run_is_reported_and_the_run_resumes_later(tmp_path, monkeypatch, name):
     replace = Path.replace
 
     def full(path, target):

@@ -1,4 +1,4 @@
-"""Shards at addresses: the batches of local ones, fetched once, through a small cache, kills and a server that fails."""
+"""Remote shards: the batches of local shards, fetched once, despite a small cache, kills and server errors."""
 
 import copy
 import json
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
-    """Make shards of small images, with their index beside them, and return the folder."""
+    """Write shards of small images with their index and return the folder."""
     folder = tmp_path_factory.mktemp("shards")
     for number in range(NUM_SHARDS):
         write_shard(folder / f"{number}.tar", number)
@@ -51,13 +51,12 @@ def scanned(path, version=""):
 
 
 def upload(bucket, shards):
-    for path in shards.iterdir():
-        bucket.put(f"/set/{path.name}", path.read_bytes())
+    bucket.put_folder("/set", shards)
     return bucket.url + f"/set/{{0..{NUM_SHARDS - 1}}}.tar"
 
 
 def room_for(shards, number):
-    """Return the cache_gb that holds so many shards."""
+    """Return the cache_gb for this number of shards."""
     return (number + 0.5) * max(path.stat().st_size for path in shards.glob("*.tar")) / 1e9
 
 
@@ -71,7 +70,7 @@ def local(shards):
 
 @pytest.mark.parametrize("num_workers", [0, 3])
 @pytest.mark.parametrize("shuffle_blocks", [1, 2])
-def test_remote_shards_give_the_batches_of_local_ones_and_are_fetched_once_an_epoch(
+def test_remote_shards_have_the_batches_of_local_shards_and_are_fetched_once_an_epoch(
     bucket, shards, num_workers, shuffle_blocks
 ):
     address, stop = upload(bucket, shards), 2 * num_batches()
@@ -85,7 +84,7 @@ def test_remote_shards_give_the_batches_of_local_ones_and_are_fetched_once_an_ep
     assert sum(bucket.sent.values()) <= 1.05 * 2 * needed
 
 
-def test_a_run_that_goes_on_in_mid_epoch_gets_its_batches_and_fetches_only_what_they_need(bucket, shards):
+def test_a_run_resumed_within_an_epoch_fetches_only_the_remaining_shards(bucket, shards):
     whole = hashes(loader(local(shards)).batches(0, num_batches()))
     pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
     assert pairs.num_pairs == NUM_SHARDS * PER_SHARD
@@ -98,7 +97,7 @@ def test_a_run_that_goes_on_in_mid_epoch_gets_its_batches_and_fetches_only_what_
     assert {path.rpartition("/")[2] for path in bucket.sent if path.endswith(".tar")} == used
 
 
-def test_the_cache_never_takes_more_than_its_size(bucket, shards, monkeypatch):
+def test_the_cache_never_exceeds_its_size(bucket, shards, monkeypatch):
     most = room_for(shards, 3) * 1e9
     seen = []
     receive = FetchedCache._receive
@@ -113,7 +112,7 @@ def test_the_cache_never_takes_more_than_its_size(bucket, shards, monkeypatch):
 
 
 def bytes_in(folder):
-    """Return the bytes of pieces; another thread may rename one while they are counted."""
+    """Return the bytes of all pieces, although another thread may rename one meanwhile."""
     sizes = []
     for path in folder.rglob("*.tar*"):
         if path.suffix != ".json":
@@ -126,7 +125,7 @@ fork = multiprocessing.get_context("fork")
 
 
 def write_batches(address, cache_gb, options, start, stop, said, together=lambda: None):
-    """Write the hash of each batch on a line, as it comes; `together` waits for other processes."""
+    """Append the hash of each batch as a line; `together` waits for other processes."""
     pairs = webdataset(address, cache_gb=cache_gb)
     with said.open("a") as file:
         for batch in loader(pairs, num_workers=2, **options).batches(start, stop):
@@ -136,7 +135,7 @@ def write_batches(address, cache_gb, options, start, stop, said, together=lambda
 
 
 def started(*arguments):
-    for thread in threading.enumerate():  # of earlier tests: a lock that one holds would stay held
+    for thread in threading.enumerate():  # of earlier tests: a forked process would inherit their locks
         if thread.name.startswith("read-ahead"):
             thread.join(30)
     process = fork.Process(target=write_batches, args=arguments)
@@ -148,7 +147,7 @@ def lines_of(path):
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_two_processes_that_share_three_shards_and_are_killed_get_the_batches_of_local_files(
+def test_two_processes_with_a_shared_cache_have_the_batches_of_local_shards_despite_kills(
     bucket, shards, tmp_path
 ):
     bucket.latency = 0.005
@@ -169,7 +168,7 @@ def test_two_processes_that_share_three_shards_and_are_killed_get_the_batches_of
             while kill_after and len(lines_of(said[seed])) < kill_after and process.is_alive():
                 time.sleep(0.01)
             if kill_after:
-                process.kill()  # unless it came to its end before
+                process.kill()  # unless it has already finished
             process.join(60)
             exit_codes.append(process.exitcode)
     assert exit_codes.count(-signal.SIGKILL) >= 3
@@ -177,7 +176,7 @@ def test_two_processes_that_share_three_shards_and_are_killed_get_the_batches_of
     assert {seed: lines_of(path) for seed, path in said.items()} == expected
 
 
-def test_the_processes_of_one_run_fetch_each_shard_once_together(bucket, shards, tmp_path):
+def test_the_processes_of_one_run_fetch_each_shard_once(bucket, shards, tmp_path):
     address, cache_gb = upload(bucket, shards), room_for(shards, 4)
     ranks = [{"rank": rank, "world_size": 2} for rank in (0, 1)]
     said = [tmp_path / f"said{rank}" for rank in (0, 1)]
@@ -202,14 +201,14 @@ def test_the_processes_of_one_run_fetch_each_shard_once_together(bucket, shards,
         Fault(".tar", status=500, times=3),
         Fault(".tar", status=503, after=5, times=3),
         Fault(".tar", keep=0.5, times=3),
-        Fault(".tar", seconds=0.6, times=2),  # longer than a request may take
-        Fault(".tar", seconds=0.1, times=5),  # slow, but in time
+        Fault(".tar", seconds=0.6, times=2),  # longer than the timeout of a request
+        Fault(".tar", seconds=0.1, times=5),  # slow, but within the timeout
         Fault(INDEX, status=500, times=2),
         Fault(INDEX, keep=0.3, times=2),
     ],
     ids=lambda f: f"{f.path}-{f.status or ''}{f.keep}-{f.seconds}",
 )
-def test_what_passes_is_waited_for_and_changes_no_batch(bucket, shards, monkeypatch, fault):
+def test_transient_faults_are_retried_and_change_no_batch(bucket, shards, monkeypatch, fault):
     monkeypatch.setattr(network, "TIMEOUT_SECONDS", 0.4)
     address = upload(bucket, shards)
     bucket.faults.append(fault)
@@ -232,7 +231,7 @@ def test_what_passes_is_waited_for_and_changes_no_batch(bucket, shards, monkeypa
         (Fault("/5.tar", seconds=0.6), r"5\.tar: failed after 6 attempts \(no response within 0.4 s\)"),
     ],
 )
-def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_been(
+def test_a_persistent_fault_stops_the_run_and_the_resumed_run_has_the_same_batches(
     bucket, shards, monkeypatch, fault, sentence
 ):
     monkeypatch.setattr(network, "TIMEOUT_SECONDS", 0.4)
@@ -242,7 +241,7 @@ def test_what_does_not_pass_stops_the_run_which_then_goes_on_as_if_nothing_had_b
     before = []
     batches = (hashes([b])[0] for b in loader(pairs, num_workers=2).batches(0, num_batches()))
     with pytest.raises(PerceptInitError, match=sentence):
-        before.extend(batches)  # keeps what came before the error
+        before.extend(batches)  # keeps the batches before the error
     bucket.faults.clear()
     again = webdataset(upload_address(bucket), cache_gb=room_for(shards, 3))
     after = [hashes([b])[0] for b in loader(again).batches(len(before), num_batches())]
@@ -253,7 +252,7 @@ def upload_address(bucket):
     return bucket.url + f"/set/{{0..{NUM_SHARDS - 1}}}.tar"
 
 
-def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards):
+def test_a_network_lost_within_an_epoch_stops_the_run_with_the_shard(shards):
     before = []
     with ObjectStore() as bucket:
         pairs = webdataset(upload(bucket, shards), cache_gb=room_for(shards, 3))
@@ -267,7 +266,7 @@ def test_without_a_network_in_mid_epoch_the_run_stops_and_names_the_shard(shards
     assert before + after == [hashes([b])[0] for b in loader(local(shards)).batches(0, num_batches())]
 
 
-def test_weights_after_a_lost_server_and_a_resume_are_those_of_local_shards(bucket, shards):
+def test_weights_after_a_lost_server_and_a_resume_equal_those_of_local_shards(bucket, shards):
     config = Clip.Config(epochs=1, batch_size=8, lr=1e-3, warmup_steps=2, shuffle_blocks=2)
     ours = model()
     list(Clip(config, local(shards)).steps(ours, context()))
@@ -293,7 +292,7 @@ def test_weights_after_a_lost_server_and_a_resume_are_those_of_local_shards(buck
 def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shards, tmp_path):
     address = upload(bucket, shards)
     changed = tmp_path / "5.tar"
-    write_shard(changed, 5, size=20)  # other images, so that headers say other sizes
+    write_shard(changed, 5, size=20)  # other images, so that headers state other sizes
     data = changed.read_bytes()
     bucket.put("/set/5.tar", data.ljust((shards / "5.tar").stat().st_size, b"\0"))
     pairs = webdataset(address)
@@ -303,7 +302,7 @@ def test_a_shard_that_changes_between_index_and_fetch_stops_the_run(bucket, shar
         pairs.pair(5 * PER_SHARD + 3)
 
 
-def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(bucket, shards, tmp_path):
+def test_a_shard_replaced_by_one_of_the_same_layout_is_detected_by_its_etag(bucket, shards, tmp_path):
     address = upload(bucket, shards)
     paths = sorted(shards.glob("*.tar"))
     write_index(tmp_path / INDEX, [scanned(path, "v1") for path in paths])
@@ -315,9 +314,7 @@ def test_a_shard_that_is_replaced_by_one_of_the_same_layout_is_told_by_its_etag(
         webdataset(address).pair(5 * PER_SHARD)
 
 
-def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_the_index_has_no_etag(
-    bucket, shards
-):
+def test_a_shard_replaced_between_epochs_stops_the_run_without_etags_in_the_index(bucket, shards):
     address = upload(bucket, shards)
     batches = loader(webdataset(address, cache_gb=room_for(shards, 3))).batches(0, 2 * num_batches())
     for _ in range(num_batches() - 4):
@@ -328,7 +325,7 @@ def test_a_shard_that_is_replaced_between_two_epochs_stops_the_run_also_where_th
         list(batches)
 
 
-def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monkeypatch):
+def test_a_full_disk_stops_the_run_with_the_space_that_it_needs(bucket, shards, monkeypatch):
     pairs = webdataset(upload(bucket, shards), cache_gb=1.0)
     assert pairs.num_pairs
     full = lambda path: type("Usage", (), {"free": fetched.SPARE_BYTES + 500})  # noqa: E731
@@ -337,14 +334,14 @@ def test_a_disk_without_room_stops_the_run_with_a_sentence(bucket, shards, monke
         list(loader(pairs).batches(0, num_batches()))
 
 
-def test_a_cache_that_holds_no_shard_or_less_than_a_shuffle_reads_is_told_before_the_run(bucket, shards):
+def test_preflight_reports_a_cache_that_is_smaller_than_a_shard(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), cache_gb=1e-6).preflight()
     assert problem.startswith("cache_gb: the cache in ")
     assert "may take 1e-06 GB, but the largest piece of the data takes" in problem
     assert webdataset(upload_address(bucket), cache_gb=room_for(shards, 3)).max_shuffle_blocks == 2
 
 
-def test_a_pair_that_nobody_planned_costs_one_request_for_its_own_bytes(bucket, shards):
+def test_a_pair_outside_the_plan_is_fetched_with_one_range_request(bucket, shards):
     pairs = webdataset(upload(bucket, shards))
     assert pairs.num_pairs
     bucket.requests.clear()
@@ -359,7 +356,7 @@ def wids_of(shards):
     return json.dumps({"__kind__": "wids-shard-index-v1", "shardlist": rows}).encode()
 
 
-def test_an_index_of_wids_is_enough(bucket, shards):
+def test_a_wids_index_is_sufficient(bucket, shards):
     address = upload(bucket, shards)
     del bucket.files[f"/set/{INDEX}"]
     bucket.put(f"/set/{WIDS_INDEX}", wids_of(shards))
@@ -370,7 +367,7 @@ def test_an_index_of_wids_is_enough(bucket, shards):
     assert theirs == hashes(loader(local(shards)).batches(0, num_batches()))
 
 
-def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
+def test_a_wids_index_with_a_wrong_count_stops_the_run(bucket, shards):
     address = upload(bucket, shards)
     bucket.put("/wids.json", wids_of(shards).replace(b"12}", b"13}", 1))
     pairs = webdataset(address, index=bucket.url + "/wids.json")
@@ -380,7 +377,7 @@ def test_an_index_of_wids_that_counts_otherwise_stops_the_run(bucket, shards):
         list(loader(pairs).batches(0, num_batches()))
 
 
-def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, shards):
+def test_missing_indexes_are_reported_with_the_command_that_creates_them(bucket, shards):
     address = upload(bucket, shards)
     del bucket.files[f"/set/{INDEX}"]
     (problem,) = webdataset(address).preflight()
@@ -391,9 +388,7 @@ def test_without_an_index_nothing_is_scanned_and_the_command_is_named(bucket, sh
     assert sum(bucket.sent.values()) == 0
 
 
-def test_a_signed_address_is_asked_with_its_signature_and_nothing_on_the_disk_has_it(
-    bucket, shards, tmp_path
-):
+def test_a_signature_is_sent_with_each_request_and_never_stored(bucket, shards, tmp_path):
     pairs = webdataset(upload(bucket, shards) + "?X-Amz-Signature=secret")
     theirs = hashes(loader(pairs).batches(0, 4))
     assert theirs == hashes(loader(local(shards)).batches(0, 4))
@@ -404,12 +399,12 @@ def test_a_signed_address_is_asked_with_its_signature_and_nothing_on_the_disk_ha
     assert not any(b"secret" in path.read_bytes() for path in kept if path.is_file())
 
 
-def test_shards_without_captions_say_which_members_there_are(bucket, shards):
+def test_shards_without_captions_are_reported_with_their_members(bucket, shards):
     (problem,) = webdataset(upload(bucket, shards), text_member="json").preflight()
     assert problem.endswith("and a text (.json). Members: png, txt")
 
 
-def test_an_index_file_gives_what_a_scan_gives(shards):
+def test_an_index_file_equals_a_scan(shards):
     index = read_index(shards / INDEX)
     for found in map(scanned, sorted(shards.glob("*.tar"))):
         read = index[found.name]
@@ -418,7 +413,7 @@ def test_an_index_file_gives_what_a_scan_gives(shards):
             assert np.array_equal(read.columns[name], column), name
 
 
-def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards, tmp_path, capsys):
+def test_remote_shards_are_indexed_after_their_cost_is_confirmed(bucket, shards, tmp_path, capsys):
     address, out = upload(bucket, shards), tmp_path / "made.index"
     del bucket.files[f"/set/{INDEX}"]
     size = sum(path.stat().st_size for path in shards.glob("*.tar"))
@@ -431,7 +426,7 @@ def test_the_index_of_remote_shards_is_made_once_its_cost_is_told(bucket, shards
     assert everything(webdataset(address, index=str(out))) == everything(local(shards))
 
 
-def test_indexing_remote_shards_respects_the_limit_of_the_cache_and_leaves_nothing_in_it(
+def test_indexing_remote_shards_respects_the_cache_limit_and_empties_the_cache(
     bucket, shards, tmp_path, monkeypatch
 ):
     address, sizes = upload(bucket, shards), []
@@ -455,18 +450,18 @@ def test_a_run_that_starts_with_a_cache_above_its_limit_trims_it(bucket, shards)
         assert 0 < FetchedCache()._used() <= room_for(shards, 3) * 1e9
 
 
-def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
+def test_an_interrupted_index_of_remote_shards_resumes_without_rereading_shards(
     bucket, shards, tmp_path, capsys
 ):
     address = upload(bucket, shards)
     del bucket.files[f"/set/{INDEX}"]
     index_verb([address], tmp_path / "whole.index", yes=True)
     shutil.rmtree(tmp_path / "cache/shards")
-    fault = Fault(path="/set/6.tar", status=403, after=1)  # its size is told
+    fault = Fault(path="/set/6.tar", status=403, after=1)  # the size request succeeds
     bucket.faults.append(fault)
     with pytest.raises(DataError, match="access denied"):
         index_verb([address], tmp_path / "made.index", yes=True)
-    shutil.rmtree(tmp_path / "cache/shards")  # others have taken its place
+    shutil.rmtree(tmp_path / "cache/shards")  # as if other data had evicted them
     bucket.faults.clear()
     bucket.sent.clear()
     capsys.readouterr()
@@ -478,9 +473,7 @@ def test_an_interrupted_index_of_remote_shards_goes_on_and_reads_no_shard_twice(
     assert not list((tmp_path / "cache/tar-indexes").glob("*.index"))
 
 
-def test_a_shard_that_has_changed_since_an_index_of_it_was_interrupted_is_read_anew(
-    bucket, shards, tmp_path, monkeypatch
-):
+def test_a_shard_that_changed_since_an_interrupted_index_is_read_again(bucket, shards, tmp_path, monkeypatch):
     address = upload(bucket, shards)
     with monkeypatch.context() as patch:
         patch.setattr(indexing, "write_index", fails_at(tmp_path / "made.index"))
@@ -503,7 +496,7 @@ def fails_at(place):
     return write
 
 
-def test_a_server_that_compresses_is_refused_at_its_first_answer(bucket, shards):
+def test_a_server_that_compresses_is_refused_at_its_first_response(bucket, shards):
     pairs = webdataset(upload(bucket, shards))
     assert pairs.num_pairs == NUM_SHARDS * PER_SHARD
     bucket.compresses = True
@@ -513,12 +506,14 @@ def test_a_server_that_compresses_is_refused_at_its_first_answer(bucket, shards)
     assert sum(bucket.requests.values()) == 1
 
 
-def test_a_web_server_takes_no_index(bucket, shards):
+def test_an_index_cannot_be_written_to_a_web_server(bucket, shards):
     with pytest.raises(UsageError, match=r"cannot write to a web server\. Write the index with --out FILE"):
         index_verb([upload(bucket, shards)], None, yes=True)
 
 
-def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(bucket, tmp_path, capsys):
+def test_the_index_of_local_shards_is_written_next_to_them_and_works_after_an_upload(
+    bucket, tmp_path, capsys
+):
     for number in range(NUM_SHARDS):
         write_shard(tmp_path / f"{number}.tar", number)
     index_verb([str(tmp_path)], None, yes=False)
@@ -527,7 +522,7 @@ def test_the_index_of_local_shards_stands_beside_them_and_is_uploaded_with_them(
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"\x02\0\0\0\0\0\0\0[]"])
-def test_an_index_that_is_none_is_refused(bucket, shards, data):
+def test_an_invalid_index_is_refused(bucket, shards, data):
     address = upload(bucket, shards)
     bucket.put(f"/set/{INDEX}", data)
     (problem,) = webdataset(address).preflight()

@@ -1,4 +1,4 @@
-"""Test sets, judgments and folders at addresses: fetched once, then what local ones are."""
+"""Remote test sets, judgments and folders are fetched once and equal local ones."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture
 def memory(monkeypatch):
-    """Give fsspec's store in memory as if it were a bucket: it lists, and takes files."""
+    """The in-memory file system of fsspec, used as a bucket: it lists and stores files."""
     import fsspec
 
     monkeypatch.setitem(addresses.PACKAGES, "memory", "fsspec")
@@ -32,21 +32,15 @@ def memory(monkeypatch):
     made.store.clear()
 
 
-def upload(bucket, folder, under):
-    for path in folder.rglob("*"):
-        if path.is_file():
-            bucket.put(f"/{under}/{path.relative_to(folder)}", path.read_bytes())
-
-
 def choice(dataset, root="", kind="classification", missing="error"):
     return SetChoice(
         datasets=(dataset,), suite="", root=root, missing=missing, kinds=(kind,), synthetic=SyntheticSettings()
     )  # fmt: skip
 
 
-def test_a_labelled_set_at_an_address_is_that_on_a_disk_and_fetched_once(bucket, tmp_path):
+def test_a_remote_labeled_set_equals_the_local_set_and_is_fetched_once(bucket, tmp_path):
     labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2, splits=("test", "train"))
-    upload(bucket, tmp_path / "pets", "sets/pets")
+    bucket.put_folder("/sets/pets", tmp_path / "pets")
     theirs, ours = choice(f"{bucket.url}/sets/pets"), choice("pets", str(tmp_path))
     assert theirs.name(f"{bucket.url}/sets/pets") == "pets"
     for split in ("test", "train"):
@@ -60,16 +54,16 @@ def test_a_labelled_set_at_an_address_is_that_on_a_disk_and_fetched_once(bucket,
     assert not any(bucket.sent.values())
 
 
-def test_a_captioned_set_at_an_address_is_that_on_a_disk(bucket, tmp_path):
+def test_a_remote_captioned_set_equals_the_local_set(bucket, tmp_path):
     caption_set(tmp_path / "flickr", [["a cat", "a pet"], ["a dog"]])
-    upload(bucket, tmp_path / "flickr", "flickr")
+    bucket.put_folder("/flickr", tmp_path / "flickr")
     there = choice(f"{bucket.url}/flickr", kind="retrieval").read(f"{bucket.url}/flickr")
     here = choice("flickr", str(tmp_path), kind="retrieval").read("flickr")
     assert there.captions == here.captions
     assert list(there.images) == list(here.images)
 
 
-def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
+def test_a_missing_remote_set_is_reported_or_skipped(bucket):
     there = choice("pets", bucket.url)
     assert list(there.problems()) == [
         f"{bucket.url}/pets: no test set in clip-benchmark's layout (no test/nshards.txt). Class folders can be read "
@@ -79,7 +73,7 @@ def test_a_set_that_is_not_at_an_address_is_told_or_skipped(bucket):
     assert choice("pets", bucket.url, missing="skip").present() == ([], ["pets"])
 
 
-def test_judgments_at_addresses_are_those_on_a_disk(bucket, tmp_path):
+def test_remote_judgments_equal_local_judgments(bucket, tmp_path):
     rows = [
         "anchor,first,second,first_votes,second_votes",
         "0.png,1.png,2.png,3,1",
@@ -107,7 +101,7 @@ def built(table):
     return spec.build()
 
 
-def test_a_folder_in_a_bucket_is_copied_whole_and_another_version_beside_it(memory):
+def test_a_folder_in_a_bucket_is_copied_again_after_a_change(memory):
     memory.pipe_file("/bucket/photos/a/1.png", b"one")
     memory.pipe_file("/bucket/photos/2.png", b"two")
     folder = copies.local_folder("memory://bucket/photos")
@@ -122,7 +116,7 @@ def class_folders(memory):
         memory.pipe_file(f"/bucket/pets/{name}", png(number))
 
 
-def test_class_folders_in_a_bucket_are_a_test_set_and_pairs_to_train_on(memory):
+def test_class_folders_in_a_bucket_are_a_test_set_and_training_pairs(memory):
     class_folders(memory)
     found = choice("memory://bucket/pets").read("memory://bucket/pets")
     assert found.classnames == ("cat", "dog")
@@ -134,7 +128,7 @@ def test_class_folders_in_a_bucket_are_a_test_set_and_pairs_to_train_on(memory):
     assert pairs.pair(2).image.read_bytes() == png(2)
 
 
-def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path):
+def test_an_incomplete_set_in_a_bucket_is_not_read_as_class_folders(memory, tmp_path):
     class_folders(memory)
     memory.pipe_file("/bucket/pets/classnames.txt", b"cat\ndog\n")
     with pytest.raises(
@@ -144,7 +138,7 @@ def test_half_a_set_in_a_bucket_is_not_taken_for_class_folders(memory, tmp_path)
     assert not (tmp_path / "cache" / "copies").exists()
 
 
-def test_nothing_in_a_bucket_is_an_absent_set(memory):
+def test_an_empty_bucket_counts_as_a_missing_set(memory):
     there = choice("pets", "memory://bucket", missing="skip")
     assert there.present() == ([], ["pets"])
 
@@ -156,7 +150,7 @@ def captions(memory, at):
 
 
 @pytest.mark.parametrize("root", ["", "memory://bucket/set", "here"])
-def test_a_csv_table_at_an_address_with_images_beside_it_elsewhere_or_on_this_disk(memory, tmp_path, root):
+def test_images_of_a_remote_csv_table_are_next_to_it_elsewhere_or_local(memory, tmp_path, root):
     captions(memory, "/bucket/set" if not root else "/bucket/tables")
     if root == "here":
         root = str(copies.local_folder("memory://bucket/set"))
@@ -169,7 +163,7 @@ def test_a_csv_table_at_an_address_with_images_beside_it_elsewhere_or_on_this_di
     ]
 
 
-def test_images_on_a_web_server_beside_a_csv_table_are_refused_before_it_is_fetched(bucket):
+def test_images_next_to_a_csv_table_on_a_web_server_are_refused_before_the_fetch(bucket):
     bucket.put("/set/captions.csv", b"image,caption\n1.png,one\n")
     pairs = CsvPairs(CsvPairs.Config(file=f"{bucket.url}/set/captions.csv"))
     assert list(pairs.preflight()) == [
@@ -178,7 +172,7 @@ def test_images_on_a_web_server_beside_a_csv_table_are_refused_before_it_is_fetc
     assert not bucket.requests
 
 
-def test_a_csv_table_on_the_web_may_have_its_images_on_this_disk(bucket, tmp_path):
+def test_a_csv_table_on_a_web_server_supports_local_images(bucket, tmp_path):
     bucket.put("/set/captions.csv", b"image,caption\n1.png,one\n")
     (tmp_path / "1.png").write_bytes(png(1))
     config = CsvPairs.Config(file=f"{bucket.url}/set/captions.csv", root=str(tmp_path))
@@ -189,7 +183,7 @@ def judgments_csv(rows):
     return "\n".join(["anchor,first,second,first_votes,second_votes", *rows]).encode()
 
 
-def test_data_check_says_of_judgments_at_an_address_what_it_says_of_local_ones(cli, bucket, tmp_path):
+def test_data_check_prints_the_same_for_remote_and_local_judgments(cli, bucket, tmp_path):
     (tmp_path / "photos").mkdir()
     for number in range(12):
         (tmp_path / f"photos/{number}.png").write_bytes(png(number))
@@ -203,7 +197,7 @@ def test_data_check_says_of_judgments_at_an_address_what_it_says_of_local_ones(c
     assert "secret" not in there.stdout + there.stderr
 
 
-def test_a_file_at_an_address_is_read_by_the_component_that_its_columns_mean(bucket):
+def test_the_columns_of_a_remote_file_choose_its_component(bucket):
     bucket.put("/lab.csv", b"image_1,image_2,image_3,odd\n1.png,2.png,3.png,1.png\n")
     assert as_table(f"{bucket.url}/lab.csv", build_plugin_manager().registry) == {
         "use": "odd-one-out",
@@ -212,12 +206,12 @@ def test_a_file_at_an_address_is_read_by_the_component_that_its_columns_mean(buc
 
 
 @pytest.mark.parametrize("kind", ["labels", "captions"])
-def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(cli, bucket, tmp_path, kind):
+def test_data_check_prints_the_same_for_remote_and_local_sets(cli, bucket, tmp_path, kind):
     if kind == "labels":
         labelled_set(tmp_path / "pets", [0, 1, 1, 0], 2)
     else:
         caption_set(tmp_path / "pets", [["a cat", "a pet"], ["a dog"]])
-    upload(bucket, tmp_path / "pets", "pets")
+    bucket.put_folder("/pets", tmp_path / "pets")
     here = cli("data", "check", "pets", "--root", ".")
     there = cli("data", "check", f"{bucket.url}/pets")
     assert here.returncode == 0, here.stderr
@@ -225,18 +219,18 @@ def test_data_check_says_of_a_set_at_an_address_what_it_says_of_a_local_one(cli,
     assert there.stdout.splitlines()[-1].partition("/pets")[2] == here.stdout.splitlines()[-1][4:]
 
 
-def test_data_check_says_that_nothing_is_at_an_address(cli, bucket):
+def test_data_check_reports_a_missing_remote_set(cli, bucket):
     done = cli("data", "check", f"{bucket.url}/pets")
     assert done.returncode == 1
     assert "no test set in clip-benchmark's layout" in " ".join(done.stdout.split())
 
 
-def test_a_folder_on_the_web_is_refused():
+def test_a_folder_on_a_web_server_is_refused():
     with pytest.raises(DataError, match="a web server does not list folders"):
         copies.local_folder("https://host/photos")
 
 
-def test_a_name_that_leads_out_of_its_folder_is_refused(memory, tmp_path):
+def test_a_remote_path_outside_its_folder_is_refused(memory, tmp_path):
     with pytest.raises(DataError, match=r"the path .* is outside its folder"):
         copies.local_files(RemoteFile("memory://bucket"), {"../x": network.Stat(3, "")})
 
@@ -258,7 +252,7 @@ def test_a_glob_and_an_index_work_in_a_bucket(memory, tmp_path):
     assert memory.exists("/bucket/set/shards.index")
 
 
-def test_a_package_that_is_not_installed_is_named(monkeypatch):
+def test_a_missing_package_for_a_protocol_is_reported(monkeypatch):
     def absent(url, **options):
         raise ImportError("no module")
 

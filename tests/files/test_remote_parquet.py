@@ -1,4 +1,4 @@
-"""Parquet files at addresses: the pairs of local ones, a row group's own columns fetched once."""
+"""Remote Parquet files: the pairs of local files, and only the required columns are fetched, once."""
 
 import io
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Write files of three row groups with a column that nobody wants."""
+    """Write files of three row groups with an unused column."""
     made = tmp_path_factory.mktemp("tables")
     for number in range(NUM_FILES):
         rng = np.random.default_rng(number)
@@ -44,8 +44,7 @@ def draw_image(rng):
 
 
 def upload(bucket, folder):
-    for path in folder.iterdir():
-        bucket.put(f"/set/{path.name}", path.read_bytes())
+    bucket.put_folder("/set", folder)
     return bucket.url + f"/set/{{0..{NUM_FILES - 1}}}.parquet"
 
 
@@ -58,12 +57,12 @@ def local(folder):
 
 
 def room_for(pairs, number):
-    """Return the cache_gb for so many of its row groups."""
+    """Return the cache_gb for this number of row groups."""
     return (number + 0.5) * max(piece.room for piece in pairs._table.reader.pieces) / 1e9
 
 
 @pytest.mark.parametrize("num_workers", [0, 3])
-def test_remote_row_groups_give_the_batches_of_local_ones_and_only_wanted_columns_are_fetched(
+def test_remote_row_groups_have_the_batches_of_local_files_and_fetch_only_used_columns(
     bucket, folder, num_workers
 ):
     address, stop = upload(bucket, folder), 2 * NUM_FILES * ROWS // 8
@@ -78,20 +77,20 @@ def test_remote_row_groups_give_the_batches_of_local_ones_and_only_wanted_column
     assert needed < whole / 2
 
 
-def test_a_run_that_goes_on_gets_its_batches(bucket, folder):
+def test_a_resumed_run_has_the_batches_of_local_files(bucket, folder):
     pairs = parquet(upload(bucket, folder))
     rest = [hashes([batch]) for batch in loader(pairs, num_workers=2).batches(5, 9)]
     assert rest == [hashes([batch]) for batch in loader(local(folder)).batches(5, 9)]
 
 
-def test_a_row_that_nobody_planned_and_its_name_are_those_of_local_files(bucket, folder):
+def test_a_row_outside_the_plan_equals_the_row_of_local_files(bucket, folder):
     pairs = parquet(upload(bucket, folder))
     assert [pairs.pair(i) for i in (0, 30, 71)] == [local(folder).pair(i) for i in (0, 30, 71)]
     assert pairs.pair(30).key == "1.parquet row 6"
 
 
 def labelled(folder):
-    """Write files of three row groups with classes, without statistics, which hold images; return their pattern."""
+    """Write files of three row groups with classes and images, without statistics; return their pattern."""
     for number in range(NUM_FILES):
         labels = [(number + i) % 3 for i in range(ROWS)]
         rng = np.random.default_rng(number)
@@ -113,9 +112,7 @@ def labelled(folder):
         {"class_column": "name"},
     ],
 )
-def test_labels_at_an_address_are_those_of_local_files_and_no_image_is_fetched_for_them(
-    bucket, tmp_path, columns
-):
+def test_remote_labels_equal_local_labels_and_fetch_no_image(bucket, tmp_path, columns):
     here = parquet(labelled(tmp_path), text_column="", **columns)
     there = parquet(upload(bucket, tmp_path), text_column="", **columns)
     assert list(there.preflight()) == []
@@ -136,7 +133,7 @@ def test_a_file_of_labels_that_changes_stops_the_run(bucket, tmp_path):
         pairs.read_classes()
 
 
-def test_a_shuffle_may_read_no_more_row_groups_than_memory_and_cache_hold(bucket, folder):
+def test_shuffle_blocks_are_limited_by_memory_and_cache(bucket, folder):
     address = upload(bucket, folder)
     small = parquet(address, cache_gb=room_for(parquet(address), 3))
     assert small.max_shuffle_blocks == 2
@@ -150,7 +147,7 @@ def test_a_shuffle_may_read_no_more_row_groups_than_memory_and_cache_hold(bucket
     [Fault(status=500, times=4), Fault(keep=0.6, after=7, times=3)],
     ids=lambda f: str(f.status),
 )
-def test_what_passes_is_waited_for(bucket, folder, fault):
+def test_transient_faults_are_retried(bucket, folder, fault):
     address = upload(bucket, folder)
     bucket.faults.append(fault)
     theirs = hashes(loader(parquet(address), num_workers=2).batches(0, 9))
@@ -158,7 +155,7 @@ def test_what_passes_is_waited_for(bucket, folder, fault):
     assert fault.seen > fault.after
 
 
-def test_a_file_that_changes_in_mid_run_stops_it(bucket, folder):
+def test_a_file_that_changes_during_a_run_stops_the_run(bucket, folder):
     pairs = parquet(upload(bucket, folder))
     assert pairs.num_pairs
     for name in list(bucket.files):
@@ -169,7 +166,7 @@ def test_a_file_that_changes_in_mid_run_stops_it(bucket, folder):
         pairs.pair(0)
 
 
-def test_what_is_no_parquet_file_or_lacks_a_column_is_told(bucket, folder):
+def test_an_invalid_parquet_file_or_a_missing_column_is_reported(bucket, folder):
     bucket.put("/a.parquet", b"no table")
     (problem,) = parquet(bucket.url + "/a.parquet").preflight()
     assert problem == f"{bucket.url}/a.parquet: not a readable Parquet file (no footer at its end)"

@@ -1,4 +1,4 @@
-"""Sealed files: what was written comes back, and any flipped bit gives an error or the same values."""
+"""Sealed files return the written arrays; any flipped bit gives an error or the same values."""
 
 import numpy as np
 import pytest
@@ -30,13 +30,13 @@ def is_as_written(path):
     return found.about == ABOUT
 
 
-def test_what_was_written_comes_back_and_cannot_be_changed(path):
+def test_a_sealed_file_returns_the_written_arrays_read_only(path):
     assert is_as_written(path)
     with pytest.raises(ValueError, match="read-only"):
         open_sealed(path, "an index").arrays["places"][0] = 1
 
 
-def test_any_flipped_bit_is_an_error_or_changes_nothing(path):
+def test_a_flipped_bit_is_an_error_or_changes_nothing(path):
     whole = path.read_bytes()
     errors = []
     for place in range(len(whole)):
@@ -52,18 +52,18 @@ def test_any_flipped_bit_is_an_error_or_changes_nothing(path):
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff" * 40, b"\x02\0\0\0\0\0\0\0{}", b"x" * 1000])
-def test_a_file_of_another_kind_is_refused(path, data):
+def test_a_file_of_a_different_kind_is_refused(path, data):
     path.write_bytes(data)
     with pytest.raises(DataError, match="not an index"):
         open_sealed(path, "an index")
 
 
-def test_an_absent_file_is_named(tmp_path):
+def test_a_missing_sealed_file_is_reported(tmp_path):
     with pytest.raises(DataError, match=r"none\.index: no such file"):
         open_sealed(tmp_path / "none.index", "an index")
 
 
-def test_a_file_without_a_checksum_is_accepted_only_where_that_is_said(path):
+def test_a_file_without_a_checksum_requires_allow_unsealed(path):
     from safetensors.numpy import save_file
 
     save_file(ARRAYS, path, {"shard_index": "3"})

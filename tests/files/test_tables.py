@@ -1,4 +1,4 @@
-"""The one reader of tables: cells as they are written, and mistakes by their row."""
+"""The table reader returns cells verbatim and reports errors by row."""
 
 import numpy as np
 import pytest
@@ -28,19 +28,19 @@ def cells(columns):
         '"a",b\n1,"2"\n3,4\n',
     ],
 )
-def test_a_table_is_read_however_it_is_separated_quoted_and_spaced(tmp_path, text):
+def test_the_separator_quotes_and_spaces_of_a_table_are_detected(tmp_path, text):
     columns = read_table(write(tmp_path / "a.csv", text))
     assert cells(columns) == {"a": ["1", "3"], "b": ["2", "4"]}
     assert columns.rows.tolist() == [2, 3]
 
 
-def test_blank_rows_are_left_out_and_counted(tmp_path):
+def test_blank_rows_are_skipped_and_counted(tmp_path):
     columns = read_table(write(tmp_path / "a.csv", "a,b\n\n1,2\n   \n,\n3,4\n"))
     assert cells(columns) == {"a": ["1", "3"], "b": ["2", "4"]}
     assert columns.rows.tolist() == [3, 6]
 
 
-def test_a_cell_may_hold_separators_quotation_marks_and_line_ends(tmp_path):
+def test_a_quoted_cell_may_contain_separators_quotes_and_line_breaks(tmp_path):
     text = 'a,b\n"1, 2","say ""x"", y"\n"3\n4",5\n6,7\n'
     columns = read_table(write(tmp_path / "a.csv", text))
     assert cells(columns) == {"a": ["1, 2", "3\n4", "6"], "b": ['say "x", y', "5", "7"]}
@@ -62,12 +62,12 @@ def test_a_cell_may_hold_separators_quotation_marks_and_line_ends(tmp_path):
         (b"a,\xff\n1,2\n", "not UTF-8 text"),
     ],
 )
-def test_a_mistake_names_the_file_and_the_row(tmp_path, text, message):
+def test_an_error_names_the_file_and_the_row(tmp_path, text, message):
     with pytest.raises(DataError, match=rf"a\.csv.*{message}"):
         read_table(write(tmp_path / "a.csv", text))
 
 
-def test_chosen_columns_are_read_as_written(tmp_path):
+def test_selected_columns_are_read_verbatim(tmp_path):
     path = write(tmp_path / "pairs.tsv", 'url\tpath\tcaption\nu\ta.jpg\t a, "b"\nv\tb.jpg\tc\n')
     table, rows = read_csv(path, "\t", ["caption", "path"])
     assert table.to_pydict() == {"caption": [' a, "b"', "c"], "path": ["a.jpg", "b.jpg"]}

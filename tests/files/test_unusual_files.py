@@ -1,4 +1,4 @@
-"""Files that others made: pipes, devices and folders in the place of a file are told, not waited for."""
+"""Unusual files: a pipe, device or folder where a file is expected is an error and never blocks."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from perceptinit.types import Fit
 
 @pytest.fixture(autouse=True)
 def patience():
-    """End a test that waits for a pipe."""
+    """Fail a test that blocks on a pipe."""
 
     def out_of_patience(signum, frame):
         raise AssertionError("still waiting after 10 s")
@@ -31,7 +31,7 @@ def patience():
 
 @pytest.fixture(params=["pipe", "device", "folder"])
 def no_file(request, tmp_path):
-    """Return the path of something that is there and is no regular file."""
+    """Return the path of a pipe, device or folder."""
     path = tmp_path / "odd.png"
     if request.param == "pipe":
         os.mkfifo(path)
@@ -48,7 +48,7 @@ def test_a_regular_file_is_opened(tmp_path):
         assert file.read() == b"x"
 
 
-def test_what_is_no_regular_file_is_refused(no_file):
+def test_a_pipe_device_or_folder_is_refused(no_file):
     with pytest.raises(OSError, match=r"not a (regular )?file"):
         open_regular(no_file)
     with pytest.raises(DataError, match=r"odd\.png: .*not a (regular )?file"):
@@ -56,20 +56,20 @@ def test_what_is_no_regular_file_is_refused(no_file):
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "p/" * 2500 + "x", "a\0b"])
-def test_a_name_that_no_file_has_is_refused_in_a_short_sentence(tmp_path, name):
+def test_an_invalid_file_name_is_refused_with_a_short_message(tmp_path, name):
     with pytest.raises(DataError, match=r"name") as caught:
         require_file(tmp_path / name)
     assert len(str(caught.value)) < 600
 
 
-def test_an_image_that_is_no_regular_file_is_told(no_file):
+def test_an_image_that_is_not_a_regular_file_is_reported(no_file):
     for read in (decode, lambda path, key: load_square(path, key, 8, Fit())):
         with pytest.raises(DataError, match=r"odd: cannot be read .*not a (regular )?file"):
             read(no_file, "odd")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".tar", ".npy", ".mat"])
-def test_a_table_or_shard_that_is_no_regular_file_is_told(no_file, suffix):
+def test_a_table_or_shard_that_is_not_a_regular_file_is_reported(no_file, suffix):
     path = no_file.rename(no_file.with_suffix(suffix))
     folder = str(path.parent)
     tables = {
@@ -89,7 +89,7 @@ def test_a_table_or_shard_that_is_no_regular_file_is_told(no_file, suffix):
     [("[]", "an array"), ("3", "got 3"), ("null", "null"), ("{", "Expecting"), ("[" * 10**5, "too deeply"),
      ("\udcff", "utf-8"), ("9" * 5000, "digits")],
 )  # fmt: skip
-def test_json_that_is_not_the_table_wanted_is_told(tmp_path, text, what):
+def test_invalid_json_is_reported_with_the_reason(tmp_path, text, what):
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError, match=rf"a\.json: not counts .*{what}"):
@@ -107,7 +107,7 @@ def test_json_that_is_not_the_table_wanted_is_told(tmp_path, text, what):
         ({"recipe": []}, "recipe: expected a table, got an array"),
     ],
 )
-def test_a_record_that_is_none_is_told_and_the_others_are_compared(tmp_path, change, what):
+def test_an_invalid_record_is_reported_and_the_other_runs_are_compared(tmp_path, change, what):
     folder = write(tmp_path, three_by_three())
     odd = folder / "pi/seed1/record.json"
     odd.write_text(json.dumps(json.loads(odd.read_text()) | change))
@@ -118,7 +118,7 @@ def test_a_record_that_is_none_is_told_and_the_others_are_compared(tmp_path, cha
     assert len(runs.finished) == 8
 
 
-def test_a_folder_in_the_place_of_a_record_is_told(tmp_path):
+def test_a_folder_where_a_record_is_expected_is_reported(tmp_path):
     folder = write(tmp_path, three_by_three())
     (folder / "pi/seed1/record.json").unlink()
     (folder / "pi/seed1/record.json").mkdir()
@@ -126,6 +126,6 @@ def test_a_folder_in_the_place_of_a_record_is_told(tmp_path):
     assert run.reason.endswith("record.json: not a record (a folder, not a file)")
 
 
-def test_a_long_value_is_shown_by_its_ends_and_its_length():
+def test_a_long_value_is_shortened_to_its_ends_and_length():
     assert shown("short") == "short"
     assert shown("a" * 500 + "b" * 500, 20) == "aaaaaaaaaa... (1,000 characters) ...bbbbbbbbbb"

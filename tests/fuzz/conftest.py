@@ -1,4 +1,4 @@
-"""What fuzz tests share: a folder for the files of a module."""
+"""A shared fixture of the fuzz tests: a folder for the files of a module."""
 
 import pytest
 

@@ -1,7 +1,7 @@
-"""What every fuzz test holds of every door: the right result or one sentence, nothing written, bounded.
+"""The property of all fuzz tests: a correct result or one sentence, no written file, bounded time and memory.
 
-PERCEPTINIT_FUZZ_EXAMPLES=10000   examples of each test (`make fuzz`); few by default, always the same
-PERCEPTINIT_FUZZ_SURVEY=FILE      do not stop at a defect; append each to FILE, a line of JSON
+PERCEPTINIT_FUZZ_EXAMPLES=10000   examples of each test (`make fuzz`); a few fixed examples by default
+PERCEPTINIT_FUZZ_SURVEY=FILE      continue after a defect and append it to FILE as a line of JSON
 """
 
 import faulthandler
@@ -20,12 +20,12 @@ from perceptinit.errors import PerceptInitError
 EXAMPLES = int(os.environ.get("PERCEPTINIT_FUZZ_EXAMPLES", "0"))
 SURVEY = os.environ.get("PERCEPTINIT_FUZZ_SURVEY")
 SECONDS = 20
-MEMORY_BYTES = 1536 << 20  # beyond what the process has when the door is opened
+MEMORY_BYTES = 1536 << 20  # beyond the memory of the process when the function is called
 MESSAGE_CHARACTERS = 10_000
 
 
 def fuzz(short):
-    """Return hypothesis settings: `short` examples, always the same, or as many new ones as asked for."""
+    """Return hypothesis settings: `short` fixed examples, or EXAMPLES new ones."""
     return settings(
         max_examples=EXAMPLES or short,
         derandomize=not EXAMPLES,
@@ -36,9 +36,9 @@ def fuzz(short):
 
 
 def outcome(sort, door, named, folder=None):
-    """Return what `door()` gives, None where it refuses its file as it should.
+    """Return the result of `door()`, or None if it refuses its file with a valid error.
 
-    named: words of which an error has to have one, such as the file's name. folder: has to stay as it is.
+    named: words of which an error must contain one, such as the file name. folder: must stay unchanged.
     """
     before = listing(folder) if folder else []
     value, complaint = None, ""
@@ -59,7 +59,7 @@ def outcome(sort, door, named, folder=None):
 
 
 def defect(sort, complaint):
-    """Fail with a complaint, or note it in the survey."""
+    """Fail with a complaint, or append it to the survey."""
     if not SURVEY:
         raise AssertionError(f"{sort}: {complaint}")
     with Path(SURVEY).open("a", encoding="utf-8") as file:
@@ -67,7 +67,7 @@ def defect(sort, complaint):
 
 
 def listing(folder):
-    """Return every path below a folder with its size and times."""
+    """Return all paths below a folder with their sizes and times."""
     found = []
     for entry in os.scandir(folder):
         stat = entry.stat(follow_symlinks=False)
@@ -78,7 +78,7 @@ def listing(folder):
 
 
 def _complaint(error, named):
-    """Return what is wrong with an error made on purpose."""
+    """Return the defect of a deliberate error, if any."""
     text = str(error)
     if error.exit_code not in (1, 2):
         return f"exit code {error.exit_code}: {text[:300]}"
@@ -90,7 +90,7 @@ def _complaint(error, named):
 
 
 def _place(error):
-    """Return the last place in perceptinit that an error went through."""
+    """Return the innermost frame of perceptinit in a traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "/perceptinit/" in f.filename and "/tests/" not in f.filename]
     frame = (own or frames)[-1]
@@ -98,12 +98,12 @@ def _place(error):
 
 
 class OutOfTimeError(BaseException):
-    """Not an Exception, so that no door takes it for a defect of its file."""
+    """Not an Exception, so that no reader handles it as an error of its file."""
 
 
 @contextmanager
 def bounded():
-    """Allow a block SECONDS of processor time and MEMORY_BYTES; end the process if no signal comes through."""
+    """Limit a block to SECONDS of CPU time and MEMORY_BYTES; end the process if the signal is not handled."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     timers = {
@@ -111,7 +111,7 @@ def bounded():
         signal.SIGALRM: (
             signal.ITIMER_REAL,
             10 * SECONDS,
-        ),  # for what waits; others may be at work here
+        ),  # for blocking calls; other processes may be running
     }
     before = {number: signal.signal(number, _out_of_time) for number in timers}
     faulthandler.dump_traceback_later(20 * SECONDS, exit=True)
@@ -138,7 +138,7 @@ _EDITS = ("cut", "set", "insert", "remove", "repeat")
 
 @st.composite
 def damaged(draw, data, most=4):
-    """Draw bytes that come from `data` by a few edits; often none."""
+    """Draw `data` with a few edits, often none."""
     for _ in range(draw(st.sampled_from((0, 1, 1, *range(2, most + 1))))):
         edit = draw(st.sampled_from(_EDITS))
         at = draw(st.integers(0, max(0, len(data) - 1)))

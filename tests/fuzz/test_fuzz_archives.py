@@ -1,4 +1,4 @@
-"""Archives of downloaded data sets: every file of a whole one, nothing of a damaged or odd one."""
+"""Archives of downloaded data sets: all files of a valid archive, no file of a damaged one."""
 
 import io
 import shutil
@@ -20,7 +20,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.
 
 @st.composite
 def archives(draw):
-    """Draw an archive, and its files where it is whole and has nothing odd in it."""
+    """Draw an archive, with its files if it is valid."""
     names = st.sampled_from(NAMES if draw(st.booleans()) else NAMES + ODD_NAMES)
     members = [(n, draw(st.binary(max_size=300))) for n in draw(st.lists(names, max_size=4, unique=True))]
     is_odd = draw(st.integers(0, 3)) == 0
@@ -75,7 +75,7 @@ def _tarred(draw, members, is_odd):
 
 @fuzz(60)
 @given(archives())
-def test_an_archive_is_unpacked_whole_or_leaves_nothing(place, drawn):
+def test_an_archive_is_unpacked_completely_or_not_at_all(place, drawn):
     data, members = drawn
     path, into = place / "set.archive", place / "into"
     path.write_bytes(data)

@@ -1,17 +1,18 @@
-"""One flipped bit in any file that the package wrote: no run ends with other weights and without an error."""
+"""One flipped bit in any written file: each run ends with the same weights or with an error."""
 
 import json
 import random
 import shutil
-import tarfile
-import textwrap
 from io import BytesIO
 
 import harness
 import numpy as np
 import pytest
 from helpers.command_line import run_command
+from helpers.local_trackers import tracker_source
 from helpers.object_store import ObjectStore
+from helpers.short_recipes import BACKBONE
+from helpers.tars import write_tar
 from PIL import Image
 
 from perceptinit.errors import PerceptInitError
@@ -22,54 +23,21 @@ from perceptinit.running.runner import run_recipe
 
 NUM_SHARDS, PER_SHARD, NUM_PHOTOGRAPHS = 4, 8, 8
 SHARDS = f"{{0..{NUM_SHARDS - 1}}}.tar"
-STOP = """
-    import os, signal
-    from dataclasses import dataclass
-    from perceptinit.plugin import Component, hookimpl
-
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Nothing:
-        pass
-
-    class Stop:
-        Config = Nothing
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            pass
-
-        def log(self, event):
-            if os.environ.get("STOP") and event.kind == "scores" and event.samples_seen:
-                signal.raise_signal(signal.SIGTERM)
-
-        def close(self):
-            pass
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/stop", target=Stop, summary="x")]
-"""
-RECIPE = """
+STOP = tracker_source(
+    head="import os, signal",
+    log="""
+    if os.environ.get("STOP") and event.kind == "scores" and event.samples_seen:
+        signal.raise_signal(signal.SIGTERM)
+    """,
+)
+RECIPE = (
+    """
 schema = 1
 name = "short"
 plugins = ["stop.py"]
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 8
-text_width = 8
-text_heads = 2
-text_layers = 1
-context_length = 8
-[backbone.model_args]
-patch_size = 8
-embed_dim = 16
-num_heads = 2
-depth = 1
-[[init]]
+"""
+    + BACKBONE
+    + """[[init]]
 use = "triplet-hinge"
 epochs = 1
 batch_size = 4
@@ -85,11 +53,12 @@ pairs = {{ use = "webdataset", shards = "{shards}" }}
 use = "keep-weights"
 every = 2
 [[track]]
-use = "local/stop"
+use = "local/spy"
 [checkpoint]
 every_steps = 2
 keep = 1
 """
+)
 
 
 def write_data(folder):
@@ -101,15 +70,13 @@ def write_data(folder):
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(file, "png")
         return file.getvalue()
 
-    (folder / "shards").mkdir(parents=True)
-    (folder / "photographs").mkdir()
+    (folder / "photographs").mkdir(parents=True)
     for shard in range(NUM_SHARDS):
-        with tarfile.open(folder / "shards" / f"{shard}.tar", "w") as tar:
-            for sample in range(PER_SHARD):
-                for suffix, data in (("png", draw_image()), ("txt", f"a {sample}".encode())):
-                    info = tarfile.TarInfo(f"{shard}_{sample}.{suffix}")
-                    info.size = len(data)
-                    tar.addfile(info, BytesIO(data))
+        members = []
+        for sample in range(PER_SHARD):
+            name = f"{shard}_{sample}"
+            members += [(f"{name}.png", draw_image()), (f"{name}.txt", f"a {sample}".encode())]
+        write_tar(folder / "shards" / f"{shard}.tar", members)
     for number in range(NUM_PHOTOGRAPHS):
         (folder / "photographs" / f"{number}.png").write_bytes(draw_image())
     rows = [
@@ -120,11 +87,11 @@ def write_data(folder):
 
 
 class Experiment:
-    """A run with local or remote shards, and copies of what it wrote, finished and interrupted."""
+    """A run with local or remote shards, and copies of its files, finished and interrupted."""
 
     def __init__(self, folder, shards, monkeypatch):
         self.folder, self.monkeypatch = folder, monkeypatch
-        (folder / "stop.py").write_text(textwrap.dedent(STOP))
+        (folder / "stop.py").write_text(STOP)
         self.text = RECIPE.format(folder=folder, shards=shards, store=folder / "work/store")
         self.written = folder / "work"
         monkeypatch.setenv("PERCEPTINIT_CACHE", str(self.written / "cache"))
@@ -183,10 +150,10 @@ def flip(path, rng):
 
 
 @pytest.mark.parametrize("place", ["local", "remote"])
-def test_a_flipped_bit_never_gives_other_weights(tmp_path, monkeypatch, place):
+def test_a_flipped_bit_never_changes_the_weights_without_an_error(tmp_path, monkeypatch, place):
     rng = random.Random(f"{place} {harness.EXAMPLES}")
     write_data(tmp_path)
-    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)  # keep the index of small shards as well
+    monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 1)  # cache the index of small shards, too
     if place == "remote":
         assert run_command(("data", "index", f"shards/{SHARDS}"), tmp_path).returncode == 0
     with ObjectStore() as bucket:

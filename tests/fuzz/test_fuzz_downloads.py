@@ -1,4 +1,4 @@
-"""Downloads from servers that answer anything, with odd notes of earlier calls: the right file or none."""
+"""Downloads from arbitrary servers after arbitrary earlier state: the correct file or no file."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ RECORDS = ("[]", "{}", "3", "{", '{"file.bin": 3}', '{"file.bin": {"sha256": 3, 
 
 
 class Server:
-    """Gives each connection the next of `answers`, the last again and again."""
+    """Sends the next of `answers` to each connection, and then repeats the last."""
 
     def __init__(self):
         self.answers = [b""]
@@ -38,7 +38,7 @@ class Server:
         while True:
             try:
                 connection, _ = self._listener.accept()
-            except OSError:  # closed: the tests are over
+            except OSError:  # closed at the end of the tests
                 return
             with connection:
                 connection.settimeout(5)
@@ -46,7 +46,7 @@ class Server:
                     while not connection.recv(65536).endswith(b"\r\n\r\n"):
                         pass
                     connection.sendall(self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])
-                except OSError:  # the client hung up, which it may
+                except OSError:  # the client disconnected, which is allowed
                     continue
 
     def close(self):
@@ -66,7 +66,7 @@ def server():
 
 @st.composite
 def answers(draw):
-    """Draw what a server sends to one request: mostly nearly right."""
+    """Draw a response of a server, mostly almost correct."""
     if draw(st.integers(0, 19)) == 0:
         return draw(st.binary(max_size=200))
     status = draw(
@@ -128,7 +128,7 @@ def answers(draw):
     st.sampled_from((None, None, *RECORDS)),
     st.sampled_from(({"sha256": SHA256}, {"num_bytes": 3000}, {}, {"sha256": SHA256, "num_bytes": 3000})),
 )
-def test_a_download_gives_the_right_file_or_none(place, server, given_answers, note, record, published):
+def test_a_download_gives_the_correct_file_or_no_file(place, server, given_answers, note, record, published):
     server.answers = list(given_answers)
     shutil.rmtree(place)
     place.mkdir()

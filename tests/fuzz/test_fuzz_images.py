@@ -1,4 +1,4 @@
-"""Images of all formats, whole, damaged and lying about their size."""
+"""Images of all formats: valid, damaged and with false sizes in the header."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ SIDES = (0, 1, 7, 40, 5_000, 14_000, 30_000, 65_500, 2**31 - 1)
 
 @st.composite
 def images(draw):
-    """Draw an encoded image, and its pixels where it is whole, plain and without loss."""
+    """Draw an encoded image, with its pixels if it is valid, plain and lossless."""
     form = draw(st.sampled_from(sorted(FORMATS)))
     mode = draw(st.sampled_from(FORMATS[form]))
     height, width = draw(st.integers(1, 24)), draw(st.integers(1, 24))
@@ -41,7 +41,7 @@ def images(draw):
 
 
 def _lie(form, data, height, width):
-    """Return an image whose header states other sides."""
+    """Return an image whose header states a different size."""
     if form == "PNG":
         chunk = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
         return data[:12] + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
@@ -65,7 +65,7 @@ DOORS = {
 
 @fuzz(60)
 @given(images(), st.sampled_from(sorted(DOORS)))
-def test_an_image_is_decoded_right_or_refused_in_one_sentence(place, drawn, door):
+def test_an_image_is_decoded_correctly_or_refused_in_one_sentence(place, drawn, door):
     data, pixels = drawn
     path = place / "image.img"
     path.write_bytes(data)

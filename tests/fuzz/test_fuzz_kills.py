@@ -1,4 +1,4 @@
-"""A whole run by one and by two processes, killed (-9) at each of its file operations: minutes, so in `make fuzz`."""
+"""A run of one and of two processes, killed (-9) at each file operation: takes minutes, so in `make fuzz`."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ def run_until(number, folder):
 
 
 @pytest.mark.parametrize("num", [1, 2])
-def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, num):
+def test_a_run_killed_at_any_file_operation_ends_like_an_uninterrupted_run(tmp_path, num):
     together(run, tmp_path / "alone", num=num)
     expected = outcome(tmp_path / "alone", "tiny")
     for number in count(1):
@@ -36,7 +36,7 @@ def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, num
         first, *others = start(run_until, number, folder, num=num)
         first.join()
         for other in others:
-            if first.exitcode:  # else it is about to end by itself
+            if first.exitcode:  # otherwise it is about to finish
                 other.kill()
             other.join()
         assert first.exitcode in (0, -signal.SIGKILL)

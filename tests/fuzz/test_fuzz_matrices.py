@@ -1,4 +1,4 @@
-"""Files of (dis)similarity matrices: .npy, .mat and .csv, whole, odd and damaged."""
+"""Files of (dis)similarity matrices in .npy, .mat and .csv: valid, unusual and damaged."""
 
 import io
 
@@ -40,7 +40,7 @@ def place(tmp_path_factory):
 
 @st.composite
 def matrices(draw):
-    """Draw one or more symmetric matrices, or something that is none."""
+    """Draw one or more symmetric matrices, or an invalid array."""
     rng = np.random.default_rng(draw(st.integers(0, 1000)))
     values = rng.random((draw(st.integers(1, 3)), NUM_IMAGES, NUM_IMAGES))
     values = values + values.transpose(0, 2, 1)
@@ -104,7 +104,7 @@ def mat_files(draw):
     form = draw(st.sampled_from(("5", "5", "4")))
     try:
         scipy.io.savemat(file, content, format=form, do_compression=draw(st.booleans()) and form == "5")
-    except (TypeError, ValueError, AttributeError):  # not every content has a place in every format
+    except (TypeError, ValueError, AttributeError):  # not every format supports every content
         scipy.io.savemat(file, {"rdm": np.eye(12)})
     return ".mat", draw(damaged(file.getvalue()))
 
@@ -130,7 +130,7 @@ def csv_files(draw):
     st.one_of(npy_files(), mat_files(), csv_files()),
     st.sampled_from(("rdm", None, "rdm.a", "rdm.a.a")),
 )
-def test_a_matrix_file_is_read_right_or_refused_in_one_sentence(place, drawn, key):
+def test_a_matrix_file_is_read_correctly_or_refused_in_one_sentence(place, drawn, key):
     suffix, data = drawn
     path = place / f"matrix{suffix}"
     path.write_bytes(data)

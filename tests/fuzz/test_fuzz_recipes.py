@@ -1,4 +1,4 @@
-"""Recipes: `validate` says what is wrong with any text, in sentences and in bounded time."""
+"""Recipes: `validate` reports the errors of any text in sentences and in bounded time."""
 
 import io
 from contextlib import redirect_stdout
@@ -108,7 +108,7 @@ LINES = (
 
 @st.composite
 def recipes(draw):
-    """Draw the text of a recipe in which up to four lines are changed, and then perhaps some bytes."""
+    """Draw the text of a recipe with up to four changed lines and possibly changed bytes."""
     lines = RECIPE.splitlines()
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(lines) - 1))
@@ -134,15 +134,15 @@ def recipes(draw):
 
 @fuzz(8)
 @given(recipes())
-def test_any_text_is_a_plan_or_a_list_of_problems(place, verbs, text):
+def test_any_recipe_text_gives_a_plan_or_a_list_of_problems(place, verbs, text):
     path = place / "recipe.toml"
     path.write_bytes(text)
-    told = io.StringIO()
+    output = io.StringIO()
 
     def validate():
-        with redirect_stdout(told):
+        with redirect_stdout(output):
             verbs("validate", path)
         return True
 
     if outcome("recipe", validate, [path.name], place):
-        assert "arms x" in told.getvalue()
+        assert "arms x" in output.getvalue()

@@ -1,4 +1,4 @@
-"""Folders of runs with records that are none: every verb tells them, and takes the runs that are whole."""
+"""Folders with invalid records or plans: commands report them and use the valid runs."""
 
 import copy
 import io
@@ -23,13 +23,13 @@ DEEP = "[" * 20_000
 
 @st.composite
 def records(draw):
-    """Draw the bytes of a record in which up to three places hold something else, or something else whole."""
+    """Draw the bytes of a record with up to three replaced values, or arbitrary JSON."""
     return _with_odd_places(draw, copy.deepcopy(three_by_three()[draw(st.integers(0, 8))]))
 
 
 @st.composite
 def plans(draw, plan):
-    """Draw the bytes of a plan, as `records` does of a record."""
+    """Draw the bytes of a plan, like `records` for a record."""
     return _with_odd_places(draw, copy.deepcopy(plan))
 
 
@@ -49,7 +49,7 @@ def _with_odd_places(draw, record):
 
 
 def _place(draw, value):
-    """Return a table or array somewhere in a value, and a key of it."""
+    """Return a nested table or array of a value, and a key of it."""
     while True:
         keys = sorted(value) if isinstance(value, dict) else range(len(value))
         key = draw(st.sampled_from(list(keys)))
@@ -61,7 +61,7 @@ def _place(draw, value):
 
 @st.composite
 def other_files(draw):
-    """Draw what lies beside a record: nothing, or odd notes and events."""
+    """Draw the files next to a record: none, or invalid notes and events."""
     event = {
         "kind": "step",
         "time": 1.0,
@@ -87,7 +87,7 @@ def other_files(draw):
     st.sampled_from(("file", "file", "file", "folder")),
     st.sampled_from(("status", "compare")),
 )
-def test_an_odd_record_is_told_and_the_whole_runs_are_taken(place, verbs, record, others, kind, verb):
+def test_an_invalid_record_is_reported_and_the_valid_runs_are_used(place, verbs, record, others, kind, verb):
     shutil.rmtree(place / "made", ignore_errors=True)
     root = write(place, three_by_three()[:-1])
     folder = root / "shuffled/seed2"
@@ -98,14 +98,14 @@ def test_an_odd_record_is_told_and_the_whole_runs_are_taken(place, verbs, record
         (folder / "record.json").write_bytes(record)
     for name, text in others.items():
         (folder / name).write_text(text)
-    told = io.StringIO()
+    output = io.StringIO()
 
     def tell():
-        with redirect_stdout(told):
+        with redirect_stdout(output):
             verbs(verb, root)
-        return told.getvalue()
+        return output.getvalue()
 
-    # a whole record of a shorter run is told by its arm
+    # a valid record of a shorter run is reported by its arm
     named = ["record.json", "made", "ended after different numbers of samples"]
     text = outcome("record", tell, named, place)
     if text is not None:
@@ -114,23 +114,23 @@ def test_an_odd_record_is_told_and_the_whole_runs_are_taken(place, verbs, record
 
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
-    """The plan of a recipe with three arms, as if it were of the runs made by hand."""
+    """The plan of a recipe with three arms, used for the generated runs."""
     recipe = load_recipe("quickstart")
     return make_plan(recipe, tmp_path_factory.mktemp("plan"))
 
 
 @fuzz(12)
 @given(st.data())
-def test_an_odd_plan_is_told_and_the_runs_are_compared(place, verbs, plan, data):
+def test_an_invalid_plan_is_reported_and_the_runs_are_compared(place, verbs, plan, data):
     shutil.rmtree(place / "made", ignore_errors=True)
     root = write(place, three_by_three())
     (root / "plan.json").write_bytes(data.draw(plans(plan)))
-    told = io.StringIO()
+    output = io.StringIO()
 
     def tell():
-        with redirect_stdout(told):
+        with redirect_stdout(output):
             verbs("compare", root)
-        return told.getvalue()
+        return output.getvalue()
 
     text = outcome("plan", tell, ["plan.json"], place)
     assert text is not None

@@ -1,4 +1,4 @@
-"""Tar shards: whole ones are read as tarfile reads them, lying and damaged ones are refused."""
+"""Tar shards: valid shards equal the result of tarfile, damaged and inconsistent shards are refused."""
 
 import io
 import tarfile
@@ -29,7 +29,7 @@ def place(tmp_path_factory):
 
 @st.composite
 def shards(draw):
-    """Draw a tar; its samples {stem: (image, caption)} where it is whole and has nothing odd in it."""
+    """Draw a tar, with its samples {stem: (image, caption)} if it is valid."""
     kind = draw(st.sampled_from(("plain", "plain", "odd", "pax", "lying")))
     stems = ("a", "b", "c/d") if kind == "plain" else STEMS
     members = [
@@ -50,7 +50,7 @@ def shards(draw):
                 )
             try:
                 tar.addfile(info, io.BytesIO(data))
-            except ValueError:  # a name that the format has no place for
+            except ValueError:  # the format does not support the name
                 info.name = "n" + name[:20]
                 tar.addfile(info, io.BytesIO(data))
     data = file.getvalue()
@@ -73,7 +73,7 @@ def _pax_member(record):
 
 
 def _lie(data, field, value):
-    """Return a tar whose first header says something else, with a checksum that is right."""
+    """Return a tar with one changed header field and a valid checksum."""
     start, size = FIELDS[field]
     header = bytearray(data[:512])
     header[start : start + size] = value[:size].ljust(size, b"\0")
@@ -92,7 +92,7 @@ def read_shard(path, options):
 
 @fuzz(60)
 @given(shards(), st.sampled_from(({}, {}, {"text_member": "json", "text_key": "caption"})))
-def test_a_shard_is_read_right_or_refused_in_one_sentence(place, drawn, options):
+def test_a_shard_is_read_correctly_or_refused_in_one_sentence(place, drawn, options):
     data, members = drawn
     path = place / "shard.tar"
     path.write_bytes(data)

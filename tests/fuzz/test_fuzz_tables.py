@@ -1,4 +1,4 @@
-"""CSV, Parquet, JSON and .xlsx tables: of judgments, of image-text pairs, and those that are packed."""
+"""CSV, Parquet, JSON and .xlsx tables of judgments, of image-text pairs, and for packing."""
 
 import csv
 import io
@@ -58,7 +58,7 @@ def place(tmp_path_factory):
 
 @st.composite
 def grids(draw):
-    """Draw a use of a table, its header and its rows."""
+    """Draw a kind of table with its header and rows."""
     use = draw(st.sampled_from(sorted(COLUMNS)))
     header = list(COLUMNS[use])
     header += draw(st.lists(st.sampled_from(("split", "group", "subject", "note", "spilt")), max_size=2))
@@ -139,7 +139,7 @@ def xlsx_tables(draw):
 
 
 def _with_damaged_part(draw, file):
-    """Return an archive in which one part may be damaged, so that its checksum is still right."""
+    """Return an archive in which one part may be damaged, with a valid checksum."""
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     name = draw(st.sampled_from(sorted(parts)))
@@ -152,7 +152,7 @@ def _with_damaged_part(draw, file):
 
 
 def _typed(draw, cells):
-    """Return a column as text, whole numbers, numbers or something odd."""
+    """Return a column as text, integers, floats or unusual values."""
     texts = [c.encode("utf-8", "replace").decode() for c in cells]
     kind = draw(st.sampled_from(("text", "text", "int", "float", "odd")))
     if kind == "odd":
@@ -166,7 +166,7 @@ def _typed(draw, cells):
 
 
 def open_table(use, path):
-    """Return all that a table holds, by the component that reads it."""
+    """Return the content of a table, read by its component."""
     if use != "csv":
         table = {"use": use, "path": str(path), "images": str(path.parent)}
         return build("judgments", {**table, **OPTIONS.get(use, {})}).load("train")
@@ -186,7 +186,7 @@ def open_table(use, path):
 
 
 def check(sort, use, data, path, rows=None):
-    """Hold one table to the property; rows: its cells, where the file is whole."""
+    """Check the property for one table; rows: its cells if the file is valid."""
     path.write_bytes(data)
     found = outcome(sort, lambda: open_table(use, path), [path.name], path.parent)
     if use != "csv" and found is not None:
@@ -199,24 +199,24 @@ def check(sort, use, data, path, rows=None):
 
 @fuzz(40)
 @given(csv_tables())
-def test_a_csv_table_is_read_right_or_refused_in_one_sentence(place, drawn):
+def test_a_csv_table_is_read_correctly_or_refused_in_one_sentence(place, drawn):
     use, data, cells = drawn
     check("csv", use, data, place / "table.csv", cells)
 
 
 @fuzz(40)
 @given(parquet_tables())
-def test_a_parquet_table_is_read_right_or_refused_in_one_sentence(place, drawn):
+def test_a_parquet_table_is_read_correctly_or_refused_in_one_sentence(place, drawn):
     check("parquet", *drawn, place / "table.parquet")
 
 
 @fuzz(40)
 @given(json_tables(), st.sampled_from((".json", ".jsonl")))
-def test_a_json_table_is_read_right_or_refused_in_one_sentence(place, drawn, suffix):
+def test_a_json_table_is_read_correctly_or_refused_in_one_sentence(place, drawn, suffix):
     check("json", *drawn, place / f"table{suffix}")
 
 
 @fuzz(25)
 @given(xlsx_tables())
-def test_a_spreadsheet_is_read_right_or_refused_in_one_sentence(place, drawn):
+def test_a_spreadsheet_is_read_correctly_or_refused_in_one_sentence(place, drawn):
     check("xlsx", *drawn, place / "table.xlsx")

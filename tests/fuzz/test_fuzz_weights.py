@@ -1,4 +1,4 @@
-"""Files of weights and states of runs: what was written comes back, or one sentence."""
+"""Files of weights and states: the written values or one sentence."""
 
 import io
 import json
@@ -31,7 +31,7 @@ states = st.recursive(
 
 @st.composite
 def weights_files(draw):
-    """Draw the bytes of a safetensors file that perceptinit might not have written."""
+    """Draw the bytes of a safetensors file, possibly invalid."""
     form = draw(st.sampled_from(("whole", "header", "tree", "pickle")))
     tensors = {f"t{i}": torch.rand(draw(st.integers(0, 4))) for i in range(draw(st.integers(0, 3)))}
     if form == "pickle":
@@ -52,7 +52,7 @@ def weights_files(draw):
 
 @fuzz(60)
 @given(weights_files(), st.sampled_from((load_weights, load_state)))
-def test_a_file_of_weights_is_read_or_refused_in_one_sentence(place, data, door):
+def test_a_weights_file_is_read_or_refused_in_one_sentence(place, data, door):
     path = place / "weights.safetensors"
     path.write_bytes(data)
     outcome("weights", lambda: door(path), [path.name], place)
@@ -60,7 +60,7 @@ def test_a_file_of_weights_is_read_or_refused_in_one_sentence(place, data, door)
 
 @fuzz(30)
 @given(st.dictionaries(st.text(max_size=3), states, max_size=4), st.data())
-def test_a_state_comes_back_as_it_was_or_is_refused(place, state, data):
+def test_a_damaged_state_is_refused_or_equals_the_saved_state(place, state, data):
     path = place / "state.safetensors"
     save_state(path, state)
     whole = path.read_bytes()
@@ -73,7 +73,7 @@ def test_a_state_comes_back_as_it_was_or_is_refused(place, state, data):
 
 
 def equal(one, other):
-    """Tell whether two states are the same; a tensor is equal in type, shape and values."""
+    """Return whether two states are equal; tensors must agree in type, shape and values."""
     if isinstance(other, torch.Tensor):
         return isinstance(one, torch.Tensor) and torch.equal(one, other)
     if isinstance(other, dict):

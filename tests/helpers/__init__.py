@@ -1,1 +1,1 @@
-"""What several test files use: data to read, models to train, servers to ask, processes to start."""
+"""Helpers of several test files: data, models, servers and processes."""

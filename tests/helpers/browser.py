@@ -1,4 +1,4 @@
-"""A real browser for tests of pages: what a page logs, which addresses it asks for, what it looks like."""
+"""A headless browser for tests of pages: console messages, requests and screenshots."""
 
 import json
 import re
@@ -19,7 +19,7 @@ BROWSER = "not an origin"
 
 @pytest.fixture(scope="session")
 def chromium():
-    """Give the path of Chromium; skips where there is none."""
+    """Return the path of Chromium; skip the test if it is not installed."""
     path = next((p for p in map(shutil.which, NAMES) if p), None)
     if path is None:
         pytest.skip("no chromium here; on Debian: apt-get install chromium")
@@ -28,7 +28,7 @@ def chromium():
 
 @dataclass(frozen=True)
 class Visit:
-    """console: messages of the page's console. requests: http addresses it asked for. dom: as text."""
+    """console: console messages of the page. requests: requested HTTP addresses. dom: the DOM as text."""
 
     console: list
     requests: list
@@ -36,7 +36,7 @@ class Visit:
 
 
 def visit(chromium, page, folder, *flags):
-    """Open a file with a fresh profile and say what happened; more flags, such as --screenshot."""
+    """Open a file with a new profile and return the result; flags: more flags, such as --screenshot."""
     log = folder / "net.json"
     flags = flags or ("--dump-dom",)
     command = [chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}"]
@@ -46,6 +46,6 @@ def visit(chromium, page, folder, *flags):
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     events = json.loads(log.read_text())["events"]
     params = [event.get("params", {}) for event in events]
-    # what the browser asks for itself, such as updates of its own, has no page as its initiator
+    # requests of the browser itself, such as updates, have no page as initiator
     asked = {str(p.get("url")) for p in params if p.get("initiator", BROWSER) != BROWSER}
     return Visit(console, sorted(a for a in asked if re.match("(https?|wss?)://", a)), done.stdout)

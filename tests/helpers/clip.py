@@ -1,4 +1,4 @@
-"""A small two-tower model, coloured pairs and a training of seconds."""
+"""A small two-tower model, colored image-text pairs and a training of seconds."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from perceptinit.types import Pair, RunContext
 
 
 class Colours:
-    """48 plain images of 16 pixels with the name of a colour as caption; some may be broken."""
+    """48 uniform images of 16 pixels with the name of a color as caption; some may be broken."""
 
     num_pairs = 48
     block_sizes = (48,)
@@ -41,7 +41,7 @@ def context(seed=0, **options):
 
 
 def train(tower, config=CONFIG, seed=0, pairs=None, stop=None, state=None):
-    """Train and return the pretrainer with the results of its steps."""
+    """Train, and return the pretrainer and the results of its steps."""
     clip = Clip(config, pairs or Colours())
     if state is not None:
         clip.load_state_dict(state)

@@ -1,4 +1,4 @@
-"""The command line in this process, isolated as far as a process of its own would be."""
+"""The command line in this process, isolated like a new process."""
 
 import functools
 import io
@@ -22,7 +22,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 @dataclass(frozen=True)
 class Done:
-    """A finished command, with the fields of `subprocess.CompletedProcess`."""
+    """A completed command with the fields of `subprocess.CompletedProcess`."""
 
     returncode: int
     stdout: str
@@ -30,22 +30,22 @@ class Done:
 
     @property
     def text(self) -> str:
-        """All that was printed, on one line: tables fold at the width of the terminal."""
+        """The output on one line, because tables wrap at the width of the terminal."""
         return " ".join((self.stdout + self.stderr).split())
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return the environment of a command: a fixed width, and this checkout for its child processes."""
+    """Return the environment of a command: a fixed width, and this checkout for child processes."""
     return {**os.environ, "COLUMNS": "160", "PYTHONPATH": str(ROOT), **changes}
 
 
 def refuse_unforeseen(stderr: str) -> None:
-    """Fail the test for an error that nothing in the package foresaw, whatever the test expects."""
+    """Fail the test for any unexpected error."""
     assert not re.search(r"unexpected \w+:", stderr), stderr
 
 
 def run_command(arguments: tuple[object, ...], folder: Path, **changes: str) -> Done:
-    """Run `perceptinit` in `folder`; what it changes in this process is undone."""
+    """Run `perceptinit` in `folder` and undo its changes to this process."""
     from perceptinit.cli import main
 
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
@@ -71,7 +71,7 @@ def run_command(arguments: tuple[object, ...], folder: Path, **changes: str) -> 
 
 @contextmanager
 def kept_state() -> Iterator[None]:
-    """Restore signal handlers, random states, torch's settings and warnings; forget what functions cached."""
+    """Restore signal handlers, random states, torch settings and warnings, and clear function caches."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     states = random.getstate(), np.random.get_state()
     clear_caches()
@@ -86,7 +86,7 @@ def kept_state() -> Iterator[None]:
 
 
 def show_as_a_process_does() -> None:
-    """Write warnings to standard error; pytest would keep them."""
+    """Write warnings to standard error, because pytest would capture them."""
     warnings.resetwarnings()
     for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
         warnings.simplefilter("ignore", kind)
@@ -100,7 +100,7 @@ def show_as_a_process_does() -> None:
 
 @contextmanager
 def kept_torch() -> Iterator[None]:
-    """Restore torch's global settings; importing torch is left to the command."""
+    """Restore the global settings of torch, without importing torch."""
     torch = sys.modules.get("torch")
     if torch is None:
         yield
@@ -118,7 +118,7 @@ def kept_torch() -> Iterator[None]:
 
 
 def clear_caches() -> None:
-    """Forget what functions of the package cached, as a new process would."""
+    """Clear the caches of functions of the package, like a new process."""
     modules = [m for name, m in sys.modules.items() if name.startswith("perceptinit.")]
     for function in [value for module in modules for value in vars(module).values()]:
         if isinstance(function, functools._lru_cache_wrapper):

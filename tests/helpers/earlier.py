@@ -1,4 +1,4 @@
-"""A recipe whose stage 1 another one takes."""
+"""A recipe whose stage 1 another recipe reuses."""
 
 from helpers.tiny_recipes import RECIPE
 

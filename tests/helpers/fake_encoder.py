@@ -7,7 +7,7 @@ from perceptinit.test_sets.sets import ZeroShotSet
 
 
 class FakeEncoder:
-    """Looks text embeddings up in a table; an image's embedding is its mean red and green."""
+    """Text embeddings come from a table; the embedding of an image is its mean red and green."""
 
     image_size = 2
 

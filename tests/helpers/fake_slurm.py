@@ -1,8 +1,8 @@
-"""Programs that stand for Slurm's."""
+"""Replacements for the programs of Slurm."""
 
 import os
 
-# each writes down how it was called; sbatch gives the numbers 11, 12, ... and refuses from the one in REFUSES on
+# each logs its arguments; sbatch returns the job numbers 11, 12, ... and refuses from the number in REFUSES on
 PROGRAMS = {
     "sbatch": """
 n=$(( $(ls "$FAKE" | grep -c '^job') + 11 ))
@@ -28,7 +28,7 @@ esac
 
 
 def fake_slurm(tmp_path, monkeypatch):
-    """Return the folder where the programs write how they were called."""
+    """Return the folder in which the programs log their arguments."""
     programs, notes = tmp_path / "programs", tmp_path / "fake"
     programs.mkdir()
     notes.mkdir()
@@ -41,6 +41,6 @@ def fake_slurm(tmp_path, monkeypatch):
 
 
 def runs_of(fake, job):
-    """Return the runs that the tasks of an array do."""
+    """Return the runs of the tasks of an array."""
     lines = (fake / f"script{job}").read_text().partition("runs=(\n")[2].partition("\n)")[0]
     return [line.strip(' "') for line in lines.splitlines()]

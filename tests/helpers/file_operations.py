@@ -1,9 +1,9 @@
-"""What a kill at any one file operation leaves on disk.
+"""The files that a kill at any one file operation leaves on disk.
 
-Operations are those on files below a folder: opening for writing, renaming, removing, making and removing folders,
-changing modes, syncing, and writing, which a kill cuts in the middle.
+The operations on files below a folder are: open for writing, rename, remove, create and remove folders, change
+modes, sync, and write, which a kill may interrupt.
 
-PERCEPTINIT_FUZZ_EXAMPLES=N   look at every operation (`make fuzz`); at one of six otherwise
+PERCEPTINIT_FUZZ_EXAMPLES=N   test every operation (`make fuzz`); by default one of six
 """
 
 import builtins
@@ -23,7 +23,7 @@ import safetensors.torch
 
 from perceptinit.files import checkpoints
 
-# of Python's audit hooks: event, and the place of the path that tells where it happens
+# audit hooks of Python: event, and the position of its path argument
 _EVENTS = {"os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0, "os.chmod": 0}
 _STRIDE = 1 if "PERCEPTINIT_FUZZ_EXAMPLES" in os.environ else 6
 _FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -31,7 +31,7 @@ _NAME_OF_PROCESS = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp$")
 
 
 def die_at(number, folder):
-    """Have this process killed (-9) at its operation of this number in `folder`, counted from 1."""
+    """Kill (-9) this process at its file operation of this number in `folder`, counted from 1."""
     count = [0]
 
     def kill(name):
@@ -43,9 +43,9 @@ def die_at(number, folder):
 
 
 def states(folder, function, *args, at_least=1):
-    """Yield what `folder` holds at operations of `function(*args)`: (name, a copy), equal ones once.
+    """Yield copies of `folder` at the file operations of `function(*args)` as (name, copy), equal ones once.
 
-    There must be `at_least` different ones.
+    Fails unless at least `at_least` states differ.
     """
     copies = folder.with_name(f"{folder.name}-states")
     copies.mkdir()
@@ -78,13 +78,13 @@ def states(folder, function, *args, at_least=1):
 def _copy_folder(source, target):
     try:
         shutil.copytree(source, target, copy_function=_copy)
-    except (shutil.Error, OSError):  # another thread was in the middle of an operation
+    except (shutil.Error, OSError):  # another thread is within an operation
         shutil.rmtree(target)
         _copy_folder(source, target)
 
 
 def _copy(source, target):
-    # what has its name already never changes, and is large
+    # a file with its final name is large and never changes
     is_done = source.endswith(".safetensors") and not Path(source).name.startswith(".")
     (os.link if is_done else shutil.copyfile)(source, target)
 
@@ -101,12 +101,12 @@ def _content(folder):
 
 def _digest(path):
     data = path.read_bytes()
-    # who continues appends: of the lines before it matters whether the last is whole
+    # a resumed process appends, so only the completeness of the last line matters
     return data[-1:] if path.suffix == ".jsonl" else hashlib.sha256(data).digest()
 
 
 def _watch(folder, meet):
-    """Call `meet(name)` right before each operation of this process, and in the middle of each writing."""
+    """Call `meet(name)` before each file operation of this process and within each write."""
     opened, sync, lock, own = io.open, os.fsync, threading.Lock(), threading.local()
 
     @contextmanager
@@ -134,7 +134,7 @@ def _watch(folder, meet):
         return _InTwoHalves(file, lambda: at("write", path))
 
     def save_file(tensors, path, metadata=None):
-        half = Path(path).with_name(".tmpBvZE8r")  # as safetensors does
+        half = Path(path).with_name(".tmpBvZE8r")  # like safetensors
         data = safetensors.torch.save(tensors, metadata)
         with uncounted():
             half.write_bytes(data[: len(data) // 2])
@@ -154,7 +154,7 @@ def _watch(folder, meet):
 
 
 class _InTwoHalves:
-    """A file that calls `between` in the middle of each writing."""
+    """A file that calls `between` within each write."""
 
     def __init__(self, file, between):
         self._file, self._between = file, between

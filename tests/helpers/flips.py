@@ -1,10 +1,10 @@
-"""One other digit or bit in a file."""
+"""Edits of one digit or bit in a file."""
 
 DIGITS = b"0123456789"
 
 
 def flip(data, rng):
-    """Return a file with another digit in the place of one, or with one other bit."""
+    """Return the bytes of a file with one digit replaced or one bit flipped."""
     digits = [place for place, byte in enumerate(data) if byte in DIGITS]
     changed = bytearray(data)
     if rng.random() < 0.5:

@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def header_of(kind, width, height, mode="RGB"):
-    """Return the first bytes of a file that says it has these many pixels, and hardly any data."""
+    """Return a file header that states this size, with almost no data."""
     if kind == "PNG":
         colour = {"RGB": 2, "P": 3}[mode]
         header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Tables of judgments and the images that they name."""
+"""Tables of judgments with their images."""
 
 import csv
 
@@ -13,7 +13,7 @@ def write_csv(path, header, *rows):
 
 
 def write_images(folder, *names):
-    """Write images of one colour each."""
+    """Write uniform images of different colors."""
     for i, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4), (i * 37 % 256, i * 91 % 256, 128)).save(folder / name)

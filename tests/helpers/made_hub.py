@@ -1,4 +1,4 @@
-"""A hub of test sets on this machine."""
+"""A local hub of test sets."""
 
 import http.server
 import threading
@@ -8,7 +8,7 @@ from functools import partial
 
 @contextmanager
 def served_hub(root):
-    """Serve a folder under the hub's addresses; gives its endpoint. With a file `.gated` it asks for a token."""
+    """Serve a folder under the addresses of the hub; yields the endpoint. A file `.gated` requires a token."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *arguments):

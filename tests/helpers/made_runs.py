@@ -1,4 +1,4 @@
-"""Folders of runs written by hand, as a recipe leaves them, for tests of tables, curves and pages."""
+"""Folders of runs with given records, for tests of tables, curves and pages."""
 
 import copy
 import json
@@ -25,14 +25,14 @@ INIT = {
 
 
 def score(value, samples_seen=100, name="top1/x", stage="pretrain", **more):
-    """Return a score row; top-1 accuracy on set `x` unless said otherwise."""
+    """Return a score row, by default top-1 accuracy on set `x`."""
     row = {"stage": stage, "epoch": 1, "samples_seen": samples_seen, "name": name, "value": value}
     row |= {"stderr": 0.01, "chance": 0.1, "ceiling": None, "num_examples": 50}
     return row | {"higher_is_better": True, "extra": {}} | more
 
 
 def record(arm, seed, scores, status="finished", **more):
-    """Return a record; `scores` are rows, or one number for top-1 on `x` at 100 samples."""
+    """Return a record; `scores`: rows, or one value of top-1 on `x` at 100 samples."""
     rows = scores if isinstance(scores, list) else [score(scores)]
     resolved = {
         "name": "made",
@@ -79,7 +79,7 @@ def record(arm, seed, scores, status="finished", **more):
 
 
 def write(root, records):
-    """Write records as `root/made/<arm>/seed<k>/record.json` and return the recipe's folder."""
+    """Write records as `root/made/<arm>/seed<k>/record.json` and return the folder of the recipe."""
     for one in records:
         folder = root / "made" / one["arm"]["name"] / f"seed{one['seed']}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +88,7 @@ def write(root, records):
 
 
 def three_by_three(**more):
-    """Return nine finished records: pi 3 points over random, 5 over shuffled, in the mean.
+    """Return nine finished records: pi is 3 points above random and 5 above shuffled in the mean.
 
     pi - random by seed: 0.03, 0.04, 0.02; pi - shuffled: 0.05, 0.05, 0.05.
     """

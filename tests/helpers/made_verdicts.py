@@ -1,4 +1,4 @@
-"""Records of which a verdict can be told."""
+"""Records with known differences between arms."""
 
 from helpers.made_runs import record, score, write
 from perceptinit.analysis.compare import compare

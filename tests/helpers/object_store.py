@@ -1,4 +1,4 @@
-"""A web server on 127.0.0.1 that keeps files as a bucket does, counts what it sends, and goes wrong when told to."""
+"""A local web server like a bucket: it stores files, counts sent bytes and simulates faults."""
 
 import gzip
 import threading
@@ -10,12 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Fault:
-    """What goes wrong: with requests whose path ends with `path`, the first `times` of them, after `after` others."""
+    """A fault of the first `times` requests, after `after` others, whose path ends with `path`."""
 
     path: str = ""
     status: int = 0
     seconds: float = 0.0
-    keep: float = 1.0  # share of the body that comes
+    keep: float = 1.0  # share of the body that is sent
     times: int = 10**9
     after: int = 0
     seen: int = 0
@@ -59,19 +59,25 @@ class ObjectStore:
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._http.daemon_threads = True
-        self._http.handle_error = lambda request, address: None  # clients that hang up
+        self._http.handle_error = lambda request, address: None  # clients that disconnect
         threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True).start()
         self.url = f"http://127.0.0.1:{self._http.server_port}"
         return self
 
     def __exit__(self, *exception):
-        self.is_down = True  # also for connections that are kept alive
+        self.is_down = True  # also for keep-alive connections
         self._http.shutdown()
         self._http.server_close()
 
     def put(self, path, content):
         self.files[path] = content
         self.versions[path] += 1
+
+    def put_folder(self, path, folder):
+        """Store all files of a local folder below `path`."""
+        for file in folder.rglob("*"):
+            if file.is_file():
+                self.put(f"{path}/{file.relative_to(folder)}", file.read_bytes())
 
     def answer(self, handler, has_body):
         if self.is_down:

@@ -1,4 +1,4 @@
-"""All that a run is judged by."""
+"""The outcome of a run for comparisons."""
 
 import json
 
@@ -6,7 +6,7 @@ from perceptinit.files.checkpoints import load_weights, weights_sha256
 
 
 def outcome(folder, name="short"):
-    """Return all that a run is judged by: weights, hashes, scores, and the names of its files."""
+    """Return the outcome of a run: weights, hashes, scores and file names."""
     run = folder / name / "pi/seed0"
     record = json.loads((run / "record.json").read_text())
     weights = {p.stem: weights_sha256(load_weights(p)) for p in (run / "weights").iterdir()}

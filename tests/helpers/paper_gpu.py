@@ -1,10 +1,10 @@
-"""A GPU on paper: CPU tensors that say they are on cuda:0, to find what a GPU would refuse or wait for without one.
+"""A GPU on paper: CPU tensors that report device cuda:0, to find errors and waits of a GPU without a GPU.
 
-Numbers are real. It raises where a GPU would (operands on two devices, `.numpy()`), and notes in `waits` where the
-host would wait: values read, masks, copies that block or come from pageable memory. Seen are calls from Python in
-the thread that entered it; not what C++ does by itself (DDP), nor kernels.
+Numbers are real. Operations that a GPU refuses raise (operands on two devices, `.numpy()`). `waits` records where the
+host would wait: values read, masks, blocking copies and copies from pageable memory. Only calls from Python in the
+current thread are observed, not C++ code (DDP) or kernels.
 
-    python tests/helpers/paper_gpu.py run quickstart --smoke --arm pi --device cuda     any command, with a GPU on paper
+    python tests/helpers/paper_gpu.py run quickstart --smoke --arm pi --device cuda     any command on the simulated GPU
 """
 
 import traceback
@@ -29,7 +29,7 @@ T = torch.Tensor
 CUDA = torch.device("cuda:0")
 PACKAGE = Path(perceptinit.__file__).parent
 
-# waits that a steady step may have, by file and function, with the reason
+# allowed waits of a training step, by file and function, with the reason
 ALLOWED_WAITS = {
     "initializers/triplet_training.py:_fetch": "loss and violations are read every tenth step, to be shown",
     "pretrainers/objective.py:forward": "a plug-in's library may choose by masks in its loss, as lightly does",
@@ -46,7 +46,7 @@ READS |= {
     torch.allclose,
 }
 READS |= {torch.unique, T.unique}
-# may be given tensors of two devices
+# operations that accept tensors of two devices
 MIXED = {
     T.copy_,
     T.to,
@@ -66,7 +66,7 @@ MIXED |= {
 
 @dataclass(frozen=True)
 class Wait:
-    """why: what the host waits for. place: file and function of ours, line for people; stack: our functions, the outermost first."""
+    """why: the reason of the wait. place: file and function of perceptinit; stack: its functions, outermost first."""
 
     why: str
     place: str
@@ -75,7 +75,7 @@ class Wait:
 
 
 class Storages:
-    """Memory that tensors share. Freed memory is forgotten; until then a weak reference keeps its address from others."""
+    """Memory that tensors share. A weak reference keeps the address reserved until the memory is freed."""
 
     def __init__(self) -> None:
         self._held: dict[int, StorageWeakRef] = {}
@@ -93,7 +93,7 @@ class Storages:
 
 
 class PaperGpu(TorchFunctionMode):
-    """Notes `waits` and which storages are on the GPU, or pinned."""
+    """Records `waits`, and which storages are on the GPU or pinned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -102,14 +102,14 @@ class PaperGpu(TorchFunctionMode):
         self._pinned = Storages()
 
     def steady_waits(self) -> list[Wait]:
-        """Return the waits in our own code that are not allowed; moving a model there from a test is none."""
+        """Return the waits in perceptinit that are not allowed; moving a model in a test does not count."""
         return [w for w in self.waits if w.place and w.place not in ALLOWED_WAITS]
 
     def is_on_gpu(self, tensor: T) -> bool:
         return tensor in self._on_gpu
 
     def put(self, tensor: T) -> T:
-        """Have a tensor say that it is on the GPU; return it."""
+        """Mark a tensor as on the GPU and return it."""
         self._on_gpu.add(tensor)
         return tensor
 
@@ -158,7 +158,7 @@ class PaperGpu(TorchFunctionMode):
         return out
 
     def _moved(self, func, args, kwargs):
-        """Return the tensor where `to`, `cpu` or `cuda` puts it; None when they name no device."""
+        """Return the tensor on the device of `to`, `cpu` or `cuda`; None if they name no device."""
         source, rest = args[0], args[1:]
         target = {T.cpu: "cpu", T.cuda: CUDA}.get(func, kwargs.get("device", rest[0] if rest else None))
         if isinstance(target, T):
@@ -180,7 +180,7 @@ class PaperGpu(TorchFunctionMode):
         return self.put(out) if to_gpu else _tag(out, self._pinned)
 
     def _look(self, func, args, kwargs, tensors, gpu) -> None:
-        """Raise, or note a wait, for what a GPU would not do at once."""
+        """Raise an error for an operation that a GPU refuses, or record a wait."""
         if not gpu:
             return
         if func in READS:
@@ -221,7 +221,7 @@ def _is_cuda(device: object) -> bool:
 
 @contextmanager
 def paper_gpu() -> Iterator[PaperGpu]:
-    """Give the process a GPU on paper for the block, cuda:0."""
+    """Provide a simulated GPU, cuda:0, within the block."""
     event = SimpleNamespace(synchronize=lambda: None)
     stream = SimpleNamespace(record_event=lambda: event, synchronize=lambda: None, is_capturing=lambda: False)
     autocast = torch.autocast
@@ -255,7 +255,7 @@ def paper_gpu() -> Iterator[PaperGpu]:
         return autocast("cpu", **options)
 
     mode = PaperGpu()
-    # C++, which does not see what is written on the paper
+    # C++ code, which does not see the simulated device
     group = torch.nn.utils.clip_grad._group_tensors_by_device_and_dtype  # type: ignore[attr-defined]
 
     def grouped(lists):
@@ -272,7 +272,7 @@ def paper_gpu() -> Iterator[PaperGpu]:
         yield mode
 
 
-# what FSDP does by itself, on streams of its own
+# work that FSDP does on its own streams
 FSDP_STEPS = (
     "lazy_init",
     "pre_forward",
@@ -285,7 +285,7 @@ FSDP_STEPS = (
 
 @contextmanager
 def fsdp_on_paper(gpu: PaperGpu) -> Iterator[None]:
-    """Let FSDP exchange on the CPU that is there; the weights that it hands to modules say that they are on the GPU."""
+    """Let FSDP communicate on the CPU; the weights that it passes to modules are marked as on the GPU."""
 
     from perceptinit.pretrainers import sharding
 

@@ -1,4 +1,4 @@
-"""Image files of plain colours."""
+"""Image files of random pixels."""
 
 import numpy as np
 from PIL import Image
@@ -9,7 +9,7 @@ NUM_IMAGES = 10
 
 
 def photographs(folder, count=NUM_IMAGES):
-    """Return noise images in files: JPEG and PNG by turns, 9 x 7 pixels."""
+    """Return files of random pixels, alternately JPEG and PNG, 9 x 7 pixels."""
     folder.mkdir()
     paths = [folder / f"{i}.{'jpg' if i % 2 else 'png'}" for i in range(count)]
     for i, path in enumerate(paths):

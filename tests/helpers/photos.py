@@ -1,4 +1,4 @@
-"""Pairs of random images for loaders, also in other processes, so nothing heavy is imported."""
+"""Pairs of random images for loaders; imports no heavy package, because processes load it."""
 
 import io
 
@@ -36,7 +36,7 @@ class Photos:
 
 
 def tokenize(texts):
-    """Return as many ones as a text has words, then 9."""
+    """Return a one for each word of a text, followed by 9."""
     return stack_ids([np.array([1] * len(text.split()) + [9]) for text in texts])
 
 

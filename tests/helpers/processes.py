@@ -1,4 +1,4 @@
-"""Several processes of one run, forked from the test so that nothing is imported twice."""
+"""Several processes of one run, forked from the test to avoid repeated imports."""
 
 import multiprocessing
 import os
@@ -14,9 +14,9 @@ from perceptinit.compute import distributed
 
 
 def start(function, *args, num=2):
-    """Start `function(*args)` in `num` processes that torchrun might have started; returns them.
+    """Start `function(*args)` in `num` processes with the environment of torchrun; returns the processes.
 
-    Each puts what the function returns, or the text of its error, into `process.outcome`.
+    Each process stores the result or the text of the error in `process.outcome`.
     """
     with socket.socket() as free:
         free.bind(("localhost", 0))
@@ -33,7 +33,7 @@ def start(function, *args, num=2):
 
 
 def together(function, *args, num=2):
-    """Return what `function(*args)` gives in each of `num` processes; raises what one raised."""
+    """Return the results of `function(*args)` in `num` processes; raises the exception of a failed process."""
     processes = start(function, *args, num=num)
     outcomes = [process.outcome.get(timeout=240) for process in processes]
     for process in processes:
@@ -47,11 +47,11 @@ def together(function, *args, num=2):
 def _work(rank, num, port, outcome, function, args):
     names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": num, "MASTER_PORT": port}
     os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="localhost")
-    # torch replaces its thread pool at the first use after a fork, and two threads at once may see none:
+    # torch replaces its thread pool at the first use after a fork, which is not thread-safe:
     # "Invalid thread pool!"
     torch.set_num_threads(torch.get_num_threads())
     try:
-        # around the function, whose models are gone when it returns: see `process_group`
+        # outside of the function, whose models are freed when it returns: see `process_group`
         with distributed.process_group():
             answer = function(*args)
         outcome.put((True, answer))
@@ -62,7 +62,7 @@ def _work(rank, num, port, outcome, function, args):
 
 @contextmanager
 def fake_group(world):
-    """Stand in for the first of many processes; what others would send is not there."""
+    """Act as the first of several processes, without data from the others."""
     dist.init_process_group("fake", rank=0, world_size=world, store=FakeStore())
     try:
         yield
@@ -72,7 +72,7 @@ def fake_group(world):
 
 @contextmanager
 def group_of_one():
-    """Be a group of one process, whose exchanges are real."""
+    """Run in a process group of one process."""
     dist.init_process_group("gloo", rank=0, world_size=1, store=dist.HashStore())
     try:
         yield

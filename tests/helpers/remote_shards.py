@@ -1,11 +1,11 @@
-"""Shards in a bucket, and the batches a loader makes of them."""
+"""Shards in a bucket, and the batches that a loader makes of them."""
 
 import io
-import tarfile
 
 import numpy as np
 from PIL import Image
 
+from helpers.tars import write_tar
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.batches import fingerprint, stack_ids
 from perceptinit.pairs.loader import PairLoader
@@ -16,15 +16,13 @@ NUM_SHARDS, PER_SHARD = 8, 12
 
 def write_shard(path, number, size=24):
     rng = np.random.default_rng(number)
-    with tarfile.open(path, "w") as tar:
-        for sample in range(PER_SHARD):
-            file = io.BytesIO()
-            Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(file, "png")
-            name = f"{number}_{sample}"
-            for suffix, data in (("png", file.getvalue()), ("txt", f"image {name}".encode())):
-                info = tarfile.TarInfo(f"{name}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+    members = []
+    for sample in range(PER_SHARD):
+        file = io.BytesIO()
+        Image.fromarray(rng.integers(0, 256, (size, size, 3), dtype=np.uint8)).save(file, "png")
+        name = f"{number}_{sample}"
+        members += [(f"{name}.png", file.getvalue()), (f"{name}.txt", f"image {name}".encode())]
+    write_tar(path, members)
 
 
 def loader(pairs, num_workers=0, seed=0, shuffle_blocks=2, **options):

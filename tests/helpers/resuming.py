@@ -1,4 +1,4 @@
-"""Runs that a signal ends, and what they leave."""
+"""Runs that a signal interrupts."""
 
 import json
 import os
@@ -18,20 +18,20 @@ def run(folder):
 
 
 def wait_for(folder, pattern):
-    """Wait until a file with such a name is somewhere below the folder, at most a minute."""
+    """Wait at most a minute for a file with this name below the folder."""
     end = time.monotonic() + 60
     while not any(folder.rglob(pattern)) and time.monotonic() < end:
         time.sleep(0.01)
 
 
 def run_with_signal(folder, number, step, ranks=(0, 1), stage="step"):
-    """Run, and send these processes a signal when they begin a step of pretraining (or an init stage)."""
+    """Run, and send a signal to these processes at a step of pretraining or of an init stage."""
 
     def wrap(method):
         def wrapped(self, *args):
             at = self.num_steps + 1 if stage == "step" else self.step + 1
             if at == step and int(os.environ.get("RANK", "0")) in ranks:
-                if stage == "step" or step > EVERY:  # a thread writes: the kill may come before it
+                if stage == "step" or step > EVERY:  # a thread writes, so the kill may precede the file
                     wait_for(folder, "checkpoint-*.safetensors")
                 os.kill(os.getpid(), number)
             return method(self, *args)

@@ -1,4 +1,4 @@
-"""A tiny recipe run in this process or in several."""
+"""Runs of a tiny recipe in this process."""
 
 from helpers.tiny_recipes import RECIPE
 from perceptinit.recipe.reading import read_recipe

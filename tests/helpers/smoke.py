@@ -1,4 +1,4 @@
-"""What `perceptinit run RECIPE --smoke` must give for every bundled recipe."""
+"""The required result of `perceptinit run RECIPE --smoke` for bundled recipes."""
 
 import json
 
@@ -6,7 +6,7 @@ from perceptinit.recipe.reading import load_recipe
 
 
 def check_smoke(cli, folder, recipe):
-    """Run a recipe shrunk in `folder`: all arms finish, with the same batches and the same text tower."""
+    """Run a smoke run in `folder`: all arms finish with the same batches and the same text tower."""
     done = cli("run", recipe, "--smoke")
     assert done.returncode == 0, done.stderr
     assert "samples seen" in done.stdout
@@ -14,7 +14,7 @@ def check_smoke(cli, folder, recipe):
     records = [json.loads(p.read_text()) for p in folder.glob("runs/*/*/seed*/record.json")]
     assert {r["arm"]["name"] for r in records} == {a.name for a in load_recipe(recipe).arms}
     assert all(r["status"] == "finished" for r in records)
-    # one sequence of batches for all arms; none where stage 1 is all there is
+    # all arms have the same batches, or none without pretraining
     assert len({r["hashes"].get("pretrain_data") for r in records}) == 1
     assert len({r["hashes"]["built"]["text"] for r in records}) == 1
     assert len({r["hashes"]["init"]["text"] for r in records}) == 1

@@ -1,4 +1,4 @@
-"""Towers and initializers of seconds."""
+"""Towers and initializers that train in seconds."""
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ class TinyTower(nn.Module):
 
 
 class Colours:
-    """Judgments of uniform colours by a crowd that sees red only, and all of it."""
+    """Judgments of uniform colors by observers that see only red."""
 
     def __init__(self, num_images=24, num_triplets=96, ties=0, broken=None):
         rng = np.random.default_rng(0)
@@ -55,7 +55,7 @@ class Colours:
 
 
 class Heard:
-    """A run context that keeps its events."""
+    """A run context that records its events."""
 
     def __init__(self, seed=0):
         self.events = []

@@ -1,4 +1,6 @@
-"""A recipe that runs in a second, with a plug-in that can stop it."""
+"""A recipe that runs in a second, with a plug-in that can interrupt it."""
+
+from helpers.local_trackers import tracker_source
 
 RECIPE = """
 schema = 1
@@ -60,34 +62,16 @@ name = "pi"
 """
 
 
-# a tracker that keeps what it hears, and can stop a run as a power cut would
-LOCAL = """
-    from dataclasses import dataclass
-    from perceptinit import Component, hookimpl
-
+# a tracker that records its calls and can end the process like a power failure
+LOCAL = tracker_source(
+    head="""
     began, heard = [], []
     stop_at = None
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/spy", target=Spy, summary="keeps events")]
-
-    class Spy:
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class Config:
-            pass
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            began.append(ctx)
-
-        def log(self, event):
-            heard.append(event)
-            if event.kind == "scores" and event.samples_seen == stop_at:
-                raise KeyboardInterrupt
-
-        def close(self):
-            pass
-"""
+    """,
+    start="began.append(ctx)",
+    log="""
+    heard.append(event)
+    if event.kind == "scores" and event.samples_seen == stop_at:
+        raise KeyboardInterrupt
+    """,
+)

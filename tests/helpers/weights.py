@@ -1,4 +1,4 @@
-"""Weights of two models."""
+"""Comparison of the weights of two models."""
 
 import torch
 

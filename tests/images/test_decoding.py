@@ -1,4 +1,4 @@
-"""Decoding and resizing give PIL's pixels, whatever the file; what cannot be decoded is named."""
+"""Decoding and resizing equal PIL for all formats, and errors name the image."""
 
 import io
 import resource
@@ -52,7 +52,7 @@ def whole(height, width):
 
 @pytest.fixture
 def little_memory():
-    """Let this process have 300 MB more than it has."""
+    """Limit this process to 300 MB of additional memory."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + (300 << 20), limits[1]))
@@ -62,7 +62,7 @@ def little_memory():
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
-def test_a_header_that_asks_for_too_many_pixels_is_refused_on_all_paths(bomb, way, little_memory):
+def test_a_header_with_too_many_pixels_is_refused_on_all_paths(bomb, way, little_memory):
     with pytest.raises(DataError, match=r"^bomb: .*178,?956,?970"):
         way(bomb())
 
@@ -74,14 +74,14 @@ def test_a_thin_image_that_would_be_resized_to_gigabytes_is_refused(little_memor
         load_square(data, "thin", 224, Fit())
 
 
-def test_no_other_program_is_started_for_an_image():
+def test_an_eps_file_is_refused_without_starting_ghostscript():
     eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n"
     with pytest.raises(DataError, match="unknown image format"):
         decode(eps, "drawing.jpg")
 
 
 def smooth_pixels(height=60, width=90):
-    """Return an image with soft gradients, uint8 (H, W, 3): JPEG keeps it nearly as it is."""
+    """Return an image with soft gradients, uint8 (H, W, 3), that JPEG changes little."""
     y, x = np.mgrid[:height, :width]
     channels = (x * 255 / width, y * 255 / height, 127 + 100 * np.sin((x + y) / 9))
     return np.stack(channels, axis=2).astype(np.uint8)
@@ -124,7 +124,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_every_kind_of_file_decodes_to_the_pixels_of_pil(kind):
+def test_each_format_decodes_to_the_pixels_of_pil(kind):
     data = FILES[kind]()
     expected = np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).astype(int)
     pixels = decode(data, "a")
@@ -134,13 +134,13 @@ def test_every_kind_of_file_decodes_to_the_pixels_of_pil(kind):
 
 
 def glass():
-    """Return an image that fades out from left to right over a hidden colour, RGBA."""
+    """Return an RGBAn image whose opacity rises from left to right."""
     pixels = np.dstack([smooth_pixels(), np.tile(np.linspace(0, 255, 90, dtype=np.uint8), (60, 1))])
     return Image.fromarray(pixels)
 
 
 def hole():
-    """Return a red image with one transparent corner, in a palette."""
+    """Return a red palette image with one transparent corner."""
     indices = np.ones((60, 90), dtype=np.uint8)
     indices[:20, :30] = 0
     image = Image.fromarray(indices, mode="P")
@@ -161,7 +161,7 @@ TRANSPARENT = {
 
 @pytest.mark.parametrize("background", [(255, 255, 255), (0, 0, 0), (10, 200, 30)])
 @pytest.mark.parametrize("kind", TRANSPARENT)
-def test_the_background_shows_through_transparent_parts_as_pil_composes_them(kind, background):
+def test_transparent_parts_show_the_background_as_in_pil(kind, background):
     data = TRANSPARENT[kind]()
     image = Image.open(io.BytesIO(data)).convert("RGBA")
     ground = Image.new("RGBA", image.size, (*background, 255))
@@ -170,7 +170,7 @@ def test_the_background_shows_through_transparent_parts_as_pil_composes_them(kin
     assert np.array_equal(decode(data, "a", background)[0, 0], background)
 
 
-def test_transparent_parts_are_white_unless_a_colour_is_stated():
+def test_the_default_background_is_white():
     data = TRANSPARENT["png"]()
     assert decode(data, "a")[0, 0].tolist() == [255, 255, 255]
     assert load_square(data, "a", 8, Fit("squash"), WHITE)[:, 0, 0].min() > 240
@@ -178,12 +178,12 @@ def test_transparent_parts_are_white_unless_a_colour_is_stated():
     assert box[:, 4, 0].tolist() == [0, 0, 255]
 
 
-def test_what_is_opaque_is_not_touched_by_a_background():
+def test_a_background_does_not_change_opaque_pixels():
     assert np.array_equal(decode(encoded(rgb().convert("RGBA"), "PNG"), "a", (0, 0, 0)), smooth_pixels())
 
 
 @pytest.mark.parametrize("kind", TRANSPARENT)
-def test_squares_of_test_sets_drop_alpha_as_the_suites_do(kind):
+def test_squares_of_test_sets_drop_alpha(kind):
     data = TRANSPARENT[kind]()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -196,19 +196,19 @@ def test_squares_of_test_sets_drop_alpha_as_the_suites_do(kind):
     ("text", "colour"),
     [(None, (255, 255, 255)), ("gray", (128, 128, 128)), ("#8090a0", (128, 144, 160))],
 )
-def test_a_background_is_a_css_colour(text, colour):
+def test_a_background_is_a_css_color(text, colour):
     assert colour_of(text) == colour
 
 
 @pytest.mark.parametrize("text", ["transparent", "#80808080", "whit", ""])
-def test_a_background_that_is_no_opaque_colour_is_refused(text):
+def test_a_background_that_is_not_an_opaque_color_is_refused(text):
     with pytest.raises(
         ValueError, match=rf"background = '{text}': not an opaque color\. Use a CSS name or a code"
     ):
         colour_of(text)
 
 
-def test_no_warning_of_pillow_reaches_the_user(tmp_path):
+def test_warnings_of_pillow_are_suppressed(tmp_path):
     (tmp_path / "a.png").write_bytes(TRANSPARENT["png-palette-levels"]())
     script = "from pathlib import Path; from perceptinit.images.decoding import *; " + "; ".join(
         f"load_square(Path('a.png'), 'a', 8, Fit(), {background})" for background in ((0, 0, 0), None)
@@ -219,7 +219,7 @@ def test_no_warning_of_pillow_reaches_the_user(tmp_path):
     assert done.stderr == ""
 
 
-def test_pixels_bytes_and_files_give_the_same(tmp_path):
+def test_pixels_bytes_and_files_decode_to_equal_pixels(tmp_path):
     data = FILES["png"]()
     (tmp_path / "a.png").write_bytes(data)
     assert np.array_equal(decode(data, "a"), smooth_pixels())
@@ -228,7 +228,7 @@ def test_pixels_bytes_and_files_give_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
-def test_a_truncated_image_is_an_error_that_names_it(kind):
+def test_a_truncated_image_is_an_error_with_its_name(kind):
     data = FILES[kind]()
     with pytest.raises(DataError, match=r"^7\.tar/000123: cannot be decoded as an image \(.+\)$"):
         decode(data[: len(data) // 2], "7.tar/000123")
@@ -238,25 +238,25 @@ def test_a_truncated_image_is_an_error_that_names_it(kind):
     ("data", "why"),
     [(b"", "the file is empty"), (b"<html>not found</html>", "unknown image format, 22 bytes")],
 )
-def test_what_is_no_image_says_so(data, why):
+def test_a_file_without_an_image_is_an_error_with_the_reason(data, why):
     with pytest.raises(DataError) as caught:
         decode(data, "row 3")
     assert str(caught.value) == f"row 3: cannot be decoded as an image ({why})"
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_a_missing_image_file_is_an_error_with_its_path(tmp_path):
     with pytest.raises(DataError) as caught:
         decode(tmp_path / "gone.jpg", "ref/1")
     path = tmp_path / "gone.jpg"
     assert str(caught.value) == f"ref/1: cannot be read ({path}: No such file or directory)"
 
 
-def test_pixels_of_another_type_are_refused():
+def test_pixels_of_the_wrong_type_are_refused():
     with pytest.raises(DataError, match=r"a: pixels must be uint8 \(H, W, 3\), got float64 \(4, 4, 3\)"):
         decode(np.zeros((4, 4, 3)), "a")
 
 
-def test_squash_is_pils_resize_of_the_whole_image():
+def test_squash_equals_pils_resize_of_the_whole_image():
     expected = np.asarray(rgb().resize((32, 32), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
     square = load_square(FILES["png"](), "a", 32, Fit("squash"), WHITE)
     assert square.shape == (3, 32, 32)
@@ -285,14 +285,14 @@ def test_a_tall_box_is_resized_along_its_columns_first_as_in_pillow_13(height, w
 
 
 @pytest.mark.parametrize("mode", ["bicubic", "bilinear"])
-def test_a_box_is_resized_as_pil_does_by_either_interpolation(mode):
+def test_a_resized_box_equals_pil_for_both_interpolations(mode):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     square = resize_box(pixels, (0, 0, 40, 60), 16, mode).astype(int)
     wanted = Image.fromarray(pixels).resize((16, 16), getattr(Image.Resampling, mode.upper()))
     assert np.abs(square - np.asarray(wanted).transpose(2, 0, 1)).max() <= 2
 
 
-def test_a_box_of_the_right_size_keeps_its_pixels():
+def test_a_box_of_the_target_size_keeps_its_pixels():
     square = resize_box(smooth_pixels(), (5, 7, 16, 16), 16)
     assert np.array_equal(square, smooth_pixels()[5:21, 7:23].transpose(2, 0, 1))
 
@@ -317,7 +317,7 @@ def psnr(ours, theirs):
 
 
 @pytest.mark.parametrize(("size", "decibel"), [(64, 45), (32, 45), (16, 43)])  # 1/2, 1/4, 1/8
-def test_fast_squares_are_close_to_those_of_pil_and_not_the_same(size, decibel):
+def test_fast_squares_approximate_those_of_pil(size, decibel):
     data, box = large_jpeg(), (16, 24, 208, 320)
     square = boxed(data, box, size, "fast")
     assert (square.shape, square.dtype) == ((3, size, size), np.uint8)
@@ -325,30 +325,30 @@ def test_fast_squares_are_close_to_those_of_pil_and_not_the_same(size, decibel):
     assert not np.array_equal(square, boxed(data, box, size, "quality"))
 
 
-def test_fast_squares_show_the_whole_pixels_that_are_left_inside_the_box():
+def test_a_fast_box_is_reduced_to_whole_pixels_inside_the_box():
     data = large_jpeg()
     square = boxed(data, (15, 23, 210, 322), 64, "fast")
     assert np.array_equal(square, boxed(data, (16, 24, 208, 320), 64, "fast"))
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_fast_is_quality_where_a_half_would_leave_too_little(kind):
+def test_fast_equals_quality_if_half_the_size_is_too_small(kind):
     data, box = FILES[kind](), (2, 3, 50, 70)
     assert np.array_equal(boxed(data, box, 17, "fast"), boxed(data, box, 17, "quality"))
 
 
 @pytest.mark.parametrize("kind", [k for k in FILES if not k.startswith("jpeg") or k == "jpeg-cmyk"])
-def test_fast_is_quality_for_all_but_plain_jpegs(kind):
+def test_fast_equals_quality_for_all_but_plain_jpegs(kind):
     data, box = FILES[kind](), (2, 3, 50, 70)
     assert np.array_equal(boxed(data, box, 8, "fast"), boxed(data, box, 8, "quality"))
 
 
-def test_fast_is_quality_for_pixels():
+def test_fast_equals_quality_for_pixels():
     pixels, box = smooth_pixels(), (2, 3, 50, 70)
     assert np.array_equal(boxed(pixels, box, 8, "fast"), boxed(pixels, box, 8, "quality"))
 
 
-def test_fast_takes_the_stored_pixels_whatever_orientation_exif_says():
+def test_fast_ignores_the_exif_orientation():
     exif = Image.Exif()
     exif[0x0112] = 6
     box = (16, 24, 208, 320)
@@ -369,13 +369,13 @@ def test_the_box_is_drawn_once_from_the_size_of_the_image(decoding, tmp_path):
     assert asked == [(240, 360)]
 
 
-def test_a_jpeg_that_ends_early_is_named_in_fast_mode_too():
+def test_a_truncated_jpeg_is_an_error_in_fast_mode():
     data = large_jpeg()
     with pytest.raises(DataError, match=r"^7\.tar/1: cannot be decoded as an image \(.+\)$"):
         load_box(data[:-200], "7.tar/1", 16, lambda h, w: (0, 0, h, w), "fast")
 
 
-def test_what_pil_alone_decodes_keeps_the_box_that_was_drawn(monkeypatch):
+def test_the_pil_fallback_keeps_the_drawn_box(monkeypatch):
     data, box = large_jpeg(), (15, 23, 210, 322)
     expected = boxed(data, box, 32, "quality")
     monkeypatch.setattr(jpeg, "decode", lambda data, factor=1: None)
@@ -384,7 +384,7 @@ def test_what_pil_alone_decodes_keeps_the_box_that_was_drawn(monkeypatch):
 
 @pytest.mark.parametrize("shape", [(60, 90), (90, 61), (32, 32), (20, 24)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_center_crop_has_exactly_the_pixels_of_open_clips_evaluation(shape, kind):
+def test_center_crop_equals_the_evaluation_transform_of_open_clip(shape, kind):
     from open_clip.transform import image_transform
 
     data = encoded(Image.fromarray(smooth_pixels(*shape)), kind)
@@ -403,21 +403,21 @@ def test_a_batch_keeps_the_order_for_any_number_of_threads(num_workers):
     assert batch[:, 0, 0, 0].tolist() == list(range(20))
 
 
-def test_the_first_bad_image_of_a_batch_is_the_one_named():
+def test_the_error_of_a_batch_names_its_first_bad_image():
     sources = [smooth_pixels(), b"x", b"y", smooth_pixels()]
     with pytest.raises(DataError, match=r"^one: cannot be decoded"):
         load_batch(sources, ["zero", "one", "two", "three"], 8, Fit("squash"), 2)
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_a_stream_gives_all_images_in_order(num_workers):
+def test_a_stream_yields_all_images_in_order(num_workers):
     images = [np.full((8, 8, 3), value, dtype=np.uint8) for value in range(7)]
     batches = list(stream_batches(images, "abcdefg", 8, Fit("squash"), 3, num_workers))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     assert torch.cat(batches)[:, 0, 0, 0].tolist() == list(range(7))
 
 
-def test_a_stream_that_is_left_early_leaves_no_thread_behind():
+def test_a_closed_stream_ends_its_threads():
     before = threading.active_count()
     images = [smooth_pixels()] * 8
     stream = stream_batches(images, "abcdefgh", 8, Fit("squash"), 2, 2)

@@ -1,4 +1,4 @@
-"""Images that are not square: stages, measures and exports see the same part of them."""
+"""Images that are not square: stages, evaluators and exports use the same part of them."""
 
 import csv
 import importlib.util
@@ -55,7 +55,7 @@ name = "random"
 
 
 def draw_image(middle, ends, is_tall):
-    """Return an image of 96 x 32 pixels with two colours: that of its middle, and that of its ends."""
+    """Return an image of 96 x 32 pixels with one color in the middle and another at the ends."""
     image = Image.new("RGB", (96, 32), tuple(ends))
     image.paste(tuple(middle), (32, 0, 64, 32))
     return image.transpose(Image.Transpose.ROTATE_90) if is_tall else image
@@ -63,7 +63,7 @@ def draw_image(middle, ends, is_tall):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder of images with a table of judgments, all for the test.
+    """A folder of images with a table of judgments, all in the test split.
 
     In each, one candidate has the middle of the anchor, and the other one its ends, or its shape.
     """
@@ -86,7 +86,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
-    """Return the folder and the reported 2AFC of a run of a model with a fit; each runs once."""
+    """Return a cached function of model and fit that runs and returns the folder and the reported 2AFC."""
 
     @cache
     def run(model, fit):
@@ -100,7 +100,7 @@ def run(folder, tmp_path_factory):
 
 
 def two_afc(folder, encode):
-    """Return the share of judgments on which a function of PIL images agrees."""
+    """Return the 2AFC accuracy of an embedding function of PIL images."""
     z = {path.name: encode(Image.open(path).convert("RGB")) for path in folder.glob("*.png")}
     with (folder / "lab.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -144,7 +144,7 @@ def by_transformers(path, projection):
 READERS = {"timm": by_timm, "open-clip": by_open_clip, "huggingface": by_transformers}
 
 
-def test_the_fits_score_differently_on_these_images(run):
+def test_the_fits_have_different_scores_on_these_images(run):
     assert len({run(VIT, fit)[1] for fit in FITS}) == len(FITS)
 
 
@@ -158,7 +158,7 @@ def test_the_fits_score_differently_on_these_images(run):
         pytest.param(CLIP_VIT, "huggingface", marks=pytest.mark.slow),
     ],
 )
-def test_an_exported_model_with_its_own_preprocessing_has_the_reported_score(
+def test_an_exported_model_with_its_preprocessing_has_the_reported_score(
     folder, run, tmp_path, model, target, fit
 ):
     if target == "huggingface" and not importlib.util.find_spec("transformers"):
@@ -174,7 +174,7 @@ def test_an_exported_model_with_its_own_preprocessing_has_the_reported_score(
 
 @pytest.mark.parametrize("fit", FITS)
 @pytest.mark.parametrize("shape", [(40, 97), (97, 40), (31, 32), (20, 33), (24, 24)])
-def test_squares_of_test_sets_have_the_pixels_of_open_clip_and_timm(shape, fit):
+def test_squares_of_test_sets_equal_open_clip_and_timm(shape, fit):
     from open_clip.transform import image_transform
     from timm.data import create_transform
 
@@ -192,14 +192,14 @@ def test_squares_of_test_sets_have_the_pixels_of_open_clip_and_timm(shape, fit):
 
 
 def coloured(size):
-    """Return two stimuli, wide and tall, of the given sides."""
+    """Return a wide and a tall stimulus of this size."""
     images = [
         np.asarray(draw_image((250, 9, 9), (9, 9, 250), is_tall).resize(size)) for is_tall in (False, True)
     ]
     return Stimuli(("wide", "tall"), images)
 
 
-def test_judged_images_are_cropped_squashed_or_padded():
+def test_stimuli_are_cropped_squashed_or_padded():
     for fit, corner, middle in (
         (Fit(), (250, 9, 9), (250, 9, 9)),
         (Fit("squash"), (9, 9, 250), (250, 9, 9)),
@@ -210,7 +210,7 @@ def test_judged_images_are_cropped_squashed_or_padded():
         assert np.allclose(square[:, 16, 16], middle, atol=2), fit
 
 
-def test_the_store_keeps_each_fit_by_itself(folder, tmp_path, monkeypatch):
+def test_the_image_store_separates_fits(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.images.store.SETTLED_SECONDS", 0.0)
     paths = sorted(folder.glob("*.png"))[:4]
     stimuli, used = Stimuli(tuple(path.name for path in paths), paths), np.arange(4)
@@ -222,7 +222,7 @@ def test_the_store_keeps_each_fit_by_itself(folder, tmp_path, monkeypatch):
 
 
 class MeanColour(torch.nn.Module):
-    """A model whose embedding is the mean colour of what it sees."""
+    """A model whose embedding is the mean color of its input."""
 
     image_size, embed_dim = 32, 3
 
@@ -236,13 +236,13 @@ class MeanColour(torch.nn.Module):
         return images.float().mean((2, 3))
 
 
-def test_a_test_set_needs_a_label_and_a_key_for_each_image():
+def test_a_test_set_requires_a_label_and_a_key_for_each_image():
     stimuli = coloured((96, 32))
     with pytest.raises(DataError, match="got 2 images, 2 labels, 1 keys"):
         ZeroShotSet("two", ("a",), ("{c}",), stimuli.images, np.zeros(2, np.int64), stimuli.ids[:1])
 
 
-def test_models_that_are_measured_together_see_their_own_fits():
+def test_models_that_are_evaluated_together_use_their_own_fits():
     stimuli = coloured((96, 32))
     images = ZeroShotSet("two", ("a",), ("{c}",), stimuli.images, np.zeros(2, np.int64), stimuli.ids)
     crop, squash = MeanColour(Fit()), MeanColour(Fit("squash"))
@@ -252,7 +252,7 @@ def test_models_that_are_measured_together_see_their_own_fits():
             assert (features[0, 0] > features[0, 2]) == (model is crop)
 
 
-def test_the_library_call_takes_a_fit_and_refuses_others():
+def test_apply_perceptual_init_accepts_known_fits_only():
     model = timm.create_model(VIT, img_size=32, patch_size=8, embed_dim=32, depth=1, num_heads=2)
     assert adapt(model).fit == Fit()
     assert adapt(model, fit="pad", mean=(0.5, 0.4, 0.2)).fit == Fit("pad", (128, 102, 51))
@@ -265,7 +265,7 @@ def test_an_unset_fit_is_not_in_the_fingerprint(folder):
     assert "fit" not in recipe.resolve(recipe.arms[0])["backbone"]
 
 
-def test_data_check_reports_how_much_a_crop_cuts_off(folder, cli):
+def test_data_check_reports_the_area_that_a_crop_removes(folder, cli):
     done = cli("data", "check", folder / "lab.csv", "--images", folder)
     assert "120 of 120 images (100.0%) are not square" in " ".join(done.stdout.split())
     assert "removes a median of 66.7% of their area, at most 66.7%" in " ".join(done.stdout.split())

@@ -1,4 +1,4 @@
-"""The store of decoded images: decoded once, never stale, never half, shared by processes."""
+"""The store of decoded images: decoded once, never stale or incomplete, shared by processes."""
 
 import os
 import threading
@@ -33,18 +33,18 @@ def stimuli(tmp_path):
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """A folder for the store, without the wait for files that have just changed."""
+    """A folder for the store, without a delay for files that have just changed."""
     monkeypatch.setattr(store_module, "SETTLED_SECONDS", 0.0)
     return tmp_path / "store"
 
 
 @pytest.fixture
 def decoded(monkeypatch):
-    """The names of the images that were decoded, in a list that grows."""
+    """A list to which the names of decoded images are appended."""
     names, guard, decode = [], threading.Lock(), store_module.load_square
 
     def counted(source, key, *how):
-        if not key.startswith("trial of"):  # once per process, to detect changes of the decoder
+        if not key.startswith("trial of"):  # once per process, to detect changes in the decoder
             with guard:
                 names.append(key)
         return decode(source, key, *how)
@@ -67,19 +67,19 @@ def opened(root, stimuli, used=EVERYTHING, events=None, **options):
     return ImageStore(root, SIZE, ctx, **options).open(stimuli, used)
 
 
-# --- what it gives
+# --- content
 
 
-def test_squares_are_those_that_decoding_gives_in_the_order_asked_for(root, stimuli):
+def test_stored_squares_equal_decoded_squares_in_the_requested_order(root, stimuli):
     asked = np.array([7, 0, 7, 3])
     images, again = opened(root, stimuli), opened(root, stimuli)
     expected = StimulusImages(stimuli, SIZE)[asked]
     assert torch.equal(images[asked], expected)
     assert torch.equal(again[asked], expected)
-    assert expected.unique().numel() > 20  # no uniform images, which any order would match
+    assert expected.unique().numel() > 20  # the images are not uniform, so the order matters
 
 
-def test_what_is_handed_out_is_a_copy(root, stimuli):
+def test_a_batch_is_a_copy_of_the_store(root, stimuli):
     images = opened(root, stimuli)
     batch = images[np.array([1])]
     expected = batch.clone()
@@ -88,7 +88,7 @@ def test_what_is_handed_out_is_a_copy(root, stimuli):
     assert torch.equal(opened(root, stimuli)[np.array([1])], expected)
 
 
-def test_images_are_decoded_once_and_found_by_later_runs(root, stimuli, decoded):
+def test_a_later_run_reuses_decoded_images(root, stimuli, decoded):
     opened(root, stimuli)
     assert sorted(decoded) == sorted(stimuli.ids)
     decoded.clear()
@@ -96,14 +96,14 @@ def test_images_are_decoded_once_and_found_by_later_runs(root, stimuli, decoded)
     assert decoded == []
 
 
-def test_files_that_did_not_change_are_not_even_read(root, stimuli, monkeypatch):
+def test_unchanged_files_are_not_read(root, stimuli, monkeypatch):
     opened(root, stimuli)
     monkeypatch.setattr(store_module, "read_bytes", lambda path: pytest.fail(f"{path} was read"))
     monkeypatch.setattr(store_module, "load_square", lambda *a: pytest.fail(f"{a[1]} was decoded"))
     opened(root, stimuli)
 
 
-def test_each_background_has_squares_of_its_own(root, tmp_path):
+def test_each_background_has_separate_squares(root, tmp_path):
     path = tmp_path / "glass.png"
     Image.fromarray(np.zeros((7, 9, 4), dtype=np.uint8)).save(path)
     for colour in ((255, 255, 255), (0, 0, 255)):
@@ -112,7 +112,7 @@ def test_each_background_has_squares_of_its_own(root, tmp_path):
         assert (images[np.array([0])][0].permute(1, 2, 0) == torch.tensor(colour)).all()
 
 
-def test_only_images_that_are_used_are_decoded(root, stimuli, decoded):
+def test_only_requested_images_are_decoded(root, stimuli, decoded):
     images = opened(root, stimuli, np.array([[2, 5], [5, 2]]))
     assert sorted(decoded) == ["2.png", "5.jpg"]
     with pytest.raises(IndexError, match="stimulus 3 was not requested when the store was opened"):
@@ -121,7 +121,7 @@ def test_only_images_that_are_used_are_decoded(root, stimuli, decoded):
     assert sorted(decoded) == ["2.png", "3.jpg", "5.jpg"]
 
 
-def test_a_set_has_one_file_whichever_images_are_used(root, stimuli):
+def test_a_set_has_one_file_for_any_selection_of_images(root, stimuli):
     opened(root, stimuli, np.array([2, 5]))
     opened(root, stimuli, np.array([1, 2]))
     assert len(files(root)) == 1
@@ -131,8 +131,8 @@ def test_a_set_has_one_file_whichever_images_are_used(root, stimuli):
 # --- never the pixels of another image
 
 
-def test_a_changed_file_gives_its_new_pixels_though_size_and_time_are_the_same(root, tmp_path):
-    path = tmp_path / "a.bmp"  # not compressed: all of one shape have one size
+def test_a_changed_file_with_equal_size_and_time_is_decoded_again(root, tmp_path):
+    path = tmp_path / "a.bmp"  # not compressed, so equal shapes have equal file sizes
     paint(path, 1)
     about = path.stat()
     single = Stimuli(("a",), [path])
@@ -145,7 +145,7 @@ def test_a_changed_file_gives_its_new_pixels_though_size_and_time_are_the_same(r
     assert not torch.equal(new, old)
 
 
-def test_a_run_keeps_the_pixels_that_it_began_with_when_another_finds_a_changed_file(root, stimuli):
+def test_an_open_store_keeps_its_pixels_when_another_run_updates_an_image(root, stimuli):
     images = opened(root, stimuli)
     before = images[EVERYTHING]
     paint(stimuli.images[3], 99)
@@ -155,7 +155,7 @@ def test_a_run_keeps_the_pixels_that_it_began_with_when_another_finds_a_changed_
     assert not torch.equal(after[3], before[3])
 
 
-def test_a_file_that_changed_a_moment_ago_is_waited_for(root, stimuli, monkeypatch):
+def test_a_file_that_has_just_changed_delays_the_store(root, stimuli, monkeypatch):
     monkeypatch.setattr(store_module, "SETTLED_SECONDS", 0.5)
     slept = []
     monkeypatch.setattr(store_module.time, "sleep", slept.append)
@@ -165,14 +165,14 @@ def test_a_file_that_changed_a_moment_ago_is_waited_for(root, stimuli, monkeypat
     assert 0 < slept[0] <= 0.5
 
 
-def test_a_file_from_the_future_is_known_by_its_content(root, stimuli, decoded):
+def test_a_file_with_a_future_time_is_identified_by_its_content(root, stimuli, decoded):
     os.utime(stimuli.images[0], (2**40, 2**40))
     opened(root, stimuli, np.array([0]))
     opened(root, stimuli, np.array([0]))
     assert decoded == ["0.png"]
 
 
-def test_another_size_or_other_decoders_have_a_folder_of_their_own(monkeypatch):
+def test_sizes_and_decoder_versions_have_separate_folders(monkeypatch):
     names = {folder_name(4), folder_name(8)}
     folder_name.cache_clear()
     with monkeypatch.context() as patch:
@@ -198,7 +198,7 @@ def flip(place):
     return flip_a_bit
 
 
-def test_a_change_of_how_tall_images_are_resized_shows_in_the_trial(monkeypatch):
+def test_a_change_in_resizing_tall_images_changes_the_trial(monkeypatch):
     how = 16, WHITE, Fit()
     before, resize_plainly = store_module._trial(*how), images_module._resize
 
@@ -225,7 +225,7 @@ ROW_BYTES = SQUARE_BYTES + 4 + 32  # pixels, checksum, stamp
         (flip(-33), 1),  # of a checksum
     ],
 )
-def test_damage_is_reported_and_the_images_are_decoded_again(root, stimuli, decoded, harm, num_lost):
+def test_damaged_images_are_reported_and_decoded_again(root, stimuli, decoded, harm, num_lost):
     expected = opened(root, stimuli)[EVERYTHING]
     (path,) = files(root)
     harm(path)
@@ -238,7 +238,7 @@ def test_damage_is_reported_and_the_images_are_decoded_again(root, stimuli, deco
     assert num_squares(root) == NUM_IMAGES
 
 
-def test_no_flipped_bit_gives_other_pixels(root, stimuli):
+def test_a_flipped_bit_never_changes_the_pixels(root, stimuli):
     expected = opened(root, stimuli)[EVERYTHING]
     (path,) = files(root)
     whole = path.read_bytes()
@@ -268,7 +268,7 @@ def test_an_interrupted_build_resumes_where_it_stopped(root, stimuli, decoded, m
     assert torch.equal(images[EVERYTHING], StimulusImages(stimuli, SIZE)[EVERYTHING])
 
 
-def test_temporary_files_of_processes_that_were_killed_are_swept(root, stimuli):
+def test_temporary_files_of_killed_processes_are_removed(root, stimuli):
     opened(root, stimuli, np.array([0]))
     (folder,) = root.iterdir()
     old, young = folder / ".a.npy.1-2.tmp", folder / ".b.npy.3-4.tmp"
@@ -280,7 +280,7 @@ def test_temporary_files_of_processes_that_were_killed_are_swept(root, stimuli):
     assert not old.exists()
 
 
-def test_an_image_that_cannot_be_decoded_is_named_and_the_rest_is_kept(root, stimuli, decoded):
+def test_an_undecodable_image_is_reported_and_the_other_images_are_kept(root, stimuli, decoded):
     stimuli.images[9].write_bytes(b"no image")
     with pytest.raises(DataError, match=r"9\.jpg: cannot be decoded as an image"):
         opened(root, stimuli)
@@ -297,7 +297,7 @@ def full_disk(monkeypatch):
     )
 
 
-def test_a_disk_without_room_is_told_before_anything_is_decoded(root, stimuli, decoded, monkeypatch):
+def test_missing_disk_space_is_reported_before_decoding(root, stimuli, decoded, monkeypatch):
     full_disk(monkeypatch)
     with pytest.raises(StoreUnusableError, match=r"10 decoded images require 0\.0 GB, but only 0\.3 GB are"):
         opened(root, stimuli)
@@ -308,7 +308,7 @@ def test_a_disk_without_room_is_told_before_anything_is_decoded(root, stimuli, d
 
 
 def count_decodes(root, folder):
-    """Open a store in a process of its own; returns how many images it decoded."""
+    """Open a store in a new process; returns the number of images that it decoded."""
     store_module.SETTLED_SECONDS = 0.0
     paths = sorted(folder.iterdir())
     stimuli = Stimuli(tuple(path.name for path in paths), paths)
@@ -318,7 +318,7 @@ def count_decodes(root, folder):
 
 
 @pytest.mark.slow
-def test_of_two_processes_one_decodes_and_the_other_waits(root, stimuli):
+def test_two_processes_decode_each_image_once(root, stimuli):
     counts = processes.together(count_decodes, root, stimuli.images[0].parent)
     assert sorted(counts) == [0, NUM_IMAGES]
 
@@ -363,9 +363,7 @@ def warnings_of(events):
     return [event.message for event in events if event.kind == "warning"]
 
 
-def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decoding_every_time(
-    root, stimuli, decoded
-):
+def test_stage_one_has_equal_weights_with_store_memory_and_repeated_decoding(root, stimuli, decoded):
     stored, _ = train(stimuli, image_store=str(root))
     again, _ = train(stimuli, image_store=str(root))
     assert len(decoded) == NUM_IMAGES
@@ -377,7 +375,7 @@ def test_stage_one_gives_the_same_weights_from_the_store_from_memory_and_decodin
     assert stored.sha256_before != stored.sha256_after
 
 
-def test_a_build_is_announced_with_its_size_and_shown_as_a_stage(root, stimuli):
+def test_a_build_of_the_store_is_announced_and_shown_as_a_stage(root, stimuli):
     _, events = train(stimuli, image_store=str(root))
     first = warnings_of(events)[0]
     assert first.startswith("10 images are decoded once into ")
@@ -390,7 +388,7 @@ def test_a_build_is_announced_with_its_size_and_shown_as_a_stage(root, stimuli):
     assert not any(event.kind == "stage-start" for event in events)
 
 
-def test_progress_counts_every_image_once(root, stimuli):
+def test_progress_counts_each_image_once(root, stimuli):
     events = []
     opened(root, stimuli, events=events)
     steps = [(e.step, e.total_steps) for e in events if e.kind == "step"]
@@ -411,19 +409,19 @@ def test_auto_stores_large_sets_only(root, default_folder, stimuli, monkeypatch)
     assert num_squares(default_folder) == NUM_IMAGES
 
 
-def test_off_writes_nothing(root, default_folder, stimuli, monkeypatch):
+def test_image_store_off_writes_no_file(root, default_folder, stimuli, monkeypatch):
     monkeypatch.setattr(stage_images, "STORED_FROM_BYTES", 0)
     train(stimuli, image_store="off")
     assert not default_folder.exists()
 
 
-def test_images_that_are_pixels_already_are_not_stored(root, stimuli):
+def test_images_in_memory_are_not_stored(root, stimuli):
     pixels = [np.asarray(Image.open(path).convert("RGB")) for path in stimuli.images]
     train(Stimuli(stimuli.ids, pixels), image_store=str(root))
     assert not root.exists()
 
 
-def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_error(
+def test_without_disk_space_auto_stays_in_memory_and_a_named_folder_is_an_error(
     root, default_folder, stimuli, monkeypatch
 ):
     full_disk(monkeypatch)
@@ -435,13 +433,13 @@ def test_without_room_the_default_goes_on_in_memory_and_a_named_folder_is_an_err
         train(stimuli, image_store=str(root))
 
 
-def test_a_misspelt_word_is_no_folder():
+def test_a_misspelled_image_store_option_is_not_a_folder():
     _, problems = read_config(TripletHinge.Config, {"image_store": "of"}, "init")
     assert "image_store = 'of': expected 'auto', 'off' or a path with a slash" in str(problems[0])
     assert read_config(TripletHinge.Config, {"image_store": "./of"}, "init")[1] == []
 
 
-def test_the_cache_verbs_know_decoded_images(cli, default_folder, stimuli):
+def test_cache_list_and_clear_include_decoded_images(cli, default_folder, stimuli):
     opened(default_folder, stimuli)
     environment = {"PERCEPTINIT_CACHE": str(default_folder.parent)}
     assert "decoded images 4px-center-crop-" in cli("cache", "list", **environment).stdout

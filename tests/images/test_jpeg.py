@@ -1,4 +1,4 @@
-"""JPEG at a fraction of its size: how large it is, which box of it is meant, what is left to PIL."""
+"""JPEG decoding at a fraction of the size: sizes, boxes, and the files that PIL decodes instead."""
 
 import io
 
@@ -17,7 +17,7 @@ def encoded(height, width, mode="RGB", kind="JPEG"):
     return file.getvalue()
 
 
-def test_the_header_says_height_and_width():
+def test_the_header_contains_height_and_width():
     assert jpeg.shape(encoded(61, 91)) == (61, 91)
 
 
@@ -26,20 +26,20 @@ def test_the_header_says_height_and_width():
     [encoded(61, 91, mode="CMYK"), encoded(61, 91, kind="PNG"), encoded(61, 91)[:100], b""],
     ids=["cmyk", "png", "cut header", "empty"],
 )
-def test_what_libjpeg_turbo_does_not_take_is_left_to_pil(data):
+def test_pil_decodes_formats_that_libjpeg_turbo_does_not_support(data):
     assert jpeg.shape(data) is None
     assert jpeg.decode(data) is None
     assert jpeg.decode(data, 2) is None
 
 
-def test_damage_after_the_header_is_left_to_pil():
+def test_pil_decodes_jpegs_that_are_damaged_after_the_header():
     data = encoded(61, 91)
     assert jpeg.decode(data[: len(data) // 2]) is None
 
 
 @pytest.mark.parametrize(("factor", "shape"), [(1, (61, 91)), (2, (31, 46)), (4, (16, 23)), (8, (8, 12))])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
-def test_a_fraction_of_the_size_is_rounded_up(factor, shape, mode):
+def test_a_fraction_of_the_image_size_is_rounded_up(factor, shape, mode):
     pixels = jpeg.decode(encoded(61, 91, mode=mode), factor)
     assert (pixels.shape, pixels.dtype) == ((*shape, 3), np.uint8)
 
@@ -48,12 +48,12 @@ def test_a_fraction_of_the_size_is_rounded_up(factor, shape, mode):
     ("height", "width", "factor"),
     [(671, 2000, 1), (672, 672, 2), (900, 1343, 2), (1344, 1344, 4), (2687, 4000, 4), (2688, 2688, 8)],
 )  # fmt: skip
-def test_three_pixels_for_each_one_of_the_square_allow_a_half(height, width, factor):
+def test_the_reduction_keeps_at_least_1_5_pixels_per_output_pixel(height, width, factor):
     assert jpeg.factor_for((5, 7, height, width), 224) == factor
 
 
-def test_the_reduced_box_holds_the_whole_pixels_inside_the_box():
-    # rows 3 to 12: of the halves, those of rows 4 and 5 up to 10 and 11 lie inside
+def test_the_reduced_box_contains_only_whole_pixels_inside_the_box():
+    # rows 3 to 12: at half size, the rows of 4 and 5 up to 10 and 11 are inside
     assert jpeg.reduce_box((3, 4, 10, 9), 2) == (2, 2, 4, 4)
     assert jpeg.reduce_box((8, 0, 16, 24), 8) == (1, 0, 2, 3)
     assert jpeg.reduce_box((3, 4, 10, 9), 1) == (3, 4, 10, 9)

@@ -1,4 +1,4 @@
-"""Where stage 1 stops, and which weights it keeps."""
+"""Early stopping of stage 1, and the weights that it keeps."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ STEPS_PER_EPOCH = 3
 
 @pytest.fixture
 def weights_after(monkeypatch):
-    """Let 2AFC after epochs 0, 1, ... be as asked for; give the weights' hash after each epoch."""
+    """Return a function that fixes the 2AFC after epochs 0, 1, ... and returns the weight hash after each epoch."""
     hashes = {}
 
     def script(*accuracies):
@@ -39,7 +39,7 @@ def train(ctx=None, model=None, **options):
     return hinge_initializer(**options).initialize(model or TinyTower(), ctx or Heard().ctx)
 
 
-def test_training_stops_after_so_many_worse_measurements_and_keeps_the_best_weights(weights_after):
+def test_training_stops_after_patience_and_keeps_the_best_weights(weights_after):
     hashes = weights_after(0.5, 0.6, 0.8, 0.7, 0.75, 0.9, 0.9)
     model = TinyTower()
     report = train(model=model, patience=2)
@@ -54,37 +54,37 @@ def test_training_stops_after_so_many_worse_measurements_and_keeps_the_best_weig
     )
 
 
-def test_an_equal_measurement_is_no_better_one(weights_after):
+def test_an_equal_score_is_not_an_improvement(weights_after):
     hashes = weights_after(0.5, 0.8, 0.8, 0.8)
     report = train(patience=2)
     assert report.sha256_after == hashes[1]
     assert report.metrics["epochs"] == 3
 
 
-def test_the_best_weights_are_kept_when_all_epochs_are_trained(weights_after):
+def test_the_best_weights_are_kept_after_the_last_epoch(weights_after):
     hashes = weights_after(0.5, 0.6, 0.9, 0.7, 0.8, 0.7, 0.6)
     report = train(patience=5)
     assert report.sha256_after == hashes[2]
     assert report.metrics["epochs"] == 6
 
 
-def test_training_that_only_harms_still_changes_the_tower(weights_after):
+def test_the_initial_weights_are_never_kept(weights_after):
     hashes = weights_after(0.9, 0.3, 0.2)
     assert train(patience=1).sha256_after == hashes[1]
 
 
-def test_without_patience_the_last_weights_stay_whatever_was_measured(weights_after):
+def test_without_patience_the_last_weights_are_kept(weights_after):
     hashes = weights_after(0.5, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4)
     report = train()
     assert report.sha256_after == hashes[6]
     assert "kept_epoch" not in report.metrics
 
 
-# before the first measurement, with the best one, just after it, and with the last
+# before the first evaluation, at the best, right after it, and at the last
 @pytest.mark.parametrize("kill_at", [1, 6, 7, 12])
-def test_a_killed_stage_stops_where_it_would_have_stopped(tmp_path, weights_after, kill_at):
+def test_a_killed_stage_stops_at_the_same_epoch_after_resuming(tmp_path, weights_after, kill_at):
     weights_after(0.5, 0.6, 0.8, 0.7, 0.75)
-    undisturbed = train(patience=2)
+    uninterrupted = train(patience=2)
     model = TinyTower()
 
     def offer(step, state):
@@ -99,7 +99,7 @@ def test_a_killed_stage_stops_where_it_would_have_stopped(tmp_path, weights_afte
     model.load_state_dict(kept["weights"])
     torch.rand(3)
     report = train(replace(Heard().ctx, resumed=kept["stage"]), model, patience=2)
-    assert replace(report, seconds=0) == replace(undisturbed, seconds=0)
+    assert replace(report, seconds=0) == replace(uninterrupted, seconds=0)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +109,11 @@ def test_a_killed_stage_stops_where_it_would_have_stopped(tmp_path, weights_afte
         ({"eval_split": "train"}, "patience needs held-out judgments"),
     ],
 )
-def test_patience_without_something_to_watch_is_refused(options, sentence):
+def test_patience_without_held_out_evaluations_is_refused(options, sentence):
     _, problems = read_config(TripletHinge.Config, {"patience": 2, **options}, "init")
     assert sentence in str(problems[0])
 
 
-def test_the_plan_says_that_it_may_stop_early():
+def test_the_plan_states_that_training_may_stop_early():
     stage = TripletHinge(TripletHinge.Config(patience=2), Colours())
     assert stage.plan().note == "96 judgments, may stop early"

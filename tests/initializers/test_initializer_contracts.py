@@ -1,4 +1,4 @@
-"""Every start beside human judgments keeps the contract of its kind and runs shrunk, and so does its control."""
+"""Each initializer without human judgments, and its control, passes its contract and a smoke run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUPERVISED = 'use = "pretrain", pretrain = { use = "supervised", pairs = '
 
 
 class Start(InitializerContract):
-    """A start; `table` is its stage in a recipe. Without a `Test` name, its class is tested already."""
+    """An initializer with its recipe stage `table`. A class without `Test` in its name runs no contract tests."""
 
     keys: ClassVar = {}
     table = ""
@@ -145,7 +145,7 @@ init = [{{ {table} }}]
 
 
 @each_start
-def test_a_start_runs_shrunk(start, tmp_path):
+def test_a_start_finishes_a_smoke_run(start, tmp_path):
     recipe = read_recipe(RECIPE.format(backbone=start.backbone, table=start.table)).smoke()
     (record,) = run_recipe(recipe, out=tmp_path, device="cpu")
     assert record["status"] == "finished"

@@ -1,13 +1,13 @@
-"""Initializers: what they change, what they report, and what they say when they cannot."""
+"""Initializers: changed weights, reports and errors."""
 
 import hashlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
-import timm
 import torch
 from helpers.stage_one import SIZE, Colours, Heard, Killed, TinyTower, hinge_initializer
+from helpers.vision_towers import vit
 from safetensors.torch import save_file
 from torch import nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -32,20 +32,20 @@ def test_hinge_is_zero_when_the_closer_image_wins_by_the_margin():
     assert hinge(d_first=0.40, d_second=0.30, p_second=1.0, margin=0.05) == 0.0
 
 
-def test_hinge_is_what_the_chosen_image_lacks_to_win_by_the_margin():
+def test_hinge_is_the_distance_to_the_margin_for_the_chosen_image():
     losses = hinge(torch.tensor([0.30, 0.30]), torch.tensor([0.32, 0.32]), torch.tensor([1.0, 0.0]), 0.05)
     assert losses.tolist() == pytest.approx([0.07, 0.03])
 
 
-def test_hinge_does_not_depend_on_the_sides():
+def test_hinge_is_symmetric_in_the_candidates():
     assert hinge(0.2, 0.3, 0.8, 0.05) == hinge(0.3, 0.2, 0.2, 0.05) > 0
 
 
-def test_hinge_knows_the_majority_not_its_size():
+def test_hinge_depends_on_the_majority_but_not_on_its_size():
     assert hinge(0.2, 0.3, 0.51, 0.05) == hinge(0.2, 0.3, 1.0, 0.05)
 
 
-def test_hinge_of_a_tie_is_the_margin_whatever_the_distances():
+def test_hinge_of_a_tie_is_the_margin_for_any_distances():
     assert hinge(0.2, 0.3, 0.5, 0.05) == hinge(0.3, 0.2, 0.5, 0.05) == torch.tensor(0.05)
 
 
@@ -63,7 +63,7 @@ def test_agreement_weights_grow_with_agreement_and_have_mean_one():
 # --- the report
 
 
-def test_report_names_what_changed():
+def test_the_report_lists_the_changed_parameters():
     model = TinyTower()
     before = weights_sha256(model)
     with reporting("mine", model) as report, torch.no_grad():
@@ -75,7 +75,7 @@ def test_report_names_what_changed():
     assert result.metrics == {"gain": 2.0}
 
 
-def test_no_change_is_an_error():
+def test_an_initializer_that_changes_no_parameter_is_an_error():
     message = (
         r"initializer 'mine' changed 0 of 4 parameters\. Is the model frozen, "
         r"or does 'encode' not use it\?"
@@ -84,7 +84,7 @@ def test_no_change_is_an_error():
         pass
 
 
-def test_running_means_alone_are_no_initialization():
+def test_a_change_of_running_means_only_is_an_error():
     model = nn.BatchNorm1d(2)
     with (
         pytest.raises(InitializerError, match="changed 0 of 2 parameters"),
@@ -117,14 +117,14 @@ def test_a_report_prints_the_gain_with_its_interval_on_one_line():
     )
 
 
-def test_a_report_prints_what_an_initializer_measured():
+def test_a_report_prints_only_the_recorded_metrics():
     assert str(report_of()) == "mine: 2 tensors changed"
     assert str(report_of(val_before=0.5, val_after=0.4)) == (
         "mine: 2AFC on val judgments (chance 0.5) 0.500 -> 0.400, gain -0.100; 2 tensors changed"
     )
 
 
-def test_the_error_of_the_gain_is_that_of_the_judgments_that_changed():
+def test_the_standard_error_of_the_gain_is_that_of_paired_judgments():
     triplets = replace(Colours().triplets.select(np.arange(4)), anchor=np.arange(4), group=np.arange(4))
     before, after = torch.tensor([1.0, 0, 0, 0]), torch.tensor([1.0, 0, 1, 1])
     # gains 0, 0, 1, 1: their standard deviation (N - 1) over the root of N
@@ -134,7 +134,7 @@ def test_the_error_of_the_gain_is_that_of_the_judgments_that_changed():
 # --- random
 
 
-def test_random_draws_weights_under_the_run_seed():
+def test_random_draws_weights_from_the_seed_of_the_run():
     hashes = []
     for seed in (0, 0, 1):
         model = TinyTower(seed=99)
@@ -149,7 +149,7 @@ def test_random_draws_weights_under_the_run_seed():
 
 @pytest.fixture
 def saved(tmp_path):
-    """A whole model on disk, its image tower drawn with seed 7."""
+    """A complete model on disk whose image tower was drawn with seed 7."""
     weights = {f"image.{k}": v for k, v in TinyTower(seed=7).state_dict().items()}
     save_file({**weights, "text.weight": torch.zeros(2)}, tmp_path / "model.safetensors")
     return tmp_path / "model.safetensors"
@@ -166,14 +166,14 @@ def test_checkpoint_loads_through_the_key_map(saved):
     assert report.sha256_after == weights_sha256(model) == weights_sha256(TinyTower(seed=7))
 
 
-def test_checkpoint_names_what_does_not_fit_and_changes_nothing(saved):
+def test_checkpoint_reports_unexpected_weights_and_changes_nothing(saved):
     model = TinyTower()
     with pytest.raises(CheckpointError, match=r"1 not in the model \(text\.weight\)"):
         load_checkpoint(saved, model, key_map={"image.": ""})
     assert weights_sha256(model) == weights_sha256(TinyTower())
 
 
-def test_checkpoint_names_other_shapes(tmp_path):
+def test_checkpoint_reports_different_shapes(tmp_path):
     weights = TinyTower().state_dict() | {"projection.bias": torch.zeros(5)}
     save_file(weights, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=r"shape \(projection\.bias \(5,\) instead of \(8,\)\)"):
@@ -197,7 +197,7 @@ def test_checkpoint_that_changes_nothing_is_an_error(saved):
         load_checkpoint(saved, TinyTower(seed=7), key_map={"image.": ""}, ignore=("text.",))
 
 
-def test_checkpoint_preflight_knows_a_missing_a_changed_and_a_pickled_file(saved, tmp_path):
+def test_checkpoint_preflight_reports_a_missing_a_changed_and_a_pickled_file(saved, tmp_path):
     def problems(**options):
         return list(Checkpoint(Checkpoint.Config(**options)).preflight())
 
@@ -215,16 +215,8 @@ def test_checkpoint_preflight_knows_a_missing_a_changed_and_a_pickled_file(saved
 # --- imagenet
 
 
-def vit(depth=1, num_classes=0, size=16):
-    return timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=size,
-        patch_size=8,
-        embed_dim=16,
-        num_heads=2,
-        depth=depth,
-        num_classes=num_classes,
-    )
+def small_vit(depth=1, size=16, num_classes=0):
+    return vit(width=16, depth=depth, size=size, num_classes=num_classes)
 
 
 def tower(trunk, width=16):
@@ -234,7 +226,7 @@ def tower(trunk, width=16):
 
 
 def save_vit(path, **options):
-    pretrained = vit(num_classes=10, **options)
+    pretrained = small_vit(num_classes=10, **options)
     save_file(pretrained.state_dict(), path)
     return pretrained
 
@@ -244,9 +236,9 @@ def load_imagenet(file, model):
     return heard, ImageNet(ImageNet.Config(file=file)).initialize(model, heard.ctx)
 
 
-def test_imagenet_fills_the_trunk_and_tells_which_classifier_it_left_out(tmp_path):
+def test_imagenet_loads_the_trunk_and_reports_the_ignored_classifier(tmp_path):
     pretrained = save_vit(tmp_path / "vit.safetensors")
-    model = tower(vit())
+    model = tower(small_vit())
     projection = weights_sha256(model.projection)
     heard, report = load_imagenet(tmp_path / "vit.safetensors", model)
     pretrained.reset_classifier(0)
@@ -258,24 +250,24 @@ def test_imagenet_fills_the_trunk_and_tells_which_classifier_it_left_out(tmp_pat
     ]
 
 
-def test_imagenet_resamples_positions_and_says_so(tmp_path):
+def test_imagenet_resamples_positions_with_a_warning(tmp_path):
     save_vit(tmp_path / "vit.safetensors", size=32)
-    heard, _ = load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+    heard, _ = load_imagenet(tmp_path / "vit.safetensors", tower(small_vit()))
     assert "resampled pos_embed (1, 17, 16) to (1, 5, 16)" in heard.warnings[0]
 
 
-def test_imagenet_refuses_another_architecture(tmp_path):
+def test_imagenet_refuses_a_different_architecture(tmp_path):
     save_vit(tmp_path / "vit.safetensors", depth=2)
     with pytest.raises(CheckpointError, match=r"not in the model \(blocks\.1\.attn"):
-        load_imagenet(tmp_path / "vit.safetensors", tower(vit()))
+        load_imagenet(tmp_path / "vit.safetensors", tower(small_vit()))
 
 
-def test_imagenet_needs_a_trunk_of_timm(tmp_path):
+def test_imagenet_requires_a_timm_trunk(tmp_path):
     with pytest.raises(InitializerError, match=r"needs a timm trunk, got torch\.nn.*'checkpoint'"):
         load_imagenet(tmp_path / "vit.safetensors", TinyTower())
 
 
-def test_imagenet_download_also_sets_the_normalisation(tmp_path, monkeypatch):
+def test_imagenet_download_also_sets_the_normalization(tmp_path, monkeypatch):
     save_vit(tmp_path / "vit.safetensors")
     asked = []
 
@@ -284,7 +276,7 @@ def test_imagenet_download_also_sets_the_normalisation(tmp_path, monkeypatch):
         return str(tmp_path / "vit.safetensors")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", fetch)
-    model = tower(vit())
+    model = tower(small_vit())
     model.mean.fill_(0.1)
     report = ImageNet(ImageNet.Config(tag="augreg_in21k_ft_in1k")).initialize(model, RunContext())
     assert asked == [("timm/vit_tiny_patch16_224.augreg_in21k_ft_in1k", "model.safetensors")]
@@ -292,12 +284,12 @@ def test_imagenet_download_also_sets_the_normalisation(tmp_path, monkeypatch):
     assert "mean" in report.changed
 
 
-def test_weights_that_timm_lists_but_has_on_no_hub_are_not_offered():
+def test_imagenet_refuses_weights_that_are_not_on_the_hub():
     with pytest.raises(CheckpointError, match=r"no hub weights 'gcvit_base.in1k'\. Tags of gcvit_base: none"):
         download("gcvit_base", "in1k")
 
 
-def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
+def test_imagenet_without_a_network_suggests_a_local_file(monkeypatch):
     def fetch(*_, **__):
         raise OSError("offline")
 
@@ -305,17 +297,17 @@ def test_imagenet_without_a_network_asks_for_a_file(monkeypatch):
     with pytest.raises(
         CheckpointError, match=r"cannot be downloaded \(offline\).*set 'file' to a local copy"
     ):
-        ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(vit()), RunContext())
+        ImageNet(ImageNet.Config(tag="augreg_in21k")).initialize(tower(small_vit()), RunContext())
 
 
-def test_imagenet_names_the_tags_there_are():
+def test_imagenet_lists_the_available_tags():
     with pytest.raises(
         CheckpointError, match=r"no hub weights 'vit_tiny.*\.nope'\. Tags.*augreg_in21k_ft_in1k"
     ):
-        ImageNet(ImageNet.Config(tag="nope")).initialize(tower(vit()), RunContext())
+        ImageNet(ImageNet.Config(tag="nope")).initialize(tower(small_vit()), RunContext())
 
 
-def test_imagenet_wants_to_know_which_weights():
+def test_imagenet_requires_a_file_or_a_tag():
     config, problems = read_config(ImageNet.Config, {}, "init")
     assert config is None
     assert "set either 'file' (safetensors) or 'tag'" in str(problems[0])
@@ -324,7 +316,7 @@ def test_imagenet_wants_to_know_which_weights():
 # --- triplet-hinge
 
 
-def test_triplets_teach_the_tower_and_the_report_shows_it():
+def test_triplet_hinge_improves_2afc_and_reports_it():
     heard, model = Heard(), TinyTower()
     report = hinge_initializer(epochs=24, eval_every=8).initialize(model, heard.ctx)
     m = report.metrics
@@ -339,13 +331,13 @@ def test_triplets_teach_the_tower_and_the_report_shows_it():
     assert heard.warnings == []
 
 
-def test_triplet_hinge_repeats_under_a_seed():
+def test_triplet_hinge_is_reproducible_under_a_seed():
     reports = [hinge_initializer().initialize(TinyTower(), Heard(seed).ctx) for seed in (3, 3, 4)]
     hashes = [report.sha256_after for report in reports]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_dropout_repeats_under_a_seed_whatever_the_global_generator_did():
+def test_dropout_does_not_depend_on_the_global_generator():
     hashes = []
     for _ in range(2):
         model = TinyTower()
@@ -356,7 +348,7 @@ def test_dropout_repeats_under_a_seed_whatever_the_global_generator_did():
 
 
 def stage_one(folder, resumed=None, kill_at=None, weights=None, **options):
-    """Run stage 1 with dropout and batch norm; when killed, leave state and weights in the folder."""
+    """Run stage 1 with dropout and batch norm; a kill leaves state and weights in the folder."""
     model = TinyTower()
     model.trunk.extend([nn.BatchNorm1d(16), nn.Dropout(0.5)])
     model.load_state_dict(weights or model.state_dict())
@@ -369,21 +361,21 @@ def stage_one(folder, resumed=None, kill_at=None, weights=None, **options):
 
     ctx = replace(heard.ctx, resumed=resumed, offer=offer)
     options = {"epochs": 4, "eval_every": 1, "crop_scale": (0.5, 1.0), "flip": True} | options
-    torch.rand(5)  # what the global generator did before is of no importance
+    torch.rand(5)  # the state of the global generator does not matter
     return hinge_initializer(**options).initialize(model, ctx)
 
 
 @pytest.mark.parametrize("kill_at", range(1, 13))  # steps; an epoch has 3
-def test_stage_one_killed_after_any_step_ends_as_if_nothing_had_happened(tmp_path, kill_at):
-    undisturbed = stage_one(tmp_path)
+def test_stage_one_killed_after_any_step_resumes_to_the_same_weights(tmp_path, kill_at):
+    uninterrupted = stage_one(tmp_path)
     with pytest.raises(Killed):
         stage_one(tmp_path, kill_at=kill_at)
     kept = load_state(tmp_path / "state")
     report = stage_one(tmp_path, resumed=kept["stage"], weights=kept["weights"])
-    assert replace(report, seconds=0) == replace(undisturbed, seconds=0)
+    assert replace(report, seconds=0) == replace(uninterrupted, seconds=0)
 
 
-def test_a_state_of_another_schedule_is_refused(tmp_path):
+def test_a_state_of_a_different_schedule_is_refused(tmp_path):
     with pytest.raises(Killed):
         stage_one(tmp_path, kill_at=2)
     kept = load_state(tmp_path / "state")
@@ -393,7 +385,7 @@ def test_a_state_of_another_schedule_is_refused(tmp_path):
 
 @pytest.fixture
 def optimizer_steps():
-    """What the optimiser holds at each step: its parameter groups, and the norm of the gradient."""
+    """The parameter groups of the optimizer and the gradient norm at each step."""
     steps = []
 
     def note(optimizer, args, kwargs):
@@ -406,18 +398,18 @@ def optimizer_steps():
     hook.remove()
 
 
-def test_schedule_counts_real_steps_and_ends_at_min_lr(optimizer_steps):
+def test_the_schedule_counts_steps_and_ends_at_min_lr(optimizer_steps):
     heard = Heard()
     initializer = hinge_initializer(lr=0.01, warmup_steps=2, min_lr=0.001)
     initializer.initialize(TinyTower(), heard.ctx)
     rates = [groups[0]["lr"] for groups, _ in optimizer_steps]
     assert rates[:2] + rates[-1:] == pytest.approx([0.005, 0.01, 0.001])
     assert len(rates) == initializer.plan().steps == 4 * 3
-    last = heard.events[-2]  # the very last event is the measurement
+    last = heard.events[-2]  # the last event is the evaluation
     assert (last.step, last.total_steps, last.metrics["lr"]) == (12, 12, pytest.approx(0.001))
 
 
-def test_optimiser_gets_the_settings(optimizer_steps):
+def test_the_optimizer_receives_the_settings(optimizer_steps):
     settings = {"betas": (0.8, 0.9), "eps": 1e-5, "weight_decay": 0.3}
     hinge_initializer(**settings).initialize(TinyTower(), Heard().ctx)
     matrices, vectors = optimizer_steps[0][0]
@@ -425,7 +417,7 @@ def test_optimiser_gets_the_settings(optimizer_steps):
     assert vectors["weight_decay"] == 0
 
 
-def test_gradients_are_clipped(optimizer_steps):
+def test_gradients_are_clipped_to_clip_norm(optimizer_steps):
     hinge_initializer(clip_norm=0.0).initialize(TinyTower(), Heard().ctx)
     assert max(norm for _, norm in optimizer_steps) > 0.02
     optimizer_steps.clear()
@@ -433,10 +425,10 @@ def test_gradients_are_clipped(optimizer_steps):
     assert max(norm for _, norm in optimizer_steps) <= 0.01001
 
 
-def test_each_epoch_has_an_order_of_its_own():
+def test_each_epoch_has_a_different_order():
     model = TinyTower()
     hinge_initializer(epochs=3, batch_size=95).initialize(model, Heard().ctx)
-    left_over = model.sums[1::2]  # the one judgment that did not fit into the first batch
+    left_over = model.sums[1::2]  # the judgment that does not fit into the first batch
     assert len(set(left_over)) == 3
 
 
@@ -456,12 +448,12 @@ def test_ties_are_dropped_and_counted():
     assert initializer.plan().note == "90 judgments without 6 ties"
 
 
-def test_ties_alone_cannot_be_learned():
+def test_training_judgments_that_are_all_ties_are_refused():
     with pytest.raises(InitializerError, match="all 96 training judgments are ties"):
         hinge_initializer(Colours(ties=96)).initialize(TinyTower(), Heard().ctx)
 
 
-def test_weighting_changes_what_is_learned():
+def test_weighting_changes_the_trained_weights():
     judgments = Colours()
     judgments.triplets.p_second[:48] = np.where(judgments.triplets.p_second[:48] > 0.5, 0.6, 0.4)
     hashes = {
@@ -471,7 +463,7 @@ def test_weighting_changes_what_is_learned():
     assert len(hashes) == 2
 
 
-def test_bf16_is_the_arithmetic_of_the_tower_and_learns():
+def test_bf16_is_used_in_the_tower_and_training_improves_2afc():
     seen = set()
 
     class Watched(TinyTower):
@@ -485,21 +477,21 @@ def test_bf16_is_the_arithmetic_of_the_tower_and_learns():
     assert report.metrics["2afc_val_after"] > 0.9
 
 
-def test_frozen_model_is_refused_before_training():
+def test_a_frozen_model_is_refused_before_training():
     model = TinyTower().requires_grad_(False)
     with pytest.raises(InitializerError, match=r"changed 0 of 4 parameters\. Is the model frozen, or"):
         hinge_initializer().initialize(model, Heard().ctx)
     assert model.batch_sizes == []
 
 
-def test_encoder_that_does_not_use_the_model_is_refused():
+def test_an_encoder_that_does_not_use_the_model_is_refused():
     model = TinyTower()
     model.encode_image = lambda images: images.flatten(1).float()
     with pytest.raises(InitializerError, match="does 'encode' not use it"):
         hinge_initializer().initialize(model, Heard().ctx)
 
 
-def test_modes_flags_and_gradients_are_left_as_they_were():
+def test_training_restores_modes_flags_and_gradients():
     model = TinyTower().eval()
     model.trunk.train()
     model.projection.bias.requires_grad_(False)
@@ -513,18 +505,20 @@ def test_modes_flags_and_gradients_are_left_as_they_were():
     assert [p.grad for p in model.parameters() if p.grad is not None] == [gradient]
 
 
-def test_qkv_trains_the_attention_projections_alone():
-    report = hinge_initializer(train="qkv").initialize(small_tower := tower(vit(size=SIZE * 4)), Heard().ctx)
+def test_train_qkv_changes_attention_projections_only():
+    report = hinge_initializer(train="qkv").initialize(
+        small_tower := tower(small_vit(size=SIZE * 4)), Heard().ctx
+    )
     assert report.changed == ("trunk.blocks.0.attn.qkv.weight", "trunk.blocks.0.attn.qkv.bias")
     assert all(p.requires_grad for p in small_tower.parameters())
 
 
-def test_qkv_needs_attention():
+def test_train_qkv_requires_attention():
     with pytest.raises(InitializerError, match=r"TinyTower has no attention projection.*Use train = 'all'"):
         hinge_initializer(train="qkv").initialize(TinyTower(), Heard().ctx)
 
 
-def test_warm_up_longer_than_the_run_is_known_before_the_start():
+def test_preflight_reports_a_warm_up_longer_than_the_run():
     initializer = hinge_initializer(epochs=2, warmup_steps=6)
     message = (
         "initializer 'triplet-hinge': the warm-up of 6 steps must be shorter than the run of 6 steps "
@@ -536,12 +530,12 @@ def test_warm_up_longer_than_the_run_is_known_before_the_start():
     assert list(hinge_initializer(epochs=2, warmup_steps=5).preflight()) == []
 
 
-def test_run_of_one_step_is_known_before_the_start():
+def test_preflight_reports_a_run_of_one_step():
     [message] = hinge_initializer(epochs=1, batch_size=96).preflight()
     assert "the run has only one step, and its learning rate is min_lr = 0. Lower batch_size" in message
 
 
-def test_loss_that_is_not_finite_stops_with_step_and_lr():
+def test_a_loss_that_is_not_finite_stops_with_step_and_learning_rate():
     class Diverging(TinyTower):
         def encode_image(self, images):
             z = super().encode_image(images)
@@ -551,7 +545,7 @@ def test_loss_that_is_not_finite_stops_with_step_and_lr():
         hinge_initializer(warmup_steps=0).initialize(Diverging(), Heard().ctx)
 
 
-def test_collapse_is_told():
+def test_a_collapsed_model_gives_a_warning():
     class Collapsed(TinyTower):
         def encode_image(self, images):
             return 1 + 1e-3 * super().encode_image(images)
@@ -563,8 +557,8 @@ def test_collapse_is_told():
     assert warning.endswith(". Increase the margin or the number of steps")
 
 
-@pytest.mark.parametrize(("common", "is_told"), [(3.0, True), (0.0, False)])
-def test_images_drawn_together_are_told(common, is_told):
+@pytest.mark.parametrize(("common", "is_reported"), [(3.0, True), (0.0, False)])
+def test_shrinking_distances_give_a_warning(common, is_reported):
     class Shrinking(TinyTower):
         num_measured = 0
 
@@ -578,18 +572,20 @@ def test_images_drawn_together_are_told(common, is_told):
 
     heard = Heard()
     hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    told = [w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w]
-    assert bool(told) == is_told
+    reported = [
+        w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w
+    ]
+    assert bool(reported) == is_reported
 
 
-def test_votes_that_nobody_could_predict_are_told():
+def test_random_votes_give_a_warning_that_stage_one_did_not_learn():
     judgments, heard = Colours(num_triplets=400), Heard()
     judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(judgments.triplets.p_second)
     hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
     assert "not more than two standard errors above chance (0.5). Stage 1 did not learn" in heard.warnings[-1]
 
 
-def test_2afc_far_below_chance_is_not_called_chance():
+def test_accuracy_far_below_chance_is_not_reported_as_chance():
     class Swapped(Colours):
         def load(self, split):
             t = self.triplets
@@ -602,19 +598,19 @@ def test_2afc_far_below_chance_is_not_called_chance():
     assert f"is {accuracy:.3f}, not more than two standard errors above chance (0.5)" in heard.warnings[-1]
 
 
-def test_images_that_do_not_fit_in_memory_are_told_and_used_all_the_same():
+def test_images_beyond_the_cache_give_a_warning_and_the_same_weights():
     heard = Heard()
     report = hinge_initializer(cache_gib=0.0).initialize(TinyTower(), heard.ctx)
     assert "24 images of 4 pixels need 1.1e-06 GiB, more than is left of cache_gib = 0," in heard.warnings[0]
     assert report.sha256_after == hinge_initializer().initialize(TinyTower(), Heard().ctx).sha256_after
 
 
-def test_image_that_cannot_be_decoded_is_named():
+def test_an_undecodable_training_image_is_reported():
     with pytest.raises(DataError, match="colour-5: cannot be decoded as an image"):
         hinge_initializer(Colours(broken=5)).initialize(TinyTower(), Heard().ctx)
 
 
-def test_preflight_leaves_missing_data_to_the_judgments():
+def test_preflight_does_not_repeat_problems_of_the_judgments():
     class Absent:
         def preflight(self):
             yield "no data.csv there"
@@ -625,7 +621,7 @@ def test_preflight_leaves_missing_data_to_the_judgments():
     assert list(hinge_initializer(Absent()).preflight()) == []
 
 
-def test_smoke_is_short():
+def test_a_smoke_config_has_few_steps():
     config = TripletHinge.Config(epochs=32, warmup_steps=150).smoke()
     assert config.num_steps(48) == 6
     assert config.num_warmup_steps(6) < 6

@@ -1,14 +1,14 @@
-"""Initializers without stage 1: their equations, on small vision transformers."""
+"""Equations of initializers without training, on small vision transformers."""
 
 import numpy as np
 import pytest
 import timm
 import torch
+from helpers.vision_towers import initialize, tower
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from perceptinit.backbones.encoders import ImageTower
 from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
@@ -18,52 +18,6 @@ from perceptinit.initializers.mimetic import Mimetic, factors
 from perceptinit.initializers.mimetic_mlp import MimeticMLP
 from perceptinit.initializers.norm_matched import NormMatched
 from perceptinit.initializers.statistics_matched import StatisticsMatched
-from perceptinit.types import RunContext
-
-HALF = (0.5, 0.5, 0.5)
-
-
-def vit(width=32, depth=2, heads=2, size=32):
-    return timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=size,
-        patch_size=8,
-        embed_dim=width,
-        num_heads=heads,
-        depth=depth,
-        num_classes=0,
-    )
-
-
-def tower(seed=0, **options):
-    def fresh():
-        trunk = vit(**options)
-        return ImageTower(
-            trunk,
-            nn.Linear(trunk.embed_dim, 8, bias=False),
-            image_size=trunk.patch_embed.img_size[0],
-            embed_dim=8,
-            mean=HALF,
-            std=HALF,
-            fresh=fresh,
-        )
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return fresh()
-
-
-def context(seed=0, messages=None):
-    send = (lambda event: messages.append(event.message)) if messages is not None else None
-    options = {"send": send} if send else {}
-    return RunContext(seed=seed, stage="init.0", num_workers=0, **options)
-
-
-def initialize(cls, model, seed=0, **options):
-    return cls(cls.Config(**options)).initialize(model, context(seed))
-
-
-# --- mimetic (Trockman and Kolter 2023): with tokens x as rows, x Wq (x Wk)' and x Wv Wproj
 
 
 def products(layer):
@@ -73,7 +27,7 @@ def products(layer):
     return qk, layer.value.T @ layer.out.T
 
 
-def test_mimetic_products_are_the_scaled_identities_when_there_is_no_noise():
+def test_mimetic_products_are_scaled_identities_without_noise():
     model = tower(heads=1)  # one head as wide as a token has full rank
     initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0)
     for layer in find_attention(model, "mimetic"):
@@ -82,7 +36,7 @@ def test_mimetic_products_are_the_scaled_identities_when_there_is_no_noise():
         assert torch.allclose(vo, -0.4 * torch.eye(32), atol=1e-5)
 
 
-def test_mimetic_noise_has_the_paper_s_variance_around_the_identity():
+def test_mimetic_noise_has_the_published_variance_around_the_identity():
     model = tower(width=128, heads=1)
     initialize(Mimetic, model)
     (qk,), vo = products(find_attention(model, "mimetic")[0])
@@ -92,7 +46,7 @@ def test_mimetic_noise_has_the_paper_s_variance_around_the_identity():
         assert z.var() * 128 == pytest.approx(1, abs=0.06)
 
 
-def test_mimetic_heads_are_the_best_approximation_of_their_rank_with_noise_of_their_own():
+def test_mimetic_heads_are_best_low_rank_approximations_with_independent_noise():
     model = tower(heads=4)
     initialize(Mimetic, model, qk_noise=0.0)
     qk, _ = products(find_attention(model, "mimetic")[0])
@@ -103,7 +57,7 @@ def test_mimetic_heads_are_the_best_approximation_of_their_rank_with_noise_of_th
     assert not torch.allclose(first, second, atol=0.1)
 
 
-def test_factors_share_the_singular_values_by_their_roots():
+def test_both_factors_contain_the_roots_of_the_singular_values():
     matrix = torch.diag(torch.tensor([9.0, 4.0, 1.0]))
     left, right = factors(matrix, 2)
     assert torch.allclose(left @ right, torch.diag(torch.tensor([9.0, 4.0, 0.0])), atol=1e-5)
@@ -111,7 +65,7 @@ def test_factors_share_the_singular_values_by_their_roots():
     assert right.norm(dim=1).tolist() == pytest.approx([3, 2])
 
 
-def test_mimetic_is_the_same_for_torch_s_own_attention():
+def test_mimetic_supports_the_attention_module_of_torch():
     model = nn.Sequential(nn.MultiheadAttention(16, 1, batch_first=True))
     initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0, positions="keep")
     (qk,), vo = products(find_attention(model, "mimetic")[0])
@@ -119,15 +73,15 @@ def test_mimetic_is_the_same_for_torch_s_own_attention():
     assert torch.allclose(vo, -0.4 * torch.eye(16), atol=1e-5)
 
 
-def test_mimetic_value_path_of_the_running_layer_is_the_negative_identity():
+def test_mimetic_attention_of_a_single_token_is_the_negative_identity():
     model = tower()
     initialize(Mimetic, model, qk_noise=0.0, vo_noise=0.0)
     attention = model.trunk.blocks[0].attn
-    token = torch.randn(1, 1, 32)  # alone: all attention is on itself
+    token = torch.randn(1, 1, 32)  # a single token attends only to itself
     assert torch.allclose(attention(token), -0.4 * token, atol=1e-5)
 
 
-def test_mimetic_positions_are_sines_and_cosines_and_the_class_token_keeps_its_own():
+def test_mimetic_positions_are_sinusoidal_except_for_the_class_token():
     model = tower()
     before = model.trunk.pos_embed[0, 0].clone()
     report = initialize(Mimetic, model)
@@ -138,7 +92,7 @@ def test_mimetic_positions_are_sines_and_cosines_and_the_class_token_keeps_its_o
     assert all(("attn" in name and "weight" in name) or "pos" in name for name in report.changed)
 
 
-def test_mimetic_can_leave_positions_alone_and_repeats_under_a_seed():
+def test_mimetic_can_keep_positions_and_is_reproducible_under_a_seed():
     hashes = []
     for seed in (0, 0, 1):
         model = tower()
@@ -148,20 +102,20 @@ def test_mimetic_can_leave_positions_alone_and_repeats_under_a_seed():
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_mimetic_needs_attention():
+def test_mimetic_requires_attention():
     message = "initializer 'mimetic': Linear has no supported attention layer"
     with pytest.raises(InitializerError, match=message):
         initialize(Mimetic, nn.Linear(2, 2))
 
 
-def test_sinusoidal_positions_tell_all_places_apart():
+def test_sinusoidal_positions_are_distinct():
     waves = sinusoidal(5, 16, "mimetic")
     distances = torch.cdist(waves, waves) + 9 * torch.eye(25)
     assert waves.shape == (25, 16)
     assert distances.min() > 0.1
 
 
-def test_positions_of_a_model_without_them_are_told():
+def test_a_model_without_position_embeddings_is_reported():
     with pytest.raises(InitializerError, match="ResNet has 0 position embeddings"):
         find_positions(timm.create_model("resnet10t", num_classes=0), "impulse")
 
@@ -169,14 +123,14 @@ def test_positions_of_a_model_without_them_are_told():
 # --- impulse
 
 
-def test_shift_matrix_points_to_the_neighbour():
+def test_the_shift_matrix_points_to_the_neighbor():
     # 0 1
-    # 2 3: one step right, 0 -> 1 and 2 -> 3; 1 and 3 have no neighbour there
+    # 2 3: one step right, 0 -> 1 and 2 -> 3; 1 and 3 have no neighbor there
     assert shift_matrix(2, (0, 1)).nonzero().tolist() == [[0, 1], [2, 3]]
     assert shift_matrix(2, (1, 1)).nonzero().tolist() == [[0, 3]]
 
 
-def test_impulse_heads_attend_to_one_neighbour_by_position():
+def test_impulse_heads_attend_to_one_neighbor_by_position():
     model = tower(width=64)
     initialize(Impulse, model, share=0.6)
     positions = find_positions(model, "impulse")
@@ -196,13 +150,13 @@ def test_impulse_heads_attend_to_one_neighbour_by_position():
     assert len(seen) > 1
 
 
-def test_impulse_scales_positions_to_be_seen_beside_the_patches():
+def test_impulse_scales_positions_to_a_standard_deviation_of_0_36():
     model = tower()
     initialize(Impulse, model)
     assert find_positions(model, "impulse").std() == pytest.approx(0.36, rel=1e-4)
 
 
-def test_impulse_says_when_positions_are_all_alike():
+def test_impulse_refuses_identical_positions():
     model = tower()
     positions = find_positions(model, "impulse")
     positions.copy_(torch.randn(1, 32).expand(16, 32))
@@ -213,7 +167,7 @@ def test_impulse_says_when_positions_are_all_alike():
 # --- interpolate
 
 
-def test_interpolate_goes_a_share_of_the_way_to_a_file(tmp_path):
+def test_interpolate_moves_weights_a_share_of_the_way_to_a_file(tmp_path):
     own, other = tower(seed=0), tower(seed=1)
     save_file(other.state_dict(), tmp_path / "other.safetensors")
     expected = 0.75 * own.projection.weight + 0.25 * other.projection.weight
@@ -222,7 +176,7 @@ def test_interpolate_goes_a_share_of_the_way_to_a_file(tmp_path):
     assert torch.equal(own.mean, other.mean)
 
 
-def test_interpolate_without_a_file_goes_towards_fresh_weights_of_the_run_s_seed():
+def test_interpolate_without_a_file_moves_weights_toward_random_weights_of_the_seed():
     hashes = []
     for seed in (0, 0, 1):
         model = tower()
@@ -231,7 +185,7 @@ def test_interpolate_without_a_file_goes_towards_fresh_weights_of_the_run_s_seed
     assert hashes[0] != weights_sha256(tower())
 
 
-def test_interpolate_refuses_a_file_of_another_architecture_and_changes_nothing(tmp_path):
+def test_interpolate_refuses_a_file_of_a_different_architecture_and_changes_nothing(tmp_path):
     save_file(tower(depth=1).state_dict(), tmp_path / "other.safetensors")
     model = tower()
     before = weights_sha256(model)
@@ -246,13 +200,13 @@ def test_interpolate_refuses_a_file_of_another_architecture_and_changes_nothing(
 def changed_pairs(keep):
     model = tower()
     with torch.no_grad():
-        model.trunk.blocks[0].attn.qkv.weight[:32] *= 5  # queries on a scale of their own
+        model.trunk.blocks[0].attn.qkv.weight[:32] *= 5  # queries with a different scale
     before = {k: v.clone() for k, v in model.named_parameters()}
     initialize(StatisticsMatched, model, keep=keep)
     return [(before[k], v.detach()) for k, v in model.named_parameters()]
 
 
-def test_statistics_matched_keeps_the_values_of_every_tensor_in_other_places():
+def test_statistics_matched_permutes_the_values_of_each_tensor():
     for old, new in changed_pairs("values"):
         assert torch.equal(old.flatten().sort().values, new.flatten().sort().values)
         assert old.unique().numel() < 9 or not torch.equal(old, new)
@@ -264,7 +218,7 @@ def test_statistics_matched_keeps_mean_and_standard_deviation():
         assert new.std().item() == pytest.approx(old.std().item(), rel=1e-3, abs=1e-6)
 
 
-def test_statistics_matched_keeps_singular_values_and_no_direction():
+def test_statistics_matched_keeps_singular_values_but_not_directions():
     for old, new in changed_pairs("spectrum"):
         if old.ndim == 2 and old.shape != (96, 32):
             spectra = [torch.linalg.svdvals(weight) for weight in (old, new)]
@@ -273,7 +227,7 @@ def test_statistics_matched_keeps_singular_values_and_no_direction():
 
 
 @pytest.mark.parametrize("keep", ["spectrum", "values", "moments"])
-def test_queries_keys_and_values_keep_statistics_of_their_own(keep):
+def test_statistics_of_queries_keys_and_values_are_matched_separately(keep):
     pairs = [pair for pair in changed_pairs(keep) if pair[0].shape == (96, 32)]
     for old, new in pairs:
         norms = [[part.norm().item() for part in w.chunk(3)] for w in (old, new)]
@@ -283,7 +237,7 @@ def test_queries_keys_and_values_keep_statistics_of_their_own(keep):
 # --- norm-matched
 
 
-def test_norm_matched_keeps_directions_and_has_the_norms_of_fresh_weights():
+def test_norm_matched_keeps_directions_with_the_norms_of_random_weights():
     model = tower()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -302,7 +256,7 @@ def test_norm_matched_keeps_directions_and_has_the_norms_of_fresh_weights():
 # --- mimetic-mlp (Trockman and Kolter 2026)
 
 
-def test_mimetic_mlp_gives_the_first_layer_of_each_mlp_a_mean_and_changes_nothing_else():
+def test_mimetic_mlp_shifts_the_mean_of_the_first_layer_of_each_mlp_only():
     model = tower()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     report = initialize(MimeticMLP, model, mean=0.5)
@@ -312,13 +266,13 @@ def test_mimetic_mlp_gives_the_first_layer_of_each_mlp_a_mean_and_changes_nothin
         assert torch.allclose(shift, 0.5 * before[name].std().expand_as(shift), atol=1e-6)
 
 
-def test_mimetic_mlp_behind_layer_norm_gives_at_first_what_the_tower_gave():
+def test_mimetic_mlp_after_layer_norm_does_not_change_the_output():
     model, images = tower(), torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     before = model(images)
     initialize(MimeticMLP, model)
     assert torch.allclose(model(images), before, atol=1e-4)
 
 
-def test_mimetic_mlp_wants_a_model_with_mlps():
+def test_mimetic_mlp_requires_an_mlp():
     with pytest.raises(InitializerError, match="Linear has no MLP"):
         initialize(MimeticMLP, nn.Linear(4, 4))

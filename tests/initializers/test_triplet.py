@@ -1,10 +1,11 @@
-"""Stage 1 with losses of choice, its diagnostics, and the judgments that are controls."""
+"""Stage 1 with each loss, its diagnostics, and control judgments."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from helpers.vision_towers import context
 from torch import nn
 
 from perceptinit.configs import read_config
@@ -27,7 +28,7 @@ from perceptinit.initializers.triplet_training import augment_alike, num_distinc
 from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.types import RunContext, Stimuli, Triplets
+from perceptinit.types import Stimuli, Triplets
 
 SIZE = 4
 LOG_2 = math.log(2)
@@ -59,7 +60,7 @@ class Tower(nn.Module):
 
 
 class RedJudges:
-    """Crowds of ten that see red only; triplets and odd-one-out choices of the same colours."""
+    """Ten observers that see only red; triplets and odd-one-out choices of the same colors."""
 
     name = "red"
 
@@ -82,10 +83,6 @@ class RedJudges:
         return OddOneOut.build(self.stimuli, self.rows, votes)
 
 
-def context(seed=0):
-    return RunContext(seed=seed, stage="init.0", num_workers=0)
-
-
 def train(loss, judgments=None, **options):
     options = {"epochs": 16, "batch_size": 40, "lr": 0.01} | options
     initializer = Triplet(Triplet.Config(loss=loss, **options), judgments or RedJudges())
@@ -102,7 +99,7 @@ def test_logistic_is_the_cross_entropy_of_the_votes():
     assert loss.tolist() == pytest.approx([-math.log(0.75), -math.log(0.25), entropy])
 
 
-def test_logistic_teaches_that_tied_images_are_equally_near():
+def test_logistic_of_a_tie_is_minimal_at_equal_distances():
     assert logistic(0.3, 0.3, 0.5, 0.1).item() == pytest.approx(LOG_2)
     assert logistic(0.3, 0.2, 0.5, 0.1) > LOG_2
 
@@ -114,19 +111,19 @@ def test_odd_one_out_is_a_softmax_over_three_pairs():
     assert mixed.item() == pytest.approx(1.5 * LOG_2)
 
 
-def test_odd_one_out_of_a_collapsed_model_is_the_log_of_three():
+def test_odd_one_out_of_a_collapsed_model_is_the_logarithm_of_3():
     assert odd_one_out(torch.zeros(1, 3), torch.tensor([[0.2, 0.3, 0.5]]), 0.1).item() == (
         pytest.approx(math.log(3))
     )
 
 
-def test_info_nce_compares_the_chosen_image_with_its_rivals_only():
+def test_info_nce_compares_the_chosen_image_with_its_negatives_only():
     distances = torch.tensor([[0.0, 0.1, 0.1, 0.1]])
     rival = torch.tensor([[False, False, True, False]])
     assert info_nce(distances, torch.tensor([1]), rival, 0.1).item() == pytest.approx(LOG_2)
 
 
-def test_rivals_leave_out_the_anchor_and_what_others_chose_for_it():
+def test_negatives_exclude_the_anchor_and_other_choices_for_it():
     anchor, chosen, rejected = (torch.tensor(c) for c in ([0, 0, 4], [1, 2, 1], [3, 1, 0]))
     assert rivals(anchor, chosen, rejected, 5).int().tolist() == [
         [0, 0, 0, 1, 1],  # 2 was chosen for the same anchor by the next judgment
@@ -135,7 +132,7 @@ def test_rivals_leave_out_the_anchor_and_what_others_chose_for_it():
     ]
 
 
-def test_euclidean_distances_are_those_of_the_embeddings_as_they_are():
+def test_euclidean_distances_are_not_normalized():
     embeddings = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]])
     rows = [torch.tensor([i]) for i in range(3)]
     distances = triplet_distances(embeddings, *rows, "euclidean")
@@ -146,13 +143,13 @@ def test_euclidean_distances_are_those_of_the_embeddings_as_they_are():
     assert table.tolist()[0] == pytest.approx([0, 5, 1], abs=1e-5)
 
 
-def test_distance_of_equal_embeddings_has_a_finite_gradient():
+def test_the_distance_of_equal_embeddings_has_a_finite_gradient():
     embeddings = torch.ones(3, 2, requires_grad=True)
     pair_distances(embeddings, torch.tensor([[0], [1], [2]]), "euclidean").sum().backward()
     assert embeddings.grad.isfinite().all()
 
 
-def test_every_vote_counts_once():
+def test_vote_weights_are_proportional_to_votes_with_mean_one():
     assert vote_weights(torch.tensor([1, 2, 3])).tolist() == [0.5, 1, 1.5]
 
 
@@ -165,13 +162,13 @@ def triplets(p_second, votes=1):
 
 
 @pytest.mark.parametrize(("loss", "dropped"), [("hinge", 1), ("info-nce", 1), ("logistic", 0)])
-def test_ties_are_dropped_where_a_loss_has_no_use_for_them(loss, dropped):
+def test_ties_are_dropped_for_losses_that_cannot_use_them(loss, dropped):
     objective = TripletObjective(triplets([0.5, 1, 0]), Loss(name=loss, margin=0.05), "judgments")
     assert objective.num_ties_dropped == dropped
     assert len(objective.columns) == 3 - dropped
 
 
-def test_margin_violations_are_counted_whatever_the_loss():
+def test_margin_violations_are_counted_for_each_loss():
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])  # first is much nearer
     for name in ("hinge", "logistic", "info-nce"):
         objective = TripletObjective(triplets([0, 1]), Loss(name=name, margin=0.05), "judgments")
@@ -180,7 +177,7 @@ def test_margin_violations_are_counted_whatever_the_loss():
         assert violations.tolist() == [0, 1]
 
 
-def test_odd_one_out_objective_turns_votes_for_the_odd_image_into_votes_for_the_pair():
+def test_the_odd_one_out_objective_converts_odd_votes_to_pair_votes():
     judgments = OddOneOut.build(stimuli_of(np.eye(3) * 255), [[0, 1, 2]], [[1, 0, 3]])
     objective = OddOneOutObjective(judgments, Loss(name="odd-one-out", margin=0.05), "votes")
     embeddings = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
@@ -192,7 +189,7 @@ def test_odd_one_out_objective_turns_votes_for_the_odd_image_into_votes_for_the_
     assert violations.item() == 0
 
 
-def test_ties_alone_cannot_be_learned():
+def test_training_judgments_that_are_all_ties_are_refused():
     with pytest.raises(InitializerError, match="all 2 training judgments are ties"):
         TripletObjective(triplets([0.5, 0.5]), Loss(name="hinge", margin=0.05), "judgments")
 
@@ -201,19 +198,19 @@ def test_ties_alone_cannot_be_learned():
 
 
 @pytest.mark.parametrize("loss", ["hinge", "logistic", "info-nce", "odd-one-out"])
-def test_every_loss_teaches_what_people_see(loss):
+def test_training_with_each_loss_improves_2afc(loss):
     m = train(loss).metrics
     assert m["2afc_val_before"] < m["2afc_val_after"] - 0.04
     assert m["2afc_val_after"] > 0.9 * m["2afc_val_ceiling"] >= 0.9 * m["2afc_val_ceiling_lower"]
     assert m["spread_after"] > 1e-3
 
 
-def test_euclidean_distances_teach_too():
+def test_training_with_euclidean_distances_improves_2afc():
     m = train("logistic", distance="euclidean", temperature=1.0).metrics
     assert m["2afc_val_after"] > m["2afc_val_before"]
 
 
-def test_triplet_with_a_hinge_is_triplet_hinge():
+def test_triplet_with_a_hinge_loss_equals_triplet_hinge():
     options = {"epochs": 2, "batch_size": 40, "margin": 0.1}
     hinge = TripletHinge(TripletHinge.Config(**options), RedJudges()).initialize(Tower(), context())
     chosen = Triplet(Triplet.Config(loss="hinge", **options), RedJudges())
@@ -234,12 +231,12 @@ def test_triplet_with_a_hinge_is_triplet_hinge():
         ({"loss": "triplet"}, "loss: "),
     ],
 )
-def test_settings_that_do_not_go_together_are_told(table, message):
+def test_incompatible_settings_are_reported(table, message):
     _, problems = read_config(Triplet.Config, table, "init")
     assert message in str(problems[0])
 
 
-def test_anchored_judgments_cannot_be_odd_one_out():
+def test_odd_one_out_loss_refuses_anchored_judgments():
     class Anchored:
         name, load = "red", RedJudges().load
 
@@ -249,18 +246,18 @@ def test_anchored_judgments_cannot_be_odd_one_out():
         initializer.initialize(Tower(), context())
 
 
-def test_smoke_asks_simulated_observers_for_triplets():
+def test_a_smoke_config_uses_simulated_triplets():
     config = Triplet.Config(loss="odd-one-out", weighting="votes").smoke()
     assert (config.loss, config.epochs, config.weighting) == ("logistic", 2, "votes")
 
 
-def test_the_last_blocks_train_alone_with_what_follows_them():
+def test_last_blocks_trains_the_last_blocks_and_the_layers_after_them():
     report = train("hinge", last_blocks=1)
     assert {name.rpartition(".")[0] for name in report.changed} == {"blocks.1", "projection"}
     assert trainable_names(Tower(), "all", 2)[0] == "blocks.0.weight"
 
 
-def test_more_last_blocks_than_there_are_is_told():
+def test_more_last_blocks_than_the_tower_has_are_refused():
     message = (
         r"last_blocks = 3: Tower has 2 numbered blocks, such as blocks\.0, blocks\.1\. Lower last_blocks"
     )
@@ -271,7 +268,7 @@ def test_more_last_blocks_than_there_are_is_told():
 # --- augmentation
 
 
-def test_all_images_of_a_step_are_cropped_and_mirrored_alike():
+def test_all_images_of_a_step_have_the_same_crop_and_flip():
     rng = np.random.default_rng(3)
     image = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
     for _ in range(8):
@@ -282,13 +279,13 @@ def test_all_images_of_a_step_are_cropped_and_mirrored_alike():
         assert not torch.equal(both[0], image[0])
 
 
-def test_without_a_crop_and_a_flip_images_stay():
+def test_images_are_unchanged_without_crop_and_flip():
     image = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
     assert augment_alike(image, (1.0, 1.0), False, np.random.default_rng(0)) is image
 
 
-def test_augmented_training_repeats_under_a_seed():
-    judgments = RedJudges()  # on images that are not uniform, which no crop would change
+def test_augmented_training_is_reproducible_under_a_seed():
+    judgments = RedJudges()  # crops do not change uniform images, so these are not uniform
     noise = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
     judgments.stimuli = Stimuli(judgments.stimuli.ids, list(noise))
     options = {"crop_scale": (0.5, 1.0), "flip": True, "epochs": 2}
@@ -300,7 +297,7 @@ def test_augmented_training_repeats_under_a_seed():
 # --- diagnostics
 
 
-def test_weight_changes_are_relative_to_the_block_before():
+def test_weight_changes_are_relative_to_the_initial_norm_of_the_block():
     before = {
         "blocks.0.a.weight": torch.diag(torch.tensor([3.0, 4.0])),
         "blocks.0.b": torch.ones(2),
@@ -312,14 +309,14 @@ def test_weight_changes_are_relative_to_the_block_before():
     assert changes["spectrum_change/blocks.0"] == pytest.approx(5**0.5 / 5)  # (6, 4) - (4, 3)
 
 
-def test_a_rotation_changes_weights_and_no_spectrum():
+def test_a_rotation_changes_the_weights_but_not_the_spectrum():
     turned = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
     changes = weight_changes({"head.weight": torch.eye(2)}, {"head.weight": turned})
     assert changes["weight_change/head"] == pytest.approx(2**0.5)
     assert changes["spectrum_change/head"] == pytest.approx(0, abs=1e-12)
 
 
-def test_the_report_has_the_learning_curve_and_the_change_of_every_block():
+def test_the_report_contains_the_learning_curve_and_the_change_of_each_block():
     m = train("logistic", epochs=4, eval_every=2).metrics
     assert {"2afc_val_epoch_02", "train_loss_epoch_02", "margin_violations"} <= m.keys()
     blocks = {name.partition("/")[2] for name in m if "/" in name}
@@ -330,13 +327,13 @@ def test_the_report_has_the_learning_curve_and_the_change_of_every_block():
 # --- controls
 
 
-def test_pixels_answer_the_training_triplets_and_people_the_rest():
+def test_pixel_triplets_replace_training_votes_only():
     stimuli = stimuli_of([[250, 0, 0], [200, 10, 0], [0, 250, 0], [0, 240, 10]])
 
     class People:
         name = "people"
 
-        def load(self, split):  # everyone is wrong about colours
+        def load(self, split):  # all votes contradict the pixel colors
             return Triplets.build(stimuli, [0, 2], [1, 0], [2, 3], [1.0, 0.0], [7, 7])
 
     control = PixelTriplets(PixelTriplets.Config(size=SIZE), People())
@@ -346,7 +343,7 @@ def test_pixels_answer_the_training_triplets_and_people_the_rest():
     assert control.name == "people"
 
 
-def test_pixels_that_tie_are_half_a_vote_for_each():
+def test_pixel_ties_give_half_a_vote_to_each_candidate():
     stimuli = stimuli_of([[250, 0, 0], [0, 250, 0], [0, 0, 250]])
 
     class People:
@@ -368,7 +365,7 @@ def class_folder(tmp_path):
     return tmp_path
 
 
-def test_class_triplets_side_with_the_anchor_s_class_and_splits_share_no_image(class_folder):
+def test_class_triplets_choose_the_class_of_the_anchor_and_splits_are_disjoint(class_folder):
     judgments = ClassTriplets(ClassTriplets.Config(root=class_folder, num_triplets=200))
     images = {}
     for split in ("train", "val", "test"):
@@ -400,7 +397,7 @@ def test_class_triplets_read_parquet(tmp_path):
         ClassTriplets(config).load("train")
 
 
-def test_class_triplets_need_two_of_one_class_and_one_of_another(tmp_path):
+def test_class_triplets_require_two_images_of_one_class_and_one_of_another(tmp_path):
     rng = np.random.default_rng(0)
     alone = draw_class_triplets(np.array([0, 1, 2]), np.arange(3), 5, rng)
     one_class = draw_class_triplets(np.array([0, 0, 0]), np.arange(3), 5, rng)
@@ -409,7 +406,7 @@ def test_class_triplets_need_two_of_one_class_and_one_of_another(tmp_path):
     assert message.endswith("no images found. Expected one subfolder per class")
 
 
-def test_distinct_images_are_counted_batch_by_batch_with_a_smaller_last_one():
+def test_distinct_images_are_counted_per_batch():
     columns = np.array([[0, 1, 2], [0, 1, 3], [4, 5, 6], [4, 5, 4], [7, 8, 8]])
     assert num_distinct(columns, 2) == 4 + 3 + 2
     assert num_distinct(columns[:4], 2) == 4 + 3

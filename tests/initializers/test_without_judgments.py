@@ -1,4 +1,4 @@
-"""Starts from another pretraining, symbols, fractals, a teacher, covariances and timm's schemes: arithmetic, resume, controls."""
+"""Initializers without human judgments: equations, resume and controls."""
 
 import copy
 import math
@@ -77,7 +77,7 @@ def start(initializer, model=None, **keys):
 
 
 def interrupted(make, step):
-    """Return the model of a start that stopped after `step` and was resumed in another process."""
+    """Return the model of a start that was interrupted after `step` and resumed by a new object."""
     saved, model = {}, tiny_model()
 
     def offer(number, state):
@@ -93,7 +93,7 @@ def interrupted(make, step):
 
 
 @pytest.mark.parametrize("make", [supervised, clip, procedural, distil])
-def test_a_start_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(make):
+def test_an_interrupted_start_resumes_to_the_same_weights(make):
     assert same(interrupted(make, 3), start(make()))
 
 
@@ -110,12 +110,12 @@ def test_only_the_image_tower_changes_and_its_flags_are_restored(make):
     assert model.image.trunk.blocks[0].attn.qkv.weight.requires_grad
 
 
-def test_a_stage_with_a_text_tower_needs_a_backbone():
+def test_a_pretrainer_with_a_text_tower_requires_a_backbone():
     with pytest.raises(InitializerError, match="this pretrainer needs a text tower"):
         clip().initialize(tiny_model().image, RunContext(num_workers=0))
 
 
-def test_a_nested_pretrainer_is_read_with_its_pairs_and_its_problems():
+def test_problems_of_a_nested_pretrainer_are_reported_with_their_path():
     registry = build_plugin_manager().registry
     table = {
         "use": "pretrain",
@@ -142,7 +142,7 @@ def is_balanced(sequence, kinds):
     return not stack
 
 
-def test_brackets_are_balanced_and_of_every_kind():
+def test_bracket_sequences_are_balanced_and_contain_every_kind():
     drawn = draw_symbols("dyck", 500, 16, 3, np.random.default_rng(0))
     assert all(is_balanced(row, 3) for row in drawn)
     assert set(drawn.ravel()) == set(range(6))
@@ -150,12 +150,12 @@ def test_brackets_are_balanced_and_of_every_kind():
     assert not all(is_balanced(row, 3) for row in np.random.default_rng(0).permuted(drawn, axis=1))
 
 
-def test_a_copy_has_equal_halves():
+def test_copy_sequences_have_equal_halves():
     drawn = draw_symbols("copy", 20, 9, 3, np.random.default_rng(0))
     assert (drawn[:, :4] == drawn[:, 4:8]).all()
 
 
-def test_an_odd_number_of_patches_cannot_hold_brackets():
+def test_brackets_require_an_even_number_of_patches():
     with pytest.raises(InitializerError, match="brackets need an even number of patches"):
         draw_symbols("dyck", 2, 9, 3, np.random.default_rng(0))
 
@@ -166,7 +166,7 @@ def test_a_share_of_each_sequence_is_masked():
     assert (draw_mask((5, 4), 0.01, np.random.default_rng(0)).sum(axis=1) == 1).all()
 
 
-def test_symbols_replace_patches_and_the_layer_that_embeds_patches_stays():
+def test_procedural_training_does_not_change_the_patch_embedding():
     model, before = tiny_model(), tiny_model()
     trunk = model.image.trunk
     tokens = torch.randn(2, trunk.patch_embed.num_patches, trunk.embed_dim)
@@ -176,7 +176,7 @@ def test_symbols_replace_patches_and_the_layer_that_embeds_patches_stays():
     assert not same(trunk.blocks, before.image.trunk.blocks)
 
 
-def test_gaps_are_filled_in_brackets_and_not_in_shuffled_symbols():
+def test_masked_symbols_are_predictable_in_brackets_but_not_after_shuffling():
     accuracy = {}
     for shuffled in (False, True):
         with named_torch_seed(0, "tower"):
@@ -192,12 +192,12 @@ def test_gaps_are_filled_in_brackets_and_not_in_shuffled_symbols():
     assert accuracy[False] > accuracy[True] + 0.15
 
 
-def test_procedural_needs_a_vision_transformer():
+def test_procedural_requires_a_vision_transformer():
     with pytest.raises(InitializerError, match="needs a timm vision transformer"):
         procedural().initialize(nn.Sequential(nn.Linear(2, 2)), RunContext())
 
 
-def test_a_system_contracts_and_has_the_wanted_complexity():
+def test_a_fractal_system_contracts_and_has_the_requested_complexity():
     for seed in range(20):
         system = draw_system(2, 3.5, np.random.default_rng(seed))
         values = np.linalg.svd(system[:, :, :2], compute_uv=False)
@@ -205,7 +205,7 @@ def test_a_system_contracts_and_has_the_wanted_complexity():
         assert values.max() <= 1 + 1e-9
 
 
-def test_points_of_a_known_system_lie_on_its_attractor():
+def test_points_of_a_fractal_system_are_on_its_attractor():
     # x -> x / 2 and x -> x / 2 + 1 / 2: the attractor is the diagonal from (0, 0) to (1, 1)
     half = np.array([[[0.5, 0, 0], [0, 0.5, 0]], [[0.5, 0, 0.5], [0, 0.5, 0.5]]])
     points = draw_points(half, np.random.default_rng(0))
@@ -213,14 +213,14 @@ def test_points_of_a_known_system_lie_on_its_attractor():
     assert 0 <= points.min() < 0.01 < 0.99 < points.max() <= 1
 
 
-def test_an_image_shows_the_share_of_finer_pixels_with_a_point():
+def test_a_rendered_pixel_is_the_share_of_finer_pixels_with_a_point():
     corners = np.array([[0.0, 0.0], [1.0, 1.0]])
     image = render(corners, 8)
     assert image[0, 0] == image[7, 7] == round(GREY / FINER**2)
     assert image.sum() == 2 * round(GREY / FINER**2)
 
 
-def test_a_smaller_perturbation_makes_classes_more_alike():
+def test_a_smaller_perturbation_makes_classes_more_similar():
     def distance(perturbation):
         made = Fractals(Fractals.Config(num_classes=4, perturbation=perturbation))
         images = [made.pair(i).image.astype(float) for i in range(4)]
@@ -229,13 +229,13 @@ def test_a_smaller_perturbation_makes_classes_more_alike():
     assert distance(0.001) < distance(0.1) / 2
 
 
-def test_a_complexity_that_no_system_has_is_reported_before_the_run():
+def test_preflight_reports_a_complexity_that_no_system_has():
     [problem] = Fractals(Fractals.Config(sigma=0.05)).preflight()
     assert problem.startswith("no 2 maps with sigma = 0.05 were found. Choose sigma closer to")
     assert list(Fractals(Fractals.Config()).preflight()) == []
 
 
-def test_fractals_are_one_class_each_and_the_same_for_every_run():
+def test_each_fractal_is_a_class_and_depends_only_on_the_seed():
     made, again = (Fractals(Fractals.Config(num_classes=3)) for _ in range(2))
     assert made.read_classes().labels.tolist() == [0, 1, 2]
     assert (made.pair(2).image == again.pair(2).image).all()
@@ -256,7 +256,7 @@ class Given(nn.Module):
         return self.embeddings[: len(images)]
 
 
-def test_matching_features_costs_one_minus_the_cosine():
+def test_the_feature_matching_loss_is_one_minus_the_cosine():
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     objective = Matching(Given(target), 2, "features", 0.1)
     objective.project.weight.data = torch.eye(2)
@@ -265,7 +265,7 @@ def test_matching_features_costs_one_minus_the_cosine():
     assert objective.loss(None, image=found, target=target).item() == pytest.approx(expected)
 
 
-def test_matching_similarities_is_the_cross_entropy_of_the_teachers_neighbours():
+def test_the_similarity_matching_loss_is_the_cross_entropy_with_the_teacher():
     target = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
     objective = Matching(Given(target), 2, "similarities", 1.0)
     # image 0: cosines 0 and -1 to the others in teacher and student; its entropy, and that of the others by symmetry
@@ -282,13 +282,13 @@ def test_a_teacher_is_neither_trained_nor_saved():
 
 
 @pytest.mark.parametrize("keys", [{"teacher": "run"}, {"teacher": "timm"}, {"file": "x"}, {"model": "x"}])
-def test_a_teacher_and_its_source_belong_together(keys):
+def test_a_teacher_requires_its_source_and_only_that(keys):
     with pytest.raises(ValueError, match="if and only if"):
         Distil.Config(**keys)
 
 
 @pytest.mark.parametrize("scheme", ["jax", "moco", "reset"])
-def test_a_scheme_redraws_the_trunk_as_timm_does(scheme):
+def test_a_scheme_redraws_the_trunk_like_timm(scheme):
     model, before = start(TimmScheme(TimmScheme.Config(scheme=scheme))), tiny_model()
     weight = model.image.trunk.blocks[0].mlp.fc1.weight
     assert not torch.equal(weight, before.image.trunk.blocks[0].mlp.fc1.weight)
@@ -301,24 +301,24 @@ def test_a_scheme_redraws_the_trunk_as_timm_does(scheme):
     assert weight.std().item() == pytest.approx(reference.blocks[0].mlp.fc1.weight.std().item(), rel=0.15)
 
 
-def test_the_covariance_of_a_filter_of_three_by_three_pixels():
+def test_the_covariance_of_a_3_by_3_filter_has_the_values_computed_by_hand():
     found = filter_covariance(3, 3, 1 / (2 * math.log(2))).reshape(3, 3, 3, 3)  # Z(p) = 2 ** -|p|^2
     assert found[1, 1, 1, 1].item() == pytest.approx(1 - 1 / 2)
     assert found[0, 1, 0, 1].item() == pytest.approx(1 / 2 * (1 - 1 / 4))
     assert found[0, 0, 0, 0].item() == pytest.approx(1 / 4 * (1 - 1 / 8))
-    # centre and edge: the mean of 1 (1/2 - 1/4) and 1/2 (1/2 - 1/2)
+    # center and edge: the mean of 1 (1/2 - 1/4) and 1/2 (1/2 - 1/2)
     assert found[1, 1, 0, 1].item() == pytest.approx(1 / 8)
     # edges two pixels apart: 1/2 (1/16 - 1/4)
     assert found[0, 1, 2, 1].item() == pytest.approx(-3 / 32)
 
 
-def test_the_root_leaves_negative_eigenvalues_out():
+def test_the_square_root_sets_negative_eigenvalues_to_zero():
     # eigenvalues 4 and -2 along (1, 1) and (1, -1)
     assert torch.allclose(square_root(torch.tensor([[1.0, 3.0], [3.0, 1.0]])), torch.ones(2, 2))
 
 
 class Depthwise(nn.Module):
-    """Two depthwise convolutions of many channels, and layers that are none."""
+    """Two depthwise convolutions with many channels, and other layers."""
 
     def __init__(self):
         super().__init__()
@@ -344,18 +344,18 @@ def test_drawn_filters_have_the_covariance_of_their_depth():
         assert torch.allclose(filters.T.cov(correction=0), filter_covariance(3, 3, variance), atol=0.04)
 
 
-def test_shuffled_filters_keep_the_spectrum_and_lose_the_neighbours():
+def test_shuffled_filters_keep_the_spectrum_but_not_the_covariance_of_neighbors():
     whole, shuffled = (drawn_filters(shuffle=shuffle)[1].T.cov() for shuffle in (False, True))
     assert torch.allclose(*(torch.linalg.eigvalsh(m) for m in (whole, shuffled)), atol=1e-6)
     assert not torch.allclose(whole, shuffled, atol=0.2)
 
 
-def test_a_tower_without_depthwise_convolutions_is_refused_with_its_convolutions():
+def test_a_tower_without_depthwise_convolutions_is_refused():
     with pytest.raises(InitializerError, match=r"no depthwise convolution.*trunk\.patch_embed\.proj"):
         start(Covariance(Covariance.Config()))
 
 
-def test_a_convmixer_of_another_size_is_built():
+def test_a_convmixer_of_an_unpublished_size_can_be_built():
     sizes = {"dim": 24, "depth": 3, "kernel_size": 5, "patch_size": 4}
     config = Timm.Config(model="convmixer_768_32", model_args=sizes, image_size=32, text_layers=1)
     trunk = Timm(config).build().image.trunk
@@ -402,7 +402,7 @@ init = [{{ use = "distil", {teacher}, epochs = 8, batch_size = 64, lr = 2e-3, pa
 
 @pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("PERCEPTINIT_PLANTED"), reason="minutes: PERCEPTINIT_PLANTED=1")
-def test_a_teacher_that_knows_the_labels_is_found_and_a_random_teacher_is_not(tmp_path):
+def test_a_trained_teacher_helps_and_a_random_teacher_does_not(tmp_path):
     teacher = read_recipe(PLANTED.format(epochs=30, arms=""), source="teacher.toml", overrides=["seeds=[7]"])
     run_recipe(teacher, out=tmp_path / "teacher", device="cpu")
     weights = tmp_path / "teacher/planted/random/seed7/weights/final.safetensors"

@@ -1,4 +1,4 @@
-"""What trivial models score beside a model: by hand, in the score, in `data check` and in the tables."""
+"""Scores of trivial models: computed by hand, in scores, in `data check` and in tables."""
 
 import json
 import subprocess
@@ -31,19 +31,19 @@ from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network"]
 
 
-def draw_image(left, right):
-    """Return 32 x 32 pixels, grey `left` in one half and `right` in the other."""
+def image(left, right):
+    """Return an image of 32 x 32 pixels with gray level `left` in one half and `right` in the other."""
     pixels = np.full((32, 32, 3), left, dtype=np.uint8)
     pixels[:, 16:] = right
     return pixels
 
 
-# 0 and 1 have their light on the same side; 2 has the mean of 0
-STIMULI = Stimuli(("0", "1", "2"), [draw_image(200, 40), draw_image(250, 60), draw_image(40, 200)])
+# 0 and 1 are brighter on the same side; 2 has the mean of 0
+STIMULI = Stimuli(("0", "1", "2"), [image(200, 40), image(250, 60), image(40, 200)])
 
 
 def triplets(p_second=(1.0, 1.0), num_votes=(1, 3)):
-    """Return two questions about image 0: is 2 or 1 (or 1 or 2) more like it?"""
+    """Return two judgments with anchor 0 and the candidates 2 and 1, in both orders."""
     return Triplets.build(STIMULI, [0, 0], [2, 1], [1, 2], p_second, num_votes)
 
 
@@ -51,7 +51,7 @@ def by_name(baselines):
     return {b.name: b.value for b in baselines}
 
 
-def test_pixels_see_the_layout_and_mean_colours_only_the_mean():
+def test_pixels_depend_on_the_layout_and_mean_colors_do_not():
     found = by_name(two_afc_baselines(triplets()))
     assert list(found) == NAMES
     # pixels choose 1 in both questions: right for one vote, wrong for three; the mean chooses 2
@@ -59,11 +59,11 @@ def test_pixels_see_the_layout_and_mean_colours_only_the_mean():
     assert found["mean colour"] == 0.75
 
 
-def test_every_judgment_counts_once_when_asked_for():
+def test_weighting_by_judgments_counts_each_judgment_once():
     assert by_name(two_afc_baselines(triplets(), "judgments"))["mean colour"] == 0.5
 
 
-def test_the_random_network_is_the_same_everywhere():
+def test_the_random_network_is_fixed():
     points = describe_images(STIMULI, np.arange(3))["random network"]
     assert points.shape == (3, 128)
     assert np.linalg.norm(points, axis=1) == pytest.approx(1)
@@ -71,20 +71,20 @@ def test_the_random_network_is_the_same_everywhere():
     assert np.allclose(again, points[[2, 0]], atol=1e-5)
 
 
-def test_images_that_are_equal_tie():
-    stimuli = Stimuli(("a", "b", "c"), [draw_image(90, 10)] * 3)
+def test_identical_images_tie():
+    stimuli = Stimuli(("a", "b", "c"), [image(90, 10)] * 3)
     same = Triplets.build(stimuli, [0], [1], [2], [1.0])
     assert set(by_name(two_afc_baselines(same)).values()) == {0.5}
 
 
-def test_the_odd_one_is_outside_the_nearest_pair_of_pixels():
+def test_the_odd_one_out_is_outside_the_nearest_pair():
     judgments = OddOneOut.build(STIMULI, [[0, 1, 2]], [[0, 3, 1]])
     found = by_name(odd_one_out_baselines(judgments))
     assert found["pixels 32 x 32"] == 0.25  # one of four votes for image 2
-    assert found["mean colour"] == 0.75  # 0 and 2 have one mean
+    assert found["mean colour"] == 0.75  # 0 and 2 have equal means
 
 
-def test_distances_of_many_images_are_those_of_few(monkeypatch):
+def test_distances_in_chunks_equal_distances_at_once(monkeypatch):
     points = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     a, b = np.array([0, 1, 5]), np.array([3, 1, 2])
     few = distances(points, a, b)
@@ -93,7 +93,7 @@ def test_distances_of_many_images_are_those_of_few(monkeypatch):
     assert distances(points, a, b) == pytest.approx(few, abs=1e-5)
 
 
-def test_an_interval_stays_within_0_and_1():
+def test_the_interval_of_a_baseline_is_clipped_to_0_and_1():
     assert Baseline("x", 0.9, 0.1).interval == (pytest.approx(0.704), 1.0)
     assert Baseline("x", 0.9, None).interval is None
 
@@ -117,7 +117,7 @@ class Encoder:
 
 
 @pytest.mark.parametrize("evaluator", [TwoAFC, OddOneOutScore])
-def test_a_score_carries_its_baselines_with_errors(evaluator):
+def test_a_score_contains_its_baselines(evaluator):
     with torch.no_grad():
         found, *_ = evaluator(evaluator.Config(), Given()).evaluate(Encoder(), RunContext())
     baselines = from_extra(json.loads(json.dumps(found.extra)))
@@ -152,6 +152,6 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
 
 
-def test_looking_at_judgments_needs_no_torch():
+def test_data_check_does_not_import_torch():
     code = "import sys, perceptinit.judgments.data_check; assert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""How well people predict each other: by hand, on the votes, and without a basis."""
+"""Noise ceilings of human votes: computed by hand, and absent with too few votes."""
 
 import numpy as np
 import pytest
@@ -9,42 +9,42 @@ from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.types import Stimuli, Triplets
 
-ENOUGH = 50  # so many times the rows of an example are repeated, to have a basis
+ENOUGH = 50  # repetitions of the rows of an example, to have enough votes for a ceiling
 
 
-def test_the_bounds_are_the_majority_without_and_with_ones_own_vote():
-    # 3 to 1: each of the three is predicted by 2 to 1, the one is not: 3/4. 2 to 2: without oneself
-    # the others are 2 to 1 against: 0; with oneself a tie: half.
+def test_the_ceiling_is_the_agreement_with_the_majority_without_and_with_the_own_vote():
+    # 3 to 1: each of the three is predicted by 2 to 1, the one is not: 3/4. 2 to 2: the others are 2 to 1
+    # against each voter: 0; including the voter, a tie: 1/2.
     counts = np.array([[3, 1], [2, 2]] * ENOUGH)
     assert ceiling(counts) == (pytest.approx((3 + 0) / 8), pytest.approx((3 + 2) / 8))
 
 
-def test_others_who_tie_predict_half_a_choice():
-    # 2 to 1: without one of the two, 1 to 1, half; without the one, 2 to 0, wrong
+def test_a_tie_of_the_other_voters_predicts_half_a_vote():
+    # 2 to 1: without one of the two, 1 to 1: 1/2; without the one, 2 to 0: 0
     assert ceiling(np.array([[2, 1]] * ENOUGH)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
-def test_three_answers_share_a_tie_of_the_others():
-    # 1, 1, 1: without oneself two others tie and oneself has none
+def test_a_tie_between_three_answers_is_shared():
+    # 1, 1, 1: without a voter, the two others tie and the voter's choice has no vote
     assert ceiling(np.array([[1, 1, 1]] * ENOUGH)) == (0, pytest.approx(1 / 3))
-    # 2, 1, 0: without one of the two 1, 1, 0: half each
+    # 2, 1, 0: without one of the two, 1, 1, 0: 1/2 each
     assert ceiling(np.array([[2, 1, 0]] * ENOUGH)) == (pytest.approx(1 / 3), pytest.approx(2 / 3))
 
 
-def test_questions_that_one_person_answered_say_nothing():
+def test_questions_with_one_vote_do_not_enter_the_ceiling():
     assert ceiling(np.array([[1, 0]] * 1000)) is None
     shared = np.array([[1, 1]] * ENOUGH)
     assert ceiling(np.concatenate([shared, [[1, 0]] * 1000])) == (0, 0.5)
 
 
-def test_two_extra_votes_are_no_basis():
+def test_the_ceiling_requires_a_minimum_number_of_votes():
     counts = np.array([[1, 0]] * 1000 + [[2, 0]])
     assert ceiling(counts) is None
     assert ceiling(np.array([[2, 0]] * (MIN_VOTES // 2 - 1))) is None
     assert ceiling(np.array([[2, 0]] * (MIN_VOTES // 2))) == (1, 1)
 
 
-def test_a_judgment_counts_once_when_asked_for():
+def test_weighting_by_judgments_counts_each_judgment_once():
     counts = np.array([[4, 0], [1, 1]] * ENOUGH)
     assert ceiling(counts) == (pytest.approx(4 / 6), pytest.approx(5 / 6))
     assert ceiling(counts, "judgments") == (pytest.approx(1 / 2), pytest.approx(3 / 4))
@@ -68,12 +68,12 @@ class Known:
         return {"train": (0.1, 0.2), "test": (0.6, 0.7)}[split]
 
 
-def test_judgments_that_know_their_people_are_asked_also_through_a_wrapper():
+def test_the_noise_ceiling_of_judgments_is_used_through_a_wrapper():
     unanimous = triplets([1.0] * 100, 4)
     assert ceiling_of_split(Known(), "test", unanimous) == (0.6, 0.7)
     wrapped = ShuffledVotes(ShuffledVotes.Config(), Known())
     assert ceiling_of_split(wrapped, "test", unanimous) == (0.6, 0.7)
-    # the training answers are others than those of the people inside
+    # shuffled training votes differ from those of the inner judgments
     assert ceiling_of_split(wrapped, "train", unanimous) == (1, 1)
 
 
@@ -91,6 +91,6 @@ MADE = np.sin(1.3 * PAIRS + 0.2) + 0.8 * np.sin(SUBJECTS * (PAIRS + 1) * 0.7)
     ],
     ids=["spearman", "kendall", "spearman with ties", "kendall with ties"],
 )
-def test_the_noise_ceiling_of_rsa_is_that_of_rsatoolbox(vectors, correlation, expected):
-    """What boot_noise_ceiling of rsatoolbox 0.3.2 gives for these matrices of 8 images and 5 subjects."""
+def test_the_noise_ceiling_of_rsa_equals_rsatoolbox(vectors, correlation, expected):
+    """Expected values: boot_noise_ceiling of rsatoolbox 0.3.2 for these matrices of 8 images and 5 subjects."""
     assert noise_ceiling(square(vectors, "made"), correlation) == pytest.approx(expected, abs=1e-9)

@@ -1,4 +1,4 @@
-"""From what labs have (choices, ratings, matrices, label counts) to triplets: worked out by hand, and against references."""
+"""Converters from choices, ratings, matrices and label counts to triplets, against values computed by hand."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def stimuli(count):
 
 
 def rows(triplets):
-    """Return {(anchor, closer, farther): votes for closer, votes in all} without regard to sides."""
+    """Return {(anchor, closer, farther): (votes for closer, all votes)}, independent of sides."""
     found = {}
     columns = (
         triplets.anchor,
@@ -50,7 +50,7 @@ def rows(triplets):
 
 
 def accuracy(triplets, distances):
-    """Return 2AFC of a distance matrix (M, M)."""
+    """Return the 2AFC accuracy of a distance matrix (M, M)."""
     d_first = distances[triplets.anchor, triplets.first]
     return two_afc_accuracy(d_first, distances[triplets.anchor, triplets.second], triplets.p_second)
 
@@ -58,12 +58,12 @@ def accuracy(triplets, distances):
 # ---- odd one out -------------------------------------------------------------------------------
 
 
-def test_one_odd_one_out_answer_gives_two_triplets_and_none_from_the_odd_image():
+def test_an_odd_one_out_answer_gives_two_triplets_without_the_odd_anchor():
     judgments = OddOneOut.build(stimuli(3), [[0, 1, 2]], [[0, 0, 1]])
     assert rows(judgments.triplets(generator(0))) == {(0, 1, 2): (1, 1), (1, 0, 2): (1, 1)}
 
 
-def test_votes_of_many_people_become_shares_of_those_who_said_something_about_the_anchor():
+def test_odd_one_out_votes_become_shares_per_anchor():
     # 5 found 2 odd, 3 found 1 odd, 2 found 0 odd
     judgments = OddOneOut.build(stimuli(3), [[0, 1, 2]], [[2, 3, 5]])
     assert rows(judgments.triplets(generator(0))) == {
@@ -73,14 +73,14 @@ def test_votes_of_many_people_become_shares_of_those_who_said_something_about_th
     }
 
 
-def test_a_file_that_lists_the_odd_one_last_does_not_give_the_answer_away():
+def test_sides_are_random_if_the_odd_image_is_always_listed_last():
     images = np.array([[3 * i, 3 * i + 1, 3 * i + 2] for i in range(200)])
     triplets = OddOneOut.build(stimuli(600), images, [[0, 0, 1]] * 200).triplets(generator(0))
     assert 0.4 < triplets.p_second.mean() < 0.6
     assert set(triplets.p_second) == {0.0, 1.0}
 
 
-def test_the_model_leaves_out_the_image_outside_the_most_similar_pair():
+def test_the_model_chooses_the_image_outside_the_most_similar_pair():
     # pairs 0-1, 0-2, 1-2: the second pair is most similar, so image 1 is odd
     assert odd_one_out_agreement([[0.1, 0.9, 0.2]], [[0, 1, 0]]).tolist() == [1.0]
     assert odd_one_out_agreement([[0.1, 0.9, 0.2]], [[3, 1, 0]]).tolist() == [0.25]
@@ -105,7 +105,7 @@ def test_a_collapsed_model_scores_one_third_on_odd_one_out():
         ([[0, 1, 2]], [[0, 0, 0]], "odd-one-out judgment 0: no votes"),
     ],
 )
-def test_a_row_that_is_no_odd_one_out_judgment_is_told(images, votes, sentence):
+def test_an_invalid_odd_one_out_row_is_reported(images, votes, sentence):
     with pytest.raises(DataError, match=sentence):
         OddOneOut.build(stimuli(3), images, votes)
 
@@ -128,13 +128,13 @@ def test_wrappers_keep_the_odd_one_out_form():
     half = Subset(Subset.Config(fraction=0.5), Whole())
     votes = load_odd_one_out(shuffled, "train").votes
     assert sorted(map(sorted, votes.tolist())) == [[0, 1, 4]] * 60
-    assert 10 < (votes.argmax(axis=1) == 2).sum() < 30  # a third, where it was all
+    assert 10 < (votes.argmax(axis=1) == 2).sum() < 30  # one third instead of all
     assert load_odd_one_out(shuffled, "test").votes.tolist() == [[0, 1, 4]] * 60
     assert len(load_odd_one_out(half, "train")) == 30
     assert len(load_odd_one_out(half, "val")) == 60
 
 
-def test_anchored_judgments_are_refused_as_odd_one_out_by_name():
+def test_anchored_judgments_are_refused_as_odd_one_out():
     class Anchored:
         name = "nights"
 
@@ -145,7 +145,7 @@ def test_anchored_judgments_are_refused_as_odd_one_out_by_name():
 # ---- drawing -----------------------------------------------------------------------------------
 
 
-def test_pairs_are_drawn_once_each_and_only_where_the_gap_is_wide_enough():
+def test_pairs_with_a_sufficient_gap_are_drawn_once():
     first, second = draw_pairs(np.array([0.1, 0.3, np.nan, 0.6]), 100, 0.3, generator(0))
     # gaps: 0-1 0.2, 0-3 0.5, 1-3 0.3
     assert {frozenset(pair) for pair in zip(first.tolist(), second.tolist(), strict=True)} == {
@@ -155,7 +155,7 @@ def test_pairs_are_drawn_once_each_and_only_where_the_gap_is_wide_enough():
     assert len(first) == 2
 
 
-def test_equal_distances_are_no_pair_even_without_a_gap():
+def test_equal_distances_are_never_drawn_as_a_pair():
     first, _ = draw_pairs(np.array([0.5, 0.5, 0.5]), 10, 0.0, generator(0))
     assert len(first) == 0
 
@@ -169,7 +169,7 @@ def test_every_pair_of_many_candidates_can_be_drawn():
 # ---- rank m of n -------------------------------------------------------------------------------
 
 
-def test_two_of_eight_in_order_give_thirteen_answers_and_twelve_without():
+def test_two_ranked_choices_of_eight_give_13_answers_and_unranked_ones_12():
     others = list("cdefgh")
     ranked = answers_of(["a", "b"], others, is_ranked=True)
     assert len(ranked) == 13
@@ -197,22 +197,22 @@ RATING = TripletDraw("test", per_anchor=100, min_gap=0.5, seed=0)
 
 def test_ratings_of_one_reference_become_pairs_with_the_better_one_closer():
     triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), "gap", RATING)
-    # 5.0 and 4.8 are too near; the fewer of the two counts of people is kept
+    # 5.0 and 4.8 are too close; the smaller number of raters counts
     assert rows(triplets) == {(0, 1, 3): (10, 10), (0, 2, 3): (20, 20)}
 
 
-def test_a_rating_where_lower_is_better_turns_the_winner():
+def test_a_rating_where_lower_is_better_reverses_the_winner():
     triplets = triplets_from_ratings(rated([5.0, 3.0], higher_is_better=False), "gap", RATING)
     assert rows(triplets) == {(0, 2, 1): (10, 10)}
 
 
-def test_400_elo_points_are_odds_of_ten_to_one():
+def test_elo_ratings_400_points_apart_have_odds_of_10_to_1():
     assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx([1 / 2, 10 / 11, 1 / 11])
     triplets = triplets_from_ratings(rated([1400.0, 1000.0]), "elo", RATING)
     assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
 
 
-def test_ratings_that_are_all_too_near_are_refused():
+def test_ratings_without_a_sufficient_gap_are_refused():
     with pytest.raises(DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"):
         triplets_from_ratings(rated([5.0, 4.9]), "gap", RATING)
 
@@ -220,7 +220,7 @@ def test_ratings_that_are_all_too_near_are_refused():
 # ---- matrices ----------------------------------------------------------------------------------
 
 
-def test_a_vector_is_the_upper_triangle_row_by_row():
+def test_a_vector_is_read_as_the_upper_triangle_row_by_row():
     assert square(np.array([1.0, 2, 3, 4, 5, 6]), "test").tolist() == [
         [0, 1, 2, 3],
         [1, 0, 4, 5],
@@ -237,7 +237,7 @@ def drawn(dissimilarities, members, **options):
     return triplets_from_dissimilarities(dissimilarities, stimuli(size), members, draw)
 
 
-def test_a_matrix_says_which_of_two_is_nearer_for_every_anchor():
+def test_a_matrix_gives_the_closer_candidate_for_each_anchor():
     d = Dissimilarities.build(square(np.array([1.0, 2.0, 3.0]), "test"), "dissimilarity", "test")
     # 0-1 is 1, 0-2 is 2, 1-2 is 3
     assert rows(drawn(d, [0, 1, 2])) == {(0, 1, 2): (1, 1), (1, 0, 2): (1, 1), (2, 0, 1): (1, 1)}
@@ -250,13 +250,13 @@ def three_subjects():
     return Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
 
 
-def test_votes_are_subjects_whatever_the_span_of_their_scales():
+def test_each_subject_has_one_vote_on_any_scale():
     found = rows(drawn(three_subjects(), [0, 1, 2]))
     # anchor 0: subjects 0 and 1 have image 1 nearer, subject 2 has image 2 nearer
     assert found == {(0, 1, 2): (2, 3), (1, 0, 2): (3, 3), (2, 0, 1): (3, 3)}
 
 
-def test_the_noise_ceiling_leaves_the_subject_out_below_and_in_above():
+def test_the_matrix_ceiling_excludes_the_subject_below_and_includes_it_above():
     d = three_subjects()
     lower, upper = d.noise_ceiling(lambda group: drawn(group, [0, 1, 2]))
     # z of (1, 2, 3) is (-1.22, 0, 1.22), of the third (0, -1.22, 1.22). Anchors 1 and 2 agree always.
@@ -269,8 +269,8 @@ def test_the_noise_ceiling_leaves_the_subject_out_below_and_in_above():
     assert single.noise_ceiling(lambda group: drawn(group, [0, 1, 2])) is None
 
 
-def test_answers_that_are_noise_have_a_lower_ceiling_of_chance():
-    # triplets that the left-out subject helped to choose would favour that subject: 0.72 here
+def test_random_matrices_have_a_lower_ceiling_at_chance():
+    # triplets that the left-out subject helped to choose would favor that subject: 0.72 here
     noise = np.random.default_rng(0).normal(size=(5, 190))
     d = Dissimilarities.build(square(noise, "test"), "dissimilarity", "test")
     lower, upper = d.noise_ceiling(lambda group: drawn(group, range(20), min_gap=1.0))
@@ -278,20 +278,20 @@ def test_answers_that_are_noise_have_a_lower_ceiling_of_chance():
     assert upper > 0.65
 
 
-def test_a_subject_whose_others_cancel_each_other_out_is_not_in_the_lower_ceiling():
+def test_the_lower_ceiling_excludes_subjects_whose_others_cancel_out():
     vectors = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])
     d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
-    # without subject 0 or 2 the others cancel; subject 1 is predicted wrongly by both
+    # without subject 0 or 2, the others cancel; both predict subject 1 wrongly
     assert d.noise_ceiling(lambda group: drawn(group, [0, 1, 2]))[0] == 0
 
 
-def test_missing_cells_are_no_votes_and_never_the_farthest():
+def test_missing_cells_give_no_vote():
     vectors = np.array([[1.0, np.nan, 3.0], [1.0, 2.0, 3.0]])
     d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
     assert rows(drawn(d, [0, 1, 2])) == {(0, 1, 2): (1, 1), (1, 0, 2): (2, 2), (2, 0, 1): (1, 1)}
 
 
-def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
+def test_triplets_use_only_images_of_the_split_and_are_unique():
     rng = generator(0, "test")
     points = rng.random((12, 2))
     matrix = np.linalg.norm(points[:, None] - points[None], axis=2)
@@ -313,12 +313,12 @@ def test_only_images_of_the_split_occur_and_none_is_drawn_twice():
         ([[0, 1, 1], [1, 0, 1], [1, 1, 0]], "all non-missing cells are equal"),
     ],
 )
-def test_a_matrix_that_cannot_be_right_is_told_with_its_cell(matrix, sentence):
+def test_an_invalid_matrix_is_reported_with_its_cell(matrix, sentence):
     with pytest.raises(DataError, match=sentence):
         Dissimilarities.build(np.array(matrix, dtype=float), "dissimilarity", "lab.npy")
 
 
-# Similarity of 14 colours, mean of 31 people, by wavelength from 434 to 674 nm (Ekman 1954)
+# Similarity of 14 colors, mean of 31 people, by wavelength from 434 to 674 nm (Ekman 1954)
 EKMAN = [
     *(0.86, 0.42, 0.42, 0.18, 0.06, 0.07, 0.04, 0.02, 0.07, 0.09, 0.12, 0.13, 0.16),
     *(0.50, 0.44, 0.22, 0.09, 0.07, 0.07, 0.02, 0.04, 0.07, 0.11, 0.13, 0.14),
@@ -336,7 +336,7 @@ EKMAN = [
 ]
 
 
-def test_ekmans_colours_give_the_colour_circle_of_the_literature():
+def test_ekmans_color_similarities_give_the_color_circle():
     similarity = square(np.array(EKMAN), "ekman")
     d = Dissimilarities.build(similarity, "similarity", "ekman")
     triplets = drawn(d, range(14), min_gap=0.1)
@@ -347,39 +347,39 @@ def test_ekmans_colours_give_the_colour_circle_of_the_literature():
     points = vectors[:, -2:] * np.sqrt(values[-2:])  # two dimensions, as in Shepard (1962)
     angles = np.unwrap(np.arctan2(*points.T))
     steps = np.sign(np.diff(angles))
-    assert (steps == steps[0]).all()  # wavelengths stand in order around the circle
+    assert (steps == steps[0]).all()  # wavelengths are in order around the circle
     plane = np.linalg.norm(points[:, None] - points[None], axis=2)
     line = np.abs(np.subtract.outer(np.arange(14), np.arange(14))).astype(float)
     assert accuracy(triplets, plane) == pytest.approx(0.982, abs=0.01)
-    assert accuracy(triplets, line) == pytest.approx(0.836, abs=0.02)  # hue is no line
+    assert accuracy(triplets, line) == pytest.approx(0.836, abs=0.02)  # hue is not a line
     assert accuracy(triplets, np.ones((14, 14))) == 0.5
 
 
 # ---- label counts ------------------------------------------------------------------------------
 
 
-def test_images_are_close_when_two_people_would_give_them_one_label():
+def test_label_similarity_is_the_probability_of_equal_labels():
     counts = np.array([[8, 2], [5, 5], [0, 10]])
     shares = counts / 10
     # 0.8 * 0.5 + 0.2 * 0.5 = 0.5 and 0.2 * 1 = 0.2
     assert same_label_share(shares, 0).tolist() == pytest.approx([0.68, 0.5, 0.2])
     draw = TripletDraw("t", per_anchor=9, min_gap=0.25, seed=0)
     found = rows(triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], 0.0, draw))
-    # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is no pair; anchor 2: 0.5 / 0.7
+    # anchor 0: 0.5 / (0.5 + 0.2) of 10; anchor 1: 0.5 against 0.5 is a tie; anchor 2: 0.5 / 0.7
     assert found == {
         (0, 1, 2): (pytest.approx(50 / 7, abs=1e-3), 10),
         (2, 1, 0): (pytest.approx(50 / 7, abs=1e-3), 10),
     }
 
 
-def test_anchors_that_people_agree_on_can_be_left_out():
+def test_anchors_with_unanimous_labels_can_be_excluded():
     counts = np.array([[8, 2], [5, 5], [0, 10]])
     draw = TripletDraw("t", per_anchor=9, min_gap=0.25, seed=0)
     triplets = triplets_from_label_counts(counts, stimuli(3), [0, 1, 2], 0.2, draw)
     assert set(triplets.anchor) == {0}
 
 
-def test_label_counts_that_cannot_be_right_are_told_by_row():
+def test_invalid_label_counts_are_reported_by_row():
     draw = TripletDraw("lab.npy", per_anchor=9, min_gap=0.1, seed=0)
     with pytest.raises(DataError, match=r"lab.npy: zero-based row 1: no labels"):
         triplets_from_label_counts(np.array([[1, 0], [0, 0]]), stimuli(2), [0, 1], 0.0, draw)
@@ -388,13 +388,13 @@ def test_label_counts_that_cannot_be_right_are_told_by_row():
 # ---- same or different -------------------------------------------------------------------------
 
 
-def test_what_is_called_the_same_as_the_anchor_more_often_is_closer():
+def test_the_image_that_is_called_the_same_more_often_is_closer():
     pairs = SamePairs.build(stimuli(4), [0, 0, 3], [1, 2, 1], [0.9, 0.3, 1.0], [10, 5, 1])
     triplets = pairs.triplets(TripletDraw("t", per_anchor=9, min_gap=0.1, seed=0))
     assert rows(triplets) == {(0, 1, 2): (5, 5)}
 
 
-def test_pairs_that_share_no_image_make_no_triplets():
+def test_pairs_without_a_common_image_are_refused():
     pairs = SamePairs.build(stimuli(4), [0, 2], [1, 3], [0.9, 0.3])
     with pytest.raises(DataError, match="no image is the first of two or more pairs"):
         pairs.triplets(TripletDraw("lab", per_anchor=9, min_gap=0.1, seed=0))

@@ -1,4 +1,4 @@
-"""`perceptinit data check`: what spoils training or scores is found and told."""
+"""`perceptinit data check` reports problems that affect training or scores."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def table(folder, **config):
 
 
 class Given:
-    """Judgments of one's own, split by split: {split: rows of (anchor, first, second, p_second, group)}."""
+    """Judgments with given rows: {split: rows of (anchor, first, second, p_second, group)}."""
 
     name = "given"
 
@@ -55,7 +55,7 @@ class Given:
 
 
 def messages(report, severity):
-    """Return the messages, without the one about tiny splits, which every table here has."""
+    """Return the messages, except for the one about small splits, which applies to every table here."""
     return [
         f.message for f in report.findings if f.severity == severity and "reliable intervals" not in f.message
     ]
@@ -68,7 +68,7 @@ GOOD = {
 }
 
 
-def test_good_judgments_have_no_errors_and_are_counted():
+def test_valid_judgments_are_counted_without_errors():
     report = check_judgments(Given(**GOOD))
     assert report.ok
     assert messages(report, "warning") == []
@@ -85,7 +85,7 @@ def test_good_judgments_have_no_errors_and_are_counted():
     assert report.splits[1].num_ties == 1
 
 
-def test_two_people_agree_less_often_than_one_sides_with_the_majority():
+def test_pair_agreement_is_the_share_of_agreeing_pairs_of_votes():
     stimuli = Stimuli(("a", "b", "c"), [b""] * 3)
     # 3 of 4: pairs that agree 3 of 6; 1 of 1 says nothing
     many = np.zeros(50, int)
@@ -93,7 +93,7 @@ def test_two_people_agree_less_often_than_one_sides_with_the_majority():
     assert pair_agreement(triplets) == pytest.approx(3 / 6)
 
 
-def test_what_has_no_basis_is_left_out_and_told():
+def test_a_missing_ceiling_is_reported_with_the_required_votes():
     alone = [(0, 1, 2, 1.0, 0)] * 100
     report = check_judgments(Given(**GOOD | {"train": alone}, votes=1))
     assert (report.splits[0].ceiling, report.splits[0].pair_agreement) == (None, None)
@@ -103,7 +103,7 @@ def test_what_has_no_basis_is_left_out_and_told():
     )
 
 
-def test_a_set_for_measuring_only_is_no_error(tmp_path):
+def test_a_test_only_set_is_not_an_error(tmp_path):
     write_images(tmp_path, 5)
     write_table(tmp_path, [row(0, 1, 2, 3, 1), row(1, 3, 4, 1, 3)])
     report = check_judgments(table(tmp_path, test_share=1.0, val_share=0.0))
@@ -112,7 +112,7 @@ def test_a_set_for_measuring_only_is_no_error(tmp_path):
     assert any("no judgments in split 'train'" in m for m in messages(report, "warning"))
 
 
-def test_a_ceiling_is_told_where_enough_was_answered_twice():
+def test_a_ceiling_is_reported_with_enough_repeated_votes():
     report = check_judgments(Given(**GOOD | {"train": [(0, 1, 2, 0.75, 0)] * 25}))
     assert report.splits[0].ceiling == (0.75, 0.75)
     assert not any(m.startswith("train: no human") for m in messages(report, "note"))
@@ -129,7 +129,7 @@ def test_groups_and_questions_in_two_splits_are_leaks():
     assert "1 of 2 anchors of 'test' are also anchors in 'train'" in messages(report, "warning")[0]
 
 
-def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
+def test_repeated_questions_and_a_constant_winner_give_warnings():
     rows = [(0, 1, 2, 0.0, 0)] * 25
     report = check_judgments(Given(**{**GOOD, "train": rows}))
     assert report.ok
@@ -138,12 +138,12 @@ def test_repeated_questions_and_a_constant_answer_column_are_warned_of():
     assert repeated.startswith("train: 24 of 25 rows repeat a question")
 
 
-def test_judgments_that_are_all_ties_are_warned_of():
+def test_judgments_that_are_all_ties_give_a_warning():
     report = check_judgments(Given(**{**GOOD, "train": [(0, 1, 2, 0.5, 0)]}))
     assert messages(report, "warning") == ["train: all 1 judgments are ties"]
 
 
-def test_an_unreadable_image_is_named(tmp_path):
+def test_an_unreadable_image_is_reported(tmp_path):
     write_images(tmp_path, 12)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
     (tmp_path / "03.png").write_bytes(b"no image")
@@ -153,7 +153,7 @@ def test_an_unreadable_image_is_named(tmp_path):
     assert check_judgments(table(tmp_path), decode=False).ok
 
 
-def test_a_missing_image_is_told_once_with_its_row(tmp_path):
+def test_a_missing_image_is_reported_once_with_its_row(tmp_path):
     write_images(tmp_path, 5)
     write_table(tmp_path, [row(0, 1, 2, 3, 1), row(1, 2, 9, 3, 1)])
     report = check_judgments(table(tmp_path))
@@ -162,21 +162,21 @@ def test_a_missing_image_is_told_once_with_its_row(tmp_path):
     assert not report.ok
 
 
-def test_transparent_images_are_told_with_what_is_put_behind_them(tmp_path):
+def test_transparent_images_are_reported_with_their_background(tmp_path):
     write_images(tmp_path, 12)
     for name in ("03.png", "07.png"):
         pixels = np.full((6, 8, 4), 255, dtype=np.uint8)
         pixels[:, :2, 3] = 0
         Image.fromarray(pixels).save(tmp_path / name)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
-    told = "2 of 12 images have transparent pixels (25.0% on average), which are shown on background ="
+    sentence = "2 of 12 images have transparent pixels (25.0% on average), which are shown on background ="
     report = check_judgments(table(tmp_path))
-    assert f"{told} #ffffff" in messages(report, "note")
+    assert f"{sentence} #ffffff" in messages(report, "note")
     report = check_judgments(table(tmp_path, background="#8090a0"))
-    assert f"{told} #8090a0" in messages(report, "note")
+    assert f"{sentence} #8090a0" in messages(report, "note")
 
 
-def test_a_file_that_is_not_the_published_one_is_told(tmp_path):
+def test_a_file_with_an_unpublished_checksum_is_reported(tmp_path):
     write_images(tmp_path, 12)
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
 
@@ -202,7 +202,7 @@ def test_the_sheet_shows_each_example_with_its_three_images(tmp_path):
     assert {(255, 0, 0), (0, 0, 255), (0, 130, 60)} <= colours
     frame = np.argwhere((sheet == (0, 130, 60)).all(axis=2))
     blue = np.argwhere((sheet == (0, 0, 255)).all(axis=2))
-    # the winner is second: its frame is around the blue image
+    # the second candidate wins, so the frame is around the blue image
     assert frame[:, 1].min() < blue[:, 1].min()
     assert frame[:, 1].max() > blue[:, 1].max()
     red = np.argwhere((sheet == (255, 0, 0)).all(axis=2))
@@ -210,7 +210,7 @@ def test_the_sheet_shows_each_example_with_its_three_images(tmp_path):
     assert np.ptp(red[:, 0]) == 159  # the longer side fills the cell
 
 
-def test_from_a_spreadsheet_to_a_checked_set_and_a_recipe_without_python(tmp_path, cli):
+def test_data_check_of_a_table_prints_a_recipe_and_writes_a_sheet(tmp_path, cli):
     write_images(tmp_path, 24)
     rows = [row(i, (i + 1) % 24, (i + 2) % 24, i % 4, 2) for i in range(24)]
     write_table(tmp_path, rows)
@@ -228,7 +228,7 @@ def test_from_a_spreadsheet_to_a_checked_set_and_a_recipe_without_python(tmp_pat
 
 
 def collected(tmp_path, rows, people=None):
-    """Write a table of (order, place, excluded), of one person unless given, and return the check's findings."""
+    """Write a table of (order, place, excluded), by default of one person, and return the report of the check."""
     write_images(tmp_path, 12)
     header = "anchor,first,second,p_second,num_votes,subject,excluded,assigned_order,answered_place"
     people = people or ["me"] * len(rows)
@@ -240,13 +240,13 @@ def collected(tmp_path, rows, people=None):
     return check_judgments(Table(Table.Config(path=tmp_path / "judgments.csv", images=tmp_path)))
 
 
-def test_sides_that_are_not_balanced_are_warned_of(tmp_path):
+def test_unbalanced_sides_give_a_warning(tmp_path):
     report = collected(tmp_path, [("1 2", 1 + i % 2, "") for i in range(30)])
     (warning,) = (w for w in messages(report, "warning") if w.startswith("assigned"))
     assert "within 30 trials for each of 1 participants" in warning
 
 
-def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbalance(tmp_path):
+def test_an_odd_number_of_trials_is_not_an_imbalance(tmp_path):
     rows = [("1 2" if i % 2 else "2 1", 1 + i // 2 % 2, "") for i in range(300)]
     report = collected(tmp_path, [*rows, ("1 2", 1, "")])
     assert any("within 1 trials for each of 1 participants" in note for note in messages(report, "note"))
@@ -259,7 +259,7 @@ def test_an_odd_trial_that_is_left_over_by_a_person_who_was_deleted_is_no_imbala
     )
 
 
-def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
+def test_a_preference_for_one_side_gives_a_warning(tmp_path):
     report = collected(tmp_path, [("1 2" if i % 2 else "2 1", 1, "") for i in range(30)])
     assert not [w for w in messages(report, "warning") if w.startswith("assigned")]
     (warning,) = (w for w in messages(report, "warning") if w.startswith("answered"))
@@ -267,14 +267,14 @@ def test_a_person_who_always_takes_one_side_is_warned_of(tmp_path):
     assert "participants prefer a position" in warning
 
 
-def test_an_order_that_is_none_is_named_by_its_row(tmp_path):
+def test_an_invalid_order_is_reported_with_its_row(tmp_path):
     report = collected(tmp_path, [("1 2", 1, "")] * 29 + [("1 1", 1, "")])
     assert any(
         "row 31: assigned_order '1 1' does not list each candidate" in e for e in messages(report, "error")
     )
 
 
-def test_rows_that_are_marked_as_excluded_do_not_count_and_may_be_incomplete(tmp_path):
+def test_excluded_rows_are_not_counted_and_may_be_incomplete(tmp_path):
     write_images(tmp_path, 5)
     text = "anchor,first,second,p_second,num_votes,excluded\n"
     text += (
@@ -298,7 +298,7 @@ def write_many(folder, first_votes):
     write_table(folder, [row(*q, first_votes(i), 3 - first_votes(i)) for i, q in enumerate(asked)])
 
 
-def test_the_check_of_a_recipe_counts_the_judgments_that_it_runs_once(tmp_path, cli):
+def test_data_check_of_a_recipe_counts_its_judgments_once(tmp_path, cli):
     write_many(tmp_path, lambda i: i % 4)
     done = cli("data", "check", "own_judgments", "--set", "data.mine.val_share=0", **OWN)
     (found,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("judgments ")]
@@ -308,7 +308,7 @@ def test_the_check_of_a_recipe_counts_the_judgments_that_it_runs_once(tmp_path, 
     assert "own_judgments: a recipe specifies its files. Omit --images and --use" in refused.stderr
 
 
-def test_a_score_of_three_judgments_is_warned_of():
+def test_a_split_of_three_judgments_gives_a_warning():
     report = check_judgments(Given(**GOOD | {"test": [(5, 1, i, 0.0, 5) for i in (2, 3, 6)]}))
     few = [f.message for f in report.findings if f.message.startswith("test: 3")]
     assert few == ["test: 3 judgments; reliable intervals require at least 20"]
@@ -318,7 +318,7 @@ def wins_of_second(folder):
     return [w for split in SPLITS for w in (table(folder).load(split).p_second > 0.5)]
 
 
-def test_a_winner_always_in_one_column_is_drawn_to_both_sides_and_warned_of(tmp_path):
+def test_a_constant_winner_column_gives_random_sides_and_a_warning(tmp_path):
     write_many(tmp_path, lambda i: 3)
     assert 60 < sum(wins_of_second(tmp_path)) < 132  # of 192
     (warned,) = [m for m in messages(check_judgments(table(tmp_path)), "warning") if "wins all" in m]
@@ -328,7 +328,7 @@ def test_a_winner_always_in_one_column_is_drawn_to_both_sides_and_warned_of(tmp_
     assert sum(wins_of_second(tmp_path)) == 1  # sides as in the table
 
 
-def test_validate_and_the_record_of_a_run_report_a_constant_winner_and_a_small_split(tmp_path, cli):
+def test_validate_and_the_record_report_a_constant_winner_and_a_small_split(tmp_path, cli):
     write_many(tmp_path, lambda i: 3)
     said = cli("validate", "own_judgments", **OWN).stdout
     assert "'first' wins all decided rows" in said
@@ -342,7 +342,7 @@ def test_validate_and_the_record_of_a_run_report_a_constant_winner_and_a_small_s
 
 
 @pytest.mark.parametrize("layout", ["bare", "header", "both"])
-def test_a_square_matrix_read_as_a_table_names_the_reader_of_matrices(tmp_path, layout):
+def test_a_square_matrix_read_as_a_table_suggests_rdm(tmp_path, layout):
     names = [f"{i:02d}.png" for i in range(4)]
     lines = ["0,1,1,2", "1,0,3,1", "1,3,0,2", "2,1,2,0"]
     if layout == "both":
@@ -356,7 +356,7 @@ def test_a_square_matrix_read_as_a_table_names_the_reader_of_matrices(tmp_path, 
     )
 
 
-def test_names_without_a_suffix_are_answered_with_the_key_that_adds_it(tmp_path):
+def test_image_names_without_a_suffix_suggest_the_image_key(tmp_path):
     write_images(tmp_path, 12)
     write_table(tmp_path, [["00", "01", "02", 3, 1]])
     (said,) = messages(check_judgments(table(tmp_path)), "error")

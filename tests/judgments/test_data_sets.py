@@ -1,4 +1,4 @@
-"""Data sets as components: published layouts made small, users' tables, and what is wrong told by row."""
+"""Data sets as components: small copies of published layouts, users' tables, and errors by row."""
 
 import os
 from pathlib import Path
@@ -106,7 +106,7 @@ def judgments(request, tmp_path):
 
 
 class Collapsed:
-    """A model that gives every image the same embedding."""
+    """A model that returns the same embedding for every image."""
 
     image_size = 4
 
@@ -114,7 +114,7 @@ class Collapsed:
         return torch.ones(len(images), 3)
 
 
-def test_the_small_copy_is_ready_and_has_all_splits(judgments):
+def test_the_small_copy_passes_preflight_and_has_all_splits(judgments):
     assert list(judgments.preflight()) == []
     for split in ("train", "val", "test"):
         assert len(judgments.load(split)) > 0
@@ -130,7 +130,7 @@ def test_a_collapsed_model_scores_chance(judgments):
         assert 0 < score.chance < 1
 
 
-def test_always_answering_first_scores_about_chance(tmp_path):
+def test_always_choosing_first_scores_about_chance(tmp_path):
     for kind in WINNER_HAS_A_PLACE:
         root = tmp_path / kind
         root.mkdir()
@@ -138,7 +138,7 @@ def test_always_answering_first_scores_about_chance(tmp_path):
         assert 0.3 < p_second.mean() < 0.7, kind
 
 
-def test_no_group_and_no_question_is_in_two_splits(judgments):
+def test_splits_share_no_group_and_no_question(judgments):
     found = [judgments.load(split) for split in ("train", "val", "test")]
     for i, a in enumerate(found):
         for b in found[i + 1 :]:
@@ -146,14 +146,14 @@ def test_no_group_and_no_question_is_in_two_splits(judgments):
             assert not named(a) & named(b)
 
 
-def test_the_draws_are_the_same_again(judgments):
+def test_random_draws_are_reproducible(judgments):
     first = judgments.load("train")
     again = type(judgments)(judgments.config).load("train")
     for column in ("anchor", "first", "second", "p_second", "num_votes"):
         assert np.array_equal(getattr(first, column), getattr(again, column))
 
 
-# wrappers read other judgments, controls ask no people
+# wrappers read other judgments, and controls have no human votes
 NO_SOURCE = {"shuffled-votes", "subset", "class-triplets", "pixel-triplets"}
 ENTRIES = [
     entry for entry in build_plugin_manager().registry.of_kind("judgments") if entry.name not in NO_SOURCE
@@ -161,7 +161,7 @@ ENTRIES = [
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_every_adapter_says_how_it_reads_its_source(entry):
+def test_every_component_states_its_conventions(entry):
     conventions = entry.load().conventions
     assert isinstance(conventions, Conventions)
     assert conventions.sides
@@ -173,7 +173,7 @@ PUBLISHED = published_sets(build_plugin_manager().registry)
 
 
 @pytest.mark.parametrize("found", PUBLISHED, ids=lambda found: found.name)
-def test_every_published_set_has_a_whole_card_and_a_section_that_says_the_same(found):
+def test_every_published_set_has_a_complete_card_that_matches_the_documentation(found):
     docs = (Path(__file__).parents[2] / "docs" / "data-sets.md").read_text()
     section = docs.partition(f"\n## {found.name}\n")[2].partition("\n## ")[0]
     card = found.card
@@ -198,7 +198,7 @@ def odd_table(tmp_path, header, *rows, **config):
     return OddOneOutTable(OddOneOutTable.Config(path=tmp_path / "lab.csv", **settings))
 
 
-def test_rows_about_the_same_three_images_are_added_up(tmp_path):
+def test_rows_about_the_same_three_images_are_summed(tmp_path):
     header = "image_1 image_2 image_3 odd"
     table = odd_table(
         tmp_path,
@@ -212,7 +212,7 @@ def test_rows_about_the_same_three_images_are_added_up(tmp_path):
     assert judgments.votes.tolist() == [[1, 0, 2]]
 
 
-def test_by_image_no_image_is_in_two_splits(tmp_path):
+def test_odd_one_out_splits_by_image_share_no_image(tmp_path):
     write_images(tmp_path, *names(30))
     rng = np.random.default_rng(0)
     rows = [" ".join(rng.choice(names(30), 3, replace=False)) for _ in range(300)]
@@ -253,12 +253,12 @@ def test_by_image_no_image_is_in_two_splits(tmp_path):
         ("image_1 image_2 image_3", "a.png b.png c.png", r"no column 'odd'"),
     ],
 )
-def test_a_wrong_row_of_odd_one_out_is_told_by_number(tmp_path, header, row, sentence):
+def test_an_invalid_odd_one_out_row_is_reported_by_number(tmp_path, header, row, sentence):
     with pytest.raises(DataError, match=sentence):
         odd_table(tmp_path, header, row).load("train")
 
 
-# ---- tables of one's own -----------------------------------------------------------------------
+# ---- users' tables -----------------------------------------------------------------------
 
 
 def own_table(tmp_path, header, *rows):
@@ -267,7 +267,7 @@ def own_table(tmp_path, header, *rows):
     return Table(Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0))
 
 
-def test_a_choice_names_the_image_or_its_column(tmp_path):
+def test_a_choice_is_an_image_name_or_a_column(tmp_path):
     table = own_table(
         tmp_path, "anchor first second choice", "a.png b.png c.png c.png", "a.png b.png d.png first"
     )
@@ -299,7 +299,7 @@ def test_a_choice_names_the_image_or_its_column(tmp_path):
         ),
     ],
 )
-def test_what_is_wrong_with_a_table_is_told_by_row(tmp_path, header, row, sentence):
+def test_errors_of_a_table_are_reported_by_row(tmp_path, header, row, sentence):
     good = {4: "a.png b.png c.png b.png", 5: "a.png b.png c.png 3 1", 6: "a.png b.png c.png 3 1 0"}
     with pytest.raises(DataError, match=sentence):
         own_table(tmp_path, header, good[len(header.split())], row).load("train")
@@ -320,7 +320,7 @@ def test_ranked_choices_become_triplets_of_the_query(tmp_path):
     assert len(plain) == 4
 
 
-def test_an_image_chosen_and_left_in_one_row_is_told(tmp_path):
+def test_an_image_that_occurs_twice_in_a_row_is_reported(tmp_path):
     write_images(tmp_path, "q.png", "a.png", "b.png")
     write_csv(tmp_path / "lab.csv", "anchor chosen_1 other_1 other_2", "q.png a.png b.png a.png")
     table = MultiSelect(MultiSelect.Config(path=tmp_path / "lab.csv", is_ranked=False))
@@ -328,7 +328,7 @@ def test_an_image_chosen_and_left_in_one_row_is_told(tmp_path):
         table.load("train")
 
 
-def test_all_wrong_rows_of_choices_are_told_a_line_for_each_sort(tmp_path):
+def test_invalid_rows_of_choices_are_reported_in_one_line_per_kind(tmp_path):
     write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
     rows = [f"q.png a.png {'gone' if i else 'lost'}.png b.png" for i in range(12)]
     rows += ["q.png a.png c.png a.png", "q.png a.png c.png q.png"]
@@ -352,7 +352,7 @@ def test_all_wrong_rows_of_choices_are_told_a_line_for_each_sort(tmp_path):
     assert "row 16: chosen_1 is empty" in empty
 
 
-def test_a_pattern_makes_files_of_numbers_in_choices(tmp_path):
+def test_an_image_pattern_converts_numbers_to_file_names_in_choices(tmp_path):
     write_images(tmp_path, "00.png", "01.png", "02.png")
     write_csv(tmp_path / "lab.csv", "anchor chosen_1 other_1", "0 1 2")
     config = {"is_ranked": False, "val_share": 0.0, "test_share": 0.0, "image": "{:02d}.png"}
@@ -368,7 +368,7 @@ def test_a_pattern_makes_files_of_numbers_in_choices(tmp_path):
     (SameDifferent, {}, "first second p_same",
      ["q.png a.png 0.1", "q.png b.png 0.2", "q.png c.png 1"], 1),
 ])  # fmt: skip
-def test_excluded_rows_do_not_count_and_may_be_wrong(tmp_path, cls, own, header, rows, num_judgments):
+def test_excluded_rows_are_not_counted_and_may_be_invalid(tmp_path, cls, own, header, rows, num_judgments):
     write_images(tmp_path, "q.png", "a.png", "b.png", "c.png")
     wrong = rows[0].replace("a.png", "gone.png")
     marked = [f"{row} {mark}" for row, mark in zip([*rows, wrong], ["no", "0", "catch", "x"], strict=True)]
@@ -377,7 +377,7 @@ def test_excluded_rows_do_not_count_and_may_be_wrong(tmp_path, cls, own, header,
     assert len(table.load("train")) == num_judgments
 
 
-def test_a_rating_that_is_no_number_is_told_by_row(tmp_path):
+def test_a_rating_that_is_not_a_number_is_reported_by_row(tmp_path):
     write_images(tmp_path, "r.png", "a.png")
     write_csv(tmp_path / "lab.csv", "reference image rating", "r.png a.png good")
     table = Ratings(Ratings.Config(path=tmp_path / "lab.csv", higher_is_better=True))
@@ -385,7 +385,7 @@ def test_a_rating_that_is_no_number_is_told_by_row(tmp_path):
         table.load("train")
 
 
-def test_pairs_that_make_no_triplets_name_their_file(tmp_path):
+def test_pairs_without_triplets_are_reported_with_their_file(tmp_path):
     (tmp_path / "lab.csv").write_text("first,second,p_same,split\na.png,b.png,0,train\n")
     for name in ("a.png", "b.png"):
         Image.new("RGB", (4, 4)).save(tmp_path / name)
@@ -394,7 +394,7 @@ def test_pairs_that_make_no_triplets_name_their_file(tmp_path):
         SameDifferent(SameDifferent.Config(path=tmp_path / "lab.csv")).load("train")
 
 
-def test_the_columns_of_a_published_same_different_file_can_be_named(tmp_path):
+def test_columns_of_a_same_different_file_can_be_mapped(tmp_path):
     write_images(tmp_path, "r.png", "a.png", "b.png")
     write_csv(tmp_path / "jnd.csv", "ref other frac n", "r.png a.png 0.8 10", "r.png b.png 0.1 10")
     config = SameDifferent.Config(
@@ -425,7 +425,7 @@ def rdm(tmp_path, path, **config):
 VECTOR = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
 
 
-def test_sessions_of_a_person_are_averaged_and_ceilings_are_over_people(tmp_path):
+def test_sessions_of_a_subject_are_averaged_and_ceilings_are_over_subjects(tmp_path):
     from perceptinit.judgments.data_check import check_judgments
 
     rng = np.random.default_rng(0)
@@ -449,7 +449,7 @@ def test_sessions_of_a_person_are_averaged_and_ceilings_are_over_people(tmp_path
         rdm(tmp_path, "lab.npy", people=("a", "b"), **key).load("train")
 
 
-def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
+def test_all_file_layouts_of_a_matrix_have_the_same_triplets(tmp_path):
     from scipy.io import savemat
     from scipy.spatial.distance import squareform
 
@@ -489,14 +489,14 @@ def test_all_layouts_of_a_matrix_give_the_same_triplets(tmp_path):
         ({"lab.csv": "0,1\n1,0"}, {}, r"no image names\. Set names"),
     ],
 )
-def test_what_is_wrong_with_a_matrix_file_is_told(tmp_path, files, config, sentence):
+def test_errors_of_a_matrix_file_are_reported(tmp_path, files, config, sentence):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     with pytest.raises(DataError, match=sentence):
         rdm(tmp_path, "lab.csv", **config).load("train")
 
 
-def test_a_matrix_whose_images_are_not_there_is_told_with_the_name_meant(tmp_path):
+def test_a_missing_image_of_a_matrix_is_reported_with_a_suggestion(tmp_path):
     np.save(tmp_path / "lab.npy", VECTOR)
     (tmp_path / "names.txt").write_text("000.png\n001.png\n002.png\n003.jpg\n")
     with pytest.raises(DataError, match=r"name 4, '003.jpg': no such image in .*Did you mean '003.png'"):
@@ -506,7 +506,7 @@ def test_a_matrix_whose_images_are_not_there_is_told_with_the_name_meant(tmp_pat
 # ---- published sets ----------------------------------------------------------------------------
 
 
-def test_cifar10h_in_another_order_is_refused(tmp_path):
+def test_cifar10h_counts_in_a_different_order_are_refused(tmp_path):
     cifar = make_cifar10h(tmp_path)
     counts = np.load(tmp_path / "cifar10h-counts.npy")
     np.save(tmp_path / "cifar10h-counts.npy", counts[::-1])
@@ -518,7 +518,7 @@ def test_cifar10h_in_another_order_is_refused(tmp_path):
     "PERCEPTINIT_CIFAR10H" not in os.environ,
     reason="PERCEPTINIT_CIFAR10H does not name the folder of human_counts.npy and test.parquet",
 )
-def test_cifar10h_gives_the_published_counts_and_human_accuracy():
+def test_cifar10h_has_the_published_counts_and_human_accuracy():
     root = Path(os.environ["PERCEPTINIT_CIFAR10H"])
     cifar = Cifar10H(Cifar10H.Config(root=root, counts="human_counts.npy", images="test.parquet"))
     counts = cifar._counts
@@ -531,9 +531,9 @@ def test_cifar10h_gives_the_published_counts_and_human_accuracy():
     same = labels[triplets.anchor] == labels[triplets.second]
     other = labels[triplets.anchor] == labels[triplets.first]
     by_class = np.where(same == other, 0.5, np.where(same, triplets.p_second, 1 - triplets.p_second))
-    # who only knows the official labels falls short of people by what they disagree on
+    # a model of the official labels is below the ceiling by the share of human disagreement
     assert by_class.mean() == pytest.approx(0.961, abs=0.003)
-    # shares of labels, not answers to these questions
+    # shares of labels, not votes on these questions
     assert ceiling_of_split(cifar, "test", triplets) is None
 
 
@@ -552,7 +552,7 @@ def nights(root, raw_rows):
     return raw
 
 
-def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_path):
+def test_unfiltered_nights_adds_training_judgments_without_held_out_references(tmp_path):
     raw_rows = [
         "ref/000.png d/0.png d/1.png 0.5 0.5 2",
         "ref/002.png d/0.png d/1.png 0.5 0.5 9",  # a reference of val
@@ -573,7 +573,7 @@ def test_unfiltered_nights_trains_on_more_but_never_on_held_out_references(tmp_p
 
 
 @pytest.mark.parametrize("table", [Table, OddOneOutTable, Ratings, MultiSelect, SameDifferent, RdmSet])
-def test_shares_of_more_than_everything_are_told_by_every_table_of_ones_own(table, tmp_path):
+def test_shares_above_1_are_refused_by_every_users_table(table, tmp_path):
     required = {
         "path": str(tmp_path / "lab.csv"),
         "images": str(tmp_path),

@@ -1,4 +1,4 @@
-"""A name or a file means the same judgments in the library and in every command."""
+"""A name or a file denotes the same judgments in the library and in every command."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def roots(monkeypatch):
         (("materials", {"ties": "drop"}), {"use": "materials", "root": "/sets/materials", "ties": "drop"}),
         (("materials", {"root": "here"}), {"use": "materials", "root": "here"}),
         ("synthetic", {"use": "synthetic"}),
-        ("nobody", {"use": "nobody"}),  # whoever reads the table knows what there is
+        ("nobody", {"use": "nobody"}),  # the reader of the table reports unknown names
         ("lab.csv", {"use": "table", "path": "lab.csv"}),
         ("lab.tsv", {"use": "table", "path": "lab.tsv"}),
         (Path("lab.txt"), {"use": "table", "path": "lab.txt"}),
@@ -35,11 +35,11 @@ def roots(monkeypatch):
         (("people.mat", {"key": "d"}), {"use": "rdm", "path": "people.mat", "key": "d"}),
     ],
 )  # fmt: skip
-def test_what_a_source_means(source, table):
+def test_a_source_is_converted_to_a_recipe_table(source, table):
     assert as_table(source, REGISTRY) == table
 
 
-def test_a_file_may_be_read_by_another_component_and_a_name_may_not():
+def test_use_applies_to_files_but_not_to_names():
     assert as_table("triads.csv", REGISTRY, use="odd-one-out") == {
         "use": "odd-one-out",
         "path": "triads.csv",
@@ -50,12 +50,12 @@ def test_a_file_may_be_read_by_another_component_and_a_name_may_not():
         as_table("nights", REGISTRY, use="table")
 
 
-def test_the_commands_look_in_the_same_place(cli):
-    told = 'root = "/no/such"'
+def test_all_commands_use_the_same_root(cli):
+    sentence = 'root = "/no/such"'
     environment = {"MATERIALS_ROOT": "/no/such"}
     check = cli("data", "check", "materials", **environment)
-    assert told in check.stdout
+    assert sentence in check.stdout
     start = cli("init", "-o", "x.safetensors", "--judgments", "materials", **environment)
-    assert told in start.stderr
+    assert sentence in start.stderr
     measured = cli("eval", "timm:test_vit", "--judgments", "materials", **environment)
-    assert told in measured.stderr
+    assert sentence in measured.stderr

@@ -1,4 +1,4 @@
-"""Human judgments from files: published layouts, users' tables, and the wrappers that change training votes."""
+"""Human judgments from published layouts and users' tables, and wrappers that change training votes."""
 
 import csv
 import itertools
@@ -41,7 +41,7 @@ VOTES = "anchor first second first_votes second_votes"
 
 @pytest.fixture
 def table(tmp_path):
-    """Write a table with the images a.png to d.png beside it, and return its component."""
+    """Return a function that writes a table with the images a.png to d.png and returns its component."""
 
     def make(header, *rows, **config):
         write_images(tmp_path, "a.png", "b.png", "c.png", "d.png")
@@ -58,7 +58,7 @@ def only_train(judgments):
 ALL_TRAIN = {"val_share": 0.0, "test_share": 0.0}
 
 
-def test_a_table_of_votes_says_the_share_for_second(table):
+def test_a_table_of_votes_gives_the_share_for_second(table):
     judgments = table(VOTES, "a.png b.png c.png 1 3", "b.png c.png d.png 2 0", **ALL_TRAIN)
     assert only_train(judgments) == [
         ("a.png", "b.png", "c.png", 0.75, 4),
@@ -67,12 +67,12 @@ def test_a_table_of_votes_says_the_share_for_second(table):
     assert judgments.name == "lab"
 
 
-def test_a_table_may_state_shares(table):
+def test_a_table_may_contain_shares(table):
     judgments = table("anchor first second p_second num_votes", "a.png b.png c.png 0.2 5", **ALL_TRAIN)
     assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.2, 5)]
 
 
-def test_plain_answers_are_added_up_and_their_sides_do_not_give_them_away(table):
+def test_answers_are_summed_and_their_sides_are_random(table):
     names = [f"x{i}.png" for i in range(40)]
     rows = [f"a.png {name} b.png" for name in names]
     judgments = table("anchor positive negative", *rows, *rows, "a.png b.png x0.png", **ALL_TRAIN)
@@ -81,17 +81,17 @@ def test_plain_answers_are_added_up_and_their_sides_do_not_give_them_away(table)
     assert triplets.num_votes.tolist() == [3] + [2] * 39
     is_positive_second = np.array([triplets.stimuli.ids[i] != "b.png" for i in triplets.second])
     assert 10 < is_positive_second.sum() < 30
-    # the x wins each of its two answers; x0 loses a third one
+    # each x wins both of its answers; x0 loses a third answer
     share_of_x = np.where(is_positive_second, triplets.p_second, 1 - triplets.p_second)
     assert share_of_x.tolist() == pytest.approx([2 / 3] + [1] * 39)
 
 
-def test_rows_of_one_question_are_added_up_whichever_side_the_candidates_stand_on(table):
+def test_rows_of_one_question_are_summed_for_both_orders_of_the_candidates(table):
     judgments = table(VOTES, "a.png b.png c.png 1 0", "a.png c.png b.png 3 1", **ALL_TRAIN)
     assert only_train(judgments) == [("a.png", "b.png", "c.png", 0.6, 5)]  # 1 + 1 for b, 0 + 3 for c
 
 
-def test_sessions_of_a_person_are_one_vote(table):
+def test_repeated_answers_of_a_person_are_one_vote(table):
     of_ann = ("a.png b.png c.png first ann", "a.png c.png b.png first ann")
     of_bob = ("a.png b.png c.png second bob",) * 2
     judgments = table("anchor first second choice subject", *of_ann, *of_bob, **ALL_TRAIN)
@@ -101,7 +101,7 @@ def test_sessions_of_a_person_are_one_vote(table):
 SESSIONS = ("ann monday first", "ann friday first", "bob tuesday second", "bob sunday second")
 
 
-def test_a_column_names_the_person_of_each_session(table):
+def test_the_person_key_chooses_the_column_of_participants(table):
     rows = [f"a.png b.png c.png {choice} {who} {day}" for who, day, choice in map(str.split, SESSIONS)]
     header = "anchor first second choice participant subject"
     sessions, people = (table(header, *rows, person=p, **ALL_TRAIN) for p in (None, "participant"))
@@ -116,13 +116,13 @@ def test_a_column_names_the_person_of_each_session(table):
         table(header, *rows, person="participants").load("train")
 
 
-def test_a_person_is_named_in_tables_of_other_programs(table):
+def test_the_person_key_applies_to_tables_of_other_programs(table):
     rows = [f"html a.png b.png c.png 0 {day} {who}" for who, day, _ in map(str.split, SESSIONS)]
     header = "trial_type anchor first second response subject lab_id"
     assert list(table(header, *rows, person="lab_id", **ALL_TRAIN).people) == ["ann", "bob"]
 
 
-def test_rows_stay_apart_when_asked_for(table):
+def test_rows_are_not_summed_without_aggregate(table):
     rows = ("a.png b.png c.png 1 0", "a.png c.png b.png 2 1")
     judgments = table(VOTES, *rows, aggregate=False, **ALL_TRAIN)
     assert only_train(judgments) == [
@@ -131,7 +131,7 @@ def test_rows_stay_apart_when_asked_for(table):
     ]
 
 
-def test_images_may_lie_in_another_folder_under_any_spelling_of_their_path(table, tmp_path):
+def test_images_are_found_in_another_folder_by_normalized_paths(table, tmp_path):
     write_images(tmp_path / "photos", "x/1.png", "x/2.png", "3.png")
     judgments = table(VOTES, "x/1.png ./x//2.png 3.png 1 1", images=tmp_path / "photos", **ALL_TRAIN)
     triplets = judgments.load("train")
@@ -139,14 +139,14 @@ def test_images_may_lie_in_another_folder_under_any_spelling_of_their_path(table
     assert triplets.stimuli.images[1] == tmp_path / "photos/x/1.png"
 
 
-def test_the_split_column_is_followed(table):
+def test_the_split_column_defines_the_splits(table):
     judgments = table(f"{VOTES} split", "a.png b.png c.png 1 0 test", "b.png c.png d.png 0 1 train")
     assert named_rows(judgments.load("test")) == [("a.png", "b.png", "c.png", 0.0, 1)]
     with pytest.raises(DataError, match=r"no judgments in split 'val' \(there are 1 train, 0 val, 1 test\)"):
         judgments.load("val")
 
 
-def test_without_a_split_column_groups_are_dealt_whole_and_the_same_every_time(table):
+def test_without_a_split_column_groups_are_assigned_to_splits_reproducibly(table):
     rows = [f"{a}.png {b}.png {c}.png 1 2 g{i % 20}" for i in range(60) for a, b, c in ["abc", "bcd"]]
     judgments = table(f"{VOTES} group", *rows, aggregate=False, val_share=0.1, test_share=0.2)
     groups = {split: set(judgments.load(split).group.tolist()) for split in ("train", "val", "test")}
@@ -168,7 +168,7 @@ def test_selected_subjects_keep_the_splits_of_the_whole_table(table, tmp_path):
         Table(Table.Config(path=everyone.config.path, subjects=("anne",))).load("train")
 
 
-def test_parquet_says_the_same_as_csv(table, tmp_path):
+def test_parquet_and_csv_tables_are_equal(table, tmp_path):
     import pyarrow
     from pyarrow import parquet
 
@@ -283,7 +283,7 @@ GOOD = "a.png b.png c.png 1 3"
         ),
     ],
 )
-def test_a_wrong_table_is_told_by_row_before_the_start(table, header, rows, message):
+def test_preflight_reports_errors_of_a_table_by_row(table, header, rows, message):
     judgments = table(header, *rows, **ALL_TRAIN)
     (sentence,) = judgments.preflight()
     assert sentence.startswith(str(judgments.config.path))
@@ -293,13 +293,13 @@ def test_a_wrong_table_is_told_by_row_before_the_start(table, header, rows, mess
     assert str(error.value) == sentence
 
 
-def test_blank_rows_count_as_a_spreadsheet_counts_them(table):
+def test_blank_rows_are_counted_like_in_a_spreadsheet(table):
     judgments = table(VOTES, GOOD, "", "a.png b.png c.png 0 0", **ALL_TRAIN)
     (sentence,) = judgments.preflight()
     assert "row 4: no votes" in sentence
 
 
-def test_a_misspelt_image_is_told_with_the_one_meant_and_the_number_missing(table, tmp_path):
+def test_a_misspelled_image_is_reported_with_a_suggestion_and_the_missing_images(table, tmp_path):
     write_images(tmp_path, "wood/oak.png")
     rows = ["a.png b.png wood/aok.png 1 0", "a.png b.png none.png 1 0"]
     (sentence,) = table(VOTES, *rows, **ALL_TRAIN).preflight()
@@ -307,14 +307,14 @@ def test_a_misspelt_image_is_told_with_the_one_meant_and_the_number_missing(tabl
     assert "Did you mean 'wood/oak.png'? (2 images are missing: none.png, wood/aok.png)" in sentence
 
 
-def test_a_missing_image_is_reported_with_its_folder_also_when_it_is_the_working_folder(table, monkeypatch):
+def test_a_missing_image_is_reported_with_its_absolute_folder(table, monkeypatch):
     path = table(VOTES, "a.png b.png e.png 1 0").config.path
     monkeypatch.chdir(path.parent)
     (sentence,) = Table(Table.Config(path=Path("lab.csv"))).preflight()
     assert f"second 'e.png': no such image in {path.parent}." in sentence
 
 
-def test_files_that_are_no_tables_are_told(table, tmp_path):
+def test_files_that_are_not_tables_are_reported(table, tmp_path):
     judgments = table(VOTES, GOOD)
     judgments.config.path.write_bytes("anchor;é".encode("latin-1"))
     assert "not UTF-8 text" in next(judgments.preflight())
@@ -330,13 +330,13 @@ def test_files_that_are_no_tables_are_told(table, tmp_path):
     assert next(no_images.preflight()) == f'images = "{tmp_path}/no": no such folder'
 
 
-def test_shares_of_more_than_everything_are_refused():
+def test_shares_above_1_are_refused():
     table = {"path": "lab.csv", "val_share": 0.5, "test_share": 0.6}
     _, problems = read_config(Table.Config, table, "judgments")
     assert "val_share + test_share = 1.1 > 1" in str(problems[0])
 
 
-def test_a_table_may_be_for_measuring_only(table):
+def test_a_table_may_be_test_only(table):
     judgments = table(VOTES, GOOD, test_share=1.0, val_share=0.0)
     assert list(judgments.preflight()) == []
     assert len(judgments.load("test"))
@@ -349,7 +349,7 @@ def test_a_table_may_be_for_measuring_only(table):
 # ---- splits ------------------------------------------------------------------------------------
 
 
-def test_a_group_keeps_its_split_when_rows_are_reordered():
+def test_a_group_keeps_its_split_after_reordering_rows():
     groups = [f"g{i}" for i in range(50)]
     splits = assign_splits(groups, 0, "test", val_share=0.2, test_share=0.1)
     turned = assign_splits(groups[::-1], 0, "test", val_share=0.2, test_share=0.1)
@@ -379,7 +379,7 @@ NIGHTS = "id left_vote right_vote votes ref_path left_path right_path split is_i
 
 @pytest.fixture
 def nights(tmp_path):
-    """Write the published layout, one triplet per row of (left, right, votes, split, is_imagenet)."""
+    """Return a function that writes the published layout from rows of (left, right, votes, split, is_imagenet)."""
 
     def make(*rows, header=NIGHTS, **config):
         lines = []
@@ -415,7 +415,7 @@ def test_nights_reads_counts_and_shares_and_drops_triplets_with_few_votes(nights
     assert len(judgments.load("val")) == 1
 
 
-def test_nights_finds_columns_by_name_and_not_by_place(nights, tmp_path):
+def test_nights_finds_columns_by_name(nights, tmp_path):
     judgments = nights("1 5 6 train True", "1 5 6 val True", "1 5 6 test True")
     with (tmp_path / "data.csv").open() as file:
         turned = [row[::-1] for row in csv.reader(file)]
@@ -425,7 +425,7 @@ def test_nights_finds_columns_by_name_and_not_by_place(nights, tmp_path):
     assert judgments.load("train").p_second.tolist() == pytest.approx([5 / 6])
 
 
-def test_nights_test_subsets_are_those_of_imagenet_or_not(nights):
+def test_nights_test_subsets_separate_imagenet(nights):
     rows = (
         "1 5 6 train True",
         "1 5 6 val True",
@@ -447,15 +447,15 @@ def test_nights_test_subsets_are_those_of_imagenet_or_not(nights):
         of_no_imagenet.load("test")
 
 
-def test_nights_says_where_to_get_it(tmp_path):
+def test_missing_nights_data_is_reported_with_the_download_command(tmp_path):
     (sentence,) = Nights(Nights.Config(root=tmp_path)).preflight()
     assert sentence.startswith(f'root = "{tmp_path}": data.csv not found. Download it with: ')
 
 
-def test_nights_counts_and_names_missing_images(nights, tmp_path):
+def test_nights_reports_missing_images_of_used_triplets(nights, tmp_path):
     judgments = nights("1 5 6 train True", "1 5 6 val True", "1 5 6 test True", "0 1 1 test True")
     (tmp_path / "ref/000/001.png").unlink()
-    (tmp_path / "ref/000/003.png").unlink()  # filtered out: not needed
+    (tmp_path / "ref/000/003.png").unlink()  # not needed, because its triplet is filtered out
     (tmp_path / "distort/000/002_1.png").unlink()
     (sentence,) = judgments.preflight()
     assert (
@@ -480,7 +480,7 @@ def test_nights_counts_and_names_missing_images(nights, tmp_path):
         ),
     ],
 )
-def test_a_wrong_data_csv_is_told_by_row(nights, rows, header, message):
+def test_errors_of_nights_data_csv_are_reported_by_row(nights, rows, header, message):
     with pytest.raises(DataError) as error:
         nights(*rows, header=header).load("train")
     assert message in str(error.value)
@@ -505,9 +505,9 @@ def write_answers(root, part, answers, agreement):
     (root / f"answers_processed_{part}.json").write_text(json.dumps(content))
 
 
-def test_materials_votes_follow_the_drawn_sides(materials):
+def test_materials_votes_follow_the_random_sides(materials):
     triplets = materials.load("test")
-    # the majority's choice is image i + 1 and got all 4 votes, wherever it now stands
+    # the majority chose image i + 1 with all 4 votes, on either side
     is_second = triplets.second == triplets.anchor + 1
     assert 4 < is_second.sum() < 16
     assert triplets.p_second.tolist() == is_second.astype(float).tolist()
@@ -515,7 +515,7 @@ def test_materials_votes_follow_the_drawn_sides(materials):
     assert triplets.stimuli.ids[7] == "m007.jpg"
 
 
-def test_materials_validation_holds_whole_queries_of_the_training_file(materials):
+def test_materials_validation_contains_complete_queries_of_the_training_file(materials):
     train, val = materials.load("train"), materials.load("val")
     assert (len(train), len(val)) == (108, 12)
     assert not set(train.group.tolist()) & set(val.group.tolist())
@@ -530,7 +530,7 @@ def test_materials_sides_and_splits_depend_on_their_seeds_only(materials):
     assert other.load("train").first.tolist() != materials.load("train").first.tolist()
 
 
-def test_materials_say_everything_that_is_missing(tmp_path):
+def test_materials_report_every_missing_file(tmp_path):
     sentences = list(Materials(Materials.Config(root=tmp_path)).preflight())
     assert sentences[0].startswith(
         f'root = "{tmp_path}": 0 .jpg images in {IMAGES}, expected 100. Download them with: '
@@ -553,7 +553,7 @@ def test_materials_say_everything_that_is_missing(tmp_path):
         ([[0, 1, 2]] * 2, [[1, 0]], "2 answers, but 1 rows of agreement"),
     ],
 )
-def test_wrong_material_answers_are_told(materials, answers, agreement, message):
+def test_invalid_materials_answers_are_reported(materials, answers, agreement, message):
     write_answers(materials.config.root, "test", answers, agreement)
     (sentence,) = materials.preflight()
     assert message in sentence
@@ -563,7 +563,7 @@ MATERIALS_ROOT = os.environ.get("PERCEPTINIT_MATERIALS", "")
 
 
 @pytest.mark.skipif(not MATERIALS_ROOT, reason="PERCEPTINIT_MATERIALS does not name the data's folder")
-def test_the_real_materials_give_the_reference_numbers():
+def test_the_published_materials_have_the_reference_numbers():
     judgments = Materials(Materials.Config(root=Path(MATERIALS_ROOT)))
     assert list(judgments.preflight()) == []
     splits = {split: judgments.load(split) for split in ("train", "val", "test")}
@@ -600,7 +600,7 @@ def agreement_and_votes(triplets):
     return list(zip(majority.tolist(), triplets.num_votes.tolist(), strict=True))
 
 
-def test_shuffled_votes_are_the_same_votes_on_other_triplets(inner):
+def test_shuffled_votes_permute_votes_between_triplets(inner):
     true, shuffled = inner.load("train"), ShuffledVotes(ShuffledVotes.Config(), inner).load("train")
     for column in ("anchor", "first", "second", "group"):
         assert getattr(shuffled, column).tolist() == getattr(true, column).tolist()
@@ -608,13 +608,13 @@ def test_shuffled_votes_are_the_same_votes_on_other_triplets(inner):
     assert sorted(agreement_and_votes(shuffled)) == sorted(agreement_and_votes(true))
 
 
-def test_shuffled_votes_leave_held_out_votes_true(inner):
+def test_shuffled_votes_do_not_change_held_out_splits(inner):
     wrapper = ShuffledVotes(ShuffledVotes.Config(), inner)
     for split in ("val", "test"):
         assert named_rows(wrapper.load(split)) == named_rows(inner.load(split))
 
 
-def test_shuffled_votes_break_a_table_whose_winners_all_stand_first(table, tmp_path):
+def test_shuffled_votes_randomize_a_table_with_a_constant_winner_column(table, tmp_path):
     names = [f"x{i}.png" for i in range(100)]
     write_images(tmp_path, *names)
     judgments = table(VOTES, *(f"{name} a.png b.png 5 0" for name in names), **ALL_TRAIN)
@@ -630,7 +630,7 @@ def test_shuffled_votes_depend_on_their_seed_only(inner):
     assert named_rows(first) != named_rows(other)
 
 
-def test_subsets_are_nested_and_keep_groups_whole(inner):
+def test_subsets_are_nested_and_keep_groups_together(inner):
     true = inner.load("train")
     whole = set(named_rows(true))
     loaded = [Subset(Subset.Config(fraction=f), inner).load("train") for f in (0.001, 0.25, 0.5, 1.0)]
@@ -640,19 +640,19 @@ def test_subsets_are_nested_and_keep_groups_whole(inner):
     assert np.unique(loaded[1].group, return_counts=True)[1].tolist() == [2] * 14
 
 
-def test_subsets_by_row_count_rows_and_leave_held_out_splits_whole(inner):
+def test_subsets_by_row_keep_a_share_of_training_rows_only(inner):
     subset = Subset(Subset.Config(fraction=0.25, by="row"), inner)
     assert len(subset.load("train")) == 27
     assert named_rows(subset.load("val")) == named_rows(inner.load("val"))
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.1])
-def test_an_impossible_fraction_is_told(fraction):
+def test_a_fraction_outside_0_to_1_is_reported(fraction):
     _, (problem,) = read_config(Subset.Config, {"fraction": fraction}, "judgments")
     assert problem.where == "judgments.fraction"
 
 
-def test_wrappers_go_by_the_inner_name_and_say_on_the_card_what_they_did(inner, tmp_path):
+def test_wrappers_keep_the_inner_name_and_extend_the_card(inner, tmp_path):
     shuffled = ShuffledVotes(ShuffledVotes.Config(), inner)
     subset = Subset(Subset.Config(fraction=0.1), shuffled)
     assert shuffled.name == subset.name == "materials"

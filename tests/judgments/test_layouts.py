@@ -1,4 +1,4 @@
-"""Tables as programs of the field export them, read as they are; each made to its published layout."""
+"""Tables exported by NEXT, Salmon, Meadows and jsPsych, and spreadsheets, are read without conversion."""
 
 import json
 import struct
@@ -28,7 +28,7 @@ def folder(tmp_path):
 
 
 def answers(path, cls=Table, **config):
-    """Return (anchor, chosen, not chosen, votes) or (images, odd) of all judgments, by name."""
+    """Return (anchor, chosen, not chosen, votes) or (images, odd) of all judgments by name."""
     judgments = cls(cls.Config(path=path, val_share=0.0, test_share=0.0, **config))
     if cls is OddOneOutTable:
         odd = judgments.load_odd_one_out("train")
@@ -52,7 +52,7 @@ ODD = {
 }
 
 
-def test_participant_data_of_next(folder):
+def test_participant_data_of_next_are_read(folder):
     # NEXT-psych, PoolBasedTripletMDS: the header and order of columns of its participant data
     (folder / "next.csv").write_text(
         "Participant ID,Timestamp,Center,Left,Right,Answer,Alg Label\n"
@@ -63,7 +63,7 @@ def test_participant_data_of_next(folder):
     assert answers(folder / "next.csv", subjects=("oeJq63",)) == EXPECTED
 
 
-def test_responses_of_salmon_with_file_names_and_by_number(folder):
+def test_responses_of_salmon_are_read_with_file_names_or_numbers(folder):
     # Salmon 1.0, /responses: columns as its own tests list them
     named = (
         "head,left,right,winner,loser,head_filename,left_filename,right_filename,winner_filename,puid,score\n"
@@ -82,7 +82,7 @@ def test_responses_of_salmon_with_file_names_and_by_number(folder):
 
 
 @pytest.mark.parametrize("labels", [("002", "003"), ("id2", "id3")])
-def test_annotations_of_the_triplet_choice_task_of_meadows(folder, labels):
+def test_annotations_of_the_triplet_choice_task_of_meadows_are_read(folder, labels):
     # docs.meadows-research.com: annotations; other tasks of an experiment are in the same file
     header = (
         "task,participation,stim1_id,stim2_id,stim3_id,stim1_name,stim2_name,stim3_name,start,resp,label\n"
@@ -118,13 +118,13 @@ TRIALS = [
     lambda trials: json.dumps(trials),
     lambda trials: "\n".join(json.dumps([t]) for t in trials),
 ], ids=["one person", "lines of JATOS"])  # fmt: skip
-def test_trials_of_jspsych_with_what_was_shown_in_their_data(folder, write):
+def test_trials_of_jspsych_with_stimuli_in_their_data_are_read(folder, write):
     # docs.jspsych.org: json() of the data module; `response` is the button, from 0
     (folder / "data.json").write_text(write(TRIALS))
     assert answers(folder / "data.json") == EXPECTED
 
 
-def test_odd_one_out_trials_of_jspsych_as_csv(folder):
+def test_odd_one_out_trials_of_jspsych_are_read_from_csv(folder):
     (folder / "data.csv").write_text(
         "rt,trial_type,response,image_1,image_2,image_3,subject_id\n"
         "null,preload,,,,,7\n"
@@ -134,7 +134,7 @@ def test_odd_one_out_trials_of_jspsych_as_csv(folder):
     assert answers(folder / "data.csv", OddOneOutTable) == ODD
 
 
-def test_responses_of_next_as_its_later_versions_format_them(folder):
+def test_responses_of_later_versions_of_next_are_read(folder):
     # format_responses of apps/PoolBasedTripletMDS/myApp.py
     url = "https://s3.example.org/fruit/"
     (folder / "responses.csv").write_text(
@@ -145,7 +145,7 @@ def test_responses_of_next_as_its_later_versions_format_them(folder):
     assert answers(folder / "responses.csv") == EXPECTED
 
 
-def test_two_urls_that_end_in_one_file_are_not_taken_for_one_image(folder):
+def test_two_urls_with_one_file_name_are_refused(folder):
     (folder / "next.csv").write_text(
         "Center,Left,Right,Answer\nhttps://e.org/a/000.jpg,https://e.org/b/000.jpg,002.jpg,002.jpg\n"
     )
@@ -153,7 +153,7 @@ def test_two_urls_that_end_in_one_file_are_not_taken_for_one_image(folder):
         answers(folder / "next.csv")
 
 
-def test_a_spreadsheet_is_read_as_it_is_saved(folder):
+def test_a_saved_spreadsheet_is_read(folder):
     openpyxl = pytest.importorskip("openpyxl")
     book = openpyxl.Workbook()
     for row in [["anchor", "first", "second", "first_votes", "second_votes", None],
@@ -176,17 +176,17 @@ def lab_sheet(path, *rows):
     return path
 
 
-def test_a_spreadsheet_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(folder):
+def test_a_spreadsheet_that_unpacks_to_more_than_the_limit_is_refused(folder):
     path = lab_sheet(folder / "bomb.xlsx", ["anchor", "positive", "negative"])
     data = bytearray(path.read_bytes())
-    # the size of a member, as the directory of the archive has it
+    # the size of a member in the directory of the archive
     struct.pack_into("<I", data, data.find(b"PK\1\2") + 24, 600 << 20)
     path.write_bytes(data)
     with pytest.raises(DataError, match=r"bomb\.xlsx: unpacks to more than 512 MB\. Save only the table"):
         read_table(path)
 
 
-def test_a_spreadsheet_of_too_many_empty_cells_is_refused(folder, monkeypatch):
+def test_a_spreadsheet_with_too_many_empty_cells_is_refused(folder, monkeypatch):
     monkeypatch.setattr(tables, "MAX_CELLS", 1000)
     far = [None] * 300 + ["x"]
     path = lab_sheet(folder / "far.xlsx", ["anchor", "positive", "negative"], far, far, far, far)
@@ -194,7 +194,7 @@ def test_a_spreadsheet_of_too_many_empty_cells_is_refused(folder, monkeypatch):
         read_table(path)
 
 
-def test_the_stated_size_of_a_spreadsheet_is_not_believed(folder):
+def test_the_stated_dimensions_of_a_spreadsheet_are_ignored(folder):
     path = lab_sheet(folder / "lab.xlsx", ["anchor", "positive", "negative"], [
         "000.jpg", "001.jpg", "002.jpg"], ["003.jpg", "005.jpg", "004.jpg"])  # fmt: skip
     with zipfile.ZipFile(path) as archive:
@@ -208,7 +208,7 @@ def test_the_stated_size_of_a_spreadsheet_is_not_believed(folder):
     assert answers(path) == EXPECTED
 
 
-def test_numbers_become_files_by_a_pattern(folder):
+def test_an_image_pattern_converts_numbers_to_file_names(folder):
     (folder / "lab.csv").write_text("anchor,positive,negative\n0,1,2\n3,5,4\n")
     assert answers(folder / "lab.csv", image="{:03d}.jpg") == EXPECTED
     (folder / "lab.csv").write_text("anchor,positive,negative\n000,001,002\nx,005,004\n")
@@ -217,7 +217,7 @@ def test_numbers_become_files_by_a_pattern(folder):
 
 
 @pytest.mark.parametrize("pattern", ["{.jpg", "{name}.jpg", "a.jpg"])
-def test_a_pattern_that_is_none_is_refused_with_the_recipe(pattern):
+def test_an_invalid_image_pattern_is_a_problem_of_the_recipe(pattern):
     config, [problem] = read_config(Table.Config, {"path": "a.csv", "image": pattern}, "judgments")
     assert config is None
     assert f"image = '{pattern}'" in str(problem)
@@ -233,13 +233,13 @@ def test_a_pattern_that_is_none_is_refused_with_the_recipe(pattern):
         ("first,second,p_same", "SameDifferent"),
     ],
 )
-def test_the_component_is_chosen_by_the_columns(folder, header, component):
+def test_the_columns_choose_the_component(folder, header, component):
     (folder / "lab.csv").write_text(f"{header}\n" + ",".join("a" * len(header.split(","))) + "\n")
     found = build_judgments(as_table(str(folder / "lab.csv"), REGISTRY), REGISTRY)
     assert type(found).__name__ == component
 
 
-def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
+def test_invalid_rows_are_reported_in_one_line_per_kind(folder):
     rows = [f"00{i % 5}.jpg,00{(i + 1) % 5}.jpg,gone.jpg,x,1" for i in range(15)] + [
         "000.jpg,000.jpg,001.jpg,-1,2"
     ]
@@ -255,7 +255,7 @@ def test_all_wrong_rows_are_told_a_line_for_each_sort(folder):
     assert "row 17: first_votes is -1; it must be at least 0" in lines[3]
 
 
-def test_a_table_of_another_kind_says_which_component_reads_it(folder):
+def test_a_table_of_another_kind_is_reported_with_its_component(folder):
     (folder / "lab.csv").write_text("image_1,image_2,image_3,odd\n000.jpg,001.jpg,002.jpg,000.jpg\n")
     with pytest.raises(DataError, match=r"The columns match 'odd-one-out': use it instead"):
         answers(folder / "lab.csv")

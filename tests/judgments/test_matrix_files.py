@@ -1,4 +1,4 @@
-"""Matrix files: full numbers of every type, and damage of every kind in a sentence."""
+"""Matrix files: every numeric type is read, and damage is reported in one sentence."""
 
 import struct
 
@@ -22,7 +22,7 @@ def write(path, compressed=False, form="5", **content):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_every_type_of_number_is_read(tmp_path, compressed):
+def test_every_numeric_type_is_read(tmp_path, compressed):
     content = {f"t{i}": SQUARE.astype(kind) for i, kind in enumerate(TYPES)}
     found = read_mat(write(tmp_path / "a.mat", compressed, **content))
     assert list(found) == list(content)
@@ -39,13 +39,13 @@ def test_files_of_matlab_4_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_subjects_are_the_first_axis(tmp_path, compressed):
+def test_the_first_axis_is_subjects(tmp_path, compressed):
     both = np.stack([SQUARE, 2 * SQUARE])
     path = write(tmp_path / "a.mat", compressed, rdm=both)
     assert np.array_equal(read_matrices(path, None)[0], both)
 
 
-def test_what_is_no_full_real_matrix_is_told(tmp_path):
+def test_variables_that_are_not_full_real_matrices_are_reported(tmp_path):
     content = {
         "a sparse matrix": scipy.sparse.eye(3).tocsc(),
         "a cell array": np.array(["a", 1], dtype=object),
@@ -61,7 +61,7 @@ def test_what_is_no_full_real_matrix_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("sides", [(300_000, 300_000), (4, 3), (2**31 - 1, 2**31 - 1)])
-def test_no_size_is_believed_without_looking(tmp_path, sides):
+def test_a_false_size_in_the_header_is_an_error(tmp_path, sides):
     path = write(tmp_path / "a.mat", rdm=SQUARE)
     data = path.read_bytes()
     place = data.index(struct.pack("<4I", 5, 8, 3, 3)) + 8  # after the tag of the dimensions
@@ -72,7 +72,7 @@ def test_no_size_is_believed_without_looking(tmp_path, sides):
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
-def test_a_file_that_is_cut_is_told(tmp_path, compressed, share):
+def test_a_truncated_mat_file_is_reported(tmp_path, compressed, share):
     path = write(tmp_path / "a.mat", compressed, rdm=SQUARE)
     data = path.read_bytes()
     path.write_bytes(data[: int(share * len(data))])
@@ -80,7 +80,7 @@ def test_a_file_that_is_cut_is_told(tmp_path, compressed, share):
         read_matrices(path, "rdm")
 
 
-def test_a_flipped_bit_in_compressed_numbers_is_told(tmp_path):
+def test_a_flipped_bit_in_compressed_data_is_reported(tmp_path):
     path = write(tmp_path / "a.mat", True, rdm=SQUARE)
     data = bytearray(path.read_bytes())
     data[-2] ^= 1
@@ -104,14 +104,14 @@ def test_a_module_in_the_working_folder_is_not_imported(tmp_path, monkeypatch):
         ("import os; os.abort()", r"not a readable \.mat file \(the reader exited with code -6\)"),
     ],
 )
-def test_a_reader_that_hangs_or_dies_is_told(tmp_path, monkeypatch, child, message):
+def test_a_reader_that_hangs_or_crashes_is_reported(tmp_path, monkeypatch, child, message):
     monkeypatch.setattr(mat_files, "_CHILD", child)
     monkeypatch.setattr(mat_files, "MAX_SECONDS", 0.5)
     with pytest.raises(DataError, match=rf"a\.mat: {message}"):
         read_mat(write(tmp_path / "a.mat", rdm=SQUARE))
 
 
-def test_what_matlab_7_3_writes_is_told(tmp_path):
+def test_matlab_7_3_files_are_reported_with_the_alternative(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"MATLAB 7.3".ljust(124) + b"\0\2IM" + bytes(600))
     with pytest.raises(
         DataError, match=r"MATLAB 7\.3 format is not supported\. Save the file with -v7 or as \.npy"
@@ -122,7 +122,7 @@ def test_what_matlab_7_3_writes_is_told(tmp_path):
 # other matrix files
 
 
-def test_an_npz_archive_with_the_name_of_an_npy_file_is_told(tmp_path):
+def test_an_npz_archive_named_npy_is_reported(tmp_path):
     with (tmp_path / "a.npy").open("wb") as file:
         np.savez(file, SQUARE)
     with pytest.raises(DataError, match=r"a\.npy: an \.npz archive named \.npy\. Save a single array"):
@@ -131,7 +131,7 @@ def test_an_npz_archive_with_the_name_of_an_npy_file_is_told(tmp_path):
 
 @pytest.mark.parametrize("header", [b"{'descr': '<f8', 'fortran_order': False, 'shape': (300000, 300000), }", b"{(", b"",
                                     b"{'descr': '|O', 'fortran_order': False, 'shape': (3, 3), }"])  # fmt: skip
-def test_an_npy_header_that_lies_or_is_cut_is_told(tmp_path, header):
+def test_an_invalid_or_truncated_npy_header_is_reported(tmp_path, header):
     data = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + SQUARE.tobytes()
     for size in (len(data), 9, 0):
         (tmp_path / "a.npy").write_bytes(data[:size])
@@ -150,7 +150,7 @@ def test_an_npy_header_that_lies_or_is_cut_is_told(tmp_path, header):
         (b",a,b,c\na,1\n", "row 2: 2 cells, but the first row has 4"),
     ],
 )
-def test_a_csv_matrix_that_is_none_is_told(tmp_path, text, what):
+def test_an_invalid_csv_matrix_is_reported(tmp_path, text, what):
     (tmp_path / "a.csv").write_bytes(text)
     with pytest.raises(DataError, match=rf"a\.csv.*{what}"):
         read_matrices(tmp_path / "a.csv", None)

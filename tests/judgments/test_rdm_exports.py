@@ -1,4 +1,4 @@
-"""Matrices in MATLAB files, and the companion package that reads files of rsatoolbox and Meadows."""
+"""Matrices in MATLAB structs, and the companion package for files of rsatoolbox and Meadows."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ BOTH = np.stack([matrix(0), matrix(1)])
 
 
 @pytest.mark.parametrize("do_compression", [False, True])
-def test_a_key_names_a_field_of_a_struct(tmp_path, do_compression):
+def test_a_key_selects_a_field_of_a_struct(tmp_path, do_compression):
     content = {
         "data": {"rdm": matrix(0), "age": 31, "who": "ox", "inner": {"rdm": matrix(1)}},
         "x": 1.0,
@@ -39,14 +39,14 @@ def test_a_key_names_a_field_of_a_struct(tmp_path, do_compression):
         read_matrices(tmp_path / "lab.mat", "data.rdn")
 
 
-def test_a_struct_with_an_element_a_subject_has_a_matrix_in_each(tmp_path):
+def test_a_struct_array_has_one_matrix_per_subject(tmp_path):
     people = np.array([(matrix(0),), (matrix(1),)], dtype=[("rdm", object)])
     savemat(tmp_path / "lab.mat", {"people": people})
     assert same(read_matrices(tmp_path / "lab.mat", "people.rdm")[0], BOTH)
 
 
 @pytest.mark.parametrize("name", ["rdms.hdf5", "rdms.h5", "tree.json", "meadows.mat"])
-def test_a_file_of_rsatoolbox_or_meadows_names_the_component_and_its_package(tmp_path, name):
+def test_a_file_of_rsatoolbox_or_meadows_is_reported_with_component_and_package(tmp_path, name):
     savemat(tmp_path / "meadows.mat", {"rdmutv_neat_ox": [0.1], "stimuli_neat_ox": ["a", "b"]})
     (tmp_path / name).touch()
     with pytest.raises(UsageError) as error:
@@ -58,7 +58,7 @@ def test_a_file_of_rsatoolbox_or_meadows_names_the_component_and_its_package(tmp
     )
 
 
-def test_a_command_with_a_file_of_rsatoolbox_names_the_package(tmp_path):
+def test_an_rsatoolbox_file_as_a_source_is_reported_with_the_package(tmp_path):
     registry = build_plugin_manager().registry
     (tmp_path / "rdms.hdf5").touch()
     with pytest.raises(UsageError, match=r"pip install \./plugins/perceptinit-brain-rdms"):

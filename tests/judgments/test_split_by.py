@@ -1,4 +1,4 @@
-"""`split_by`: what a score on held-out judgments speaks about, and how sure it is."""
+"""`split_by` defines the held-out unit of a score and its standard error."""
 
 import csv
 
@@ -38,7 +38,7 @@ def write(folder, header, rows):
 
 
 def triples(count=400, width=3, seed=0):
-    """Return rows of different images, drawn at random."""
+    """Return random rows of distinct images."""
     rng = np.random.default_rng(seed)
     return [[f"{i:02d}.png" for i in rng.choice(NUM_IMAGES, width, replace=False)] for _ in range(count)]
 
@@ -57,27 +57,27 @@ def are_apart(sets):
     return all(not sets[i] & sets[j] for i in range(3) for j in range(i))
 
 
-def test_by_image_with_too_few_images_other_splits_are_recommended(folder):
+def test_split_by_image_with_too_few_images_suggests_other_splits(folder):
     judgments = table(folder, "image", rows=[[*row, "ann"] for row in triples(8)])
     message = r"no judgments in split 'test' .*\. split_by = \"image\" skips 8 judgments\. Add images, or set"
     with pytest.raises(DataError, match=message):
         judgments.load("test")
 
 
-def test_by_image_no_image_is_in_two_splits_and_what_straddles_is_counted(folder):
+def test_splits_by_image_share_no_image_and_excluded_judgments_are_counted(folder):
     judgments = table(folder, "image")
     assert are_apart(images_of(judgments))
     sizes = [len(judgments.load(split)) for split in SPLITS]
     assert sum(sizes) + (judgments.splits == "").sum() == len(judgments.splits)
-    [told] = [f.message for f in check_judgments(judgments).findings if "are excluded" in f.message]
+    [message] = [f.message for f in check_judgments(judgments).findings if "are excluded" in f.message]
     left = (judgments.splits == "").sum()
-    assert told == (
+    assert message == (
         f"{left} of {len(judgments.splits)} judgments are excluded, because their images are in several "
         'splits (split_by = "image")'
     )
 
 
-def test_by_anchor_no_anchor_is_in_two_splits_and_other_images_are(folder):
+def test_splits_by_anchor_share_no_anchor_but_other_images(folder):
     judgments = table(folder, "anchor")
     anchors = [{t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)]
     assert are_apart(anchors)
@@ -85,16 +85,16 @@ def test_by_anchor_no_anchor_is_in_two_splits_and_other_images_are(folder):
     assert not (judgments.splits == "").any()
 
 
-def test_by_person_nobody_is_in_two_splits_and_all_may_be_asked_the_same(folder):
+def test_splits_by_person_share_no_person_but_questions(folder):
     question = ["00.png", "01.png", "02.png"]
     judgments = table(folder, "person", rows=[[*question, f"person {i}"] for i in range(10)])
     loaded = [judgments.load(split) for split in SPLITS]
     assert are_apart([set(t.group.tolist()) for t in loaded])
-    assert [len(t) for t in loaded] == [4, 3, 3]  # each person's answer for itself
+    assert [len(t) for t in loaded] == [4, 3, 3]  # one judgment per person
     assert check_judgments(judgments).ok
 
 
-def test_by_row_rows_that_ask_the_same_stay_together(folder):
+def test_splits_by_row_keep_rows_of_one_question_together(folder):
     a, b, c = "00.png", "01.png", "02.png"
     rows = [[*row, "p"] for row in triples(60)]
     judgments = table(folder, "row", rows=[*rows, [a, b, c, "p"], [a, c, b, "q"], [a, b, c, "r"]])
@@ -109,24 +109,24 @@ def test_by_row_rows_that_ask_the_same_stay_together(folder):
     assert len(votes) == 1
 
 
-def test_without_the_key_splits_are_those_by_anchor(folder):
+def test_the_default_split_is_by_anchor(folder):
     assert table(folder).splits.tolist() == table(folder, "anchor").splits.tolist()
 
 
 @pytest.mark.parametrize("column", ["split", "group"])
-def test_a_column_and_the_key_may_not_both_say_what_is_held_out(folder, column):
+def test_a_split_column_and_split_by_together_are_refused(folder, column):
     write(folder, f"anchor positive negative {column}", [[*row, "train"] for row in triples(9)])
     with pytest.raises(DataError, match=f"column '{column}' and split_by = \"image\" both define the splits"):
         Table(Table.Config(path=folder / "lab.csv", split_by="image")).load("train")
 
 
-def test_people_can_be_held_out_only_where_the_table_names_them(folder):
+def test_split_by_person_requires_a_subject_column(folder):
     write(folder, "anchor positive negative", triples(9))
     with pytest.raises(DataError, match=r"lab.csv: no column 'subject'\."):
         Table(Table.Config(path=folder / "lab.csv", split_by="person")).load("train")
 
 
-def test_every_own_table_can_hold_images_out(folder):
+def test_every_users_table_supports_split_by_image(folder):
     path = {"path": folder / "lab.csv", "split_by": "image", **SHARES}
     write(folder, "image_1 image_2 image_3 odd", [[*row, row[2]] for row in triples()])
     assert are_apart(images_of(OddOneOutTable(OddOneOutTable.Config(**path))))
@@ -142,7 +142,7 @@ def test_every_own_table_can_hold_images_out(folder):
     assert set(ratings.splits) == {"", *SPLITS} or "train" in ratings.splits
 
 
-def test_people_of_odd_one_out_choices_can_be_held_out(folder):
+def test_odd_one_out_supports_split_by_person(folder):
     rows = [[*row, row[0], f"person {i % 10}"] for i, row in enumerate(triples(200))]
     write(folder, "image_1 image_2 image_3 odd subject", rows)
     config = OddOneOutTable.Config(path=folder / "lab.csv", split_by="person", **SHARES)
@@ -153,20 +153,20 @@ def test_people_of_odd_one_out_choices_can_be_held_out(folder):
 
 
 @pytest.mark.parametrize(("cls", "value"), [(OddOneOutTable, "anchor"), (RdmSet, "person")])
-def test_a_table_that_cannot_be_split_so_says_what_it_can(cls, value):
+def test_an_unsupported_split_by_lists_the_supported_values(cls, value):
     config, problems = read_config(cls.Config, {"path": "a", "split_by": value}, "judgments")
     assert config is None
     assert any("split_by" in str(p) and "'image'" in str(p) for p in problems)
     assert all(isinstance(p, Problem) for p in problems)
 
 
-def test_the_check_says_that_images_are_seen_in_training_and_what_holding_them_out_leaves(folder):
+def test_data_check_reports_training_images_in_test_and_the_size_of_image_splits(folder):
     judgments = table(folder)
     by_image = table(folder, "image").splits
     notes = [f.message for f in check_judgments(judgments).findings if f.severity == "note"]
-    [told] = [note for note in notes if "occur in training" in note]
+    [message] = [note for note in notes if "occur in training" in note]
     left = ", ".join(f"{(by_image == s).sum()} {s}" for s in SPLITS)
-    assert told == (
+    assert message == (
         "20 of 20 images of 'test' also occur in training, so scores do not measure generalization to unseen "
         'images. split_by = "image" would leave '
         f"{left} of {len(by_image)} judgments (small test split; raise test_share)"
@@ -175,7 +175,7 @@ def test_the_check_says_that_images_are_seen_in_training_and_what_holding_them_o
 
 
 class Colours:
-    """A model that sees the mean colour."""
+    """A model whose embedding is the mean color."""
 
     image_size = 4
 
@@ -188,7 +188,7 @@ def extra_of(evaluator, judgments):
     return next(iter(measure.evaluate(Colours(), RunContext(num_workers=0))))
 
 
-def test_a_score_says_what_was_held_out_and_how_many_of_its_images_were_trained_on(folder):
+def test_a_score_records_the_held_out_unit_and_the_share_of_training_images(folder):
     score = extra_of(TwoAFC, table(folder))
     assert (score.extra["held_out"], score.extra["seen_in_training"]) == ("anchor", 1.0)
     score = extra_of(TwoAFC, table(folder, "image"))
@@ -198,14 +198,14 @@ def test_a_score_says_what_was_held_out_and_how_many_of_its_images_were_trained_
     assert extra_of(OddOneOutScore, odd).extra["seen_in_training"] == 1.0
 
 
-def test_errors_resample_images_where_images_are_held_out(folder):
+def test_standard_errors_resample_held_out_images(folder):
     by_image, by_anchor = (extra_of(TwoAFC, table(folder, by)) for by in ("image", "anchor"))
     triplets = table(folder, "image").load("test")
     assert by_image.stderr != by_anchor.stderr
     assert triplets.unit == "image"
 
 
-def test_the_jackknife_leaves_out_each_image_with_all_its_judgments():
+def test_the_jackknife_excludes_each_image_with_all_its_judgments():
     values, images = (
         np.array([1.0, 0.0, 1.0, 1.0]),
         np.array([[0, 0, 1, 2], [1, 2, 2, 3], [2, 3, 3, 0]]),
@@ -219,19 +219,19 @@ def test_the_jackknife_leaves_out_each_image_with_all_its_judgments():
     assert jackknife_stderr(values, images) == pytest.approx(expected)
 
 
-def test_errors_over_images_are_near_what_new_images_would_give():
+def test_standard_errors_over_images_match_the_spread_over_new_images():
     rng = np.random.default_rng(0)
-    means, told = [], []
+    means, errors = [], []
     for _ in range(200):
         images = np.stack([rng.choice(25, 3, replace=False) for _ in range(300)]).T
         ease = rng.normal(size=25)[images].sum(axis=0)
         values = (rng.random(300) < 1 / (1 + np.exp(-0.7 - 0.4 * ease))).astype(float)
         means.append(values.mean())
-        told.append(jackknife_stderr(values, images))
-    assert np.std(means) * 0.95 < np.mean(told) < np.std(means) * 1.35
+        errors.append(jackknife_stderr(values, images))
+    assert np.std(means) * 0.95 < np.mean(errors) < np.std(means) * 1.35
 
 
-def test_errors_resample_the_people_where_people_are_held_out():
+def test_standard_errors_resample_held_out_people():
     values, people = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1])
     anchors, images = np.arange(4), np.arange(12).reshape(3, 4)
     by_person = held_out_stderr(values, "group", anchors, people, images)
@@ -239,7 +239,7 @@ def test_errors_resample_the_people_where_people_are_held_out():
     assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(values, anchors)
 
 
-def test_each_person_has_the_answers_of_the_split_over_its_images(folder):
+def test_judgments_of_each_person_share_the_stimuli_of_the_split(folder):
     judgments = table(folder)
     test, people = judgments.load("test"), judgments.load_people("test")
     assert sorted(people) == [f"person {i}" for i in range(10)] == sorted(judgments.people)

@@ -1,4 +1,4 @@
-"""`apply_perceptual_init` on other libraries' models: what changes, and all that does not."""
+"""`apply_perceptual_init` on models of other libraries: changed weights and unchanged state."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def timm_convnext():
 
 
 def open_clip_vit_b_32():
-    """The configuration of that name, made small."""
+    """The model configuration ViT-B-32 at small size."""
     config = open_clip.get_model_config("ViT-B-32")
     config["vision_cfg"] |= {"image_size": 32, "patch_size": 8, "width": 64, "layers": 2}
     config["vision_cfg"] |= {"head_width": 16}
@@ -46,7 +46,7 @@ def open_clip_vit_b_32():
 
 
 def torchvision_vit():
-    """`vit_b_16` is this class with other sizes."""
+    """The class of `vit_b_16` at small size."""
     sizes = {"num_layers": 2, "num_heads": 4, "hidden_dim": 64, "mlp_dim": 128}
     return torchvision.models.VisionTransformer(image_size=32, patch_size=8, **sizes), {}
 
@@ -92,12 +92,12 @@ def state_of(model):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_held_out_2afc_rises_and_only_vision_weights_change(name):
+def test_perceptual_init_improves_held_out_2afc_and_changes_only_vision_weights(name):
     make, untouched = MODELS[name]
     torch.manual_seed(0)
     model, arguments = make()
     model.eval()
-    next(model.children()).train()  # a mixed state, to be found again
+    next(model.children()).train()  # mixed modes, which must be restored
     next(model.modules()).register_forward_hook(lambda *_: None)
     before, state = {k: v.clone() for k, v in model.state_dict().items()}, state_of(model)
     report = apply_perceptual_init(
@@ -116,7 +116,7 @@ def apply_quickly(model, **arguments):
     return apply_perceptual_init(model, judgments=TINY, epochs=1, batch_size=8, progress=False, **arguments)
 
 
-def test_a_frozen_parameter_stays_and_gradients_are_kept():
+def test_frozen_parameters_and_existing_gradients_are_unchanged():
     model, _ = timm_vit()
     model.pos_embed.requires_grad_(False)
     model.cls_token.grad = torch.ones_like(model.cls_token)
@@ -128,7 +128,7 @@ def test_a_frozen_parameter_stays_and_gradients_are_kept():
     assert torch.equal(model.cls_token.grad, torch.ones_like(model.cls_token))
 
 
-def test_a_model_in_bfloat16_stays_so_and_is_trained_in_float32():
+def test_a_bfloat16_model_is_trained_in_float32_and_returned_in_bfloat16():
     torch.manual_seed(0)
     model, _ = timm_vit()
     model.bfloat16()
@@ -137,7 +137,7 @@ def test_a_model_in_bfloat16_stays_so_and_is_trained_in_float32():
     assert all(np.isfinite(list(report.metrics.values())))
 
 
-def test_an_autocast_or_no_grad_around_the_call_changes_nothing():
+def test_autocast_and_no_grad_around_the_call_have_no_effect():
     weights = []
     for context in (torch.enable_grad(), torch.autocast("cpu", torch.bfloat16), torch.no_grad()):
         torch.manual_seed(0)
@@ -149,7 +149,7 @@ def test_an_autocast_or_no_grad_around_the_call_changes_nothing():
     assert torch.equal(weights[0], weights[2])
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_one_others():
+def test_trained_weights_depend_on_the_seed_only():
     hashes = []
     for seed in (0, 0, 1):
         torch.manual_seed(0)
@@ -158,7 +158,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others():
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_when_it_fails_the_weights_are_as_before():
+def test_a_failed_call_restores_the_weights():
     model, _ = timm_vit()
     before = {k: v.clone() for k, v in model.state_dict().items()}
     with pytest.raises(Exception, match="the loss is nan"):
@@ -184,13 +184,13 @@ def triplets(num_groups, rows_each=6):
     return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second)
 
 
-def test_judgments_may_be_triplets_of_which_a_tenth_is_held_out():
+def test_judgments_may_be_triplets_with_a_tenth_held_out():
     model, _ = timm_vit()
     report = apply_perceptual_init(model, judgments=triplets(20), epochs=1, batch_size=16, progress=False)
     assert report.metrics["triplets"] == 18 * 6
 
 
-def test_triplets_of_one_group_cannot_be_held_out():
+def test_triplets_of_one_group_are_refused():
     model, _ = timm_vit()
     with pytest.raises(DataError, match=r"no triplets in split 'train' \(6 triplets in 1 groups"):
         apply_perceptual_init(model, judgments=triplets(1), progress=False)
@@ -212,7 +212,7 @@ def test_judgments_may_be_the_path_of_a_table(tmp_path):
     assert report.metrics["2afc_val_after"] >= 0
 
 
-def test_without_judgments_the_error_says_in_one_line_how_to_get_them(monkeypatch, tmp_path):
+def test_missing_judgments_are_reported_in_one_line_with_the_download_command(monkeypatch, tmp_path):
     monkeypatch.delenv("NIGHTS_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError) as error:
@@ -223,7 +223,7 @@ def test_without_judgments_the_error_says_in_one_line_how_to_get_them(monkeypatc
     assert 'judgments="synthetic"' in text
 
 
-def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatch, tmp_path):
+def test_published_judgments_are_searched_in_the_same_root_as_by_commands(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MATERIALS_ROOT", "elsewhere")
     with pytest.raises(DataError) as error:
@@ -237,7 +237,7 @@ def test_published_judgments_are_looked_for_where_every_command_looks(monkeypatc
     assert "MATERIALS_ROOT" not in str(error.value)
 
 
-def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
+def test_a_matrix_file_requires_the_keys_of_a_matrix():
     with pytest.raises(RecipeError) as error:
         apply_perceptual_init(timm_vit()[0], judgments=("people.npy", {"kind": "similarity"}))
     assert str(error.value) == "judgments.images: required, but not given"
@@ -256,13 +256,13 @@ def test_a_matrix_from_python_asks_for_the_keys_of_a_matrix():
         ({"judgments": TINY, "image_size": 48}, UsageError, "Is image_size right?"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_done_is_told(arguments, kind, sentence):
+def test_invalid_arguments_are_reported(arguments, kind, sentence):
     with pytest.raises(kind) as error:
         apply_perceptual_init(timm_vit()[0], progress=False, **arguments)
     assert sentence in str(error.value)
 
 
-def test_judgments_may_be_a_recipe_table_or_what_build_makes_of_it():
+def test_judgments_may_be_a_recipe_table_or_a_built_component():
     table = {"use": TINY[0], **TINY[1]}
     hashes = []
     for judgments in (TINY, table, build("judgments", table)):
@@ -276,7 +276,7 @@ def test_judgments_may_be_a_recipe_table_or_what_build_makes_of_it():
 
 
 class Frame:
-    """A table of another library, as far as it is recognised."""
+    """A stand-in for a data frame of another library."""
 
     def to_csv(self): ...
 
@@ -302,7 +302,7 @@ WRONG_FORMS = {
 
 
 @pytest.mark.parametrize("name", WRONG_FORMS)
-def test_an_argument_of_another_form_is_answered_with_the_right_one(name):
+def test_an_argument_of_the_wrong_type_is_reported_with_the_expected_form(name):
     arguments, sentence = WRONG_FORMS[name]
     with pytest.raises(UsageError) as error:
         apply_perceptual_init(timm_vit()[0], progress=False, **{"judgments": TINY, **arguments})
@@ -310,7 +310,7 @@ def test_an_argument_of_another_form_is_answered_with_the_right_one(name):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_told():
+def test_a_missing_gpu_is_reported():
     with pytest.raises(UsageError, match="device 'cuda' cannot be used"):
         apply_quickly(timm_vit()[0], device="cuda")
 
@@ -325,20 +325,20 @@ def test_a_gpu_that_is_not_there_is_told():
         ({}, "expected a torch.nn.Module, got dict"),
     ],
 )
-def test_what_is_no_model_is_answered_with_how_to_get_one(model, sentence):
+def test_an_object_that_is_not_a_model_is_reported_with_the_call_that_builds_one(model, sentence):
     with pytest.raises(UsageError) as error:
         apply_quickly(model)
     assert sentence in str(error.value)
 
 
-def test_a_warning_points_to_the_line_that_called():
+def test_a_warning_points_to_the_line_of_the_caller():
     model, _ = timm_vit()
     with pytest.warns(UserWarning, match="did not learn to predict") as warnings:
-        apply_quickly(model, lr=1e-9, cache=False)  # learns nothing, and says so
+        apply_quickly(model, lr=1e-9, cache=False)  # too low a learning rate, which gives a warning
     assert {w.filename for w in warnings} == {__file__}
 
 
-def test_an_unknown_module_needs_encode_and_its_image_size():
+def test_an_unknown_module_requires_encode_and_image_size():
     model, _ = hand_written_cnn()
     with pytest.raises(UsageError, match=r"Sequential is not a model of timm, open_clip, .*Pass encode="):
         apply_quickly(model)
@@ -348,14 +348,14 @@ def test_an_unknown_module_needs_encode_and_its_image_size():
         apply_quickly(model, encode=model[:4], image_size=32)
 
 
-def test_a_model_without_weights_yet_is_told():
+def test_a_model_on_the_meta_device_is_refused():
     with torch.device("meta"):
         model, _ = torchvision_vit()
     with pytest.raises(UsageError, match="on the meta device"):
         apply_quickly(model)
 
 
-def test_a_resnet_of_torchvision_is_read_before_its_classifier():
+def test_a_torchvision_resnet_is_encoded_before_its_classifier():
     from perceptinit.library.adapters import adapt
 
     model = torchvision.models.resnet18().eval()
@@ -366,7 +366,7 @@ def test_a_resnet_of_torchvision_is_read_before_its_classifier():
     torch.testing.assert_close(model.fc(embeddings), model(tower.normalize(images)))
 
 
-def test_a_clip_model_of_hugging_face_keeps_its_text_tower():
+def test_the_text_tower_of_a_hugging_face_clip_model_is_unchanged():
     transformers = pytest.importorskip("transformers", reason="extra 'huggingface' not installed")
     from perceptinit.library.adapters import adapt
 
@@ -381,7 +381,7 @@ def test_a_clip_model_of_hugging_face_keeps_its_text_tower():
     tower = adapt(model).eval()
     images = torch.rand(2, 3, 32, 32)
     wanted = model.get_image_features(pixel_values=tower.normalize(images))
-    wanted = getattr(wanted, "pooler_output", wanted)  # transformers 4 gives the tensor
+    wanted = getattr(wanted, "pooler_output", wanted)  # transformers 4 returns the tensor
     torch.testing.assert_close(tower.encode_image(images), wanted)
     assert not [n for n, _ in tower.named_parameters() if "text" in n or "logit" in n]
 
@@ -405,8 +405,8 @@ print(start, model.module.norm.weight.grad.sum().item())
 
 
 @pytest.mark.slow
-def test_processes_of_a_ddp_model_end_with_equal_weights_and_train_on(tmp_path):
-    # seeds differ on purpose: without the broadcast the weights would, too
+def test_processes_of_a_ddp_model_have_equal_weights_and_can_continue_training(tmp_path):
+    # seeds differ on purpose: without the broadcast, the weights would also differ
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", TWO_PROCESSES]
     processes = [

@@ -1,4 +1,4 @@
-"""The cache of initialised towers: what makes an entry, who may share it, and damage."""
+"""The cache of initialized towers: keys of entries, sharing between processes, and damage."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def apply(start=0, **arguments):
     return model, apply_perceptual_init(model, **given)
 
 
-def test_the_same_again_comes_from_the_cache_with_the_same_weights_and_report():
+def test_a_repeated_call_returns_the_cached_weights_and_report():
     first, report = apply()
     second, again = apply()
     assert all(torch.equal(v, second.state_dict()[k]) for k, v in first.state_dict().items())
@@ -55,14 +55,14 @@ def test_the_same_again_comes_from_the_cache_with_the_same_weights_and_report():
     ],
     ids=lambda other: next(iter(other)),
 )
-def test_another_seed_setting_start_or_data_is_another_entry(other, cache):
+def test_a_different_seed_setting_model_or_data_set_is_a_separate_entry(other, cache):
     apply()
     _, report = apply(**other)
     assert "from_cache" not in report.metrics
     assert len(cache.entries()) == 2
 
 
-def test_cache_false_neither_reads_nor_writes(cache):
+def test_cache_false_neither_reads_nor_writes_entries(cache):
     apply(cache=False)
     assert cache.entries() == []
 
@@ -74,7 +74,7 @@ def damage(path):
 
 
 @pytest.mark.parametrize("harm", [damage, lambda path: path.unlink()], ids=["a bit", "gone"])
-def test_a_damaged_entry_is_told_and_done_again(harm, cache):
+def test_a_damaged_entry_is_reported_and_recomputed(harm, cache):
     first, _ = apply()
     (entry,) = cache.entries()
     harm(entry.weights_path)
@@ -85,7 +85,7 @@ def test_a_damaged_entry_is_told_and_done_again(harm, cache):
     cache.entries()[0].check()
 
 
-def test_a_half_written_entry_is_none(cache):
+def test_an_incomplete_entry_is_ignored(cache):
     apply()
     (entry,) = cache.entries()
     (entry.folder / "manifest.json").write_text('{"parts": ')
@@ -94,7 +94,7 @@ def test_a_half_written_entry_is_none(cache):
     assert "from_cache" not in report.metrics
 
 
-def test_a_manifest_with_another_number_is_none(cache):
+def test_an_edited_manifest_is_ignored(cache):
     _, first = apply()
     (entry,) = cache.entries()
     path = entry.folder / "manifest.json"
@@ -104,7 +104,7 @@ def test_a_manifest_with_another_number_is_none(cache):
     assert report.sha256_after == first.sha256_after
 
 
-def test_a_disk_without_room_for_an_entry_costs_the_entry_and_not_the_tower(cache, monkeypatch):
+def test_a_full_disk_loses_the_entry_but_not_the_tower(cache, monkeypatch):
     first, _ = apply(cache=False)
 
     def full(path, target):
@@ -117,7 +117,7 @@ def test_a_disk_without_room_for_an_entry_costs_the_entry_and_not_the_tower(cach
     assert cache.entries() == []
 
 
-def test_a_change_of_an_image_file_is_another_entry(tmp_path, cache):
+def test_a_changed_image_file_is_a_separate_entry(tmp_path, cache):
     import numpy as np
     from PIL import Image
 
@@ -133,7 +133,7 @@ def test_a_change_of_an_image_file_is_another_entry(tmp_path, cache):
     assert "from_cache" not in report.metrics
 
 
-def test_other_weights_in_a_file_of_the_same_name_are_another_entry(tmp_path, cache):
+def test_a_checkpoint_file_with_changed_weights_is_a_separate_entry(tmp_path, cache):
     from safetensors.torch import save_file
 
     file = tmp_path / "start.safetensors"
@@ -153,7 +153,7 @@ def test_other_weights_in_a_file_of_the_same_name_are_another_entry(tmp_path, ca
 
 
 @pytest.mark.slow
-def test_a_second_process_waits_for_the_first_and_loads_its_work(cache):
+def test_a_second_process_waits_for_the_entry_of_the_first(cache):
     code = (
         "import sys; sys.path[:0] = sys.argv[1:];"
         "from test_tower_cache import apply; print(apply()[1].metrics.get('from_cache', 0))"
@@ -166,13 +166,13 @@ def test_a_second_process_waits_for_the_first_and_loads_its_work(cache):
     assert answers == ["0", "1.0"]
 
 
-def test_the_folder_follows_the_environment(monkeypatch, tmp_path):
+def test_the_cache_folder_follows_xdg_cache_home(monkeypatch, tmp_path):
     monkeypatch.delenv("PERCEPTINIT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "perceptinit"
 
 
-def test_the_verb_lists_and_clears(cli, cache):
+def test_the_cache_command_lists_and_clears_entries(cli, cache):
     apply()
     environment = {"PERCEPTINIT_CACHE": str(cache.folder)}
     assert cli("cache", "path", **environment).stdout.strip() == str(cache.folder)
@@ -184,7 +184,7 @@ def test_the_verb_lists_and_clears(cli, cache):
     assert cache.entries() == []
 
 
-def test_the_verbs_know_the_indexes_of_tar_shards(cli, tmp_path, monkeypatch):
+def test_cache_list_and_clear_include_tar_indexes(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "store"))
     shard = tmp_path / "0.tar"
     with tarfile.open(shard, "w") as tar:
@@ -197,7 +197,7 @@ def test_the_verbs_know_the_indexes_of_tar_shards(cli, tmp_path, monkeypatch):
     assert not index.exists()
 
 
-def test_init_writes_the_weights_that_a_recipe_would_start_from(cli, tmp_path):
+def test_init_writes_the_initial_weights_of_a_recipe(cli, tmp_path):
     from safetensors import safe_open
 
     arguments = ["init", "--backbone", "timm", "--judgments", "synthetic", "-o", "w.safetensors"]

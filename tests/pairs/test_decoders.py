@@ -1,4 +1,4 @@
-"""Processes that decode: the batches of threads, errors by name, and no process that outlives its parent."""
+"""Decoder processes give the batches of threads, report errors by pair, and end with their parent."""
 
 import multiprocessing
 import os
@@ -25,19 +25,19 @@ ALL = Augment(
 )
 
 
-def test_two_processes_give_the_batches_of_threads_also_from_the_middle_of_an_epoch():
+def test_decoder_processes_give_the_batches_of_threads_from_any_step():
     photos, options = (
         Photos(num_pairs=200, broken=[3, 50]),
         {"batch_size": 80, "num_views": 2, "augment": ALL},
     )
     whole = list(loader(photos, **options).batches(0, 5))
     ours = loader(photos, num_workers=2, decode_in="processes", **options)
-    batches = list(ours.batches(1, 5))  # all are held, so no memory is used twice
+    batches = list(ours.batches(1, 5))  # all batches are kept, so no memory is reused
     assert_same(batches, whole[1:])
     assert batches[0].images.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_one_process_reuses_its_memory_and_an_error_names_the_pair(monkeypatch):
+def test_a_decoder_process_reuses_memory_and_reports_errors_by_pair(monkeypatch):
     whole = list(loader(Photos()).batches(0, 5))
     last = int(whole[4].keys[0][-3:])
     slots, add = [], DecoderProcesses._add_slot
@@ -46,13 +46,13 @@ def test_one_process_reuses_its_memory_and_an_error_names_the_pair(monkeypatch):
     batches = loader(photos, num_workers=1, decode_in="processes").batches(0, 5)
     for expected in whole[:4]:
         assert_same([next(batches)], [expected])
-    assert len(slots) <= 4  # the one in use, two ahead, and one that was just released
+    assert len(slots) <= 4  # one in use, two ahead, and one just released
     with pytest.raises(PerceptInitError) as error:
         next(batches)
     assert str(error.value) == f"pair {last}: KeyError: 'oops'"
 
 
-def test_a_killed_process_ends_the_run_with_its_signal(monkeypatch):
+def test_a_killed_decoder_process_stops_the_run_with_its_signal(monkeypatch):
     started, start = [], DecoderProcesses._start
     monkeypatch.setattr(
         DecoderProcesses, "_start", lambda *args: [found := start(*args), started.append(found[0])][0]
@@ -75,9 +75,9 @@ def work_until_killed(ready, writing):
     threading.Event().wait()
 
 
-def test_processes_end_when_their_parent_is_killed():
+def test_decoder_processes_end_when_their_parent_is_killed():
     fork = multiprocessing.get_context("fork")
-    reading, writing = os.pipe()  # its end is closed when the last process that inherited it has ended
+    reading, writing = os.pipe()  # closed when the last process that inherited it ends
     ready = fork.Event()
     parent = fork.Process(target=work_until_killed, args=(ready, writing))
     parent.start()
@@ -114,13 +114,13 @@ def remote_shards():
         ),
     ],
 )
-def test_pairs_that_cannot_be_sent_are_refused_with_a_reason(make, reason):
+def test_pairs_that_cannot_be_pickled_are_refused_with_the_reason(make, reason):
     fill = partial(make().pair)
     with pytest.raises(TypeError, match=reason):
         DecoderProcesses(fill, 1, (8, 1, 16, 16, 3), is_pinned=False)
 
 
-def test_pairs_that_cannot_be_sent_are_decoded_in_threads_with_a_warning():
+def test_pairs_that_cannot_be_pickled_are_decoded_in_threads_with_a_warning():
     said = []
     ctx = RunContext(stage="pretrain", send=lambda event: said.append(event.message))
     assert_same(
@@ -136,7 +136,7 @@ def test_pairs_that_cannot_be_sent_are_decoded_in_threads_with_a_warning():
 @pytest.mark.parametrize(
     ("num_workers", "samples", "expected"), [(8, 10**6, 8), (7, 10**6, 0), (8, 10**6 - 8, 0)]
 )
-def test_many_workers_of_a_long_run_are_processes(monkeypatch, num_workers, samples, expected):
+def test_long_runs_with_many_workers_decode_in_processes(monkeypatch, num_workers, samples, expected):
     started = []
     monkeypatch.setattr(
         "perceptinit.pairs.loader.DecoderProcesses", lambda fill, number, *_: started.append(number)
@@ -145,7 +145,7 @@ def test_many_workers_of_a_long_run_are_processes(monkeypatch, num_workers, samp
     assert started == [expected] * bool(expected)
 
 
-def test_a_tokenizer_is_sent_without_the_model():
+def test_a_tokenizer_is_pickled_without_the_model():
     tokenization = Tokenization(clip_tokenizer(), 77, can_be_trimmed=True)
     _, again = pickle.loads(_pickle(((1, 1, 1, 1, 1), tokenization)))
     assert torch.equal(again(["a photo", "two"]), tokenization(["a photo", "two"]))

@@ -1,4 +1,4 @@
-"""The pair loader: the same batches for a seed, whoever makes them; bad pairs are told, not hidden."""
+"""The pair loader: batches depend on the seed only, and bad pairs are reported."""
 
 import io
 import threading
@@ -18,7 +18,7 @@ from perceptinit.pairs.batches import Unusable, UnusablePairs, join_ids, stack_i
 from perceptinit.types import Pair
 
 
-def test_a_batch_holds_bytes_tokens_and_keys():
+def test_a_batch_contains_uint8_images_tokens_and_keys():
     [batch] = loader(Photos()).batches(0, 1)
     assert (batch.images.shape, batch.images.dtype) == ((8, 3, 16, 16), torch.uint8)
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
@@ -26,7 +26,7 @@ def test_a_batch_holds_bytes_tokens_and_keys():
     assert len(batch.keys) == 8
 
 
-def test_an_epoch_gives_every_pair_once_and_the_next_one_another_order():
+def test_each_epoch_contains_every_pair_once_in_a_new_order():
     batches = list(loader(Photos()).batches(0, 10))
     first = [key for batch in batches[:5] for key in batch.keys]
     second = [key for batch in batches[5:] for key in batch.keys]
@@ -34,7 +34,7 @@ def test_an_epoch_gives_every_pair_once_and_the_next_one_another_order():
     assert first != second
 
 
-def test_what_does_not_fill_the_last_batch_is_left_out_of_the_epoch():
+def test_an_incomplete_last_batch_is_dropped():
     pairs = loader(Photos(num_pairs=21))
     assert (pairs.num_batches, pairs.num_left_over) == (2, 5)
     keys = Counter(key for batch in pairs.batches(0, 2) for key in batch.keys)
@@ -43,7 +43,7 @@ def test_what_does_not_fill_the_last_batch_is_left_out_of_the_epoch():
 
 
 @pytest.mark.parametrize("num_workers", [1, 4])
-def test_any_number_of_threads_gives_the_same_batches(num_workers):
+def test_batches_do_not_depend_on_the_number_of_threads(num_workers):
     photos = Photos(num_pairs=100, broken=[3, 50])
     assert_same(
         loader(photos, batch_size=40, num_workers=num_workers).batches(0, 5),
@@ -51,13 +51,13 @@ def test_any_number_of_threads_gives_the_same_batches(num_workers):
     )
 
 
-def test_a_run_that_starts_in_the_middle_of_an_epoch_gets_the_batches_of_one_that_did_not_stop():
+def test_batches_from_the_middle_of_an_epoch_equal_those_of_an_uninterrupted_run():
     photos = Photos(broken=[7])
     whole = list(loader(photos).batches(0, 12))
     assert_same(loader(photos, num_workers=2).batches(7, 12), whole[7:])
 
 
-def test_another_seed_gives_another_order_and_another_crop():
+def test_order_and_crops_depend_on_the_seed():
     [ours] = loader(Photos(), batch_size=40).batches(0, 1)
     [theirs] = loader(Photos(), batch_size=40, seed=1).batches(0, 1)
     assert ours.keys != theirs.keys
@@ -65,7 +65,7 @@ def test_another_seed_gives_another_order_and_another_crop():
     assert not torch.equal(ours.images[0], theirs.images[place])
 
 
-def test_the_parts_of_several_processes_are_the_batch_of_one():
+def test_the_parts_of_several_processes_form_the_batch_of_one():
     whole = list(loader(Photos()).batches(0, 5))
     parts = [list(loader(Photos(), rank=r, world_size=2).batches(0, 5)) for r in (0, 1)]
     for batch, left, right in zip(whole, *parts, strict=True):
@@ -75,7 +75,7 @@ def test_the_parts_of_several_processes_are_the_batch_of_one():
 
 
 class Jpegs:
-    """Pairs of a soft image, 160 x 120, as JPEG bytes."""
+    """Pairs of a smooth image of 160 x 120 pixels as JPEG bytes."""
 
     num_pairs = 16
     block_sizes = (16,)
@@ -98,16 +98,16 @@ def test_fast_decoding_keeps_order_texts_crops_and_flips():
         assert torch.equal(fast.tokens, quality.tokens)
         gaps = (fast.images.int() - quality.images.int()).abs().float().mean(dim=(1, 2, 3))
         assert gaps.min() > 0
-        assert gaps.max() < 4  # another crop or flip differs by 20 and more
+        assert gaps.max() < 4  # a different crop or flip differs by at least 20
 
 
-def test_fewer_pairs_than_a_batch_are_an_error_and_not_an_endless_loop():
+def test_fewer_pairs_than_a_batch_are_an_error():
     with pytest.raises(DataError) as error:
         loader(Photos(num_pairs=7))
     assert str(error.value) == ("batch_size = 8, but there are only 7 pairs. Lower batch_size or add pairs")
 
 
-def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
+def test_an_undecodable_pair_is_replaced_and_reported():
     batches = list(loader(Photos(broken=[3])).batches(0, 5))
     keys = [key for batch in batches for key in batch.keys]
     told = [item for batch in batches for item in batch.unusable]
@@ -117,20 +117,20 @@ def test_a_pair_that_cannot_be_decoded_is_replaced_and_told():
     assert told[0].reason.startswith("a.tar/003: cannot be decoded as an image")
 
 
-def test_a_source_without_usable_pairs_is_given_up():
+def test_a_source_without_usable_pairs_is_an_error():
     with pytest.raises(DataError, match="16 consecutive random replacements are unusable"):
         list(loader(Photos(broken=range(40)), num_workers=2).batches(0, 5))
 
 
-def test_a_failure_in_a_thread_names_the_pair():
+def test_an_error_in_a_thread_names_the_pair():
     photos = Photos(raises={5: KeyError("oops")})
     with pytest.raises(PerceptInitError) as error:
         list(loader(photos, num_workers=3).batches(0, 5))
     assert str(error.value) == "pair 5: KeyError: 'oops'"
 
 
-def test_threads_end_when_the_batches_are_no_longer_wanted():
-    before = set(threading.enumerate())  # other tests may have left some
+def test_threads_end_when_the_batches_are_closed():
+    before = set(threading.enumerate())  # other tests may leave threads
     batches = loader(Photos(), num_workers=3).batches(0, 5)
     next(batches)
     assert set(threading.enumerate()) - before
@@ -138,7 +138,7 @@ def test_threads_end_when_the_batches_are_no_longer_wanted():
     assert not set(threading.enumerate()) - before
 
 
-def test_bad_pairs_are_said_once_and_counted_each_time():
+def test_a_bad_pair_is_reported_once_and_counted_each_time():
     said = []
     account = UnusablePairs(num_pairs=100, max_share=0.5, warn=said.append)
     account.note([Unusable(3, "a: bad"), Unusable(3, "a: bad"), Unusable(4, "b: bad")])
@@ -160,14 +160,14 @@ def test_more_bad_pairs_than_allowed_stop_the_run():
     )
 
 
-def test_captions_that_come_as_ids_are_cut_to_their_length():
+def test_padding_of_token_ids_is_trimmed():
     assert trim_ids(np.array([7, 5, 9, 0, 0]), 77).tolist() == [7, 5, 9]
     assert trim_ids(np.array([7, 5, 9, 9, 9]), 77).tolist() == [7, 5, 9]  # padded with end tokens
     assert trim_ids(np.array([7, 1, 2, 3, 4, 9], dtype=np.int32), 4).tolist() == [7, 1, 2, 9]
     assert stack_ids([np.array([7, 9]), np.array([7, 5, 9])]).tolist() == [[7, 9, 0], [7, 5, 9]]
 
 
-def test_a_source_of_ids_needs_no_tokenizer():
+def test_a_source_of_token_ids_requires_no_tokenizer():
     photos = Photos(num_pairs=8)
     made = photos.pair
     photos.pair = lambda i: Pair(made(i).key, made(i).image, np.array([7, 8, i + 10, 0, 0]))
@@ -176,7 +176,7 @@ def test_a_source_of_ids_needs_no_tokenizer():
     assert sorted(batch.tokens[:, 2].tolist()) == list(range(10, 18))
 
 
-def test_a_crop_of_everything_in_the_middle_leaves_a_square_image_as_it_is():
+def test_a_center_crop_of_a_square_image_is_the_identity():
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     square = Augment(crop="center")(pixels, 16, np.random.default_rng(0))
     assert np.array_equal(square, pixels.transpose(2, 0, 1))
@@ -192,7 +192,7 @@ def test_a_flip_mirrors_about_half_of_the_images():
     assert 70 < sum(mirrored) < 130
 
 
-def test_random_boxes_stay_inside_and_keep_share_and_proportion():
+def test_random_boxes_respect_area_share_and_aspect_ratio():
     rng = np.random.default_rng(0)
     for _ in range(300):
         top, left, height, width = random_box(100, 140, (0.2, 0.5), (0.75, 1.3333), rng)
@@ -202,13 +202,13 @@ def test_random_boxes_stay_inside_and_keep_share_and_proportion():
         assert 0.73 < width / height < 1.36
 
 
-def test_a_box_that_never_fits_becomes_the_largest_middle_one():
+def test_a_box_that_never_fits_becomes_the_largest_centered_box():
     # the whole area of 10 x 100 cannot have a proportion of at most 4 / 3: 10 high, 13 wide
     box = random_box(10, 100, (1.0, 1.0), (0.75, 1.3333), np.random.default_rng(0))
     assert box == (0, 43, 10, 13)
 
 
-def test_grey_images_have_three_equal_channels():
+def test_gray_images_have_three_equal_channels():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     square = Augment(crop="center", grey_share=1.0)(pixels, 8, np.random.default_rng(0))
     assert np.array_equal(square[0], square[1])
@@ -216,7 +216,7 @@ def test_grey_images_have_three_equal_channels():
 
 
 @pytest.mark.parametrize("options", [{"jitter": (0.4, 0.4, 0.4, 0.1)}, {"blur_share": 1.0}])
-def test_colours_and_blur_follow_the_generator_alone(options):
+def test_color_jitter_and_blur_depend_on_the_generator_only(options):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     augment = Augment(crop="center", **options)
     ours = [augment(pixels, 16, np.random.default_rng(i)) for i in range(5)]
@@ -227,13 +227,13 @@ def test_colours_and_blur_follow_the_generator_alone(options):
 
 
 class TwoCaptions(Photos):
-    """Each image with a caption of one word and one of two."""
+    """Images with one caption of one word and one of two words."""
 
     def pair(self, index):
         return replace(super().pair(index), text="w", others=("w w",))
 
 
-def test_one_of_several_captions_is_drawn_each_time_the_image_is_seen():
+def test_a_caption_is_sampled_at_each_use_of_an_image():
     batches = list(loader(TwoCaptions()).batches(0, 10))  # two epochs of 40
     lengths = {}
     for batch in batches:
@@ -247,7 +247,7 @@ def test_one_of_several_captions_is_drawn_each_time_the_image_is_seen():
 
 
 class Listening(Photos):
-    """Pairs that take note of the uses that they are told, and of how far the draws are."""
+    """Pairs that record the planned uses and the progress of the draws."""
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -260,7 +260,7 @@ class Listening(Photos):
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_pairs_that_lie_afar_are_told_which_blocks_are_needed_between_which_draws(monkeypatch, num_workers):
+def test_remote_pairs_receive_the_draws_between_which_each_block_is_used(monkeypatch, num_workers):
     monkeypatch.setattr("perceptinit.pairs.loader._LOOKED_AT", 7)
     photos = Listening(num_pairs=44, block_sizes=[10, 4, 20, 10])
     batches = loader(photos, shuffle_blocks=2, num_workers=num_workers).batches(3, 8)

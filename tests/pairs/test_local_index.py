@@ -1,17 +1,16 @@
-"""The index of shards on a disk: one file for all processes, made once, and as little in memory as there are shards."""
+"""The index of local shards: created once, shared by all processes, and small in memory."""
 
-import io
 import json
 import multiprocessing
 import os
 import random
 import shutil
-import tarfile
 import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.tars import write_tar
 from safetensors.numpy import save_file
 
 from perceptinit.errors import DataError
@@ -40,17 +39,12 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache" / "tar-indexes"
 
 
-def write_tar(path, *samples):
+def write_shard(path, *samples):
     """Write samples: a stem and the extensions of its members, such as "a jpg txt"."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for stem, *extensions in map(str.split, samples):
-            for extension in extensions:
-                data = f"{extension} of {stem}".encode()
-                info = tarfile.TarInfo(f"{stem}.{extension}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
-    return path
+    members = []
+    for stem, *extensions in map(str.split, samples):
+        members += [(f"{stem}.{extension}", f"{extension} of {stem}".encode()) for extension in extensions]
+    return write_tar(path, members)
 
 
 def webdataset(shards):
@@ -66,9 +60,9 @@ def refuse_to_scan(monkeypatch):
     monkeypatch.setattr(TarFile, "members", lambda self, start=0: pytest.fail("scanned again"))
 
 
-def test_an_index_is_read_again_and_nothing_is_scanned(tmp_path, monkeypatch):
+def test_an_existing_index_is_read_without_a_scan(tmp_path, monkeypatch):
     for number in range(3):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt", "b jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt", "b jpg txt")
     made = [rows_of(shard) for shard in index_shards(paths_in(tmp_path))]
     refuse_to_scan(monkeypatch)
     assert [rows_of(shard) for shard in index_shards(paths_in(tmp_path))] == made
@@ -82,12 +76,12 @@ def paths_in(folder):
     return sorted(folder.glob("*.tar"))
 
 
-def test_only_what_changed_or_is_new_is_scanned(tmp_path, monkeypatch):
+def test_only_changed_and_new_shards_are_scanned(tmp_path, monkeypatch):
     for number in range(3):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt")
     index_shards(paths_in(tmp_path))
-    write_tar(tmp_path / "1.tar", "a jpg txt", "b jpg txt")
-    write_tar(tmp_path / "3.tar", "c jpg txt")
+    write_shard(tmp_path / "1.tar", "a jpg txt", "b jpg txt")
+    write_shard(tmp_path / "3.tar", "c jpg txt")
     scanned = []
     monkeypatch.setattr(
         local_index,
@@ -98,28 +92,28 @@ def test_only_what_changed_or_is_new_is_scanned(tmp_path, monkeypatch):
     assert sorted(scanned) == ["1.tar", "3.tar"]
 
 
-def test_a_changed_time_is_a_changed_shard(tmp_path):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+def test_a_shard_with_a_changed_time_is_scanned_again(tmp_path):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
-    write_tar(path, "b jpg txt")
+    write_shard(path, "b jpg txt")
     os.utime(path, ns=(1, 1))
     assert keys(path) == ["0.tar/b"]
 
 
-def test_files_of_shards_that_are_gone_are_removed(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+def test_index_files_of_replaced_shards_are_removed(tmp_path, cache):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
     (old,) = cache.glob("*.index")
-    write_tar(path, "a jpg txt", "b jpg txt")
+    write_shard(path, "a jpg txt", "b jpg txt")
     index_shards([path])
     (new,) = cache.glob("*.index")
     assert new != old
 
 
 @pytest.mark.parametrize("shards_in_file", [1, 2, 512])
-def test_an_interruption_loses_one_file_of_the_index(tmp_path, cache, monkeypatch, shards_in_file):
+def test_an_interruption_loses_at_most_one_file_of_the_index(tmp_path, cache, monkeypatch, shards_in_file):
     for number in range(5):
-        write_tar(tmp_path / f"{number}.tar", "a jpg txt")
+        write_shard(tmp_path / f"{number}.tar", "a jpg txt")
     monkeypatch.setattr(local_index, "_SHARDS_IN_FILE", shards_in_file)
     with monkeypatch.context() as context:
         context.setattr(local_index, "scan", until("4.tar"))
@@ -149,8 +143,8 @@ def until(name):
         lambda data: data[:-5] + bytes([data[-5] ^ 1]) + data[-4:],
     ],
 )
-def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, damage):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
+def test_a_damaged_index_is_reported_and_created_again(tmp_path, cache, monkeypatch, damage):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
     index_shards([path])
     (index,) = cache.glob("*.index")
     whole = index.read_bytes()
@@ -167,8 +161,8 @@ def test_a_damaged_index_is_told_and_made_again(tmp_path, cache, monkeypatch, da
     index_shards([path])
 
 
-def test_an_index_that_another_process_removes_meanwhile_is_not_called_damaged(tmp_path, monkeypatch):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt")
+def test_an_index_that_another_process_removes_is_not_reported_as_damaged(tmp_path, monkeypatch):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt")
     index_shards([path])
 
     def read_too_late(file):
@@ -183,9 +177,9 @@ def test_an_index_that_another_process_removes_meanwhile_is_not_called_damaged(t
     assert list(webdataset(path).warnings()) == []
 
 
-def test_damaged_shards_are_told_and_the_others_are_kept(tmp_path, monkeypatch):
-    write_tar(tmp_path / "0.tar", "a jpg txt")
-    write_tar(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)
+def test_damaged_shards_are_reported_and_other_shards_are_indexed(tmp_path, monkeypatch):
+    write_shard(tmp_path / "0.tar", "a jpg txt")
+    write_shard(tmp_path / "1.tar", "a jpg txt").write_bytes(b"no tar" * 200)
     first, second = index_shards(paths_in(tmp_path))
     assert first.num_samples == 1
     assert isinstance(second, DataError)
@@ -193,29 +187,29 @@ def test_damaged_shards_are_told_and_the_others_are_kept(tmp_path, monkeypatch):
     assert index_shards([tmp_path / "0.tar"])[0].num_samples == 1
 
 
-def test_without_a_cache_folder_shards_are_read_all_the_same(tmp_path, monkeypatch):
+def test_shards_are_read_without_a_writable_cache_folder(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "file"))
-    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+    assert keys(write_shard(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
 
 
-def test_few_bytes_are_not_kept(tmp_path, cache, monkeypatch):
+def test_small_shards_are_not_cached(tmp_path, cache, monkeypatch):
     monkeypatch.setattr(local_index, "_KEPT_FROM_BYTES", 4 << 20)
-    assert keys(write_tar(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
+    assert keys(write_shard(tmp_path / "0.tar", "a jpg txt")) == ["0.tar/a"]
     assert not cache.exists()
 
 
 def make_index(folder, counts):
-    """Make the index as a process does, and say how often it scanned."""
+    """Create the index in a process and report the number of scans."""
     local_index._KEPT_FROM_BYTES = 1
     scanned = []
     local_index.scan = lambda tar, version: [scanned.append(tar), scan(tar, version)][1]
     counts.put((len(index_shards(paths_in(folder))), len(scanned)))
 
 
-def test_two_processes_that_start_together_make_one_index(tmp_path, cache):
+def test_two_concurrent_processes_create_one_index(tmp_path, cache):
     for number in range(6):
-        write_tar(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
+        write_shard(tmp_path / f"{number}.tar", *(f"{sample} jpg txt" for sample in range(50)))
     spawn = multiprocessing.get_context("spawn")
     counts = spawn.Queue()
     processes = [spawn.Process(target=make_index, args=(tmp_path, counts)) for _ in range(2)]
@@ -229,7 +223,7 @@ def test_two_processes_that_start_together_make_one_index(tmp_path, cache):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_a_sample_by_the_index_is_that_of_a_scan(tmp_path, seed):
+def test_samples_read_by_the_index_equal_those_of_a_scan(tmp_path, seed):
     kinds = (
         "jpg txt",
         "txt jpg",
@@ -242,7 +236,7 @@ def test_a_sample_by_the_index_is_that_of_a_scan(tmp_path, seed):
     )
     rng = random.Random(seed)
     samples = [f"{i} {rng.choice(kinds[: rng.choice((1, 3, 8))])}" for i in range(40)]
-    path = write_tar(tmp_path / "0.tar", "first jpg txt", *samples)
+    path = write_shard(tmp_path / "0.tar", "first jpg txt", *samples)
     (shard,) = index_shards([path])
     read = select_local([path], [shard], MEMBERS)
     assert [read.shards[0].at(i)[1] for i in range(len(read))] == rows_of(scan(TarFile(path)))
@@ -271,7 +265,7 @@ def test_two_million_pairs_take_little_memory(tmp_path):
         index = read_index(tmp_path / INDEX)
         samples = select_local([tmp_path / name for name in index], index.values(), MEMBERS)
         assert len(samples) == 2_000_000
-        write_tar(tmp_path / "150.tar")
+        write_shard(tmp_path / "150.tar")
         assert samples.shards[150].at(7)[1] == [7 * 2048, 7 * 2048 + 512, 100, 7 * 2048 + 1536, 100]
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
@@ -281,14 +275,12 @@ def test_two_million_pairs_take_little_memory(tmp_path):
 def write_shards_with_index(folder, out=None):
     """Write three shards and the index of `perceptinit data index`, and return the pattern of the shards."""
     for number in range(3):
-        write_tar(folder / f"{number}.tar", f"{number} jpg txt")
+        write_shard(folder / f"{number}.tar", f"{number} jpg txt")
     index_local(paths_in(folder), out)
     return folder / "*.tar"
 
 
-def test_the_index_next_to_local_shards_is_used_by_a_machine_with_an_empty_cache(
-    tmp_path, cache, monkeypatch
-):
+def test_an_index_next_to_local_shards_is_used_with_an_empty_cache(tmp_path, cache, monkeypatch):
     shards = write_shards_with_index(tmp_path)
     shutil.rmtree(cache)
     refuse_to_scan(monkeypatch)
@@ -297,9 +289,9 @@ def test_the_index_next_to_local_shards_is_used_by_a_machine_with_an_empty_cache
     assert list(webdataset(shards).warnings()) == []
 
 
-def test_a_shard_that_changed_since_the_index_next_to_it_is_scanned_with_a_warning(tmp_path):
+def test_a_shard_that_changed_after_its_index_is_scanned_with_a_warning(tmp_path):
     shards = write_shards_with_index(tmp_path)
-    write_tar(tmp_path / "1.tar", "other jpg txt")
+    write_shard(tmp_path / "1.tar", "other jpg txt")
     os.utime(tmp_path / "1.tar", ns=(1, 1))
     pairs = webdataset(shards)
     assert [pairs.pair(i).key for i in range(3)] == ["0.tar/0", "1.tar/other", "2.tar/2"]
@@ -319,7 +311,7 @@ def test_a_damaged_index_next_to_local_shards_is_reported_and_not_used(tmp_path)
     assert warning.endswith("The shards were scanned instead")
 
 
-def test_the_index_of_shards_in_a_read_only_folder_is_named_in_the_recipe(tmp_path, monkeypatch):
+def test_a_recipe_may_name_the_index_of_shards_in_a_read_only_folder(tmp_path, monkeypatch):
     shards = write_shards_with_index(tmp_path / "set", tmp_path / "set.index")
     refuse_to_scan(monkeypatch)
     shutil.rmtree(tmp_path / "cache")
@@ -329,23 +321,23 @@ def test_the_index_of_shards_in_a_read_only_folder_is_named_in_the_recipe(tmp_pa
         assert WebdatasetPairs(config(shards=str(shards), index=str(tmp_path / "other.index"))).num_pairs
 
 
-def test_an_index_of_release_0_1_is_scanned_again_in_the_cache_and_read_beside_remote_shards(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
+def test_an_index_of_release_0_1_is_rebuilt_in_the_cache_and_read_for_remote_shards(tmp_path, cache):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b jpg txt")
     (shard,) = index_shards([path])
     (file,) = cache.glob("*.index")
     row = {"name": "0.tar", "num_bytes": shard.num_bytes, "version": shard.version}
     row |= {"num_samples": 2, "num_members": 4, "kinds": [[2, 0, 1]]}
     about = {"version": 2, "extensions": ["jpg", "txt"], "shards": [row]}
     rows, columns = rows_of(shard), {name: np.array(column) for name, column in shard.columns.items()}
-    save_file(columns, file, {"shard_index": json.dumps(about)})  # over the file that `shard` maps
+    save_file(columns, file, {"shard_index": json.dumps(about)})  # overwrites the file that `shard` maps
     assert rows_of(read_index(file, allow_unsealed=True)["0.tar"]) == rows
     assert len(keys(path)) == 2
     assert "was damaged or from another version" in next(webdataset(path).warnings())
     assert rows_of(read_index(file)["0.tar"]) == rows
 
 
-def test_an_index_with_a_flipped_bit_is_refused_by_its_name(tmp_path):
-    file, path = tmp_path / INDEX, write_tar(tmp_path / "0.tar", "a jpg txt")
+def test_an_index_with_a_flipped_bit_is_refused(tmp_path):
+    file, path = tmp_path / INDEX, write_shard(tmp_path / "0.tar", "a jpg txt")
     write_index(file, [scan(TarFile(path))])
     whole = file.read_bytes()
     for at in range(len(whole)):
@@ -356,8 +348,8 @@ def test_an_index_with_a_flipped_bit_is_refused_by_its_name(tmp_path):
             read_index(file, allow_unsealed=True)
 
 
-def test_no_flipped_bit_of_a_kept_index_gives_another_pair(tmp_path, cache):
-    path = write_tar(tmp_path / "0.tar", "a jpg txt", "b txt", "c jpg txt")
+def test_a_flipped_bit_in_a_cached_index_never_changes_a_pair(tmp_path, cache):
+    path = write_shard(tmp_path / "0.tar", "a jpg txt", "b txt", "c jpg txt")
     pairs = webdataset(path)
     expected = [pairs.pair(i) for i in range(2)]
     (file,) = cache.glob("*.index")

@@ -1,4 +1,4 @@
-"""The order of an epoch: the same whoever asks for which part of it, and no array of all pairs."""
+"""The order of an epoch: any part equals the same part of the whole, without an array of all pairs."""
 
 import hashlib
 import tracemalloc
@@ -13,7 +13,7 @@ from perceptinit.seeding import generator
 
 EVEN = [100] * 10
 UNEVEN = [7, 0, 193, 300, 1, 499]
-NARROW = [(100, 1, 0), (100, 2, 0), (100, 2, 700)]  # windows that are each drawn by themselves
+NARROW = [(100, 1, 0), (100, 2, 0), (100, 2, 700)]  # windows with separate generators
 
 
 def drawn(num_pairs, block_sizes, shuffle_blocks, num_drawn=0, seed=0):
@@ -21,7 +21,7 @@ def drawn(num_pairs, block_sizes, shuffle_blocks, num_drawn=0, seed=0):
     return epoch_order(num_pairs, block_sizes, shuffle_blocks, rng, num_drawn)
 
 
-# made when the order was one array (4962e71): every run that was begun before goes on with these
+# hashes of the order as one array (4962e71), on which runs of earlier versions rely when they resume
 @pytest.mark.parametrize(
     ("arguments", "first", "second"),
     [
@@ -35,7 +35,7 @@ def drawn(num_pairs, block_sizes, shuffle_blocks, num_drawn=0, seed=0):
         ((300_000, [10_000] * 30, 8), "030b0750ed2c7c74", "20ee4599d55adfdf"),
     ],
 )
-def test_the_order_of_a_seed_stays_what_it_was(arguments, first, second):
+def test_the_order_of_a_seed_never_changes(arguments, first, second):
     orders = [drawn(*arguments, seed=seed)[:].astype("<i8").tobytes() for seed in (0, 1)]
     assert [hashlib.sha256(data).hexdigest()[:16] for data in orders] == [first, second]
 
@@ -44,7 +44,7 @@ def test_the_order_of_a_seed_stays_what_it_was(arguments, first, second):
     ("one_generator", "shuffle_blocks", "num_drawn"),
     [(1 << 27, *case) for case in ((0, 0), (1, 0), (2, 0), (0, 700), (2, 700))] + NARROW,
 )
-def test_any_part_is_that_of_the_whole_order(monkeypatch, one_generator, shuffle_blocks, num_drawn):
+def test_any_part_equals_the_part_of_the_whole_order(monkeypatch, one_generator, shuffle_blocks, num_drawn):
     monkeypatch.setattr(order, "ONE_GENERATOR", one_generator)
     monkeypatch.setattr(order, "_CHUNK", 64)
     arguments = (1000, UNEVEN, shuffle_blocks, num_drawn)
@@ -60,7 +60,7 @@ def test_any_part_is_that_of_the_whole_order(monkeypatch, one_generator, shuffle
     ("one_generator", "shuffle_blocks"),
     [(1 << 27, 0), (1 << 27, 1), (1 << 27, 2), (100, 1), (100, 2)],
 )
-def test_every_pair_has_one_place(monkeypatch, one_generator, shuffle_blocks):
+def test_each_pair_occurs_once(monkeypatch, one_generator, shuffle_blocks):
     monkeypatch.setattr(order, "ONE_GENERATOR", one_generator)
     places = drawn(1000, UNEVEN, shuffle_blocks)[:]
     assert sorted(places) == list(range(1000))
@@ -73,17 +73,17 @@ def test_too_many_pairs_for_one_window_are_refused():
         drawn(200_000_000, [10_000] * 20_000, 0)
 
 
-def test_a_shuffle_by_blocks_reads_few_blocks_at_a_time():
+def test_a_shuffle_by_blocks_reads_shuffle_blocks_at_a_time():
     sizes = [10, 20, 30, 40]
     places = epoch_order(100, sizes, 2, np.random.default_rng(0))[:]
     block = np.repeat(np.arange(4), sizes)[places]
     first = set(block[: len(block) // 10])
     num_first = sum(sizes[b] for b in first)
     assert len(first) == 2
-    assert set(block[:num_first]) == first  # two blocks to their end, before the others begin
+    assert set(block[:num_first]) == first  # two blocks are finished before the next two start
 
 
-def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
+def test_a_shuffle_over_all_blocks_is_a_full_permutation():
     assert np.array_equal(
         epoch_order(50, [25, 25], 2, np.random.default_rng(1))[:],
         np.random.default_rng(1).permutation(50),
@@ -94,7 +94,7 @@ def test_a_shuffle_of_few_blocks_is_a_shuffle_of_everything():
     ("shuffle_blocks", "num_pairs", "most_bytes"),
     [(8, 4_000_000, 3_000_000), (0, 4_000_000, 17_000_000), (8, 400_000_000, 12_000_000)],
 )
-def test_an_order_takes_a_window_of_memory_or_four_bytes_a_pair(shuffle_blocks, num_pairs, most_bytes):
+def test_an_order_uses_the_memory_of_a_window_or_four_bytes_per_pair(shuffle_blocks, num_pairs, most_bytes):
     sizes = [10_000] * (num_pairs // 10_000)
     tracemalloc.start()
     try:

@@ -1,7 +1,6 @@
-"""Image-text sources give the pairs that are on disk, and say what is wrong with the files."""
+"""Image-text sources return the pairs on disk and report errors of the files."""
 
 import glob
-import io
 import json
 import tarfile
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from braceexpand import braceexpand
+from helpers.tars import write_tar
 
 from perceptinit.errors import DataError
 from perceptinit.pairs.csv_pairs import CsvPairs
@@ -22,18 +22,8 @@ from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-def write_tar(path, members, tar_format=tarfile.USTAR_FORMAT):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w", format=tar_format) as tar:
-        for name, data in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
 def pair_members(*stems):
-    """Return members of samples whose image and caption are made of the stem."""
+    """Return members of samples whose image and caption contain the stem."""
     return [
         member
         for stem in stems
@@ -52,7 +42,7 @@ def everything(pairs):
 # webdataset
 
 
-def test_webdataset_gives_the_pairs_of_all_shards_in_order(tmp_path):
+def test_webdataset_returns_the_pairs_of_all_shards_in_order(tmp_path):
     write_tar(tmp_path / "0.tar", pair_members("a", "b"))
     write_tar(tmp_path / "1.tar", pair_members("c"))
     pairs = webdataset(tmp_path / "{0..1}.tar")
@@ -67,13 +57,13 @@ def test_webdataset_gives_the_pairs_of_all_shards_in_order(tmp_path):
     assert pairs.summary() == "3 pairs in 2 shards"
 
 
-def test_it_groups_members_as_webdataset_does(tmp_path):
+def test_members_are_grouped_like_in_the_webdataset_library(tmp_path):
     import webdataset as wds
 
     members = [
         ("./x/1.JPG", b"one"),
         ("./x/1.txt", b"1"),
-        ("x/2.seg.png", b"mask"),  # the extension is seg.png: no image of the pair
+        ("x/2.seg.png", b"mask"),  # the extension is seg.png, which is not the image of the pair
         ("x/2.jpeg", b"two"),
         ("x/2.txt", b"2"),
         ("__meta__/about.txt", b"no sample"),
@@ -101,7 +91,7 @@ def test_long_names_are_read_in_every_tar_format(tmp_path, tar_format):
     ]
 
 
-def test_a_caption_can_be_a_key_of_a_json_member(tmp_path):
+def test_a_caption_may_be_a_key_of_a_json_member(tmp_path):
     members = [("a.jpg", b"image"), ("a.json", json.dumps({"caption": "a cat", "n": 3}).encode())]
     path = write_tar(tmp_path / "0.tar", members)
     assert webdataset(path, text_member="json", text_key="caption").pair(0).text == "a cat"
@@ -121,14 +111,14 @@ def test_several_keys_are_several_captions_of_the_image(tmp_path):
         webdataset(path, text_member="json", text_key=("title", "n")).pair(0)
 
 
-def test_a_caption_in_another_encoding_is_an_error_that_names_the_sample(tmp_path):
+def test_a_caption_that_is_not_utf_8_is_an_error_with_its_sample(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.txt", "é".encode("latin-1"))])
     with pytest.raises(DataError, match=r"^0\.tar/a: the caption is not UTF-8"):
         webdataset(path).pair(0)
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.6, 0.95])
-def test_a_truncated_shard_is_refused_wherever_it_is_cut(tmp_path, keep):
+def test_a_shard_truncated_at_any_byte_is_refused(tmp_path, keep):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", bytes(range(256)) * 50), ("a.txt", b"a")])
     end = 512 + 12800 + 512 + 512  # two headers and two contents; then the end-of-archive blocks
     path.write_bytes(path.read_bytes()[: int(end * keep)])
@@ -137,9 +127,9 @@ def test_a_truncated_shard_is_refused_wherever_it_is_cut(tmp_path, keep):
     assert problem.endswith("it is truncated. Copy or pack it again")
 
 
-def test_a_shard_cut_between_two_samples_is_refused(tmp_path):
+def test_a_shard_truncated_between_two_samples_is_refused(tmp_path):
     path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
-    path.write_bytes(path.read_bytes()[:2048])  # sample a, whole: headers and contents of 512 bytes
+    path.write_bytes(path.read_bytes()[:2048])  # all of sample a: headers and contents of 512 bytes
     with pytest.raises(DataError) as caught:
         webdataset(path).pair(0)
     assert str(caught.value) == (
@@ -147,7 +137,7 @@ def test_a_shard_cut_between_two_samples_is_refused(tmp_path):
     )
 
 
-def test_a_damaged_header_is_refused_with_its_place(tmp_path):
+def test_a_damaged_header_is_refused_with_its_byte(tmp_path):
     path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
     data = bytearray(path.read_bytes())
     data[1024 + 3] ^= 0xFF  # in the name of a.txt, whose header is the third block
@@ -156,7 +146,7 @@ def test_a_damaged_header_is_refused_with_its_place(tmp_path):
         scan(TarFile(path))
 
 
-def test_data_after_the_end_of_the_archive_is_not_dropped_silently(tmp_path):
+def test_data_after_the_end_of_the_archive_is_an_error(tmp_path):
     first = write_tar(tmp_path / "0.tar", pair_members("a"))
     second = write_tar(tmp_path / "1.tar", pair_members("b"))
     first.write_bytes(first.read_bytes() + second.read_bytes())
@@ -164,7 +154,7 @@ def test_data_after_the_end_of_the_archive_is_not_dropped_silently(tmp_path):
         scan(TarFile(first))
 
 
-def test_a_compressed_shard_says_what_to_do(tmp_path):
+def test_a_compressed_shard_is_refused_with_the_command_to_decompress_it(tmp_path):
     path = tmp_path / "0.tar"
     with tarfile.open(path, "w:gz"):
         pass
@@ -172,13 +162,13 @@ def test_a_compressed_shard_says_what_to_do(tmp_path):
     assert problem == f"{path}: a compressed tar is not supported. Decompress it with gunzip"
 
 
-def test_a_member_that_stands_twice_is_refused(tmp_path):
+def test_a_duplicate_member_is_refused(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"1"), ("a.JPG", b"2"), ("a.txt", b"a")])
     with pytest.raises(DataError, match=r"0\.tar: sample 'a' has two \.jpg members \(byte 1024\)"):
         scan(TarFile(path))
 
 
-def test_missing_shards_are_counted_and_the_first_is_named(tmp_path):
+def test_missing_shards_are_counted_and_the_first_is_reported(tmp_path):
     write_tar(tmp_path / "00.tar", pair_members("a"))
     (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
     assert problem == (f"4 of 5 files are missing. First error: {tmp_path / '01.tar'}: no such file")
@@ -192,7 +182,7 @@ def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     "address", ["pipe:curl x/{0..9}.tar", "ftp://host/0.tar", "simplecache::s3://b/0.tar"]
 )
-def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
+def test_addresses_without_random_access_are_refused_with_the_alternative(address):
     (problem,) = webdataset(address).preflight()
     assert problem == (
         f"{address}: no random access (supported: s3:// gs:// hf:// https:// http://). "
@@ -200,13 +190,13 @@ def test_addresses_that_can_only_be_streamed_are_refused_with_advice(address):
     )
 
 
-def test_addresses_beside_local_files_are_refused(tmp_path):
+def test_a_mix_of_addresses_and_local_files_is_refused(tmp_path):
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=("s3://b/0.tar", str(tmp_path / "1.tar"))))
     (problem,) = pairs.preflight()
     assert problem == "s3://b/0.tar: name either addresses or local files, not both"
 
 
-def test_shards_without_captions_say_which_members_there_are(tmp_path):
+def test_shards_without_captions_are_reported_with_their_members(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"image"), ("a.cls", b"3")])
     (problem,) = webdataset(path).preflight()
     assert problem == (
@@ -215,7 +205,7 @@ def test_shards_without_captions_say_which_members_there_are(tmp_path):
     )
 
 
-def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_path):
+def test_too_many_samples_without_a_caption_are_an_error(tmp_path):
     path = write_tar(tmp_path / "0.tar", [*pair_members("a", "b", "c"), ("d.jpg", b"image d")])
     (problem,) = webdataset(path).preflight()
     assert problem == (
@@ -229,7 +219,7 @@ def test_samples_without_a_caption_are_counted_and_too_many_are_an_error(tmp_pat
 
 
 def lying(path, start, value):
-    """Write a tar whose header says something else at `start`, with a checksum that is right."""
+    """Write a tar with a changed header field at `start` and a valid checksum."""
     data = bytearray(write_tar(path, pair_members("a", "b")).read_bytes())
     data[start : start + len(value)] = value
     data[148:156] = b" " * 8
@@ -250,7 +240,7 @@ def lying(path, start, value):
         (124, b"0x000000001\0"),
     ],
 )
-def test_a_shard_that_lies_about_a_size_is_refused_with_the_byte(tmp_path, start, value):
+def test_an_invalid_size_in_a_header_is_refused_with_its_byte(tmp_path, start, value):
     (problem,) = webdataset(lying(tmp_path / "0.tar", start, value)).preflight()
     assert f"{tmp_path / '0.tar'}: byte " in problem
 
@@ -267,7 +257,7 @@ def with_pax(path, record):
 
 
 @pytest.mark.parametrize("record", [b"size=x", b"size=-1", b"size=1_0", b"size=", b"size=" + b"9" * 5000])
-def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record):
+def test_a_non_numeric_pax_size_is_refused_with_its_byte(tmp_path, record):
     (problem,) = webdataset(with_pax(tmp_path / "0.tar", record)).preflight()
     assert problem == (
         f"{tmp_path / '0.tar'}: byte 512: a non-numeric pax size, so the file is damaged. Copy or pack it again"
@@ -275,20 +265,20 @@ def test_a_pax_size_that_is_no_number_is_refused_with_the_byte(tmp_path, record)
     assert webdataset(with_pax(tmp_path / "1.tar", b"size=7")).pair(0).image == b"image a"
 
 
-def test_a_header_about_a_member_that_is_far_too_long_is_refused(tmp_path):
+def test_an_extended_header_that_is_too_long_is_refused(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("n" * 200_000 + ".jpg", b"")], tarfile.GNU_FORMAT)
     (problem,) = webdataset(path).preflight()
     assert "a header of 200,005 bytes" in problem
 
 
-def test_a_caption_in_json_that_nests_without_end_is_told(tmp_path):
+def test_a_deeply_nested_json_caption_is_reported(tmp_path):
     path = write_tar(tmp_path / "0.tar", [("a.jpg", b"x"), ("a.json", b"[" * 100_000)])
     pairs = webdataset(path, text_member="json", text_key="caption")
     with pytest.raises(DataError, match=r"0\.tar/a: no key 'caption' in its \.json"):
         pairs.pair(0)
 
 
-def test_a_pattern_that_names_a_thousand_million_files_is_refused_at_once(tmp_path):
+def test_a_pattern_for_too_many_files_is_refused(tmp_path):
     for pattern in (
         "{0..1000000000}.tar",
         "{0..999}{0..999}{0..999}.tar",
@@ -303,12 +293,12 @@ def test_a_pattern_that_names_a_thousand_million_files_is_refused_at_once(tmp_pa
     [("a", 1), ("{a,b}", 2), ("{00..1499}", 1500), ("{9..1}", 9), ("{1..9..2}", 5), ("{a..c}x{1,2}", 6),
      ("{a,{0..9}{x,y}}", 21), ("{x{0..9},y{0..9}}", 20), ("{a}", 1), ("{,}", 2)],
 )  # fmt: skip
-def test_the_names_of_a_pattern_are_counted_without_making_them(pattern, number):
+def test_the_names_of_a_pattern_are_counted_without_expanding_them(pattern, number):
     assert count_names(pattern) == number
     assert len(list(braceexpand(pattern, escape=False))) == number
 
 
-def test_a_glob_over_very_many_folders_is_given_up(tmp_path, monkeypatch):
+def test_a_glob_over_too_many_folders_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.pairs.paths.MAX_FOLDERS", 20)
     for number in range(30):
         (tmp_path / f"a/{number}").mkdir(parents=True)
@@ -317,7 +307,7 @@ def test_a_glob_over_very_many_folders_is_given_up(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("pattern", ["**/*.tar", "a/**/*.tar", "*/**/*.tar", "**/b/**/*.tar", "**/[[]q]/*"])
-def test_two_stars_stand_for_any_folders(tmp_path, monkeypatch, pattern):
+def test_two_asterisks_match_any_folders(tmp_path, monkeypatch, pattern):
     names = ["y.tar", "a/x.tar", "a/b/c.tar", ".h/z.tar", "a/.h.tar", "a/[q]/k.tar", "b/c/d/e.tar"]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -331,12 +321,12 @@ def test_two_stars_stand_for_any_folders(tmp_path, monkeypatch, pattern):
 @pytest.mark.parametrize(
     "name", ["n" * 300 + ".tar", "d/" * 2500 + "x.tar", "a\0.tar", "~no-such-user/x.tar", "{" * 1200 + "}" * 1200]
 )  # fmt: skip
-def test_a_name_that_no_shard_can_have_is_told(tmp_path, name):
+def test_an_invalid_shard_name_is_reported(tmp_path, name):
     (problem,) = webdataset(name).preflight()
     assert len(problem) < 600
 
 
-def test_a_count_beside_the_shards_is_checked(tmp_path):
+def test_the_sample_counts_of_sizes_json_are_checked(tmp_path):
     path = write_tar(tmp_path / "0.tar", pair_members("a", "b"))
     (tmp_path / "sizes.json").write_text('{"0.tar": 3}')
     (problem,) = webdataset(path).preflight()
@@ -355,7 +345,7 @@ def parquet(files, **options):
     return ParquetPairs(ParquetPairs.Config(files=str(files), **options))
 
 
-def test_parquet_gives_the_rows_of_all_files_by_row_group(tmp_path):
+def test_parquet_returns_the_rows_of_all_files_by_row_group(tmp_path):
     write_parquet(tmp_path / "0.parquet", images=[b"0", b"1", b"2"], texts=["a", "b", "c"])
     write_parquet(tmp_path / "1.parquet", images=[b"3"], texts=["d"])
     pairs = parquet(tmp_path / "*.parquet", cached_row_groups=1)
@@ -368,7 +358,7 @@ def test_parquet_gives_the_rows_of_all_files_by_row_group(tmp_path):
         ("0.parquet row 2", b"2", "c"),
         ("1.parquet row 0", b"3", "d"),
     ]
-    assert pairs.pair(0).text == "a"  # its row group has left the cache
+    assert pairs.pair(0).text == "a"  # its row group is no longer cached
 
 
 def test_parquet_texts_may_be_token_ids(tmp_path):
@@ -383,7 +373,7 @@ def test_parquet_images_may_be_structs_with_bytes(tmp_path):
     assert parquet(path, image_column="image", text_column="text").pair(0).image == b"0"
 
 
-def test_parquet_without_a_column_lists_the_columns_there_are(tmp_path):
+def test_a_missing_parquet_column_is_reported_with_the_available_columns(tmp_path):
     path = write_parquet(tmp_path / "0.parquet", jpg=[b"0"], caption=["a"])
     (problem,) = parquet(path).preflight()
     assert problem == f"{path}: no column 'images'. Columns: jpg, caption"
@@ -400,7 +390,7 @@ def test_parquet_without_a_column_lists_the_columns_there_are(tmp_path):
         ),
     ],
 )
-def test_parquet_columns_of_another_type_are_refused(tmp_path, columns, why):
+def test_parquet_columns_of_the_wrong_type_are_refused(tmp_path, columns, why):
     path = write_parquet(tmp_path / "0.parquet", **columns)
     assert list(parquet(path).preflight()) == [f"0.parquet row 0: {why}"]
 
@@ -412,7 +402,7 @@ def test_a_truncated_parquet_file_is_refused(tmp_path):
     assert problem.startswith(f"{path}: not a readable Parquet file (")
 
 
-def test_parquet_rows_are_read_by_several_threads_at_once(tmp_path):
+def test_parquet_rows_can_be_read_by_several_threads(tmp_path):
     from concurrent.futures import ThreadPoolExecutor
 
     texts = [str(i) for i in range(200)]
@@ -438,7 +428,7 @@ def csv_pairs(path, **options):
     return CsvPairs(CsvPairs.Config(file=str(path), **options))
 
 
-def test_csv_gives_paths_and_captions_by_column_name(tmp_path):
+def test_csv_returns_paths_and_captions_by_column_name(tmp_path):
     path = write_csv(
         tmp_path / "t.csv",
         'id,caption,image\n1,"a cat, asleep",a.jpg\n2,007,b.jpg\n',
@@ -453,7 +443,7 @@ def test_csv_gives_paths_and_captions_by_column_name(tmp_path):
     ]
 
 
-def test_csv_may_be_separated_by_tabs_and_name_another_folder(tmp_path):
+def test_csv_supports_tabs_and_a_separate_image_folder(tmp_path):
     write_csv(tmp_path / "images" / "x", "", ["a.jpg"])
     path = write_csv(tmp_path / "t.tsv", "filepath\ttitle\na.jpg\ta cat\n")
     pairs = csv_pairs(
@@ -467,7 +457,7 @@ def test_csv_may_be_separated_by_tabs_and_name_another_folder(tmp_path):
     assert pairs.pair(0).image == tmp_path / "images" / "a.jpg"
 
 
-def test_csv_images_that_do_not_exist_are_named_by_row(tmp_path):
+def test_missing_csv_images_are_reported_by_row(tmp_path):
     path = write_csv(tmp_path / "t.csv", "image,caption\na.jpg,x\nb.jpg,y\n,z\n", ["a.jpg"])
     assert list(csv_pairs(path).preflight()) == [
         f"t.csv row 3: no image {tmp_path / 'b.jpg'}",
@@ -475,19 +465,19 @@ def test_csv_images_that_do_not_exist_are_named_by_row(tmp_path):
     ]
 
 
-def test_csv_without_a_column_lists_the_columns_there_are(tmp_path):
+def test_a_missing_csv_column_is_reported_with_the_available_columns(tmp_path):
     path = write_csv(tmp_path / "t.csv", "file;caption\na.jpg;x\n")
     assert list(csv_pairs(path, separator=";").preflight()) == [
         f"{path}: no column 'image'. Columns: file, caption"
     ]
 
 
-def test_a_csv_row_with_too_many_columns_is_named(tmp_path):
+def test_a_csv_row_with_too_many_cells_is_reported(tmp_path):
     path = write_csv(tmp_path / "t.csv", "image,caption\na.jpg,x\nb.jpg,a cat, asleep\n")
     (problem,) = csv_pairs(path).preflight()
     assert problem == f"{path}, row 3: 3 cells, but the header has 2"
 
 
-def test_an_empty_table_is_refused(tmp_path):
+def test_an_empty_csv_table_is_refused(tmp_path):
     path = write_csv(tmp_path / "t.csv", "image,caption\n")
     assert list(csv_pairs(path).preflight()) == [f"{path}: no rows below the header"]

@@ -1,4 +1,4 @@
-"""`perceptinit new plugin`: for every kind a package that lints, is typed and passes its contract."""
+"""`perceptinit new plugin` writes a linted, typed package that passes its contract, for every kind."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ def run(folder, *command, **environment):
     )  # fmt: skip
 
 
-def test_the_contract_test_of_every_kind_passes(packages):
+def test_the_contract_tests_of_every_kind_pass(packages):
     # one process: importing torch seven times would take longest
     tests = [str(folder / "tests") for folder in packages.values()]
     path = os.pathsep.join([str(ROOT), *map(str, packages.values())])
@@ -61,7 +61,7 @@ def test_the_packages_are_typed(packages):
     assert done.returncode == 0, done.stdout
 
 
-def test_the_package_is_found_once_it_is_on_the_path(cli_process, packages, tmp_path):
+def test_an_installed_package_is_listed(cli_process, packages, tmp_path):
     folder = packages["initializer"]
     info = tmp_path / "acme_my_initializer-0.1.0.dist-info"
     info.mkdir()
@@ -75,7 +75,7 @@ def test_the_package_is_found_once_it_is_on_the_path(cli_process, packages, tmp_
     assert "Standard deviation of the weights" in done.stdout
 
 
-def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
+def test_new_plugin_prints_the_written_files_and_the_next_commands(cli, tmp_path):
     done = cli("new", "plugin", "acme-texture", "--kind", "judgments")
     assert done.returncode == 0, done.stderr
     assert "acme-texture/tests/test_contract.py" in done.stdout
@@ -95,13 +95,13 @@ def test_the_verb_says_what_it_wrote_and_what_comes_next(cli, tmp_path):
         ("acme-none", "initializer", "'acme-none' contains Python's keyword 'None'"),
     ],
 )
-def test_what_is_no_kind_or_name_is_told(name, kind, sentence, tmp_path):
+def test_an_invalid_kind_or_name_is_reported(name, kind, sentence, tmp_path):
     with pytest.raises(UsageError) as error:
         new_plugin(name, kind, tmp_path)
     assert sentence in str(error.value)
 
 
-def test_an_existing_folder_is_not_touched(tmp_path):
+def test_an_existing_folder_is_not_changed(tmp_path):
     (tmp_path / "acme").mkdir()
     with pytest.raises(UsageError, match="already exists"):
         new_plugin("acme", "pairs", tmp_path)

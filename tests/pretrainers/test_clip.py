@@ -1,4 +1,4 @@
-"""The CLIP pretrainer: its loss by hand, exact continuation, and what stops it before it starts."""
+"""The CLIP pretrainer: loss computed by hand, exact resume, and errors before the start."""
 
 import copy
 import io
@@ -23,7 +23,7 @@ from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.pair_loss import PairLoss, contrastive_loss
 
 
-def test_the_loss_of_two_pairs_is_that_worked_out_by_hand():
+def test_the_loss_of_two_pairs_has_the_value_computed_by_hand():
     images = torch.tensor([[2.0, 0.0], [0.0, 3.0]])  # lengths do not matter
     texts = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     # cosines [[1, .6], [0, .8]] times 2; rows: log(1 + e^-.8), log(1 + e^-1.6);
@@ -34,7 +34,7 @@ def test_the_loss_of_two_pairs_is_that_worked_out_by_hand():
     assert loss.item() == pytest.approx((rows + columns) / 2, abs=1e-6)
 
 
-def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_batch():
+def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_batch_size():
     same = torch.ones(8, 4)
     assert contrastive_loss(same, same, torch.tensor(4.6)).item() == pytest.approx(math.log(8))
 
@@ -46,7 +46,7 @@ def test_the_loss_is_computed_in_float32_under_autocast():
     torch.testing.assert_close(loss, contrastive_loss(images, texts, torch.tensor(4.0)))
 
 
-def test_steps_tell_where_they_are():
+def test_step_results_contain_step_samples_and_epoch():
     _, results = train(model())
     assert [r.step for r in results] == list(range(1, 10))  # 3 epochs of 48 / 16
     assert [r.samples_seen for r in results][-1] == 144
@@ -54,7 +54,7 @@ def test_steps_tell_where_they_are():
     assert [r.end_of_epoch for r in results] == [False, False, True] * 3
 
 
-def test_the_rate_rises_to_lr_and_ends_at_min_lr():
+def test_the_learning_rate_rises_to_lr_and_ends_at_min_lr():
     _, results = train(model(), replace(CONFIG, min_lr=1e-5))
     rates = [r.metrics["lr"] for r in results]
     assert rates[:2] == [5e-4, 1e-3]
@@ -62,14 +62,14 @@ def test_the_rate_rises_to_lr_and_ends_at_min_lr():
     assert rates[1:] == sorted(rates[1:], reverse=True)
 
 
-def test_metrics_are_scalars_and_the_loss_falls():
+def test_metrics_are_scalars_and_the_loss_decreases():
     _, results = train(model(), replace(CONFIG, epochs=8))
     assert results[0].metrics.keys() == {"loss", "lr", "logit_scale", "grad_norm"}
     assert results[0].metrics["loss"].ndim == 0
     assert float(results[-1].metrics["loss"]) < float(results[0].metrics["loss"]) - 0.1
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+def test_weights_and_batches_depend_on_the_seed_only():
     def weights(seed):
         tower = model()
         clip, _ = train(tower, seed=seed)
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     assert weights(0)[1] != weights(1)[1]
 
 
-def test_arms_that_differ_in_their_image_tower_see_the_same_batches():
+def test_arms_with_different_image_towers_have_the_same_batches():
     ours, theirs = model(), model()
     theirs.image.reset_parameters(seed=9)
     assert train(ours)[0].data_sha256 == train(theirs)[0].data_sha256
@@ -88,7 +88,7 @@ def test_arms_that_differ_in_their_image_tower_see_the_same_batches():
 
 
 class LargeJpegs(Colours):
-    """48 images of 64 x 48 pixels as JPEG bytes: 3 times the model's image size in both directions."""
+    """48 images of 64 x 48 pixels as JPEG bytes, at least 3 times the image size of the model."""
 
     def pair(self, index):
         pixels = np.random.default_rng(index).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -97,7 +97,7 @@ class LargeJpegs(Colours):
         return replace(super().pair(index), image=file.getvalue())
 
 
-def test_fast_decoding_changes_the_pixels_of_large_jpegs_alone():
+def test_fast_decoding_changes_the_pixels_of_large_jpegs_only():
     quality = replace(CONFIG, crop_scale=(1.0, 1.0), crop="center")
     fast = replace(quality, decode="fast")
     hashes = {
@@ -109,7 +109,7 @@ def test_fast_decoding_changes_the_pixels_of_large_jpegs_alone():
     assert hashes[LargeJpegs, "quality"] != hashes[LargeJpegs, "fast"]
 
 
-def test_the_fingerprint_is_of_pixels_and_not_of_how_they_lie_in_memory():
+def test_the_fingerprint_of_a_batch_does_not_depend_on_the_memory_format():
     images = torch.randint(0, 256, (4, 3, 160, 160), dtype=torch.uint8)
     tokens = torch.tensor([[49406, 320, 49407]] * 4)
     batch = PairBatch(images, tokens, ("a", "b", "c", "d"), ())
@@ -120,7 +120,7 @@ def test_the_fingerprint_is_of_pixels_and_not_of_how_they_lie_in_memory():
     assert fingerprint("", replace(batch, images=changed)) != fingerprint("", batch)
 
 
-def test_another_crop_is_another_fingerprint():
+def test_the_fingerprint_of_a_batch_depends_on_crops_and_flips():
     flipped, straight = (replace(CONFIG, crop_scale=(0.3, 0.6), flip=f) for f in (True, False))
     pairs = Colours()
     plain = pairs.pair
@@ -132,7 +132,7 @@ def test_another_crop_is_another_fingerprint():
 
 @pytest.mark.parametrize("num_done", [1, 3, 4])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tmp_path, num_done, precision):
+def test_an_interrupted_run_resumes_to_the_same_weights(tmp_path, num_done, precision):
     config = replace(CONFIG, precision=precision, clip_norm=1.0)
     dropout = {"proj_drop_rate": 0.2, "pos_drop_rate": 0.2}
     pairs = Colours(broken=[5])
@@ -154,7 +154,7 @@ def test_a_run_that_was_interrupted_ends_with_the_weights_of_one_that_was_not(tm
     assert weights_sha256(second) == weights_sha256(whole)
 
 
-def test_a_state_of_another_schedule_is_refused():
+def test_a_state_of_a_different_schedule_is_refused():
     clip, _ = train(model(), stop=1)
     with pytest.raises(CheckpointError) as error:
         train(model(), replace(CONFIG, epochs=4), state=clip.state_dict())
@@ -164,7 +164,7 @@ def test_a_state_of_another_schedule_is_refused():
     )
 
 
-def test_gradients_that_an_earlier_stage_left_do_not_count():
+def test_gradients_of_an_earlier_stage_are_ignored():
     clean, stained = model(), model()
     for parameter in stained.parameters():
         parameter.grad = torch.ones_like(parameter)
@@ -176,7 +176,7 @@ def test_gradients_that_an_earlier_stage_left_do_not_count():
 def test_gradients_are_scaled_down_to_clip_norm():
     tower = model()
     _, results = train(tower, replace(CONFIG, clip_norm=1e-3), stop=1)
-    assert float(results[0].metrics["grad_norm"]) > 1  # told as it was before
+    assert float(results[0].metrics["grad_norm"]) > 1  # the norm before clipping
     free = model()
     train(free, stop=1)
     assert weights_sha256(tower) != weights_sha256(free)
@@ -191,7 +191,7 @@ def test_the_temperature_stays_between_its_bounds(start, most, end):
     assert float(results[0].metrics["logit_scale"]) == pytest.approx(end)
 
 
-def test_another_interpolation_is_another_fingerprint():
+def test_the_fingerprint_of_a_batch_depends_on_the_interpolation():
     configs = [CONFIG, *(replace(CONFIG, interpolation=name) for name in ("bicubic", "bilinear"))]
     plain, bicubic, bilinear = (
         train(model(), config, pairs=LargeJpegs(), stop=1)[0].data_sha256 for config in configs
@@ -199,13 +199,13 @@ def test_another_interpolation_is_another_fingerprint():
     assert bicubic == plain != bilinear
 
 
-def test_the_smallest_inverse_temperature_can_be_stated():
+def test_min_logit_scale_bounds_the_inverse_temperature():
     tower = model()
     _, results = train(tower, replace(CONFIG, min_logit_scale=20.0), stop=1)
     assert float(results[0].metrics["logit_scale"]) == pytest.approx(20.0)
 
 
-def test_a_warm_up_can_begin_at_a_rate_of_its_own():
+def test_the_warm_up_starts_at_warmup_lr():
     rates = [warmup_cosine(step, 10, 5, 1e-3, warmup_lr=2e-4) for step in range(1, 11)]
     assert rates[:5] == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3])
     assert rates[5:] == [warmup_cosine(step, 10, 5, 1e-3) for step in range(6, 11)]
@@ -213,7 +213,7 @@ def test_a_warm_up_can_begin_at_a_rate_of_its_own():
     assert first.metrics["lr"] == pytest.approx(5e-4)
 
 
-def test_a_run_of_so_many_steps_may_end_within_an_epoch():
+def test_a_run_with_a_number_of_steps_may_end_within_an_epoch():
     clip, results = train(model(), replace(CONFIG, steps=5))
     whole, _ = train(model(), stop=1)
     assert clip.total_steps == clip.plan().steps == len(results) == 5
@@ -221,7 +221,7 @@ def test_a_run_of_so_many_steps_may_end_within_an_epoch():
     assert whole.total_steps % whole.steps_per_epoch == 0
 
 
-def test_locked_patches_stay_and_the_rest_of_the_tower_learns():
+def test_lock_patches_freezes_only_the_patch_embedding():
     tower = model()
     before = {name: p.clone() for name, p in tower.image.named_parameters()}
     train(tower, replace(CONFIG, lock="patches"), stop=2)
@@ -230,7 +230,7 @@ def test_locked_patches_stay_and_the_rest_of_the_tower_learns():
     assert all(p.requires_grad for p in tower.parameters())
 
 
-def test_weight_decay_leaves_the_temperature_alone():
+def test_weight_decay_does_not_apply_to_the_temperature():
     tower = model()
     clip, _ = train(tower, replace(CONFIG, lr=1e-9, weight_decay=1e6), stop=1)
     groups = clip.state_dict()["optimizer"]["param_groups"]
@@ -251,7 +251,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_samples():
     assert weights_sha256(tower) == before
 
 
-def test_a_bad_image_is_told_counted_and_replaced():
+def test_an_undecodable_image_is_reported_counted_and_replaced():
     events = []
     clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Colours(broken=[5]))
     *_, last = clip.steps(model(), context(send=events.append))
@@ -261,7 +261,7 @@ def test_a_bad_image_is_told_counted_and_replaced():
     assert last.metrics["num_replaced"] == 1
 
 
-def test_an_image_of_too_many_pixels_is_named_and_replaced():
+def test_an_image_with_too_many_pixels_is_reported_and_replaced():
     bomb = header_of("JPEG", 30000, 30000)
     events = []
     clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1, decode="fast"), Colours([5], data=bomb))
@@ -278,7 +278,7 @@ def test_more_bad_images_than_allowed_stop_the_run():
 
 
 class Captioned(Colours):
-    """Colours with other captions."""
+    """Colors with given captions."""
 
     def __init__(self, captions):
         super().__init__()
@@ -289,13 +289,13 @@ class Captioned(Colours):
 
 
 @pytest.mark.parametrize("captions", [[""], [" \n", ""], [np.zeros(0, np.int64)]])
-def test_captions_that_are_all_empty_are_told_before_the_start(captions):
+def test_preflight_reports_captions_that_are_all_empty(captions):
     (sentence,) = Clip(CONFIG, Captioned(captions)).preflight()
     assert sentence == "all 48 sampled captions are empty, such as the caption of colour/0"
     assert list(Clip(CONFIG, Captioned([*captions, "red"])).preflight()) == []
 
 
-def test_only_captions_of_the_blocks_in_memory_are_looked_at():
+def test_preflight_reads_only_captions_of_blocks_in_memory():
     class Blocks(Captioned):
         block_sizes = (12, 36)
         max_shuffle_blocks = 1
@@ -310,7 +310,7 @@ def test_only_captions_of_the_blocks_in_memory_are_looked_at():
     assert max(pairs.read) == 11
 
 
-def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
+def test_a_caption_that_is_too_long_is_reported_counted_and_replaced():
     events = []
     clip = Clip(replace(CONFIG, max_bad_share=0.1, epochs=1), Captioned([*["red"] * 47, "a" * 5_000_000]))
     *_, last = clip.steps(model(), context(send=events.append))
@@ -319,7 +319,7 @@ def test_a_caption_as_long_as_a_book_is_told_counted_and_replaced():
     assert last.metrics["num_replaced"] == 1
 
 
-def test_fewer_pairs_than_a_batch_are_told_before_the_start():
+def test_preflight_reports_fewer_pairs_than_a_batch():
     clip = Clip(replace(CONFIG, batch_size=64), Colours())
     sentence = "batch_size = 64, but there are only 48 pairs. Lower batch_size or add pairs"
     assert list(clip.preflight()) == [sentence]
@@ -327,7 +327,7 @@ def test_fewer_pairs_than_a_batch_are_told_before_the_start():
         next(clip.steps(model(), context()))
 
 
-def test_a_warm_up_longer_than_the_run_is_told_before_the_start():
+def test_preflight_reports_a_warm_up_longer_than_the_run():
     clip = Clip(replace(CONFIG, warmup_steps=9), Colours())
     assert list(clip.preflight()) == [
         "warmup_steps = 9 must be less than the 9 steps of the run (3 epochs of 3 batches). "
@@ -335,13 +335,13 @@ def test_a_warm_up_longer_than_the_run_is_told_before_the_start():
     ]
 
 
-def test_the_plan_counts_steps_and_what_an_epoch_leaves_out():
+def test_the_plan_counts_steps_and_pairs_that_each_epoch_omits():
     plan = Clip(replace(CONFIG, batch_size=20), Colours()).plan()
     assert (plan.steps, plan.num_images, plan.num_texts) == (6, 120, 120)
     assert plan.note == "each epoch omits 8 of 48 pairs"
 
 
-def test_the_built_ins_train_together():
+def test_built_in_components_train_together():
     clip = build(
         "pretrainer",
         {
@@ -363,13 +363,13 @@ def test_the_built_ins_train_together():
         ("betas", [0.9, 1.0], ".betas[1]: should be less than 1, got 1.0"),
     ],
 )
-def test_values_that_cannot_be_are_told(key, value, sentence):
+def test_invalid_values_of_clip_are_reported(key, value, sentence):
     with pytest.raises(RecipeError) as error:
         build("pretrainer", {"use": "clip", key: value, "pairs": {"use": "synthetic"}})
     assert str(error.value) == f"pretrainer{sentence}"
 
 
-def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start():
+def test_preflight_reports_shuffle_blocks_above_the_limit_of_the_pairs():
     pairs = Colours()
     pairs.block_sizes, pairs.max_shuffle_blocks = [12] * 4, 2
     (sentence,) = Clip(replace(CONFIG, shuffle_blocks=64), pairs).preflight()
@@ -378,7 +378,7 @@ def test_a_shuffle_over_more_blocks_than_the_pairs_hold_is_told_before_the_start
 
 
 class Weighted(PairLoss):
-    """Squared distance of the features times a weight that is trained."""
+    """The squared distance of the features times a trained weight."""
 
     def __init__(self):
         super().__init__()
@@ -389,7 +389,7 @@ class Weighted(PairLoss):
 
 
 class Nearness(Clip):
-    """CLIP with another loss and another first temperature."""
+    """CLIP with a custom loss and initial temperature."""
 
     def make_loss(self):
         return Weighted()
@@ -398,7 +398,7 @@ class Nearness(Clip):
         model.logit_scale.fill_(0.5)
 
 
-def test_a_child_with_another_loss_trains_and_logs_its_parameters_and_goes_on_exactly():
+def test_a_subclass_with_a_custom_loss_logs_its_parameters_and_resumes_exactly():
     def run(tower, state=None, stop=None):
         pretrainer = Nearness(CONFIG, Colours())
         if state is not None:
@@ -412,7 +412,7 @@ def test_a_child_with_another_loss_trains_and_logs_its_parameters_and_goes_on_ex
     first, before = run(parted, stop=2)
     _, after = run(parted, copy.deepcopy(first.state_dict()))
     weights = [float(r.metrics["weight"]) for r in results]
-    assert weights[0] < 2.0  # AdamW's first step moves it by the learning rate
+    assert weights[0] < 2.0  # the first step of AdamW changes it by the learning rate
     assert weights == [float(r.metrics["weight"]) for r in (*before, *after)]
     assert weights_sha256(whole) == weights_sha256(parted)
     assert float(results[0].metrics["logit_scale"]) == pytest.approx(math.exp(0.5), rel=1e-3)

@@ -1,4 +1,4 @@
-"""What keeps a GPU at work: no parameter without gradient, few shapes, whole blocks compiled, shared decoding."""
+"""GPU utilization: gradients for every parameter, few shapes, compiled blocks, and shared decoding."""
 
 import warnings
 from contextlib import ExitStack
@@ -28,8 +28,8 @@ from perceptinit.testing import tiny_model
 
 
 def without_gradient(lock):
-    """Return the names of parameters that DDP waits for in vain, and the replicas' buffers it would send."""
-    warnings.simplefilter("error", FutureWarning)  # nobody is to be told how we call DDP
+    """Return the names of parameters without a gradient and of buffers that DDP broadcasts."""
+    warnings.simplefilter("error", FutureWarning)  # the use of DDP must not give a deprecation warning
     with distributed.process_group(), ExitStack() as stack:
         clip = Clip(replace(CONFIG, lock=lock), Colours())
         training = clip._prepare(stack, model(), context())
@@ -44,11 +44,11 @@ def without_gradient(lock):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lock", ["none", "image"])
-def test_under_ddp_every_trained_parameter_gets_a_gradient(lock):
+def test_every_trained_parameter_has_a_gradient_under_ddp(lock):
     assert together(without_gradient, lock) == [[], []]
 
 
-def test_texts_of_many_lengths_have_few_shapes_on_a_gpu():
+def test_packed_texts_of_many_lengths_have_few_shapes_on_a_gpu():
     rng = np.random.default_rng(0)
     batches = [rng.integers(5, 40, size=256) for _ in range(100)]
     exact = {token_rows(lengths).text.shape for lengths in batches}
@@ -57,7 +57,7 @@ def test_texts_of_many_lengths_have_few_shapes_on_a_gpu():
     assert all(r % 16 == 0 and length % 8 == 0 for r, length in rounded)
 
 
-def test_rounded_rows_give_the_embeddings_of_exact_ones():
+def test_rounded_rows_have_the_embeddings_of_exact_rows():
     tower = model().eval()
     texts = ["red", "dark green", "a light blue image of nothing at all"] * 40
     tokens = tower.tokenize(texts)
@@ -65,12 +65,12 @@ def test_rounded_rows_give_the_embeddings_of_exact_ones():
         want = tower.encode_text(tokens)
         with paper_gpu():
             got = tower.to("cuda").encode_text(tokens)
-            few = tower.encode_text(tokens[:2])  # fewer texts than rows: one behind the other
+            few = tower.encode_text(tokens[:2])  # fewer texts than rows, so they are concatenated
     torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(few, want[:2], atol=1e-5, rtol=1e-5)
 
 
-def test_one_mask_serves_all_heads_unless_attention_is_torchs_own(monkeypatch):
+def test_one_mask_is_shared_by_all_heads_except_in_torchs_attention(monkeypatch):
     masks = []
     real = text._rows_mask
     monkeypatch.setattr(text, "_rows_mask", lambda *a: masks.append(real(*a)) or masks[-1])
@@ -90,14 +90,14 @@ def test_one_mask_serves_all_heads_unless_attention_is_torchs_own(monkeypatch):
 
 
 class Captions(Colours):
-    """Short captions beside long ones, of which several share a row."""
+    """Short and long captions; several short ones share a row."""
 
     def pair(self, index):
         text = ["red", "an image of dark green and of nothing else at all", "blue"][index % 3]
         return replace(super().pair(index), text=text)
 
 
-def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
+def test_compiled_blocks_have_no_graph_break_and_texts_are_packed(monkeypatch):
     packed = []
     real = text._forward_rows
     monkeypatch.setattr(text, "_forward_rows", lambda *a: (packed.append(1), real(*a))[1])
@@ -114,7 +114,7 @@ def test_compiled_blocks_have_no_graph_break_and_texts_stay_packed(monkeypatch):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(precision, dtype):
+def test_fsdp_over_eight_processes_stores_an_eighth_and_communicates_in_its_precision(precision, dtype):
     whole = model()
     with fake_group(8):
         trained = copy_sharded(whole, precision)
@@ -127,11 +127,11 @@ def test_fsdp_over_eight_processes_holds_an_eighth_and_travels_in_its_precision(
         (images.float().sum() + texts.float().sum()).backward()
         weight = block.mlp.fc1.weight
         assert seen == [dtype]
-        assert weight.grad.dtype == torch.float32  # added up whole
+        assert weight.grad.dtype == torch.float32  # accumulated in full precision
         assert weight.to_local().numel() * 8 == weight.numel()
 
 
-def test_fsdp_is_given_no_token_ids_to_bring_to_its_gpu():
+def test_fsdp_does_not_move_token_ids():
     whole = model()
     with fake_group(8):
         trained = copy_sharded(whole)
@@ -141,10 +141,10 @@ def test_fsdp_is_given_no_token_ids_to_bring_to_its_gpu():
             trained.encode_text(whole.tokenize(texts))
     brought = [_to_kwargs(args, {}, torch.device("meta"), False)[0][0] for args in given]
     assert [args[0].tokens.device.type for args in brought] == ["cpu", "cpu"]
-    assert [args[0].rows is None for args in brought] == [False, True]  # short ones share a row
+    assert [args[0].rows is None for args in brought] == [False, True]  # short texts share a row
 
 
-def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_cut_ones():
+def test_parameters_of_a_loss_are_averaged_and_clipped_with_sharded_parameters():
     with fake_group(8):
         cut = [p for p in copy_sharded(model()).image.parameters() if p.requires_grad]
         own = torch.nn.Parameter(torch.ones(3))
@@ -161,7 +161,7 @@ def test_under_fsdp_whole_parameters_of_a_loss_are_averaged_and_clipped_beside_c
 
 
 @pytest.mark.parametrize(("found_inf", "num_changed"), [(0.0, 1), (1.0, 0)])
-def test_under_fsdp_a_step_that_is_not_finite_is_left_out_by_the_kernel(found_inf, num_changed):
+def test_the_fused_kernel_skips_a_step_that_is_not_finite_under_fsdp(found_inf, num_changed):
     with fake_group(8):
         trained = copy_sharded(model())
         optimizer = make_optimizer([trained.image], lr=1e-3, weight_decay=0.1)
@@ -173,7 +173,7 @@ def test_under_fsdp_a_step_that_is_not_finite_is_left_out_by_the_kernel(found_in
         assert int(not torch.equal(weight.to_local(), before)) == num_changed
 
 
-def test_threads_that_decode_are_the_cores_of_this_process(monkeypatch):
+def test_the_number_of_decoding_threads_is_the_number_of_cores_per_process(monkeypatch):
     monkeypatch.setattr(devices.os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     assert usable_cores() == 16
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "8")
@@ -182,17 +182,17 @@ def test_threads_that_decode_are_the_cores_of_this_process(monkeypatch):
     assert usable_cores() == 1
 
 
-def test_metrics_of_a_logged_step_are_read_from_the_gpu_at_once():
+def test_metrics_of_a_step_are_read_from_the_gpu_in_one_copy():
     with paper_gpu() as gpu:
         loss, norm = torch.tensor(0.5, device="cuda"), torch.tensor(2.0, device="cuda")
-        on_host = torch.tensor([3.0])  # of a pretrainer of somebody else
+        on_host = torch.tensor([3.0])  # of a pretrainer of another package
         values = fetch({"loss": loss, "lr": 0.1, "grad_norm": norm, "theirs": on_host})
         assert len(gpu.waits) == 1
     assert values == {"loss": 0.5, "lr": 0.1, "grad_norm": 2.0, "theirs": 3.0}
 
 
 def share_of_decoding():
-    """Return how many images this process decoded, in two measurements, and its embeddings."""
+    """Return the number of images that this process decoded in two evaluations, and its embeddings."""
     with distributed.process_group():
         evaluator = ZeroShot(ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64))
         images = evaluator.choice.read("synthetic")
@@ -204,7 +204,7 @@ def share_of_decoding():
 
 
 def zero_shot_in_a_run(batch_size=16):
-    """Return how many rows this process sent through each tower, and the scores."""
+    """Return the number of rows that this process encoded with each tower, and the scores."""
     with distributed.process_group(), torch.no_grad():
         tower, rows = tiny_model().eval(), {"image": 0, "text": 0}
         for name in rows:
@@ -221,14 +221,14 @@ def zero_shot_in_a_run(batch_size=16):
 
 
 @pytest.mark.slow
-def test_a_process_for_which_no_batch_of_evaluation_is_left_goes_on_with_the_others():
+def test_a_process_without_an_evaluation_batch_has_the_scores_of_the_others():
     (_, _, alone) = zero_shot_in_a_run(batch_size=64)
     (first, _, ours), (second, _, theirs) = together(zero_shot_in_a_run, 64)
     assert (first, second) == (64, 0)
     assert ours == theirs == pytest.approx(alone, abs=1e-6)
 
 
-def test_processes_of_a_run_share_images_and_texts_of_evaluation():
+def test_processes_of_a_run_split_images_and_texts_of_evaluation():
     alone = zero_shot_in_a_run()
     for images, texts, scores in together(zero_shot_in_a_run):
         assert images == alone[0] / 2 == 32
@@ -236,7 +236,7 @@ def test_processes_of_a_run_share_images_and_texts_of_evaluation():
         assert scores == pytest.approx(alone[2], abs=1e-6)
 
 
-def test_processes_share_out_and_keep_the_decoded_images_of_evaluation():
+def test_processes_split_and_cache_the_decoded_images_of_evaluation():
     (num_first, ours), (num_second, theirs) = together(share_of_decoding)
     (num_alone, alone) = share_of_decoding()
     assert (num_first, num_second, num_alone) == (32, 32, 64)

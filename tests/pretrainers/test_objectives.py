@@ -1,4 +1,4 @@
-"""One seam for objectives: an objective of one's own, and pretraining on labels."""
+"""Custom objectives, and supervised pretraining on labels."""
 
 import copy
 import json
@@ -47,7 +47,7 @@ NAMES = ("red", "dark green", "light blue")
 
 
 class LabelledColours(Colours):
-    """Images of one grey each, of three classes by their brightness."""
+    """Uniform gray images of three classes by brightness."""
 
     def read_classes(self):
         return Classes(NAMES, np.arange(self.num_pairs) * 3 // self.num_pairs)
@@ -73,11 +73,11 @@ def train(config=CONFIG, state=None, model=None, stop=None):
     return pretrainer, model, results
 
 
-# an objective of one's own
+# a custom objective
 
 
 class Nearness(Objective):
-    """Two crops of an image are to lie close to each other, in a projection whose statistics are the batch's."""
+    """The distance of two crops of an image in a projection with batch norm."""
 
     def __init__(self, dim):
         super().__init__()
@@ -104,7 +104,7 @@ VIEWS = TwoViews.Config(epochs=2, batch_size=16, warmup_steps=1, crop_scale=(0.2
 
 
 class Gradients(Colours):
-    """Images of which no two crops are alike."""
+    """Images whose crops all differ."""
 
     def pair(self, index):
         pixels = np.arange(48 * 40 * 3).reshape(48, 40, 3) * (index + 1) // 7 % 251
@@ -118,16 +118,16 @@ def two_views(pairs=None):
     return pretrainer, model, batch
 
 
-def test_a_batch_has_the_views_of_a_sample_one_after_another():
+def test_the_views_of_a_sample_are_consecutive_in_a_batch():
     _, _, batch = two_views()
     assert batch.images.shape[:2] == (32, 3)
     assert len(batch.keys) == 16
     grey = batch.images.float().mean(dim=(1, 2, 3))
-    assert torch.equal(grey[0::2], grey[1::2])  # of the same plain image
+    assert torch.equal(grey[0::2], grey[1::2])  # of the same uniform image
     assert grey[0::2].unique().numel() == 16
 
 
-def test_the_first_view_is_the_crop_of_a_batch_with_one_view(monkeypatch):
+def test_the_first_view_equals_the_crop_of_a_batch_with_one_view(monkeypatch):
     whole = TwoViews(VIEWS, Gradients())
     model = whole.model(both_towers(), 0)
     [two] = whole._loader(model, context()).batches(0, 1)
@@ -137,7 +137,7 @@ def test_the_first_view_is_the_crop_of_a_batch_with_one_view(monkeypatch):
     assert not torch.equal(two.images[1::2], one.images)
 
 
-def test_an_objective_without_texts_trains_the_image_tower_alone():
+def test_an_objective_without_texts_trains_the_image_tower_only():
     pretrainer, model, _ = two_views()
     assert not hasattr(model, "text")
     assert not any(name.startswith("text") for name in model.state_dict())
@@ -147,7 +147,7 @@ def test_an_objective_without_texts_trains_the_image_tower_alone():
     assert pretrainer.plan().num_images == 2 * 96  # views
 
 
-def test_a_text_tower_that_is_there_is_left_alone():
+def test_an_objective_without_texts_does_not_change_the_text_tower():
     model = both_towers()
     before = model.text.state_dict()["transformer.ln_final.weight"].clone()
     list(TwoViews(VIEWS, Gradients()).steps(model, context()))
@@ -163,7 +163,7 @@ def views_trained_together(seed=0):
 
 
 @pytest.mark.slow
-def test_two_processes_train_on_views_as_one_does_with_statistics_of_the_whole_batch():
+def test_two_processes_train_on_views_with_batch_statistics_like_one_process():
     whole, samples = views_trained_together()
     assert whole["projection.1.num_batches_tracked"] == 6
     for weights, seen in together(views_trained_together):
@@ -172,9 +172,9 @@ def test_two_processes_train_on_views_as_one_does_with_statistics_of_the_whole_b
             np.testing.assert_allclose(weights[name], weight, atol=1e-5, err_msg=name)
 
 
-def test_weights_of_an_objective_depend_on_the_seed_alone():
+def test_weights_of_an_objective_depend_on_the_seed_only():
     def projection(seed):
-        torch.manual_seed(torch.seed())  # as whatever came before has left it
+        torch.manual_seed(torch.seed())  # an arbitrary state of the global generator
         return views_trained_together(seed)[0]["projection.0.weight"]
 
     first = projection(0)
@@ -185,7 +185,7 @@ def test_weights_of_an_objective_depend_on_the_seed_alone():
 # supervised: loss and mixing
 
 
-def test_the_loss_of_two_images_is_that_worked_out_by_hand():
+def test_the_classification_loss_has_the_value_computed_by_hand():
     model = ImageClassifier(both_towers().image, ("a", "b"))
     with torch.no_grad():
         model.head.weight.zero_()
@@ -196,12 +196,12 @@ def test_the_loss_of_two_images_is_that_worked_out_by_hand():
     smoothed = 0.8 * (a + b) / 2 + 0.2 * (a + b) / 2
     assert loss.item() == pytest.approx(smoothed, abs=1e-6)
     binary = Classification(make_loss("bce", 0.0, False), None)(model, rows)
-    # logits log 3 and 0: right answers cost log 4/3 and log 2 (a), log 4 and log 2 (b)
+    # logits log 3 and 0: correct classes cost log 4/3 and log 2 (a), log 4 and log 2 (b)
     assert binary.item() == pytest.approx((np.log(4 / 3) + np.log(4) + 2 * np.log(2)) / 4, abs=1e-6)
 
 
 @pytest.mark.parametrize(("mixup", "cutmix"), [(0.8, 0.0), (0.0, 1.0)])
-def test_neighbours_are_mixed_and_so_are_their_targets(mixup, cutmix):
+def test_neighbors_in_a_batch_are_mixed_together_with_their_targets(mixup, cutmix):
     images = torch.tensor([0, 255, 51, 102], dtype=torch.uint8).view(4, 1, 1, 1).expand(4, 3, 16, 16)
     labels = torch.tensor([0, 1, 2, 2])
     found, targets = mix_neighbours(
@@ -216,7 +216,7 @@ def test_neighbours_are_mixed_and_so_are_their_targets(mixup, cutmix):
     torch.testing.assert_close(means, torch.tensor(wanted), atol=1e-5, rtol=0)
 
 
-def test_a_part_of_a_batch_is_mixed_as_it_is_in_the_whole():
+def test_mixing_parts_of_a_batch_equals_mixing_the_whole_batch():
     images = torch.randint(0, 256, (8, 3, 16, 16), dtype=torch.uint8)
     labels = torch.arange(8) % 3
     mixup = Mixup(0.8, 1.0, num_classes=3)
@@ -227,7 +227,7 @@ def test_a_part_of_a_batch_is_mixed_as_it_is_in_the_whole():
             assert torch.equal(a, torch.cat(parts))
 
 
-def test_mixing_leaves_the_global_generator_as_it_was():
+def test_mixing_does_not_advance_the_global_generator():
     np.random.seed(3)
     wanted = np.random.rand()
     np.random.seed(3)
@@ -247,7 +247,7 @@ def test_a_padded_crop_shifts_the_square_by_up_to_an_eighth_into_black():
 # supervised: training
 
 
-def test_blocks_of_remote_pairs_are_fetched_before_they_are_needed():
+def test_training_reports_its_progress_to_remote_pairs():
     class Remote(LabelledColours):
         def read_ahead(self, uses):
             return nullcontext(lambda done, needed: reached.append((done, needed)))
@@ -258,7 +258,7 @@ def test_blocks_of_remote_pairs_are_fetched_before_they_are_needed():
     assert reached[0] == (0, CONFIG.batch_size)
 
 
-def test_training_on_labels_tells_the_classes_apart():
+def test_training_on_labels_learns_the_classes():
     config = replace(CONFIG, epochs=30, lr=3e-3, mixup=0.0, cutmix=0.0, smoothing=0.0)
     _, model, results = train(config)
     assert float(results[-1].metrics["loss"]) < 0.3  # log 3 is 1.1
@@ -270,7 +270,7 @@ def test_training_on_labels_tells_the_classes_apart():
 
 
 @pytest.mark.parametrize("stop", [1, 4])
-def test_a_run_that_was_interrupted_ends_with_the_same_weights(stop):
+def test_an_interrupted_supervised_run_resumes_to_the_same_weights(stop):
     config = replace(CONFIG, ema_decay=0.5, loss="bce", smoothing=0.0)
     _, whole, _ = train(config)
     pretrainer, model, _ = train(config, stop=stop)
@@ -287,7 +287,7 @@ def trained_together(micro_batch=0, sharding="none"):
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one_does():
+def test_two_processes_train_like_one_process():
     whole, samples = trained_together()
     outcomes = [trained_together(3), *together(trained_together)]
     outcomes += together(trained_together, 4, "fsdp")
@@ -297,7 +297,7 @@ def test_two_processes_train_as_one_does():
             np.testing.assert_allclose(weights[name], weight, atol=1e-5, err_msg=name)
 
 
-def test_what_cannot_be_trained_is_told_before(monkeypatch):
+def test_preflight_reports_pairs_that_cannot_be_used(monkeypatch):
     def problems(pairs, **options):
         return list(Supervised(replace(CONFIG, **options), pairs).preflight())
 
@@ -316,7 +316,7 @@ def rates(**options):
     return [pretrainer.rate(step) for step in range(1, pretrainer.total_steps + 1)]
 
 
-def test_schedules_of_timm_follow_the_warm_up_by_their_names():
+def test_each_schedule_of_timm_starts_after_the_warm_up():
     # 12 steps, 3 in an epoch
     falling = rates(schedule="multistep", decay_epochs=(1, 3), decay_rate=0.5)
     assert falling == [0.5, 1.0, 1.0, *[0.5] * 6, *[0.25] * 3]
@@ -341,12 +341,12 @@ def test_schedules_of_timm_follow_the_warm_up_by_their_names():
         ),
     ],
 )
-def test_keys_of_a_schedule_that_do_not_fit_are_told(options, message):
+def test_incompatible_keys_of_a_schedule_are_reported(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         replace(CONFIG, **options)
 
 
-def test_a_schedule_of_timm_goes_on_exactly():
+def test_a_schedule_of_timm_resumes_exactly():
     config = replace(CONFIG, schedule="multistep", decay_epochs=(1, 2))
     _, whole, _ = train(config)
     pretrainer, model, _ = train(config, stop=4)
@@ -368,7 +368,7 @@ def labels_of(files, **options):
     return ParquetPairs(ParquetPairs.Config(files=files, text_column="", **options)).read_classes()
 
 
-def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
+def test_parquet_supports_classes_by_name_by_number_or_both(tmp_path):
     files = parquet(tmp_path / "a.parquet", label=[1, 0, 2], name=["dog", "cat", "owl"])
     by_name = labels_of(files, class_column="name")
     assert by_name.names == ("cat", "dog", "owl")
@@ -394,13 +394,13 @@ def test_parquet_takes_classes_by_name_by_number_or_both(tmp_path):
         ({"class_column": "kind"}, "no column 'kind'. Columns: images, label"),
     ],
 )
-def test_labels_that_do_not_fit_are_told(tmp_path, options, message):
+def test_invalid_labels_are_reported(tmp_path, options, message):
     files = parquet(tmp_path / "a.parquet", label=[1, 0, 2])
     with pytest.raises(DataError, match=re.escape(message)):
         labels_of(files, **options)
 
 
-def test_a_label_needs_one_name(tmp_path):
+def test_each_label_requires_exactly_one_name(tmp_path):
     files = parquet(tmp_path / "a.parquet", label=[0, 1, 1], name=["dog", "cat", None])
     with pytest.raises(DataError, match=r"a\.parquet row 2: label 1 has no class name"):
         labels_of(files, label_column="label", class_column="name")
@@ -430,7 +430,7 @@ def labelled_images(path, **options):
     return LabelledImages(LabelledImages.Config(path=str(path), **options))
 
 
-def test_class_folders_give_images_with_the_names_of_their_classes(tmp_path):
+def test_class_folders_give_images_with_class_names(tmp_path):
     pairs = folders(tmp_path / "pets", dog=2, cat=1)
     assert [pairs.pair(i).text for i in range(3)] == ["cat", "dog", "dog"]
     assert pairs.pair(0).key == "pets/cat/0.png"
@@ -439,7 +439,7 @@ def test_class_folders_give_images_with_the_names_of_their_classes(tmp_path):
     assert list(pairs.preflight()) == []
 
 
-def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
+def test_a_set_in_the_test_set_layout_gives_its_training_split(tmp_path):
     labelled_set(tmp_path / "pets", [2, 0, 1], 3, splits=("train",))
     pairs = labelled_images(tmp_path / "pets")
     assert [pairs.pair(i).text for i in range(3)] == ["class 2", "class 0", "class 1"]
@@ -448,7 +448,7 @@ def test_a_set_in_the_layout_of_test_sets_gives_its_training_split(tmp_path):
     assert "nshards.txt: no such file" in problem
 
 
-def test_folders_that_cannot_be_trained_on_are_told(tmp_path):
+def test_invalid_training_folders_are_reported(tmp_path):
     [problem] = folders(tmp_path / "pets", dog=2, cat=0).preflight()
     assert problem == f"{tmp_path / 'pets'}: class 'cat' is empty (1 in total). Fill or remove it"
     [problem] = labelled_images(tmp_path / "none").preflight()
@@ -466,7 +466,7 @@ def test_supervised_trains_on_class_folders(tmp_path):
     assert [r.step for r in pretrainer.steps(model, context())][-1] == 9
 
 
-# a whole recipe
+# a complete recipe
 
 RECIPE = """
 schema = 1
@@ -534,7 +534,7 @@ def finished(tmp_path_factory):
     return folder, run(folder)
 
 
-def test_arms_share_batches_and_the_first_weights_of_the_classifier(finished):
+def test_arms_share_batches_and_the_initial_weights_of_the_classifier(finished):
     _, records = finished
     one, other = records["random"]["hashes"], records["mimetic"]["hashes"]
     assert one["built"] == other["built"]
@@ -543,7 +543,7 @@ def test_arms_share_batches_and_the_first_weights_of_the_classifier(finished):
     assert "text" not in one["final"]
 
 
-def test_weights_have_the_classifier_and_no_text_tower(finished):
+def test_saved_weights_contain_the_classifier_and_no_text_tower(finished):
     folder, _ = finished
     file = folder / "labels" / "random" / "seed0" / "weights" / "final.safetensors"
     names = load_weights(file)
@@ -552,7 +552,7 @@ def test_weights_have_the_classifier_and_no_text_tower(finished):
     assert model.classnames[:2] == ("red circle", "red square")
 
 
-def test_a_trained_tower_can_be_the_start_of_another_run(finished):
+def test_a_trained_tower_can_initialize_another_run(finished):
     folder, _ = finished
     file = folder / "labels" / "random" / "seed0" / "weights" / "final.safetensors"
     options = {"key_map": {"image.": ""}, "ignore": ("head.", "names")}
@@ -561,7 +561,7 @@ def test_a_trained_tower_can_be_the_start_of_another_run(finished):
     assert torch.equal(tower.projection.weight, load_weights(file)["image.projection.weight"])
 
 
-def test_accuracy_is_scored_with_chance_and_samples_beside_the_measures_of_the_tower(finished):
+def test_a_supervised_run_scores_accuracy_and_the_measures_of_the_tower(finished):
     _, records = finished
     scores = [s for s in records["random"]["scores"] if s["samples_seen"] == 96]
     by_name = {s["name"]: s for s in scores}
@@ -572,7 +572,7 @@ def test_accuracy_is_scored_with_chance_and_samples_beside_the_measures_of_the_t
     assert 0 <= accuracy["value"] <= 1
 
 
-def test_eval_gives_a_finished_run_the_scores_that_it_had(finished):
+def test_eval_reproduces_the_scores_of_a_finished_supervised_run(finished):
     folder, records = finished
     registry = read_recipe(RECIPE).plugins.registry
     outcome = evaluate(Request(models=(str(folder),), device="cpu"), registry, lambda text: None)
@@ -584,7 +584,7 @@ def test_eval_gives_a_finished_run_the_scores_that_it_had(finished):
             assert found[arm, name] == of_run[-1]
 
 
-def test_eval_leaves_out_what_a_model_has_no_part_for(finished):
+def test_eval_skips_evaluators_that_need_a_missing_tower(finished):
     folder, _ = finished
     told = []
     request = Request(models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu")
@@ -593,7 +593,7 @@ def test_eval_leaves_out_what_a_model_has_no_part_for(finished):
     assert outcome.results[0].scores == []
 
 
-def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(finished, tmp_path, monkeypatch):
+def test_an_interrupted_run_resumes_to_the_same_record(finished, tmp_path, monkeypatch):
     _, records = finished
     step = Training.step
 
@@ -611,7 +611,7 @@ def test_a_run_that_is_interrupted_between_steps_ends_with_the_same_record(finis
     assert again["hashes"] == records["random"]["hashes"]
 
 
-def test_a_plan_and_a_report_speak_of_images_and_of_no_text_tower(finished, tmp_path):
+def test_plan_and_report_of_a_supervised_run_mention_no_texts(finished, tmp_path):
     folder, _ = finished
     lines = "\n".join(plan_lines(read_recipe(RECIPE)))
     assert "no text tower" in lines
@@ -623,7 +623,7 @@ def test_a_plan_and_a_report_speak_of_images_and_of_no_text_tower(finished, tmp_
     assert "image-text" not in text
 
 
-def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, tmp_path):
+def test_a_model_without_a_text_tower_is_exported_as_image_tower_or_refused(finished, tmp_path):
     run_folder = finished[0] / "labels" / "random" / "seed0"
     export(run_folder, "onnx", tmp_path / "onnx")
     assert {p.name for p in (tmp_path / "onnx").iterdir()} == {"image.onnx", "README.md"}
@@ -632,7 +632,7 @@ def test_an_export_without_a_text_tower_is_the_image_tower_or_refused(finished, 
         export(run_folder, "open-clip", tmp_path / "clip")
 
 
-def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_starts():
+def test_evaluators_that_need_a_text_tower_or_a_classifier_are_refused_in_the_recipe():
     words = RECIPE.replace('"classification"', '"zero-shot"')
     with pytest.raises(RecipeError, match=r"eval\[0\]\.use: evaluator 'zero-shot' needs a text tower"):
         read_recipe(words)
@@ -641,7 +641,7 @@ def test_what_needs_a_text_tower_or_a_classifier_is_refused_before_anything_star
         read_recipe(pairs)
 
 
-def test_classes_that_were_not_trained_are_told():
+def test_untrained_classes_are_reported():
     evaluator = ClassificationAccuracy(ClassificationAccuracy.Config(datasets=("synthetic",)))
     model = ImageClassifier(both_towers().image, NAMES).eval()
     with pytest.raises(
@@ -650,7 +650,7 @@ def test_classes_that_were_not_trained_are_told():
         evaluator.evaluate(model, context())
 
 
-def test_classes_of_other_names_are_told_before_anything_starts(tmp_path):
+def test_different_class_names_are_reported_before_the_run(tmp_path):
     labelled_set(tmp_path / "pets", [2, 0, 1], 3)
     recipe = read_recipe(RECIPE.replace('datasets = ["synthetic"]', f'datasets = ["{tmp_path}/pets"]', 1))
     [problem] = find_obstacles(recipe)
@@ -666,7 +666,7 @@ def run_together(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_score_the_classifier_as_one_does(finished, tmp_path):
+def test_two_processes_score_the_classifier_like_one_process(finished, tmp_path):
     _, records = finished
     first, second = together(run_together, tmp_path)
     assert first["hashes"]["pretrain_data"] == records["random"]["hashes"]["pretrain_data"]

@@ -1,4 +1,4 @@
-"""Each key on precision, speed and what is trained does what it says."""
+"""Keys for precision, speed and trained parameters have their documented effects."""
 
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,13 +16,13 @@ from perceptinit.pretrainers.preparation import PatchDropout
 
 
 def prepared(config, tower=None):
-    """Return the training that `steps` would begin with, and what undoes its preparation."""
+    """Return the prepared training of `steps`, and the stack that reverts the preparation."""
     stack = ExitStack()
     return Clip(config, Colours())._prepare(stack, tower or model(), context()), stack
 
 
 def dtypes_of_blocks(precision):
-    """Return in which dtype the first linear layer of a block computes in a step, and in between."""
+    """Return the dtypes of the first linear layer of a block during a step."""
     tower, seen = model(), []
     layer = tower.image.trunk.blocks[0].mlp.fc1
     layer.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
@@ -41,11 +41,11 @@ def dtypes_of_blocks(precision):
         ("fp16", torch.float16),
     ],
 )
-def test_towers_compute_in_the_precision_and_weights_stay_float32(precision, dtype):
+def test_towers_compute_in_the_precision_with_float32_weights(precision, dtype):
     assert dtypes_of_blocks(precision) == [dtype]
 
 
-def test_tf32_is_allowed_within_a_step_only():
+def test_tf32_is_enabled_within_a_step_only():
     tower, seen = model(), []
     ask = lambda *_: seen.append(torch.get_float32_matmul_precision())  # noqa: E731
     tower.text.register_forward_pre_hook(ask)
@@ -55,13 +55,13 @@ def test_tf32_is_allowed_within_a_step_only():
     assert torch.get_float32_matmul_precision() == "highest"
 
 
-def test_fp16_scales_the_loss_and_keeps_the_scale_in_its_state():
+def test_fp16_scales_the_loss_and_saves_the_scale():
     clip, results = train(model(), replace(CONFIG, precision="fp16"))
     assert clip.state_dict()["scaler"]["scale"] > 1
-    assert float(results[-1].metrics["grad_norm"]) < 100  # of gradients as they are, not as scaled
+    assert float(results[-1].metrics["grad_norm"]) < 100  # the norm of the unscaled gradients
 
 
-def test_compile_goes_through_torch_compile_and_gives_the_same_weights():
+def test_compile_uses_torch_compile_and_has_the_same_weights():
     compiled, plain = model(), model()
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -69,14 +69,14 @@ def test_compile_goes_through_torch_compile_and_gives_the_same_weights():
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= before + 2  # two towers
     train(plain, CONFIG, stop=2)
     for tower in (compiled, plain):
-        # a bias of the keys changes no softmax: its gradient is rounding, of which AdamW makes full steps
+        # a bias of the keys does not change the softmax: its gradient is rounding noise, but AdamW makes full steps
         attention = tower.text.transformer.transformer.resblocks[0].attn
         attention.in_proj_bias.data.view(3, -1)[1] = 0
     for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
 
 
-def test_grad_checkpointing_runs_blocks_twice_and_gives_the_same_weights():
+def test_grad_checkpointing_runs_blocks_twice_and_has_the_same_weights():
     def calls(wanted):
         tower, count = model(), []
         tower.image.trunk.blocks[0].register_forward_pre_hook(lambda *_: count.append("image"))
@@ -89,7 +89,7 @@ def test_grad_checkpointing_runs_blocks_twice_and_gives_the_same_weights():
     assert once[0] == ["image", "text"]
     assert twice[0] == ["image", "image", "text", "text"]
     assert twice[1] == once[1]
-    assert not twice[2].image.trunk.grad_checkpointing  # as before, once training is over
+    assert not twice[2].image.trunk.grad_checkpointing  # restored after training
 
 
 def test_patch_dropout_hides_patches_in_training_only():
@@ -105,7 +105,7 @@ def test_patch_dropout_hides_patches_in_training_only():
     assert not any(isinstance(module, PatchDropout) for module in tower.modules())
 
 
-def test_patches_are_chosen_by_place_in_the_batch_and_by_step():
+def test_dropped_patches_depend_on_position_in_the_batch_and_step():
     dropout = PatchDropout(0.5, num_prefix_tokens=0)
     tokens = torch.arange(8.0).reshape(1, 8, 1).expand(6, 8, 1)
 
@@ -118,7 +118,7 @@ def test_patches_are_chosen_by_place_in_the_batch_and_by_step():
     assert not torch.equal(kept(1, 0, 6), kept(2, 0, 6))
 
 
-def test_patch_dropout_in_open_clips_own_vision_transformer():
+def test_patch_dropout_supports_the_vision_transformer_of_open_clip():
     from perceptinit.backbones.open_clip_backbone import OpenClip
 
     tower, seen = OpenClip(OpenClip.Config().smoke()).build(), []
@@ -128,7 +128,7 @@ def test_patch_dropout_in_open_clips_own_vision_transformer():
     assert seen == [5]  # a class token and 4 of 16 patches
 
 
-def test_a_tower_without_patches_is_told():
+def test_patch_dropout_of_a_tower_without_patches_is_refused():
     from perceptinit.backbones.timm_backbone import Timm
 
     tower = Timm(replace(Timm.Config(), model="resnet18", text_layers=1)).build()
@@ -152,7 +152,7 @@ def test_fused_chooses_the_kernel(fused):
     assert training._optimizer.defaults["fused"] is fused
 
 
-def test_the_average_is_that_of_the_formula_and_is_what_the_stage_leaves():
+def test_the_weight_average_follows_the_formula_and_is_the_final_model():
     config = replace(CONFIG, epochs=1, ema_decay=0.9)  # three steps
     tower = model()
     expected = tower.image.projection.weight.detach().clone()
@@ -183,7 +183,7 @@ def test_a_run_with_these_keys_continues_exactly(tmp_path, options):
     assert weights_sha256(second) == weights_sha256(whole)
 
 
-def test_layer_decay_lowers_the_rate_towards_the_input():
+def test_layer_decay_lowers_the_learning_rate_toward_the_input():
     tower = model(depth=2)
     scales = optim.layer_lr_scales(tower.image, 0.5)
     by_name = {name: scales[p] for name, p in tower.image.named_parameters()}
@@ -202,7 +202,7 @@ def test_layer_decay_lowers_the_rate_towards_the_input():
     assert rate_of[id(tower.logit_scale)] == pytest.approx(1e-3)
 
 
-def test_layer_decay_knows_open_clips_projection_as_the_last_layer():
+def test_layer_decay_treats_the_projection_of_open_clip_as_the_last_layer():
     from perceptinit.backbones.open_clip_backbone import OpenClip
 
     tower = OpenClip(OpenClip.Config().smoke()).build().image
@@ -214,7 +214,7 @@ def test_layer_decay_knows_open_clips_projection_as_the_last_layer():
 
 
 @pytest.mark.parametrize(("lock", "other"), [("image", "text"), ("text", "image")])
-def test_a_locked_tower_stays_as_it_is(lock, other):
+def test_a_locked_tower_is_unchanged(lock, other):
     tower = model()
     before = {name: weights_sha256(getattr(tower, name)) for name in ("image", "text")}
     scale = tower.logit_scale.item()
@@ -244,7 +244,7 @@ def test_a_locked_tower_is_in_eval_mode():
         ({"layer_decay": 0.0}, "pretrainer.layer_decay: should be greater than 0, got 0.0"),
     ],
 )
-def test_keys_that_do_not_go_together_are_told(table, sentence):
+def test_incompatible_keys_are_reported(table, sentence):
     with pytest.raises(RecipeError) as error:
         build("pretrainer", {"use": "clip", **table, "pairs": {"use": "synthetic"}})
     assert sentence in str(error.value)

@@ -1,4 +1,4 @@
-"""A recipe takes arms of the one that it is like, and runs that would be the same are not repeated."""
+"""A recipe can include arms of its parent recipe, and identical runs are shared."""
 
 import json
 import time
@@ -24,7 +24,7 @@ OTHER_STAGE = '[[init]]\nuse = "mimetic"\n'
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Work in a folder with a recipe, and another one that takes its two arms and adds one."""
+    """Work in a folder with a recipe and a child recipe that includes its two arms and adds one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(TINY + HALF)
     (tmp_path / "child.toml").write_text(CHILD)
@@ -40,7 +40,7 @@ def stages(recipe, arm):
     return {key: value for key, value in resolved.items() if key != "name"}
 
 
-def test_arms_are_taken_in_the_order_named_and_before_those_of_the_recipe(folder):
+def test_included_arms_precede_own_arms_in_the_stated_order(folder):
     (folder / "child.toml").write_text(CHILD.replace('["random", "pi"]', '["half", "random"]'))
     recipe = load_recipe("child.toml")
     assert [arm.name for arm in recipe.arms] == ["half", "random", "short"]
@@ -48,7 +48,7 @@ def test_arms_are_taken_in_the_order_named_and_before_those_of_the_recipe(folder
 
 
 @pytest.mark.parametrize("arm", ["random", "pi", "half"])
-def test_a_taken_arm_keeps_its_stages_where_the_recipe_has_others(folder, arm):
+def test_an_included_arm_keeps_its_stages_if_the_child_has_other_stages(folder, arm):
     text = f'like = "tiny.toml"\nname = "other"\narms = ["{arm}"]\n{OTHER_STAGE}[[arm]]\nname = "own"'
     (folder / "other.toml").write_text(text)
     recipe = load_recipe("other.toml")
@@ -58,12 +58,12 @@ def test_a_taken_arm_keeps_its_stages_where_the_recipe_has_others(folder, arm):
     assert stages(again, arm) == stages(recipe, arm)
 
 
-def test_what_is_set_for_the_shared_stage_reaches_a_taken_arm(folder):
+def test_set_for_the_shared_stage_applies_to_an_included_arm(folder):
     recipe = load_recipe("child.toml", ["init.epochs=5"])
     assert recipe.arm("pi").init[0].config.epochs == 5
 
 
-def test_a_run_that_would_be_the_same_is_that_of_the_other_recipe(folder):
+def test_an_identical_run_is_shared_with_the_parent_recipe(folder):
     assert folders(load_recipe("child.toml"), seeds=[0]) == [
         "runs/tiny/random/seed0",
         "runs/tiny/pi/seed0",
@@ -81,26 +81,26 @@ def test_a_run_that_would_be_the_same_is_that_of_the_other_recipe(folder):
         ('name="again"', []),
     ],
 )
-def test_a_run_with_other_settings_is_the_recipes_own(folder, override, shared):
+def test_a_run_with_other_settings_is_not_shared(folder, override, shared):
     found = folders(load_recipe("child.toml", [override]), seeds=[0])
     assert [path.split("/")[2] for path in found if path.startswith("runs/tiny/")] == shared
 
 
-def test_a_seed_that_the_other_recipe_has_not_and_a_smoke_run_are_the_recipes_own(folder):
+def test_additional_seeds_and_smoke_runs_are_not_shared(folder):
     recipe = load_recipe("child.toml", ["seeds=[1, 7]"])
     found = folders(recipe, arms=["random"])
     assert found == ["runs/tiny/random/seed1", "runs/child/random/seed7"]
     assert folders(load_recipe("child.toml").smoke())[0].startswith("runs/child-smoke/")
 
 
-def test_a_run_that_the_recipe_has_already_stays_its_own(folder):
+def test_an_existing_run_of_the_child_is_not_shared(folder):
     own = folder / "runs/child/random/seed0"
     own.mkdir(parents=True)
     (own / "record.json").write_text("{}")
     assert folders(load_recipe("child.toml"), arms=["random"], seeds=[0]) == ["runs/child/random/seed0"]
 
 
-def test_an_arm_that_is_taken_twice_is_that_of_the_first_recipe(folder):
+def test_an_arm_included_twice_is_shared_with_the_first_recipe(folder):
     (folder / "deep").mkdir()
     text = 'like = "../child.toml"\nname = "grandchild"\narms = ["short", "random"]\n'
     (folder / "deep/grandchild.toml").write_text(text)
@@ -108,7 +108,7 @@ def test_an_arm_that_is_taken_twice_is_that_of_the_first_recipe(folder):
     assert found == ["runs/child/short/seed1", "runs/tiny/random/seed1"]
 
 
-def test_finished_runs_are_used_without_a_rerun_and_found_by_every_report(folder):
+def test_shared_finished_runs_are_not_repeated_and_appear_in_every_report(folder):
     [before] = run_recipe(load_recipe("tiny.toml"), arms=["random"], seeds=[0], device="cpu")
     child = load_recipe("child.toml")
     plan = make_plan(child, folder / "runs")
@@ -130,7 +130,7 @@ def test_finished_runs_are_used_without_a_rerun_and_found_by_every_report(folder
     }  # fmt: skip
 
 
-def test_a_table_of_smoke_runs_has_no_run_of_another_recipe(folder):
+def test_a_table_of_smoke_runs_contains_no_shared_run(folder):
     for recipe, arm in (
         (load_recipe("tiny.toml"), "random"),
         (load_recipe("child.toml").smoke(), "pi"),
@@ -144,7 +144,7 @@ def test_a_table_of_smoke_runs_has_no_run_of_another_recipe(folder):
     ]  # fmt: skip
 
 
-def test_fresh_leaves_the_runs_of_the_other_recipe(folder):
+def test_fresh_does_not_repeat_shared_runs(folder):
     [before] = run_recipe(load_recipe("tiny.toml"), arms=["random"], seeds=[0], device="cpu")
     file = folder / "runs/tiny/random/seed0/record.json"
     time.sleep(0.01)
@@ -154,7 +154,7 @@ def test_fresh_leaves_the_runs_of_the_other_recipe(folder):
     assert (after, file.stat().st_mtime_ns) == (before, written)
 
 
-def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder):
+def test_a_run_with_other_settings_in_the_folder_of_a_shared_run_is_refused(folder):
     tiny = load_recipe("tiny.toml", ["pretrain.epochs=1"])
     file = folder / "runs/tiny/random/seed0/record.json"
     file.parent.mkdir(parents=True)
@@ -164,7 +164,7 @@ def test_a_run_of_other_settings_where_a_shared_one_should_be_is_refused(folder)
 
 
 @pytest.mark.slow
-def test_workers_make_shared_runs_where_they_belong(folder):
+def test_workers_write_shared_runs_to_the_folder_of_the_parent(folder):
     overrides = ["pretrain.epochs=1", "seeds=[0]"]
     text = (folder / "tiny.toml").read_text().replace("epochs = 2\nbatch_size = 16", "epochs = 1\nbatch_size = 16")  # fmt: skip
     (folder / "tiny.toml").write_text(text)
@@ -184,7 +184,7 @@ def test_workers_make_shared_runs_where_they_belong(folder):
         ('name = "short"', 'name = "pi"', "arm: two arms are called 'pi'"),
     ],
 )  # fmt: skip
-def test_arms_that_cannot_be_taken_are_reported(folder, old, new, sentence):
+def test_arms_that_cannot_be_included_are_reported(folder, old, new, sentence):
     assert old in CHILD
     (folder / "child.toml").write_text(CHILD.replace(old, new))
     with pytest.raises(RecipeError) as error:
@@ -192,7 +192,7 @@ def test_arms_that_cannot_be_taken_are_reported(folder, old, new, sentence):
     assert str(error.value.problems[0]).startswith(sentence)
 
 
-def test_set_cannot_take_arms(folder):
+def test_set_cannot_override_included_arms(folder):
     with pytest.raises(
         RecipeError, match="--set arms: cannot be overridden, because recipes are merged first"
     ):

@@ -1,4 +1,4 @@
-"""Every recipe that ships validates without data and runs shrunk; arms differ in what they claim to."""
+"""Bundled recipes validate without data and finish smoke runs, and their arms differ as stated."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ from perceptinit.results.runs import LoadedRun, RunSet
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 NAMES = [path.name for path in RECIPES]
-# these two have every kind of arm; the others run shrunk in tests/docs
+# these two have every kind of arm; tests/docs runs the others
 SMOKE = ("quickstart.toml", "controls_materials.toml")
 
 
@@ -32,7 +32,7 @@ def no_data(monkeypatch):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_a_recipe_validates_without_data(cli, path):
+def test_a_bundled_recipe_validates_without_data(cli, path):
     done = cli("validate", path)
     assert done.returncode == 0, done.stderr
     assert "arms x" in done.stdout
@@ -40,11 +40,11 @@ def test_a_recipe_validates_without_data(cli, path):
 
 
 @pytest.mark.parametrize("name", SMOKE)
-def test_a_recipe_runs_shrunk_and_ends_with_the_table(cli, tmp_path, name):
+def test_a_bundled_recipe_finishes_a_smoke_run_with_its_table(cli, tmp_path, name):
     check_smoke(cli, tmp_path, RECIPES[0].with_name(name))
 
 
-# A finished run is found again by its fingerprint. Where one changes on purpose, the changelog names the recipe.
+# A finished run is identified by its fingerprint. The changelog lists each recipe whose fingerprint changes.
 FINGERPRINTS = {
     "aa": {
         "random": "70b3c3c7f6343b83",
@@ -132,13 +132,13 @@ def test_no_arm_repeats_a_shared_stage(path):
     assert load_recipe(path).warnings == ()
 
 
-def test_what_is_set_for_stage_one_reaches_pi_and_its_control_alike(recipes_folder):
+def test_set_for_stage_one_applies_to_pi_and_its_control(recipes_folder):
     recipe = load_recipe(recipes_folder / "quickstart.toml", ["init.epochs=1"])
     assert [[spec.config.epochs for spec in arm.init] for arm in recipe.arms] == [[], [1], [1]]
 
 
 def as_runs(recipe):
-    """Return a run of each arm, as a record tells of it."""
+    """Return a finished run of each arm with its record."""
     runs = [
         LoadedRun(arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]})
         for arm in recipe.arms
@@ -152,7 +152,7 @@ def questions(recipe):
     return {c.title: c.question for c in contrasts if c.question != WORTH}
 
 
-def test_the_cards_say_where_a_program_answered(recipes_folder):
+def test_records_state_which_judgments_are_by_people(recipes_folder):
     runs = as_runs(load_recipe(recipes_folder / "controls_materials.toml"))
     assert {arm: runs.about(arm)["by_people"] for arm in runs.arms if arm != "pixels"} == {
         "random": True, "pi": True, "shuffled": True, "statistics-matched": True, "mimetic": True,
@@ -161,7 +161,7 @@ def test_the_cards_say_where_a_program_answered(recipes_folder):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_only_an_arm_and_its_shuffled_twin_answer_for_the_structure_of_the_answers(path):
+def test_only_pi_and_its_shuffled_control_test_the_structure_of_the_votes(path):
     recipe = load_recipe(path)
     of_the_answers = SIMULATED if path.stem == "quickstart" else STRUCTURE
     found = [title for title, question in questions(recipe).items() if question == of_the_answers]
@@ -169,7 +169,7 @@ def test_only_an_arm_and_its_shuffled_twin_answer_for_the_structure_of_the_answe
     assert found == (["pi - shuffled"] if has_twins else [])
 
 
-def test_other_pairs_say_in_what_else_they_differ(recipes_folder):
+def test_other_contrasts_state_the_settings_that_differ(recipes_folder):
     asked = questions(load_recipe(recipes_folder / "brain_regions.toml"))
     asked |= questions(load_recipe(recipes_folder / "controls_materials.toml"))
     assert asked == {
@@ -184,5 +184,5 @@ def test_other_pairs_say_in_what_else_they_differ(recipes_folder):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
-def test_a_recipe_stands_in_the_table_of_recipes(path):
+def test_a_bundled_recipe_is_in_the_table_of_recipes(path):
     assert path.name in (path.parent / "README.md").read_text()

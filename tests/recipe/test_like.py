@@ -1,4 +1,4 @@
-"""An arm that says only what differs: what it gets, what it is told, and what `--set` reaches."""
+"""`like`: an arm or recipe states only its differences; merging, errors and `--set`."""
 
 import tomllib
 from pathlib import Path
@@ -73,7 +73,7 @@ def resolved(text):
     return tables
 
 
-def test_a_stage_that_is_like_the_shared_one_differs_in_what_it_says():
+def test_a_stage_like_the_shared_stage_differs_only_in_its_stated_keys():
     recipe = read_recipe(SMALL)
     pi, late = stage(recipe, "pi"), stage(recipe, "late", "posthoc")
     assert (late["lr"], late["judgments"]["num_val"]) == (1e-5, 7)
@@ -81,7 +81,7 @@ def test_a_stage_that_is_like_the_shared_one_differs_in_what_it_says():
     assert {**late["judgments"], "num_val": 0} == {**pi["judgments"], "num_val": 0}
 
 
-def test_through_goes_around_what_the_part_is():
+def test_through_wraps_the_part():
     recipe = read_recipe(SMALL)
     pi, shuffled = stage(recipe, "pi"), stage(recipe, "shuffled")
     around = {"use": "shuffled-votes", "seed": 0, "judgments": pi["judgments"]}
@@ -95,7 +95,7 @@ def test_the_first_wrapper_is_the_innermost_and_may_have_keys():
     assert tables["pretrain"]["pairs"] == {"use": "c", "pairs": middle}
 
 
-def test_pairs_are_a_part_like_any_other():
+def test_like_applies_to_pairs():
     tables = resolved(
         '[data.photos]\nuse = "csv"\nfile = "a.csv"\nsep = ";"\n'
         '[pretrain.pairs]\nlike = "data.photos"\nfile = "b.csv"\n'
@@ -103,12 +103,12 @@ def test_pairs_are_a_part_like_any_other():
     assert tables == {"pretrain": {"pairs": {"use": "csv", "file": "b.csv", "sep": ";"}}}
 
 
-def test_what_is_no_part_may_have_keys_called_through_and_like():
+def test_through_and_like_are_plain_keys_outside_of_parts():
     text = '[backbone]\nuse = "a"\n[backbone.model_args]\nthrough = ["b"]\nlike = "c"'
     assert resolved(text)["backbone"]["model_args"] == {"through": ["b"], "like": "c"}
 
 
-def test_nested_wrappers_are_read_as_before():
+def test_nested_wrappers_equal_through():
     table = '{ use = "shuffled-votes", judgments = { use = "synthetic", num_train = 64 } }'
     nested = changed('judgments.through = ["shuffled-votes"]', f"judgments = {table}")
     old, new = read_recipe(nested), read_recipe(SMALL)
@@ -123,7 +123,7 @@ def test_nested_wrappers_are_read_as_before():
         ({"like": "data.other"}, {"like": "data.other"}),
     ],
 )
-def test_a_nested_table_is_merged_until_it_says_what_it_is(change, whole):
+def test_a_nested_table_is_merged_unless_it_states_use_or_like(change, whole):
     base = locate({"part": {"use": "x", "a": 1, "b": 2}, "list": [1, 2], "kept": 0})
     assert merge(base, locate({"part": change, "list": [3]})) == {
         "part": whole,
@@ -132,7 +132,7 @@ def test_a_nested_table_is_merged_until_it_says_what_it_is(change, whole):
     }
 
 
-def test_a_part_is_written_once_and_taken_everywhere():
+def test_a_data_table_is_shared_by_all_parts_like_it():
     recipe = read_recipe(SMALL, overrides=["data.people.num_train=32"])
     (slot,) = recipe.evals
     assert slot.spec.parts["judgments"].config.num_train == 32
@@ -141,7 +141,7 @@ def test_a_part_is_written_once_and_taken_everywhere():
     assert stage(recipe, "pi")["judgments"]["num_train"] == 32
 
 
-def test_one_of_several_shared_stages_goes_by_its_number():
+def test_one_of_several_shared_stages_is_referenced_by_number():
     two = changed("[[eval]]", '[[init]]\nuse = "mimetic"\n[[eval]]', BASE)
     recipe = read_recipe(two + '[[arm]]\nname = "second"\ninit = [{ like = "init.1" }]')
     assert [spec.name for spec in recipe.arm("second").init] == ["mimetic"]
@@ -217,14 +217,14 @@ def test_one_of_several_shared_stages_goes_by_its_number():
         ),
     ],
 )
-def test_a_problem_is_told_once_where_the_user_wrote_it(old, new, sentence):
+def test_a_problem_is_reported_once_at_the_place_in_the_file(old, new, sentence):
     found = problems(changed(old, new))
     assert [p for p in found if p.startswith(sentence)], found
     assert len(found) == len(set(found))
-    assert len(found) == 1 or "cifar10h" in new  # which also lacks its folder
+    assert len(found) == 1 or "cifar10h" in new  # whose folder is missing, too
 
 
-def test_set_reaches_every_arm_that_is_like_the_shared_stage():
+def test_set_for_the_shared_stage_applies_to_every_arm_like_it():
     assert epochs(read_recipe(SMALL, overrides=["init.epochs=1"])) == {
         "random": [],
         "pi": [1],
@@ -234,13 +234,13 @@ def test_set_reaches_every_arm_that_is_like_the_shared_stage():
 
 
 @pytest.mark.parametrize("path", ["arm.pi.init.0.epochs", "arm.pi.init.epochs"])
-def test_set_gives_an_arm_that_shares_its_stage_one_like_it(path):
+def test_set_for_an_arm_with_the_shared_stage_creates_a_stage_like_it(path):
     recipe = read_recipe(SMALL, overrides=[f"{path}=8", "init.lr=0.5"])
     assert epochs(recipe) == {"random": [], "pi": [8], "shuffled": [2], "late": [2]}
     assert stage(recipe, "pi")["lr"] == 0.5
 
 
-def test_set_goes_into_a_part_that_the_arm_does_not_name():
+def test_set_applies_to_an_inherited_part_of_an_arm():
     recipe = read_recipe(SMALL, overrides=["arm.pi.init.judgments.num_train=8"])
     assert stage(recipe, "pi")["judgments"]["num_train"] == 8
     assert stage(recipe, "shuffled")["judgments"]["judgments"]["num_train"] == 64
@@ -250,12 +250,12 @@ def test_set_goes_into_a_part_that_the_arm_does_not_name():
 
 
 @pytest.mark.parametrize("path", ["through.seed", "through.0.seed"])
-def test_set_goes_into_a_wrapper(path):
+def test_set_applies_to_a_wrapper_in_through(path):
     recipe = read_recipe(SMALL, overrides=[f"arm.shuffled.init.judgments.{path}=3"])
     assert stage(recipe, "shuffled")["judgments"]["seed"] == 3
 
 
-def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
+def test_a_nested_path_is_unknown_for_wrappers_in_through():
     place = "arm.shuffled.init.judgments.judgments"
     assert problems(SMALL, f"{place}.seed=4")[0].startswith("arm.shuffled.init.judgments")
 
@@ -267,12 +267,12 @@ def test_a_path_into_nested_wrappers_is_unknown_where_they_are_in_through():
         ('use = "timm"', 'like = "data.people"', "backbone.like"),
     ],
 )
-def test_a_backbone_or_an_evaluator_is_like_nothing(old, new, where):
+def test_backbones_and_evaluators_do_not_support_like(old, new, where):
     sentence = f"{where}: only init, posthoc and parts support 'like'. Write 'use'"
     assert sentence in problems(changed(old, new, BASE))
 
 
-def test_a_table_may_be_like_one_that_is_like_another():
+def test_like_can_be_chained_for_tables():
     few = '[data.few]\nlike = "data.people"\nnum_train = 8\n[data.fewer]\nlike = "data.few"\nnum_val = 5\n'
     text = changed("[backbone]", f"{few}[backbone]", BASE)
     (table,) = resolved(changed('judgments.like = "data.people"', 'judgments.like = "data.fewer"', text))[
@@ -281,7 +281,7 @@ def test_a_table_may_be_like_one_that_is_like_another():
     assert table["judgments"] == {"use": "synthetic", "num_train": 8, "num_val": 5}
 
 
-def test_a_shared_stage_may_be_like_another_and_an_arm_like_it():
+def test_like_can_be_chained_for_stages():
     second = '[[init]]\nlike = "init.0"\nlr = 1e-5\n[[eval]]'
     arm = '[[arm]]\nname = "second"\ninit = [{ like = "init.1", epochs = 3 }]'
     recipe = read_recipe(changed("[[eval]]", second, BASE) + arm)
@@ -290,7 +290,7 @@ def test_a_shared_stage_may_be_like_another_and_an_arm_like_it():
     assert [spec.config.epochs for spec in recipe.arm("pi").init] == [2, 2]
 
 
-def test_tables_that_are_like_each_other_are_refused():
+def test_circular_likes_are_refused():
     circle = '[data.one]\nlike = "data.two"\n[data.two]\nlike = "data.one"\n[backbone]'
     text = changed("[backbone]", circle, BASE).replace('like = "data.people"', 'like = "data.one"')
     assert problems(text) == [
@@ -301,7 +301,7 @@ def test_tables_that_are_like_each_other_are_refused():
     )
 
 
-def test_each_arm_is_told_by_what_differs():
+def test_the_difference_of_each_arm_is_described():
     text = SMALL + '[[arm]]\nname = "tenth"\n[[arm.init]]\nlike = "init"\n'
     text += 'judgments.through = [{ use = "subset", fraction = 0.1 }, "shuffled-votes"]\n'
     text += '[[arm.init]]\nuse = "statistics-matched"\n'
@@ -332,7 +332,7 @@ num_train = 64
 """
 
 
-def test_a_stage_that_repeats_the_shared_one_is_told_the_line_to_write():
+def test_a_copy_of_the_shared_stage_gives_a_warning_with_the_shorter_line():
     recipe = read_recipe(BASE + COPY)
     line = '{ like = "init", epochs = 3, judgments.through = [{ use = "subset", fraction = 0.5 }] }'
     (warning,) = recipe.warnings
@@ -343,7 +343,7 @@ def test_a_stage_that_repeats_the_shared_one_is_told_the_line_to_write():
     assert lean.warnings == ()
 
 
-def test_a_stage_without_a_key_of_the_shared_one_is_told_to_leave_it_out():
+def test_a_copy_without_a_key_gives_a_warning_with_a_line_that_uses_without():
     patient = changed("epochs = 2", "epochs = 2\npatience = 1\neval_every = 1", BASE)
     copy = '[[arm]]\nname = "copy"\ninit = [{ use = "triplet-hinge", eval_every = 1, judgments.like = "data.people" }]'
     recipe = read_recipe(patient + copy)
@@ -354,7 +354,7 @@ def test_a_stage_without_a_key_of_the_shared_one_is_told_to_leave_it_out():
     assert lean.fingerprint(lean.arm("copy")) == recipe.fingerprint(recipe.arm("copy"))
 
 
-def test_keys_are_left_out_by_their_path_and_others_stay():
+def test_without_removes_keys_by_their_path():
     arm = '[[arm]]\nname = "less"\ninit = [{ like = "init", without = ["judgments.num_train"] }]'
     recipe = read_recipe(BASE + arm)
     (stage,) = recipe.arm("less").init
@@ -373,7 +373,7 @@ def test_keys_are_left_out_by_their_path_and_others_stay():
         ('"epochs"', "expected an array of keys of init, got 'epochs'"),
     ],
 )
-def test_a_key_that_is_not_there_cannot_be_left_out(without, message):
+def test_without_refuses_a_missing_key(without, message):
     arm = f'[[arm]]\nname = "less"\ninit = [{{ like = "init", without = {without} }}]'
     (problem,) = problems(BASE + arm)
     assert problem.startswith(f"arm.less.init.without: {message}")
@@ -389,7 +389,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_recipe_that_is_like_another_says_only_what_differs(folder):
+def test_a_recipe_like_another_inherits_all_other_settings(folder):
     small, child = load_recipe(folder / "small.toml"), load_recipe(folder / "child.toml")
     assert (child.name, child.seeds, child.baseline) == ("child", (4, 5), "random")
     assert child.backbone.config.image_size == 64
@@ -397,7 +397,7 @@ def test_a_recipe_that_is_like_another_says_only_what_differs(folder):
     assert [arm.name for arm in child.arms] == [arm.name for arm in small.arms]
 
 
-def test_a_recipe_may_be_like_one_that_is_like_another(folder):
+def test_like_can_be_chained_for_recipes(folder):
     (folder / "deep").mkdir()
     (folder / "deep/grandchild.toml").write_text('like = "../child.toml"\nname = "g"\nbaseline = "pi"')
     recipe = load_recipe(folder / "deep/grandchild.toml")
@@ -408,7 +408,7 @@ def test_a_recipe_may_be_like_one_that_is_like_another(folder):
     assert [again.fingerprint(arm) for arm in again.arms] == [recipe.fingerprint(arm) for arm in recipe.arms]  # fmt: skip
 
 
-def test_a_record_of_such_a_recipe_can_be_read_without_the_files(folder, tmp_path):
+def test_a_record_of_a_merged_recipe_can_be_read_without_the_files(folder, tmp_path):
     recipe = load_recipe(folder / "child.toml", ["init.epochs=1", "data.people.num_train=32"])
     arm = recipe.arm("late")
     about = new_record(recipe, arm, 4, "cpu")["recipe"]
@@ -421,7 +421,7 @@ def test_a_record_of_such_a_recipe_can_be_read_without_the_files(folder, tmp_pat
     assert again.fingerprint(again.arm("late")) == recipe.fingerprint(arm)
 
 
-def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
+def test_reports_use_the_arms_and_seeds_of_a_merged_recipe(folder):
     (folder / "runs/child/pi/seed4").mkdir(parents=True)
     runs = load_runs([folder / "child.toml"], folder / "runs")
     assert {run.title for run in runs.runs} == {
@@ -453,7 +453,7 @@ def test_reports_know_the_arms_and_seeds_of_such_a_recipe(folder):
         ),
     ],
 )
-def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, child, sentence):
+def test_a_problem_of_a_merged_recipe_is_reported_with_its_file(folder, child, sentence):
     (folder / "wrong.toml").write_text(changed("epochs = 2", "epohcs = 2"))
     (folder / "circle.toml").write_text('like = "c.toml"\nname = "circle"')
     (folder / "c.toml").write_text(child)
@@ -461,13 +461,13 @@ def test_a_recipe_like_another_is_told_what_is_wrong_and_in_which_file(folder, c
         load_recipe(folder / "c.toml")
 
 
-def test_set_cannot_name_the_other_recipe():
+def test_set_cannot_override_like():
     assert problems(SMALL, "like=other.toml") == [
         "--set like: cannot be overridden, because recipes are merged first. Set it in the file"
     ]
 
 
-def test_plugins_of_the_other_recipe_are_found_beside_it(folder):
+def test_plugins_of_the_parent_recipe_are_resolved_next_to_it(folder):
     (folder / "deep").mkdir()
     (folder / "local.py").write_text("")
     (folder / "with.toml").write_text(changed('name = "small"', 'name = "small"\nplugins = ["local.py"]'))  # fmt: skip
@@ -476,7 +476,7 @@ def test_plugins_of_the_other_recipe_are_found_beside_it(folder):
     assert "local" in [plugin.name for plugin in recipe.plugins.loaded]
 
 
-def test_validate_tells_what_differs_and_warns_of_copies(cli, tmp_path):
+def test_validate_prints_differences_and_warns_of_copies(cli, tmp_path):
     (tmp_path / "r.toml").write_text(SMALL + COPY)
     done = cli("validate", "r.toml")
     assert done.returncode == 0

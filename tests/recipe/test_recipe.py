@@ -1,4 +1,4 @@
-"""What a recipe may say, and what it is told when it says something else."""
+"""Valid recipes, and the errors of invalid ones."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def replaced(old, new):
     return SMALL.replace(old, new, 1)
 
 
-def test_an_arm_replaces_init_and_shares_the_rest():
+def test_an_arm_replaces_init_and_shares_all_other_settings():
     recipe = read_recipe(SMALL)
     random, pi = recipe.arms
     assert random.init == ()
@@ -67,7 +67,7 @@ def test_an_arm_replaces_init_and_shares_the_rest():
     assert recipe.evals[0].every == 5
 
 
-def test_an_arm_can_change_nothing_else():
+def test_an_arm_cannot_change_other_settings():
     text = SMALL + "[arm.pretrain]\nuse = 'clip'\n"
     assert problems(text) == [
         "arm.pi.pretrain: an arm can replace init and posthoc only, so that arms share all other settings"
@@ -111,7 +111,7 @@ def test_an_arm_can_change_nothing_else():
             "not valid TOML: an integer with thousands of digits",
         ),
         ("epochs = 2", f"epochs = 0x{'f' * 4000}", "init.epochs: an integer beyond 64 bits"),
-        # tomllib reads it in quadratic time
+        # tomllib parses it in quadratic time
         ("epochs = 2", f"{'a.' * 300}b = 1", "not valid TOML: a key with more than 50 parts"),
         ("epochs = 2", f"x = {'[' * 2000}", "not valid TOML: brackets are nested too deeply"),
         ("epochs = 2", f"x = {'[' * 90}{']' * 90}", "init.x: more than 50 nested tables and arrays"),
@@ -134,11 +134,11 @@ def test_an_arm_can_change_nothing_else():
         ('use = "clip"', "", "pretrain.use: required: name of the pretrainer. Known: clip"),
     ],
 )
-def test_a_wrong_recipe_is_told_what_and_where(old, new, sentence):
+def test_an_error_in_a_recipe_is_reported_with_its_path(old, new, sentence):
     assert any(p.startswith(sentence) for p in problems(replaced(old, new))), problems(replaced(old, new))
 
 
-def test_all_problems_come_at_once_under_the_files_name():
+def test_all_problems_of_a_recipe_are_reported_at_once_with_the_file_name():
     text = replaced("epochs = 2", 'epochs = "2"\nmarign = 1').replace("schema = 1", "")
     with pytest.raises(RecipeError) as error:
         read_recipe(text, source="recipes/pi.toml")
@@ -150,25 +150,25 @@ def test_all_problems_come_at_once_under_the_files_name():
     ]
 
 
-def test_broken_toml_is_told_with_its_line():
+def test_invalid_toml_is_reported_with_its_line():
     (problem,) = problems("schema = = 1")
     assert "not valid TOML" in problem
     assert "line 1" in problem
 
 
 @pytest.mark.parametrize("value", ["nan", "[inf]", "9" * 30, "0x" + "f" * 40])
-def test_an_override_is_held_to_the_same_values(value):
+def test_an_override_is_validated_like_the_recipe(value):
     (problem,) = problems(SMALL, [f"init.lr={value}"])
     assert problem.startswith("--set init.lr")
 
 
-def test_an_override_that_nests_without_end_is_taken_as_text():
+def test_a_deeply_nested_override_is_read_as_text():
     (problem,) = problems(SMALL, [f"init.lr={'[' * 5000}"])
     assert problem.startswith("init.lr: expected a number, got '[[[")
     assert len(problem) < 600
 
 
-def test_what_is_too_large_or_has_no_possible_name_is_no_recipe(tmp_path):
+def test_a_file_that_is_too_large_or_has_an_invalid_name_is_refused_as_a_recipe(tmp_path):
     with pytest.raises(UsageError, match="/dev/zero: larger than 16 MB, so it is not a recipe"):
         load_recipe("/dev/zero")
     for name in ("n" * 300, "p/" * 2500 + "x", "a\0b"):
@@ -177,18 +177,18 @@ def test_what_is_too_large_or_has_no_possible_name_is_no_recipe(tmp_path):
         assert len(str(error.value)) < 600
 
 
-def test_a_missing_recipe_lists_those_beside_it(tmp_path):
+def test_a_missing_recipe_lists_the_recipes_in_the_folder(tmp_path):
     (tmp_path / "there.toml").write_text(SMALL)
     with pytest.raises(UsageError, match=r"no such recipe\. Recipes there: .*there\.toml"):
         load_recipe(tmp_path / "absent.toml")
 
 
-def test_a_name_that_no_bundled_recipe_resembles_lists_the_bundled_ones():
+def test_a_name_unlike_any_bundled_recipe_lists_the_bundled_recipes():
     with pytest.raises(UsageError, match=r"zzzz: no such recipe\. Bundled recipes: .*quickstart"):
         load_recipe("zzzz")
 
 
-def test_variables_are_filled_in_and_may_have_a_default(monkeypatch):
+def test_environment_variables_are_expanded_with_optional_defaults(monkeypatch):
     monkeypatch.setenv("PI_ROOT", "/data")
     monkeypatch.delenv("PI_OTHER", raising=False)
     value, wrong = expand_variables({"a": ["${PI_ROOT}/x", "${PI_OTHER:-y}"], "n": 3})
@@ -196,7 +196,7 @@ def test_variables_are_filled_in_and_may_have_a_default(monkeypatch):
     assert wrong == []
 
 
-def test_an_unset_variable_is_an_error_with_its_place(monkeypatch):
+def test_an_unset_variable_is_an_error_with_its_path(monkeypatch):
     monkeypatch.delenv("NIGHTS_ROOT", raising=False)
     text = replaced(
         '[init.judgments]\nuse = "synthetic"',
@@ -208,7 +208,7 @@ def test_an_unset_variable_is_an_error_with_its_place(monkeypatch):
     ]
 
 
-def test_overrides_reach_tables_lists_and_arms():
+def test_overrides_apply_to_tables_lists_and_arms():
     tables = {
         "pretrain": {"epochs": 9},
         "init": [{"use": "a"}],
@@ -226,7 +226,7 @@ def test_overrides_reach_tables_lists_and_arms():
     assert tables["arm"][0]["init"][0]["epochs"] == 2
 
 
-def test_overrides_are_strict_and_recorded():
+def test_overrides_are_validated_and_recorded():
     assert problems(SMALL, ["pretrain.epohcs=1"]) == ["pretrain.epohcs: unknown key; did you mean 'epochs'?"]
     assert problems(SMALL, ["pretain.epochs=1"]) == [
         "--set pretain.epochs=1: the recipe has no table 'pretain'"
@@ -235,7 +235,7 @@ def test_overrides_are_strict_and_recorded():
     assert read_recipe(SMALL, overrides=["pretrain.epochs=1"]).overrides == ("pretrain.epochs=1",)
 
 
-def test_an_unknown_arm_is_answered_with_the_nearest():
+def test_an_unknown_arm_is_reported_with_the_nearest_name():
     with pytest.raises(UsageError, match=r"no arm called 'radnom'\. Did you mean 'random'\?"):
         read_recipe(SMALL).arm("radnom")
 
@@ -247,14 +247,14 @@ def test_validate_fails_with_exit_code_2_and_no_traceback(cli, tmp_path):
     assert done.stderr == "error: r.toml: init.marign: unknown key; did you mean 'margin'?\n"
 
 
-def test_smoke_replaces_weights_that_a_shrunken_model_cannot_take():
+def test_smoke_replaces_weights_that_do_not_fit_the_small_model():
     table = 'use = "checkpoint"\nfile = "no/such.safetensors"\n[[arm]]'
     recipe = read_recipe(SMALL.replace("[[arm]]", '[[arm]]\nname = "loaded"\n[[arm.init]]\n' + table, 1))
     assert recipe.arm("loaded").init[0].name == "checkpoint"
     assert recipe.smoke().arm("loaded").init[0].name == "random"
 
 
-def test_smoke_takes_the_stand_in_that_a_part_names_and_else_the_simulated_world(tmp_path):
+def test_smoke_uses_the_replacement_of_a_part_or_else_the_simulated_world(tmp_path):
     (tmp_path / "lab.py").write_text(
         """
 from perceptinit import Component, hookimpl
@@ -280,6 +280,6 @@ def perceptinit_judgments():
     assert (part.name, part.parts["judgments"].name) == ("shuffled-votes", "synthetic")
 
 
-def test_the_version_needs_no_verb(cli):
+def test_the_version_requires_no_verb(cli):
     done = cli("--version")
     assert (done.returncode, done.stdout) == (0, f"perceptinit {__version__}\n")

@@ -1,4 +1,4 @@
-"""All data of a recipe: what they are, what is absent, getting them in one command, and image-text sources by name."""
+"""Data of a recipe: listing, missing data, download in one command, and image-text sources by name."""
 
 import hashlib
 import json
@@ -78,7 +78,7 @@ MNIST = "djghosh/wds_mnist_test"
 
 @pytest.fixture
 def cli(tmp_path, cli):
-    """Run `perceptinit` in a folder with the recipe, on a wide terminal."""
+    """Return a function that runs `perceptinit` in a folder with the recipe on a wide terminal."""
     (tmp_path / "r.toml").write_text(RECIPE)
     (tmp_path / "lab.py").write_text(LAB)
     return partial(cli, COLUMNS="200")
@@ -101,7 +101,7 @@ def row(text, name):
     return " ".join(line.split())
 
 
-def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, tmp_path):
+def test_a_dry_run_prints_sizes_and_licenses_without_downloading(cli, hub, tmp_path):
     done = cli("data", "download", "--recipe", "r.toml", "--dry-run", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     assert row(done.stdout, "mnist") == "test set mnist sets/mnist 2.50 GB cc-by-sa-3.0 to download"
@@ -112,7 +112,7 @@ def test_sizes_and_licences_come_first_and_nothing_else_on_a_dry_run(cli, hub, t
     assert not (tmp_path / "sets").exists()
 
 
-def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_path):
+def test_data_download_fetches_available_data_and_prints_instructions_for_the_rest(cli, hub, tmp_path):
     done = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     assert "mnist: downloaded to sets/mnist" in done.stdout
@@ -121,17 +121,17 @@ def test_what_can_be_fetched_is_and_of_the_rest_it_is_said_how(cli, hub, tmp_pat
     assert "img2dataset --url_list cc3m.tsv" in done.stdout
     again = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT="http://127.0.0.1:9")
     assert row(again.stdout, "mnist").endswith("present")
-    assert again.stderr == ""  # the hub is not asked about what is there
+    assert again.stderr == ""  # no request to the hub for existing data
 
 
-def test_a_hub_that_cannot_be_reached_is_told_once(cli):
+def test_an_unreachable_hub_is_reported_once(cli):
     settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--dry-run")
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.stderr.count("is unknown (") == 1
     assert row(done.stdout, "cifar10") == "test set cifar10 sets/cifar10 not stated not stated to download"
 
 
-def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
+def test_a_failed_download_does_not_stop_the_others(cli, hub, tmp_path):
     settings = ("--set", 'eval.0.datasets=["birdsnap", "mnist", "cifar10"]')
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT=hub)
     assert done.returncode == 1
@@ -140,7 +140,7 @@ def test_a_set_that_fails_does_not_stop_the_others(cli, hub, tmp_path):
     assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in done.stdout
 
 
-def test_a_name_or_a_recipe_is_asked_for(cli):
+def test_data_download_requires_either_a_name_or_a_recipe(cli):
     for words in ((), ("nights", "--recipe", "r.toml")):
         done = cli("data", "download", *words)
         assert (done.returncode, done.stderr) == (
@@ -149,7 +149,7 @@ def test_a_name_or_a_recipe_is_asked_for(cli):
         )
 
 
-def test_pairs_in_a_bucket_are_told_without_credentials(cli):
+def test_remote_pairs_are_listed_without_credentials(cli):
     address = "https://me:secret@127.0.0.1:9/cc3m/{0..9}.tar"
     settings = ("--set", f'pretrain.pairs.shards="{address}"', "--dry-run")
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
@@ -157,7 +157,7 @@ def test_pairs_in_a_bucket_are_told_without_credentials(cli):
     assert "secret" not in done.stdout + done.stderr
 
 
-def test_published_judgments_are_fetched_with_their_sums(tmp_path):
+def test_published_judgments_are_downloaded_with_their_checksums(tmp_path):
     source = tmp_path / "hub" / "votes.csv"
     source.parent.mkdir()
     source.write_bytes(b"anchor,first,second\n")
@@ -170,20 +170,20 @@ def test_published_judgments_are_fetched_with_their_sums(tmp_path):
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == []
 
 
-def test_each_need_is_told_once_with_what_its_card_says(cli):
+def test_each_data_set_of_a_recipe_is_listed_once_with_its_card(cli):
     pi_clip = {need.name: need for need in find_needs(load_recipe("pi_clip_yfcc"))}
-    assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after it, and of the measurement
+    assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after stage 1 and of the evaluation
     assert pi_clip["nights"].licence == "not stated for the data (code: MIT)"
     assert pi_clip["nights"].num_bytes > 50e9
     assert pi_clip["yfcc15m"].fetch is None
     assert find_needs(load_recipe("quickstart")) == []
 
 
-def test_validate_says_one_line_of_many_absent_sets(cli):
+def test_validate_summarizes_missing_data_in_one_line(cli):
     sets = ["mnist", "cifar10", "stl10"]
     done = cli("validate", "r.toml", "--set", f"eval.0.datasets={sets}")
-    _, told = done.stdout.split("Before it can run:\n")
-    (line,) = told.splitlines()
+    _, obstacles = done.stdout.split("Before it can run:\n")
+    (line,) = obstacles.splitlines()
     assert "missing data: pairs cc3m, 3 test sets, judgments lab/opinions (1.8 GB)." in line
     assert "perceptinit data download --recipe r.toml --set" in line
     few = cli("validate", "r.toml").stdout.split("Before it can run:\n")[1].splitlines()
@@ -197,7 +197,7 @@ def test_validate_says_one_line_of_many_absent_sets(cli):
     assert "test set 'stl10': no folder sets/stl10" in ready.stderr
 
 
-def test_image_text_sources_are_listed_with_the_commands_that_get_them(cli):
+def test_image_text_sources_are_listed_with_their_download_commands(cli):
     assert row(cli("data", "list").stdout, "12,423,374").startswith("cc12m 12,423,374 331 GB list:")
     card = cli("data", "list", "yfcc15m").stdout
     assert "14,829,396 pairs" in card
@@ -209,7 +209,7 @@ def test_image_text_sources_are_listed_with_the_commands_that_get_them(cli):
     assert "download_upstream.py --scale small" in refused.stderr
 
 
-def test_every_source_says_what_a_user_has_to_know():
+def test_every_image_text_source_states_license_citation_and_note():
     for name, source in published_pairs().items():
         assert source_of(f"/somewhere/{name}/part/*.tar") == source
         assert min(len(source.licence), len(source.citation), len(source.note)) > 15
@@ -218,7 +218,7 @@ def test_every_source_says_what_a_user_has_to_know():
     assert source_of("data/cc3m_and_more/*.tar") is None
 
 
-def test_the_list_of_yfcc15m_has_the_photographs_that_are_wanted(tmp_path, monkeypatch, recipes_folder):
+def test_the_yfcc15m_list_contains_the_selected_photographs(tmp_path, monkeypatch, recipes_folder):
     def line(number, title, description):
         columns = [
             str(number),

@@ -1,4 +1,4 @@
-"""Recipes that come with perceptinit are there by name, in a checkout and after `pip install`."""
+"""Bundled recipes are found by name in a checkout and after `pip install`."""
 
 import shutil
 import tomllib
@@ -10,22 +10,22 @@ from perceptinit.recipe.reading import load_recipe
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_recipe_that_comes_along_is_listed_and_found_by_name(recipes_folder):
+def test_every_bundled_recipe_is_listed_and_found_by_name(recipes_folder):
     files = {path.stem: path for path in sorted(recipes_folder.rglob("*.toml"))}
     assert shipped.list_shipped() == files
     assert load_recipe("quickstart").name == load_recipe("quickstart.toml").name == "quickstart"
     assert all(shipped.summaries().values())
 
 
-def test_a_file_of_the_user_wins_over_the_recipe_of_that_name(tmp_path, monkeypatch):
+def test_a_file_takes_precedence_over_a_bundled_recipe_of_the_same_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    Path("aa").mkdir()  # a folder is no recipe
+    Path("aa").mkdir()  # a folder is not a recipe
     assert load_recipe("aa").name == "aa"
     Path("aa.toml").write_text('schema = 1\nname = "mine"\n[backbone]\nuse = "timm"\nmodel = "x"')
     assert load_recipe("aa.toml").name == "mine"
 
 
-def test_a_copied_recipe_finds_the_one_that_it_is_like(cli, tmp_path):
+def test_a_copied_recipe_finds_its_parent_recipe(cli, tmp_path):
     done = cli("new", "recipe", "compute_matched")
     assert done.stdout.splitlines()[0] == "compute_matched.toml"
     own = load_recipe(tmp_path / "compute_matched.toml")
@@ -36,7 +36,7 @@ def test_a_copied_recipe_finds_the_one_that_it_is_like(cli, tmp_path):
     assert "compute_matched.toml: already exists. Rename it, or change to another folder" in again.stderr
 
 
-def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypatch):
+def test_the_wheel_contains_the_recipes_at_the_searched_path(tmp_path, monkeypatch):
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     (place,) = wheel["targets"]["wheel"]["force-include"].values()
     monkeypatch.setattr(shipped, "PACKAGE", tmp_path / "perceptinit")
@@ -46,13 +46,13 @@ def test_the_wheel_has_the_recipes_where_they_are_looked_for(tmp_path, monkeypat
     assert load_recipe("compute_matched").sources[1][0] == str(installed / "controls_materials.toml")
 
 
-def test_recipes_are_listed_among_the_rest(cli):
+def test_list_includes_recipes(cli):
     assert "does it work" not in cli("list", "pairs").stdout
     for arguments in (["list"], ["list", "recipe"], ["list", "recipes"]):
         assert "pi_clip_yfcc" in cli(*arguments).stdout
 
 
-def test_an_unknown_name_is_answered_with_those_that_there_are(cli):
+def test_an_unknown_recipe_name_is_reported_with_a_suggestion(cli):
     done = cli("run", "quickstrat")
     assert done.returncode == 2
     sentence = "quickstrat: no such recipe. Did you mean the bundled recipe 'quickstart'?"

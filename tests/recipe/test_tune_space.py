@@ -1,4 +1,4 @@
-"""What a recipe may say in `[tune]`, and the points that are tried."""
+"""The `[tune]` table of a recipe, and the points of its search space."""
 
 import math
 
@@ -85,16 +85,16 @@ def refusal(recipe):
         (f"[tune.eval]\n{EVAL}", "", "tune.eval: required: a table [tune.eval]"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_tuned_is_a_sentence(old, new, sentence):
+def test_an_invalid_tune_table_is_refused(old, new, sentence):
     assert sentence in refusal(RECIPE.replace(old, new))
 
 
-def test_trials_never_have_a_seed_that_until_decided_may_add():
+def test_seeds_of_trials_and_final_runs_must_not_overlap():
     grown = "[verdict]\nmax_seeds = 5\n[tune]\nseed = 4"
     assert "and final runs also use 4" in refusal(RECIPE.replace("[tune]", grown))
 
 
-def test_no_result_depends_on_tune():
+def test_the_tune_table_does_not_change_fingerprints():
     with_tune, without = (
         read_recipe(RECIPE),
         read_recipe(RECIPE.replace("trials = 4", "trials = 9")),
@@ -113,13 +113,13 @@ def test_no_result_depends_on_tune():
         (EVAL, ""),
     ],
 )  # fmt: skip
-def test_settings_are_not_chosen_on_the_data_that_decide(evaluator, sentence):
+def test_tuning_on_evaluation_data_is_refused(evaluator, sentence):
     problems = find_same_data(read_recipe(RECIPE.replace(EVAL, evaluator)))
     assert bool(problems) == bool(sentence)
     assert all(sentence in str(problem) for problem in problems)
 
 
-def test_an_arm_without_a_key_has_the_dimension_unused():
+def test_an_arm_without_a_tuned_key_ignores_that_dimension():
     more = f'{SPACE}\n"init.lr" = {{ low = 1e-5, high = 1e-2 }}\ninit.epochs = {{ low = 1, high = 4 }}'
     recipe = read_recipe(RECIPE.replace(SPACE, more))
     keys = keys_by_arm(recipe, recipe.tune)
@@ -132,21 +132,21 @@ def test_an_arm_without_a_key_has_the_dimension_unused():
         ({"low": 1, "high": 3}, False, 0.25, 1.5),
         ({"low": 1e-4, "high": 1e-2, "scale": "log"}, False, 0.5, 1e-3),
         ({"low": 1, "high": 4}, True, 0.0, 1),
-        ({"low": 1, "high": 4}, True, 0.5, 3),  # 1, 2, 3, 4 have a quarter each
+        ({"low": 1, "high": 4}, True, 0.5, 3),  # 1, 2, 3 and 4 cover a quarter each
         ({"low": 1, "high": 4}, True, 0.999, 4),
         ({"low": 3, "high": 7, "scale": "log"}, True, 0.0, 3),
         ({"low": 5e-324, "high": 1e308, "scale": "log"}, False, 0.0, 5e-324),
         ({"low": -1e308, "high": 1e308}, False, 0.5, 0.0),
-        ({"low": 1, "high": 7, "scale": "log"}, True, 0.5, 2),  # sqrt(8) is in the stretch of 2
+        ({"low": 1, "high": 7, "scale": "log"}, True, 0.5, 2),  # sqrt(8) is in the interval of 2
     ],
 )
-def test_a_share_of_the_way_is_a_value_of_the_key(limits, is_whole, share, value):
+def test_a_dimension_maps_a_share_of_its_range_to_a_value(limits, is_whole, share, value):
     found = Dimension("init.x", Range(**limits), is_whole).value(share)
     assert found == pytest.approx(value)
     assert isinstance(found, int if is_whole else float)
 
 
-def test_points_repeat_and_each_study_covers_the_range():
+def test_points_are_reproducible_and_each_study_covers_the_range():
     plan = read_recipe(RECIPE).tune
     assert plan.points() == plan.points()
     for study in range(3):
@@ -156,7 +156,7 @@ def test_points_repeat_and_each_study_covers_the_range():
     assert len({point["pretrain.lr"] for point in plan.points()}) == 12
 
 
-def test_validation_data_are_among_what_a_recipe_needs(tmp_path):
+def test_validation_data_are_listed_among_the_data_of_a_recipe(tmp_path):
     pets = f'use = "zero-shot"\nroot = "{tmp_path}"\ndatasets = ["pets"]\n'
     recipe = read_recipe(RECIPE.replace(EVAL, pets))
     assert [need.name for need in find_needs(recipe)] == ["pets"]

@@ -1,4 +1,4 @@
-"""`validate` says what is hardly meant, and what a run will cost before the data are there."""
+"""`validate` warns about unlikely settings and estimates the cost of a run, also with missing data."""
 
 from pathlib import Path
 
@@ -21,19 +21,19 @@ def test_a_batch_larger_than_the_judgments_is_a_warning():
     assert "so each epoch is one step. Lower batch_size" in sentence
 
 
-def test_a_batch_larger_than_the_pairs_stands_in_the_way():
+def test_a_batch_larger_than_the_pairs_is_an_obstacle():
     (sentence,) = told(find_obstacles, "pretrain.batch_size=5000", "pretrain.warmup_steps=0")
     assert "batch_size = 5000, but there are only 2500 pairs" in sentence
 
 
 @pytest.mark.parametrize("stage", ["init", "pretrain"])
-def test_a_warm_up_longer_than_the_run_stands_in_the_way(stage):
+def test_a_warm_up_longer_than_the_run_is_an_obstacle(stage):
     (sentence,) = told(find_obstacles, f"{stage}.warmup_steps=5000")
     assert sentence.startswith(f"[{stage}]: ")
     assert "5000" in sentence
 
 
-def test_a_context_without_room_for_a_word_stands_in_the_way():
+def test_a_context_without_space_for_a_word_is_an_obstacle():
     (sentence,) = told(find_obstacles, "backbone.context_length=2")
     assert "[backbone]: context_length = 2 leaves no space for a word" in sentence
     assert told(find_obstacles, "backbone.context_length=3") == []
@@ -48,14 +48,14 @@ def test_patches_that_do_not_divide_the_image_are_a_warning():
     assert told(find_warnings, *VIT) == []
 
 
-def test_the_last_line_is_not_that_all_is_well(cli):
+def test_the_last_line_of_validate_mentions_warnings(cli):
     done = cli("validate", "quickstart", "--set", "init.batch_size=5000")
     *_, warning, last = done.stdout.strip().splitlines()
     assert warning.startswith("warning: [init]: batch_size = 5000")
     assert last == "Ready to run, with warnings."
 
 
-def test_the_cost_is_said_from_published_sizes_while_the_data_are_absent(monkeypatch, tmp_path):
+def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypatch, tmp_path):
     for name in ("NIGHTS_ROOT", "YFCC_ROOT", "EVAL_ROOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -87,7 +87,7 @@ def test_zero_shot_of_a_text_tower_with_random_weights_is_refused(cli, tmp_path)
     assert "text tower" not in cli("validate", "lab.toml", *loaded).stderr
 
 
-def test_a_plan_says_that_damaged_images_are_not_found_and_the_command_that_finds_them(cli, tmp_path):
+def test_validate_states_that_images_are_not_checked_and_how_to_check_them(cli, tmp_path):
     import numpy as np
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""Agreement by anchor and by person: by hand, in scores, and on the page."""
+"""Agreement by anchor and by person: computed by hand, in scores and on the page."""
 
 import json
 import re
@@ -27,12 +27,12 @@ STIMULI = Stimuli(("a", "b", "c", "d"), GREY)
 
 
 def triplets(p_second, num_votes=1, swap=False):
-    """Return: is b or d more like a, and is c or d more like b?"""
+    """Return the judgments b or d for anchor a, and c or d for anchor b."""
     first, second = ([3, 3], [1, 2]) if swap else ([1, 2], [3, 3])
     return Triplets.build(STIMULI, [0, 1], first, second, p_second, num_votes)
 
 
-def test_an_anchor_has_the_mean_of_its_judgments():
+def test_the_score_of_an_anchor_is_the_mean_of_its_judgments():
     judged = Triplets.build(STIMULI, [0, 0, 1], [1, 1, 2], [2, 3, 3], [1, 1, 1], [1, 3, 1])
     values = np.array([1.0, 0.0, 0.5])
     assert by_anchor(values, judged, judged.num_votes) == {
@@ -42,19 +42,19 @@ def test_an_anchor_has_the_mean_of_its_judgments():
     assert by_anchor(values, judged, None)["a"]["value"] == 0.5
 
 
-def test_more_anchors_than_anybody_reads_are_not_listed(monkeypatch):
+def test_anchors_are_not_listed_above_max_rows(monkeypatch):
     monkeypatch.setattr("perceptinit.evaluators.two_afc.MAX_ROWS", 1)
     assert by_anchor(np.ones(2), triplets([0, 0]), None) == {}
 
 
-def test_a_person_is_predicted_by_the_majority_of_the_others_whatever_the_sides():
+def test_agreement_with_the_other_people_uses_their_majority_on_either_side():
     people = {
         "x": triplets([1.0, 0.0]),
-        "y": triplets([0.0, 1.0], swap=True),  # as x: d, then c
+        "y": triplets([0.0, 1.0], swap=True),  # like x: d, then c
         "z": triplets([0.0, 0.0]),  # b, then c
         "alone": Triplets.build(STIMULI, [3], [0], [1], [1.0]),
     }
-    # on the first question the others of x and of y are one for d and one for b
+    # for the first question, the others of x and of y have one vote for d and one for b
     assert predict_by_others(people) == {"x": 0.75, "y": 0.75, "z": 0.5, "alone": None}
 
 
@@ -79,7 +79,7 @@ class Brightness:
 
 
 @pytest.mark.parametrize("wrap", [False, True])
-def test_a_2afc_score_says_where_and_with_whom_the_model_agrees(wrap):
+def test_a_2afc_score_contains_agreement_by_anchor_and_by_person(wrap):
     judgments = ShuffledVotes(ShuffledVotes.Config(), Asked()) if wrap else Asked()
     found, _ = TwoAFC(TwoAFC.Config(), judgments).evaluate(Brightness(), RunContext())
     extra = json.loads(json.dumps(found.extra))
@@ -96,7 +96,7 @@ def test_a_2afc_score_says_where_and_with_whom_the_model_agrees(wrap):
     }
 
 
-def test_the_choices_of_each_subject_of_a_matrix_leave_out_what_it_did_not_say():
+def test_choices_of_a_subject_exclude_missing_cells_of_its_matrix():
     vectors = np.array([[1.0, 2.0, 3.0], [3.0, np.nan, 1.0]])
     d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")
     stimuli = Stimuli(("a", "b", "c"), [b""] * 3)
@@ -118,12 +118,12 @@ class Subjects:
         return STIMULI, np.arange(4), order
 
 
-def test_rsa_says_how_well_each_subject_is_predicted_by_the_model_and_by_the_others():
+def test_rsa_contains_the_agreement_of_each_subject_with_model_and_others():
     spearman, _ = RSA(RSA.Config(), Subjects()).evaluate(Brightness(), RunContext())
     rows = spearman.extra["by_person"]
     assert list(rows) == ["subject 3", "subject 7"]
     assert np.mean([row["value"] for row in rows.values()]) == pytest.approx(spearman.value)
-    # two ranks exchanged, 1 - 6 * 2 / (6 * 35); of two subjects each is the other's others
+    # two exchanged ranks, 1 - 6 * 2 / (6 * 35); each of the two subjects is compared with the other
     assert [row["others"] for row in rows.values()] == pytest.approx([1 - 12 / 210] * 2)
 
 
@@ -145,7 +145,7 @@ def comparison(tmp_path):
     return compare(load_runs([write(tmp_path, records)]))
 
 
-def test_people_and_anchors_come_lowest_first_with_the_mean_over_seeds(comparison):
+def test_people_and_anchors_are_sorted_by_their_mean_over_seeds(comparison):
     people, anchors = find_breakdowns(comparison)
     assert (people.title, anchors.title) == ("Each person in 2afc/x", "Each anchor in 2afc/x")
     assert people.headings == ["person", "random", "pi", "the other people"]
@@ -161,7 +161,7 @@ def test_the_page_shows_people_and_anchors_as_numbers(comparison):
     assert "anchor random pi cup 50.0 70.0 bowl 60.0 90.0" in words
 
 
-def test_a_table_with_a_column_subject_knows_its_people(tmp_path):
+def test_a_table_with_a_subject_column_gives_agreement_by_person(tmp_path):
     for name, pixels in zip("abcd", GREY, strict=True):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     rows = ["anchor,first,second,choice,subject", "a.png,b.png,d.png,first,ann"]
@@ -176,7 +176,7 @@ def test_a_table_with_a_column_subject_knows_its_people(tmp_path):
     assert judgments.people == ["ann", "bob", "cy"]
     found, _ = TwoAFC(TwoAFC.Config(), judgments).evaluate(Brightness(), RunContext())
     people = found.extra["by_person"]
-    # the model chooses b, then c, as ann does; bob chose d, against both others
+    # the model chooses b, then c, like ann; bob chose d, against both others
     assert {n: (p["value"], p["others"]) for n, p in people.items()} == {
         "ann": (1, 0.5),
         "bob": (0, 0),
@@ -187,7 +187,7 @@ def test_a_table_with_a_column_subject_knows_its_people(tmp_path):
     assert alone.load_people("test") == {}
 
 
-def test_a_table_without_names_has_no_people(tmp_path):
+def test_a_table_without_a_subject_column_has_no_people(tmp_path):
     for name, pixels in zip("abcd", GREY, strict=True):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     (tmp_path / "lab.csv").write_text("anchor,positive,negative\na.png,b.png,c.png")
@@ -195,7 +195,7 @@ def test_a_table_without_names_has_no_people(tmp_path):
     assert (list(judgments.people), judgments.load_people("train")) == ([], {})
 
 
-def test_judgments_over_other_stimuli_are_the_same():
+def test_judgments_can_be_reindexed_to_other_stimuli():
     more = Stimuli(("x", "d", "c", "b", "a"), [b""] * 5)
     moved = triplets([1.0, 0.0]).over(more)
     assert (moved.anchor.tolist(), moved.second.tolist()) == ([4, 3], [1, 1])

@@ -1,4 +1,4 @@
-"""The figures of docs/results/ are those of the records in its folders."""
+"""Tables and figures in docs/results/ are generated from the published records."""
 
 import json
 import sys
@@ -16,19 +16,19 @@ from perceptinit.results.runs import load_runs
 
 
 @pytest.mark.parametrize("page", known_effects.pages(), ids=lambda page: page.stem)
-def test_a_page_has_what_the_command_makes_of_the_records(page):
+def test_a_page_contains_the_generated_tables(page):
     text = page.read_text(encoding="utf-8")
     assert text == known_effects.renewed(text)
 
 
-def test_every_experiment_with_records_is_on_a_page():
+def test_every_published_experiment_is_on_a_page():
     marks = {
         name for page in known_effects.pages() for _, name, _ in known_effects.MARK.findall(page.read_text())
     }
     assert {"structure", "few-pairs", "levers", "margin", "pairs", "aa-few-pairs", "initializations"} <= marks
 
 
-def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
+def test_a_published_record_can_be_read(tmp_path, monkeypatch):
     made = record("random", 0, 0.4)
     made["environment"]["packages"]["perceptinit"] = "0.2.0"
     write_record(tmp_path / "made/random/seed0/record.json", made)
@@ -38,7 +38,7 @@ def test_a_kept_record_can_be_read(tmp_path, monkeypatch):
 
 
 def kept_runs(folder, effects, name="initializations"):
-    """Write six seeds of each arm, with scores of 0.4 and its effect, and starts of 10 of 60 processor seconds."""
+    """Write six seeds of each arm with scores of 0.4 plus its effect, and 10 of 60 CPU seconds in stage 1."""
     rows = []
     for arm, effect in {"random": 0.0, **effects}.items():
         for seed in range(6):
@@ -55,7 +55,7 @@ def kept_runs(folder, effects, name="initializations"):
     (folder / name / "processor.csv").write_text("".join(rows))
 
 
-def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommended(tmp_path):
+def test_a_start_that_is_worse_than_longer_training_is_not_recommended(tmp_path):
     kept_runs(tmp_path, {"fractals": 0.05, "distil": 0.2, "simclr": -0.04})
     kept_runs(tmp_path, {}, "initializations-random-longer")
     longer = tmp_path / "initializations-random-longer/random"
@@ -69,7 +69,7 @@ def test_a_start_that_beats_random_but_not_the_longer_training_is_not_recommende
     assert "| 10 | 256, generated |" in text
 
 
-def test_arms_at_another_rate_are_compared_with_random_and_with_themselves(tmp_path):
+def test_arms_at_another_learning_rate_are_compared_with_random_and_the_default_rate(tmp_path):
     kept_runs(tmp_path, {"impulse": 0.05})
     kept_runs(tmp_path, {"impulse": 0.07}, "initializations-rate-1p5e-3")
     (table,) = initializations.at_other_rates(tmp_path)

@@ -1,10 +1,9 @@
-"""The page: what a reader who was not there can say from it, and how it behaves in a browser."""
+"""The report page: its content, and its behavior in a browser."""
 
 import json
 import re
 import shutil
 import sys
-import textwrap
 from importlib import resources
 
 import numpy as np
@@ -50,9 +49,9 @@ def text_of(html):
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory):
-    """Give the folder of four real runs of a tiny recipe: random and pi, two seeds."""
+    """Return the folder of four runs of a tiny recipe: random and pi with two seeds."""
     folder = tmp_path_factory.mktemp("tiny")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    (folder / "local.py").write_text(LOCAL)
     (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)
     recipe = read_recipe(TINY + ZERO_SHOT, source=str(folder / "tiny.toml"), folder=folder)
     run_recipe(recipe, out=folder / "runs", device="cpu")
@@ -66,7 +65,7 @@ def tiny_page(tiny):
     return out
 
 
-def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(tmp_path):
+def test_the_page_states_arms_data_results_and_intervals(tmp_path):
     words = text_of(page(tmp_path, three_by_three()))
     assert "The same network was trained 3 ways, 3 times each (seeds)" in words
     assert "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen." in words
@@ -79,13 +78,13 @@ def test_the_page_says_what_was_compared_on_how_much_what_came_out_and_how_sure(
     assert "holds: Every arm of a seed saw the same image-text pairs in the same order." in words
 
 
-def test_the_page_says_in_what_each_arm_differs(tiny_page):
+def test_the_page_states_how_each_arm_differs(tiny_page):
     words = text_of(tiny_page.read_text())
     assert "random = fresh weights" in words
     assert "pi = init" in words
 
 
-def test_the_page_has_all_that_is_needed_to_run_it_again(tmp_path):
+def test_the_page_contains_everything_to_reproduce_the_runs(tmp_path):
     records = three_by_three()
     for one in records:
         one["recipe"]["overrides"] = ["pretrain.epochs=2"]
@@ -93,12 +92,12 @@ def test_the_page_has_all_that_is_needed_to_run_it_again(tmp_path):
     words = text_of(page(tmp_path, records))
     assert "perceptinit run made.toml --set pretrain.epochs=2" in words
     assert "pip install my-plugin==1.2 torch==2.4" in words
-    assert "summary = &#34;made by hand&#34;" in words  # the recipe's text
+    assert "summary = &#34;made by hand&#34;" in words  # text of the recipe
     assert "model0" in words  # hashes of weights
-    assert "data0" in words  # and of the batches
+    assert "data0" in words  # hashes of batches
 
 
-def test_runs_that_are_missing_or_broken_stand_in_the_page(tmp_path):
+def test_missing_and_failed_runs_are_listed_on_the_page(tmp_path):
     records = three_by_three()[:-1]
     records[0] = record("random", 0, 0.5, status="failed", error="TrainingError: the loss is nan")
     records[3]["scores"] = [score(None), score(0.7, name="top1/y")]
@@ -109,20 +108,20 @@ def test_runs_that_are_missing_or_broken_stand_in_the_page(tmp_path):
     assert "does not hold: Every run of the recipe has finished." in words
 
 
-def test_different_batches_are_not_called_fair(tmp_path):
+def test_different_batches_are_reported_as_unfair(tmp_path):
     records = three_by_three()
     records[3]["hashes"]["pretrain_data"] = "other"
     words = text_of(page(tmp_path, records))
     assert "does not hold: Every arm of a seed saw the same image-text pairs" in words
 
 
-def test_a_folder_without_a_finished_run_still_gives_a_page(tmp_path):
+def test_a_folder_without_a_finished_run_gives_a_page(tmp_path):
     words = text_of(page(tmp_path, [record("random", 0, [], status="interrupted")]))
     assert "No run has finished with a score that could be compared." in words
     assert "random, seed 0: interrupted" in words
 
 
-def test_names_from_records_cannot_become_markup(tmp_path):
+def test_text_of_records_is_escaped_on_the_page(tmp_path):
     records = three_by_three()
     for one in records:
         one["recipe"]["summary"] = "<script>alert(1)</script>"
@@ -131,7 +130,7 @@ def test_names_from_records_cannot_become_markup(tmp_path):
     assert "&lt;script&gt;" in html
 
 
-def test_the_page_is_one_file_with_words_for_every_image(tiny_page):
+def test_the_page_is_a_single_file_with_alternative_texts(tiny_page):
     html = tiny_page.read_text()
     loaded = re.findall(r"(?:src|href)=\"([^\"#][^\"]*)\"", html)
     assert all(address.startswith("data:") for address in loaded)
@@ -152,7 +151,7 @@ def test_the_page_shows_curves(tiny_page):
     assert "simulated data" in words
 
 
-def test_the_page_says_which_package_adds_examples(tiny_page):
+def test_the_page_names_the_package_that_adds_examples(tiny_page):
     words = text_of(tiny_page.read_text())
     assert (
         "the section &#39;examples&#39; is part of the companion package perceptinit-representations" in words
@@ -171,7 +170,7 @@ def perceptinit_report(runs):
 """
 
 
-def test_a_plug_in_adds_sections_and_a_section_that_fails_is_left_out_with_the_reason(tiny, tmp_path):
+def test_plug_ins_add_sections_and_a_failed_section_is_omitted_with_the_reason(tiny, tmp_path):
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
     (tmp_path / "sections.py").write_text(SECTIONS)
@@ -189,7 +188,7 @@ def test_a_plug_in_adds_sections_and_a_section_that_fails_is_left_out_with_the_r
     assert "random 0 0" not in render(compare(load_runs([copy])), with_examples=False)
 
 
-def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkeypatch):
+def test_a_missing_package_for_reports_is_reported_with_the_install_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     comparison = compare(load_runs([write(tmp_path, three_by_three())]))
     with pytest.raises(MissingPackageError, match=r"pip install 'perceptinit\[report\]'"):
@@ -197,7 +196,7 @@ def test_an_absent_package_is_named_with_the_command_that_helps(tmp_path, monkey
     assert not (tmp_path / "page.html").exists()
 
 
-def test_the_report_verb_writes_the_page(cli, tmp_path):
+def test_report_writes_the_page(cli, tmp_path):
     write(tmp_path, three_by_three())
     done = cli("report", "made", "--out", "page.html", "--no-examples")
     assert done.returncode == 0, done.stderr
@@ -232,7 +231,7 @@ def test_a_report_replaces_an_older_report(cli, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".svg", ".pdf"])
-def test_the_figure_for_a_paper_is_written_again_byte_by_byte(cli, tmp_path, suffix):
+def test_the_figure_is_reproducible_byte_by_byte(cli, tmp_path, suffix):
     write(tmp_path, three_by_three())
     figure, found = tmp_path / f"main{suffix}", set()
     for _ in range(2):
@@ -246,7 +245,7 @@ def test_the_figure_for_a_paper_is_written_again_byte_by_byte(cli, tmp_path, suf
     assert f"main{suffix}: not a report of perceptinit, so it is not overwritten" in done.stderr
 
 
-def test_the_figure_draws_the_differences_of_the_headline_with_their_intervals(tmp_path):
+def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(tmp_path):
     comparison = compare(load_runs([write(tmp_path, three_by_three())]))
     write_figure(comparison, tmp_path / "main.svg")
     svg = (tmp_path / "main.svg").read_text()
@@ -274,7 +273,7 @@ def test_figures_and_pages_do_not_overwrite_each_other(cli, tmp_path):
     assert (tmp_path / "page.html").exists()
 
 
-def test_names_of_scores_are_drawn_as_they_are(tmp_path):
+def test_names_of_scores_are_drawn_verbatim(tmp_path):
     records = three_by_three()
     for one in records:
         for row in one["scores"]:
@@ -283,7 +282,7 @@ def test_names_of_scores_are_drawn_as_they_are(tmp_path):
     assert "top1/$x_{1}$ &amp; &lt;set&gt;, points" in (tmp_path / "a.svg").read_text()
 
 
-def test_a_figure_needs_a_name_that_says_its_format_and_a_difference(cli, tmp_path):
+def test_a_figure_requires_a_known_suffix_and_a_difference(cli, tmp_path):
     write(tmp_path, three_by_three())
     done = cli("report", "made", "--figure", "main.jpg")
     assert done.returncode == 2
@@ -296,7 +295,7 @@ def test_a_figure_needs_a_name_that_says_its_format_and_a_difference(cli, tmp_pa
         assert "no two compared arms have a seed in common in the primary score" in done.stderr
 
 
-def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
+def test_the_methods_paragraph_is_generated_from_the_records(cli, tmp_path):
     write(tmp_path, three_by_three())
     done = cli("report", "made", "--methods")
     assert done.returncode == 0, done.stderr
@@ -364,7 +363,7 @@ def test_the_methods_paragraph_describes_stages_after_pretraining_and_their_data
     )
 
 
-def test_the_methods_paragraph_says_that_a_run_is_a_smoke_run(tmp_path):
+def test_the_methods_paragraph_mentions_smoke_runs(tmp_path):
     records = three_by_three()
     for one in records:
         one["recipe"] = one["recipe"] | {"smoke": True}
@@ -401,14 +400,14 @@ def with_spread(records, **after):
     return records
 
 
-def test_a_collapsed_arm_stands_beside_the_headline(tmp_path):
+def test_a_collapsed_arm_is_reported_next_to_the_headline(tmp_path):
     html = page(tmp_path, with_spread(three_by_three(), pi=0.2, shuffled=0.02))
     (limit,) = re.findall(r'<p class="limit">(.*?)</p>', html)
     assert limit.startswith("Stage 1 collapsed the image embeddings of shuffled: the mean cosine distance")
     assert "fell from 0.5 to 0.02" in limit
 
 
-def test_pixels_that_do_as_well_stand_beside_the_headline(tmp_path):
+def test_a_pixel_baseline_that_scores_as_well_is_reported_next_to_the_headline(tmp_path):
     records = three_by_three()
     for one in records:
         low = score(0.6, name="2afc/bapps", chance=0.5)
@@ -432,7 +431,7 @@ def test_the_most_important_limit_is_in_the_headline_and_others_are_below_it(tmp
     assert f"<li><p>{limits[1]}</p>" in others
 
 
-def test_no_paragraph_is_longer_than_60_words(tiny_page, tmp_path):
+def test_no_paragraph_of_the_page_is_longer_than_60_words(tiny_page, tmp_path):
     records = three_by_three()
     for one in records:
         one["recipe"]["text"] += "[verdict]\ndelta = 1.0\nmax_seeds = 5\n"
@@ -452,7 +451,7 @@ def test_settings_that_differ_from_the_defaults_come_first(tmp_path):
     (row,) = re.findall(r'<th scope="row">network</th><td>(.*?)</td>', html)
     shown, _, fold = row.partition("<details>")
     assert "model_args (embed_dim 64, depth 3)" in shown
-    assert "text_layers" not in shown  # at its default
+    assert "text_layers" not in shown  # has its default
     assert "text_layers 12" in fold
 
 
@@ -464,7 +463,7 @@ def test_the_page_states_how_images_become_square(own, shown, tmp_path):
     assert f'<th scope="row">images that are not square</th><td>{shown}' in page(tmp_path, records)
 
 
-def test_the_title_of_a_curve_names_its_split(tmp_path):
+def test_the_title_of_a_curve_contains_its_split(tmp_path):
     records = [
         record(
             "random",
@@ -481,7 +480,7 @@ def test_the_title_of_a_curve_names_its_split(tmp_path):
     assert "x-val (val split)" in words
 
 
-def test_stage_1_alone_has_no_figure_or_settings_of_pretraining(tiny, tmp_path):
+def test_runs_without_pretraining_have_no_figures_or_settings_of_pretraining(tiny, tmp_path):
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
     for file in copy.glob("*/seed*/record.json"):
@@ -500,16 +499,16 @@ def test_the_page_forbids_scripts_and_requests(tmp_path):
     assert f'<meta http-equiv="Content-Security-Policy" content="{policy}">' in html
 
 
-def test_figures_have_the_light_colours_of_the_page():
+def test_figures_have_the_light_colors_of_the_page():
     css = resources.files("perceptinit.reports").joinpath("templates/report.css").read_text()
     light = dict(re.findall(r"--([\w-]+): (#[0-9a-f]+)", css.split("@media")[0]))
     arms = {f"arm-{i}": colour for i, colour in enumerate(ARMS)}
     own = {"ink": INK, "faint": FAINT, "grid": GRID, **arms}
     assert own == {name: light[name] for name in own}
-    assert len(set(own.values())) == len(own)  # otherwise inline SVG has the wrong variable
+    assert len(set(own.values())) == len(own)  # otherwise inline SVG would use the wrong variable
 
 
-def test_colours_are_readable_in_light_and_dark():
+def test_colors_have_sufficient_contrast_in_light_and_dark():
     from coloraide import Color
 
     css = resources.files("perceptinit.reports").joinpath("templates/report.css").read_text()
@@ -523,7 +522,7 @@ def test_colours_are_readable_in_light_and_dark():
                     assert ratio >= 4.5, f"{name} on {ground}: {ratio:.2f}"
 
 
-def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
+def test_stage_one_curves_are_read_from_metrics_and_events(tmp_path):
     metrics = {"2afc_val_before": 0.5, "2afc_val_epoch_02": 0.6, "2afc_val_after": 0.7}
     people = {"2afc_val_ceiling_lower": 0.8, "2afc_val_ceiling": 0.9}
     stage = {"stage": "init.0", "metrics": {**metrics, **people}}
@@ -532,7 +531,7 @@ def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
     folder = write(tmp_path, [one])
     rows = [
         {"kind": "step", "stage": "init.0", "step": s, "metrics": {"loss": loss}}
-        for s, loss in ((10, 3.0), (20, 2.0), (10, 2.5))  # continued: step 10 was done again
+        for s, loss in ((10, 3.0), (20, 2.0), (10, 2.5))  # resumed: step 10 occurs twice
     ]
     (folder / "pi/seed0/events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     runs = load_runs([folder])
@@ -548,7 +547,7 @@ def test_the_stage_one_curves_come_from_init_metrics_and_events(tmp_path):
 def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_page, tmp_path):  # noqa: F811
     broken = tmp_path / "broken.html"
     broken.write_text('<img src="http://example.invalid/x.png"><script>console.error("no")</script>')
-    seen = visit(chromium, broken, tmp_path)  # that the test can fail
+    seen = visit(chromium, broken, tmp_path)  # shows that the test can fail
     assert seen.console
     assert seen.requests == ["http://example.invalid/x.png"]
     seen = visit(chromium, tiny_page, tmp_path)
@@ -557,7 +556,7 @@ def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_p
     assert "What was compared" in seen.dom
 
 
-def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):  # noqa: F811
+def test_the_page_supports_light_dark_and_narrow_screens(chromium, tiny_page, tmp_path):  # noqa: F811
     from PIL import Image
 
     def brightness(*flags):
@@ -568,7 +567,7 @@ def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):
     light = brightness("--window-size=1000,1600")
     dark = brightness("--window-size=1000,1600", "--blink-settings=preferredColorScheme=0")
     assert light.mean() > 200 > 60 > dark.mean()
-    assert light.std() > 20  # something is written on it
+    assert light.std() > 20  # the page is not blank
     measuring = tmp_path / "measuring.html"
     script = "<script>document.title = document.documentElement.scrollWidth - innerWidth</script>"
     page = re.sub(
@@ -579,7 +578,7 @@ def test_the_page_is_light_dark_and_fits_a_phone(chromium, tiny_page, tmp_path):
     assert re.search(r"<title>(-?\d+)</title>", seen.dom)[1] == "0"
 
 
-def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(tmp_path):
+def test_figures_of_undecided_differences_are_omitted_with_the_reason(tmp_path):
     records = three_by_three()
     for one in records:
         one["scores"].insert(0, score(0.1, 0))
@@ -589,7 +588,7 @@ def test_figures_derived_from_what_is_not_decided_are_left_out_with_the_reason(t
 
 
 def drawn(folder, values):
-    """Return the curve of one arm with these values at 100 samples, one a seed."""
+    """Return the curve of one arm with these values at 100 samples, one per seed."""
     records = [record("random", seed, [score(0.1, 0), score(v, 100)]) for seed, v in enumerate(values)]
     comparison = compare(load_runs([write(folder, records)]))
     return curve_figure(comparison, comparison.primary).svg
@@ -601,7 +600,7 @@ def test_two_seeds_are_drawn_as_points_and_three_as_a_band(tmp_path):
     assert ("PathCollection" in three, "PolyCollection" in three) == (False, True)
 
 
-def test_the_record_names_the_judgments_that_an_arm_learned_from(tiny):
+def test_the_record_contains_the_training_judgments_of_an_arm(tiny):
     runs = load_runs([tiny])
     assert runs.about("pi")["taught_by"] == ["synthetic"]
     assert runs.about("random")["taught_by"] == []

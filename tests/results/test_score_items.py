@@ -1,4 +1,4 @@
-"""Values of single items beside a record: written once, read back, refused when damaged."""
+"""Values of single items in a file next to the record: written once, read back, refused if damaged."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def folder_of(root, seed=0):
     return root / "made" / "pi" / f"seed{seed}"
 
 
-def test_bits_and_values_come_back_and_the_images_are_stored_once(tmp_path):
+def test_item_values_survive_a_round_trip_and_image_indices_are_stored_once(tmp_path):
     images = np.array([[0, 1, 2], [1, 2, 3], [0, 2, 3]])
     items = {
         "top1/x": Items(np.array([True, False, True]), np.arange(3)[:, None]),
@@ -45,12 +45,12 @@ def test_files_with_the_key_pictures_are_read():
     assert found.baselines["pixels"].tolist() == [1, 0.5, 0]
 
 
-def test_five_thousand_bits_take_less_than_a_kilobyte(tmp_path):
+def test_five_thousand_binary_items_take_less_than_a_kilobyte(tmp_path):
     write_items(folder_of(tmp_path), {"top1/x": Items(np.ones(5000), np.arange(5000)[:, None])})
     assert (folder_of(tmp_path) / ITEMS).stat().st_size < 1000
 
 
-def test_a_damaged_file_is_refused(tmp_path):
+def test_a_damaged_item_file_is_refused(tmp_path):
     write_items(folder_of(tmp_path), {"top1/x": Items(np.ones(80), np.arange(80)[:, None])})
     file = folder_of(tmp_path) / ITEMS
     data = bytearray(file.read_bytes())
@@ -75,7 +75,7 @@ def test_a_run_writes_the_items_of_its_final_scores(tmp_path):
     assert "items" not in score
 
 
-def test_a_kill_while_a_set_is_written_leaves_a_file_only_in_the_folder_of_the_run(tmp_path, monkeypatch):
+def test_an_interrupted_write_leaves_files_only_in_the_folder_of_the_run(tmp_path, monkeypatch):
     def die(arrays, file, metadata):
         raise KilledError(file)
 
@@ -86,4 +86,4 @@ def test_a_kill_while_a_set_is_written_leaves_a_file_only_in_the_folder_of_the_r
 
 
 class KilledError(Exception):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""

@@ -1,6 +1,6 @@
-"""Killed at any of its file operations, a command ends as one that was left alone, and leaves nothing behind.
+"""A command killed at any of its file operations resumes to the same result without leftover files.
 
-A sample of the operations here; all of them in `make fuzz`.
+These tests use a sample of the operations; `make fuzz` uses all.
 """
 
 import textwrap
@@ -20,7 +20,7 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 from perceptinit.types import RunContext
 
-# stages that cost no time, with a state of their own: how files are treated does not depend on what they do
+# fast stages with a separate state: the handling of files does not depend on their work
 LOCAL = """
     from dataclasses import dataclass
     import torch
@@ -140,7 +140,7 @@ def recipe(tmp_path):
     return read_recipe(RECIPE, source="short.toml", folder=tmp_path)
 
 
-def test_a_run_killed_at_any_file_operation_ends_as_one_left_alone(recipe, tmp_path):
+def test_a_run_killed_at_any_file_operation_ends_like_an_uninterrupted_run(recipe, tmp_path):
     def run(folder):
         run_recipe(recipe, out=folder, device="cpu")
 
@@ -155,9 +155,9 @@ def content(folder):
     return {str(p.relative_to(folder)): p.is_file() and p.read_bytes() for p in folder.rglob("*")}
 
 
-def test_an_image_store_killed_at_any_file_operation_ends_as_one_left_alone(tmp_path, monkeypatch):
+def test_an_image_store_killed_at_any_file_operation_ends_like_an_uninterrupted_one(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "SETTLED_SECONDS", 0.0)
-    monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1.0)  # nobody else works on it
+    monkeypatch.setattr(atomic, "ABANDONED_SECONDS", -1.0)  # no other process uses it
     stimuli = photographs(tmp_path / "photographs")
     everything = np.arange(len(stimuli))
 
@@ -173,7 +173,7 @@ def test_an_image_store_killed_at_any_file_operation_ends_as_one_left_alone(tmp_
         assert not [path for path in kept if path.name.startswith(".")], name
 
 
-def test_a_cached_tower_killed_at_any_file_operation_is_done_again_or_whole(tmp_path):
+def test_a_cached_tower_killed_at_any_file_operation_is_complete_or_recomputed(tmp_path):
     weights = {"w": torch.arange(100.0)}
 
     def work(folder):

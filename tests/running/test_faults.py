@@ -1,4 +1,4 @@
-"""What breaks in long runs, broken for real: what is left on disk, and what the user reads."""
+"""Faults of long runs, produced for real: the files on disk and the messages to the user."""
 
 import copy
 import io
@@ -8,7 +8,6 @@ import re
 import resource
 import signal
 import subprocess
-import tarfile
 import time
 import traceback
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from helpers.clip import CONFIG, Colours, context, model
 from helpers.processes import start
 from helpers.resuming import EVERY_2_STEPS, ended, record_of, run_with_signal
 from helpers.runs_here import run_recipe_here
+from helpers.tars import write_tar
 from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -35,19 +35,16 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def write_shards(folder, num=3, samples=16, texts=True):
-    """Write shards of plain images with captions."""
-    folder.mkdir(exist_ok=True)
+    """Write shards of uniform images with captions."""
     for shard in range(num):
-        with tarfile.open(folder / f"{shard:05d}.tar", "w") as tar:
-            for i in range(samples):
-                file = io.BytesIO()
-                number = shard * samples + i
-                Image.new("RGB", (16, 16), (5 * number, 100, 50)).save(file, "png")
-                members = {"png": file.getvalue()} | ({"txt": b"a colour"} if texts else {})
-                for extension, data in members.items():
-                    info = tarfile.TarInfo(f"{number:06d}.{extension}")
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
+        members = []
+        for number in range(shard * samples, (shard + 1) * samples):
+            file = io.BytesIO()
+            Image.new("RGB", (16, 16), (5 * number, 100, 50)).save(file, "png")
+            members.append((f"{number:06d}.png", file.getvalue()))
+            if texts:
+                members.append((f"{number:06d}.txt", b"a colour"))
+        write_tar(folder / f"{shard:05d}.tar", members)
 
 
 def recipe_on(shards):
@@ -68,27 +65,27 @@ shards = "{shards}"
 
 
 def complaint(tmp_path, shards="{00000..00002}.tar"):
-    """Return what stops a run on these shards before anything starts."""
+    """Return the error of a run on these shards, which must not start."""
     with pytest.raises(RecipeError) as error:
         run_recipe(recipe_on(tmp_path / "shards" / shards), out=tmp_path / "runs", device="cpu")
     assert not (tmp_path / "runs").exists()
     return str(error.value)
 
 
-def test_a_mistyped_shard_path_is_told_at_once_instead_of_waiting_for_ever(tmp_path):
+def test_a_mistyped_shard_path_is_reported_before_the_run(tmp_path):
     message = complaint(tmp_path, "train-{0000..0015}.tar")
     assert "train-0000.tar" in message
 
 
-def test_a_missing_shard_is_told_before_the_start(tmp_path):
+def test_a_missing_shard_is_reported_before_the_run(tmp_path):
     write_shards(tmp_path / "shards")
     (tmp_path / "shards/00001.tar").unlink()
     assert "00001.tar" in complaint(tmp_path)
 
 
-# on a block, where open_clip says nothing, and not
+# at the end of a block, which open_clip does not report, and within a block
 @pytest.mark.parametrize("cut", [512 * 9, 3000])
-def test_a_truncated_shard_is_told_before_the_start(tmp_path, cut):
+def test_a_truncated_shard_is_reported_before_the_run(tmp_path, cut):
     write_shards(tmp_path / "shards")
     path = tmp_path / "shards/00002.tar"
     path.write_bytes(path.read_bytes()[:cut])
@@ -97,19 +94,19 @@ def test_a_truncated_shard_is_told_before_the_start(tmp_path, cut):
     assert "it is truncated. Copy or pack it again" in message
 
 
-def test_shards_without_captions_are_told_before_the_start(tmp_path):
+def test_shards_without_captions_are_reported_before_the_run(tmp_path):
     write_shards(tmp_path / "shards", texts=False)
     message = complaint(tmp_path)
     assert "none of 48 samples has an image (.jpg, .jpeg, .png, .webp) and a text (.txt)" in message
 
 
-def test_fewer_pairs_than_a_batch_are_told_before_the_start(tmp_path):
+def test_fewer_pairs_than_a_batch_are_reported_before_the_run(tmp_path):
     write_shards(tmp_path / "shards", num=1, samples=3)
     message = complaint(tmp_path, "00000.tar")
     assert "batch_size = 16, but there are only 3 pairs. Lower batch_size" in message
 
 
-def test_a_shard_that_is_cut_while_the_run_reads_it_stops_the_run_and_is_named(tmp_path):
+def test_a_shard_truncated_during_a_run_stops_the_run_with_its_name(tmp_path):
     write_shards(tmp_path / "shards")
     shards = str(tmp_path / "shards/{00000..00002}.tar")
     clip = Clip(replace(CONFIG, num_workers=0), WebdatasetPairs(WebdatasetPairs.Config(shards=shards)))
@@ -123,7 +120,7 @@ def test_a_shard_that_is_cut_while_the_run_reads_it_stops_the_run_and_is_named(t
     assert "00001.tar" in str(error.value)
 
 
-def test_two_runs_of_one_seed_read_shards_in_the_same_order_with_any_number_of_workers(tmp_path):
+def test_the_order_of_shards_depends_on_the_seed_but_not_on_the_workers(tmp_path):
     write_shards(tmp_path / "shards", num=8, samples=8)
     shards = str(tmp_path / "shards/*.tar")
 
@@ -136,14 +133,14 @@ def test_two_runs_of_one_seed_read_shards_in_the_same_order_with_any_number_of_w
     assert samples(0) == samples(1) == samples(3)
 
 
-def test_samples_drawn_with_replacement_make_epochs_of_the_stated_length():
+def test_samples_per_epoch_draws_epochs_of_this_length_with_replacement():
     config = replace(CONFIG, samples_per_epoch=100, epochs=2)
     clip = Clip(config, Colours())
     batches = clip._loader(model(), context()).batches(0, clip.total_steps)
     keys = [key for batch in batches for key in batch.keys]
     assert clip.total_steps == 12  # 2 epochs of 6 whole batches of 16
     assert len(keys) == 192
-    assert max(keys.count(key) for key in set(keys[:96])) > 2  # of 48 pairs, 96 draws
+    assert max(keys.count(key) for key in set(keys[:96])) > 2  # 96 draws from 48 pairs
     assert keys[:96] != keys[96:]
 
 
@@ -151,7 +148,7 @@ def test_samples_drawn_with_replacement_make_epochs_of_the_stated_length():
 
 
 def poisoned(at):
-    """Return a model that gives NaN for the images of these steps, counted from 1."""
+    """Return a model with NaN image embeddings in these steps, counted from 1."""
     tower = model()
     count = [0]
 
@@ -163,7 +160,7 @@ def poisoned(at):
     return tower
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_its_samples_are_on_disk(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run_and_saves_its_samples(tmp_path):
     tower = poisoned([2])
     steps = Clip(CONFIG, Colours()).steps(tower, context(folder=tmp_path))
     next(steps)
@@ -180,7 +177,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_its_samples_are_on_disk(tmp
 
 
 @pytest.mark.parametrize("num_asked", [9, 3])
-def test_a_loss_that_is_not_finite_in_the_last_step_before_a_save_or_the_end_stops_the_run(
+def test_a_loss_that_is_not_finite_right_before_a_save_or_the_end_stops_the_run(
     num_asked,
 ):
     clip = Clip(CONFIG, Colours())
@@ -192,9 +189,9 @@ def test_a_loss_that_is_not_finite_in_the_last_step_before_a_save_or_the_end_sto
 
 
 @pytest.mark.parametrize(("fused", "precision"), [(True, "fp32"), (False, "fp32"), (True, "fp16")])
-def test_a_step_that_is_not_finite_changes_neither_weights_nor_optimiser(fused, precision):
+def test_a_skipped_step_changes_neither_weights_nor_optimizer(fused, precision):
     config = replace(CONFIG, fused=fused, precision=precision, on_non_finite="skip")
-    clip, tower = Clip(config, Colours()), poisoned([7])  # with fp16, the first ones overflow
+    clip, tower = Clip(config, Colours()), poisoned([7])  # with fp16, the first steps overflow
     steps = clip.steps(tower, context())
     states = []
     for _ in range(8):
@@ -208,7 +205,7 @@ def test_a_step_that_is_not_finite_changes_neither_weights_nor_optimiser(fused, 
 
 
 class HostReads(TorchDispatchMode):
-    """Notes where the host asks for the value of a tensor, for which it would wait on a GPU."""
+    """Records where the host reads the value of a tensor, which waits for a GPU."""
 
     def __init__(self):
         super().__init__()
@@ -224,7 +221,7 @@ class HostReads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("settings", [{}, {"micro_batch": 8, "ema_decay": 0.9, "patch_dropout": 0.5}])
-def test_no_step_asks_for_a_number_while_the_device_works(settings):
+def test_no_step_reads_a_tensor_value_on_the_host(settings):
     config = replace(CONFIG, precision="bf16", clip_norm=1.0, **settings)
     steps = Clip(config, Colours()).steps(model(), context())
     next(steps)
@@ -249,7 +246,7 @@ def test_no_step_waits_for_the_gpu():
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_by_key_the_step_is_skipped_and_counted():
+def test_on_non_finite_skip_skips_and_counts_the_step():
     events = []
     tower = poisoned([2])
     config = replace(CONFIG, on_non_finite="skip")
@@ -261,7 +258,7 @@ def test_by_key_the_step_is_skipped_and_counted():
     assert warning.startswith("step 2: the loss is nan, the gradient norm nan: skipped.")
 
 
-def test_skipping_gives_up_when_ten_steps_in_a_row_are_not_finite():
+def test_ten_consecutive_steps_that_are_not_finite_stop_the_run():
     config = replace(CONFIG, on_non_finite="skip", epochs=6)
     with pytest.raises(TrainingError, match=r"step 12: the loss is nan.*as in the 9 steps before"):
         list(Clip(config, Colours()).steps(poisoned(range(3, 99)), context()))
@@ -282,11 +279,11 @@ def small_disk(folder, size):
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_when_there_is_room(tmp_path):
+def test_a_full_disk_keeps_the_previous_checkpoint_and_the_run_resumes_later(tmp_path):
     disk = tmp_path / "disk"
-    # a checkpoint of this model has 3 MB before its first step, and 10 later
+    # a checkpoint of this model has 3 MB before the first step and 10 MB later
     with small_disk(disk, "14m"):
-        # the thread that writes a checkpoint, or the record that is written meanwhile
+        # raised by the thread that writes a checkpoint or by the concurrent write of the record
         with pytest.raises((CheckpointError, WriteError)) as error:
             run_recipe_here(disk / "runs", *EVERY_2_STEPS)
         assert re.search(
@@ -299,8 +296,8 @@ def test_a_full_disk_leaves_the_checkpoint_before_and_the_run_goes_on_when_there
         subprocess.run(["mount", "-o", "remount,size=200m", str(disk)], check=True)
         record = run_recipe_here(disk / "runs", *EVERY_2_STEPS)
         assert record["status"] == "finished"
-    undisturbed = run_recipe_here(tmp_path / "runs", *EVERY_2_STEPS)
-    assert record["hashes"] == undisturbed["hashes"]
+    uninterrupted = run_recipe_here(tmp_path / "runs", *EVERY_2_STEPS)
+    assert record["hashes"] == uninterrupted["hashes"]
 
 
 def with_small_files(folder):
@@ -308,7 +305,7 @@ def with_small_files(folder):
     return run_recipe_here(folder, *EVERY_2_STEPS)
 
 
-def test_a_quota_is_told_like_a_full_disk(tmp_path):
+def test_an_exceeded_quota_is_reported_like_a_full_disk(tmp_path):
     [process] = start(with_small_files, tmp_path, num=1)
     is_fine, message = process.outcome.get(timeout=120)
     assert not is_fine
@@ -318,7 +315,7 @@ def test_a_quota_is_told_like_a_full_disk(tmp_path):
     assert record_of(tmp_path)["status"] == "failed"
 
 
-def test_a_killed_process_ends_the_others_with_a_message_and_no_hang(tmp_path):
+def test_a_killed_process_stops_the_others_with_a_message(tmp_path):
     begin = time.monotonic()
     processes = start(run_with_signal, tmp_path, signal.SIGKILL, 3, (1,))
     is_fine, message = processes[0].outcome.get(timeout=120)
@@ -331,7 +328,7 @@ def test_a_killed_process_ends_the_others_with_a_message_and_no_hang(tmp_path):
     assert record["error"].startswith("OtherProcessError: another process of this run ended")
 
 
-def test_images_are_all_used_although_shards_are_uneven(tmp_path):
+def test_all_images_of_shards_of_different_sizes_are_used(tmp_path):
     write_shards(tmp_path / "shards", num=2, samples=5)
     write_shards(tmp_path / "more", num=1, samples=6)
     (tmp_path / "more/00000.tar").rename(tmp_path / "more/00009.tar")

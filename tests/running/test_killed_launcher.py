@@ -1,4 +1,4 @@
-"""Processes of a run whose launcher is killed: they end, too, and at most a step is lost."""
+"""Processes of a run end with their killed launcher and lose at most one step."""
 
 import multiprocessing
 import os
@@ -25,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def ended_within(seconds, launch, *args):
-    """Run `launch(*args)` in a process that is to be killed; tell whether all that it started has ended in time."""
-    reading, writing = os.pipe()  # its end is closed when the last process that inherited it has ended
+    """Run `launch(*args)` in a process, kill it, and return whether all its child processes end in time."""
+    reading, writing = os.pipe()  # closed when the last process that inherited it ends
     os.set_inheritable(writing, True)
     launcher = fork.Process(target=launch, args=args)
     launcher.start()
@@ -39,7 +39,7 @@ def ended_within(seconds, launch, *args):
 
 
 def launch_one_of_two():
-    """Start a process that waits in the rendezvous for another one, which never comes."""
+    """Start a process that waits in the rendezvous for a second process, which never starts."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -48,7 +48,7 @@ def launch_one_of_two():
 
     def wait():
         with distributed.process_group():
-            raise AssertionError("nobody else was started")
+            raise AssertionError("no second process was started")
 
     fork.Process(target=wait).start()
     time.sleep(1.0)
@@ -74,13 +74,13 @@ def launch_run(folder):
     signal.pause()
 
 
-def test_processes_of_a_killed_launcher_save_their_step_and_the_run_goes_on_later(tmp_path):
+def test_processes_of_a_killed_launcher_save_their_step_and_the_run_can_resume(tmp_path):
     assert ended_within(60, launch_run, tmp_path)
     assert "stopped by SIGTERM after step 3, saved" in record_of(tmp_path)["error"]
     assert run(tmp_path)["status"] == "finished"
 
 
-def test_a_process_that_does_not_hear_the_signal_is_killed():
+def test_a_process_that_ignores_the_signal_is_killed():
     def launch():
         def deaf():
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -95,7 +95,7 @@ def test_a_process_that_does_not_hear_the_signal_is_killed():
     assert ended_within(20, launch)
 
 
-def test_a_launcher_that_died_before_anybody_looked_is_noticed():
+def test_a_launcher_that_ended_before_the_check_is_detected():
     gone = fork.Process(target=int)
     gone.start()
     gone.join()
@@ -119,7 +119,7 @@ def test_a_worker_of_jobs_ends_when_its_parent_is_killed():
     os.close(never_written)
 
 
-def test_a_worker_whose_parent_reads_no_events_saves_its_step():
+def test_a_worker_with_a_closed_event_pipe_saves_its_step():
     reading, writing = os.pipe()
     os.close(reading)
     with StopSignals().listen(), pytest.raises(Stopped, match="stopped by SIGTERM"):

@@ -1,4 +1,4 @@
-"""Many processes on one folder: no run twice, none lost, failures told; and what `status` shows."""
+"""Several processes on one folder: each run once, none lost, failures reported; and the output of `status`."""
 
 import io
 import json
@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
+from helpers.local_trackers import tracker_source
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE as TINY
 
@@ -24,44 +24,27 @@ from perceptinit.running.runner import run_recipe
 from perceptinit.trackers.console import Progress
 from perceptinit.types import Event
 
-# a tracker that, once the run has scores at KILL_AT samples, kills its own process as `kill -9` does; in the arm
-# "random", at INTERRUPT_AT, it has the process that started it interrupted, and waits until it is told of it
-LOCAL = """
-    import os, signal, time
-    from dataclasses import dataclass
-    from perceptinit import Component, hookimpl
-
-    @hookimpl
-    def perceptinit_trackers():
-        return [Component(name="local/spy", target=Killer, summary="kills its process")]
-
-    class Killer:
-        @dataclass(frozen=True, slots=True, kw_only=True)
-        class Config:
-            pass
-
-        def __init__(self, config):
-            pass
-
-        def start(self, ctx):
-            self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
-            print(f"began {ctx.arm} {ctx.seed}", flush=True)
-
-        def log(self, event):
-            if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if event.kind == "scores" and event.samples_seen == self.interrupts_at:
-                told, handle = [], signal.getsignal(signal.SIGUSR2)
-                signal.signal(signal.SIGUSR2, lambda *args: told.append(1) or handle(*args))
-                os.kill(os.getppid(), signal.SIGINT)
-                for _ in range(3000):
-                    if told:
-                        break
-                    time.sleep(0.01)
-
-        def close(self):
-            pass
-"""
+# a tracker that kills its own process (-9) when the run has scores at KILL_AT samples; in the arm "random", at
+# INTERRUPT_AT, it interrupts the parent process and waits for the signal
+LOCAL = tracker_source(
+    head="import os, signal, time",
+    start="""
+    self.interrupts_at = int(os.environ.get("INTERRUPT_AT", -1)) if ctx.arm == "random" else -1
+    print(f"began {ctx.arm} {ctx.seed}", flush=True)
+    """,
+    log="""
+    if event.kind == "scores" and event.samples_seen == int(os.environ.get("KILL_AT", -1)):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if event.kind == "scores" and event.samples_seen == self.interrupts_at:
+        received, handle = [], signal.getsignal(signal.SIGUSR2)
+        signal.signal(signal.SIGUSR2, lambda *args: received.append(1) or handle(*args))
+        os.kill(os.getppid(), signal.SIGINT)
+        for _ in range(3000):
+            if received:
+                break
+            time.sleep(0.01)
+    """,
+)
 ROOT = Path(__file__).parents[2]
 RECIPE = TINY + '[[arm]]\nname = "again"\n'
 BAD_ARM = """
@@ -84,13 +67,13 @@ image_size = 16
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
     (tmp_path / "tiny.toml").write_text(RECIPE)
     return tmp_path
 
 
 def start(folder, *options, **environment):
-    """Start `perceptinit run` on the recipe, as on another machine that shares the folder."""
+    """Start `perceptinit run` on the recipe, like another machine that shares the folder."""
     command = [sys.executable, "-m", "perceptinit", "run", "tiny.toml", "--device", "cpu", *options]
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     return subprocess.Popen(
@@ -102,7 +85,7 @@ def start(folder, *options, **environment):
         text=True,
         preexec_fn=lambda: signal.signal(
             signal.SIGINT, signal.SIG_DFL
-        ),  # tests in a job of a shell ignore it
+        ),  # tests in a background job of a shell ignore it
     )
 
 
@@ -111,9 +94,9 @@ def events(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
+def test_two_processes_share_six_runs_and_a_kill_loses_none(folder):
     killed = start(folder, KILL_AT="96")
-    assert killed.stdout.readline().startswith("began")  # it holds a run before the other comes
+    assert killed.stdout.readline().startswith("began")  # it holds a run before the other process starts
     other = start(folder)
     _, messages = other.communicate(timeout=120)
     assert killed.wait(timeout=120) == -9
@@ -122,10 +105,10 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
     done = [json.loads(path.read_text()) for path in records]
     assert [r["status"] for r in done] == ["finished"] * 6
     begun = [sum(e["kind"] == "run-start" for e in events(path.parent)) for path in records]
-    assert sorted(begun) == [1, 1, 1, 1, 1, 2]  # the killed run alone was begun twice
+    assert sorted(begun) == [1, 1, 1, 1, 1, 2]  # only the killed run started twice
     (taken_over,) = [r for r, n in zip(done, begun, strict=True) if n == 2]
     assert taken_over["warnings"][-1]["message"].startswith("continued after")
-    # its twin (the same initializer and seed under another name) ran through: equal weights
+    # equal weights to the uninterrupted run of the same initializer and seed under another name
     twin = {"pi": "again", "again": "pi"}.get(taken_over["arm"]["name"])
     for r in done:
         if twin and (r["arm"]["name"], r["seed"]) == (twin, taken_over["seed"]):
@@ -133,7 +116,7 @@ def test_two_processes_share_six_runs_and_one_that_is_killed_loses_none(folder):
 
 
 @pytest.mark.slow
-def test_jobs_keep_the_values_of_single_items_and_import_nothing_from_the_working_folder(folder, monkeypatch):
+def test_jobs_write_item_values_and_import_no_module_from_the_working_folder(folder, monkeypatch):
     monkeypatch.chdir(folder)
     (folder / "json.py").write_text("raise ImportError")
     before, evaluator, arms = TINY.index("[pretrain]"), TINY.index("[[eval]]"), TINY.index("[[arm]]")
@@ -144,7 +127,7 @@ def test_jobs_keep_the_values_of_single_items_and_import_nothing_from_the_workin
 
 
 @pytest.mark.slow
-def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
+def test_jobs_finish_all_other_runs_and_report_failed_ones(folder):
     (folder / "tiny.toml").write_text(RECIPE + BAD_ARM)
     done = start(folder, "--jobs", "2", "--seed", "0")
     table, messages = done.communicate(timeout=120)
@@ -157,11 +140,11 @@ def test_jobs_finish_what_can_be_finished_and_tell_what_failed(folder):
         "random",
     ]
     counts = {p.parent.parent.name: p.read_text().count("run-start") for p in folder.rglob("events.jsonl")}
-    assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # the failed one, too
+    assert counts == {"again": 1, "bad": 1, "pi": 1, "random": 1}  # including the failed run
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_what_status_says_of_runs_in_jobs_that_it_ended(folder):
+def test_status_reports_ctrl_c_for_interrupted_runs_in_jobs(folder):
     interrupted = start(
         folder, "--jobs", "2", "--arm", "random", "--arm", "again", "--seed", "0", INTERRUPT_AT="48"
     )
@@ -182,7 +165,7 @@ def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
     assert load_runs([folder / "runs/tiny"]).arm_runs("pi")[0].state == "failed"
 
 
-def test_a_claim_keeps_others_out_and_is_gone_with_its_process(tmp_path):
+def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):
     code = (
         "import sys; from pathlib import Path; from perceptinit.results.states import claim\n"
         "with claim(Path(sys.argv[1])) as mine: print(mine, flush=True); sys.stdin.read()"
@@ -206,13 +189,13 @@ def test_a_claim_keeps_others_out_and_is_gone_with_its_process(tmp_path):
         assert is_mine
 
 
-def test_fresh_refuses_a_run_that_somebody_works_on(folder):
+def test_fresh_refuses_a_run_in_use(folder):
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
     with claim(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="in use by"):
         run_recipe(recipe, out=folder / "runs", device="cpu", fresh=True)
 
 
-def test_status_tells_every_state(cli, tmp_path):
+def test_status_prints_every_state(cli, tmp_path):
     records = [
         record("random", 0, [score(0.5)]),
         record("pi", 0, [score(0.4)], status="failed", error="TrainingError: the loss is nan"),
@@ -228,7 +211,7 @@ def test_status_tells_every_state(cli, tmp_path):
     assert "9 runs: 1 finished, 1 stopped, 1 failed, 6 not started" in lines
 
 
-def test_status_of_a_running_run_tells_step_and_time_left(tmp_path):
+def test_status_of_a_running_run_prints_step_and_remaining_time(tmp_path):
     folder = write(tmp_path, [record("pi", 0, [], status="running")])
     rows = [
         {"kind": "stage-start", "stage": "pretrain", "time": 1000.0},
@@ -240,13 +223,13 @@ def test_status_of_a_running_run_tells_step_and_time_left(tmp_path):
         runs = load_runs([folder])
         run = next(r for r in runs.runs if r.state == "running")
         shown = describe_run(run, now=1025.0)
-    # 2 s a step, 30 steps left
+    # 2 s per step, 30 steps remain
     assert shown.startswith("pretrain step 10 of 40, 60 s left in the stage, last event 5 s ago")
     assert f"process {os.getpid()} on" in shown
     assert totals(runs).startswith("9 runs: 1 running, 8 not started")
 
 
-def test_the_time_left_counts_finished_running_and_waiting_runs():
+def test_the_remaining_time_counts_running_and_waiting_runs():
     progress = Progress([("a", 0), ("a", 1), ("a", 2)])
     event = lambda kind, seed, at, message="": progress.follow(  # noqa: E731
         Event(kind=kind, arm="a", seed=seed, time=at, message=message)
@@ -256,13 +239,13 @@ def test_the_time_left_counts_finished_running_and_waiting_runs():
     event("run-end", 0, 100.0, "finished")
     event("run-start", 1, 100.0)
     event("warning", 1, 130.0)
-    # 100 s a run: 70 s of this one and 100 s of the next
+    # 100 s per run: 70 s of this run and 100 s of the next
     assert progress.seconds_left() == pytest.approx(170)
     event("run-start", 2, 130.0)
     assert progress.seconds_left() == pytest.approx((70 + 100) / 2)
 
 
-def test_the_live_view_shows_runs_bars_and_time_left():
+def test_the_live_view_shows_runs_bars_and_remaining_time():
     from rich.console import Console
 
     from perceptinit.progress import Bars
@@ -285,7 +268,7 @@ def test_the_live_view_shows_runs_bars_and_time_left():
     assert "0 of 3 runs done" in shown
 
 
-def test_missing_runs_are_looked_for_once_for_a_plan_however_many_runs_it_has(tmp_path, monkeypatch):
+def test_missing_runs_are_searched_once_per_plan(tmp_path, monkeypatch):
     looked = []
     look = runs._find_missing
     monkeypatch.setattr(runs, "_find_missing", lambda *given: looked.append(1) or look(*given))

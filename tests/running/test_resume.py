@@ -1,4 +1,4 @@
-"""Runs that are killed, stopped or moved to another number of processes end as one that was not."""
+"""Runs that are killed, stopped or moved to another number of processes resume to the same result."""
 
 import errno
 import json
@@ -22,7 +22,7 @@ from perceptinit.running.interruption import EXIT_CODE
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """Run the recipe in one process, with nothing in its way."""
+    """Run the recipe in one process without interruption."""
     folder = tmp_path_factory.mktemp("alone")
     run(folder)
     return folder
@@ -40,8 +40,8 @@ def uninterrupted(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(uninterrupted, tmp_path):
-    for step in (1, 4, 8):  # before any checkpoint of a step, between two, right before one
+def test_two_processes_killed_repeatedly_resume_to_the_same_result(uninterrupted, tmp_path):
+    for step in (1, 4, 8):  # before the first checkpoint, between two, and right before one
         codes = ended(start(run_with_signal, tmp_path, signal.SIGKILL, step))
         assert codes == [-signal.SIGKILL] * 2
     together(run, tmp_path)
@@ -50,7 +50,7 @@ def test_two_processes_killed_again_and_again_end_as_if_nothing_had_happened(uni
     assert [s["value"] for s in ours["scores"]] == [s["value"] for s in theirs["scores"]]
     first, second, third = [w["message"] for w in ours["warnings"] if w["message"].startswith("continued")]
     assert first == "continued after 0 samples"
-    # a thread writes: the kill may come before the newest checkpoint has its name, never in between
+    # a thread writes, so the kill may precede the newest checkpoint, but a checkpoint is never incomplete
     assert second in {f"continued after {n} samples" for n in (0, 16, 32, 48, 64)}
     assert third in {f"continued after {n} samples" for n in (48, 64, 80, 96, 112, 128)}
     assert len(ours["init"]) == 1
@@ -93,8 +93,8 @@ def stage_one_of(folder):
 
 
 @pytest.mark.slow
-def test_two_processes_killed_in_stage_one_end_as_if_nothing_had_happened(uninterrupted, tmp_path):
-    for step in (1, 2, 4):  # of 4 in 2 epochs, with a checkpoint after each second one
+def test_two_processes_killed_in_stage_one_resume_to_the_same_result(uninterrupted, tmp_path):
+    for step in (1, 2, 4):  # of 4 steps in 2 epochs, with a checkpoint after every second step
         arguments = (tmp_path, signal.SIGKILL, step, (0, 1), "init")
         assert ended(start(run_with_signal, *arguments)) == [-signal.SIGKILL] * 2
     together(run, tmp_path)
@@ -113,7 +113,7 @@ def test_a_signal_in_stage_one_saves_the_step_in_all_processes(uninterrupted, tm
     assert "continued after step 3 of init.0" in json.dumps(record_of(tmp_path)["warnings"])
 
 
-def test_a_signal_before_the_first_step_of_stage_one_ends_at_once(tmp_path):
+def test_a_signal_before_the_first_step_of_stage_one_stops_immediately(tmp_path):
     arguments = (tmp_path, signal.SIGTERM, 1, (0,), "init")
     assert ended(start(run_with_signal, *arguments, num=1)) == [75]
     assert record_of(tmp_path)["error"] == "Stopped: stopped by SIGTERM; rerun the command to resume"
@@ -128,14 +128,14 @@ def run_with_a_failing_evaluation(folder):
     return run(folder)
 
 
-def test_what_stage_one_did_is_kept_when_the_evaluation_after_it_fails(alone, tmp_path):
+def test_stage_one_is_kept_if_the_evaluation_after_it_fails(alone, tmp_path):
     assert ended(start(run_with_a_failing_evaluation, tmp_path, num=1)) == [1]
     run(tmp_path)
     record = record_of(tmp_path)
     assert record["hashes"] == record_of(alone)["hashes"]
     events = (tmp_path / "tiny/pi/seed0/events.jsonl").read_text().splitlines()
     stages = [row["stage"] for row in map(json.loads, events) if row["kind"] == "stage-start"]
-    assert stages == ["init.0", "pretrain"]  # the second attempt began with the evaluation
+    assert stages == ["init.0", "pretrain"]  # the second attempt started with the evaluation
 
 
 def state(value):
@@ -148,7 +148,7 @@ def np_tensor(value):
     return torch.full((1000,), float(value))
 
 
-def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path):
+def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_skipped(tmp_path):
     said = []
     checkpoints = Checkpoints(tmp_path, CheckpointConfig(keep=2), said.append)
     for step in range(5):
@@ -169,18 +169,18 @@ def test_the_newest_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_pa
         checkpoints.newest()
 
 
-def test_a_checkpoint_is_what_it_was_when_it_was_saved(tmp_path):
+def test_a_checkpoint_contains_the_state_at_the_time_of_saving(tmp_path):
     checkpoints = Checkpoints(tmp_path, CheckpointConfig(), print)
     values = state(1)
     checkpoints.save(values)
-    values["weights"].fill_(9.0)  # training goes on while the thread writes
+    values["weights"].fill_(9.0)  # training continues while the thread writes
     checkpoints.wait()
     assert float(checkpoints.newest()["weights"][0]) == 1.0
 
 
-# each of the places is one bit of the file: in the length, the header's JSON, or the tensors
+# each place is a byte of the length, the JSON header or the tensors
 @pytest.mark.parametrize("place", [3, 9, 40, 100, 300, 900, -4000, -1])
-def test_one_flipped_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, place):
+def test_a_checkpoint_with_a_flipped_bit_is_replaced_by_the_previous_one(tmp_path, place):
     said = []
     checkpoints = Checkpoints(tmp_path, CheckpointConfig(), said.append)
     for step in (1, 2):
@@ -196,20 +196,20 @@ def test_one_flipped_bit_is_found_and_the_checkpoint_before_is_used(tmp_path, pl
     assert message.endswith("; using the previous checkpoint")
 
 
-def test_a_state_of_an_earlier_version_is_not_taken_on_trust(tmp_path):
+def test_a_checkpoint_without_a_checksum_is_refused(tmp_path):
     path = tmp_path / "checkpoint-000001.safetensors"
     save_file({"t0": np_tensor(1)}, path, metadata={"tree": '{"tensor": "t0"}'})
     with pytest.raises(CheckpointError, match=r"all 1 checkpoints are damaged\. Use --fresh"):
         Checkpoints(tmp_path, CheckpointConfig(), print).newest()
 
 
-def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(alone, tmp_path):
+def test_foreign_files_among_the_checkpoints_are_ignored_and_kept(alone, tmp_path):
     folder = tmp_path / "tiny/pi/seed0/checkpoints"
     (folder / ".backup").mkdir(parents=True)
     theirs = [folder / name for name in ("notes.txt", ".nfs00000001", "checkpoint-best.safetensors")]
     for file in theirs:
         file.write_text("mine")
-    for _ in range(2):  # and again, when there is nothing left to do
+    for _ in range(2):  # the second time, the run is already finished
         record = run(tmp_path)
         assert record["status"] == "finished"
         assert record["hashes"] == record_of(alone)["hashes"]
@@ -218,7 +218,7 @@ def test_files_of_others_among_the_checkpoints_stay_and_disturb_nothing(alone, t
     assert f"{folder}: cannot be removed (Directory not empty)" in events
 
 
-def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_stays(tmp_path, monkeypatch):
+def test_a_checkpoint_that_cannot_be_removed_is_reported_once(tmp_path, monkeypatch):
     stuck = tmp_path / "checkpoint-000001.safetensors"
     unlink = Path.unlink
 
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_cannot_be_removed_is_told_once_and_stays(tmp_path, mo
     ]
 
 
-def test_what_kills_left_in_a_run_that_finished_goes_when_it_is_asked_for_again(tmp_path):
+def test_leftover_files_of_kills_are_removed_from_a_finished_run(tmp_path):
     run(tmp_path)
     folder = tmp_path / "tiny/pi/seed0"
     before = sorted(folder.rglob("*"))
@@ -257,9 +257,9 @@ def test_what_kills_left_in_a_run_that_finished_goes_when_it_is_asked_for_again(
     assert sorted(folder.rglob("*")) == before
 
 
-def test_what_a_killed_process_left_of_a_checkpoint_is_not_taken_for_one(tmp_path):
+def test_an_incomplete_checkpoint_of_a_killed_process_is_ignored(tmp_path):
     (tmp_path / ".checkpoint-000009.safetensors.71-0a1b2c3d.tmp").write_bytes(b"half")
-    (tmp_path / ".tmpBvZE8r").write_bytes(b"half")  # of safetensors itself
+    (tmp_path / ".tmpBvZE8r").write_bytes(b"half")  # a temporary file of safetensors
     checkpoints = Checkpoints(tmp_path, CheckpointConfig(), print)
     assert checkpoints.newest() is None
     checkpoints.save(state(1))
@@ -278,7 +278,7 @@ def test_checkpoints_are_due_by_steps_or_by_minutes(tmp_path, monkeypatch):
     assert by_time.is_due(2)
 
 
-def test_how_often_to_save_does_not_make_it_another_run():
+def test_the_checkpoint_interval_does_not_change_the_fingerprint():
     recipe_file = Path(__file__).parents[2] / "recipes/quickstart.toml"
     text = recipe_file.read_text()
     ours = read_recipe(text, overrides=["checkpoint.every_minutes=1"])

@@ -1,11 +1,10 @@
-"""Runs: what arms share, what repeats, what is kept, and what is left after a failure."""
+"""Runs: shared batches and weights, reproducibility, finished runs, and failures."""
 
 import json
 import os
 import shutil
 import signal
 import sys
-import textwrap
 from pathlib import Path
 from unittest.mock import patch
 
@@ -25,7 +24,7 @@ from perceptinit.running.runner import run_recipe
 
 @pytest.fixture
 def recipe(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+    (tmp_path / "local.py").write_text(LOCAL)
 
     def read(*overrides):
         return read_recipe(RECIPE, source="tiny.toml", overrides=overrides, folder=tmp_path)
@@ -45,12 +44,12 @@ def run(recipe, folder, **options):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
+    (folder / "local.py").write_text(LOCAL)
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
     return folder, run(recipe, folder / "runs")
 
 
-def test_arms_share_batches_and_first_text_weights_and_differ_in_the_image_tower(full):
+def test_arms_share_batches_and_initial_text_weights_and_differ_in_the_image_tower(full):
     _, records = full
     random, pi = records["random", 0], records["pi", 0]
     assert random["hashes"]["built"] == pi["hashes"]["built"]
@@ -60,20 +59,20 @@ def test_arms_share_batches_and_first_text_weights_and_differ_in_the_image_tower
     assert random["hashes"]["final"]["model"] != pi["hashes"]["final"]["model"]
 
 
-def test_another_seed_has_other_weights_and_other_batches(full):
+def test_weights_and_batches_depend_on_the_seed(full):
     _, records = full
     zero, one = records["random", 0], records["random", 1]
     assert zero["hashes"]["built"]["model"] != one["hashes"]["built"]["model"]
     assert zero["hashes"]["pretrain_data"] != one["hashes"]["pretrain_data"]
 
 
-def test_the_same_recipe_and_seed_give_identical_weights(full, recipe, tmp_path):
+def test_a_repeated_run_has_identical_weights(full, recipe, tmp_path):
     _, records = full
     again = run(recipe(), tmp_path / "again", arms=["pi"], seeds=[0])
     assert again["pi", 0]["hashes"] == records["pi", 0]["hashes"]
 
 
-def test_the_record_tells_what_was_run_and_what_came_out(full):
+def test_the_record_contains_settings_and_results(full):
     folder, records = full
     record = json.loads((folder / "runs/tiny/pi/seed0/record.json").read_text())
     assert record.pop("sha256") == content_sha256(record)
@@ -93,7 +92,7 @@ def test_the_record_tells_what_was_run_and_what_came_out(full):
     assert not list(folder.rglob("checkpoint*"))
 
 
-def test_events_are_kept_as_json_lines(full):
+def test_events_are_stored_as_json_lines(full):
     folder, _ = full
     lines = (folder / "runs/tiny/pi/seed1/events.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines]
@@ -103,7 +102,7 @@ def test_events_are_kept_as_json_lines(full):
     assert {(event["arm"], event["seed"]) for event in events} == {("pi", 1)}
 
 
-def test_a_finished_run_is_kept(full):
+def test_a_finished_run_is_not_repeated(full):
     folder, records = full
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
     before = (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns
@@ -111,7 +110,7 @@ def test_a_finished_run_is_kept(full):
     assert (folder / "runs/tiny/pi/seed0/record.json").stat().st_mtime_ns == before
 
 
-def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
+def test_an_edited_record_is_reported_before_the_run(full, tmp_path):
     folder, _ = full
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "runs/tiny/pi/seed0/record.json"
@@ -125,13 +124,13 @@ def test_an_edited_record_is_reported_before_anything_starts(full, tmp_path):
     file.write_text(json.dumps(record))
     with pytest.raises(DataError, match="edited or damaged"):
         run(recipe, tmp_path / "runs")
-    record["environment"]["packages"]["perceptinit"] = "0.1.0"  # its records have no hash
+    record["environment"]["packages"]["perceptinit"] = "0.1.0"  # records of this version have no hash
     file.write_text(json.dumps(record))
     assert run(recipe, tmp_path / "runs")["pi", 0]["scores"] == record["scores"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "without tensors", "of another seed"])
-def test_a_finished_run_is_kept_only_with_the_weights_of_its_record(full, tmp_path, kind):
+def test_a_finished_run_without_the_weights_of_its_record_is_refused(full, tmp_path, kind):
     folder, _ = full
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "runs/tiny/pi/seed0/weights/final.safetensors"
@@ -170,7 +169,7 @@ def test_weights_and_record_of_a_run_are_on_disk_before_its_checkpoints_are_remo
 
 
 def command_with_signal(folder, number, place, messages):
-    """Run the recipe as the command does, with standard error in a file, and send a signal at a place."""
+    """Run the recipe through the command line with standard error in a file, and send a signal at a place."""
     os.chdir(folder)
     sys.argv = ["perceptinit", "run", "tiny.toml", "--arm", "pi", "--seed", "0", "--device", "cpu"]
     with (
@@ -207,7 +206,7 @@ def test_a_changed_recipe_is_refused_with_the_difference(full):
     assert '+  "lr": 0.25,' in str(error.value)
 
 
-def test_an_interrupted_run_continues_and_ends_with_the_same_weights(full, recipe, tmp_path):
+def test_an_interrupted_run_resumes_to_the_same_weights(full, recipe, tmp_path):
     _, records = full
     interrupted = recipe()
     spy().stop_at = 96
@@ -224,13 +223,13 @@ def test_an_interrupted_run_continues_and_ends_with_the_same_weights(full, recip
     assert continued["warnings"][-1]["message"] == "continued after 96 samples"
 
 
-def test_a_run_decodes_with_the_threads_that_were_asked_for(recipe, tmp_path):
+def test_a_run_decodes_with_the_requested_number_of_threads(recipe, tmp_path):
     asking = recipe()
     run(asking, tmp_path, arms=["random"], seeds=[0], num_workers=5)
     assert spy().began[-1].num_workers == 5
 
 
-def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):
+def test_the_record_of_a_failed_run_contains_the_error(recipe, tmp_path):
     with pytest.raises(TrainingError):
         run(
             recipe("pretrain.lr=1e30", "pretrain.clip_norm=1e30"),
@@ -244,8 +243,8 @@ def test_a_run_that_fails_says_why_in_its_record(recipe, tmp_path):
     assert not (tmp_path / "bad/tiny/random/seed0/weights/final.safetensors").exists()
 
 
-def test_missing_data_is_told_before_anything_starts(tmp_path):
-    (tmp_path / "local.py").write_text(textwrap.dedent(LOCAL))
+def test_missing_data_is_reported_before_the_run(tmp_path):
+    (tmp_path / "local.py").write_text(LOCAL)
     text = (
         RECIPE
         + '[[arm.init]]\nuse = "triplet-hinge"\n[arm.init.judgments]\nuse = "nights"\nroot = "no/such/folder"\n'
@@ -256,14 +255,16 @@ def test_missing_data_is_told_before_anything_starts(tmp_path):
     assert str(error.value).startswith("tiny.toml: [arm.pi.init.judgments]: ")
     assert "no/such/folder" in str(error.value)
     assert not (tmp_path / "runs").exists()
-    found = run(recipe, tmp_path / "runs", arms=["random"], seeds=[0])  # which does not read them
+    found = run(
+        recipe, tmp_path / "runs", arms=["random"], seeds=[0]
+    )  # this arm does not read the missing data
     assert found["random", 0]["status"] == "finished"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX file modes")
-def test_an_unwritable_output_folder_is_told_before_anything_starts(recipe, tmp_path):
+def test_an_unwritable_output_folder_is_reported_before_the_run(recipe, tmp_path):
     blocker = tmp_path / "file"
-    blocker.write_text("")  # a file where a folder should be: unwritable for root too
+    blocker.write_text("")  # a file instead of a folder, which root cannot write to either
     with pytest.raises(UsageError, match=r"cannot be written .* Choose another --out"):
         run(recipe(), blocker / "runs")
 
@@ -275,14 +276,14 @@ def test_a_seed_or_arm_that_is_not_in_the_recipe_is_refused(recipe, tmp_path):
         run(recipe(), tmp_path, arms=["p"])
 
 
-def test_a_device_that_is_not_there_is_refused(recipe, tmp_path):
+def test_a_missing_device_is_refused(recipe, tmp_path):
     with pytest.raises(UsageError, match="device 'cuda:99' cannot be used"):
         run_recipe(recipe(), out=tmp_path, device="cuda:99")
 
 
-def test_after_ctrl_c_the_command_says_that_it_continues_and_status_says_what_happened(cli, tmp_path):
+def test_ctrl_c_is_reported_by_the_command_and_by_status(cli, tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE)
-    stopping = textwrap.dedent(LOCAL).replace("stop_at = None", "stop_at = 48")
+    stopping = LOCAL.replace("stop_at = None", "stop_at = 48")
     (tmp_path / "local.py").write_text(stopping)
     done = cli("run", "tiny.toml", "--arm", "random", "--seed", "0", "--out", "runs")
     assert done.returncode == 130

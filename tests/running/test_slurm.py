@@ -1,4 +1,4 @@
-"""`perceptinit run --on slurm`: what is submitted, and what a task does, against programs that stand for Slurm's."""
+"""`perceptinit run --on slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
 
 import os
 import shlex
@@ -43,7 +43,7 @@ def fake(tmp_path, monkeypatch):
 
 @pytest.fixture
 def out(tmp_path):
-    """Return the folder of runs; beside it lies the tracker that the recipe names."""
+    """Return the folder of runs; its parent contains the tracker of the recipe."""
     local = "from perceptinit import Component, hookimpl\n\n@hookimpl\ndef perceptinit_trackers():\n    return []\n"
     (tmp_path / "local.py").write_text(local)
     return tmp_path / "runs"
@@ -77,14 +77,14 @@ def options(fake, job):
 
 
 def task(fake, job, index, **environment):
-    """Run the script of a job as Slurm would for one of its tasks."""
+    """Run the script of a job like Slurm runs one of its tasks."""
     env = {**os.environ, "SLURM_ARRAY_TASK_ID": str(index), "SLURM_ARRAY_JOB_ID": str(job),
            "SLURM_JOB_ID": "20005", "SLURM_JOB_NODELIST": "n[1-2]", **environment}  # fmt: skip
     command = ["bash", str(fake / f"script{job}")]
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False)
 
 
-def test_every_run_is_a_task_of_one_array_and_a_job_after_it_makes_the_table(fake, out):
+def test_runs_are_tasks_of_one_array_and_a_dependent_job_writes_the_table(fake, out):
     done = sent(out)
     assert done.jobs == ("11",)
     assert (done.num_runs, done.table_job) == (4, "12")
@@ -115,7 +115,7 @@ def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
     ]
 
 
-def test_a_frozen_run_that_is_shared_with_another_recipe_keeps_its_folder_and_settings(out):
+def test_a_frozen_shared_run_keeps_its_folder_and_settings(out):
     (out.parent / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + ARMS)
     text = 'like = "tiny.toml"\nname = "more"\narms = ["random"]\n[checkpoint]\nkeep = 5\n[[arm]]\nname = "new"\n'
     recipe = read_recipe(text, source="more.toml", folder=out.parent)
@@ -137,7 +137,7 @@ def test_a_frozen_recipe_that_was_edited_is_refused(fake, out):
         thaw(file)
 
 
-def test_settings_of_a_frozen_recipe_that_changed_with_a_variable_are_refused(fake, out, monkeypatch):
+def test_a_frozen_recipe_with_a_changed_variable_is_refused(fake, out, monkeypatch):
     monkeypatch.setenv("PRECISION", "fp32")
     recipe, cells = planned(out, overrides=["pretrain.precision=${PRECISION}"])
     file = freeze(recipe, cells, out / "tiny")
@@ -147,7 +147,7 @@ def test_settings_of_a_frozen_recipe_that_changed_with_a_variable_are_refused(fa
         thaw(file)
 
 
-def test_a_recipe_edited_while_queued_changes_no_queued_run_and_is_not_mixed_with_them(fake, out):
+def test_editing_a_recipe_does_not_change_queued_runs(fake, out):
     sent(out)
     (fake / "queue").write_text("11_1|PENDING|(Priority)\n")
     edited = planned(out, overrides=["pretrain.warmup_steps=3"])
@@ -157,7 +157,7 @@ def test_a_recipe_edited_while_queued_changes_no_queued_run_and_is_not_mixed_wit
     assert thaw(frozen(out))[0].pretrain.table()["warmup_steps"] == 1
 
 
-def test_processes_of_several_nodes_meet_at_the_first_on_a_port_of_the_job(fake, out):
+def test_processes_of_several_nodes_use_the_first_node_and_a_port_of_the_job(fake, out):
     slurm = '[slurm]\npartition = "long"\ngpus = 4\nnodes = 2\nsetup = ["export LOADED=cuda"]\n'
     submit(*planned(out, slurm), out=out)
     assert {"--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=1"} <= set(options(fake, 11))
@@ -166,7 +166,7 @@ def test_processes_of_several_nodes_meet_at_the_first_on_a_port_of_the_job(fake,
     assert shown.endswith("--nproc 4 --arm random --seed 0\n")
 
 
-def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monkeypatch):
+def test_one_process_per_node_starts_torchrun(monkeypatch):
     place = {"PET_NNODES": "2", "PET_RDZV_BACKEND": "c10d", "PET_RDZV_ENDPOINT": "n1:20005"}
     assert not is_launcher(1)
     for name, value in place.items():
@@ -190,19 +190,19 @@ def test_one_process_of_each_node_is_enough_for_torchrun_to_have_them_meet(monke
     assert os.environ["PYTHONPATH"].endswith(f"{os.pathsep}mine")
 
 
-def test_only_runs_that_nobody_does_or_has_done_are_submitted(fake, out):
+def test_only_runs_that_are_neither_finished_nor_in_use_are_submitted(fake, out):
     note_job(out / "tiny", "7", [{"arm": "random", "seed": 1}, {"arm": "pi", "seed": 1}])
     (fake / "queue").write_text("7_0|PENDING|(Priority)\n")
     write_finished(out, "random", 0)
     with claim(out / "tiny/pi/seed0"):
         done = sent(out)
-    assert runs_of(fake, 11) == ["pi 1"]  # its job is in the queue no more
+    assert runs_of(fake, 11) == ["pi 1"]  # its job is no longer in the queue
     assert (done.num_finished, done.num_queued) == (1, 2)
     assert "--dependency=afterany:11:7" in options(fake, 12)
 
 
 def write_finished(out, arm, seed):
-    """Leave the record and the weights of a finished run of the recipe."""
+    """Write the record and the weights of a finished run of the recipe."""
     (cell,) = [c for c in cells(out) if (c.arm.name, c.seed) == (arm, seed)]
     weights = {"bias": torch.ones(1)}
     made = record(arm, seed, 0.5, fingerprint=cell.recipe.fingerprint(cell.arm))
@@ -223,7 +223,7 @@ def test_a_finished_run_without_its_weights_is_reported_and_nothing_is_submitted
     assert not list(fake.iterdir())
 
 
-def test_nothing_is_submitted_twice(fake, out):
+def test_queued_runs_are_not_submitted_again(fake, out):
     sent(out)
     (fake / "queue").write_text("".join(f"11_{i}|PENDING|(None)\n" for i in range(4)))
     done = sent(out)
@@ -232,7 +232,7 @@ def test_nothing_is_submitted_twice(fake, out):
     assert len(list(fake.glob("job*"))) == 2
 
 
-def test_nothing_is_submitted_twice_under_another_job_name(fake, out):
+def test_queued_runs_with_another_job_name_are_not_submitted_again(fake, out):
     named = planned(out, SLURM + 'options = ["--job-name=x"]\n')
     submit(*named, out=out)
     (fake / "queue").write_text("".join(f"11_{i}|PENDING|(None)\n" for i in range(4)))
@@ -240,14 +240,14 @@ def test_nothing_is_submitted_twice_under_another_job_name(fake, out):
     assert len(list(fake.glob("job*"))) == 2
 
 
-def test_jobs_that_slurm_has_forgotten_are_not_queued(fake, out):
+def test_jobs_unknown_to_slurm_do_not_count_as_queued(fake, out):
     sent(out)
     squeue = out.parent / "programs/squeue"
     squeue.write_text("#!/bin/bash\necho 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1\n")
     assert queue(out / "tiny") == {}
 
 
-def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
+def test_arrays_respect_the_limit_of_the_cluster(fake, out, monkeypatch):
     monkeypatch.setenv("MAX", "3")
     assert sent(out).jobs == ("11", "12")
     assert "--array=0-2" in options(fake, 11)
@@ -258,7 +258,7 @@ def test_arrays_are_no_longer_than_the_cluster_allows(fake, out, monkeypatch):
         max_tasks("MaxArraySize = 0")
 
 
-def test_what_a_limit_refuses_is_submitted_by_the_same_command_later(fake, out, monkeypatch):
+def test_runs_refused_by_a_limit_are_submitted_by_rerunning_the_command(fake, out, monkeypatch):
     monkeypatch.setenv("MAX", "3")
     monkeypatch.setenv("REFUSES", "12")
     with pytest.raises(UsageError, match=r"sbatch failed: .*QOSMaxSubmitJobPerUserLimit"):
@@ -274,7 +274,7 @@ def test_what_a_limit_refuses_is_submitted_by_the_same_command_later(fake, out, 
     [("75", "RUNNING", "requeue 11_2\n"), ("75", "COMPLETING", ""), ("1", "RUNNING", "")],
     ids=["saved", "cancelled", "failed"],
 )
-def test_a_task_that_saved_goes_back_alone_unless_it_was_cancelled(fake, out, ends, state, asked):
+def test_a_task_that_saved_is_requeued_unless_canceled(fake, out, ends, state, asked):
     sent(out)
     assert task(fake, 11, 2, ENDS=ends, STATE=state).returncode == int(ends)
     file = fake / "asked"
@@ -295,7 +295,7 @@ def test_a_task_fails_after_two_requeues_without_a_new_checkpoint(fake, out):
     assert (fake / "asked").read_text() == 3 * "requeue 11_2\n"
 
 
-def test_the_wrap_of_launch_precedes_each_run_and_the_table(fake, out):
+def test_the_wrap_of_launch_is_applied_to_each_run_and_the_table(fake, out):
     submit(*planned(out, SLURM + '[launch]\nwrap = "env IMAGE=a.sif"\n'), out=out, device="cpu")
     assert f" env IMAGE=a.sif perceptinit run {frozen(out)} --device cpu --arm" in task(fake, 11, 0).stdout
     assert "\nenv IMAGE=a.sif perceptinit compare " in (fake / "script12").read_text()
@@ -306,7 +306,7 @@ def test_a_wrap_that_is_not_a_shell_command_is_a_problem_of_the_recipe(out):
         cells(out, '[launch]\nwrap = "env \'a"\n')
 
 
-def test_commands_give_the_table_of_a_local_run_although_the_recipe_is_edited(cli, tmp_path, out):
+def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, tmp_path, out):
     text = RECIPE.partition("[[track]]")[0] + ARMS + '[launch]\nwrap = "nice -n 1"\n'
     file = tmp_path / "tiny.toml"
     file.write_text(text)
@@ -342,14 +342,14 @@ def test_commands_give_the_table_of_a_local_run_although_the_recipe_is_edited(cl
         (["recipe-1.json"], "recipe-1.json: cannot be read (No such file or directory)"),
     ],
 )  # fmt: skip
-def test_options_that_exclude_each_other_are_named(cli, tmp_path, out, words, sentence):
+def test_incompatible_options_are_reported(cli, tmp_path, out, words, sentence):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0])
     done = cli("run", *words)
     assert done.returncode == 2
     assert sentence in done.stderr
 
 
-def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, out):
+def test_fresh_restarts_a_run_once_and_not_at_every_requeue(fake, out):
     write_finished(out, "random", 0)
     assert sent(out, fresh=True).num_runs == 4
     assert task(fake, 11, 0).stdout.endswith("--seed 0 --fresh\n")
@@ -359,13 +359,13 @@ def test_a_run_that_is_done_afresh_starts_over_once_not_at_every_requeue(fake, o
         sent(out, fresh=True)
 
 
-def test_a_line_of_the_setup_that_fails_ends_the_task_before_the_run(fake, out):
+def test_a_failed_setup_line_ends_the_task_before_the_run(fake, out):
     submit(*planned(out, SLURM + 'setup = ["false"]\n'), out=out)
     shown = task(fake, 11, 0)
     assert (shown.returncode, shown.stdout) == (1, "")
 
 
-def test_the_job_at_the_end_writes_the_table(fake, out):
+def test_the_dependent_job_writes_the_table(fake, out):
     done = sent(out)
     write(out, [record("random", 0, 0.25), record("pi", 0, [score(0.5)])])
     (out / "tiny").rename(out / "other")
@@ -382,7 +382,7 @@ def test_the_job_at_the_end_writes_the_table(fake, out):
     ],
     ids=["none", "unknown"],
 )
-def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
+def test_a_missing_or_unknown_partition_is_refused(fake, out, slurm, sentence):
     with pytest.raises(UsageError, match=sentence):
         submit(*planned(out, slurm), out=out)
     assert not list(fake.iterdir())
@@ -401,23 +401,23 @@ def test_a_partition_is_needed_that_the_cluster_has(fake, out, slurm, sentence):
     ],
     ids=lambda value: value.split(" ")[0],
 )  # fmt: skip
-def test_settings_that_slurm_would_not_take_are_problems_of_the_recipe(out, line, sentence):
+def test_invalid_slurm_settings_are_problems_of_the_recipe(out, line, sentence):
     with pytest.raises(RecipeError) as error:
         cells(out, f"[slurm]\n{line}\n")
     assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize("time", ["5", "05:30", "0:05:00", "1-0", "0-1:30", "2-12:00:00"])
-def test_times_are_written_as_for_sbatch(time):
+def test_time_limits_use_the_formats_of_sbatch(time):
     assert SlurmConfig(time=time).time == time
 
 
-def test_the_settings_of_the_cluster_change_no_fingerprint(out):
+def test_slurm_settings_do_not_change_fingerprints(out):
     one, other = cells(out, "")[0], cells(out)[0]
     assert one.recipe.fingerprint(one.arm) == other.recipe.fingerprint(other.arm)
 
 
-def test_without_slurm_nothing_begins(cli, tmp_path, out):
+def test_run_on_slurm_without_slurm_is_refused(cli, tmp_path, out):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
     done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
     assert done.returncode == 2
@@ -436,7 +436,7 @@ def shown(place):
     return [" ".join(line.split()) for line in captured.get().splitlines()]
 
 
-def test_status_tells_what_the_queue_says_of_each_run(fake, out):
+def test_status_prints_the_queue_state_of_each_run(fake, out):
     sent(out)
     write_finished(out, "random", 0)
     (fake / "queue").write_text("11_1|PENDING|(Resources)\n11_2|RUNNING|n7\n99_3|RUNNING|n8\n")
@@ -447,7 +447,7 @@ def test_status_tells_what_the_queue_says_of_each_run(fake, out):
     assert f"pi 1 not started job 11_3 ended, log: {out}/tiny/.slurm/11_3.log" in lines
 
 
-def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, out, monkeypatch):
+def test_status_prints_jobs_before_any_run_starts_and_without_slurm(fake, out, monkeypatch):
     sent(out)
     monkeypatch.setenv("PATH", "/nowhere")
     lines = shown(out / "tiny")
@@ -457,14 +457,14 @@ def test_status_shows_jobs_before_any_began_and_where_there_is_no_slurm(fake, ou
     assert lines[-1] == "4 runs: 4 not started"
 
 
-def test_who_shares_a_run_is_said_in_the_recipe(tmp_path):
+def test_nproc_with_slurm_is_refused_in_favor_of_the_recipe(tmp_path):
     plugins = build_plugin_manager()
     words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", "--nproc", "2"]
     with pytest.raises(UsageError, match=r"Set \[slurm\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 
 
-def test_a_finished_recipe_needs_no_job(fake, out):
+def test_a_finished_recipe_submits_no_job(fake, out):
     for cell in cells(out):
         write_finished(out, cell.arm.name, cell.seed)
     done = sent(out)

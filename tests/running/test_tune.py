@@ -1,4 +1,4 @@
-"""Equal tuning: what trials find, that nothing of it is lost, and what is shown of it."""
+"""Equal tuning of all arms: the best settings, resume after a kill, and reports."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from helpers.fake_slurm import fake_slurm, runs_of
 from helpers.made_runs import record, score, write
+from helpers.short_recipes import BACKBONE
 
 from perceptinit.analysis.compare import compare
 from perceptinit.recipe.settings import TuneConfig
@@ -26,7 +27,7 @@ from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _job
 
 ROOT = Path(__file__).parents[2]
-# a pretrainer whose score is higher the closer its learning rate is to the arm's best one; training is lost far above
+# a pretrainer whose score decreases with the distance of its learning rate from the best one; far above, it diverges
 LOCAL = """
     import math, os, signal
     from dataclasses import dataclass
@@ -86,22 +87,15 @@ LOCAL = """
             value = float(next(model.text.parameters()).flatten()[0])
             yield Score(name=f"top1/{self.config.data}", value=value, num_examples=100, chance=0.1)
 """
-RECIPE = """
+RECIPE = (
+    """
 schema = 1
 name = "planted"
 seeds = [0, 1]
 plugins = ["local.py"]
-[backbone]
-use = "timm"
-model = "vit_tiny_patch16_224"
-image_size = 16
-embed_dim = 8
-text_width = 8
-text_heads = 2
-text_layers = 1
-context_length = 8
-model_args = { patch_size = 8, embed_dim = 16, num_heads = 2, depth = 1 }
-[pretrain]
+"""
+    + BACKBONE
+    + """[pretrain]
 use = "local/planted"
 [[eval]]
 use = "local/read"
@@ -122,6 +116,7 @@ name = "random"
 name = "pi"
 init = [{ use = "random" }]
 """
+)
 
 
 @pytest.fixture
@@ -132,36 +127,24 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
-def verb(cli):
-    """Run a verb of the command line; returns what it printed, on one line."""
-
-    def run(*arguments, code=0):
-        done = cli(*arguments, COLUMNS="200")
-        assert done.returncode == code, done.stderr
-        return done.text
-
-    return run
-
-
 def at_best(place, out="runs"):
-    """Return the learning rate that each arm was given for its final seeds."""
+    """Return the learning rate of each arm in its final runs."""
     records = [json.loads(p.read_text()) for p in (place / out / "planted-best").rglob("record.json")]
     assert len(records) == 4
     assert all(r["status"] == "finished" for r in records)
     return {(r["arm"]["name"], r["arm"]["resolved"]["pretrain"]["lr"]) for r in records}
 
 
-def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(place, verb):
+def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tables(place, verb):
     shown = verb("tune", "planted.toml")
     rates = dict(at_best(place))
-    assert len(at_best(place)) == 2  # one for all seeds of an arm
-    # 4 trials of a study have a decade each
+    assert len(at_best(place)) == 2  # equal for all seeds of an arm
+    # each of the 4 trials of a study covers a decade
     assert abs(math.log10(rates["random"] / 1e-3)) < 0.67
     assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
 
     shared, best = shown.split("Each arm at its best settings: differences come")
-    assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, where random is at its best
+    assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, the best rate of random
     assert "Each at its best settings: is it better than random?" in best
     assert "This compares procedures, tuning included, and not starts alone" in best
     assert f"pi at its best: pretrain.lr {rates['pi']}" in best
@@ -169,7 +152,7 @@ def test_each_arm_finds_its_planted_learning_rate_and_two_tables_say_it_apart(pl
 
     trials = load_runs([place / "runs/planted-trials"])
     assert len(trials.runs) == 24
-    assert {run.state for run in trials.runs} == {"finished", "failed"}  # some were lost
+    assert {run.state for run in trials.runs} == {"finished", "failed"}  # some diverged
     assert {row["name"] for run in trials.finished for row in run.scores} == {"top1/val"}
     by_seed = {}
     for run in trials.runs:
@@ -196,9 +179,9 @@ def execute(shown, cli):
     return [cli(*line[line.index("perceptinit") + 1 :]).returncode for line in words]
 
 
-def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(place, cli):
+def test_printed_commands_of_trials_and_final_runs_reproduce_a_local_tuning(place, cli):
     trials = cli("tune", *FEW, "--on", "commands")
-    assert execute(trials, cli) == [0, 0, 1, 0]  # training diverged in one
+    assert execute(trials, cli) == [0, 0, 1, 0]  # training diverged in one run
     before = {path: path.read_bytes() for path in place.rglob("record.json")}
     assert execute(trials, cli) == [0, 0, 0, 0]
     assert before == {path: path.read_bytes() for path in place.rglob("record.json")}
@@ -213,7 +196,7 @@ def test_commands_of_trials_and_final_runs_give_the_tables_of_a_local_tuning(pla
     assert at_best(place) == at_best(place, "alone")
 
 
-def test_shared_final_runs_are_started_as_the_recipe_says_that_is_tuned(place, cli):
+def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cli):
     (place / "child.toml").write_text(
         'schema = 1\nname = "child"\nlike = "planted.toml"\narms = ["random", "pi"]\n[launch]\nwrap = "nice -n 1"\n'
     )
@@ -250,19 +233,19 @@ def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch
 
 
 @pytest.mark.slow
-def test_a_kill_in_the_middle_changes_nothing(place, verb):
-    """A process is really killed, so this takes some seconds."""
+def test_a_killed_tuning_resumes_to_the_same_result(place, verb):
+    """Slow: kills a real process."""
     command = [sys.executable, "-m", "perceptinit", "tune", *FEW]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "KILL_AT": "pi 1001"}
     killed = subprocess.run(command, cwd=place, env=env, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL
-    assert len(list((place / "runs/planted-trials").rglob("record.json"))) == 4  # the fourth at its start
+    assert len(list((place / "runs/planted-trials").rglob("record.json"))) == 4  # the fourth has just started
     verb("tune", *FEW)
-    verb("tune", *FEW, "--out", "undisturbed")
-    assert at_best(place) == at_best(place, "undisturbed")
+    verb("tune", *FEW, "--out", "uninterrupted")
+    assert at_best(place) == at_best(place, "uninterrupted")
 
 
-def test_workers_are_told_the_recipe_of_each_trial(place):
+def test_workers_receive_the_recipe_of_each_trial(place):
     cells = Tune(place / "planted.toml", (), Path("runs"), fresh=False, jobs=1).trials
     told = restore_cells(json.loads(json.dumps(_job(Sweep(cells, "cpu"), num_workers=1))))
     assert [(c.title, c.folder) for c in told] == [(c.title, c.folder) for c in cells]
@@ -270,13 +253,13 @@ def test_workers_are_told_the_recipe_of_each_trial(place):
     assert len({c.recipe.fingerprint(c.arm) for c in told}) == 24
 
 
-def test_a_measure_that_is_not_there_is_told_before_all_trials_are_done(place, verb):
+def test_an_unknown_tune_measure_is_reported_after_the_first_trial(place, verb):
     told = verb("tune", "planted.toml", "--set", "tune.measure=top2", code=2)
     assert "[tune.eval] has no score of the [tune] measure 'top2'. Did you mean 'top1'? Known: top1" in told
     assert len(list(place.rglob("record.json"))) == 1
 
 
-def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
+def test_trials_of_a_different_search_space_are_not_mixed(place, verb):
     few = ("--set", "tune.trials=1", "--set", "tune.studies=1", "--set", "seeds=[0]")
     verb("tune", "planted.toml", *few)
     other = verb("tune", "planted.toml", *few, "--set", "tune.space.pretrain.lr.high=0.5", code=2)
@@ -285,20 +268,20 @@ def test_another_space_is_not_mixed_with_trials_that_there_are(place, verb):
     assert "planted-best contains arms tuned with other trials, seeds" in other
 
 
-def test_a_recipe_without_tune_says_what_to_write(place, verb):
+def test_tune_of_a_recipe_without_a_tune_table_is_refused(place, verb):
     recipe, _, rest = RECIPE.partition("[tune]")
     (place / "planted.toml").write_text(recipe + rest[rest.index("[[arm]]") :])
     assert "[tune] is missing. Add it" in verb("tune", "planted.toml", code=2)
 
 
-def test_validate_says_how_many_runs_tuning_takes(place, verb):
+def test_validate_prints_the_number_of_tuning_runs(place, verb):
     shown = verb("validate", "planted.toml")
     assert "tune: 4 trials x 3 studies x 2 arms = 24 runs with the seeds 1000 to 1011" in shown
     assert "then 4 runs with each arm at its best. In all, 7 times the cost" in shown
 
 
 def search(*values):
-    """Return the search of 3 studies with these values, study by study; None: lost."""
+    """Return a search of 3 studies with these values, study by study; None: failed."""
     num = len(values) // 3
     config = TuneConfig(measure="top1", trials=num)
     ordered = [values[study * num + k] for k in range(num) for study in range(3)]
@@ -309,14 +292,14 @@ def search(*values):
     return Search("pi", config, tuple(trials))
 
 
-def test_an_arm_takes_the_best_trial_of_its_median_study():
+def test_an_arm_uses_the_best_trial_of_its_median_study():
     found = search(0.1, 0.5, 0.9, 0.2, 0.3, None)  # studies find 0.5, 0.9 and 0.3
     assert found.median().value == 0.5
     assert [trial.value for trial in found.best_after(1)] == [0.1, 0.9, 0.3]
     assert found.median(1).value == 0.3
 
 
-def test_a_lost_trial_is_the_worst_and_no_point_of_the_figure():
+def test_a_failed_trial_ranks_last_and_is_not_drawn():
     found = search(None, 0.5, None, 0.2, None, 0.3)
     assert found.median().value == 0.3
     assert found.median(1).value is None
@@ -324,7 +307,7 @@ def test_a_lost_trial_is_the_worst_and_no_point_of_the_figure():
     assert "pi from 0.3 after 2 to 0.3 after 2" in figure.alt
 
 
-def test_an_arm_is_said_to_take_the_keys_that_it_has(tmp_path):
+def test_the_report_lists_only_tuned_keys_that_an_arm_has(tmp_path):
     def run(arm, stages):
         one = record(arm, 1000, [score(0.5, name="top1/val")])
         one["recipe"]["text"] += '[tune]\nmeasure = "top1"\ntrials = 1\nstudies = 1\nrole = "trial"\n'

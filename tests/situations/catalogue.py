@@ -1,6 +1,6 @@
-"""The catalogue: what an experiment may and must not be said to show, by what is true of it.
+"""The catalogue: experiments with a known truth, and patterns that reports of them must or must not contain.
 
-A pattern of `never` that appears is a false or an unsupported sentence; one of `must` that is absent is a silence.
+A match of a pattern of `never` is a false or unsupported sentence; a missing match of `must` is an omission.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ SHUFFLED = Lead(0)
 
 
 def arms(people: Lead, **others: Lead) -> dict[str, Lead]:
-    """Return random, people and shuffled with other arms, in this order."""
+    """Return the arms random, people and shuffled, followed by other arms."""
     return {"random": RANDOM, "people": people, "shuffled": SHUFFLED, **others}
 
 
-# --- what three arms show, and nothing disturbs -------------------------------------------------------------------
+# --- three arms without complications -------------------------------------------------------------------
 PLAIN = {
     "large lead over both": Situation(
         truth="people leads by 3 points, shuffled by none",
@@ -197,7 +197,7 @@ PLAIN = {
     ),
 }
 
-# --- what else is in the table -----------------------------------------------------------------------------------
+# --- other arms in the table -----------------------------------------------------------------------------------
 CONTROLS = {
     "pixels equally good": Situation(
         truth="answers by pixels help as much as people's",
@@ -287,14 +287,14 @@ CONTROLS = {
         never=(WORTH, STRUCTURE),
     ),
     "shuffled does as well": Situation(
-        truth="votes dealt at random help as much",
+        truth="random votes help as much",
         arms={"random": RANDOM, "people": Lead(3), "shuffled": Lead(3, 0.2)},
         must=(r"shuffled",),
         never=(STRUCTURE,),
         firm=True,
     ),
     "shuffled does better": Situation(
-        truth="votes dealt at random help more",
+        truth="random votes help more",
         arms={"random": RANDOM, "people": Lead(3), "shuffled": Lead(5)},
         must=(r"shuffled",),
         never=(STRUCTURE,),
@@ -307,7 +307,7 @@ CONTROLS = {
         never=(STRUCTURE,),
     ),
     "shuffled of other settings": Situation(
-        truth="the shuffled arm was trained longer, so it is no control",
+        truth="the shuffled arm was trained longer, so it is not a control",
         arms={"random": RANDOM, "people": Lead(3), "shuffled": Lead(0)},
         init={"shuffled": '[{ like = "init", epochs = 64, judgments.through = ["shuffled-votes"] }]'},
         must=(WORTH, r"epochs"),
@@ -331,7 +331,7 @@ CONTROLS = {
         must=(r"more-people",),
         never=(UNDECIDED,),
     ),
-    "an arm from people without a shuffled control of its own": Situation(
+    "an arm from people without a shuffled control": Situation(
         truth="only people has a shuffled control",
         arms={"random": RANDOM, "people": Lead(3), "more-people": Lead(3.2), "shuffled": SHUFFLED},
         never=(r"more-people is worth it, and it is the human structure",),
@@ -766,7 +766,7 @@ YARDSTICKS = {
         never=(r"as published",),
         firm=True,
     ),
-    "above a score that nobody reproduced": Situation(
+    "above a score that no one reproduced": Situation(
         truth="the published score is 38, re-runs are below it, random is 40",
         arms=arms(Lead(3)),
         expect=EXPECT.format(value=38.0, tolerance=3.0) + "reruns_are_below = true\n",
@@ -884,7 +884,7 @@ datasets = ["validation"]
 [tune.space]
 "pretrain.lr" = { low = 1e-4, high = 1e-2 }
 """
-PROCEDURES = r"Each arm has settings of its own"
+PROCEDURES = r"Each arm has its own settings"
 TUNED = {
     "tuned alike": Situation(
         truth="both arms at the best of as many trials; people leads by 3",

@@ -1,4 +1,4 @@
-"""What happens to records in a situation: another machine, an edit, a plan that is gone."""
+"""Changes to the records of a situation: another machine, an edit, a missing plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SIMULATED = '{ use = "synthetic" }'
 
 
 def _of(arm: str, change: Change, seed: int | None = None) -> Change:
-    """Return a change of the records of one arm (empty: of all), of one seed where that is given."""
+    """Return a change to the records of one arm (empty: of all arms), optionally of one seed."""
 
     def changed(record: dict[str, Any]) -> None:
         if arm in ("", record["arm"]["name"]) and seed in (None, record["seed"]):
@@ -29,22 +29,22 @@ def _of(arm: str, change: Change, seed: int | None = None) -> Change:
 
 
 def by_package(arm: str, **versions: str) -> Change:
-    """Return a change of package versions."""
+    """Return a change to package versions."""
     return _of(arm, lambda record: record["environment"]["packages"].update(versions))
 
 
 def on_device(arm: str, device: str, seed: int | None = None) -> Change:
-    """Return a change of the device."""
+    """Return a change to the device."""
     return _of(arm, lambda record: record["environment"].update(device=device), seed)
 
 
 def other_processor(arm: str) -> Change:
-    """Return a change of the processor."""
+    """Return a change to the processor."""
     return _of(arm, lambda record: record["environment"].update(processor="another CPU"))
 
 
 def other_batches(arm: str) -> Change:
-    """Return a change of the order of the pairs."""
+    """Return a change to the order of the pairs."""
     return _of(arm, lambda record: record["hashes"].update(pretrain_data="other"))
 
 
@@ -66,7 +66,7 @@ def collapsed(arm: str) -> Change:
 
 
 def simulated_judgments() -> Mapping[str, str]:
-    """Return the stages of arms whose judgments simulated observers gave."""
+    """Return the stages of arms with judgments of simulated observers."""
     shuffled = '{ use = "shuffled-votes", judgments = ' + SIMULATED + " }"
     return {
         "people": f'[{{ use = "triplet-hinge", judgments = {SIMULATED} }}]',
@@ -75,7 +75,7 @@ def simulated_judgments() -> Mapping[str, str]:
 
 
 def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Change:
-    """Return a change to an arm at the best settings that its trials found, for recipes with `[tune]`."""
+    """Return a change to an arm with the best settings of its trials, for recipes with `[tune]`."""
 
     def at_best(record: dict[str, Any]) -> None:
         recipe = record["recipe"]
@@ -88,7 +88,7 @@ def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Chan
 
 
 def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
-    """Write the trials of tuned arms beside their runs: two trials of each study, of which the first is best.
+    """Write the trials of tuned arms next to their runs: two trials per study, of which the first is best.
 
     best: arm to the best score of each study, in per cent.
     """
@@ -111,7 +111,7 @@ def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
 
 
 def in_turn(*changes: Change) -> Change:
-    """Return all changes as one."""
+    """Return the composition of changes."""
 
     def change_all(record: dict[str, Any]) -> None:
         for change in changes:
@@ -121,7 +121,7 @@ def in_turn(*changes: Change) -> Change:
 
 
 def lost_plan(folder: Path) -> None:
-    """Remove the plan, of which the records still hold the hash."""
+    """Remove the plan whose hash is in the records."""
     for path in folder.glob("plan.*"):
         path.unlink()
 
@@ -129,7 +129,7 @@ def lost_plan(folder: Path) -> None:
 def with_items(
     is_alike: bool, baseline: str = "pixels 32 x 32", share: float = 0.57
 ) -> Callable[[Path], None]:
-    """Write the values of single judgments of each run, and those of a trivial model, which is right in a share.
+    """Write item values of each run and of a trivial model, which is correct for a share of the items.
 
     is_alike: an arm is right where the trivial model is, and in some more; else in other judgments.
     """
@@ -148,7 +148,7 @@ def with_items(
 
 
 def by_hand_edited(run: str) -> Callable[[Path], None]:
-    """Return an edit of a digit of a score in the file of a record."""
+    """Return a change that edits a digit of a score in the file of a record."""
 
     def edit(folder: Path) -> None:
         path = folder / run / "record.json"

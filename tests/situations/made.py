@@ -1,7 +1,7 @@
-"""Made situations: records of finished experiments whose truth is known, and what may be said of them.
+"""Situations: records of simulated experiments with a known truth, and the supported sentences about them.
 
-Records are written by the package, from a recipe and made scores. Values are in per cent. Seeds share their noise
-between the arms; `Lead` adds a difference with a spread of its own.
+The package writes the records from a recipe and simulated scores. Values are in percent. The arms of a seed share
+their noise; `Lead` adds a difference with an independent spread.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ use = "clip"
 epochs = 2
 pairs = { use = "csv", file = "pairs.csv" }
 """
-# what an arm of this name starts from, unless a situation says otherwise
+# the initial stages of an arm by name, unless a situation overrides them
 INIT = {
     "random": "[]",
     "redrawn": '[{ use = "random" }]',
@@ -66,7 +66,7 @@ PATTERN = (0.4, -1.1, 0.9, -0.3, 1.2, -0.8, 0.2, -1.0, 0.7, -0.2)
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """An arm that is `points` above the seeds' own level in the mean.
+    """An arm whose mean is `points` above the level of the seeds.
 
     The difference has a standard deviation of about `spread` over seeds. `base`: the level without a lead.
     """
@@ -76,7 +76,7 @@ class Lead:
     base: float = 40.0
 
     def values(self, num: int, turn: int) -> tuple[float, ...]:
-        """Return a score for each of `num` seeds; `turn` rotates the pattern, so that arms differ."""
+        """Return a score for each of `num` seeds; `turn` rotates the pattern, so arms differ."""
         pattern = [PATTERN[(s + 3 * turn) % 10] for s in range(num)]
         centre, deviation = mean(pattern), stdev(pattern) if num > 1 else 1.0
         return tuple(
@@ -90,25 +90,25 @@ Values = Lead | Sequence[float | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Situation:
-    """An experiment whose truth is known.
+    """An experiment with a known truth.
 
     Args:
-        truth: What is true of it, in a sentence.
-        arms: Name to a `Lead`, or to a score for each seed, in per cent; None for a run that was lost.
-        num_seeds: Of arms with a `Lead`; other arms have as many as they have scores.
-        must: Patterns of which each appears in every view (terminal, Markdown, page).
-        never: Patterns of which none appears in any view.
+        truth: The truth in a sentence.
+        arms: Name to a `Lead`, or to a score for each seed in percent; None for a failed run.
+        num_seeds: Number of seeds of arms with a `Lead`; other arms have one seed per score.
+        must: Patterns that each match in every view (terminal, Markdown, page).
+        never: Patterns that match in no view.
         firm: Whether the runs settle the question, so that hedging would be wrong.
         name, measure: The score is `measure/name`. sets: more data sets, name to arms as above.
-        num_examples: Images or judgments behind every score.
-        init: Arm to its stages in TOML, where they differ from `INIT`.
-        verdict: The text of `[verdict]`. expect: of `[[expect]]` and other tables.
-        looks: Seed lists of earlier invocations, each with its runs.
-        planned: Whether the plan is made before the runs; `plan` may be another text of [verdict] in it.
-        options: Of the command line, for `compare`.
-        extra: Of every score. pretrain: The table, empty for stage 1 alone.
+        num_examples: Number of images or judgments of every score.
+        init: Arm to its stages in TOML if they differ from `INIT`.
+        verdict: The text of `[verdict]`. expect: The text of `[[expect]]` and other tables.
+        looks: Numbers of seeds of earlier invocations, each with its runs.
+        planned: Whether the plan precedes the runs; `plan` overrides values of its [verdict].
+        options: Command-line options of `compare`.
+        extra: Extra values of every score. pretrain: The table, empty for runs without pretraining.
         change: Called with each record before it is written.
-        after: Called with the folder of the experiment when all is written.
+        after: Called with the folder of the experiment after all records are written.
     """
 
     truth: str
@@ -151,7 +151,7 @@ class Situation:
 
 
 def text_of(situation: Situation, num_seeds: int) -> str:
-    """Return the situation's recipe, with that many seeds."""
+    """Return the recipe of the situation with this number of seeds."""
     head = HEAD.format(
         name="made",
         seeds=list(range(num_seeds)),

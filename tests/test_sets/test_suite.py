@@ -1,4 +1,4 @@
-"""The suites as data, and how their sets are found on disk."""
+"""Suites of test sets, and the location of their sets on disk."""
 
 import json
 
@@ -17,6 +17,7 @@ from perceptinit.test_sets.suite import (
     suite_names,
     suite_sets,
 )
+from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
 
@@ -31,7 +32,7 @@ def choice(root, *datasets, suite="", missing="error", kinds=("classification", 
     )
 
 
-def test_both_readings_of_the_paper_have_29_labelled_and_2_captioned_sets():
+def test_both_readings_of_the_paper_have_29_labeled_and_2_captioned_sets():
     for name in ("paper29", "paper29-script"):
         assert len(suite_sets(name, ("classification",))) == 29
         assert len(suite_sets(name, ("retrieval",))) == 2
@@ -40,7 +41,7 @@ def test_both_readings_of_the_paper_have_29_labelled_and_2_captioned_sets():
     assert keys["paper29-script"] - keys["paper29"] == {"imagenet-o", "objectnet"}
 
 
-def test_the_families_have_the_sizes_of_the_paper():
+def test_the_families_have_the_published_sizes():
     families = [s.family for s in suite_sets("paper29")]
     sizes = {family: families.count(family) for family in set(families)}
     assert sizes == {
@@ -48,12 +49,12 @@ def test_the_families_have_the_sizes_of_the_paper():
     }  # fmt: skip
 
 
-def test_the_28_public_sets_hold_as_many_images_as_is_published():
+def test_the_28_public_sets_have_the_published_number_of_images():
     sets = [s for s in suite_sets("paper29", ("classification",)) if s.key != "birdsnap"]
     assert sum(s.num_images for s in sets) == 501_288
 
 
-def test_every_set_states_a_main_metric_and_a_chance_that_can_be():
+def test_every_set_states_a_main_metric_and_a_plausible_chance():
     for known in known_sets().values():
         assert known.main in {
             "top1", "mean_per_class_recall", "mean_average_precision", "mean_recall_1",
@@ -61,7 +62,7 @@ def test_every_set_states_a_main_metric_and_a_chance_that_can_be():
         assert known.chance is None or known.chance >= 0.99 / known.num_classes
 
 
-def test_an_unknown_suite_is_told_with_a_guess():
+def test_an_unknown_suite_is_reported_with_a_suggestion():
     with pytest.raises(UsageError, match=r"no suite called 'paper28'. Did you mean 'paper29'"):
         suite_sets("paper28")
 
@@ -73,7 +74,7 @@ def test_a_set_is_found_under_the_names_of_both_suites(tmp_path, folder):
     assert choice(tmp_path, "vtab/dtd").path("vtab/dtd") == tmp_path / folder
 
 
-def test_absent_sets_are_an_error_that_says_how_to_get_them(tmp_path):
+def test_missing_sets_are_reported_with_the_download_command(tmp_path):
     config = ZeroShot.Config(suite="paper29", root=str(tmp_path))
     problems = list(ZeroShot(config).preflight())
     assert len(problems) == 29
@@ -84,13 +85,13 @@ def test_absent_sets_are_an_error_that_says_how_to_get_them(tmp_path):
     assert "data pack" in next(p for p in problems if "birdsnap" in p)
 
 
-def test_absent_sets_are_skipped_and_named_when_the_recipe_says_so(tmp_path):
+def test_missing_sets_are_skipped_and_listed_with_missing_skip(tmp_path):
     labelled_set(tmp_path / "mnist", [0, 1] * 5, 10)
     config = ZeroShot.Config(suite="paper29", root=str(tmp_path), missing="skip")
     evaluator = ZeroShot(config)
     assert list(evaluator.preflight()) == []
     events = []
-    model = smoke_model()
+    model = tiny_model().eval()
     scores = list(evaluator.evaluate(model, RunContext(send=events.append)))
     assert {s.name for s in scores} == {
         "top1/mnist", "top5/mnist", "mean_per_class_recall/mnist", "main/mnist",
@@ -100,19 +101,11 @@ def test_absent_sets_are_skipped_and_named_when_the_recipe_says_so(tmp_path):
     assert "mnist" not in events[0].message
 
 
-def smoke_model():
-    from perceptinit.backbones.timm_backbone import Timm
-    from perceptinit.seeding import named_torch_seed
-
-    with named_torch_seed(0, "test"):
-        return Timm(Timm.Config().smoke()).build().eval()
-
-
-def test_main_is_the_metric_of_the_set_with_the_chance_of_the_suite(tmp_path):
+def test_the_main_score_is_the_metric_of_the_set_with_the_chance_of_the_suite(tmp_path):
     labelled_set(tmp_path / "mnist", [0, 1] * 5, 10)
     labelled_set(tmp_path / "my-set", [0, 1] * 5, 10)
     config = ZeroShot.Config(datasets=("mnist", "my-set"), root=str(tmp_path))
-    scores = {s.name: s for s in ZeroShot(config).evaluate(smoke_model(), RunContext())}
+    scores = {s.name: s for s in ZeroShot(config).evaluate(tiny_model().eval(), RunContext())}
     assert scores["main/mnist"].value == scores["top1/mnist"].value
     assert scores["main/mnist"].chance == 0.10035
     assert scores["main/mnist"].extra == {"measure": "top1"}
@@ -120,7 +113,7 @@ def test_main_is_the_metric_of_the_set_with_the_chance_of_the_suite(tmp_path):
     assert "main/my-set" not in scores
 
 
-def test_a_file_of_too_many_class_names_is_told_for_a_known_set(tmp_path):
+def test_too_many_class_names_for_a_known_set_are_reported(tmp_path):
     labelled_set(tmp_path / "mnist", [0, 1], 11)
     with pytest.raises(DataError) as caught:
         read_zero_shot_set(tmp_path / "mnist")
@@ -128,7 +121,7 @@ def test_a_file_of_too_many_class_names_is_told_for_a_known_set(tmp_path):
     assert str(caught.value) == f"{file}: 11 class names, but mnist has 10 classes"
 
 
-def test_imagenet_words_are_those_of_open_clip(tmp_path):
+def test_imagenet_class_names_and_templates_equal_open_clip(tmp_path):
     names, templates = imagenet_words()
     assert (len(names), len(templates)) == (1000, 80)
     assert names[0] == "tench"
@@ -138,7 +131,7 @@ def test_imagenet_words_are_those_of_open_clip(tmp_path):
     assert read_zero_shot_set(tmp_path / "imagenet1k").classnames == names
 
 
-def test_prompts_of_each_class_take_the_place_of_templates(tmp_path):
+def test_prompts_of_each_class_replace_templates(tmp_path):
     from perceptinit.evaluators.classifier import set_prompts
 
     labelled_set(tmp_path / "pets", [0, 1], 2)
@@ -152,7 +145,7 @@ def test_prompts_of_each_class_take_the_place_of_templates(tmp_path):
         read_zero_shot_set(tmp_path / "pets")
 
 
-def test_a_multilabel_set_gives_its_mean_average_precision(tmp_path):
+def test_a_multilabel_set_is_scored_by_mean_average_precision(tmp_path):
     multilabel_set(tmp_path / "scenes", [[1, 0, 1], [0, 1, 0], [1, 1, 0]])
     test_set = read_zero_shot_set(tmp_path / "scenes")
     assert test_set.labels.tolist() == [
@@ -161,33 +154,33 @@ def test_a_multilabel_set_gives_its_mean_average_precision(tmp_path):
         [True, True, False],
     ]
     config = ZeroShot.Config(datasets=("scenes",), root=str(tmp_path))
-    (score,) = ZeroShot(config).evaluate(smoke_model(), RunContext())
+    (score,) = ZeroShot(config).evaluate(tiny_model().eval(), RunContext())
     assert score.name == "mean_average_precision/scenes"
     assert 0 < score.value <= 1
     assert score.chance == pytest.approx(5 / 9)
 
 
-def test_multilabel_rows_that_do_not_fit_the_names_are_told(tmp_path):
+def test_multilabel_rows_with_a_wrong_number_of_classes_are_reported(tmp_path):
     multilabel_set(tmp_path / "scenes", [[1, 0, 1], [0, 1, 0]])
     (tmp_path / "scenes" / "classnames.txt").write_text("cat\ndog\n")
     with pytest.raises(DataError, match="labels for 3 classes, but there are 2 class names"):
         read_zero_shot_set(tmp_path / "scenes")
 
 
-def test_an_empty_split_is_told(tmp_path):
+def test_an_empty_split_is_reported(tmp_path):
     labelled_set(tmp_path / "pets", [], 2)
     with pytest.raises(DataError, match="test set 'pets': no images"):
         read_zero_shot_set(tmp_path / "pets")
 
 
-def test_a_count_that_differs_from_the_index_is_told(tmp_path):
+def test_a_sample_count_that_differs_from_the_index_is_reported(tmp_path):
     labelled_set(tmp_path / "pets", [0, 1], 2)
     (tmp_path / "pets" / "test" / "sizes.json").write_text('{"0.tar": 3}')
     with pytest.raises(DataError, match=r"0.tar: 2 samples, but sizes.json states 3"):
         read_zero_shot_set(tmp_path / "pets")
 
 
-def test_a_set_is_read_once_until_a_file_changes(tmp_path):
+def test_a_set_is_read_again_only_after_a_file_changes(tmp_path):
     labelled_set(tmp_path / "pets", [0, 1], 2)
     found = choice(tmp_path, "pets")
     assert found.read("pets") is found.read("pets")
@@ -197,7 +190,7 @@ def test_a_set_is_read_once_until_a_file_changes(tmp_path):
     assert found.read("pets").classnames == ("a cat", "a dog")
 
 
-def test_images_of_two_evaluators_and_two_models_are_decoded_once(tmp_path, monkeypatch):
+def test_two_evaluators_and_two_models_decode_images_once(tmp_path, monkeypatch):
     from perceptinit.evaluators import features
     from perceptinit.evaluators.labelled import LabelledMeasure
 
@@ -214,7 +207,7 @@ def test_images_of_two_evaluators_and_two_models_are_decoded_once(tmp_path, monk
         return stream(sources, *arguments)
 
     monkeypatch.setattr(features, "stream_batches", counted)
-    model, other = smoke_model(), smoke_model()
+    model, other = tiny_model().eval(), tiny_model().eval()
     other.image.projection.weight.data.neg_()
     zero_shot = ZeroShot(ZeroShot.Config(datasets=("pets",), root=str(tmp_path)))
     first, second = zero_shot.evaluate_many([model, other], RunContext())
@@ -226,10 +219,10 @@ def test_images_of_two_evaluators_and_two_models_are_decoded_once(tmp_path, monk
     ]
 
 
-def test_classifiers_outlive_the_process_and_depend_on_weights_and_words(tmp_path):
+def test_cached_classifiers_depend_on_weights_and_prompts(tmp_path):
     from perceptinit.evaluators.classifier import Classifiers
 
-    model = smoke_model()
+    model = tiny_model().eval()
     prompts = {"pets": [["a cat"], ["a dog"]]}
     made = Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
@@ -244,7 +237,7 @@ def test_classifiers_outlive_the_process_and_depend_on_weights_and_words(tmp_pat
 
 
 class monkeypatched_text:  # noqa: N801
-    """Makes any use of the text tower an error."""
+    """A context in which any use of the text tower fails."""
 
     def __init__(self, model):
         self.model = model

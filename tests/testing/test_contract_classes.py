@@ -1,4 +1,4 @@
-"""The contract classes: built-ins keep them, and a broken component is told what to change."""
+"""The contract classes: built-ins pass, and failures of a broken component state what to change."""
 
 import inspect
 from contextlib import contextmanager
@@ -71,7 +71,7 @@ def run_check(check, tmp_path):
 
 
 def complaints(kind, component, tmp_path, options=None):
-    """Return what each broken promise says."""
+    """Return the failure messages of all checks."""
     found = []
     for check in checks_of(contract_of(kind, component, options)):
         try:
@@ -84,13 +84,13 @@ def complaints(kind, component, tmp_path, options=None):
 @pytest.mark.parametrize(
     ("kind", "component", "options"), BUILT_INS, ids=lambda v: getattr(v, "__name__", "")
 )
-def test_built_ins_keep_the_contract_of_their_kind(kind, component, options, tmp_path):
+def test_built_ins_pass_the_contract_of_their_kind(kind, component, options, tmp_path):
     for check in checks_of(contract_of(kind, component, options)):
         run_check(check, tmp_path)
 
 
 class Base:
-    """A component that does nothing yet, with a documented Config."""
+    """A component without methods and with a documented Config."""
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -101,9 +101,9 @@ class Base:
         self.config = config
 
 
-def test_a_config_that_can_change_is_told(tmp_path):
+def test_a_mutable_config_is_reported(tmp_path):
     class Loose(Random):
-        """Draws weights, with a loose config."""
+        """Draws weights and has a mutable config."""
 
         @dataclass
         class Config:
@@ -115,9 +115,9 @@ def test_a_config_that_can_change_is_told(tmp_path):
     ]
 
 
-def test_an_undocumented_key_is_told(tmp_path):
+def test_an_undocumented_key_is_reported(tmp_path):
     class Silent(Random):
-        """Draws weights, and has a key without a word."""
+        """Draws weights and has an undocumented key."""
 
         @dataclass(frozen=True, slots=True, kw_only=True)
         class Config:
@@ -127,9 +127,9 @@ def test_an_undocumented_key_is_told(tmp_path):
     assert "Config.strength needs a string under it" in said
 
 
-def test_a_method_with_other_arguments_is_told(tmp_path):
+def test_a_method_with_wrong_arguments_is_reported(tmp_path):
     class Other(Base):
-        """Takes something else."""
+        """Takes other arguments."""
 
         def initialize(self, model, seed):
             return None
@@ -138,9 +138,9 @@ def test_a_method_with_other_arguments_is_told(tmp_path):
     assert "initializer Other: initialize(self, model, seed) must be initialize(self, model, ctx)" in said
 
 
-def test_an_initializer_that_draws_globally_is_told_of_both(tmp_path):
+def test_an_initializer_that_uses_the_global_generator_is_reported(tmp_path):
     class Global(Base):
-        """Adds noise from torch's global generator."""
+        """Adds noise from the global generator of torch."""
 
         def initialize(self, model, ctx):
             with reporting("x/global", model) as report:
@@ -153,9 +153,9 @@ def test_an_initializer_that_draws_globally_is_told_of_both(tmp_path):
     assert "advanced torch's global generator" in text
 
 
-def test_an_initializer_whose_state_lacks_something_is_told(tmp_path):
+def test_an_initializer_with_an_incomplete_state_is_reported(tmp_path):
     class Forgetful(Base):
-        """Goes faster with each step, and forgets how fast it was."""
+        """Accelerates with each step, but does not save its speed."""
 
         def initialize(self, model, ctx):
             speed = 0.0  # is not in the state
@@ -177,9 +177,9 @@ def test_an_initializer_whose_state_lacks_something_is_told(tmp_path):
     ]
 
 
-def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
+def test_an_initializer_without_a_report_or_a_change_is_reported(tmp_path):
     class Nothing(Base):
-        """Changes nothing and says nothing."""
+        """Changes and reports nothing."""
 
         def initialize(self, model, ctx):
             model.train()
@@ -189,9 +189,9 @@ def test_an_initializer_without_a_report_or_a_change_is_told(tmp_path):
     assert "the tower was left in training mode" in text
 
 
-def test_a_backbone_that_is_no_dual_encoder_is_told_what_it_lacks(tmp_path):
+def test_a_backbone_that_is_not_a_dual_encoder_is_reported(tmp_path):
     class Half(Base):
-        """A convolution alone."""
+        """A single convolution."""
 
         def build(self):
             return torch.nn.Conv2d(3, 4, 3)
@@ -201,7 +201,7 @@ def test_a_backbone_that_is_no_dual_encoder_is_told_what_it_lacks(tmp_path):
 
 
 def complaints_until_crash(kind, component, tmp_path):
-    """Join what is said; a component that is far off also crashes in later checks."""
+    """Return the joined failure messages; a component with severe errors also crashes in later checks."""
     found = []
     for check in checks_of(contract_of(kind, component)):
         try:
@@ -213,9 +213,9 @@ def complaints_until_crash(kind, component, tmp_path):
     return "\n".join(found)
 
 
-def test_a_pretrainer_that_forgets_its_state_is_told(tmp_path):
+def test_a_pretrainer_that_does_not_restore_its_state_is_reported(tmp_path):
     class Forgetful(Clip):
-        """CLIP that starts its count anew."""
+        """CLIP that restarts its step count."""
 
         @dataclass(frozen=True, slots=True, kw_only=True)
         class Config(Clip.Config):
@@ -230,7 +230,7 @@ def test_a_pretrainer_that_forgets_its_state_is_told(tmp_path):
     assert "save the optimizer and all counters" in text
 
 
-def test_steps_that_count_from_zero_are_told(tmp_path):
+def test_steps_that_count_from_zero_are_reported(tmp_path):
     class FromZero(Base):
         """Steps without training."""
 
@@ -248,7 +248,7 @@ def test_steps_that_count_from_zero_are_told(tmp_path):
     assert "step must count 1, 2, 3, ..., got [0, 1, 2, 3]" in text
 
 
-def test_judgments_that_leak_between_splits_are_told(tmp_path):
+def test_judgments_that_leak_between_splits_are_reported(tmp_path):
     class Leaky(Base):
         """The same rows in each split."""
 
@@ -262,7 +262,7 @@ def test_judgments_that_leak_between_splits_are_told(tmp_path):
     assert "is in both 'train' and 'val', so judgments leak: assign whole groups to splits" in text
 
 
-def test_judgments_without_a_split_are_told(tmp_path):
+def test_judgments_without_a_split_are_reported(tmp_path):
     class OnlyTrain(Base):
         """One split."""
 
@@ -280,9 +280,9 @@ def test_judgments_without_a_split_are_told(tmp_path):
     )
 
 
-def test_pairs_that_miscount_or_repeat_keys_are_told(tmp_path):
+def test_pairs_with_wrong_counts_or_repeated_keys_are_reported(tmp_path):
     class Miscount(Base):
-        """Says four pairs in blocks of three."""
+        """States four pairs but blocks of three."""
 
         num_pairs = 4
         block_sizes = (3,)
@@ -295,9 +295,9 @@ def test_pairs_that_miscount_or_repeat_keys_are_told(tmp_path):
     assert "several pairs have the key 'same'" in text
 
 
-def test_pairs_whose_index_gives_something_else_each_time_are_told(tmp_path):
+def test_pairs_that_are_not_reproducible_are_reported(tmp_path):
     class Popping(Base):
-        """Hands out pairs in the order they are asked for."""
+        """Returns pairs in the order of requests."""
 
         num_pairs = 8
         block_sizes = (8,)
@@ -311,9 +311,9 @@ def test_pairs_whose_index_gives_something_else_each_time_are_told(tmp_path):
     assert "pair(index) returned different pairs in threads" in text
 
 
-def test_an_evaluator_that_trains_or_misnames_is_told(tmp_path):
+def test_an_evaluator_that_changes_the_model_is_reported(tmp_path):
     class Meddling(Base):
-        """Changes the model that it measures."""
+        """Changes the model that it evaluates."""
 
         def evaluate(self, model, ctx):
             model.train()
@@ -325,9 +325,9 @@ def test_an_evaluator_that_trains_or_misnames_is_told(tmp_path):
     assert "evaluate() changed the model's weights" in text
 
 
-def test_a_tracker_that_knows_some_events_only_is_told(tmp_path):
+def test_a_tracker_that_does_not_support_all_events_is_reported(tmp_path):
     class Picky(Base):
-        """Knows steps."""
+        """Supports step events only."""
 
         def start(self, ctx):
             pass
@@ -343,7 +343,7 @@ def test_a_tracker_that_knows_some_events_only_is_told(tmp_path):
     assert "a tracker must ignore events of an unknown kind" in text
 
 
-def test_an_optional_method_with_other_arguments_is_told():
+def test_an_optional_method_with_wrong_arguments_is_reported():
     class Deaf(Jsonl):
         def describe(self, ctx, recipe):
             pass
@@ -355,9 +355,9 @@ def test_an_optional_method_with_other_arguments_is_told():
     )
 
 
-def test_further_arguments_with_defaults_are_fine(tmp_path):
+def test_additional_arguments_with_defaults_are_accepted(tmp_path):
     class Loud(Jsonl):
-        """A tracker that also says things."""
+        """A tracker with a method whose optional argument has a default."""
 
         def say(self, text, style="plain"):
             pass
@@ -365,9 +365,9 @@ def test_further_arguments_with_defaults_are_fine(tmp_path):
     assert complaints("tracker", Loud, tmp_path) == []
 
 
-def test_an_average_that_stays_in_the_model_is_told(tmp_path):
+def test_averaged_weights_that_stay_in_the_model_are_reported(tmp_path):
     class Swapped(Clip):
-        """Leaves other weights behind when it was evaluated."""
+        """Keeps the averaged weights after evaluation."""
 
         @contextmanager
         def evaluated(self):
@@ -379,9 +379,9 @@ def test_an_average_that_stays_in_the_model_is_told(tmp_path):
     assert "`with evaluated()` does not restore the weights" in said
 
 
-def test_a_fingerprint_of_batches_that_stays_the_same_is_told(tmp_path):
+def test_a_constant_fingerprint_of_batches_is_reported(tmp_path):
     class Fixed(Clip):
-        """Says the same of all batches."""
+        """Returns the same fingerprint for all batches."""
 
         data_sha256 = "0"
 
@@ -389,9 +389,9 @@ def test_a_fingerprint_of_batches_that_stays_the_same_is_told(tmp_path):
     assert "data_sha256 must be equal if and only if batches are equal" in said
 
 
-def test_models_that_are_measured_together_wrongly_are_told(tmp_path):
+def test_wrong_scores_of_jointly_evaluated_models_are_reported(tmp_path):
     class Mixed(ZeroShot):
-        """Gives each model the scores of the first."""
+        """Returns the scores of the first model for each model."""
 
         def evaluate_many(self, models, ctx, joint=ALONE):
             return [super(Mixed, self).evaluate_many([models[0]], ctx, joint)[0] for _ in models]
@@ -401,9 +401,9 @@ def test_models_that_are_measured_together_wrongly_are_told(tmp_path):
     assert said.startswith("evaluator Mixed: evaluate_many() gives")
 
 
-def test_a_noise_ceiling_that_is_no_range_is_told(tmp_path):
+def test_a_reversed_noise_ceiling_is_reported(tmp_path):
     class Upside(SyntheticJudgments):
-        """Judgments whose noise ceiling stands on its head."""
+        """Judgments whose noise ceiling is reversed."""
 
         def noise_ceiling(self, split):
             return 0.9, 0.1
@@ -412,9 +412,9 @@ def test_a_noise_ceiling_that_is_no_range_is_told(tmp_path):
     assert said.endswith("must be None or (lower, upper) in [0, 1], got (0.9, 0.1)")
 
 
-def test_a_limit_of_shuffling_that_is_no_number_is_told(tmp_path):
+def test_a_shuffle_limit_that_is_not_a_number_is_reported(tmp_path):
     class Unlimited(SyntheticPairs):
-        """Pairs that would hold any number of blocks."""
+        """Pairs without a limit of blocks."""
 
         max_shuffle_blocks = None
 
@@ -423,7 +423,7 @@ def test_a_limit_of_shuffling_that_is_no_number_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("kind", OPTIONAL)
-def test_what_is_optional_is_documented(kind):
+def test_optional_methods_are_documented(kind):
     page = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text()
     missing = [name for p in OPTIONAL[kind] for name in members_of(p) if f"`{name}" not in page]
     assert missing == []

@@ -1,4 +1,4 @@
-"""Every component in the registry keeps the promises of its kind."""
+"""Every component in the registry satisfies the requirements of its kind."""
 
 import dataclasses
 import inspect
@@ -28,7 +28,7 @@ def test_every_kind_has_built_ins():
 
 
 @every_component
-def test_the_methods_of_its_kind_are_there(entry):
+def test_a_component_has_the_methods_of_its_kind(entry):
     cls = entry.load()
     for name, method in inspect.getmembers(METHODS[entry.kind], inspect.isfunction):
         if name.startswith("_"):
@@ -39,7 +39,7 @@ def test_the_methods_of_its_kind_are_there(entry):
 
 
 @every_component
-def test_its_config_is_a_frozen_dataclass_with_keyword_fields(entry):
+def test_a_config_is_a_frozen_dataclass_with_keyword_fields(entry):
     config = entry.load().Config
     assert dataclasses.is_dataclass(config)
     assert config.__dataclass_params__.frozen
@@ -47,7 +47,7 @@ def test_its_config_is_a_frozen_dataclass_with_keyword_fields(entry):
 
 
 @every_component
-def test_it_is_documented_key_by_key(entry):
+def test_each_key_of_a_component_is_documented(entry):
     description = describe(entry)
     assert len(description.doc) > 40, "the class needs a docstring"
     undocumented = [f.name for f in description.fields if len(f.doc) < 10]
@@ -56,14 +56,14 @@ def test_it_is_documented_key_by_key(entry):
 
 
 @every_component
-def test_its_summary_is_one_line(entry):
+def test_the_summary_of_a_component_is_one_line(entry):
     assert 10 < len(entry.component.summary) < 110
     assert "\n" not in entry.component.summary
 
 
 @every_component
-def test_show_prints_it(entry, cli):
-    if entry.name in {"webdataset", "triplet-hinge"}:  # a process each: two stand for all
+def test_show_prints_a_component(entry, cli):
+    if entry.name in {"webdataset", "triplet-hinge"}:  # each takes a process, so two represent all
         done = cli("show", entry.kind, entry.name)
         assert done.returncode == 0, done.stderr
         assert f'use = "{entry.name}"' in done.stdout

@@ -1,4 +1,4 @@
-"""What the console says, and the numbers, settings and images that trackers are handed."""
+"""Output of the console tracker, and the scalars, settings and images that trackers receive."""
 
 import io
 
@@ -58,14 +58,14 @@ class Collector:
 """
 
 
-def test_scalars_of_scores_have_their_standard_error_and_samples_as_axis():
+def test_scalars_of_scores_include_the_standard_error_over_samples_seen():
     scores = (Score(name="top1/x", value=0.5, stderr=0.1), Score(name="2afc/y", value=float("nan")))
     found = scalars(Event(kind="scores", samples_seen=20, scores=scores))
     assert (found.axis, found.at) == ("samples_seen", 20)
     assert found.values == {"top1/x": 0.5, "top1/x/stderr": 0.1}
 
 
-def test_scalars_of_stages_without_pairs_have_an_axis_of_their_own():
+def test_scalars_of_stages_without_pairs_use_the_step_of_the_stage():
     found = scalars(Event(kind="step", stage="init.0", step=7, metrics={"loss": 2.0}))
     assert (found.axis, found.at, found.values) == ("init.0/step", 7, {"init.0/loss": 2.0})
     found = scalars(Event(kind="step", stage="pretrain", step=7, samples_seen=70, metrics={"lr": 1}))
@@ -73,7 +73,7 @@ def test_scalars_of_stages_without_pairs_have_an_axis_of_their_own():
     assert scalars(Event(kind="warning", message="x")) is None
 
 
-def test_settings_become_one_level():
+def test_settings_are_flattened_to_dotted_keys():
     settings = {
         "pretrain": {"lr": 0.1, "betas": [0.9, 0.98]},
         "init": [{"use": "a"}],
@@ -89,18 +89,20 @@ def test_settings_become_one_level():
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory):
-    """Give what a tracker is handed during one run."""
+    """Return the calls that a tracker receives during one run."""
     import sys
 
     folder = tmp_path_factory.mktemp("heard")
     (folder / "local.py").write_text(COLLECTOR)
     recipe = read_recipe(TINY, source=str(folder / "tiny.toml"), folder=folder)
-    heard = sys.modules["perceptinit_local_local"].heard  # images read the recipe, and it, again
+    heard = sys.modules[
+        "perceptinit_local_local"
+    ].heard  # reports load the recipe again, and this module with it
     run_recipe(recipe, arms=["pi"], seeds=[0], out=folder / "runs", device="cpu")
     return heard
 
 
-def test_a_tracker_gets_the_recipe_before_it_starts(heard):
+def test_a_tracker_receives_the_recipe_before_the_run_starts(heard):
     kinds = [row[0] for row in heard]
     assert kinds == ["expect", "describe", "start", "image"]
     assert heard[0][1] == [("pi", 0)]
@@ -109,7 +111,7 @@ def test_a_tracker_gets_the_recipe_before_it_starts(heard):
     assert settings["init"][0]["use"] == "triplet-hinge"
 
 
-def test_a_tracker_gets_the_images_that_plug_ins_draw_at_the_end(heard):
+def test_a_tracker_receives_the_images_that_plug_ins_draw(heard):
     _, name, path, samples_seen = heard[-1]
     assert (name, samples_seen) == ("pi", 96)
     assert path.read_bytes() == b"png"
@@ -122,7 +124,7 @@ def plain_console():
     return tracker, tracker._console.file
 
 
-def test_the_console_tells_position_steps_scores_and_time_left():
+def test_the_console_prints_position_steps_scores_and_remaining_time():
     tracker, out = plain_console()
     tracker.expect([("pi", 0), ("pi", 1)])
     say = lambda kind, at, **more: tracker.log(Event(kind=kind, arm="pi", time=at, **more))  # noqa: E731
@@ -139,7 +141,7 @@ def test_the_console_tells_position_steps_scores_and_time_left():
     assert "pi, seed 1  (run 2 of 2, about 50 s left)" in shown
 
 
-def test_lines_of_runs_that_go_on_together_name_their_run():
+def test_lines_of_concurrent_runs_are_prefixed_with_their_run():
     tracker, out = plain_console()
     tracker.expect([("pi", 0), ("random", 0)])
     for arm in ("pi", "random"):
@@ -148,7 +150,7 @@ def test_lines_of_runs_that_go_on_together_name_their_run():
     assert "random, seed 0: warning (pretrain): odd" in out.getvalue()
 
 
-def test_energy_that_a_tracker_left_stands_in_the_report(tmp_path):
+def test_the_report_contains_the_energy_that_a_tracker_recorded(tmp_path):
     from perceptinit.reports.account import energy_note, mean_energy
     from perceptinit.results.runs import load_runs
 

@@ -1,4 +1,4 @@
-"""Rules that find sentences that say more than is true, and made experiments; docs/calibration.md has the counts."""
+"""Rules that detect unsupported sentences, on simulated experiments; docs/calibration.md reports the counts."""
 
 import html
 import re
@@ -64,11 +64,11 @@ def truth(lead, beside_shuffled=HELPS, **known):
         ("pi beats everything and is the best start.", truth(HELPS), "not read"),
     ],
 )  # fmt: skip
-def test_a_sentence_is_compared_with_what_is_true(sentence, known, excess):
+def test_a_sentence_that_exceeds_the_truth_is_marked(sentence, known, excess):
     assert mark(sentence, "random", known, 2.0) == excess
 
 
-def test_arms_that_start_alike_may_be_called_so():
+def test_a_true_sentence_about_equal_starts_is_not_marked():
     known = truth(NOTHING, alike=frozenset({("pi", "random")}))
     sentence = (
         "pi and random start alike, but a difference is shown, as noise does in one of 20 such comparisons."
@@ -76,7 +76,7 @@ def test_arms_that_start_alike_may_be_called_so():
     assert mark(sentence, "random", known, 2.0) == ""
 
 
-def test_cards_and_sentences_are_those_of_the_page(tmp_path):
+def test_the_collected_cards_and_sentences_are_on_the_page(tmp_path):
     situation, _ = find_kind("pixels do as well").make(false_sentences.generator(0, "test"))
     page = render(compare(load_runs([write_runs(situation, tmp_path)])), with_examples=False)
     shown = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
@@ -89,7 +89,7 @@ def test_cards_and_sentences_are_those_of_the_page(tmp_path):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
-def test_every_sentence_of_a_kind_is_read(kind):
+def test_every_sentence_of_a_kind_matches_a_rule(kind):
     counts = Cells().find(kind.name, 1, false_sentences.count, kind)
     assert counts["sentences"] >= 2
     assert "not read" not in counts["excess"]
@@ -99,7 +99,7 @@ def find_kind(name):
     return next(kind for kind in KINDS if kind.name == name)
 
 
-def test_no_page_says_yes_to_the_human_structure_where_pixels_do_as_well():
+def test_the_structure_is_not_confirmed_if_pixels_score_as_well():
     rng = false_sentences.generator(0, "test")
     situation, known = find_kind("pixels do as well").make(rng)
     marks = false_sentences.mark(situation, known)
@@ -107,13 +107,13 @@ def test_no_page_says_yes_to_the_human_structure_where_pixels_do_as_well():
     assert not any(marks.values())
 
 
-def test_no_page_says_yes_to_worth_where_runs_failed():
+def test_the_value_of_an_arm_is_not_confirmed_if_its_runs_failed():
     make = find_kind("a lead, but runs fail").make
     drawn = (make(false_sentences.generator(0, "test", seed)) for seed in range(20))
     situation, _ = next(made for made in drawn if None in made[0].arms["people"])
     assert "CARD people - random: Is it worth it? Better:" in false_sentences.sentences_of(situation)
 
 
-def test_kinds_are_named_once_and_have_at_least_400_experiments():
+def test_kinds_have_unique_names_and_at_least_400_experiments():
     assert len({kind.name for kind in KINDS}) == len(KINDS)
     assert sum(kind.num for kind in KINDS) >= 400

@@ -1,4 +1,4 @@
-"""A plan before the runs, and whether what was done is what was planned."""
+"""Plans before the runs, and reports of departures from them."""
 
 import json
 
@@ -22,7 +22,7 @@ from perceptinit.verdict.plan import departures_before, keep_plan, make_plan
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.prospects import chances
 
-# made data: see made_runs; commands: see test_until_decided
+# simulated data: see made_runs; commands: see test_until_decided
 from helpers.made_runs import score  # isort: skip
 from helpers.short_recipes import RECIPE
 
@@ -37,7 +37,7 @@ def lab(tmp_path):
 
 
 class Lab:
-    """A folder with a recipe, its plan and its runs, which are records without having run."""
+    """A folder with a recipe, its plan, and records that imitate its runs."""
 
     def __init__(self, folder):
         self.out, self.root, self.path = folder / "runs", folder / "runs/looks", folder / "r.toml"
@@ -64,7 +64,7 @@ class Lab:
                     record["plan"] = plan_sha256(plan)
                 write_record(self.root / arm.name / f"seed{seed}/record.json", record | changes)
 
-    def told(self, *roots, budget="equal", baseline=None):
+    def plan_sentences(self, *roots, budget="equal", baseline=None):
         lines = headline(compare(load_runs(roots or [self.root]), budget, baseline))
         return [line for line in lines if "lanned" in line]
 
@@ -77,7 +77,7 @@ class Lab:
         return json.loads((self.root / "plan.json").read_text())
 
 
-def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
+def test_a_plan_contains_all_statements_before_the_runs(lab):
     lab.plan("verdict.noise=0.5", "verdict.primary=top1/x")
     plan = lab.stated
     assert plan["hypothesis"] == (
@@ -101,7 +101,7 @@ def test_a_plan_says_all_that_is_stated_before_the_runs(lab):
         assert words in text, words
 
 
-def test_a_plan_that_is_committed_holds_no_credentials(lab):
+def test_a_plan_contains_no_credentials_or_markup(lab):
     lab.plan("summary=<img src=x> from https://me:hush@example.org/judgments.csv")
     for name in ("plan.json", "plan.md"):
         assert "hush" not in (lab.root / name).read_text()
@@ -109,22 +109,22 @@ def test_a_plan_that_is_committed_holds_no_credentials(lab):
     assert "&lt;img src=x>" in (lab.root / "plan.md").read_text()
 
 
-def test_a_stated_hypothesis_is_taken_as_it_is(lab):
+def test_a_stated_hypothesis_is_used_verbatim(lab):
     lab.plan("verdict.hypothesis=Redrawing does nothing.")
     assert lab.stated["hypothesis"] == "Redrawing does nothing."
 
 
-def test_runs_that_follow_the_plan_are_as_planned(lab):
+def test_runs_that_follow_the_plan_are_reported_as_planned(lab):
     lab.plan()
     lab.run(seeds=(0, 1))
-    assert lab.told() == [f"As planned so far, with 4 of 6 runs finished {lab.name}."]
+    assert lab.plan_sentences() == [f"As planned so far, with 4 of 6 runs finished {lab.name}."]
     lab.run(seeds=(2,))
-    assert lab.told() == [f"As planned {lab.name}."]
+    assert lab.plan_sentences() == [f"As planned {lab.name}."]
 
 
-def test_without_a_plan_nothing_is_said(lab):
+def test_no_sentence_mentions_a_plan_without_a_plan(lab):
     lab.run()
-    assert lab.told() == []
+    assert lab.plan_sentences() == []
 
 
 @pytest.mark.parametrize(
@@ -146,72 +146,72 @@ def test_without_a_plan_nothing_is_said(lab):
     ],
     ids=["seed added", "seed dropped", "delta", "primary", "rule", "settings", "baseline"],
 )  # fmt: skip
-def test_a_departure_is_named(lab, done, sentence):
+def test_a_departure_from_the_plan_is_reported(lab, done, sentence):
     lab.plan()
     done(lab)
-    assert f"Not as planned {lab.name}: {sentence}" in lab.told()
+    assert f"Not as planned {lab.name}: {sentence}" in lab.plan_sentences()
 
 
 def test_a_changed_baseline_changes_the_contrasts(lab):
     lab.plan()
     lab.run()
-    assert lab.told(baseline="redrawn") == [
+    assert lab.plan_sentences(baseline="redrawn") == [
         f"Not as planned {lab.name}: the baseline was random, and is redrawn here.",
         f"Not as planned {lab.name}: redrawn - random is not compared.",
         f"Not as planned {lab.name}: random - redrawn is compared.",
     ]
 
 
-def test_scores_of_another_moment_than_the_end_are_a_departure(lab):
+def test_scores_before_the_end_of_the_runs_are_a_departure(lab):
     lab.plan()
     lab.run()
-    told = f"Not as planned {lab.name}: the runs are compared after 50 pairs instead of at their end."
-    assert lab.told(budget=50) == [told]
+    sentence = f"Not as planned {lab.name}: the runs are compared after 50 pairs instead of at their end."
+    assert lab.plan_sentences(budget=50) == [sentence]
 
 
-def test_a_stated_primary_score_speaks_and_its_absence_is_told(lab):
+def test_a_stated_primary_score_is_used_and_its_absence_is_reported(lab):
     lab.plan("verdict.primary=2afc")
     lab.run("verdict.primary=2afc")
     assert compare(load_runs([lab.root])).primary.name == "2afc/y"
-    assert lab.told() == [f"As planned {lab.name}."]
+    assert lab.plan_sentences() == [f"As planned {lab.name}."]
     lab.plan("verdict.primary=knn", replaces=True)
     lab.run("verdict.primary=knn")
-    assert "the primary score knn was not measured, and top1/x replaces it." in lab.told()[1]
+    assert "the primary score knn was not measured, and top1/x replaces it." in lab.plan_sentences()[1]
 
 
-def test_runs_from_before_the_plan_are_told(lab):
+def test_runs_that_precede_the_plan_are_reported(lab):
     lab.run(seeds=(0,), started="2026-01-01T00:00:00+00:00")
     lab.plan()
     (row, _) = lab.stated["records"]
     assert (row["arm"], row["seed"], row["status"]) == ("random", 0, "finished")
-    lab.run()  # also when they are done again
+    lab.run()  # also after they are repeated
     sentence = "2 of 6 runs existed before it: random, redrawn, seed 0."
-    assert lab.told() == [f"Not as planned {lab.name}: {sentence}"]
+    assert lab.plan_sentences() == [f"Not as planned {lab.name}: {sentence}"]
 
 
-def test_a_plan_that_was_changed_after_runs_had_begun_is_told(lab):
+def test_a_plan_that_changed_after_the_first_runs_is_reported(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     old = lab.stated["sha256"][:12]
     lab.run(seeds=(0,))
     stays = r"differs from the new plan in verdict, hypothesis\. Add --replace"
     with pytest.raises(UsageError, match=stays):
         lab.plan("verdict.delta=3")
-    told = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
-    assert f"plan of 2026-01-01, {old} is kept as plan-{old}.json" in told
+    message = lab.plan("verdict.delta=3", replaces=True, written="2999-01-01T00:00:01+00:00")
+    assert f"plan of 2026-01-01, {old} is kept as plan-{old}.json" in message
     assert json.loads((lab.root / f"plan-{old}.json").read_text())["verdict"]["delta"] == 2.0
     lab.run("verdict.delta=3", seeds=(1, 2), started="2999-01-01T00:00:00+00:00")
-    assert [line.partition("): ")[2] for line in lab.told()] == [
+    assert [line.partition("): ")[2] for line in lab.plan_sentences()] == [
         f"it was changed after runs had started, when its hash was {old}: random, redrawn, seed 0."
     ]
 
 
-def test_an_edited_plan_is_told(lab):
+def test_an_edited_plan_is_reported(lab):
     lab.plan()
     old = lab.stated["sha256"]
     path = lab.root / "plan.json"
     path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 9.0'))
     lab.run("verdict.delta=9")
-    (line,) = lab.told()
+    (line,) = lab.plan_sentences()
     assert f"the plan was edited after it was written, when its hash was {old[:12]}." in line
     assert lab.stated["sha256"] == old
     assert plan_sha256(lab.stated)[:12] in line
@@ -219,18 +219,18 @@ def test_an_edited_plan_is_told(lab):
     assert before == [f"not as planned: {path} was edited after it was written. Restore the file"]
 
 
-def test_a_plan_that_is_brought_in_afterwards_is_told(lab):
+def test_a_plan_added_after_the_runs_is_reported(lab):
     lab.run()
     lab.plan(written="2026-01-01T00:00:00+00:00", records=[])
-    (line,) = lab.told()
+    (line,) = lab.plan_sentences()
     assert line.endswith("these runs started without it: random, redrawn, seeds 0, 1, 2.")
 
 
-def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
+def test_an_invalid_plan_is_reported_and_stops_a_run_before_it_starts(lab):
     lab.plan()
     lab.run()
     (lab.root / "plan.json").write_text('{"schema": 1, "sha256": "x"}')
-    assert lab.told() == [
+    assert lab.plan_sentences() == [
         f"Not as planned: {lab.root / 'plan.json'}: not a plan (written: required, but not given). "
         "Restore the file, or move it away."
     ]
@@ -238,16 +238,16 @@ def test_what_is_no_plan_is_told_and_stops_a_run_before_it_begins(lab):
         run_recipe(lab.recipe(), out=lab.out)
 
 
-def test_a_plan_with_a_number_that_is_not_finite_is_told(lab):
+def test_a_plan_with_a_number_that_is_not_finite_is_reported(lab):
     lab.plan()
     lab.run()
     path = lab.root / "plan.json"
     path.write_text(path.read_text().replace('"delta": 2.0', '"delta": 1e999'))
-    (line,) = lab.told()
+    (line,) = lab.plan_sentences()
     assert "plan.json: not a plan (a number is not finite)" in line
 
 
-def test_the_same_plan_stands_as_it_was_written(lab):
+def test_writing_an_identical_plan_keeps_the_file(lab):
     lab.plan(written="2026-01-01T00:00:00+00:00")
     lab.run()
     assert lab.plan().endswith("is unchanged.")
@@ -255,8 +255,8 @@ def test_the_same_plan_stands_as_it_was_written(lab):
     assert "is unchanged." not in lab.plan(replaces=True, prospects=["the power of other pilot runs"])
 
 
-def test_the_rule_of_tuning_is_part_of_the_plan(lab):
-    told = """
+def test_the_tuning_rule_is_part_of_the_plan(lab):
+    tune = """
 [tune]
 measure = "2afc"
 trials = 2
@@ -270,7 +270,7 @@ pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
 use = "clip"
 pairs = { use = "synthetic", num_pairs = 20 }
 """
-    lab.path.write_text(THREE + told)
+    lab.path.write_text(THREE + tune)
     lab.plan()
     text = (lab.root / "plan.md").read_text()
     assert "* all arms equally: 2 trials in each of 3 studies, by 2afc of two-afc on validation data" in text
@@ -285,12 +285,12 @@ def test_a_stopping_rule_allows_the_seeds_that_it_adds(lab):
     assert lab.stated["stopping"].startswith("From 3 seeds, one more after each look until")
     lab.run(*rule)
     so_far = f"As planned so far, with 3 of at most 4 seeds and not yet decided {lab.name}."
-    assert lab.told() == [so_far]
+    assert lab.plan_sentences() == [so_far]
     lab.run(*rule, "seeds=[0,1,2,3]", seeds=(3,))
-    assert lab.told() == [f"As planned {lab.name}."]
+    assert lab.plan_sentences() == [f"As planned {lab.name}."]
 
 
-def test_json_has_the_plan(lab):
+def test_the_json_output_contains_the_plan(lab):
     lab.plan()
     lab.run()
     comparison = compare(load_runs([lab.root]))
@@ -298,7 +298,7 @@ def test_json_has_the_plan(lab):
     assert (plan["delta"], plan["sha256"]) == (2.0, lab.stated["sha256"])
 
 
-def test_power_is_that_of_the_t_test():
+def test_power_below_six_seeds_equals_the_t_test():
     # noncentral t: 5 seeds, true difference of 2 deviations, no delta
     exact = stats.nct.sf(stats.t.ppf(0.975, 4), 4, 2 * 5**0.5)
     assert chances(Rule(), 5, 2.0, 1.0).better == pytest.approx(exact, abs=0.005)
@@ -306,7 +306,7 @@ def test_power_is_that_of_the_t_test():
 
 
 @pytest.mark.parametrize("num", [6, 8])
-def test_power_from_six_seeds_on_is_that_of_both_tests(num):
+def test_power_from_six_seeds_on_requires_both_tests(num):
     rng, shift = np.random.default_rng(1), 3.5 / num**0.5
     values = rng.standard_normal((2000, num)) + shift
     bounds = stats.t.interval(0.95, num - 1, values.mean(axis=1), values.std(axis=1, ddof=1) / num**0.5)
@@ -315,7 +315,7 @@ def test_power_from_six_seeds_on_is_that_of_both_tests(num):
     assert chances(Rule(), num, shift, 1.0).better < stats.nct.sf(stats.t.ppf(0.975, num - 1), num - 1, 3.5)
 
 
-def test_power_knows_equivalence_and_looks():
+def test_power_includes_equivalence_and_looks():
     assert chances(Rule(delta=0.001), 3, 0.0, 0.01).equivalent < 0.05
     assert chances(Rule(delta=0.1), 5, 0.0, 0.01).equivalent > 0.99
     one, many = (chances(Rule(1.0, 3, last), 10, 2.0, 1.0) for last in (None, 10))
@@ -324,7 +324,7 @@ def test_power_knows_equivalence_and_looks():
     assert chances(Rule(1.0), 5, 2.0, uncertain).better < chances(Rule(1.0), 5, 2.0, 1.0).better
 
 
-def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
+def test_pilot_runs_predict_the_power_of_the_planned_seeds(lab, tmp_path):
     lab.run()
     recipe = lab.recipe("seeds=[3,4,5,6,7]", "verdict.delta=0.5")
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
@@ -343,7 +343,7 @@ def test_pilot_runs_tell_what_the_planned_seeds_would_find(lab, tmp_path):
     assert line.startswith("unknown from the existing runs: the runs ended after different numbers")
 
 
-def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_path):
+def test_a_plan_is_checked_with_the_noise_of_pilot_runs(lab, tmp_path):
     # differences of 0.1, -0.1 and 0.1 points have a standard deviation of 0.12
     lab.run()
     few = lab.recipe("verdict.delta=0.1", "verdict.noise=0.001", "seeds=[3,4]")
@@ -358,19 +358,19 @@ def test_the_noise_of_pilot_runs_decides_whether_a_plan_can_find_delta(lab, tmp_
     assert make_plan(many, tmp_path / "new", [lab.root])["prospects"]
 
 
-def test_power_of_a_family_is_that_of_wider_intervals():
+def test_power_of_a_family_uses_wider_intervals():
     exact = stats.nct.sf(stats.t.ppf(1 - 0.0125 / 2, 4), 4, 2 * 5**0.5)
     assert chances(Rule(), 5, 2.0, 1.0, num_family=4).better == pytest.approx(exact, abs=0.005)
 
 
-def test_pilot_runs_of_another_recipe_are_read_with_the_baseline_of_the_plan(lab, tmp_path):
+def test_pilot_runs_are_compared_with_the_baseline_of_the_plan(lab, tmp_path):
     lab.run()
     recipe = lab.recipe("baseline=redrawn", "verdict.delta=0.5")
     (line,) = make_plan(recipe, tmp_path / "new", [lab.root])["prospects"]
     assert line.startswith("random - redrawn in top1/x, with the variance of 3 pilot seeds")
 
 
-def test_runs_of_several_folders_are_told(lab, tmp_path, monkeypatch):
+def test_runs_of_several_folders_are_reported(lab, tmp_path, monkeypatch):
     lab.plan()
     minutes = (f"2099-01-01T00:{minute:02d}:00+00:00" for minute in range(60))  # the last runs are the newest
     monkeypatch.setattr("perceptinit.results.record.now", lambda: next(minutes))
@@ -380,15 +380,15 @@ def test_runs_of_several_folders_are_told(lab, tmp_path, monkeypatch):
         (other / arm).mkdir(parents=True)
         (lab.root / arm / "seed2").rename(other / arm / "seed2")
     folders = [run.parent for root in (lab.root, other) for run in root.rglob("record.json")]
-    told = " ".join(lab.told(*folders))
-    assert f"runs of several folders are compared: {other}, {lab.root}." in told
+    sentences = " ".join(lab.plan_sentences(*folders))
+    assert f"runs of several folders are compared: {other}, {lab.root}." in sentences
 
 
-def test_a_recipe_that_departs_from_its_plan_is_told_before_it_runs(lab):
+def test_a_recipe_that_departs_from_its_plan_is_reported_before_the_run(lab):
     lab.plan()
     assert list(departures_before(lab.recipe(), lab.out)) == []
-    (told,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
-    assert told.startswith("not as planned: seeds, arms, shared of this recipe differ from")
+    (departure,) = departures_before(lab.recipe("seeds=[0,1]", "eval.0.judgments.seed=9"), lab.out)
+    assert departure.startswith("not as planned: seeds, arms, shared of this recipe differ from")
 
 
 def test_the_page_shows_the_plan(lab):
@@ -405,10 +405,10 @@ def test_the_page_shows_the_plan(lab):
     assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
 
 
-def test_a_run_that_knows_the_plan_began_after_it_whatever_its_clock_says(lab):
+def test_a_run_with_the_hash_of_the_plan_counts_as_later_than_the_plan(lab):
     lab.plan()
     lab.run(started="2026-01-01T00:00:00+00:00")
-    assert lab.told() == [f"As planned {lab.name}."]
+    assert lab.plan_sentences() == [f"As planned {lab.name}."]
 
 
 def test_power_without_noise_is_certain():

@@ -1,4 +1,4 @@
-"""What the table, the Markdown and the page say of experiments whose truth is known: the catalogue in tests/situations."""
+"""Terminal, Markdown and page of experiments with a known truth: the catalogue in tests/situations."""
 
 import html
 import re
@@ -9,14 +9,14 @@ from helpers.command_line import run_command
 from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
-# situations with a sentence that says too much, or a silence: a ratchet, remove a name when its sentences are right
+# situations with an unsupported sentence or an omission: a ratchet, remove a name when its sentences are correct
 NOT_YET = frozenset((Path(__file__).parents[1] / "situations/not_yet.txt").read_text("utf-8").splitlines())
 VIEWS = {"terminal": (), "markdown": ("--markdown",)}
 EVERY = [pytest.param(name, id=name.replace(" ", "-")) for name in SITUATIONS]
 
 
 def sentences(name, folder, view):
-    """Return the lines that a view shows of a situation."""
+    """Return the lines of a view of a situation."""
     situation = SITUATIONS[name]
     runs = write_runs(situation, folder)
     if view == "page":
@@ -31,7 +31,7 @@ def sentences(name, folder, view):
 
 
 def unsupported(name, lines):
-    """Return what lines say that they must not, and what they do not say that they must."""
+    """Return the matches of `never` and the missing matches of `must`."""
     situation = SITUATIONS[name]
     found = [f"says {line!r}" for p in situation.never for line in lines if re.search(p, line)]
     silent = [f"does not say {p!r}" for p in situation.must if not any(re.search(p, line) for line in lines)]
@@ -39,7 +39,7 @@ def unsupported(name, lines):
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_sentences_say_what_the_runs_support(name, tmp_path, request):
+def test_sentences_are_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(strict=True, reason="the verdict does not know this yet"))
     assert unsupported(name, sentences(name, tmp_path, "markdown")) == []
@@ -47,7 +47,7 @@ def test_sentences_say_what_the_runs_support(name, tmp_path, request):
 
 @pytest.mark.slow  # draws every figure of a page
 @pytest.mark.parametrize("name", EVERY)
-def test_the_page_says_what_the_runs_support(name, tmp_path, request):
+def test_the_page_is_supported_by_the_runs(name, tmp_path, request):
     if name in NOT_YET:
         request.applymarker(pytest.mark.xfail(reason="the verdict does not know this yet"))
     assert unsupported(name, sentences(name, tmp_path, "page")) == []
@@ -55,11 +55,11 @@ def test_the_page_says_what_the_runs_support(name, tmp_path, request):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY[:10])  # the terminal has the sentences of the Markdown
-def test_the_terminal_says_what_the_runs_support(name, tmp_path):
+def test_the_terminal_is_supported_by_the_runs(name, tmp_path):
     assert unsupported(name, sentences(name, tmp_path, "terminal")) == []
 
 
-def test_the_catalogue_is_large_and_asks_for_firm_answers():
+def test_the_catalogue_is_large_and_has_firm_answers():
     assert len(SITUATIONS) >= 90
     assert sum(situation.firm for situation in SITUATIONS.values()) >= 20
     assert set(SITUATIONS) >= NOT_YET

@@ -1,4 +1,4 @@
-"""A plan before the runs: what `validate` says of it, and seeds that are added until the verdict is decided."""
+"""Plans before the runs: checks by `validate`, and seeds added until the verdict is decided."""
 
 import json
 
@@ -8,24 +8,16 @@ from helpers.short_recipes import RECIPE
 from perceptinit.results.preregistration import read_plan
 
 
-@pytest.fixture
-def verb(cli, tmp_path):
-    """Run a verb in a folder with the recipe `looks.toml`; returns what it printed, on one line."""
+@pytest.fixture(autouse=True)
+def recipe(tmp_path):
     (tmp_path / "looks.toml").write_text(RECIPE)
-
-    def run(*arguments, code=0):
-        done = cli(*arguments, COLUMNS="200")
-        assert done.returncode == code, done.stderr
-        return done.text
-
-    return run
 
 
 def seeds_of(tmp_path, arm="random"):
     return sorted(p.name for p in (tmp_path / "runs/looks" / arm).glob("seed*"))
 
 
-def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
+def test_seeds_are_added_up_to_max_seeds(verb, tmp_path):
     delta = "verdict.delta=0.001"
     shown = verb("run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", delta)
     assert "Undecided after 2 seeds. Adding seed 2." in shown
@@ -36,7 +28,7 @@ def test_seeds_are_added_until_the_plan_allows_no_more(verb, tmp_path):
     answers = json.loads(verb("compare", "runs/looks", "--json"))
     assert answers["plan"] == {"delta": 0.001, "max_seeds": 3, "sha256": None}
     assert len(answers["runs"]) == 6
-    of_recipe = verb("compare", "looks.toml")  # which does not state the looks
+    of_recipe = verb("compare", "looks.toml")  # the recipe file does not state the looks
     assert "95 % interval at every look" in of_recipe
     assert "max_seeds" not in of_recipe
 
@@ -61,7 +53,7 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
          "has 1 seed. Specify between 2 and 2 seeds (verdict.max_seeds)"),
     ],
 )  # fmt: skip
-def test_looks_that_cannot_be_controlled_are_refused(verb, options, sentence):
+def test_until_decided_with_incompatible_options_is_refused(verb, options, sentence):
     assert sentence in verb("run", "looks.toml", *options, code=2)
 
 
@@ -69,7 +61,7 @@ def validated(verb, *settings):
     return verb("validate", "looks.toml", *(o for s in settings for o in ("--set", s)))
 
 
-def test_validate_says_what_these_seeds_can_decide(verb):
+def test_validate_prints_the_detectable_difference(verb):
     shown = validated(verb, "verdict.delta=2.0", "verdict.noise=0.5", "seeds=[0, 1, 2, 3, 4]")
     assert "verdict: differences within 2 points do not matter; 5 seeds" in shown
     # t test with 4 degrees of freedom: 80 % chance from a noncentrality of 3.76 on; 3.76 * 0.5 / sqrt 5
@@ -109,17 +101,17 @@ def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
         ),
     ],
 )
-def test_a_plan_that_cannot_be_meant_is_refused_and_nothing_written(verb, tmp_path, options, sentence):
+def test_an_invalid_plan_is_refused_and_not_written(verb, tmp_path, options, sentence):
     assert sentence in verb("preregister", "looks.toml", *options, code=2)
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_plan_of_too_few_seeds_is_written_anyway(verb, tmp_path):
+def test_anyway_writes_a_plan_with_too_few_seeds(verb, tmp_path):
     options = ("--set", "verdict.delta=1", "--set", "verdict.noise=2", "--anyway")
     assert "plan of" in verb("preregister", "looks.toml", *options)
 
 
-def test_from_the_plan_to_the_answer_by_commands(verb, tmp_path):
+def test_preregister_run_and_compare_follow_one_plan(verb, tmp_path):
     shown = verb(
         "preregister", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=3", "--set", "verdict.delta=99"
     )  # fmt: skip

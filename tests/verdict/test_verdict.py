@@ -1,4 +1,4 @@
-"""What a verdict may say, by what the arms are: people only where people answered, worth only where it is."""
+"""Sentences of a verdict by the kinds of arms: human structure only for human votes, worth only if shown."""
 
 import pytest
 from helpers.made_runs import JUDGMENTS, record, score, write
@@ -48,42 +48,42 @@ def asked_of(comparison, arm):
     [(JUDGMENTS, STRUCTURE), (SYNTHETIC, SIMULATED), (PIXELS, NO_PEOPLE)],
     ids=["people", "simulated", "pixels"],
 )
-def test_people_are_asked_about_only_where_people_answered(tmp_path, judgments, question):
+def test_the_human_structure_is_tested_only_for_human_votes(tmp_path, judgments, question):
     comparison = three_arms(tmp_path, judgments)
     assert asked_of(comparison, "pi") == [WORTH, question]
     assert asked_of(comparison, "shuffled") == [CONTROL]
     assert ("human structure" in " ".join(headline(comparison))) == (question == STRUCTURE)
 
 
-def test_an_arm_without_a_shuffled_control_is_not_asked_about_structure(tmp_path):
+def test_the_structure_is_not_tested_without_a_shuffled_control(tmp_path):
     arms = {"random": ([], BASE), "mimetic": ([{"use": "mimetic"}], ABOVE)}
     comparison = made(tmp_path, arms)
     assert asked_of(comparison, "mimetic") == [WORTH]
     assert summary(comparison).readings == ("mimetic is worth it on these 50 images.",)
 
 
-def test_two_equal_arms_are_asked_for_noise(tmp_path):
+def test_two_equal_arms_measure_noise(tmp_path):
     arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], NEAR)}
     comparison = made(tmp_path, arms)
     assert asked_of(comparison, "redrawn") == [NOISE]
     assert "no difference is shown, as expected" in summary(comparison).readings[0]
 
 
-def test_equal_arms_that_differ_are_called_noise_and_not_worth(tmp_path):
+def test_a_difference_of_equal_arms_is_reported_as_noise(tmp_path):
     arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], ABOVE)}
     (text,) = summary(made(tmp_path, arms)).readings
     assert "as noise does in one of 20 such comparisons" in text
     assert "worth" not in text
 
 
-def test_a_baseline_that_learned_from_judgments_cannot_say_what_a_start_is_worth(tmp_path):
+def test_a_baseline_trained_on_judgments_cannot_show_the_value_of_a_start(tmp_path):
     arms = {"all": (trained_on(JUDGMENTS), BASE), "half": (trained_on(SYNTHETIC), ABOVE)}
     comparison = made(tmp_path, arms, baseline="all")
     assert asked_of(comparison, "half") == [AGAINST.format("all")]
     assert summary(comparison).readings == ()
 
 
-def test_a_shuffled_baseline_is_asked_one_question(tmp_path):
+def test_a_shuffled_baseline_tests_only_the_structure(tmp_path):
     arms = {
         "shuffled": (trained_on(shuffled(JUDGMENTS)), BASE),
         "pi": (trained_on(JUDGMENTS), ABOVE),
@@ -93,7 +93,7 @@ def test_a_shuffled_baseline_is_asked_one_question(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["2afc/nights", "2afc/nights-val", "mine/nights"])
-def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_path, name):
+def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name):
     comparison = three_arms(tmp_path, JUDGMENTS, name=name)
     found = summary(comparison)
     assert {v.question for v in found.answers} == {TAUGHT}
@@ -105,7 +105,7 @@ def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_pa
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
-def test_images_that_training_saw_are_told_beside_the_score(tmp_path, share, words):
+def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, words):
     extra = {"seen_in_training": share}
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
     phrase = f"{words} of its images seen in training"
@@ -113,19 +113,19 @@ def test_images_that_training_saw_are_told_beside_the_score(tmp_path, share, wor
     assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
 
 
-def test_other_peoples_judgments_can_say_that_it_is_worth_it(tmp_path):
+def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/bapps")
     assert summary(comparison).readings == (
         "pi is worth it on these 50 judgments, and it is the human structure that helps.",
     )
 
 
-def test_a_test_set_of_the_same_name_as_the_judgments_is_no_trained_task(tmp_path):
+def test_a_test_set_with_the_name_of_the_judgments_is_not_a_trained_task(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, name="top1/nights")
     assert comparison.primary.taught == frozenset()
 
 
-def test_the_records_names_of_judgments_count_before_the_tables(tmp_path):
+def test_judgment_names_of_the_record_take_precedence(tmp_path):
     records = [record(a, s, [score(0.5, name="2afc/mine")]) for a in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["taught_by"] = ["mine"] if one["arm"]["name"] == "pi" else []
@@ -133,7 +133,7 @@ def test_the_records_names_of_judgments_count_before_the_tables(tmp_path):
     assert found.taught == {"pi"}
 
 
-def test_a_score_that_no_arm_was_trained_on_speaks_first(tmp_path):
+def test_the_primary_score_is_one_that_no_arm_was_trained_on(tmp_path):
 
     def rows(v):
         return [score(v, name="2afc/nights"), score(v, name="jnd_ap/bapps")]
@@ -142,7 +142,7 @@ def test_a_score_that_no_arm_was_trained_on_speaks_first(tmp_path):
     assert compare(load_runs([write(tmp_path, records)])).primary.name == "jnd_ap/bapps"
 
 
-def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
+def test_runs_without_pretraining_do_not_show_a_value_for_pretraining(tmp_path):
     comparison = three_arms(tmp_path, JUDGMENTS, samples_seen=0)
     found = summary(comparison)
     assert [v.question for v in found.answers] == [AGAINST.format("random"), STRUCTURE]
@@ -191,12 +191,12 @@ def test_without_pretraining_nothing_is_worth_anything_to_it(tmp_path):
         ),
     ],
 )
-def test_each_pair_of_answers_reads_as_one_sentence(tmp_path, pi, control, expected):
+def test_each_pair_of_answers_is_one_sentence(tmp_path, pi, control, expected):
     (text,) = summary(three_arms(tmp_path, JUDGMENTS, pi, control)).readings
     assert expected in text
 
 
-def test_a_simulated_world_is_said_in_the_sentence(tmp_path):
+def test_the_sentence_mentions_the_simulated_world(tmp_path):
     comparison = three_arms(tmp_path, SYNTHETIC)
     assert summary(comparison).readings == (
         "In the simulated world pi is worth it on these 50 images, and it is the structure of the "
@@ -204,7 +204,7 @@ def test_a_simulated_world_is_said_in_the_sentence(tmp_path):
     )
 
 
-def test_real_people_are_not_called_simulated_for_simulated_images(tmp_path):
+def test_only_the_images_are_reported_as_simulated_for_real_votes(tmp_path):
     records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
@@ -233,7 +233,7 @@ def test_figures_are_derived_from_decided_differences_of_five_seeds_only(tmp_pat
     assert not is_derived("undecided", (0.60, 0.42, 0.62, 0.44, 0.54))
 
 
-def test_the_share_of_the_reference_is_said_from_five_seeds_on(tmp_path):
+def test_the_relative_difference_is_reported_from_five_seeds_on(tmp_path):
     arms = {
         "random": ([], [0.5] * 5),
         "pi": (trained_on(JUDGMENTS), (0.60, 0.61, 0.59, 0.60, 0.60)),
@@ -243,7 +243,7 @@ def test_the_share_of_the_reference_is_said_from_five_seeds_on(tmp_path):
     assert "(20.0 % of random's score; 95 % interval" in found.sentence
 
 
-def test_equal_scores_in_one_seed_are_no_answer(tmp_path):
+def test_equal_scores_in_one_seed_are_undecided(tmp_path):
     arms = {"random": ([], BASE[:1]), "mimetic": ([{"use": "mimetic"}], BASE[:1])}
     comparison = made(tmp_path, arms)
     assert summary(comparison).readings == ("Whether mimetic is worth it is undecided.",)

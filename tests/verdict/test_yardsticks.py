@@ -1,4 +1,4 @@
-"""Published scores in a recipe: what is checked, and what is said of the baseline before anything about PI."""
+"""Published scores in a recipe: validation, and the report of the baseline before the verdict."""
 
 import re
 from types import SimpleNamespace
@@ -55,7 +55,7 @@ SENTENCE = "top1/x: baseline {} against 32.8 published (a table): {}"
 
 
 def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
-    """Return the outcome and sentence of runs of `random` with a value per seed."""
+    """Return the outcome and sentence for runs of `random` with one value per seed."""
     records = []
     for seed, value in enumerate(values):
         for arm in ("random", "pi"):
@@ -110,8 +110,8 @@ def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(tmp_path, valu
     assert sentence.startswith(SENTENCE.format(f"{100 * sum(values) / len(values):.1f}", words))
 
 
-def test_a_mean_at_the_tolerance_is_as_published_in_one_of_20():
-    """Two one-sided tests: 5 % at the edge, for three seeds."""
+def test_a_mean_at_the_tolerance_is_as_published_in_5_percent_of_experiments():
+    """Two one-sided tests have a rate of 5 % at the edge with three seeds."""
     rng = np.random.default_rng(0)
     expected = ExpectConfig(arm="a", measure="top1", data_set="x", value=50, tolerance=1, source="a table")
     num = 0
@@ -130,19 +130,19 @@ def test_a_mean_at_the_tolerance_is_as_published_in_one_of_20():
         ((0.300, 0.301, 0.302), "below"),
     ],
 )
-def test_a_score_whose_reruns_are_all_below_allows_that_side_only(tmp_path, values, expected):
+def test_a_score_with_lower_reruns_has_a_one_sided_tolerance(tmp_path, values, expected):
     text = RECIPE + EXPECT.replace("tolerance = 1.0", "tolerance = 2.0\nreruns_are_below = true")
     found, sentence = outcome(tmp_path, values, text)
     assert found == expected
     assert "published (a table; not reproduced by others, whose re-runs are below): " in sentence
 
 
-def test_what_follows_a_baseline_below_the_published_one_says_little(tmp_path):
+def test_a_baseline_below_the_published_score_is_reported_as_weak_evidence(tmp_path):
     _, sentence = outcome(tmp_path, (0.240, 0.241, 0.242))
     assert sentence.endswith("3 seeds); these runs are weak evidence about PI.")
 
 
-def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
+def test_a_missing_score_is_reported_as_not_measured(tmp_path):
     found, sentence = outcome(tmp_path, (0.3,), name="top1/y")
     assert found == "not measured"
     assert sentence == "top1/x: baseline against 32.8 published (a table): not measured yet."
@@ -156,13 +156,13 @@ def test_a_score_that_is_not_there_is_not_measured_yet(tmp_path):
         ({"overrides": ["pretrain.lr=0.1"]}, "pretrain.lr = 0.1 instead of its default"),
     ],
 )
-def test_runs_of_another_setting_are_neither_valid_nor_not(tmp_path, changed, what):
+def test_runs_with_another_setting_are_not_judged(tmp_path, changed, what):
     found, sentence = outcome(tmp_path, (0.328,), changed=changed)
     assert found == "another setting"
     assert f"another setting ({what}), not judged" in sentence
 
 
-def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
+def test_paths_speed_options_and_other_arms_do_not_change_the_setting(tmp_path):
     overrides = [
         "pretrain.num_workers=3",
         "seeds=[5]",
@@ -174,7 +174,7 @@ def test_places_speed_and_other_arms_do_not_change_the_setting(tmp_path):
     assert outcome(tmp_path, (0.328,), changed={"overrides": overrides})[0] != "another setting"
 
 
-def test_a_recipe_that_is_like_a_yardstick_says_what_it_changed(tmp_path):
+def test_a_recipe_like_a_yardstick_lists_its_changes(tmp_path):
     base = RECIPE + EXPECT
     own = 'like = "base.toml"\nname = "made"\n[pretrain]\nepochs = 2\n'
     sources = [{"path": "own.toml", "text": own}, {"path": "base.toml", "text": base}]
@@ -183,11 +183,11 @@ def test_a_recipe_that_is_like_a_yardstick_says_what_it_changed(tmp_path):
     found, sentence = outcome(tmp_path, (0.328,), text=text, changed=changed)
     assert found == "another setting"
     assert "pretrain.epochs = 2 instead of 32" in sentence
-    sources[0]["text"] = own + EXPECT  # a value of its own is of its own setting
+    sources[0]["text"] = own + EXPECT  # an overridden value counts as a separate setting
     assert outcome(tmp_path, (0.328,), text=text, changed=changed)[0] != "another setting"
 
 
-def test_fewer_pairs_than_the_published_run_saw_are_another_setting(tmp_path):
+def test_fewer_pairs_than_in_the_published_run_are_another_setting(tmp_path):
     text = RECIPE + EXPECT + "samples_seen = 1000\n"
     found, sentence = outcome(tmp_path, (0.328,), text=text, samples_seen=900)
     assert found == "another setting"
@@ -195,7 +195,7 @@ def test_fewer_pairs_than_the_published_run_saw_are_another_setting(tmp_path):
     assert outcome(tmp_path, (0.328,), text=text, samples_seen=995)[0] != "another setting"
 
 
-def test_a_published_mean_is_compared_over_as_many_sets_only(tmp_path):
+def test_a_published_mean_is_compared_over_the_same_number_of_sets_only(tmp_path):
     def over(num_sets):
         text = RECIPE + EXPECT.replace('"x"', f'"all"\nnum_sets = {num_sets}')
         rows = [score(v, name=f"top1/{s}") for s, v in (("x", 0.318), ("y", 0.338))]
@@ -209,7 +209,7 @@ def test_a_published_mean_is_compared_over_as_many_sets_only(tmp_path):
     assert over(38).outcome == "not measured"
 
 
-def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
+def test_the_yardstick_precedes_the_verdict_in_table_and_page(tmp_path):
     one = record("random", 0, [score(0.328)])
     one["recipe"]["text"] = RECIPE + EXPECT
     comparison = compare(load_runs([write(tmp_path, [one])]))
@@ -232,13 +232,13 @@ def test_it_stands_above_the_verdict_in_table_and_page(tmp_path):
         ("[[expect]]", "[expect]", "expected an array of tables, [[expect]]"),
     ],
 )
-def test_what_cannot_be_expected_is_told(old, new, sentence):
+def test_an_invalid_expectation_is_reported(old, new, sentence):
     with pytest.raises(RecipeError) as raised:
         read_recipe(RECIPE + EXPECT.replace(old, new))
     assert sentence in str(raised.value)
 
 
-def test_validate_says_what_is_expected_and_by_whom():
+def test_validate_prints_the_expected_score_and_its_source():
     assert list(expectations(read_recipe(RECIPE + EXPECT))) == [
         "expected: random 32.8 ± 1 in top1/x (a table)"
     ]
@@ -250,26 +250,26 @@ def test_validate_says_what_is_expected_and_by_whom():
     assert line == "  not comparable with these runs: pretrain.epochs = 1 instead of 32"
 
 
-def test_a_share_and_a_set_that_nothing_measures_are_doubted():
-    def told(old, new):
+def test_an_implausible_value_and_an_unmeasured_set_give_warnings():
+    def warnings_of(old, new):
         recipe = read_recipe(RECIPE + EXPECT.replace(old, new))
         return [str(p) for p in doubts(recipe) if p.where.startswith("expect")]
 
-    assert told("", "") == []
+    assert warnings_of("", "") == []
     shares = "value = 0.328\ntolerance = 0.009"
-    (share,) = told("value = 32.8\ntolerance = 1.0", shares)
+    (share,) = warnings_of("value = 32.8\ntolerance = 1.0", shares)
     assert "0.328 is interpreted as 0.328 %. If it is a share, set 32.8" in share
-    (unmeasured,) = told('"x"', '"imagenet1k"')
+    (unmeasured,) = warnings_of('"x"', '"imagenet1k"')
     assert "no evaluator of the recipe uses 'imagenet1k'" in unmeasured
 
 
-def test_no_result_depends_on_what_is_expected():
+def test_expectations_do_not_change_fingerprints():
     with_it, without = read_recipe(RECIPE + EXPECT), read_recipe(RECIPE)
     assert [with_it.fingerprint(a) for a in with_it.arms] == [without.fingerprint(a) for a in without.arms]
 
 
 SHIPPED = sorted((folder_of_shipped() / "yardsticks").glob("*.toml"))
-# published value, pairs seen, largest and smallest rate, patch side and width of the image tower
+# published value, pairs seen, maximum and minimum learning rate, patch size and width of the image tower
 SETTINGS = {
     "datacomp_medium": (17.55, 128_000_000, 5e-4, 0.0, 32, 768),
     "datacomp_small": (2.70, 12_800_000, 5e-4, 0.0, 32, 768),
@@ -290,7 +290,7 @@ def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_pa
     (first, *_) = recipe.expected
     assert (first.arm, first.score, first.value) == ("random", "top1/imagenet1k", value)
     assert (recipe.warnings, list(doubts(recipe))) == ((), [])
-    assert len(list(expectations(recipe))) == len(recipe.expected)  # none is another setting
+    assert len(list(expectations(recipe))) == len(recipe.expected)  # all have the setting of the recipe
     plan = recipe.pretrain.build().plan()
     assert plan.num_images == plan.steps * 4096 == samples
     assert abs(samples - (first.samples_seen or samples)) <= 0.01 * samples
@@ -302,10 +302,10 @@ def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_pa
     absent = re.compile(r"\bno |\bnot found\b")
     assert all(
         absent.search(problem.message) for problem in find_obstacles(recipe)
-    )  # data are absent, no more
+    )  # missing data is the only obstacle
 
 
-def test_the_yardstick_with_the_most_keys_of_its_own_runs_shrunk(tmp_path):
+def test_a_yardstick_with_many_keys_finishes_a_smoke_run(tmp_path):
     recipe = load_recipe("declip_yfcc15m_b32").smoke()
     (found,) = run_recipe(recipe, arms=["random"], out=tmp_path, device="cpu")
     assert found["status"] == "finished"

@@ -1,4 +1,4 @@
-"""The simulated world is repeatable, honest about itself, and keeps its splits apart."""
+"""The simulated world is reproducible, marked as simulated, and has disjoint splits."""
 
 import colorsys
 
@@ -29,7 +29,7 @@ def judgments():
     return SyntheticJudgments(SyntheticJudgments.Config(num_train=200, num_val=50, num_test=200))
 
 
-def test_an_image_depends_on_its_seed_and_names_alone():
+def test_an_image_depends_only_on_its_seed_and_name():
     factors = draw_factors(0, "pairs", 7)
     assert factors == draw_factors(0, "pairs", 7)
     assert factors != draw_factors(0, "pairs", 8)
@@ -50,7 +50,7 @@ def test_judgments_do_not_change_with_the_size_of_the_split(judgments):
     assert np.array_equal(more.stimuli.images[5], few.stimuli.images[5])
 
 
-def test_no_image_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
+def test_splits_pairs_and_test_set_share_no_image(judgments):
     def distinct(images):
         return {image.tobytes() for image in images}
 
@@ -66,7 +66,7 @@ def test_no_image_is_in_two_splits_in_the_pairs_or_in_the_test_set(judgments):
     assert sum(map(len, groups)) == 600 + 150 + 600 + 100 + 100
 
 
-def test_observers_disagree_so_the_ceiling_is_below_one(judgments):
+def test_observers_disagree_and_the_ceiling_is_below_1(judgments):
     lower, upper = two_afc_ceiling(judgments.load("test"))
     assert 0.8 < lower < upper < 0.95
 
@@ -87,7 +87,7 @@ def test_pixels_alone_hardly_predict_the_votes(judgments):
     assert 0.45 < accuracy < 0.65
 
 
-def test_observers_look_past_the_scene():
+def test_observers_ignore_the_scene():
     rng = np.random.default_rng(0)
     crowd = Observers.draw(20, rng)
     thing, other = draw_factors(0, "x", 1).thing, draw_factors(0, "x", 2).thing
@@ -97,7 +97,7 @@ def test_observers_look_past_the_scene():
     assert crowd.p_second(same, same) == pytest.approx(np.full(20, 0.5))
 
 
-def test_colour_differences_follow_ciede2000():
+def test_color_differences_follow_ciede2000():
     # white to black is 100 units of CIEDE2000: 1 - exp(-100 / 25)
     assert colour_difference((1, 1, 1), (0, 0, 0)) == pytest.approx(1 - np.exp(-4), abs=1e-3)
     assert colour_difference((0.2, 0.4, 0.6), (0.2, 0.4, 0.6)) == 0
@@ -121,13 +121,13 @@ def test_captions_mention_some_factors_and_rarely_all():
     assert len(set(captions)) > 200
 
 
-def test_it_says_that_it_is_a_simulation(judgments):
+def test_judgments_and_test_sets_are_marked_as_simulated(judgments):
     assert judgments.card.simulated
     assert "imulated" in judgments.card.title
     assert render_set(SyntheticSettings(num_images=2)).simulated
 
 
-def test_every_shade_is_closest_to_the_colour_it_is_named_after():
+def test_each_shade_is_closest_to_the_color_of_its_name():
     middles = {
         name: Color("srgb", colorsys.hsv_to_rgb(hue / 360, saturation, value))
         for name, (hue, saturation, value) in COLOURS.items()
@@ -139,7 +139,7 @@ def test_every_shade_is_closest_to_the_colour_it_is_named_after():
             assert min(middles, key=lambda m: shade.delta_e(middles[m], method="2000")) == name
 
 
-def test_captions_say_nothing_untrue_about_the_thing():
+def test_captions_contain_no_false_attribute():
     for i in range(200):
         factors = draw_factors(0, "x", i)
         words = set(caption(factors, np.random.default_rng(i)).split())
@@ -150,14 +150,14 @@ def test_captions_say_nothing_untrue_about_the_thing():
                 assert name == truth or not words & synonyms
 
 
-def test_a_candidate_in_the_scene_of_the_anchor_has_noise_of_its_own(judgments):
-    factors = judgments.load("train").stimuli.images.factors
-    shared = [(a, b) for a, b in zip(factors[::3], factors[1::3], strict=True) if a.scene == b.scene]
+def test_a_candidate_in_the_scene_of_the_anchor_has_independent_noise(judgments):
+    images = judgments.load("train").stimuli.images.images
+    shared = [(a, b) for a, b in zip(images[::3], images[1::3], strict=True) if a.scene == b.scene]
     assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
     assert all(a.noise_seed != b.noise_seed for a, b in shared)
 
 
-def test_vote_bounds_that_cannot_be_met_are_refused_with_the_three_numbers():
+def test_inconsistent_vote_bounds_are_refused():
     _, problems = read_config(SyntheticJudgments.Config, {"min_votes": 9, "max_votes": 50}, "init.judgments")
     assert [str(p) for p in problems] == [
         "init.judgments: set min_votes <= max_votes <= num_observers, got 9, 50 and 40"

@@ -49,7 +49,7 @@ def changed(config, **values):
     return Regions(replace(config, **values))
 
 
-def test_a_subject_is_a_vote(tmp_path):
+def test_each_subject_has_one_vote(tmp_path):
     triplets = Regions(nod(tmp_path)).load("train")
     assert len(triplets) == 12
     assert set(triplets.num_votes) == {3}
@@ -63,7 +63,7 @@ def test_a_subject_is_a_vote(tmp_path):
     assert two_afc_accuracy(flat, flat, triplets.p_second) == 0.5
 
 
-def test_subjects_and_regions_can_be_chosen(tmp_path):
+def test_subjects_and_regions_can_be_selected(tmp_path):
     config = nod(tmp_path)
     assert set(changed(config, subjects=("sub-03",)).load("train").num_votes) == {1}
     own = changed(config, subjects=("sub-01",)).load("train")
@@ -78,7 +78,7 @@ def test_regions_of_one_subject_are_scaled_before_they_are_averaged(tmp_path):
         changed(config, regions=("V1", "FFC")).load("train")
 
 
-def test_near_and_far_images_by_hand():
+def test_near_and_far_groups_have_the_requested_shares():
     distances = np.array([np.nan, 5.0, 1.0, 4.0, 2.0, 3.0, 6.0, np.nan, 8.0, 7.0])
     groups = near_and_far(distances, 0.25, 0.375)  # of 8 candidates: 2 and 3
     np.testing.assert_array_equal(groups, [np.nan, np.nan, 0, np.nan, 0, np.nan, 1, np.nan, 1, 1])
@@ -137,11 +137,11 @@ def test_images_without_near_and_far_candidates_are_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("far", [0.8, 0.9])
-def test_shares_may_add_up_to_one_in_floating_point(tmp_path, far):
+def test_near_and_far_may_sum_to_one_in_floating_point(tmp_path, far):
     Regions.Config(root=tmp_path, images=tmp_path, regions=("V1",), near=round(1 - far, 1), far=far)
 
 
-def test_triplets_without_shares_are_as_before(tmp_path):
+def test_without_near_and_far_all_pairs_above_min_gap_are_drawn(tmp_path):
     judgments, matrix = random_regions(tmp_path, min_gap=0.5)
     triplets = judgments.load("train")
     anchor, first, second = triplets.roles
@@ -159,7 +159,7 @@ def test_triplets_without_shares_are_as_before(tmp_path):
         ({"near": 0.5, "far": 0.5, "val_share": 0.6, "test_share": 0.6}, "val_share \\+ test_share"),
     ],
 )
-def test_shares_that_cannot_be_drawn_are_refused(tmp_path, shares, message):
+def test_invalid_near_and_far_shares_are_refused(tmp_path, shares, message):
     with pytest.raises(ValueError, match=message):
         Regions.Config(root=tmp_path, images=tmp_path, regions=("V1",), **shares)
 
@@ -175,26 +175,26 @@ def nod_one(root):
     return nod(root, subjects=("sub-01",))
 
 
-def test_a_group_of_regions_must_be_whole(tmp_path):
+def test_a_group_of_regions_requires_every_region(tmp_path):
     with pytest.raises(DataError, match=r"sub-01: no region called 'V2'\. Known: FFC, V1"):
         changed(nod(tmp_path), regions=("early",)).load("train")
 
 
-def test_subjects_who_saw_other_images_are_refused(tmp_path):
+def test_subjects_with_different_images_are_refused(tmp_path):
     config = nod(tmp_path)
     (tmp_path / "sub-02" / "filenames.txt").write_text("\n".join(NAMES[::-1]))
     with pytest.raises(DataError, match=r"filenames\.txt differs from that of sub-01"):
         Regions(config).load("train")
 
 
-def test_a_vector_of_another_length_is_told(tmp_path):
+def test_a_vector_of_the_wrong_length_is_reported(tmp_path):
     config = nod(tmp_path)
     np.save(tmp_path / "sub-01" / "V1_roi_rdm_vector.npy", V1[:5])
     with pytest.raises(DataError, match=r"shape \(5,\), but 4 images have 6 pairs"):
         Regions(config).load("train")
 
 
-def test_the_recipe_of_eight_regions_runs_as_a_smoke_run(tmp_path):
+def test_the_recipe_of_eight_regions_finishes_a_smoke_run(tmp_path):
     recipe = Path(__file__).parents[1] / "recipes" / "nod_regions.toml"
     command = [sys.executable, "-m", "perceptinit", "run", recipe, "--smoke", "--arm", "ffc"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
@@ -207,7 +207,7 @@ def test_the_recipe_of_eight_regions_runs_as_a_smoke_run(tmp_path):
     ]
 
 
-def test_the_plug_in_offers_its_readers_under_its_name():
+def test_the_plug_in_offers_its_components_with_its_prefix():
     assert [c.name for c in perceptinit_judgments()] == [
         "brain-rdms/rsatoolbox",
         "brain-rdms/rdm",
@@ -242,7 +242,7 @@ def rsatoolbox_file(tmp_path):
     return make
 
 
-def test_an_rsatoolbox_file_gives_the_same_triplets_as_its_matrices(rsatoolbox_file):
+def test_an_rsatoolbox_file_has_the_triplets_of_its_matrices(rsatoolbox_file):
     triplets = rsatoolbox_file(regions=("V1",)).load("train")
     matrix = squareform(V1)
     is_second = matrix[triplets.anchor, triplets.second] < matrix[triplets.anchor, triplets.first]
@@ -254,14 +254,14 @@ def test_an_rsatoolbox_file_gives_the_same_triplets_as_its_matrices(rsatoolbox_f
     assert np.array_equal(is_second, one.p_second == 1.0)
 
 
-def test_a_descriptor_that_is_not_there_is_told_with_those_that_are(rsatoolbox_file):
+def test_an_unknown_descriptor_or_subject_is_reported_with_the_known_ones(rsatoolbox_file):
     with pytest.raises(DataError, match="no descriptor called 'region'"):
         rsatoolbox_file(region_descriptor="region").load("train")
     with pytest.raises(DataError, match=r"no subject called 'c'\. .*Known: a, b"):
         rsatoolbox_file(subjects=("c",)).load("train")
 
 
-def test_the_matrices_can_be_had_whole_as_rsa_takes_them(tmp_path):
+def test_load_dissimilarities_returns_the_matrices_for_rsa(tmp_path):
     stimuli, images, subjects = Regions(nod(tmp_path)).load_dissimilarities("train")
     assert [stimuli.ids[i] for i in images] == NAMES
     assert subjects.shape == (3, 4, 4)

@@ -45,14 +45,14 @@ def write_rdms(path, **descriptors):
     rdms.save(str(path), file_type="hdf5")
 
 
-def test_a_file_of_rsatoolbox_has_matrices_and_names(tmp_path):
+def test_an_rsatoolbox_file_contains_matrices_and_names(tmp_path):
     write_rdms(tmp_path / "rdms.hdf5", conds=NAMES)
     matrices, names = read_matrices(tmp_path / "rdms.hdf5", None)
     assert same(matrices, BOTH)
     assert names == NAMES
 
 
-def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
+def test_the_key_selects_the_descriptor_of_the_images(tmp_path):
     write_rdms(tmp_path / "rdms.h5", conds=NAMES, category=["out", "in", "out", "out"])
     assert read_matrices(tmp_path / "rdms.h5", "conds")[1] == NAMES
     with pytest.raises(DataError, match=r"no descriptor called 'cond'. Did you mean 'conds'"):
@@ -61,7 +61,7 @@ def test_of_several_descriptors_the_key_names_that_of_the_images(tmp_path):
         read_matrices(tmp_path / "rdms.h5", None)
 
 
-def test_what_is_no_file_of_rsatoolbox_says_so(tmp_path):
+def test_an_invalid_rsatoolbox_file_is_reported(tmp_path):
     (tmp_path / "rdms.hdf5").write_bytes(b"no HDF5")
     with pytest.raises(DataError, match=r"rdms\.hdf5: not a valid rsatoolbox file"):
         read_matrices(tmp_path / "rdms.hdf5", None)
@@ -75,7 +75,7 @@ def arranged(seed, names):
     }
 
 
-def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
+def test_a_meadows_tree_has_one_matrix_per_arrangement(tmp_path):
     order = [2, 0, 1, 3]
     other = arranged(1, NAMES)
     other["stimuli"] = [other["stimuli"][i] for i in order]
@@ -87,14 +87,14 @@ def test_a_tree_of_meadows_has_a_matrix_for_each_arrangement(tmp_path):
     assert names == NAMES
 
 
-def test_a_tree_without_arrangements_is_refused(tmp_path):
+def test_a_meadows_tree_without_arrangements_is_refused(tmp_path):
     (tmp_path / "tree.json").write_text(json.dumps({"tasks": [{"task": {"task_type": "consent"}}]}))
     with pytest.raises(DataError, match="contains no 'multiarrange' task"):
         read_matrices(tmp_path / "tree.json", None)
 
 
 @pytest.mark.parametrize("do_compression", [False, True])
-def test_matlab_files_of_meadows_have_a_matrix_for_each_participant(tmp_path, do_compression):
+def test_meadows_matlab_files_have_one_matrix_per_participant(tmp_path, do_compression):
     content = {}
     for seed, person in enumerate(("neat_ox", "calm_eel")):
         content |= {f"rdmutv_{person}": matrix(seed)[PAIRS], f"stimuli_{person}": np.array(NAMES)}
@@ -106,7 +106,7 @@ def test_matlab_files_of_meadows_have_a_matrix_for_each_participant(tmp_path, do
     assert same(read_matrices(tmp_path / "one.mat", None)[0], BOTH[:1])
 
 
-def test_names_of_a_file_become_images_by_a_pattern(tmp_path):
+def test_an_image_pattern_converts_names_to_image_files(tmp_path):
     for name in NAMES:
         Image.new("RGB", (2, 2)).save(tmp_path / f"{name}.png")
     savemat(tmp_path / "one.mat", {"rdmutv": matrix(0)[PAIRS], "stimuli": np.array(NAMES)})

@@ -51,7 +51,7 @@ def votes_in(judgments):
     return sum(int(judgments.load(split).num_votes.sum()) for split in SPLITS)
 
 
-def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path):
+def test_data_check_of_twenty_simulated_people_reports_balanced_sides(tmp_path):
     folder = simulate(make_study(tmp_path, questions=60, per_person=20, images=12), 20)
     table = table_of(folder, tmp_path)
     report = check_judgments(table)
@@ -81,7 +81,7 @@ def test_twenty_people_walk_the_page_and_data_check_proves_the_balance(tmp_path)
 
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
-def test_not_sure_is_a_tie_in_the_table_that_the_component_reads(tmp_path, task, component):
+def test_not_sure_is_a_tie_in_the_exported_table(tmp_path, task, component):
     changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
     folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
     with open_study(folder) as site:
@@ -114,7 +114,7 @@ def test_the_table_contains_assignments_and_answers(tmp_path):
     assert {row["design"] for row in rows} == {record.design.name}
 
 
-def test_the_export_applies_the_rule_and_gives_reasons(tmp_path):
+def test_the_export_applies_the_exclusion_rule_with_reasons(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         site.begun().finish()
@@ -167,7 +167,7 @@ def test_reliability_equals_values_computed_by_hand():
     assert (found.median_seconds, found.answered) == (1.0, 1.0)
 
 
-def test_agreement_is_with_the_others_whatever_order_they_were_asked_in():
+def test_agreement_with_the_others_does_not_depend_on_the_order_of_candidates():
     mine = made_record("a", question(0), question(0, (3, 1, 2)), question(1, (4, 1, 2)))
     others = [
         made_record("b", question(1, (0, 2, 1)), question(1, (3, 1, 2)), question(0, (4, 1, 2))),  # 1; 2; 1
@@ -186,13 +186,13 @@ def test_a_limit_without_data_excludes_no_one():
     assert why_excluded(half, Exclusion(min_answered=0.6)) == "questions answered 0.50 < 0.6"
 
 
-def test_each_person_is_judged_by_the_rule_of_their_design():
+def test_each_person_is_excluded_by_the_rule_of_their_design():
     strict, lax = made_design(min_median_seconds=2.0), made_design(min_median_seconds=0.5)
     judged = judge([made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)])
     assert [bool(why) for _, why in judged.values()] == [True, False]
 
 
-def test_the_ceiling_is_that_of_votes_and_the_chance_that_two_people_agree():
+def test_the_ceiling_is_the_majority_share_with_the_pair_agreement():
     answers = {"a": 0, "b": 0, "c": 0, "d": 1}
     records = [made_record(person, question(answer)) for person, answer in answers.items()]
     alone = made_record("e", question(0, (3, 1, 2)))
@@ -224,7 +224,7 @@ def test_the_small_embedding_predicts_structured_answers_only():
     assert held_out_2afc(points_and_answers(4, 0.0), np.arange(4), 12) is None
 
 
-def test_the_gradient_of_the_embedding_is_that_of_its_loss():
+def test_the_gradient_of_the_embedding_matches_finite_differences():
     from scipy.optimize import check_grad
 
     triplets, point = points_and_answers(30, 0.1), np.random.default_rng(1).standard_normal(24)
@@ -232,27 +232,27 @@ def test_the_gradient_of_the_embedding_is_that_of_its_loss():
     assert check_grad(loss, gradient, point) < 1e-5
 
 
-def test_answers_that_repeat_one_question_make_no_interval_narrower():
+def test_repeated_answers_to_one_question_do_not_narrow_the_interval():
     once = points_and_answers(200, 0.2)
     one = held_out_2afc(once, np.arange(200), 12)
     doubled = held_out_2afc(np.repeat(once, 2, axis=0), np.repeat(np.arange(200), 2), 12)
     assert doubled.half_width == pytest.approx(one.half_width, rel=0.1)
 
 
-def test_an_interval_of_two_points_needs_three_times_the_answers_more_for_one_point():
+def test_halving_an_interval_requires_four_times_the_answers():
     assert HeldOut(0.7, 0.02, 100).answers_until(0.01, 1000) == 3000
     assert HeldOut(0.7, 0.009, 100).answers_until(0.01, 1000) == 0
 
 
-def test_simulated_people_leave_the_study_itself_untouched(tmp_path):
+def test_simulated_people_do_not_change_the_study(tmp_path):
     folder = make_study(tmp_path)
     copy = simulate(folder, 3)
     assert (read_records(folder), len(read_records(copy))) == ([], 3)
     assert all(record.is_finished for record in read_records(copy))
-    assert len(read_records(simulate(folder, 2))) == 2  # anew
+    assert len(read_records(simulate(folder, 2))) == 2  # simulated again from the beginning
 
 
-def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cli):
+def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, collect, cli):
     folder = make_study(tmp_path, task="odd-one-out", questions=30, per_person=12, images=12)
     assert collect(folder, "--simulate", 4).exit_code == 0
     done = collect(folder / "simulated", "--export", "judgments.csv")
@@ -266,7 +266,7 @@ def test_a_study_of_odd_one_out_goes_through_to_the_recipe(tmp_path, collect, cl
 
 
 @pytest.mark.slow
-def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, cli):
+def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect, cli):
     """Slow, because it trains. Runs the commands of docs/collect.md with a smaller study and model."""
     write_images(tmp_path / "photographs", 12)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
@@ -289,7 +289,7 @@ def test_from_images_to_stage_one_by_the_documented_commands(tmp_path, collect, 
     assert "2afc/judgments" in run.stdout
 
 
-def test_the_status_shows_whole_codes_on_a_narrow_terminal(tmp_path):
+def test_the_status_prints_complete_codes_on_a_narrow_terminal(tmp_path):
     folder = simulate(make_study(tmp_path), 2)
     console = Console(width=80, file=io.StringIO())
     show(status(folder), console)
@@ -300,7 +300,7 @@ def test_the_status_shows_whole_codes_on_a_narrow_terminal(tmp_path):
 COLLECT = ("photographs", "--task", "2afc", "--questions", "12", "--out", "study")
 
 
-def test_invalid_requests_raise_errors_with_a_sentence(tmp_path, collect):
+def test_invalid_arguments_of_collect_are_reported(tmp_path, collect):
     write_images(tmp_path / "photographs", 5)
     (tmp_path / "empty").mkdir()
 
@@ -340,7 +340,7 @@ def test_a_port_in_use_is_reported(tmp_path, cli):
 
 
 @pytest.mark.parametrize(("host", "is_open"), [("127.0.0.1", False), ("::1", False), ("0.0.0.0", True)])
-def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_to_it(host, is_open):
+def test_the_printed_address_of_a_public_page_contains_the_host_name(host, is_open):
     try:
         listener = listen(host, 0)
     except UsageError as error:  # a machine without IPv6
@@ -351,7 +351,7 @@ def test_a_page_that_others_can_reach_is_told_of_by_a_name_that_leads_to_it(host
         assert (socket.gethostname() in address_of(listener)) == is_open
 
 
-def test_serving_imports_no_torch(tmp_path, cli):
+def test_collect_does_not_import_torch(tmp_path, cli):
     make_study(tmp_path)
     done = cli("collect", "study", "--simulate", 1, PYTHONPROFILEIMPORTTIME="1")
     assert done.returncode == 0, done.stderr

@@ -65,7 +65,7 @@ class Walk:
         return reply.value
 
 
-def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
+def test_a_session_can_be_completed_with_the_keyboard_only(browser, tmp_path):
     folder = make_study(tmp_path, not_sure=True, changes=[("break_every = 40", "break_every = 5")])
     with open_study(folder) as site, Walk(browser, site) as walk:
         page, seen, keys = walk.page, [], itertools.cycle(["1", "ArrowRight", "0"])
@@ -96,7 +96,7 @@ def test_from_consent_to_debriefing_by_keys_alone(browser, tmp_path):
     assert all(address.startswith(site.address) for address in walk.asked)
 
 
-def test_a_double_click_on_the_consent_button_begins_one_session(browser, tmp_path):
+def test_a_double_click_on_the_consent_button_starts_one_session(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.page.goto(site.address)
         walk.page.check("input[name=age]")
@@ -106,7 +106,7 @@ def test_a_double_click_on_the_consent_button_begins_one_session(browser, tmp_pa
         assert site.rows("SELECT COUNT(*) FROM people") == [(1,)]
 
 
-def test_the_age_check_is_needed_to_agree(browser, tmp_path):
+def test_consent_requires_the_age_check(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.page.goto(site.address)
         walk.page.click("form button")
@@ -114,7 +114,7 @@ def test_the_age_check_is_needed_to_agree(browser, tmp_path):
         assert site.rows("SELECT * FROM people") == []
 
 
-def test_an_instructed_trial_says_which_image_to_choose(browser, tmp_path):
+def test_an_instructed_trial_states_which_image_to_choose(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
@@ -132,7 +132,7 @@ def test_an_instructed_trial_says_which_image_to_choose(browser, tmp_path):
 
 @pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE, LYING_PHONE], ids=["desktop", "phone", "lying-phone"])
-def test_all_images_are_whole_in_view_of_one_size_and_appear_together(browser, tmp_path, task, size):
+def test_all_images_are_fully_visible_at_one_size_and_appear_together(browser, tmp_path, task, size):
     with open_study(make_study(tmp_path, task=task)) as site, Walk(browser, site, size) as walk:
         walk.agree()
         walk.go_on()
@@ -152,7 +152,7 @@ def test_all_images_are_whole_in_view_of_one_size_and_appear_together(browser, t
         assert walk.page.evaluate("document.documentElement.scrollHeight <= innerHeight")
 
 
-def test_a_finger_answers_and_what_it_touched_is_stored(browser, tmp_path):
+def test_a_touch_stores_the_touched_image_as_the_answer(browser, tmp_path):
     with (
         open_study(make_study(tmp_path)) as site,
         Walk(browser, site, PHONE, has_touch=True) as walk,
@@ -166,7 +166,7 @@ def test_a_finger_answers_and_what_it_touched_is_stored(browser, tmp_path):
     assert (answer, kind) == (read_trials(trials)[0].order[1], "touch")
 
 
-def test_the_image_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path):
+def test_a_click_stores_the_clicked_image_as_the_answer(browser, tmp_path):
     """In every trial, the stored answer is the clicked image."""
     with open_study(make_study(tmp_path, task="odd-one-out")) as site, Walk(browser, site) as walk:
         walk.agree()
@@ -183,7 +183,7 @@ def test_the_image_under_the_pointer_is_the_one_that_is_stored(browser, tmp_path
     assert stored == clicked
 
 
-def test_practice_tells_right_from_wrong(browser, tmp_path):
+def test_practice_trials_give_feedback(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         trials = read_trials(site.rows("SELECT trials FROM people")[0][0])
@@ -195,7 +195,7 @@ def test_practice_tells_right_from_wrong(browser, tmp_path):
             assert walk.page.inner_text("#feedback").startswith("Correct" if is_right else "Not quite")
 
 
-def test_after_a_reload_or_a_closed_laptop_the_page_goes_on_where_it_was(browser, tmp_path):
+def test_the_page_resumes_at_the_same_trial_after_a_reload_or_a_pause(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         walk.to_trial(8)
@@ -208,7 +208,7 @@ def test_after_a_reload_or_a_closed_laptop_the_page_goes_on_where_it_was(browser
         later.wait_for_selector("#stage[data-presented='8']")
 
 
-def test_an_answer_given_in_another_window_is_not_given_again(browser, tmp_path):
+def test_an_answer_from_another_window_is_not_requested_again(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         walk.to_trial(8)
@@ -224,7 +224,7 @@ def test_an_answer_given_in_another_window_is_not_given_again(browser, tmp_path)
         assert len(site.rows("SELECT * FROM answers")) == 9
 
 
-def test_a_lost_connection_is_shown_and_loses_no_answer(browser, tmp_path):
+def test_a_lost_connection_is_displayed_and_loses_no_answer(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         walk.agree()
         walk.to_trial(8)
@@ -250,7 +250,7 @@ def test_a_held_key_answers_once(browser, tmp_path):
         assert len(site.rows("SELECT * FROM answers")) == 9
 
 
-def test_everything_to_press_or_to_look_at_has_a_name_for_screen_readers(browser, tmp_path):
+def test_buttons_and_images_have_names_for_screen_readers(browser, tmp_path):
     with open_study(make_study(tmp_path, not_sure=True)) as site, Walk(browser, site) as walk:
         walk.agree()
         walk.go_on()
@@ -263,7 +263,7 @@ def test_everything_to_press_or_to_look_at_has_a_name_for_screen_readers(browser
         assert page.get_attribute("html", "lang") == "en"
 
 
-def test_the_page_is_grey_so_that_colours_stay_what_they_are(browser, tmp_path):
+def test_the_page_has_a_neutral_gray_background_in_dark_mode(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site, color_scheme="dark") as walk:
         walk.agree()
         walk.go_on()
@@ -276,7 +276,7 @@ def test_the_page_is_grey_so_that_colours_stay_what_they_are(browser, tmp_path):
         assert int(red) == int(green) == int(blue), colour
 
 
-def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
+def test_the_owner_page_shows_the_status_and_downloads_the_table(browser, tmp_path):
     with open_study(make_study(tmp_path)) as site, Walk(browser, site) as walk:
         site.begun().finish()
         page = walk.page
@@ -296,7 +296,7 @@ def test_the_owner_reads_numbers_and_takes_the_table(browser, tmp_path):
 
 
 @pytest.mark.slow
-def test_ten_people_in_the_browser_make_a_table_and_a_recipe_that_hold(browser, tmp_path, monkeypatch, cli):
+def test_ten_people_in_the_browser_produce_a_valid_table_and_recipe(browser, tmp_path, monkeypatch, cli):
     """Slow: ten participants, each in a separate browser, complete a session; twenty do in test_collect.py."""
     changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
     folder = make_study(tmp_path, questions=20, per_person=4, images=10, changes=changes)

@@ -40,7 +40,7 @@ def is_closed(client):
     "sent", [b"", b"GET / HTT", HEAD, HEAD + b"content-length: 9\r\n\r\nagree"],
     ids=["silent", "first line", "headers", "body"],
 )  # fmt: skip
-def test_a_request_that_does_not_arrive_whole_is_closed(site, monkeypatch, sent):
+def test_an_incomplete_request_is_closed(site, monkeypatch, sent):
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
     with open_socket(site) as client:
         client.sendall(sent)
@@ -56,7 +56,7 @@ def trickle(client, seconds):
 
 
 @pytest.mark.parametrize("sent", [b"", HEAD + b"content-length: 90\r\n\r\n"], ids=["headers", "body"])
-def test_a_trickle_of_bytes_wins_no_time(site, monkeypatch, sent):
+def test_single_bytes_do_not_extend_the_time_of_a_request(site, monkeypatch, sent):
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     with open_socket(site) as client:
         client.sendall(sent)
@@ -64,7 +64,7 @@ def test_a_trickle_of_bytes_wins_no_time(site, monkeypatch, sent):
             trickle(client, seconds=4)  # the body would be complete after 4.5 s
 
 
-def test_a_session_may_pause_longer_than_a_request_may_take(site, monkeypatch):
+def test_a_session_may_pause_longer_than_the_request_timeout(site, monkeypatch):
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 1.0)
     visitor = site.begun()
     connection = visitor._connection.sock
@@ -73,7 +73,7 @@ def test_a_session_may_pause_longer_than_a_request_may_take(site, monkeypatch):
     assert visitor._connection.sock is connection
 
 
-def test_a_reply_that_is_not_read_is_given_up(tmp_path, monkeypatch):
+def test_an_unread_reply_is_aborted(tmp_path, monkeypatch):
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.3)
     folder = make_study(tmp_path)
     with open_study(folder) as site:
@@ -89,7 +89,7 @@ def test_a_reply_that_is_not_read_is_given_up(tmp_path, monkeypatch):
         assert visitor.answer(0)[0] == 200
 
 
-def test_silent_connections_give_way_to_people(site, monkeypatch):
+def test_idle_connections_are_closed_before_active_ones(site, monkeypatch):
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     visitor = site.begun()
     kept = visitor._connection.sock
@@ -155,7 +155,7 @@ def test_a_peer_is_an_address_or_a_network_of_one_subscriber(host, peer):
     assert peer_of((host, 1)) == peer
 
 
-def test_this_machine_is_not_limited_by_connections():
+def test_local_peers_have_no_connection_limit():
     assert [is_local(peer_of((host, 1))) for host in ("127.0.0.1", "::1", "203.0.113.5")] == [
         True,
         True,

@@ -45,7 +45,7 @@ def spread(counts):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_candidate_is_at_every_place_equally_often_for_each_person_and_overall(task, shape):
+def test_each_candidate_has_each_position_equally_often_per_person_and_overall(task, shape):
     design, overall = shaped(task, shape), Counter()
     n = TASKS[task].num_candidates
     for slot in range(7):
@@ -59,7 +59,7 @@ def test_every_candidate_is_at_every_place_equally_often_for_each_person_and_ove
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("task", TASKS)
-def test_every_question_is_asked_once_before_any_is_repeated_and_no_person_gets_it_twice(task, shape):
+def test_questions_are_used_evenly_and_at_most_once_per_person(task, shape):
     design, asked = shaped(task, shape), Counter()
     shared = set(design.questions[: design.settings.shared])
     for slot in range(9):
@@ -72,7 +72,7 @@ def test_every_question_is_asked_once_before_any_is_repeated_and_no_person_gets_
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_repeats_come_in_the_opposite_order_long_after_their_originals(task):
+def test_repeats_have_the_opposite_order_and_a_distance_from_their_originals(task):
     design = design_of(task, per_person=30)
     trials = draw_session(design, 0)
     repeats = [(at, trial) for at, trial in enumerate(trials) if trial.kind == "repeat"]
@@ -85,7 +85,7 @@ def test_repeats_come_in_the_opposite_order_long_after_their_originals(task):
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_catch_and_practice_trials_have_one_answer_that_is_at_each_place_equally_often(task):
+def test_correct_answers_of_catch_and_practice_trials_have_balanced_positions(task):
     design = design_of(task, per_person=40)
     trials, n = draw_session(design, 0), TASKS[task].num_candidates
     for kind, count in (("catch", 8 // n * n), ("practice", 6), ("instructed", 6)):
@@ -100,7 +100,7 @@ def test_catch_and_practice_trials_have_one_answer_that_is_at_each_place_equally
     assert len(trials) == num_trials(design.settings)
 
 
-def test_the_right_answer_of_a_catch_trial_is_the_twin_in_2afc_and_the_other_one_in_odd_one_out():
+def test_the_correct_answer_of_a_catch_trial_is_the_copy_in_2afc_and_the_odd_image_in_odd_one_out():
     rng = np.random.default_rng(0)
     anchor, *candidates = TASKS["2afc"].obvious(9, rng)
     assert candidates[TASKS["2afc"].obvious_answer] == anchor
@@ -109,7 +109,7 @@ def test_the_right_answer_of_a_catch_trial_is_the_twin_in_2afc_and_the_other_one
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_all_questions_there_are_can_be_drawn_and_each_once(task):
+def test_all_possible_questions_can_be_drawn_once(task):
     total = TASKS[task].count(6)
     drawn = TASKS[task].draw(6, total, np.random.default_rng(0))
     n = TASKS[task].num_candidates
@@ -121,13 +121,13 @@ def test_every_image_is_the_anchor_equally_often():
     assert (len(anchors), spread(anchors)) == (9, 1)
 
 
-def test_combinations_are_counted_without_gaps():
+def test_combination_ranks_are_contiguous():
     assert sorted(combination(rank, 3) for rank in range(20)) == [
         list(three) for three in itertools.combinations(range(6), 3)
     ]
 
 
-def test_the_seed_decides_questions_and_sessions():
+def test_questions_and_sessions_depend_on_the_seed():
     same, other = design_of(), design_of(seed=1)
     assert draw_session(design_of(), 3) == draw_session(same, 3)
     assert same.sha256 == design_of().sha256 != other.sha256
@@ -152,7 +152,7 @@ def test_the_seed_decides_questions_and_sessions():
         ({"questons": 4}, "design.questons: unknown key; did you mean 'questions'?"),
     ],
 )
-def test_settings_that_cannot_be_balanced_are_refused_in_a_sentence(change, sentence):
+def test_settings_that_cannot_be_balanced_are_refused(change, sentence):
     with pytest.raises(RecipeError) as error:
         design_of(**change)
     assert sentence in str(error.value)
@@ -163,21 +163,21 @@ def test_too_few_images_for_the_questions_are_refused():
         design_of(images=5)
 
 
-def told(folder, out):
+def copied(folder, out):
     said = []
     images = copy_images(folder, out, said.append)
     return images, said
 
 
-def test_images_are_copied_byte_by_byte(tmp_path):
+def test_images_are_copied_without_changes(tmp_path):
     folder = write_images(tmp_path / "in", 4)
-    images, said = told(folder, tmp_path / "out")
+    images, said = copied(folder, tmp_path / "out")
     assert [p.name for p in images] == ["00.png", "01.png", "02.png", "03.png"]
     assert (tmp_path / "out/02.png").read_bytes() == (folder / "02.png").read_bytes()
     assert said == []
 
 
-def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path):
+def test_huge_rotated_and_unusual_images_are_converted_and_reported(tmp_path):
     folder = write_images(tmp_path / "in", 3)
     Image.new("RGB", (2 * MAX_SIDE, 40), "red").save(folder / "huge.jpg")
     turned = Image.new("RGB", (40, 20), "blue")
@@ -185,7 +185,7 @@ def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path)
     exif[0x0112] = 6  # a quarter turn
     turned.save(folder / "turned.jpg", exif=exif)
     Image.new("RGB", (10, 10), "green").save(folder / "scan.tif")
-    images, said = told(folder, tmp_path / "out")
+    images, said = copied(folder, tmp_path / "out")
     assert "1 images downscaled (longer side 1600 pixels): huge.jpg" in said
     assert any("EXIF orientation applied" in line and "turned.jpg" in line for line in said)
     assert any("converted to PNG" in line and "scan.png" in line for line in said)
@@ -201,10 +201,10 @@ def test_huge_rotated_and_unusual_images_are_changed_once_and_reported(tmp_path)
 def test_too_few_images_are_refused(tmp_path, count, sentence):
     folder = write_images(tmp_path / "in", count)
     with pytest.raises(DataError, match=sentence):
-        told(folder, tmp_path / "out")
+        copied(folder, tmp_path / "out")
 
 
-def test_unreadable_and_doubled_images_are_named(tmp_path):
+def test_unreadable_and_duplicate_images_are_reported(tmp_path):
     folder = write_images(tmp_path / "in", 4)
     (folder / "broken.jpg").write_bytes(b"no image")
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes()[:60])
@@ -212,21 +212,21 @@ def test_unreadable_and_doubled_images_are_named(tmp_path):
         DataError,
         match=r"2 of 6 images cannot be read: broken.jpg \(unknown image format\), short",
     ):
-        told(folder, tmp_path / "out")
+        copied(folder, tmp_path / "out")
     (folder / "broken.jpg").unlink()
     (folder / "short.png").write_bytes((folder / "00.png").read_bytes())
     with pytest.raises(DataError, match=r"identical images: 00.png = short.png"):
-        told(folder, tmp_path / "out")
+        copied(folder, tmp_path / "out")
 
 
-def test_a_study_that_cannot_be_made_leaves_nothing_behind(tmp_path):
+def test_a_study_that_cannot_be_created_leaves_no_files(tmp_path):
     folder = write_images(tmp_path / "in", 4)
     with pytest.raises(DataError, match="questions = 100: 4 images allow only 12"):
         create(folder, tmp_path / "study", default_design("2afc", 100, None, False, 0), print)
     assert list((tmp_path / "study").iterdir()) == []
 
 
-def test_a_change_makes_a_new_version_and_the_old_one_stays(tmp_path):
+def test_a_change_creates_a_new_version_and_keeps_the_old_one(tmp_path):
     folder, said = make_study(tmp_path), []
     with open_folder(folder) as study:
         assert study.design.version == 1
@@ -242,7 +242,7 @@ def test_a_change_makes_a_new_version_and_the_old_one_stays(tmp_path):
     assert "because [exclusion] changed" in said[1]
 
 
-def test_what_may_change_while_a_study_runs_makes_no_new_version(tmp_path):
+def test_settings_that_may_change_during_a_study_create_no_new_version(tmp_path):
     folder = make_study(tmp_path)
     assert current_design(folder, print).version == 1
     settings = (folder / "study.toml").read_text()
@@ -263,7 +263,7 @@ def test_a_locked_design_that_was_edited_is_refused(tmp_path):
         pass
 
 
-def test_an_image_that_people_saw_may_not_change(tmp_path):
+def test_a_change_of_a_shown_image_is_refused(tmp_path):
     folder = make_study(tmp_path)
     current_design(folder, print)
     Image.new("RGB", (5, 5), "red").save(folder / "images/00.png")
@@ -271,14 +271,14 @@ def test_an_image_that_people_saw_may_not_change(tmp_path):
         current_design(folder, print)
 
 
-def test_images_may_be_added(tmp_path):
+def test_images_can_be_added_to_a_study(tmp_path):
     folder = make_study(tmp_path)
     current_design(folder, print)
     Image.new("RGB", (5, 5), "red").save(folder / "images/new.png")
     assert len(current_design(folder, print).images) == 9
 
 
-def test_a_text_that_is_missing_or_lacks_a_label_is_named(tmp_path):
+def test_a_missing_text_or_label_is_reported(tmp_path):
     folder = make_study(tmp_path)
     labels = folder / "texts/labels.md"
     labels.write_text(labels.read_text().replace("- agree:", "- agre:"))
@@ -297,7 +297,7 @@ def new_study(tmp_path):
     return tmp_path / "study"
 
 
-def test_a_study_opens_once_every_blank_of_its_texts_is_filled(tmp_path):
+def test_a_study_opens_only_after_every_blank_is_filled(tmp_path):
     folder = new_study(tmp_path)
     consent = folder / "texts/consent.md"
     for blank in BLANKS:
@@ -315,7 +315,7 @@ def test_a_study_opens_once_every_blank_of_its_texts_is_filled(tmp_path):
         assert study.design.version == 1
 
 
-def test_the_example_text_of_earlier_versions_keeps_a_study_from_opening(tmp_path):
+def test_the_example_text_of_earlier_versions_prevents_a_study_from_opening(tmp_path):
     folder = make_study(tmp_path)
     (folder / "texts/consent.md").write_text(
         "# Consent\n\n*(This is example text. Put your study's own here.)*"
@@ -324,7 +324,7 @@ def test_the_example_text_of_earlier_versions_keeps_a_study_from_opening(tmp_pat
         pass
 
 
-def test_a_draft_and_simulated_people_need_no_filled_blanks_and_lock_nothing(tmp_path):
+def test_drafts_and_simulations_require_no_filled_blanks_and_lock_no_version(tmp_path):
     folder = new_study(tmp_path)
     simulate(folder, 1)
     with open_folder(copy_study(folder, "draft"), is_draft=True):
@@ -332,7 +332,7 @@ def test_a_draft_and_simulated_people_need_no_filled_blanks_and_lock_nothing(tmp
     assert versions(folder) == []
 
 
-def test_a_study_for_prolific_needs_a_completion_link(tmp_path):
+def test_a_study_for_prolific_requires_a_completion_link(tmp_path):
     folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolific"')])
     with (
         pytest.raises(DataError, match=r"completion_url in study.toml, which Prolific requires"),
@@ -347,7 +347,7 @@ def test_a_study_for_prolific_needs_a_completion_link(tmp_path):
         assert study.design.version == 1
 
 
-def test_an_unknown_platform_is_named(tmp_path):
+def test_an_unknown_platform_is_reported(tmp_path):
     folder = make_study(tmp_path, changes=[('platform = ""', 'platform = "prolifik"')])
     with pytest.raises(
         RecipeError, match=r"platform 'prolifik' is unknown. Platforms: prolific, mturk, sona"

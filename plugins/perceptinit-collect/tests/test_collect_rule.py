@@ -75,7 +75,7 @@ def count_people(folder, seed):
 
 
 @pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
-def test_the_default_rule_counts_honest_people_and_at_most_2_of_150_others(tmp_path, task):
+def test_the_default_rule_keeps_honest_people_and_at_most_2_of_150_others(tmp_path, task):
     folder = make_study(tmp_path, task=task, questions=60, per_person=20, images=12)
     counted, num_people, num_second_answers = count_people(folder, seed=0)
     print(f"\n{task}, of 50 each: {counted}")  # pytest -s

@@ -51,7 +51,7 @@ def owner(site, path, token=None):
 @pytest.mark.parametrize(
     ("method", "path"), [*ADDRESSES, ("GET", "/nothing"), ("PUT", "/"), ("GET", "/" + "a" * 9000)]
 )
-def test_every_reply_forbids_what_the_page_does_not_need(site, method, path):
+def test_every_response_has_a_strict_content_security_policy(site, method, path):
     reply, _ = raw(site, method, path)
     policy = reply.headers["content-security-policy"]
     assert "default-src 'none'" in policy
@@ -62,7 +62,7 @@ def test_every_reply_forbids_what_the_page_does_not_need(site, method, path):
     assert "server" not in reply.headers
 
 
-def test_no_cookie_is_set_but_the_sessions(site):
+def test_only_the_session_cookie_is_set(site):
     for method, path in ADDRESSES:
         assert "set-cookie" not in raw(site, method, path)[0].headers
     reply, _ = raw(site, "POST", "/begin", b"agree=yes", [("content-type", FORM)])
@@ -73,7 +73,7 @@ def test_no_cookie_is_set_but_the_sessions(site):
 
 
 @pytest.mark.parametrize("path", ["/state", "/image/" + "0" * 20])
-def test_nothing_of_a_session_is_given_without_one(site, path):
+def test_session_routes_are_refused_without_a_session(site, path):
     assert raw(site, "GET", path)[0].status == 410
     assert raw(site, "POST", "/answer", b"{}")[0].status == 410
     assert raw(site, "GET", "/trials")[0].headers["location"] == "/"
@@ -81,41 +81,41 @@ def test_nothing_of_a_session_is_given_without_one(site, path):
 
 
 @pytest.mark.parametrize("path", ["/owner/status", "/owner/export"])
-def test_the_owners_numbers_and_table_need_the_owners_token(site, path):
+def test_status_and_export_require_the_owner_token(site, path):
     site.begun()
     assert owner(site, path, "guess")[0].status == 401
     assert raw(site, "GET", f"{path}?token={site.study.token}")[0].status == 401
     assert owner(site, path)[0].status == 200
 
 
-def test_wrong_tokens_are_soon_refused_unread(tmp_path):
+def test_repeated_wrong_tokens_are_rate_limited(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         answers = [owner(site, "/owner/export", f"guess{i}")[0].status for i in range(14)]
     assert answers[0] == 401
     assert answers[-1] == 429
 
 
-def test_the_owners_page_holds_nothing_itself(site):
+def test_the_owner_page_does_not_contain_the_token(site):
     reply, content = raw(site, "GET", "/owner")
     assert reply.status == 200
     assert site.study.token.encode() not in content
 
 
-def test_agreeing_is_needed_to_begin(site):
+def test_starting_a_session_requires_consent(site):
     count = len(site.rows("SELECT * FROM people"))
     assert raw(site, "POST", "/begin", b"agree=no", [("content-type", FORM)])[0].status == 400
     assert raw(site, "GET", "/begin")[0].status == 405
     assert len(site.rows("SELECT * FROM people")) == count
 
 
-def test_the_trials_say_nothing_about_which_are_special_and_name_no_file(site):
+def test_the_trials_do_not_reveal_their_kind_or_file_names(site):
     state = site.begun().state()
     assert set(state) == {"next", "total", "practice", "breaks", "trials"}
     assert {tuple(trial) for trial in state["trials"]} == {("anchor", "places", "instruction")}
     assert ".png" not in json.dumps(state)
 
 
-def test_images_are_sent_as_they_are_stored(site):
+def test_images_are_sent_unchanged(site):
     somebody = site.begun()
     keys = {image.key: image.name for image in site.study.design.images}
     key = somebody.state()["trials"][0]["anchor"]
@@ -130,7 +130,7 @@ def test_images_are_sent_as_they_are_stored(site):
         "/owner-token", "/answers.sqlite", "/image/%00", "/static/%00",
     ],
 )  # fmt: skip
-def test_no_address_leads_out_of_the_folder(site, path):
+def test_no_path_gives_access_to_other_files(site, path):
     somebody = site.begun()
     reply, content = raw(site, "GET", path, headers=[("cookie", somebody._cookie)])
     assert reply.status in (400, 404)
@@ -146,19 +146,19 @@ def test_no_address_leads_out_of_the_folder(site, path):
     ],
     ids=str,
 )  # fmt: skip
-def test_a_request_that_the_page_does_not_send_is_not_an_answer(site, wrong):
+def test_an_invalid_answer_is_refused(site, wrong):
     somebody = site.begun()
     assert somebody.answer(**{"position": 0, **wrong})[0] == 400
     assert somebody.state()["next"] == 0
 
 
-def test_not_sure_is_an_answer_only_where_it_is_offered(site, tmp_path):
+def test_not_sure_is_accepted_only_if_it_is_offered(site, tmp_path):
     assert site.begun().answer(0, None)[0] == 200
     with open_study(make_study(tmp_path)) as other:
         assert other.begun().answer(0, None)[0] == 400
 
 
-def test_practice_is_answered_with_feedback_and_nothing_else_is(site):
+def test_only_practice_trials_return_feedback(site):
     somebody = site.begun()
     trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
     for position, trial in enumerate(trials):
@@ -179,24 +179,24 @@ def test_a_request_that_is_too_large_is_refused(site, path):
     ["https://elsewhere.example", "null", "http://127.0.0.1:1", "http://[::1", "http://[x]y", "://", "\x80"],
 )
 @pytest.mark.parametrize("path", ["/begin", "/answer"])
-def test_what_another_site_sends_is_refused(site, path, origin):
+def test_cross_origin_requests_are_refused(site, path, origin):
     cookie = site.begun()._cookie
     headers = [("cookie", cookie), ("origin", origin), ("content-type", FORM)]
     assert raw(site, "POST", path, b"agree=yes", headers)[0].status == 403
 
 
-def test_what_the_page_itself_sends_is_accepted(site):
+def test_same_origin_requests_are_accepted(site):
     origin = site.address.rstrip("/")
     headers = [("origin", origin), ("content-type", FORM)]
     assert raw(site, "POST", "/begin", b"agree=yes", headers)[0].status == 303
 
 
-def test_a_form_with_many_fields_is_no_error_of_the_server(site):
+def test_a_form_with_many_fields_is_accepted(site):
     assert raw(site, "POST", "/begin", b"agree=yes&" * 20, [("content-type", FORM)])[0].status == 303
 
 
 @pytest.mark.parametrize("host", ["[::1", "a:b:c", "[x]y", ""])
-def test_a_malformed_host_is_no_error_of_the_server(site, host):
+def test_a_malformed_host_is_not_a_server_error(site, host):
     connection = HTTPConnection(urlsplit(site.address).netloc, timeout=10)
     connection.putrequest("POST", "/begin", skip_host=True)
     for name, value in (("host", host), ("content-type", FORM), ("content-length", "9")):
@@ -212,7 +212,7 @@ def consent_form(visitor, query=""):
 
 
 @pytest.mark.parametrize("query", ["", "?workerId=W77"])
-def test_a_double_click_on_the_consent_button_makes_one_person(tmp_path, query):
+def test_a_double_click_on_the_consent_button_creates_one_participant(tmp_path, query):
     with open_study(make_study(tmp_path)) as site:
         visitor, twin = site.visitor(), site.visitor()
         fields = consent_form(visitor, query)
@@ -222,7 +222,7 @@ def test_a_double_click_on_the_consent_button_makes_one_person(tmp_path, query):
         assert visitor.answer(0)[0] == twin.answer(1)[0] == 200
 
 
-def test_a_second_consent_page_in_the_same_browser_makes_one_person(tmp_path):
+def test_a_second_consent_page_in_the_same_browser_creates_one_participant(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         visitor = site.visitor()
         first, second = consent_form(visitor), consent_form(visitor)
@@ -232,14 +232,14 @@ def test_a_second_consent_page_in_the_same_browser_makes_one_person(tmp_path):
         assert site.rows("SELECT COUNT(*) FROM people") == [(1,)]
 
 
-def test_two_people_with_their_own_forms_are_two_people(tmp_path):
+def test_two_visitors_with_separate_forms_are_two_participants(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         for visitor in (site.visitor(), site.visitor()):
             visitor.begin(**consent_form(visitor))
         assert site.rows("SELECT COUNT(*) FROM people") == [(2,)]
 
 
-def test_two_studies_on_one_host_keep_their_sessions_apart(tmp_path):
+def test_two_studies_on_one_host_have_separate_sessions(tmp_path):
     """Browsers send cookies to all ports of a host, and cookies of the same name replace each other."""
     jar = {}
 
@@ -268,7 +268,7 @@ def test_a_session_of_an_earlier_version_continues(tmp_path):
         assert visitor.answer(0)[0] == 200
 
 
-def test_a_full_disk_shows_a_page_to_people_who_begin(tmp_path):
+def test_a_full_disk_shows_a_page_to_new_participants(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         site.study.store.writer.execute("PRAGMA query_only = ON")
         reply, content = raw(site, "POST", "/begin", b"agree=yes", [("content-type", FORM)])
@@ -289,7 +289,7 @@ def test_the_code_is_on_every_page_of_a_session(tmp_path):
             assert f'dir="ltr">{code}<' in content or f">{code}</span>" in content, section
 
 
-def test_the_trials_that_are_announced_are_those_that_are_asked(tmp_path):
+def test_the_announced_number_of_trials_is_correct(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         announced = re.search(r"You will see (\d+) sets", site.visitor().get("/").decode())[1]
@@ -310,7 +310,7 @@ def test_a_participant_of_prolific_is_refused_while_the_completion_link_is_missi
         assert site.rows("SELECT * FROM people") == []
 
 
-def test_an_instructed_trial_names_the_place_of_its_correct_answer(site):
+def test_an_instructed_trial_states_the_position_of_its_correct_answer(site):
     visitor = site.begun()
     trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
     for trial, shown in zip(trials, visitor.state()["trials"], strict=True):
@@ -325,7 +325,7 @@ def test_starts_from_one_address_are_limited(tmp_path):
         assert [site.visitor().begin()[0] for _ in range(4)] == [303, 303, 303, 429]
 
 
-def test_requests_of_one_person_are_limited(tmp_path, monkeypatch):
+def test_requests_of_one_participant_are_limited(tmp_path, monkeypatch):
     monkeypatch.setattr(server, "REQUESTS_PER_SECOND", 0)  # no refill on a slow machine
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
@@ -333,7 +333,7 @@ def test_requests_of_one_person_are_limited(tmp_path, monkeypatch):
     assert statuses == [200] * server.REQUESTS_AT_ONCE + [429]
 
 
-def test_the_limit_fills_again_and_forgets_the_oldest(monkeypatch):
+def test_the_rate_limit_refills_and_forgets_the_oldest_peers(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("perceptinit_collect.limits.time.monotonic", lambda: now[0])
     limit = RateLimit(per_second=1, burst=2)
@@ -347,7 +347,7 @@ def test_the_limit_fills_again_and_forgets_the_oldest(monkeypatch):
     assert len(limit._buckets) == 3
 
 
-def test_markup_in_texts_and_addresses_is_shown_as_text(tmp_path):
+def test_markup_in_texts_and_addresses_is_escaped(tmp_path):
     folder = make_study(tmp_path)
     for name in ("consent", "debrief", "question", "labels"):
         path = folder / f"texts/{name}.md"
@@ -365,7 +365,7 @@ def test_markup_in_texts_and_addresses_is_shown_as_text(tmp_path):
     assert b"&lt;b&gt;agree" in pages[0]
 
 
-def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
+def test_file_names_with_markup_and_spaces_are_served_and_exported(tmp_path):
     folder = write_images(tmp_path / "in", 5)
     name = 'a "<b>&, ü.png'
     (folder / "00.png").rename(folder / name)
@@ -378,7 +378,7 @@ def test_file_names_with_markup_and_spaces_are_shown_and_exported(tmp_path):
     assert any(name in (row["anchor"], row["first"], row["second"]) for row in rows)
 
 
-def test_a_person_from_a_platform_goes_on_where_they_stopped_from_any_browser(site):
+def test_a_participant_from_a_platform_can_resume_in_any_browser(site):
     first = site.begun(workerId="5f0c1d2e")
     first.answer(0)
     second = site.begun(workerId="5f0c1d2e")
@@ -387,7 +387,7 @@ def test_a_person_from_a_platform_goes_on_where_they_stopped_from_any_browser(si
     assert second.answer(1)[0] == 200
 
 
-def test_the_address_of_a_platform_reaches_the_form_and_back(site):
+def test_the_platform_id_of_the_address_is_kept_in_the_form(site):
     page = site.visitor().get("/?PROLIFIC_PID=abc&STUDY_ID=1&SESSION_ID=2").decode()
     assert '<input type="hidden" name="PROLIFIC_PID" value="abc">' in page
     for name, platform in people.PLATFORMS.items():
@@ -403,7 +403,7 @@ def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
     assert not any(b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_path):
+def test_the_completion_link_contains_the_platform_id_if_requested(tmp_path):
     url = "https://lab.sona-systems.example/credit?id=7&survey_code={platform_id}"
     folder = make_study(tmp_path, changes=[('completion_url = ""', f'completion_url = "{url}"')])
     with open_study(folder) as site:
@@ -414,13 +414,13 @@ def test_the_way_back_to_the_platform_carries_the_id_where_it_is_asked_for(tmp_p
         assert b"credit?id=7&amp;survey_code=4711" in somebody.get("/done")
 
 
-def test_a_preview_of_mturk_can_be_read_but_not_begun(site):
+def test_an_mturk_preview_shows_the_consent_page_without_a_form(site):
     page = site.visitor().get("/?workerId=A1&assignmentId=ASSIGNMENT_ID_NOT_AVAILABLE")
     assert b"This is a preview" in page
     assert b"<form" not in page
 
 
-def test_the_page_goes_on_after_a_reload_and_ends_with_the_code(site):
+def test_a_session_resumes_after_a_reload_and_ends_with_the_code(site):
     somebody = site.begun()
     somebody.answer(0)
     assert somebody.ask("GET", "/")[2] == "/trials"
@@ -432,7 +432,7 @@ def test_the_page_goes_on_after_a_reload_and_ends_with_the_code(site):
     assert forget(site.study.folder, code) == total
 
 
-def test_a_closed_study_accepts_no_new_people_and_lets_others_finish(tmp_path):
+def test_a_closed_study_refuses_new_participants_and_lets_others_finish(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun(workerId="early")
@@ -449,7 +449,7 @@ def test_a_closed_study_accepts_no_new_people_and_lets_others_finish(tmp_path):
         assert again.state()["next"] == 2
 
 
-def test_a_page_in_arabic_runs_from_right_to_left_and_its_images_do_not(tmp_path):
+def test_an_arabic_page_is_right_to_left_but_its_images_are_not(tmp_path):
     folder = make_study(tmp_path, changes=[('language = "en"', 'language = "ar"')])
     (folder / "texts/question.md").write_text("أيهما أشبه بالصورة في الإطار؟", encoding="utf-8")
     with open_study(folder) as site:
@@ -459,7 +459,7 @@ def test_a_page_in_arabic_runs_from_right_to_left_and_its_images_do_not(tmp_path
     assert '<div id="places" dir="ltr">' in page
 
 
-def test_the_owner_sees_how_far_the_study_is(tmp_path):
+def test_the_status_reports_the_progress_and_cost_of_the_study(tmp_path):
     folder = make_study(
         tmp_path, changes=[("per_person = 0.0", "per_person = 2.0"), ("fee = 0.0", "fee = 0.25")]
     )
@@ -479,7 +479,7 @@ def test_the_owner_sees_how_far_the_study_is(tmp_path):
         assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
 
 
-def test_random_requests_break_nothing_and_get_nothing(site):
+def test_random_requests_cause_no_server_error_and_reveal_no_data(site):
     """Random requests never give a 5xx status, a file, or the answer of another participant."""
     rng = random.Random(0)
     somebody = site.begun()
@@ -526,7 +526,7 @@ def test_random_requests_break_nothing_and_get_nothing(site):
     assert somebody.answer(0)[0] in (200, 429)
 
 
-def test_the_process_of_the_owners_page_imports_nothing_from_the_working_folder(tmp_path, monkeypatch):
+def test_the_process_of_the_owner_page_imports_no_module_from_the_working_folder(tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text("raise ImportError")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=r"study\.toml"):

@@ -29,7 +29,7 @@ def store(tmp_path):
         yield made
 
 
-def test_the_answers_are_for_the_owners_eyes(tmp_path):
+def test_the_database_is_readable_by_the_owner_only(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         site.begun().answer(0)
@@ -68,7 +68,7 @@ def test_a_write_is_acknowledged_only_after_its_commit(store, tmp_path):
     other.close()
 
 
-def test_what_waits_for_the_disk_is_written_together_and_a_refused_write_undoes_only_itself(store):
+def test_waiting_writes_are_committed_together_and_a_refused_write_is_rolled_back_alone(store):
     def refuse(connection):
         note("half")(connection)
         raise people.ClosedError("no")
@@ -86,7 +86,7 @@ def test_what_waits_for_the_disk_is_written_together_and_a_refused_write_undoes_
     assert noted(store) == ["a", "b"]
 
 
-def test_a_cancelled_write_does_not_stop_others(store):
+def test_a_canceled_write_does_not_stop_others(store):
     gate = threading.Event()
     store.submit(lambda connection: gate.wait(10))
     gone: Future = store.submit(note("gone"))
@@ -102,7 +102,7 @@ def fill_disk(connection):
     connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-def test_a_full_disk_is_reported_and_acknowledged_answers_stay(store):
+def test_a_full_disk_is_reported_and_acknowledged_answers_are_kept(store):
     store.submit(note("before")).result()
     store.submit(fill_disk).result()
     with pytest.raises(StoreError, match=r"database or disk is full\. The answer was not stored"):
@@ -112,7 +112,7 @@ def test_a_full_disk_is_reported_and_acknowledged_answers_stay(store):
     assert len(noted(store)) == 2
 
 
-def test_the_page_tries_again_while_the_disk_is_full(tmp_path):
+def test_the_page_retries_while_the_disk_is_full(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         assert somebody.answer(0)[0] == 200
@@ -150,7 +150,7 @@ def test_a_second_server_on_a_study_is_refused(tmp_path):
         pass
 
 
-def test_a_clock_that_jumps_back_changes_no_order_and_no_reaction_time(tmp_path, monkeypatch):
+def test_a_clock_that_jumps_back_does_not_change_order_or_reaction_times(tmp_path, monkeypatch):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         times = itertools.count(2_000_000_000, -1_000_000)
@@ -169,7 +169,7 @@ def test_the_same_answer_sent_twice_is_stored_once_and_accepted_twice(tmp_path):
         assert len(site.rows("SELECT * FROM answers")) == 1
 
 
-def test_a_second_opinion_is_refused_and_the_first_stays(tmp_path):
+def test_a_different_answer_to_the_same_trial_is_refused(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         somebody.answer(0, 1)
@@ -181,7 +181,7 @@ def test_a_second_opinion_is_refused_and_the_first_stays(tmp_path):
         assert site.rows("SELECT * FROM answers") == [before]
 
 
-def test_an_answer_out_of_order_is_refused_with_the_place_to_go_on(tmp_path):
+def test_an_answer_out_of_order_is_refused_with_the_next_position(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         somebody = site.begun()
         assert somebody.answer(3) == (409, {"error": "answer 3 arrived before answer 0", "next": 0})
@@ -195,7 +195,7 @@ def test_an_answer_out_of_order_is_refused_with_the_place_to_go_on(tmp_path):
         )
 
 
-def test_a_page_of_yesterday_goes_on_with_yesterdays_design(tmp_path):
+def test_an_open_session_continues_with_its_version_of_the_design(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -210,7 +210,7 @@ def test_a_page_of_yesterday_goes_on_with_yesterdays_design(tmp_path):
         assert site.rows("SELECT design FROM people ORDER BY design") == [(1,), (2,)]
 
 
-def test_the_session_of_a_deleted_person_has_ended(tmp_path):
+def test_the_session_of_a_deleted_participant_ends(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -238,7 +238,7 @@ def platform_ids(site, **ids):
         site.begun(**{name: value}).answer(0)
 
 
-def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_path):
+def test_an_id_of_two_platforms_is_ambiguous_without_the_platform(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         platform_ids(site, workerId="4711", survey_code="4711")
@@ -251,7 +251,7 @@ def test_an_id_of_two_platforms_deletes_no_one_until_the_platform_is_named(tmp_p
         assert site.rows("SELECT platform FROM people") == [("mturk",)]
 
 
-def test_a_code_that_is_another_persons_platform_id_deletes_the_person_that_is_named(tmp_path):
+def test_a_code_that_equals_a_platform_id_deletes_the_specified_participant(tmp_path):
     folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
         site.begun().answer(0)
@@ -264,7 +264,7 @@ def test_a_code_that_is_another_persons_platform_id_deletes_the_person_that_is_n
         assert forget(folder, f"code:{code}") == 1
 
 
-def test_the_exported_people_are_for_the_owners_eyes(tmp_path):
+def test_the_exported_participants_are_readable_by_the_owner_only(tmp_path):
     folder = make_study(tmp_path, changes=[("keep_platform_ids = false", "keep_platform_ids = true")])
     with open_study(folder) as site:
         platform_ids(site, workerId="W1")
@@ -278,7 +278,7 @@ def test_the_exported_people_are_for_the_owners_eyes(tmp_path):
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOLCK, "No locks available"), NotImplementedError("no flock")]
 )
-def test_a_file_system_without_locks_is_refused_with_a_sentence(tmp_path, monkeypatch, error):
+def test_a_file_system_without_locks_is_refused(tmp_path, monkeypatch, error):
     def acquire(*args, **options):
         raise error
 
@@ -300,7 +300,7 @@ serve(Path(sys.argv[1]), listener, print, lambda study: print(address_of(listene
 """
 
 
-def test_after_kill_9_every_acknowledged_answer_is_there_once(tmp_path):
+def test_every_acknowledged_answer_is_stored_once_after_kill_9(tmp_path):
     folder = make_study(tmp_path, questions=100, per_person=100, images=12)
     command = [sys.executable, "-c", SERVER, str(folder)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -334,7 +334,7 @@ def test_after_kill_9_every_acknowledged_answer_is_there_once(tmp_path):
     assert stored == list(range(len(stored)))
 
 
-def test_trials_survive_the_way_through_the_database(tmp_path):
+def test_trials_survive_a_round_trip_through_the_database(tmp_path):
     with open_study(make_study(tmp_path, task="odd-one-out")) as site:
         site.begun()
         (text,) = site.rows("SELECT trials FROM people")[0]

@@ -25,7 +25,7 @@ def recipe(folder, **overrides):
     return load_recipe(folder / "tiny.toml", keys)
 
 
-def test_state_traffic_and_arithmetic_follow_from_the_recipe(tmp_path):
+def test_state_traffic_and_arithmetic_are_computed_from_the_recipe(tmp_path):
     one, four = dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0)
     parameters = one.cost.num_parameters
     assert one.state_bytes(0) == 16 * parameters
@@ -45,7 +45,7 @@ def test_activations_are_traced_in_the_precision_of_the_recipe(tmp_path):
     assert 0 < half.text.per_row < small.text.per_row
 
 
-def test_the_peak_is_that_of_both_passes(tmp_path):
+def test_the_peak_memory_covers_forward_and_backward_pass(tmp_path):
     tracer = Tracer(recipe(tmp_path), "fp32")
     scale = tracer.model.logit_scale
     tracer.model.encode_image = lambda images: (images.float() * scale).exp()
@@ -55,7 +55,7 @@ def test_the_peak_is_that_of_both_passes(tmp_path):
     assert tracer.image().per_row == pytest.approx(4 * floats, rel=1e-6)
 
 
-def test_fsdp_cuts_the_state_and_sends_weights(tmp_path):
+def test_fsdp_shards_the_state_and_gathers_weights(tmp_path):
     (run,) = dry_runs(recipe(tmp_path, batch_size=32, sharding='"fsdp"'), [4], 80.0)
     whole_copy = 4 * run.cost.num_parameters
     assert run.state_bytes(0) == 16 / 4 * run.cost.num_parameters + whole_copy
@@ -82,12 +82,12 @@ def test_the_largest_micro_batch_is_the_last_that_fits(tmp_path):
         ([1], 1e-6, "weights, gradients, AdamW and the batch alone take"),
     ],
 )
-def test_what_cannot_be_is_told_in_a_sentence(worlds, memory, reason, tmp_path):
+def test_impossible_settings_are_reported(worlds, memory, reason, tmp_path):
     with pytest.raises(UsageError, match=reason):
         dry_runs(recipe(tmp_path, batch_size=32), worlds, memory)
 
 
-def test_every_figure_says_how_it_came_about_and_nothing_is_left_behind(tmp_path):
+def test_every_figure_states_its_method_and_global_settings_are_restored(tmp_path):
     before = torch.get_default_dtype(), torch.is_grad_enabled()
     lines = table(dry_runs(recipe(tmp_path, batch_size=32), [1, 4], 80.0))
     assert lines[0] == "|  |  | 1 GPU | 4 GPUs |"
@@ -108,6 +108,6 @@ def test_the_command_prints_the_table_and_refuses_a_recipe_without_pretraining(c
     assert "the pretraining of an image and a text tower" in done.stderr
 
 
-def test_the_figures_in_the_docs_are_what_the_command_writes():
+def test_the_documented_figures_equal_the_output_of_the_command():
     page = scaling.PAGE.read_text()
     assert page == scaling.renewed(page)

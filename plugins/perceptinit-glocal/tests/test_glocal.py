@@ -17,7 +17,7 @@ class TestLinear(InitializerContract):
         return {"epochs": 2, "batch_size": 16}
 
 
-def test_a_map_is_found_when_people_look_at_one_dimension_only():
+def test_the_map_finds_the_dimension_that_people_use():
     rng = np.random.default_rng(0)
     z = torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((300, 4))).float(), dim=-1)
     places = torch.from_numpy(np.stack([rng.permutation(300) for _ in range(3)]))
@@ -41,7 +41,7 @@ def test_only_the_projection_changes():
     assert report.changed == ("projection.weight",)
 
 
-def test_a_tower_without_a_linear_projection_is_told():
+def test_a_tower_without_a_linear_projection_is_refused():
     tower = tiny_model().image
     tower.projection = nn.Identity()
     with pytest.raises(InitializerError, match="needs a tower with a linear projection"):

@@ -63,7 +63,7 @@ def test_metrics_settings_recipe_and_images_are_in_the_file_store(folder, tmp_pa
     assert {"recipe.toml", "settings.json", "images"} <= artifacts
 
 
-def test_a_continued_run_goes_on_in_the_same_run(folder):
+def test_a_resumed_run_continues_the_same_mlflow_run(folder):
     run(folder, [step(10, 3.0), Event(kind="run-end", message="interrupted")])
     run_id = (folder / ID_FILE).read_text()
     assert client(folder).get_run(run_id).info.status == "KILLED"

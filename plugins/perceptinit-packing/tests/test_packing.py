@@ -223,7 +223,7 @@ def test_packing_twice_gives_identical_bytes_for_any_number_of_workers(tmp_path)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-def test_an_interrupted_packing_goes_on_after_its_finished_shards(tmp_path, monkeypatch):
+def test_an_interrupted_pack_resumes_after_its_finished_shards(tmp_path, monkeypatch):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "whole", shard_size=2)
     write_shard = packing.write_shard
@@ -300,7 +300,7 @@ def test_a_flipped_digit_or_bit_of_an_index_or_journal_is_reported_or_changes_no
 @pytest.mark.parametrize(
     "text", ["[1, 2]", '{"shards": 3}', '{"packing": {}, "shards": [{"name": "a"}]}', "{"]
 )
-def test_an_index_that_is_none_is_told(tmp_path, text):
+def test_an_invalid_pack_index_is_reported(tmp_path, text):
     source = captions_folder(tmp_path / "in", 2)
     run(source, tmp_path / "out")
     index = tmp_path / "out" / "index.json"
@@ -446,7 +446,7 @@ def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, so
         ("a.json", "{}: neither a folder nor a .csv, .tsv"),
     ],
 )
-def test_what_is_no_source_is_said(tmp_path, name, sentence):
+def test_an_invalid_source_is_reported(tmp_path, name, sentence):
     write(tmp_path / "a.json", "{}")
     with pytest.raises((DataError, UsageError)) as caught:
         open_source(tmp_path / name, Columns())

@@ -128,7 +128,7 @@ def test_a_part_of_other_options_is_refused_and_changes_nothing(tmp_path):
     assert files(tmp_path / "out") == before
 
 
-def test_parts_without_the_last_call_are_told_to_a_run(tmp_path):
+def test_a_run_on_parts_without_the_last_call_is_refused(tmp_path):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "out", shard_size=2, part=Part(1, 2))
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
@@ -157,7 +157,7 @@ def test_what_may_be_unreadable_is_a_share_of_the_whole_for_each_part_and_for_al
 
 
 @pytest.mark.parametrize("text", ["0/64", "65/64", "3/0", "3", "3/64/1", "-1/4", "three/64", "²/4"])
-def test_what_is_no_part_is_refused(text):
+def test_an_invalid_part_is_refused(text):
     with pytest.raises(UsageError) as caught:
         Part.parse(text)
     assert str(caught.value) == (
@@ -165,7 +165,7 @@ def test_what_is_no_part_is_refused(text):
     )
 
 
-def test_the_command_packs_a_part_and_says_what_is_left_to_do(cli, tmp_path):
+def test_the_command_packs_a_part_and_prints_the_next_command(cli, tmp_path):
     source = captions_folder(tmp_path / "in")
     write(source / "1.png", b"no image")
     options = ("--max-bad-share", "0.5", "--shard-size", "3")

@@ -66,7 +66,7 @@ def test_credentials_of_a_command_are_not_shown(folder):
     assert "secret" not in str(caught.value)
 
 
-def test_its_weaker_promises_are_told_before_the_run_and_in_it(folder):
+def test_the_limits_of_streams_are_reported_before_and_during_the_run(folder):
     assert list(stream(folder).warnings()) == [PROMISES]
     clip = Clip(Clip.Config(epochs=1, batch_size=8, warmup_steps=0, shuffle_blocks=1), stream(folder))
     events = []

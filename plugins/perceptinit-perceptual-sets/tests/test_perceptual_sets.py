@@ -151,13 +151,13 @@ class Collapsed:
         return torch.ones(len(images), 3)
 
 
-def test_the_small_copy_is_ready_and_has_all_splits(judgments):
+def test_the_small_copy_passes_preflight_and_has_all_splits(judgments):
     assert list(judgments.preflight()) == []
     for split in ("train", "val", "test"):
         assert len(judgments.load(split)) > 0
 
 
-def test_no_group_and_no_question_is_in_two_splits(judgments):
+def test_splits_share_no_group_and_no_question(judgments):
     found = [judgments.load(split) for split in ("train", "val", "test")]
     for i, a in enumerate(found):
         for b in found[i + 1 :]:
@@ -165,7 +165,7 @@ def test_no_group_and_no_question_is_in_two_splits(judgments):
             assert not named(a) & named(b)
 
 
-def test_the_draws_are_the_same_again(judgments):
+def test_random_draws_are_reproducible(judgments):
     first = judgments.load("train")
     again = type(judgments)(judgments.config).load("train")
     for column in ("anchor", "first", "second", "p_second", "num_votes"):
@@ -175,7 +175,7 @@ def test_the_draws_are_the_same_again(judgments):
 # wrappers read other judgments, and controls have no human answers
 
 
-def test_always_answering_first_scores_about_chance(tmp_path):
+def test_always_choosing_first_scores_about_chance(tmp_path):
     for make in (make_things, make_tid2013):
         root = tmp_path / make.__name__
         root.mkdir()
@@ -195,7 +195,7 @@ def test_the_package_offers_the_listed_names_and_every_set_states_its_convention
 # ---- THINGS --------------------------------------------------------------------------------------
 
 
-def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
+def test_things_supports_the_long_format_with_one_based_indices(tmp_path):
     things = make_things(tmp_path)
     (tmp_path / "long.tsv").write_text(
         "subject\timage1\timage2\timage3\tchoice\n7\t1\t2\t3\t2\n7\t40\t2\t5\t1\n"
@@ -207,13 +207,13 @@ def test_things_reads_the_long_form_that_counts_from_one(tmp_path):
     assert judgments.votes.argmax(axis=1).tolist() == [1, 0]
 
 
-def test_things_with_the_wrong_index_base_is_told(tmp_path):
+def test_things_with_the_wrong_index_base_is_reported(tmp_path):
     things = make_things(tmp_path, index_base=1)
     with pytest.raises(DataError, match=r"are not all in 1\.\.40\. Check index_base = 1"):
         things.load("train")
 
 
-def test_things_with_the_wrong_odd_column_is_told_by_an_embedding(tmp_path):
+def test_things_with_the_wrong_odd_column_is_detected_by_an_embedding(tmp_path):
     make_things(tmp_path)
     rng = np.random.default_rng(1)
     embedding = rng.random((40, 6))
@@ -232,7 +232,7 @@ def test_things_with_the_wrong_odd_column_is_told_by_an_embedding(tmp_path):
         wrong.load("train")
 
 
-def test_the_odd_column_can_be_found_out_with_an_embedding():
+def test_an_embedding_identifies_the_odd_column():
     rng = generator(0, "test")
     embedding = rng.random((20, 5))
     images = np.array([rng.choice(20, 3, replace=False) for _ in range(300)])
@@ -251,7 +251,7 @@ def test_the_odd_column_can_be_found_out_with_an_embedding():
 # ---- BAPPS and the image-quality sets ------------------------------------------------------------
 
 
-def test_bapps_matches_files_by_name_and_tells_what_one_folder_lacks(tmp_path):
+def test_bapps_matches_files_by_name_and_reports_missing_files(tmp_path):
     bapps = make_bapps(tmp_path)
     folder = tmp_path / "2afc/val/cnn"
     triplets = bapps.load("test")
@@ -270,7 +270,7 @@ def test_bapps_jnd_is_test_only(tmp_path):
         bapps.load_same_pairs("train")
 
 
-def test_a_better_rated_distortion_is_closer_to_its_reference(tmp_path):
+def test_a_distortion_with_a_better_rating_is_closer_to_its_reference(tmp_path):
     for make, reference in ((make_tid2013, "i01.bmp"), (make_kadid10k, "i01.png")):
         root = tmp_path / reference
         root.mkdir()
@@ -280,13 +280,13 @@ def test_a_better_rated_distortion_is_closer_to_its_reference(tmp_path):
         assert all(closer < farther for closer, farther in of_first)  # level 1 is rated best
 
 
-def test_pipal_gives_the_shares_of_the_elo_model(tmp_path):
+def test_pipal_shares_follow_the_elo_model(tmp_path):
     p = make_pipal(tmp_path).load("train").p_second
     shares = {round(float(max(v, 1 - v)), 4) for v in p}
     assert shares == {round(1 / (1 + 10**-k), 4) for k in (1, 2, 3)}
 
 
-def test_an_image_quality_set_tells_the_line_and_the_missing_image(tmp_path):
+def test_an_image_quality_set_reports_invalid_lines_and_missing_images(tmp_path):
     tid = make_tid2013(tmp_path)
     (tmp_path / "distorted_images/i03_01_2.bmp").unlink()
     assert "1 of 60 images are missing: i03_01_2.bmp" in next(iter(tid.preflight()))
@@ -298,7 +298,7 @@ def test_an_image_quality_set_tells_the_line_and_the_missing_image(tmp_path):
 # ---- just noticeable differences -----------------------------------------------------------------
 
 
-def test_average_precision_takes_near_pairs_first():
+def test_average_precision_ranks_pairs_by_distance():
     # near to far: same, different, same. Recall 1/2 at precision 1, recall 1 at precision 2/3
     assert same_average_precision([0.1, 0.2, 0.3], [1.0, 0.0, 1.0]) == pytest.approx(1 / 2 + 1 / 3)
     assert same_average_precision([0.1, 0.2, 0.3], [1.0, 1.0, 0.0]) == 1.0

@@ -57,7 +57,7 @@ def test_the_page_shows_judgments_classes_and_retrieval(tiny, run_cli):
     assert "companion package" not in page
 
 
-def test_missing_weights_leave_out_the_examples_that_need_them_with_the_reason(tiny, tmp_path, run_cli):
+def test_examples_without_their_weights_are_omitted_with_the_reason(tiny, tmp_path, run_cli):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     (tmp_path / "runs/tiny/pi/seed0/weights/init.safetensors").unlink()
     words = words_of(run_cli, tmp_path)
@@ -66,7 +66,7 @@ def test_missing_weights_leave_out_the_examples_that_need_them_with_the_reason(t
     assert "Retrieval by pi" in words
 
 
-def test_damaged_weights_are_left_out_and_named(tiny, tmp_path, run_cli):
+def test_examples_with_damaged_weights_are_omitted_with_the_reason(tiny, tmp_path, run_cli):
     shutil.copytree(tiny, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "runs/tiny/pi/seed0/weights/final.safetensors"
     data = bytearray(file.read_bytes())
@@ -80,13 +80,13 @@ def test_damaged_weights_are_left_out_and_named(tiny, tmp_path, run_cli):
     assert "Retrieval by pi" not in words
 
 
-def test_a_tracker_gets_a_sheet_of_judgments_at_the_end(tiny):
+def test_a_tracker_receives_a_sheet_of_judgments_at_the_end(tiny):
     images = tiny / "runs/tiny/pi/seed0/images"
     assert (images / "judgments.logged").read_text() == "judgments 96"
     assert Image.open(images / "judgments.png").format == "PNG"
 
 
-def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
+def test_the_sheet_marks_agreement_by_the_color_of_the_frame():
     uri = thumbnail(np.full((8, 8, 3), 255, dtype=np.uint8), "white")
     right = TripletExample(uri, uri, uri, 1, 4, d_first=0.9, d_second=0.1)
     wrong = TripletExample(uri, uri, uri, 1, 4, d_first=0.1, d_second=0.9)
@@ -95,16 +95,16 @@ def test_the_sheet_frames_the_models_choice_in_the_colour_of_agreement():
     assert (sheet[:middle] == AGREES).all(axis=2).any()
     assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
     columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
-    assert columns.max() < sheet.shape[1] // 3 + 8  # the first image
+    assert columns.max() < sheet.shape[1] // 3 + 8  # only around the anchor, the first of three images
 
 
-def test_relative_change_by_hand():
+def test_the_relative_change_is_the_norm_of_the_difference_over_the_initial_norm():
     before = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 4.0]])}
     after = {"a.weight": torch.tensor([[3.0, 0.0], [0.0, 9.0]])}
     assert relative_change(before, after) == {"head": 1.0}  # |5| / |(3, 4)|
 
 
-def test_blocks_are_told_from_names_of_several_networks():
+def test_blocks_are_identified_by_name_in_several_networks():
     names = ["trunk.patch_embed.w", "trunk.blocks.0.a", "trunk.blocks.1.a", "trunk.norm.w"]
     weights = {name: torch.zeros(1) for name in names}
     assert list(group_by_block(weights)) == ["stem", "block 0", "block 1", "head"]

@@ -72,14 +72,14 @@ class TestLinearProbe(EvaluatorContract):
         return {"datasets": ["synthetic"], "synthetic_num_images": 40}
 
 
-def test_a_linear_probe_separates_what_can_be_separated(pets):
+def test_a_linear_probe_classifies_separable_classes(pets):
     config = LinearProbe.Config(datasets=("pets",), root=pets)
     (score,) = LinearProbe(config).evaluate(tiny_model().eval(), RunContext())
     assert (score.name, score.value) == ("linear_probe/pets", 1.0)
     assert score.extra["strength"] in config.strengths
 
 
-def test_a_run_describes_its_representation_and_eval_repeats_the_numbers(cli, tmp_path):
+def test_eval_reproduces_the_representation_scores_of_a_run(cli, tmp_path):
     (tmp_path / "tiny.toml").write_text(RECIPE)
     done = cli("run", "tiny.toml")
     assert done.returncode == 0, done.stderr
@@ -102,7 +102,7 @@ def test_effective_rank_counts_directions():
     assert effective_rank(np.diag([3.0, 1.0])) == pytest.approx(np.exp(entropy))
 
 
-def test_alignment_and_uniformity_of_a_square():
+def test_alignment_and_uniformity_of_a_square_have_the_values_computed_by_hand():
     corners = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], dtype=np.float64)
     # both classes contain adjacent points (squared distance 2)
     assert alignment(corners, np.array([0, 0, 1, 1])) == pytest.approx(2)
@@ -122,7 +122,7 @@ def test_cka_is_1_for_a_rotated_and_scaled_copy_and_near_0_for_noise():
     assert np.isnan(unbiased_cka(x @ x.T, np.ones((200, 200))))
 
 
-def test_cka_by_hand_on_four_images():
+def test_cka_of_four_images_has_the_values_computed_by_hand():
     x = np.zeros((4, 4))
     x[0, 1] = x[1, 0] = 1  # only images 0 and 1 are similar
     # HSIC(x, x): trace 2, sums 2 * 2 / (3 * 2), rows 2 * (1 + 1) / 2, over 4 * 1
@@ -136,7 +136,7 @@ def test_cka_by_hand_on_four_images():
     assert unbiased_cka(x, z) == pytest.approx((4 / 6 - 1) / (4 / 6))
 
 
-def test_representation_of_three_different_images_in_copies(pets):
+def test_copies_of_three_images_have_at_most_three_directions(pets):
     config = Representation.Config(datasets=("pets",), root=pets)
     scores = {s.name: s for s in Representation(config).evaluate(tiny_model().eval(), RunContext())}
     assert 1 <= scores["effective_rank/pets"].value <= 3
@@ -146,7 +146,7 @@ def test_representation_of_three_different_images_in_copies(pets):
     assert all(s.stderr is not None and s.stderr >= 0 for s in scores.values())
 
 
-def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
+def test_cka_is_1_for_the_initial_weights_and_lower_for_others(tmp_path):
     model = tiny_model().eval()
     (tmp_path / "weights").mkdir()
     save_file(model.image.state_dict(), tmp_path / "weights" / "init.safetensors")
@@ -160,6 +160,6 @@ def test_cka_is_1_at_the_start_and_lower_for_other_weights(tmp_path):
     assert first.stderr == pytest.approx(0, abs=1e-6)
 
 
-def test_cka_without_a_run_is_refused():
+def test_cka_of_a_model_without_a_run_is_refused():
     with pytest.raises(UsageError, match="This evaluator supports only models from runs"):
         list(CkaToInit(CkaToInit.Config(), tiny_judgments()).evaluate(tiny_model().eval(), RunContext()))

@@ -17,7 +17,7 @@ class TestSigmoid(PretrainerContract):
         return {"epochs": 2, "batch_size": 16, "warmup_steps": 1}
 
 
-def test_the_loss_of_two_orthogonal_pairs_is_worked_out_by_hand():
+def test_the_loss_of_two_orthogonal_pairs_has_the_value_computed_by_hand():
     unit = torch.eye(2)
     loss = SigmoidLoss(-1.0).whole(3 * unit, unit, torch.tensor(math.log(2.0)))
     # each image: its text has logit 2 - 1 = 1, the other 0 - 1 = -1, with label "no match"
@@ -34,7 +34,7 @@ def test_the_first_step_starts_at_the_published_temperature_and_bias():
     assert float(metrics["logit_bias"]) == pytest.approx(-10.0)
 
 
-def test_micro_batches_give_the_weights_of_whole_batches():
+def test_micro_batches_have_the_weights_of_whole_batches():
     ends = []
     for micro_batch in (0, 5):
         model = tiny_model()
@@ -44,7 +44,7 @@ def test_micro_batches_give_the_weights_of_whole_batches():
     torch.testing.assert_close(*ends, rtol=1e-3, atol=1e-5)
 
 
-def test_a_run_that_continues_keeps_its_temperature_and_bias():
+def test_a_resumed_run_keeps_its_temperature_and_bias():
     config = Sigmoid.Config(epochs=2, batch_size=32, warmup_steps=1, lr=0.01)
     model, first = tiny_model(), Sigmoid(config, tiny_pairs())
     steps = first.steps(model, RunContext(stage="pretrain"))

@@ -26,12 +26,12 @@ class Fixed:
         return np.array(self.values)
 
 
-def test_radii_are_quantiles_of_the_density_worked_out_by_hand():
+def test_radii_are_quantiles_of_the_power_law_density():
     # density c r^-3 on [1, 2]: distribution (1 - r^-2) / (1 - 1/4), so the median is (1 - 3/8) ** -1/2
     assert draw_radii(3, 1.0, 2.0, Fixed(0.0, 0.5, 1.0)) == pytest.approx([1.0, 1.264911, 2.0])
 
 
-def test_a_leaf_in_front_hides_one_behind_it(monkeypatch):
+def test_a_leaf_occludes_the_leaves_behind_it(monkeypatch):
     leaves = Leaves(
         centers=np.array([[0.25, 0.25], [0.5, 0.5]]),
         radii=np.array([0.2, 2.0]),
@@ -44,7 +44,7 @@ def test_a_leaf_in_front_hides_one_behind_it(monkeypatch):
     assert image.tolist() == [[list(RED), list(BLUE)], [list(BLUE), list(BLUE)]]
 
 
-def test_a_square_has_the_area_of_the_disk_and_turns():
+def test_a_square_has_the_area_of_the_disk_and_is_rotated():
     def leaf(is_square, angle):
         return Leaves(
             np.zeros((1, 2)), np.ones(1), np.array([angle]), np.array([is_square]), np.zeros((1, 3))
@@ -73,7 +73,7 @@ def test_images_are_covered_and_differ_by_index_and_seed():
     assert np.mean(first) == pytest.approx(127.5, abs=15)
 
 
-def test_smaller_leaves_give_more_edges():
+def test_images_of_smaller_leaves_have_more_edges():
     def edges(low, high):
         config = DeadLeaves.Config(min_radius=low, max_radius=high, image_size=64)
         image = render(config, np.random.default_rng(0)).astype(int)

@@ -26,7 +26,7 @@ def train(**options):
     return pretrainer, model, results
 
 
-def test_the_loss_of_two_samples_is_that_worked_out_by_hand():
+def test_the_loss_of_two_samples_has_the_value_computed_by_hand():
     objective = TwoViews(SimCLR.Config(temperature=0.5), 2)
     objective.projection = torch.nn.Identity()
     views = torch.tensor([[2.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, 5.0]])  # lengths do not matter
@@ -36,7 +36,7 @@ def test_the_loss_of_two_samples_is_that_worked_out_by_hand():
     assert loss.item() == pytest.approx(wanted, abs=1e-6)
 
 
-def test_the_image_tower_alone_is_trained_and_the_projection_is_kept_in_the_state():
+def test_only_the_image_tower_is_trained_and_the_projection_is_saved():
     pretrainer, model, results = train()
     assert {name.partition(".")[0] for name in model.state_dict()} == {"image"}
     state = pretrainer.state_dict()["loss"]
@@ -44,7 +44,7 @@ def test_the_image_tower_alone_is_trained_and_the_projection_is_kept_in_the_stat
     assert results[0].metrics.keys() == {"loss", "lr", "grad_norm"}
 
 
-def test_the_projection_starts_alike_in_all_arms_and_otherwise_with_another_seed():
+def test_the_initial_projection_depends_on_the_seed_only():
     def first(seed):
         torch.manual_seed(torch.seed())
         pretrainer = SimCLR(SimCLR.Config(**OPTIONS), tiny_pairs())
@@ -57,13 +57,13 @@ def test_the_projection_starts_alike_in_all_arms_and_otherwise_with_another_seed
     assert not torch.equal(first(0), first(1))
 
 
-def test_the_loss_falls():
+def test_the_loss_decreases():
     _, _, results = train(epochs=10, lr=3e-3, jitter=(0.0, 0.0, 0.0, 0.0), blur_share=0.0)
     losses = [float(result.metrics["loss"]) for result in results]
     assert sum(losses[-4:]) < sum(losses[:4]) - 0.5
 
 
-def test_micro_batches_give_the_weights_of_whole_batches():
+def test_micro_batches_have_the_weights_of_whole_batches():
     ends = []
     for micro_batch in (0, 6):  # of 32 views
         # eps: without it, AdamW amplifies rounding noise where the true gradient is 0

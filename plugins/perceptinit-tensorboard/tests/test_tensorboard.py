@@ -55,7 +55,7 @@ def test_scalars_scores_recipe_and_images_are_there(tmp_path):
     assert b'name = "tiny"' in text
 
 
-def test_a_continued_run_replaces_what_is_done_again(tmp_path):
+def test_a_resumed_run_replaces_repeated_steps(tmp_path):
     run(tmp_path, [step(10, 3.0), step(20, 2.0), step(30, 1.5)])
     run(tmp_path, [step(20, 2.1), step(30, 1.0)])
     found = [(e.step, round(e.value, 3)) for e in read(tmp_path).Scalars("pretrain/loss")]
