@@ -230,8 +230,8 @@ def _find_components(
     arms = dict.fromkeys(arm for arm, _ in own)
     leads = [Contrast(*pair) for pair in product(arms, dict.fromkeys(model for model, _ in trivial))]
     cells, own = {*values, *trivial}, own | trivial
-    pictures = next(iter(own.values())).pictures
-    _, places = np.unique(pictures, return_inverse=True)  # computed once: sets can have 50,000 images
+    images = next(iter(own.values())).images
+    _, places = np.unique(images, return_inverse=True)  # computed once: sets can have 50,000 images
     for contrast in (*contrasts, *leads):
         seeds = sorted(
             {s for a, s in cells if a == contrast.arm} & {s for a, s in cells if a == contrast.reference}
@@ -240,9 +240,9 @@ def _find_components(
         known = [(a, b) for a, b in pairs if a and b]
         if len(known) != len(pairs) or not known:
             continue
-        if all(np.array_equal(each.pictures, pictures) for pair in known for each in pair):
+        if all(np.array_equal(each.images, images) for pair in known for each in pair):
             differences = np.array([a.values - b.values for a, b in known])
-            if parts := find_components(differences, places.reshape(pictures.shape), known[0][0].weights):
+            if parts := find_components(differences, places.reshape(images.shape), known[0][0].weights):
                 yield contrast, parts
 
 

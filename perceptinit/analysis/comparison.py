@@ -117,7 +117,7 @@ class ScoreComparison:
         if seen is None:
             return ""
         share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
-        return f", {share} of its pictures seen in training"
+        return f", {share} of its images seen in training"
 
     def arm(self, name: str) -> ArmScore:
         return next(arm for arm in self.arms if arm.arm == name)

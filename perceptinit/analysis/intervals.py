@@ -31,18 +31,18 @@ class Components:
     Attributes:
         mean: Mean difference.
         seeds: Variance over seeds, including the interaction.
-        pictures: Variance over images, including the interaction.
+        images: Variance over images, including the interaction.
         both: Variance of the interaction.
         num_seeds: Number of seeds.
-        num_pictures: Number of images.
+        num_images: Number of images.
     """
 
     mean: float
     seeds: float
-    pictures: float
+    images: float
     both: float
     num_seeds: int
-    num_pictures: int
+    num_images: int
 
 
 def find_components(
@@ -69,11 +69,11 @@ def find_components(
     errors = jackknife_stderrs(np.vstack([by_item, centred]), places.T, weights)
     if errors is None:
         return None
-    over_pictures, *rest = (errors**2).tolist()
+    over_images, *rest = (errors**2).tolist()
     return Components(
         mean,
         float(by_seed.var(ddof=1)) / num_seeds,
-        over_pictures,
+        over_images,
         sum(rest) / num_seeds / (num_seeds - 1),
         num_seeds,
         int(places.max()) + 1,
@@ -93,10 +93,10 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
     return Components(
         float(values.mean()),
         float(values.var(ddof=1)) / len(values),
-        sum(part.pictures for part in parts) / num**2,
+        sum(part.images for part in parts) / num**2,
         sum(part.both for part in parts) / num**2,
         len(values),
-        sum(part.num_pictures for part in parts),
+        sum(part.num_images for part in parts),
     )
 
 
@@ -109,11 +109,11 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
 
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
     """
-    variance = max(parts.seeds + parts.pictures - parts.both, parts.seeds, parts.pictures)
+    variance = max(parts.seeds + parts.images - parts.both, parts.seeds, parts.images)
     if not variance:
         return Estimate(parts.mean, 0.0, parts.mean, parts.mean, parts.num_seeds)
-    seeds, pictures = parts.num_seeds - 1, parts.num_pictures - 1
-    squares = parts.seeds**2 / seeds + parts.pictures**2 / pictures + parts.both**2 / (seeds * pictures)
+    seeds, images = parts.num_seeds - 1, parts.num_images - 1
+    squares = parts.seeds**2 / seeds + parts.images**2 / images + parts.both**2 / (seeds * images)
     degrees = max(variance**2 / squares, seeds)
     stderr = math.sqrt(variance)
     reach = half_width(confidence, degrees + 1) * stderr

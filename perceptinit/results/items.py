@@ -18,6 +18,8 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
+IMAGES = "images"
+OLD_IMAGES = "pictures"  # the key of IMAGES in files from before the release of 0.2
 TRIVIAL = "baseline "  # prefix of the values of a trivial model
 WHAT, HINT = "a file of per-item values", ". Evaluate the run again"
 
@@ -53,13 +55,14 @@ def read_items(folder: Path) -> dict[str, Items]:
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
-        items[name] = Items(values.astype(np.float64), arrays["pictures"], arrays.get("weights"), trivial)
+        images = arrays[IMAGES if IMAGES in arrays else OLD_IMAGES]
+        items[name] = Items(values.astype(np.float64), images, arrays.get("weights"), trivial)
     return items
 
 
 def _write_set(folder: Path, items: Items) -> str:
     """Write the images, weights and trivial-model values of items, and return their hash."""
-    arrays = {"pictures": items.pictures.astype(np.int64)}
+    arrays = {IMAGES: items.images.astype(np.int64)}
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)
     arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}

@@ -75,13 +75,13 @@ class Items:
 
     Args:
         values: Value of each item (image or judgment), shape (N,). The score is their weighted mean.
-        pictures: Integer ids of the images of each item, shape (N, R). R is 1 for a test set.
+        images: Integer ids of the images of each item, shape (N, R). R is 1 for a test set.
         weights: Weight of each item, shape (N,), or None for equal weights.
         baselines: Values of trivial models on the same items, shape (N,), by model name.
     """
 
     values: np.ndarray
-    pictures: np.ndarray
+    images: np.ndarray
     weights: np.ndarray | None = None
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
 

@@ -158,7 +158,7 @@ def _worth(comparison: Comparison, score: ScoreComparison, worth: Verdict, struc
     doubts = list(find_doubts(comparison, score, worth)) if worth.outcome in SIDES else []
     plain = replace(worth, is_beyond_delta=worth.is_beyond_delta and not doubts)
     text = _choose(WORTH.readings, plain)
-    if worth.outcome in SIDES and score.num_sets == 1 and not _has_pictures(score, worth):
+    if worth.outcome in SIDES and score.num_sets == 1 and not _has_images(score, worth):
         text += f" on these {score.facts['num_examples']:,} {_item_name(score)}"
     if doubts:
         text += (
@@ -211,7 +211,7 @@ def _find_unbeaten(comparison: Comparison, score: ScoreComparison, arm: str) -> 
     yield from (f"{name} is not shown to score less without training" for name in find_trivial(score, arm))
 
 
-def _has_pictures(score: ScoreComparison, verdict: Verdict) -> bool:
+def _has_images(score: ScoreComparison, verdict: Verdict) -> bool:
     difference = score.difference(verdict.contrast)
     return difference is not None and difference.two_way is not None
 
@@ -234,7 +234,7 @@ def find_doubts(comparison: Comparison, score: ScoreComparison, worth: Verdict) 
     if score.num_sets > 1:
         yield from _find_opposed(comparison, score, worth)
     if seen := score.seen_in_training:
-        yield f"{seen:.0%} of its pictures were seen in training"
+        yield f"{seen:.0%} of its images were seen in training"
 
 
 def _find_opposed(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Iterator[str]:

@@ -24,7 +24,7 @@ SIMULATED_PEOPLE = (
     "The people are simulated: this tests the software and says nothing about human perception."
 )
 SIMULATED_DATA = (
-    "Pictures or captions are simulated: this tests the software and says nothing about photographs."
+    "Images or captions are simulated: this tests the software and says nothing about photographs."
 )
 
 

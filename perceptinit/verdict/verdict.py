@@ -149,7 +149,7 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
     num, family = difference.value.num, difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
-    also = (("pictures", difference.two_way), ("searches", difference.over_searches))
+    also = (("images", difference.two_way), ("searches", difference.over_searches))
     names = ["seeds", *(name for name, found in also if found)]
     over = f" over {' and '.join(names)}" if len(names) > 1 else ""
     between = interval(difference.tested, score.is_share)

@@ -1,4 +1,4 @@
-"""Intervals over seeds and pictures, and tests by signs, against numbers worked out by hand."""
+"""Intervals over seeds and images, and tests by signs, against numbers worked out by hand."""
 
 import itertools
 
@@ -15,8 +15,8 @@ def each(num):
     return np.arange(num)[:, None]
 
 
-def two_way_estimate(differences, pictures, weights=None):
-    return estimate_two_way(find_components(differences, pictures, weights))
+def two_way_estimate(differences, images, weights=None):
+    return estimate_two_way(find_components(differences, images, weights))
 
 
 def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
@@ -31,33 +31,33 @@ def test_two_way_variance_is_that_of_seeds_and_items_less_what_both_contain():
     assert found.stderr == pytest.approx(variance**0.5)
 
 
-def test_pictures_that_all_agree_add_nothing():
+def test_images_that_all_agree_add_nothing():
     differences = np.array([[0.1], [0.2], [0.3]]) * np.ones((3, 50))
     found = two_way_estimate(differences, each(50))
     reach = stats.t.ppf(0.975, 2) * 0.1 / 3**0.5
     assert (found.low, found.high) == pytest.approx((0.2 - reach, 0.2 + reach))
 
 
-def test_one_seed_or_one_picture_gives_no_interval():
+def test_one_seed_or_one_image_gives_no_interval():
     assert find_components(np.ones((1, 30)), each(30)) is None
     assert find_components(np.ones((5, 4)), np.zeros((4, 1), int)) is None
 
 
-def test_items_of_one_picture_vary_together():
-    """100 pictures shown 30 times have the interval of their 100 means."""
+def test_items_of_one_image_vary_together():
+    """100 images shown 30 times have the interval of their 100 means."""
     rng = np.random.default_rng(5)
-    by_picture = rng.normal(0, 1, (5, 100))
-    repeated = two_way_estimate(np.repeat(by_picture, 30, axis=1), np.repeat(np.arange(100), 30)[:, None])
-    assert repeated.stderr == pytest.approx(two_way_estimate(by_picture, each(100)).stderr)
+    by_image = rng.normal(0, 1, (5, 100))
+    repeated = two_way_estimate(np.repeat(by_image, 30, axis=1), np.repeat(np.arange(100), 30)[:, None])
+    assert repeated.stderr == pytest.approx(two_way_estimate(by_image, each(100)).stderr)
 
 
 def test_weights_count_items_as_often():
     rng = np.random.default_rng(6)
     differences, weights = rng.normal(0, 1, (4, 12)), rng.integers(1, 4, 12)
-    pictures = np.arange(12)[:, None]
+    images = np.arange(12)[:, None]
     repeated = np.repeat(np.arange(12), weights)
-    weighted = find_components(differences, pictures, weights)
-    assert weighted.mean == pytest.approx(find_components(differences[:, repeated], pictures[repeated]).mean)
+    weighted = find_components(differences, images, weights)
+    assert weighted.mean == pytest.approx(find_components(differences[:, repeated], images[repeated]).mean)
 
 
 def test_one_call_gives_the_errors_of_several_rows():
@@ -68,19 +68,19 @@ def test_one_call_gives_the_errors_of_several_rows():
     assert found == pytest.approx([jackknife_stderr(row, images + 7) for row in rows])
 
 
-def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_pictures():
+def test_the_mean_of_two_equal_sets_has_half_the_variance_of_their_images():
     rng = np.random.default_rng(7)
     parts = find_components(rng.normal(0, 1, (4, 50)), each(50))
     both = mean_of([parts, parts], [0.1, 0.2, 0.3, 0.4])
-    assert both.pictures == pytest.approx(parts.pictures / 2)
+    assert both.images == pytest.approx(parts.images / 2)
     assert both.seeds == pytest.approx(np.var([0.1, 0.2, 0.3, 0.4], ddof=1) / 4)
-    assert both.num_pictures == 100
+    assert both.num_images == 100
 
 
-def test_the_interval_holds_for_new_pictures_where_seeds_alone_do_not():
+def test_the_interval_holds_for_new_images_where_seeds_alone_do_not():
     rng = np.random.default_rng(1)
     held = {"both": 0, "seeds": 0}
-    for _ in range(200):  # truth: 0; pictures differ by 1, seeds by 0.1
+    for _ in range(200):  # truth: 0; images differ by 1, seeds by 0.1
         differences = rng.normal(0, 0.1, (10, 1)) + rng.normal(0, 1, (1, 50)) + rng.normal(0, 0.2, (10, 50))
         both = two_way_estimate(differences, each(50))
         seeds = stats.ttest_1samp(differences.mean(1), 0).confidence_interval()

@@ -48,7 +48,7 @@ def test_the_page_of_the_first_day_works_as_it_stands(cli, folder):
         if command[0] == "run":
             told = " ".join(done.stdout.split())
             assert "the same judgments by: pixels 32 x 32" in told
-            assert "none of its pictures seen in training" in told
+            assert "none of its images seen in training" in told
     assert (folder / "examples.png").is_file()
     words = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
     assert "pixels" in words

@@ -313,7 +313,7 @@ def test_the_methods_paragraph_contains_what_the_records_contain(cli, tmp_path):
         "Processor: a CPU. Torch: 2.4.",
     ):
         assert part in text
-    for absent in ("simulated", "lanned", "With 6 or more seeds", "pictures", "smoke", "after pretraining"):
+    for absent in ("simulated", "lanned", "With 6 or more seeds", "images", "smoke", "after pretraining"):
         assert absent not in text
 
 
@@ -425,7 +425,7 @@ def test_the_most_important_limit_is_in_the_headline_and_others_are_below_it(tmp
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = {"use": "synthetic"}
     limits = summary(compare(load_runs([write(tmp_path, records)]))).limits
-    assert [limit.split()[0] for limit in limits] == ["Stage", "Pictures", "Below"]
+    assert [limit.split()[0] for limit in limits] == ["Stage", "Images", "Below"]
     html = page(tmp_path, records)
     assert f'<p class="limit">{limits[0]}</p>' in html
     others = html[html.index("Other limits") :]

@@ -1,6 +1,7 @@
 """Values of single items beside a record: written once, read back, refused when damaged."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,12 +16,12 @@ def folder_of(root, seed=0):
     return root / "made" / "pi" / f"seed{seed}"
 
 
-def test_bits_and_values_come_back_and_the_pictures_are_stored_once(tmp_path):
-    pictures = np.array([[0, 1, 2], [1, 2, 3], [0, 2, 3]])
+def test_bits_and_values_come_back_and_the_images_are_stored_once(tmp_path):
+    images = np.array([[0, 1, 2], [1, 2, 3], [0, 2, 3]])
     items = {
         "top1/x": Items(np.array([True, False, True]), np.arange(3)[:, None]),
         "2afc/y": Items(
-            np.array([0.25, 1.0, 0.5]), pictures, np.array([4, 2, 6]), {"pixels": np.array([1, 0.5, 0])}
+            np.array([0.25, 1.0, 0.5]), images, np.array([4, 2, 6]), {"pixels": np.array([1, 0.5, 0])}
         ),
     }
     for seed in range(2):
@@ -30,9 +31,18 @@ def test_bits_and_values_come_back_and_the_pictures_are_stored_once(tmp_path):
     assert found["top1/x"].values.tolist() == [1, 0, 1]
     assert found["top1/x"].weights is None
     assert found["2afc/y"].values.tolist() == [0.25, 1.0, 0.5]
-    assert (found["2afc/y"].pictures == pictures).all()
+    assert (found["2afc/y"].images == images).all()
     assert found["2afc/y"].weights.tolist() == [4, 2, 6]
     assert found["2afc/y"].baselines["pixels"].tolist() == [1, 0.5, 0]
+
+
+def test_files_with_the_key_pictures_are_read():
+    """The files were written before the release of 0.2, when the key of the images was `pictures`."""
+    found = read_items(Path(__file__).parent / "items_before_release/pi/seed0")["2afc/y"]
+    assert found.images.tolist() == [[0, 1, 2], [1, 2, 3], [0, 2, 3]]
+    assert found.values.tolist() == [0.25, 1.0, 0.5]
+    assert found.weights.tolist() == [4, 2, 6]
+    assert found.baselines["pixels"].tolist() == [1, 0.5, 0]
 
 
 def test_five_thousand_bits_take_less_than_a_kilobyte(tmp_path):
@@ -57,7 +67,7 @@ def test_a_run_writes_the_items_of_its_final_scores(tmp_path):
     found = read_items(folder)["2afc/synthetic"]
     [score] = [row for row in record["scores"][-2:] if row["name"] == "2afc/synthetic"]
     assert np.average(found.values, weights=found.weights) == pytest.approx(score["value"], abs=1e-6)
-    assert found.pictures.shape == (score["num_examples"], 3)
+    assert found.images.shape == (score["num_examples"], 3)
     trivial = score["extra"]["baselines"]
     assert found.baselines.keys() == trivial.keys()
     for name, values in found.baselines.items():

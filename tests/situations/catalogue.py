@@ -388,14 +388,14 @@ SIZES = {
         truth="one picture of 50 more in each of three seeds",
         arms={"random": (40.0, 42.0, 44.0), "people": (42.0, 44.0, 46.0)},
         num_examples=50,
-        must=(r"these 50 (pictures|photographs|images|examples)",),
+        must=(r"these 50 (photographs|images|examples)",),
         never=(WORTH, r"\+2\.0 to \+2\.0", r">0\.99"),
     ),
     "small set of pictures": Situation(
         truth="people leads by 6 on 85 pictures; other pictures were not sampled",
         arms=arms(Lead(6, 1.5)),
         num_examples=85,
-        must=(r"these 85 (pictures|photographs|images|examples)",),
+        must=(r"these 85 (photographs|images|examples)",),
         never=(r"^people is worth it, and it is the human structure that helps\.$",),
     ),
     "few judgments": Situation(

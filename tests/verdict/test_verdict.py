@@ -105,10 +105,10 @@ def test_a_task_that_an_arm_was_trained_on_never_says_that_it_is_worth_it(tmp_pa
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
-def test_pictures_that_training_saw_are_told_beside_the_score(tmp_path, share, words):
+def test_images_that_training_saw_are_told_beside_the_score(tmp_path, share, words):
     extra = {"seen_in_training": share}
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
-    phrase = f"{words} of its pictures seen in training"
+    phrase = f"{words} of its images seen in training"
     assert f"pi was trained on this task, {phrase}: the score" in " ".join(headline(comparison))
     assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
 
@@ -204,12 +204,12 @@ def test_a_simulated_world_is_said_in_the_sentence(tmp_path):
     )
 
 
-def test_real_people_are_not_called_simulated_for_simulated_pictures(tmp_path):
+def test_real_people_are_not_called_simulated_for_simulated_images(tmp_path):
     records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
     note, *_ = summary(compare(load_runs([write(tmp_path, records)]))).limits
-    assert note.startswith("Pictures or captions are simulated")
+    assert note.startswith("Images or captions are simulated")
 
 
 def test_controls_are_not_in_the_headline(tmp_path):
