@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.configs import pick
 from perceptinit.reports import columns
-from perceptinit.reports.columns import cells, difference_cell, find_references, pick, trained_on
+from perceptinit.reports.columns import cells, difference_cell, find_references, trained_on
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.verdict.headline import family_wise, headline, summary
