@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from perceptinit.errors import PerceptInitError, UsageError
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.recipe.tuning import flatten
-from perceptinit.results.runs import RunSet
-from perceptinit.results.tuned import Tuned, find_tuning, read_searches_beside
+from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.tuned import Search, Tuned, find_tuning, read_searches_beside
 from perceptinit.seeding import generator
 
 EDGE = 0.05  # share of a setting's search range, on its scale (linear or log)
@@ -30,8 +33,8 @@ NOTE = (
     "studies, by {measure} on validation data). This compares procedures, tuning included, and not starts "
     "alone."
 )
-HELD_FIXED = " The interval treats the chosen settings as fixed."
-RESAMPLED = " The interval covers other searches: studies are resampled."
+HELD_FIXED = "The interval treats the chosen settings as fixed."
+RESAMPLED = "The interval covers other searches: studies are resampled."
 
 
 def resample_studies(runs: RunSet) -> Resampled | None:
@@ -41,7 +44,7 @@ def resample_studies(runs: RunSet) -> Resampled | None:
     because final runs use the settings of a single study (coverage: docs/calibration.md). Returns None for
     fewer than five studies, or if trials are missing.
     """
-    tuned = _find_tuned(runs, runs.arms)
+    tuned = _find_tuned(runs.runs)
     config = tuned[0].config if tuned and tuned[0].role else None
     if config is None or config.studies < MIN_STUDIES:
         return None
@@ -49,38 +52,40 @@ def resample_studies(runs: RunSet) -> Resampled | None:
         searches = read_searches_beside(runs.runs[0].folder.parent.parent, runs.arms)
     except PerceptInitError:
         return None
-    import numpy as np
-
     drawn = generator(0, "studies").integers(config.studies, size=(NUM_RESAMPLES, MIN_STUDIES))
-    best = {s.arm: np.array([t.value for t in s.best_after(config.trials)], float) for s in searches}
-    if best.keys() != set(runs.arms) or np.isnan([*best.values()]).any():
+    medians = {search.arm: np.median(_best_scores(search)[drawn], axis=1) for search in searches}
+    if medians.keys() != set(runs.arms) or np.isnan([*medians.values()]).any():
         return None
-    return config, {arm: np.median(values[drawn], axis=1) for arm, values in best.items()}
+    return config, medians
+
+
+def _best_scores(search: Search) -> np.ndarray:
+    """Return the best score of each study; NaN for a study without a score."""
+    return np.array([trial.value for trial in search.best_after(search.config.trials)], float)
 
 
 def is_tuned(runs: RunSet) -> bool:
     """Return whether any arm has its own tuned settings; UsageError if the runs are trials."""
-    roles = {each.role for each in _find_tuned(runs, runs.arms)}
+    roles = {each.role for each in _find_tuned(runs.runs)}
     if "trial" in roles:
         raise UsageError(TRIALS_COMPARED)
     return "best" in roles
 
 
-def _find_tuned(runs: RunSet, arms: Iterable[str]) -> list[Tuned]:
-    return [find_tuning(run.record) for arm in arms for run in runs.arm_runs(arm) if run.record]
+def _find_tuned(runs: Iterable[LoadedRun]) -> list[Tuned]:
+    return [find_tuning(run.record) for run in runs if run.record]
 
 
 def find_bar(runs: RunSet, arm: str, reference: str) -> str:
     """Return why neither arm can be called better; empty if the arms were tuned alike or not at all."""
-    tuned = {name: _find_tuned(runs, [name]) for name in (arm, reference)}
-    own, others = ({each.num_trials for each in found} for found in tuned.values())
-    if own != others:
-        num, other = (" or ".join(map(str, sorted(found))) or "no" for found in (own, others))
+    own = _find_tuned(runs.arm_runs(arm))
+    others = _find_tuned(runs.arm_runs(reference))
+    if _count_trials(own) != _count_trials(others):
         return (
-            f"{arm} had {num} tuning trials and {reference} had {other}. A search with more trials finds "
-            "better settings, so neither is called better."
+            f"{arm} had {_count_trials(own)} tuning trials and {reference} had {_count_trials(others)}. A "
+            "search with more trials finds better settings, so neither is called better."
         )
-    searches = [each.how for found in tuned.values() for each in found if each.role]
+    searches = [each.how for each in (*own, *others) if each.role]
     if any(search != searches[0] for search in searches):
         return (
             f"{arm} and {reference} were tuned with different [tune] settings, so neither is called better."
@@ -88,9 +93,14 @@ def find_bar(runs: RunSet, arm: str, reference: str) -> str:
     return ""
 
 
+def _count_trials(found: Iterable[Tuned]) -> str:
+    """Return the numbers of tuning trials of an arm's runs as text: `5 or 10`."""
+    return " or ".join(map(str, sorted({each.num_trials for each in found}))) or "no"
+
+
 def tuned_keys(runs: RunSet) -> list[str]:
     """Return the paths of the tuned keys of all arms."""
-    return list(dict.fromkeys(key for each in _find_tuned(runs, runs.arms) for key in each.keys))
+    return list(dict.fromkeys(chain(*(each.keys for each in _find_tuned(runs.runs)))))
 
 
 def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
@@ -104,38 +114,47 @@ def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
 
 def tuning_note(runs: RunSet, is_covered: bool) -> str:
     """Return how tuning limits the comparison; empty without tuning, or if budgets differ."""
-    found = _find_tuned(runs, runs.arms)
-    if not any(each.role for each in found):
-        return SHARED if any(each.config for each in found) else ""
-    configs = {(c.trials, c.studies, c.measure) for each in found if (c := each.config)}
-    if len(configs) > 1 or not all(each.role for each in found):
+    found = _find_tuned(runs.runs)
+    configs = [each.config for each in found if each.config]
+    tuned = {(c.trials, c.studies, c.measure) for c in configs if c.role}
+    if not tuned:
+        return SHARED if configs else ""
+    if len(tuned) > 1 or not all(each.role for each in found):
         return ""
-    [(trials, studies, measure)] = configs
-    covered = RESAMPLED if is_covered else HELD_FIXED
-    edges = "".join(f" {text}" for text in dict.fromkeys(_find_edges(runs)))
-    return NOTE.format(trials=trials, studies=studies, measure=measure) + covered + edges
+    [(trials, studies, measure)] = tuned
+    note = NOTE.format(trials=trials, studies=studies, measure=measure)
+    return " ".join([note, RESAMPLED if is_covered else HELD_FIXED, *dict.fromkeys(_find_edges(runs))])
 
 
-def _find_edges(runs: RunSet) -> Iterable[str]:
+def _find_edges(runs: RunSet) -> Iterator[str]:
     """Yield a warning for each chosen setting within 5 % of an edge of the search space."""
-    for arm in runs.arms:
-        for tuned in _find_tuned(runs, [arm])[:1]:
-            space = dict(flatten(tuned.how.get("space", {})))
-            for path, value in tuned.settings.items():
-                low, high = (float(space[path][key]) for key in ("low", "high"))
-                scale = math.log if space[path].get("scale") == "log" else float
-                place = (scale(float(value)) - scale(low)) / (scale(high) - scale(low))
-                if not EDGE <= place <= 1 - EDGE:
-                    yield (
-                        f"{path} of {arm} ({value}) is within {100 * EDGE:g} % of an edge of the search "
-                        "space. A wider space may change the answer."
-                    )
+    for arm, tuned in _first_tuned(runs).items():
+        space = dict(flatten(tuned.how.get("space", {})))
+        for path, value in tuned.settings.items():
+            scale = math.log if space[path].get("scale") == "log" else float
+            low = scale(float(space[path]["low"]))
+            high = scale(float(space[path]["high"]))
+            place = (scale(float(value)) - low) / (high - low)
+            if not EDGE <= place <= 1 - EDGE:
+                yield (
+                    f"{path} of {arm} ({value}) is within {100 * EDGE:g} % of an edge of the search space. A "
+                    "wider space may change the answer."
+                )
+
+
+def _first_tuned(runs: RunSet) -> dict[str, Tuned]:
+    """Return the tuning of the first recorded run of each arm."""
+    found: dict[str, Tuned] = {}
+    for run in runs.runs:
+        if run.record:
+            found.setdefault(run.arm, find_tuning(run.record))
+    return found
 
 
 def settings_lines(runs: RunSet) -> list[str]:
     """Return the tuned settings of each arm, such as `pi at its best: pretrain.lr 0.0031`."""
-    first = {arm: next(iter(_find_tuned(runs, [arm])), None) for arm in runs.arms}
-    return [f"{arm} at its best: {settings_in_words(t.settings)}" for arm, t in first.items() if t and t.role]
+    tuned = _first_tuned(runs).items()
+    return [f"{arm} at its best: {settings_in_words(each.settings)}" for arm, each in tuned if each.role]
 
 
 def settings_in_words(settings: Mapping[str, str]) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import product
+from functools import partial
+from itertools import chain, product
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from perceptinit.analysis.at_best import Resampled, resample_studies, without_tuned
-from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison, pair_arms, score_arm
+from perceptinit.analysis.comparison import Comparison, ScoreComparison, pair_arms, score_arm
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, taught_by
 from perceptinit.analysis.decisions import rule_of
 from perceptinit.analysis.intervals import Components, find_components
+from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.over_sets import averages, middle_means, over_sets, with_q_values
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
@@ -54,45 +58,43 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     rows, problems = _choose_rows(runs, budget)
     contrasts = tuple(find_contrasts(runs))
     items, unreadable = _read_items(runs)
-    problems += unreadable
-    names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
+    names = dict.fromkeys(chain(*rows.values()))
     scores = [_score(runs, rows, name, contrasts, items) for name in names]
+    cover = partial(_cover_searches, resample_studies(runs))
+    excluded = [*_excluded_values(scores, rows), *_incomplete_sets(rows)]
+    return Comparison(
+        runs=runs,
+        contrasts=contrasts,
+        scores=tuple(map(cover, with_q_values(scores))),
+        averages=tuple(map(cover, averages(runs, scores, contrasts))),
+        over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
+        middle_means=tuple(middle_means(runs, scores)),
+        problems=tuple(dict.fromkeys([*problems, *unreadable, *excluded])),
+    )
+
+
+def _excluded_values(scores: Sequence[ScoreComparison], rows: Rows) -> Iterator[str]:
+    """Yield a sentence for each run without a usable value in a score."""
     for score, ((arm, seed), own) in product(scores, rows.items()):
         if seed not in score.arm(arm).by_seed:
             what = "was not measured"
             if score.name in own:
                 is_large = own[score.name]["value"] is not None
                 what = f"is larger than {LARGEST:g}" if is_large else "is not a finite number"
-            problems.append(f"{arm}, seed {seed}: {score.name} {what}; it is excluded from that mean")
-    problems += _incomplete_sets(rows)
-    resampled = resample_studies(runs)
-    return Comparison(
-        runs=runs,
-        contrasts=contrasts,
-        scores=tuple(_cover_searches(resampled, with_q_values(scores))),
-        averages=tuple(_cover_searches(resampled, averages(runs, scores, contrasts))),
-        over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
-        middle_means=tuple(middle_means(runs, scores)),
-        problems=tuple(problems),
-    )
+            yield f"{arm}, seed {seed}: {score.name} {what}; it is excluded from that mean"
 
 
-def _cover_searches(
-    resampled: Resampled | None, scores: Iterable[ScoreComparison]
-) -> Iterator[ScoreComparison]:
-    """Yield the scores, with intervals of the tuning measure that also cover other searches."""
-    if resampled is None:
-        yield from scores
-        return
+def _cover_searches(resampled: Resampled | None, score: ScoreComparison) -> ScoreComparison:
+    """Return the score, with intervals that also cover other searches if it is the tuning measure."""
+    if resampled is None or score.measure != resampled[0].measure:
+        return score
     config, medians = resampled
-
-    def cover(d: Difference) -> Difference:
-        variance = float((medians[d.contrast.arm] - medians[d.contrast.reference]).var(ddof=1))
-        return replace(d, over_searches=widen(d.tested, variance, config.studies, d.confidence))
-
-    for score in scores:
-        is_covered = score.measure == config.measure
-        yield replace(score, differences=tuple(map(cover, score.differences))) if is_covered else score
+    covered = []
+    for d in score.differences:
+        gaps = medians[d.contrast.arm] - medians[d.contrast.reference]
+        over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.studies, d.confidence)
+        covered.append(replace(d, over_searches=over_searches))
+    return replace(score, differences=tuple(covered))
 
 
 def _refuse_mixed_settings(runs: RunSet) -> None:
@@ -112,19 +114,15 @@ def _refuse_mixed_settings(runs: RunSet) -> None:
 def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     """Return the score rows to compare, and sentences about excluded runs."""
     if isinstance(budget, int):
-        used = {(run.arm, run.seed): rows for run in runs.runs if (rows := _rows_at(run, budget))}
-        if not used:
-            counts = "; ".join(f"{run.title}: {_counts(run)}" for run in runs.runs)
-            raise UsageError(f"no run has scores at {budget:,} samples seen. Available: {counts}")
-        without = [run for run in runs.finished if (run.arm, run.seed) not in used]
-        late = [f"{r.title}: no scores at {budget:,} samples (it has {_counts(r)})" for r in without]
-        return used, [*_report_unfinished(runs, used), *late]
-    problems = _report_unfinished(runs, {})
-    if len({run.samples_seen for run in runs.finished}) > 1:
-        by_arm = {arm: _join({r.samples_seen for r in runs.finished if r.arm == arm}) for arm in runs.arms}
-        seen = "; ".join(f"{arm}: {counts} samples" for arm, counts in by_arm.items() if counts)
+        return _choose_rows_at(runs, budget)
+    problems = list(_report_unfinished(runs, {}))
+    by_arm: dict[str, set[int]] = {}
+    for run in runs.finished:
+        by_arm.setdefault(run.arm, set()).add(run.samples_seen)
+    if len(set().union(*by_arm.values())) > 1:
+        seen = "; ".join(f"{arm}: {counts(numbers, ', ')} samples" for arm, numbers in by_arm.items())
         if budget == "equal":
-            common = set.intersection(*({r["samples_seen"] for r in x.scores} for x in runs.finished))
+            common = set.intersection(*map(_measured_at, runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
                 "the runs ended after different numbers of samples, so their final scores are not "
@@ -135,32 +133,44 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
 
 
-def _report_unfinished(runs: RunSet, used: Rows) -> list[str]:
-    lines = []
+def _choose_rows_at(runs: RunSet, num: int) -> tuple[Rows, list[str]]:
+    """Return the score rows at a number of samples seen, and sentences about runs without any."""
+    rows = {(run.arm, run.seed): _rows_at(run, num) for run in runs.runs}
+    used = {cell: of_run for cell, of_run in rows.items() if of_run}
+    if not used:
+        available = "; ".join(f"{run.title}: {_available(run)}" for run in runs.runs)
+        raise UsageError(f"no run has scores at {num:,} samples seen. Available: {available}")
+    late = [run for run in runs.finished if (run.arm, run.seed) not in used]
+    lines = [f"{run.title}: no scores at {num:,} samples (it has {_available(run)})" for run in late]
+    return used, [*_report_unfinished(runs, used), *lines]
+
+
+def _report_unfinished(runs: RunSet, used: Rows) -> Iterator[str]:
     for run in runs.unfinished:
         reason = f" ({run.reason})" if run.reason else ""
         reached = f" after {run.samples_seen:,} samples" if run.samples_seen else ""
-        is_used = (run.arm, run.seed) in used
-        use = "its scores at the requested number are used" if is_used else "it is excluded from every mean"
-        lines.append(f"{run.title}: {run.state}{reached}{reason}; {use}")
-    return lines
+        use = "it is excluded from every mean"
+        if (run.arm, run.seed) in used:
+            use = "its scores at the requested number are used"
+        yield f"{run.title}: {run.state}{reached}{reason}; {use}"
 
 
-def _rows_at(run: LoadedRun, samples_seen: int) -> dict[str, dict[str, Any]]:
-    return {row["name"]: row for row in run.scores if row["samples_seen"] == samples_seen}
+def _rows_at(run: LoadedRun, num: int) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in run.scores if row["samples_seen"] == num}
 
 
-def _counts(run: LoadedRun) -> str:
-    return _join({row["samples_seen"] for row in run.scores}) or "none"
+def _measured_at(run: LoadedRun) -> set[int]:
+    return {row["samples_seen"] for row in run.scores}
 
 
-def _join(counts: Iterable[int]) -> str:
-    return ", ".join(f"{n:,}" for n in sorted(counts))
+def _available(run: LoadedRun) -> str:
+    return counts(_measured_at(run), ", ") or "none"
 
 
 def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
     """Return the items of final scores by run, and sentences about damaged files."""
-    items, problems = {}, []
+    items = {}
+    problems = []
     for run in runs.finished:
         try:
             items[run.arm, run.seed] = read_items(run.folder)
@@ -179,7 +189,8 @@ def _score(
     measure, data_set = split_name(name)
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    is_shown_as_share, num_items = is_share(measure, row["chance"]), row["num_examples"]
+    is_shown_as_share = is_share(measure, row["chance"])
+    num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     components = dict(_find_components(items, name, values, contrasts))
@@ -212,8 +223,6 @@ def _find_components(
     items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
 ) -> Iterator[tuple[Contrast, Components]]:
     """Yield variance components of contrasts and of leads over trivial models, from per-item values."""
-    import numpy as np
-
     own = {}
     for cell, value in values.items():
         found = items.get(cell, {}).get(name)
@@ -222,39 +231,34 @@ def _find_components(
             own[cell] = found
     if not own:
         return
-    trivial = {
-        (model, seed): replace(found, values=values_of_model)
-        for (_, seed), found in own.items()
-        for model, values_of_model in found.baselines.items()
-    }
-    arms = dict.fromkeys(arm for arm, _ in own)
-    leads = [Contrast(*pair) for pair in product(arms, dict.fromkeys(model for model, _ in trivial))]
-    cells, own = {*values, *trivial}, own | trivial
-    images = next(iter(own.values())).images
-    _, places = np.unique(images, return_inverse=True)  # computed once: sets can have 50,000 images
+    first = next(iter(own.values()))
+    leads: dict[Contrast, None] = {}
+    for (arm, seed), found in list(own.items()):
+        for model, of_model in found.baselines.items():
+            own[model, seed] = replace(found, values=of_model)
+            leads[Contrast(arm, model)] = None
+    cells = {*values, *own}
+    own = {cell: each for cell, each in own.items() if np.array_equal(each.images, first.images)}
+    _, places = np.unique(first.images, return_inverse=True)  # computed once: sets can have 50,000 images
     for contrast in (*contrasts, *leads):
-        seeds = sorted(
-            {s for a, s in cells if a == contrast.arm} & {s for a, s in cells if a == contrast.reference}
-        )
-        pairs = [(own.get((contrast.arm, s)), own.get((contrast.reference, s))) for s in seeds]
-        known = [(a, b) for a, b in pairs if a and b]
-        if len(known) != len(pairs) or not known:
-            continue
-        if all(np.array_equal(each.images, images) for pair in known for each in pair):
-            differences = np.array([a.values - b.values for a, b in known])
-            if parts := find_components(differences, places.reshape(images.shape), known[0][0].weights):
+        seeds = {seed for arm, seed in cells if arm == contrast.arm}
+        common = sorted(seed for seed in seeds if (contrast.reference, seed) in cells)
+        pairs = [(own.get((contrast.arm, seed)), own.get((contrast.reference, seed))) for seed in common]
+        known = [a.values - b.values for a, b in pairs if a and b]
+        if known and len(known) == len(pairs):
+            parts = find_components(np.array(known), places.reshape(first.images.shape), first.weights)
+            if parts:
                 yield contrast, parts
 
 
-def _incomplete_sets(rows: Rows) -> Iterable[str]:
-    """Yield a sentence for each data set and run with unreadable images."""
-    found = {
-        (split_name(name)[1], cell): row["extra"]
-        for cell, scores in rows.items()
-        for name, row in scores.items()
-        if incomplete(row["extra"])
-    }
-    for (data_set, (arm, seed)), extra in found.items():
-        names, num = extra["unreadable"], extra["num_images_of_set"] - extra["num_images"]
-        first = f"the first {len(names)} of {num:,}: " if len(names) < num else ""
-        yield f"{arm}, seed {seed}: {data_set} is {incomplete(extra)}; not read: {first}{', '.join(names)}"
+def _incomplete_sets(rows: Rows) -> Iterator[str]:
+    """Yield a sentence for each score of a run on a data set with unreadable images."""
+    for (arm, seed), scores in rows.items():
+        for name, row in scores.items():
+            note = incomplete(row["extra"])
+            if note:
+                names = row["extra"]["unreadable"]
+                num = row["extra"]["num_images_of_set"] - row["extra"]["num_images"]
+                first = f"the first {len(names)} of {num:,}: " if len(names) < num else ""
+                what = f"{split_name(name)[1]} is {note}; not read: {first}{', '.join(names)}"
+                yield f"{arm}, seed {seed}: {what}"

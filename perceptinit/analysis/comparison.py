@@ -12,7 +12,8 @@ from perceptinit.analysis import statistics
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p
-from perceptinit.analysis.statistics import Estimate, SetsCount, estimate
+from perceptinit.analysis.numbers import interval, magnitude, number, signed
+from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
@@ -111,6 +112,11 @@ class ScoreComparison:
         return is_diagnostic(self.measure)
 
     @property
+    def sign(self) -> int:
+        """Return 1, or -1 if a lower value is better."""
+        return 1 if self.higher_is_better else -1
+
+    @property
     def seen_in_words(self) -> str:
         """Return the share of images seen in training as a clause; empty if not recorded."""
         seen = self.seen_in_training
@@ -118,6 +124,18 @@ class ScoreComparison:
             return ""
         share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
         return f", {share} of its images seen in training"
+
+    def number(self, value: float) -> str:
+        return number(value, self.is_share)
+
+    def signed(self, difference: float) -> str:
+        return signed(difference, self.is_share)
+
+    def magnitude(self, difference: float) -> str:
+        return magnitude(difference, self.is_share)
+
+    def interval(self, difference: Estimate, between: str = " to ") -> str:
+        return interval(difference, self.is_share, between)
 
     def arm(self, name: str) -> ArmScore:
         return next(arm for arm in self.arms if arm.arm == name)
@@ -130,21 +148,33 @@ class ScoreComparison:
         best = max(self.baselines, key=lambda baseline: baseline.value)
         if parts := self.components.get(Contrast(arm, best.name)):
             return best, estimate_two_way(parts)
-        mean, high = value.mean - best.value, value.mean if value.high is None else value.high
-        half = math.hypot(high - value.mean, best.interval[1] - best.value if best.interval else 0.0)
+        mean = value.mean - best.value
+        own_half = 0.0 if value.high is None else value.high - value.mean
+        half = math.hypot(own_half, best.interval[1] - best.value if best.interval else 0.0)
         return best, Estimate(mean, None, mean - half, mean + half, value.num)
 
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)
 
+    def find_differences(self, contrasts: Iterable[Contrast]) -> list[Difference]:
+        """Return the differences of contrasts whose arms share a seed."""
+        return [d for d in map(self.difference, contrasts) if d]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetsComparison:
-    """Wins, ties and losses of a contrast over all data sets of a measure."""
+    """Numbers of data sets of a measure in which an arm is better than, as good as, or worse than another.
+
+    There is no p-value, because data sets share runs. A test that assumes independence calls equal arms
+    different in 34 to 86 % of simulated experiments.
+    """
 
     measure: str
     contrast: Contrast
-    count: SetsCount
+    num_sets: int
+    wins: int
+    ties: int
+    losses: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,14 +230,14 @@ class Comparison:
         Raises:
             UsageError: If a pattern has no match.
         """
-        everything = [*self.scores, *self.averages]
-        names = [score.name for score in everything]
+        by_name = {score.name: score for score in (*self.scores, *self.averages)}
+        wanted: set[str] = set()
         for pattern in patterns:
-            if not fnmatch.filter(names, pattern):
-                raise UsageError(unknown("no score matches", pattern, names))
-        return [
-            s for s in everything if not patterns or any(fnmatch.fnmatchcase(s.name, p) for p in patterns)
-        ]
+            found = fnmatch.filter(by_name, pattern)
+            if not found:
+                raise UsageError(unknown("no score matches", pattern, by_name))
+            wanted.update(found)
+        return [score for name, score in by_name.items() if not patterns or name in wanted]
 
 
 def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
@@ -241,7 +271,8 @@ def pair_arms(
         by_seed = statistics.differences(by_name[contrast.arm], reference)
         if not by_seed:
             continue
-        values, confidence = list(by_seed.values()), rule.level_for(contrast.num_family)
+        values = list(by_seed.values())
+        confidence = rule.level_for(contrast.num_family)
         value = estimate(values, confidence, floor)
         level = estimate([reference[seed] for seed in by_seed]).mean
         parts = (components or {}).get(contrast)
@@ -264,13 +295,12 @@ def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
     """Yield the differences with sign-flip p-values, joint for contrasts of a family with the same seeds."""
     groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
     for difference in found:
-        family = difference.contrast.num_family
-        key = (0 if family > 1 else id(difference), tuple(difference.by_seed))
+        is_alone = difference.contrast.num_family == 1
+        key = (id(difference) if is_alone else 0, tuple(difference.by_seed))
         groups.setdefault(key, []).append(difference)
-    p_signs = {
-        difference.contrast: p
-        for group in groups.values()
-        if len(group[0].by_seed) > 1
-        for difference, p in zip(group, max_t_p([list(d.by_seed.values()) for d in group]), strict=True)
-    }
+    p_signs: dict[Contrast, float] = {}
+    for group in groups.values():
+        if len(group[0].by_seed) > 1:
+            p_values = max_t_p([list(d.by_seed.values()) for d in group])
+            p_signs.update(zip((d.contrast for d in group), p_values, strict=True))
     yield from (replace(difference, p_signs=p_signs.get(difference.contrast)) for difference in found)

@@ -1,13 +1,13 @@
-"""The contrasts of an experiment and the questions that they answer, given the settings of the arms.
+"""The contrasts of an experiment, given the settings of the arms.
 
 An arm is compared with the baseline (is it worth it?) and with the same arm trained on shuffled votes (is it
 the human structure?). The two contrasts are interpreted together. Shuffled votes can reduce accuracy, so a
 lead over them alone is not an answer.
 
 The shuffled control of an arm differs from it only in `shuffled-votes`. If more settings differ, the question
-lists the differences. Questions mention people only if people gave the answers.
+lists the differences.
 
-To add a contrast, write a `Question` with its sentences, and return it from `_ask`.
+To add a contrast, write a `Question` in questions.py, and return it from `_ask`.
 """
 
 from __future__ import annotations
@@ -19,122 +19,24 @@ from pathlib import PurePath
 from typing import Any
 
 from perceptinit.analysis.at_best import find_bar, is_tuned
+from perceptinit.analysis.questions import (
+    AGAINST,
+    AT_BEST,
+    CONTROL,
+    NO_PEOPLE,
+    NOISE,
+    OTHERWISE,
+    SIMULATED,
+    STRUCTURE,
+    WORTH,
+    Question,
+    planned_questions,
+)
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
-DEFECT = "beyond chance"
-BEYOND = "beyond delta, "  # prefix of keys of sentences
-ANY_OTHER = ""  # key of the default sentence
 # built-in judgments computed by programs; records from before 0.2 lack `by_people`
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
-Sentences = Mapping[str, str]  # sentences by outcome of a verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """The question of a contrast and its sentences, which are formatted with `arm` and `reference`.
-
-    Attributes:
-        text: The question, with `{}` for the values of `format`.
-        asks_for_better: Whether a card answers the question with yes or no.
-        expected: Hypothesis in a plan.
-        structure: Name of the structure that shuffling removes.
-        readings: Sentences of the summary, by outcome.
-        after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
-        after_others: Clauses that continue all other readings, by outcome.
-    """
-
-    text: str
-    asks_for_better: bool = True
-    expected: str = "{arm} scores higher than {reference}"
-    structure: str = ""
-    readings: Sentences = field(default_factory=dict, compare=False)
-    after_better: Sentences = field(default_factory=dict, compare=False)
-    after_others: Sentences = field(default_factory=dict, compare=False)
-
-    def __str__(self) -> str:
-        return self.text
-
-    def format(self, *values: str) -> Question:
-        """Return the question with `values` inserted into its text."""
-        return replace(self, text=self.text.format(*values))
-
-
-def _ask_structure(text: str, structure: str) -> Question:
-    better = ", but shuffled votes do as well: {structure} does not explain it"
-    others = ", and shuffled votes do as well as those given"
-    return Question(
-        text=text,
-        structure=structure,
-        after_better={
-            "better": ", and it is {structure} that helps",
-            "worse": ", but shuffled votes do better still: {structure} does not explain it",
-            "equivalent": better,
-            "equal": better,
-            ANY_OTHER: ", but whether {structure} helps is undecided",
-        },
-        after_others={
-            "better": ", although votes as given do better than shuffled ones",
-            "worse": ", and shuffled votes do better than those given",
-            "equivalent": others,
-            "equal": others,
-            ANY_OTHER: ", and so is whether votes as given do better than shuffled ones",
-        },
-    )
-
-
-WORTH = Question(
-    text="Is it worth it?",
-    readings={
-        "better": "{arm} is better than {reference}{unshown}",
-        "worse": "{arm} is worse than {reference}{unshown}",
-        BEYOND + "better": "{arm} is worth it",
-        BEYOND + "worse": "{arm} is not worth it",
-        "equivalent": "{arm} makes no difference that matters: it is equivalent to {reference} "
-        "within {delta}",
-        "equal": "{arm} scores exactly as {reference} does in every seed",
-        ANY_OTHER: "whether {arm} is worth it is undecided",
-    },
-)
-STRUCTURE = _ask_structure("Is it the human structure?", "the human structure")
-SIMULATED = _ask_structure(
-    "Is it the structure of the simulated judgments?", "the structure of the simulated judgments"
-)
-NO_PEOPLE = _ask_structure(
-    "Is it the structure of these answers, which are not people's?",
-    "the structure of these answers, which are not people's,",
-)
-# plans store these texts, so a changed text is reported as a departure from existing plans
-OTHERWISE = Question(text="Against shuffled votes, with {} other than here:", asks_for_better=False)
-CONTROL = Question(text="Do votes dealt at random make a difference?", asks_for_better=False)
-_DEFECT = (
-    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
-    "other data or settings in one of them, and not a difference of the starts."
-)
-_NOISE_SHOWN = (
-    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
-    "comparisons. Do not trust differences of this size elsewhere."
-)
-NOISE = Question(
-    text="Do equal arms differ (A/A)?",
-    asks_for_better=False,
-    expected="{arm} and {reference} do not differ",
-    readings={
-        "better": _NOISE_SHOWN,
-        "worse": _NOISE_SHOWN,
-        DEFECT: _DEFECT,
-        ANY_OTHER: "{arm} and {reference} start alike, and no difference is shown, as expected.{deviation}",
-    },
-)
-AGAINST = Question(text="Is it better than {}?")
-AT_BEST = Question(text="Each at its best settings: is it better than {}?")
-TAUGHT = Question(
-    text="Does it know the task that it was trained on?",
-    readings={
-        ANY_OTHER: "{arm} was trained on this task{seen}: the score shows what remains of stage 1 after "
-        "pretraining, not whether the start is worth it."
-    },
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +62,8 @@ class Contrast:
 def find_contrasts(runs: RunSet) -> list[Contrast]:
     """Return the contrasts of each arm with the baseline and with its shuffled controls."""
     others = [arm for arm in runs.arms if arm != runs.baseline]
-    pairs = [(arm, runs.baseline) for arm in others]
-    pairs += [p for p in product(others, runs.arms) if _is_beside_shuffled(runs, *p)]
-    pairs = list(dict.fromkeys(pairs))
+    shuffled = [pair for pair in product(others, runs.arms) if _is_beside_shuffled(runs, *pair)]
+    pairs = dict.fromkeys([*product(others, [runs.baseline]), *shuffled])
     if is_tuned(runs):
         return [Contrast(a, b, AT_BEST.format(b), find_bar(runs, a, b)) for a, b in pairs]
     return _in_families(runs, [Contrast(arm, other, _ask(runs, arm, other)) for arm, other in pairs])
@@ -171,7 +72,7 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
     """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
     asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
-    planned = [(c["arm"], c["reference"]) for c in runs.preregistered.get("contrasts", ())]
+    planned = list(planned_questions(runs.preregistered))
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
     return [replace(c, num_family=len(family)) if c in family else c for c in found]
 
@@ -179,9 +80,9 @@ def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
     """Return the question that a contrast of two arms answers."""
     if _is_beside_shuffled(runs, arm, reference):
-        own, its = (_unshuffle(runs.resolved(name)) for name in (arm, reference))
-        its["name"] = own.get("name")  # name of the recipe
-        if others := list(dict.fromkeys(find_differences(own, its))):
+        own = _unshuffle(runs.resolved(arm))
+        control = _unshuffle(runs.resolved(reference)) | {"name": own.get("name")}  # of the recipe
+        if others := dict.fromkeys(find_differences(own, control)):
             return OTHERWISE.format(" and ".join(others))
         if not is_by_people(runs, arm):
             return NO_PEOPLE

@@ -33,9 +33,9 @@ class SamplesEstimate:
     """
 
     value: float | None
-    low: float | None
-    high: float | None
-    share: float | None
+    low: float | None = None
+    high: float | None = None
+    share: float | None = None
 
 
 def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
@@ -50,13 +50,13 @@ def curves_of(runs: RunSet, arm: str, score: str) -> Curves:
 
 def band(curves: Curves) -> dict[int, Estimate]:
     """Return mean and interval over seeds at each common number of samples."""
-    return {n: estimate([curve[n] for curve in curves.values()]) for n in common_counts(curves)}
+    found = list(curves.values())
+    return {n: estimate([curve[n] for curve in found]) for n in _common_counts(found)}
 
 
-def common_counts(*groups: Curves) -> list[int]:
-    """Return the sorted numbers of samples at which all seeds of all groups have a value."""
-    counts = [set(curve) for curves in groups for curve in curves.values()]
-    return sorted(set.intersection(*counts)) if counts else []
+def _common_counts(curves: Sequence[Curve]) -> list[int]:
+    """Return the sorted numbers of samples at which all curves have a value."""
+    return sorted(set.intersection(*map(set, curves))) if curves else []
 
 
 def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
@@ -65,17 +65,7 @@ def crossover(arm: Curves, reference: Curves, higher_is_better: bool = True) -> 
     If the arm always leads, the value is the number of samples at the first measurement. If it does not lead
     at the end, the value is None.
     """
-    sign = 1 if higher_is_better else -1
-
-    def find_lead(arm: Curve, reference: Curve) -> float | None:
-        lead = [(n, sign * (arm[n] - reference[n])) for n in sorted(arm)]
-        last_behind = max((i for i, (_, value) in enumerate(lead) if value <= 0), default=-1)
-        if last_behind == -1:
-            return float(lead[0][0])
-        behind, *ahead = lead[last_behind:]
-        return _interpolate(behind, ahead[0], 0.0) if ahead else None
-
-    return _over_seeds(arm, reference, find_lead)
+    return _over_seeds(arm, reference, higher_is_better, _find_lead)
 
 
 def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> SamplesEstimate:
@@ -83,43 +73,64 @@ def speed_up(arm: Curves, reference: Curves, higher_is_better: bool = True) -> S
 
     The score is the lower of the two final scores. The value is None if a curve starts at least as good.
     """
-    sign = 1 if higher_is_better else -1
+    return _over_seeds(arm, reference, higher_is_better, _find_ratio)
 
-    def find_ratio(arm: Curve, reference: Curve) -> float | None:
-        arm, reference = ({n: sign * v for n, v in curve.items()} for curve in (arm, reference))
-        target = min(arm[max(arm)], reference[max(reference)])
-        own, others = _find_reach(arm, target), _find_reach(reference, target)
-        return others / own if own and others else None
 
-    return _over_seeds(arm, reference, find_ratio)
+def _find_lead(arm: Curve, reference: Curve) -> float | None:
+    """Return where the arm's lead over the reference begins; higher values are better."""
+    lead = [(n, arm[n] - reference[n]) for n in arm]
+    behind = [i for i, (_, value) in enumerate(lead) if value <= 0]
+    if not behind:
+        return float(lead[0][0])
+    if behind[-1] == len(lead) - 1:
+        return None
+    return _interpolate(lead[behind[-1]], lead[behind[-1] + 1], 0.0)
+
+
+def _find_ratio(arm: Curve, reference: Curve) -> float | None:
+    """Return how many times as many samples the reference needs; higher values are better."""
+    target = min(arm[max(arm)], reference[max(reference)])
+    own = _find_reach(arm, target)
+    others = _find_reach(reference, target)
+    return others / own if own and others else None
 
 
 def _over_seeds(
-    arm: Curves, reference: Curves, statistic: Callable[[Curve, Curve], float | None]
+    arm: Curves,
+    reference: Curves,
+    higher_is_better: bool,
+    statistic: Callable[[Curve, Curve], float | None],
 ) -> SamplesEstimate:
+    """Return a statistic of two mean curves, in which higher values are better, with its interval."""
     seeds = sorted(arm.keys() & reference.keys())
-    counts = common_counts({s: arm[s] for s in seeds}, {s: reference[s] for s in seeds})
+    own = [arm[seed] for seed in seeds]
+    others = [reference[seed] for seed in seeds]
+    counts = _common_counts([*own, *others])
     if len(counts) < 2:
-        return SamplesEstimate(None, None, None, None)
+        return SamplesEstimate(None)
+    sign = 1 if higher_is_better else -1
 
     def at(chosen: Sequence[int]) -> float | None:
-        return statistic(_mean(arm, chosen, counts), _mean(reference, chosen, counts))
+        return statistic(
+            _mean([own[i] for i in chosen], counts, sign), _mean([others[i] for i in chosen], counts, sign)
+        )
 
-    value = at(seeds)
+    value = at(range(len(seeds)))
     if len(seeds) < 2:
-        return SamplesEstimate(value, None, None, None)
+        return SamplesEstimate(value)
     drawn = generator(0, "curves").integers(len(seeds), size=(NUM_RESAMPLES, len(seeds)))
-    resampled = [at([seeds[i] for i in row]) for row in drawn.tolist()]
+    resampled = map(at, drawn.tolist())
     found = sorted(math.inf if v is None else v for v in resampled)
     share = sum(map(math.isfinite, found)) / len(found)
     last = len(found) - 1
     # no interpolation between order statistics, because values can be inf
-    low, high = found[math.floor(0.025 * last)], found[math.ceil(0.975 * last)]
+    low = found[math.floor(0.025 * last)]
+    high = found[math.ceil(0.975 * last)]
     return SamplesEstimate(value, low, high, share)
 
 
-def _mean(curves: Curves, seeds: Sequence[int], counts: Sequence[int]) -> Curve:
-    return {n: math.fsum(curves[s][n] for s in seeds) / len(seeds) for n in counts}
+def _mean(curves: Sequence[Curve], counts: Sequence[int], sign: int = 1) -> Curve:
+    return {n: sign * math.fsum(curve[n] for curve in curves) / len(curves) for n in counts}
 
 
 def _find_reach(curve: Curve, target: float) -> float | None:
@@ -148,11 +159,6 @@ def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curv
 def _average(runs: RunSet, arm: str, names: Sequence[str]) -> Curves:
     """Return the mean curve over scores for each seed that has all scores."""
     of_scores = [curves_of(runs, arm, name) for name in names]
-    seeds = set.intersection(*(set(curves) for curves in of_scores))
-    return {
-        seed: {
-            n: math.fsum(curves[seed][n] for curves in of_scores) / len(names)
-            for n in common_counts(*({seed: curves[seed]} for curves in of_scores))
-        }
-        for seed in sorted(seeds)
-    }
+    seeds = sorted(set.intersection(*map(set, of_scores)))
+    by_seed = {seed: [curves[seed] for curves in of_scores] for seed in seeds}
+    return {seed: _mean(curves, _common_counts(curves)) for seed, curves in by_seed.items()}

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+import scipy
+
 from perceptinit.seeding import generator
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from perceptinit.analysis.statistics import Estimate
     from perceptinit.recipe.settings import VerdictConfig
 
@@ -115,12 +116,9 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
     """
     if first == last:
         return confidence
-    import numpy as np
-    from scipy import stats
-
     smallest = np.ones(NUM_PATHS)
     for num, mean, error in simulate_looks("level of looks", first, last):
-        smallest = np.minimum(smallest, 2 * stats.t.sf(np.abs(mean) / error, num - 1))
+        smallest = np.minimum(smallest, 2 * scipy.stats.t.sf(np.abs(mean) / error, num - 1))
     return 1 - float(np.quantile(smallest, 1 - confidence))
 
 
@@ -129,13 +127,13 @@ def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.n
 
     Each n adds one value to each path. `name` seeds the random values.
     """
-    import numpy as np
-
     rng = generator(0, name)
-    sums, squares = np.zeros(NUM_PATHS), np.zeros(NUM_PATHS)
+    sums = np.zeros(NUM_PATHS)
+    squares = np.zeros(NUM_PATHS)
     for num in range(1, last + 1):
         values = rng.standard_normal(NUM_PATHS)
-        sums, squares = sums + values, squares + values**2
+        sums += values
+        squares += values**2
         if num >= first:
             mean = sums / num
             yield num, mean, np.sqrt((squares - num * mean**2) / (num - 1) / num)
@@ -149,13 +147,13 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
     """
     if value.stderr is None:
         return None
-    if value.stderr == 0:
-        is_above, is_below = value.mean > delta, value.mean < -delta
-        return float(is_below), float(not (is_above or is_below)), float(is_above)
-    from scipy import stats
-
-    posterior = stats.t(value.num - 1, value.mean, value.stderr)
-    below, above = float(posterior.cdf(-delta)), float(posterior.sf(delta))
+    if value.stderr:
+        posterior = scipy.stats.t(value.num - 1, value.mean, value.stderr)
+        below = float(posterior.cdf(-delta))
+        above = float(posterior.sf(delta))
+    else:
+        below = float(value.mean < -delta)
+        above = float(value.mean > delta)
     return below, 1 - below - above, above
 
 
@@ -175,10 +173,9 @@ def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
 
 def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return numbers of seeds, shape (K,), and simulated means and standard errors, shape (S, K)."""
-    import numpy as np
-
-    known, rng = np.asarray(values), generator(0, "seeds to decide")
+    known = np.asarray(values)
     num = len(known)
+    rng = generator(0, "seeds to decide")
     deviation = known.std(ddof=1) * np.sqrt((num - 1) / rng.chisquare(num - 1, NUM_FUTURES))
     mean = known.mean() + deviation / math.sqrt(num) * rng.standard_normal(NUM_FUTURES)
     new = mean[:, None] + deviation[:, None] * rng.standard_normal((NUM_FUTURES, most))
@@ -193,9 +190,6 @@ def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray,
 
 def _decide(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Rule) -> np.ndarray:
     """Return which simulated futures are decided at each number of seeds, shape (S, K)."""
-    import numpy as np
-    from scipy import stats
-
-    half = stats.t.ppf(0.5 + rule.confidence / 2, numbers - 1) * errors
+    half = scipy.stats.t.ppf(0.5 + rule.confidence / 2, numbers - 1) * errors
     decided = np.logical_or.reduce([*rule.classify(means - half, means + half).values()])
     return np.logical_or.accumulate(decided, axis=1) if rule.is_repeated else decided

@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import starmap
 from typing import Any
 
 from perceptinit.results.runs import RunSet
 
 Record = Mapping[str, Any]
 MAX_NAMED = 3
+MACHINE = ("python", "device", "processor")
+BATCHES = "batches"
 
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
     """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
-    for name, read in _facts(runs).items():
+    facts = [(run, _facts(run.record)) for run in runs.finished]
+    packages = set().union(*(record["environment"]["packages"] for record in runs.records))
+    for name in (*sorted(packages), *MACHINE, BATCHES):
         by_seed: dict[int, dict[str, list[str]]] = {}
-        for run in runs.finished:
-            value = read(run.record)
-            if value:
-                by_seed.setdefault(run.seed, {}).setdefault(value, []).append(run.arm)
-        unlike = [values for values in by_seed.values() if len(values) > 1]
-        if unlike:
-            arms: dict[str, dict[str, None]] = {}
-            for values in unlike:
+        for run, of_run in facts:
+            if of_run.get(name):
+                by_seed.setdefault(run.seed, {}).setdefault(of_run[name], []).append(run.arm)
+        arms: dict[str, dict[str, None]] = {}
+        for values in by_seed.values():
+            if len(values) > 1:
                 for value, found in values.items():
                     arms.setdefault(value, {}).update(dict.fromkeys(found))
-            short = {value: value[:8] if len(value) == 64 else value for value in arms}  # hashes
-            parts = [f"{short[value]} ({', '.join([*found][:MAX_NAMED])})" for value, found in arms.items()]
-            yield f"{name} {' and '.join(parts)}"
+        if arms:
+            yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
 
 
-def _facts(runs: RunSet) -> dict[str, Callable[[Record], str]]:
-    """Return the functions that read the compared facts from a record, by title of the fact."""
+def _facts(record: Record) -> dict[str, Any]:
+    """Return what arms of a seed should have in common."""
+    environment = record["environment"]
+    machine = {key: environment.get(key) for key in MACHINE}
+    return {**environment["packages"], **machine, BATCHES: record["hashes"].get("pretrain_data")}
 
-    def package(name: str) -> Callable[[Record], str]:
-        return lambda record: str(record["environment"]["packages"].get(name, ""))
 
-    def machine(name: str) -> Callable[[Record], str]:
-        return lambda record: str(record["environment"].get(name, ""))
-
-    names = sorted({name for record in runs.records for name in record["environment"]["packages"]})
-    return {
-        **{name: package(name) for name in names},
-        **{name: machine(name) for name in ("python", "device", "processor")},
-        "batches": lambda record: str(record["hashes"].get("pretrain_data") or ""),
-    }
+def _name_arms(value: str, arms: Iterable[str]) -> str:
+    short = value[:8] if len(value) == 64 else value  # a hash
+    return f"{short} ({', '.join([*arms][:MAX_NAMED])})"
 
 
 def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:

@@ -9,14 +9,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from perceptinit.analysis.statistics import Estimate, half_width
 from perceptinit.judgments.scoring import jackknife_stderrs
 from perceptinit.seeding import generator
-
-if TYPE_CHECKING:
-    import numpy as np
 
 MIN_SEEDS_SIGN_FLIP = 6
 """With fewer seeds, the smallest possible p-value of a sign-flip test exceeds 0.05."""
@@ -58,13 +56,12 @@ def find_components(
         places: Image indices of each item, shape (N, R), from 0 without gaps. R is 1 for classification.
         weights: Weight of each item, shape (N,). Default: equal weights.
     """
-    import numpy as np
-
     num_seeds = len(differences)
     if num_seeds < 2:
         return None
     by_seed = np.average(differences, axis=1, weights=weights)
-    by_item, mean = differences.mean(axis=0), float(by_seed.mean())
+    by_item = differences.mean(axis=0)
+    mean = float(by_seed.mean())
     centred = differences - by_seed[:, None] - by_item + mean
     errors = jackknife_stderrs(np.vstack([by_item, centred]), places.T, weights)
     if errors is None:
@@ -87,9 +84,8 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
         parts: Components of each data set.
         by_seed: Mean difference over data sets, by seed.
     """
-    import numpy as np
-
-    num, values = len(parts), np.asarray(by_seed)
+    num = len(parts)
+    values = np.asarray(by_seed)
     return Components(
         float(values.mean()),
         float(values.var(ddof=1)) / len(values),
@@ -112,7 +108,8 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
     variance = max(parts.seeds + parts.images - parts.both, parts.seeds, parts.images)
     if not variance:
         return Estimate(parts.mean, 0.0, parts.mean, parts.mean, parts.num_seeds)
-    seeds, images = parts.num_seeds - 1, parts.num_images - 1
+    seeds = parts.num_seeds - 1
+    images = parts.num_images - 1
     squares = parts.seeds**2 / seeds + parts.images**2 / images + parts.both**2 / (seeds * images)
     degrees = max(variance**2 / squares, seeds)
     stderr = math.sqrt(variance)
@@ -132,8 +129,6 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
 
     Source: Westfall and Young 1993, single-step max-T.
     """
-    import numpy as np
-
     values = np.asarray(differences, dtype=np.float64)
     largest = _t(values * _patterns(values.shape[1])[:, None, :]).max(axis=1)
     return [float((largest >= t - 1e-9).mean()) for t in _t(values)]
@@ -150,23 +145,20 @@ def share_confirmed(num_seeds: int, effect: float, deviation: float | np.ndarray
         deviation: Standard deviation over seeds, or samples of it, shape (P,).
         level: Confidence level of the interval.
     """
-    import numpy as np
-
     if not MIN_SEEDS_SIGN_FLIP <= num_seeds <= 10:
         return 1.0
     noise = generator(0, "confirmed").standard_normal((NUM_SIMULATED, num_seeds))
     values = effect + np.atleast_1d(deviation)[:NUM_SIMULATED, None] * noise
     values = values[_t(values) > half_width(level, num_seeds)]
     # |t| grows with the absolute sum, because flips keep the sum of squares
-    flipped, observed = np.abs(values @ _patterns(num_seeds).T), np.abs(values.sum(axis=1))
+    flipped = np.abs(values @ _patterns(num_seeds).T)
+    observed = np.abs(values.sum(axis=1))
     p = (flipped >= observed[:, None] - 1e-9).mean(axis=1)
     return float((p <= 0.05).mean()) if len(p) else 1.0
 
 
 def _t(values: np.ndarray) -> np.ndarray:
     """Return |t| of each row, which is very large if all values of a row are equal."""
-    import numpy as np
-
     spread = values.std(axis=-1, ddof=1) / math.sqrt(values.shape[-1])
     return np.abs(values.mean(axis=-1)) / np.maximum(spread, 1e-12)
 
@@ -174,8 +166,6 @@ def _t(values: np.ndarray) -> np.ndarray:
 @cache
 def _patterns(num_seeds: int) -> np.ndarray:
     """Return all sign patterns with a positive first sign, or 4,096 random patterns for many seeds."""
-    import numpy as np
-
     if 1 << (num_seeds - 1) <= MOST_PATTERNS:
         return np.array([(1, *rest) for rest in itertools.product((1, -1), repeat=num_seeds - 1)])
     drawn = generator(0, "sign flips").choice((-1, 1), (MOST_PATTERNS, num_seeds))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from perceptinit.analysis.statistics import Estimate
 
 
@@ -26,3 +28,8 @@ def interval(value: Estimate, is_share: bool, between: str = " to ") -> str:
         return ""
     factor, digits = (100, 1) if is_share else (1, 3)
     return f"{factor * value.low:+.{digits}f}{between}{factor * value.high:+.{digits}f}"
+
+
+def counts(numbers: Iterable[int], between: str = " or ") -> str:
+    """Return distinct counts in ascending order, such as `1,000 or 2,000`."""
+    return between.join(f"{n:,}" for n in sorted(set(numbers)))

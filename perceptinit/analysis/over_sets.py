@@ -16,12 +16,7 @@ from perceptinit.analysis.comparison import (
 )
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.intervals import Components, mean_of
-from perceptinit.analysis.statistics import (
-    compare_over_sets,
-    correct_for_many,
-    differences,
-    interquartile_mean,
-)
+from perceptinit.analysis.statistics import correct_for_many, differences, interquartile_mean
 from perceptinit.results.runs import RunSet
 
 
@@ -102,28 +97,28 @@ def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
         for d in score.differences:
             p_values.setdefault((score.measure, d.contrast), []).append(d.p_value)
     q_values = {key: iter(correct_for_many(found)) for key, found in p_values.items()}
-    return [
-        replace(
-            s,
-            differences=tuple(
-                replace(d, q_value=next(q_values[s.measure, d.contrast])) for d in s.differences
-            ),
-        )
-        for s in scores
-    ]
+    corrected = []
+    for score in scores:
+        found = [replace(d, q_value=next(q_values[score.measure, d.contrast])) for d in score.differences]
+        corrected.append(replace(score, differences=tuple(found)))
+    return corrected
 
 
-def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> list[SetsComparison]:
-    """Return wins, ties and losses of each contrast for each measure with several data sets."""
-    rows = []
+def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> Iterator[SetsComparison]:
+    """Yield wins, ties and losses of each contrast for each measure with several data sets."""
     for of_measure in _group_by_measure(scores):
         for contrast in contrasts:
-            found = [(s, s.difference(contrast)) for s in of_measure]
-            gains = [d.value.mean * (1 if s.higher_is_better else -1) for s, d in found if d]
+            found = [(score.sign, score.difference(contrast)) for score in of_measure]
+            gains = [sign * difference.value.mean for sign, difference in found if difference]
             if gains:
-                count = compare_over_sets(gains)
-                rows.append(SetsComparison(measure=of_measure[0].measure, contrast=contrast, count=count))
-    return rows
+                yield SetsComparison(
+                    measure=of_measure[0].measure,
+                    contrast=contrast,
+                    num_sets=len(gains),
+                    wins=sum(gain > 0 for gain in gains),
+                    ties=gains.count(0.0),
+                    losses=sum(gain < 0 for gain in gains),
+                )
 
 
 def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:

@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 
+import numpy as np
+import scipy
+
 from perceptinit.seeding import generator
 
 NUM_RESAMPLES = 9999
@@ -28,23 +31,6 @@ class Estimate:
     low: float | None
     high: float | None
     num: int
-
-
-@dataclass(frozen=True, slots=True)
-class SetsCount:
-    """Numbers of data sets in which an arm is better than, equal to, or worse than a reference.
-
-    There is no p-value, because data sets share runs. A test that assumes independence calls equal arms
-    different in 34 to 86 % of simulated experiments.
-    """
-
-    wins: int
-    ties: int
-    losses: int
-
-    @property
-    def num_sets(self) -> int:
-        return self.wins + self.ties + self.losses
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:
@@ -89,9 +75,7 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
 @cache
 def half_width(confidence: float, num: float) -> float:
     """Return the half-width of Student's t interval of `num` values, in standard errors."""
-    from scipy import stats
-
-    return float(stats.t.ppf(0.5 + confidence / 2, num - 1))
+    return float(scipy.stats.t.ppf(0.5 + confidence / 2, num - 1))
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:
@@ -109,11 +93,10 @@ def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
-    import numpy as np
-    from scipy import stats
-
-    rng, num = generator(0, "bootstrap"), NUM_RESAMPLES
-    result = stats.bootstrap((values,), np.mean, n_resamples=num, method="percentile", rng=rng)
+    rng = generator(0, "bootstrap")
+    result = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=NUM_RESAMPLES, method="percentile", rng=rng
+    )
     return float(result.confidence_interval.low), float(result.confidence_interval.high)
 
 
@@ -121,9 +104,7 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     """Return the two-sided p-value of a paired t test; None for one value or equal values."""
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
-    from scipy import stats
-
-    return float(stats.ttest_1samp(list(values), 0.0).pvalue)
+    return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
 
 
 def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
@@ -143,17 +124,9 @@ def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float
 
 def noncentrality(degrees: int, alpha: float = 0.05) -> float:
     """Return the true difference, in standard errors, that a t test detects with probability `POWER`."""
-    from scipy import optimize, stats
-
-    critical = stats.t.ppf(1 - alpha / 2, degrees)
-    power = partial(stats.nct.sf, critical, degrees)
-    return float(optimize.brentq(lambda shift: power(shift) - POWER, 0.0, critical + 40.0))
-
-
-def compare_over_sets(gains: Sequence[float]) -> SetsCount:
-    """Return wins, ties and losses over data sets, given a gain per set (positive: better)."""
-    wins, losses = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-    return SetsCount(wins, len(gains) - wins - losses, losses)
+    critical = scipy.stats.t.ppf(1 - alpha / 2, degrees)
+    power = partial(scipy.stats.nct.sf, critical, degrees)
+    return float(scipy.optimize.brentq(lambda shift: power(shift) - POWER, 0.0, critical + 40.0))
 
 
 def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
@@ -168,25 +141,23 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
     Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
     (rliable).
     """
-    import numpy as np
-    from scipy import stats
-
     scores = np.asarray(by_set, dtype=np.float64)
-    value = float(stats.trim_mean(scores, 0.25, axis=None))
+    value = float(scipy.stats.trim_mean(scores, 0.25, axis=None))
     num_sets, num_seeds = scores.shape
     if num_seeds < 2:
         return Estimate(value, None, None, None, 1)
     shape = (NUM_STRATIFIED, num_sets, num_seeds)
     drawn = generator(0, "stratified bootstrap").integers(num_seeds, size=shape)
     resampled = scores[np.arange(num_sets)[:, None], drawn].reshape(NUM_STRATIFIED, -1)
-    low, high = np.percentile(stats.trim_mean(resampled, 0.25, axis=1), [2.5, 97.5])
+    low, high = np.percentile(scipy.stats.trim_mean(resampled, 0.25, axis=1), [2.5, 97.5])
     return Estimate(value, None, float(low), float(high), num_seeds)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values that control the family-wise error rate under any dependence (Holm 1979)."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected, largest = [0.0] * len(p_values), 0.0
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
     for rank, index in enumerate(order):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
         corrected[index] = largest
@@ -198,7 +169,5 @@ def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:
     known = [p for p in p_values if p is not None]
     if not known:
         return [None] * len(p_values)
-    from scipy import stats
-
-    corrected = iter(stats.false_discovery_control(known).tolist())
+    corrected = iter(scipy.stats.false_discovery_control(known).tolist())
     return [None if p is None else float(next(corrected)) for p in p_values]

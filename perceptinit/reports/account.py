@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typing_extensions import TypedDict
 from perceptinit.analysis.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.analysis.comparison import Comparison
 from perceptinit.analysis.environments import find_unlike
+from perceptinit.analysis.numbers import counts
 from perceptinit.components.building import PARTS
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import plain_value
@@ -33,8 +35,8 @@ def settings_row(label: str, kind: str, table: Mapping[str, Any] | None) -> Shar
     """Return a row with a component's non-default settings and all of its settings."""
     if not table:
         return label, "none", ""
-    own = {key: value for key, value in table.items() if key not in ("use", *PARTS)}
-    return label, f"{table['use']}{_list_settings(changed_settings(kind, table))}", _list_settings(own)[2:-1]
+    changed = _list_settings(changed_settings(kind, table))
+    return label, f"{table['use']}{changed}", _list_settings(_own_settings(table))[2:-1]
 
 
 def changed_settings(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,11 +47,13 @@ def changed_settings(kind: str, table: Mapping[str, Any]) -> dict[str, Any]:
         for f in fields(cls.Config):
             default = f.default if f.default_factory is MISSING else f.default_factory()
             defaults[f.name] = plain_value(default)
-    return {
-        key: value
-        for key, value in table.items()
-        if key not in ("use", *PARTS) and (key not in defaults or defaults[key] != value)
-    }
+    own = _own_settings(table)
+    return {key: value for key, value in own.items() if defaults.get(key, MISSING) != value}
+
+
+def _own_settings(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a component's settings without its parts, such as judgments."""
+    return {key: value for key, value in table.items() if key not in ("use", *PARTS)}
 
 
 def _list_settings(settings: Mapping[str, Any]) -> str:
@@ -66,15 +70,10 @@ def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
+    links = {"pretrain": "of", "judgments": "of" if kind == "judgments" else "on", "pairs": "on"}
     text = f"{table['use']}{_list_settings(changed_settings(kind, table))}"
-    for part, link in (
-        ("pretrain", "of"),
-        ("judgments", "of" if kind == "judgments" else "on"),
-        ("pairs", "on"),
-    ):
-        if part in table:
-            text += f" {link} {_describe_stage(PARTS[part], table[part])}"
-    return text
+    parts = [f"{links[part]} {_describe_stage(PARTS[part], table[part])}" for part in links if part in table]
+    return " ".join([text, *parts])
 
 
 def starts_in_words(runs: RunSet, arm: str) -> str:
@@ -93,21 +92,20 @@ def newest_date(runs: RunSet) -> str:
 def shared_rows(comparison: Comparison) -> list[SharedRow]:
     """Return the settings that all arms share."""
     runs = comparison.runs
-    resolved = next((found for arm in runs.arms if (found := runs.resolved(arm))), {})
-    resolved = without_tuned(resolved, runs)
+    known = filter(None, map(runs.resolved, runs.arms))
+    resolved = without_tuned(next(known, {}), runs)
     pretrain = resolved.get("pretrain") or {}
-    seen = " or ".join(f"{n:,}" for n in sorted({run.samples_seen for run in runs.finished}))
+    seen = counts(run.samples_seen for run in runs.finished)
     measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
-    rows = [
+    pairs = [
+        settings_row(runs.samples, "pairs", pretrain.get("pairs")),
+        (f"{runs.samples} seen by each run", seen or "no run has finished", ""),
+    ]
+    return [
         settings_row("network", "backbone", resolved.get("backbone")),
         ("images that are not square", (resolved.get("backbone") or {}).get("fit") or Fit().mode, ""),
         settings_row("pretraining", "pretrainer", pretrain),
-    ]
-    if pretrain:
-        rows += [settings_row(runs.samples, "pairs", pretrain.get("pairs"))]
-        rows += [(f"{runs.samples} seen by each run", seen or "no run has finished", "")]
-    return [
-        *rows,
+        *(pairs if pretrain else []),
         ("judgments of stage 1", judgments_in_words(runs) or "none", ""),
         ("measured on", ", ".join(measured) or "nothing yet", ""),
         ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
@@ -131,16 +129,17 @@ def compared_sentence(runs: RunSet) -> str:
 
 def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
     """Return whether each condition of a fair comparison holds (None if unknown), and its text."""
-    finished, pairs = runs.finished, runs.samples
-    counts = {run.samples_seen for run in finished}
+    finished = runs.finished
+    pairs = runs.samples
+    seen = {run.samples_seen for run in finished}
     but = f", except for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
-    texts = [[find_hash(r.record, when, "text") for when in ("built", "init")] for r in finished]
+    texts = [(find_hash(r.record, "built", "text"), find_hash(r.record, "init", "text")) for r in finished]
     untouched = [built == after for built, after in texts if built and after]
     found = {
         "Before initialization, the arms of a seed had equal weights.": _equal(finished, "built", "model"),
         "The initialization changed the image tower only.": all(untouched) if untouched else None,
         f"Every arm of a seed saw the same {pairs} in the same order.": _equal(finished, "pretrain_data"),
-        f"Every finished run saw the same number of {pairs}.": len(counts) == 1 if counts else None,
+        f"Every finished run saw the same number of {pairs}.": len(seen) == 1 if seen else None,
         f"Network, pretraining and evaluation settings are equal{but}.": bool(finished) or None,
         "The arms of a seed used the same packages and type of processor.": not list(find_unlike(runs)),
         "Every run of the recipe has finished.": not runs.unfinished,
@@ -166,7 +165,7 @@ def find_hash(record: Mapping[str, Any], *path: str) -> str:
 
 def find_stages(runs: RunSet) -> list[str]:
     """Return the stages with a recorded duration, with "total" last."""
-    stages = dict.fromkeys(stage for run in runs.finished for stage in run.record["wall_seconds"])
+    stages = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
     return [*(stage for stage in stages if stage != "total"), "total"]
 
 
@@ -192,20 +191,23 @@ class Energy(TypedDict):
     library: str
 
 
-def _read_energy(run: LoadedRun) -> Energy | None:
-    file = run.folder / ENERGY_FILE
-    return read_json(file, Energy, "the energy of a run") if file.is_file() else None
+def _read_energies(runs: RunSet) -> Iterator[tuple[LoadedRun, Energy]]:
+    """Yield each finished run whose energy was measured, with its energy."""
+    for run in runs.finished:
+        file = run.folder / ENERGY_FILE
+        if file.is_file():
+            yield run, read_json(file, Energy, "the energy of a run")
 
 
 def mean_energy(runs: RunSet, arm: str) -> str:
     """Return the mean energy of the finished runs of an arm; empty if not measured."""
-    values = [e["kwh"] for run in runs.finished if run.arm == arm and (e := _read_energy(run))]
+    values = [energy["kwh"] for run, energy in _read_energies(runs) if run.arm == arm]
     return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
 
 
 def energy_note(runs: RunSet) -> str:
     """Return a note on the library that estimated the energy, or on how to measure it."""
-    libraries = sorted({e["library"] for r in runs.finished if (e := _read_energy(r))})
+    libraries = sorted({energy["library"] for _, energy in _read_energies(runs)})
     if not libraries:
         return "Energy was not measured. The tracker of the plug-in perceptinit-codecarbon measures it."
     return f"Energy as estimated by {', '.join(libraries)}."
@@ -216,12 +218,12 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in runs.records:
         recipe = record["recipe"]
-        options = [part for text in recipe["overrides"] for part in ("--set", text)]
-        options += ["--smoke"] if recipe["smoke"] else []
-        packages = dict(record["environment"]["packages"])
-        packages |= {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
-        public = sorted(p for p in packages.items() if not p[0].startswith("perceptinit"))  # on PyPI
-        pinned = " ".join(f"{name}=={version}" for name, version in public)
+        overrides = chain(*(("--set", text) for text in recipe["overrides"]))
+        options = [*overrides, *(["--smoke"] if recipe["smoke"] else [])]
+        plugins = {p["distribution"]: p["version"] for p in record["plugins"] if p["distribution"]}
+        packages = sorted((record["environment"]["packages"] | plugins).items())
+        # packages of perceptinit are not on PyPI
+        pinned = " ".join(f"{name}=={at}" for name, at in packages if not name.startswith("perceptinit"))
         file = Path(recipe["source"]).name
         command = f"pip install {pinned}\n{shlex.join(['perceptinit', 'run', file, *options])}"
         shown = {"file": file, "command": command, "text": recipe["text"], "overrides": recipe["overrides"]}
@@ -233,9 +235,9 @@ def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
     """Return rows of versions and machine properties, with the distinct values of all runs."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
-        environment = dict(record["environment"])
-        packages = environment.pop("packages")
+        environment = record["environment"]
         plugins = {f"plug-in {p['name']}": p["version"] for p in record["plugins"]}
-        for label, value in {**environment, **packages, **plugins}.items():
+        for label, value in (environment | environment["packages"] | plugins).items():
             values.setdefault(label, {})[str(value)] = None
+    values.pop("packages", None)
     return [(label, ", ".join(of_label)) for label, of_label in values.items()]

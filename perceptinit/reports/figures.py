@@ -18,7 +18,9 @@ from typing import Any
 from perceptinit.errors import MissingPackageError
 
 # as in report.css, where each of them is different
-INK, FAINT, GRID = "#1b2430", "#5c6875", "#dfe3e8"
+INK = "#1b2430"
+FAINT = "#5c6875"
+GRID = "#dfe3e8"
 ARMS = ("#5c6876", "#0b62a8", "#c2480f", "#08775a", "#9a3f80", "#8a6500", "#2b2f9e", "#7a4a2b")
 MAX_ARMS = len(ARMS)  # more arms reuse the colors with other line styles and markers
 WIDTH_INCHES = 5.2
@@ -100,13 +102,18 @@ def arm_style(index: int) -> dict[str, Any]:
 
 
 def plot_arms(
-    ax: Any, lines: Mapping[str, Sequence[Mapping[Any, float]]], arms: Sequence[str], **style: Any
+    ax: Any,
+    lines: Mapping[str, Sequence[Mapping[Any, float]]],
+    arms: Sequence[str],
+    factor: float = 1,
+    **style: Any,
 ) -> None:
-    """Plot the lines (x -> y) of each arm in its style, with a legend above the axes."""
+    """Plot the lines (x -> y, times `factor`) of each arm in its style, with a legend above the axes."""
     for arm, of_arm in lines.items():
         for index, line in enumerate(of_arm):
             own = arm_style(arms.index(arm)) | style
-            ax.plot(list(line), list(line.values()), label=None if index else arm, **own)
+            values = [factor * value for value in line.values()]
+            ax.plot(list(line), values, label=None if index else arm, **own)
     add_legend(ax)
 
 

@@ -8,8 +8,20 @@ from dataclasses import asdict
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.configs import pick
-from perceptinit.reports import columns
-from perceptinit.reports.columns import cells, difference_cell, find_references, trained_on
+from perceptinit.reports.columns import (
+    BESIDE,
+    COLUMNS,
+    baselines_in_words,
+    cells,
+    csv_text,
+    difference_cell,
+    each_arm,
+    find_references,
+    flat_rows,
+    headings,
+    mean_cell,
+    trained_on,
+)
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.verdict.headline import family_wise, headline, summary
@@ -21,22 +33,27 @@ MIDDLE_MEAN = (
     *("measure", "arm", "num_sets", "num_seeds"),
     *("value.mean", "value.low", "value.high"),
 )
-OVER_SETS = ("measure", *CONTRAST, "count.wins", "count.ties", "count.losses")
+OVER_SETS = ("measure", *CONTRAST, "wins", "ties", "losses")
+ANSWER = ("outcome", "sentence")
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return the table in GitHub Markdown, with the verdict and problems as a list."""
-    titles = columns.headings(comparison)
-    rows = [["score", "arm", *titles]]
-    rows += [[s.name, arm.arm, *cells(comparison, s, arm)] for s in scores for arm in s.arms]
-    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    titles = headings(comparison)
+    rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
+    lines = [_markdown_row(row) for row in (["score", "arm", *titles], *rows)]
     lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
     notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
-    notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
-    beside = ((score.name, columns.baselines_in_words(score)) for score in scores)
-    notes += [f"{columns.BESIDE} in {name}: {line}" for name, line in beside if line]
+    notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
+    beside = {score.name: baselines_in_words(score) for score in scores}
+    notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
+
+
+def _markdown_row(row: Sequence[str]) -> str:
+    cells = [cell.replace("|", r"\|") for cell in row]
+    return f"| {' | '.join(cells)} |"
 
 
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
@@ -48,7 +65,7 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
     lines += [rf"\begin{{tabular}}{{l{'r' * len(arms)}}}", r"\toprule"]
     lines += [_latex_row(["score", *map(_escape, arms)]), r"\midrule"]
     for score in scores:
-        means = [_latex(columns.mean_cell(score, arm)) for arm in score.arms]
+        means = [_latex(mean_cell(score, arm)) for arm in score.arms]
         lines.append(_latex_row([_escape(score.name), *means]))
         for reference in find_references(comparison):
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
@@ -72,13 +89,14 @@ def _latex(cell: str) -> str:
 
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return CSV with a row per score, arm and contrast; missing seeds are separated by spaces."""
-    return columns.csv_text([column.key for column in columns.COLUMNS], columns.flat_rows(scores))
+    return csv_text(COLUMNS, flat_rows(scores))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return strict JSON with sentences, problems, run states, rows and values by seed."""
-    runs, found = comparison.runs, summary(comparison)
-    plan, said = runs.preregistered, ("outcome", "sentence")
+    runs = comparison.runs
+    found = summary(comparison)
+    plan = runs.preregistered
     value = {
         **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
@@ -86,7 +104,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "problems": list(comparison.problems),
         "differences": runs.differences,
         "runs": [{**pick(r, "arm", "seed", "state"), "folder": str(r.folder)} for r in runs.runs],
-        "scores": list(columns.flat_rows(scores)),
+        "scores": list(flat_rows(scores)),
         "trained_on": {s.name: sorted(s.taught) for s in scores if s.taught},
         "values": {s.name: {a.arm: dict(a.by_seed) for a in s.arms} for s in scores},
         "baselines": {
@@ -94,9 +112,9 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         },
         "family_wise": family_wise(comparison),
         "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
-        "expected": [{**asdict(y.expected), **pick(y, *said)} for y in yardsticks(comparison)],
+        "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],
         "answers": [
-            {**pick(answer, *CONTRAST), "question": str(answer.question), **pick(answer, *said)}
+            {**pick(answer, *CONTRAST), "question": str(answer.question), **pick(answer, *ANSWER)}
             for answer in (found.answers if found else ())
         ],
         "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],

@@ -6,34 +6,33 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.contrasts import WORTH, Contrast
+from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.curves import SamplesEstimate, all_curves, crossover, speed_up
-from perceptinit.analysis.numbers import magnitude, number
+from perceptinit.analysis.questions import WORTH, Outcome
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.results.measures import is_perceptual
-from perceptinit.verdict import verdict as verdicts
 from perceptinit.verdict.headline import Summary
-from perceptinit.verdict.verdict import Verdict, can_be_derived_from
+from perceptinit.verdict.verdict import Verdict, can_be_derived_from, evidence
 
 MAX_CURVES_PER_MEASURE = 4
 # key of a breakdown in records -> name of its rows
 UNITS = {"by_person": "person", "by_anchor": "anchor"}
 ANSWERS = {
-    "better": "Better:",
-    "worse": "Worse:",
-    "equivalent": "No difference that matters:",
-    "undecided": "Undecided:",
-    "equal": "Equal in every seed:",
-    "one seed": "Unknown from one seed:",
-    "missing": "No seed in common.",
-    "barred": "Not comparable:",
+    Outcome.BETTER: "Better:",
+    Outcome.WORSE: "Worse:",
+    Outcome.EQUIVALENT: "No difference that matters:",
+    Outcome.UNDECIDED: "Undecided:",
+    Outcome.EQUAL: "Equal in every seed:",
+    Outcome.ONE_SEED: "Unknown from one seed:",
+    Outcome.MISSING: "No seed in common.",
+    Outcome.BARRED: "Not comparable:",
 }
-YES_OR_NO = {"better": "Yes:", "worse": "No, it is worse:"}
+YES_OR_NO = {Outcome.BETTER: "Yes:", Outcome.WORSE: "No, it is worse:"}
 
 
 def split_paragraphs(text: str, most: int = 60) -> list[str]:
@@ -50,23 +49,22 @@ def split_paragraphs(text: str, most: int = 60) -> list[str]:
 def rule_in_words(score: ScoreComparison) -> str:
     """Return a description of the decision rule."""
     rule = score.rule
-    text = "An interval on one side of 0 is better or worse"
-    if rule.delta is None:
-        text += "; without a [verdict] delta, arms cannot be called equivalent"
-    else:
-        text += (
-            f", and one within ±{magnitude(rule.delta, score.is_share)} (delta of the recipe) is equivalent. "
+    within = "; without a [verdict] delta, arms cannot be called equivalent"
+    if rule.delta is not None:
+        within = (
+            f", and one within ±{score.magnitude(rule.delta)} (delta of the recipe) is equivalent. "
             "'Worth it' needs an interval beyond delta"
         )
-    text += ". Any other interval leaves the question open."
-    if rule.last is not None:
-        levels = " or ".join(f"{100 * c:.1f}" for c in sorted({d.confidence for d in score.differences}))
-        when = "without a stopping rule" if rule.is_unplanned else "after each look"
-        text += (
-            f" Seeds were added {when}, from {rule.first} to at most {rule.last}. The intervals "
-            f"have a level of {levels} %, so that 95 % hold at every look (repeated confidence intervals)."
-        )
-    return text
+    sides = f"An interval on one side of 0 is better or worse{within}"
+    text = f"{sides}. Any other interval leaves the question open."
+    if rule.last is None:
+        return text
+    levels = sorted({f"{100 * d.confidence:.1f}" for d in score.differences})
+    when = "without a stopping rule" if rule.is_unplanned else "after each look"
+    return (
+        f"{text} Seeds were added {when}, from {rule.first} to at most {rule.last}. The intervals have a "
+        f"level of {' or '.join(levels)} %, so that 95 % hold at every look (repeated confidence intervals)."
+    )
 
 
 def answer_in_words(verdict: Verdict) -> str:
@@ -76,23 +74,23 @@ def answer_in_words(verdict: Verdict) -> str:
     only the summary answers them.
     """
     is_worth = verdict.question == WORTH
-    is_settled = verdict.is_beyond_delta if is_worth else not verdict.question.structure
+    is_settled = verdict.is_firm if is_worth else not verdict.question.structure
     words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better and is_settled else ANSWERS
     return words[verdict.outcome]
 
 
 def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
     """Return the interval and number of seeds of an answer, or why there is no answer."""
-    if verdict.outcome == "barred":
+    if verdict.outcome == Outcome.BARRED:
         return verdict.sentence
-    return verdicts.evidence(difference, score) if difference.value.num > 1 else ""
+    return evidence(difference, score) if difference.value.num > 1 else ""
 
 
 def find_scale(summary: Summary, score: ScoreComparison) -> float:
     """Return the scale at which all differences of the summary fit into a bar."""
-    differences = [d for v in summary.answers if (d := score.difference(v.contrast))]
-    ends = [x for d in differences for x in (d.value.low, d.value.high, *d.by_seed.values())]
-    widest = max((abs(x) for x in ends if x is not None), default=0.0)
+    differences = score.find_differences(v.contrast for v in summary.answers)
+    ends = [(d.value.low or 0.0, d.value.high or 0.0, *d.by_seed.values()) for d in differences]
+    widest = max(map(abs, chain(*ends)), default=0.0)
     return 95 / widest if widest else 0.0
 
 
@@ -129,14 +127,16 @@ def find_crossings(comparison: Comparison) -> tuple[list[tuple[str, str, str]], 
 
     Contrasts are omitted unless they are decided with enough seeds.
     """
-    score, rows, left_out = comparison.primary, [], []
+    score = comparison.primary
+    rows: list[tuple[str, str, str]] = []
+    left_out: list[str] = []
     if score is None:
-        return [], []
+        return rows, left_out
+    curves = all_curves(comparison, score)
     for c in comparison.contrasts:
         if can_be_derived_from(score, c):
-            curves = all_curves(comparison, score)
-            pair = curves[c.arm], curves[c.reference], score.higher_is_better
-            lead, ratio = crossover(*pair), speed_up(*pair)
+            lead = crossover(curves[c.arm], curves[c.reference], score.higher_is_better)
+            ratio = speed_up(curves[c.arm], curves[c.reference], score.higher_is_better)
             if lead.share is not None or ratio.value is not None:
                 rows.append((c.title, _crossover_text(lead), _speed_up_text(ratio)))
         elif score.difference(c):
@@ -148,25 +148,24 @@ def _crossover_text(found: SamplesEstimate) -> str:
     text = f"after {found.value:,.0f} pairs" if found.value else "before pretraining"
     if found.value is None:
         text = "it does not lead at the end"
-    if found.low is None or found.high is None:
-        return text
-    if not found.share:
+    if found.share == 0:
         return f"{text}, in none of the resamples"
-    between = _interval(found.low, found.high, ",.0f")
-    return f"{text} [{between}; leads at the end in {100 * found.share:.0f} % of resamples]"
+    share = f"; leads at the end in {100 * (found.share or 0):.0f} % of resamples"
+    return text + _interval(found, ",.0f", share)
 
 
 def _speed_up_text(found: SamplesEstimate) -> str:
     if found.value is None:
         return ""
-    text = f"{found.value:.2f} times as many"
+    return f"{found.value:.2f} times as many" + _interval(found, ".2f")
+
+
+def _interval(found: SamplesEstimate, form: str, note: str = "") -> str:
+    """Return an interval in brackets, with infinite ends as "never"; empty for one seed."""
     if found.low is None or found.high is None:
-        return text
-    return f"{text} [{_interval(found.low, found.high, '.2f')}]"
-
-
-def _interval(low: float, high: float, form: str) -> str:
-    return " to ".join(f"{v:{form}}" if math.isfinite(v) else "never" for v in (low, high))
+        return ""
+    ends = [f"{v:{form}}" if math.isfinite(v) else "never" for v in (found.low, found.high)]
+    return f" [{' to '.join(ends)}{note}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +199,10 @@ def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
         }
         headings = [unit, *by_arm]
         shared.sort(key=lambda name: sum(means[name]))
-        table = [[name, *(number(v, score.is_share) for v in means[name])] for name in shared]
+        table = [[name, *(score.number(v) for v in means[name])] for name in shared]
         others = [every[0][name].get("others") for name in shared]
         if any(value is not None for value in others):
             headings.append("the other people")
             for cells, value in zip(table, others, strict=True):
-                cells.append("" if value is None else number(value, score.is_share))
+                cells.append("" if value is None else score.number(value))
         yield Breakdown(f"Each {unit} in {score.name}", headings, table)

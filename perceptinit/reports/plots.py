@@ -11,11 +11,22 @@ from perceptinit._version import __version__
 from perceptinit.analysis.compare import SPLITS
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.curves import Curves, all_curves, band
-from perceptinit.analysis.numbers import interval, number, signed
+from perceptinit.analysis.curves import Curve, Curves, all_curves, band
 from perceptinit.analysis.statistics import Estimate
-from perceptinit.reports import figures
-from perceptinit.reports.figures import Figure, arm_colour, arm_style, draw_limit, drawing
+from perceptinit.reports.figures import (
+    FAINT,
+    INK,
+    WIDTH_INCHES,
+    Figure,
+    add_legend,
+    arm_colour,
+    arm_style,
+    draw_limit,
+    draw_people,
+    drawing,
+    finish,
+    plot_arms,
+)
 from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
@@ -31,24 +42,30 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
     """
     from matplotlib.ticker import StrMethodFormatter
 
-    curves, arms = all_curves(comparison, score), comparison.runs.arms
-    bands = {arm: found for arm, of_seeds in curves.items() if (found := band(of_seeds))}
-    if max((len(values) for values in bands.values()), default=0) < 2:
+    curves = all_curves(comparison, score)
+    arms = comparison.runs.arms
+    bands = {arm: band(of_seeds) for arm, of_seeds in curves.items()}
+    bands = {arm: values for arm, values in bands.items() if values}
+    if max(map(len, bands.values()), default=0) < 2:
         return None
     factor = 100 if score.is_share else 1
-    means = {a: [{n: factor * v.mean for n, v in of.items()}] for a, of in bands.items()}
+    means = {arm: [_mean_curve(values)] for arm, values in bands.items()}
     with drawing() as ax:
-        figures.plot_arms(ax, means, arms)
+        plot_arms(ax, means, arms, factor)
         for arm, values in bands.items():
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
-        ax.set_xlabel(f"{comparison.runs.samples} seen")
-        ax.set_ylabel(f"{score.measure}, %" if score.is_share else score.measure)
+        unit = ", %" if score.is_share else ""
+        ax.set(xlabel=f"{comparison.runs.samples} seen", ylabel=f"{score.measure}{unit}")
         ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"
         title = f"{measure_title(score.measure)}, {score.data_set}{split}"
-        return figures.finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
+        return finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
+
+
+def _mean_curve(values: Mapping[int, Estimate]) -> Curve:
+    return {n: value.mean for n, value in values.items()}
 
 
 def _split_of(score: ScoreComparison) -> str:
@@ -60,14 +77,13 @@ def _split_of(score: ScoreComparison) -> str:
 def _spread(
     ax: Any, score: ScoreComparison, colour: str, curves: Curves, band_of: Mapping[int, Estimate]
 ) -> None:
-    counts = list(band_of)
     if len(curves) >= MIN_SEEDS_BAND:
         low = [_inside(value.low, score) for value in band_of.values()]
         high = [_inside(value.high, score) for value in band_of.values()]
-        ax.fill_between(counts, low, high, color=colour, alpha=0.15, lw=0)
+        ax.fill_between(list(band_of), low, high, color=colour, alpha=0.15, lw=0)
     elif len(curves) == 2:
         factor = 100 if score.is_share else 1
-        points = [(n, factor * curve[n]) for curve in curves.values() for n in counts]
+        points = [(n, factor * curve[n]) for curve, n in product(curves.values(), band_of)]
         ax.scatter(*zip(*points, strict=True), s=9, color=colour, alpha=0.6, lw=0)
 
 
@@ -79,7 +95,8 @@ def _inside(edge: float | None, score: ScoreComparison) -> float:
 
 def _limits(ax: Any, score: ScoreComparison, factor: int) -> None:
     """Draw chance and the best trivial model as lines, and the human ceiling as a band."""
-    chance, ceiling = score.facts["chance"], score.facts["ceiling"]
+    chance = score.facts["chance"]
+    ceiling = score.facts["ceiling"]
     if chance is not None:
         draw_limit(ax, "chance", factor * chance, "top")
     if score.baselines:
@@ -89,16 +106,15 @@ def _limits(ax: Any, score: ScoreComparison, factor: int) -> None:
         draw_limit(ax, name, factor * best.value, "top" if is_high else "bottom")
     if ceiling is not None:
         lower = score.facts["lower_ceiling"]
-        figures.draw_people(ax, factor * (ceiling if lower is None else lower), factor * ceiling)
+        draw_people(ax, factor * (ceiling if lower is None else lower), factor * ceiling)
 
 
 def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate]]) -> str:
-    parts = []
-    for arm, values in bands.items():
-        ends = (min(values), max(values))
-        first, last = (f"{number(values[n].mean, score.is_share)} at {n:,}" for n in ends)
-        parts.append(f"{arm} from {first} samples to {last}")
-    return f"Line chart of {score.name} over samples seen: {'; '.join(parts)}."
+    def at(values: Mapping[int, Estimate], n: int) -> str:
+        return f"{score.number(values[n].mean)} at {n:,}"
+
+    ends = [f"{arm} from {at(v, min(v))} samples to {at(v, max(v))}" for arm, v in bands.items()]
+    return f"Line chart of {score.name} over samples seen: {'; '.join(ends)}."
 
 
 def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> Figure | None:
@@ -113,16 +129,16 @@ def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> 
     reference = contrasts[0].reference
     arms = comparison.runs.arms
     with drawing(height=1.1 + ROW_INCHES * len(scores) * max(1, len(contrasts) * 0.7)) as ax:
-        ax.axvline(0, color=figures.INK, linewidth=1)
+        ax.axvline(0, color=INK, linewidth=1)
         for place, contrast in enumerate(contrasts):
             shift = (place - (len(contrasts) - 1) / 2) * 0.8 / max(len(contrasts), 1)
             _dots(ax, scores, contrast, shift, arms.index(contrast.arm))
         ax.set_yticks(range(len(scores)), [s.name for s in scores], fontsize=9)
         ax.set_ylim(len(scores) - 0.5, -0.5)
         ax.set_xlabel(f"points better than {reference}")
-        figures.add_legend(ax)
+        add_legend(ax)
         title = f"Difference from {reference}, set by set"
-        return figures.finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {ALONE}")
+        return finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {ALONE}")
 
 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
@@ -133,7 +149,7 @@ def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift:
 
 def _unit(score: ScoreComparison) -> int:
     """Return the factor from a difference to plot units, in which a positive difference is an improvement."""
-    return (100 if score.is_share else 1) * (1 if score.higher_is_better else -1)
+    return score.sign * (100 if score.is_share else 1)
 
 
 def _dot(
@@ -160,19 +176,20 @@ def draw_answers(
         out: File to write.
         format: "pdf" or "svg".
     """
-    unit, num = _unit(score), len(differences)
+    unit = _unit(score)
+    num = len(differences)
     with drawing(1.1 + ROW_INCHES * num) as ax:
-        ax.axvline(0, color=figures.INK, linewidth=1)
+        ax.axvline(0, color=INK, linewidth=1)
         if score.rule.delta is not None:
             band = unit * score.rule.delta
-            ax.axvspan(-band, band, color=figures.FAINT, alpha=0.15, linewidth=0)
+            ax.axvspan(-band, band, color=FAINT, alpha=0.15, linewidth=0)
         for row, found in enumerate(differences):
             _dot(ax, row, found, found.tested, unit, arms.index(found.contrast.arm))
         ax.set_yticks(range(num), [found.contrast.title for found in differences], fontsize=9)
         ax.set_ylim(num - 0.5, -0.5)
         ax.figure.supxlabel(f"improvement in {score.name}{', points' if score.is_share else ''}", fontsize=10)
         longest = max(len(found.contrast.title) for found in differences)
-        ax.figure.set_figwidth(figures.WIDTH_INCHES + 0.08 * max(0, longest - 25))
+        ax.figure.set_figwidth(WIDTH_INCHES + 0.08 * max(0, longest - 25))
         created = "CreationDate" if format == "pdf" else "Date"
         metadata = {"Creator": f"perceptinit {__version__}", created: None}
         ax.figure.savefig(out, format=format, metadata=metadata)
@@ -180,9 +197,9 @@ def draw_answers(
 
 def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> str:
     parts = []
-    for score, contrast in product(scores, contrasts):
-        if found := score.difference(contrast):
-            mean = signed(found.value.mean, score.is_share)
-            between = interval(found.value, score.is_share) or "one seed"
-            parts.append(f"{contrast.title} in {score.name} {mean} ({between})")
+    for score in scores:
+        for found in score.find_differences(contrasts):
+            between = score.interval(found.value) or "one seed"
+            mean = score.signed(found.value.mean)
+            parts.append(f"{found.contrast.title} in {score.name} {mean} ({between})")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

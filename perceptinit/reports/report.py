@@ -10,7 +10,7 @@ from typing import Any
 from perceptinit._version import __version__
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.numbers import number, signed
+from perceptinit.analysis.questions import Outcome
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
@@ -23,6 +23,7 @@ from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import sets_lines
 from perceptinit.verdict.headline import NOTHING, family_wise, summary
 from perceptinit.verdict.plan_text import plan_text
+from perceptinit.verdict.verdict import MIN_SEEDS_DERIVED
 from perceptinit.verdict.yardsticks import yardsticks
 
 # start and a part of every figure that this module writes, by suffix, and of every page
@@ -87,7 +88,6 @@ def write_methods(comparison: Comparison) -> str:
         comparison,
         rows={label: value for label, value, _ in account.shared_rows(comparison)},
         differences=found,
-        number=number,
         min_sign_flip=MIN_SEEDS_SIGN_FLIP,
     )
     return " ".join(text.split())
@@ -95,11 +95,12 @@ def write_methods(comparison: Comparison) -> str:
 
 def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Difference]]:
     """Return the primary score and the differences of the headline; DataError if there are none."""
-    score, found = comparison.primary, summary(comparison)
+    score = comparison.primary
+    found = summary(comparison)
     if score is None or found is None:
         raise DataError(NOTHING)
-    answers = [v for v in found.answers if v.outcome != "barred"]
-    differences = [difference for v in answers if (difference := score.difference(v.contrast))]
+    answers = [v.contrast for v in found.answers if v.outcome != Outcome.BARRED]
+    differences = score.find_differences(answers)
     if not differences:
         raise DataError("no two compared arms have a seed in common in the primary score")
     return score, differences
@@ -124,7 +125,7 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
         arms=list(runs.arms),
         columns=columns,
         nothing=NOTHING,
-        signed=signed,
+        min_seeds_derived=MIN_SEEDS_DERIVED,
         yardsticks=yardsticks(comparison),
         plan=plan_text(runs.preregistered) if runs.preregistered else "",
         sets_lines=list(sets_lines(comparison)),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
 
 from perceptinit.analysis.at_best import is_tuned, settings_in_words, settings_lines
 from perceptinit.analysis.compare import compare
@@ -14,9 +17,6 @@ from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plo
 from perceptinit.results.runs import BEST, load_runs
 from perceptinit.results.tuned import Search, read_searches_beside
 from perceptinit.verdict.headline import headline
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 NO_VALUE = "lost"
 
@@ -51,9 +51,6 @@ def rows(searches: Sequence[Search]) -> list[list[str]]:
 
 def search_table(searches: Sequence[Search]) -> Table:
     """Return the terminal table of `rows`."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     table = Table(box=SIMPLE_HEAD, title=search_line(searches), title_justify="left", pad_edge=False)
     for heading in headings(searches):
         table.add_column(heading, overflow="fold")
@@ -67,19 +64,20 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
 
     Lines start where all studies have a score. The order of `arms` determines colors.
     """
-    lines = {search.arm: line for search in searches if (line := _line(search))}
+    lines = {search.arm: _line(search) for search in searches}
+    lines = {arm: line for arm, line in lines.items() if line}
     if not lines:
         return None
-    config, is_share = searches[0].config, searches[0].median().is_share
+    config = searches[0].config
+    medians = {arm: _medians(line) for arm, line in lines.items()}
     with drawing() as ax:
-        medians = {arm: {k: ends[1] for k, ends in line.items()} for arm, line in lines.items()}
         plot_arms(ax, {arm: [median] for arm, median in medians.items()}, arms)
         for arm, line in lines.items():
             low, _, high = zip(*line.values(), strict=True)
             ax.fill_between(list(line), low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
-        ax.set_xlabel("trials of a study")
+        unit = ", %" if searches[0].median().is_share else ""
         ax.set_xticks(range(1, config.trials + 1))
-        ax.set_ylabel(f"best {config.measure} on validation data{', %' if is_share else ''}")
+        ax.set(xlabel="trials of a study", ylabel=f"best {config.measure} on validation data{unit}")
         ends = (
             f"{arm} from {median[min(median)]:.3g} after {min(median)} to {median[max(median)]:.3g} after "
             f"{max(median)}"
@@ -90,11 +88,16 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
         return finish(ax, "Best after k trials (validation data)", alt, note)
 
 
+def _medians(line: Mapping[int, tuple[float, float, float]]) -> dict[int, float]:
+    return {k: median for k, (_, median, _) in line.items()}
+
+
 def _line(search: Search) -> dict[int, tuple[float, float, float]]:
     """Return the lowest, median and highest best score by k, where all studies have a score."""
     line = {}
     for k in range(1, search.config.trials + 1):
-        best, median = search.best_after(k), search.median(k).value
+        best = search.best_after(k)
+        median = search.median(k).value
         values = [t.value for t in best if t.value is not None]
         if median is not None and len(values) == len(best):
             factor = 100 if best[0].is_share else 1
@@ -112,11 +115,12 @@ def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
     roots = {run.folder.parent.parent for run in runs.runs}
     if len(roots) > 1:
         return None
-    root, has_own = roots.pop(), is_tuned(runs)
+    root = roots.pop()
     best_root = root.with_name(root.name + BEST)
+    has_best = best_root.is_dir() and not is_tuned(runs)
     try:
         searches = read_searches_beside(root, runs.arms)
-        best = compare(load_runs([best_root])) if searches and not has_own and best_root.is_dir() else None
+        best = compare(load_runs([best_root])) if searches and has_best else None
     except PerceptInitError as error:
         empty: dict[str, Any] = {"figure": None, "headings": [], "rows": [], "best": None}
         return {"sentence": f"Tuning is not shown. {error}", **empty}

@@ -83,7 +83,7 @@ def draw_images(run: LoadedRun) -> list[Path]:
     shown = _show(run)
     plugins = shown.recipe.plugins
     drawn = [plugins.call("perceptinit_run_images", p, run=shown) for p in plugins.manager.get_plugins()]
-    return [path for results in drawn for paths in results for path in paths]
+    return list(chain(*chain(*drawn)))
 
 
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
@@ -104,7 +104,9 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
         shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm)) for arm in order]
     except (PerceptInitError, OSError) as error:
         return [], [f"Examples are not shown. {error}"]
-    plugins, sections, notes = shown[0].recipe.plugins, list[Section](), list[str]()
+    plugins = shown[0].recipe.plugins
+    sections: list[Section] = []
+    notes: list[str] = []
     for name, plugin in plugins.manager.list_name_plugin():
         try:
             sections += chain(*plugins.call("perceptinit_report", plugin, runs=shown))

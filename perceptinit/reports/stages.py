@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from perceptinit.analysis.curves import Curve
@@ -22,8 +23,12 @@ def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
 
 
 def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
-    curves = {arm: [c for run in runs.arm_runs(arm) if (c := read(run))] for arm in runs.arms}
-    return {arm: of_seeds for arm, of_seeds in curves.items() if of_seeds}
+    curves: dict[str, list[Curve]] = {}
+    for run in runs.runs:
+        curve = read(run)
+        if curve:
+            curves.setdefault(run.arm, []).append(curve)
+    return curves
 
 
 def _accuracy(run: LoadedRun) -> Curve:
@@ -32,11 +37,10 @@ def _accuracy(run: LoadedRun) -> Curve:
     tables = run.record["arm"]["resolved"]["init"] if stages else []
     for stage, table in zip(stages, tables, strict=False):
         kept = int(stage["metrics"].get("kept_epoch") or table.get("epochs", 1))
-        values = {
-            {"before": 0, "after": kept}.get(m["when"], int(m["epoch"] or 0)): value
-            for name, value in stage["metrics"].items()
-            if (m := _MEASURED.fullmatch(name)) and value is not None
-        }
+        values = {}
+        for name, value in stage["metrics"].items():
+            if (m := _MEASURED.fullmatch(name)) and value is not None:
+                values[{"before": 0, "after": kept}.get(m["when"], int(m["epoch"] or 0))] = value
         if len(values) > 1:
             return dict(sorted(values.items()))
     return {}
@@ -51,13 +55,13 @@ def ceiling(runs: RunSet) -> Bounds | None:
     return None
 
 
-def _stage_metrics(runs: RunSet) -> Iterable[Mapping[str, Any]]:
-    return (stage["metrics"] for record in runs.records for stage in record["init"])
+def _stage_metrics(runs: RunSet) -> list[Mapping[str, Any]]:
+    return [stage["metrics"] for stage in chain(*(record["init"] for record in runs.records))]
 
 
 def find_split(runs: RunSet) -> str:
     """Return the split of the held-out judgments of stage 1; empty if no stage reports 2AFC."""
-    found = (_MEASURED.fullmatch(name) for metrics in _stage_metrics(runs) for name in metrics)
+    found = map(_MEASURED.fullmatch, chain(*_stage_metrics(runs)))
     return next((match["split"] for match in found if match), "")
 
 
@@ -91,31 +95,32 @@ def judgments_in_words(runs: RunSet) -> str:
 def stage_one_figures(runs: RunSet) -> list[Figure]:
     """Return plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
     figures = []
-    if accuracies := accuracy_curves(runs):
-        shares = {a: [{n: 100 * v for n, v in c.items()} for c in of] for a, of in accuracies.items()}
+    accuracies = accuracy_curves(runs)
+    losses = loss_curves(runs)
+    if accuracies:
         title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
         with drawing() as ax:
-            plot_arms(ax, shares, runs.arms, alpha=0.85)
+            plot_arms(ax, accuracies, runs.arms, factor=100, alpha=0.85)
             draw_limit(ax, "chance", 50, "top")
             if people := ceiling(runs):
                 draw_people(ax, 100 * people[0], 100 * people[1])
-            ax.set_xlabel("epochs of stage 1")
-            ax.set_ylabel("agreement with held-out votes, %")
-            ends = _list_ends(shares, ".1f", " %")
+            ax.set(xlabel="epochs of stage 1", ylabel="agreement with held-out votes, %")
+            ends = _list_ends(accuracies, lambda value: f"{100 * value:.1f}", " %")
             alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
             figures.append(finish(ax, title, alt))
-    if losses := loss_curves(runs):
+    if losses:
         with drawing() as ax:
             plot_arms(ax, losses, runs.arms, alpha=0.85, marker="", linewidth=1.2)
-            ax.set_xlabel("optimizer steps of stage 1")
-            ax.set_ylabel("loss of the batch")
-            ends = _list_ends(losses, ".3g")
+            ax.set(xlabel="optimizer steps of stage 1", ylabel="loss of the batch")
+            ends = _list_ends(losses, "{:.3g}".format)
             alt = f"Line chart of the training loss over steps of stage 1 (first seed): {ends}."
             figures.append(finish(ax, "Stage 1: loss (train split)", alt))
     return figures
 
 
-def _list_ends(curves: Mapping[str, Sequence[Curve]], form: str, unit: str = "") -> str:
+def _list_ends(
+    curves: Mapping[str, Sequence[Curve]], in_words: Callable[[float], str], unit: str = ""
+) -> str:
     """Return the first and last value of each arm's first curve: `pi from 50.0 to 70.0 %`."""
     ends = {arm: (curve[min(curve)], curve[max(curve)]) for arm, (curve, *_) in curves.items()}
-    return "; ".join(f"{arm} from {a:{form}} to {b:{form}}{unit}" for arm, (a, b) in ends.items())
+    return "; ".join(f"{arm} from {in_words(a)} to {in_words(b)}{unit}" for arm, (a, b) in ends.items())

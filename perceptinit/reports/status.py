@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 from typing_extensions import TypedDict
 
 from perceptinit.analysis.numbers import number
@@ -17,9 +21,6 @@ from perceptinit.results.measures import is_diagnostic, is_share, rank, readable
 from perceptinit.results.queue import in_queue
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.states import holder
-
-if TYPE_CHECKING:
-    from rich.console import Group
 
 TAIL_BYTES = 65_536
 STYLES = {
@@ -45,10 +46,6 @@ class StepEvent(LoggedEvent):
 
 def status_table(runs: RunSet, now: float | None = None) -> Group:
     """Return a table with a line per run, and a line of totals with the remaining time if known."""
-    from rich.console import Group
-    from rich.table import Table
-    from rich.text import Text
-
     table = Table(box=None, pad_edge=False, title=runs.name, title_justify="left")
     for heading in ("arm", "seed", "state", "what"):
         table.add_column(heading, overflow="fold")
@@ -95,7 +92,8 @@ def _progress(folder: Path, now: float) -> str:
     if not events:
         return ""
     newest = {event["kind"]: event for event in events}
-    stage, step = newest.get("stage-start"), newest.get("step", {})
+    stage = newest.get("stage-start")
+    step = newest.get("step", {})
     parts = []
     if total := step.get("total_steps"):
         parts.append(f"{step['stage']} step {step['step']:,} of {total:,}")
@@ -121,12 +119,11 @@ def _last_events(file: Path) -> Iterable[dict[str, Any]]:
 
 def totals(runs: RunSet) -> str:
     """Return the number of runs in each state, and the remaining time at the current speed."""
-    counts = {state: sum(r.state == state for r in runs.runs) for state in STYLES}
-    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+    counts = Counter[str](run.state for run in runs.runs)
+    states = ", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state])
     text = f"{len(runs.runs)} runs: {states}"
-    seconds = [r.record["wall_seconds"].get("total", 0.0) for r in runs.finished]
-    left = len(runs.unfinished)
-    if counts["running"] and seconds:
-        whole = left * sum(seconds) / len(seconds) / counts["running"]
-        text += f"; at most {readable_seconds(whole)} left with {counts['running']} at a time"
-    return text
+    seconds = [run.record["wall_seconds"].get("total", 0.0) for run in runs.finished]
+    if not counts["running"] or not seconds:
+        return text
+    left = len(runs.unfinished) * sum(seconds) / len(seconds) / counts["running"]
+    return f"{text}; at most {readable_seconds(left)} left with {counts['running']} at a time"

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, Group
+from rich.table import Table
+from rich.text import Text
 
 from perceptinit.analysis.at_best import settings_lines
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.numbers import number
 from perceptinit.reports import columns
-from perceptinit.reports.columns import cells, find_references
+from perceptinit.reports.columns import cells, each_arm, find_references
 from perceptinit.verdict.headline import headline
-
-if TYPE_CHECKING:
-    from rich.console import Console, ConsoleOptions, Group
-    from rich.table import Table
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
@@ -31,12 +32,10 @@ SIMULATED = "Simulated data: a program generates the images and the observers."
 
 def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
     """Return a table per score that fits the terminal, followed by the verdict and problems."""
-    from rich.console import Group
-    from rich.text import Text
-
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
     # align columns across the tables of shares; longer cells fold
-    rows = [cells(comparison, score, arm) for score in scores if score.is_share for arm in score.arms]
+    shares = [score for score in scores if score.is_share]
+    rows = [cells(comparison, score, arm) for score, arm in each_arm(shares)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for score in scores:
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
@@ -63,9 +62,6 @@ class _FirstThatFits:
 
 
 def _table(comparison: Comparison, score: ScoreComparison) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
     table = Table(box=SIMPLE_HEAD, title=columns.title(score), title_justify="left", pad_edge=False)
     table.add_column("arm", min_width=max(map(len, comparison.runs.arms)))
     return table
@@ -107,13 +103,12 @@ def reading_aids(comparison: Comparison) -> list[str]:
 def sets_lines(comparison: Comparison) -> Iterable[str]:
     """Yield lines with wins, ties and losses over data sets, and with interquartile means."""
     for row in comparison.over_sets:
-        count = row.count
-        text = f"{row.contrast.title}, {row.measure} over {count.num_sets} data sets: "
-        yield f"{text}{count.wins} wins, {count.ties} ties, {count.losses} losses"
+        text = f"{row.contrast.title}, {row.measure} over {row.num_sets} data sets: "
+        yield f"{text}{row.wins} wins, {row.ties} ties, {row.losses} losses"
     for mean in comparison.middle_means:
         over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
-        ends = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]
-        value = number(mean.value.mean, mean.is_share) + (f" [{', '.join(ends)}]" if ends else "")
+        between = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]
+        value = number(mean.value.mean, mean.is_share) + (f" [{', '.join(between)}]" if between else "")
         yield f"{mean.arm}, {mean.measure} over {over}: interquartile mean {value}"
     if comparison.middle_means:
         yield MIDDLE_HALF

@@ -18,6 +18,8 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
+IMAGES = "images"
+OLD_IMAGES = "pictures"  # the key of IMAGES in files from before the release of 0.2
 TRIVIAL = "baseline "  # prefix of the values of a trivial model
 WHAT, HINT = "a file of per-item values", ". Evaluate the run again"
 

@@ -37,9 +37,12 @@ class PlannedArm(Named, Stages):
 
 
 class PlannedContrast(TypedDict):
+    """A contrast. `question` is a key; plans of 0.1 and early plans of 0.2 contain the text instead."""
+
     arm: str
     reference: str
     question: str
+    text: NotRequired[str]
 
 
 class EarlierRecord(QueuedRun):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Comparison
 from perceptinit.analysis.decisions import Rule, rule_of
+from perceptinit.analysis.questions import planned_questions
 from perceptinit.configs import pick, to_table
 from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path, write_json
@@ -52,8 +54,8 @@ def make_plan(
     """
     root = out / recipe.name
     planned = compare(_plan_runs(recipe, root))
-    cells = [(arm.name, seed) for arm in recipe.arms for seed in recipe.seeds]
-    folders = [root, *(run_folder(root, *cell, recipe.origins) for cell in cells)]
+    cells = product(recipe.arms, recipe.seeds)
+    folders = [root, *(run_folder(root, arm.name, seed, recipe.origins) for arm, seed in cells)]
     started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
     existing = load_runs(started) if started else None
     design = _state_design(recipe, planned)
@@ -76,16 +78,9 @@ def make_plan(
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
     """Return the parts of the plan that runs are checked against (`STATED`)."""
-    arms: list[dict[str, Any]] = []
-    shared: dict[str, Any] = {}
+    rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
+    first = next(iter(rows.values()))["resolved"]
     tune: dict[str, Any] = {}
-    for arm in recipe.arms:
-        row = arm_row(recipe, arm)
-        resolved = row["resolved"]
-        shared = shared or {key: resolved[key] for key in ("backbone", "pretrain", "eval")}
-        said = {key: row[key] for key in ("name", "summary", "difference")}
-        own = {key: resolved[key] for key in ("init", "posthoc")}
-        arms.append({**said, "fingerprint": recipe.fingerprint(arm), **own})
     if recipe.tune:
         space = {d.path: to_table(d.range) for d in recipe.tune.space}
         how = {**to_table(recipe.tune.config), "eval": recipe.tune.evaluator.table()}
@@ -95,12 +90,19 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
         "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
         "baseline": recipe.baseline,
         "contrasts": [
-            {**pick(c, "arm", "reference"), "question": str(c.question)} for c in planned.contrasts
+            {**pick(c, "arm", "reference"), "question": c.question.key, "text": c.question.text}
+            for c in planned.contrasts
         ],
-        "arms": arms,
-        "shared": shared,
+        "arms": [_state_arm(rows[arm.name], recipe.fingerprint(arm)) for arm in recipe.arms],
+        "shared": {key: first[key] for key in ("backbone", "pretrain", "eval")},
         **tune,
     }
+
+
+def _state_arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
+    said = {key: row[key] for key in ("name", "summary", "difference")}
+    own = {key: row["resolved"][key] for key in ("init", "posthoc")}
+    return {**said, "fingerprint": fingerprint, **own}
 
 
 def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) -> str:
@@ -152,7 +154,10 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
 
 
 def _find_changes(old: Mapping[str, Any], new: Mapping[str, Any], keys: Sequence[str] = STATED) -> list[str]:
-    return [key for key in keys if old.get(key) != new.get(key)]
+    """Return the keys whose values differ. Contrasts are equal if they ask the same question."""
+    changed = [key for key in keys if old.get(key) != new.get(key)]
+    asked = [list(planned_questions(plan).items()) for plan in (old, new)]
+    return [key for key in changed if key != "contrasts" or asked[0] != asked[1]]
 
 
 def hypothesis(planned: Comparison) -> str:
@@ -169,15 +174,20 @@ def hypothesis(planned: Comparison) -> str:
 
 def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
     """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
+    rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
     runs = [
-        LoadedRun(arm.name, seed, root / arm.name / f"seed{seed}", "not started", {"arm": row})
-        for arm in recipe.arms
-        for row in [arm_row(recipe, arm)]
-        for seed in recipe.seeds
+        LoadedRun(arm, seed, root / arm / f"seed{seed}", "not started", {"arm": rows[arm]})
+        for arm, seed in product(rows, recipe.seeds)
     ]
-    arms = tuple(arm.name for arm in recipe.arms)
-    named, num = (recipe.name, recipe.summary, recipe.baseline), len(recipe.seeds)
-    return RunSet(*named, arms, tuple(runs), plan=recipe.verdict, num_planned=num)
+    return RunSet(
+        recipe.name,
+        recipe.summary,
+        recipe.baseline,
+        tuple(rows),
+        tuple(runs),
+        plan=recipe.verdict,
+        num_planned=len(recipe.seeds),
+    )
 
 
 def _record_row(run: LoadedRun) -> dict[str, Any]:
@@ -199,7 +209,8 @@ def _estimate_power(
     recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
 ) -> Iterator[str]:
     """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
-    num, pilot = num_looked_at(recipe), None
+    num = num_looked_at(recipe)
+    pilot = None
     if runs is not None and num > 1:
         verdict = replace(recipe.verdict, max_seeds=None)
         planned = {runs.baseline, *(arm.name for arm in recipe.arms)}

@@ -10,13 +10,15 @@ from typing import Any
 from perceptinit.analysis.comparison import Comparison
 from perceptinit.analysis.contrasts import find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
+from perceptinit.analysis.numbers import counts
+from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.verdict import Verdict
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
-Cells = Iterable[tuple[str, int]]  # arm, seed
+Cell = tuple[str, int]  # arm, seed
 NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no pilot runs (--pilot)"
 
 
@@ -26,13 +28,13 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 
 
 def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
-    recipe, verdict = plan["recipe"], plan["verdict"]
+    recipe = plan["recipe"]
+    delta = plan["verdict"]["delta"]
+    version = plan["versions"]["packages"].get("perceptinit", "")
     yield f"# Plan of {recipe['name']}"
     yield from ("", recipe["summary"]) if recipe["summary"] else ()
-    version = plan["versions"]["packages"].get("perceptinit", "")
     yield from ("", f"Written {plan['written']} by perceptinit {version}.")
     yield f"SHA-256 {plan_sha256(plan)}"
-    delta = verdict["delta"]
     facts = {
         "Expected": plan["hypothesis"],
         "Delta": "not stated, so arms cannot be called equivalent" if delta is None else points(delta),
@@ -43,8 +45,8 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         "Excluded": plan["exclusions"],
     }  # fmt: skip
     yield from _list("", [f"{name}: {text}" for name, text in facts.items()])
-    compared = (f"{c['arm']} - {c['reference']}: {c['question']}" for c in plan["contrasts"])
-    yield from _list("Comparisons", compared)
+    questions = planned_questions(plan).items()
+    yield from _list("Comparisons", (f"{arm} - {other}: {asked}" for (arm, other), asked in questions))
     role = {plan["baseline"]: ", baseline"}
     arms = (
         f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
@@ -88,90 +90,101 @@ def plan_name(plan: Mapping[str, Any]) -> str:
     return f"plan of {plan['written'][:10]}, {plan_sha256(plan)[:SHORT]}"
 
 
-def as_planned(comparison: Comparison, answers: Sequence[Verdict]) -> Iterator[str]:
-    """Yield each departure from the plan, or a confirmation; nothing without a plan.
+def describe_departures(comparison: Comparison) -> Iterator[str]:
+    """Yield each departure from the plan; nothing without a plan."""
+    runs = comparison.runs
+    plan = runs.preregistered
+    where = f" ({plan_name(plan)})" if plan else ""
+    lost = sorted({str(record["plan"])[:SHORT] for record in runs.records if record.get("plan")})
+    if lost and not plan and not runs.departures and not any(map(runs.is_shared, runs.runs)):
+        yield f"{DEPARTED}: the plan that the runs name ({', '.join(lost)}) is missing. Restore plan.json."
+    for text in (*runs.departures, *_find_departures(comparison)):
+        yield f"{DEPARTED}{where}: {text}"
+
+
+def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:
+    """Return a confirmation that the runs follow their plan.
 
     Args:
-        comparison: Comparison of the runs.
+        runs: Runs without departures from the plan.
         answers: Verdicts of the headline. They can be undecided under a stopping rule.
     """
-    runs, plan = comparison.runs, comparison.runs.preregistered
-    if not plan:
-        hashes = {str(record["plan"])[:SHORT] for record in runs.records if record.get("plan")}
-        if hashes and not runs.departures and not any(runs.is_shared(run) for run in runs.runs):
-            yield (
-                f"{DEPARTED}: the plan that the runs name ({', '.join(sorted(hashes))}) is missing. "
-                "Restore plan.json."
-            )
-        yield from (f"{DEPARTED}: {text}" for text in runs.departures)
-        return
-    found = [*runs.departures, *_find_departures(comparison, plan)]
-    yield from (f"{DEPARTED} ({plan_name(plan)}): {text}" for text in found)
-    if found:
-        return
-    max_seeds, seeds = plan["verdict"]["max_seeds"], {run.seed for run in runs.runs}
+    max_seeds = runs.preregistered["verdict"]["max_seeds"]
+    num = len({run.seed for run in runs.runs})
     so_far = ""
     if runs.unfinished:
         so_far = f" so far, with {len(runs.finished)} of {len(runs.runs)} runs finished"
-    elif max_seeds and len(seeds) < max_seeds and not all(v.is_decided for v in answers):
-        so_far = f" so far, with {len(seeds)} of at most {max_seeds} seeds and not yet decided"
-    yield f"As planned{so_far} ({plan_name(plan)})."
+    elif max_seeds and num < max_seeds and not all(v.is_decided for v in answers):
+        so_far = f" so far, with {num} of at most {max_seeds} seeds and not yet decided"
+    return f"As planned{so_far} ({plan_name(runs.preregistered)})."
 
 
-def _find_departures(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str]:
+def _find_departures(comparison: Comparison) -> Iterator[str]:
     runs = comparison.runs
+    plan = runs.preregistered
+    if not plan:
+        return
     if plan["sha256"] != plan_sha256(plan):
         yield f"the plan was edited after it was written, when its hash was {plan['sha256'][:SHORT]}."
     yield from _find_other_plans(runs, plan)
     yield from _find_other_runs(runs, plan)
     yield from _find_other_settings(runs, plan)
-    if versions := list(find_other_versions(runs, plan)):
-        yield f"other versions: {'; '.join(versions)}."
-    if unlike := list(find_unlike(runs)):
-        yield f"the arms differ in more than their start: {'; '.join(unlike)}."
+    if versions := "; ".join(find_other_versions(runs, plan)):
+        yield f"other versions: {versions}."
+    if unlike := "; ".join(find_unlike(runs)):
+        yield f"the arms differ in more than their start: {unlike}."
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 
 
-def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
-    """Yield runs that existed before the plan, and runs that started under another plan or none."""
+def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> list[str]:
+    """Return runs that existed before the plan, and runs that started under another plan or none."""
     existing = {(row["arm"], row["seed"]) for row in plan["records"]}
-    started, known, sha256 = {}, {}, plan_sha256(plan)
-    for run in (run for run in runs.runs if run.record):
+    recorded = [run for run in runs.runs if run.record]
+    sha256 = plan_sha256(plan)
+    early: list[Cell] = []
+    without: list[Cell] = []
+    changed: dict[Cell, str] = {}
+    for run in recorded:
         cell = (run.arm, run.seed)
-        started[cell] = run.record["started"]
+        is_before = run.record["started"] < plan["written"]
         # a run that records the hash of the plan started after it, even if clocks differ
-        known[cell] = str(run.record.get("plan", ""))
-        if runs.is_shared(run):  # the record of a reused run contains the plan of its recipe
-            known[cell] = sha256 if started[cell] >= plan["written"] else ""
-    changed = [cell for cell in started if known[cell] not in ("", sha256)]
-    without = [cell for cell in started if not known[cell] and cell not in existing]
-    before = [cell for cell in without if started[cell] < plan["written"]]
-    early = [*(existing & started.keys() - set(changed)), *before]
-    if early:
-        yield f"{len(early)} of {len(started)} runs existed before it: {_list_cells(early)}."
-    if changed:
-        old = " and ".join(sorted({known[cell][:SHORT] for cell in changed}))
-        yield f"it was changed after runs had started, when its hash was {old}: {_list_cells(changed)}."
-    if others := set(without) - set(before):
-        yield f"these runs started without it: {_list_cells(others)}."
+        named = str(run.record.get("plan", ""))
+        if runs.is_shared(run):  # the record of a reused run names the plan of its own recipe
+            named = "" if is_before else sha256
+        if named not in ("", sha256):
+            changed[cell] = named[:SHORT]
+        elif cell in existing or (is_before and not named):
+            early.append(cell)
+        elif not named:
+            without.append(cell)
+    old = " and ".join(sorted(set(changed.values())))
+    texts = {
+        f"{len(early)} of {len(recorded)} runs existed before it: {_list_cells(early)}.": early,
+        f"it was changed after runs had started, when its hash was {old}: {_list_cells(changed)}.": changed,
+        f"these runs started without it: {_list_cells(without)}.": without,
+    }
+    return [text for text, cells in texts.items() if cells]
 
 
-def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
+def _find_other_runs(runs: RunSet, plan: Mapping[str, Any]) -> list[str]:
     own = [run for run in runs.runs if not runs.is_shared(run)]
-    if len(roots := {str(run.folder.resolve().parent.parent) for run in own}) > 1:
-        yield f"runs of several folders are compared: {', '.join(sorted(roots))}."
-    arms, seeds = {arm["name"] for arm in plan["arms"]}, set(plan["seeds"])
+    roots = sorted({str(run.folder.resolve().parent.parent) for run in own})
+    planned = set(product((arm["name"] for arm in plan["arms"]), plan["seeds"]))
     present = {(run.arm, run.seed) for run in runs.runs}
     # the stopping rule can add seeds
-    first, num_more = max(seeds, default=-1) + 1, (plan["verdict"]["max_seeds"] or 0) - len(seeds)
-    allowed = set(product(arms, seeds.union(range(first, first + num_more))))
-    if added := present - allowed:
-        yield f"added: {_list_cells(added)}."
-    if dropped := set(product(arms, seeds)) - present:
-        yield f"planned but missing: {_list_cells(dropped)}."
-    if runs.baseline != plan["baseline"]:
-        yield f"the baseline was {plan['baseline']}, and is {runs.baseline} here."
+    first = max(plan["seeds"], default=-1) + 1
+    more = range(first, first + (plan["verdict"]["max_seeds"] or 0) - len(set(plan["seeds"])))
+    added = present - planned - set(product((arm["name"] for arm in plan["arms"]), more))
+    dropped = planned - present
+    texts = {
+        f"runs of several folders are compared: {', '.join(roots)}.": len(roots) > 1,
+        f"added: {_list_cells(added)}.": added,
+        f"planned but missing: {_list_cells(dropped)}.": dropped,
+        f"the baseline was {plan['baseline']}, and is {runs.baseline} here.": runs.baseline
+        != plan["baseline"],
+    }
+    return [text for text, holds in texts.items() if holds]
 
 
 def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
@@ -181,8 +194,8 @@ def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]
     for run in runs.runs:
         arm = planned.get(run.arm)
         if run.record and arm and run.record["fingerprint"] != arm["fingerprint"]:
-            resolved = run.record["arm"]["resolved"]
-            keys = tuple(dict.fromkeys(find_differences(planned_settings(plan, arm), resolved)))
+            differences = find_differences(planned_settings(plan, arm), run.record["arm"]["resolved"])
+            keys = tuple(dict.fromkeys(differences))
             if not (keys == ("name",) and runs.is_shared(run)):
                 changed.setdefault(keys, {})[run.arm] = None
     for keys, arms in changed.items():
@@ -192,10 +205,11 @@ def _find_other_settings(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]
 def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> Iterator[str]:
     """Yield contrasts of planned arms that were added, dropped, or ask another question."""
     arms = {arm["name"] for arm in plan["arms"]} & set(comparison.runs.arms)
-    planned = {(c["arm"], c["reference"]): c["question"] for c in plan["contrasts"]}
-    found = {(c.arm, c.reference): str(c.question) for c in comparison.contrasts}
+    planned = planned_questions(plan)
+    found = {(c.arm, c.reference): c.question for c in comparison.contrasts}
     for pair in dict.fromkeys((*planned, *found)):
-        old, new = planned.get(pair), found.get(pair)
+        old = planned.get(pair)
+        new = found.get(pair)
         if arms.issuperset(pair) and old != new:
             title = " - ".join(pair)
             yield (
@@ -207,18 +221,19 @@ def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> It
 
 def _find_other_score(comparison: Comparison) -> Iterator[str]:
     """Yield a departure if the primary score differs or is not measured at the end of the runs."""
-    score, stated = comparison.primary, comparison.runs.plan.primary
+    score = comparison.primary
+    stated = comparison.runs.plan.primary
     if score is None:
         return
     if stated and not comparison.is_stated_primary(score):
         yield f"the primary score {stated} was not measured, and {score.name} replaces it."
     ends = {(run.arm, run.samples_seen) for run in comparison.runs.finished}
     if not ends >= score.samples_seen.items():
-        seen = " and ".join(f"{n:,}" for n in sorted(set(score.samples_seen.values())))
+        seen = counts(score.samples_seen.values(), " and ")
         yield f"the runs are compared after {seen} pairs instead of at their end."
 
 
-def _list_cells(cells: Cells) -> str:
+def _list_cells(cells: Iterable[Cell]) -> str:
     """Return runs as text: `pi, seeds 0, 1; random, seed 0`."""
     by_seeds: dict[tuple[int, ...], list[str]] = {}
     for arm, found in groupby(sorted(set(cells)), key=itemgetter(0)):

@@ -8,12 +8,15 @@ from __future__ import annotations
 # P simulated experiments
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import scipy
 
 from perceptinit.analysis.comparison import Comparison, Difference
 from perceptinit.analysis.decisions import NUM_PATHS, POINTS, Rule, rule_of, simulate_looks
 from perceptinit.analysis.intervals import share_confirmed
-from perceptinit.analysis.numbers import magnitude
 from perceptinit.analysis.statistics import half_width, noncentrality
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
@@ -22,9 +25,6 @@ from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_
 from perceptinit.seeding import generator
 from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
 
-if TYPE_CHECKING:
-    import numpy as np
-
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
 LEAST_POWER = 0.2  # to detect a difference of delta
@@ -32,7 +32,7 @@ LEAST_POWER = 0.2  # to detect a difference of delta
 
 def prospects(recipe: Recipe) -> Iterator[str]:
     """Yield lines on delta and, if the noise is known, on the power of the recipe's seeds."""
-    plan, num = recipe.verdict, num_looked_at(recipe)
+    plan = recipe.verdict
     if plan.delta is None:
         yield (
             "verdict: without [verdict] delta, arms cannot be called equivalent. Set it to the largest "
@@ -40,18 +40,20 @@ def prospects(recipe: Recipe) -> Iterator[str]:
         )
         return
     looks = f", with interim analyses from {len(recipe.seeds)} seeds" if plan.max_seeds else ""
-    yield f"verdict: differences within {plan.delta:g} points do not matter; {num} seeds{looks}"
+    seeds = f"{num_looked_at(recipe)} seeds{looks}"
+    yield f"verdict: differences within {plan.delta:g} points do not matter; {seeds}"
     yield from (f"  {line}" for line in findings(recipe))
 
 
 def findings(recipe: Recipe) -> Iterator[str]:
     """Yield the power of the recipe's seeds, if `[verdict]` has `delta` and `noise`."""
-    plan, num = recipe.verdict, num_looked_at(recipe)
+    plan = recipe.verdict
+    num = num_looked_at(recipe)
     if plan.delta is not None and plan.noise is not None and num > 1:
         rule = rule_of(plan, len(recipe.seeds))
         found = noncentrality(num - 1, 1 - rule.confidence) * plan.noise / math.sqrt(num)
-        noise, side = plan.noise / POINTS, Rule(None, rule.first, rule.last)
-        power = 100 * chances(side, num, found / POINTS, noise).better
+        noise = plan.noise / POINTS
+        power = 100 * chances(replace(rule, delta=None), num, found / POINTS, noise).better
         equal = 100 * chances(rule, num, 0.0, noise).equivalent
         yield (
             f"with a noise of {plan.noise:g} points, {num} seeds detect a true difference of {found:.2g} "
@@ -65,7 +67,8 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     The noise is taken from the first contrast of the pilot runs, or else from `[verdict] noise`. If neither
     exists, the result is empty.
     """
-    plan, num = recipe.verdict, num_looked_at(recipe)
+    plan = recipe.verdict
+    num = num_looked_at(recipe)
     score = pilot.primary if pilot else None
     known = next((d for d in score.differences if d.value.num > 1), None) if score else None
     noise = deviation_of(known) if known else plan.noise and plan.noise / POINTS
@@ -78,7 +81,8 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
 
 def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield a problem for each setting that makes a verdict impossible or misleading."""
-    plan, num = recipe.verdict, num_looked_at(recipe)
+    plan = recipe.verdict
+    num = num_looked_at(recipe)
     yield from find_odd_expectations(recipe)
     yield from _find_odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
@@ -156,15 +160,13 @@ def chances(
         deviation: Standard deviation over seeds in the same unit, or posterior samples, shape (NUM_PATHS,).
         num_family: Number of contrasts with simultaneous intervals.
     """
-    import numpy as np
-    from scipy import stats
-
     first = max(rule.first, 2) if rule.is_repeated else num
     level = rule.level_for(num_family)
-    better, equivalent = np.zeros(NUM_PATHS, bool), np.zeros(NUM_PATHS, bool)
+    better = np.zeros(NUM_PATHS, bool)
+    equivalent = np.zeros(NUM_PATHS, bool)
     for n, means, errors in simulate_looks("power", first, num):
         mean = effect + deviation * means
-        half = stats.t.ppf(0.5 + level / 2, n - 1) * deviation * errors
+        half = scipy.stats.t.ppf(0.5 + level / 2, n - 1) * deviation * errors
         is_open = ~(better | equivalent)
         found = rule.classify(mean - half, mean + half)
         equivalent |= is_open & found["equivalent"]
@@ -178,8 +180,6 @@ def deviation_of(pilot: Difference) -> np.ndarray:
 
     Requires at least two pilot seeds. Assumes normal values and a flat prior on the log standard deviation.
     """
-    import numpy as np
-
     degrees = pilot.value.num - 1
     known = np.std(list(pilot.by_seed.values()), ddof=1)
     return known * np.sqrt(degrees / generator(0, "pilot").chisquare(degrees, NUM_PATHS))
@@ -198,11 +198,15 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
         name = "" if rule.delta else " (one standard deviation)"
         family = d.contrast.num_family
-        once, twice, none = (chances(rule, num, k * unit, between, family) for k in (1, 2, 0))
-        equal = f"; equal arms equivalent with {100 * none.equivalent:.0f} %" if rule.delta else ""
+        at_unit = chances(rule, num, unit, between, family)
+        at_twice = chances(rule, num, 2 * unit, between, family)
+        equal = ""
+        if rule.delta:
+            at_zero = chances(rule, num, 0.0, between, family)
+            equal = f"; equal arms equivalent with {100 * at_zero.equivalent:.0f} %"
         yield (
             f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} "
-            f"seeds call a true difference of {magnitude(unit, score.is_share)}{name} better with "
-            f"{100 * once.better:.0f} % chance, and one of {magnitude(2 * unit, score.is_share)} with "
-            f"{100 * twice.better:.0f} %{equal}."
+            f"seeds call a true difference of {score.magnitude(unit)}{name} better with "
+            f"{100 * at_unit.better:.0f} % chance, and one of {score.magnitude(2 * unit)} with "
+            f"{100 * at_twice.better:.0f} %{equal}."
         )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.analysis.contrasts import AGAINST, TAUGHT, WORTH, Contrast, Question
+from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import (
     CONFIDENCE,
     MOST_MORE_SEEDS,
@@ -16,11 +15,10 @@ from perceptinit.analysis.decisions import (
     seeds_to_decide,
 )
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.numbers import interval, magnitude, signed
+from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
 
-Outcome = Literal["better", "worse", "equivalent", "undecided", "equal", "one seed", "missing", "barred"]
-SIDES = ("better", "worse")
-DECIDED = (*SIDES, "equivalent", "equal")
+SIDES = (Outcome.BETTER, Outcome.WORSE)
+DECIDED = (*SIDES, Outcome.EQUIVALENT, Outcome.EQUAL)
 
 # derived figures, such as ratios, require this number of seeds
 MIN_SEEDS_DERIVED = 5
@@ -36,6 +34,7 @@ class Verdict:
         outcome: The answer, such as "better" or "undecided".
         sentence: The answer as a sentence, with the effect and its interval.
         is_beyond_delta: Whether the whole interval is above delta, or below -delta.
+        doubts: Reasons why a difference does not show that the arm is, or is not, worth it.
     """
 
     contrast: Contrast
@@ -43,10 +42,16 @@ class Verdict:
     outcome: Outcome
     sentence: str
     is_beyond_delta: bool = False
+    doubts: tuple[str, ...] = ()
 
     @property
     def is_decided(self) -> bool:
         return self.outcome in DECIDED
+
+    @property
+    def is_firm(self) -> bool:
+        """Return whether the difference is beyond delta and nothing speaks against it."""
+        return self.is_beyond_delta and not self.doubts
 
 
 def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
@@ -59,10 +64,10 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if contrast.barred:
-        return Verdict(contrast, question, "barred", contrast.barred)
+        return Verdict(contrast, question, Outcome.BARRED, contrast.barred)
     if difference is None:
         sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
-        return Verdict(contrast, question, "missing", sentence)
+        return Verdict(contrast, question, Outcome.MISSING, sentence)
     outcome = _outcome(difference, score)
     is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
     return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
@@ -79,8 +84,10 @@ def decide(difference: Difference, rule: Rule) -> Decision | None:
 
 def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
     """Return whether the whole interval is beyond delta, on either side; False without delta."""
-    low, high, delta = difference.tested.low, difference.tested.high, rule.delta
-    return delta is not None and low is not None and high is not None and (low > delta or high < -delta)
+    tested = difference.tested
+    if rule.delta is None or tested.low is None or tested.high is None:
+        return False
+    return tested.low > rule.delta or tested.high < -rule.delta
 
 
 def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
@@ -110,64 +117,72 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
 
 def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
     if difference.value.num == 1:
-        return "one seed"
-    if all(value == 0 for value in difference.by_seed.values()):
-        return "equal"
+        return Outcome.ONE_SEED
+    if not any(difference.by_seed.values()):
+        return Outcome.EQUAL
     decision = decide(difference, score.rule)
-    if decision is None or decision == "equivalent":
-        return decision or "undecided"
-    return "better" if (decision == "above") == score.higher_is_better else "worse"
+    if decision in ("above", "below"):
+        return Outcome.BETTER if (decision == "above") == score.higher_is_better else Outcome.WORSE
+    return Outcome(decision) if decision else Outcome.UNDECIDED
 
 
 def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
-    arm, reference = difference.contrast.arm, difference.contrast.reference
-    mean, num = difference.value.mean, difference.value.num
-    size, found = magnitude(mean, score.is_share), evidence(difference, score)
-    if outcome == "equal":
-        return f"{arm} equals {reference} exactly in every seed ({_count_seeds(num)})."
-    if outcome == "one seed":
-        where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
-        return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
-    if outcome == "equivalent":
-        within = magnitude(score.rule.delta or 0.0, score.is_share)
-        return (
-            f"{arm} is equivalent to {reference} within {within}: {signed(mean, score.is_share)} ({found})."
-        )
-    if outcome == "undecided":
-        effect = f"{signed(mean, score.is_share)} ({found})"
-        return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
-    relative = ""
+    arm = difference.contrast.arm
+    reference = difference.contrast.reference
+    mean = difference.value.mean
+    size = score.magnitude(mean)
+    effect = f"{score.signed(mean)} ({evidence(difference, score)})"
+    match outcome:
+        case Outcome.EQUAL:
+            return f"{arm} equals {reference} exactly in every seed ({_count_seeds(difference.value.num)})."
+        case Outcome.ONE_SEED:
+            where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
+            return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
+        case Outcome.EQUIVALENT:
+            within = score.magnitude(score.rule.delta or 0.0)
+            return f"{arm} is equivalent to {reference} within {within}: {effect}."
+        case Outcome.UNDECIDED:
+            return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
+    return f"{arm} is {outcome} than {reference} by {size} ({_describe_side(difference, score)})."
+
+
+def _describe_side(difference: Difference, score: ScoreComparison) -> str:
+    """Return the evidence of a difference on one side of 0: its share of the score, and delta."""
+    parts = [evidence(difference, score)]
+    if difference.relative and difference.value.num >= MIN_SEEDS_DERIVED:
+        relative = f"{abs(100 * difference.relative):.1f} %"
+        parts.insert(0, f"{relative} of {difference.contrast.reference}'s score")
     if score.rule.delta and not is_beyond_delta(difference, score.rule):
-        found += f"; not shown to be by more than {magnitude(score.rule.delta, score.is_share)}"
-    if difference.relative and num >= MIN_SEEDS_DERIVED:
-        relative = f"{abs(100 * difference.relative):.1f} % of {reference}'s score; "
-    return f"{arm} is {outcome} than {reference} by {size} ({relative}{found})."
+        parts.append(f"not shown to be by more than {score.magnitude(score.rule.delta)}")
+    return "; ".join(parts)
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
     """Return interval and seeds of a difference and, with delta, the probability of each answer."""
-    num, family = difference.value.num, difference.contrast.num_family
+    family = difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
-    also = (("images", difference.two_way), ("searches", difference.over_searches))
-    names = ["seeds", *(name for name, found in also if found)]
-    over = f" over {' and '.join(names)}" if len(names) > 1 else ""
-    between = interval(difference.tested, score.is_share)
-    text = f"{title}{looks} {between}{over}, {_count_seeds(num)}"
+    others = {" and images": difference.two_way, " and searches": difference.over_searches}
+    also = "".join(name for name, found in others.items() if found)
+    over = f" over seeds{also}" if also else ""
+    between = score.interval(difference.tested)
+    text = f"{title}{looks} {between}{over}, {_count_seeds(difference.value.num)}"
     found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
     if not found:
         return text
-    better, within, worse = (
-        ">0.99" if chance > 0.99 else "<0.01" if chance < 0.01 else f"{chance:.2f}"
-        for chance in (found[::-1] if score.higher_is_better else found)
-    )
-    delta = magnitude(score.rule.delta or 0.0, score.is_share)
+    better, within, worse = map(_probability, found[::-1] if score.higher_is_better else found)
+    delta = score.magnitude(score.rule.delta or 0.0)
     return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
+
+
+def _probability(value: float) -> str:
+    return ">0.99" if value > 0.99 else "<0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
     """Return a sentence on how many more seeds would decide a difference, or why none would."""
-    num, rule = difference.value.num, score.rule
+    num = difference.value.num
+    rule = score.rule
     if difference.over_searches:
         return "The searches for settings vary, too, so more seeds alone may not decide it."
     if rule.last is not None and num >= rule.last:
@@ -177,7 +192,7 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
         if score.is_share and detectable > 1:
             return "With this variance, these seeds are too few to detect any difference reliably."
         return (
-            f"With this variance over seeds, a true difference of {magnitude(detectable, score.is_share)} is "
+            f"With this variance over seeds, a true difference of {score.magnitude(detectable)} is "
             "detected in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be "
             "called equivalent."
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 from perceptinit.analysis.comparison import ALL, Comparison, ScoreComparison
@@ -68,7 +69,8 @@ def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
             message = f"{value:g} is interpreted as {value:g} %. If it is a share, set {PER_CENT * value:g}"
             yield Problem("expect.value", message)
         is_test_set = expected.num_sets is None and not may_ask_people(expected.measure)
-        if is_test_set and (message := find_unmeasured(recipe, expected.data_set)):
+        message = find_unmeasured(recipe, expected.data_set) if is_test_set else ""
+        if message:
             yield Problem("expect.data_set", message)
 
 
@@ -76,22 +78,24 @@ def find_unmeasured(recipe: Recipe, data_set: str) -> str:
     """Return a message if no evaluator of a recipe uses a data set, else an empty string."""
     evaluators = (slot.spec.build() for slot in recipe.evals)
     choices = [e.choice for e in evaluators if isinstance(e, HasChoice)]
-    names = [choice.name(each) for choice in choices for each in choice.all]
+    names = list(chain(*(map(choice.name, choice.all) for choice in choices)))
     return "" if data_set in names else unknown("no evaluator of the recipe uses", data_set, names)
 
 
 def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
-    runs, score = comparison.runs, _find_score(comparison, expected)
+    runs = comparison.runs
+    score = _find_score(comparison, expected)
     who = "baseline" if expected.arm == runs.baseline else expected.arm
     value = score.arm(expected.arm).value if score and expected.arm in runs.arms else None
     differs = list(_find_differences(comparison, expected, score))
     outcome: Outcome = "another setting"
     found = f"another setting ({_list_differences(differs)}), not judged"
     if not differs:
-        outcome, found = "not measured", "not measured yet"
+        outcome = "not measured"
+        found = "not measured yet"
         if score and value:
             outcome, found = _judge(score, expected)
-    measured = f" {number(value.mean, score.is_share)}" if score and value else ""
+    measured = f" {score.number(value.mean)}" if score and value else ""
     published = expected.value if score is None or score.is_share else expected.value / PER_CENT
     against = f"{who}{measured} against {published:g} published ({_cite(expected)})"
     return Yardstick(expected, outcome, f"{expected.score}: {against}: {found}.")
@@ -129,21 +133,33 @@ def _judge(score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str
     value = estimate(by_seed, CONFIDENCE, score.floor)
     if value.low is None or value.high is None:
         return "undecided", "undecided, one seed has no interval"
-    published, tolerance = expected.value / PER_CENT, expected.tolerance / PER_CENT
-    least, most = published - tolerance, published + (0 if expected.reruns_are_below else tolerance)
+    published = expected.value / PER_CENT
+    tolerance = expected.tolerance / PER_CENT
+    least = published - tolerance
+    most = published + (0 if expected.reruns_are_below else tolerance)
     between = f"{number(value.low, score.is_share)} to {number(value.high, score.is_share)}"
     seeds = f"90 % interval {between}, {value.num} seeds"
-    allowed, gap = (magnitude(x, score.is_share) for x in (tolerance, value.mean - published))
-    if least <= value.low and value.high <= most:
-        if expected.reruns_are_below:
-            return "as re-runs", f"as re-runs, at most {allowed} below ({seeds})"
-        return "as published", f"as published, within {allowed} ({seeds})"
-    if value.high < least:
-        text = f"below by {gap}, more than the allowed {allowed} ({seeds})"
-        return "below", f"{text}; these runs are weak evidence about PI"
-    if value.low > most:
-        return "above", f"above by {gap} ({seeds}); the setting may differ from the published one"
-    return "undecided", f"undecided, the interval is partly outside the allowed {allowed} ({seeds})"
+    allowed = magnitude(tolerance, score.is_share)
+    gap = magnitude(value.mean - published, score.is_share)
+    is_within = least <= value.low and value.high <= most
+    too_low = f"below by {gap}, more than the allowed {allowed} ({seeds})"
+    outcomes: dict[Outcome, tuple[bool, str]] = {
+        "as re-runs": (
+            is_within and expected.reruns_are_below,
+            f"as re-runs, at most {allowed} below ({seeds})",
+        ),
+        "as published": (is_within, f"as published, within {allowed} ({seeds})"),
+        "below": (value.high < least, f"{too_low}; these runs are weak evidence about PI"),
+        "above": (
+            value.low > most,
+            f"above by {gap} ({seeds}); the setting may differ from the published one",
+        ),
+        "undecided": (
+            True,
+            f"undecided, the interval is partly outside the allowed {allowed} ({seeds})",
+        ),
+    }
+    return next((outcome, text) for outcome, (holds, text) in outcomes.items() if holds)
 
 
 def _cite(expected: ExpectConfig) -> str:

@@ -10,10 +10,10 @@ from helpers.made_runs import RECIPE, record, score, three_by_three, write
 from rich.console import Console
 
 from perceptinit.analysis.compare import compare
-from perceptinit.analysis.contrasts import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH, Contrast
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH
 from perceptinit.analysis.statistics import (
     bootstrap_interval,
-    compare_over_sets,
     correct_for_many,
     detectable_difference,
     paired_p_value,
@@ -56,8 +56,11 @@ def test_the_p_value_of_three_differences_is_that_of_a_paired_t_test():
     assert paired_p_value([0.03, 0.03]) is None
 
 
-def test_sets_are_counted_by_the_sign_of_their_difference():
-    count = compare_over_sets([0.1, 0.2, 0.0, 0.4, -0.5])
+def test_sets_are_counted_by_the_sign_of_their_difference(tmp_path):
+    gains = {"cifar10": 0.1, "mnist": 0.2, "stl10": 0.0, "vtab/dtd": 0.4, "food101": -0.5}
+    baseline = [score(0.5, name=f"top1/{name}") for name in gains]
+    arm = [score(0.5 + gain, name=f"top1/{name}") for name, gain in gains.items()]
+    (count,) = compared(tmp_path, [record("random", 0, baseline), record("pi", 0, arm)]).over_sets
     assert (count.wins, count.ties, count.losses, count.num_sets) == (3, 1, 1, 5)
 
 
@@ -234,7 +237,7 @@ def test_averages_over_sets_require_every_set(tmp_path):
     assert averages["top1/mean of 2 vtab sets"].arm("random").value.num == 2
     assert result.primary is total
     (over_sets,) = result.over_sets
-    assert (over_sets.count.wins, over_sets.count.losses) == (4, 0)
+    assert (over_sets.wins, over_sets.losses) == (4, 0)
     # pi: 2 equal seeds of 0.40, 0.41, 0.42, 0.43; a quarter of the 8 scores is left out at each end
     lines = list(sets_lines(result))
     expected = "pi, top1 over 4 data sets and 2 seeds: interquartile mean 41.5 [41.5, 41.5]"

@@ -14,7 +14,7 @@ from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.runner import run_recipe
 from perceptinit.verdict.plan import keep_plan, make_plan
-from perceptinit.verdict.plan_text import as_planned
+from perceptinit.verdict.plan_text import describe_departures
 
 ARM = '[[arm]]\nname = "short"\ninit = [{ like = "init", epochs = 1 }]\n'
 HALF = '[[arm]]\nname = "half"\ninit = [{ like = "init" }, { use = "interpolate", share = 0.5 }]\n'
@@ -122,7 +122,7 @@ def test_shared_finished_runs_are_not_repeated_and_appear_in_every_report(folder
         runs = load_runs(paths, folder / "runs")
         assert (runs.name, runs.arms) == ("child", ("random", "pi", "short"))
         assert [run.seed for run in runs.finished] == [0, 0, 0]
-        [sentence] = as_planned(compare(runs), ())
+        [sentence] = describe_departures(compare(runs))
         assert sentence.endswith(": 1 of 3 runs existed before it: random, seed 0.")
     (status,) = load_experiments([folder / "child.toml"], folder / "runs")
     assert {run.title for run in status.unfinished} == {

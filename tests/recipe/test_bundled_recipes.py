@@ -6,14 +6,8 @@ from pathlib import Path
 import pytest
 from helpers.smoke import check_smoke
 
-from perceptinit.analysis.contrasts import (
-    CONTROL,
-    OTHERWISE,
-    SIMULATED,
-    STRUCTURE,
-    WORTH,
-    find_contrasts,
-)
+from perceptinit.analysis.contrasts import find_contrasts
+from perceptinit.analysis.questions import CONTROL, OTHERWISE, SIMULATED, STRUCTURE, WORTH
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.results.record import new_record
 from perceptinit.results.runs import LoadedRun, RunSet

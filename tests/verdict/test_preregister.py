@@ -85,7 +85,12 @@ def test_a_plan_contains_all_statements_before_the_runs(lab):
     )
     assert (plan["seeds"], plan["verdict"]["delta"]) == ([0, 1, 2], 2.0)
     assert plan["contrasts"] == [
-        {"arm": "redrawn", "reference": "random", "question": "Do equal arms differ (A/A)?"}
+        {
+            "arm": "redrawn",
+            "reference": "random",
+            "question": "noise",
+            "text": "Do equal arms differ (A/A)?",
+        }
     ]
     assert [arm["fingerprint"] for arm in plan["arms"]] == [
         lab.recipe().fingerprint(arm) for arm in lab.recipe().arms

@@ -5,19 +5,20 @@ from helpers.made_runs import JUDGMENTS, record, score, write
 from helpers.made_verdicts import BASE, made, trained_on
 
 from perceptinit.analysis.compare import compare
-from perceptinit.analysis.contrasts import (
+from perceptinit.analysis.questions import (
     AGAINST,
     CONTROL,
     NO_PEOPLE,
     NOISE,
     SIMULATED,
     STRUCTURE,
+    TAUGHT,
     WORTH,
 )
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.headline import headline, headline_arms, summary
-from perceptinit.verdict.verdict import TAUGHT, can_be_derived_from, verdicts
+from perceptinit.verdict.verdict import can_be_derived_from, verdicts
 
 SYNTHETIC = {"use": "synthetic"}
 PIXELS = {"use": "pixel-triplets", "judgments": JUDGMENTS}

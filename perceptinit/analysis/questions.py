@@ -1,0 +1,179 @@
+"""The questions that contrasts answer, with their sentences by outcome.
+
+Questions mention people only if people gave the answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Outcome(StrEnum):
+    """The answer that a difference gives to the question of its contrast."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    EQUIVALENT = "equivalent"
+    EQUAL = "equal"
+    UNDECIDED = "undecided"
+    ONE_SEED = "one seed"
+    MISSING = "missing"
+    BARRED = "barred"
+
+
+Sentences = Mapping[Outcome, str]  # an outcome without a sentence has that of `UNDECIDED`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """The question of a contrast and its sentences, which are formatted with `arm` and `reference`.
+
+    Questions with the same key are equal.
+
+    Attributes:
+        key: Name of the question in plans. It never changes, so plans stay comparable if a text changes.
+        text: The question, with `{}` for the values of `format`.
+        asks_for_better: Whether a card answers the question with yes or no.
+        expected: Hypothesis in a plan.
+        structure: Name of the structure that shuffling removes.
+        readings: Sentences of the summary, by outcome.
+        firm: Sentences that require a difference beyond delta without doubts or, for arms that start alike,
+            a difference beyond chance, by outcome.
+        after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
+        after_others: Clauses that continue all other readings, by outcome.
+    """
+
+    key: str
+    text: str = field(compare=False)
+    asks_for_better: bool = field(default=True, compare=False)
+    expected: str = field(default="{arm} scores higher than {reference}", compare=False)
+    structure: str = field(default="", compare=False)
+    readings: Sentences = field(default_factory=dict, compare=False)
+    firm: Sentences = field(default_factory=dict, compare=False)
+    after_better: Sentences = field(default_factory=dict, compare=False)
+    after_others: Sentences = field(default_factory=dict, compare=False)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def format(self, *values: str) -> Question:
+        """Return the question with `values` inserted into its text."""
+        return replace(self, text=self.text.format(*values))
+
+
+def _ask_structure(key: str, text: str, structure: str) -> Question:
+    better = ", but shuffled votes do as well: {structure} does not explain it"
+    others = ", and shuffled votes do as well as those given"
+    return Question(
+        key=key,
+        text=text,
+        structure=structure,
+        firm={Outcome.BETTER: ", and it is {structure} that helps"},
+        after_better={
+            Outcome.WORSE: ", but shuffled votes do better still: {structure} does not explain it",
+            Outcome.EQUIVALENT: better,
+            Outcome.EQUAL: better,
+            Outcome.UNDECIDED: ", but whether {structure} helps is undecided",
+        },
+        after_others={
+            Outcome.BETTER: ", although votes as given do better than shuffled ones",
+            Outcome.WORSE: ", and shuffled votes do better than those given",
+            Outcome.EQUIVALENT: others,
+            Outcome.EQUAL: others,
+            Outcome.UNDECIDED: ", and so is whether votes as given do better than shuffled ones",
+        },
+    )
+
+
+WORTH = Question(
+    key="worth",
+    text="Is it worth it?",
+    readings={
+        Outcome.BETTER: "{arm} is better than {reference}",
+        Outcome.WORSE: "{arm} is worse than {reference}",
+        Outcome.EQUIVALENT: "{arm} makes no difference that matters: it is equivalent to {reference} "
+        "within {delta}",
+        Outcome.EQUAL: "{arm} scores exactly as {reference} does in every seed",
+        Outcome.UNDECIDED: "whether {arm} is worth it is undecided",
+    },
+    firm={Outcome.BETTER: "{arm} is worth it", Outcome.WORSE: "{arm} is not worth it"},
+)
+STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
+SIMULATED = _ask_structure(
+    "simulated-structure",
+    "Is it the structure of the simulated judgments?",
+    "the structure of the simulated judgments",
+)
+NO_PEOPLE = _ask_structure(
+    "program-structure",
+    "Is it the structure of these answers, which are not people's?",
+    "the structure of these answers, which are not people's,",
+)
+OTHERWISE = Question(
+    key="otherwise-shuffled",
+    text="Against shuffled votes, with {} other than here:",
+    asks_for_better=False,
+)
+CONTROL = Question(key="shuffled", text="Do votes dealt at random make a difference?", asks_for_better=False)
+_NOISE_SHOWN = (
+    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
+    "comparisons. Do not trust differences of this size elsewhere."
+)
+_DEFECT = (
+    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
+    "other data or settings in one of them, and not a difference of the starts."
+)
+NOISE = Question(
+    key="noise",
+    text="Do equal arms differ (A/A)?",
+    asks_for_better=False,
+    expected="{arm} and {reference} do not differ",
+    readings={
+        Outcome.BETTER: _NOISE_SHOWN,
+        Outcome.WORSE: _NOISE_SHOWN,
+        Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
+    },
+    firm={Outcome.BETTER: _DEFECT, Outcome.WORSE: _DEFECT},
+)
+AGAINST = Question(key="against", text="Is it better than {}?")
+AT_BEST = Question(key="at-best", text="Each at its best settings: is it better than {}?")
+TAUGHT = Question(
+    key="taught",
+    text="Does it know the task that it was trained on?",
+    readings={
+        Outcome.UNDECIDED: "{arm} was trained on this task{seen}: the score shows what remains of stage 1 "
+        "after pretraining, not whether the start is worth it."
+    },
+)
+# plans of 0.1 and of 0.2 before its release store these texts in place of keys
+_TEXTS_IN_PLANS = {
+    "worth": "Is it worth it?",
+    "structure": "Is it the human structure?",
+    "simulated-structure": "Is it the structure of the simulated judgments?",
+    "program-structure": "Is it the structure of these answers, which are not people's?",
+    "otherwise-shuffled": "Against shuffled votes, with {} other than here:",
+    "shuffled": "Do votes dealt at random make a difference?",
+    "noise": "Do equal arms differ (A/A)?",
+    "against": "Is it better than {}?",
+    "at-best": "Each at its best settings: is it better than {}?",
+}
+
+
+def planned_questions(plan: Mapping[str, Any]) -> dict[tuple[str, str], Question]:
+    """Return the planned questions by arm and reference, in the order of the plan."""
+    return {
+        (c["arm"], c["reference"]): Question(key=_find_key(c["question"]), text=c.get("text", c["question"]))
+        for c in plan.get("contrasts", ())
+    }
+
+
+def _find_key(question: str) -> str:
+    """Return the key of a question in a plan, which can be its key or its text."""
+    for key, text in _TEXTS_IN_PLANS.items():
+        before, _, after = text.partition("{}")
+        if question.startswith(before) and question.endswith(after):
+            return key
+    return question
