@@ -58,9 +58,9 @@ plugins: $(INSTALLED)
 	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
 
-# install every companion package into the environment of the core
+# install every package in plugins/ into the environment of the core, with the libraries of all trackers
 companions: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet $(wildcard ./plugins/perceptinit-*)
+	$(BIN)/python -m pip install --quiet $(patsubst %,'%',$(subst -trackers,-trackers[all],$(wildcard ./plugins/perceptinit-*)))
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -2,7 +2,7 @@
 
 import json
 
-from perceptinit_codecarbon import CodeCarbon
+from perceptinit_trackers.codecarbon import CodeCarbon
 
 from perceptinit.companion import ENERGY_FILE
 from perceptinit.plugin import Event, RunContext
