@@ -21,7 +21,8 @@ class MLflow(LibraryRun):
     """Log metrics, settings, the recipe and images to one MLflow run per arm and seed.
 
     The run id is saved in `<run folder>/mlflow_run.txt`, so that a resumed run continues it. The x axis of
-    metrics is samples seen, or steps for stages without pairs.
+    metrics is samples seen, or steps for stages without pairs. The standard error of a score is the metric
+    `NAME_stderr`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,5 +78,9 @@ class MLflow(LibraryRun):
 
 
 def _allowed(name: str) -> str:
-    """Replace the characters of a metric name that MLflow does not allow."""
+    """Replace the characters of a metric name that MLflow does not allow.
+
+    "NAME/stderr" becomes "NAME_stderr", because the file store cannot have a file NAME and a folder NAME.
+    """
+    name = name.replace("/stderr", "_stderr")
     return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)

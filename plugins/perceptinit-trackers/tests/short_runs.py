@@ -5,7 +5,7 @@ from PIL import Image
 
 from perceptinit.plugin import Event, RunContext, Score
 
-SCORE = Score(name="top1/set", value=0.5, num_examples=4)
+SCORE = Score(name="top1/set", value=0.5, stderr=0.1, num_examples=4)
 SCORES = Event(kind="scores", samples_seen=20, scores=(SCORE,))
 SETTINGS = {"pretrain": {"lr": 0.1}, "init": [{"use": "a"}]}
 

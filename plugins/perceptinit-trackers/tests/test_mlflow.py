@@ -34,6 +34,7 @@ def test_the_file_store_contains_metrics_settings_recipe_and_images(folder, tmp_
     history = client(folder).get_metric_history(run_id, "pretrain/loss")
     assert [(m.step, m.value) for m in history] == [(10, 3.0), (20, 2.0)]
     assert found.data.metrics["top1/set"] == 0.5
+    assert found.data.metrics["top1/set_stderr"] == 0.1
     assert found.data.params["pretrain.lr"] == "0.1"
     assert found.data.params["init.0.use"] == "a"
     assert found.data.tags["mlflow.runName"] == "pi-seed3"
