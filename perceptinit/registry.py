@@ -201,7 +201,6 @@ COMPANIONS = (
         distribution="perceptinit-trackers",
         offers={"tracker": ("log/codecarbon", "log/mlflow", "log/tensorboard", "log/wandb")},
     ),
-    Companion(distribution="perceptinit-initializers", offers={"initializer": ("lsuv", "weight-selection")}),
     Companion(distribution="perceptinit-estimate", offers={"verb": ("estimate",)}),
     Companion(
         distribution="perceptinit-packing",

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from helpers.vision_towers import initialize, tower
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from perceptinit.backbones.encoders import ImageTower
 from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
@@ -18,50 +18,6 @@ from perceptinit.initializers.mimetic import Mimetic, factors
 from perceptinit.initializers.mimetic_mlp import MimeticMLP
 from perceptinit.initializers.norm_matched import NormMatched
 from perceptinit.initializers.statistics_matched import StatisticsMatched
-from perceptinit.types import RunContext
-
-HALF = (0.5, 0.5, 0.5)
-
-
-def vit(width=32, depth=2, heads=2, size=32):
-    return timm.create_model(
-        "vit_tiny_patch16_224",
-        img_size=size,
-        patch_size=8,
-        embed_dim=width,
-        num_heads=heads,
-        depth=depth,
-        num_classes=0,
-    )
-
-
-def tower(seed=0, **options):
-    def fresh():
-        trunk = vit(**options)
-        return ImageTower(
-            trunk,
-            nn.Linear(trunk.embed_dim, 8, bias=False),
-            image_size=trunk.patch_embed.img_size[0],
-            embed_dim=8,
-            mean=HALF,
-            std=HALF,
-            fresh=fresh,
-        )
-
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return fresh()
-
-
-def context(seed=0, messages=None):
-    send = (lambda event: messages.append(event.message)) if messages is not None else None
-    options = {"send": send} if send else {}
-    return RunContext(seed=seed, stage="init.0", num_workers=0, **options)
-
-
-def initialize(cls, model, seed=0, **options):
-    return cls(cls.Config(**options)).initialize(model, context(seed))
-
 
 # --- mimetic (Trockman and Kolter 2023): with tokens x as rows, x Wq (x Wk)' and x Wv Wproj
 

@@ -10,20 +10,13 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from perceptinit.companion import load_weights, nearest
-from perceptinit.plugin import (
-    CheckpointError,
-    InitReport,
-    RunContext,
-    TimmSource,
-    UsageError,
-    load_trunk,
-    named_torch_seed,
-    num_fused_parts,
-    problems_of,
-    read_timm_weights,
-    timm_architecture,
-)
+from perceptinit.errors import CheckpointError, UsageError, problems_of
+from perceptinit.files.checkpoints import load_weights
+from perceptinit.initializers.imagenet import TimmSource, load_trunk, read_timm_weights, timm_architecture
+from perceptinit.initializers.trainable import num_fused_parts
+from perceptinit.registry import suggest
+from perceptinit.seeding import named_torch_seed
+from perceptinit.types import InitReport, RunContext
 
 
 class WeightSelection:
@@ -52,8 +45,7 @@ class WeightSelection:
         """Yield problems with the teacher's name and local file."""
         name = self.config.teacher
         if not timm.is_model(name):
-            guess = nearest(name, timm.list_models())
-            yield f"timm has no model '{name}'." + (f" Did you mean '{guess}'?" if guess else "")
+            yield f"timm has no model '{name}'.{suggest(name, timm.list_models())}"
         if self.config.file is not None:
             yield from problems_of(load_weights, self.config.file)
 
@@ -64,10 +56,10 @@ class WeightSelection:
             InitializerError: If the trunk is not a timm model.
             CheckpointError: If the teacher is smaller, or belongs to another family.
         """
-        c, trunk = self.config, model.trunk
-        timm_architecture(trunk, "weight-selection")
-        teacher = read_timm_weights(c, c.teacher, self._teacher_like(trunk))
-        selected = select(teacher.weights, trunk.state_dict(), f"teacher '{c.teacher}'")
+        name = self.config.teacher
+        timm_architecture(model.trunk, "weight-selection")
+        teacher = read_timm_weights(self.config, name, self._teacher_like(model.trunk))
+        selected = select(teacher.weights, model.trunk.state_dict(), f"teacher '{name}'")
         return load_trunk("weight-selection", model, teacher, selected, ctx)
 
     def _teacher_like(self, trunk: Any) -> nn.Module:

@@ -12,21 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from perceptinit.plugin import (
-    Fit,
-    HasPreflight,
-    InitializerError,
-    InitReport,
-    Judgments,
-    PositiveFloat,
-    PositiveInt,
-    RunContext,
-    StimulusImages,
-    only_training,
-    problems_of,
-    reporting,
-    torch_generator,
-)
+from perceptinit.components.building import preflight
+from perceptinit.configs import PositiveFloat, PositiveInt
+from perceptinit.errors import InitializerError, problems_of
+from perceptinit.images.stimuli import StimulusImages
+from perceptinit.initializers.report import reporting
+from perceptinit.initializers.trainable import only_training
+from perceptinit.protocols import Judgments
+from perceptinit.seeding import torch_generator
+from perceptinit.types import Fit, InitReport, RunContext
 
 Layer = nn.Linear | nn.Conv2d
 
@@ -53,12 +47,12 @@ class Lsuv:
         """Maximum number of images in the batch."""
 
     def __init__(self, config: Config, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
+        self.config = config
+        self.judgments = judgments
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the training judgments."""
-        is_checked = isinstance(self.judgments, HasPreflight)
-        if not is_checked or not any(self.judgments.preflight()):
+        if not preflight(self.judgments):
             yield from problems_of(self.judgments.load, "train")
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
@@ -70,8 +64,9 @@ class Lsuv:
         triplets = self.judgments.load("train")
         used = np.unique(triplets.roles)
         chosen = np.sort(ctx.rng("images").permutation(used)[: self.config.num_images])
-        size, fit = model.image_size, Fit.of(model)
-        squares = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
+        squares = StimulusImages(
+            triplets.stimuli, model.image_size, fit=Fit.of(model), num_workers=ctx.num_workers
+        )
         images = squares[chosen].to(ctx.device)
         scaled: set[str] = set()
         with (

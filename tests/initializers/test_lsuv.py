@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from perceptinit_initializers.lsuv import Lsuv
+from helpers.vision_towers import context, tower
 from torch import nn
-from towers import context, tower
 
-from perceptinit.plugin import InitializerError, Stimuli, Triplets
+from perceptinit.errors import InitializerError
+from perceptinit.initializers.lsuv import Lsuv
+from perceptinit.types import Stimuli, Triplets
 
 
 def judgments(num_images=12, size=32):

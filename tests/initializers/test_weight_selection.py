@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from perceptinit_initializers.weight_selection import WeightSelection, even_indices, select
+from helpers.vision_towers import context, initialize, tower, vit
 from safetensors.torch import save_file
-from towers import context, initialize, tower, vit
 
-from perceptinit.companion import read_config
-from perceptinit.plugin import CheckpointError
+from perceptinit.configs import read_config
+from perceptinit.errors import CheckpointError
+from perceptinit.initializers.weight_selection import WeightSelection, even_indices, select
 
 
 @pytest.mark.parametrize(

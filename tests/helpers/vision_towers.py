@@ -1,10 +1,11 @@
-"""A small vision transformer as an image tower."""
+"""Small vision transformers as image towers, and initializers on them."""
 
 import timm
 import torch
 from torch import nn
 
-from perceptinit.plugin import ImageTower, RunContext
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.types import RunContext
 
 HALF = (0.5, 0.5, 0.5)
 
