@@ -65,7 +65,7 @@ class LibraryRun:
         """Log how the run ended: "finished", "interrupted" or "failed"."""
 
     def finish(self) -> None:
-        """Write what is left of the open run."""
+        """Write the remaining data of the open run and close it."""
 
 
 def run_name(ctx: RunContext) -> str:
