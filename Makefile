@@ -7,6 +7,9 @@ INSTALLED := $(VENV)/.installed
 # with bytecode: the tests start hundreds of processes, each of which would otherwise compile the package
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
+# the packages that are tested with the core
+PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
+
 .PHONY: companions quickstart test slow fuzz paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
@@ -50,17 +53,17 @@ docs: $(INSTALLED)
 	$(BIN)/python -m mkdocs build --strict
 	$(PYTEST) tests/docs
 
-# install every package in plugins/ and run its tests, three at a time because a browser mostly waits, then test all of
-# them on a simulated GPU
+# install every package in plugins/ and an example, run their tests, three at a time because a browser mostly waits, then
+# test all of them on a simulated GPU
 plugins: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet $(patsubst %,'./%[test]',$(wildcard plugins/perceptinit-*))
-	printf '%s\n' plugins/perceptinit-* | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 3 -I {} \
+	$(BIN)/python -m pip install --quiet $(patsubst %,'./%[test]',$(PACKAGES))
+	printf '%s\n' $(PACKAGES) | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 3 -I {} \
 	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
 
-# install every companion package into the environment of the core
+# install every package in plugins/ into the environment of the core, with the libraries of all trackers
 companions: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet $(wildcard ./plugins/perceptinit-*)
+	$(BIN)/python -m pip install --quiet $(patsubst %,'%',$(subst -trackers,-trackers[all],$(wildcard ./plugins/perceptinit-*)))
 
 $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

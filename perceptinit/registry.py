@@ -197,7 +197,10 @@ COMPANIONS = (
         offers={"evaluator": ("cka-to-init", "linear-probe", "representation"), "section": ("examples",)},
     ),
     Companion(distribution="perceptinit-collect", offers={"verb": ("collect",)}),
-    Companion(distribution="perceptinit-initializers", offers={"initializer": ("lsuv", "weight-selection")}),
+    Companion(
+        distribution="perceptinit-trackers",
+        offers={"tracker": ("log/codecarbon", "log/mlflow", "log/tensorboard", "log/wandb")},
+    ),
     Companion(distribution="perceptinit-estimate", offers={"verb": ("estimate",)}),
     Companion(
         distribution="perceptinit-packing",

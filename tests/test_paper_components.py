@@ -1,4 +1,4 @@
-"""Every built-in initializer and evaluator and every package in plugins/ on a simulated GPU (a GPU on paper)."""
+"""Every built-in initializer and evaluator and every plug-in in plugins/ and examples/ on a simulated GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,7 +145,12 @@ def compare_scores(cls, name, folder):
 
 VERBS_ALONE = {c.distribution for c in COMPANIONS if set(c.offers) == {"verb"}}
 PLUGINS = [
-    folder for folder in sorted((ROOT / "plugins").glob("perceptinit-*")) if folder.name not in VERBS_ALONE
+    folder
+    for folder in [
+        *sorted((ROOT / "plugins").glob("perceptinit-*")),
+        ROOT / "examples/perceptinit-orthogonal",
+    ]
+    if folder.name not in VERBS_ALONE
 ]
 
 

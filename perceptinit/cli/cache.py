@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from perceptinit.cli.group import Group
 from perceptinit.cli.terminal import new_console, new_table
 
 app = typer.Typer(
+    cls=Group,
     help="Manage cached towers, decoded images, shard indexes and copies of remote files.",
     no_args_is_help=True,
 )

@@ -12,7 +12,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
-from perceptinit.registry import missing_companion
+from perceptinit.registry import missing_companion, unknown
 
 # a name that is too long, circular links, a file instead of a folder or the reverse, no permission
 _WRONG_PLACE = (
@@ -31,20 +31,27 @@ class Group(TyperGroup):
     """
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Return a command, or None if it does not exist.
+        """Return a command.
+
+        Returns None for an unknown word that shell completion passes, or that starts with a dash.
 
         Raises:
             MissingPackageError: If the command belongs to a companion that is not installed.
+            UsageError: If the command does not exist.
         """
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _prepare_help(command)
             return command
         registry = getattr(ctx.obj, "registry", None)
-        verb = f"{ctx.info_name} {cmd_name}" if ctx.parent else cmd_name
+        group = f"{ctx.info_name} " if ctx.parent else ""
+        verb = group + cmd_name
         if missing := missing_companion("verb", verb, registry.left_out if registry else {}):
             raise MissingPackageError(missing)
-        return None
+        if ctx.resilient_parsing or cmd_name.startswith("-"):
+            return None
+        known = [group + name for name in self.list_commands(ctx)]
+        raise UsageError(unknown("no command called", verb, known))
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command, and convert operating system errors."""

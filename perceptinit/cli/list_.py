@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Annotated
 
 import typer
 
-from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.cli.terminal import print_warnings
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.recipe.shipped import summaries
 from perceptinit.registry import COMPANIONS, KINDS, unknown
 
 RECIPE = "recipe"
+ELLIPSIS = "..."
+
+Row = tuple[str, str, str, str]
 
 
 def list_(
@@ -22,6 +29,9 @@ def list_(
 ) -> None:
     """List components by kind, and the bundled recipes.
 
+    A terminal shows one line for each, cut at its width. A pipe receives full lines with tabs between kind,
+    name, plug-in and summary.
+
     Example: perceptinit list judgments
     """
     plugins = ctx.obj
@@ -29,19 +39,41 @@ def list_(
     kind = folders.get(kind or "", kind)
     if kind is not None and kind not in (*KINDS, RECIPE):
         raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE]))
-    table = new_table(("kind", "name", "from", "summary"))
-    for wanted in [kind] if kind else [*KINDS, RECIPE]:
-        rows = [(e.name, e.plugin, e.component.summary) for e in plugins.registry.of_kind(wanted)]
-        if wanted == RECIPE:
-            rows = [(name, CORE, summary) for name, summary in summaries().items()]
-        for i, row in enumerate(rows):
-            table.add_row(wanted if i == 0 else "", *row)
-    new_console().print(table)
+    rows = _rows(plugins, [kind] if kind else [*KINDS, RECIPE])
+    width = shutil.get_terminal_size().columns
+    lines = align(rows, width) if sys.stdout.isatty() else map("\t".join, rows)
+    typer.echo("\n".join(lines))
     for line in _absent_companions(plugins, kind):
-        typer.echo(line)
+        typer.echo(line, err=True)
     print_warnings(plugins.registry.collisions())
     if plugins.failures:
         typer.echo("Some plug-ins did not load. For details, run: perceptinit plugins", err=True)
+
+
+def _rows(plugins: Plugins, kinds: Sequence[str]) -> Iterator[Row]:
+    """Yield kind, name, plug-in and summary of each component, and of each recipe if `kinds` includes it."""
+    for kind in kinds:
+        for entry in plugins.registry.of_kind(kind):
+            yield kind, entry.name, entry.plugin, _one_line(entry.component.summary)
+    if RECIPE in kinds:
+        for name, summary in summaries().items():
+            yield RECIPE, name, CORE, _one_line(summary)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def align(rows: Iterable[Row], width: int) -> Iterator[str]:
+    """Yield lines of at most `width` characters: a block for each kind, with one line for each row."""
+    for number, (kind, block) in enumerate(groupby(rows, itemgetter(0))):
+        if number:
+            yield ""
+        table = [(kind, "from", "summary"), *(row[1:] for row in block)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for cells in table:
+            line = "  ".join(map(str.ljust, cells, widths)).rstrip()
+            yield line if len(line) <= width else line[: width - len(ELLIPSIS)] + ELLIPSIS
 
 
 def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.group import Group
 from perceptinit.registry import KINDS
 
-app = typer.Typer(help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
 
 
 @app.command()

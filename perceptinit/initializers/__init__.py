@@ -50,6 +50,14 @@ _INITIALIZERS = {
         "covariance:Covariance",
         "depthwise filters with a smooth covariance; no data (after Trockman et al. 2023)",
     ),
+    "lsuv": (
+        "lsuv:Lsuv",
+        "orthonormal weights, scaled to unit output variance on images (Mishkin and Matas 2016)",
+    ),
+    "weight-selection": (
+        "weight_selection:WeightSelection",
+        "evenly spaced weights of a larger timm model (Xu et al. 2024)",
+    ),
     "interpolate": (
         "interpolate:Interpolate",
         "interpolation between the current weights and a file or a random initialization",

@@ -209,7 +209,7 @@ def energy_note(runs: RunSet) -> str:
     """Return a note on the library that estimated the energy, or on how to measure it."""
     libraries = sorted({energy["library"] for _, energy in _read_energies(runs)})
     if not libraries:
-        return "Energy was not measured. The tracker of the plug-in perceptinit-codecarbon measures it."
+        return "Energy was not measured. The tracker log/codecarbon of perceptinit-trackers measures it."
     return f"Energy as estimated by {', '.join(libraries)}."
 
 

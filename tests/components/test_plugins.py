@@ -47,6 +47,11 @@ def test_an_installed_plugin_is_listed_with_its_distribution(install):
     assert (entry.plugin, entry.distribution, entry.version) == ("acme_lab", "acme_lab", "1.2")
 
 
+def test_a_summary_of_two_lines_is_one_line_of_the_list(cli, install):
+    install("acme_wordy", GOOD.format(name="acme/mine").replace('"mine"', '"mine,\\n\\tand yours"'))
+    assert "initializer\tacme/mine\tacme_wordy\tmine, and yours\n" in cli("list", "initializer").stdout
+
+
 def test_built_in_components_are_registered_through_the_same_hooks():
     plugins = build_plugin_manager()
     entry = plugins.registry.get("initializer", "triplet-hinge")
@@ -277,6 +282,7 @@ def test_a_companion_for_a_different_minor_version_is_skipped_before_import(inst
 
 
 def test_list_prints_the_companions_that_are_not_installed(cli):
-    listing = " ".join(cli("list", "judgments").stdout.split())
-    assert "not installed: perceptinit-perceptual-sets (judgments bapps, kadid10k" in listing
-    assert "collect" not in listing
+    done = cli("list", "judgments")
+    assert "not installed: perceptinit-perceptual-sets (judgments bapps, kadid10k" in done.stderr
+    assert "collect" not in done.stderr
+    assert "not installed" not in done.stdout

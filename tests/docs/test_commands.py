@@ -19,6 +19,7 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
     *sorted((ROOT / "docs/results").glob("*.md")),
     *sorted((ROOT / "plugins").glob("*/README.md")),
+    *sorted((ROOT / "examples").glob("*/README.md")),
     *(ROOT / name for name in ("README.md", "recipes/README.md", "recipes/known_effects/README.md")),
 ]
 PROGRAMS = ("perceptinit", "python", "pip", "make", "torchrun", "pytest", "bash", "git")
@@ -113,26 +114,28 @@ def test_each_entry_of_the_lists_matches_a_command():
 # ---- the folder in which commands run --------------------------------------------------------------
 
 
-def install(name, folder):
-    """Make a package of plugins/ importable and discoverable by its entry point."""
-    project = tomllib.loads((ROOT / "plugins" / name / "pyproject.toml").read_text())["project"]
+def install(path, folder):
+    """Make a package importable and discoverable by its entry point."""
+    project = tomllib.loads((path / "pyproject.toml").read_text())["project"]
+    name = project["name"]
     info = folder / f"{name.replace('-', '_')}-{project['version']}.dist-info"
     info.mkdir()
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {project['version']}\n")
     found = project["entry-points"]["perceptinit"]
     lines = [f"{key} = {value}" for key, value in found.items()]
     (info / "entry_points.txt").write_text("\n".join(["[perceptinit]", *lines]))
-    sys.path.insert(0, str(ROOT / "plugins" / name))
+    sys.path.insert(0, str(path))
     return list(found)
 
 
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
-    """Install all packages of plugins/ for this module; returns the names of their entry points."""
+    """Install the packages whose pages are read for this module; returns the names of their entry points."""
     folder = tmp_path_factory.mktemp("installed")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "path", [str(folder), *sys.path])
-        yield [e for path in sorted((ROOT / "plugins").iterdir()) for e in install(path.name, folder)]
+        paths = {page.parent for page in PAGES if (page.parent / "pyproject.toml").is_file()} - {ROOT}
+        yield [entry for path in sorted(paths) for entry in install(path, folder)]
 
 
 def draw(path, level):

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+from helpers.vision_towers import tower
 from safetensors.torch import save_file
 
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.initializers.covariance import Covariance
 from perceptinit.initializers.imagenet import AnyTimmWeights
+from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural
 from perceptinit.initializers.timm_scheme import TimmScheme
+from perceptinit.initializers.weight_selection import WeightSelection
 from perceptinit.pairs.fractals import Fractals
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.recipe.reading import read_recipe
@@ -122,6 +125,29 @@ class TestTimmWeights(Start):
     def options(self, tmp_path):
         save_file(tiny_model(7).image.trunk.state_dict(), tmp_path / "trunk.safetensors")
         return {"file": str(tmp_path / "trunk.safetensors")}
+
+
+class TestLsuv(Start):
+    component = Lsuv
+    keys: ClassVar = {"num_images": 8}
+    table = 'use = "lsuv", judgments = { use = "synthetic" }'
+
+
+class TestWeightSelection(InitializerContract):
+    component = WeightSelection
+
+    def options(self, tmp_path):
+        teacher = tower(width=64, depth=3, heads=4).trunk
+        save_file(teacher.state_dict(), tmp_path / "teacher.safetensors")
+        args = {"embed_dim": 64, "num_heads": 4, "depth": 3}
+        return {
+            "teacher": "vit_tiny_patch16_224",
+            "teacher_args": args,
+            "file": str(tmp_path / "teacher.safetensors"),
+        }
+
+    def tower(self):
+        return tower()
 
 
 STARTS = [cls for cls in list(globals().values()) if isinstance(cls, type) and issubclass(cls, Start)]

@@ -80,6 +80,8 @@ def test_new_plugin_prints_the_written_files_and_the_next_commands(cli, tmp_path
     assert done.returncode == 0, done.stderr
     assert "acme-texture/tests/test_contract.py" in done.stdout
     assert "pip install -e '.[test]'; pytest" in done.stdout
+    project = (tmp_path / "acme-texture/pyproject.toml").read_text()
+    assert 'description = "The judgments acme/texture for perceptinit."' in project
     assert 'name="acme/texture"' in (tmp_path / "acme-texture/acme_texture/__init__.py").read_text()
 
 

@@ -1,0 +1,38 @@
+"""Tracker contract, the content of event files, and resumed runs."""
+
+from perceptinit_trackers.tensorboard import TensorBoard
+from short_runs import SCORES, log_run, step, write_image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from perceptinit.testing import TrackerContract
+
+
+class TestContract(TrackerContract):
+    component = TensorBoard
+
+
+def run(folder, events, image=None):
+    log_run(TensorBoard(TensorBoard.Config()), folder, events, image)
+
+
+def read(folder):
+    accumulator = EventAccumulator(str(folder / "tensorboard/training"))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_event_files_contain_scalars_scores_recipe_and_images(tmp_path):
+    run(tmp_path, [step(10, 3.0), step(20, 2.0), SCORES], write_image(tmp_path))
+    found = read(tmp_path)
+    assert [(e.step, e.value) for e in found.Scalars("pretrain/loss")] == [(10, 3.0), (20, 2.0)]
+    assert [(e.step, e.value) for e in found.Scalars("top1/set")] == [(20, 0.5)]
+    assert found.Images("judgments")[0].width == 6
+    text = found.Tensors("recipe/text_summary")[0].tensor_proto.string_val[0]
+    assert b'name = "tiny"' in text
+
+
+def test_a_resumed_run_replaces_repeated_steps(tmp_path):
+    run(tmp_path, [step(10, 3.0), step(20, 2.0), step(30, 1.5)])
+    run(tmp_path, [step(20, 2.1), step(30, 1.0)])
+    found = [(e.step, round(e.value, 3)) for e in read(tmp_path).Scalars("pretrain/loss")]
+    assert found == [(10, 3.0), (20, 2.1), (30, 1.0)]
