@@ -60,7 +60,8 @@ def _name(path: Path) -> str:
 
 
 def _imported(name: str, path: Path, files: dict[str, Path]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    stub = path.with_suffix(".pyi")  # of the API for plug-ins, which imports a name when it is used
+    for node in ast.walk(ast.parse((stub if stub.is_file() else path).read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             candidates = [(f"{node.module}.{alias.name}", node.module) for alias in node.names]
         elif isinstance(node, ast.Import):

@@ -84,7 +84,7 @@ def test_each_name_of_the_api_exists_and_has_a_docstring(module):
 def test_type_checkers_see_the_names_of_the_table(module):
     typed = {
         alias.asname: node.module
-        for node in ast.walk(ast.parse(Path(module.__file__).read_text()))
+        for node in ast.walk(ast.parse(Path(module.__file__).with_suffix(".pyi").read_text()))
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("perceptinit.")
         for alias in node.names
     }
