@@ -71,7 +71,7 @@ def find_wording():
     words, hits = Counter(), {}
     files = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
     for path in sorted([*files, *ROOT.glob("*.md")]):
-        if path.name == "CHANGELOG.md":
+        if path.name in ("CHANGELOG.md", "test_wording.py"):
             continue
         for kind, line, text in texts(path):
             words[kind] += len(text.split())
