@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 # name -> module; type checkers read the imports below
 _MODULES = {
     "Colour": "perceptinit.types",
-    "DerivedAnswers": "perceptinit.judgments.ceilings",
+    "DerivedAnswers": "perceptinit.judgments.forms.drawing",
     "ENERGY_FILE": "perceptinit.reports.account",
     "Figure": "perceptinit.reports.figures",
     "HasSamePairs": "perceptinit.judgments.forms.same_pairs",
@@ -151,9 +151,12 @@ if TYPE_CHECKING:
         load_batch as load_batch,
         load_square as load_square,
     )
-    from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
     from perceptinit.judgments.data_check import check_judgments as check_judgments
-    from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw, draw_triplets as draw_triplets
+    from perceptinit.judgments.forms.drawing import (
+        DerivedAnswers as DerivedAnswers,
+        TripletDraw as TripletDraw,
+        draw_triplets as draw_triplets,
+    )
     from perceptinit.judgments.forms.odd_one_out import (
         odd_one_out_agreement as odd_one_out_agreement,
         triple_codes as triple_codes,
