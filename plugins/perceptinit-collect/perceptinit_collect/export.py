@@ -163,7 +163,7 @@ def recipe_text(folder: Path, design: Design, table: Path) -> str:
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
         "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quote(table),
         "IMAGES": _quote(Path(os.path.normpath(folder / IMAGES))),
-        "COMPONENT": design.task.component, "INITIALIZER": design.task.initializer,
+        "COMPONENT": design.task.component,
         "EVALUATOR": design.task.evaluator, "DESIGN": design.name,
     }  # fmt: skip
     for name, value in values.items():
