@@ -63,11 +63,13 @@ _MODULES = {
     "model_cost": "perceptinit.recipe.plan",
     "nearest": "perceptinit.registry",
     "odd_one_out_agreement": "perceptinit.judgments.forms.odd_one_out",
+    "problems_of": "perceptinit.errors",
     "read_config": "perceptinit.configs",
     "read_json": "perceptinit.files.reading",
     "read_mat": "perceptinit.files.mat_files",
     "read_names": "perceptinit.judgments.own.rdm_files",
     "read_table": "perceptinit.files.tables",
+    "split_names": "perceptinit.judgments.forms.splits",
     "square": "perceptinit.judgments.forms.rdm",
     "stage_plan": "perceptinit.recipe.plan",
     "triple_codes": "perceptinit.judgments.forms.odd_one_out",
@@ -114,7 +116,6 @@ _INTERNAL = {
     "num_fused_parts": "perceptinit.initializers.trainable",
     "only_training": "perceptinit.initializers.trainable",
     "parse_rows": "perceptinit.files.reading",
-    "problems_of": "perceptinit.errors",
     "read_bytes": "perceptinit.files.reading",
     "read_classes": "perceptinit.pairs.parquet_pairs",
     "read_timm_weights": "perceptinit.initializers.imagenet",
@@ -137,7 +138,7 @@ if TYPE_CHECKING:
     from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
     from perceptinit.compute.optim import Precision as Precision, autocast as autocast
     from perceptinit.configs import read_config as read_config
-    from perceptinit.errors import Problem as Problem, RecipeError as RecipeError
+    from perceptinit.errors import Problem as Problem, RecipeError as RecipeError, problems_of as problems_of
     from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
     from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
     from perceptinit.evaluators.metrics import measure_images as measure_images
@@ -163,6 +164,7 @@ if TYPE_CHECKING:
     )
     from perceptinit.judgments.forms.rdm import square as square
     from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs, SamePairs as SamePairs
+    from perceptinit.judgments.forms.splits import split_names as split_names
     from perceptinit.judgments.image_files import (
         file_names as file_names,
         list_some as list_some,

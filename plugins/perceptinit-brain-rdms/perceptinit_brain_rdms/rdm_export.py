@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, square
-from perceptinit.plugin import DataError, unknown
-from perceptinit_brain_rdms.rsatoolbox_file import as_texts, load_rdms
+from perceptinit.plugin import DataError
+from perceptinit_brain_rdms.rsatoolbox_file import load_rdms, read_descriptor
 
 Matrices = tuple[np.ndarray, list[str] | None]
 
@@ -66,9 +66,7 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
     if key is None and len(texts) > 1:
         raise DataError(f"{path}: several descriptors are text ({', '.join(texts)}). Set key to one of them")
     key = texts[0] if key is None else key
-    if key not in descriptors:
-        raise DataError(f"{path}: key: {unknown('no descriptor called', key, sorted(descriptors))}")
-    return rdms.get_matrices(), as_texts(descriptors[key])
+    return rdms.get_matrices(), read_descriptor(descriptors, key, f"{path}: key")
 
 
 def read_meadows_json(path: Path) -> Matrices:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # K matrices in the file, S subjects, M images
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +44,9 @@ class RsatoolboxFile(BrainSet):
         """Return one matrix per subject, (S, M, M), and the M image files; DataError for an invalid file."""
         c, path = self.config, str(self.source)
         rdms = load_rdms(self.source)
-        region_of = _descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
-        subject_of = _descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
-        names = _descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
+        region_of = read_descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
+        subject_of = read_descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
+        names = read_descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
         regions = choose(c.regions, region_of, "region", path)
         subjects = choose(c.subjects, subject_of, "subject", path)
         matrices = rdms.get_matrices()
@@ -74,13 +74,8 @@ def load_rdms(path: Path) -> RDMs:
         raise DataError(f"{path}: not a valid rsatoolbox file ({error})") from error
 
 
-def _descriptor(descriptors: dict, name: str, source: str) -> list[str]:
+def read_descriptor(descriptors: Mapping[str, Iterable[str | bytes]], name: str, source: str) -> list[str]:
     """Return a descriptor as text; DataError if it does not exist."""
     if name not in descriptors:
         raise DataError(f"{source}: {unknown('no descriptor called', name, sorted(descriptors))}")
-    return as_texts(descriptors[name])
-
-
-def as_texts(values: Iterable[str | bytes]) -> list[str]:
-    """Return the values of a descriptor as text."""
-    return [v.decode() if isinstance(v, bytes) else str(v) for v in values]
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in descriptors[name]]

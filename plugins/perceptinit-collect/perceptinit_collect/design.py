@@ -103,8 +103,7 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     path = path_of(folder, version)
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-        design = _design(version, content)
+        design = _design(version, json.loads(text))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: invalid design ({error}). Restore the file") from error
     is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)

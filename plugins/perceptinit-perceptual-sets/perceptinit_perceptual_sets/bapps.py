@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import SamePairs, derive_seed, file_names, list_some
+from perceptinit.companion import SamePairs, derive_seed, file_names, list_some, problems_of
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -91,10 +91,7 @@ class Bapps:
     def preflight(self) -> Iterator[str]:
         """Yield an error message for each published part with missing folders or files."""
         for part in ("train", "val"):
-            try:
-                self._names(part)
-            except DataError as error:
-                yield str(error)
+            yield from problems_of(self._names, part)
 
     def load(self, split: Split) -> Triplets:
         """Return the 2AFC judgments of a split; DataError for missing or invalid files, or an empty split."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import list_some, missing_files, odd_one_out_agreement, triple_codes
+from perceptinit.companion import list_some, missing_files, odd_one_out_agreement, split_names, triple_codes
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -23,7 +23,6 @@ from perceptinit.plugin import (
     Split,
     Stimuli,
     Triplets,
-    assign_splits,
     generator,
 )
 from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_objects, read_triples
@@ -146,10 +145,7 @@ class Things:
         return images, np.concatenate([part[1] for part in read]), splits
 
     def _split_objects(self, images: np.ndarray) -> np.ndarray:
-        c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        of_object = assign_splits(self._stimuli.ids, c.seed, "judgments", "things", "split", **shares)
-        a, b, odd = of_object[images].T
+        a, b, odd = split_names(self._stimuli.ids, self.config, "things")[images].T
         return np.where((a == b) & (b == odd), a, "")
 
     def _split_files(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
