@@ -15,7 +15,7 @@ from perceptinit.evaluators.metrics import measure_images
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.protocols import DualEncoder, HasPeople
-from perceptinit.types import Fit, MeasuredSplit, RunContext, Score, Stimuli
+from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
@@ -48,8 +48,7 @@ class RSA(JudgedMeasure):
             DataError: If matrices or images cannot be read.
         """
         stimuli, used, subjects = self.data
-        fit = Fit.of(model)
-        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used, fit)
+        z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
         for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from perceptinit.companion import HasSamePairs, SamePairs, cosine_distances
-from perceptinit.plugin import DualEncoder, Fit, JudgedMeasure, RunContext, Score, UsageError
+from perceptinit.plugin import DualEncoder, JudgedMeasure, RunContext, Score, UsageError
 
 
 class Jnd(JudgedMeasure):
@@ -24,8 +24,7 @@ class Jnd(JudgedMeasure):
         pairs = self.data
         used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
         first, second = places.reshape(2, -1)
-        fit = Fit.of(model)
-        z = self.embed(model.encode_image, model.image_size, ctx, pairs.stimuli, used, fit)
+        z = self.embed(model, ctx, pairs.stimuli, used)
         yield Score(
             name=f"jnd_ap/{self.set_name}",
             value=same_average_precision(cosine_distances(z, first, second), pairs.p_same),
