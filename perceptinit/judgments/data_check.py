@@ -13,7 +13,7 @@ import numpy as np
 
 from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError
-from perceptinit.files.checksums import file_sha256
+from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments import leaks

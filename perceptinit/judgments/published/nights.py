@@ -144,9 +144,7 @@ class Nights:
         """Return the triplets of a split with enough votes; DataError for an invalid table or empty split."""
         columns = self._select(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
-        unvoted = np.flatnonzero(left + right == 0)
-        if unvoted.size:
-            raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
+        columns.refuse(left + right == 0, "no votes (left_vote and right_vote are both 0)")
         images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
         known = set(self._columns.texts("ref_path"))
