@@ -69,6 +69,8 @@ _MODULES = {
     "read_mat": "perceptinit.files.mat_files",
     "read_names": "perceptinit.judgments.own.rdm_files",
     "read_table": "perceptinit.files.tables",
+    "reading": "perceptinit.errors",
+    "require_file": "perceptinit.files.reading",
     "split_names": "perceptinit.judgments.forms.splits",
     "square": "perceptinit.judgments.forms.rdm",
     "stage_plan": "perceptinit.recipe.plan",
@@ -120,7 +122,6 @@ _INTERNAL = {
     "read_classes": "perceptinit.pairs.parquet_pairs",
     "read_timm_weights": "perceptinit.initializers.imagenet",
     "remove_files": "perceptinit.files.atomic",
-    "require_file": "perceptinit.files.reading",
     "set_lr": "perceptinit.compute.optim",
     "shown": "perceptinit.errors",
     "temporaries": "perceptinit.files.atomic",
@@ -138,14 +139,19 @@ if TYPE_CHECKING:
     from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
     from perceptinit.compute.optim import Precision as Precision, autocast as autocast
     from perceptinit.configs import read_config as read_config
-    from perceptinit.errors import Problem as Problem, RecipeError as RecipeError, problems_of as problems_of
+    from perceptinit.errors import (
+        Problem as Problem,
+        RecipeError as RecipeError,
+        problems_of as problems_of,
+        reading as reading,
+    )
     from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
     from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
     from perceptinit.evaluators.metrics import measure_images as measure_images
     from perceptinit.files.atomic import atomic_path as atomic_path
     from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
     from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
-    from perceptinit.files.reading import read_json as read_json
+    from perceptinit.files.reading import read_json as read_json, require_file as require_file
     from perceptinit.files.tables import read_table as read_table
     from perceptinit.images.decoding import (
         decode as decode,

@@ -120,6 +120,15 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(path, error.strerror or str(error)) from error
 
 
+@contextmanager
+def reading(what: str, *errors: type[Exception]) -> Iterator[None]:
+    """Convert an error of these types in the block to a DataError: `what`, and the error in parentheses."""
+    try:
+        yield
+    except errors as error:
+        raise DataError(f"{what} ({error})") from error
+
+
 class UsageError(PerceptInitError):
     """A request is invalid. The caller must change it."""
 

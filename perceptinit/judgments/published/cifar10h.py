@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
@@ -120,10 +120,8 @@ class Cifar10H(DerivedAnswers):
             if not path.is_file():
                 get = f"perceptinit data download cifar10h --out {root}"
                 raise DataError(f'root = "{root}": {path.name} not found. Download it with: {get}')
-        try:
+        with reading(f"{counts_path}: not a readable .npy file of numbers", ValueError):
             counts = np.load(counts_path, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{counts_path}: not a readable .npy file of numbers ({error})") from error
         images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):
             raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} images')

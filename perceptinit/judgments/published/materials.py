@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
 from perceptinit.judgments.forms.conventions import Conventions
@@ -132,10 +132,8 @@ class Materials:
         if not path.is_file():
             raise DataError(f'root = "{root}": {path.name} not found. Download it with: {SOURCE}')
         content = read_json(path, dict, "the published answers")
-        try:
+        with reading(f"{path}: not the published answers", ValueError, KeyError, TypeError, OverflowError):
             answers, votes = _to_table(content, "answers", 3), _to_table(content, "agreement", 2)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise DataError(f"{path}: not the published answers ({error})") from error
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
         num_votes = votes.sum(axis=1)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, square
+from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, reading, square
 from perceptinit.plugin import DataError
 from perceptinit_brain_rdms.rsatoolbox_file import load_rdms, read_descriptor
 
@@ -75,11 +75,9 @@ def read_meadows_json(path: Path) -> Matrices:
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:
         raise DataError(f"{path}: 'tasks' contains no 'multiarrange' task with 'stimuli' and 'rdm'")
-    try:
+    with reading(f"{path}: not a Meadows tree", KeyError, TypeError, ValueError):
         names = [[str(s["name"]) for s in task["stimuli"]] for task in arranged]
         vectors = [np.array(task["rdm"], dtype=np.float64) for task in arranged]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a Meadows tree ({error})") from error
     return _stack(path, vectors, names)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
+from perceptinit.companion import reading, require_file
 from perceptinit.plugin import DataError, unknown
 from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
@@ -66,12 +67,9 @@ def load_rdms(path: Path) -> RDMs:
         raise DataError(
             f'{path}: only .hdf5 and .h5 files are supported. Save the RDMs with file_type="hdf5"'
         )
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    try:
+    require_file(path)
+    with reading(f"{path}: not a valid rsatoolbox file", OSError, KeyError, ValueError):
         return load_rdm(str(path), file_type="hdf5")
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a valid rsatoolbox file ({error})") from error
 
 
 def read_descriptor(descriptors: Mapping[str, Iterable[str | bytes]], name: str, source: str) -> list[str]:

@@ -11,7 +11,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import list_some, missing_files, odd_one_out_agreement, split_names, triple_codes
+from perceptinit.companion import (
+    list_some,
+    missing_files,
+    odd_one_out_agreement,
+    reading,
+    split_names,
+    triple_codes,
+)
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -177,10 +184,8 @@ class Things:
     def _read_embedding(self) -> np.ndarray:
         path = self.config.embedding
         assert path is not None
-        try:
+        with reading(f"{path}: not a readable table of numbers", OSError, ValueError):
             vectors = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not a readable table of numbers ({error})") from error
         if vectors.ndim != 2 or len(vectors) != len(self._stimuli):
             raise DataError(
                 f"{path}: expected ({len(self._stimuli)}, dimensions) numbers, got {vectors.shape}"
