@@ -20,7 +20,7 @@ FLOORS = {
     "files": (
         "downloads",
         "remote",
-        "archives atomic cache checkpoints columns csv_files locks mat_files reading sealed tables",
+        "archives atomic cache checkpoints columns csv_files mat_files reading sealed tables",
     ),
 }
 

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import remove_files, temporaries, write_json
-from perceptinit.files.locks import file_lock
+from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
 from perceptinit.files.reading import file_sha256, read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptinit.errors import UsageError
-from perceptinit.files.atomic import atomic_path
-from perceptinit.files.locks import file_lock
+from perceptinit.files.atomic import atomic_path, file_lock
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
 from perceptinit.results.queue import (
