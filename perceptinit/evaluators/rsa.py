@@ -71,6 +71,7 @@ class RSA(JudgedMeasure):
         count = len(distances)
         value, stderr = measure_images(statistic, count, name)
         ceilings = noise_ceilings(subjects, correlation)
+        bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
@@ -83,7 +84,7 @@ class RSA(JudgedMeasure):
             num_examples=count * (count - 1) // 2,
             stderr=stderr,
             chance=0.0,
-            **ceiling_fields(_means(ceilings)),
+            **ceiling_fields(bounds),
             extra={
                 "precision": self.config.precision,
                 "distance": self.config.distance,
@@ -120,11 +121,6 @@ def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Corre
     return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
-def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
-    """Return the mean of `noise_ceilings` over subjects; None for fewer than two."""
-    return _means(noise_ceilings(subjects, correlation))
-
-
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
@@ -146,13 +142,6 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
         lower = _correlate_known(correlation, of_others, own)
         found.append((lower, _correlate_known(correlation, of_all, own)))
     return found
-
-
-def _means(ceilings: Sequence[Bounds]) -> Bounds | None:
-    if not ceilings:
-        return None
-    lower, upper = np.mean(ceilings, axis=0).tolist()
-    return lower, upper
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

@@ -18,8 +18,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
 from perceptinit.judgments.forms.splits import split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
-from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
-from perceptinit.types.data import raise_first
+from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets, raise_first
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32

@@ -19,8 +19,7 @@ from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
-from perceptinit.types.data import raise_first
+from perceptinit.types import DataCard, Split, Stimuli, Triplets, raise_first
 
 IMAGES = "havran1_ennis_298x298_LDR"
 NUM_IMAGES = 100

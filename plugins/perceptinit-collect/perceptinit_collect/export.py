@@ -20,8 +20,7 @@ from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.new_study import write_private
-from perceptinit_collect.records import Given, Record, read_records
-from perceptinit_collect.reliability import Reliability, judge
+from perceptinit_collect.records import Given, Record, Reliability, judge, read_records
 from perceptinit_collect.sessions import Trial
 
 ABOUT_TRIAL = (
