@@ -52,7 +52,7 @@ _MODULES = {
     "finish": "perceptinit.reports.figures",
     "flat": "perceptinit.trackers.scalars",
     "is_first": "perceptinit.compute.distributed",
-    "list_some": "perceptinit.judgments.image_files",
+    "list_some": "perceptinit.errors",
     "load_batch": "perceptinit.images.decoding",
     "load_recipe": "perceptinit.recipe.reading",
     "load_square": "perceptinit.images.decoding",
@@ -74,6 +74,7 @@ _MODULES = {
     "split_names": "perceptinit.judgments.forms.splits",
     "square": "perceptinit.judgments.forms.rdm",
     "stage_plan": "perceptinit.recipe.plan",
+    "suggest": "perceptinit.registry",
     "triple_codes": "perceptinit.judgments.forms.odd_one_out",
     "triplets_from_ratings": "perceptinit.judgments.own.rating_table",
     "two_afc_accuracy": "perceptinit.judgments.scoring",
@@ -142,6 +143,7 @@ if TYPE_CHECKING:
     from perceptinit.errors import (
         Problem as Problem,
         RecipeError as RecipeError,
+        list_some as list_some,
         problems_of as problems_of,
         reading as reading,
     )
@@ -173,7 +175,6 @@ if TYPE_CHECKING:
     from perceptinit.judgments.forms.splits import split_names as split_names
     from perceptinit.judgments.image_files import (
         file_names as file_names,
-        list_some as list_some,
         missing_files as missing_files,
     )
     from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
@@ -197,7 +198,7 @@ if TYPE_CHECKING:
     )
     from perceptinit.recipe.reading import load_recipe as load_recipe
     from perceptinit.recipe.recipe import Recipe as Recipe
-    from perceptinit.registry import nearest as nearest
+    from perceptinit.registry import nearest as nearest, suggest as suggest
     from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
     from perceptinit.reports.figures import (
         Figure as Figure,

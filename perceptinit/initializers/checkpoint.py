@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 from annotated_types import Gt, Le
 from torch import Tensor, nn
 
-from perceptinit.errors import CheckpointError, problems_of
+from perceptinit.errors import CheckpointError, list_some, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import file_sha256
 from perceptinit.initializers.report import copy_weights, reporting
@@ -152,10 +152,8 @@ def rename(
         renamed[new] = weights[name]
     without_effect = sorted({*key_map, *ignore} - used)
     if without_effect:
-        names = sorted(weights)
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         raise CheckpointError(
             f"{source}: no weight name starts with '{without_effect[0]}'. Names in the file: "
-            f"{', '.join(names[:3])}{more}"
+            f"{list_some(sorted(weights))}"
         )
     return renamed

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.components.building import find_component_warnings, preflight
-from perceptinit.errors import DataError, EmptySplitError, UsageError
+from perceptinit.errors import DataError, EmptySplitError, UsageError, list_some
 from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of
@@ -23,7 +23,6 @@ from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_o
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
-from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.own.table import Table, find_winner

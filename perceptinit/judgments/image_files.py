@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, reading
+from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
@@ -172,12 +172,6 @@ def file_names(folder: Path) -> list[str]:
 def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
     """Return the images with these names in a folder as stimuli."""
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
-
-
-def list_some(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first few names, for use in a sentence: `a.png, b.png and 4 more`."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def read_labelled_parquet(
