@@ -78,6 +78,7 @@ _MODULES = {
     "triple_codes": "perceptinit.judgments.forms.odd_one_out",
     "triplets_from_ratings": "perceptinit.judgments.own.rating_table",
     "two_afc_accuracy": "perceptinit.judgments.scoring",
+    "write_file": "perceptinit.files.atomic",
     "zero_shot_classifier": "perceptinit.evaluators.classifier",
 }
 # names that `perceptinit.plugin` had before 0.2 -> module, which can change at any time
@@ -150,7 +151,7 @@ if TYPE_CHECKING:
     from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
     from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
     from perceptinit.evaluators.metrics import measure_images as measure_images
-    from perceptinit.files.atomic import atomic_path as atomic_path
+    from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
     from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
     from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
     from perceptinit.files.reading import read_json as read_json, require_file as require_file

@@ -63,10 +63,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_file(path: Path, content: bytes, synced: bool = False) -> None:
+    """Write a file atomically, see `atomic_path`."""
+    with atomic_path(path, synced) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, value: Any, synced: bool = False) -> None:
     """Write JSON atomically, see `atomic_path`; ValueError for NaN or infinity."""
-    with atomic_path(path, synced) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_file(path, f"{json.dumps(value, indent=2, allow_nan=False)}\n".encode(), synced)
 
 
 def remove_files(paths: Iterable[Path]) -> list[str]:

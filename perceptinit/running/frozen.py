@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.atomic import write_file
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.queue import FOLDER
@@ -45,8 +45,7 @@ def freeze(recipe: Recipe, cells: Sequence[Cell], root: Path) -> Path:
     content = {"recipe": _describe(recipe), **describe_cells(cells), "fingerprints": fingerprints}
     data = json.dumps(content, indent=1).encode()
     path = root / FOLDER / f"recipe-{_hash(data)}{SUFFIX}"
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    write_file(path, data)
     return path
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from perceptinit.companion import atomic_path, read_config
+from perceptinit.companion import read_config, write_file
 from perceptinit.plugin import DataError, generator
 from perceptinit_collect.images import StudyImage
 from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, plain
@@ -87,8 +87,7 @@ def path_of(folder: Path, version: int) -> Path:
 def lock(design: Design, folder: Path) -> None:
     """Write a design version as a read-only file."""
     path = path_of(folder, design.version)
-    with atomic_path(path) as temporary:
-        temporary.write_text(design.text, encoding="utf-8")
+    write_file(path, design.text.encode())
     path.chmod(0o444)
 
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from perceptinit.companion import atomic_path
+from perceptinit.companion import write_file
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
@@ -50,8 +50,7 @@ def export(folder: Path, table: Path) -> list[Path]:
         table: table_text(records),
         recipe: recipe_text(folder, records[-1].design, table),
     }.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+        write_file(path, text.encode())
     write_private(people, people_text(records))
     return [table, people, recipe]
 
