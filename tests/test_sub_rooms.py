@@ -10,7 +10,7 @@ imports = cache(imports)
 # room -> its floors, top to bottom. A floor is a sub-folder, or loose files that stand together
 FLOORS = {
     "judgments": (
-        "sources data_check data_sets leaks balance baselines ceilings fingerprints sheet",
+        "sources data_check checks baselines ceilings fingerprints sheet",
         "controls",
         "published",
         "own",

@@ -89,9 +89,7 @@ class ClassificationAccuracy(LabelledMeasure):
 
     needed_part = "head"
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(SetConfig):
-        pass
+    Config = SetConfig
 
     def evaluate_many(
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE

@@ -28,9 +28,8 @@ from perceptinit.results.queue import (
     queue,
 )
 from perceptinit.running.cells import Cell, check_writable, prepare
-from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import EXIT_CODE
-from perceptinit.running.launch import PERCEPTINIT, task_words, wrap
+from perceptinit.running.launch import PERCEPTINIT, freeze, task_words, wrap
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
