@@ -4,34 +4,36 @@ from perceptinit.components.building import Spec as Spec, find_model_parts as fi
 from perceptinit.compute.distributed import exchange as exchange, is_first as is_first
 from perceptinit.compute.optim import Precision as Precision, autocast as autocast
 from perceptinit.configs import read_config as read_config
-from perceptinit.errors import Problem as Problem, RecipeError as RecipeError
+from perceptinit.errors import (
+    Problem as Problem,
+    RecipeError as RecipeError,
+    list_some as list_some,
+    problems_of as problems_of,
+    reading as reading,
+)
 from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
 from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
 from perceptinit.evaluators.metrics import measure_images as measure_images
-from perceptinit.files.atomic import atomic_path as atomic_path
+from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat
-from perceptinit.files.reading import read_json as read_json
+from perceptinit.files.reading import read_json as read_json, require_file as require_file
 from perceptinit.files.tables import read_table as read_table
-from perceptinit.images.decoding import (
-    decode as decode,
-    load_batch as load_batch,
-    load_square as load_square,
-)
-from perceptinit.judgments.ceilings import DerivedAnswers as DerivedAnswers
+from perceptinit.images.decoding import decode as decode, load_batch as load_batch, load_square as load_square
 from perceptinit.judgments.data_check import check_judgments as check_judgments
-from perceptinit.judgments.forms.drawing import TripletDraw as TripletDraw, draw_triplets as draw_triplets
+from perceptinit.judgments.forms.drawing import (
+    DerivedAnswers as DerivedAnswers,
+    TripletDraw as TripletDraw,
+    draw_triplets as draw_triplets,
+)
 from perceptinit.judgments.forms.odd_one_out import (
     odd_one_out_agreement as odd_one_out_agreement,
     triple_codes as triple_codes,
 )
 from perceptinit.judgments.forms.rdm import square as square
 from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs, SamePairs as SamePairs
-from perceptinit.judgments.image_files import (
-    file_names as file_names,
-    list_some as list_some,
-    missing_files as missing_files,
-)
+from perceptinit.judgments.forms.splits import split_names as split_names
+from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.rating_table import (
@@ -46,14 +48,10 @@ from perceptinit.judgments.scoring import (
     two_afc_accuracy as two_afc_accuracy,
 )
 from perceptinit.judgments.two_afc import embed_judged as embed_judged
-from perceptinit.recipe.plan import (
-    ModelCost as ModelCost,
-    model_cost as model_cost,
-    stage_plan as stage_plan,
-)
+from perceptinit.recipe.plan import ModelCost as ModelCost, model_cost as model_cost, stage_plan as stage_plan
 from perceptinit.recipe.reading import load_recipe as load_recipe
 from perceptinit.recipe.recipe import Recipe as Recipe
-from perceptinit.registry import nearest as nearest
+from perceptinit.registry import nearest as nearest, suggest as suggest
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
 from perceptinit.reports.figures import (
     Figure as Figure,

@@ -8,7 +8,7 @@ import re
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,6 +120,15 @@ def writing(path: Path) -> Iterator[None]:
         raise WriteError(path, error.strerror or str(error)) from error
 
 
+@contextmanager
+def reading(what: str, *errors: type[Exception]) -> Iterator[None]:
+    """Convert an error of these types in the block to a DataError: `what`, and the error in parentheses."""
+    try:
+        yield
+    except errors as error:
+        raise DataError(f"{what} ({error})") from error
+
+
 class UsageError(PerceptInitError):
     """A request is invalid. The caller must change it."""
 
@@ -137,6 +146,12 @@ def shown(value: object, limit: int = 200) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}... ({len(text):,} characters) ...{text[-half:]}"
+
+
+def list_some(names: Sequence[str]) -> str:
+    """Return the first three names, for use in a sentence: `a.png, b.png, c.png and 4 more`."""
+    more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 @dataclass(frozen=True, slots=True)

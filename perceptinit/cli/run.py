@@ -57,8 +57,7 @@ def run(
     from perceptinit.cli.execution import Execution, exit_on_interrupt, read_rounds
     from perceptinit.errors import UsageError
     from perceptinit.running.cells import plan_cells
-    from perceptinit.running.frozen import SUFFIX as FROZEN
-    from perceptinit.running.launch import is_launcher, run_in_processes
+    from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
 
     if until_decided:
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}

@@ -10,7 +10,7 @@ _EVALUATORS = {
     "odd-one-out": ("odd_one_out:OddOneOutScore", "agreement with human odd-one-out choices"),
     "zero-shot": ("zero_shot:ZeroShot", "zero-shot classification with class names and prompt templates"),
     "classification": (
-        "classification:ClassificationAccuracy",
+        "labelled:ClassificationAccuracy",
         "top-1 accuracy of the classifier trained by pretrainer supervised",
     ),
     "retrieval": ("retrieval:Retrieval", "image and text recall@k, with several captions per image"),

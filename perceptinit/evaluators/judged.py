@@ -4,7 +4,8 @@ from __future__ import annotations
 
 # B batch, S image size
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,7 +23,6 @@ from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.types import Fit, RunContext, Score, Split, Stimuli, Unit
 
-Encode = Callable[[torch.Tensor], torch.Tensor]
 CACHE_MIB = 1024
 
 
@@ -119,28 +119,14 @@ class JudgedMeasure(ABC):
             )
         return self._images
 
-    def embed(
-        self,
-        encode_image: Encode,
-        size: int,
-        ctx: RunContext,
-        stimuli: Stimuli,
-        used: np.ndarray,
-        fit: Fit = Fit(),
-    ) -> np.ndarray:
-        """Return unit embeddings of the used stimuli, float32 (len(used), D), in the configured precision."""
+    def embed(self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
+        """Return unit embeddings of the used stimuli, float64 (len(used), D), in the configured precision."""
+        precision: Precision | None = getattr(self.config, "precision", None)
         cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
-        images = self.images(stimuli, size, ctx.num_workers, cache_mib, fit)
-        if isinstance(self.config, JudgedMeasure.EncodingConfig):
-            encode_image = self.encoder(encode_image, ctx.device)
-        batch_size = self.config.batch_size
-        return embed(encode_image, images, used, device=ctx.device, batch_size=batch_size)
+        images = self.images(stimuli, model.image_size, ctx.num_workers, cache_mib, Fit.of(model))
 
-    def encoder(self, encode_image: Encode, device: str) -> Encode:
-        """Return `encode_image` in the precision of an EncodingConfig, for images (B, 3, S, S)."""
+        def encode(batch: torch.Tensor) -> torch.Tensor:
+            with autocast(ctx.device, precision) if precision else nullcontext():
+                return model.encode_image(batch)
 
-        def encode(images: torch.Tensor) -> torch.Tensor:
-            with autocast(device, self.config.precision):
-                return encode_image(images)
-
-        return encode
+        return embed(encode, images, used, device=ctx.device, batch_size=self.config.batch_size)

@@ -21,7 +21,7 @@ from perceptinit.judgments.forms.odd_one_out import (
 )
 from perceptinit.judgments.scoring import cosine_distances, held_out_stderr
 from perceptinit.protocols import DualEncoder
-from perceptinit.types import Fit, Items, RunContext, Score
+from perceptinit.types import Items, RunContext, Score
 
 
 class OddOneOutScore(JudgedMeasure):
@@ -76,6 +76,5 @@ class OddOneOutScore(JudgedMeasure):
         judgments = self.data
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
-        fit = Fit.of(model)
-        z = self.embed(model.encode_image, model.image_size, ctx, judgments.stimuli, used, fit)
+        z = self.embed(model, ctx, judgments.stimuli, used)
         return -np.stack([cosine_distances(z, places[:, a], places[:, b]) for a, b in PAIRS], axis=1)

@@ -15,7 +15,7 @@ from perceptinit.evaluators.metrics import measure_images
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.protocols import DualEncoder, HasPeople
-from perceptinit.types import Fit, MeasuredSplit, RunContext, Score, Stimuli
+from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
@@ -48,8 +48,7 @@ class RSA(JudgedMeasure):
             DataError: If matrices or images cannot be read.
         """
         stimuli, used, subjects = self.data
-        fit = Fit.of(model)
-        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used, fit)
+        z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
         for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
@@ -72,6 +71,7 @@ class RSA(JudgedMeasure):
         count = len(distances)
         value, stderr = measure_images(statistic, count, name)
         ceilings = noise_ceilings(subjects, correlation)
+        bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
@@ -84,7 +84,7 @@ class RSA(JudgedMeasure):
             num_examples=count * (count - 1) // 2,
             stderr=stderr,
             chance=0.0,
-            **ceiling_fields(_means(ceilings)),
+            **ceiling_fields(bounds),
             extra={
                 "precision": self.config.precision,
                 "distance": self.config.distance,
@@ -121,11 +121,6 @@ def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Corre
     return [_correlate_known(correlation, distances[pairs], own[pairs]) for own in subjects]
 
 
-def noise_ceiling(subjects: np.ndarray, correlation: Correlation) -> Bounds | None:
-    """Return the mean of `noise_ceilings` over subjects; None for fewer than two."""
-    return _means(noise_ceilings(subjects, correlation))
-
-
 def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[Bounds]:
     """Return the correlations of each subject with the mean of the others and with the mean of all.
 
@@ -147,13 +142,6 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
         lower = _correlate_known(correlation, of_others, own)
         found.append((lower, _correlate_known(correlation, of_all, own)))
     return found
-
-
-def _means(ceilings: Sequence[Bounds]) -> Bounds | None:
-    if not ceilings:
-        return None
-    lower, upper = np.mean(ceilings, axis=0).tolist()
-    return lower, upper
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:

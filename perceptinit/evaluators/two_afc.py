@@ -14,9 +14,9 @@ from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baseline
 from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
 from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.scoring import Weighting, agreement, clustered_stderr, find_few
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, embed_judged, score
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
-from perceptinit.types import Fit, Items, RunContext, Score, Split, Triplets
+from perceptinit.types import Items, RunContext, Score, Split, Triplets
 
 # maximum number of anchors or people in a record
 MAX_ROWS = 1000
@@ -117,14 +117,8 @@ class TwoAFC(JudgedMeasure):
         return people, {} if chosen_by_people else predict_by_others(people)
 
     def _embed(self, model: DualEncoder, ctx: RunContext) -> Embedded:
-        c = self.config
-        return embed_judged(
-            self.encoder(model.encode_image, ctx.device),
-            self.data,
-            self.images(self.data.stimuli, model.image_size, ctx.num_workers, c.cache_mib, Fit.of(model)),
-            device=ctx.device,
-            batch_size=c.batch_size,
-        )
+        used = np.unique(self.data.roles)
+        return Embedded(used, self.embed(model, ctx, self.data.stimuli, used))
 
 
 def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None) -> Breakdown:

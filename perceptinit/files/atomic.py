@@ -1,4 +1,4 @@
-"""Atomic writes, and cleanup of temporary files that killed processes left behind."""
+"""Atomic writes, cleanup of the temporary files of killed processes, and locks between processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from perceptinit.errors import writing
+from perceptinit.errors import WriteError, writing
 
 # temporary files of `atomic_path` and of safetensors
 _TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp|\.tmp\w{6}")
@@ -63,10 +63,15 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def write_file(path: Path, content: bytes, synced: bool = False) -> None:
+    """Write a file atomically, see `atomic_path`."""
+    with atomic_path(path, synced) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_json(path: Path, value: Any, synced: bool = False) -> None:
     """Write JSON atomically, see `atomic_path`; ValueError for NaN or infinity."""
-    with atomic_path(path, synced) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_file(path, f"{json.dumps(value, indent=2, allow_nan=False)}\n".encode(), synced)
 
 
 def remove_files(paths: Iterable[Path]) -> list[str]:
@@ -100,3 +105,33 @@ def remove_abandoned(folder: Path) -> None:
         with suppress(OSError):  # another process removed or completed it
             if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                 path.unlink()
+
+
+@contextmanager
+def file_lock(path: Path, timeout: float = -1) -> Iterator[bool]:
+    """Lock `path` during the block; yield whether the lock was acquired.
+
+    The operating system releases the lock when the process ends.
+
+    Args:
+        path: The lock file, created if absent.
+        timeout: Seconds to wait for another process; -1 waits without limit.
+
+    Raises:
+        WriteError: If the file system does not support locks, or the file cannot be created.
+    """
+    from filelock import FileLock, Timeout
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        # a soft lock would outlive a killed process
+        lock = FileLock(path, fallback_to_soft=False).acquire(timeout=timeout)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        where = "flock works on NFS 4, on GPFS, and on Lustre with `-o flock`"
+        raise WriteError(path, f"locking failed: {error.strerror or error}; {where}") from error
+    with lock:
+        yield True

@@ -21,10 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import remove_files, temporaries, write_json
-from perceptinit.files.checksums import file_sha256
-from perceptinit.files.locks import file_lock
-from perceptinit.files.reading import read_json
+from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
+from perceptinit.files.reading import file_sha256, read_json
 
 MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
 CHECKSUM = "manifest_sha256"  # manifest key whose value is the hash of the rest

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from perceptinit.errors import CheckpointError, WriteError
+from perceptinit.errors import CheckpointError, WriteError, list_some
 from perceptinit.files.atomic import atomic_path
 
 # key of the hash in a file's metadata
@@ -100,15 +100,10 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
         "not in the model": sorted(weights.keys() - own.keys()),
         "of another shape": shapes,
     }
-    complaints = [_count(what, names) for what, names in groups.items() if names]
+    complaints = [f"{len(names)} {what} ({list_some(names)})" for what, names in groups.items() if names]
     if complaints:
         raise CheckpointError(f"{source} does not fit {type(module).__name__}: {'; '.join(complaints)}")
     module.load_state_dict(dict(weights))
-
-
-def _count(what: str, names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{len(names)} {what} ({', '.join(names[:3])}{more})"
 
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:

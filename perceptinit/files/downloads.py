@@ -16,10 +16,8 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, UsageError, WriteError
 from perceptinit.files.archives import SPARE_BYTES, NoRoomError, unpack
-from perceptinit.files.atomic import atomic_path, remove_files, write_json
-from perceptinit.files.checksums import file_sha256
-from perceptinit.files.locks import file_lock
-from perceptinit.files.reading import read_json
+from perceptinit.files.atomic import atomic_path, file_lock, remove_files, write_json
+from perceptinit.files.reading import file_sha256, read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.store import RemoteReader, stat
 from perceptinit.files.remote.transfer import END, Part, part_bytes

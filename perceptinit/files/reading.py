@@ -80,6 +80,12 @@ def read_json(path: Path, kind: type[T], what: str, hint: str = "") -> T:
     return value
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def content_sha256(value: Mapping[str, Any]) -> str:
     """Return the hash of a JSON object without its `sha256`; ValueError for NaN or infinity."""
     content = {key: item for key, item in value.items() if key != "sha256"}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, MissingPackageError, shown
+from perceptinit.errors import DataError, MissingPackageError, reading, shown
 from perceptinit.files.columns import Columns
 from perceptinit.files.csv_files import read_csv, to_csv
 from perceptinit.files.reading import parse_json, read_bytes, require_file
@@ -34,10 +34,8 @@ def read_table(path: Path) -> Columns:
         MissingPackageError: If the optional package for .xlsx files is not installed.
     """
     require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()})")
-    try:
+    with reading(f"{path}: cannot be read", OSError):
         about = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     return _read(path, path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino)
 
 

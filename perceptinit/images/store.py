@@ -27,9 +27,8 @@ from PIL import Image
 
 from perceptinit.errors import DataError
 from perceptinit.files.archives import SPARE_BYTES
-from perceptinit.files.atomic import atomic_path, remove_abandoned
+from perceptinit.files.atomic import atomic_path, file_lock, remove_abandoned
 from perceptinit.files.cache import key_of
-from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import load_square
 from perceptinit.types import WHITE, Colour, Fit, ImageSource, RunContext, Stimuli

@@ -16,7 +16,7 @@ _INITIALIZERS = {
         "any published weights of timm for the architecture, by tag (MAE, DINO, CLIP, ...)",
     ),
     "timm-scheme": (
-        "timm_scheme:TimmScheme",
+        "random:TimmScheme",
         "control: reinitialization by one of timm's random schemes (jax, moco, reset)",
     ),
     "checkpoint": (
@@ -59,15 +59,15 @@ _INITIALIZERS = {
         "evenly spaced weights of a larger timm model (Xu et al. 2024)",
     ),
     "interpolate": (
-        "interpolate:Interpolate",
+        "checkpoint:Interpolate",
         "interpolation between the current weights and a file or a random initialization",
     ),
     "norm-matched": (
-        "norm_matched:NormMatched",
+        "matched:NormMatched",
         "control after stage 1: each matrix scaled to its norm at initialization",
     ),
     "statistics-matched": (
-        "statistics_matched:StatisticsMatched",
+        "matched:StatisticsMatched",
         "control after stage 1: each tensor randomized, preserving spectrum, values or moments",
     ),
 }

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +46,7 @@ class ImageNet:
     name = "imagenet"
     smoke_stand_in = "random"  # full-size weights do not fit the smoke model
 
-    @dataclass(frozen=True, slots=True, kw_only=True)
-    class Config(TimmSource):
-        pass
+    Config: TypeAlias = TimmSource
 
     def __init__(self, config: Config) -> None:
         self.config = config

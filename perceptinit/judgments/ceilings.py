@@ -69,13 +69,6 @@ def pair_agreement(triplets: Triplets) -> float | None:
     return float(np.average(agree, weights=n))
 
 
-class DerivedAnswers:
-    """Judgments whose answers are computed from ratings or labels, without individual choices."""
-
-    def noise_ceiling(self, split: Split) -> None:
-        """Return None, because computed answers would overestimate how well people agree."""
-
-
 def ceiling_of_split(
     judgments: Judgments, split: Split, triplets: Triplets, weighting: Weighting = "votes"
 ) -> Bounds | None:

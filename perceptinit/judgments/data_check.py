@@ -12,18 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from perceptinit.components.building import find_component_warnings, preflight
-from perceptinit.errors import DataError, EmptySplitError, UsageError
-from perceptinit.files.checksums import file_sha256
+from perceptinit.errors import DataError, EmptySplitError, UsageError, list_some
+from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of
-from perceptinit.judgments import leaks
-from perceptinit.judgments.balance import check_balance
+from perceptinit.judgments import checks
 from perceptinit.judgments.baselines import Baseline, odd_one_out_baselines, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split, pair_agreement
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.same_pairs import HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
-from perceptinit.judgments.image_files import list_some
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.own.table import Table, find_winner
@@ -116,7 +114,7 @@ def check_judgments(
         summary = summarize(judgments, split, triplets)
         report.splits.append(summary)
         report.add("warning", find_constant_answers(split, triplets))
-        report.add("warning", leaks.find_repeated_questions(split, triplets))
+        report.add("warning", checks.find_repeated_questions(split, triplets))
         if split != "train":
             report.add("warning", find_few(split, len(triplets)))
         if summary.ceiling is None:
@@ -125,15 +123,15 @@ def check_judgments(
     # users cannot change the splits of a published set
     is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
     config = getattr(judgments, "config", None)
-    found = leaks.find_leaks(report.triplets, getattr(config, "split_by", None))
+    found = checks.find_leaks(report.triplets, getattr(config, "split_by", None))
     report.add("warning" if is_published else "error", found)
-    report.add("warning", leaks.find_shared_anchors(report.triplets))
-    report.add("note", leaks.find_shared_images(report.triplets))
+    report.add("warning", checks.find_shared_anchors(report.triplets))
+    report.add("note", checks.find_shared_images(report.triplets))
     if report.triplets and isinstance(judgments, OwnTable):
-        report.add("warning", leaks.find_left_out(judgments))
-        report.add("note", leaks.recommend_split(judgments, report.triplets))
+        report.add("warning", checks.find_left_out(judgments))
+        report.add("note", checks.recommend_split(judgments, report.triplets))
         try:
-            for is_fine, sentence in check_balance(judgments.config.path):
+            for is_fine, sentence in checks.check_balance(judgments.config.path):
                 report.add("note" if is_fine else "warning", [sentence])
         except DataError as error:
             report.add("error", [str(error)])

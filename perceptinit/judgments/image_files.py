@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
@@ -174,12 +174,6 @@ def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
 
 
-def list_some(names: Sequence[str], limit: int = 3) -> str:
-    """Return the first few names, for use in a sentence: `a.png, b.png and 4 more`."""
-    more = f" and {len(names) - limit:,} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
 def read_labelled_parquet(
     path: Path, image_column: str, label_column: str
 ) -> tuple[list[ImageSource], list[Any]]:
@@ -187,9 +181,7 @@ def read_labelled_parquet(
     import pyarrow
     from pyarrow import parquet
 
-    try:
+    what = f"{path}: cannot read columns {image_column} and {label_column}"
+    with reading(what, pyarrow.ArrowException, OSError, KeyError):
         table = parquet.read_table(path, columns=[image_column, label_column])
-        images, labels = (table.column(name).to_pylist() for name in (image_column, label_column))
-    except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise DataError(f"{path}: cannot read columns {image_column} and {label_column} ({error})") from error
-    return images, labels
+        return table.column(image_column).to_pylist(), table.column(label_column).to_pylist()

@@ -19,7 +19,7 @@ from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError, WriteError
 from perceptinit.files.cache import Cache, cache_folder, key_of
 from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
-from perceptinit.files.checksums import file_sha256
+from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
 from perceptinit.library.arguments import callers_level

@@ -16,9 +16,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from perceptinit.errors import DataError, WriteError
-from perceptinit.files.atomic import remove_abandoned, remove_files
+from perceptinit.files.atomic import file_lock, remove_abandoned, remove_files
 from perceptinit.files.cache import tar_index_folder
-from perceptinit.files.locks import file_lock
 from perceptinit.pairs.shard_index import INDEX, MTIME, ShardIndex, read_index, scan, write_index
 from perceptinit.pairs.tar_file import TarFile, open_tar
 

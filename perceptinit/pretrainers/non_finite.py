@@ -10,7 +10,7 @@ from torch import Tensor
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import Arriving
-from perceptinit.errors import TrainingError
+from perceptinit.errors import TrainingError, list_some
 from perceptinit.files.atomic import write_json
 from perceptinit.types import RunContext
 
@@ -80,8 +80,7 @@ class NonFiniteSteps:
             write_json(path, {**facts, "samples": everywhere})
             file = f" (all in {path})"
         problem = f"step {step}: the loss is {loss:g}, the gradient norm {grad_norm:g}"
-        more = f" and {len(everywhere) - 3} more" if len(everywhere) > 3 else ""
-        samples = f"Samples: {', '.join(everywhere[:3])}{more}{file}"
+        samples = f"Samples: {list_some(everywhere)}{file}"
         if self._policy == "stop":
             raise TrainingError(
                 f"{problem}. {samples}. Lower lr, increase warmup_steps, or set clip_norm, "

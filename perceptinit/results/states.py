@@ -20,8 +20,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, WriteError
-from perceptinit.files.atomic import remove_files
-from perceptinit.files.locks import file_lock
+from perceptinit.files.atomic import file_lock, remove_files
 from perceptinit.files.reading import read_json
 from perceptinit.recipe.text import Origin
 from perceptinit.results.record import RECORD, read_record

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from perceptinit.errors import UsageError
-from perceptinit.files.atomic import atomic_path
-from perceptinit.files.locks import file_lock
+from perceptinit.files.atomic import file_lock, write_file
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
 from perceptinit.results.queue import (
@@ -29,9 +28,8 @@ from perceptinit.results.queue import (
     queue,
 )
 from perceptinit.running.cells import Cell, check_writable, prepare
-from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import EXIT_CODE
-from perceptinit.running.launch import PERCEPTINIT, task_words, wrap
+from perceptinit.running.launch import PERCEPTINIT, freeze, task_words, wrap
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
@@ -228,8 +226,7 @@ def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str
         {"arm": c.arm.name, "seed": c.seed, "fingerprint": c.recipe.fingerprint(c.arm)} for c in cells
     ]
     note_job(root, job, runs)
-    with atomic_path(folder / f"{job}.sh") as temporary:
-        temporary.write_text(script, encoding="utf-8")
+    write_file(folder / f"{job}.sh", script.encode())
     return job
 
 

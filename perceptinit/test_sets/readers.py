@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from perceptinit.configs import find_misfit
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, reading, shown
 from perceptinit.files.reading import read_bytes, read_json, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
@@ -157,10 +157,8 @@ def _read_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
 def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     rows: list[np.ndarray] = []
     for i in range(len(samples)):
-        try:
+        with reading(f"{keys[i]}: its .npy cannot be read", ValueError, OSError, EOFError):
             row = np.load(io.BytesIO(samples.second(i)), allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise DataError(f"{keys[i]}: its .npy cannot be read ({error})") from error
         if row.ndim != 1 or (rows and row.shape != rows[0].shape):
             raise DataError(f"{keys[i]}: labels of shape {row.shape}, expected one number per class")
         rows.append(row != 0)
@@ -249,10 +247,8 @@ def read_class_prompts(path: Path) -> dict[str, Texts]:
 def read_lines(path: Path, keep_empty: bool = False) -> Texts:
     """Return the stripped non-empty lines of a text file; `keep_empty` removes only trailing empty lines."""
     require_file(path)
-    try:
+    with reading(f"{path}: cannot be read as UTF-8 text", OSError, UnicodeDecodeError):
         lines = [line.strip() for line in read_bytes(path).decode("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     while lines and not lines[-1]:
         lines.pop()
     return tuple(line for line in lines if keep_empty or line)

@@ -16,6 +16,7 @@ from perceptinit.types.data import (
     Stimuli as Stimuli,
     Triplets as Triplets,
     Unit as Unit,
+    raise_first as raise_first,
 )
 from perceptinit.types.runs import (
     Event as Event,

@@ -15,7 +15,7 @@ from perceptinit.analysis.questions import planned_questions
 from perceptinit.configs import pick, to_table
 from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path, write_json
-from perceptinit.files.checksums import file_sha256
+from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions

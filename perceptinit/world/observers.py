@@ -17,7 +17,7 @@ import numpy as np
 from coloraide import Color
 
 from perceptinit.world.factors import RGB, Thing
-from perceptinit.world.shapes import OUTLINES
+from perceptinit.world.render import OUTLINES
 
 WEIGHTS = (1.0, 1.5, 0.3)  # of color, shape and texture, for the average observer
 WEIGHT_SPREAD = 0.25  # standard deviation of log weights across observers

@@ -12,9 +12,9 @@ from helpers.photographs import photographs
 from helpers.runs_here import run_recipe_here
 
 from perceptinit.errors import WriteError
+from perceptinit.files.atomic import file_lock
 from perceptinit.files.cache import Cache
 from perceptinit.files.downloads import fetch_all
-from perceptinit.files.locks import file_lock
 from perceptinit.images.store import ImageStore, StoreUnusableError
 from perceptinit.results.states import HOLDER_FILE, claim, is_claimed
 from perceptinit.types import RunContext

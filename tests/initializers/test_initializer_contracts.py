@@ -14,7 +14,7 @@ from perceptinit.initializers.imagenet import AnyTimmWeights
 from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural
-from perceptinit.initializers.timm_scheme import TimmScheme
+from perceptinit.initializers.random import TimmScheme
 from perceptinit.initializers.weight_selection import WeightSelection
 from perceptinit.pairs.fractals import Fractals
 from perceptinit.pretrainers.supervised import Supervised

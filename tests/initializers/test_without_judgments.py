@@ -20,7 +20,7 @@ from perceptinit.errors import InitializerError
 from perceptinit.initializers.covariance import Covariance, filter_covariance, square_root
 from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural, draw_mask, draw_symbols, encode_tokens
-from perceptinit.initializers.timm_scheme import TimmScheme
+from perceptinit.initializers.random import TimmScheme
 from perceptinit.pairs.fractals import FINER, GREY, Fractals, draw_points, draw_system, render
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from perceptinit.evaluators.rsa import kendall, noise_ceiling, spearman
+from perceptinit.evaluators.rsa import kendall, noise_ceilings, spearman
 from perceptinit.judgments.ceilings import MIN_VOTES, ceiling, ceiling_of_split, two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import square
@@ -93,4 +93,5 @@ MADE = np.sin(1.3 * PAIRS + 0.2) + 0.8 * np.sin(SUBJECTS * (PAIRS + 1) * 0.7)
 )
 def test_the_noise_ceiling_of_rsa_equals_rsatoolbox(vectors, correlation, expected):
     """Expected values: boot_noise_ceiling of rsatoolbox 0.3.2 for these matrices of 8 images and 5 subjects."""
-    assert noise_ceiling(square(vectors, "made"), correlation) == pytest.approx(expected, abs=1e-9)
+    found = np.mean(noise_ceilings(square(vectors, "made"), correlation), axis=0)
+    assert found == pytest.approx(expected, abs=1e-9)

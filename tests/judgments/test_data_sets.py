@@ -15,7 +15,6 @@ from perceptinit.errors import DataError
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.ceilings import ceiling_of_split
-from perceptinit.judgments.data_sets import published_sets
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.multi_select import MultiSelect
@@ -25,6 +24,7 @@ from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
 from perceptinit.judgments.published.nights import Nights
+from perceptinit.judgments.sources import published_sets
 from perceptinit.types import RunContext
 
 

@@ -22,7 +22,7 @@ from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
 from perceptinit.errors import DataError, RecipeError, UsageError
 from perceptinit.evaluating.request import Request, evaluate
-from perceptinit.evaluators.classification import ClassificationAccuracy
+from perceptinit.evaluators.labelled import ClassificationAccuracy
 from perceptinit.exporting import export
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.initializers.checkpoint import Checkpoint

@@ -24,8 +24,7 @@ from perceptinit.results.queue import note_job, queue
 from perceptinit.results.runs import load_experiments
 from perceptinit.results.states import claim
 from perceptinit.running.cells import plan_cells
-from perceptinit.running.frozen import freeze, thaw
-from perceptinit.running.launch import is_launcher, list_commands, run_in_processes
+from perceptinit.running.launch import freeze, is_launcher, list_commands, run_in_processes, thaw
 from perceptinit.running.slurm import max_tasks, submit
 
 SLURM = """

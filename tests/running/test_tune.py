@@ -21,7 +21,7 @@ from perceptinit.reports.report import render
 from perceptinit.reports.searches import rows, search_figure
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
-from perceptinit.running.frozen import restore_cells
+from perceptinit.running.launch import restore_cells
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _job

@@ -13,9 +13,8 @@ from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.configs import to_table
 from perceptinit.errors import DataError
-from perceptinit.evaluators.classification import ClassificationAccuracy
 from perceptinit.evaluators.features import ALONE
-from perceptinit.evaluators.labelled import KNN
+from perceptinit.evaluators.labelled import KNN, ClassificationAccuracy
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random

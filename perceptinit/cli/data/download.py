@@ -66,8 +66,7 @@ def download(
 def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:
     """Return the `DataNeed`s of a suite, a test set, or published judgments."""
     from perceptinit.cli.data.pairs import refuse_pairs
-    from perceptinit.judgments.data_sets import published_set
-    from perceptinit.judgments.sources import default_folder
+    from perceptinit.judgments.sources import default_folder, published_set
     from perceptinit.running.readiness import fetch_published
     from perceptinit.test_sets.inventory import choose_set
     from perceptinit.test_sets.suite import is_test_set, members

@@ -14,7 +14,7 @@ from perceptinit.cli.terminal import new_console, new_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perceptinit.judgments.data_sets import PublishedSet
+    from perceptinit.judgments.sources import PublishedSet
 
 
 def list_(
@@ -38,7 +38,7 @@ def list_(
     elif name is not None and name in pairs.published_pairs():
         typer.echo(pairs.card(name))
     else:
-        from perceptinit.judgments.data_sets import published_set, published_sets
+        from perceptinit.judgments.sources import published_set, published_sets
 
         registry = ctx.obj.registry
         table = _card(published_set(registry, name)) if name else _sets(published_sets(registry))

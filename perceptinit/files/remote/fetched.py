@@ -21,9 +21,8 @@ from pathlib import Path
 
 from perceptinit.errors import DataError, RemoteError, WriteError, writing
 from perceptinit.files.archives import SPARE_BYTES
-from perceptinit.files.atomic import remove_files, write_json
+from perceptinit.files.atomic import file_lock, remove_files, write_json
 from perceptinit.files.cache import cache_folder
-from perceptinit.files.locks import file_lock
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Stat

@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.seeding import generator
-from perceptinit.types import Stimuli, Triplets, Unit
+from perceptinit.types import Split, Stimuli, Triplets, Unit
 
 # number of pairs examined per requested pair, if there are too many to examine all
 OVERSAMPLE = 50
@@ -33,6 +33,13 @@ class TripletDraw:
     per_anchor: int
     min_gap: float
     seed: int
+
+
+class DerivedAnswers:
+    """Judgments whose answers are computed from ratings or labels, without individual choices."""
+
+    def noise_ceiling(self, split: Split) -> None:
+        """Return None, because computed answers would overestimate how well people agree."""
 
 
 def draw_pairs(

@@ -14,8 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.types import Split, Stimuli, Triplets, Unit
-from perceptinit.types.data import raise_first
+from perceptinit.types import Split, Stimuli, Triplets, Unit, raise_first
 
 CHANCE = 1 / 3
 # the odd column for each similar pair: 2 for columns 0 and 1

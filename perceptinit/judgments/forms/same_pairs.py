@@ -11,8 +11,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
-from perceptinit.types import Split, Stimuli, Triplets
-from perceptinit.types.data import raise_first
+from perceptinit.types import Split, Stimuli, Triplets, raise_first
 
 
 @dataclass(frozen=True, slots=True, eq=False)

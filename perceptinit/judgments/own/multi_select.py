@@ -90,6 +90,4 @@ def _list_numbered(columns: Columns, stem: str) -> list[str]:
 def _require_filled(columns: Columns, names: Sequence[str]) -> None:
     """Raise DataError for the rows in which all of these columns are empty."""
     is_filled = [[bool(text) for text in columns.coded(name, fill="").texts()] for name in names]
-    empty = np.flatnonzero(~np.any(is_filled, axis=0))
-    if empty.size:
-        raise columns.error(empty, f"{names[0]} is empty")
+    columns.refuse(~np.any(is_filled, axis=0), f"{names[0]} is empty")

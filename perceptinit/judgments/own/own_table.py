@@ -17,7 +17,7 @@ from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.files.tables import read_table
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.ceilings import DerivedAnswers
+from perceptinit.judgments.forms.drawing import DerivedAnswers
 from perceptinit.judgments.forms.splits import (
     SPLITS,
     RowSplits,

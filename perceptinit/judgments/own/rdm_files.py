@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.errors import DataError, UsageError, shown
+from perceptinit.errors import DataError, UsageError, reading, shown
 from perceptinit.files.columns import is_number, plain_number
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.mat_files import MatValue, read_mat
@@ -64,10 +64,8 @@ def read_names(path: Path) -> list[str]:
         DataError: If the file is missing, is not UTF-8 text, or names an image twice.
     """
     require_file(path)
-    try:
+    with reading(f"{path}: not a UTF-8 text file of names", OSError, UnicodeDecodeError):
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a UTF-8 text file of names ({error})") from error
     line_of: dict[str, int] = {}
     for line, text in enumerate(lines, start=1):
         if (name := text.strip()) and line_of.setdefault(name, line) != line:

@@ -227,9 +227,7 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
         num_votes = columns.counts("num_votes", low=1)
         return columns.numbers("p_second", 0.0, 1.0) * num_votes, num_votes
     first, second = columns.counts("first_votes"), columns.counts("second_votes")
-    unvoted = np.flatnonzero(first + second == 0)
-    if unvoted.size:
-        raise columns.error(unvoted, "no votes (first_votes and second_votes are both 0)")
+    columns.refuse(first + second == 0, "no votes (first_votes and second_votes are both 0)")
     return second.astype(np.float64), first + second
 
 

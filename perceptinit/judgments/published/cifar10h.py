@@ -12,15 +12,13 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
-from perceptinit.judgments.ceilings import DerivedAnswers
 from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
+from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
 from perceptinit.judgments.forms.splits import split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
-from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets
-from perceptinit.types.data import raise_first
+from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets, raise_first
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD_BYTES = 1 + 3 * 32 * 32
@@ -121,10 +119,8 @@ class Cifar10H(DerivedAnswers):
             if not path.is_file():
                 get = f"perceptinit data download cifar10h --out {root}"
                 raise DataError(f'root = "{root}": {path.name} not found. Download it with: {get}')
-        try:
+        with reading(f"{counts_path}: not a readable .npy file of numbers", ValueError):
             counts = np.load(counts_path, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{counts_path}: not a readable .npy file of numbers ({error})") from error
         images, labels = _read_photographs(images_path)
         if counts.shape != (len(images), len(CLASSES)):
             raise DataError(f'root = "{root}": counts of shape {counts.shape} for {len(images)} images')

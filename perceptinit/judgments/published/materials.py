@@ -12,15 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, Share
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.splits import assign_splits
 from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
-from perceptinit.types.data import raise_first
+from perceptinit.types import DataCard, Split, Stimuli, Triplets, raise_first
 
 IMAGES = "havran1_ennis_298x298_LDR"
 NUM_IMAGES = 100
@@ -132,10 +131,8 @@ class Materials:
         if not path.is_file():
             raise DataError(f'root = "{root}": {path.name} not found. Download it with: {SOURCE}')
         content = read_json(path, dict, "the published answers")
-        try:
+        with reading(f"{path}: not the published answers", ValueError, KeyError, TypeError, OverflowError):
             answers, votes = _to_table(content, "answers", 3), _to_table(content, "agreement", 2)
-        except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise DataError(f"{path}: not the published answers ({error})") from error
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
         num_votes = votes.sum(axis=1)

@@ -11,14 +11,14 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from perceptinit.configs import PositiveInt
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, list_some
 from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets
 from perceptinit.judgments.forms.splits import SPLITS
-from perceptinit.judgments.image_files import index_images, list_some, missing_files, stimuli_in
+from perceptinit.judgments.image_files import index_images, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
 SOURCE = "perceptinit data download nights (58 GB)"
@@ -144,9 +144,7 @@ class Nights:
         """Return the triplets of a split with enough votes; DataError for an invalid table or empty split."""
         columns = self._select(split)
         left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
-        unvoted = np.flatnonzero(left + right == 0)
-        if unvoted.size:
-            raise columns.error(unvoted[0], "no votes (left_vote and right_vote are both 0)")
+        columns.refuse(left + right == 0, "no votes (left_vote and right_vote are both 0)")
         images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
         known = set(self._columns.texts("ref_path"))

@@ -10,7 +10,7 @@ def perceptinit_judgments():
     return [
         Component(
             name="brain-rdms/rsatoolbox",
-            target="perceptinit_brain_rdms.rsatoolbox_file:RsatoolboxFile",
+            target="perceptinit_brain_rdms.rdm_export:RsatoolboxFile",
             summary="brain RDMs in an rsatoolbox file, by region and subject",
             extra="perceptinit-brain-rdms",
         ),

@@ -1,23 +1,90 @@
-"""Read RDMs that rsatoolbox or Meadows exported, with image names (`brain-rdms/rdm`).
+"""Read RDMs in the files of rsatoolbox and Meadows (`brain-rdms/rsatoolbox`, `brain-rdms/rdm`).
 
-* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: each matrix is a subject, and a descriptor names the images.
+* rsatoolbox, `RDMs.save(..., file_type="hdf5")`: a descriptor names the images. For
+  `brain-rdms/rsatoolbox`, others name regions and subjects. For `brain-rdms/rdm`, each matrix is a subject.
 * Meadows, multiple arrangement tasks, as in rsatoolbox's `io/meadows.py`. JSON (tree): `tasks`, each with
   `stimuli` and `rdm`. MATLAB: `stimuli` and `rdmutv`, or `stimuli_NAME` and `rdmutv_NAME` per participant.
 """
 
 from __future__ import annotations
 
-# S subjects, M images
-from collections.abc import Mapping, Sequence
+# K matrices in the file, S subjects, M images
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rsatoolbox.rdm import RDMs, load_rdm
 
-from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, square
+from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, reading, require_file, square
 from perceptinit.plugin import DataError, unknown
-from perceptinit_brain_rdms.rsatoolbox_file import as_texts, load_rdms
+from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
+
+ENDINGS = (".hdf5", ".h5")
+
+
+class RsatoolboxFile(BrainSet):
+    """Brain RDMs from an rsatoolbox RDMs object that is saved as HDF5.
+
+    RDM descriptors name the region and subject of each matrix, and a pattern descriptor names the images.
+    The regions of a subject are standardized and averaged. Each subject has one vote.
+    """
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(BrainSet.Config):
+        path: Path
+        """RDMs file, .hdf5 or .h5."""
+        image_descriptor: str = "image"
+        """Pattern descriptor with the image names."""
+        region_descriptor: str = "roi"
+        """RDM descriptor with the region names."""
+        subject_descriptor: str = "subject"
+        """RDM descriptor with the subject names."""
+
+    config: Config
+
+    @property
+    def source(self) -> Path:
+        return self.config.path
+
+    def matrices(self) -> tuple[np.ndarray, list[str]]:
+        """Return one matrix per subject, (S, M, M), and the M image files; DataError for an invalid file."""
+        c, path = self.config, str(self.source)
+        rdms = load_rdms(self.source)
+        region_of = read_descriptor(rdms.rdm_descriptors, c.region_descriptor, path)
+        subject_of = read_descriptor(rdms.rdm_descriptors, c.subject_descriptor, path)
+        names = read_descriptor(rdms.pattern_descriptors, c.image_descriptor, path)
+        regions = choose(c.regions, region_of, "region", path)
+        subjects = choose(c.subjects, subject_of, "subject", path)
+        matrices = rdms.get_matrices()
+        rows = {(s, r): i for i, (s, r) in enumerate(zip(subject_of, region_of, strict=True))}
+        if len(rows) < len(region_of):
+            raise DataError(f"{path}: a subject has several matrices for one region. Average sessions first")
+        for key in ((s, r) for s in subjects for r in regions):
+            if key not in rows:
+                raise DataError(f"{path}: subject '{key[0]}' has no matrix for region '{key[1]}'")
+        means = [mean_of_regions([matrices[rows[s, r]] for r in regions], path) for s in subjects]
+        return np.stack(means), self.files(names)
+
+
+def load_rdms(path: Path) -> RDMs:
+    """Return the RDMs in an HDF5 file; DataError for other files, such as pickles."""
+    if path.suffix not in ENDINGS:
+        raise DataError(
+            f'{path}: only .hdf5 and .h5 files are supported. Save the RDMs with file_type="hdf5"'
+        )
+    require_file(path)
+    with reading(f"{path}: not a valid rsatoolbox file", OSError, KeyError, ValueError):
+        return load_rdm(str(path), file_type="hdf5")
+
+
+def read_descriptor(descriptors: Mapping[str, Iterable[str | bytes]], name: str, source: str) -> list[str]:
+    """Return a descriptor as text; DataError if it does not exist."""
+    if name not in descriptors:
+        raise DataError(f"{source}: {unknown('no descriptor called', name, sorted(descriptors))}")
+    return [v.decode() if isinstance(v, bytes) else str(v) for v in descriptors[name]]
+
 
 Matrices = tuple[np.ndarray, list[str] | None]
 
@@ -66,9 +133,7 @@ def read_rsatoolbox(path: Path, key: str | None) -> Matrices:
     if key is None and len(texts) > 1:
         raise DataError(f"{path}: several descriptors are text ({', '.join(texts)}). Set key to one of them")
     key = texts[0] if key is None else key
-    if key not in descriptors:
-        raise DataError(f"{path}: key: {unknown('no descriptor called', key, sorted(descriptors))}")
-    return rdms.get_matrices(), as_texts(descriptors[key])
+    return rdms.get_matrices(), read_descriptor(descriptors, key, f"{path}: key")
 
 
 def read_meadows_json(path: Path) -> Matrices:
@@ -77,11 +142,9 @@ def read_meadows_json(path: Path) -> Matrices:
     arranged = [t for t in tasks if _is_arranged(t)] if isinstance(tasks, list) else []
     if not arranged:
         raise DataError(f"{path}: 'tasks' contains no 'multiarrange' task with 'stimuli' and 'rdm'")
-    try:
+    with reading(f"{path}: not a Meadows tree", KeyError, TypeError, ValueError):
         names = [[str(s["name"]) for s in task["stimuli"]] for task in arranged]
         vectors = [np.array(task["rdm"], dtype=np.float64) for task in arranged]
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: not a Meadows tree ({error})") from error
     return _stack(path, vectors, names)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from perceptinit.companion import read_names, square
+from perceptinit.companion import read_names, reading, square
 from perceptinit.plugin import DataError
 from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
@@ -75,10 +75,8 @@ class Regions(BrainSet):
         return mean_of_regions(matrices, str(folder))
 
     def _matrix(self, path: Path, num_images: int) -> np.ndarray:
-        try:
+        with reading(f"{path}: not a readable .npy file of numbers", OSError, ValueError):
             vector = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
         expected = num_images * (num_images - 1) // 2
         if vector.shape != (expected,):
             raise DataError(f"{path}: shape {vector.shape}, but {num_images} images have {expected:,} pairs")

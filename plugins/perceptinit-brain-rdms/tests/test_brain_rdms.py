@@ -228,7 +228,7 @@ def rsatoolbox_file(tmp_path):
         pattern_descriptors={"image": NAMES},
     )
     rdms.save(str(tmp_path / "rdms.hdf5"), file_type="hdf5")
-    from perceptinit_brain_rdms.rsatoolbox_file import RsatoolboxFile
+    from perceptinit_brain_rdms.rdm_export import RsatoolboxFile
 
     def make(**config):
         return RsatoolboxFile(

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from perceptinit.companion import atomic_path, read_config
+from perceptinit.companion import read_config, write_file
 from perceptinit.plugin import DataError, generator
 from perceptinit_collect.images import StudyImage
 from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, plain
@@ -87,8 +87,7 @@ def path_of(folder: Path, version: int) -> Path:
 def lock(design: Design, folder: Path) -> None:
     """Write a design version as a read-only file."""
     path = path_of(folder, design.version)
-    with atomic_path(path) as temporary:
-        temporary.write_text(design.text, encoding="utf-8")
+    write_file(path, design.text.encode())
     path.chmod(0o444)
 
 
@@ -103,8 +102,7 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     path = path_of(folder, version)
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-        design = _design(version, content)
+        design = _design(version, json.loads(text))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: invalid design ({error}). Restore the file") from error
     is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)

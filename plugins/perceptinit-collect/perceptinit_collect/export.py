@@ -15,13 +15,12 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from perceptinit.companion import atomic_path
+from perceptinit.companion import write_file
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.new_study import write_private
-from perceptinit_collect.records import Given, Record, read_records
-from perceptinit_collect.reliability import Reliability, judge
+from perceptinit_collect.records import Given, Record, Reliability, judge, read_records
 from perceptinit_collect.sessions import Trial
 
 ABOUT_TRIAL = (
@@ -51,8 +50,7 @@ def export(folder: Path, table: Path) -> list[Path]:
         table: table_text(records),
         recipe: recipe_text(folder, records[-1].design, table),
     }.items():
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", newline="")
+        write_file(path, text.encode())
     write_private(people, people_text(records))
     return [table, people, recipe]
 
@@ -163,7 +161,7 @@ def recipe_text(folder: Path, design: Design, table: Path) -> str:
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
         "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quote(table),
         "IMAGES": _quote(Path(os.path.normpath(folder / IMAGES))),
-        "COMPONENT": design.task.component, "INITIALIZER": design.task.initializer,
+        "COMPONENT": design.task.component,
         "EVALUATOR": design.task.evaluator, "DESIGN": design.name,
     }  # fmt: skip
     for name, value in values.items():

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image, ImageOps
 
-from perceptinit.companion import atomic_path, list_some
+from perceptinit.companion import list_some, write_file
 from perceptinit.plugin import DataError
 
 FOLDER = "images"
@@ -112,9 +112,7 @@ def _copy(source: Path, target: Path, name: str) -> tuple[StudyImage, str]:
     shown, suffix, change = _as_browsers_show(data, name)
     if suffix != PurePosixPath(name).suffix.lower() and change:
         name = str(PurePosixPath(name).with_suffix(suffix))
-    path = target / name
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(shown)
+    write_file(target / name, shown)
     return StudyImage(name, hashlib.sha256(shown).hexdigest()), change
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from perceptinit.companion import atomic_path
+from perceptinit.companion import write_file
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.images import FOLDER as IMAGES, Report, copy_images
@@ -89,8 +89,7 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
         write_missing(out, settings.design.task)
         if not (out / TOKEN_FILE).exists():
             write_private(out / TOKEN_FILE, secrets.token_urlsafe(24) + "\n")
-        with atomic_path(out / SETTINGS_FILE) as temporary:
-            temporary.write_text(_settings_text(settings), encoding="utf-8")
+        write_file(out / SETTINGS_FILE, _settings_text(settings).encode())
     except OSError as error:
         raise DataError(f"{out}: cannot be written ({error.strerror})") from error
 

@@ -1,16 +1,21 @@
-"""Read a study's database for export and status."""
+"""The answers of participants for export and status, their reliability, and the exclusion rule."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import mean, median
 
 from perceptinit_collect.design import Design, read_design
 from perceptinit_collect.people import read_trials
 from perceptinit_collect.sessions import Trial
+from perceptinit_collect.settings import Exclusion
 from perceptinit_collect.store import read_rows
+
+Asked = tuple[str, ...]
+"""Image names of a question: the anchor, if any, then the sorted candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,118 @@ def read_records(folder: Path) -> list[Record]:
         )
         for row in people
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """Reliability of a participant: shares in [0, 1] and a reaction time, each None without data.
+
+    Attributes:
+        catch: Share of correct catch trials.
+        instructed: Share of correct instructed trials.
+        checks: Share of correct attention checks of both kinds.
+        repeats: Share of repeats with the same answer; "not sure" in one of the two counts half.
+        agreement: Share of answers that agree with the majority of the other participants on the same
+            question. "Not sure" and ties between the others do not count.
+        median_seconds: Median reaction time of questions.
+        answered: Share of assigned questions that were answered.
+    """
+
+    catch: float | None
+    instructed: float | None
+    checks: float | None
+    repeats: float | None
+    agreement: float | None
+    median_seconds: float | None
+    answered: float
+
+
+def question_of(record: Record, images: Sequence[str]) -> Asked:
+    """Return the question of a trial, independent of the candidate order."""
+    candidates = record.design.task.num_candidates
+    return *images[:-candidates], *sorted(images[-candidates:])
+
+
+def image_of(record: Record, images: Sequence[str], answer: int) -> str:
+    """Return the name of the chosen image."""
+    return images[-record.design.task.num_candidates :][answer]
+
+
+def votes_of(records: Iterable[Record]) -> dict[Asked, Counter[str]]:
+    """Count the votes for each image of each question, excluding repeats and "not sure"."""
+    votes: dict[Asked, Counter[str]] = defaultdict(Counter)
+    for record in records:
+        for _, trial, given in record.given("question"):
+            if given.answer is not None:
+                images = record.names(trial)
+                votes[question_of(record, images)][image_of(record, images, given.answer)] += 1
+    return votes
+
+
+def measure(record: Record, votes: Mapping[Asked, Counter[str]]) -> Reliability:
+    """Return the reliability of a participant, whose own votes are included in `votes`."""
+    seconds = [given.seconds for _, _, given in record.given("question")]
+    asked_in_all = sum(trial.kind == "question" for trial in record.trials)
+    checks = {
+        kind: [given.answer == trial.correct for _, trial, given in record.given(kind)]
+        for kind in ("catch", "instructed")
+    }
+    return Reliability(
+        catch=_mean(checks["catch"]),
+        instructed=_mean(checks["instructed"]),
+        checks=_mean(checks["catch"] + checks["instructed"]),
+        repeats=_mean(_repeats(record)),
+        agreement=_mean(_agreements(record, votes)),
+        median_seconds=median(seconds) if seconds else None,
+        answered=len(seconds) / asked_in_all,
+    )
+
+
+def _repeats(record: Record) -> Iterable[float]:
+    for _, trial, given in record.given("repeat"):
+        assert trial.of is not None
+        answers = (record.answers[trial.of].answer, given.answer)
+        same = answers[0] == answers[1]
+        yield 1.0 if same else 0.5 if None in answers else 0.0
+
+
+def _agreements(record: Record, votes: Mapping[Asked, Counter[str]]) -> Iterable[bool]:
+    for _, trial, given in record.given("question"):
+        if given.answer is None:
+            continue
+        images = record.names(trial)
+        mine = image_of(record, images, given.answer)
+        others = votes[question_of(record, images)] - Counter([mine])
+        top = others.most_common(2)
+        if top and (len(top) == 1 or top[0][1] > top[1][1]):
+            yield top[0][0] == mine
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    listed = [float(value) for value in values]
+    return mean(listed) if listed else None
+
+
+def why_excluded(found: Reliability, rule: Exclusion) -> str:
+    """Return the violated limits of the exclusion rule as text, "" for none."""
+    limits = (
+        ("attention checks correct", found.checks, rule.min_checks),
+        ("catch trials correct", found.catch, rule.min_catch),
+        ("repeats answered alike", found.repeats, rule.min_repeats),
+        ("agreement with others", found.agreement, rule.min_agreement),
+        ("median seconds", found.median_seconds, rule.min_median_seconds),
+        ("questions answered", found.answered, rule.min_answered),
+    )
+    broken = [
+        f"{name} {value:.2f} < {limit:g}"
+        for name, value, limit in limits
+        if value is not None and limit is not None and value < limit
+    ]
+    return "; ".join(broken)
+
+
+def judge(records: Sequence[Record]) -> dict[str, tuple[Reliability, str]]:
+    """Return, by participant code, the reliability and the violated limits of the exclusion rule."""
+    votes = votes_of(records)
+    found = {record.person: measure(record, votes) for record in records}
+    return {r.person: (found[r.person], why_excluded(found[r.person], r.design.exclusion)) for r in records}

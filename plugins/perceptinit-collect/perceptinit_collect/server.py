@@ -152,7 +152,7 @@ class Server:
             "trials.html",
             person=person,
             num_candidates=task.num_candidates,
-            has_anchor=task.num_images > task.num_candidates,
+            has_anchor=len(task.image_columns) > task.num_candidates,
             not_sure=self.study.design_of(person.design).settings.not_sure,
         )
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from perceptinit.companion import Problem, RecipeError, nearest, read_config
+from perceptinit.companion import Problem, RecipeError, read_config, suggest
 from perceptinit.plugin import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit_collect.tasks import TASKS
 
@@ -48,8 +48,7 @@ class DesignSettings:
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
-            guess = nearest(self.task, TASKS)
-            meant = f" Did you mean '{guess}'?" if guess else ""
+            meant = suggest(self.task, TASKS)
             raise ValueError(f"unknown task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
         for problem in self._unbalanced():
             raise ValueError(problem)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perceptinit_collect.embedding import HeldOut, held_out_2afc
-from perceptinit_collect.records import Record, read_records
-from perceptinit_collect.reliability import Reliability, judge, question_of, votes_of
+from perceptinit_collect.records import Record, Reliability, judge, question_of, read_records, votes_of
 from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import Cost, DesignSettings, read_settings
 from perceptinit_collect.store import read_rows

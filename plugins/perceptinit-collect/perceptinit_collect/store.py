@@ -81,7 +81,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class Store:
-    """The database of a study, with its writer thread. Use it as a context manager, or call `close`."""
+    """The database of a study, with its writer thread, which `close` ends."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
@@ -90,12 +90,6 @@ class Store:
         self._queue: queue.SimpleQueue[tuple[Write, Future[Any]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_all, name="answers", daemon=True)
         self._thread.start()
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def submit(self, write: Write) -> Future[Any]:
         """Queue a write and return its future, which resolves once the write is on disk.

@@ -126,21 +126,16 @@ def open_study(
         raise DataError(f"{folder}: not writable, so answers cannot be stored. Change its permissions")
     if not is_draft:
         _refuse_incomplete(folder)
-    lock_file = FileLock(folder / ".server.lock")
     try:
-        lock_file.acquire(timeout=0)
+        lock = FileLock(folder / ".server.lock").acquire(timeout=0)
     except Timeout as error:
         raise UsageError(f"{folder}: already being served by another process. Stop it first") from error
     except (OSError, NotImplementedError) as error:  # ENOLCK or ENOSYS of a network file system
         raise DataError(f"{folder}: cannot be locked ({error}). Move the study to a local disk") from error
-    try:
+    with lock:
         study = Study(folder, report, is_draft)
-        try:
+        with closing(study.store):
             yield study
-        finally:
-            study.store.close()
-    finally:
-        lock_file.release()
 
 
 def find_missing(folder: Path) -> list[str]:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
-from perceptinit.companion import atomic_path
+from perceptinit.companion import write_file
 from perceptinit.plugin import DataError
 from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import DesignSettings
@@ -37,8 +37,7 @@ def write_missing(folder: Path, task: str) -> None:
     for name in (*COMMON, *BY_TASK):
         path = folder / FOLDER / f"{name}.md"
         if not path.exists():
-            with atomic_path(path) as temporary:
-                temporary.write_text(default_text(name, task), encoding="utf-8")
+            write_file(path, default_text(name, task).encode())
 
 
 def read_texts(folder: Path) -> dict[str, str]:

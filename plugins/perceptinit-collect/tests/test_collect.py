@@ -17,8 +17,15 @@ from perceptinit_collect.design import draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
 from perceptinit_collect.images import StudyImage
-from perceptinit_collect.records import Given, Record, read_records
-from perceptinit_collect.reliability import judge, measure, votes_of, why_excluded
+from perceptinit_collect.records import (
+    Given,
+    Record,
+    judge,
+    measure,
+    read_records,
+    votes_of,
+    why_excluded,
+)
 from perceptinit_collect.serve import address_of, is_on_a_network, listen
 from perceptinit_collect.sessions import Trial
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings

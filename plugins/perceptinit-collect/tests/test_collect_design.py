@@ -17,8 +17,7 @@ from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import DesignSettings, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.study import current_design, open_study as open_folder
-from perceptinit_collect.tasks import TASKS
-from perceptinit_collect.tasks.task import combination
+from perceptinit_collect.tasks import TASKS, combination
 from perceptinit_collect.texts import fill_in
 from PIL import Image
 

@@ -7,8 +7,7 @@ import pytest
 from made_studies import make_study
 from perceptinit_collect import people
 from perceptinit_collect.people import Answer, Origin
-from perceptinit_collect.records import read_records
-from perceptinit_collect.reliability import judge
+from perceptinit_collect.records import judge, read_records
 from perceptinit_collect.simulate import Judge, _look
 from perceptinit_collect.study import open_study as open_folder
 

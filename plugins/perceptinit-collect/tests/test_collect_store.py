@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, TimeoutError as NotYetError
+from contextlib import closing
 
 import pytest
 from filelock import FileLock
@@ -25,7 +26,7 @@ from perceptinit.plugin import DataError, UsageError
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path) as made:
+    with closing(Store(tmp_path)) as made:
         yield made
 
 

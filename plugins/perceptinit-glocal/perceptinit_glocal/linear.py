@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 # N triplets, M images, B batch, D embedding
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,10 +57,6 @@ class Linear:
     def __init__(self, config: Config, judgments: Judgments) -> None:
         self.config, self.judgments = config, judgments
 
-    def preflight(self) -> Iterator[str]:
-        """Yield nothing, because the judgments report their own problems."""
-        yield from ()
-
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Fold the map into `model.projection` in place.
 
@@ -90,18 +85,15 @@ class Linear:
         return report.result
 
     def _two_afc(self, model: Any, triplets: Triplets, ctx: RunContext) -> float:
-        size, fit = model.image_size, Fit.of(model)
-        images = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
+        images = _images(model, triplets, ctx)
         return measure(model.encode_image, triplets, images, device=ctx.device).accuracy
 
     def _embeddings(self, model: Any, triplets: Triplets, ctx: RunContext) -> tuple[Tensor, Tensor]:
         """Return unit-length embeddings (M, D) and the row indices of each triplet's images, int64 (3, N)."""
-        roles = np.stack([triplets.anchor, triplets.first, triplets.second])
-        used, places = np.unique(roles, return_inverse=True)
-        size, fit = model.image_size, Fit.of(model)
-        images = StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
-        found = embed(model.encode_image, images, used, device=ctx.device)
-        return torch.from_numpy(found).float(), torch.from_numpy(places.reshape(roles.shape))
+        used = np.unique(triplets.roles)
+        z = embed(model.encode_image, _images(model, triplets, ctx), used, device=ctx.device)
+        places = np.searchsorted(used, triplets.roles)
+        return torch.from_numpy(z).float(), torch.from_numpy(places)
 
     def _train(self, z: Tensor, places: Tensor, p_second: Tensor, ctx: RunContext) -> Tensor:
         """Train the map on the CPU and return it, float32 (D, D)."""
@@ -134,6 +126,11 @@ class Linear:
         if not c.local_share:
             return people + pull
         return (1 - c.local_share) * people + c.local_share * _local(matrix, a, c.temperature) + pull
+
+
+def _images(model: Any, triplets: Triplets, ctx: RunContext) -> StimulusImages:
+    size, fit = model.image_size, Fit.of(model)
+    return StimulusImages(triplets.stimuli, size, fit=fit, num_workers=ctx.num_workers)
 
 
 def _cosine(matrix: Tensor, a: Tensor, b: Tensor) -> Tensor:

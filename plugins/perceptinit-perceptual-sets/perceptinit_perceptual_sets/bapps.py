@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import SamePairs, derive_seed, file_names, list_some
+from perceptinit.companion import SamePairs, derive_seed, file_names, list_some, problems_of, reading
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -91,10 +91,7 @@ class Bapps:
     def preflight(self) -> Iterator[str]:
         """Yield an error message for each published part with missing folders or files."""
         for part in ("train", "val"):
-            try:
-                self._names(part)
-            except DataError as error:
-                yield str(error)
+            yield from problems_of(self._names, part)
 
     def load(self, split: Split) -> Triplets:
         """Return the 2AFC judgments of a split; DataError for missing or invalid files, or an empty split."""
@@ -172,10 +169,8 @@ def _read_shares(folder: Path, names: Sequence[str], part: str) -> np.ndarray:
     for row, name in enumerate(names):
         kind, _, stem = name.partition("/")
         path = folder / kind / part / f"{stem}.npy"
-        try:
+        with reading(f"{path}: not a readable .npy file of numbers", ValueError):
             value = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
         if value.size != 1 or not 0 <= float(value.reshape(-1)[0]) <= 1:
             raise DataError(f"{path}: expected a single number in [0, 1], got {value}")
         shares[row] = value.reshape(-1)[0]

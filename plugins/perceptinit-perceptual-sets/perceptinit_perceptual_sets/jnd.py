@@ -4,12 +4,11 @@ from __future__ import annotations
 
 # N pairs, M images
 from collections.abc import Iterator
-from functools import cached_property
 
 import numpy as np
 
 from perceptinit.companion import HasSamePairs, SamePairs, cosine_distances
-from perceptinit.plugin import DualEncoder, Fit, JudgedMeasure, RunContext, Score, UsageError, embed
+from perceptinit.plugin import DualEncoder, JudgedMeasure, RunContext, Score, UsageError
 
 
 class Jnd(JudgedMeasure):
@@ -22,12 +21,10 @@ class Jnd(JudgedMeasure):
 
     def evaluate(self, model: DualEncoder, ctx: RunContext) -> Iterator[Score]:
         """Yield the score; DataError for unreadable images or a split without pairs."""
-        pairs = self._pairs
-        fit = Fit.of(model)
-        images = self.images(pairs.stimuli, model.image_size, ctx.num_workers, fit=fit)
+        pairs = self.data
         used, places = np.unique(np.stack([pairs.first, pairs.second]), return_inverse=True)
         first, second = places.reshape(2, -1)
-        z = embed(model.encode_image, images, used, device=ctx.device, batch_size=self.config.batch_size)
+        z = self.embed(model, ctx, pairs.stimuli, used)
         yield Score(
             name=f"jnd_ap/{self.set_name}",
             value=same_average_precision(cosine_distances(z, first, second), pairs.p_same),
@@ -35,18 +32,14 @@ class Jnd(JudgedMeasure):
             chance=pairs.base_rate,
         )
 
-    @cached_property
-    def _pairs(self) -> SamePairs:
+    def read(self) -> SamePairs:
+        """Return the image pairs of the split; UsageError for judgments without such pairs."""
         if not isinstance(self.judgments, HasSamePairs):
             name = self.judgments.name
             raise UsageError(
                 f"judgments '{name}' have no same-or-different answers. Use 'bapps' or 'same-different'"
             )
         return self.judgments.load_same_pairs(self.config.split)
-
-    def read(self) -> SamePairs:
-        """Return the image pairs of the split."""
-        return self._pairs
 
 
 def same_average_precision(distances: np.ndarray, p_same: np.ndarray) -> float:

@@ -11,7 +11,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.companion import list_some, missing_files, odd_one_out_agreement, triple_codes
+from perceptinit.companion import (
+    list_some,
+    missing_files,
+    odd_one_out_agreement,
+    reading,
+    split_names,
+    triple_codes,
+)
 from perceptinit.plugin import (
     Conventions,
     DataCard,
@@ -23,7 +30,6 @@ from perceptinit.plugin import (
     Split,
     Stimuli,
     Triplets,
-    assign_splits,
     generator,
 )
 from perceptinit_perceptual_sets.things_files import PLACES, OddColumn, read_objects, read_triples
@@ -146,10 +152,7 @@ class Things:
         return images, np.concatenate([part[1] for part in read]), splits
 
     def _split_objects(self, images: np.ndarray) -> np.ndarray:
-        c = self.config
-        shares = {"val_share": c.val_share, "test_share": c.test_share}
-        of_object = assign_splits(self._stimuli.ids, c.seed, "judgments", "things", "split", **shares)
-        a, b, odd = of_object[images].T
+        a, b, odd = split_names(self._stimuli.ids, self.config, "things")[images].T
         return np.where((a == b) & (b == odd), a, "")
 
     def _split_files(self, images: np.ndarray, is_test: np.ndarray) -> np.ndarray:
@@ -181,10 +184,8 @@ class Things:
     def _read_embedding(self) -> np.ndarray:
         path = self.config.embedding
         assert path is not None
-        try:
+        with reading(f"{path}: not a readable table of numbers", OSError, ValueError):
             vectors = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: not a readable table of numbers ({error})") from error
         if vectors.ndim != 2 or len(vectors) != len(self._stimuli):
             raise DataError(
                 f"{path}: expected ({len(self._stimuli)}, dimensions) numbers, got {vectors.shape}"

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from perceptinit.companion import reading, require_file
 from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
@@ -35,8 +36,7 @@ def read_triples(
     Raises:
         DataError: If an index is out of range, or a choice is not one of the three objects.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    require_file(path)
     if odd_column == "choice":
         table = _read_long(path)
         images, odd = table[:, :3], _find_odd(path, table)
@@ -56,8 +56,7 @@ def read_triples(
 
 def read_objects(path: Path) -> list[str]:
     """Return the object names (column uniqueID) in order; DataError for an invalid file."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    require_file(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t")
         if "uniqueID" not in (reader.fieldnames or ()):
@@ -70,10 +69,8 @@ def read_objects(path: Path) -> list[str]:
 
 def _read_plain(path: Path) -> np.ndarray:
     if path.suffix == ".npy":
-        try:
+        with reading(f"{path}: not a readable .npy file of numbers", ValueError):
             table = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{path}: not a readable .npy file of numbers ({error})") from error
         if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
             raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
         if not (table == np.floor(table)).all():

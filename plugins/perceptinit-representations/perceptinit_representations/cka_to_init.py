@@ -15,7 +15,6 @@ from perceptinit.companion import exchange, is_first, load_strict, load_weights,
 from perceptinit.plugin import (
     DataError,
     DualEncoder,
-    Fit,
     JudgedMeasure,
     Judgments,
     PositiveInt,
@@ -104,6 +103,5 @@ class CkaToInit(JudgedMeasure):
         return self._first[2]
 
     def _gram(self, model: Any, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
-        fit = Fit.of(model)
-        z = self.embed(model.encode_image, model.image_size, ctx, stimuli, used, fit)
+        z = self.embed(model, ctx, stimuli, used)
         return z @ z.T

@@ -13,7 +13,6 @@ from torch import Tensor
 from perceptinit.plugin import (
     NonNegativeInt,
     Objective,
-    Pairs,
     PositiveFloat,
     PositiveInt,
     Pretraining,
@@ -72,9 +71,6 @@ class SimCLR(Pretraining):
         """Output dimension of the projection head (SimCLR: 128)."""
 
     config: Config
-
-    def __init__(self, config: Config, pairs: Pairs) -> None:
-        super().__init__(config, pairs)
 
     def make_objective(self, model: Any) -> Objective:
         """Return the loss with a randomly initialized projection head."""
