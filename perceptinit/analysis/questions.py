@@ -155,7 +155,7 @@ _TEXTS_IN_PLANS = {
     "Is it the structure of the simulated judgments?": "simulated-structure",
     "Is it the structure of these answers, which are not people's?": "program-structure",
     "Against shuffled votes, with ": "otherwise-shuffled",
-    "Do votes dealt at random make a difference?": "shuffled",
+    "Do votes ": "shuffled",
     "Do equal arms differ (A/A)?": "noise",
     "Is it better than ": "against",
     "Each at its best settings: is it better than ": "at-best",
