@@ -239,24 +239,23 @@ def _find_components(
             leads[Contrast(arm, model)] = None
     cells = {*values, *own}
     own = {cell: each for cell, each in own.items() if np.array_equal(each.images, first.images)}
-    _, places = np.unique(first.images, return_inverse=True)  # computed once: sets can have 50,000 images
+    # computed once: sets can have 50,000 images
+    places = np.unique(first.images, return_inverse=True)[1].reshape(first.images.shape)
     for contrast in (*contrasts, *leads):
         seeds = {seed for arm, seed in cells if arm == contrast.arm}
         common = sorted(seed for seed in seeds if (contrast.reference, seed) in cells)
         pairs = [(own.get((contrast.arm, seed)), own.get((contrast.reference, seed))) for seed in common]
         known = [a.values - b.values for a, b in pairs if a and b]
-        if known and len(known) == len(pairs):
-            parts = find_components(np.array(known), places.reshape(first.images.shape), first.weights)
-            if parts:
-                yield contrast, parts
+        is_complete = len(known) == len(pairs) > 0
+        if is_complete and (parts := find_components(np.array(known), places, first.weights)):
+            yield contrast, parts
 
 
 def _incomplete_sets(rows: Rows) -> Iterator[str]:
     """Yield a sentence for each score of a run on a data set with unreadable images."""
     for (arm, seed), scores in rows.items():
         for name, row in scores.items():
-            note = incomplete(row["extra"])
-            if note:
+            if note := incomplete(row["extra"]):
                 names = row["extra"]["unreadable"]
                 num = row["extra"]["num_images_of_set"] - row["extra"]["num_images"]
                 first = f"the first {len(names)} of {num:,}: " if len(names) < num else ""

@@ -148,17 +148,17 @@ TAUGHT = Question(
         "after pretraining, not whether the start is worth it."
     },
 )
-# plans of 0.1 and of 0.2 before its release store these texts in place of keys
+# plans of 0.1, and of 0.2 before its release, store texts that begin like this in place of keys
 _TEXTS_IN_PLANS = {
-    "worth": "Is it worth it?",
-    "structure": "Is it the human structure?",
-    "simulated-structure": "Is it the structure of the simulated judgments?",
-    "program-structure": "Is it the structure of these answers, which are not people's?",
-    "otherwise-shuffled": "Against shuffled votes, with {} other than here:",
-    "shuffled": "Do votes dealt at random make a difference?",
-    "noise": "Do equal arms differ (A/A)?",
-    "against": "Is it better than {}?",
-    "at-best": "Each at its best settings: is it better than {}?",
+    "Is it worth it?": "worth",
+    "Is it the human structure?": "structure",
+    "Is it the structure of the simulated judgments?": "simulated-structure",
+    "Is it the structure of these answers, which are not people's?": "program-structure",
+    "Against shuffled votes, with ": "otherwise-shuffled",
+    "Do votes ": "shuffled",
+    "Do equal arms differ (A/A)?": "noise",
+    "Is it better than ": "against",
+    "Each at its best settings: is it better than ": "at-best",
 }
 
 
@@ -172,8 +172,4 @@ def planned_questions(plan: Mapping[str, Any]) -> dict[tuple[str, str], Question
 
 def _find_key(question: str) -> str:
     """Return the key of a question in a plan, which can be its key or its text."""
-    for key, text in _TEXTS_IN_PLANS.items():
-        before, _, after = text.partition("{}")
-        if question.startswith(before) and question.endswith(after):
-            return key
-    return question
+    return next((key for text, key in _TEXTS_IN_PLANS.items() if question.startswith(text)), question)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from rich.table import Column, Table
 
 from perceptinit.analysis.at_best import is_tuned, settings_in_words, settings_lines
 from perceptinit.analysis.compare import compare
@@ -51,9 +51,9 @@ def rows(searches: Sequence[Search]) -> list[list[str]]:
 
 def search_table(searches: Sequence[Search]) -> Table:
     """Return the terminal table of `rows`."""
-    table = Table(box=SIMPLE_HEAD, title=search_line(searches), title_justify="left", pad_edge=False)
-    for heading in headings(searches):
-        table.add_column(heading, overflow="fold")
+    columns = [Column(heading, overflow="fold") for heading in headings(searches)]
+    title = search_line(searches)
+    table = Table(*columns, box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     for row in rows(searches):
         table.add_row(*row)
     return table

@@ -25,8 +25,7 @@ def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
 def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
     curves: dict[str, list[Curve]] = {}
     for run in runs.runs:
-        curve = read(run)
-        if curve:
+        if curve := read(run):
             curves.setdefault(run.arm, []).append(curve)
     return curves
 
@@ -95,9 +94,7 @@ def judgments_in_words(runs: RunSet) -> str:
 def stage_one_figures(runs: RunSet) -> list[Figure]:
     """Return plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
     figures = []
-    accuracies = accuracy_curves(runs)
-    losses = loss_curves(runs)
-    if accuracies:
+    if accuracies := accuracy_curves(runs):
         title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
         with drawing() as ax:
             plot_arms(ax, accuracies, runs.arms, factor=100, alpha=0.85)
@@ -108,7 +105,7 @@ def stage_one_figures(runs: RunSet) -> list[Figure]:
             ends = _list_ends(accuracies, lambda value: f"{100 * value:.1f}", " %")
             alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
             figures.append(finish(ax, title, alt))
-    if losses:
+    if losses := loss_curves(runs):
         with drawing() as ax:
             plot_arms(ax, losses, runs.arms, alpha=0.85, marker="", linewidth=1.2)
             ax.set(xlabel="optimizer steps of stage 1", ylabel="loss of the batch")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from typing_extensions import TypedDict
 
@@ -46,9 +46,8 @@ class StepEvent(LoggedEvent):
 
 def status_table(runs: RunSet, now: float | None = None) -> Group:
     """Return a table with a line per run, and a line of totals with the remaining time if known."""
-    table = Table(box=None, pad_edge=False, title=runs.name, title_justify="left")
-    for heading in ("arm", "seed", "state", "what"):
-        table.add_column(heading, overflow="fold")
+    columns = [Column(heading, overflow="fold") for heading in ("arm", "seed", "state", "what")]
+    table = Table(*columns, box=None, pad_edge=False, title=runs.name, title_justify="left")
     roots = {run.folder.parent.parent for run in runs.unfinished}
     jobs = {root: in_queue(root) for root in roots}
     for run in runs.runs:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from perceptinit.analysis.at_best import settings_lines
@@ -61,18 +62,17 @@ class _FirstThatFits:
         yield next(fitting, self.tables[-1])
 
 
-def _table(comparison: Comparison, score: ScoreComparison) -> Table:
-    table = Table(box=SIMPLE_HEAD, title=columns.title(score), title_justify="left", pad_edge=False)
-    table.add_column("arm", min_width=max(map(len, comparison.runs.arms)))
-    return table
+def _table(comparison: Comparison, score: ScoreComparison, others: Iterable[Column]) -> Table:
+    arm = Column("arm", min_width=max(map(len, comparison.runs.arms)))
+    title = columns.title(score)
+    return Table(arm, *others, box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
 
 
 def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int]) -> Table:
     """Return a table with a row per arm and a column per reference."""
-    table = _table(comparison, score)
-    for index, heading in enumerate(columns.headings(comparison)):
-        least = widths[index] if widths else None
-        table.add_column(heading, justify="right", min_width=least, overflow="fold")
+    headings = zip_longest(columns.headings(comparison), widths)
+    others = [Column(text, justify="right", min_width=least, overflow="fold") for text, least in headings]
+    table = _table(comparison, score, others)
     for arm in score.arms:
         table.add_row(arm.arm, *cells(comparison, score, arm))
     return table
@@ -80,9 +80,9 @@ def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int])
 
 def _long(comparison: Comparison, score: ScoreComparison) -> Table:
     """Return a table with a row per difference, whose width does not depend on the number of arms."""
-    table = _table(comparison, score)
-    for heading in ("mean ± s.e.", "seeds", "vs", "[95 %]"):
-        table.add_column(heading, justify="left" if heading == "vs" else "right", overflow="fold")
+    headings = ("mean ± s.e.", "seeds", "vs", "[95 %]")
+    others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
+    table = _table(comparison, score, others)
     for arm in score.arms:
         mean, *differences, seeds = cells(comparison, score, arm)
         pairs = zip(find_references(comparison), differences, strict=True)

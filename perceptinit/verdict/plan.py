@@ -69,7 +69,16 @@ def make_plan(
         "measures": recipe.verdict.primary or BY_RULE,
         "exclusions": EXCLUSIONS,
         "prospects": [*findings(recipe), *power],
-        "records": [_record_row(run) for run in (existing.runs if existing else ()) if run.record],
+        "records": [
+            {
+                **pick(run, "arm", "seed"),
+                "status": run.record["status"],
+                "started": run.record["started"],
+                "sha256": file_sha256(run.folder / RECORD),
+            }
+            for run in (existing.runs if existing else ())
+            if run.record
+        ],
         "versions": versions(),
         **design,
     }
@@ -188,11 +197,6 @@ def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
         plan=recipe.verdict,
         num_planned=len(recipe.seeds),
     )
-
-
-def _record_row(run: LoadedRun) -> dict[str, Any]:
-    own = {key: run.record[key] for key in ("status", "started")}
-    return {**pick(run, "arm", "seed"), **own, "sha256": file_sha256(run.folder / RECORD)}
 
 
 def _stopping(rule: Rule, num: int) -> str:

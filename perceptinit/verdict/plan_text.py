@@ -24,17 +24,22 @@ NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no
 
 def plan_text(plan: Mapping[str, Any]) -> str:
     """Return a plan as Markdown, without the settings of arms."""
-    return "\n".join(_lines(plan)) + "\n"
-
-
-def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
     recipe = plan["recipe"]
-    delta = plan["verdict"]["delta"]
     version = plan["versions"]["packages"].get("perceptinit", "")
-    yield f"# Plan of {recipe['name']}"
-    yield from ("", recipe["summary"]) if recipe["summary"] else ()
-    yield from ("", f"Written {plan['written']} by perceptinit {version}.")
-    yield f"SHA-256 {plan_sha256(plan)}"
+    lines = [f"# Plan of {recipe['name']}"]
+    if recipe["summary"]:
+        lines += ["", recipe["summary"]]
+    lines += ["", f"Written {plan['written']} by perceptinit {version}.", f"SHA-256 {plan_sha256(plan)}"]
+    for title, found in _sections(plan).items():
+        if found:
+            heading = ["", f"## {title}", ""] if title else [""]
+            lines += [*heading, *(f"* {line}" for line in found)]
+    return "\n".join(lines) + "\n"
+
+
+def _sections(plan: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the list in each section of a plan, by title."""
+    delta = plan["verdict"]["delta"]
     facts = {
         "Expected": plan["hypothesis"],
         "Delta": "not stated, so arms cannot be called equivalent" if delta is None else points(delta),
@@ -44,24 +49,25 @@ def _lines(plan: Mapping[str, Any]) -> Iterator[str]:
         "Stopping": plan["stopping"],
         "Excluded": plan["exclusions"],
     }  # fmt: skip
-    yield from _list("", [f"{name}: {text}" for name, text in facts.items()])
     questions = planned_questions(plan).items()
-    yield from _list("Comparisons", (f"{arm} - {other}: {asked}" for (arm, other), asked in questions))
     role = {plan["baseline"]: ", baseline"}
-    arms = (
-        f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
-        for arm in plan["arms"]
-    )
-    yield from _list("Arms", arms)
-    yield from _list("Tuning", _describe_tuning(plan["tune"]) if "tune" in plan else [])
-    yield from _list("Set on the command line", [f"--set {s}" for s in recipe["overrides"]])
-    yield from _list("Power of these seeds", plan["prospects"] or [NOT_KNOWN])
     existing = [
         f"{row['arm']}, seed {row['seed']}: {row['status']}, started {row['started']}, "
         f"SHA-256 {row['sha256'][:SHORT]}"
         for row in plan["records"]
     ]
-    yield from _list("Existing runs", existing or ["none"])
+    return {
+        "": [f"{name}: {text}" for name, text in facts.items()],
+        "Comparisons": [f"{arm} - {other}: {question}" for (arm, other), question in questions],
+        "Arms": [
+            f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
+            for arm in plan["arms"]
+        ],
+        "Tuning": list(_describe_tuning(plan["tune"])) if "tune" in plan else [],
+        "Set on the command line": [f"--set {text}" for text in plan["recipe"]["overrides"]],
+        "Power of these seeds": plan["prospects"] or [NOT_KNOWN],
+        "Existing runs": existing or ["none"],
+    }
 
 
 def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
@@ -76,13 +82,6 @@ def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
 def points(delta: float) -> str:
     """Return a number of points as text, such as `1 point` or `0.5 points`."""
     return f"{delta:g} point{'s' if delta != 1 else ''}"
-
-
-def _list(title: str, found: Iterable[str]) -> Iterator[str]:
-    if lines := list(found):
-        yield from ("", f"## {title}") if title else ()
-        yield ""
-        yield from (f"* {line}" for line in lines)
 
 
 def plan_name(plan: Mapping[str, Any]) -> str:

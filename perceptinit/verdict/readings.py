@@ -131,8 +131,7 @@ def _explain(
         return f", but {control} collapsed in stage 1, so whether {{structure}} helps is open"
     if structure.outcome != Outcome.BETTER:
         return _choose(question.after_better, structure.outcome)
-    unbeaten = "; ".join(_find_unbeaten(comparison, score, worth.contrast.arm))
-    if unbeaten:
+    if unbeaten := "; ".join(_find_unbeaten(comparison, score, worth.contrast.arm)):
         return f", but {unbeaten}: it is not shown to be {{structure}}"
     return _firm(question, structure.outcome, worth.is_firm)
 

@@ -77,6 +77,24 @@ class Lab:
         return json.loads((self.root / "plan.json").read_text())
 
 
+def test_a_plan_that_contains_the_texts_of_questions_is_followed_and_stays_unchanged(lab):
+    question = {"arm": "redrawn", "reference": "random", "question": "Do equal arms differ (A/A)?"}
+    lab.plan(contrasts=[question])
+    lab.run()
+    assert lab.plan_sentences() == [f"As planned {lab.name}."]
+    assert lab.plan().endswith("is unchanged.")
+    assert list(departures_before(lab.recipe(), lab.out)) == []
+
+
+def test_a_plan_with_another_question_is_reported_with_both_texts(lab):
+    lab.plan(contrasts=[{"arm": "redrawn", "reference": "random", "question": "Is it worth it?"}])
+    lab.run()
+    assert lab.plan_sentences() == [
+        f"Not as planned {lab.name}: redrawn - random was planned to ask "
+        '"Is it worth it?", but asks "Do equal arms differ (A/A)?".'
+    ]
+
+
 def test_a_plan_contains_all_statements_before_the_runs(lab):
     lab.plan("verdict.noise=0.5", "verdict.primary=top1/x")
     plan = lab.stated
