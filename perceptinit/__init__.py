@@ -1,7 +1,5 @@
 """perceptinit: test whether initializing a network from human perception improves it."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from perceptinit._version import __version__

@@ -4,8 +4,6 @@ A companion supports one version of perceptinit, so these names come without a p
 every release. Packages of other authors import `perceptinit.plugin` alone.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 
@@ -61,7 +59,6 @@ _MODULES = {
     "measure_images": "perceptinit.evaluators.metrics",
     "missing_files": "perceptinit.judgments.image_files",
     "model_cost": "perceptinit.recipe.plan",
-    "nearest": "perceptinit.registry",
     "odd_one_out_agreement": "perceptinit.judgments.forms.odd_one_out",
     "problems_of": "perceptinit.errors",
     "read_config": "perceptinit.configs",
@@ -117,6 +114,7 @@ _INTERNAL = {
     "journals": "perceptinit.pairs.sizes",
     "load_trunk": "perceptinit.initializers.imagenet",
     "named_torch_seed": "perceptinit.seeding",
+    "nearest": "perceptinit.registry",
     "num_fused_parts": "perceptinit.initializers.trainable",
     "only_training": "perceptinit.initializers.trainable",
     "parse_rows": "perceptinit.files.reading",

@@ -51,7 +51,7 @@ from perceptinit.judgments.two_afc import embed_judged as embed_judged
 from perceptinit.recipe.plan import ModelCost as ModelCost, model_cost as model_cost, stage_plan as stage_plan
 from perceptinit.recipe.reading import load_recipe as load_recipe
 from perceptinit.recipe.recipe import Recipe as Recipe
-from perceptinit.registry import nearest as nearest, suggest as suggest
+from perceptinit.registry import suggest as suggest
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
 from perceptinit.reports.figures import (
     Figure as Figure,

@@ -5,8 +5,6 @@ A Config is a frozen dataclass. Only this module imports pydantic. Field types c
     from perceptinit.configs import PositiveInt, Share
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re
@@ -126,7 +124,8 @@ def _problem(error: Mapping[str, Any], known: list[str], where: str) -> Problem:
 
 
 def _describe(error: Mapping[str, Any]) -> str:
-    kind, value = error["type"], error.get("input")
+    kind = error["type"]
+    value = error.get("input")
     if kind == "missing":
         return "required, but not given"
     if kind == "value_error":

@@ -1,7 +1,5 @@
 """Errors for users. A message states the problem, its location and what to do next."""
 
-from __future__ import annotations
-
 import errno
 import platform
 import re

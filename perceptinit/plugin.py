@@ -9,8 +9,6 @@ A name is imported from its module when it is first used, so the module that lis
 from here at no cost. docs/hooks.md and docs/write-a-plugin.md explain every name.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

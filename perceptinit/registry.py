@@ -7,8 +7,6 @@ contains the plug-in. Nothing is imported until `Entry.load` is called.
 error about a missing component names its package.
 """
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Compare arms at their tuned settings, and withhold the verdict if tuning budgets differ."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain

@@ -1,7 +1,5 @@
 """Compare arms at equal numbers of samples seen, paired by seed, and list excluded results."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Data of a comparison: scores of arms, differences between arms, and problems."""
 
-from __future__ import annotations
-
 import fnmatch
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -10,8 +10,6 @@ lists the differences.
 To add a contrast, write a `Question` in questions.py, and return it from `_ask`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product

@@ -4,8 +4,6 @@ Curves are interpolated linearly between measurements. Intervals are percentile 
 seeds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

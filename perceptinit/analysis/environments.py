@@ -1,7 +1,5 @@
 """Differences between compared runs in software, hardware and batches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from typing import Any

@@ -2,8 +2,6 @@
 
 # S seeds, N items (images or judgments), R image roles in an item, P images, K contrasts
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Format scores, differences and intervals, with shares in percent and points."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from perceptinit.analysis.statistics import Estimate

@@ -1,7 +1,5 @@
 """Statistics over data sets: averages, interquartile means, wins and losses, corrected p-values."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ Verdicts use Student's t interval of the paired differences. The bootstrap inter
 too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Built-in backbones. A new backbone needs a file, an entry below, a test and a card."""
 
-from __future__ import annotations
-
 from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 

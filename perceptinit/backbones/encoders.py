@@ -62,7 +62,8 @@ class ImageTower(nn.Module):
         self.embed_dim = embed_dim
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
-        self._fresh, self._fit_mode = fresh, fit
+        self._fresh = fresh
+        self._fit_mode = fit
 
     @property
     def fit(self) -> Fit:
@@ -105,7 +106,8 @@ class ImageTower(nn.Module):
             # three operations on a few images at a time, so that they stay in the cache
             num = max(1, CACHED_VALUES // images.shape[1:].numel())
         floats = torch.empty_like(images, dtype=self.mean.dtype)
-        values, pixels = floats, images
+        values = floats
+        pixels = images
         if images.is_contiguous(memory_format=torch.channels_last):
             # vectorizes over rows of pixels instead of three channels
             values, pixels = (x.permute(0, 2, 3, 1).flatten(2) for x in (floats, images))
@@ -180,7 +182,8 @@ def find_unseen_pixels(build: Callable[[], DualTower]) -> Iterator[str]:
     first = next((m for m in model.image.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.kernel_size != first.stride:
         return
-    patch, size = first.stride[0], model.image_size
+    patch = first.stride[0]
+    size = model.image_size
     if size % patch:
         yield (
             f"patch size {patch} does not divide image size {size}, so {size % patch} rows and columns of "

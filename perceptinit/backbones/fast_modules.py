@@ -5,8 +5,6 @@ tests/backbones/test_backbones.py checks. Eager passes use a matrix product for 
 `_ShortAttention` for short sequences. Traced passes use torch's kernels.
 """
 
-from __future__ import annotations
-
 # B batch, C channels, H heads or height, W width, h w patches, P patch side
 # T tokens, d width of a head, D = H d
 from typing import Any
@@ -82,7 +80,8 @@ class PatchConv(nn.Conv2d):
         side = like.kernel_size[0]
         has_bias = like.bias is not None
         super().__init__(3, like.out_channels, side, stride=side, bias=has_bias, device="meta")
-        self.weight, self.bias = like.weight, like.bias
+        self.weight = like.weight
+        self.bias = like.bias
         self.train(like.training)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -94,9 +93,11 @@ class PatchConv(nn.Conv2d):
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         if images.is_contiguous(memory_format=torch.channels_last):
             # copies pixels in memory order, with a permuted kernel
-            rows, kernel = patches.permute(0, 2, 4, 3, 5, 1), self.weight.permute(0, 2, 3, 1)
+            rows = patches.permute(0, 2, 4, 3, 5, 1)
+            kernel = self.weight.permute(0, 2, 3, 1)
         else:
-            rows, kernel = patches.permute(0, 2, 4, 1, 3, 5), self.weight
+            rows = patches.permute(0, 2, 4, 1, 3, 5)
+            kernel = self.weight
         return F.linear(rows.flatten(3), kernel.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
@@ -112,7 +113,8 @@ class SelfAttention(nn.MultiheadAttention):
     def __init__(self, like: nn.MultiheadAttention) -> None:
         has_bias = like.in_proj_bias is not None
         super().__init__(like.embed_dim, like.num_heads, bias=has_bias, batch_first=True, device="meta")
-        self.in_proj_weight, self.in_proj_bias = like.in_proj_weight, like.in_proj_bias
+        self.in_proj_weight = like.in_proj_weight
+        self.in_proj_bias = like.in_proj_bias
         self.out_proj = like.out_proj
         self.train(like.training)
 

@@ -1,7 +1,5 @@
 """Models without a text tower: an image tower, with or without a classifier."""
 
-from __future__ import annotations
-
 # B batch, D embedding, C classes, H W image
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -158,7 +158,8 @@ def _draw_as_clip(tower: Any, name: str) -> None:
     """Initialize the blocks and positions of a vision transformer like CLIP's text tower (Radford 2021)."""
     if not isinstance(tower, VisionTransformer):
         raise UsageError(f"clip_init: the image tower of '{name}' is not a vision transformer of open_clip")
-    width, blocks = tower.transformer.width, tower.transformer.resblocks
+    width = tower.transformer.width
+    blocks = tower.transformer.resblocks
     tower.positional_embedding.normal_(std=0.01)
     for block in blocks:
         block.attn.in_proj_weight.normal_(std=width**-0.5)

@@ -271,7 +271,8 @@ def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int
         if with_space[space]:
             row = with_space[space].pop()
         else:
-            row, num_rows = num_rows, num_rows + 1
+            row = num_rows
+            num_rows += 1
         rows[text], starts[text] = row, row_length - space
         with_space[space - length].append(row)
     first = rows * row_length + starts

@@ -1,7 +1,5 @@
 """The command line: one file for each command. Heavy packages are imported inside the commands."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Annotated
@@ -103,7 +101,8 @@ def _root(
 
 def _add_plugin_commands(app: typer.Typer, plugins: Plugins) -> None:
     for name, plugin in plugins.manager.list_name_plugin():
-        commands, groups = list(app.registered_commands), list(app.registered_groups)
+        commands = list(app.registered_commands)
+        groups = list(app.registered_groups)
         try:
             plugins.call("perceptinit_commands", plugin, app=app)
             names = _command_names(app)
@@ -111,7 +110,8 @@ def _add_plugin_commands(app: typer.Typer, plugins: Plugins) -> None:
                 if names.count(added) > 1:
                     raise UsageError(f"the command '{added}' already exists")
         except Exception as error:  # a plug-in may raise anything
-            app.registered_commands, app.registered_groups = commands, groups
+            app.registered_commands = commands
+            app.registered_groups = groups
             module = getattr(plugin, "__name__", "")
             distribution = next((p.distribution for p in plugins.loaded if p.module == module), "")
             plugins.fail(name, distribution, error)

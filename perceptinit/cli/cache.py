@@ -1,7 +1,5 @@
 """`perceptinit cache`: initialized towers, decoded images, shard indexes and copies of remote files."""
 
-from __future__ import annotations
-
 import typer
 
 from perceptinit.cli.group import Group
@@ -25,7 +23,8 @@ def list_() -> None:
     cache = Cache(cache_folder())
     table = new_table(("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"))
     for entry in cache.entries():
-        parts, metrics = entry.manifest["parts"], entry.manifest["report"]["metrics"]
+        parts = entry.manifest["parts"]
+        metrics = entry.manifest["report"]["metrics"]
         score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
         table.add_row(
             entry.folder.name[:12],

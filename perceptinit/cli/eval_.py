@@ -1,7 +1,5 @@
 """`perceptinit eval`: evaluate existing models together."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

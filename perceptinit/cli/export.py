@@ -1,7 +1,5 @@
 """`perceptinit export`: the weights of a run for another library."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

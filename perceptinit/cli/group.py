@@ -1,7 +1,5 @@
 """The class of command groups: brackets in help texts are literal, and file errors become messages."""
 
-from __future__ import annotations
-
 import errno
 import os
 import re

@@ -1,7 +1,5 @@
 """`perceptinit init`: initialize a backbone and save its weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

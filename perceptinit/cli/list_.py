@@ -1,7 +1,5 @@
 """`perceptinit list`: available components and recipes."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """`perceptinit new`: a plug-in package or a recipe to edit."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`perceptinit plugins`: loaded plug-ins, and failures to load."""
 
-from __future__ import annotations
-
 import typer
 
 from perceptinit.cli.terminal import new_console, new_table

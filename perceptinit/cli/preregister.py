@@ -1,7 +1,5 @@
 """`perceptinit preregister`: the plan of an experiment, written before its runs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

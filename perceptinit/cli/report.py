@@ -1,7 +1,5 @@
 """`perceptinit report`: a comparison as an HTML page."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

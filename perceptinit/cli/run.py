@@ -1,7 +1,5 @@
 """`perceptinit run`: run a recipe and print its table of scores."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`perceptinit show`: the documentation of a component."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

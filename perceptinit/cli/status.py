@@ -1,7 +1,5 @@
 """`perceptinit status`: the states of runs."""
 
-from __future__ import annotations
-
 from perceptinit.cli.options import Runs
 from perceptinit.cli.terminal import new_console
 

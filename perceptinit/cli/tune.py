@@ -1,7 +1,5 @@
 """`perceptinit tune`: the same trials for all arms, then tables at the shared and at the best settings."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated, Any

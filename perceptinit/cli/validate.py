@@ -1,7 +1,5 @@
 """`perceptinit validate`: all problems of a recipe, then its plan and cost."""
 
-from __future__ import annotations
-
 import shlex
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Device and memory of a process, and asynchronous copies between host and GPU."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import sys
@@ -13,7 +11,8 @@ from torch import Tensor
 from perceptinit.errors import UsageError
 
 # from glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
 _NEVER_BYTES = 2**31 - 1
 
 

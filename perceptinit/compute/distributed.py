@@ -4,8 +4,6 @@ torchrun starts the processes and sets RANK, WORLD_SIZE and LOCAL_RANK. GPU tens
 data uses gloo. Plain values are sent as JSON, never as pickles.
 """
 
-from __future__ import annotations
-
 # B rows over all ranks, b rows on one rank, D columns
 import gc
 import json
@@ -70,7 +68,8 @@ def local_device(device: str) -> str:
             f"device '{device}' is one GPU, but each process needs a separate GPU. Use --device cuda, and "
             "select GPUs with CUDA_VISIBLE_DEVICES"
         )
-    local, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    local = int(os.environ["LOCAL_RANK"])
+    num_gpus = torch.cuda.device_count()
     if local >= num_gpus:
         raise UsageError(f"local rank {local} has no GPU: this machine has {num_gpus}. Lower --nproc")
     return f"cuda:{local}"

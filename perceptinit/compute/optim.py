@@ -1,7 +1,5 @@
 """Optimizer, learning-rate schedule and precision of all training stages."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import math

@@ -1,7 +1,5 @@
 """Evaluation in several processes, each of which encodes its share of every batch."""
 
-from __future__ import annotations
-
 # B batch, W processes
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Run evaluators on models, on several models at once if the evaluator supports it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The models of `perceptinit eval`: open_clip and timm models, checkpoints, and weights of runs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -218,7 +216,8 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
 
 
 def _files(folder: Path, which: str) -> list[Path]:
-    names, kept = [which], []
+    names = [which]
+    kept = []
     if which == "all":
         kept = sorted(folder.glob(f"{SNAPSHOTS}*{SUFFIX}"))
         # a snapshot before the first step is the same model as init.safetensors

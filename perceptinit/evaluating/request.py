@@ -1,7 +1,5 @@
 """A request to `perceptinit eval`, its evaluators, and its outcome."""
 
-from __future__ import annotations
-
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """Text embeddings of prompts, and zero-shot classifiers from their means."""
 
-from __future__ import annotations
-
 # U different texts, B batch, T tokens, C classes, D embedding
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -132,7 +130,9 @@ class Classifiers:
     """
 
     def __init__(self, precision: Precision, batch_size: int, folder: Path | None = None) -> None:
-        self.precision, self.batch_size, self.folder = precision, batch_size, folder
+        self.precision = precision
+        self.batch_size = batch_size
+        self.folder = folder
         self._made: dict[str, torch.Tensor] = {}  # arms may share a text tower
 
     def make(

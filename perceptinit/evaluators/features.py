@@ -183,7 +183,8 @@ def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> li
 
 def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
     """Return the slices of the set that this rank encodes, one for each batch."""
-    count, size = len(images.images), encoding.batch_size
+    count = len(images.images)
+    size = encoding.batch_size
     every = [slice(start, min(start + size, count)) for start in range(0, count, size)]
     return every[encoding.rank :: encoding.num_ranks]
 

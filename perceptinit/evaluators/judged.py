@@ -1,7 +1,5 @@
 """Base class of measures on human judgments."""
 
-from __future__ import annotations
-
 # B batch, S image size
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -49,7 +47,8 @@ class JudgedMeasure(ABC):
         """Memory limit for decoded images that are kept between evaluations, in MiB."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
+        self.config = config
+        self.judgments = judgments
         self._images: StimulusImages | None = None
         self._training: frozenset[str] | None = None  # images of the training split, loaded at first use
 

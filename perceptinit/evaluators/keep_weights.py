@@ -1,7 +1,5 @@
 """Save the weights at each evaluation for later measurements (`keep-weights`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Measures on labeled sets without text: `knn`, and the accuracy of a classifier (`classification`)."""
 
-from __future__ import annotations
-
 # N images, M reference images, D embedding, B batch, C classes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +42,8 @@ class LabelledMeasure(EmbeddedSetMeasure):
 
     def accuracy(self, measure: str, labelled: ZeroShotSet, correct: np.ndarray, **own: Any) -> Score:
         """Return the accuracy as a Score, with a chance level of one over the number of classes."""
-        name, chance = f"{measure}/{labelled.name}", 1 / len(labelled.classnames)
+        name = f"{measure}/{labelled.name}"
+        chance = 1 / len(labelled.classnames)
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
 
 
@@ -138,7 +137,8 @@ class _Logits:
 
     def __init__(self, model: Any) -> None:
         self.image = model  # the whole model determines the logits
-        self.image_size, self.fit = model.image_size, Fit.of(model)
+        self.image_size = model.image_size
+        self.fit = Fit.of(model)
         self.classnames: tuple[str, ...] = model.classnames
         self.embed_dim = len(self.classnames)
         self._classify = model.classify

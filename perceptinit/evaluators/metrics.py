@@ -1,7 +1,5 @@
 """Metrics of predictions and embeddings: recall, nearest neighbors, jackknife."""
 
-from __future__ import annotations
-
 # N examples or images, M reference images, C classes, D embedding, G groups
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,7 +19,8 @@ NEIGHBOUR_ELEMENTS = 8 << 20
 
 def share_score(name: str, correct: np.ndarray, chance: float, extra: Mapping[str, Any]) -> Score:
     """Return the mean of `correct`, bool (N,), as a score with its binomial standard error."""
-    share, num = float(correct.mean()), len(correct)
+    share = float(correct.mean())
+    num = len(correct)
     stderr = float(np.sqrt(share * (1 - share) / num))
     items = Items(correct, np.arange(num)[:, None])
     return Score(

@@ -1,7 +1,5 @@
 """Agreement with human odd-one-out choices (`odd-one-out`)."""
 
-from __future__ import annotations
-
 # N judgments of three images, M images
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Unreadable images: up to 0.1 % of a test set are excluded and reported with each score."""
 
-from __future__ import annotations
-
 # N images of a set
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Retrieval of images by caption and of captions by image (`retrieval`)."""
 
-from __future__ import annotations
-
 # N images, M captions, D embedding
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -64,11 +62,13 @@ class Retrieval(EmbeddedSetMeasure):
         embeddings = embed_texts(model, test_set.captions, ctx.device, c.precision, c.batch_size)
         captions = embeddings.of(test_set.captions)
         gallery = torch.from_numpy(images).to(captions.device)
-        owners, everyone = test_set.owners, np.arange(len(images))
+        owners = test_set.owners
+        everyone = np.arange(len(images))
         ks = sorted({*c.ks, 1})
         by_caption = hits_at_k(captions, gallery, owners, everyone, ks)
         by_image = hits_at_k(gallery, captions, everyone, owners, ks)
-        num, total = len(images), len(owners)
+        num = len(images)
+        total = len(owners)
         num_captions = np.bincount(owners, minlength=num)
         facts = {
             "num_images": num,
@@ -97,7 +97,8 @@ def _mean_recall(
     test_set: RetrievalSet, by_caption: np.ndarray, by_image: np.ndarray, facts: dict[str, Any]
 ) -> Score:
     """Return the mean of image and text recall at 1 (DataComp's metric), its error clustered by image."""
-    num, total = len(by_image), len(by_caption)
+    num = len(by_image)
+    total = len(by_caption)
     num_captions = np.bincount(test_set.owners, minlength=num)
     # the contribution of each image to both recalls, scaled so that the mean is the score
     own = np.bincount(test_set.owners, weights=by_caption, minlength=num) * num / total

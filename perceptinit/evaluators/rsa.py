@@ -1,7 +1,5 @@
 """Representational similarity analysis with human dissimilarities (`rsa`)."""
 
-from __future__ import annotations
-
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Agreement with human similarity judgments (`two-afc`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,10 +50,12 @@ class TwoAFC(JudgedMeasure):
             DataError: If judgments or images cannot be read.
             TrainingError: If embeddings are not finite.
         """
-        embedded, triplets = self._embed(model, ctx), self.data
+        embedded = self._embed(model, ctx)
+        triplets = self.data
         result = score(embedded, triplets, self.config.weighting)
         values = agreement(*embedded.distances(triplets), triplets.p_second)
-        name, weighting = self.set_name, self.config.weighting
+        name = self.set_name
+        weighting = self.config.weighting
         if self._baselines is None:  # computed once, independent of the model
             self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
@@ -186,7 +186,8 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     anchor, first, second = np.concatenate([own.roles for own in people.values()], axis=1)
     num = np.concatenate([own.num_votes for own in people.values()]).astype(np.float64)
     p_second = np.concatenate([own.p_second for own in people.values()])
-    low, high = np.minimum(first, second), np.maximum(first, second)
+    low = np.minimum(first, second)
+    high = np.maximum(first, second)
     for_high = np.where(second == high, p_second, 1 - p_second) * num
     question = np.unique([anchor, low, high], axis=1, return_inverse=True)[1].ravel()
     own = np.unique(question * len(people) + owner, return_inverse=True)[1]

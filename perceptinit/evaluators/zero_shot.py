@@ -1,7 +1,5 @@
 """Zero-shot classification of images with class names (`zero-shot`)."""
 
-from __future__ import annotations
-
 # N images, C classes, D embedding
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

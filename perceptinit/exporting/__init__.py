@@ -4,8 +4,6 @@ To add a target, write a module with `write(run, folder) -> str`, which returns 
 folder. Add an entry to `TARGETS`, a round-trip test, and a row in docs/export.md.
 """
 
-from __future__ import annotations
-
 import tempfile
 from importlib import import_module
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The model card of an exported folder, with usage, scores, data, licenses and recipe."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Iterable

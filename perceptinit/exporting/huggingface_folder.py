@@ -1,7 +1,5 @@
 """Export to transformers as a CLIPModel, or the image tower alone as a TimmWrapperModel."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +76,8 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
 
     text: Any = run.model.text.transformer
     model = CLIPModel(_clip_config(run, vit))
-    vision_state, text_state = vit.state_dict(), text.state_dict()
+    vision_state = vit.state_dict()
+    text_state = text.state_dict()
     weights = {
         "logit_scale": run.model.logit_scale.detach(),
         "visual_projection.weight": vision_state["proj"].T,
@@ -98,7 +97,8 @@ def _image_processor(run: TrainedRun) -> Any:
     """Return CLIP's image processor; for "pad", Janus's, which pads with the mean color."""
     from transformers import CLIPImageProcessor
 
-    size, mode = run.model.image_size, run.model.fit.mode
+    size = run.model.image_size
+    mode = run.model.fit.mode
     square = {"height": size, "width": size}
     if mode == "pad":
         from transformers import JanusImageProcessor

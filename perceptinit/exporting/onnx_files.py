@@ -1,7 +1,5 @@
 """Export both towers to ONNX."""
 
-from __future__ import annotations
-
 # B batch, T tokens, D embedding, S height and width
 import warnings
 from pathlib import Path
@@ -26,7 +24,8 @@ text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), p
 
 def write(run: TrainedRun, folder: Path) -> str:
     """Write `image.onnx` and, with a text tower, `text.onnx`, and return the code that loads them."""
-    model, size = run.model, run.model.image_size
+    model = run.model
+    size = run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # ONNX does not support its fused operator
     try:

@@ -1,7 +1,5 @@
 """Export both towers for `open_clip.create_model_and_transforms("local-dir:FOLDER")`."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,7 +62,8 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
     # the activation of both towers, unless the image tower is a timm model
     quick_gelu = has_quick_gelu(run.model.text.transformer.transformer)
     if not isinstance(vit, str) and has_quick_gelu(vit.transformer) == quick_gelu:
-        vision, visual = _vision_config(vit), dict(vit.state_dict())
+        vision = _vision_config(vit)
+        visual = dict(vit.state_dict())
     else:
         why = vit if isinstance(vit, str) else "its towers use different activations"
         vision = _timm_config(run, why)
@@ -81,7 +80,8 @@ def _from_timm(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _vision_config(vit: Any) -> dict[str, Any]:
     """Return the `vision_cfg` of a plain open_clip ViT."""
-    width, blocks = vit.transformer.width, vit.transformer.resblocks
+    width = vit.transformer.width
+    blocks = vit.transformer.resblocks
     return {
         "image_size": vit.image_size[0],
         "patch_size": vit.patch_size[0],

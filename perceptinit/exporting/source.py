@@ -1,7 +1,5 @@
 """Load a finished run for export."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +34,8 @@ class TrainedRun:
     @property
     def title(self) -> str:
         """Return the name of the run in messages, with recipe, arm and seed."""
-        recipe, arm = self.record["recipe"]["name"], self.record["arm"]["name"]
+        recipe = self.record["recipe"]["name"]
+        arm = self.record["arm"]["name"]
         return f"{recipe}, arm {arm}, seed {self.record['seed']}"
 
     @property

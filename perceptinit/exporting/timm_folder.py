@@ -1,7 +1,5 @@
 """Export the trunk for `timm.create_model("local-dir:FOLDER", pretrained=True)`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Conversion of a timm or open_clip image tower to a plain open_clip ViT."""
 
-from __future__ import annotations
-
 # W token width, D embedding
 from functools import partial
 from itertools import product

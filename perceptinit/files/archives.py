@@ -1,7 +1,5 @@
 """Unpack archives safely: only into the target folder, and completely or not at all."""
 
-from __future__ import annotations
-
 import shutil
 import tarfile
 import tempfile

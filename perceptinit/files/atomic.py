@@ -1,7 +1,5 @@
 """Atomic writes, cleanup of the temporary files of killed processes, and locks between processes."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -8,8 +8,6 @@ The folder also contains `images` (decoded images), `tar-indexes` (indexes of lo
 `copies` (fetched data), `test-sets` (from the hub), and `classifiers` (of `perceptinit eval`).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -24,7 +22,8 @@ from perceptinit.errors import DataError
 from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
 from perceptinit.files.reading import file_sha256, read_json
 
-MANIFEST, WEIGHTS = "manifest.json", "weights.safetensors"
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
 CHECKSUM = "manifest_sha256"  # manifest key whose value is the hash of the rest
 
 

@@ -1,7 +1,5 @@
 """Save and load weights as safetensors files, with checksums."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -72,7 +72,8 @@ class Columns:
     @classmethod
     def of(cls, path: Path, cells: Mapping[str, Sequence[Any]], rows: np.ndarray) -> Columns:
         """Return dictionary-encoded columns for hashable cells."""
-        distinct, codes = {}, {}
+        distinct = {}
+        codes = {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
             codes[name] = np.array([place.setdefault(c, len(place)) for c in column], np.int64)
@@ -161,7 +162,8 @@ class Columns:
     def _convert(self, name: str, convert: Callable[[Any], T], fill: T | None = None) -> list[Any]:
         """Return the converted distinct cells (None if unused); DataError with a line per kind of error."""
         self.require([name])
-        codes, cells = self.codes[name], self.distinct[name]
+        codes = self.codes[name]
+        cells = self.distinct[name]
         values: list[Any] = [None] * len(cells)
         wrong: dict[str, dict[int, str]] = {}
         for code in np.unique(codes).tolist():
@@ -200,7 +202,8 @@ def raise_all(errors: Iterable[DataError]) -> None:
 
 def read_all(*readers: Callable[[], Any]) -> list[Any]:
     """Call all readers and return their results; one DataError combines their errors."""
-    values, errors = [], []
+    values = []
+    errors = []
     for reader in readers:
         try:
             values.append(reader())

@@ -1,7 +1,5 @@
 """The CSV reader for tables of judgments, matrices and image-text pairs."""
 
-from __future__ import annotations
-
 # N rows
 import csv
 import io

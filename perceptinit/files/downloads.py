@@ -1,7 +1,5 @@
 """Download, verify and unpack the files of a data set; `downloads.json` records them."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import zipfile
@@ -27,14 +25,16 @@ from perceptinit.types import DataCard
 Progress = Callable[[str, int, int | None], None]
 
 # limits on the unpacked size, in multiples of the published unpacked size or of the archive's size
-UNPACKED_TIMES, ARCHIVE_TIMES = 2, 20
+UNPACKED_TIMES = 2
+ARCHIVE_TIMES = 20
 SMALL_BYTES = 64 << 20  # always accepted, because text compresses well
 RECORD = "downloads.json"
 # number of unpacked files to record per archive; later calls check that they still exist
 SAMPLE_FILES = 100
 LOCK = ".downloads.lock"
 # limits on a member of a remote archive, and on a request; the directory of a large archive takes a few MB
-_MOST_MEMBER_BYTES, _BLOCK_BYTES = 1 << 30, 1 << 20
+_MOST_MEMBER_BYTES = 1 << 30
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +201,8 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
     )
     for _ in range(2):
         place = part.fetch()
-        digest, is_resumed = file_sha256(place), part.is_resumed
+        digest = file_sha256(place)
+        is_resumed = part.is_resumed
         problem = _find_problem(download, place.stat().st_size, digest)
         if not problem:
             part.finish()
@@ -215,7 +216,8 @@ def _fetch_whole(download: Download, file: RemoteFile, path: Path, report: Progr
 def _fetch_member(download: Download, file: RemoteFile, path: Path, report: Progress) -> str:
     """Fetch one member of a remote .zip, in any of its folders; zipfile verifies the CRC."""
     most = _MOST_MEMBER_BYTES if download.num_bytes is None else download.num_bytes
-    member, remote = download.member, RemoteReader(file, stat(file), 2 * _MOST_MEMBER_BYTES)
+    member = download.member
+    remote = RemoteReader(file, stat(file), 2 * _MOST_MEMBER_BYTES)
     try:
         with zipfile.ZipFile(io.BufferedReader(remote, _BLOCK_BYTES)) as archive:
             found = [n for n in archive.namelist() if n == member or n.endswith(f"/{member}")]

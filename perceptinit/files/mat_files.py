@@ -3,8 +3,6 @@
 With damaged files, scipy's reader can crash, or allocate as much memory as a header states.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

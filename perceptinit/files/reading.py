@@ -1,7 +1,5 @@
 """Read untrusted files: only regular files, of limited size, with errors that name the file."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import json

@@ -5,8 +5,6 @@ gives equal bytes. The checksum covers `about` and the name, type, shape and byt
 takes 0.25 s per GB and detects accidental damage, not forgery.
 """
 
-from __future__ import annotations
-
 import json
 import mmap
 import os
@@ -96,7 +94,8 @@ def _map(path: Path) -> tuple[Mapping[str, str], dict[str, np.ndarray]]:
     if hasattr(mmap, "MADV_WILLNEED"):  # the checksum reads the entire file, which is faster in large pieces
         pages.madvise(mmap.MADV_WILLNEED)
     mapped = np.frombuffer(pages, np.uint8)
-    start, arrays = len(mapped) - sum(sizes.values()), {}
+    start = len(mapped) - sum(sizes.values())
+    arrays = {}
     for name, size in sizes.items():
         arrays[name] = mapped[start : start + size].view(types[name]).reshape(shapes[name])
         start += size

@@ -1,7 +1,5 @@
 """Read tables from CSV, JSON, .xlsx and Parquet files, with errors that name the file and the row."""
 
-from __future__ import annotations
-
 # N rows, D distinct cells of a column
 import io
 import json
@@ -145,7 +143,8 @@ def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"{path}: two columns have the name '{twice[0]}'")
-    distinct, codes = {}, {}
+    distinct = {}
+    codes = {}
     for name, column in zip(header, table.columns, strict=True):
         distinct[name], codes[name] = _encode_column(column.combine_chunks())
     columns = Columns(path, distinct, codes, rows)

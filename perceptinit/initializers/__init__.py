@@ -1,7 +1,5 @@
 """Built-in initializers, which set the weights of an image tower before or after pretraining."""
 
-from __future__ import annotations
-
 from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 

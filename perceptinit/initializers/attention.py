@@ -1,7 +1,5 @@
 """Find the self-attention layers and position embeddings of a model, as writable views."""
 
-from __future__ import annotations
-
 # N patches on a square grid, D width of a token, d of a head, A = heads * d
 import math
 from collections.abc import Iterator
@@ -81,7 +79,8 @@ def _find_layer(name: str, module: Any) -> Iterator[Attention]:
         query, key, value = module.in_proj_weight.data.chunk(3)
         yield Attention(name, module.num_heads, query, key, value, module.out_proj.weight.data)
         return
-    heads, out = getattr(module, "num_heads", None), _linear(module, "proj", "out_proj")
+    heads = getattr(module, "num_heads", None)
+    out = _linear(module, "proj", "out_proj")
     if not isinstance(heads, int) or out is None:
         return
     fused = _linear(module, "qkv")

@@ -1,7 +1,5 @@
 """Weights from a file (`checkpoint`), or a mixture of two sets of weights (`interpolate`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

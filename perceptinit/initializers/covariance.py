@@ -1,7 +1,5 @@
 """Depthwise filters with a covariance like that of trained filters, without data (`covariance`)."""
 
-from __future__ import annotations
-
 # K pixels of a filter, k * k; C channels
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +50,8 @@ class Covariance:
         Raises:
             InitializerError: If the model has no depthwise convolution.
         """
-        c, layers = self.config, find_depthwise(model)
+        c = self.config
+        layers = find_depthwise(model)
         with reporting("covariance", model) as report:
             for number, (name, layer) in enumerate(layers.items()):
                 depth = number / max(len(layers) - 1, 1)

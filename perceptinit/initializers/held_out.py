@@ -1,7 +1,5 @@
 """Evaluation of stage 1 on held-out judgments, and early stopping."""
 
-from __future__ import annotations
-
 # N held-out judgments
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -47,13 +45,18 @@ class HeldOut:
         self.results: dict[int, TwoAFCResult] = {}
         self.epochs: dict[int, EpochResult] = {}
         self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
-        self._model, self._triplets, self._images = model, triplets, images
-        self._split, self._ceiling, self._ctx = split, ceiling, ctx
+        self._model = model
+        self._triplets = triplets
+        self._images = images
+        self._split = split
+        self._ceiling = ceiling
+        self._ctx = ctx
 
     def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
         self._model.eval()
-        encode, device = split(self._model.encode_image), self._ctx.device
+        encode = split(self._model.encode_image)
+        device = self._ctx.device
         embedded = embed_judged(encode, self._triplets, self._images, device=device)
         distances = embedded.distances(self._triplets)
         self._agreement[epoch] = torch.from_numpy(agreement(*distances, self._triplets.p_second))
@@ -64,7 +67,8 @@ class HeldOut:
 
     def warn(self, kept: int) -> None:
         """Warn if embeddings collapsed or moved closer together, or if 2AFC is not clearly above chance."""
-        before, after = self.results[0], self.results[kept]
+        before = self.results[0]
+        after = self.results[kept]
         distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
         if after.is_collapsed:
             self._ctx.warn(f"the tower has collapsed: {distance}. Increase the margin or the number of steps")
@@ -83,7 +87,9 @@ class HeldOut:
 
     def metrics(self, kept: int) -> dict[str, float]:
         """Return the metrics for the report; `after` refers to the epoch `kept`."""
-        before, after, name = self.results[0], self.results[kept], f"2afc_{self._split}"
+        before = self.results[0]
+        after = self.results[kept]
+        name = f"2afc_{self._split}"
         metrics = {
             f"{name}_before": before.accuracy,
             f"{name}_after": after.accuracy,
@@ -128,7 +134,8 @@ def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | No
         after: The same after training.
         triplets: The judgments.
     """
-    t, gains = triplets, (after - before).numpy()
+    t = triplets
+    gains = (after - before).numpy()
     return held_out_stderr(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes)
 
 
@@ -145,8 +152,11 @@ class EarlyStopping:
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:
-        self._model, self._patience = model, patience
-        self.epoch, self._accuracy, self._num_since = 0, float("-inf"), 0
+        self._model = model
+        self._patience = patience
+        self.epoch = 0
+        self._accuracy = float("-inf")
+        self._num_since = 0
         self._weights: dict[str, Tensor] = {}
 
     def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
@@ -154,7 +164,9 @@ class EarlyStopping:
         if self._patience is None:
             return False
         if result.accuracy > self._accuracy:
-            self.epoch, self._accuracy, self._num_since = epoch, result.accuracy, 0
+            self.epoch = epoch
+            self._accuracy = result.accuracy
+            self._num_since = 0
             self._weights = copy_weights(self._model)
         else:
             self._num_since += 1
@@ -177,5 +189,7 @@ class EarlyStopping:
     def resume(self, state: Mapping[str, Any]) -> None:
         """Resume from a state that `state` returned."""
         if state["epoch"]:
-            self.epoch, self._accuracy = state["epoch"], state["accuracy"]
-            self._num_since, self._weights = state["num_since"], dict(state["weights"])
+            self.epoch = state["epoch"]
+            self._accuracy = state["accuracy"]
+            self._num_since = state["num_since"]
+            self._weights = dict(state["weights"])

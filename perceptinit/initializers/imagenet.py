@@ -1,7 +1,5 @@
 """Pretrained weights of timm (`imagenet`)."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

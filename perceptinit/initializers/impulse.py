@@ -1,7 +1,5 @@
 """Attention initialized like a convolution, without data (`impulse`)."""
 
-from __future__ import annotations
-
 # N patches on a square grid, D width of a token, d of a head
 import math
 from dataclasses import dataclass
@@ -61,7 +59,8 @@ class Impulse:
             InitializerError: If the model has no supported attention or no learned position embeddings, or if
                 no scale of the logits reaches the share.
         """
-        layers, positions = find_attention(model, "impulse"), find_positions(model, "impulse")
+        layers = find_attention(model, "impulse")
+        positions = find_positions(model, "impulse")
         with reporting("impulse", model) as report:
             positions.mul_(self.config.position_std / positions.std())
             solve = cache(partial(solve_neighbour, positions, layers[0].head_dim, self.config.share))
@@ -96,7 +95,8 @@ def solve_neighbour(
     target = shift_matrix(math.isqrt(len(points)), offset)
     left, right = factors(inverse @ target @ inverse.T, head_dim)
     missing = head_dim - left.shape[1]  # a head wider than a token is zero-padded
-    left, right = F.pad(left, (0, missing)), F.pad(right, (0, 0, 0, missing))
+    left = F.pad(left, (0, missing))
+    right = F.pad(right, (0, 0, 0, missing))
     logits = points @ left @ right @ points.T / head_dim**0.5
     root = _scale_for_share(logits, target, share) ** 0.5
     return (root * left).float(), (root * right.T).float()
@@ -113,7 +113,8 @@ def shift_matrix(side: int, offset: tuple[int, int]) -> Tensor:
     grid = torch.arange(side * side).reshape(side, side)
     shifted = torch.full((side + 2, side + 2), -1)
     shifted[1:-1, 1:-1] = grid
-    row, column = 1 + offset[0], 1 + offset[1]
+    row = 1 + offset[0]
+    column = 1 + offset[1]
     neighbour = shifted[row : row + side, column : column + side].flatten()
     target = torch.zeros(side * side, side * side, dtype=torch.float64)
     inside = neighbour >= 0

@@ -1,7 +1,5 @@
 """Layer-sequential unit-variance initialization (`lsuv`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Controls for the scales of the weights after stage 1 (`norm-matched`, `statistics-matched`)."""
 
-from __future__ import annotations
-
 # m, n rows and columns of a weight as a matrix
 from collections.abc import Callable
 from dataclasses import dataclass

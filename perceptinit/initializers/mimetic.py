@@ -1,7 +1,5 @@
 """Attention matrices like those of trained networks, without data (`mimetic`)."""
 
-from __future__ import annotations
-
 # D width of a token, r rank
 import math
 from dataclasses import dataclass
@@ -65,7 +63,8 @@ class Mimetic:
         return report.result
 
     def _set(self, layer: Attention, generator: torch.Generator) -> None:
-        c, width = self.config, layer.query.shape[1]
+        c = self.config
+        width = layer.query.shape[1]
         for head in range(layer.num_heads):
             target = _near_identity(width, c.qk_noise, c.qk_identity, generator)
             left, right = factors(target, layer.head_dim)

@@ -1,7 +1,5 @@
 """A non-zero mean weight in the first layer of each MLP, without data (`mimetic-mlp`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Objectives of stage 1: the loss of each judgment, given the embeddings of a batch."""
 
-from __future__ import annotations
-
 # N judgments, B batch, U distinct images of a batch, D embedding
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -91,7 +89,8 @@ class TripletObjective:
             )
         self.num_ties_dropped = 0 if loss.uses_ties else int(is_tie.sum())
         triplets = triplets if loss.uses_ties else triplets.select(~is_tie)
-        self.stimuli, self._loss = triplets.stimuli, loss
+        self.stimuli = triplets.stimuli
+        self._loss = loss
         self.columns = np.stack([triplets.anchor, triplets.first, triplets.second], axis=1)
         self._p_second = torch.from_numpy(triplets.p_second)
         self.weights = _weights(weighting, self._p_second, triplets.num_votes)
@@ -125,7 +124,9 @@ class OddOneOutObjective:
     num_ties_dropped = 0
 
     def __init__(self, judgments: OddOneOut, loss: Loss, weighting: Weighting) -> None:
-        self.stimuli, self.columns, self._loss = judgments.stimuli, judgments.images, loss
+        self.stimuli = judgments.stimuli
+        self.columns = judgments.images
+        self._loss = loss
         votes = judgments.votes[:, ODD_OF_PAIR].astype(np.float32)
         num_votes = votes.sum(axis=1)
         self._pair_shares = torch.from_numpy(votes / num_votes[:, None])

@@ -1,7 +1,5 @@
 """Another pretraining as stage 1, of which only the image tower is kept (`pretrain`, `distil`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +35,8 @@ class Pretrain:
         pass
 
     def __init__(self, config: Config, pretrain: Pretrainer) -> None:
-        self.config, self.pretrain = config, pretrain
+        self.config = config
+        self.pretrain = pretrain
 
     def preflight(self) -> Iterator[str]:
         """Yield the problems of the pretrainer."""

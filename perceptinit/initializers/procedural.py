@@ -1,7 +1,5 @@
 """Masked prediction of symbols in a formal language by a vision transformer (`procedural`)."""
 
-from __future__ import annotations
-
 # B sequences in a batch, b on this rank, N symbols in a sequence (patches in an image), D width
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -128,7 +126,10 @@ class _Training:
     """The blocks, head and optimizer; `step` counts optimizer steps."""
 
     def __init__(self, trunk: Any, config: Procedural.Config, ctx: RunContext) -> None:
-        self.step, self._trunk, self._config, self._ctx = 0, trunk, config, ctx
+        self.step = 0
+        self._trunk = trunk
+        self._config = config
+        self._ctx = ctx
         self._num_symbols = trunk.patch_embed.num_patches
         size = 2 * config.kinds
         with named_torch_seed(ctx.seed, ctx.stage, "procedural"):
@@ -144,7 +145,8 @@ class _Training:
 
     def take_step(self) -> None:
         """Perform one optimizer step on new sequences."""
-        c, ctx = self._config, self._ctx
+        c = self._config
+        ctx = self._ctx
         self.step += 1
         set_lr(self._optimizer, warmup_cosine(self.step, c.steps, c.warmup_steps, c.lr, 0.0))
         self._optimizer.zero_grad()
@@ -194,12 +196,14 @@ class _Training:
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
-        head, optimizer = self._head.state_dict(), self._optimizer.state_dict()
+        head = self._head.state_dict()
+        optimizer = self._optimizer.state_dict()
         return {"step": self.step, "numbers": list(self._numbers), "head": head, "optimizer": optimizer}
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Resume from `state`."""
-        self.step, self._numbers = state["step"], tuple(state["numbers"])
+        self.step = state["step"]
+        self._numbers = tuple(state["numbers"])
         self._head.load_state_dict(state["head"])
         self._optimizer.load_state_dict(state["optimizer"])
 
@@ -258,8 +262,10 @@ def draw_symbols(
             f"initializer 'procedural': brackets need an even number of patches, got {length}. "
             'Use language = "copy"'
         )
-    symbols, stack = np.empty((num, length), np.int64), np.empty((num, length), np.int64)
-    depth, rows = np.zeros(num, np.int64), np.arange(num)
+    symbols = np.empty((num, length), np.int64)
+    stack = np.empty((num, length), np.int64)
+    depth = np.zeros(num, np.int64)
+    rows = np.arange(num)
     for place in range(length):
         opens = (rng.random(num) < 0.5) & (depth < length - place) | (depth == 0)
         kind = rng.integers(kinds, size=num)

@@ -1,7 +1,5 @@
 """Random initialization, by the backbone (`random`) or by timm's schemes (`timm-scheme`)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -6,8 +6,6 @@ with reporting("my-init", model) as report:
 return report.result
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The decoded images of stage 1: in the image store on disk, in memory, or on a GPU."""
 
-from __future__ import annotations
-
 # M stimuli, U distinct images, B batch, S image size
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

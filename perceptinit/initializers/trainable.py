@@ -1,7 +1,5 @@
 """Selection of the parameters that a training stage updates."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager

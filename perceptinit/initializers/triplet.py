@@ -1,7 +1,5 @@
 """Stage 1: train the image tower on human similarity judgments (`triplet`, `triplet-hinge`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -94,7 +92,8 @@ class Triplet:
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning if a batch is larger than the number of judgments."""
-        count, batch_size = len(self._objective.columns), self.config.batch_size
+        count = len(self._objective.columns)
+        batch_size = self.config.batch_size
         if batch_size > count:
             yield (
                 f"batch_size = {batch_size} is more than the {count} judgments, so each epoch is one step. "
@@ -120,7 +119,9 @@ class Triplet:
                 num_images=3 * self.config.epochs * count,
                 note=f"{count:,} judgments as published, data missing",
             )
-        c, count, num_ties = self.config, len(objective.columns), objective.num_ties_dropped
+        c = self.config
+        count = len(objective.columns)
+        num_ties = objective.num_ties_dropped
         order = generator(0, "plan").permutation(count)
         return StagePlan(
             steps=c.num_steps(count),
@@ -184,7 +185,8 @@ class Triplet:
     @cached_property
     def _objective(self) -> JudgmentObjective:
         """The training judgments and their loss; loading or simulating them can take seconds."""
-        loss, weighting = self._loss(), self.config.weighting
+        loss = self._loss()
+        weighting = self.config.weighting
         try:
             if loss.name == "odd-one-out":
                 judgments = load_odd_one_out(self.judgments, "train")

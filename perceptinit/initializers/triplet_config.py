@@ -1,7 +1,5 @@
 """Configuration of stage 1 that does not depend on the loss."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass, replace

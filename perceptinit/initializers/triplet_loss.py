@@ -1,7 +1,5 @@
 """Losses and distances for similarity judgments."""
 
-from __future__ import annotations
-
 # B judgments, U distinct images, D embedding
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """The training loop of stage 1: one optimizer step per batch of judgments."""
 
-from __future__ import annotations
-
 # N judgments, B batch, U distinct images in a batch, S image size
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -81,8 +79,12 @@ class TripletTraining:
         config: TripletConfig,
         ctx: RunContext,
     ) -> None:
-        self._name, self._model, self._objective, self._images = name, model, objective, images
-        self._config, self._ctx = config, ctx
+        self._name = name
+        self._model = model
+        self._objective = objective
+        self._images = images
+        self._config = config
+        self._ctx = ctx
         self._optimizer = make_optimizer(
             [model],
             config.optimizer,
@@ -100,7 +102,8 @@ class TripletTraining:
 
     def lr(self, step: int) -> float:
         """Return the learning rate of a step; the first step is 1."""
-        c, total = self._config, self.total_steps
+        c = self._config
+        total = self.total_steps
         return warmup_cosine(step, total, c.num_warmup_steps(total), c.lr, c.min_lr)
 
     @property
@@ -158,7 +161,8 @@ class TripletTraining:
                 f"the saved state is from a stage of {state['total_steps']} steps, but this stage has "
                 f"{self.total_steps}. If the judgments changed, start over with --fresh"
             )
-        self.step, self._numbers = state["step"], list(state["numbers"])
+        self.step = state["step"]
+        self._numbers = list(state["numbers"])
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
@@ -177,7 +181,8 @@ class TripletTraining:
         return _Batch(step, own, len(rows), distinct, places.reshape(columns.shape))
 
     def _load(self, batch: _Batch) -> Tensor:
-        c, size = self._config, self._model.image_size
+        c = self._config
+        size = self._model.image_size
         if not len(batch.rows):
             return torch.empty((0, 3, size, size), dtype=torch.uint8)
         rng = self._ctx.rng("augment", batch.step)

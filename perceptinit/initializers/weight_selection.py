@@ -1,7 +1,5 @@
 """Weight selection from a larger pretrained model of the same family (`weight-selection`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any

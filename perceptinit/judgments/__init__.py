@@ -1,7 +1,5 @@
 """Bundled judgments: published data sets, your own tables and matrices, and controls."""
 
-from __future__ import annotations
-
 from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 

@@ -1,7 +1,5 @@
 """Trivial baselines: how often do pixels, mean colors or a random network agree with people?"""
 
-from __future__ import annotations
-
 # N judgments, U images, D features
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor

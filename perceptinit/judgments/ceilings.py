@@ -1,7 +1,5 @@
 """Human ceilings: how well people predict each other, as bounds on the score of a perfect model."""
 
-from __future__ import annotations
-
 # N judgments, A possible answers
 import numpy as np
 
@@ -44,7 +42,8 @@ def ceiling(counts: np.ndarray, weighting: Weighting = "votes") -> Bounds | None
         is_most = others == others.max(axis=1, keepdims=True)
         without += votes[:, answer] * (is_most[:, answer] / is_most.sum(axis=1))
     weights = num if weighting == "votes" else None
-    lower, upper = without / num, votes.max(axis=1) / num
+    lower = without / num
+    upper = votes.max(axis=1) / num
     return float(np.average(lower, weights=weights)), float(np.average(upper, weights=weights))
 
 

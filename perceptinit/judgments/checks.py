@@ -7,8 +7,6 @@
 * `answered_place`: the chosen position in that order, from 1; 0 means "not sure", empty means no answer.
 """
 
-from __future__ import annotations
-
 # N judgments or rows, M stimuli, P positions on the page
 from collections import Counter
 from collections.abc import Iterator
@@ -118,7 +116,8 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
 def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     """Return the image names of the questions in both splits, in alphabetical order."""
     names = sorted({*a.stimuli.ids, *b.stimuli.ids})
-    place, count = {name: i for i, name in enumerate(names)}, len(names)
+    place = {name: i for i, name in enumerate(names)}
+    count = len(names)
     asked = []
     for t in (a, b):
         number = np.array([place[name] for name in t.stimuli.ids], np.int64)
@@ -127,7 +126,9 @@ def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]
 
 
-ORDER, PLACE, SUBJECT = "assigned_order", "answered_place", "subject"
+ORDER = "assigned_order"
+PLACE = "answered_place"
+SUBJECT = "subject"
 # deviation from an equal share, in standard errors, beyond which a position counts as preferred
 MAX_Z = 4.0
 # maximum imbalance over all participants, as a share of the trials
@@ -164,10 +165,12 @@ def _check_order(text: str) -> str:
 
 def _check_assigned(columns: Columns, orders: np.ndarray) -> tuple[bool, str]:
     """Check that each candidate appeared equally often at each position; `orders` is (N, P), from 1."""
-    people, num_places = columns.coded(SUBJECT), orders.shape[1]
+    people = columns.coded(SUBJECT)
+    num_places = orders.shape[1]
     counts = np.zeros((len(people.distinct), num_places, num_places), dtype=np.int64)
     np.add.at(counts, (people.codes[:, None], np.arange(num_places), orders - 1), 1)
-    worst, total = np.ptp(counts, axis=(1, 2)).max(), np.ptp(counts.sum(axis=0))
+    worst = np.ptp(counts, axis=(1, 2)).max()
+    total = np.ptp(counts.sum(axis=0))
     # deleted participants and revised designs cause small imbalances
     return bool(worst <= 1 and total <= max(1, MAX_LEFT_OVER * len(orders))), (
         f"assigned: each candidate appeared equally often at each position, to within {worst} trials for "
@@ -179,7 +182,8 @@ def _check_answered(columns: Columns, num_places: int) -> tuple[bool, str]:
     """Check that all positions were chosen equally often."""
     chosen = Counter(columns.coded(PLACE, partial(_check_place, num_places), fill="").texts())
     counts = [chosen[str(place)] for place in range(1, num_places + 1)]
-    total, fair = sum(counts), 1 / num_places
+    total = sum(counts)
+    fair = 1 / num_places
     if not total:
         return True, "answered: no answers yet"
     shares = [count / total for count in counts]

@@ -1,7 +1,5 @@
 """Check human judgments before training on them: counts, files, duplicates, leaks, votes, ceilings."""
 
-from __future__ import annotations
-
 # N judgments
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Fingerprints of judgments: equal fingerprints mean equal data for an initializer."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any

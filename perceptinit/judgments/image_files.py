@@ -1,7 +1,5 @@
 """Image files named in tables: file names, patterns and missing files."""
 
-from __future__ import annotations
-
 # N rows, R roles, M images
 import os
 import re

@@ -1,7 +1,5 @@
 """Scores on judgments in numpy: agreement with votes, standard errors and distances."""
 
-from __future__ import annotations
-
 # N judgments, M images, D embedding
 from typing import Literal
 
@@ -34,7 +32,8 @@ def agreement(d_first: np.ndarray, d_second: np.ndarray, p_second: np.ndarray) -
 
     Source: DreamSim (Fu et al. 2023), evaluation.
     """
-    first, second = np.asarray(d_first, np.float64), np.asarray(d_second, np.float64)
+    first = np.asarray(d_first, np.float64)
+    second = np.asarray(d_second, np.float64)
     p = np.asarray(p_second, dtype=np.float64)
     if not p.size:
         raise ValueError("no judgments")
@@ -160,7 +159,8 @@ def jackknife_stderrs(
         places: The distinct images of each judgment, numbered consecutively from 0, shape (R, N).
         weights: Shape (N,); equal if None.
     """
-    w, count = _weights(weights, rows.shape[1]), int(places.max()) + 1
+    w = _weights(weights, rows.shape[1])
+    count = int(places.max()) + 1
 
     def sum_by_image(values: np.ndarray) -> np.ndarray:
         return np.stack([np.bincount(role, values, minlength=count) for role in places]).sum(axis=0)

@@ -1,7 +1,5 @@
 """An image with example triplets and their votes."""
 
-from __future__ import annotations
-
 # SIDE height and width of an example image, pixels
 from pathlib import Path
 
@@ -13,7 +11,9 @@ from perceptinit.images.decoding import decode
 from perceptinit.seeding import generator
 from perceptinit.types import Triplets
 
-SIDE, GAP, CAPTION = 160, 10, 34
+SIDE = 160
+GAP = 10
+CAPTION = 34
 COLUMNS = 2
 WINNER = (0, 130, 60)
 INK = (30, 30, 30)
@@ -37,11 +37,15 @@ def write_sheet(triplets: Triplets, path: Path, count: int) -> None:
 
 
 def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tuple[int, int]) -> None:
-    p, votes, stimuli = float(triplets.p_second[row]), int(triplets.num_votes[row]), triplets.stimuli
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=12)
+    p = float(triplets.p_second[row])
+    votes = int(triplets.num_votes[row])
+    stimuli = triplets.stimuli
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=12)
     roles = zip(("anchor", "first", "second"), triplets.roles[:, row].tolist(), (None, 1 - p, p), strict=True)
     for column, (role, index, share) in enumerate(roles):
-        x, y = corner[0] + GAP + column * (SIDE + GAP), corner[1] + GAP
+        x = corner[0] + GAP + column * (SIDE + GAP)
+        y = corner[1] + GAP
         name = stimuli.ids[index]
         image = Image.fromarray(decode(stimuli.images[index], name, stimuli.background))
         scale = SIDE / max(image.size)

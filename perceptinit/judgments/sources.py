@@ -1,7 +1,5 @@
 """Open judgments from a name, a file, a recipe table, a component or Triplets; list the published sets."""
 
-from __future__ import annotations
-
 # N judgments
 import os
 from collections.abc import Mapping, Sequence

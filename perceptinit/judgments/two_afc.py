@@ -3,8 +3,6 @@
 The `two-afc` evaluator and the initializers that report 2AFC share this code. The arithmetic is in `scoring`.
 """
 
-from __future__ import annotations
-
 # N judgments, M images, B batch, D embedding, S image size
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 To support a library, add a function, an entry in `DESCRIBE`, a test, and a line in docs/library.md.
 """
 
-from __future__ import annotations
-
 # B batch, D embedding, S height and width
 from collections.abc import Callable
 from dataclasses import replace

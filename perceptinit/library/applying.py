@@ -1,7 +1,5 @@
 """Apply one initializer to one image tower, without a recipe."""
 
-from __future__ import annotations
-
 import json
 import warnings
 from collections.abc import Mapping, Sequence

@@ -1,11 +1,10 @@
 """Validation of the arguments of `apply_perceptual_init`."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
+from types import FrameType
 from typing import Any, get_args
 
 from torch import nn
@@ -29,7 +28,8 @@ def check_arguments(
 
     `given` contains the arguments `encode`, `image_size`, `mean`, `std` and `fit`.
     """
-    encode, image_size = given["encode"], given["image_size"]
+    encode = given["encode"]
+    image_size = given["image_size"]
     _check_model(model)
     if not isinstance(initializer, str):
         raise UsageError(
@@ -75,15 +75,19 @@ def _where_images_go(judgments: Any, images: Any) -> str:
     table = {"path": "judgments.csv", "images": "photographs"}
     arrays = ". For arrays, use Triplets.build(Stimuli(ids, images), ...)"
     if str(judgments).endswith(TABLE_SUFFIXES) and isinstance(images, (str, Path)):
-        table, arrays = {"path": str(judgments), "images": str(images)}, ""
+        table = {"path": str(judgments), "images": str(images)}
+        arrays = ""
     return f'images: not an argument, but a key of the judgments. Pass judgments=("table", {table}){arrays}'
 
 
 def callers_level() -> int:
     """Return the `stacklevel` at which a warning points to the caller outside the package."""
-    frame, level, found = sys._getframe(1), 1, 1
+    frame: FrameType | None = sys._getframe(1)
+    level = 1
+    found = 1
     while frame is not None:
         if frame.f_code.co_filename.startswith(PACKAGE):
             found = level + 1
-        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+        frame = frame.f_back
+        level += 1
     return found

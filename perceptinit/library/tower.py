@@ -1,7 +1,5 @@
 """Wrap a model of another library as an image tower, and restore its state afterwards."""
 
-from __future__ import annotations
-
 # B batch, D embedding, S height and width
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

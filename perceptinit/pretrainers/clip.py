@@ -1,7 +1,5 @@
 """Contrastive image-text pretraining (`clip`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -161,7 +161,8 @@ class Matching(Objective):
         temperature: float,
     ) -> None:
         super().__init__()
-        self._match, self._temperature = match, temperature
+        self._match = match
+        self._temperature = temperature
         teacher.eval().requires_grad_(False)
         self._teacher = [teacher]  # in a list, so that it is not a submodule
         device = next((p.device for p in teacher.parameters()), torch.device("cpu"))
@@ -174,7 +175,8 @@ class Matching(Objective):
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
         """Return the images (b, 3, H, W) and the teacher's unit embeddings of them (b, T)."""
         teacher = self._teacher[0].to(batch.images.device)
-        images, size = batch.images, teacher.image_size
+        images = batch.images
+        size = teacher.image_size
         if images.shape[-1] != size:
             images = images.float() / 255 if images.dtype == torch.uint8 else images
             images = F.interpolate(images, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
@@ -182,7 +184,8 @@ class Matching(Objective):
 
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
         """Return the mean loss of the batch: one minus the cosine, or the cross-entropy of similarities."""
-        found, target = F.normalize(self.project(rows["image"]), dim=1), rows["target"]
+        found = F.normalize(self.project(rows["image"]), dim=1)
+        target = rows["target"]
         if self._match == "features":
             return 1 - (found * target).sum(dim=1).mean()
         itself = torch.eye(len(found), dtype=torch.bool, device=found.device)

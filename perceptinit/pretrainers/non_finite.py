@@ -1,7 +1,5 @@
 """Handling of steps whose loss or gradient is not finite."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 
@@ -37,7 +35,8 @@ class NonFiniteSteps:
 
     def __init__(self, policy: OnNonFinite, ctx: RunContext) -> None:
         self.num_skipped = self.in_a_row = 0
-        self._policy, self._ctx = policy, ctx
+        self._policy = policy
+        self._ctx = ctx
         self._watched: tuple[int, Arriving, Sequence[str]] | None = None
 
     def watch(

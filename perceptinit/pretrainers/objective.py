@@ -1,7 +1,5 @@
 """Objectives of pretraining: the inputs of the towers, and the loss of their features."""
 
-from __future__ import annotations
-
 # B batch over all ranks, b rows on this rank, D embedding
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

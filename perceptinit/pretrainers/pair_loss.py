@@ -1,7 +1,5 @@
 """Losses on image-text pairs, from the features of both towers."""
 
-from __future__ import annotations
-
 # B batch over all ranks, b rows on this rank, c rows of a chunk, D embedding
 import math
 from abc import abstractmethod
@@ -42,7 +40,8 @@ class PairLoss(Objective):
 
     def loss(self, model: Any, **rows: Tensor) -> Tensor:
         """Return the loss from the features of all ranks and the temperature of the model."""
-        image, text = rows["image"], rows["text"]
+        image = rows["image"]
+        text = rows["text"]
         return self.whole(image, text, model.logit_scale.to(image.dtype))
 
     @abstractmethod
@@ -97,7 +96,8 @@ def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale:
     """
     with torch.autocast(image_features.device.type, enabled=False), matmul_precision("fp32"):
         dtype = torch.promote_types(image_features.dtype, torch.float32)
-        images, texts = image_features.to(dtype), text_features.to(dtype)
+        images = image_features.to(dtype)
+        texts = text_features.to(dtype)
         scale = logit_scale.to(dtype).exp()
         if distributed.world_size() == 1 and len(images) <= PLAIN_ROWS:
             return plain_loss(images, texts, scale)
@@ -139,7 +139,8 @@ class ChunkedLoss(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the gradients with respect to the features of this rank and to the scale."""
         images, all_texts, image_norms, text_norms, scale, row_lse, column_lse = ctx.saved_tensors
-        d_images, d_texts = torch.empty_like(images), torch.zeros_like(all_texts)
+        d_images = torch.empty_like(images)
+        d_texts = torch.zeros_like(all_texts)
         d_scale = torch.zeros((), dtype=torch.float64, device=images.device)
         first = distributed.rank() * len(images)
         for rows in _chunks(images, all_texts):
@@ -179,7 +180,8 @@ def _log_sum_exps(images: Tensor, texts: Tensor, scale: Tensor) -> tuple[Tensor,
     for rows in _chunks(images, texts):
         logits = (images[rows] @ texts.T).mul_(scale)
         row_lse[rows] = logits.logsumexp(dim=1)
-        before, highest = highest, torch.maximum(highest, logits.amax(dim=0))
+        before = highest
+        highest = torch.maximum(highest, logits.amax(dim=0))
         total *= (before - highest).exp_()
         total += logits.sub_(highest).exp_().sum(dim=0)
     overall = distributed.max_over_ranks(highest)

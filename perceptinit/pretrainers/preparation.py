@@ -1,7 +1,5 @@
 """Temporary changes to a model for a training stage, which an `ExitStack` reverts."""
 
-from __future__ import annotations
-
 # B batch over all ranks, b rows on this rank, L patches, D width
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -102,7 +100,8 @@ class PatchDropout(nn.Module):
 
     def __init__(self, share: float, num_prefix_tokens: int) -> None:
         super().__init__()
-        self.share, self.num_prefix_tokens = share, num_prefix_tokens
+        self.share = share
+        self.num_prefix_tokens = num_prefix_tokens
         self._names: tuple[Any, ...] = ()
         self._first_row = self._batch_size = 0
         self._drawn: tuple[Any, Tensor] | None = None
@@ -110,7 +109,8 @@ class PatchDropout(nn.Module):
     def at(self, seed: int, stage: str, step: int, first_row: int, batch_size: int) -> None:
         """Set the seed, the step, and the position of the next input's first row in the global batch."""
         self._names = (seed, stage, "patches", step)
-        self._first_row, self._batch_size = first_row, batch_size
+        self._first_row = first_row
+        self._batch_size = batch_size
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the remaining tokens (b, prefix + kept, D) of (b, prefix + L, D), or all in eval mode."""

@@ -1,7 +1,5 @@
 """Base class of pretrainers: training loop, plan, loader, and preparation of the model."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -88,7 +86,8 @@ class Pretraining(ABC):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step (the first is 1): a linear warm-up, then a cosine decay."""
-        c, total = self.config, self.total_steps
+        c = self.config
+        total = self.total_steps
         return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
@@ -149,12 +148,14 @@ class Pretraining(ABC):
         """
         c = self.config
         try:
-            num_pairs, note = self.pairs.num_pairs, ""
+            num_pairs = self.pairs.num_pairs
+            note = ""
         except DataError:
             published: int | None = getattr(self.pairs, "published_num_pairs", None)
             if published is None:
                 raise DataError("the pairs are missing and their published number is unknown") from None
-            num_pairs, note = published, f"{published:,} pairs as published, data missing"
+            num_pairs = published
+            note = f"{published:,} pairs as published, data missing"
         epoch_pairs = c.samples_per_epoch or num_pairs
         left_over = epoch_pairs % c.batch_size
         if left_over and not note:
@@ -270,7 +271,8 @@ class Pretraining(ABC):
         self._loaded = state
 
     def _loader(self, model: Any, ctx: RunContext) -> PairLoader:
-        config, has_text = self.config, "text" in self.parts
+        config = self.config
+        has_text = "text" in self.parts
         return PairLoader(
             self.samples(),
             batch_size=config.batch_size,

@@ -1,7 +1,5 @@
 """Sharding of parameters, gradients and optimizer state (FSDP2), and the average of weights."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

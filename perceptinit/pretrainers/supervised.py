@@ -40,7 +40,8 @@ class LabelledPairs:
     """
 
     def __init__(self, pairs: Pairs, labels: np.ndarray) -> None:
-        self._pairs, self._ids = pairs, labels + 1
+        self._pairs = pairs
+        self._ids = labels + 1
         self.num_pairs: int = pairs.num_pairs
         self.block_sizes: Sequence[int] = pairs.block_sizes
         if isinstance(pairs, HasReadAhead):
@@ -132,7 +133,8 @@ class Supervised(Pretraining):
 
     def make_objective(self, model: Any) -> Classification:
         """Return the loss of the classifier, with mixup and cutmix."""
-        c, mixup = self.config, None
+        c = self.config
+        mixup = None
         if c.is_mixed:
             targets: Any = {"label_smoothing": c.smoothing, "num_classes": len(self.classnames)}
             mixup = Mixup(c.mixup, c.cutmix, prob=c.mixup_prob, **targets)
@@ -151,7 +153,8 @@ class Supervised(Pretraining):
     @cached_property
     def _schedule(self) -> Callable[[int], float] | None:
         """timm's learning rate as a function of the step (the first is 1); None for a cosine."""
-        c, total = self.config, self.total_steps
+        c = self.config
+        total = self.total_steps
         if c.schedule is None:
             return None
         falls = [epoch * self.steps_per_epoch for epoch in c.decay_epochs or ()]
@@ -215,7 +218,8 @@ class Classification(Objective):
 
     def rows(self, batch: PairBatch, seed: int) -> dict[str, Tensor]:
         """Return images and targets: labels int64 (b,), or the class shares (b, C) of mixed images."""
-        images, labels = batch.images, batch.tokens[:, 0] - 1
+        images = batch.images
+        labels = batch.tokens[:, 0] - 1
         if self._mixup is not None:
             images, labels = mix_neighbours(self._mixup, images, labels, seed)
         return {"image": images, "targets": labels}

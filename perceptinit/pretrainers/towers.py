@@ -1,7 +1,5 @@
 """Forward and backward pass of a tower: in micro-batches, replicated (DDP) or sharded (FSDP2)."""
 
-from __future__ import annotations
-
 # b rows on this rank, m rows of a micro-batch, D embedding
 import warnings
 from collections.abc import Callable
@@ -55,7 +53,9 @@ class Tower:
     ) -> None:
         self.is_trained = any(p.requires_grad for p in tower.parameters())
         self.is_compiled = bool(backend)
-        self._tower, self._micro_batch, self._is_sharded = tower, micro_batch, is_sharded
+        self._tower = tower
+        self._micro_batch = micro_batch
+        self._is_sharded = is_sharded
         self._encode = torch.compile(encode, backend=backend) if backend else encode
         self._replica = self._encode
         if self.is_trained and not is_sharded and distributed.world_size() > 1:

@@ -1,7 +1,5 @@
 """Training steps of a model with an objective, and their state."""
 
-from __future__ import annotations
-
 # b rows on this rank
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -60,8 +58,11 @@ class Training:
     ) -> None:
         self.num_steps = 0
         self.data_sha256 = ""
-        self._config, self._model, self._ctx = config, model, ctx
-        self._total_steps, self._rate = total_steps, rate
+        self._config = config
+        self._model = model
+        self._ctx = ctx
+        self._total_steps = total_steps
+        self._rate = rate
         self._dropouts = dropouts
         self.objective = objective.to(ctx.device)
         self._towers = {
@@ -134,7 +135,8 @@ class Training:
     def _gradients(self, batch: PairBatch, step: int) -> Tensor:
         """Compute the gradients of the parameters and return the loss of the whole batch, 0-d."""
         device = self._ctx.device
-        tokens, tower = batch.tokens, self._towers.get("text")
+        tokens = batch.tokens
+        tower = self._towers.get("text")
         packs = tower and not tower.is_compiled and isinstance(self._model.text, TextTower)
         if not packs:  # a TextTower reads the lengths of texts on the CPU
             tokens = to_device(tokens, device)
@@ -153,7 +155,9 @@ class Training:
 
     def _around(self, tower: str, step: int, num_rows: int) -> Around:
         """Return a function that sets up a micro-batch: its precision, and the same seed in both passes."""
-        seed, stage, rank = self._ctx.seed, self._ctx.stage, distributed.rank()
+        seed = self._ctx.seed
+        stage = self._ctx.stage
+        rank = distributed.rank()
 
         @contextmanager
         def around(start: int) -> Iterator[None]:

@@ -1,7 +1,5 @@
 """Configuration of all pretrainers: length, optimizer, precision, memory, images and loading."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, Self

@@ -1,7 +1,5 @@
 """Differences between an arm's stages and the shared stages, in words and as TOML."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields

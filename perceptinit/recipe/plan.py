@@ -1,7 +1,5 @@
 """The plan of a recipe and its rough cost, computed without data and without allocating weights."""
 
-from __future__ import annotations
-
 # B batch, T tokens
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -75,7 +73,8 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     yield f"{recipe.name}: {recipe.summary}".rstrip(": ")
     yield f"{len(recipe.arms)} arms x {len(recipe.seeds)} seeds = {runs} runs; baseline '{recipe.baseline}'"
     cost = model_cost(recipe)
-    millions, texts = cost.num_text_parameters / 1e6, "no text tower"
+    millions = cost.num_text_parameters / 1e6
+    texts = "no text tower"
     if millions:
         texts = f"text tower {millions:.1f} M, {cost.text_flops / 1e9:.2f} GFLOP (full context)"
     yield (
@@ -84,7 +83,8 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
     )
     memory = cost.num_parameters * BYTES_PER_PARAMETER / 2**30
     yield f"memory for weights, gradients and AdamW: {memory:.2f} GiB, plus activations"
-    total, is_complete = 0.0, True
+    total = 0.0
+    is_complete = True
     for arm in recipe.arms:
         yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
         yield f"  {recipe.difference(arm)}"

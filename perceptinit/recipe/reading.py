@@ -1,7 +1,5 @@
 """Read and check a recipe, and report all problems in it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
@@ -155,8 +153,11 @@ class _Reader:
     def __init__(
         self, tables: dict[str, Any], plugins: Plugins, written_at: Mapping[str, str], problems: list[Problem]
     ) -> None:
-        self.tables, self.registry, self.written_at = tables, plugins.registry, written_at
-        self.problems, self.warnings = problems, list[Problem]()
+        self.tables = tables
+        self.registry = plugins.registry
+        self.written_at = written_at
+        self.problems = problems
+        self.warnings = list[Problem]()
         self.wrong = {problem.where for problem in problems}
 
     def read(self) -> dict[str, Any]:
@@ -164,7 +165,8 @@ class _Reader:
         shared = Arm("", own["init"], own["posthoc"])
         arms = self._read_arms(shared)
         names = [arm.name for arm in arms]
-        pretrain, evals = self._read_one("pretrainer", "pretrain"), self._read_evals()
+        pretrain = self._read_one("pretrainer", "pretrain")
+        evals = self._read_evals()
         self._check_needs(pretrain, [slot.spec for slot in evals])
         values = {
             "name": self._check_name(self.tables.get("name"), "name"),
@@ -233,7 +235,8 @@ class _Reader:
         slots: list[EvalSlot] = []
         for where, table in list_items("eval", self.tables.get("eval", [])):
             own = {key: value for key, value in table.items() if key != "every"}
-            spec, every = self._read_spec("evaluator", where, own), table.get("every", "epoch")
+            spec = self._read_spec("evaluator", where, own)
+            every = table.get("every", "epoch")
             if every not in ("epoch", "end") and not (type(every) is int and every > 0):
                 self._report(f"{where}.every", f'expected "epoch", "end" or a number of steps, got {every!r}')
             slots += [EvalSlot(spec, every)] if spec else []
@@ -264,7 +267,8 @@ class _Reader:
     def _read_tune(self, values: Mapping[str, Any]) -> Tuning | None:
         if "tune" not in self.tables:
             return None
-        table, pretrain = self.tables["tune"], values["pretrain"]
+        table = self.tables["tune"]
+        pretrain = values["pretrain"]
         evaluator = self._read_spec("evaluator", "tune.eval", table["eval"]) if "eval" in table else None
         found = self._keep(read_tuning(table, evaluator, pretrain, values["shared"].init))
         if found:

@@ -3,8 +3,6 @@
 They do not affect the results of `run`.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 from dataclasses import dataclass

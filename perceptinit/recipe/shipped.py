@@ -1,7 +1,5 @@
 """Find recipes: files, and bundled recipes by name (`quickstart` for `recipes/quickstart.toml`)."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 

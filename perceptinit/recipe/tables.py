@@ -33,7 +33,8 @@ class LocatedTable(dict[str, Any]):
 
     def __init__(self, items: Mapping[str, Any], at: str, written: Mapping[str, str] | None = None) -> None:
         super().__init__(items)
-        self.at, self.written = at, dict(written or {})
+        self.at = at
+        self.written = dict(written or {})
 
     def path(self, key: str) -> str:
         """Return the TOML path of a key in the user's file."""
@@ -206,7 +207,8 @@ def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bo
     """Add the table at `key` to `target` if the table is inherited through `like`."""
     if not isinstance(target, dict):
         return
-    shared, arms = tables.get(key), tables.get("arm")
+    shared = tables.get(key)
+    arms = tables.get("arm")
     if key in target:
         if key == "through" and isinstance(target[key], list):
             target[key] = [{"use": w} if isinstance(w, str) else w for w in target[key]]

@@ -88,7 +88,8 @@ class RecipeText:
         known = tuple(seeds) if isinstance(seeds, list) else ()
         origin = Origin(str(theirs.get("name")), self.files[1][0], known)
         further = self.base.find_origins(theirs)
-        before, now = settings_by_arm(theirs), settings_by_arm(tables)
+        before = settings_by_arm(theirs)
+        now = settings_by_arm(tables)
         return {
             arm: further.get(arm, origin) for arm in self.taken if arm in now and now[arm] == before.get(arm)
         }
@@ -100,9 +101,11 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
     Raises:
         RecipeError: If a file is not TOML, or a `like` is circular or names a missing recipe.
     """
-    files, seen = [(source, text)], set[Path]()
+    files = [(source, text)]
+    seen = set[Path]()
     while "like" in (tables := parse_toml(text, source)):
-        name, problems = tables["like"], []
+        name = tables["like"]
+        problems = []
         if not isinstance(name, str):
             raise RecipeError([Problem("like", f"expected the path of a recipe, got {name!r}")], source)
         path = find(name, folder)
@@ -117,7 +120,8 @@ def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
         if problems:
             raise RecipeError(problems, source)
         seen.add(path.resolve())
-        source, folder = str(path), path.parent
+        source = str(path)
+        folder = path.parent
         files.append((source, text))
     return merge_files(files)
 
@@ -139,7 +143,8 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
         whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
     if "arms" not in own:
         return RecipeText(whole, files, base)
-    taken, added = _take_arms(base.tables, own, source), own.get("arm", [])
+    taken = _take_arms(base.tables, own, source)
+    added = own.get("arm", [])
     whole["arm"] = [*taken, *added] if isinstance(added, list) else added
     return RecipeText(whole, files, base, tuple(own["arms"]))
 
@@ -147,7 +152,9 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
 def _take_arms(base: LocatedTable, own: LocatedTable, source: str) -> list[LocatedTable]:
     """Return the arms of `base` that `own` lists. They keep the shared stages of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
-    names, where, like = own["arms"], own.path("arms"), own.get("like")
+    names = own["arms"]
+    where = own.path("arms")
+    like = own.get("like")
     if not _is_list_of_texts(names):
         raise RecipeError(
             [Problem(where, f"expected an array of arm names in {like}, got {names!r}")], source
@@ -196,7 +203,8 @@ class _Resolver:
     """Resolves `like` and `through` in a copy of a recipe's tables."""
 
     def __init__(self, tables: Mapping[str, Any]) -> None:
-        self.tables, self.problems = locate(tables), list[Problem]()
+        self.tables = locate(tables)
+        self.problems = list[Problem]()
         data = self.tables.pop("data", {})
         if not isinstance(data, dict):
             self.problems.append(Problem("data", f"expected tables, [data.NAME], got {data!r}"))
@@ -230,7 +238,8 @@ class _Resolver:
         """Return a table merged into its `like` table."""
         if not isinstance(table, LocatedTable) or "like" not in table:
             return table
-        stated, own = str(table["like"]), table.without("like")
+        stated = str(table["like"])
+        own = table.without("like")
         name = stated if stated in known else stated.removesuffix(".0")
         base = known.get(name)
         if not isinstance(base, LocatedTable):
@@ -272,7 +281,8 @@ class _Resolver:
         return result
 
     def _nest(self, kind: str, part: LocatedTable) -> LocatedTable:
-        wrappers, inner = part["through"], part.without("through")
+        wrappers = part["through"]
+        inner = part.without("through")
         if not isinstance(wrappers, list) or not all(isinstance(w, (str, LocatedTable)) for w in wrappers):
             self._report(part, "through", f"expected an array of {kind}, got {wrappers!r}")
             return inner

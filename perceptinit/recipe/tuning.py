@@ -1,7 +1,5 @@
 """The checked `[tune]` table: the search space, and the points of its trials."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -45,7 +43,8 @@ class Dimension:
 
     def value(self, share: float) -> float:
         """Return the value at a fraction in [0, 1) of the range, on the key's scale."""
-        low, high = self.range.low, self.range.high
+        low = self.range.low
+        high = self.range.high
         end = high + 1 if self.is_whole else high  # equal intervals for all integers
         if self.range.scale == "log":
             value = math.exp((1 - share) * math.log(low) + share * math.log(end))
@@ -82,7 +81,8 @@ class Tuning:
         """
         from scipy.stats import qmc
 
-        num, seed = self.config.trials, self.config.seed
+        num = self.config.trials
+        seed = self.config.seed
         studies = [
             qmc.Halton(len(self.space), rng=generator(seed, "tune", study)).random(num)
             for study in range(self.config.studies)
@@ -139,7 +139,8 @@ def _read_dimension(
     spec = stages.get(stage)
     if spec is None:
         return None, [Problem(where, NOT_A_STAGE)]
-    refusal, is_whole = _refuse(spec, stage, key), _is_whole(spec, key)
+    refusal = _refuse(spec, stage, key)
+    is_whole = _is_whole(spec, key)
     if refusal or is_whole is None:
         return None, [Problem(where, refusal or NO_NUMBER)]
     if not isinstance(value, Mapping):
@@ -190,7 +191,8 @@ def _check_ends(spec: Spec, key: str, limits: Range, is_whole: bool, where: str)
 
 def seed_problems(tuning: Tuning, seeds: Sequence[int], verdict: VerdictConfig) -> Iterator[Problem]:
     """Yield a problem if a trial has a seed of the final runs or one that `run --until-decided` can add."""
-    trials, next_seed = tuning.seeds, max(seeds) + 1
+    trials = tuning.seeds
+    next_seed = max(seeds) + 1
     added = range(next_seed, next_seed + max(0, (verdict.max_seeds or 0) - len(seeds)))
     both = range(max(trials.start, added.start), min(trials.stop, added.stop))
     taken = [*(seed for seed in seeds if seed in trials), *both[:1]]

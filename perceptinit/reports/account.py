@@ -1,7 +1,5 @@
 """Page sections on the experiment: compared arms, fairness, cost, and commands to rerun it."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping

@@ -3,8 +3,6 @@
 To add a field of `Score`, add it to `FACTS` in results/measures.py and, for CSV and JSON, to `OF_ARM`.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ Figures are drawn in the light colors of the page. Inline SVG replaces them by C
 not converted to paths.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence

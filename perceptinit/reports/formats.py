@@ -1,7 +1,5 @@
 """Format a comparison as Markdown, LaTeX, CSV or JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Content of the report page. `templates/report.html` defines its layout."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Iterator

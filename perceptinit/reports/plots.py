@@ -1,7 +1,5 @@
 """Figures of scores: curves over samples seen, and differences by data set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path

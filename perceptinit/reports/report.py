@@ -1,7 +1,5 @@
 """Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
-from __future__ import annotations
-
 import json
 from importlib import resources
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Report tuning trials: chosen settings, and best scores after k trials as a table and a figure."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Page sections of plug-ins, and the runs that plug-ins receive."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain

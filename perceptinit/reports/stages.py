@@ -1,7 +1,5 @@
 """Page content on stage 1: held-out 2AFC, training loss, and judgments."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain

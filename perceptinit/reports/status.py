@@ -1,7 +1,5 @@
 """The state of each run in a folder: finished, running with progress, or failed with the reason."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import Counter

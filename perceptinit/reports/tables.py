@@ -1,7 +1,5 @@
 """Terminal tables of a comparison, and the notes that follow the table in every format."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

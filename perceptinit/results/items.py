@@ -4,8 +4,6 @@
 trivial models are the same for all runs, so the experiment's folder `items` stores them once, named by hash.
 """
 
-from __future__ import annotations
-
 # N items, R images per item
 import hashlib
 from collections.abc import Mapping
@@ -21,7 +19,8 @@ SETS = "items"  # in the folder of an experiment
 IMAGES = "images"
 OLD_IMAGES = "pictures"  # the key of IMAGES in files from before the release of 0.2
 TRIVIAL = "baseline "  # prefix of the values of a trivial model
-WHAT, HINT = "a file of per-item values", ". Evaluate the run again"
+WHAT = "a file of per-item values"
+HINT = ". Evaluate the run again"
 
 
 def write_items(folder: Path, items: Mapping[str, Items]) -> None:
@@ -31,7 +30,8 @@ def write_items(folder: Path, items: Mapping[str, Items]) -> None:
         folder: Folder of the run, `<recipe>/<arm>/seed<k>`.
         items: Items by score name.
     """
-    about, arrays = {}, {}
+    about = {}
+    arrays = {}
     for name, each in items.items():
         values = np.asarray(each.values)
         is_binary = bool(np.isin(values, (0, 1)).all())

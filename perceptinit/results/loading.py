@@ -1,7 +1,5 @@
 """Load recipes from records, and models from weight files without random initialization."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from pathlib import Path

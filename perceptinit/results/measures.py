@@ -1,7 +1,5 @@
 """Names, families, units and order of measures and data sets, and formatting of durations."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from functools import cache

@@ -91,7 +91,8 @@ def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: So
 
 def _compare_settings(stated: Mapping[str, Any], used: Mapping[str, Any]) -> Changes:
     """Return how the backbone, stages and pretraining of each arm differ between two recipes."""
-    before, after = _flatten_settings(stated), _flatten_settings(used)
+    before = _flatten_settings(stated)
+    after = _flatten_settings(used)
     return {
         arm: tuple(
             f"{path} = {now.get(path, 'its default')} instead of {old.get(path, 'its default')}"
@@ -162,7 +163,8 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     try:
         plan = read_plan(named.root)
     except DataError as error:
-        plan, departures = {}, [f"{error}."]
+        plan = {}
+        departures = [f"{error}."]
     else:
         departures = list(_find_changes(plan, began, verdict))
     return {

@@ -1,7 +1,5 @@
 """`plan.json`: the plan of an experiment, written before its runs, with a hash of its content."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Slurm jobs of runs, and their state in the queue."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Load the runs of output folders with their state, including failed and missing runs."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +16,8 @@ from perceptinit.results.states import State, run_folder, run_state
 
 Record = dict[str, Any]
 # suffixes of the output folders of tuning trials, and of runs at the best settings
-TRIALS, BEST = "-trials", "-best"
+TRIALS = "-trials"
+BEST = "-best"
 _SEED_FOLDER = re.compile(r"seed\d+")
 
 
@@ -210,9 +209,11 @@ def load_run(file: Path) -> LoadedRun:
     folder = file.parent
     found = run_state(folder)
     number = folder.name.removeprefix("seed")
-    arm, seed = folder.parent.name, int(number) if number.isdigit() else 0
+    arm = folder.parent.name
+    seed = int(number) if number.isdigit() else 0
     if found.record:
-        arm, seed = found.record["arm"]["name"], found.record["seed"]
+        arm = found.record["arm"]["name"]
+        seed = found.record["seed"]
     return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
 
 

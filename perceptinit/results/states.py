@@ -6,8 +6,6 @@ from its last checkpoint. A network folder requires a file system that supports 
 `flock`, GPFS).
 """
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -109,7 +107,8 @@ def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -
 
     A run reused from another experiment is in that experiment's folder, unless `root` already contains it.
     """
-    own, origin = root / arm / f"seed{seed}", origins.get(arm)
+    own = root / arm / f"seed{seed}"
+    origin = origins.get(arm)
     if origin is None or seed not in origin.seeds or (own / RECORD).exists():
         return own
     return root.parent / origin.name / arm / f"seed{seed}"

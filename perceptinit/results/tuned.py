@@ -1,7 +1,5 @@
 """Tuning results from records: settings and score of each trial, and the settings of a tuned arm."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

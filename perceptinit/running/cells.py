@@ -1,7 +1,5 @@
 """The runs of a recipe, one for each arm and seed, and the checks before they start."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +50,8 @@ class Cell:
         """Return the current state; CheckpointError if a finished run lacks its recorded final weights."""
         from perceptinit.files.checkpoints import load_weights
 
-        found, weights = self.state, self.folder / "weights" / "final.safetensors"
+        found = self.state
+        weights = self.folder / "weights" / "final.safetensors"
         if found.is_finished:
             try:
                 load_weights(weights, recorded_sha256(found.record, weights))
@@ -83,7 +82,8 @@ def plan_cells(
     settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}
     origins = {recipe.origins[arm.name] for arm in chosen if arm.name in recipe.origins}
     others = {origin.name: replace(load_recipe(origin.path), **settings) for origin in origins}
-    root, cells = out / recipe.name, []
+    root = out / recipe.name
+    cells = []
     for seed in seeds or recipe.seeds:
         for arm in chosen:
             folder = run_folder(root, arm.name, seed, recipe.origins)
@@ -135,7 +135,8 @@ def check_writable(folder: Path) -> None:
 
 def check_same_run(cell: Cell) -> None:
     """Raise UsageError if the folder contains a run with other settings, DataError for a damaged record."""
-    found, recipe = cell.state, cell.recipe
+    found = cell.state
+    recipe = cell.recipe
     if found.state == "unreadable":
         raise DataError(f"{found.reason}. Restore the file, or repeat the run with --fresh")
     if not found.record or found.record["fingerprint"] == recipe.fingerprint(cell.arm):

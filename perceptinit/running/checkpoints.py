@@ -1,7 +1,5 @@
 """The checkpoints of a run: when they are saved, and how files are written and read."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,7 +40,9 @@ class Checkpoints:
         warn: Callable[[str], None],
         signals: StopSignals | None = None,
     ) -> None:
-        self.folder, self._config, self._warn = folder, config, warn
+        self.folder = folder
+        self._config = config
+        self._warn = warn
         self._signals = signals or StopSignals()
         self._reported: set[str] = set()
         self._last_time = time.monotonic()
@@ -81,7 +81,8 @@ class Checkpoints:
 
     def is_due(self, step: int) -> bool:
         """Return whether a checkpoint is due at `step`, by steps or by minutes."""
-        steps, minutes = self._config.every_steps, self._config.every_minutes
+        steps = self._config.every_steps
+        minutes = self._config.every_minutes
         if steps and step % steps == 0:
             return True
         return bool(minutes) and time.monotonic() - self._last_time >= 60 * minutes
@@ -108,7 +109,8 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Wait for the write in progress; CheckpointError if it fails."""
-        writing, self._writing = self._writing, None
+        writing = self._writing
+        self._writing = None
         if writing is not None:
             self._report(writing.result())
 

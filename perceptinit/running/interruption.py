@@ -3,8 +3,6 @@
 After Ctrl-C, which does not reach worker processes, their parent sends them SIGUSR2.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """The record of a run in progress, and stages copied from another run (`[checkpoint] stages_from`)."""
 
-from __future__ import annotations
-
 import copy
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,8 +66,10 @@ class RunJournal:
     def resume(self, state: Mapping[str, Any]) -> None:
         """Restore the state of a checkpoint."""
         self.record = {**state["record"], "status": "running"}
-        self.samples_seen, self.epoch = state["samples_seen"], state["epoch"]
-        self.done, self._resumed = list(state["done"]), state["stage"]
+        self.samples_seen = state["samples_seen"]
+        self.epoch = state["epoch"]
+        self.done = list(state["done"])
+        self._resumed = state["stage"]
 
     @property
     def is_new(self) -> bool:
@@ -78,7 +78,8 @@ class RunJournal:
 
     def take_resumed(self) -> State | None:
         """Return the state of the interrupted stage on the first call, and None afterwards."""
-        resumed, self._resumed = self._resumed, None
+        resumed = self._resumed
+        self._resumed = None
         return resumed
 
     def note_hashes(self, name: str, model: Any) -> None:
@@ -181,7 +182,8 @@ def find_earlier(roots: Iterable[Path], record: Mapping[str, Any]) -> str | None
 
 def _is_start(other: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     """Return whether a finished run has the first stages of `record` and ran in the same environment."""
-    theirs, own = other["arm"]["resolved"]["init"], record["arm"]["resolved"]["init"]
+    theirs = other["arm"]["resolved"]["init"]
+    own = record["arm"]["resolved"]["init"]
     return (
         other["status"] == "finished"
         and 0 < len(theirs) <= len(own)

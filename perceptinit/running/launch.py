@@ -4,8 +4,6 @@ A frozen recipe is a JSON file for worker processes and for jobs that start late
 executes the command in N processes on each machine.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -72,7 +70,8 @@ def thaw(path: Path) -> tuple[Recipe, list[Cell]]:
     if path.stem != f"recipe-{_hash(data)}":
         raise DataError(f"{path}: not a frozen recipe, or edited since. Use the recipe's TOML file")
     content = json.loads(data)
-    recipe, cells = _restore(content["recipe"]), restore_cells(content)
+    recipe = _restore(content["recipe"])
+    cells = restore_cells(content)
     for cell, fingerprint in zip(cells, content["fingerprints"], strict=True):
         if cell.recipe.fingerprint(cell.arm) != fingerprint:
             raise UsageError(

@@ -1,7 +1,5 @@
 """Obstacles to running a recipe, such as missing data."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -108,7 +106,8 @@ def find_needs(recipe: Recipe) -> list[DataNeed]:
 
 def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
     """Return the data that a component declares or, if it declares none, the data set of its card."""
-    card, folder = getattr(component, "card", None), getattr(spec.config, "root", None)
+    card = getattr(component, "card", None)
+    folder = getattr(spec.config, "root", None)
     if isinstance(component, HasNeeds):
         return component.needs()
     if not isinstance(card, DataCard) or not isinstance(folder, Path) or address_of(folder):

@@ -1,7 +1,5 @@
 """A run: one arm with one seed, from the initial weights to the record."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -51,8 +49,12 @@ class Run:
     def __init__(
         self, cell: Cell, device: str, evaluators: Sequence[Evaluator], trackers: Trackers, num_workers: int
     ) -> None:
-        self.cell, self.recipe, self.arm = cell, cell.recipe, cell.arm
-        self.device, self.trackers, self.num_workers = device, trackers, num_workers
+        self.cell = cell
+        self.recipe = cell.recipe
+        self.arm = cell.arm
+        self.device = device
+        self.trackers = trackers
+        self.num_workers = num_workers
         self.evaluators = list(zip(cell.recipe.evals, evaluators, strict=True))
         self.pretrainer: Pretrainer | None = None
         self._signals = StopSignals()
@@ -230,7 +232,8 @@ class Run:
         self._checkpoints.after_step(step, save)
 
     def _pretrain(self, model: DualEncoder) -> None:
-        pretrainer, journal = self.pretrainer, self._journal
+        pretrainer = self.pretrainer
+        journal = self._journal
         if self.recipe.pretrain is None or pretrainer is None:
             return
         resumed = journal.take_resumed()
@@ -242,7 +245,8 @@ class Run:
         start = time.perf_counter()
         with self._signals.defer():
             for result in pretrainer.steps(model, ctx):
-                journal.samples_seen, journal.epoch = result.samples_seen, result.epoch
+                journal.samples_seen = result.samples_seen
+                journal.epoch = result.epoch
                 if result.step % LOG_EVERY_STEPS == 0 or result.end_of_epoch:
                     where = {"step": result.step, "samples_seen": result.samples_seen}
                     ctx.event("step", metrics=fetch(result.metrics), total_steps=total, **where)

@@ -5,8 +5,6 @@ weights, text tower included. Initializers then change the image tower. Pretrain
 from the same seed in every arm. Several processes can share an output folder, see `sweep`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,7 +80,8 @@ def plan_looks(path: Path, overrides: Sequence[str]) -> Iterator[tuple[Recipe, S
             too many.
     """
     recipe = load_recipe(path, overrides)
-    seeds, last = recipe.seeds, recipe.verdict.max_seeds
+    seeds = recipe.seeds
+    last = recipe.verdict.max_seeds
     if recipe.verdict.delta is None:
         raise UsageError(
             f"{recipe.source}: --until-decided needs [verdict] delta, the largest difference that does not "

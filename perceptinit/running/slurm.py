@@ -5,8 +5,6 @@ then requeues the task, which resumes. After two requeues without a new checkpoi
 job writes the table when all tasks have ended.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys
@@ -135,7 +133,8 @@ def submit(
     with file_lock(root / FOLDER / "lock", timeout=0) as is_mine:
         if not is_mine:
             raise UsageError(f"{root}: another process is submitting runs. Wait until it ends")
-        waiting, tasks = queue(root), find_submitted(root)
+        waiting = queue(root)
+        tasks = find_submitted(root)
         queued = {run for run, task in tasks.items() if task in waiting}
         if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
             raise UsageError(f"{root}: its runs are in the queue. Cancel them with scancel before --fresh")
@@ -177,7 +176,8 @@ def _check_queued(cells: Sequence[Cell], root: Path, queued: Collection[tuple[st
     """Raise UsageError if a queued run has other settings."""
     fingerprints = find_fingerprints(root)
     for cell in cells:
-        run, own = (cell.arm.name, cell.seed), cell.recipe.fingerprint(cell.arm)
+        run = (cell.arm.name, cell.seed)
+        own = cell.recipe.fingerprint(cell.arm)
         if run in queued and fingerprints.get(run, own) != own:
             raise UsageError(
                 f"{root}: {cell.title} is in the queue with an earlier version of the recipe. "
@@ -196,7 +196,8 @@ def max_tasks(config: str) -> int:
 
 def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool) -> str:
     """Submit one array, record its runs, and return its job ID."""
-    config, folder = recipe.slurm, root / FOLDER
+    config = recipe.slurm
+    folder = root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
     script = RUNS.format(
         source=shlex.quote(recipe.source),

@@ -5,8 +5,6 @@ Finished runs are kept. If other processes have locked all remaining runs, the p
 these dies, a waiting process resumes the run from the last checkpoint.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -47,7 +45,9 @@ class Sweep:
     ) -> None:
         self.num_workers = usable_cores() if num_workers is None else num_workers
         self.recipe = cells[0].recipe  # all cells use its evaluators and trackers
-        self.cells, self.device, self.fresh = list(cells), device, fresh
+        self.cells = list(cells)
+        self.device = device
+        self.fresh = fresh
         recorded = [cell for cell in cells if cell.record_path.is_file()] if earlier is None else []
         now = {str(cell.folder): cell.record_path.stat().st_mtime_ns for cell in recorded}
         self.earlier = now if earlier is None else earlier

@@ -1,7 +1,5 @@
 """The trackers of a recipe, which receive the events of its runs."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,7 +26,8 @@ class Trackers:
     def __init__(
         self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Tracker | None = None
     ) -> None:
-        self._num_runs, self._run_index = len(runs), 0
+        self._num_runs = len(runs)
+        self._run_index = 0
         self._logged: set[str] = set()
         self._active = [
             console if name == "console" and console is not None else make()

@@ -4,8 +4,6 @@ A trial is an ordinary run of the recipe, with settings, evaluator and seed as o
 resumed and shared like any run. The chosen settings depend only on the records of trials.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -50,7 +48,9 @@ class Tune:
         self.recipe = load_recipe(path, overrides)
         if self.recipe.tune is None:
             raise UsageError(f"{self.recipe.source}: {NO_TUNE}")
-        self._out, self._options, self._plan = out, options, self.recipe.tune
+        self._out = out
+        self._options = options
+        self._plan = self.recipe.tune
         if problems := find_same_data(self.recipe):
             raise RecipeError(problems, self.recipe.source)
         self._of_best = (f"name={json.dumps(self.recipe.name + BEST)}", 'tune.role="best"')
@@ -128,7 +128,8 @@ class Tune:
         for cell in (*self.trials, *self._at_shared()):
             check_same_run(cell)
         for cell in self._plan_cells(self._of_best, {}):
-            recipe, record = cell.recipe, cell.state.record
+            recipe = cell.recipe
+            record = cell.state.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
@@ -187,8 +188,10 @@ def tuning_lines(recipe: Recipe) -> Iterator[str]:
     """Yield the plan of `tune`: number of runs, measure, and arms that lack a key; empty without `[tune]`."""
     if recipe.tune is None:
         return
-    plan, config = recipe.tune, recipe.tune.config
-    num, num_final = plan.num_trials * len(recipe.arms), len(recipe.seeds) * len(recipe.arms)
+    plan = recipe.tune
+    config = recipe.tune.config
+    num = plan.num_trials * len(recipe.arms)
+    num_final = len(recipe.seeds) * len(recipe.arms)
     yield (
         f"tune: {config.trials} trials x {config.studies} studies x {len(recipe.arms)} arms = {num} runs "
         f"with the seeds {plan.seeds[0]} to {plan.seeds[-1]}, chosen by {config.measure} of "

@@ -1,7 +1,5 @@
 """The test sets of a recipe, by name or suite, in a folder or at an address."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -135,13 +133,16 @@ class SetChoice:
         Raises:
             DataError: If a file is missing or invalid.
         """
-        split, name, retrieval = split or self.split, self.name(dataset), self.is_retrieval
+        split = split or self.split
+        name = self.name(dataset)
+        retrieval = self.is_retrieval
         make: Callable[[], ImageSet]
         if dataset == SYNTHETIC:
             key: tuple[Any, ...] = (self.synthetic, name, split, retrieval)
             make = partial(render_set, self.synthetic, split, retrieval)
         else:
-            path, known = self.path(dataset, split), find_set(dataset)
+            path = self.path(dataset, split)
+            known = find_set(dataset)
             if not path.is_dir() and known and known.hub:
                 raise DataError(
                     f"test set '{dataset}': no folder {path}. "

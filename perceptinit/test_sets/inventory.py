@@ -1,7 +1,5 @@
 """Report which test sets of a suite are on disk, complete and of the published size."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,7 +50,8 @@ def is_retrieval(name: str, root: str) -> bool:
 
 def find_state(name: str, root: str) -> SetState:
     """Return the state of a set from indexes, without decoding images."""
-    known, size = find_set(name), 0
+    known = find_set(name)
+    size = 0
     if name == SYNTHETIC:
         return SetState(name, known, "built in")
     choice = choose_set(name, root)
@@ -65,7 +64,8 @@ def find_state(name: str, root: str) -> SetState:
     except DataError as error:
         state: State = "missing" if isinstance(error, AbsentError) else "wrong"
         return SetState(name, known, state, num_bytes=size, note=str(error))
-    count, classes = len(found.images), len(getattr(found, "classnames", ()))
+    count = len(found.images)
+    classes = len(getattr(found, "classnames", ()))
     published = known.num_images if known else None
     is_whole = published in (None, count)
     note = "" if is_whole else f"{count:,} images, but {published:,} are published"

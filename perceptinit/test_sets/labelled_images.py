@@ -1,7 +1,5 @@
 """Labeled images for pretraining (`labelled-images`): class folders, or shards in a test set's layout."""
 
-from __future__ import annotations
-
 # N images, C classes
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,7 +62,8 @@ class LabelledImages:
 
     @cached_property
     def _set(self) -> ZeroShotSet:
-        place, split = self.config.path, self.config.split
+        place = self.config.path
+        split = self.config.split
         path = fetch_remote(place, split) if is_remote(place) else Path(place).expanduser()
         found = read_zero_shot_set(path, split=split if has_shards(path, split) else SPLIT)
         if found.is_multilabel:

@@ -1,7 +1,5 @@
 """Readers of test sets on disk: tar shards in the layout of clip-benchmark, or class folders."""
 
-from __future__ import annotations
-
 # N images, C classes
 import io
 import re
@@ -120,7 +118,8 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
         if image.parent.parent != path:
             raise DataError(f"{image}: not in a class folder of {path}. Use the parent of the class folders")
     label = {folder: i for i, folder in enumerate(folders)}
-    classnames, templates = tuple(folder.name for folder in folders), DEFAULT_TEMPLATES
+    classnames = tuple(folder.name for folder in folders)
+    templates = DEFAULT_TEMPLATES
     if len(folders) == _NUM_IMAGENET and all(map(_WORDNET_ID.fullmatch, classnames)):
         classnames, templates = imagenet_words()
     if (path / TEMPLATES).is_file():

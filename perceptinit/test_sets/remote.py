@@ -1,7 +1,5 @@
 """Test sets on the Hugging Face hub and at other addresses, fetched once and then read locally."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -43,7 +41,8 @@ def fetch_remote(address: str, split: str) -> Path:
         AbsentError: If there is no such set.
         RemoteError: If a remote read fails.
     """
-    folder, counter = remote_file(address.rstrip("/")), f"{split}/{COUNTER}"
+    folder = remote_file(address.rstrip("/"))
+    counter = f"{split}/{COUNTER}"
     try:
         first = {counter: stat(folder / counter)}
     except AbsentError:
@@ -87,7 +86,9 @@ def fetch_address(address: str, is_retrieval: bool = False) -> Path:
     found = re.fullmatch(re.escape(HUB) + r"([^/]+)/([^/]+)(?:/tree/([^/]+))?/?", address)
     if not found:
         raise DataError(f"{address}: expected {HUB}USER/REPO/tree/BRANCH")
-    user, name, branch = found[1], found[2], found[3] or "main"
+    user = found[1]
+    name = found[2]
+    branch = found[3] or "main"
     folder = cache_folder() / "test-sets" / f"{user}--{name}" / branch
     try:
         shard_paths(folder / SPLIT)  # incomplete files have other names

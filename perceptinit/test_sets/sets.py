@@ -19,7 +19,8 @@ class Lazy(Sequence[T]):
     """A sequence whose items are read on access."""
 
     def __init__(self, length: int, get: Callable[[int], T]) -> None:
-        self._length, self._get = length, get
+        self._length = length
+        self._get = get
 
     def __len__(self) -> int:
         return self._length
@@ -63,7 +64,8 @@ class ZeroShotSet:
         return self.labels.ndim == 2
 
     def __post_init__(self) -> None:
-        where, count = f"test set '{self.name}'", len(self.classnames)
+        where = f"test set '{self.name}'"
+        count = len(self.classnames)
         if not len(self.labels):
             raise DataError(f"{where}: no images")
         sizes = {name: len(getattr(self, name)) for name in ("images", "labels", "keys")}
@@ -88,7 +90,8 @@ class ZeroShotSet:
         if rows.all():
             return self
         kept = np.flatnonzero(rows)
-        images, keys = choose(self.images, kept), choose(self.keys, kept)
+        images = choose(self.images, kept)
+        keys = choose(self.keys, kept)
         return replace(self, images=images, keys=keys, labels=self.labels[rows])
 
 

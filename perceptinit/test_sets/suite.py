@@ -1,7 +1,5 @@
 """The zero-shot suites: their test sets, families, main measures and chance levels."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The contract of all components, the optional protocols of each kind, and a tiny model and data."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 from collections.abc import Iterable, Iterator

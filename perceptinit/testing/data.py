@@ -1,7 +1,5 @@
 """Contract tests of judgments and pairs."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -46,7 +44,8 @@ class JudgmentsContract(Contract):
 
     def test_card_is_complete(self, tmp_path: Path) -> None:
         judgments = self.build(tmp_path)
-        name, card = getattr(judgments, "name", None), getattr(judgments, "card", None)
+        name = getattr(judgments, "name", None)
+        card = getattr(judgments, "card", None)
         is_name = isinstance(name, str) and name and "/" not in name
         self.must(is_name, f"`name` must be a string without '/', for scores '2afc/<name>'; got {name!r}")
         self.must(
@@ -104,7 +103,8 @@ class JudgmentsContract(Contract):
             self.must(is_range, f"noise_ceiling() must be None or (lower, upper) in [0, 1], got {found!r}")
 
     def test_other_forms_have_their_types(self, tmp_path: Path) -> None:
-        judgments, split = self.build(tmp_path), self.splits[0]
+        judgments = self.build(tmp_path)
+        split = self.splits[0]
         for protocol, name, form in FORMS:
             if isinstance(judgments, protocol):
                 with suppress(PerceptInitError):  # a wrapper whose judgments lack this form
@@ -172,7 +172,8 @@ class PairsContract(Contract):
             found = pairs.read_classes()
         except DataError:
             return  # these options give no labels
-        shape, dtype = found.labels.shape, found.labels.dtype
+        shape = found.labels.shape
+        dtype = found.labels.dtype
         is_right = shape == (num_pairs,) and dtype == np.int64
         self.must(is_right, f"read_classes().labels must be int64 ({num_pairs},), got {dtype} {shape}")
         is_known = (found.labels >= 0) & (found.labels < len(found.names))

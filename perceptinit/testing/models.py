@@ -1,7 +1,5 @@
 """Contract tests of backbones and initializers."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
@@ -60,7 +58,8 @@ class BackboneContract(Contract):
         size = model.image_size
         images = torch.arange(3 * size * size).reshape(1, 3, size, size).remainder(256).byte()
         with torch.no_grad():
-            a, b = model.encode_image(images), model.encode_image(images / 255)
+            a = model.encode_image(images)
+            b = model.encode_image(images / 255)
         self.must(
             torch.allclose(a, b, atol=1e-4), "uint8 images and float images / 255 have different embeddings"
         )

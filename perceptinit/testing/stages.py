@@ -1,7 +1,5 @@
 """Contract tests of pretrainers, evaluators and trackers."""
 
-from __future__ import annotations
-
 import copy
 import math
 from itertools import islice
@@ -74,7 +72,8 @@ class PretrainerContract(Contract):
             len(results) >= 4 and all(isinstance(r, StepResult) for r in results),
             f"steps() must yield at least four StepResults with these options, got {len(results)}",
         )
-        steps, seen = [r.step for r in results], [r.samples_seen for r in results]
+        steps = [r.step for r in results]
+        seen = [r.samples_seen for r in results]
         self.must(
             steps == [i + 1 for i in range(len(steps))], f"step must count 1, 2, 3, ..., got {steps[:4]}"
         )
@@ -86,8 +85,10 @@ class PretrainerContract(Contract):
         self.must(len(still) < len(list(model.image.parameters())), "no weight of the image tower changed")
 
     def test_interrupted_run_resumes_to_the_same_weights(self, tmp_path: Path) -> None:
-        undisturbed, first = self.build(tmp_path), self.build(tmp_path)
-        whole, parted = self._model(undisturbed), self._model(first)
+        undisturbed = self.build(tmp_path)
+        first = self.build(tmp_path)
+        whole = self._model(undisturbed)
+        parted = self._model(first)
         self._run(tmp_path, whole, undisturbed)
         self._run(tmp_path, parted, first, 2)
         state = copy.deepcopy(first.state_dict())
@@ -213,7 +214,8 @@ class TrackerContract(Contract):
         self.must(self.build(tmp_path).close() is None, "close() must return nothing")
 
     def test_optional_methods_accept_their_arguments(self, tmp_path: Path) -> None:
-        tracker, ctx = self.build(tmp_path), self.context(tmp_path)
+        tracker = self.build(tmp_path)
+        ctx = self.context(tmp_path)
         image = tmp_path / "examples.png"
         Image.new("RGB", (8, 8)).save(image)
         if isinstance(tracker, HasExpect):

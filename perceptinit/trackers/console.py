@@ -1,7 +1,5 @@
 """Progress of a recipe on the terminal (`console`)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from threading import RLock
@@ -66,12 +64,15 @@ class RunProgress:
         """Start a stage."""
         self.stage = f"{event.stage} {event.message}"
         self.stage_begin = self.last_line = event.time
-        self.step, self.total_steps = 0, event.total_steps
-        self.numbers, self.first_step = "", None
+        self.step = 0
+        self.total_steps = event.total_steps
+        self.numbers = ""
+        self.first_step = None
 
     def advance(self, event: Event) -> None:
         """Record a step of the stage."""
-        self.step, self.total_steps = event.step or 0, event.total_steps
+        self.step = event.step or 0
+        self.total_steps = event.total_steps
         if self.first_step is None:
             self.first_step = (event.time, event.samples_seen or 0)
         shown = [f"{n} {event.metrics[n]:.4g}" for n in ("loss", "lr") if n in event.metrics]
@@ -101,13 +102,15 @@ class Progress:
         run = self.runs.setdefault((event.arm, event.seed), RunProgress())
         self.now = max(self.now, event.time)
         if event.kind == "run-start":
-            run.state, run.begin = "running", event.time
+            run.state = "running"
+            run.begin = event.time
         elif event.kind == "stage-start":
             run.enter(event)
         elif event.kind == "step":
             run.advance(event)
         elif event.kind == "run-end":
-            run.end, run.stage = event.time, ""
+            run.end = event.time
+            run.stage = ""
             run.state = "kept" if event.message.endswith("kept") else "finished"
             if event.message.startswith(("interrupted", "stopped")):
                 run.state = "interrupted"

@@ -1,7 +1,5 @@
 """Events of a run as JSON lines (`jsonl`)."""
 
-from __future__ import annotations
-
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -52,7 +50,8 @@ class Jsonl:
 
     def close(self) -> None:
         """Close the file."""
-        file, self._file = self._file, None
+        file = self._file
+        self._file = None
         if file is not None:
             with suppress(OSError):  # `log` raised the error; closing retries the write
                 file.close()

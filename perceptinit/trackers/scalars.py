@@ -1,7 +1,5 @@
 """Convert events to named scalars over an x axis, as experiment trackers expect."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

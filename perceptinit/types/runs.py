@@ -1,7 +1,5 @@
 """The run context that components receive, and the results that they return."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -58,9 +56,12 @@ class InitReport:
         return f"{self.name}: {'; '.join([*texts, f'{len(self.changed)} tensors changed'])}"
 
     def _describe_gain(self, name: str) -> str:
-        metrics, split = self.metrics, name.removeprefix("2afc_")
-        before, after = metrics[f"{name}_before"], metrics[f"{name}_after"]
-        gain, stderr = after - before, metrics.get(f"{name}_gain_stderr")
+        metrics = self.metrics
+        split = name.removeprefix("2afc_")
+        before = metrics[f"{name}_before"]
+        after = metrics[f"{name}_after"]
+        gain = after - before
+        stderr = metrics.get(f"{name}_gain_stderr")
         count = metrics.get(f"{name}_judgments")
         judgments = f"{split} judgments" if count is None else f"{count:,.0f} {split} judgments"
         text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"

@@ -1,7 +1,5 @@
 """The headline: readings of the arms in the primary score, with answers, limits and notes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 

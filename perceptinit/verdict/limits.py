@@ -1,7 +1,5 @@
 """Limits of an answer, in a fixed order of importance."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product

@@ -1,7 +1,5 @@
 """Create and save the plan of a recipe, with hypothesis, contrasts and decision rule."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import product

@@ -1,7 +1,5 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, product
 from operator import itemgetter

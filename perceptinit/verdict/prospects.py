@@ -3,8 +3,6 @@
 Probabilities are simulated. The noise over seeds is taken from the recipe or from pilot runs.
 """
 
-from __future__ import annotations
-
 # P simulated experiments
 import math
 from collections.abc import Iterator

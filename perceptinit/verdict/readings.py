@@ -3,8 +3,6 @@
 A firm sentence, such as "is worth it", is chosen in one place: `_firm`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 

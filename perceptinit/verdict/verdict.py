@@ -1,7 +1,5 @@
 """The verdict on a contrast in a score: effect, uncertainty, and the number of seeds that would decide it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison

@@ -7,8 +7,6 @@ extends only downward, and the outcome is "as re-runs" instead of "as published"
 not judged; their differences from the published setting are listed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain

@@ -1,7 +1,5 @@
 """Captions of rendered images, which mention some factors in varied words."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from perceptinit.world.factors import BACKGROUND, EXPOSURE, OFFSET, RADIUS, ImageFactors, Range, Scene
@@ -41,7 +39,8 @@ def caption(factors: ImageFactors, rng: np.random.Generator) -> str:
     """Return a caption of 2 to about 16 words that mentions each factor with probability `P_MENTION`."""
     draws = rng.random(len(P_MENTION)).tolist()
     mentions = {f for (f, p), u in zip(P_MENTION.items(), draws, strict=True) if u < p}
-    thing, scene = factors.thing, factors.scene
+    thing = factors.thing
+    scene = factors.scene
     size = _third(scene.radius, RADIUS, "small", "", "large")
     words = {"size": size, "texture": thing.texture, "colour": thing.colour}
     said = [word for factor, word in words.items() if word and factor in mentions]

@@ -5,8 +5,6 @@ observers judge only objects; captions may also mention the scene. The factors o
 seed and names.
 """
 
-from __future__ import annotations
-
 import colorsys
 from dataclasses import dataclass
 

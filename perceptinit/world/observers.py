@@ -84,7 +84,8 @@ def shape_difference(a: str, b: str) -> float:
     """Return 1 - IoU / 2 of two outlines, in [0.5, 1], or 0 for equal shapes."""
     if a == b:
         return 0.0
-    inside_a, inside_b = _silhouette(a), _silhouette(b)
+    inside_a = _silhouette(a)
+    inside_b = _silhouette(b)
     overlap = (inside_a & inside_b).sum() / (inside_a | inside_b).sum()
     return float(1 - overlap / 2)
 

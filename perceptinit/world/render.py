@@ -3,8 +3,6 @@
 Positions u and v are float32 arrays of equal shape, with v upward. Outlines are within radius 1.2.
 """
 
-from __future__ import annotations
-
 # H W image (H = W = size)
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -68,11 +66,14 @@ def _paint_thing(
     image: np.ndarray, factors: ImageFactors, x: np.ndarray, y: np.ndarray, pixel: float
 ) -> None:
     """Paint the object onto the image, in place."""
-    thing, scene = factors.thing, factors.scene
+    thing = factors.thing
+    scene = factors.scene
     c = np.float32(cos(radians(scene.tilt)) / scene.radius)
     s = np.float32(sin(radians(scene.tilt)) / scene.radius)
-    dx, dy = x - np.float32(scene.place[0]), np.float32(scene.place[1]) - y
-    u, v = c * dx + s * dy, c * dy - s * dx
+    dx = x - np.float32(scene.place[0])
+    dy = np.float32(scene.place[1]) - y
+    u = c * dx + s * dy
+    v = c * dy - s * dx
     pixel = pixel / scene.radius
     cover = np.clip(np.float32(0.5) - OUTLINES[thing.shape](u, v) / np.float32(pixel), 0, 1)
     colour = np.asarray(thing.rgb, dtype=np.float32)
@@ -99,13 +100,15 @@ def _star(u: Array, v: Array) -> Array:
 
 
 def _cross(u: Array, v: Array) -> Array:
-    x, y = abs(u), abs(v)
+    x = abs(u)
+    y = abs(v)
     return np.minimum(np.maximum(x - 0.3, y - 1.0), np.maximum(x - 1.0, y - 0.3))
 
 
 def _heart(u: Array, v: Array) -> Array:
     # a square on its corner with a half disk on each upper side
-    x, y = abs(u), v + 0.1
+    x = abs(u)
+    y = v + 0.1
     square = (x + abs(y) - 0.85) * 0.7071
     lobe = _radius(x - 0.425, y - 0.425) - 0.601
     return np.minimum(square, lobe)
@@ -138,10 +141,12 @@ def texture_mask(texture: str, u: Array, v: Array, pixel: float) -> Array | None
     if texture == "striped":
         return _bands(u + v, 2**0.5 * pixel, 2**0.5 * PERIOD)
     if texture == "checked":
-        a, b = _bands(u, pixel, PERIOD * 1.2), _bands(v, pixel, PERIOD * 1.2)
+        a = _bands(u, pixel, PERIOD * 1.2)
+        b = _bands(v, pixel, PERIOD * 1.2)
         return a + b - 2 * a * b
     if texture == "dotted":
-        x, y = _cell(u), _cell(v)
+        x = _cell(u)
+        y = _cell(v)
         return np.clip((0.21 - _radius(x, y)) / pixel + 0.5, 0, 1)
     return None
 

@@ -1,7 +1,5 @@
 """Local copies of remote files that are read as a whole: tables, indexes, test sets and image folders."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping
 from functools import cache

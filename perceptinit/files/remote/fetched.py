@@ -31,7 +31,8 @@ from perceptinit.files.remote.transfer import Part, Ranges, checksum, size_of
 SEAL = "seal.json"
 NUM_THREADS = 8  # to fetch the files of a piece
 # attempts, and seconds between them, to repair a damaged piece that other processes have locked
-_TRIES, _WAIT_SECONDS = 20, 0.05
+_TRIES = 20
+_WAIT_SECONDS = 0.05
 # inode and modification time of the seals that this process has verified
 _COMPARED: dict[Path, tuple[int, int]] = {}
 
@@ -204,10 +205,12 @@ class FetchedCache:
         with file_lock(self.folder / "locks" / "room.lock"):
             if folder.is_dir():  # reserved by an interrupted call, which is resumed
                 return True
-            room, used = _room_of(folder), self._used()
+            room = _room_of(folder)
+            used = self._used()
             free = shutil.disk_usage(self.folder).free - SPARE_BYTES
             if room > used + free and room <= self.max_bytes:
-                needed, left = f"{room / 1e6:,.1f} MB are needed", f"{max(0, free) / 1e6:,.1f} MB are free"
+                needed = f"{room / 1e6:,.1f} MB are needed"
+                left = f"{max(0, free) / 1e6:,.1f} MB are free"
                 raise WriteError(
                     self.folder, f"{needed}, and {left} beyond a reserve of {SPARE_BYTES >> 20} MB"
                 )

@@ -4,8 +4,6 @@ No other module opens connections. Each function makes one attempt and raises th
 `store` retries the call and translates the errors.
 """
 
-from __future__ import annotations
-
 import base64
 import netrc
 import os
@@ -120,7 +118,8 @@ def _answer(response: Any, start: int) -> Answer:
     total = place[2] if is_part and place else length
     is_known = bool(re.fullmatch(r"[0-9]{1,18}", total))
     is_chunked = "chunked" in str(headers.get("Transfer-Encoding", "")).lower()
-    tag, date = headers.get("ETag") or "", headers.get("Last-Modified") or ""
+    tag = headers.get("ETag") or ""
+    date = headers.get("Last-Modified") or ""
     # a weak tag does not guarantee equal bytes, and If-Range does not accept one
     validator = tag if tag and not tag.startswith("W/") else date
     return Answer(
@@ -136,14 +135,16 @@ def _answer(response: Any, start: int) -> Answer:
 
 def _chunks(response: Any) -> Iterator[bytes]:
     """Yield a response in chunks; OSError if it is slower than SLOWEST_BYTES_PER_SECOND."""
-    begin, num_bytes = time.monotonic(), 0
+    begin = time.monotonic()
+    num_bytes = 0
     while chunk := response.read1(_CHUNK_BYTES):
         num_bytes += len(chunk)
         seconds = time.monotonic() - begin
         if seconds > TIMEOUT_SECONDS:
             if num_bytes < seconds * SLOWEST_BYTES_PER_SECOND:
                 raise OSError(f"the transfer is too slow ({num_bytes:,} bytes in {seconds:.0f} s)")
-            begin, num_bytes = time.monotonic(), 0
+            begin = time.monotonic()
+            num_bytes = 0
         yield chunk
 
 
@@ -165,7 +166,8 @@ _opener = urllib.request.build_opener(_Redirects)
 def _without_user(url: str) -> str:
     """Return an address without user and password, with invalid characters percent-encoded."""
     parts = urlsplit(url)
-    host, path = parts.netloc.rpartition("@")[2], quote(parts.path, safe="/%:@!$&'()*+,;=~")
+    host = parts.netloc.rpartition("@")[2]
+    path = quote(parts.path, safe="/%:@!$&'()*+,;=~")
     return urlunsplit((parts.scheme, host, path, parts.query, ""))
 
 
@@ -174,7 +176,8 @@ def _authorization(file: RemoteFile) -> str:
     parts = urlsplit(file.url)
     if file.token:
         return f"Bearer {file.token}"
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    user = unquote(parts.username or "")
+    password = unquote(parts.password or "")
     if not user:
         with suppress(OSError, netrc.NetrcParseError):
             found = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")

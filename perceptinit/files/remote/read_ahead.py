@@ -1,7 +1,5 @@
 """Prefetch pieces of remote files, in the order in which a run needs them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import contextmanager, suppress
@@ -46,7 +44,10 @@ class ReadAhead(Generic[H]):
     def __init__(
         self, cache: FetchedCache, max_bytes: int, uses: Iterable[_Use], open_: Callable[[Piece, Path], H]
     ) -> None:
-        self._cache, self._max_bytes, self._uses, self._open = cache, max_bytes, iter(uses), open_
+        self._cache = cache
+        self._max_bytes = max_bytes
+        self._uses = iter(uses)
+        self._open = open_
         self._next = next(self._uses, None)
         self._planned: dict[_Use, Future[tuple[H, Held] | None]] = {}
         self._by_piece: dict[Piece, Future[tuple[H, Held] | None]] = {}
@@ -56,7 +57,8 @@ class ReadAhead(Generic[H]):
 
     def close(self) -> None:
         """Release all pieces and stop the threads."""
-        planned, self._planned = self._planned, {}
+        planned = self._planned
+        self._planned = {}
         for future in planned.values():
             _release(future)
             with suppress(InvalidStateError):
@@ -96,7 +98,8 @@ class ReadAhead(Generic[H]):
             self._next = next(self._uses, None)
             if use.last >= done:
                 self._plan(use)
-                room, ahead = room + size, ahead + size * (use.first >= started)
+                room += size
+                ahead += size * (use.first >= started)
 
     def _plan(self, use: _Use) -> None:
         self._planned[use] = Future()
@@ -142,7 +145,9 @@ class PieceReader(Generic[H]):
         needs_spare: bool = False,
     ) -> None:
         self.pieces = pieces
-        self._open, self._cache_gb, self._needs_spare = open_, cache_gb, needs_spare
+        self._open = open_
+        self._cache_gb = cache_gb
+        self._needs_spare = needs_spare
         self._ahead: ReadAhead[H] | None = None
 
     @cached_property

@@ -4,8 +4,6 @@ A read returns the requested bytes or raises RemoteError. No sample is substitut
 reproducible.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import io
 import re
@@ -23,7 +21,8 @@ from perceptinit.files.remote.network import Answer, Stat, open_answer
 T = TypeVar("T")
 
 # limits on attempts without progress, and on all attempts
-ATTEMPTS, ATTEMPTS_IN_ALL = 6, 200
+ATTEMPTS = 6
+ATTEMPTS_IN_ALL = 200
 # delays between attempts without progress: this times 1, 2, 4, ...
 BACKOFF_SECONDS = 1.0
 _MOST_PAGE_BYTES = 64 << 20
@@ -72,7 +71,10 @@ class RemoteReader(io.RawIOBase):
     """A remote file as a seekable binary file; RemoteError if all reads together exceed `most_bytes`."""
 
     def __init__(self, file: RemoteFile, now: Stat, most_bytes: int = sys.maxsize) -> None:
-        self._file, self._now, self._position, self._left = file, now, 0, most_bytes
+        self._file = file
+        self._now = now
+        self._position = 0
+        self._left = most_bytes
 
     def readable(self) -> bool:
         return True
@@ -177,7 +179,9 @@ def retry(
         RemoteError: If the server refuses, or all attempts fail.
     """
     limit = ATTEMPTS if attempts is None else attempts
-    number, failures, most = 0, 0, progress()
+    number = 0
+    failures = 0
+    most = progress()
     while True:
         number += 1
         try:
@@ -226,7 +230,8 @@ def _status(error: BaseException | None) -> int | None:
 
 def _reason(error: Exception) -> str:
     """Return one line about an error, without the address, which may contain a signature."""
-    status, cause = _status(error), getattr(error, "reason", None)
+    status = _status(error)
+    cause = getattr(error, "reason", None)
     if any(isinstance(e, TimeoutError) or "Timeout" in type(e).__name__ for e in (error, cause)):
         words = f"no response within {network.TIMEOUT_SECONDS:g} s"
     else:

@@ -7,8 +7,6 @@ of bytes, their checksum, and the validator of their version, such as an ETag. A
 checksum and requests the rest of that version.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import zlib
@@ -69,8 +67,12 @@ class Part:
         is_checked: bool = True,
         report: Progress = lambda *_: None,
     ) -> None:
-        self.path, self._file, self._ranges = path, file, ranges
-        self._wanted, self._is_checked, self._report = wanted, is_checked, report
+        self.path = path
+        self._file = file
+        self._ranges = ranges
+        self._wanted = wanted
+        self._is_checked = is_checked
+        self._report = report
         self._most_bytes = size_of(ranges) if most_bytes is None else most_bytes
         self._place = path.with_name(f".{path.name}.part")
         self._note = path.with_name(f".{path.name}.part.json")
@@ -103,8 +105,11 @@ class Part:
         self._remove_note()
 
     def _reset(self) -> None:
-        self.num_bytes, self.crc32, self._noted = 0, 0, 0
-        self._validator, self.is_resumed = "", False
+        self.num_bytes = 0
+        self.crc32 = 0
+        self._noted = 0
+        self._validator = ""
+        self.is_resumed = False
 
     def _receive_rest(self) -> None:
         if not self._validator:
@@ -184,7 +189,8 @@ class Part:
         # without a validator the rest may be of another version
         is_usable = re.fullmatch(r"[ -~]{1,1000}", note["validator"]) and note["num_bytes"] > 0
         if note["url"] == str(self._file) and is_usable and found == note["crc32"]:
-            self.num_bytes, self.crc32 = note["num_bytes"], found
+            self.num_bytes = note["num_bytes"]
+            self.crc32 = found
             self._validator = note["validator"]
 
     def _remove_note(self) -> None:
@@ -232,7 +238,8 @@ def checksum(path: Path, ranges: Ranges) -> int:
 
 def _split(ranges: Ranges, num_bytes: int) -> tuple[Ranges, Ranges]:
     """Split ranges after their first `num_bytes` bytes and return both parts."""
-    first, rest = [], []
+    first = []
+    rest = []
     for start, stop in ranges:
         middle = min(stop, start + num_bytes)
         num_bytes -= middle - start

@@ -1,7 +1,5 @@
 """A control for class structure: the candidate from the anchor's class wins."""
 
-from __future__ import annotations
-
 # N triplets, M images
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,7 +79,8 @@ class ClassTriplets(DerivedAnswers):
             )
         is_second = rng.random(len(rows)) < 0.5
         anchor, same, other = rows.T
-        first, second = np.where(is_second, other, same), np.where(is_second, same, other)
+        first = np.where(is_second, other, same)
+        second = np.where(is_second, same, other)
         p_second = is_second.astype(np.float32)
         return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
 
@@ -92,7 +91,8 @@ class ClassTriplets(DerivedAnswers):
         images: Sequence[ImageSource]
         if c.root.suffix == ".parquet":
             images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
-            ids, names = [f"row-{i:07d}" for i in range(len(images))], [str(n) for n in classes]
+            ids = [f"row-{i:07d}" for i in range(len(images))]
+            names = [str(n) for n in classes]
         else:
             if not c.root.is_dir():
                 raise DataError(f'root = "{c.root}": neither a folder nor a .parquet file')

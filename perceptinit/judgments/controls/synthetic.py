@@ -87,7 +87,8 @@ class SyntheticJudgments:
         c = self.config
         counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
         # splits share no anchors, so group ids are offset to be unique across splits
-        count, first_group = counts[split], sum(list(counts.values())[: SPLITS.index(split)])
+        count = counts[split]
+        first_group = sum(list(counts.values())[: SPLITS.index(split)])
         rows = [draw_triplet(c.seed, split, i) for i in range(count)]
         p_second, num_votes = self._ask(split, rows)
         ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
@@ -102,7 +103,8 @@ class SyntheticJudgments:
         c = self.config
         crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
         anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*rows, strict=True))
-        to_first, to_second = differences(anchors, firsts), differences(anchors, seconds)
+        to_first = differences(anchors, firsts)
+        to_second = differences(anchors, seconds)
         # one generator per triplet, so that its votes do not depend on the size of the split
         rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
         bounds = c.min_votes, c.max_votes
@@ -120,7 +122,8 @@ def draw_triplet(seed: int, split: str, index: int) -> tuple[ImageFactors, Image
 
 def _relate(candidate: ImageFactors, anchor: ImageFactors, rng: np.random.Generator) -> ImageFactors:
     """Return the candidate with random factors copied from the anchor; a copied color gets a new shade."""
-    own, other = candidate.thing, anchor.thing
+    own = candidate.thing
+    other = anchor.thing
     shape, colour, texture, scene = rng.random(4) < P_SAME
     thing = Thing(
         other.shape if shape else own.shape,

@@ -1,7 +1,5 @@
 """Wrappers that change the training split of other judgments: shuffled votes, pixel answers, subsets."""
 
-from __future__ import annotations
-
 # N training judgments, S height and width
 import math
 from abc import ABC, abstractmethod
@@ -27,7 +25,8 @@ class Wrapper(ABC):
     """Base class of wrappers; a subclass defines `about` and `change`. `val` and `test` are unchanged."""
 
     def __init__(self, config: Any, judgments: Judgments) -> None:
-        self.config, self.judgments = config, judgments
+        self.config = config
+        self.judgments = judgments
 
     @property
     @abstractmethod

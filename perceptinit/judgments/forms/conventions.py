@@ -1,7 +1,5 @@
 """Data conventions of a source: details of its files that published loaders interpret differently."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 

@@ -1,7 +1,5 @@
 """Sample triplets from pairwise similarities: ratings, matrices, label counts."""
 
-from __future__ import annotations
-
 # M candidates of one anchor, N triplets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -108,5 +108,6 @@ def number_questions(roles: np.ndarray, num_images: int) -> tuple[np.ndarray, np
         num_images: Number of images. Question numbers fit into int64 for up to two million images.
     """
     anchor, first, second = roles
-    low, high = np.minimum(first, second), np.maximum(first, second)
+    low = np.minimum(first, second)
+    high = np.maximum(first, second)
     return low, high, (anchor * num_images + low) * num_images + high

@@ -94,7 +94,8 @@ class OddOneOut:
         b, c = (column for column in range(3) if column != anchor)
         rows = np.flatnonzero(self.votes[:, b] + self.votes[:, c] > 0)
         is_swapped = rng.random(len(rows)) < 0.5
-        first, second = np.where(is_swapped, c, b), np.where(is_swapped, b, c)
+        first = np.where(is_swapped, c, b)
+        second = np.where(is_swapped, b, c)
         for_second = self.votes[rows, first]  # `first` is odd
         num_votes = for_second + self.votes[rows, second]
         names = self.images[rows, anchor], self.images[rows, first], self.images[rows, second]

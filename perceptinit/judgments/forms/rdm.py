@@ -70,7 +70,8 @@ class Dissimilarities:
         axes = (1, 2)
         scaled = self.values - np.nanmean(self.values, axis=axes, keepdims=True)
         scaled /= np.nanstd(self.values, axis=axes, keepdims=True)
-        total, count = np.nansum(scaled, axis=0), (~np.isnan(scaled)).sum(axis=0)
+        total = np.nansum(scaled, axis=0)
+        count = (~np.isnan(scaled)).sum(axis=0)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(count > 0, total / count, np.nan)
 
@@ -111,7 +112,8 @@ class Dissimilarities:
         """
         if len(self.values) < 2:
             return None
-        triplets, lower = draw(self), []
+        triplets = draw(self)
+        lower = []
         for subject, own in enumerate(self.values):
             others = Dissimilarities(np.delete(self.values, subject, axis=0))
             with suppress(DataError):  # the others do not distinguish images

@@ -86,7 +86,8 @@ class SamePairs:
             )
 
         def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
-            p_same, num_votes = self._column(anchor, self.p_same), self._column(anchor, self.num_votes)
+            p_same = self._column(anchor, self.p_same)
+            num_votes = self._column(anchor, self.num_votes)
             counts = np.minimum(num_votes[first], num_votes[second])
             return (p_same[second] > p_same[first]).astype(np.float64), counts.astype(np.int64)
 

@@ -3,8 +3,6 @@
 A group's split depends on the seed and the names of all groups, not on the order of rows or the machine.
 """
 
-from __future__ import annotations
-
 # N rows, G groups, M images
 import math
 from collections.abc import Sequence
@@ -136,7 +134,8 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
     rows = np.flatnonzero(splits.codes != splits.codes[before])
     named = np.array(splits.distinct, dtype="<U5")[splits.codes]
     if rows.size:
-        row, first = rows[0], before[rows[0]]
+        row = rows[0]
+        first = before[rows[0]]
         raise columns.error(
             rows,
             f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{named[row]}' here and in "

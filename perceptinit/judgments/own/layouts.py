@@ -14,8 +14,6 @@ Rows of other trials and tasks, and rows without an answer, are skipped. If an i
 last part of the URL's path.
 """
 
-from __future__ import annotations
-
 # N rows
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -99,7 +97,8 @@ def rename_columns(columns: Columns, person: str | None = None) -> Columns:
             source.setdefault("subject", name)
     files = _files_of_urls(columns, layout.columns)
     cells = {r: [files.get(c, c) for c in columns.cells(name)] for r, name in source.items()}
-    images, last = [cells[role] for role in layout.roles[:3]], layout.roles[3]
+    images = [cells[role] for role in layout.roles[:3]]
+    last = layout.roles[3]
     candidates = images[1:] if layout.roles == TRIPLET else images
     ids = [columns.cells(name) for name in layout.ids if name in columns]
     cells[last] = [

@@ -1,7 +1,5 @@
 """Judgments from (dis)similarity matrices: the base class, and your own matrices (`rdm`)."""
 
-from __future__ import annotations
-
 # S subjects, M images, K images of a split
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -131,7 +129,8 @@ class MatrixSet(ABC):
     @cached_property
     def _stimuli(self) -> Stimuli:
         matrices, names = self._read
-        source, folder = self.names_source, self.config.images
+        source = self.names_source
+        folder = self.config.images
         if len(names) != matrices.shape[-1]:
             raise DataError(f"{source}: {len(names)} names for a matrix of {matrices.shape[-1]} images")
         for row, name in enumerate(names, start=1):
@@ -142,7 +141,8 @@ class MatrixSet(ABC):
         if not folder.is_dir():
             raise DataError(f'images = "{folder}": no such folder')
         if missing := missing_files(folder, names):
-            row, problem = list(names).index(missing[0]), describe_missing(folder, missing[0], missing)
+            row = list(names).index(missing[0])
+            problem = describe_missing(folder, missing[0], missing)
             raise DataError(f"{source}: name {row + 1}, '{missing[0]}': {problem}")
         return stimuli_in(folder, names, colour_of(self.config.background))
 
@@ -218,7 +218,8 @@ class RdmSet(MatrixSet):
     @property
     def people(self) -> Sequence[str]:
         """Names of the people; by default "subject N", where N is the number of the matrix in the file."""
-        subjects, people = self.config.subjects, self.config.people
+        subjects = self.config.subjects
+        people = self.config.people
         if people:
             return list(dict.fromkeys(people[i] for i in subjects or range(len(people))))
         return [f"subject {number}" for number in subjects] if subjects else super().people

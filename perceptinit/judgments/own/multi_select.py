@@ -1,7 +1,5 @@
 """Rank-m-of-n judgments (`multi-select`): which m of n images are most like the query?"""
 
-from __future__ import annotations
-
 # R rows of the table; a row gives several answers
 import itertools
 import re
@@ -61,14 +59,16 @@ class MultiSelect(OwnTable):
         """Return all judgments and their splits."""
         c = self.config
         columns.require(["anchor", "chosen_1", "other_1"])
-        chosen, others = _list_numbered(columns, "chosen"), _list_numbered(columns, "other")
+        chosen = _list_numbered(columns, "chosen")
+        others = _list_numbered(columns, "other")
         images, *_ = read_all(
             partial(self.read_images, columns, ["anchor", *chosen, *others], may_be_empty=True),
             *(partial(_require_filled, columns, names) for names in (["anchor"], chosen, others)),
         )
         answers = []
         for row in images.index.T.tolist():
-            near, far = row[1 : 1 + len(chosen)], row[1 + len(chosen) :]
+            near = row[1 : 1 + len(chosen)]
+            far = row[1 + len(chosen) :]
             answers.append(answers_of([i for i in near if i >= 0], [i for i in far if i >= 0], c.is_ranked))
         row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
         pairs = np.array(list(itertools.chain(*answers)))

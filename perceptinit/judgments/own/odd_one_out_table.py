@@ -1,7 +1,5 @@
 """Your own odd-one-out judgments (`odd-one-out`): a table of three images per row and the odd one."""
 
-from __future__ import annotations
-
 # N rows, three images each
 from contextlib import suppress
 from dataclasses import dataclass

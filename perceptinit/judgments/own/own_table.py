@@ -1,7 +1,5 @@
 """Base class of judgments in a user's table: keys, card, splits and excluded rows."""
 
-from __future__ import annotations
-
 # N rows
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -169,7 +167,8 @@ class OwnTable(ABC):
         if by == "anchor":
             group = images.role(0)
         elif by == "person":
-            group, unit = columns.coded("subject"), "group"
+            group = columns.coded("subject")
+            unit = "group"
         elif by == "row":  # the anchor and its candidates in either order
             anchor, *candidates = images.index
             group = name_sets(np.stack([anchor, *np.sort(candidates, axis=0)]), images.names)

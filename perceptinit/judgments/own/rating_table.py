@@ -86,7 +86,8 @@ class Ratings(DrawnFromTable):
         before = find_first_rows(image)
         again = np.flatnonzero(before != np.arange(len(before)))
         if again.size:
-            name, row = images.names[image[again[0]]], columns.rows[before[again[0]]]
+            name = images.names[image[again[0]]]
+            row = columns.rows[before[again[0]]]
             advice = "Use one row per image, with the mean rating and num_ratings"
             raise columns.error(again, f"image '{name}' is already rated in row {row}. {advice}")
         sign = 1 if self.config.higher_is_better else -1

@@ -1,7 +1,5 @@
 """Read matrices of (dis)similarities from .npy, .mat and .csv files, and lists of image names."""
 
-from __future__ import annotations
-
 # S subjects, M images
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Your own same-or-different answers (`same-different`): two images and the share of "same"."""
 
-from __future__ import annotations
-
 # N pairs
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Your own judgments: a CSV or Parquet file with one row per question or answer, and a folder of images."""
 
-from __future__ import annotations
-
 # N rows, then N questions once they are aggregated
 import difflib
 import re
@@ -106,7 +104,9 @@ class Table(OwnTable):
             named = draw_sides(named, self.config.seed)
         # subjects are selected after rows are split, so that splits do not depend on the selection
         rows = self._find_rows_of_subjects(columns)
-        answers, splits, columns = named.select(rows), split.splits[rows], columns.select(rows)
+        answers = named.select(rows)
+        splits = split.splits[rows]
+        columns = columns.select(rows)
         subjects = columns.coded("subject").codes if "subject" in columns else None
         judgments = self._aggregate(answers, splits, subjects)
         return TableRows(*judgments, answers, splits, columns, winner)
@@ -162,10 +162,13 @@ class Table(OwnTable):
 
     def load_people(self, split: Split) -> dict[str, Triplets]:
         """Return the answers of each person in a split; empty for fewer than two people."""
-        named, splits, subjects = self.rows.answers, self.rows.answer_splits, self._subjects
+        named = self.rows.answers
+        splits = self.rows.answer_splits
+        subjects = self._subjects
         if subjects is None or len(subjects.distinct) < 2:
             return {}
-        stimuli, found = self.load(split).stimuli, {}
+        stimuli = self.load(split).stimuli
+        found = {}
         for code, person in enumerate(subjects.distinct):
             own = np.flatnonzero((splits == split) & (subjects.codes == code))
             if own.size:
@@ -226,7 +229,8 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
     if form == SHARE:
         num_votes = columns.counts("num_votes", low=1)
         return columns.numbers("p_second", 0.0, 1.0) * num_votes, num_votes
-    first, second = columns.counts("first_votes"), columns.counts("second_votes")
+    first = columns.counts("first_votes")
+    second = columns.counts("second_votes")
     columns.refuse(first + second == 0, "no votes (first_votes and second_votes are both 0)")
     return second.astype(np.float64), first + second
 

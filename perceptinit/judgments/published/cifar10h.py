@@ -1,7 +1,5 @@
 """CIFAR-10H (`cifar10h`): about 51 human labels for each test image of CIFAR-10."""
 
-from __future__ import annotations
-
 # M = 10,000 images, C = 10 classes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -114,7 +112,8 @@ class Cifar10H(DerivedAnswers):
     def _data(self) -> tuple[np.ndarray, Stimuli]:
         """The counts (M, C) and the images."""
         root = self.config.root
-        counts_path, images_path = root / self.config.counts, root / self.config.images
+        counts_path = root / self.config.counts
+        images_path = root / self.config.images
         for path in (counts_path, images_path):
             if not path.is_file():
                 get = f"perceptinit data download cifar10h --out {root}"
@@ -145,7 +144,8 @@ def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:
             raise DataError(f"{path}: {len(data):,} bytes, not a multiple of {RECORD_BYTES:,}")
         records = data.reshape(-1, RECORD_BYTES)
         pixels = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        images, labels = list(np.ascontiguousarray(pixels)), records[:, 0].astype(np.int64)
+        images = list(np.ascontiguousarray(pixels))
+        labels = records[:, 0].astype(np.int64)
     raise_first((labels < 0) | (labels >= len(CLASSES)), "label out of range", f"{path}: zero-based record")
     return images, labels
 
@@ -187,12 +187,14 @@ def triplets_from_label_counts(
     Raises:
         DataError: If no triplet qualifies.
     """
-    shares, totals = label_shares(counts, draw.source), np.asarray(counts).sum(axis=1)
+    shares = label_shares(counts, draw.source)
+    totals = np.asarray(counts).sum(axis=1)
     # rounding: 1 - 0.8 < 0.2
     anchors = [i for i in members if 1 - shares[i].max() >= min_disagreement - 1e-9]
 
     def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
-        s_first, s_second = shares[first] @ shares[anchor], shares[second] @ shares[anchor]
+        s_first = shares[first] @ shares[anchor]
+        s_second = shares[second] @ shares[anchor]
         return s_second / (s_first + s_second), np.minimum(totals[first], totals[second])
 
     return draw_triplets(

@@ -1,7 +1,5 @@
 """Judgments of material appearance (Lagunas et al. 2019): which of two materials looks more like a third?"""
 
-from __future__ import annotations
-
 # N judgments: columns reference, candidate, candidate
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -115,7 +113,8 @@ class Materials:
     @cached_property
     def _stimuli(self) -> Stimuli:
         """All images, shared by all splits, so that pixels are decoded once."""
-        root, folder = self.config.root, self.config.root / IMAGES
+        root = self.config.root
+        folder = self.config.root / IMAGES
         names = [name for name in file_names(folder) if name.endswith(".jpg")]
         # image indices refer to this list, so a missing or additional file would shift them
         if len(names) != NUM_IMAGES:
@@ -132,7 +131,8 @@ class Materials:
             raise DataError(f'root = "{root}": {path.name} not found. Download it with: {SOURCE}')
         content = read_json(path, dict, "the published answers")
         with reading(f"{path}: not the published answers", ValueError, KeyError, TypeError, OverflowError):
-            answers, votes = _to_table(content, "answers", 3), _to_table(content, "agreement", 2)
+            answers = _to_table(content, "answers", 3)
+            votes = _to_table(content, "agreement", 2)
         if len(answers) != len(votes):
             raise DataError(f"{path}: {len(answers)} answers, but {len(votes)} rows of agreement")
         num_votes = votes.sum(axis=1)

@@ -1,7 +1,5 @@
 """NIGHTS (Fu et al. 2023): which of two generated images looks more like the reference?"""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -143,7 +141,8 @@ class Nights:
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split with enough votes; DataError for an invalid table or empty split."""
         columns = self._select(split)
-        left, right = columns.numbers("left_vote"), columns.numbers("right_vote")
+        left = columns.numbers("left_vote")
+        right = columns.numbers("right_vote")
         columns.refuse(left + right == 0, "no votes (left_vote and right_vote are both 0)")
         images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
         votes = right / (left + right), columns.counts("votes")
@@ -172,13 +171,15 @@ class Nights:
 
     def _select(self, split: Split) -> Columns:
         """Return the rows of a split with enough votes; `train` may come from the unfiltered set."""
-        columns, raw = self._columns, self._raw_columns
+        columns = self._columns
+        raw = self._raw_columns
         if split == "train" and raw is not None:
             path = self.config.root / "data.csv"
             references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
             held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
             mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
-            columns, others = raw, f"outside val and test of {path}"
+            columns = raw
+            others = f"outside val and test of {path}"
         else:
             mask = np.array([value == split for value in columns.texts("split")], dtype=bool)
             known = ", ".join(sorted(set(columns.texts("split")))) or "none"

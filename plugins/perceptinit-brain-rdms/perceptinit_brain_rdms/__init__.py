@@ -1,7 +1,5 @@
 """Brain RDMs as judgments: rsatoolbox and Meadows files, and vectors per region and subject."""
 
-from __future__ import annotations
-
 from perceptinit.plugin import Component, hookimpl
 
 

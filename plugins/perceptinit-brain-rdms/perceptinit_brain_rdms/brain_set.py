@@ -1,7 +1,5 @@
 """Base class of judgments from brain regions: one matrix per subject, averaged over regions."""
 
-from __future__ import annotations
-
 # S subjects, R regions, M images
 from collections.abc import Sequence
 from dataclasses import dataclass

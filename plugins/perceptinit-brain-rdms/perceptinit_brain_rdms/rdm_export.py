@@ -6,8 +6,6 @@
   `stimuli` and `rdm`. MATLAB: `stimuli` and `rdmutv`, or `stimuli_NAME` and `rdmutv_NAME` per participant.
 """
 
-from __future__ import annotations
-
 # K matrices in the file, S subjects, M images
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Read one RDM vector per region and subject (`brain-rdms/regions`), the layout of NOD."""
 
-from __future__ import annotations
-
 # S subjects, M images, P = M (M - 1) / 2 pairs
 from dataclasses import dataclass
 from pathlib import Path

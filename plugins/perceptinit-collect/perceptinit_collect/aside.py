@@ -3,8 +3,6 @@
 Usage: python -m perceptinit_collect.aside status STUDY
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """HTTP connections with timeouts and a limit on their number."""
 
-from __future__ import annotations
-
 import asyncio
 from typing import cast
 

@@ -4,8 +4,6 @@ A study folder contains `design-1.json`, `design-2.json`, ... A new image, or a 
 exclusion rule or the texts, creates a new version. Participants keep the version that they started with.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

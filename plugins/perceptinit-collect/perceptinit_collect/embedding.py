@@ -5,8 +5,6 @@ distances. Source: van der Maaten & Weinberger (2012), Stochastic triplet embedd
 fit uses scipy, so that the server does not need torch.
 """
 
-from __future__ import annotations
-
 # T triplets (anchor, closer, farther), M images, D dimensions
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The table has one row per assigned trial, answered or not. The column `excluded`
 judgment: practice, attention check, repeat, unanswered trial, or excluded participant.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import os

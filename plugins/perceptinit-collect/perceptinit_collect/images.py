@@ -4,8 +4,6 @@ Images that browsers show unchanged are copied byte for byte. Large images are d
 browsers do not support are converted to PNG, and EXIF rotations are applied to the pixels.
 """
 
-from __future__ import annotations
-
 # H W image
 import hashlib
 import io

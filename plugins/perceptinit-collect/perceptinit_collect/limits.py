@@ -1,7 +1,5 @@
 """Limits on request size, rate and concurrency, and the security headers of responses."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter, OrderedDict
 from ipaddress import IPv6Address, IPv6Network, ip_address

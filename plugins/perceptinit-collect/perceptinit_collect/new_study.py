@@ -1,7 +1,5 @@
 """Create a study folder from a folder of images, or copy another study."""
 
-from __future__ import annotations
-
 import dataclasses
 import secrets
 import shutil

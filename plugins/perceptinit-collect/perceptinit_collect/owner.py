@@ -1,7 +1,5 @@
 """The owner's page: the study's progress and a download of the table, protected by a token."""
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Participants of a study: anonymous codes, resumable sessions, stored answers, and deletion."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

@@ -1,7 +1,5 @@
 """The answers of participants for export and status, their reliability, and the exclusion rule."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

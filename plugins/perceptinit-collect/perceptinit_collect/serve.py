@@ -1,7 +1,5 @@
 """Serve a study from one process until it is interrupted."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

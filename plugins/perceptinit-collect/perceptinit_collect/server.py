@@ -11,8 +11,6 @@
 | `GET /owner/status`, `/owner/export` | the owner's token | the progress, and the table |
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import secrets

@@ -1,7 +1,5 @@
 """The file `study.toml`: questions, exclusion rule, platform and cost of a study."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

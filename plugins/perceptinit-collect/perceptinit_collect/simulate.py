@@ -4,8 +4,6 @@ They compare color and coarse layout, with noise. One in ten answers randomly an
 rule. The answers are stored in a separate study.
 """
 
-from __future__ import annotations
-
 # D pixel values of an RGB thumbnail
 import io
 import json

@@ -4,8 +4,6 @@ One thread writes. Writes that arrive during a sync share the next commit, so th
 grow and the queue does not.
 """
 
-from __future__ import annotations
-
 import queue
 import sqlite3
 import threading

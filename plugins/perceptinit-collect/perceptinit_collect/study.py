@@ -1,7 +1,5 @@
 """An open study: its current design, its database, and the owner's actions."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable, Iterator

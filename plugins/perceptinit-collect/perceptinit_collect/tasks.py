@@ -1,7 +1,5 @@
 """The tasks, which define the questions and the export of answers."""
 
-from __future__ import annotations
-
 # n images in the folder, C candidates of a question
 from abc import ABC, abstractmethod
 from bisect import bisect_right

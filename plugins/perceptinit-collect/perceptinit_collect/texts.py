@@ -1,7 +1,5 @@
 """The texts of the page: Markdown files in the study's folder `texts`, in any language."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """`perceptinit estimate`: estimate the cost of GPU pretraining without a GPU."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

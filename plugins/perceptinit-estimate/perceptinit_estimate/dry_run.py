@@ -4,8 +4,6 @@ Activation memory is traced through the forward and backward pass with torch's F
 without allocating tensors. All other figures are computed from the recipe.
 """
 
-from __future__ import annotations
-
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Published data sets of human judgments, and an evaluator of just noticeable differences (JND)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from perceptinit.plugin import Component, hookimpl

@@ -1,7 +1,5 @@
 """BAPPS (`bapps`; Zhang et al. 2018): 2AFC and JND judgments of distorted image patches."""
 
-from __future__ import annotations
-
 # N judgments of 64 x 64 pixel patches
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

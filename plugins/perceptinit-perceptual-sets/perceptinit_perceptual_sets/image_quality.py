@@ -1,7 +1,5 @@
 """Image-quality data sets: ratings of distorted images relative to their references."""
 
-from __future__ import annotations
-
 # K rated images
 import math
 import os

@@ -1,7 +1,5 @@
 """Average precision on judgments of just noticeable differences (`jnd`)."""
 
-from __future__ import annotations
-
 # N pairs, M images
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """THINGS (`things`): 4.7 million odd-one-out choices about 1,854 objects."""
 
-from __future__ import annotations
-
 # N judgments, three objects each
 from collections.abc import Iterator
 from dataclasses import dataclass

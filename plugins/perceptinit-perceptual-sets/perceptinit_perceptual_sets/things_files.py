@@ -1,7 +1,5 @@
 """Read the two published formats of THINGS choices and the list of objects."""
 
-from __future__ import annotations
-
 # N judgments, three objects each
 import csv
 from collections.abc import Iterator

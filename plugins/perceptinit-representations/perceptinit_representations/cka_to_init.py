@@ -1,7 +1,5 @@
 """Similarity to the representation before pretraining (`cka-to-init`)."""
 
-from __future__ import annotations
-
 # N images, D embedding
 from collections.abc import Iterator
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """Examples of class predictions and text-to-image retrieval on test images."""
 
-from __future__ import annotations
-
 # N images, C classes, D embedding
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Example judgments with a model's choices, for the report and as an image sheet for trackers."""
 
-from __future__ import annotations
-
 # N triplets
 import base64
 import io

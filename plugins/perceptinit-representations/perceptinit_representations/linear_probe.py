@@ -1,7 +1,5 @@
 """Accuracy of a linear classifier on frozen image embeddings (`linear-probe`)."""
 
-from __future__ import annotations
-
 # N images, D embedding
 from collections.abc import Sequence
 from dataclasses import dataclass

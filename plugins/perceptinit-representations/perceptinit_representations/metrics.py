@@ -1,7 +1,5 @@
 """Statistics of embeddings: effective rank, alignment, uniformity and CKA."""
 
-from __future__ import annotations
-
 # N images, D embedding
 import numpy as np
 

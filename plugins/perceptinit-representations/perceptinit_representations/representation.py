@@ -1,7 +1,5 @@
 """Descriptive statistics of image embeddings of labeled test sets (`representation`)."""
 
-from __future__ import annotations
-
 # N images, D embedding
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

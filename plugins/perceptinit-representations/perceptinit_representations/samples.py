@@ -1,7 +1,5 @@
 """Random samples of test data, and thumbnails as data URIs."""
 
-from __future__ import annotations
-
 import base64
 import io
 

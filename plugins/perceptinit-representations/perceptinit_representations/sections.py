@@ -1,7 +1,5 @@
 """Sections of the report: choices on human judgments, predictions on test images, and weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from typing import Any

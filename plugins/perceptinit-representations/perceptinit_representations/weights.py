@@ -1,7 +1,5 @@
 """Figures of the weight changes per block in stage 1 and in pretraining."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

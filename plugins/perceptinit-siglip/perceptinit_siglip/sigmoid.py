@@ -1,7 +1,5 @@
 """Pretraining with SigLIP's sigmoid loss (`siglip/sigmoid`)."""
 
-from __future__ import annotations
-
 # B batch, D embedding
 import math
 from dataclasses import dataclass

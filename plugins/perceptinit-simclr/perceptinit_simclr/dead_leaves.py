@@ -1,7 +1,5 @@
 """Dead leaves images for self-supervised pretraining (`simclr/dead-leaves`)."""
 
-from __future__ import annotations
-
 # L leaves, P pixels
 import math
 from dataclasses import dataclass, replace
