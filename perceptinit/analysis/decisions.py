@@ -181,7 +181,7 @@ def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray,
     new = mean[:, None] + deviation[:, None] * rng.standard_normal((NUM_FUTURES, most))
     numbers = num + np.arange(1, most + 1)
     # centered for numerical accuracy of the difference of squares
-    new -= known.mean()
+    new = new - known.mean()
     squares = (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum()
     means = new.cumsum(axis=1) / numbers
     variances = np.maximum(squares - numbers * means**2, 0) / (numbers - 1)
