@@ -6,10 +6,10 @@ import ast
 import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import chain
 
 from perceptinit.components.building import PARTS, find_parts
-from perceptinit.components.class_source import SourceClass, class_nodes, find_class, open_module
+from perceptinit.components.class_source import SourceClass, class_nodes, open_module
 from perceptinit.errors import PerceptInitError
 from perceptinit.registry import Entry
 
@@ -53,20 +53,20 @@ def describe(entry: Entry) -> Description:
     if not isinstance(target, str):
         return _describe_class(entry, target)
     module, name = entry.component.location
-    file, found = open_module(module), find_class(f"{module}.{name}")
+    file = open_module(module)
     if file is None:
         raise PerceptInitError(f"{entry.title} of plug-in '{entry.plugin}': no module {module}")
+    found = file.find(name)
     if found is None:
         raise PerceptInitError(f"{entry.title}: {file.path} has no class {name}")
     lineage = found.lineage()
-    config = next((c for c in (c.nested("Config") for c in lineage) if c), None)
-    arguments = next((a for a in map(_init_arguments, lineage) if a is not None), set())
-    docs = (ast.get_docstring(c.node) or ast.get_docstring(c.file.tree) for c in lineage)
+    config = found.nested("Config")
+    arguments = _init_arguments(lineage)
     return Description(
-        doc=inspect.cleandoc(next(filter(None, docs), "")),
-        fields=fields_of(c.node for c in config.lineage()) if config else (),
+        doc=next(filter(None, (c.doc for c in lineage)), ""),
+        fields=fields_of(c.tree for c in config.lineage()) if config else (),
         parts=tuple(key for key in PARTS if key in arguments),
-        location=lineage[0].location,
+        location=f"{found.path}:{found.tree.lineno}",
         unseen=tuple(config.unseen_bases()) if config else (),
     )
 
@@ -88,11 +88,11 @@ def _describe_class(entry: Entry, cls: type) -> Description:
     )
 
 
-def _init_arguments(cls: SourceClass) -> set[str] | None:
-    for child in cls.node.body:
-        if isinstance(child, ast.FunctionDef) and child.name == "__init__":
-            return {a.arg for a in (*child.args.args, *child.args.kwonlyargs)}
-    return None
+def _init_arguments(lineage: Iterable[SourceClass]) -> set[str]:
+    for node in chain.from_iterable(cls.tree.body for cls in lineage):
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return {argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)}
+    return set()
 
 
 def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
@@ -104,18 +104,17 @@ def fields_of(lineage: Iterable[ast.ClassDef]) -> tuple[Field, ...]:
     found: dict[str, Field] = {}
     for node in reversed(list(lineage)):
         for field in _own_fields(node):
-            doc = field.doc or (found[field.name].doc if field.name in found else "")
-            found[field.name] = replace(field, doc=doc)
+            inherited = found.get(field.name, field)
+            found[field.name] = replace(field, doc=field.doc or inherited.doc)
     return tuple(found.values())
 
 
 def _own_fields(cls: ast.ClassDef) -> Iterator[Field]:
-    for node, after in zip_longest(cls.body, cls.body[1:]):
-        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+    for following, node in enumerate(cls.body, 1):
+        if not isinstance(node, ast.AnnAssign):
             continue
         kind = ast.unparse(node.annotation)
-        if kind.removeprefix("typing.").startswith("ClassVar"):
-            continue
-        is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-        doc = inspect.cleandoc(str(after.value.value)) if is_doc else ""  # type: ignore[union-attr]
-        yield Field(node.target.id, kind, ast.unparse(node.value) if node.value else None, doc)
+        if not kind.removeprefix("typing.").startswith("ClassVar"):
+            default = ast.unparse(node.value) if node.value else None
+            doc = ast.get_docstring(ast.Module(cls.body[following:], []))  # a string below the key
+            yield Field(ast.unparse(node.target), kind, default, doc or "")

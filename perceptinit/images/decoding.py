@@ -10,10 +10,11 @@ sets, alpha is dropped and PIL resizes, as in those libraries.
 from __future__ import annotations
 
 # B batch, C channels, H W image, S = size: height and width of the square
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Literal
+from itertools import chain, pairwise
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +30,7 @@ from perceptinit.images.encoded import check_pixels, check_size, decode_pil, pix
 from perceptinit.images.jpeg import MAX_PIXELS, Box
 from perceptinit.types import WHITE, Colour, Fit, ImageSource
 
+T = TypeVar("T")
 Decode = Literal["quality", "fast"]
 Interpolation = Literal["bicubic", "bilinear"]
 
@@ -253,20 +255,29 @@ def stream_batches(
     """
     indices = range(len(sources))
     rows = [indices[start : start + batch_size] for start in indices[::batch_size]]
-
-    def load(part: range) -> torch.Tensor:
-        return load_batch(sources, keys, size, fit, num_workers, on_error=on_error, rows=part)
-
-    if num_workers == 0 or not rows:
-        yield from map(load, rows)
+    load = partial(load_batch, sources, keys, size, fit, num_workers, on_error=on_error)
+    if num_workers == 0:
+        yield from (load(rows=part) for part in rows)
         return
-    with ThreadPoolExecutor(1) as ahead:
-        waiting = ahead.submit(load, rows[0])
-        for following in rows[1:]:
-            batch = waiting.result()
-            waiting = ahead.submit(load, following)
-            yield batch
-        yield waiting.result()
+    for _, batch in prefetch(rows, lambda part: partial(load, rows=part)):
+        yield batch
+
+
+def prefetch(
+    items: Iterable[T], make: Callable[[T], Callable[[], torch.Tensor]]
+) -> Iterator[tuple[T, torch.Tensor]]:
+    """Yield each item with its tensor, which a thread loads while the previous item is in use.
+
+    Args:
+        items: Items to load.
+        make: Returns the function that loads an item. `make` itself runs in the calling thread.
+    """
+    with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
+        submitted = ((item, pool.submit(make(item))) for item in items)
+        # the following item is submitted before the current one is yielded
+        for current, _ in pairwise(chain(submitted, [None])):
+            assert current is not None
+            yield current[0], current[1].result()
 
 
 def _decode_png(data: bytes) -> np.ndarray | None:

@@ -1,11 +1,8 @@
 """The decoded images of stage 1: in the image store on disk, in memory, or on a GPU."""
 
 # M stimuli, U distinct images, B batch, S image size
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, pairwise
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -26,7 +23,6 @@ STORED_FROM_BYTES = 256 << 20
 SHARE_OF_MEMORY = 0.25
 CHUNK = 1024
 
-T = TypeVar("T")
 # stimuli and the indices in use
 UsedImages = tuple[Stimuli, np.ndarray]
 
@@ -146,18 +142,3 @@ def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) ->
     if len(distinct) * 3 * size * size > SHARE_OF_MEMORY * free:
         return images
     return ResidentImages(images, distinct, size, device)
-
-
-def prefetch(items: Iterable[T], make: Callable[[T], Callable[[], Tensor]]) -> Iterator[tuple[T, Tensor]]:
-    """Yield each item with its tensor, which a thread loads while the previous item is in use.
-
-    Args:
-        items: Items to load.
-        make: Returns the function that loads an item. `make` itself runs in the calling thread.
-    """
-    with ThreadPoolExecutor(1, thread_name_prefix="images") as pool:
-        submitted = ((item, pool.submit(make(item))) for item in items)
-        # the following item is submitted before the current one is yielded
-        for current, _ in pairwise(chain(submitted, [None])):
-            assert current is not None
-            yield current[0], current[1].result()

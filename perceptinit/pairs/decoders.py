@@ -17,12 +17,11 @@ import subprocess
 import sys
 import tempfile
 import weakref
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, cached_property, partial
 from io import BytesIO
-from itertools import count
 from math import prod
 from multiprocessing.connection import Connection, Pipe
 from queue import SimpleQueue
@@ -46,6 +45,8 @@ Fill = Callable[[np.ndarray, int, list[int]], Chunk]
 # the images of a batch, uint8 (b * V, 3, S, S), and its chunks
 Loaded = tuple[torch.Tensor, list[Chunk]]
 Shape = tuple[int, int, int, int, int]
+# slot and first sample of a chunk
+Job = tuple[int, int]
 Process = subprocess.Popen[bytes]
 
 
@@ -64,21 +65,21 @@ class DecoderProcesses:
 
     def __init__(self, fill: Fill, num_processes: int, shape: Shape, is_pinned: bool) -> None:
         setup = _pickle((shape, fill))
-        self._shape, self._is_pinned = shape, is_pinned and torch.backends.cuda.is_built()
+        self._shape = shape
+        self._is_pinned = is_pinned and torch.backends.cuda.is_built()
         self._chunk = max(_MIN_CHUNK, -(-shape[0] // (_MAX_CHUNKS * num_processes)))
         self._memory = _create_memory()
         self._slots: list[np.ndarray] = []
         self._free: deque[tuple[int, Any]] = deque()
-        self._numbers, self._found = count(), defaultdict[int, dict[int, Any]](dict)
+        self._outcomes: dict[Job, Any] = {}
         self._selector = DefaultSelector()
         jobs, self._jobs = Pipe(duplex=False)
         self._processes = [self._start(jobs) for _ in range(num_processes)]
         jobs.close()
         try:
             for process, results in self._processes:
-                with _alive(process), process.stdin as stdin:  # type: ignore[union-attr]
-                    stdin.write(setup)
                 with _alive(process):
+                    results.send_bytes(setup)
                     problem = results.recv()
                 if problem:
                     raise TypeError(problem)
@@ -91,11 +92,11 @@ class DecoderProcesses:
         slot, event = self._free.popleft() if self._free else (self._add_slot(), None)
         if event is not None:
             event.synchronize()  # waits until the slot is copied to the GPU
-        number, starts = next(self._numbers), range(0, len(indices), self._chunk)
+        jobs = [(slot, first) for first in range(0, len(indices), self._chunk)]
         with _alive(self._processes[0][0]):  # the pipe breaks when all processes have ended
-            for first in starts:
-                self._jobs.send((number, slot, first, epoch, indices[first : first + self._chunk]))
-        return partial(self._collect, number, slot, starts)
+            for job in jobs:
+                self._jobs.send((job, epoch, indices[job[1] : job[1] + self._chunk]))
+        return partial(self._collect, jobs)
 
     def close(self) -> None:
         """End the processes; tensors of their batches remain valid."""
@@ -112,18 +113,18 @@ class DecoderProcesses:
                 torch.cuda.cudart().cudaHostUnregister(images.ctypes.data)
 
     def _start(self, jobs: Connection) -> tuple[Process, Connection]:
-        results, writing = Pipe(duplex=False)
-        passed = (jobs.fileno(), writing.fileno(), self._memory)
+        results, sending = Pipe()
+        passed = (jobs.fileno(), sending.fileno(), self._memory)
         path = os.pathsep.join(filter(None, sys.path))
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "perceptinit.pairs.decoders", *map(str, passed)],
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=passed,
             env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
             start_new_session=True,  # Ctrl-C must not reach it: the parent still needs batches
         )
-        writing.close()
+        sending.close()
         self._selector.register(results, EVENT_READ, process)
         return process, results
 
@@ -136,18 +137,17 @@ class DecoderProcesses:
         self._slots.append(images)
         return slot
 
-    def _collect(self, number: int, slot: int, starts: range) -> Loaded:
-        found = self._found[number]
-        while len(found) < len(starts):
+    def _collect(self, jobs: list[Job]) -> Loaded:
+        while not self._outcomes.keys() >= set(jobs):
             for key, _ in self._selector.select():
                 with _alive(key.data):
-                    batch, first, outcome = key.fileobj.recv()  # type: ignore[union-attr]
-                self._found[batch][first] = outcome
-        del self._found[number]
-        chunks = [found[first] for first in starts]
+                    job, outcome = key.fileobj.recv()  # type: ignore[union-attr]
+                self._outcomes[job] = outcome
+        chunks = [self._outcomes.pop(job) for job in jobs]
         for chunk in chunks:
             if isinstance(chunk, Exception):
                 raise chunk
+        slot, _ = jobs[0]
         images = self._slots[slot].reshape(-1, *self._shape[2:])
         weakref.finalize(images, _release, self._free, slot, self._is_pinned).atexit = False
         return torch.from_numpy(images).permute(0, 3, 1, 2), chunks
@@ -195,8 +195,8 @@ class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, torch.nn.Module):
             raise TypeError("a model cannot be sent to another process")
-        attributes = {name: value for kind in type(obj).__mro__ for name, value in vars(kind).items()}
-        cached = {name for name, value in attributes.items() if isinstance(value, cached_property)}
+        names = getattr(obj, "__dict__", ())
+        cached = {name for name in names if isinstance(getattr(type(obj), name, None), cached_property)}
         if not cached:
             return NotImplemented
         state = {name: value for name, value in obj.__getstate__().items() if name not in cached}
@@ -221,27 +221,14 @@ def _send(outgoing: SimpleQueue[Any], results: Connection) -> None:
         os._exit(0)
 
 
-def main() -> None:
-    """Fill chunks until the parent closes its pipe."""
-    for number in _IGNORED:  # the parent needs batches until its checkpoint is saved
-        signal.signal(number, signal.SIG_IGN)
-    jobs, writing, memory = map(int, sys.argv[1:])
-    taking, results = Connection(jobs, writable=False), Connection(writing, readable=False)
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    try:
-        shape, fill = pickle.load(sys.stdin.buffer)
-    except Exception as error:
-        results.send(f"{type(error).__name__}: {error}")
-        return
-    results.send("")
+def _fill_chunks(jobs: Connection, results: Connection, memory: int, shape: Shape, fill: Fill) -> None:
     outgoing = SimpleQueue[Any]()
     Thread(target=_send, args=(outgoing, results), daemon=True).start()
     slots = cache(partial(_map, memory, shape))
     while True:
         fcntl.lockf(memory, fcntl.LOCK_EX)  # one process at a time waits for a job
         try:
-            batch, slot, first, epoch, indices = taking.recv()
+            (slot, first), epoch, indices = jobs.recv()
         except EOFError:
             return
         finally:
@@ -249,10 +236,28 @@ def main() -> None:
         images = slots(slot)[first : first + len(indices)].transpose(0, 1, 4, 2, 3)
         try:
             outcome: Chunk | Exception = fill(images, epoch, indices)
+        except PerceptInitError as error:
+            outcome = error
         except Exception as error:
-            is_expected = isinstance(error, PerceptInitError)
-            outcome = error if is_expected else PerceptInitError(f"{type(error).__name__}: {error}")
-        outgoing.put((batch, first, outcome))
+            outcome = PerceptInitError(f"{type(error).__name__}: {error}")
+        outgoing.put(((slot, first), outcome))
+
+
+def main() -> None:
+    """Fill chunks until the parent closes its pipe."""
+    for number in _IGNORED:  # the parent needs batches until its checkpoint is saved
+        signal.signal(number, signal.SIG_IGN)
+    jobs = Connection(int(sys.argv[1]))
+    results = Connection(int(sys.argv[2]))
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    try:
+        shape, fill = pickle.loads(results.recv_bytes())
+    except Exception as error:
+        results.send(f"{type(error).__name__}: {error}")
+        return
+    results.send("")
+    _fill_chunks(jobs, results, int(sys.argv[3]), shape, fill)
 
 
 if __name__ == "__main__":
