@@ -1,7 +1,5 @@
 """Documentation of components from their source, without imports, so that `perceptinit show` is fast."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 from collections.abc import Iterable, Iterator

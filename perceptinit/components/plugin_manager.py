@@ -1,7 +1,5 @@
 """Find and load plug-ins, and fill the registry. A broken plug-in does not affect the others."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.metadata
 import importlib.util
@@ -189,7 +187,8 @@ def _load_file(plugins: Plugins, path: Path) -> None:
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"plug-in {path}: not a Python file")
-    loader, module = spec.loader, importlib.util.module_from_spec(spec)
+    loader = spec.loader
+    module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # so that targets "module:Class" of its components can be imported
 
     def import_module() -> ModuleType:

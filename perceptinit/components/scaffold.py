@@ -1,7 +1,5 @@
 """Create a plug-in package from templates, for `perceptinit new plugin`."""
 
-from __future__ import annotations
-
 import keyword
 import re
 import sys

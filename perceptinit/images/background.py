@@ -1,7 +1,5 @@
 """Transparency and aspect ratio of images before they are resized to squares."""
 
-from __future__ import annotations
-
 # H W image
 from collections.abc import Sequence
 

@@ -7,8 +7,6 @@ ignored, as in open_clip and clip-benchmark. Transparent pixels are blended with
 sets, alpha is dropped and PIL resizes, as in those libraries.
 """
 
-from __future__ import annotations
-
 # B batch, C channels, H W image, S = size: height and width of the square
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -117,7 +115,8 @@ def _crop_or_pad(image: np.ndarray, size: int, fill: Colour) -> np.ndarray:
     if height == width:
         return image
     square = np.tile(np.array(fill, dtype=np.uint8)[:, None, None], (size, size))
-    top, left = (size - height) // 2, (size - width) // 2
+    top = (size - height) // 2
+    left = (size - width) // 2
     square[:, top : top + height, left : left + width] = image
     return square
 

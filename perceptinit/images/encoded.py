@@ -1,7 +1,5 @@
 """Image decoding with libjpeg-turbo and PIL, without torch."""
 
-from __future__ import annotations
-
 # H W image
 import io
 import warnings

@@ -5,8 +5,6 @@ entropy decoding. For unsupported files (CMYK, rare subsampling, damage) the fun
 decodes them.
 """
 
-from __future__ import annotations
-
 # H W image, f factor, S = size: height and width of a square
 import numpy as np
 import simplejpeg

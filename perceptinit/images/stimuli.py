@@ -1,7 +1,5 @@
 """Pixels of stimuli, decoded on first use."""
 
-from __future__ import annotations
-
 # M stimuli, B batch, S size: height and width of the square
 import numpy as np
 import torch
@@ -32,7 +30,10 @@ class StimulusImages:
         num_workers: int = 2,
         cache_bytes: int = 2**30,
     ) -> None:
-        self.stimuli, self.size, self.fit, self.num_workers = stimuli, size, fit, num_workers
+        self.stimuli = stimuli
+        self.size = size
+        self.fit = fit
+        self.num_workers = num_workers
         shape = (len(stimuli), 3, size, size)
         fits = int(np.prod(shape)) <= cache_bytes
         self._pixels = torch.empty(shape, dtype=torch.uint8) if fits else None

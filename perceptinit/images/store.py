@@ -6,8 +6,6 @@ A row with a wrong checksum is decoded again, so a partial row is never used. Li
 differently use different folders.
 """
 
-from __future__ import annotations
-
 # M stimuli, U used ones, B batch, S size: height and width
 import hashlib
 import io
@@ -53,7 +51,8 @@ class StoredImages:
     """
 
     def __init__(self, rows: np.ndarray, used: np.ndarray, num_decoded: int) -> None:
-        self._pixels, self.num_decoded = rows["pixels"], num_decoded
+        self._pixels = rows["pixels"]
+        self.num_decoded = num_decoded
         self._is_used = np.zeros(len(rows), dtype=bool)
         self._is_used[used] = True
 
@@ -74,7 +73,11 @@ class ImageStore:
     def __init__(
         self, root: Path, size: int, ctx: RunContext, num_threads: int = 2, fit: Fit = Fit()
     ) -> None:
-        self._root, self._size, self._fit, self._ctx, self._num_threads = root, size, fit, ctx, num_threads
+        self._root = root
+        self._size = size
+        self._fit = fit
+        self._ctx = ctx
+        self._num_threads = num_threads
         fields = [("pixels", "u1", (3, size, size)), ("crc", "<u4"), ("stamp", "u1", 32)]
         self._row = np.dtype(fields)
 
@@ -148,7 +151,8 @@ class ImageStore:
 
             def fill_one(index: int, stamp: np.ndarray) -> None:
                 row = np.zeros((), self._row)
-                source, key = stimuli.images[index], stimuli.ids[index]
+                source = stimuli.images[index]
+                key = stimuli.ids[index]
                 row["pixels"] = load_square(source, key, self._size, self._fit, stimuli.background)
                 row["stamp"] = stamp
                 row["crc"] = _checksum(row)
@@ -163,7 +167,8 @@ class ImageStore:
 
     def _announce(self, folder: Path, num_images: int) -> None:
         """Report the number and size of the images to decode; StoreUnusableError if the disk is too full."""
-        need, free = num_images * self._row.itemsize, shutil.disk_usage(folder).free
+        need = num_images * self._row.itemsize
+        free = shutil.disk_usage(folder).free
         if need + SPARE_BYTES > free:
             raise StoreUnusableError(
                 f"{folder}: {num_images:,} decoded images require {need / 1e9:,.1f} GB, but only "
@@ -196,7 +201,8 @@ def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
 def _trial(size: int, background: Colour, fit: Fit) -> str:
     """Return the SHA-256 of decoded noise images: large, small, tall and partly transparent."""
     digest = hashlib.sha256()
-    large, small = size + size // 2 + 5, size // 2 + 5
+    large = size + size // 2 + 5
+    small = size // 2 + 5
     trials = (
         ("JPEG", large, large + 3, 3),
         ("PNG", small, small + 3, 3),
