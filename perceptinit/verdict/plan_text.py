@@ -147,7 +147,7 @@ def _find_other_plans(runs: RunSet, plan: Mapping[str, Any]) -> list[str]:
         is_before = run.record["started"] < plan["written"]
         # a run that records the hash of the plan started after it, even if clocks differ
         named = str(run.record.get("plan", ""))
-        if runs.is_shared(run):  # the record of a reused run names the plan of its own recipe
+        if runs.is_shared(run):  # the record of a reused run names the plan of the recipe that made it
             named = "" if is_before else sha256
         if named not in ("", sha256):
             changed[cell] = named[:SHORT]

@@ -134,7 +134,7 @@ def test_each_format_decodes_to_the_pixels_of_pil(kind):
 
 
 def glass():
-    """Return an RGBAn image whose opacity rises from left to right."""
+    """Return an RGBA image whose opacity rises from left to right."""
     pixels = np.dstack([smooth_pixels(), np.tile(np.linspace(0, 255, 90, dtype=np.uint8), (60, 1))])
     return Image.fromarray(pixels)
 

@@ -171,7 +171,7 @@ init = [{{ {table} }}]
 
 
 @each_start
-def test_a_start_finishes_a_smoke_run(start, tmp_path):
+def test_a_smoke_run_with_the_initializer_finishes_and_changes_weights(start, tmp_path):
     recipe = read_recipe(RECIPE.format(backbone=start.backbone, table=start.table)).smoke()
     (record,) = run_recipe(recipe, out=tmp_path, device="cpu")
     assert record["status"] == "finished"

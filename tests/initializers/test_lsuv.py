@@ -24,7 +24,7 @@ def judgments(num_images=12, size=32):
     return Given()
 
 
-def test_lsuv_gives_every_layer_outputs_of_unit_spread():
+def test_lsuv_gives_outputs_with_a_standard_deviation_of_1_to_every_layer():
     model, given, spreads = tower(), judgments(), {}
     report = Lsuv(Lsuv.Config(), given).initialize(model, context())
     for name, module in model.named_modules():
@@ -45,7 +45,7 @@ def test_lsuv_weights_are_orthonormal_up_to_their_scale():
     assert torch.allclose(gram, gram[0, 0] * torch.eye(32), atol=1e-4)
 
 
-def test_lsuv_can_keep_the_directions_that_are_there():
+def test_lsuv_without_orthogonal_weights_changes_only_the_scale():
     model = tower()
     before = model.projection.weight.detach().clone()
     Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
@@ -55,7 +55,7 @@ def test_lsuv_can_keep_the_directions_that_are_there():
 
 
 @pytest.mark.parametrize(("weight", "std"), [(0.0, "0"), (torch.nan, "nan")])
-def test_lsuv_says_which_layer_it_cannot_scale(weight, std):
+def test_a_layer_whose_outputs_have_no_spread_is_an_error_with_its_name(weight, std):
     model = tower()
     nn.init.constant_(model.trunk.blocks[1].mlp.fc1.weight, weight)
     message = rf"outputs of trunk\.blocks\.1\.mlp\.fc1 over 12 inputs have standard deviation {std}, expected"

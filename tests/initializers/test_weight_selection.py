@@ -20,7 +20,7 @@ from perceptinit.initializers.weight_selection import WeightSelection, even_indi
         (8, 3, [0, 4, 7]),
     ],
 )
-def test_elements_are_evenly_spaced(large, small, indices):
+def test_selected_elements_are_evenly_spaced(large, small, indices):
     assert even_indices(large, small).tolist() == indices  # 3.5 rounds to even: 4
 
 
@@ -32,7 +32,7 @@ def test_selection_takes_every_second_row_and_column_of_a_teacher_twice_as_wide(
     assert selected["bias"].tolist() == [0, 2]
 
 
-def test_queries_keys_and_values_do_not_mix_where_sizes_do_not_divide():
+def test_queries_keys_and_values_are_selected_separately():
     teacher = {"qkv.bias": torch.arange(9.0)}  # q 0 1 2, k 3 4 5, v 6 7 8
     selected = select(teacher, {"qkv.bias": torch.zeros(6)}, "teacher")
     assert selected["qkv.bias"].tolist() == [0, 2, 3, 5, 6, 8]
@@ -65,7 +65,7 @@ def test_weight_selection_fills_the_trunk_with_the_first_layers_of_the_teacher(t
     assert torch.equal(model.projection.weight, projection)
 
 
-def test_weight_selection_resamples_the_teacher_s_positions_to_the_tower_s_grid(tmp_path):
+def test_weight_selection_resamples_the_position_embeddings_of_the_teacher_to_the_grid_of_the_tower(tmp_path):
     save_teacher(tmp_path / "teacher.safetensors", size=64)
     messages, file = [], tmp_path / "teacher.safetensors"
     config = WeightSelection.Config(file=file, **TEACHER)
@@ -73,7 +73,7 @@ def test_weight_selection_resamples_the_teacher_s_positions_to_the_tower_s_grid(
     assert "resampled pos_embed (1, 65, 64) to (1, 17, 64)" in messages[0]
 
 
-def test_weight_selection_refuses_a_smaller_and_a_shallower_teacher(tmp_path):
+def test_a_teacher_smaller_or_shallower_than_the_tower_is_refused(tmp_path):
     save_teacher(tmp_path / "teacher.safetensors")
     options = {"file": tmp_path / "teacher.safetensors", **TEACHER}
     with pytest.raises(CheckpointError, match=r"must be at least as large in every dimension"):
@@ -82,7 +82,7 @@ def test_weight_selection_refuses_a_smaller_and_a_shallower_teacher(tmp_path):
         initialize(WeightSelection, tower(depth=4), **options)
 
 
-def test_weight_selection_knows_the_teacher_before_the_start(tmp_path):
+def test_an_unknown_teacher_and_a_missing_file_are_reported_before_the_start(tmp_path):
     config = WeightSelection.Config(teacher="vit_smal_patch16_224", file=tmp_path / "absent")
     first, second = WeightSelection(config).preflight()
     assert first == "timm has no model 'vit_smal_patch16_224'. Did you mean 'vit_small_patch16_224'?"

@@ -18,11 +18,11 @@ def count(anchor, first, second):
     return one[0], other[0]
 
 
-def test_a_person_who_put_the_first_with_the_anchor_votes_for_it():
+def test_a_person_who_sorted_only_the_first_image_with_the_anchor_votes_for_it():
     assert count(0, 1, 3) == (2, 0)
 
 
-def test_a_person_who_put_both_with_the_anchor_does_not_vote():
+def test_a_person_who_sorted_both_images_with_the_anchor_does_not_vote():
     assert count(0, 1, 2) == (1, 0)  # the second person put all three together
 
 
@@ -36,7 +36,7 @@ def test_the_numbers_of_piles_do_not_matter():
     assert all(map(np.array_equal, votes(PILES, *rows.T), votes(renamed, *rows.T)))
 
 
-def test_no_question_names_an_image_twice():
+def test_a_question_has_three_different_images():
     rows = questions(np.arange(6), per_anchor=4, rng=np.random.default_rng(0))
     assert len(rows) == 24
     assert all(len(set(row)) == 3 for row in rows.tolist())

@@ -11,7 +11,7 @@ class TestOrthogonal(InitializerContract):
     component = Orthogonal
 
 
-def test_singular_values_are_the_gain():
+def test_all_singular_values_equal_the_gain():
     tower = tiny_model().image
     Orthogonal(Orthogonal.Config(gain=2.0)).initialize(tower, RunContext())
     values = torch.linalg.svdvals(tower.projection.weight.detach())
