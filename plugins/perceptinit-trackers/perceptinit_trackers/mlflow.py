@@ -1,6 +1,7 @@
 """Log runs to MLflow, on a server or in local files."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,5 +83,4 @@ def _allowed(name: str) -> str:
 
     "NAME/stderr" becomes "NAME_stderr", because the file store cannot have a file NAME and a folder NAME.
     """
-    name = name.replace("/stderr", "_stderr")
-    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
+    return re.sub(r"[^\w\-. /]", "_", name.replace("/stderr", "_stderr"))

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,7 @@ class TensorBoard(LibraryRun):
         if stage not in self.run:
             self.run[stage] = SummaryWriter(str(self._root / stage), purge_step=at)
             if stage == SCORES:
-                self.run[stage].add_text("recipe", _code(self.recipe), at)
-                self.run[stage].add_text("settings", _code(json.dumps(self.settings, indent=1)), at)
+                # four spaces make a block of Markdown code
+                self.run[stage].add_text("recipe", indent(self.recipe, "    "), at)
+                self.run[stage].add_text("settings", indent(json.dumps(self.settings, indent=1), "    "), at)
         return self.run[stage]
-
-
-def _code(text: str) -> str:
-    """Return text as an indented Markdown block."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
