@@ -200,10 +200,6 @@ COMPANIONS = (
         offers={"tracker": ("log/codecarbon", "log/mlflow", "log/tensorboard", "log/wandb")},
     ),
     Companion(distribution="perceptinit-estimate", offers={"verb": ("estimate",)}),
-    Companion(
-        distribution="perceptinit-packing",
-        offers={"verb": ("data pack",), "pairs": ("webdataset-stream",)},
-    ),
 )
 
 

@@ -10,6 +10,10 @@ _PAIRS = {
         "pairs.webdataset_pairs:WebdatasetPairs",
         "tar shards of images and captions, the format of YFCC15M, CC3M/12M and DataComp",
     ),
+    "webdataset-stream": (
+        "pairs.webdataset_stream:WebdatasetStreamPairs",
+        "tar shards that can only be streamed (`pipe:`), with weaker guarantees",
+    ),
     "parquet": (
         "pairs.parquet_pairs:ParquetPairs",
         "Parquet tables with image bytes and captions or token ids",

@@ -23,7 +23,7 @@ from perceptinit.configs import NonNegativeInt, find_misfit
 from perceptinit.errors import DataError
 from perceptinit.files.reading import parse_json, read_json
 from perceptinit.files.sealed import open_sealed, write_sealed
-from perceptinit.pairs.tar_file import BLOCK_BYTES, TarFile, split_name
+from perceptinit.pairs.tar_file import BLOCK_BYTES, META, TarFile, load_splitter
 
 INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
@@ -105,18 +105,19 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
     extensions: dict[str, int] = {}
     kinds = Counter[tuple[int, ...]]()
     stem, codes = None, list[int]()
+    split = load_splitter()
     for member in tar.members():
-        named = split_name(member.name)
-        if named is None:
+        sample, extension = split(member.name)
+        if sample is None or extension is None or (sample[:2] == "__" and META.match(member.name)):
             continue
-        code = extensions.setdefault(named[1], len(extensions))
-        if named[0] != stem:
+        code = extensions.setdefault(extension.lower(), len(extensions))
+        if sample != stem:
             kinds[tuple(sorted(codes))] += 1
-            stem, codes = named[0], []
+            stem, codes = sample, []
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
-            what = f"sample '{stem}' has two .{named[1]} members (byte {member.start})"
+            what = f"sample '{stem}' has two .{extension.lower()} members (byte {member.start})"
             raise DataError(f"{tar.path}: {what}")
         codes.append(code)
         members.append(code)

@@ -9,7 +9,7 @@ from perceptinit.files.reading import read_json
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, read by open_clip
 JOURNAL = ".packing.jsonl"  # next to the shards until `data pack` is complete
-_JOURNALS = ".packing*.jsonl"  # including those of parts
+_JOURNALS = ".packing*.jsonl"  # including those of parts, which earlier versions wrote
 
 
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
@@ -22,10 +22,7 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
         place, what = folder / SIZES, "a JSON table of shard names and counts"
         sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
         if journals(folder):
-            yield (
-                f"{folder}: packing is not finished. Rerun the same `perceptinit data pack` command "
-                "without --part"
-            )
+            yield f"{folder}: packing is not finished. Rerun the same `perceptinit data pack` command"
     for path, number in counts.items():
         recorded = sizes[path.parent].get(path.name, number)
         if recorded != number:

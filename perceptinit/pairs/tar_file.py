@@ -11,8 +11,8 @@ import os
 import re
 import weakref
 import zlib
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,8 +26,7 @@ _GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
 _ADLER_MODULUS = 65521
 _MAX_DIGITS = 19  # decimal digits of a number below 2^63
 _MAX_EXTENDED_BYTES = 1 << 17  # limit for a long-name or pax header, usually a few hundred bytes
-_STEM = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$")  # webdataset's rule
-_META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which webdataset skips
+META = re.compile(r"__[^/]*__($|/)")  # members that describe the shard, which webdataset skips
 
 
 class Member(NamedTuple):
@@ -115,8 +114,8 @@ class TarFile:
         self._content_bytes(header, start)
         is_plain = header[156] in _REGULAR
         name = _name(header) if is_plain else next(self.members(start)).name
-        match = _STEM.match(name)
-        return f"{self.path.name}/{match.group(1) if match else name}"
+        sample, _ = load_splitter()(name)
+        return f"{self.path.name}/{sample or name}"
 
     def error(self, position: int, what: str) -> DataError:
         """Return an error that names the file and the byte."""
@@ -182,12 +181,15 @@ def open_tar(path: Path) -> TarFile:
     return TarFile(path)
 
 
-def split_name(member: str) -> tuple[str, str] | None:
-    """Return the sample and the lowercase extension of a member; None if it belongs to no sample."""
-    match = _STEM.match(member)
-    if match is None or _META.match(member):
-        return None
-    return match.group(1), match.group(2).lower()
+@cache
+def load_splitter() -> Callable[[str], tuple[str | None, str | None]]:
+    """Return webdataset's function from a member name to the name of its sample and its extension.
+
+    It returns (None, None) for a name without an extension. The import takes as long as that of torch.
+    """
+    from webdataset.tariterators import base_plus_ext
+
+    return base_plus_ext
 
 
 def _parse_number(field: bytes) -> int:
@@ -202,7 +204,8 @@ def _parse_number(field: bytes) -> int:
 
 def _name(header: bytes) -> str:
     name = header[:100].partition(b"\0")[0]
-    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
+    has_prefix = header[345] and header[257:263] == b"ustar\0"
+    prefix = header[345:500].partition(b"\0")[0] if has_prefix else b""
     return _decode(prefix + b"/" + name if prefix else name)
 
 

@@ -21,6 +21,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["preregister", "--help"],
         ["data", "--help"],
         ["data", "index", "--help"],
+        ["data", "pack", "--help"],
         ["data", "download", "--help"],
         ["data", "check", "--help"],
     ],

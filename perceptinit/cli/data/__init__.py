@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from perceptinit.cli.data import check, download, index, list_
+from perceptinit.cli.data import check, download, index, list_, pack
 from perceptinit.cli.group import Group
 
 
@@ -15,4 +15,5 @@ def create_group() -> typer.Typer:
     group.command("download")(download.download)
     group.command("check")(check.check)
     group.command("index")(index.index)
+    group.command("pack")(pack.pack)
     return group

@@ -1,22 +1,15 @@
 """Stream tar shards with the `webdataset` package (`webdataset-stream`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from perceptinit.plugin import (
-    DataError,
-    HeldBlocks,
-    Pair,
-    PositiveInt,
-    RemoteError,
-    captions_in,
-    expand_braces,
-    problems_of,
-    without_credentials,
-)
+from perceptinit.configs import PositiveInt
+from perceptinit.errors import DataError, RemoteError, problems_of, without_credentials
+from perceptinit.pairs.parquet_table import HeldBlocks
+from perceptinit.pairs.paths import expand_braces
+from perceptinit.pairs.texts import captions_in
+from perceptinit.types import Pair
 
 PROMISES = (
     "samples are read in stream order and changed shards are not detected. A resumed run streams its current "
@@ -33,7 +26,7 @@ class WebdatasetStreamPairs:
     current shard again from the start. Complete shards are cached in memory and streamed again after
     eviction. Of each shard, the first `samples_per_shard` samples with image and caption are used. A shard
     with fewer samples, or a failed command, stops the run. The shell executes the commands of a recipe, so
-    run only recipes that you trust.
+    run only recipes that you trust. `validate` does not execute them.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +44,8 @@ class WebdatasetStreamPairs:
         cached_shards: PositiveInt = 2
         """Number of shards in memory; half of them are shuffled together while the others are streamed."""
 
+    runs_commands = True  # checks before a run read no pair
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self._shards = HeldBlocks(self._stream, config.cached_shards)
@@ -61,12 +56,12 @@ class WebdatasetStreamPairs:
 
     @property
     def block_sizes(self) -> list[int]:
-        """Number of pairs in each shard."""
+        """Return the number of pairs in each shard."""
         return [self.config.samples_per_shard] * len(self._names)
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Maximum number of shards that are shuffled together."""
+        """Return how many shards are shuffled together."""
         return max(1, self.config.cached_shards // 2)
 
     def pair(self, index: int) -> Pair:
@@ -77,8 +72,8 @@ class WebdatasetStreamPairs:
         return Pair(key, image, first, tuple(others))
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems with the shard names and the first shard."""
-        return problems_of(self.pair, 0)
+        """Yield problems with the shard names. No shard is read, because that executes a command."""
+        return problems_of(lambda: self._names)
 
     def warnings(self) -> Iterator[str]:
         """Yield a warning about the weaker guarantees of streaming."""
@@ -94,22 +89,25 @@ class WebdatasetStreamPairs:
         return names
 
     def _stream(self, number: int) -> list[Sample]:
-        import webdataset
+        """Return the samples of a shard; RemoteError if the stream fails or has too few."""
+        from webdataset.tariterators import tarfile_samples
 
-        url, wanted, found = self._names[number], self.config.samples_per_shard, list[Sample]()
+        url = self._names[number]
         name = without_credentials(url)
         short = name.rstrip("'\" -").rpartition("/")[2]
+        wanted = self.config.samples_per_shard
+        text = self.config.text_member
+        found: list[Sample] = []
         try:
-            for sample in webdataset.WebDataset(url, shardshuffle=False, empty_check=False):
+            for sample in tarfile_samples([{"url": url}]):
                 image = next((m for m in self.config.image_members if m in sample), None)
-                if image and self.config.text_member in sample and len(found) < wanted:
-                    key = f"{short}/{sample['__key__']}"
-                    found.append((key, sample[image], sample[self.config.text_member]))
+                if image and text in sample and len(found) < wanted:
+                    found.append((f"{short}/{sample['__key__']}", sample[image], sample[text]))
         except Exception as error:  # commands, protocols and tar raise different types
             raise RemoteError(f"{name}: cannot be streamed ({error})") from error
         if len(found) < wanted:
             raise RemoteError(
-                f"{name}: {len(found):,} samples with an image and a .{self.config.text_member}, fewer than "
+                f"{name}: {len(found):,} samples with an image and a .{text}, fewer than "
                 f"samples_per_shard = {wanted:,}"
             )
         return found

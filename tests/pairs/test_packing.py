@@ -1,11 +1,9 @@
-"""`perceptinit data pack`: packed samples equal the source, packing is reproducible, and errors are reported."""
+"""Packed samples equal their source, packing is reproducible and resumes, and errors name the record."""
 
 import io
 import json
 import os
 import random
-import re
-import shlex
 import shutil
 import tarfile
 from pathlib import Path
@@ -14,14 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.file_operations import states
 from helpers.flips import flip
-from perceptinit_packing import pack as packing
-from perceptinit_packing.pack import PackSettings, pack
-from perceptinit_packing.shards import ImageSettings
-from perceptinit_packing.sources import Columns, open_source
 from PIL import Image
 
-from perceptinit.plugin import JOURNAL, DataError, PerceptInitError, UsageError, WebdatasetPairs
+from perceptinit.errors import DataError, PerceptInitError, UsageError
+from perceptinit.pairs import packing
+from perceptinit.pairs.pack_sources import Columns, open_source
+from perceptinit.pairs.packing import PackSettings, pack
+from perceptinit.pairs.sizes import JOURNAL
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 
 
 def encoded(value=0, size=(6, 4), kind="PNG"):
@@ -83,16 +83,13 @@ def pairs_of(folder):
 # round trips
 
 
-def test_a_folder_with_captions_becomes_shards_that_give_its_bytes_back(tmp_path):
+def test_a_folder_with_captions_becomes_shards_with_the_same_bytes(tmp_path):
     source = captions_folder(tmp_path / "in")
     packed = run(source, tmp_path / "out", shard_size=2)
-    assert (packed.num_samples, packed.num_shards, packed.unusable) == (5, 3, ())
+    assert packed.counts == {"000000.tar": 2, "000001.tar": 2, "000002.tar": 1}
+    assert packed.unreadable == []
     assert pairs_of(tmp_path / "out") == [(encoded(i), f"caption {i}") for i in range(5)]
-    assert json.loads((tmp_path / "out" / "sizes.json").read_text()) == {
-        "000000.tar": 2,
-        "000001.tar": 2,
-        "000002.tar": 1,
-    }
+    assert json.loads((tmp_path / "out" / "sizes.json").read_text()) == packed.counts
     assert sorted(files(tmp_path / "out")) == [
         "000000.tar",
         "000001.tar",
@@ -155,7 +152,7 @@ def test_a_table_with_labels_becomes_a_test_set(tmp_path):
     ]
 
 
-def test_class_names_of_a_file_say_the_labels(tmp_path):
+def test_class_names_of_a_file_determine_the_labels(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()] * 2, name=["cat", "ant"])
     settings = {"test_set": True, "templates": ("a {c}",)}
     run(source, tmp_path / "out", Columns(class_name="name"), ("dog", "cat", "ant"), **settings)
@@ -163,37 +160,28 @@ def test_class_names_of_a_file_say_the_labels(tmp_path):
     assert labels == [b"1", b"2"]
 
 
-def test_limit_packs_the_first_records(tmp_path):
-    run(captions_folder(tmp_path / "in"), tmp_path / "out", limit=3)
-    assert [text for _, text in pairs_of(tmp_path / "out")] == [
-        "caption 0",
-        "caption 1",
-        "caption 2",
-    ]
-
-
 # images
 
 
-def test_larger_images_are_made_smaller_and_others_keep_their_bytes(tmp_path):
+def test_larger_images_are_resized_and_others_keep_their_bytes(tmp_path):
     source = tmp_path / "in"
     for name, size in {"large": (80, 40), "small": (16, 20)}.items():
         write(source / f"{name}.png", encoded(7, size))
         write(source / f"{name}.txt", name)
-    run(source, tmp_path / "out", image=ImageSettings(resize=20))
+    run(source, tmp_path / "out", resize=20)
     (large_name, large), _, (small_name, small), _ = members(tmp_path / "out" / "000000.tar")
     assert large_name == "000000000.jpg"
     assert Image.open(io.BytesIO(large)).size == (40, 20)
     assert (small_name, small) == ("000000001.png", encoded(7, (16, 20)))
 
 
-def test_a_smaller_image_keeps_its_transparent_parts(tmp_path):
+def test_a_resized_image_keeps_its_transparent_parts(tmp_path):
     source = tmp_path / "in"
     glass = np.zeros((40, 80, 4), dtype=np.uint8)
     glass[:, 40:] = 255
     write(source / "a.png", png_of(glass))
     write(source / "a.txt", "half a pane")
-    run(source, tmp_path / "out", image=ImageSettings(resize=20))
+    run(source, tmp_path / "out", resize=20)
     (name, data), _ = members(tmp_path / "out" / "000000.tar")
     smaller = np.asarray(Image.open(io.BytesIO(data)))
     assert name == "000000000.png"
@@ -201,7 +189,7 @@ def test_a_smaller_image_keeps_its_transparent_parts(tmp_path):
     assert (smaller[0, 0, 3], smaller[0, -1, 3]) == (0, 255)
 
 
-def test_formats_that_shards_do_not_know_become_png_with_the_same_pixels(tmp_path):
+def test_formats_that_few_readers_support_become_png_with_the_same_pixels(tmp_path):
     source = tmp_path / "in"
     write(source / "a.bmp", encoded(9, kind="BMP"))
     write(source / "a.txt", "nine")
@@ -213,7 +201,7 @@ def test_formats_that_shards_do_not_know_become_png_with_the_same_pixels(tmp_pat
     )
 
 
-# repeatable, resumable
+# reproducible, resumable
 
 
 def test_packing_twice_gives_identical_bytes_for_any_number_of_workers(tmp_path):
@@ -223,53 +211,107 @@ def test_packing_twice_gives_identical_bytes_for_any_number_of_workers(tmp_path)
     assert files(tmp_path / "one") == files(tmp_path / "two")
 
 
-def test_an_interrupted_pack_resumes_after_its_finished_shards(tmp_path, monkeypatch):
-    source = captions_folder(tmp_path / "in", 6)
-    run(source, tmp_path / "whole", shard_size=2)
-    write_shard = packing.write_shard
+def stop_at(monkeypatch, name):
+    """Interrupt the packing while it writes a shard."""
+    write_shard = packing._write_shard
 
-    def fail_at_the_second(source, shard, *rest):
-        if shard.name == "000001.tar":
+    def write_or_stop(temporary, *rest):
+        if name in temporary.name:
             raise KeyboardInterrupt
-        return write_shard(source, shard, *rest)
+        return write_shard(temporary, *rest)
 
-    monkeypatch.setattr(packing, "write_shard", fail_at_the_second)
-    with pytest.raises(KeyboardInterrupt):
-        run(source, tmp_path / "out", shard_size=2, num_workers=1)
-    finished = {path.name for path in (tmp_path / "out").glob("*.tar")}
-    # the third shard may be in progress when the second fails; finished shards are complete
-    assert finished in ({"000000.tar"}, {"000000.tar", "000002.tar"})
+    monkeypatch.setattr(packing, "_write_shard", write_or_stop)
+
+
+def test_an_interrupted_packing_continues_at_the_first_missing_shard(tmp_path, monkeypatch):
+    source = captions_folder(tmp_path / "in", 6)
+    write(source / "1.png", b"no image")
+    settings = {"shard_size": 2, "max_bad_share": 0.5}
+    run(source, tmp_path / "whole", **settings)
+    with monkeypatch.context() as patch:
+        stop_at(patch, "000001.tar")
+        with pytest.raises(KeyboardInterrupt):
+            run(source, tmp_path / "out", **settings)
+    assert [path.name for path in (tmp_path / "out").glob("*.tar")] == ["000000.tar"]
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=str(tmp_path / "out" / "*.tar")))
     assert list(pairs.preflight()) == [
-        f"{tmp_path / 'out'}: packing is not finished. Rerun the same `perceptinit data pack` command without --part"
+        f"{tmp_path / 'out'}: packing is not finished. Rerun the same `perceptinit data pack` command"
     ]
-    monkeypatch.setattr(packing, "write_shard", write_shard)
-    assert run(source, tmp_path / "out", shard_size=2).kept == len(finished)
+    packed = run(source, tmp_path / "out", **settings)
+    assert packed.num_kept == 1
+    assert packed.unreadable == ["1.png: cannot be decoded as an image (unknown image format, 8 bytes)"]
     assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
-def test_a_finished_packing_is_kept_and_a_lost_shard_is_made_again(tmp_path):
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:2000])])
+def test_a_finished_packing_is_kept_and_a_missing_or_truncated_shard_is_written_again(tmp_path, damage):
     source = captions_folder(tmp_path / "in", 6)
     run(source, tmp_path / "out", shard_size=2)
     before = files(tmp_path / "out")
-    assert run(source, tmp_path / "out", shard_size=2).kept == 3
-    (tmp_path / "out" / "000001.tar").unlink()
-    assert run(source, tmp_path / "out", shard_size=2).kept == 2
+    assert run(source, tmp_path / "out", shard_size=2).num_kept == 3
+    damage(tmp_path / "out" / "000001.tar")
+    assert run(source, tmp_path / "out", shard_size=2).num_kept == 1
     assert files(tmp_path / "out") == before
 
 
-def test_an_edited_index_or_journal_is_reported(tmp_path, monkeypatch):
+def test_a_shard_is_packed_again_if_the_list_of_its_unreadable_records_is_missing(tmp_path):
+    source = captions_folder(tmp_path / "in", 6)
+    write(source / "3.png", b"no image")
+    settings = {"shard_size": 2, "max_bad_share": 0.5}
+    run(source, tmp_path / "out", **settings)
+    before = files(tmp_path / "out")
+    (tmp_path / "out" / "unreadable.txt").unlink()
+    assert run(source, tmp_path / "out", **settings).num_kept == 1
+    assert files(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("is_test_set", [False, True])
+def test_a_packing_killed_at_any_file_operation_ends_with_the_same_files(tmp_path, is_test_set):
+    source = class_folders(tmp_path / "source")
+    write(source / "cat" / "1.png", b"no image")
+    settings = {"shard_size": 1, "templates": ("a {c}",), "test_set": is_test_set, "max_bad_share": 0.5}
+
+    def work(folder):
+        run(source, folder, num_workers=1, **settings)
+
+    work(tmp_path / "alone")
+    expected = files(tmp_path / "alone")
+    for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
+        work(state)
+        assert files(state) == expected, name
+
+
+def packed_by_an_earlier_version(source, out, *, is_finished):
+    """Pack, then write the index or the journals of a version that listed the finished shards in them."""
+    run(source, out, shard_size=2)
+    header = json.loads((out / "index.json").read_text())["packing"]
+    shard = {"name": "000000.tar", "num_samples": 2, "num_bytes": 10240, "unusable": []}
+    if is_finished:
+        text = json.dumps({"num_samples": 2, "packing": header, "shards": [shard], "sha256": "0" * 64})
+        write(out / "index.json", text)
+    else:
+        (out / "index.json").unlink()
+        write(out / JOURNAL, f"{json.dumps(header | {'sha256': '0' * 64})}\n{json.dumps(shard)}\n")
+        write(out / ".packing.2-of-3.jsonl", f"{json.dumps(header)}\n")
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_dataset_of_an_earlier_version_is_kept_and_completed(tmp_path, is_finished):
     source = captions_folder(tmp_path / "in", 4)
-    monkeypatch.setattr(packing.Journal, "close", lambda journal: None)
-    run(source, tmp_path / "out", shard_size=2)
-    for file in (tmp_path / "out/index.json", tmp_path / "out" / JOURNAL):
-        text = file.read_text()
-        for edit in (('"num_samples": 2', '"num_samples": 3', 1), ('"sha256"', '"sha257"', 1)):
-            file.write_text(text.replace(*edit))
-            with pytest.raises(DataError, match=rf"{file}: edited or damaged \(.* Remove it to pack again"):
-                run(source, tmp_path / "out", shard_size=2)
-        file.write_text(text)
-    assert run(source, tmp_path / "out", shard_size=2).kept == 2
+    run(source, tmp_path / "new", shard_size=2)
+    packed_by_an_earlier_version(source, tmp_path / "old", is_finished=is_finished)
+    (tmp_path / "old" / "000001.tar").unlink()
+    assert run(source, tmp_path / "old", shard_size=2).num_kept == 1
+    assert files(tmp_path / "old") == files(tmp_path / "new")
+
+
+def test_the_fingerprint_of_a_table_is_that_of_release_0_1(tmp_path):
+    table = write(tmp_path / "t.csv", "image,caption\na.png,one\n")
+    os.utime(table, (1_700_000_000, 1_700_000_000))
+    assert (
+        open_source(table, Columns(text="caption")).fingerprint
+        == "56e0e0855bd7c1809edfab9f083b3fbe43343f71e377d8ea3b71482e9ea2cf38"
+    )
 
 
 @pytest.mark.parametrize("name", ["index.json", JOURNAL])
@@ -277,13 +319,12 @@ def test_a_flipped_digit_or_bit_of_an_index_or_journal_is_reported_or_changes_no
     tmp_path, monkeypatch, name
 ):
     source = captions_folder(tmp_path / "in", 4)
-    run(source, tmp_path / "expected", shard_size=2)
-    expected = files(tmp_path / "expected")
-    with monkeypatch.context() as patch:
-        patch.setattr(packing.Journal, "close", lambda journal: None)
-        run(source, tmp_path / "packed", shard_size=2)
-    for other in {"index.json", JOURNAL} - {name}:
-        (tmp_path / "packed" / other).unlink()
+    run(source, tmp_path / "packed", shard_size=2)
+    expected = files(tmp_path / "packed")
+    if name == JOURNAL:
+        header = json.loads((tmp_path / "packed" / "index.json").read_text())["packing"]
+        (tmp_path / "packed" / "index.json").unlink()
+        write(tmp_path / "packed" / JOURNAL, json.dumps(header) + "\n")
     rng = random.Random(0)
     for number in range(int(os.environ.get("PERCEPTINIT_FUZZ_EXAMPLES", "20"))):
         out = shutil.copytree(tmp_path / "packed", tmp_path / f"{number}")
@@ -297,24 +338,16 @@ def test_a_flipped_digit_or_bit_of_an_index_or_journal_is_reported_or_changes_no
         shutil.rmtree(out)
 
 
-@pytest.mark.parametrize(
-    "text", ["[1, 2]", '{"shards": 3}', '{"packing": {}, "shards": [{"name": "a"}]}', "{"]
-)
-def test_an_invalid_pack_index_is_reported(tmp_path, text):
+@pytest.mark.parametrize("text", ["[1, 2]", '{"shards": 3}', '{"packing": [3]}', "{"])
+def test_an_index_of_something_else_is_refused(tmp_path, text):
     source = captions_folder(tmp_path / "in", 2)
     run(source, tmp_path / "out")
-    index = tmp_path / "out" / "index.json"
-    if "packing" in text:
-        header = json.loads(index.read_text())["packing"]
-        text = json.dumps({"packing": header, "shards": [{"name": "a"}]})
-    index.write_text(text)
-    with pytest.raises(
-        DataError, match=r"not (written by|from) `data pack`|not the index of a packed dataset"
-    ):
+    write(tmp_path / "out" / "index.json", text)
+    with pytest.raises(DataError, match="not the index of a packed dataset; remove it to pack again"):
         run(source, tmp_path / "out")
 
 
-def test_a_folder_with_another_packing_is_left_alone(tmp_path):
+def test_a_folder_with_another_dataset_is_refused_and_unchanged(tmp_path):
     source = captions_folder(tmp_path / "in")
     run(source, tmp_path / "out", shard_size=2)
     before = files(tmp_path / "out")
@@ -327,17 +360,17 @@ def test_a_folder_with_another_packing_is_left_alone(tmp_path):
     assert files(tmp_path / "out") == before
 
 
-def test_a_folder_with_other_files_is_left_alone(tmp_path):
+def test_a_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     write(tmp_path / "out" / "thesis.tex", "mine")
     with pytest.raises(UsageError, match="out is not empty and contains no packed dataset"):
         run(captions_folder(tmp_path / "in"), tmp_path / "out")
     assert list(files(tmp_path / "out")) == ["thesis.tex"]
 
 
-# sources that cannot be used
+# invalid sources
 
 
-def test_unreadable_images_are_listed_and_left_out(tmp_path):
+def test_unreadable_images_are_listed_and_skipped(tmp_path):
     source = captions_folder(tmp_path / "in")
     write(source / "1.png", b"no image")
     (source / "3.txt").unlink()
@@ -347,11 +380,12 @@ def test_unreadable_images_are_listed_and_left_out(tmp_path):
         "caption 2",
         "caption 4",
     ]
-    assert packed.num_samples == 3
-    assert (tmp_path / "out" / "unreadable.txt").read_text().splitlines() == [
+    assert packed.counts == {"000000.tar": 3}
+    assert packed.unreadable == [
         "1.png: cannot be decoded as an image (unknown image format, 8 bytes)",
         "3.png: no caption",
     ]
+    assert (tmp_path / "out" / "unreadable.txt").read_text().splitlines() == packed.unreadable
 
 
 def test_too_many_unreadable_images_stop_the_packing(tmp_path):
@@ -359,7 +393,7 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
     for i in (4, 5, 7):
         write(source / f"{i}.png", b"no image")
     with pytest.raises(DataError) as caught:
-        run(source, tmp_path / "out", max_bad_share=0.2, shard_size=2, num_workers=1)
+        run(source, tmp_path / "out", max_bad_share=0.2, shard_size=2)
     assert str(caught.value) == (
         "3 of 10 records are unreadable, but --max-bad-share 0.2 allows 2. All are listed in unreadable.txt; "
         "the last is 7.png: cannot be decoded as an image (unknown image format, 8 bytes)"
@@ -395,20 +429,20 @@ def test_too_many_unreadable_images_stop_the_packing(tmp_path):
         ),
     ],
 )
-def test_labels_that_do_not_fit_name_the_row(tmp_path, columns, wrong, sentence):
+def test_the_error_for_an_invalid_label_names_the_row(tmp_path, columns, wrong, sentence):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()] * 2, **wrong)
     with pytest.raises(DataError) as caught:
         open_source(source, Columns(**columns))
     assert str(caught.value) == sentence
 
 
-def test_labels_without_names_say_how_to_give_them(tmp_path):
+def test_the_error_for_labels_without_names_names_the_options(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
     with pytest.raises(DataError, match=r"labels have no class names\. Name their column with --class-"):
         open_source(source, Columns(label="label"))
 
 
-def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
+def test_the_error_for_an_image_outside_of_the_class_folders_names_it(tmp_path):
     write(class_folders(tmp_path / "in") / "loose.png", encoded())
     with pytest.raises(DataError) as caught:
         open_source(tmp_path / "in", Columns())
@@ -429,7 +463,9 @@ def test_an_image_outside_of_the_class_folders_is_named(tmp_path):
         ("t.parquet", {}, "the source has neither captions nor labels. Add --text-column or --label-column"),
     ],
 )
-def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, source, settings, sentence):
+def test_a_source_that_lacks_what_the_settings_need_is_refused_before_a_file_is_written(
+    tmp_path, source, settings, sentence
+):
     captions_folder(tmp_path / "captions", 2)
     class_folders(tmp_path / "classes")
     write_parquet(tmp_path / "t.parquet", image=[encoded()])
@@ -446,54 +482,34 @@ def test_sources_and_settings_that_do_not_go_together_write_nothing(tmp_path, so
         ("a.json", "{}: neither a folder nor a .csv, .tsv"),
     ],
 )
-def test_an_invalid_source_is_reported(tmp_path, name, sentence):
+def test_a_missing_or_unsupported_source_is_refused(tmp_path, name, sentence):
     write(tmp_path / "a.json", "{}")
     with pytest.raises((DataError, UsageError)) as caught:
         open_source(tmp_path / name, Columns())
     assert str(caught.value).startswith(sentence.format(tmp_path / name))
 
 
-# the command
-
-
-def test_the_command_packs_and_says_what_it_made(cli, tmp_path):
-    source = captions_folder(tmp_path / "in")
-    write(source / "1.png", b"no image")
-    done = cli("data", "pack", source, "out", "--max-bad-share", "0.5", "--shard-size", "3")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "out: 4 samples in 2 shards (0.0 MB)\n"
-    assert "warning: 1 unreadable records were skipped" in done.stderr
-    assert "The first: 1.png: cannot be decoded as an image" in done.stderr
-
-
-def test_the_command_prints_what_is_wrong_in_one_sentence(cli, tmp_path):
-    class_folders(tmp_path / "classes")
-    done = cli("data", "pack", "classes", "out", "--test-set", "--template", "a photo")
-    assert done.returncode == 2
-    assert done.stderr == "error: template 'a photo' has no {c}. Add it where the class name belongs\n"
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_advice_for_a_missing_test_set_makes_it(cli, tmp_path):
-    class_folders(tmp_path / "photos")
-    evaluator = '[[eval]]\nuse = "zero-shot"\ndatasets = ["birds"]\nroot = "."\n'
-    (tmp_path / "lab.toml").write_text(f'like = "quickstart"\nname = "lab"\n{evaluator}')
-    (advice,) = re.findall(r"Create it: perceptinit (data pack .*)", cli("validate", "lab.toml").stdout)
-    done = cli(*shlex.split(advice.replace("SOURCE", "photos")))
-    assert done.returncode == 0, done.stderr
-    assert cli("validate", "lab.toml", "--ready").returncode == 0
-
-
 @pytest.mark.parametrize("kind", ["pipe", "folder"])
-def test_a_table_that_names_a_pipe_or_a_folder_leaves_it_out(tmp_path, kind):
+def test_a_row_that_names_a_pipe_or_a_folder_is_skipped(tmp_path, kind):
     (os.mkfifo if kind == "pipe" else os.mkdir)(tmp_path / "odd.png")
-    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "good.png")
-    table = tmp_path / "pairs.csv"
-    table.write_text("image,caption\ngood.png,a\nodd.png,b\n")
-    source = open_source(table, Columns(text="caption"))
-    out = tmp_path / "out"
-    packed = pack(source, out, PackSettings(max_bad_share=0.5), lambda count: None)
-    assert packed.num_samples == 1
-    assert packed.unusable == tuple((out / "unreadable.txt").read_text().splitlines())
-    assert "odd.png" in packed.unusable[0]
-    assert "file" in packed.unusable[0]
+    write(tmp_path / "good.png", encoded(0))
+    table = write(tmp_path / "pairs.csv", "image,caption\ngood.png,a\nodd.png,b\n")
+    packed = run(table, tmp_path / "out", max_bad_share=0.5)
+    assert packed.counts == {"000000.tar": 1}
+    (message,) = packed.unreadable
+    assert message.startswith("pairs.csv row 3 (odd.png): cannot be read")
+
+
+def test_a_row_without_an_image_or_a_caption_is_skipped(tmp_path):
+    images = [encoded(0), None, encoded(2)]
+    table = write_parquet(tmp_path / "t.parquet", image=images, caption=["a", "b", None])
+    packed = run(table, tmp_path / "out", max_bad_share=0.7)
+    assert packed.unreadable == ["t.parquet row 1: no image", "t.parquet row 2: no caption"]
+
+
+def test_a_file_name_that_is_not_utf_8_is_packed_or_listed(tmp_path):
+    source = captions_folder(tmp_path / "in", 2)
+    (source / "1.png").rename(source / os.fsdecode(b"\xff.png"))
+    packed = run(source, tmp_path / "out", max_bad_share=0.5)
+    assert packed.unreadable == [f"{os.fsdecode(bytes([0xFF]))}.png: no caption"]
+    assert (tmp_path / "out" / "unreadable.txt").read_bytes() == b"\xff.png: no caption\n"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perceptinit.plugin import UsageError
+from perceptinit.progress import Bars
+
+if TYPE_CHECKING:
+    from perceptinit.pairs.packing import Packed
 
 
 def _column(text: str) -> Any:
@@ -23,15 +27,8 @@ def pack(
     ] = False,
     shard_size: Annotated[int, typer.Option(min=1, help="Records per shard.")] = 10_000,
     workers: Annotated[
-        int, typer.Option(min=0, help="Shards written in parallel; 0: one per core, at most 8.")
+        int, typer.Option(min=0, help="Threads that decode images; 0: one per core, at most 8.")
     ] = 0,
-    part: Annotated[
-        str | None,
-        typer.Option(
-            metavar="I/N",
-            help="Pack part I of N. At the end, run without --part to write missing shards and the index.",
-        ),
-    ] = None,
     image_column: Annotated[str, _column("Image bytes or paths.")] = "image",
     text_column: Annotated[
         str | None, _column("Captions (default: caption, unless there are labels).")
@@ -63,45 +60,59 @@ def pack(
     class folders. Each image is decoded once to verify it, and its bytes are copied. Unreadable records are
     listed in unreadable.txt. After an interruption, rerun the command to resume.
 
-    Several machines can write to one folder, each with its own parts (--part 3/64), in any order. The same
-    command without --part then packs missing shards and writes the index. The result is identical to that
-    of one machine.
-
     Example: perceptinit data pack pairs.parquet shards --text-column caption
-
-    Example: perceptinit data pack pairs.parquet shards --part 3/64
 
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
-    from perceptinit.plugin import Bars
-    from perceptinit_packing.pack import PackSettings, pack as pack_source, shards_of
-    from perceptinit_packing.packed import print_packed, read_lines, read_templates
-    from perceptinit_packing.parts import Part
-    from perceptinit_packing.shards import ImageSettings
-    from perceptinit_packing.sources import Columns, open_source
+    from perceptinit.errors import UsageError
+    from perceptinit.pairs.pack_sources import Columns, open_source
+    from perceptinit.pairs.packing import PackSettings, pack as pack_source
+    from perceptinit.test_sets.readers import read_lines
 
     if test_set and text_column is not None:
         raise UsageError("--text-column: a test set has labels instead of captions. Remove the option")
-    labelled = test_set or label_column is not None or class_column is not None
+    is_labeled = test_set or label_column is not None or class_column is not None
     columns = Columns(
         image=image_column,
-        text=text_column if labelled or text_column else "caption",
+        text=text_column if is_labeled or text_column else "caption",
         label=label_column,
         class_name=class_column,
         root=root,
     )
     settings = PackSettings(
         test_set=test_set,
-        templates=read_templates(template or ()),
+        templates=_read_templates(template or ()),
         shard_size=shard_size,
-        image=ImageSettings(resize=resize),
+        resize=resize,
         max_bad_share=(0.0 if test_set else 0.01) if max_bad_share is None else max_bad_share,
         num_workers=workers or min(8, os.cpu_count() or 1),
-        part=Part.parse(part) if part else None,
     )
-    names = read_lines(classes) if classes else ()
-    records = open_source(source, columns, names, num_readers=settings.num_workers)
-    total = sum(len(shard.rows) for shard in shards_of(records, settings))
+    records = open_source(source, columns, read_lines(classes) if classes else ())
+    total = records.num_records
     with Bars() as bars:
         packed = pack_source(records, out, settings, lambda count: bars.advance("packing", total, count))
-    print_packed(packed, out, settings)
+    _print_packed(packed, out, "test images" if test_set else "samples")
+
+
+def _read_templates(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the prompts; an entry without braces that names a file is replaced by the file's lines."""
+    from perceptinit.test_sets.readers import read_lines
+
+    found: list[str] = []
+    for text in given:
+        found += read_lines(Path(text)) if "{" not in text and Path(text).is_file() else [text]
+    return tuple(found)
+
+
+def _print_packed(packed: Packed, out: Path, what: str) -> None:
+    """Print the size of the packed dataset, and a warning about unreadable records."""
+    megabytes = sum((out / name).stat().st_size for name in packed.counts) / 1e6
+    kept = f", {packed.num_kept} of them finished earlier" if packed.num_kept else ""
+    num_samples = sum(packed.counts.values())
+    typer.echo(f"{out}: {num_samples:,} {what} in {len(packed.counts)} shards{kept} ({megabytes:,.1f} MB)")
+    if packed.unreadable:
+        typer.echo(
+            f"warning: {len(packed.unreadable)} unreadable records were skipped and are listed in "
+            f"{out / 'unreadable.txt'}. The first: {packed.unreadable[0]}",
+            err=True,
+        )

@@ -5,9 +5,11 @@ import shlex
 import pytest
 from helpers.clip import context, model
 from helpers.remote_shards import NUM_SHARDS, PER_SHARD, hashes, loader, num_batches, write_shard
-from perceptinit_packing.stream import PROMISES, WebdatasetStreamPairs
 
-from perceptinit.plugin import Clip, DataError, PerceptInitError, WebdatasetPairs
+from perceptinit.errors import PerceptInitError, RemoteError
+from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
+from perceptinit.pairs.webdataset_stream import PROMISES, WebdatasetStreamPairs
+from perceptinit.pretrainers.clip import Clip
 
 
 @pytest.fixture(scope="module")
@@ -40,35 +42,91 @@ def test_streamed_shards_give_the_batches_of_local_ones(folder, local, num_worke
 def test_each_shard_is_streamed_once_an_epoch(folder, tmp_path):
     log = tmp_path / "log"
     pairs = stream(folder, command=f"echo >> {shlex.quote(str(log))}; cat")
-    # one thread, because with several threads an evicted shard may be streamed again
+    # one thread, because several threads may stream an evicted shard again
     list(loader(pairs, num_workers=1, shuffle_blocks=1).batches(0, num_batches()))
     assert len(log.read_text().splitlines()) == NUM_SHARDS
     assert pairs.max_shuffle_blocks == 1
 
 
-def test_what_is_beyond_the_number_is_left_out_and_less_stops_the_run(folder):
+def test_a_process_of_several_reads_the_same_shard(folder, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert stream(folder).pair(0).key == "0.tar/0_0"
+
+
+def test_further_samples_of_a_shard_are_ignored(folder):
     few = stream(folder, samples_per_shard=5)
     assert few.num_pairs == 5 * NUM_SHARDS
     assert few.pair(6).key == "1.tar/1_1"
-    (problem,) = stream(folder, samples_per_shard=13).preflight()
-    assert problem.endswith("0.tar: 12 samples with an image and a .txt, fewer than samples_per_shard = 13")
+
+
+def test_a_shard_with_too_few_samples_is_an_error(folder):
+    with pytest.raises(RemoteError) as caught:
+        stream(folder, samples_per_shard=13).pair(0)
+    assert str(caught.value).endswith(
+        "0.tar: 12 samples with an image and a .txt, fewer than samples_per_shard = 13"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shards", "sentence"),
+    [((), "shards: the list is empty"), ("pipe:cat {0..3000000}.tar", "names more than 1,000,000 files")],
+)
+def test_the_preflight_reports_invalid_names(shards, sentence):
+    config = WebdatasetStreamPairs.Config(shards=shards, samples_per_shard=1)
+    (problem,) = WebdatasetStreamPairs(config).preflight()
+    assert sentence in problem
 
 
 @pytest.mark.parametrize("command", ["false", "head -c 5000", "no-such-command"])
-def test_a_command_that_fails_or_gives_half_a_shard_stops_the_run(folder, command):
+def test_a_command_that_fails_or_ends_within_a_shard_stops_the_run(folder, command):
     with pytest.raises(PerceptInitError, match=r"^pipe:.*0\.tar: "):
         list(loader(stream(folder, command=command), shuffle_blocks=1).batches(0, num_batches()))
 
 
 def test_credentials_of_a_command_are_not_shown(folder):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(RemoteError) as caught:
         stream(folder, command="false https://me:secret@host/?sig=secret").pair(0)
     assert "secret" not in str(caught.value)
 
 
-def test_the_limits_of_streams_are_reported_before_and_during_the_run(folder):
+def test_a_stream_warns_about_its_weaker_guarantees_before_and_during_a_run(folder):
     assert list(stream(folder).warnings()) == [PROMISES]
     clip = Clip(Clip.Config(epochs=1, batch_size=8, warmup_steps=0, shuffle_blocks=1), stream(folder))
     events = []
     next(clip.steps(model(), context(send=events.append)))
     assert [event.message for event in events if event.kind == "warning"] == [PROMISES]
+
+
+RECIPE = """
+like = "quickstart"
+name = "streamed"
+[pretrain]
+use = "clip"
+epochs = 1
+batch_size = 8
+warmup_steps = 0
+shuffle_blocks = 1
+[pretrain.pairs]
+use = "webdataset-stream"
+shards = "pipe:touch executed; cat {0..7}.tar"
+samples_per_shard = 12
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--ready",)])
+def test_validate_does_not_execute_the_command_of_a_stream(cli, tmp_path, options):
+    (tmp_path / "streamed.toml").write_text(RECIPE)
+    done = cli("validate", "streamed.toml", *options)
+    assert done.returncode == 0, done.stderr
+    assert PROMISES in done.stdout
+    assert not (tmp_path / "executed").exists()
+
+
+def test_a_run_executes_the_command_of_a_stream(cli, tmp_path, folder):
+    for shard in folder.glob("*.tar"):
+        (tmp_path / shard.name).symlink_to(shard)
+    (tmp_path / "streamed.toml").write_text(RECIPE)
+    done = cli("run", "streamed.toml", "--seed", "0", "--arm", "random")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "executed").exists()
