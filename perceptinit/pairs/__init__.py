@@ -1,7 +1,5 @@
 """Image-text data for pretraining."""
 
-from __future__ import annotations
-
 from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component, built_in
 

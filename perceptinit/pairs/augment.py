@@ -1,7 +1,5 @@
 """Random crops, flips and color jitter, drawn from each sample's generator."""
 
-from __future__ import annotations
-
 # H W image, S = size: height and width of the square
 import math
 from dataclasses import dataclass
@@ -74,7 +72,8 @@ class Augment:
         square = load_box(source, key, size, box, self.decoding, self.background, self.interpolation)
         if self.crop == "padded":
             pad = round(size * PADDED_SHARE)
-            top, left = rng.integers(2 * pad + 1), rng.integers(2 * pad + 1)
+            top = rng.integers(2 * pad + 1)
+            left = rng.integers(2 * pad + 1)
             padded = np.pad(square, ((0, 0), (pad, pad), (pad, pad)))
             square = padded[:, top : top + size, left : left + size]
         if self.flip and rng.random() < 0.5:

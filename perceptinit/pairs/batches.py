@@ -1,7 +1,5 @@
 """Batches of pairs: images, token ids, fingerprints and unusable pairs."""
 
-from __future__ import annotations
-
 # b rows of this rank, B batch, T tokens, S height and width
 import hashlib
 from collections.abc import Callable, Iterable, Sequence

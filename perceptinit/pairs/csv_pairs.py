@@ -1,7 +1,5 @@
 """CSV files of image paths and captions (`csv`)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -30,7 +28,8 @@ class CsvTable:
     """
 
     def __init__(self, path: Path, columns: Sequence[str], separator: str = ",") -> None:
-        self.path, self.columns = path, tuple(columns)
+        self.path = path
+        self.columns = tuple(columns)
         table, self._rows = read_csv(path, separator, self.columns)
         self._table = table.combine_chunks()
         self.num_rows = len(self._rows)

@@ -5,8 +5,6 @@ and sends token ids and keys back. A slot is reused when no tensor refers to it.
 parent, because its pipes close. Nothing is written to disk.
 """
 
-from __future__ import annotations
-
 # b samples of a batch, V views of each, S = size: height and width of the square images
 import fcntl
 import mmap

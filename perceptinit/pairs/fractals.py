@@ -1,7 +1,6 @@
 """Rendered fractals (`fractals`), one class each, for supervised pretraining."""
 
 # M affine maps, P points of an image
-from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,9 @@ from perceptinit.errors import DataError, problems_of
 from perceptinit.seeding import generator
 from perceptinit.types import Classes, Pair
 
-NUM_CHAINS, NUM_STEPS, NUM_DROPPED = 512, 120, 20
+NUM_CHAINS = 512
+NUM_STEPS = 120
+NUM_DROPPED = 20
 FINER = 4  # a pixel is the mean of 4 x 4 subpixels
 GREY = 127  # gray level of a point, on black
 MIN_FILLED = 0.05  # systems with points in a smaller share of 128 x 128 pixels are rejected
@@ -88,7 +89,8 @@ class Fractals:
     def pair(self, index: int) -> Pair:
         """Return image `index`, rendered, with its class name as text."""
         if index not in self._shades:
-            c, rng = self.config, generator(self.config.seed, "fractals", "class", index)
+            c = self.config
+            rng = generator(self.config.seed, "fractals", "class", index)
             system = self._system * rng.uniform(1 - c.perturbation, 1 + c.perturbation, self._system.shape)
             self._shades[index] = render(draw_points(system, rng), c.image_size)
         image = np.repeat(self._shades[index][:, :, None], 3, axis=2)
@@ -120,7 +122,8 @@ def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.nda
             break
     else:
         raise DataError(f"no {num_maps} maps with sigma = {sigma:g} were found. {ADVICE}")
-    left, right = _rotations(num_maps, rng), _rotations(num_maps, rng)
+    left = _rotations(num_maps, rng)
+    right = _rotations(num_maps, rng)
     maps = left * values[:, None, :] @ right
     return np.concatenate([maps, rng.uniform(-1, 1, (num_maps, 2, 1))], axis=2)
 
@@ -128,7 +131,8 @@ def draw_system(num_maps: int, sigma: float, rng: np.random.Generator) -> np.nda
 def _rotations(num: int, rng: np.random.Generator) -> np.ndarray:
     """Return random orthogonal matrices (num, 2, 2), each a reflection with probability 1/2."""
     angle = rng.uniform(-np.pi, np.pi, num)
-    cos, sin = np.cos(angle), np.sin(angle)
+    cos = np.cos(angle)
+    sin = np.sin(angle)
     matrices = np.array([[cos, -sin], [sin, cos]]).transpose(2, 0, 1)
     return matrices * rng.choice([-1.0, 1.0], (num, 1, 2))
 
@@ -140,7 +144,8 @@ def draw_points(system: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """
     areas = np.abs(np.linalg.det(system[:, :, :2])) + 1e-12
     chosen = rng.choice(len(system), (NUM_STEPS, NUM_CHAINS), p=areas / areas.sum())
-    points, kept = np.zeros((NUM_CHAINS, 2)), []
+    points = np.zeros((NUM_CHAINS, 2))
+    kept = []
     for step in range(NUM_STEPS):
         maps = system[chosen[step]]
         points = np.einsum("cij,cj->ci", maps[:, :, :2], points) + maps[:, :, 2]
@@ -157,7 +162,8 @@ def render(points: np.ndarray, size: int) -> np.ndarray:
 
 def _fill(points: np.ndarray, side: int) -> np.ndarray:
     """Return which pixels have a point, bool (side, side)."""
-    low, high = points.min(axis=0), points.max(axis=0)
+    low = points.min(axis=0)
+    high = points.max(axis=0)
     spread = np.maximum(high - low, 1e-9)
     places = ((points - low) / spread * (1 - 2 * MARGIN) + MARGIN) * side
     columns, rows = places.astype(np.int64).clip(0, side - 1).T

@@ -1,7 +1,5 @@
 """Create the index of local or remote shards; the cost of remote reads is known in advance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress

@@ -36,7 +36,8 @@ _LOOKED_AT = 1 << 20
 # attempts to replace a pair before the run fails
 REPLACEMENT_TRIES = 16
 # minimum workers and samples of a run for which processes pay off; each takes 3 s of CPU time to start
-_MANY_WORKERS, _MANY_SAMPLES = 8, 1_000_000
+_MANY_WORKERS = 8
+_MANY_SAMPLES = 1_000_000
 
 DecodeIn = Literal["threads", "processes"]
 
@@ -104,7 +105,8 @@ class PairLoader:
             PerceptInitError: If loading fails although the data is readable. The message names the pair.
             DataError: If 16 consecutive replacements are unusable.
         """
-        pairs, uses = self.pairs, self._block_uses(start, stop)
+        pairs = self.pairs
+        uses = self._block_uses(start, stop)
         ahead = pairs.read_ahead(uses) if isinstance(pairs, HasReadAhead) else nullcontext()
         with closing(self._make_batches(start, stop)) as batches, ahead as report:
             for number in range(start, stop):
@@ -159,7 +161,8 @@ class PairLoader:
         return epoch, self._order(epoch)[first : first + self._share].tolist()
 
     def _draw_order(self, epoch: int) -> EpochOrder:
-        pairs, rng = self.pairs, self.ctx.rng("order", epoch)
+        pairs = self.pairs
+        rng = self.ctx.rng("order", epoch)
         return epoch_order(
             pairs.num_pairs, pairs.block_sizes, self.shuffle_blocks, rng, self.samples_per_epoch
         )
@@ -221,12 +224,15 @@ class _Threads:
     """A pool of threads with the interface of `DecoderProcesses`; without threads, loads on request."""
 
     def __init__(self, fill: Fill, num_threads: int, shape: tuple[int, ...], is_pinned: bool) -> None:
-        self._fill, self._shape, self._is_pinned = fill, shape, is_pinned
+        self._fill = fill
+        self._shape = shape
+        self._is_pinned = is_pinned
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="pairs") if num_threads else None
 
     def begin(self, epoch: int, indices: list[int]) -> Callable[[], Loaded]:
         images = torch.empty(self._shape, dtype=torch.uint8, pin_memory=self._is_pinned)
-        views, batch = images.permute(0, 1, 4, 2, 3).numpy(), images.flatten(0, 1).permute(0, 3, 1, 2)
+        views = images.permute(0, 1, 4, 2, 3).numpy()
+        batch = images.flatten(0, 1).permute(0, 3, 1, 2)
         parts = [slice(first, first + CHUNK) for first in range(0, len(indices), CHUNK)]
         jobs = [partial(self._fill, views[part], epoch, indices[part]) for part in parts]
         if self._pool is None:

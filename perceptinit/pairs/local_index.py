@@ -5,8 +5,6 @@ is split into files of up to 512 shards, which limits the memory of a scan and t
 interruption. A shard is scanned again when its size or modification time changes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

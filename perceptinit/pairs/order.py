@@ -1,7 +1,5 @@
 """The random order of the pairs in an epoch, shuffled window by window."""
 
-from __future__ import annotations
-
 # N positions of an epoch
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -89,9 +87,11 @@ class _Windows:
     def __init__(self, sizes: np.ndarray, shuffle_blocks: int, rng: np.random.Generator) -> None:
         blocks = rng.permutation(len(sizes))
         self._windows = np.split(blocks, range(shuffle_blocks, len(blocks), shuffle_blocks))
-        self._sizes, self._starts = sizes, np.cumsum(sizes) - sizes
+        self._sizes = sizes
+        self._starts = np.cumsum(sizes) - sizes
         self.stops = np.cumsum([sizes[window].sum() for window in self._windows])
-        self._rng, self._states = rng, [rng.bit_generator.state]
+        self._rng = rng
+        self._states = [rng.bit_generator.state]
         is_long = self.stops[-1] > ONE_GENERATOR
         self._key = int(rng.integers(1 << 63)) if is_long else None
         self._window = lru_cache(maxsize=2)(self._draw)  # a batch can span two windows

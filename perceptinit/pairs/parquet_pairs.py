@@ -1,7 +1,5 @@
 """Parquet tables of image bytes with captions or token ids (`parquet`)."""
 
-from __future__ import annotations
-
 # N records, C classes
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -65,7 +63,8 @@ class ParquetPairs:
     @property
     def max_shuffle_blocks(self) -> int:
         """Return the number of row groups that may be shuffled together."""
-        reader, most = self._table.reader, self.config.cached_row_groups
+        reader = self._table.reader
+        most = self.config.cached_row_groups
         return min(most, reader.max_shuffle_blocks) if reader else most
 
     def read_ahead(self, uses: Iterable[BlockUse]) -> AbstractContextManager[Reached]:
@@ -101,7 +100,8 @@ class ParquetPairs:
         Raises:
             DataError: If no class column is configured, or for the first invalid row.
         """
-        config, table = self.config, self._table
+        config = self.config
+        table = self._table
         if config.label_column and not (config.class_column or config.classes):
             raise DataError(
                 f"{config.files}: label_column = '{config.label_column}' contains numbers without names. "

@@ -3,8 +3,6 @@
 The index of a remote file is its footer. Only the selected columns of a row group are fetched.
 """
 
-from __future__ import annotations
-
 # N rows
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -44,7 +42,8 @@ class HeldBlocks(Generic[T]):
     """An LRU cache of at most `capacity` blocks, loaded by `read(number)`."""
 
     def __init__(self, read: Callable[[int], T], capacity: int) -> None:
-        self._read, self._capacity = read, capacity
+        self._read = read
+        self._capacity = capacity
         self._held: OrderedDict[int, Future[T]] = OrderedDict()
         self._lock = Lock()
 
@@ -163,7 +162,8 @@ def _open_piece(piece: Piece, path: Path) -> pq.ParquetFile:
 
 def _open_now(footer: Piece) -> pq.ParquetFile:
     """Open a remote file without a prefetched copy; its columns are fetched on access."""
-    file, now = footer.file, footer.stat
+    file = footer.file
+    now = footer.stat
     metadata = pq.read_metadata(pa.BufferReader(read(file, *footer.ranges[-1], now)))
     return pq.ParquetFile(RemoteReader(file, now), metadata=metadata, pre_buffer=True)
 

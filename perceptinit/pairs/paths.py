@@ -1,7 +1,5 @@
 """Expand the file patterns of a recipe: paths, addresses, brace patterns, globs, or lists of these."""
 
-from __future__ import annotations
-
 import glob
 import math
 import os
@@ -110,7 +108,8 @@ def _matches(name: str, folders: Iterator[int]) -> Iterator[str]:
         yield from glob.iglob(name)  # noqa: PTH207 (Path.glob takes no absolute pattern)
         return
     at = parts.index("**")
-    base, rest = str(Path(*parts[:at])), str(Path(*parts[at + 1 :] or "*"))
+    base = str(Path(*parts[:at]))
+    rest = str(Path(*parts[at + 1 :] or "*"))
     for top in _matches(base, folders) if glob.has_magic(base) else [base]:
         for folder, inner, _ in os.walk(top):
             if next(folders) > MAX_FOLDERS:

@@ -1,7 +1,5 @@
 """Well-known image-text sources: sizes, licenses and download instructions."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -35,7 +35,9 @@ class RemoteShard(Shard):
 
     def __init__(self, shards: RemoteShards, piece: Piece, index: ShardIndex) -> None:
         super().__init__(index, shards.members)
-        self.piece, self.is_indexed, self._shards = piece, bool(index.columns), shards
+        self.piece = piece
+        self.is_indexed = bool(index.columns)
+        self._shards = shards
 
     def at(self, number: int) -> tuple[TarFile, list[int]]:
         """Return the open tar, or the part that contains the sample, and the sample's row."""
@@ -65,7 +67,8 @@ class RemoteShard(Shard):
         raise _changed(self.piece.file)
 
     def _read(self, start: int, stop: int) -> TarPart:
-        file, now = self.piece.file, self.piece.stat
+        file = self.piece.file
+        now = self.piece.stat
         return TarPart(file, read(file, start, stop, now), start, now.num_bytes)
 
 
@@ -83,7 +86,9 @@ class RemoteShards:
         self, files: Sequence[RemoteFile], members: Members, index: str, cache_gb: float | None
     ) -> None:
         self.members = members
-        self._files, self._index, self._cache_gb = files, index, cache_gb
+        self._files = files
+        self._index = index
+        self._cache_gb = cache_gb
 
     @cached_property
     def reader(self) -> PieceReader[Opened]:

@@ -6,8 +6,6 @@ cache folder for local shards (`local_index`). Webdataset's `shardindex.json` (w
 of samples per shard; their positions are then read when the shard is fetched.
 """
 
-from __future__ import annotations
-
 # S samples, K members, of one shard
 from array import array
 from collections import Counter
@@ -30,8 +28,10 @@ WIDS_INDEX = "shardindex.json"
 MTIME = "mtime:"  # prefix of a local shard's version, followed by nanoseconds
 _VERSION = 3
 _UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
-_WHAT, _HINT = "an index of shards", ". Create it again: perceptinit data index"
-_OF_SAMPLES, _OF_MEMBERS = ("starts", "firsts"), ("codes", "offsets", "sizes")
+_WHAT = "an index of shards"
+_HINT = ". Create it again: perceptinit data index"
+_OF_SAMPLES = ("starts", "firsts")
+_OF_MEMBERS = ("codes", "offsets", "sizes")
 _COLUMNS = (*_OF_SAMPLES, *_OF_MEMBERS)
 # extensions of images, and of second members; the first extension that a sample has is used
 Members = tuple[Sequence[str], Sequence[str]]
@@ -104,7 +104,8 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
     starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
     extensions: dict[str, int] = {}
     kinds = Counter[tuple[int, ...]]()
-    stem, codes = None, list[int]()
+    stem = None
+    codes = list[int]()
     split = load_splitter()
     for member in tar.members():
         sample, extension = split(member.name)
@@ -113,7 +114,8 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
         code = extensions.setdefault(extension.lower(), len(extensions))
         if sample != stem:
             kinds[tuple(sorted(codes))] += 1
-            stem, codes = sample, []
+            stem = sample
+            codes = []
             starts.append(member.start // BLOCK_BYTES)
             firsts.append(len(members))
         elif code in codes:
@@ -140,7 +142,8 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
 def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
     """Write the index of one folder's shards; WriteError on failure."""
     code_of: dict[str, int] = {}
-    rows, parts = [], list[Mapping[str, np.ndarray]]()
+    rows = []
+    parts = list[Mapping[str, np.ndarray]]()
     for shard in shards:
         codes = [code_of.setdefault(e, len(code_of)) for e in shard.extensions]
         kinds = [[count, *sorted(codes[code] for code in kind)] for count, *kind in shard.kinds]
@@ -166,15 +169,18 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
     if path.suffix == ".json":
         shards = {}
         for row in read_json(path, _Wids, "a wids index of shards")["shardlist"]:
-            name, size = row["url"].partition("?")[0].rpartition("/")[2], row.get("filesize")
+            name = row["url"].partition("?")[0].rpartition("/")[2]
+            size = row.get("filesize")
             num_bytes = size if isinstance(size, int) else -1
             shards[name] = ShardIndex(name, num_bytes, "", row["nsamples"])
         return shards
     sealed = open_sealed(path, _WHAT, _HINT, allow_unsealed)
     try:
-        about, version = sealed.about, _VERSION
+        about = sealed.about
+        version = _VERSION
         if "shard_index" in about:
-            about, version = parse_json(about["shard_index"]), _UNSEALED_VERSION
+            about = parse_json(about["shard_index"])
+            version = _UNSEALED_VERSION
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not {_WHAT}{_HINT}") from error
     problem = find_misfit(about, _About)
@@ -204,11 +210,14 @@ def _find_contradiction(about: Mapping[str, Any], columns: Mapping[str, np.ndarr
 
 def _split(about: Mapping[str, Any], columns: Mapping[str, np.ndarray]) -> Iterable[ShardIndex]:
     """Yield the shards of an index with their parts of the columns."""
-    extensions, sample, member = tuple(about["extensions"]), 0, 0
+    extensions = tuple(about["extensions"])
+    sample = 0
+    member = 0
     for row in about["shards"]:
         parts = dict.fromkeys(_OF_SAMPLES, slice(sample, sample + row["num_samples"]))
         parts |= dict.fromkeys(_OF_MEMBERS, slice(member, member + row["num_members"]))
-        sample, member = sample + row["num_samples"], member + row["num_members"]
+        sample = sample + row["num_samples"]
+        member = member + row["num_members"]
         own = {name: columns[name][part] for name, part in parts.items()}
         known = {name: value for name, value in row.items() if name != "num_members"}
         yield ShardIndex(**known, extensions=extensions, columns=own)

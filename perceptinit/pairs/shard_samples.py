@@ -1,7 +1,5 @@
 """The samples of several tar shards that have an image and a second member, such as a caption."""
 
-from __future__ import annotations
-
 # S samples of one shard, of which N are complete
 from abc import ABC, abstractmethod
 from bisect import bisect_right

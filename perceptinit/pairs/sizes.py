@@ -1,7 +1,5 @@
 """The recorded number of samples in each shard, and journals of unfinished packing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +17,8 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
     """
     sizes = {}
     for folder in sorted({path.parent for path in counts}):
-        place, what = folder / SIZES, "a JSON table of shard names and counts"
+        place = folder / SIZES
+        what = "a JSON table of shard names and counts"
         sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
         if journals(folder):
             yield f"{folder}: packing is not finished. Rerun the same `perceptinit data pack` command"

@@ -5,8 +5,6 @@ truncated or damaged file names the byte. Python's tarfile takes four to five ti
 data after a damaged header.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import weakref
@@ -22,7 +20,9 @@ from perceptinit.files.remote.addresses import Place, RemoteFile
 
 BLOCK_BYTES = 512
 _REGULAR = b"0\x007"  # type flags of regular files; \0 in old tars
-_GNU_LONG_NAME, _PAX, _SPARSE = ord("L"), ord("x"), ord("S")
+_GNU_LONG_NAME = ord("L")
+_PAX = ord("x")
+_SPARSE = ord("S")
 _ADLER_MODULUS = 65521
 _MAX_DIGITS = 19  # decimal digits of a number below 2^63
 _MAX_EXTENDED_BYTES = 1 << 17  # limit for a long-name or pax header, usually a few hundred bytes
@@ -80,7 +80,9 @@ class TarFile:
         """
         if self._pread(2, 0) == b"\x1f\x8b":
             raise DataError(f"{self.path}: a compressed tar is not supported. Decompress it with gunzip")
-        position, long_name, long_size = start, "", -1
+        position = start
+        long_name = ""
+        long_size = -1
         while True:
             header = self.read(position, BLOCK_BYTES)
             if header[0] == 0 and header.count(0) == BLOCK_BYTES:
@@ -91,7 +93,8 @@ class TarFile:
                         raise self.error(position, what)
                 return
             num_bytes = self._content_bytes(header, position)
-            offset, flag = position + BLOCK_BYTES, header[156]
+            offset = position + BLOCK_BYTES
+            flag = header[156]
             if flag == _PAX:
                 long_name, long_size = self._parse_pax(offset, num_bytes, long_name)
             elif flag == _GNU_LONG_NAME:
@@ -103,7 +106,8 @@ class TarFile:
                 self._check_fits(offset, num_bytes)
                 if flag in _REGULAR:
                     yield Member(long_name or _name(header), start, offset, num_bytes)
-                long_name, long_size = "", -1
+                long_name = ""
+                long_size = -1
             position = offset + -(-num_bytes // BLOCK_BYTES) * BLOCK_BYTES
             if not long_name and long_size < 0:
                 start = position
@@ -127,7 +131,8 @@ class TarFile:
             expected = _parse_number(header[148:156])
             num_bytes = _parse_number(header[124:136])
         except ValueError:
-            expected, num_bytes = -1, 0
+            expected = -1
+            num_bytes = 0
         summed = b"".join((header[:148], b" " * 8, header[156:]))  # the checksum field counts as spaces
         # the lower half of Adler-32 is 1 + the sum of the bytes, and takes a tenth of the time of `sum`
         if (1 + expected) % _ADLER_MODULUS != zlib.adler32(summed) & 0xFFFF:
@@ -136,13 +141,15 @@ class TarFile:
 
     def _parse_pax(self, offset: int, num_bytes: int, name: str) -> tuple[str, int]:
         """Return the name and size (-1: absent) of the next member from its pax header."""
-        size, rest = -1, self._read_extended(offset, num_bytes)
+        size = -1
+        rest = self._read_extended(offset, num_bytes)
         while rest.strip(b"\0"):
             length, _, _ = rest.partition(b" ")
             is_number = length.isdigit() and len(length) <= _MAX_DIGITS
             if not is_number or not 0 < int(length) <= len(rest):
                 raise self.error(offset, "an unreadable pax header, so the file is damaged")
-            record, rest = rest[len(length) + 1 : int(length) - 1], rest[int(length) :]
+            record = rest[len(length) + 1 : int(length) - 1]
+            rest = rest[int(length) :]
             keyword, _, value = record.partition(b"=")
             name = _decode(value) if keyword == b"path" else name
             if keyword == b"size":
@@ -167,8 +174,10 @@ class TarPart(TarFile):
     """A part of a tar in memory, from byte `first` on. num_bytes: Size of the entire tar."""
 
     def __init__(self, path: RemoteFile, data: bytes, first: int, num_bytes: int) -> None:
-        self.path, self.num_bytes = path, num_bytes
-        self._data, self._first = data, first
+        self.path = path
+        self.num_bytes = num_bytes
+        self._data = data
+        self._first = first
 
     def _pread(self, num_bytes: int, offset: int) -> bytes:
         start = offset - self._first

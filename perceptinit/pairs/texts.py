@@ -1,7 +1,5 @@
 """Extract captions, and detect empty or overlong captions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

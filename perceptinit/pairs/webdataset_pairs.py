@@ -1,7 +1,5 @@
 """Local or remote tar shards of images with captions (`webdataset`), with random access through an index."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`perceptinit data`: download, check and index data sets; one file for each command."""
 
-from __future__ import annotations
-
 import typer
 
 from perceptinit.cli.data import check, download, index, list_, pack

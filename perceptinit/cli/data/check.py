@@ -1,7 +1,5 @@
 """`perceptinit data check`: validate human judgments or test sets before they are used."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

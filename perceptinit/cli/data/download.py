@@ -77,7 +77,8 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
         return [need for key in members(name) for need in choose_set(key, root).needs()]
     refuse_pairs(name)
     found = published_set(registry, name)
-    files, folder = found.choose(parts), out or default_folder(name)
+    files = found.choose(parts)
+    folder = out or default_folder(name)
     typer.echo(f"{found.card.title}\nCite: {found.card.citation}", err=True)
     need = DataNeed(
         kind="judgments",

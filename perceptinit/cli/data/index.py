@@ -1,7 +1,5 @@
 """`perceptinit data index`: the positions of samples in tar shards, in one index file."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Annotated

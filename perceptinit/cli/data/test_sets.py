@@ -86,7 +86,10 @@ def _decode_all(name: str, root: str) -> bool:
     from perceptinit.images.decoding import decode_with_alpha
     from perceptinit.test_sets.inventory import choose_set
 
-    test_set, bad, num_transparent, cut = choose_set(name, root).read(name), 0, 0, list[float]()
+    test_set = choose_set(name, root).read(name)
+    bad = 0
+    num_transparent = 0
+    cut = list[float]()
     for image, key in zip(test_set.images, test_set.keys, strict=True):
         try:
             pixels = decode_with_alpha(image, key)
