@@ -20,7 +20,7 @@ def perceptinit_judgments():
         ),
         Component(
             name="brain-rdms/regions",
-            target="perceptinit_brain_rdms.regions:Regions",
+            target="perceptinit_brain_rdms.brain_set:Regions",
             summary="brain RDMs in one vector file per region and subject (NOD layout)",
         ),
     ]

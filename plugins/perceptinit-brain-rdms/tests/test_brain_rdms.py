@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from perceptinit_brain_rdms import perceptinit_judgments
-from perceptinit_brain_rdms.brain_set import near_and_far
-from perceptinit_brain_rdms.regions import Regions
+from perceptinit_brain_rdms.brain_set import Regions, near_and_far
 from PIL import Image
 from scipy.spatial.distance import squareform
 

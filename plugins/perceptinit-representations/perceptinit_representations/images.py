@@ -9,7 +9,7 @@ import torch
 
 from perceptinit.companion import RetrievalSet, ZeroShotSet, load_batch, zero_shot_classifier
 from perceptinit.plugin import Fit, ShownRun
-from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
+from perceptinit_representations.judged import NUM_SHOWN, draw_sample, thumbnail
 
 
 @torch.no_grad()

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from perceptinit.companion import atomic_path, embed_judged
-from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets
-from perceptinit_representations.samples import NUM_SHOWN, draw_sample, thumbnail
+from perceptinit.companion import WHITE, Colour, ImageSource, atomic_path, decode, embed_judged, load_square
+from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets, generator
 
+NUM_SAMPLED = 256  # test examples, before the choice of those to show
+NUM_SHOWN = 3
+THUMBNAIL_SIZE = 112  # pixels
 # layout of a sheet in pixels
 CELL, LINE, MARGIN = 96, 14, 8
 AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
@@ -126,3 +128,20 @@ def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
                 pen.rectangle(box, outline=AGREES if agrees else DISAGREES, width=3)
             pen.text((left, top + CELL + 1), words, fill="black")
     return sheet
+
+
+def draw_sample(count: int, name: str) -> np.ndarray:
+    """Return sorted random row indices, the same for all arms and reports."""
+    return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
+
+
+def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
+    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, or a PNG for tiny images."""
+    pixels = decode(source, key, background)
+    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
+    if not is_tiny:
+        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
+    stream = io.BytesIO()
+    kind = "png" if is_tiny else "jpeg"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"

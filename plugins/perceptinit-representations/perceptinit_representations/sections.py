@@ -1,15 +1,22 @@
 """Sections of the report: choices on human judgments, predictions on test images, and weights."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+import torch
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from perceptinit.companion import Figure, add_legend, arm_style, drawing, finish
 from perceptinit.plugin import PerceptInitError, Section, ShownRun
 from perceptinit_representations.images import found_images, named_images
 from perceptinit_representations.judged import triplet_examples
-from perceptinit_representations.weights import weight_figures
+
+_BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
+
+Weights = Mapping[str, torch.Tensor]
+Change = dict[str, float]
 
 
 def make_sections(runs: Sequence[ShownRun]) -> Iterator[Section]:
@@ -58,3 +65,73 @@ def _show(template: str, run: ShownRun, found: Any) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template(f"{template}.html").render(run=run, found=found)
+
+
+def weight_figures(runs: Sequence[ShownRun]) -> Iterator[Figure]:
+    """Yield figures of the relative weight change per block in stage 1 and in pretraining.
+
+    Each arm is a line. Changes in stage 1 are relative to the weights of an arm without initializers. Recipes
+    without pretraining have no second figure.
+    """
+    runs = sorted(runs, key=lambda run: run.place)
+    first = [_image_tower(run.load("init")) for run in runs]
+    is_started = [bool(run.record["arm"]["resolved"]["init"]) for run in runs]
+    if any(is_started) and not all(is_started):
+        fresh = first[is_started.index(False)]
+        changes = [
+            (run, relative_change(fresh, own))
+            for run, own, started in zip(runs, first, is_started, strict=True)
+            if started
+        ]
+        yield _figure("Change in stage 1", "change / size of random weights", changes)
+    if runs[0].recipe.pretrain:
+        changes = [
+            (run, relative_change(own, _image_tower(run.load("final"))))
+            for run, own in zip(runs, first, strict=True)
+        ]
+        yield _figure("Change in pretraining", "change / size after stage 1", changes)
+
+
+def _image_tower(model: Any) -> Weights:
+    return {k: v.float() for k, v in model.image.state_dict().items() if v.is_floating_point()}
+
+
+def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the weight names of a tower by block, in order: `stem`, `block 0`, ..., `head`."""
+    groups: dict[str, list[str]] = {}
+    names = list(names)
+    other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
+    for name in names:
+        match = _BLOCK.match(name)
+        if match:
+            other = "head"
+            block = "block " + re.sub(r"\D+", ".", match[1].lstrip(".")).strip(".")
+        groups.setdefault(block if match else other, []).append(name)
+    return groups
+
+
+def relative_change(before: Weights, after: Weights) -> Change:
+    """Return |after - before| / |before| (Frobenius norm) per block; 0 for blocks of zeros."""
+    changes = {}
+    for block, names in group_by_block(before).items():
+        moved = sum(float((after[n] - before[n]).square().sum()) for n in names)
+        size = sum(float(before[n].square().sum()) for n in names)
+        changes[block] = (moved / size) ** 0.5 if size else 0.0
+    return changes
+
+
+def _figure(title: str, label: str, changes: Sequence[tuple[ShownRun, Change]]) -> Figure:
+    title = f"{title}, block by block"
+    seed = changes[0][0].seed
+    note = f"Seed {seed}. Frobenius norms over all parameters of a block."
+    blocks = list(changes[0][1])
+    with drawing(height=3.4) as ax:
+        for run, change in changes:
+            ax.plot(range(len(blocks)), list(change.values()), label=run.arm, **arm_style(run.place))
+        add_legend(ax)
+        ax.set_xticks(range(len(blocks)), blocks, rotation=45, ha="right")
+        ax.set_ylabel(label)
+        ax.set_ylim(bottom=0)
+        values = {run.arm: ", ".join(f"{b} {v:.2f}" for b, v in of.items()) for run, of in changes}
+        alt = "; ".join(f"{arm}: {text}" for arm, text in values.items())
+        return finish(ax, title, f"{title}. {alt}.", note)

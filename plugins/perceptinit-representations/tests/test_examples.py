@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 import torch
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
-from perceptinit_representations.judged import AGREES, DISAGREES, TripletExample, draw_sheet
-from perceptinit_representations.samples import thumbnail
-from perceptinit_representations.weights import group_by_block, relative_change
+from perceptinit_representations.judged import AGREES, DISAGREES, TripletExample, draw_sheet, thumbnail
+from perceptinit_representations.sections import group_by_block, relative_change
 from PIL import Image
 
 ZERO_SHOT = """
