@@ -151,8 +151,8 @@ def test_captions_contain_no_false_attribute():
 
 
 def test_a_candidate_in_the_scene_of_the_anchor_has_independent_noise(judgments):
-    images = judgments.load("train").stimuli.images.images
-    shared = [(a, b) for a, b in zip(images[::3], images[1::3], strict=True) if a.scene == b.scene]
+    factors = judgments.load("train").stimuli.images.factors
+    shared = [(a, b) for a, b in zip(factors[::3], factors[1::3], strict=True) if a.scene == b.scene]
     assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
     assert all(a.noise_seed != b.noise_seed for a, b in shared)
 
