@@ -73,8 +73,8 @@ def eval_(
         device=device,
         cache=not no_cache,
     )
-    outcome = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
-    if outcome.is_first_process:
-        typer.echo(outcome.text(form), nl=False)
-    if outcome.problems:
+    evaluation = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
+    if evaluation.is_first_process:
+        typer.echo(evaluation.text(form), nl=False)
+    if evaluation.problems:
         raise typer.Exit(1)

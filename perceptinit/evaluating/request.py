@@ -1,4 +1,4 @@
-"""A request to `perceptinit eval`, its evaluators, and its outcome."""
+"""A request to `perceptinit eval`, its evaluators, and its results."""
 
 import io
 import os
@@ -42,7 +42,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Evaluation:
     """Scores of all models, with errors and skipped measures."""
 
     results: list[Measured]
@@ -51,7 +51,7 @@ class Outcome:
     is_first_process: bool = True
 
     def text(self, form: str) -> str:
-        """Return the outcome as `table`, `csv` or `json`."""
+        """Return the evaluation as `table`, `csv` or `json`."""
         from rich.console import Console
 
         from perceptinit.evaluating import table
@@ -67,7 +67,7 @@ class Outcome:
         return file.getvalue()
 
 
-def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) -> Outcome:
+def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) -> Evaluation:
     """Measure the requested models; `tell` receives each problem when it occurs.
 
     Raises UsageError for an invalid request, before any model is built.
@@ -103,7 +103,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             tell=note,
         )
         results = measure(models, specs_of, session)
-    return Outcome(results, problems, environment(device), session.rank == 0)
+    return Evaluation(results, problems, environment(device), session.rank == 0)
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:

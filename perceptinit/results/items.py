@@ -16,8 +16,6 @@ from perceptinit.types import Items
 
 ITEMS = "items.safetensors"  # in the folder of a run
 SETS = "items"  # in the folder of an experiment
-IMAGES = "images"
-OLD_IMAGES = "pictures"  # the key of IMAGES in files from before the release of 0.2
 TRIVIAL = "baseline "  # prefix of the values of a trivial model
 WHAT = "a file of per-item values"
 HINT = ". Evaluate the run again"
@@ -55,7 +53,7 @@ def read_items(folder: Path) -> dict[str, Items]:
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
-        key = "images" if "images" in arrays else "pictures"  # before the release of 0.2
+        key = "images" if "images" in arrays else "pictures"  # in files from before the release of 0.2
         items[name] = Items(values.astype(np.float64), arrays[key], arrays.get("weights"), trivial)
     return items
 
