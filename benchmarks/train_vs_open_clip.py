@@ -53,7 +53,7 @@ use = "open-clip"
 model = "{config}"
 pretrained = "{weights}"
 [pretrain]
-use = "bench/told-clip"
+use = "bench/clip-with-step-log"
 epochs = {epochs}
 batch_size = {batch}
 lr = 5e-4
@@ -143,7 +143,7 @@ def ours(asked: argparse.Namespace, work: Path, model: tuple[Path, Path], shards
     recipe = work / "bench.toml"
     recipe.write_text(
         RECIPE.format(
-            plugin=Path(__file__).with_name("told_clip.py"),
+            plugin=Path(__file__).with_name("clip_with_step_log.py"),
             config=model[0],
             weights=model[1],
             shards=shards,
@@ -155,7 +155,7 @@ def ours(asked: argparse.Namespace, work: Path, model: tuple[Path, Path], shards
         )
     )
     command = [sys.executable, "-m", "perceptinit", "run", str(recipe), "--out", str(work / "runs")]
-    return Trainer("perceptinit", command, "told step", asked.threads)
+    return Trainer("perceptinit", command, "finished step", asked.threads)
 
 
 def peer(asked: argparse.Namespace, work: Path, folder: Path, shards: str) -> Trainer:
