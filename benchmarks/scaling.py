@@ -2,7 +2,8 @@
 
     python benchmarks/scaling.py            writes between the marks on the page; equal on every machine
 
-The figures are those of `perceptinit estimate pi_clip_yfcc`, and a test compares the page with them. Takes 10 seconds.
+The figures are those of `perceptinit estimate pi_clip_yfcc`, and a test compares the page with them. Takes 10 seconds,
+and needs perceptinit-estimate (`pip install ./plugins/perceptinit-estimate`).
 """
 
 from __future__ import annotations
