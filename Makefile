@@ -10,7 +10,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 # the packages that are tested with the core
 PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
 
-.PHONY: companions quickstart test slow fuzz paper known-effects check wheel docs plugins clean
+.PHONY: calibration companions quickstart test slow fuzz paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -32,6 +32,10 @@ fuzz: $(INSTALLED)
 # the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores
 paper: $(INSTALLED)
 	PERCEPTINIT_PAPER=whole OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --timeout 0 tests/test_paper_gpu.py -k quickstart
+
+# missing counts of simulated experiments, and the tables of docs/calibration.md from all counts
+calibration: $(INSTALLED)
+	PYTHONPATH=tests $(BIN)/python benchmarks/studies/calibration.py write
 
 # two experiments of known effects, one seed on real photographs; prepare.py lists the files that FOLDER must contain
 known-effects: $(INSTALLED)

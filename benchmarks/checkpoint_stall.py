@@ -12,27 +12,22 @@ until its file is on disk. The first round of each, which allocates memory, is r
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import os
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
+import bench
 import open_clip
-import safetensors
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
+import train_sets
 
 from perceptinit.compute import optim
 from perceptinit.recipe.settings import CheckpointConfig
-from perceptinit.results.record import processor_name
 from perceptinit.running.checkpoints import Checkpoints
 
 TICK_SECONDS = 0.001
@@ -53,7 +48,7 @@ class Stall:
 def trained_state(name: str) -> dict[str, Any]:
     """Return the state of a run of the model after its first step."""
     torch.manual_seed(0)
-    model = open_clip.CLIP(**made.MODELS[name])
+    model = open_clip.CLIP(**train_sets.MODELS[name])
     optimizer = optim.adamw([model], lr=5e-4, weight_decay=0.2)
     for parameter in model.parameters():
         parameter.grad = torch.randn_like(parameter)
@@ -102,46 +97,50 @@ def with_perceptinit(state: dict[str, Any], checkpoints: Checkpoints, number: in
     return measured(lambda: checkpoints.save(state), is_done)
 
 
-def report(name: str, stalls: list[Stall], first: Stall) -> Stall:
-    """Print and return the medians of the rounds after the first one."""
-    fields = ("wall", "cpu", "pause", "cpu_after", "done")
-    middle = Stall(*(statistics.median(getattr(s, field) for s in stalls) for field in fields))
-    walls = [stall.wall for stall in stalls]
+def report(name: str, first: Stall, stalls: list[Stall]) -> None:
+    """Print the medians of the rounds after the first one."""
+    wall, cpu, pause, cpu_after, done = zip(*map(astuple, stalls), strict=True)
     print(
-        f"{name:12} blocks {middle.wall:6.2f} s ({min(walls):.2f} to {max(walls):.2f}; the first time "
-        f"{first.wall:.2f}), {middle.cpu:5.2f} CPU s; longest pause afterwards {1000 * middle.pause:.0f} ms, "
-        f"{middle.cpu_after:.2f} CPU s until the file is there after {middle.done:.1f} s"
+        f"{name:12} blocks {bench.spread(wall, 's')}, the first time {first.wall:.2f} s, {bench.spread(cpu, 'CPU s')}; "
+        f"longest pause afterwards {bench.spread(pause, 'ms', 0, 1000)}, {bench.spread(cpu_after, 'CPU s')} until the "
+        f"file is there after {bench.spread(done, 's', 1)}"
     )
-    return middle
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", choices=sorted(made.MODELS), default="vit-b-32")
-    parser.add_argument("--rounds", type=int, default=5, help="after the first one")
-    parser.add_argument("--folder", type=Path, help="on the disk that is meant; a temporary one")
-    asked = parser.parse_args()
-    state = trained_state(asked.model)
-    num_bytes = sum(p.nbytes for p in state["model"].values()) + sum(
-        value.nbytes for row in state["pretrainer"]["state"].values() for value in row.values()
+    options = bench.parse(
+        __doc__,
+        model={"choices": sorted(train_sets.MODELS), "default": "vit-b-32"},
+        rounds={"default": 5, "help": "after the first one"},
+        folder={"type": Path, "help": "on the disk that is meant; a temporary one by default"},
+        tiny={"model": "small", "rounds": 1},
     )
+    state = trained_state(options.model)
+    tensors = [*state["model"].values()]
+    for row in state["pretrainer"]["state"].values():
+        tensors += row.values()
     print(
-        f"{asked.model}, {num_bytes / 1e9:.2f} GB, {torch.get_num_threads()} thread(s), medians of "
-        f"{asked.rounds}; torch {torch.__version__}, safetensors {safetensors.__version__}, "
-        f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
+        f"{options.model}, {sum(tensor.nbytes for tensor in tensors) / 1e9:.2f} GB, medians of {options.rounds}; "
+        f"{bench.about('torch', 'safetensors')}",
         flush=True,
     )
-    theirs, mine = [], []
-    with tempfile.TemporaryDirectory(dir=asked.folder) as name:
+    numbers = itertools.count(1)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         checkpoints = Checkpoints(folder / "ours", CheckpointConfig(keep=1), print)
-        for index in range(asked.rounds + 1):
-            theirs.append(with_torch(state, folder))
-            mine.append(with_perceptinit(state, checkpoints, index + 1))
+        sides = {
+            "torch.save": lambda: with_torch(state, folder),
+            "perceptinit": lambda: with_perceptinit(state, checkpoints, next(numbers)),
+        }
+        stalls = bench.alternate(sides, options.rounds + 1)
         checkpoints.close()
-    peer = report("torch.save", theirs[1:], theirs[0])
-    ours = report("perceptinit", mine[1:], mine[0])
-    print(f"perceptinit / torch.save: wall 1/{peer.wall / ours.wall:.1f}, CPU 1/{peer.cpu / ours.cpu:.1f}")
+    for side, (first, *rest) in stalls.items():
+        report(side, first, rest)
+    walls = {side: [stall.wall for stall in found[1:]] for side, found in stalls.items()}
+    cpus = {side: [stall.cpu for stall in found[1:]] for side, found in stalls.items()}
+    wall = bench.ratio(*walls.values(), 1)
+    cpu = bench.ratio(*cpus.values(), 1)
+    print(f"torch.save / perceptinit: wall {wall}, CPU {cpu}")
 
 
 if __name__ == "__main__":

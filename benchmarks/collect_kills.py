@@ -8,7 +8,6 @@ page. Afterwards, the database must contain every acknowledged answer once, unch
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
@@ -20,6 +19,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import bench
 from collect_load import FORM, JSON, Browser, answer_of, make_study, start, write_photographs
 
 Acknowledged = dict[tuple[str, int], int]
@@ -27,7 +27,7 @@ Acknowledged = dict[tuple[str, int], int]
 
 
 class Crowd:
-    """People who answer until `is_over`."""
+    """Simulated participants with open sessions until `is_over`."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -111,25 +111,28 @@ def free_port() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--people", type=int, default=50)
-    parser.add_argument(
-        "--between", type=float, nargs=2, default=(0.5, 2.5), help="seconds between two kills"
+    options = bench.parse(
+        __doc__,
+        kills=100,
+        people=50,
+        between={"type": float, "nargs": 2, "default": (0.5, 2.5), "help": "seconds between two kills"},
+        tiny={"kills": 1, "people": 3},
     )
-    a = parser.parse_args()
+    print(bench.about("perceptinit-collect"))
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as temporary:
-        study = Path(temporary) / "study"
-        write_photographs(Path(temporary) / "photographs", 30)
-        make_study(Path(temporary) / "photographs", study)
-        crowd = asyncio.run(kill_again_and_again(study, free_port(), a.kills, a.people, tuple(a.between)))
+        study, photographs = Path(temporary) / "study", Path(temporary) / "photographs"
+        write_photographs(photographs, 30)
+        make_study(photographs, study)
+        between = tuple(options.between)
+        crowd = asyncio.run(kill_again_and_again(study, free_port(), options.kills, options.people, between))
         count, lost, changed, doubled = compare(study, crowd.acknowledged)
-    print(f"{a.kills} kills in {time.perf_counter() - began:.0f} s, {a.people} people")
+    print(f"{options.kills} kills in {time.perf_counter() - began:.0f} s, {options.people} people")
     print(
         f"{len(crowd.acknowledged):,} answers acknowledged, {count:,} stored, {crowd.sent_again:,} sent again"
     )
     print(f"acknowledged and lost: {lost}; changed: {changed}; doubled: {doubled}")
+    raise SystemExit(int(lost + changed + doubled > 0))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ answer to its reply. Any unsuccessful reply and any closed connection of a parti
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import os
@@ -28,10 +27,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import bench
 import numpy as np
 from PIL import Image
 
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+NUM_QUESTIONS = 2000
 
 
 @dataclass
@@ -119,20 +120,9 @@ def start(*arguments: object) -> tuple[subprocess.Popen[str], str]:
 
 def make_study(photographs: Path, study: Path) -> None:
     """Make a study with filled blanks, in which any number of people can start from one address."""
-    command = [
-        sys.executable,
-        "-m",
-        "perceptinit",
-        "collect",
-        photographs,
-        "--task",
-        "2afc",
-        "--questions",
-        "2000",
-    ]
-    subprocess.run(
-        [*map(str, command), "--out", str(study), "--status"], check=True, stdout=subprocess.DEVNULL
-    )
+    words = [photographs, "--task", "2afc", "--questions", NUM_QUESTIONS, "--out", study, "--status"]
+    command = [sys.executable, "-m", "perceptinit", "collect", *map(str, words)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for text_file in (study / "texts").glob("*.md"):
         text_file.write_text(re.sub(r"\[FILL IN [^]]*\]", "filled", text_file.read_text()))
     settings = study / "study.toml"
@@ -196,49 +186,47 @@ async def load(address: str, people: int, every: float, seconds: float, silent: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--people", type=int, default=200)
-    parser.add_argument(
-        "--every", type=float, default=2.0, help="seconds between the answers of a participant"
+    options = bench.parse(
+        __doc__,
+        people=200,
+        every={"default": 2.0, "help": "seconds between the answers of a participant"},
+        seconds=60.0,
+        images=1000,
+        silent={"default": 0, "help": "connections that send nothing"},
+        tiny={"people": 3, "every": 0.3, "seconds": 2.0, "images": 30, "silent": 2},
     )
-    parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--silent", type=int, default=0, help="connections that send nothing")
-    a = parser.parse_args()
     _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most_files))  # the server inherits this limit
+    print(bench.about("perceptinit-collect"))
     with tempfile.TemporaryDirectory() as temporary:
-        study = Path(temporary) / "study"
-        write_photographs(Path(temporary) / "photographs", a.images)
+        study, photographs = Path(temporary) / "study", Path(temporary) / "photographs"
+        write_photographs(photographs, options.images)
         began = time.perf_counter()
-        server, address = start(
-            Path(temporary) / "photographs", "--task", "2afc", "--questions", 2000, "--out", Path(temporary) / "new",
-            "--port", 0, "--draft",
-        )  # fmt: skip
+        draft = Path(temporary) / "draft"
+        questions = ("--task", "2afc", "--questions", NUM_QUESTIONS)
+        server, address = start(photographs, *questions, "--out", draft, "--port", 0, "--draft")
         asyncio.run(first_question(address))
         first = time.perf_counter() - began
-        print(f"from the command to the first question, {a.images} images: {first:.2f} s")
+        print(f"from the command to the first question, {options.images} images: {first:.2f} s")
         server.terminate()
         server.wait()
-        make_study(Path(temporary) / "photographs", study)
+        make_study(photographs, study)
         server, address = start(study, "--port", 0)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 4096), most_files))
-        busy = os.getloadavg()[0]
+        amounts = (options.people, options.every, options.seconds, options.silent)
         try:
-            waits = np.array(asyncio.run(load(address, a.people, a.every, a.seconds, a.silent))) * 1000
+            waits = np.array(asyncio.run(load(address, *amounts))) * 1000
         finally:
             server.terminate()
             _, _, usage = os.wait4(server.pid, 0)
-        median, p95, p99 = np.percentile(waits, [50, 95, 99])
-        print(
-            f"{a.people} people, an answer every {a.every:g} s each: {len(waits):,} answers in {a.seconds:g} s"
-        )
-        print(
-            f"wait for a reply, ms: median {median:.1f}, 95 % {p95:.1f}, 99 % {p99:.1f}, longest {waits.max():.1f}"
-        )
-        cpu = (usage.ru_utime + usage.ru_stime) * 1000 / len(waits)
-        print(f"the server's CPU time an answer, with three images: {cpu:.1f} ms")
-        print(f"load of the machine before: {busy:.1f} on {os.cpu_count()} cores")
+    median, p95, p99 = np.percentile(waits, [50, 95, 99])
+    cpu = (usage.ru_utime + usage.ru_stime) * 1000 / len(waits)
+    print(
+        f"{options.people} people, an answer every {options.every:g} s each: {len(waits):,} answers in "
+        f"{options.seconds:g} s\n"
+        f"wait for a reply, ms: median {median:.1f}, 95 % {p95:.1f}, 99 % {p99:.1f}, longest {waits.max():.1f}\n"
+        f"the server's CPU time an answer, with three images: {cpu:.1f} ms"
+    )
 
 
 if __name__ == "__main__":

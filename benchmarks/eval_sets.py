@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from train_sets import add_member
 
 WORDS = (
     "amber", "birch", "cobalt", "dune", "ember", "fjord", "grove", "harbor", "iris", "jade", "kelp",
@@ -88,9 +89,7 @@ def write_set(
         with tarfile.open(split / f"{shard}.tar", "w") as tar:
             for number in range(bounds[shard], bounds[shard + 1]):
                 for extension, data in rows[number].items():
-                    info = tarfile.TarInfo(f"s{number:07d}.{extension}")
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
+                    add_member(tar, f"s{number:07d}.{extension}", data)
     (split / "nshards.txt").write_text(str(num_shards))
     for stem, content in texts.items():
         (folder / f"{stem}.txt").write_text(content)
@@ -146,7 +145,7 @@ def multilabel_set(folder: Path, *, num_classes: int, num_images: int, seed: int
 
 
 def class_prompts(num_classes: int) -> dict[str, list[str]]:
-    """Return one to four prompts of its own for each class."""
+    """Return one to four prompts for each class."""
     names = classnames(num_classes)
     ways = ("a {} in the wild.", "what a {} looks like", "the {}, close up, with its colours", "{}")
     return {name: [way.format(name) for way in ways[: 1 + i % 4]] for i, name in enumerate(names)}

@@ -11,19 +11,17 @@ COCO's size). Sets and small are also compared with imports plus the arithmetic 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-import eval_sets as made
+import bench
+import eval_sets
 
 PEER = (
     "import sys, open_clip; open_clip.add_model_config(sys.argv.pop(1)); "
@@ -38,22 +36,9 @@ MEASURES = {
 ODD_IMAGES = ("jpg", "png", "webp", "grey", "palette", "rgba", "cmyk", "grey16")
 
 
-def run_timed(command: Sequence[str | Path], **environment: str) -> tuple[float, float, str]:
-    """Run a command; return CPU seconds and peak memory in MiB of it and its children, and its output."""
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", **environment}
-    code = (
-        "import json, resource, subprocess, sys; "
-        "done = subprocess.run(sys.argv[2:], stdout=open(sys.argv[1], 'w'), stderr=subprocess.PIPE, text=True); "
-        "use = resource.getrusage(resource.RUSAGE_CHILDREN); "
-        "print(json.dumps([use.ru_utime + use.ru_stime, use.ru_maxrss / 1024, done.returncode, done.stderr[-3000:]]))"
-    )
-    with tempfile.NamedTemporaryFile("r+") as out:
-        words = [sys.executable, "-c", code, out.name, *map(str, command)]
-        done = subprocess.run(words, env=env, capture_output=True, text=True, check=True)
-        seconds, mebibytes, returncode, errors = json.loads(done.stdout)
-        if returncode:
-            raise SystemExit(f"{' '.join(map(str, command))}\n{errors}")
-        return seconds, mebibytes, out.read()
+def run_timed(command: Sequence[object], **environment: str) -> bench.Finished:
+    """Run a command with one thread and without network."""
+    return bench.run_command(command, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1", **environment)
 
 
 class Peer:
@@ -124,11 +109,11 @@ def compare(ours: dict[Any, float], peer: dict[Any, float]) -> float:
 def parity(work: Path, peer_python: Path) -> None:
     """Compare scores on sets with irregularities."""
     root = work / "parity"
-    config = made.write_checkpoints(work / "one", 2)
+    config = eval_sets.write_checkpoints(work / "one", 2)
     for count in (2, 4, 5, 6, 37):
-        made.labelled_set(root / f"classes{count}", num_classes=count, num_images=120, num_templates=3)
-    made.labelled_set(root / "odd", num_classes=9, num_images=160, num_templates=2, kinds=ODD_IMAGES)
-    made.labelled_set(
+        eval_sets.labelled_set(root / f"classes{count}", num_classes=count, num_images=120, num_templates=3)
+    eval_sets.labelled_set(root / "odd", num_classes=9, num_images=160, num_templates=2, kinds=ODD_IMAGES)
+    eval_sets.labelled_set(
         root / "absent",
         num_classes=12,
         num_images=150,
@@ -136,10 +121,10 @@ def parity(work: Path, peer_python: Path) -> None:
         absent=(0, 7),
         num_shards=3,
     )
-    made.multilabel_set(root / "many", num_classes=15, num_images=150)
-    made.labelled_set(root / "prompts", num_classes=8, num_images=100, num_templates=1)
-    made.caption_set(root / "captions", num_images=140)
-    prompts = made.class_prompts(8)
+    eval_sets.multilabel_set(root / "many", num_classes=15, num_images=150)
+    eval_sets.labelled_set(root / "prompts", num_classes=8, num_images=100, num_templates=1)
+    eval_sets.caption_set(root / "captions", num_images=140)
+    prompts = eval_sets.class_prompts(8)
     (root / "prompts" / "class_prompts.json").write_text(json.dumps(prompts))
     (work / "prompts.json").write_text(json.dumps({"prompts": prompts, "wds/prompts": prompts}))
     labelled = [*(f"classes{c}" for c in (2, 4, 5, 6, 37)), "odd", "absent", "many"]
@@ -154,42 +139,35 @@ def parity(work: Path, peer_python: Path) -> None:
         command = ours_command(
             root, [*labelled, "captions", "prompts"], work / "one", config, ["--workers", workers]
         )
-        ours = our_scores(run_timed(command)[2])
+        ours = our_scores(run_timed(command).output)
         print(f"parity, {workers} workers:")
         compare(ours, peer.scores())
 
 
-def race(
-    title: str, ours: Callable[[], Sequence[str]], peer: Callable[[], Sequence[str]], rounds: int
-) -> tuple[str, float]:
-    """Run both in alternation, print medians and ratio of CPU seconds, and return our last output and the ratio."""
-    times: dict[str, list[float]] = {"ours": [], "peer": []}
-    memory: dict[str, float] = {}
-    for _ in range(rounds):
-        seconds, memory["peer"], _ = run_timed(peer())
-        times["peer"].append(seconds)
-        seconds, memory["ours"], text = run_timed(ours())
-        times["ours"].append(seconds)
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    ratio = medians["peer"] / medians["ours"]
+def race(title: str, ours: Sequence[object], peer: Sequence[object], rounds: int) -> str:
+    """Run both commands in alternation, print CPU seconds, ratio and peak memory, and return our last output."""
+    sides = {"peer": partial(run_timed, peer), "ours": partial(run_timed, ours)}
+    runs = bench.alternate(sides, rounds)
+    seconds = {name: [run.cpu for run in found] for name, found in runs.items()}
+    memory = {name: found[-1].peak_bytes / 2**20 for name, found in runs.items()}
     print(
-        f"{title}: peer {medians['peer']:.1f} CPU s, ours {medians['ours']:.1f} CPU s: "
-        f"{ratio:.1f} times less; peak memory {memory['peer']:.0f} and {memory['ours']:.0f} MiB; "
-        f"all: {times}",
+        f"{title}: peer {bench.spread(seconds['peer'], 'CPU s', 1)}, ours {bench.spread(seconds['ours'], 'CPU s', 1)}: "
+        f"{bench.ratio(seconds['peer'], seconds['ours'], 1)}; peak memory {memory['peer']:.0f} and "
+        f"{memory['ours']:.0f} MiB",
         flush=True,
     )
-    return text, ratio
+    return runs["ours"][-1].output
 
 
 def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layers: int) -> None:
     """Measure 8 checkpoints x 3 sets in one call, and one checkpoint on one set."""
     root = work / "speed"
-    made.labelled_set(root / "large", num_classes=100, num_images=400, num_templates=80)
-    made.labelled_set(root / "middle", num_classes=37, num_images=300, num_templates=18, seed=1)
-    made.labelled_set(root / "small", num_classes=10, num_images=300, num_templates=7, seed=2)
+    eval_sets.labelled_set(root / "large", num_classes=100, num_images=400, num_templates=80)
+    eval_sets.labelled_set(root / "middle", num_classes=37, num_images=300, num_templates=18, seed=1)
+    eval_sets.labelled_set(root / "small", num_classes=10, num_images=300, num_templates=7, seed=2)
     names = ["large", "middle", "small"]
-    config = made.write_checkpoints(work / "many", num_checkpoints, layers)
-    made.write_checkpoints(work / "single", 1, layers)
+    config = eval_sets.write_checkpoints(work / "many", num_checkpoints, layers)
+    eval_sets.write_checkpoints(work / "single", 1, layers)
     for title, chosen, folder in (
         (f"{num_checkpoints} checkpoints x 3 sets", names, "many"),
         ("1 checkpoint x 1 set (100 classes x 80 templates)", names[:1], "single"),
@@ -197,16 +175,11 @@ def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layer
         peer = Peer(peer_python, config, work / f"peer-{folder}")
         peer.folder.mkdir()
         checkpoints = sorted((work / folder).glob("*.safetensors"))
-        text, _ = race(
-            title,
-            lambda chosen=chosen, folder=folder: ours_command(root, chosen, work / folder, config),
-            lambda peer=peer, chosen=chosen, checkpoints=checkpoints: peer.command(
-                root, chosen, checkpoints, "zeroshot_classification"
-            ),
-            rounds,
-        )
+        command = ours_command(root, chosen, work / folder, config)
+        peer_command = peer.command(root, chosen, checkpoints, "zeroshot_classification")
+        text = race(title, command, peer_command, rounds)
         compare(our_scores(text), peer.scores())
-        print_floor(ours_command(root, chosen, work / folder, config), rounds)
+        print_floor(command, rounds)
 
 
 # counts imports, and what the towers compute, within one evaluation
@@ -242,7 +215,7 @@ print(json.dumps({**counted, "whole": cpu()}), file=sys.__stdout__)
 def print_floor(command: Sequence[str | Path], rounds: int) -> None:
     """Print our CPU seconds as a multiple of imports plus the arithmetic of the towers."""
     floor_command = [sys.executable, "-c", FLOOR, *command[3:]]
-    floors = [json.loads(run_timed(floor_command)[2].strip().splitlines()[-1]) for _ in range(rounds)]
+    floors = [last_line(run_timed(floor_command)) for _ in range(rounds)]
     m = {key: statistics.median(floor[key] for floor in floors) for key in ("imports", "towers", "whole")}
     ratios = [floor["whole"] / (floor["imports"] + floor["towers"]) for floor in floors]
     print(
@@ -267,29 +240,25 @@ def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
     sizes.append((8, 100, 20))
     names = [f"set{i}" for i in range(len(sizes))]
     for i, (num_classes, num_images, num_templates) in enumerate(sizes):
-        made.labelled_set(
+        eval_sets.labelled_set(
             root / names[i],
             num_classes=num_classes,
             num_images=num_images,
             num_templates=num_templates,
             seed=i,
         )
-    config = made.write_checkpoints(work / "first", 1, layers)
+    config = eval_sets.write_checkpoints(work / "first", 1, layers)
     peer = Peer(peer_python, config, work / "peer-small")
     peer.folder.mkdir()
     command = ours_command(root, names, work / "first", config)
     checkpoints = sorted((work / "first").glob("*.safetensors"))
-    text, _ = race(
-        "1 checkpoint x 8 small sets",
-        lambda: command,
-        lambda: peer.command(root, names, checkpoints, "zeroshot_classification"),
-        rounds,
-    )
+    peer_command = peer.command(root, names, checkpoints, "zeroshot_classification")
+    text = race(f"1 checkpoint x {len(names)} small sets", command, peer_command, rounds)
     compare(our_scores(text), peer.scores())
     print_floor(command, rounds)
     cached = [word for word in command if word != "--no-cache"]
     with tempfile.TemporaryDirectory() as cache:
-        times = [run_timed(cached, PERCEPTINIT_CACHE=cache)[0] for _ in range(2)]
+        times = [run_timed(cached, PERCEPTINIT_CACHE=cache).cpu for _ in range(2)]
     print(f"  text classifiers from the cache: {times[0]:.1f} CPU s, then {times[1]:.1f}", flush=True)
 
 
@@ -338,44 +307,49 @@ def retrieval(peer_python: Path, rounds: int) -> None:
         "peer base": [peer_python, "-c", BASE],
         "our base": [sys.executable, "-c", OUR_BASE],
     }
-    times: dict[str, list[float]] = {name: [] for name in commands}
-    memory: dict[str, float] = {}
-    texts: dict[str, str] = {}
-    for _ in range(rounds):
-        for name, command in commands.items():
-            seconds, memory[name], texts[name] = run_timed(command)
-            times[name].append(seconds)
-    m = {name: statistics.median(values) for name, values in times.items()}
-    peer, ours = m["peer"] - m["peer base"], m["ours"] - m["our base"]
-    a, b = (json.loads(texts[name].strip().splitlines()[-1]) for name in ("peer", "ours"))
-    gap = max(abs(a[key] - b[key]) for key in a)
+    sides = {name: partial(run_timed, command) for name, command in commands.items()}
+    runs = bench.alternate(sides, rounds)
+    seconds = {name: statistics.median(run.cpu for run in found) for name, found in runs.items()}
+    memory = {name: found[-1].peak_bytes / 2**20 for name, found in runs.items()}
+    peer, ours = seconds["peer"] - seconds["peer base"], seconds["ours"] - seconds["our base"]
+    theirs, own = (last_line(runs[name][-1]) for name in ("peer", "ours"))
+    gap = max(abs(theirs[key] - own[key]) for key in theirs)
     print(
         f"retrieval at COCO size: peer {peer:.1f} CPU s, ours {ours:.1f} CPU s: {peer / ours:.1f} times less; "
-        f"whole process {m['peer']:.1f} and {m['ours']:.1f} CPU s; peak memory {memory['peer']:.0f} and "
+        f"whole process {seconds['peer']:.1f} and {seconds['ours']:.1f} CPU s; peak memory {memory['peer']:.0f} and "
         f"{memory['ours']:.0f} MiB (bases {memory['peer base']:.0f}, {memory['our base']:.0f}); "
         f"largest difference {gap:.1e}",
         flush=True,
     )
 
 
+def last_line(run: bench.Finished) -> Any:
+    """Return the JSON of the last line that a command printed."""
+    return json.loads(run.output.strip().splitlines()[-1])
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--peer-python", type=Path, required=True)
-    parser.add_argument("--part", choices=("all", "parity", "sets", "small", "retrieval"), default="all")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--checkpoints", type=int, default=8)
-    parser.add_argument("--layers", type=int, default=6, help="blocks of each tower")
-    asked = parser.parse_args()
+    options = bench.parse(
+        __doc__,
+        peer_python=bench.PEER_PYTHON,
+        part={"choices": ("all", "parity", "sets", "small", "retrieval"), "default": "all"},
+        rounds=3,
+        checkpoints=8,
+        layers={"default": 6, "help": "blocks of each tower"},
+        tiny={"part": "small", "rounds": 1, "layers": 1},
+    )
+    peer_python, rounds = Path(options.peer_python), options.rounds
+    parts = {
+        "parity": lambda work: parity(work, peer_python),
+        "sets": lambda work: sets(work, peer_python, rounds, options.checkpoints, options.layers),
+        "small": lambda work: small(work, peer_python, rounds, options.layers),
+        "retrieval": lambda work: retrieval(peer_python, rounds),
+    }
+    print(bench.about("torch", "open_clip_torch", threads=1), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        work = Path(folder)
-        if asked.part in ("all", "parity"):
-            parity(work, asked.peer_python)
-        if asked.part in ("all", "sets"):
-            sets(work, asked.peer_python, asked.rounds, asked.checkpoints, asked.layers)
-        if asked.part in ("all", "small"):
-            small(work, asked.peer_python, asked.rounds, asked.layers)
-        if asked.part in ("all", "retrieval"):
-            retrieval(asked.peer_python, asked.rounds)
+        for name, measure in parts.items():
+            if options.part in ("all", name):
+                measure(Path(folder))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A first run on a GPU: correctness, speed and bottlenecks.
 
+    pip install ./plugins/perceptinit-estimate            which predicts the memory
     python benchmarks/first_gpu_run.py                    on a GPU, 8 minutes, no network
     python benchmarks/first_gpu_run.py --tiny             everything on a CPU at a tiny size
 
@@ -12,7 +13,6 @@ OUT.md are written after each setting, so a killed process leaves its measuremen
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import signal
@@ -28,12 +28,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bench
 import torch
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins/perceptinit-estimate"))
-sys.path.insert(0, str(Path(__file__).parent))
 from perceptinit_estimate.dry_run import GB, PEAK, dry_runs
+from PIL import Image
 from throughput import Noise, flops_of_pair
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
@@ -528,32 +526,34 @@ def _toml(value: Any) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=8.0, help="stop after this time")
-    parser.add_argument("--tiny", action="store_true", help="everything on a CPU at a tiny size")
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--out", type=Path, default=Path("first_gpu_run"))
-    o = parser.parse_args(arguments)
+    options = bench.parse(
+        __doc__,
+        minutes={"default": 8.0, "help": "stop after this time"},
+        device="cuda",
+        out={"default": Path("first_gpu_run"), "help": "report, without suffix"},
+        tiny={"device": "cpu"},
+        arguments=arguments,
+    )
     try:
-        device = choose_device("cpu" if o.tiny else o.device)
+        device = choose_device(options.device)
     except PerceptInitError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     set_up_process(device)
-    run = FirstRun(TINY if o.tiny else FULL, device)
+    run = FirstRun(TINY if options.tiny else FULL, device)
     about = {
         "card": torch.cuda.get_device_name(device) if run.is_gpu else processor_name(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cores": usable_cores(),
-        "is_tiny": o.tiny,
+        "is_tiny": options.tiny,
     }
-    report = Report(o.out, about)
-    end = time.perf_counter() + 60 * o.minutes
+    report = Report(options.out, about)
+    end = time.perf_counter() + 60 * options.minutes
     for part in PARTS:
-        measure_part(run, part, report, end, share=60 * o.minutes / 4)
+        measure_part(run, part, report, end, share=60 * options.minutes / 4)
     if time.perf_counter() >= end:
-        print(f"stopped after {o.minutes:g} minutes", file=sys.stderr)
+        print(f"stopped after {options.minutes:g} minutes", file=sys.stderr)
     report.write()
     return 1 if report.failed else 0
 

@@ -17,29 +17,23 @@ the fast mode uses. "same draws": compared with the sampled box, which is up to 
 
 from __future__ import annotations
 
-import argparse
 import io
 import math
-import os
 import pickle
-import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import bench
 import numpy as np
+import train_sets
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
-
 SIZE = 224
-BATCH = 64
 SCALE, RATIO = (0.9, 1.0), (0.75, 1.3333)  # of open_clip's crop
 METHODS = ("open_clip", "quality", "fast")
 SETS = ((768, 75), (768, 90), (768, 95), (1024, 90))
@@ -62,7 +56,7 @@ def enlarged(photos: Sequence[bytes], side: int, quality: int) -> list[bytes]:
     return files
 
 
-def worker(method: str) -> Callable[[Sequence[bytes]], object]:
+def make_converter(method: str) -> Callable[[Sequence[bytes]], object]:
     """Return a function that converts a batch of files to squares."""
     import torch
 
@@ -93,47 +87,52 @@ def worker(method: str) -> Callable[[Sequence[bytes]], object]:
     return fill
 
 
-def serve(method: str, path: str) -> None:
-    """Process a batch for each line on standard input, and print CPU microseconds per image."""
-    files = pickle.loads(Path(path).read_bytes())  # our own, of a moment ago
-    work = worker(method)
-    for number, _ in enumerate(sys.stdin):
-        batch = [files[(number * BATCH + i) % len(files)] for i in range(BATCH)]
-        begin = time.process_time()
-        result = work(batch)
-        print(1e6 * (time.process_time() - begin) / BATCH, flush=True)
-        del result
+class Worker:
+    """The state of a process: its method, and the files that it converts."""
+
+    convert: Callable[[Sequence[bytes]], object]
+    files: Sequence[bytes]
+    number = 0  # of the next batch
 
 
-def measure(files: Sequence[bytes], rounds: int) -> dict[str, float]:
-    """Return the median microseconds of each method, alternating."""
+def start(method: str) -> None:
+    """Prepare this process to convert files."""
+    Worker.convert = staticmethod(make_converter(method))
+
+
+def load(path: Path) -> None:
+    """Read the files that this process converts next."""
+    Worker.files = pickle.loads(path.read_bytes())  # written by `measure`
+    Worker.number = 0
+
+
+def convert_batch(size: int) -> float:
+    """Return the CPU microseconds of an image in the next batch."""
+    first = size * Worker.number
+    Worker.number += 1
+    batch = [Worker.files[(first + i) % len(Worker.files)] for i in range(size)]
+    begin = time.process_time()
+    result = Worker.convert(batch)
+    seconds = time.process_time() - begin
+    del result
+    return 1e6 * seconds / size
+
+
+Pools = Mapping[str, ProcessPoolExecutor]  # a process of each method
+
+
+def measure(pools: Pools, files: Sequence[bytes], batch_size: int, rounds: int) -> dict[str, list[float]]:
+    """Return the CPU microseconds of each method in each round."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "files"
         path.write_bytes(pickle.dumps(list(files)))
-        sides = {
-            method: subprocess.Popen(
-                [sys.executable, __file__, "--serve", method, str(path)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1"},
-            )
-            for method in METHODS
-        }
-        spent: dict[str, list[float]] = {method: [] for method in METHODS}
-        for index in range(-1, rounds):
-            for method, side in sides.items():
-                assert side.stdin
-                assert side.stdout
-                print(file=side.stdin, flush=True)
-                micros = float(side.stdout.readline())
-                if index >= 0:
-                    spent[method].append(micros)
-        for side in sides.values():
-            assert side.stdin
-            side.stdin.close()
-            side.wait()
-    return {method: statistics.median(values) for method, values in spent.items()}
+        for pool in pools.values():
+            pool.submit(load, path).result()
+    sides = {
+        method: lambda pool=pool: pool.submit(convert_batch, batch_size).result()
+        for method, pool in pools.items()
+    }
+    return bench.alternate(sides, rounds, warm_up=1)
 
 
 def with_pil(file: bytes, box: tuple[int, int, int, int], size: int = SIZE) -> np.ndarray:
@@ -206,36 +205,41 @@ def sharp(photos: Sequence[bytes]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    parser.add_argument("--rounds", type=int, default=7, help="measured batches of 64")
-    parser.add_argument("--serve", nargs=2, help=argparse.SUPPRESS)  # a side of the comparison
-    asked = parser.parse_args()
-    if asked.serve:
-        serve(*asked.serve)
-        return
+    options = bench.parse(
+        __doc__,
+        photos=bench.PHOTOS,
+        batch_size={"default": 64, "help": "images, and photographs that are enlarged"},
+        rounds={"default": 7, "help": "measured batches"},
+        tiny={"batch_size": 3, "rounds": 1},
+    )
     rng = np.random.default_rng(0)
-    photos = list(made.photographs(asked.photos)) if asked.photos else []
-    photos = photos or [made.draw_image(rng) for _ in range(BATCH)]
+    photos = list(train_sets.photographs(options.photos)) if options.photos else []
+    photos = photos or [train_sets.draw_image(rng) for _ in range(options.batch_size)]
     longest = [max(Image.open(io.BytesIO(photo)).size) for photo in photos]
-    photos = [p for p, side in zip(photos, longest, strict=True) if side == max(longest)]
-    packages = ("open_clip_torch", "pillow", "simplejpeg", "torch", "torchvision")
+    photos = [photo for photo, side in zip(photos, longest, strict=True) if side == max(longest)]
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, 1 thread, medians of "
-        f"{asked.rounds} batches of {BATCH}; {', '.join(f'{p} {version(p)}' for p in packages)}"
+        f"medians of {options.rounds} batches of {options.batch_size}; "
+        f"{bench.about('open_clip_torch', 'pillow', 'simplejpeg', 'torch', 'torchvision', threads=1)}"
     )
     sets = {f"native, longest side {max(longest)}": photos}
-    some = photos[:BATCH]
-    sets |= {f"{s} px, quality {q}": enlarged(some, s, q) for s, q in SETS}
-    for name, files in sets.items():
-        print(f"{name}, {sum(map(len, files)) / len(files) / 1000:.0f} KB")
-        micros = measure(files, asked.rounds)
-        told = [f"{m} {micros[m]:.0f} us ({micros['open_clip'] / micros[m]:.2f} x)" for m in METHODS]
-        print(f"  CPU: {', '.join(told)}")
-        for mode, difference in differences(files[: 2 * BATCH]).items():
-            print(f"  {mode}: {difference}", flush=True)
+    some = photos[: options.batch_size]
+    for side, quality in SETS[: 1 if options.tiny else None]:
+        sets[f"{side} px, quality {quality}"] = enlarged(some, side, quality)
+    with ExitStack() as stack:
+        pools = {
+            method: stack.enter_context(bench.new_processes(initializer=start, initargs=(method,)))
+            for method in METHODS
+        }
+        for name, files in sets.items():
+            print(f"{name}, {sum(map(len, files)) / len(files) / 1000:.0f} KB")
+            micros = measure(pools, files, options.batch_size, options.rounds)
+            for method in METHODS:
+                speed = bench.ratio(micros["open_clip"], micros[method])
+                print(f"  {method}: {bench.spread(micros[method], 'CPU us', 0)}, {speed}")
+            for mode, difference in differences(files[: 2 * options.batch_size]).items():
+                print(f"  {mode}: {difference}", flush=True)
     print("half size, unscaled photographs:")
-    sharp(photos[: 2 * BATCH])
+    sharp(photos[: 2 * options.batch_size])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ Weights, scores and the fingerprint of all samples must be bit-identical in fp32
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import json
 import multiprocessing
@@ -23,13 +22,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
+import bench
+
 RECIPE = (
     """
 schema = 1
 name = "killed"
 """
-    + TINY_BACKBONE
+    + bench.TINY_BACKBONE
     + """
 [[init]]
 use = "triplet-hinge"
@@ -133,13 +133,16 @@ def compare(killed: str, alone: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--optimizer", default="adamw")
-    parser.add_argument("--moments", action="store_true", help="kill at random times, not at steps")
-    options = parser.parse_args()
+    options = bench.parse(
+        __doc__,
+        kills=10,
+        processes=2,
+        seed=0,
+        optimizer="adamw",
+        moments={"default": False, "help": "kill at random times, not at steps"},
+        tiny={"kills": 1, "processes": 1},
+    )
+    print(bench.about("torch"))
     num, optimizer = options.processes, options.optimizer
     # before the fork, so that no attempt imports them again
     importlib.import_module("perceptinit.pretrainers.training")

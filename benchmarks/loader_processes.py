@@ -1,4 +1,4 @@
-"""Cost of the loader in the main process and samples per second, with decoding threads and processes.
+"""Cost of the loader in the main process and samples per second, with decoding threads and processes. Linux only.
 
     python benchmarks/loader_processes.py --photos PHOTOS --batch-size 512
     python benchmarks/loader_processes.py --photos PHOTOS --workers 1 2 8 16
@@ -10,18 +10,14 @@ and for the fingerprint, and the fingerprint of all batches, which must be equal
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
+import bench
+import train_sets
 
 SIZE, NUM_PAIRS, NUM_SHARDS = 224, 2400, 4
 WARM_UP = 2  # batches
@@ -47,37 +43,45 @@ def measure(
         WebdatasetPairs(WebdatasetPairs.Config(shards=shards)),
         batch_size=batch_size,
         image_size=SIZE,
-        tokenize=Tokenization(clip_tokenizer(), made.CONTEXT, can_be_trimmed=True),
-        context_length=made.CONTEXT,
+        tokenize=Tokenization(clip_tokenizer(), train_sets.CONTEXT, can_be_trimmed=True),
+        context_length=train_sets.CONTEXT,
         ctx=RunContext(seed=0, stage="pretrain"),
         augment=Augment(),
         num_workers=num_workers,
         decode_in=decode_in,  # type: ignore[arg-type]
     )
-    digest, hashing = "", 0.0
+    digest = ""
+    hashing = 0.0
     total = WARM_UP + num_batches
     for number, batch in enumerate(loader.batches(0, total), 1):
         before = time.thread_time()
         digest = fingerprint(digest, batch)
         hashing += time.thread_time() - before
         if number == WARM_UP:
-            wall, cpu, thread = time.perf_counter(), time.process_time(), time.thread_time()
-            children, hashing = of_children(), 0.0
+            begin = read_clocks()
+            hashing = 0.0
         if number == total:  # before the pool ends
-            wall, cpu, thread = (
-                time.perf_counter() - wall,
-                time.process_time() - cpu,
-                time.thread_time() - thread,
-            )
-            children = of_children() - children
+            end = read_clocks()
     samples = num_batches * batch_size
+    micros = {name: 1e6 * (end[name] - begin[name]) / samples for name in end}
+    own_hashing = 1e6 * hashing / samples
     return {
-        "rate": samples / wall,
-        "children_us": 1e6 * children / samples,
-        "main_process_us": 1e6 * cpu / samples,
-        "main_thread_us": 1e6 * (thread - hashing) / samples,
-        "fingerprint_us": 1e6 * hashing / samples,
+        "rate": 1e6 / micros["wall"],
+        "children_us": micros["children"],
+        "main_process_us": micros["cpu"],
+        "main_thread_us": micros["thread"] - own_hashing,
+        "fingerprint_us": own_hashing,
         "sha256": digest,
+    }
+
+
+def read_clocks() -> dict[str, float]:
+    """Return wall seconds, and CPU seconds of this process, this thread and the children."""
+    return {
+        "wall": time.perf_counter(),
+        "cpu": time.process_time(),
+        "thread": time.thread_time(),
+        "children": of_children(),
     }
 
 
@@ -92,33 +96,30 @@ def of_children() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--batch-size", type=int, default=512)
-    parser.add_argument("--batches", type=int, default=12)
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        print(json.dumps(measure(*json.loads(asked.measure))))
-        return
+    options = bench.parse(
+        __doc__,
+        photos=bench.PHOTOS,
+        workers=[1, 2],
+        batch_size=512,
+        batches=12,
+        tiny={"workers": [1], "batch_size": 8, "batches": 2},
+    )
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PERCEPTINIT_CACHE"] = f"{folder}/cache"
-        shards = made.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, asked.photos)
-        print(f"batch {asked.batch_size}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-        for decode_in, number in [
-            ("threads", 0),
-            *((kind, n) for n in asked.workers for kind in ("threads", "processes")),
-        ]:
-            job = json.dumps([shards, decode_in, number, asked.batch_size, asked.batches])
-            done = subprocess.run(
-                [sys.executable, __file__, "--measure", job], check=True, capture_output=True, text=True
+        shards = train_sets.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, options.photos)
+        print(f"batch {options.batch_size}; {bench.about('torch', 'simplejpeg', threads=1)}", flush=True)
+        fingerprints = set()
+        settings = [(kind, number) for number in options.workers for kind in ("threads", "processes")]
+        for decode_in, number in [("threads", 0), *settings]:
+            row = bench.in_new_process(
+                measure, shards, decode_in, number, options.batch_size, options.batches
             )
-            row = json.loads(done.stdout)
-            cells = ", ".join(
-                f"{name} {value:.1f}" for name, value in row.items() if name != "sha256" and value
-            )
-            print(f"{number} {decode_in}: {cells}, {row['sha256'][:12]}", flush=True)
+            sha256 = row.pop("sha256")
+            cells = ", ".join(f"{name} {value:.1f}" for name, value in row.items() if value)
+            print(f"{number} {decode_in}: {cells}, {sha256[:12]}", flush=True)
+            fingerprints.add(sha256)
+    if len(fingerprints) > 1:
+        raise SystemExit("the batches differ")
 
 
 if __name__ == "__main__":

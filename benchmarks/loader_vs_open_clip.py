@@ -18,27 +18,22 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
-import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
-from train_vs_open_clip import Trainer
+import bench
+import train_sets
+from train_vs_open_clip import versions
 
 SIZE = 224
 NUM_PAIRS, NUM_SHARDS = 2400, 4
+MARK = "turn is done"
 # at least a second for the slower side: CPU seconds of other processes come in hundredths
 TURN_SAMPLES = {"batches": 512, "read": 24_000}
-VERSIONS = """
-from importlib.metadata import version
-print(", ".join(f"{p} {version(p)}" for p in ("open_clip_torch", "webdataset", "torch", "pillow")))
-"""
 
 
 def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]:
@@ -67,7 +62,7 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
         batch_size=batch_size,
         image_size=SIZE,
         tokenize=ClipTokenizer(),
-        context_length=made.CONTEXT,
+        context_length=train_sets.CONTEXT,
         ctx=RunContext(seed=0, stage="pretrain"),
         augment=Augment(),
         num_workers=num_workers,
@@ -92,7 +87,7 @@ def our_samples(shards: str) -> Iterator[int]:
             yield 1
 
 
-def run_our_side(asked: argparse.Namespace, what: str) -> None:
+def run_our_side(options: argparse.Namespace, what: str) -> None:
     """Load batches until killed, and report the end of each turn on standard error."""
     import torch
 
@@ -102,73 +97,53 @@ def run_our_side(asked: argparse.Namespace, what: str) -> None:
     torch.set_num_threads(1)
     found = 0
     counts = (
-        our_samples(asked.shards)
+        our_samples(options.shards)
         if what == "read"
-        else our_batches(asked.shards, asked.batch_size, asked.workers)
+        else our_batches(options.shards, options.batch_size, options.workers)
     )
     for number in counts:
         found += number
         if found >= TURN_SAMPLES[what]:
             found = 0
-            print("turn is done", file=sys.stderr, flush=True)
-
-
-def compare(asked: argparse.Namespace, what: str, shards: str) -> None:
-    """Run both sides in alternation, and print medians and ratios."""
-    numbers = [str(asked.batch_size), str(asked.workers), str(TURN_SAMPLES[what])]
-    script = str(Path(__file__).with_name("peer_loader.py"))
-    own = [sys.executable, __file__, "--shards", shards, *sys.argv[1:]]
-    sides = [
-        Trainer("perceptinit", own, "turn is done", 1),
-        Trainer("open_clip", [asked.peer_python, script, what, shards, *numbers], "turn is done", 1),
-    ]
-    try:
-        for index in range(-1, asked.rounds):
-            for side in sides:
-                turn = side.step()
-                if index >= 0:  # the first turn starts interpreters and fills buffers
-                    side.turns.append(turn)
-    finally:
-        for side in sides:
-            side.end()
-    medians = []
-    for side in sides:
-        cpu = [1e6 * turn.cpu / TURN_SAMPLES[what] for turn in side.turns]
-        wall = [1e6 * turn.wall / TURN_SAMPLES[what] for turn in side.turns]
-        medians.append((statistics.median(cpu), statistics.median(wall)))
-        print(
-            f"{side.name:12} {medians[-1][0]:7.1f} CPU us per sample ({min(cpu):.1f} to {max(cpu):.1f}), "
-            f"{medians[-1][1]:7.1f} us wall"
-        )
-    (cpu, wall), (peer_cpu, peer_wall) = medians
-    print(f"open_clip / perceptinit: CPU {peer_cpu / cpu:.2f} x, wall {peer_wall / wall:.2f} x")
+            print(MARK, file=sys.stderr, flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--peer-python", required=True)
-    parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    parser.add_argument("--workers", type=int, default=0, help="loader threads or processes")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=7, help="measured turns of each side")
-    parser.add_argument("--read", action="store_true", help="reading alone")
-    parser.add_argument("--shards", help=argparse.SUPPRESS)  # given to our side of the comparison
-    asked = parser.parse_args()
-    what = "read" if asked.read else "batches"
-    if asked.shards:
-        run_our_side(asked, what)
+    options = bench.parse(
+        __doc__,
+        peer_python=bench.PEER_PYTHON,
+        photos=bench.PHOTOS,
+        workers={"default": 0, "help": "loader threads or processes"},
+        batch_size=64,
+        rounds={"default": 7, "help": "measured turns of each side"},
+        read={"default": False, "help": "reading alone"},
+        shards={"help": argparse.SUPPRESS},  # given to our side of the comparison
+        tiny={"rounds": 1},
+    )
+    what = "read" if options.read else "batches"
+    if options.shards:
+        run_our_side(options, what)
         return
-    peer = subprocess.run([asked.peer_python, "-c", VERSIONS], check=True, capture_output=True, text=True)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PERCEPTINIT_CACHE"] = f"{folder}/cache"  # indexes of these shards
-        shards = made.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, asked.photos)
+        shards = train_sets.write_shards(Path(folder), NUM_PAIRS, NUM_SHARDS, options.photos)
+        samples = TURN_SAMPLES[what]
         print(
-            f"{what}, {asked.workers} workers, batch {asked.batch_size}, medians of {asked.rounds} turns of "
-            f"{TURN_SAMPLES[what]}; {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-            f"peer: {peer.stdout.strip()}",
+            f"{what}, {options.workers} workers, batch {options.batch_size}, medians of {options.rounds} turns of "
+            f"{samples}; {bench.about(threads=1)}\n"
+            f"perceptinit with {versions(sys.executable)}\n"
+            f"open_clip with {versions(options.peer_python)}",
             flush=True,
         )
-        compare(asked, what, shards)
+        script = Path(__file__).with_name("peer_loader.py")
+        numbers = (options.batch_size, options.workers, samples)
+        commands = {
+            "perceptinit": [sys.executable, __file__, "--shards", shards, *sys.argv[1:]],
+            "open_clip": [options.peer_python, script, what, shards, *numbers],
+        }
+        starts = [partial(bench.PausedProcess, name, command, MARK) for name, command in commands.items()]
+        # the first turn starts interpreters and fills buffers
+        bench.race(starts, options.rounds, 1, samples)
 
 
 if __name__ == "__main__":

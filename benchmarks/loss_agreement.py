@@ -13,21 +13,18 @@ positions. The learning rate warms up over all steps, so the weights change.
 
 from __future__ import annotations
 
-import argparse
 import math
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import bench
 import open_clip
 import torch
 import torch.nn.functional as F
+import train_sets
 from open_clip_train.precision import get_autocast
-
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.compute.optim import warmup_cosine
@@ -36,7 +33,6 @@ from perceptinit.pairs.batches import PairBatch, fingerprint
 from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
 
 PEER_PRECISIONS = {"fp32": "fp32", "bf16": "amp_bf16"}
@@ -84,7 +80,7 @@ def peer_losses(
         for group in optimizer.param_groups:
             group["lr"] = warmup_cosine(step, total_steps, config.warmup_steps, config.lr)
         images = (batch.images / 255 - mean) / std
-        texts = F.pad(batch.tokens, (0, made.CONTEXT - batch.tokens.shape[1]))
+        texts = F.pad(batch.tokens, (0, train_sets.CONTEXT - batch.tokens.shape[1]))
         optimizer.zero_grad()
         with autocast():
             loss = sum(loss_of(**model(images, texts), output_dict=True).values())
@@ -124,46 +120,44 @@ def _peer_optimizer(model: torch.nn.Module, config: Clip.Config) -> torch.optim.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", choices=sorted(made.MODELS), default="small")
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--lr", type=float, default=5e-4)
-    parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    asked = parser.parse_args()
+    options = bench.parse(
+        __doc__,
+        model={"choices": sorted(train_sets.MODELS), "default": "small"},
+        batch_size=64,
+        steps=20,
+        lr=5e-4,
+        photos=bench.PHOTOS,
+        tiny={"batch_size": 16, "steps": 2},
+    )
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        num_pairs = asked.batch_size * asked.steps
-        pairs = WebdatasetPairs(
-            WebdatasetPairs.Config(shards=made.write_shards(work / "shards", num_pairs, 2, asked.photos))
-        )
-        model, weights = made.write_model(work / "model", asked.model)
+        num_pairs = options.batch_size * options.steps
+        shards = train_sets.write_shards(work / "shards", num_pairs, 2, options.photos)
+        pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=shards))
+        model, weights = train_sets.write_model(work / "model", options.model)
         backbone = OpenClip(OpenClip.Config(model=str(model), pretrained=str(weights)))
-        print(
-            f"{asked.model}, batch {asked.batch_size}, torch {torch.__version__}, "
-            f"open_clip {open_clip.__version__}, {torch.get_num_threads()} thread(s), {processor_name()}",
-            flush=True,
-        )
+        about = bench.about("torch", "open_clip_torch")
+        print(f"{options.model}, batch {options.batch_size}; {about}", flush=True)
         for precision in PEER_PRECISIONS:
             config = Clip.Config(
                 epochs=EPOCHS,
-                batch_size=asked.batch_size,
-                lr=asked.lr,
-                warmup_steps=asked.steps,
+                batch_size=options.batch_size,
+                lr=options.lr,
+                warmup_steps=options.steps,
                 weight_decay=0.2,
                 precision=precision,
                 num_workers=0,
             )
-            mine, sha256 = our_losses(config, pairs, backbone, asked.steps)
-            given = batches(config, pairs, backbone, asked.steps)
-            theirs, peer_sha256 = peer_losses(config, given, model.parent, EPOCHS * asked.steps)
+            ours, sha256 = our_losses(config, pairs, backbone, options.steps)
+            given = batches(config, pairs, backbone, options.steps)
+            theirs, peer_sha256 = peer_losses(config, given, model.parent, EPOCHS * options.steps)
             assert sha256 == peer_sha256, "the two sides saw different batches"
-            worst = max(abs(a - b) / b for a, b in zip(mine, theirs, strict=True))
+            worst = max(abs(a - b) / b for a, b in zip(ours, theirs, strict=True))
             print(
                 f"{precision}: largest difference {worst:.1e} of the loss (tolerance "
                 f"{TOLERANCES[precision]:.0e}), batches {sha256[:12]} on both sides"
             )
-            print("  perceptinit " + " ".join(f"{loss:.5f}" for loss in mine))
+            print("  perceptinit " + " ".join(f"{loss:.5f}" for loss in ours))
             print("  open_clip   " + " ".join(f"{loss:.5f}" for loss in theirs), flush=True)
             if worst > TOLERANCES[precision]:
                 raise SystemExit(f"{precision}: the losses do not agree")

@@ -8,19 +8,19 @@ wall seconds) and the largest increase of memory beyond the features.
 
 from __future__ import annotations
 
-import argparse
-import json
 import resource
 import statistics
-import subprocess
-import sys
 import time
+from functools import partial
 
-WAYS = ("chunked", "one matrix", "open_clip")
+import bench
+
+BASE = "chunked"
+WAYS = (BASE, "one matrix", "open_clip")
 
 
 def measure(way: str, rows: int, width: int, log_scale: float, device: str) -> dict[str, float]:
-    """Return seconds, the rise of memory in MB and the loss."""
+    """Return seconds, the increase of memory in MB and the loss."""
     import torch
     import torch.nn.functional as F
 
@@ -31,7 +31,7 @@ def measure(way: str, rows: int, width: int, log_scale: float, device: str) -> d
         torch.randn(rows, width, generator=generator).to(device).requires_grad_() for _ in range(2)
     )
     scale = torch.tensor(log_scale, device=device).requires_grad_()
-    pair_loss.PLAIN_ROWS = 0 if way == "chunked" else rows
+    pair_loss.PLAIN_ROWS = 0 if way == BASE else rows
     run_once = pair_loss.contrastive_loss
     if way == "open_clip":
         from open_clip.loss import ClipLoss
@@ -60,32 +60,21 @@ def measure(way: str, rows: int, width: int, log_scale: float, device: str) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=16384)
-    parser.add_argument("--width", type=int, default=512)
-    parser.add_argument("--log-scale", type=float, default=4.6)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--way", choices=WAYS)
-    options = parser.parse_args()
+    options = bench.parse(
+        __doc__, rows=16384, width=512, log_scale=4.6, rounds=3, device="cpu", tiny={"rows": 256, "rounds": 1}
+    )
+    print(
+        f"{options.rows} x {options.width}, {options.device}, medians of {options.rounds}; {bench.about('torch')}"
+    )
     shape = (options.rows, options.width, options.log_scale, options.device)
-    if options.way:
-        print(json.dumps(measure(options.way, *shape)))
-        return
-    results: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
-    for _ in range(options.rounds):
-        for way in WAYS:
-            command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
-            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            results[way].append(json.loads(output))
-    print(f"{options.rows} x {options.width}, {options.device}, median of {options.rounds} rounds")
-    base = statistics.median(r["seconds"] for r in results["chunked"])
+    sides = {way: partial(bench.in_new_process, measure, way, *shape) for way in WAYS}
+    results = bench.alternate(sides, options.rounds)
+    seconds = {way: [row["seconds"] for row in rows] for way, rows in results.items()}
     for way, rows in results.items():
-        seconds = statistics.median(r["seconds"] for r in rows)
-        memory = statistics.median(r["megabytes"] for r in rows)
+        memory = statistics.median(row["megabytes"] for row in rows)
         print(
-            f"{way:12} {seconds:8.2f} s ({seconds / base:.2f} x chunked)  {memory:8.0f} MB  "
-            f"loss {rows[0]['loss']:.6f}"
+            f"{way:12} {bench.spread(seconds[way], 's')}, {bench.ratio(seconds[way], seconds[BASE])} of chunked, "
+            f"{memory:.0f} MB, loss {rows[0]['loss']:.6f}"
         )
 
 

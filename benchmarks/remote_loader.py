@@ -13,25 +13,29 @@ from __future__ import annotations
 
 import argparse
 import io
-import itertools
 import json
+import multiprocessing
 import os
 import statistics
-import subprocess
-import sys
 import tarfile
 import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing.connection import Connection
 from pathlib import Path
 
+import bench
 import numpy as np
 import torch
 from PIL import Image
+from train_sets import add_member
 
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.fetched import FetchedCache, Piece
@@ -43,7 +47,6 @@ from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.shard_index import INDEX, scan, write_index
 from perceptinit.pairs.tar_file import TarFile
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
-from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
 
 CHUNK_BYTES = 256 << 10
@@ -58,13 +61,14 @@ def write_shard(path: Path, num_samples: int, size: int, seed: int) -> None:
             file = io.BytesIO()
             small.resize((size, size), Image.Resampling.BICUBIC).save(file, "jpeg", quality=90)
             for suffix, data in (("jpg", file.getvalue()), ("txt", b"an image of noise")):
-                info = tarfile.TarInfo(f"{sample:06d}.{suffix}")
-                info.size = len(data)
-                tar.addfile(info, io.BytesIO(data))
+                add_member(tar, f"{sample:06d}.{suffix}", data)
 
 
-def serve(folder: Path, latency: float) -> None:
-    """Serve a folder; `/rate/N` sets the bytes a second, `/sent` tells the bytes so far. Absent tars are `any.tar`."""
+def serve(folder: Path, latency: float, port: Connection) -> None:
+    """Serve a folder, and send the port.
+
+    `/rate/N` sets the bytes per second, `/sent` returns the bytes so far. Missing tar files are `any.tar`.
+    """
     rate, sent, free_at, lock = [1e12], [0], [0.0], threading.Lock()
 
     class Handler(BaseHTTPRequestHandler):
@@ -112,11 +116,26 @@ def serve(folder: Path, latency: float) -> None:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    print(server.server_port, flush=True)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
     threading.Thread(
-        target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True
-    ).start()  # ends with its parent
+        target=lambda: (parent.join(), os._exit(0)), daemon=True
+    ).start()  # also ends if it is killed
+    port.send(server.server_port)
     server.serve_forever()
+
+
+@contextmanager
+def web_server(folder: Path, latency: float) -> Iterator[str]:
+    """Yield the address of a web server in its own process."""
+    context = multiprocessing.get_context("spawn")
+    port, other_end = context.Pipe()
+    server = context.Process(target=serve, args=(folder, latency, other_end), daemon=True)
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port.recv()}"
+    finally:
+        server.terminate()
 
 
 def ask(url: str) -> int:
@@ -132,41 +151,40 @@ def make_loader(pairs: WebdatasetPairs, batch_size: int, threads: int, window: i
     )  # fmt: skip
 
 
-def timed_epoch(loader: PairLoader, epoch: int) -> dict[str, float]:
-    """Return wall and CPU seconds of an epoch, and the memory after it in MB."""
-    start, cpu = time.perf_counter(), time.process_time()
+def run_epoch(loader: PairLoader, epoch: int) -> None:
+    """Load the batches of an epoch."""
     number = loader.num_batches
     for _ in loader.batches(epoch * number, (epoch + 1) * number):
         pass
-    wall, used = time.perf_counter() - start, time.process_time() - cpu
-    return {"wall": wall, "cpu": used, "mb": memory_mb()}
 
 
-def memory_mb(which: str = "VmRSS") -> float:
+def memory_mb(name: str = "VmRSS") -> float:
     """Return resident memory: all, or `RssAnon`, which is private and excludes mapped files."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1e3 for line in lines if line.startswith(which))
+    return bench.memory_bytes(name) / 1e6
 
 
-def make_shards(o: argparse.Namespace, shards: Path) -> list[Path]:
+def make_shards(options: argparse.Namespace, folder: Path) -> list[Path]:
     """Write missing shards, and return all shards."""
+    shards = folder / f"set-{options.samples}"
     shards.mkdir(parents=True, exist_ok=True)
-    paths = [shards / f"{number:05d}.tar" for number in range(o.shards)]
+    paths = [shards / f"{number:05d}.tar" for number in range(options.shards)]
     for number, path in enumerate(paths):
         if not path.exists():
-            write_shard(path, o.samples, 256, number)
+            write_shard(path, options.samples, 256, number)
     return paths
 
 
-def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
+def fetch(options: argparse.Namespace, url: str, folder: Path) -> None:
     """Fetch all shards with the threads of a loader, into a cache with room for a tenth of them."""
-    sizes = {path.name: path.stat().st_size for path in make_shards(o, folder / "set")}
+    sizes = {path.relative_to(folder): path.stat().st_size for path in make_shards(options, folder)}
     cache = FetchedCache(sum(sizes.values()) // 10)
-    pieces = [Piece.whole(RemoteFile(f"{url}/set/{name}"), Stat(size, "1")) for name, size in sizes.items()]
+    pieces = [Piece.whole(RemoteFile(f"{url}/{path}"), Stat(size, "1")) for path, size in sizes.items()]
 
     def hold(piece: Piece) -> None:
-        while (found := cache.hold(piece)) is None:  # other threads hold what is there
+        found = cache.hold(piece)
+        while found is None:  # other threads hold all pieces of the cache
             time.sleep(0.001)
+            found = cache.hold(piece)
         found[1].release()
 
     hold(pieces[0])  # also imports what it needs
@@ -178,106 +196,113 @@ def fetch(o: argparse.Namespace, url: str, folder: Path) -> None:
     print(f"fetching: {(user + system) / gb:.2f} CPU s per GB ({user / gb:.2f} of them user)")
 
 
-def compare(o: argparse.Namespace, url: str, folder: Path) -> None:
-    shards = folder / "set"
-    paths = make_shards(o, shards)
+def compare(options: argparse.Namespace, url: str, folder: Path) -> None:
+    """Load local and remote epochs in alternation, and print speed, CPU time, memory and traffic."""
+    paths = make_shards(options, folder)
+    shards = paths[0].parent
     write_index(shards / INDEX, (scan(TarFile(path), "1") for path in paths))
     num_bytes = sum(path.stat().st_size for path in paths)
-    pattern = f"{{00000..{o.shards - 1:05d}}}.tar"
+    pattern = f"{{00000..{options.shards - 1:05d}}}.tar"
     local = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{shards}/{pattern}"))
     remote = WebdatasetPairs(
-        WebdatasetPairs.Config(shards=f"{url}/set/{pattern}", cache_gb=0.1001 * num_bytes / 1e9)
+        WebdatasetPairs.Config(shards=f"{url}/{shards.name}/{pattern}", cache_gb=0.1001 * num_bytes / 1e9)
     )
-    window = max(1, o.shards // 20)
-    loaders = [make_loader(pairs, 64, o.threads, window) for pairs in (local, remote)]
-    first = timed_epoch(loaders[0], 0)  # also fills the system's cache
-    ask(f"{url}/rate/{2 * num_bytes / first['wall']}")
-    results: list[list[dict[str, float]]] = [[], []]
+    window = max(1, options.shards // 20)
+    loaders = {
+        name: make_loader(pairs, options.batch_size, options.threads, window)
+        for name, pairs in (("local", local), ("remote", remote))
+    }
+    first = bench.spend(partial(run_epoch, loaders["local"], 0))  # also fills the system's cache
+    rate = 2 * num_bytes / first.wall
+    ask(f"{url}/rate/{rate}")
     before = ask(f"{url}/sent")
-    for epoch, which in itertools.product(range(1, o.epochs + 1), (0, 1)):
-        results[which].append(timed_epoch(loaders[which], epoch))
-    traffic = (ask(f"{url}/sent") - before) / (o.epochs * num_bytes)
-    samples = loaders[0].num_batches * 64
+    memory: dict[str, list[float]] = {name: [] for name in loaders}
+
+    def next_epoch(name: str) -> bench.Spent:
+        epoch = 1 + len(memory[name])
+        spent = bench.spend(partial(run_epoch, loaders[name], epoch))
+        memory[name].append(memory_mb())
+        return spent
+
+    spent = bench.alternate({name: partial(next_epoch, name) for name in loaders}, options.epochs)
+    traffic = (ask(f"{url}/sent") - before) / (options.epochs * num_bytes)
+    samples = loaders["local"].num_batches * options.batch_size
     print(
-        f"{o.shards} shards, {o.shards * o.samples:,} pairs, {num_bytes / 1e6:,.0f} MB; {o.threads} threads; "
-        f"line of {2 * num_bytes / first['wall'] / 1e6:.0f} MB/s, cache of 10 %, {window} shards at a time"
+        f"{options.shards} shards, {options.shards * options.samples:,} pairs, {num_bytes / 1e6:,.0f} MB; "
+        f"{options.threads} threads; line of {rate / 1e6:.0f} MB/s, cache of 10 %, {window} shards at a time; "
+        f"medians of {options.epochs} epochs"
     )
-    for name, rows in zip(("local", "remote"), results, strict=True):
-        wall, cpu = (statistics.median(row[key] for row in rows) for key in ("wall", "cpu"))
+    for name, turns in spent.items():
+        cpu, wall = bench.columns(turns)
         print(
-            f"{name:>7}: {samples / wall:7.0f} samples/s, {1e3 * cpu / samples:.3f} CPU ms a sample "
-            f"(medians of {len(rows)} epochs), memory {rows[0]['mb']:.0f} MB after the first, {rows[-1]['mb']:.0f} after the last"
+            f"{name:>7}: {samples / statistics.median(wall):.0f} samples/s, "
+            f"{bench.spread(cpu, 'CPU ms a sample', 3, 1000 / samples)}, memory {memory[name][0]:.0f} MB after the first, "
+            f"{memory[name][-1]:.0f} after the last"
         )
-    shares = [a["wall"] / b["wall"] for a, b in zip(*results, strict=True)]
+    _, local_wall = bench.columns(spent["local"])
+    _, remote_wall = bench.columns(spent["remote"])
     print(
-        f"remote at {100 * statistics.median(shares):.0f} % of local speed ({100 * min(shares):.0f} to {100 * max(shares):.0f}, "
-        f"epoch against epoch); traffic {traffic:.3f} of the data an epoch"
+        f"remote / local speed {bench.ratio(local_wall, remote_wall)}; traffic {traffic:.3f} of the data an epoch"
     )
 
 
-def first_step(o: argparse.Namespace, url: str, folder: Path) -> None:
-    many = folder / "many"
+def first_step(options: argparse.Namespace, url: str, folder: Path) -> None:
+    """Print the time and the memory until the first batch of many shards, whose content is one shard."""
+    many = folder / f"many-{options.many_shards}-{options.many_samples}"
     many.mkdir(parents=True, exist_ok=True)
     if not (many / "any.tar").exists():
-        write_shard(many / "any.tar", 10_000, 16, 0)
+        write_shard(many / "any.tar", options.many_samples, 16, 0)
     one = scan(TarFile(many / "any.tar"), "1")
     if not (many / INDEX).exists():
-        write_index(many / INDEX, (replace(one, name=f"{number:05d}.tar") for number in range(1500)))
+        numbers = range(options.many_shards)
+        write_index(many / INDEX, (replace(one, name=f"{number:05d}.tar") for number in numbers))
     memory, own = memory_mb(), memory_mb("RssAnon")
     start, cpu = time.perf_counter(), time.process_time()
-    pairs = WebdatasetPairs(
-        WebdatasetPairs.Config(shards=f"{url}/many/{{00000..01499}}.tar", cache_gb=50 * one.num_bytes / 1e9)
-    )
+    shards = f"{url}/{many.name}/{{00000..{options.many_shards - 1:05d}}}.tar"
+    pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=shards, cache_gb=50 * one.num_bytes / 1e9))
     known = pairs.num_pairs
     indexed = time.perf_counter() - start
-    batches = make_loader(pairs, 256, o.threads, 20).batches(0, 10)
+    batches = make_loader(pairs, 256, options.threads, 20).batches(0, 10)
     next(batches)
     print(
-        f"1,500 shards, {known:,} pairs, index of {(many / INDEX).stat().st_size / 1e6:.0f} MB: known after {indexed:.1f} s, "
-        f"first batch (20 shards of {one.num_bytes / 1e6:.0f} MB shuffled) after {time.perf_counter() - start:.1f} s, "
-        f"{time.process_time() - cpu:.1f} CPU s, {memory_mb() - memory:.0f} MB more resident, "
-        f"{memory_mb('RssAnon') - own:.0f} of it not the mapped index"
+        f"{options.many_shards:,} shards, {known:,} pairs, index of {(many / INDEX).stat().st_size / 1e6:.0f} MB: "
+        f"known after {indexed:.1f} s, first batch (20 shards of {one.num_bytes / 1e6:.0f} MB shuffled) after "
+        f"{time.perf_counter() - start:.1f} s, {time.process_time() - cpu:.1f} CPU s, "
+        f"{memory_mb() - memory:.0f} MB more resident, {memory_mb('RssAnon') - own:.0f} of it not the mapped index"
     )
     batches.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "remote_loader")
-    parser.add_argument("--shards", type=int, default=40)
-    parser.add_argument("--samples", type=int, default=250, help="in a shard")
-    parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--latency", type=float, default=0.05, help="seconds before each reply")
-    parser.add_argument("--fetch", action="store_true", help="measure fetching only")
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    o = parser.parse_args()
-    if o.serve:
-        serve(o.folder, o.latency)
-        return
-    command = [
-        sys.executable,
-        __file__,
-        "--serve",
-        "--folder",
-        str(o.folder),
-        "--latency",
-        str(o.latency),
-    ]
-    with (
-        tempfile.TemporaryDirectory() as cache,
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
-    ):
+    options = bench.parse(
+        __doc__,
+        folder=Path(tempfile.gettempdir()) / "remote_loader",
+        shards=40,
+        samples={"default": 250, "help": "in a shard"},
+        batch_size=64,
+        epochs=3,
+        threads=2,
+        latency={"default": 0.05, "help": "seconds before each reply"},
+        many_shards={"default": 1500, "help": "of the first batch"},
+        many_samples={"default": 10_000, "help": "in each of them"},
+        fetch={"default": False, "help": "measure fetching only"},
+        tiny={
+            "shards": 12,
+            "samples": 4,
+            "batch_size": 8,
+            "epochs": 1,
+            "many_shards": 30,
+            "many_samples": 20,
+        },
+    )
+    with tempfile.TemporaryDirectory() as cache, web_server(options.folder, options.latency) as url:
         os.environ["PERCEPTINIT_CACHE"] = cache
-        assert server.stdout
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         torch.set_num_threads(1)
-        print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
-        fetch(o, url, o.folder)
-        if not o.fetch:
-            compare(o, url, o.folder)
-            first_step(o, url, o.folder)
-        server.terminate()
+        print(bench.about("torch"), flush=True)
+        fetch(options, url, options.folder)
+        if not options.fetch:
+            compare(options, url, options.folder)
+            first_step(options, url, options.folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ it is installed in another environment.
 
 from __future__ import annotations
 
-import argparse
 import os
 import socket
 import subprocess
@@ -16,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bench
 from remote_loader import make_loader, write_shard
 
 from perceptinit.errors import PerceptInitError
@@ -59,9 +59,7 @@ def check(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--server", default="moto_server")
-    o = parser.parse_args()
+    options = bench.parse(__doc__, server="moto_server", tiny={})
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -69,7 +67,7 @@ def main() -> None:
     os.environ.update(
         credentials, AWS_DEFAULT_REGION="us-east-1", AWS_ENDPOINT_URL=f"http://127.0.0.1:{port}"
     )
-    server = subprocess.Popen([o.server, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
+    server = subprocess.Popen([options.server, "-H", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
     try:
         with tempfile.TemporaryDirectory() as folder:
             os.environ["PERCEPTINIT_CACHE"] = str(Path(folder) / "cache")

@@ -12,19 +12,17 @@ Python and imports.
 
 from __future__ import annotations
 
-import argparse
-import json
+import multiprocessing
 import os
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import bench
 import numpy as np
 
 from perceptinit.pairs import local_index
@@ -33,7 +31,6 @@ from perceptinit.pairs.loader import PairLoader
 from perceptinit.pairs.order import ONE_GENERATOR
 from perceptinit.pairs.shard_index import INDEX, ShardIndex, write_index
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
-from perceptinit.results.record import processor_name
 from perceptinit.types import RunContext
 
 ROOT = Path(__file__).parent.parent
@@ -48,6 +45,7 @@ SHARDS_IN_FILE = 512
 BATCH, STEPS = 4096, 20
 # of each pair: an image of 9,000 bytes in 18 blocks, and a caption of 90 in one, with a header each
 PAIR_BLOCKS, IMAGE_BLOCKS = 21, 19
+at_the_end: threading.Barrier  # of two processes that measure
 ORDERS = {"64 shards at a time": 64, "all at once": 0}
 
 
@@ -80,8 +78,8 @@ def index_of(paths: Sequence[Path]) -> dict[Path, ShardIndex]:
 
 
 def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:
-    """Measure in this process. Before memory is read, wait for a line, so that another process can catch up."""
-    before = anonymous_mb()
+    """Measure in this process. Before memory is read, wait for the other process."""
+    before = bench.memory_bytes("RssAnon")
     start, wall = time.process_time(), time.perf_counter()
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=f"{folder}/*.tar"))
     known = pairs.num_pairs
@@ -104,20 +102,13 @@ def measure(folder: Path, shuffle_blocks: int) -> dict[str, float]:
         for index in order[place : place + BATCH].tolist():
             samples._at(index)
     step = (time.process_time() - start) / len(places)
-    print("ready", flush=True)
-    sys.stdin.readline()
+    at_the_end.wait(600)
     mapped, share = index_mb()
-    private = anonymous_mb() - before
+    private = (bench.memory_bytes("RssAnon") - before) / 1e6
     return {
         "private": private, "mapped": mapped, "share": share, "start": started, "wall": waited,
         "step": 1e3 * step, "resume": resumed,
     }  # fmt: skip
-
-
-def anonymous_mb() -> float:
-    """Return private memory without mapped files (RssAnon)."""
-    status = Path("/proc/self/status").read_text()
-    return int(re.search(r"RssAnon:\s*(\d+)", status)[1]) / 1e3  # type: ignore[index]
 
 
 def index_mb() -> tuple[float, float]:
@@ -130,25 +121,22 @@ def index_mb() -> tuple[float, float]:
             is_index = line.endswith(local_index.SUFFIX)
         elif is_index and name[:-1] in found:
             found[name[:-1]] += int(rest[0])
-    return found["Rss"] / 1e3, found["Pss"] / 1e3
+    return found["Rss"] * 1024 / 1e6, found["Pss"] * 1024 / 1e6
 
 
 def in_two_processes(folder: Path, shuffle_blocks: int) -> dict[str, float]:
     """Return the larger values of two new processes that measure at the same time."""
     put_out_of_memory(folder)
-    command = [sys.executable, __file__, "--measure", str(folder), "--blocks", str(shuffle_blocks)]
-    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    running = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    for process in running:
-        assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise RuntimeError("a process ended early")
-    for process in running:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    one, other = (json.loads(process.communicate()[0]) for process in running)
+    both = multiprocessing.get_context("spawn").Barrier(2)
+    with bench.new_processes(2, initializer=set_barrier, initargs=(both,)) as pool:
+        one, other = pool.map(measure, [folder] * 2, [shuffle_blocks] * 2)
     return {name: max(one[name], other[name]) for name in one}
+
+
+def set_barrier(both: threading.Barrier) -> None:
+    """Keep the barrier of both processes in this one."""
+    global at_the_end
+    at_the_end = both
 
 
 def put_out_of_memory(folder: Path) -> None:
@@ -191,8 +179,8 @@ def section(rows: Sequence[dict[str, Any]]) -> str:
         "| pairs | shuffled | private MB | mapped MB | its share of these | start CPU s | wall s | step CPU ms | resume CPU s |\n"
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
     )
-    where = f"{processor_name()}, {os.cpu_count()} cores that other jobs shared (load {os.getloadavg()[0]:.1f}), {time.strftime('%Y-%m-%d')}."
-    return "\n".join([f"`python benchmarks/scale.py --write`, {where}", "", head, *map(line_of, rows)])
+    command = f"`python benchmarks/scale.py --write`; {bench.about('numpy')}."
+    return "\n".join([command, "", head, *map(line_of, rows)])
 
 
 def renewed(page: str, rows: Sequence[dict[str, Any]]) -> str:
@@ -239,22 +227,21 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--sizes", type=lambda text: int(float(text)), nargs="+", default=SIZES)
-    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "scale")
-    parser.add_argument("--write", action="store_true", help="write table and figure of docs/scaling.md")
-    parser.add_argument(
-        "--beside", action="store_true", help="use shards.index, not the cache of this machine"
+    options = bench.parse(
+        __doc__,
+        sizes={"type": lambda text: int(float(text)), "nargs": "+", "default": SIZES},
+        folder=Path(tempfile.gettempdir()) / "scale",
+        write={"default": False, "help": "write table and figure of docs/scaling.md"},
+        beside={
+            "default": False,
+            "help": "use shards.index, not the cache of this machine",
+        },
+        tiny={"sizes": [20_000]},
     )
-    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--blocks", type=int, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.blocks)))
-        return
-    os.environ["PERCEPTINIT_CACHE"] = str(asked.folder / "cache")
-    rows = [row for size in asked.sizes for row in rows_of(asked.folder, size, asked.beside)]
-    if asked.write:
+    os.environ["PERCEPTINIT_CACHE"] = str(options.folder / "cache")
+    print(bench.about("numpy"), flush=True)
+    rows = [row for size in options.sizes for row in rows_of(options.folder, size, options.beside)]
+    if options.write:
         PAGE.write_text(renewed(PAGE.read_text(), rows))
         draw(rows, FIGURE)
 

@@ -2,31 +2,21 @@
 
     python benchmarks/scaling.py            writes between the marks on the page; equal on every machine
 
-The figures are those of `perceptinit estimate pi_clip_yfcc`, and a test compares the page with them. Takes 10 seconds.
+The figures are those of `perceptinit estimate pi_clip_yfcc`, and a test compares the page with them. Takes 10 seconds,
+and needs perceptinit-estimate (`pip install ./plugins/perceptinit-estimate`).
 """
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
+from perceptinit_estimate.dry_run import DECODE_SECONDS, GB, PEAK, SHARE_OF_PEAK, DryRun, dry_runs, table
+
 from perceptinit.recipe.plan import stage_plan
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "plugins" / "perceptinit-estimate"))
-
-from perceptinit_estimate.dry_run import (
-    DECODE_SECONDS,
-    GB,
-    PEAK,
-    SHARE_OF_PEAK,
-    DryRun,
-    dry_runs,
-    table,
-)
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "scaling.md"

@@ -4,33 +4,32 @@
     python benchmarks/soak.py --steps 4000        # a minute
 
 The run reads images from tar shards in threads, evaluates zero-shot and human judgments every 500 steps, and saves a
-checkpoint every 200 steps. Exit code 1: something grew between the second and the last tenth of the run.
+checkpoint every 200 steps. Exit code 1: something grew between the second and the last tenth of the run. Fewer than
+4,000 steps are not judged, because their second tenth is before the first evaluations.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
-import platform
 import statistics
 import sys
 import tarfile
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import bench
 import numpy as np
 from PIL import Image
+from train_sets import add_member
 
-TINY_BACKBONE = (Path(__file__).parent / "tiny_backbone.toml").read_text()
 RECIPE = (
     """
 schema = 1
 name = "soak"
 """
-    + TINY_BACKBONE
+    + bench.TINY_BACKBONE
     + """
 [[init]]
 use = "triplet-hinge"
@@ -70,7 +69,8 @@ every_steps = 200
 """
 )
 STEPS_PER_EPOCH = 100
-# growth between the second and the last tenth that is no leak: the allocator's pools, one temporary file
+MIN_STEPS = 4000  # of which the second tenth contains evaluations
+# growth between the second and the last tenth that is not a leak: the allocator's pools, one temporary file
 ALLOWED = {"memory MB": 10.0, "descriptors": 2.0, "threads": 1.0, "disk MB": 1.0}
 
 
@@ -89,10 +89,8 @@ def write_shards(folder: Path) -> None:
     for shard in range(4):
         with tarfile.open(folder / f"{shard:04d}.tar", "w") as tar:
             for i in range(400):
-                for name, data in (("jpg", draw_image(400 * shard + i)), ("txt", b"a colour")):
-                    info = tarfile.TarInfo(f"{shard}{i:05d}.{name}")
-                    info.size = len(data)
-                    tar.addfile(info, io.BytesIO(data))
+                add_member(tar, f"{shard}{i:05d}.jpg", draw_image(400 * shard + i))
+                add_member(tar, f"{shard}{i:05d}.txt", b"a colour")
 
 
 def draw_image(seed: int) -> bytes:
@@ -144,13 +142,16 @@ def watched_run(steps: int, folder: Path) -> list[Sample]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=20_000, help="a multiple of 100, at least 4,000")
-    steps = parser.parse_args().steps
-    begin = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        samples = watched_run(steps, Path(folder))
-    print(f"{steps:,} steps in {time.perf_counter() - begin:.0f} s; {platform.platform()}")
+    options = bench.parse(
+        __doc__,
+        steps={"default": 20_000, "help": "a multiple of 100, at least 500"},
+        tiny={"steps": 500},
+    )
+    folder = tempfile.TemporaryDirectory()
+    with folder:
+        samples: list[Sample] = []
+        seconds = bench.spend(lambda: samples.extend(watched_run(options.steps, Path(folder.name)))).wall
+    print(f"{options.steps:,} steps in {seconds:.0f} s; {bench.about('torch')}")
     tenth = len(samples) // 10
     early, late = samples[tenth : 2 * tenth], samples[-tenth:]
     has_grown = False
@@ -159,6 +160,9 @@ def main() -> None:
         largest = max(row[place] for row in samples)
         print(f"{name:12} second tenth {first:9.2f}   last tenth {last:9.2f}   most {largest:9.2f}")
         has_grown |= last - first > allowed
+    if options.steps < MIN_STEPS:
+        print("too few steps to judge growth")
+        return
     print("growth found" if has_grown else "flat")
     sys.exit(int(has_grown))
 

@@ -11,15 +11,11 @@ command prints medians of CPU milliseconds per image over all epochs.
 
 from __future__ import annotations
 
-import argparse
-import os
-import platform
-import statistics
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+import bench
 import numpy as np
 import torch
 from PIL import Image
@@ -85,31 +81,33 @@ def stored_epochs(stimuli: Stimuli, epochs: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--images", type=int, default=96)
-    parser.add_argument("--epochs", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    per_image = 1000 / asked.images
-    decoding, filling, reading = [], [], []
-    with tempfile.TemporaryDirectory() as folder:
-        stimuli = write_images(Path(folder), asked.images)
-        decode_epoch(stimuli, 0)  # warms the file cache
-        for index in range(asked.rounds):
-            decoding.append(asked.epochs * per_image * decode_epoch(stimuli, index))
-            filled, read = stored_epochs(stimuli, asked.epochs)
-            filling.append(per_image * filled)
-            reading.append(per_image * read)
-    print(
-        f"{asked.images} PNG images of {SIDE} px, {asked.epochs} epochs, medians of {asked.rounds}; "
-        f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), "
-        f"pillow {version('pillow')}, torchvision {version('torchvision')}"
+    options = bench.parse(
+        __doc__, images=96, epochs=32, rounds=5, tiny={"images": 4, "epochs": 2, "rounds": 1}
     )
-    before, fill, read = map(statistics.median, (decoding, filling, reading))
-    ratios = [a / (b + c) for a, b, c in zip(decoding, filling, reading, strict=True)]
-    print(f"decoded each epoch   {before:8.1f} CPU ms an image")
-    print(f"image store          {fill + read:8.1f} CPU ms an image ({fill:.1f} filled, {read:.1f} read)")
-    print(f"ratio {statistics.median(ratios):.1f} x ({min(ratios):.1f} to {max(ratios):.1f})")
+    print(
+        f"{options.images} PNG images of {SIDE} px, {options.epochs} epochs, medians of {options.rounds}; "
+        f"{bench.about('torch', 'torchvision', 'pillow')}",
+        flush=True,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        stimuli = write_images(Path(folder), options.images)
+        sides = {
+            "decoded": lambda: options.epochs * decode_epoch(stimuli, 0),
+            "stored": lambda: stored_epochs(stimuli, options.epochs),
+        }
+        # the first round warms the file cache
+        seconds = bench.alternate(sides, options.rounds, warm_up=1)
+    filled, read = ([row[part] for row in seconds["stored"]] for part in (0, 1))
+    both = [sum(row) for row in seconds["stored"]]
+    per_image = 1000 / options.images
+    for name, values in {
+        "decoded in each epoch": seconds["decoded"],
+        "image store": both,
+        "  filled": filled,
+        "  read": read,
+    }.items():
+        print(f"{name:22} {bench.spread(values, 'CPU ms an image', 1, per_image)}")
+    print(f"ratio {bench.ratio(seconds['decoded'], both, 1)}")
 
 
 if __name__ == "__main__":

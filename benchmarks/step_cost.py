@@ -14,35 +14,29 @@ the medians of GFLOP per CPU second (per second of wall time with more than one 
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import bench
 import numpy as np
 import torch
+import train_sets
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
-
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.pretrainers.clip import Clip
-from perceptinit.results.record import processor_name
 from perceptinit.types import Pair, RunContext, StepResult
 
 PRECISIONS = ("fp32", "bf16")
 BASE: dict[str, Any] = {"batch": 64, "words": 0, "image": 64, "model": "small"}
-# words: 0 for captions of many lengths as web images have them, else so many in each
+# words: of each caption; 0 for the many lengths of captions of web images
 GROWTH: dict[str, tuple[Any, ...]] = {
     "batch": (16, 32, 64, 128, 256),
     "words": (5, 10, 20, 40, 75),
@@ -67,6 +61,8 @@ FUSED_ATTENTION = {
 }
 WARM_UP = 2
 
+Row = dict[str, float]
+
 
 class MadePairs:
     """One random image with captions."""
@@ -78,7 +74,7 @@ class MadePairs:
         rng = np.random.default_rng(0)
         self._image = rng.integers(0, 256, (image_size, image_size, 3), dtype=np.uint8)
         self._captions = [
-            " ".join(rng.choice(made.WORDS, num_words)) if num_words else made.caption(rng)
+            " ".join(rng.choice(train_sets.WORDS, num_words)) if num_words else train_sets.caption(rng)
             for _ in range(2048)
         ]
 
@@ -88,11 +84,11 @@ class MadePairs:
 
 def model_table(name: str, image_size: int) -> dict[str, Any]:
     """Return open_clip's configuration of a model of `train_sets`, or of a model with another width."""
-    if name in made.MODELS:
-        table = deepcopy(made.MODELS[name])
+    if name in train_sets.MODELS:
+        table = deepcopy(train_sets.MODELS[name])
     else:
         width = int(name.split()[1])
-        table = {**deepcopy(made.SMALL), "embed_dim": width}
+        table = {**deepcopy(train_sets.SMALL), "embed_dim": width}
         table["vision_cfg"] |= {"width": width}
         table["text_cfg"] |= {"width": width, "heads": width // 64}
     if image_size:
@@ -140,11 +136,11 @@ def seconds(work: Callable[[], Any]) -> float:
     return clock() - begin
 
 
-def measure(setting: dict[str, Any], rounds: int) -> dict[str, float]:
+def measure(setting: dict[str, Any], rounds: int) -> Row:
     """Return samples per second, GFLOP per sample, and the peak memory of the process in MiB."""
     with running(setting) as steps:
         spent = [seconds(lambda: next(steps)) for _ in range(rounds)]
-        memory = peak_mebibytes()
+        memory = bench.memory_bytes() / 2**20
         gflop = flops_of(steps) / 1e9 / setting["batch"]
     return {
         "rate": setting["batch"] / statistics.median(spent),
@@ -153,7 +149,7 @@ def measure(setting: dict[str, Any], rounds: int) -> dict[str, float]:
     }
 
 
-def measure_peak(setting: dict[str, Any], rounds: int) -> dict[str, float]:
+def measure_peak(setting: dict[str, Any], rounds: int) -> Row:
     """Return GFLOP per second of steps and of matrix products, in alternation."""
     dtype = torch.bfloat16 if setting["precision"] == "bf16" else torch.float32
     a, b = (torch.randn(GEMM_SIDE, GEMM_SIDE).to(dtype) for _ in range(2))
@@ -175,51 +171,43 @@ def measure_peak(setting: dict[str, Any], rounds: int) -> dict[str, float]:
     return {"step": step, "gemm": gemm, "gflop": gflop / setting["batch"]}
 
 
-def peak_mebibytes() -> float:
-    """Return the largest resident memory of this process so far."""
-    status = Path("/proc/self/status").read_text()
-    line = next(row for row in status.splitlines() if row.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-def in_process(setting: dict[str, Any], rounds: int) -> dict[str, float]:
-    """Measure a setting in a new process."""
-    command = [sys.executable, __file__, "--setting", json.dumps(setting), "--rounds", str(rounds)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)
-
-
-def grow(axis: str, rounds: int) -> dict[str, list[dict[str, float]]]:
+def grow(
+    axis: str, base: dict[str, Any], values: Sequence[Any], precisions: Sequence[str], rounds: int
+) -> dict[str, list[Row]]:
     """Measure and print one axis; return the measurements by precision."""
-    results: dict[str, list[dict[str, float]]] = {precision: [] for precision in PRECISIONS}
-    for value in GROWTH[axis]:
-        setting = {**BASE, axis: value}
-        line = f"  {axis} {value}".ljust(20)
+    results: dict[str, list[Row]] = {precision: [] for precision in precisions}
+    for value in values:
+        cells = []
         for precision, rows in results.items():
-            row = in_process({**setting, "precision": precision}, rounds)
+            setting = {**base, axis: value, "precision": precision}
+            row = bench.in_new_process(measure, setting, rounds)
             rows.append(row)
-            line += (
+            cells.append(
                 f"{precision} {row['rate']:7.1f} samples/s {row['rate'] * row['gflop']:6.0f} GFLOP/s "
-                f"{row['memory']:6.0f} MiB   "
+                f"{row['memory']:6.0f} MiB"
             )
-        print(f"{line}({results['fp32'][-1]['gflop']:.2f} GFLOP a sample)", flush=True)
+        name = f"{axis} {value}"
+        print(
+            f"  {name:17} {'   '.join(cells)}   ({row['gflop']:.2f} GFLOP a sample)",
+            flush=True,
+        )
     return results
 
 
-def print_peak(rounds: int) -> None:
-    """Measure and print the share of the GEMM peak that ViT-B/32's step reaches."""
-    for precision in PRECISIONS:
-        setting = {**BASE, "batch": made.BATCHES["vit-b-32"], "image": 0, "model": "vit-b-32"}
-        row = in_process({**setting, "precision": precision, "peak": True}, rounds)
+def print_peak(model: str, batch_size: int, precisions: Sequence[str], rounds: int) -> None:
+    """Measure and print the share of the GEMM peak that the step of a model reaches."""
+    for precision in precisions:
+        setting = {**BASE, "batch": batch_size, "image": 0, "model": model, "precision": precision}
+        row = bench.in_new_process(measure_peak, setting, rounds)
         print(
-            f"  vit-b-32 {precision}, batch {setting['batch']}: step {row['step']:.0f} GFLOP/s "
+            f"  {model} {precision}, batch {batch_size}: step {row['step']:.0f} GFLOP/s "
             f"({row['gflop']:.1f} GFLOP a sample), {GEMM_SIDE}^3 GEMM {row['gemm']:.0f} GFLOP/s: "
             f"{row['step'] / row['gemm']:.0%}",
             flush=True,
         )
 
 
-def plot(results: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> None:
+def plot(results: dict[str, dict[str, list[Row]]], path: Path) -> None:
     """Draw samples per second and memory over each axis, in the format of the file's suffix."""
     from perceptinit.reports.figures import MARKERS, STYLES, require_matplotlib
 
@@ -245,26 +233,34 @@ def plot(results: dict[str, dict[str, list[dict[str, float]]]], path: Path) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=[*GROWTH, "peak"], default=[*GROWTH, "peak"])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--plot", type=Path, help="file to draw into, such as step_cost.svg")
-    parser.add_argument("--setting", type=json.loads, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.setting:
-        work = measure_peak if asked.setting.pop("peak", False) else measure
-        print(json.dumps(work(asked.setting, asked.rounds)))
-        return
-    print(
-        f"{torch.get_num_threads()} thread(s), medians of {asked.rounds} steps; torch {torch.__version__}, "
-        f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
-        flush=True,
+    options = bench.parse(
+        __doc__,
+        only={"nargs": "+", "choices": [*GROWTH, "peak"], "default": [*GROWTH, "peak"]},
+        precisions={"nargs": "+", "choices": PRECISIONS, "default": PRECISIONS},
+        rounds=5,
+        plot={"type": Path, "help": "file to draw into, such as step_cost.svg"},
+        model={"choices": sorted(train_sets.MODELS), "default": "vit-b-32", "help": "of the peak"},
+        batch_size={"default": 0, "help": "of the peak; 0: that of the comparison with open_clip"},
+        tiny={
+            "only": ["words", "peak"],
+            "precisions": ["fp32"],
+            "rounds": 1,
+            "model": "small",
+            "batch_size": 4,
+        },
     )
-    results = {axis: grow(axis, asked.rounds) for axis in GROWTH if axis in asked.only}
-    if "peak" in asked.only:
-        print_peak(asked.rounds)
-    if asked.plot and results:
-        plot(results, asked.plot)
+    print(f"medians of {options.rounds} steps; {bench.about('torch')}", flush=True)
+    base = {**BASE, "batch": 4} if options.tiny else BASE
+    results = {
+        axis: grow(axis, base, values[: 1 if options.tiny else None], options.precisions, options.rounds)
+        for axis, values in GROWTH.items()
+        if axis in options.only
+    }
+    if "peak" in options.only:
+        batch_size = options.batch_size or train_sets.BATCHES[options.model]
+        print_peak(options.model, batch_size, options.precisions, options.rounds)
+    if options.plot and results:
+        plot(results, options.plot)
 
 
 if __name__ == "__main__":

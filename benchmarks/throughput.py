@@ -11,10 +11,9 @@ fraction of the peak.
 from __future__ import annotations
 
 import argparse
-import os
-import resource
-import time
+from collections.abc import Iterator
 
+import bench
 import numpy as np
 import torch
 
@@ -23,7 +22,6 @@ from perceptinit.compute import distributed
 from perceptinit.compute.devices import choose_device
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.recipe.plan import TRAINING_FACTOR
-from perceptinit.results.record import processor_name
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Pair, RunContext
 
@@ -38,7 +36,7 @@ class Noise:
         self._image = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
 
     def pair(self, index: int) -> Pair:
-        return Pair(str(index), self._image, "a photograph of a thing on a table in a room " * 1)
+        return Pair(str(index), self._image, "a photograph of a thing on a table in a room ")
 
 
 def flops_of_pair(model: torch.nn.Module, tokens: int) -> float:
@@ -53,30 +51,34 @@ def flops_of_pair(model: torch.nn.Module, tokens: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="vit_tiny_patch16_224")
-    parser.add_argument("--text-width", type=int, default=512)
-    parser.add_argument("--text-layers", type=int, default=12)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--micro-batch", type=int, default=0)
-    parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--sharding", default="none")
-    parser.add_argument("--compile", default="")
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--peak-tflops", type=float, default=0.0)
-    o = parser.parse_args()
+    options = bench.parse(
+        __doc__,
+        model="vit_tiny_patch16_224",
+        text_width=512,
+        text_layers=12,
+        batch_size=64,
+        micro_batch=0,
+        precision="fp32",
+        sharding="none",
+        compile="",
+        steps=5,
+        peak_tflops=0.0,
+        tiny={"model": "test_vit", "text_width": 64, "text_layers": 1, "batch_size": 4, "steps": 1},
+    )
     with distributed.process_group():
         device = distributed.local_device(choose_device("auto"))
-        config = Timm.Config(model=o.model, text_width=o.text_width, text_layers=o.text_layers)
+        config = Timm.Config(
+            model=options.model, text_width=options.text_width, text_layers=options.text_layers
+        )
         with named_torch_seed(0, "backbone"):
             model = Timm(config).build().to(device)
         clip = Clip(
             Clip.Config(
-                batch_size=o.batch_size,
-                micro_batch=o.micro_batch,
-                precision=o.precision,
-                sharding=o.sharding,
-                compile=o.compile,
+                batch_size=options.batch_size,
+                micro_batch=options.micro_batch,
+                precision=options.precision,
+                sharding=options.sharding,
+                compile=options.compile,
                 crop="center",
                 warmup_steps=1,
             ),
@@ -85,30 +87,35 @@ def main() -> None:
         steps = clip.steps(model, RunContext(stage="pretrain", device=device))
         for _ in range(2):  # kernels, buckets, threads
             next(steps)
-        torch.cuda.synchronize() if device.startswith("cuda") else None
-        begin = time.perf_counter()
-        for _ in range(o.steps):
-            next(steps)
-        torch.cuda.synchronize() if device.startswith("cuda") else None
-        rate = o.steps * o.batch_size / (time.perf_counter() - begin)
+        seconds = bench.spend(lambda: take(steps, options.steps, device)).wall
         steps.close()
         if distributed.is_first():
-            report(o, model, device, rate)
+            report(options, model, device, options.steps * options.batch_size / seconds)
 
 
-def report(o: argparse.Namespace, model: torch.nn.Module, device: str, rate: float) -> None:
+def take(steps: Iterator[object], num: int, device: str) -> None:
+    """Take steps and wait for the GPU."""
+    for _ in range(num):
+        next(steps)
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def report(options: argparse.Namespace, model: torch.nn.Module, device: str, rate: float) -> None:
     """Print the figures of the first process."""
     if device.startswith("cuda"):
         name, memory = torch.cuda.get_device_name(device), torch.cuda.max_memory_allocated() / 2**30
     else:
-        name = f"{processor_name()}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads"
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        name, memory = "CPU", bench.memory_bytes() / 2**30
     num = distributed.world_size()
-    flops = flops_of_pair(model, tokens=14)
-    line = f"{num} x {name}: {o.model}, batch {o.batch_size}, micro-batch {o.micro_batch or 'none'}"
-    print(f"{line}, {o.precision}, {o.sharding}: {rate:.1f} samples/s, {memory:.2f} GiB a process")
-    print(f"  {rate * flops / num / 1e12:.3f} TFLOP/s a process", end="")
-    print(f", {rate * flops / num / 1e12 / o.peak_tflops:.1%} of peak" if o.peak_tflops else "")
+    teraflops = rate * flops_of_pair(model, tokens=14) / num / 1e12
+    print(
+        f"{num} x {name}: {options.model}, batch {options.batch_size}, "
+        f"micro-batch {options.micro_batch or 'none'}, {options.precision}, {options.sharding}: "
+        f"{rate:.1f} samples/s, {memory:.2f} GiB a process; {bench.about('torch')}"
+    )
+    share = f", {teraflops / options.peak_tflops:.1%} of peak" if options.peak_tflops else ""
+    print(f"  {teraflops:.3f} TFLOP/s a process{share}")
 
 
 if __name__ == "__main__":

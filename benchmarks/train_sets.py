@@ -88,12 +88,13 @@ def write_shards(folder: Path, num_pairs: int, num_shards: int, photos: Path | N
     for shard in range(num_shards):
         with tarfile.open(folder / f"{shard:03d}.tar", "w") as tar:
             for index in range(shard, num_pairs, num_shards):
-                _add(tar, f"{index:06d}.jpg", images[index % len(images)])
-                _add(tar, f"{index:06d}.txt", caption(rng).encode())
+                add_member(tar, f"{index:06d}.jpg", images[index % len(images)])
+                add_member(tar, f"{index:06d}.txt", caption(rng).encode())
     return str(folder / f"{{000..{num_shards - 1:03d}}}.tar")
 
 
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Add a file to a tar file."""
     info = tarfile.TarInfo(name)
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))

@@ -24,21 +24,14 @@ With --threads 2, the wall time matters, and each side has a loader process or t
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-import train_sets as made
-
-from perceptinit.results.record import processor_name
+import bench
+import train_sets
 
 PEER_PRECISIONS = {"fp32": "fp32", "bf16": "amp_bf16"}
 WARM_UP = 2
@@ -53,7 +46,7 @@ use = "open-clip"
 model = "{config}"
 pretrained = "{weights}"
 [pretrain]
-use = "bench/told-clip"
+use = "bench/clip-with-step-log"
 epochs = {epochs}
 batch_size = {batch}
 lr = 5e-4
@@ -72,138 +65,41 @@ every_minutes = 0.0
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Duration of a step."""
-
-    cpu: float
-    wall: float
-
-
-class Trainer:
-    """A training process that runs only during its turns."""
-
-    def __init__(self, name: str, command: Sequence[str], mark: str, threads: int) -> None:
-        """mark: text in the lines on standard error that report a step."""
-        self.name, self._mark = name, mark
-        self.turns: list[Turn] = []
-        self.tail: list[str] = []
-        self._process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "HF_HUB_OFFLINE": "1"},
-            start_new_session=True,  # a group of its own, to be stopped with its loader processes
-        )
-        self._signal(signal.SIGSTOP)
-
-    def step(self) -> Turn:
-        """Let the trainer run for a step; raise SystemExit with its last lines if it ends instead."""
-        cpu, begin = self._cpu_seconds(), time.perf_counter()
-        self._signal(signal.SIGCONT)
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self.tail = [*self.tail[-30:], line]
-            if self._mark in line:
-                wall = time.perf_counter() - begin
-                self._signal(signal.SIGSTOP)
-                return Turn(self._cpu_seconds() - cpu, wall)
-        raise SystemExit(f"{self.name} ended before its steps were done:\n{''.join(self.tail)}")
-
-    def peak_mebibytes(self) -> float:
-        """Return the largest resident memory of the process so far."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        line = next(row for row in status.splitlines() if row.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-
-    def end(self) -> None:
-        """Kill the group."""
-        self._signal(signal.SIGKILL)
-        self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        os.killpg(self._process.pid, number)
-
-    def _cpu_seconds(self) -> float:
-        """Return user and system seconds of all processes of the group, those that have ended included."""
-        ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                fields = stat.read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(fields[2]) == self._process.pid:  # the process group
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def ours(asked: argparse.Namespace, work: Path, model: tuple[Path, Path], shards: str) -> Trainer:
+def ours(
+    options: argparse.Namespace, work: Path, model: tuple[Path, Path], shards: str
+) -> bench.PausedProcess:
     """Return our trainer of the model with these configuration and weights."""
     recipe = work / "bench.toml"
     recipe.write_text(
         RECIPE.format(
-            plugin=Path(__file__).with_name("told_clip.py"),
+            plugin=Path(__file__).with_name("clip_with_step_log.py"),
             config=model[0],
             weights=model[1],
             shards=shards,
             epochs=1_000_000 // NUM_PAIRS,
-            batch=asked.batch_size,
-            precision=asked.precision,
-            patch_dropout=float(asked.patch_dropout),
-            workers=asked.threads - 1,
+            batch=options.batch_size,
+            precision=options.precision,
+            patch_dropout=float(options.patch_dropout),
+            workers=options.threads - 1,
         )
     )
     command = [sys.executable, "-m", "perceptinit", "run", str(recipe), "--out", str(work / "runs")]
-    return Trainer("perceptinit", command, "told step", asked.threads)
+    return bench.PausedProcess("perceptinit", command, "finished step", options.threads)
 
 
-def peer(asked: argparse.Namespace, work: Path, folder: Path, shards: str) -> Trainer:
+def peer(options: argparse.Namespace, work: Path, folder: Path, shards: str) -> bench.PausedProcess:
     """Return open_clip's trainer of the model in `folder`."""
     command = [
-        str(asked.peer_python), "-m", "open_clip_train.main",
+        str(options.peer_python), "-m", "open_clip_train.main",
         "--model", f"local-dir:{folder}",
         "--train-data", shards, "--train-num-samples", "1000000", "--dataset-type", "webdataset",
-        "--batch-size", str(asked.batch_size), "--workers", str(asked.threads - 1),
-        "--precision", PEER_PRECISIONS[asked.peer_precision or asked.precision],
+        "--batch-size", str(options.batch_size), "--workers", str(options.threads - 1),
+        "--precision", PEER_PRECISIONS[options.peer_precision or options.precision],
         "--lr", "5e-4", "--warmup", "1000", "--wd", "0.2",
         "--beta1", "0.9", "--beta2", "0.98", "--eps", "1e-6",
         "--log-every-n-steps", "1", "--logs", str(work / "logs"), "--name", "peer",
     ]  # fmt: skip
-    return Trainer("open_clip", command, "Train Epoch:", asked.threads)
-
-
-def take_turns(trainers: Sequence[Trainer], rounds: int) -> None:
-    """Run the steps of the trainers in alternation, and print each step."""
-    for index in range(-WARM_UP, rounds):
-        steps = [trainer.step() for trainer in trainers]
-        if index < 0:
-            continue
-        for trainer, turn in zip(trainers, steps, strict=True):
-            trainer.turns.append(turn)
-        told = ", ".join(
-            f"{trainer.name} {turn.cpu:.2f} CPU s, {turn.wall:.2f} s"
-            for trainer, turn in zip(trainers, steps, strict=True)
-        )
-        print(f"  step {index + 1}: {told}", flush=True)
-
-
-def report(asked: argparse.Namespace, trainers: Sequence[Trainer]) -> None:
-    """Print medians and ratios."""
-    medians = []
-    for trainer in trainers:
-        cpu = [1000 * turn.cpu / asked.batch_size for turn in trainer.turns]
-        wall = [1000 * turn.wall / asked.batch_size for turn in trainer.turns]
-        medians.append((statistics.median(cpu), statistics.median(wall), trainer.peak_mebibytes()))
-        print(
-            f"{trainer.name:12} {medians[-1][0]:7.2f} CPU ms per sample ({min(cpu):.2f} to {max(cpu):.2f}), "
-            f"{medians[-1][1]:7.2f} ms wall, {medians[-1][2]:5.0f} MiB at most"
-        )
-    (cpu, wall, memory), (peer_cpu, peer_wall, peer_memory) = medians
-    print(
-        f"open_clip / perceptinit: CPU {peer_cpu / cpu:.2f} x, wall {peer_wall / wall:.2f} x, "
-        f"memory {peer_memory / memory:.2f} x"
-    )
+    return bench.PausedProcess("open_clip", command, "Train Epoch:", options.threads)
 
 
 def versions(python: str) -> str:
@@ -215,41 +111,38 @@ def versions(python: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--peer-python", type=Path, required=True)
-    parser.add_argument("--model", choices=sorted(made.MODELS), default="small")
-    parser.add_argument("--precision", choices=sorted(PEER_PRECISIONS), default="fp32")
-    parser.add_argument("--peer-precision", choices=sorted(PEER_PRECISIONS), help="if another")
-    parser.add_argument("--patch-dropout", type=float, default=0.0, help="on our side alone")
-    parser.add_argument("--batch-size", type=int, default=0, help="0: that of the comparison")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5, help="measured steps of each side")
-    parser.add_argument("--photos", type=Path, help="folder or tar file of JPEG photographs")
-    asked = parser.parse_args()
-    asked.batch_size = asked.batch_size or made.BATCHES[asked.model]
+    options = bench.parse(
+        __doc__,
+        peer_python=bench.PEER_PYTHON,
+        model={"choices": sorted(train_sets.MODELS), "default": "small"},
+        precision={"choices": sorted(PEER_PRECISIONS), "default": "fp32"},
+        peer_precision={"choices": sorted(PEER_PRECISIONS), "help": "if another"},
+        patch_dropout={"default": 0.0, "help": "on our side alone"},
+        batch_size={"default": 0, "help": "0: that of the comparison"},
+        threads=1,
+        rounds={"default": 5, "help": "measured steps of each side"},
+        photos=bench.PHOTOS,
+        tiny={"rounds": 1, "batch_size": 16},
+    )
+    options.batch_size = options.batch_size or train_sets.BATCHES[options.model]
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        shards = made.write_shards(work / "shards", NUM_PAIRS, NUM_SHARDS, asked.photos)
-        model = made.write_model(work / asked.model, asked.model)
+        shards = train_sets.write_shards(work / "shards", NUM_PAIRS, NUM_SHARDS, options.photos)
+        model = train_sets.write_model(work / options.model, options.model)
         print(
-            f"{asked.model}, batch {asked.batch_size}, {asked.precision}"
-            f"{f', peer {asked.peer_precision}' if asked.peer_precision else ''}"
-            f"{f', patch dropout {asked.patch_dropout:g}' if asked.patch_dropout else ''}, "
-            f"{asked.threads} thread(s), medians of {asked.rounds} steps; {processor_name()}, "
-            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n"
+            f"{options.model}, batch {options.batch_size}, {options.precision}"
+            f"{f', peer {options.peer_precision}' if options.peer_precision else ''}"
+            f"{f', patch dropout {options.patch_dropout:g}' if options.patch_dropout else ''}, "
+            f"medians of {options.rounds} steps; {bench.about(threads=options.threads)}\n"
             f"perceptinit with {versions(sys.executable)}\n"
-            f"open_clip with {versions(str(asked.peer_python))}",
+            f"open_clip with {versions(options.peer_python)}",
             flush=True,
         )
-        trainers: list[Trainer] = []
-        try:
-            trainers.append(ours(asked, work, model, shards))
-            trainers.append(peer(asked, work, work / asked.model, shards))
-            take_turns(trainers, asked.rounds)
-            report(asked, trainers)
-        finally:
-            for trainer in trainers:
-                trainer.end()
+        starts = (
+            partial(ours, options, work, model, shards),
+            partial(peer, options, work, work / options.model, shards),
+        )
+        bench.race(starts, options.rounds, WARM_UP, options.batch_size)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,16 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
+import calibration
+import calibration_designs
+import calibration_images
+import calibration_seeds
 import pytest
+from calibration_counts import Cells
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import calibration  # noqa: E402
-import calibration_designs  # noqa: E402
-import calibration_images  # noqa: E402
-import calibration_seeds  # noqa: E402
-from calibration_counts import Cells  # noqa: E402
-
 NUM = 2000
 MOST = NUM * 0.025 + 3 * (NUM * 0.025 * 0.975) ** 0.5  # three standard errors above nominal
 PAGE = (ROOT / "docs/calibration.md").read_text()

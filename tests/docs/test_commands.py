@@ -12,6 +12,7 @@ import pytest
 import typer.main
 from helpers.command_line import ROOT, run_command
 from helpers.made_runs import record, score, write
+from helpers.plugin_packages import write_metadata
 from helpers.tiny_recipes import RECIPE
 from PIL import Image
 
@@ -114,28 +115,18 @@ def test_each_entry_of_the_lists_matches_a_command():
 # ---- the folder in which commands run --------------------------------------------------------------
 
 
-def install(path, folder):
-    """Make a package importable and discoverable by its entry point."""
-    project = tomllib.loads((path / "pyproject.toml").read_text())["project"]
-    name = project["name"]
-    info = folder / f"{name.replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {project['version']}\n")
-    found = project["entry-points"]["perceptinit"]
-    lines = [f"{key} = {value}" for key, value in found.items()]
-    (info / "entry_points.txt").write_text("\n".join(["[perceptinit]", *lines]))
-    sys.path.insert(0, str(path))
-    return list(found)
-
-
 @pytest.fixture(scope="module")
 def plugins(tmp_path_factory):
     """Install the packages whose pages are read for this module; returns the names of their entry points."""
     folder = tmp_path_factory.mktemp("installed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(folder), *sys.path])
+        patch.syspath_prepend(folder)
+        names = []
         paths = {page.parent for page in PAGES if (page.parent / "pyproject.toml").is_file()} - {ROOT}
-        yield [entry for path in sorted(paths) for entry in install(path, folder)]
+        for path in sorted(paths):
+            patch.syspath_prepend(path)
+            names += write_metadata(path, folder)
+        yield names
 
 
 def draw(path, level):

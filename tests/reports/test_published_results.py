@@ -1,10 +1,6 @@
 """Tables and figures in docs/results/ are generated from the published records."""
 
 import json
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import initializations
 import known_effects

@@ -2,23 +2,17 @@
 
 import html
 import re
-import sys
-from pathlib import Path
 
+import false_sentences
 import pytest
+from calibration_counts import Cells
+from known_kinds import KINDS
+from sentence_rules import Truth, find_cards, mark
+from situations.made import write_runs
 
 from perceptinit.analysis.compare import compare
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
-
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import false_sentences  # noqa: E402
-from calibration_counts import Cells  # noqa: E402
-from known_kinds import KINDS  # noqa: E402
-from sentence_rules import Truth, find_cards, mark  # noqa: E402
-from situations.made import write_runs  # noqa: E402
 
 HELPS = (3.0, 5.0)  # points
 NOTHING = (0.0, 0.0)

@@ -1,19 +1,13 @@
 """Estimates of GPU pretraining: figures computed by hand, error messages, and the table in the documentation."""
 
-import sys
-
 import pytest
+import scaling
 import torch
-from helpers.command_line import ROOT
 from helpers.tiny_recipes import RECIPE
 from perceptinit_estimate.dry_run import Tracer, dry_runs, table
 
 from perceptinit.companion import load_recipe
 from perceptinit.plugin import UsageError
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
-
-import scaling
 
 # without its plug-in of one file
 TINY = RECIPE.replace('plugins = ["local.py"]\n', "").replace('[[track]]\nuse = "local/spy"\n', "")

@@ -1,13 +1,10 @@
-"""Fixtures that run `perceptinit` in a new process, and access to the helpers of the checkout."""
+"""Fixtures that run `perceptinit` in a new process."""
 
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[3] / "tests"))  # helpers
 
 
 @pytest.fixture(scope="session")

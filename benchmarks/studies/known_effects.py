@@ -1,7 +1,7 @@
 """Save the records of experiments as small JSON files, and write the figures in docs/results/ from them.
 
-    python benchmarks/known_effects.py keep runs/few-pairs ...     -> docs/results/few-pairs/ARM/seedN/record.json
-    python benchmarks/known_effects.py write                       -> figures between the marks on the pages, and images
+    python benchmarks/studies/known_effects.py keep runs/few-pairs ...     -> docs/results/few-pairs/ARM/seedN/record.json
+    python benchmarks/studies/known_effects.py write                       -> figures between the marks on the pages, and images
 
 Saved runs are ordinary runs without weights: `perceptinit compare docs/results/few-pairs` reads them.
 """
@@ -29,9 +29,10 @@ from perceptinit.reports.plots import curve_figure
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 KEPT = DOCS / "results"  # records in folders, and a page for each question
-RECIPES = Path(__file__).parents[1] / "recipes" / "known_effects"
+RECIPES = ROOT / "recipes" / "known_effects"
 DATA = "data/known_effects"
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
 SCORES = ("top1/", "accuracy/", "2afc/", "knn/")

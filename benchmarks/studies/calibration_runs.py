@@ -16,7 +16,7 @@ from scipy import stats
 
 from perceptinit.analysis.decisions import Rule
 
-EQUAL_ARMS = Path(__file__).parent / "results/equal_arms.json"
+EQUAL_ARMS = Path(__file__).parents[1] / "results/equal_arms.json"
 SUMS = ("num", "false_experiments", "sentences", "false")
 
 

@@ -14,16 +14,20 @@ from perceptinit.pretrainers.clip import Clip
 from perceptinit.types import RunContext, StepResult
 
 
-class ToldClip(Clip):
+class ClipWithStepLog(Clip):
     """`clip`, with a line for each step."""
 
     def steps(self, model: Any, ctx: RunContext) -> Iterator[StepResult]:
         for result in super().steps(model, ctx):
             loss = float(result.metrics["loss"])
-            print(f"told step {result.step}: loss {loss:.4f}", file=sys.stderr, flush=True)
+            print(f"finished step {result.step}: loss {loss:.4f}", file=sys.stderr, flush=True)
             yield result
 
 
 @hookimpl
 def perceptinit_pretrainers() -> list[Component]:
-    return [Component(name="bench/told-clip", target=ToldClip, summary="clip that tells each step")]
+    return [
+        Component(
+            name="bench/clip-with-step-log", target=ClipWithStepLog, summary="clip, with a line for each step"
+        )
+    ]

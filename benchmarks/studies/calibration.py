@@ -1,6 +1,6 @@
 """Error rates of the verdict on simulated differences and on records whose truth is known.
 
-    python benchmarks/calibration.py write
+    PYTHONPATH=tests python benchmarks/studies/calibration.py write
 
 The command computes experiments that are missing from benchmarks/results/calibration.json and writes the
 tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
@@ -24,7 +24,7 @@ import calibration_runs
 import calibration_seeds
 from calibration_counts import Cells, Study, table
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/calibration.md"
 KEPT = ROOT / "benchmarks/results/calibration.json"
 STUDIES: Mapping[str, Study] = {

@@ -9,7 +9,7 @@ from helpers.command_line import ROOT
 
 @pytest.fixture
 def script(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "plugins/perceptinit-estimate")
     import first_gpu_run
 
     return first_gpu_run

@@ -1,6 +1,6 @@
 """Rate of false sentences in tables and pages of simulated experiments whose truth is known.
 
-    python benchmarks/false_sentences.py --kind "pixels do as well" --num 3
+    PYTHONPATH=tests python benchmarks/studies/false_sentences.py --kind "pixels do as well" --num 3
 
 prints the sentences of a few experiments and marks false ones. `calibration.py write` counts them. The kinds of
 experiments are in `known_kinds.py`, and the rules that check sentences are in `sentence_rules.py`.

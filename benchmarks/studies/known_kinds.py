@@ -7,7 +7,6 @@ deviation of 0.8 points over seeds; in real A/A comparisons it is 0.72 (docs/res
 from __future__ import annotations
 
 # S seeds, P images
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,15 +15,12 @@ import numpy as np
 from calibration_images import draw_correct, true_difference
 from calibration_seeds import NOISE, ask_at_looks
 from sentence_rules import Pair, Truth
+from situations.made import INIT, Situation
 
 from perceptinit.analysis.decisions import POINTS, rule_of
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.results.items import write_items
 from perceptinit.types import Items
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from situations.made import INIT, Situation
 
 DELTA, SPREAD, LEVEL = 1.0, 0.8, 40.0  # points
 LARGE, SMALL = 4.0, 1.5  # leads in points

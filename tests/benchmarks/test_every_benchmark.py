@@ -1,0 +1,64 @@
+"""Every benchmark runs in its smallest size, or the reason why it does not is in a list."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from helpers.command_line import ROOT, environment
+from helpers.plugin_packages import write_metadata
+
+FOLDER = ROOT / "benchmarks"
+README = (FOLDER / "README.md").read_text("utf-8") + (FOLDER / "studies/README.md").read_text("utf-8")
+SCRIPTS = [
+    str(path.relative_to(FOLDER))
+    for path in sorted(FOLDER.rglob("*"))
+    if path.suffix == ".sh" or (path.suffix == ".py" and '__name__ == "__main__"' in path.read_text("utf-8"))
+]
+NOT_RUN = {
+    "check_dependencies.sh": "a network, 10 GB, and half an hour",
+    "eval_vs_clip_benchmark.py": "clip-benchmark",
+    "first_gpu_run.py": "test_first_gpu_run.py",
+    "loader_vs_open_clip.py": "open_clip's trainer with an older webdataset",
+    "peer_loader.py": "a part of loader_vs_open_clip.py",
+    "remote_on_s3.py": "moto's server",
+    "scaling.py": "plugins/perceptinit-estimate/tests compares the page with it",
+    "slurm_on_one_node.sh": "root, and a Slurm",
+    "train_vs_open_clip.py": "open_clip's trainer with an older webdataset",
+    "studies/calibration.py": "tests/analysis/test_calibration.py compares the page with it",
+    "studies/known_effects.py": "tests/reports/test_published_results.py compares the pages with it",
+}
+ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}
+PLUGINS = {"collect_kills.py": "perceptinit-collect", "collect_load.py": "perceptinit-collect"}
+
+
+@pytest.mark.slow  # each takes up to half a minute, most of it for imports of new processes
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script not in NOT_RUN])
+def test_a_benchmark_runs_in_its_smallest_size(script, tmp_path):
+    folders = [ROOT, ROOT / "tests", tmp_path]
+    names = ""
+    if script in PLUGINS:
+        package = ROOT / "plugins" / PLUGINS[script]
+        folders.append(package)
+        names = ",".join(write_metadata(package, tmp_path))
+    changed = environment(
+        PYTHONPATH=os.pathsep.join(map(str, folders)),
+        PERCEPTINIT_PLUGINS=names,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        TMPDIR=str(tmp_path),
+    )
+    command = [sys.executable, str(FOLDER / script), *ARGUMENTS.get(script, ["--tiny"])]
+    done = subprocess.run(
+        command, env=changed, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=500
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout
+
+
+def test_every_reason_belongs_to_a_script():
+    assert sorted(set(NOT_RUN) - set(SCRIPTS)) == []
+
+
+@pytest.mark.parametrize("script", [script for script in SCRIPTS if script != "peer_loader.py"])
+def test_every_benchmark_has_a_line_in_a_readme(script):
+    assert f"{script.rpartition('/')[2]}" in README
