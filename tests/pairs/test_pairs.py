@@ -73,7 +73,7 @@ def test_members_are_grouped_like_in_the_webdataset_library(tmp_path):
     path = write_tar(tmp_path / "0.tar", members)
     theirs = [
         (sample["__key__"], sample["txt"])
-        for sample in wds.WebDataset(str(path), shardshuffle=False, empty_check=False)
+        for sample in wds.WebDataset(str(path), shardshuffle=False)
     ]
     ours = [(key.removeprefix("0.tar/"), text.encode()) for key, _, text in everything(webdataset(path))]
     assert ours == theirs
