@@ -101,8 +101,7 @@ def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
 
 def _is_fresh(runs: RunSet, arm: str) -> bool:
     """Return whether the arm is randomly initialized."""
-    is_known = bool(runs.resolved(arm))
-    return is_known and all(stage.get("use") == "random" for stage in _stages(runs, arm))
+    return bool(runs.resolved(arm)) and all(s.get("use") == "random" for s in _stages(runs, arm))
 
 
 def taught_by(runs: RunSet, arm: str) -> set[str]:

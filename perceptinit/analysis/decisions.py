@@ -11,22 +11,18 @@ difference in 95 % of experiments (repeated confidence intervals, Jennison and T
 Pocock 1977).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import scipy
 
+from perceptinit.analysis.statistics import Estimate
+from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.seeding import generator
-
-if TYPE_CHECKING:
-    from perceptinit.analysis.statistics import Estimate
-    from perceptinit.recipe.settings import VerdictConfig
 
 CONFIDENCE = 0.95
 POINTS = 100  # percentage points per unit of a score

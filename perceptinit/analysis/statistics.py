@@ -153,13 +153,12 @@ def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values that control the family-wise error rate under any dependence (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
-    corrected = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
-        corrected[index] = largest
-    return corrected
+    p = np.asarray(p_values)
+    order = p.argsort(kind="stable")
+    stepped = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
+    corrected = np.empty(len(p))
+    corrected[order] = stepped.clip(max=1.0)
+    return corrected.tolist()
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:

@@ -171,8 +171,8 @@ def cost_sentence(runs: RunSet) -> str:
     """Return the total duration of all finished runs, and their devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
     devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
-    took = f"{len(runs.finished)} finished runs took {readable_seconds(seconds)} in total"
-    return f"{took}, on {devices or 'no device'}."
+    took = readable_seconds(seconds)
+    return f"{len(runs.finished)} finished runs took {took} in total, on {devices or 'no device'}."
 
 
 def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:

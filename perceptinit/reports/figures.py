@@ -7,7 +7,7 @@ not converted to paths.
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -101,17 +101,16 @@ def arm_style(index: int) -> dict[str, Any]:
 
 def plot_arms(
     ax: Any,
-    lines: Mapping[str, Sequence[Mapping[Any, float]]],
+    lines: Mapping[str, Sequence[Mapping[Any, Any]]],
     arms: Sequence[str],
-    factor: float = 1,
+    read: Callable[[Any], float] = float,
     **style: Any,
 ) -> None:
-    """Plot the lines (x -> y, times `factor`) of each arm in its style, with a legend above the axes."""
+    """Plot the lines (x -> `read(y)`) of each arm in its style, with a legend above the axes."""
     for arm, of_arm in lines.items():
         for index, line in enumerate(of_arm):
             own = arm_style(arms.index(arm)) | style
-            values = [factor * value for value in line.values()]
-            ax.plot(list(line), values, label=None if index else arm, **own)
+            ax.plot(list(line), [read(y) for y in line.values()], label=None if index else arm, **own)
     add_legend(ax)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.curves import SamplesEstimate, all_curves, crossover, speed_up
 from perceptinit.analysis.questions import WORTH, Outcome
+from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.results.measures import is_perceptual
@@ -90,10 +90,7 @@ def find_scale(summary: Summary, score: ScoreComparison) -> float:
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
     """Return a dot plot of differences for each reference."""
-    by_reference: dict[str, list[Contrast]] = {}
-    for contrast in comparison.contrasts:
-        by_reference.setdefault(contrast.reference, []).append(contrast)
-    figures = (difference_figure(comparison, against) for against in by_reference.values())
+    figures = [difference_figure(comparison, reference) for reference in find_references(comparison)]
     return [figure for figure in figures if figure]
 
 

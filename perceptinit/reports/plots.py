@@ -9,7 +9,7 @@ from perceptinit._version import __version__
 from perceptinit.analysis.compare import SPLITS
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.curves import Curve, Curves, all_curves, band
+from perceptinit.analysis.curves import Curves, all_curves, band
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.reports.figures import (
     FAINT,
@@ -47,9 +47,9 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
     if max(map(len, bands.values()), default=0) < 2:
         return None
     factor = 100 if score.is_share else 1
-    means = {arm: [_mean_curve(values)] for arm, values in bands.items()}
+    lines = {arm: [values] for arm, values in bands.items()}
     with drawing() as ax:
-        plot_arms(ax, means, arms, factor)
+        plot_arms(ax, lines, arms, lambda value: factor * value.mean)
         for arm, values in bands.items():
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
@@ -60,10 +60,6 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
         split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"
         title = f"{measure_title(score.measure)}, {score.data_set}{split}"
         return finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
-
-
-def _mean_curve(values: Mapping[int, Estimate]) -> Curve:
-    return {n: value.mean for n, value in values.items()}
 
 
 def _split_of(score: ScoreComparison) -> str:
@@ -115,16 +111,16 @@ def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate
     return f"Line chart of {score.name} over samples seen: {'; '.join(ends)}."
 
 
-def difference_figure(comparison: Comparison, contrasts: Sequence[Contrast]) -> Figure | None:
-    """Return a dot plot of differences per data set, with 95 % intervals and seeds; None without shares.
+def difference_figure(comparison: Comparison, reference: str) -> Figure | None:
+    """Return a dot plot of differences from a reference, with 95 % intervals and seeds; None without shares.
 
-    Only shares are plotted. The contrasts must have the same reference.
+    Each data set has a row. Only shares are plotted.
     """
+    contrasts = [c for c in comparison.contrasts if c.reference == reference]
     shares = [s for s in (*comparison.scores, *comparison.averages) if s.is_share]
     scores = [s for s in shares if not s.is_diagnostic and any(map(s.difference, contrasts))]
     if not scores:
         return None
-    reference = contrasts[0].reference
     arms = comparison.runs.arms
     with drawing(height=1.1 + ROW_INCHES * len(scores) * max(1, len(contrasts) * 0.7)) as ax:
         ax.axvline(0, color=INK, linewidth=1)
@@ -197,7 +193,6 @@ def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contr
     parts = []
     for score in scores:
         for found in score.find_differences(contrasts):
-            between = score.interval(found.value) or "one seed"
-            mean = score.signed(found.value.mean)
-            parts.append(f"{found.contrast.title} in {score.name} {mean} ({between})")
+            difference = f"{score.signed(found.value.mean)} ({score.interval(found.value) or 'one seed'})"
+            parts.append(f"{found.contrast.title} in {score.name} {difference}")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

@@ -97,8 +97,9 @@ def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Dif
     found = summary(comparison)
     if score is None or found is None:
         raise DataError(NOTHING)
-    answers = [v.contrast for v in found.answers if v.outcome != Outcome.BARRED]
-    differences = score.find_differences(answers)
+    differences = score.find_differences(
+        answer.contrast for answer in found.answers if answer.outcome != Outcome.BARRED
+    )
     if not differences:
         raise DataError("no two compared arms have a seed in common in the primary score")
     return score, differences

@@ -1,6 +1,7 @@
 """Report tuning trials: chosen settings, and best scores after k trials as a table and a figure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -67,9 +68,8 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
     if not lines:
         return None
     config = searches[0].config
-    medians = {arm: _medians(line) for arm, line in lines.items()}
     with drawing() as ax:
-        plot_arms(ax, {arm: [median] for arm, median in medians.items()}, arms)
+        plot_arms(ax, {arm: [line] for arm, line in lines.items()}, arms, itemgetter(1))
         for arm, line in lines.items():
             low, _, high = zip(*line.values(), strict=True)
             ax.fill_between(list(line), low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
@@ -77,17 +77,13 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
         ax.set_xticks(range(1, config.trials + 1))
         ax.set(xlabel="trials of a study", ylabel=f"best {config.measure} on validation data{unit}")
         ends = (
-            f"{arm} from {median[min(median)]:.3g} after {min(median)} to {median[max(median)]:.3g} after "
-            f"{max(median)}"
-            for arm, median in medians.items()
+            f"{arm} from {line[min(line)][1]:.3g} after {min(line)} to {line[max(line)][1]:.3g} after "
+            f"{max(line)}"
+            for arm, line in lines.items()
         )
         alt = f"Line chart of the best validation score over trials, median of studies: {'; '.join(ends)}."
         note = f"Median of {config.studies} studies; bands from the lowest to the highest study."
         return finish(ax, "Best after k trials (validation data)", alt, note)
-
-
-def _medians(line: Mapping[int, tuple[float, float, float]]) -> dict[int, float]:
-    return {k: median for k, (_, median, _) in line.items()}
 
 
 def _line(search: Search) -> dict[int, tuple[float, float, float]]:

@@ -95,7 +95,7 @@ def stage_one_figures(runs: RunSet) -> list[Figure]:
     if accuracies := accuracy_curves(runs):
         title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
         with drawing() as ax:
-            plot_arms(ax, accuracies, runs.arms, factor=100, alpha=0.85)
+            plot_arms(ax, accuracies, runs.arms, lambda value: 100 * value, alpha=0.85)
             draw_limit(ax, "chance", 50, "top")
             if people := ceiling(runs):
                 draw_people(ax, 100 * people[0], 100 * people[1])

@@ -101,8 +101,10 @@ def reading_aids(comparison: Comparison) -> list[str]:
 def sets_lines(comparison: Comparison) -> Iterable[str]:
     """Yield lines with wins, ties and losses over data sets, and with interquartile means."""
     for row in comparison.over_sets:
-        text = f"{row.contrast.title}, {row.measure} over {row.num_sets} data sets: "
-        yield f"{text}{row.wins} wins, {row.ties} ties, {row.losses} losses"
+        yield (
+            f"{row.contrast.title}, {row.measure} over {row.num_sets} data sets: "
+            f"{row.wins} wins, {row.ties} ties, {row.losses} losses"
+        )
     for mean in comparison.middle_means:
         over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
         between = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]

@@ -164,7 +164,7 @@ def describe_lead(score: ScoreComparison, arm: str) -> str:
     if not found or not value:
         return ""
     best, lead = found
-    own = score.number(value.mean)
-    other = score.number(best.value)
-    between = score.interval(lead)
-    return f"{own} %, {best.name} {other} % ({score.signed(lead.mean)}, 95 % interval {between})"
+    return (
+        f"{score.number(value.mean)} %, {best.name} {score.number(best.value)} % "
+        f"({score.signed(lead.mean)}, 95 % interval {score.interval(lead)})"
+    )

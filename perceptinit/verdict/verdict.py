@@ -163,8 +163,8 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
     others = {" and images": difference.two_way, " and searches": difference.over_searches}
     also = "".join(name for name, found in others.items() if found)
     over = f" over seeds{also}" if also else ""
-    between = score.interval(difference.tested)
-    text = f"{title}{looks} {between}{over}, {_count_seeds(difference.value.num)}"
+    seeds = _count_seeds(difference.value.num)
+    text = f"{title}{looks} {score.interval(difference.tested)}{over}, {seeds}"
     found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
     if not found:
         return text

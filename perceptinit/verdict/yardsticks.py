@@ -127,8 +127,7 @@ def _find_differences(
 
 
 def _judge(score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str]:
-    by_seed = list(score.arm(expected.arm).by_seed.values())
-    value = estimate(by_seed, CONFIDENCE, score.floor)
+    value = estimate([*score.arm(expected.arm).by_seed.values()], CONFIDENCE, score.floor)
     if value.low is None or value.high is None:
         return "undecided", "undecided, one seed has no interval"
     published = expected.value / PER_CENT

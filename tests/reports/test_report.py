@@ -146,7 +146,6 @@ def test_the_page_is_a_single_file_with_alternative_texts(tiny_page):
 
 def test_the_page_shows_curves(tiny_page):
     words = text_of(tiny_page.read_text())
-    assert "Each anchor in 2afc/synthetic, as numbers" in words
     assert "Stage 1: agreement with held-out judgments (val split)" in words
     assert "simulated data" in words
 
