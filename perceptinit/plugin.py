@@ -99,7 +99,7 @@ _MODULES = {
     "generator": "perceptinit.seeding",
     "hookimpl": "perceptinit.hookspecs",
     "measure": "perceptinit.judgments.two_afc",
-    "reporting": "perceptinit.initializers.report",
+    "reporting": "perceptinit.initializers.weights",
     "scalars": "perceptinit.trackers.scalars",
     "torch_generator": "perceptinit.seeding",
     "unknown": "perceptinit.registry",

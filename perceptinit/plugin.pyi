@@ -25,7 +25,7 @@ from perceptinit.evaluators.set_measure import (
 from perceptinit.files.downloads import Download as Download, HasDownloads as HasDownloads
 from perceptinit.hookspecs import hookimpl as hookimpl
 from perceptinit.images.stimuli import StimulusImages as StimulusImages
-from perceptinit.initializers.report import reporting as reporting
+from perceptinit.initializers.weights import reporting as reporting
 from perceptinit.judgments.controls.wrappers import Wrapper as Wrapper
 from perceptinit.judgments.forms.conventions import (
     Conventions as Conventions,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from perceptinit.errors import CheckpointError, list_some, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import file_sha256
-from perceptinit.initializers.report import copy_weights, reporting
+from perceptinit.initializers.weights import copy_weights, reporting
 from perceptinit.types import InitReport, RunContext
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from perceptinit.configs import NonNegativeFloat, PositiveFloat
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.compute.split_encoding import split
-from perceptinit.initializers.report import copy_weights
 from perceptinit.initializers.triplet_training import EpochResult
+from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.scoring import agreement, held_out_stderr
 from perceptinit.judgments.two_afc import SHRUNK, ImageArray, TwoAFCResult, embed_judged, score

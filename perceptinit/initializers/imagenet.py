@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from perceptinit.errors import CheckpointError, InitializerError, problems_of
 from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.types import InitReport, RunContext
 
 WEIGHTS_FILE = "model.safetensors"  # file name in timm's repositories

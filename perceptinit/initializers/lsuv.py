@@ -14,8 +14,7 @@ from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import InitializerError, problems_of
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.report import reporting
-from perceptinit.initializers.trainable import only_training
+from perceptinit.initializers.weights import only_training, reporting
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import torch_generator
 from perceptinit.types import Fit, InitReport, RunContext

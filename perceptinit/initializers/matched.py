@@ -8,8 +8,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from perceptinit.initializers.report import as_matrix, copy_weights, reporting, singular_values
-from perceptinit.initializers.trainable import num_fused_parts
+from perceptinit.initializers.weights import (
+    as_matrix,
+    copy_weights,
+    num_fused_parts,
+    reporting,
+    singular_values,
+)
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from perceptinit.configs import NonNegativeFloat
 from perceptinit.initializers.attention import Attention, find_attention, find_positions, sinusoidal
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 

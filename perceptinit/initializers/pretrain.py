@@ -8,8 +8,7 @@ from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.compute.devices import fetch
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.report import reporting, weight_changes
-from perceptinit.initializers.trainable import only_training, trainable_names
+from perceptinit.initializers.weights import only_training, reporting, trainable_names, weight_changes
 from perceptinit.pretrainers.distil import DistilPretraining
 from perceptinit.protocols import HasModel, HasPlan, Pairs, Pretrainer
 from perceptinit.types import InitReport, RunContext, StagePlan

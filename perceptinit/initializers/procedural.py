@@ -23,8 +23,7 @@ from perceptinit.compute.optim import (
 )
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError, TrainingError
-from perceptinit.initializers.report import reporting, weight_changes
-from perceptinit.initializers.trainable import only_training, trainable_names
+from perceptinit.initializers.weights import only_training, reporting, trainable_names, weight_changes
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext, StagePlan
 

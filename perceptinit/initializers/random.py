@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext
 

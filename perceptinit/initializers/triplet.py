@@ -18,12 +18,18 @@ from perceptinit.initializers.objectives import (
     OddOneOutObjective,
     TripletObjective,
 )
-from perceptinit.initializers.report import Reporter, no_change_error, reporting, weight_changes
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
-from perceptinit.initializers.trainable import only_training, trainable_names
 from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
+from perceptinit.initializers.weights import (
+    Reporter,
+    no_change_error,
+    only_training,
+    reporting,
+    trainable_names,
+    weight_changes,
+)
 from perceptinit.judgments.ceilings import ceiling_of_split
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult

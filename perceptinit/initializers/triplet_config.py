@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.initializers.objectives import Weighting
-from perceptinit.initializers.trainable import Trainable
+from perceptinit.initializers.weights import Trainable
 from perceptinit.types import Split
 
 

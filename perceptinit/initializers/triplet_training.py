@@ -17,9 +17,9 @@ from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
 from perceptinit.initializers.objectives import JudgmentObjective
-from perceptinit.initializers.report import no_change_error
 from perceptinit.initializers.stage_images import ResidentImages
 from perceptinit.initializers.triplet_config import TripletConfig
+from perceptinit.initializers.weights import no_change_error
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from perceptinit.errors import CheckpointError, UsageError, problems_of
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.initializers.imagenet import TimmSource, load_trunk, read_timm_weights, timm_architecture
-from perceptinit.initializers.trainable import num_fused_parts
+from perceptinit.initializers.weights import num_fused_parts
 from perceptinit.registry import suggest
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import InitReport, RunContext

@@ -9,7 +9,7 @@ from helpers.paper_gpu import paper_gpu
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.optim import autocast, matmul_precision
 from perceptinit.errors import UsageError
-from perceptinit.initializers.report import weight_changes
+from perceptinit.initializers.weights import weight_changes
 from perceptinit.pretrainers import pair_loss
 from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.checkpoints import Checkpoints

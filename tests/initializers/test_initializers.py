@@ -20,9 +20,9 @@ from perceptinit.initializers.checkpoint import Checkpoint
 from perceptinit.initializers.held_out import gain_stderr
 from perceptinit.initializers.imagenet import ImageNet, download
 from perceptinit.initializers.random import Random
-from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.initializers.triplet_loss import agreement_weights, hinge, triplet_distances
+from perceptinit.initializers.weights import reporting
 from perceptinit.types import InitReport, RunContext
 
 # --- arithmetic

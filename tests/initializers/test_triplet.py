@@ -11,8 +11,6 @@ from torch import nn
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, InitializerError, UsageError
 from perceptinit.initializers.objectives import Loss, OddOneOutObjective, TripletObjective
-from perceptinit.initializers.report import weight_changes
-from perceptinit.initializers.trainable import trainable_names
 from perceptinit.initializers.triplet import Triplet, TripletHinge
 from perceptinit.initializers.triplet_loss import (
     distances_to_all,
@@ -25,6 +23,7 @@ from perceptinit.initializers.triplet_loss import (
     vote_weights,
 )
 from perceptinit.initializers.triplet_training import augment_alike, num_distinct
+from perceptinit.initializers.weights import trainable_names, weight_changes
 from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut

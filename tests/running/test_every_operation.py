@@ -25,7 +25,7 @@ LOCAL = """
     from dataclasses import dataclass
     import torch
     from perceptinit import Component, hookimpl
-    from perceptinit.initializers.report import reporting
+    from perceptinit.initializers.weights import reporting
     from perceptinit.types import Score, StepResult
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from perceptinit.evaluators.labelled import KNN, ClassificationAccuracy
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.initializers.random import Random
-from perceptinit.initializers.report import reporting
 from perceptinit.initializers.triplet import TripletHinge
+from perceptinit.initializers.weights import reporting
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.pairs.synthetic import SyntheticPairs
