@@ -195,7 +195,13 @@ def test_docstrings_are_not_statements_and_packed_assignments_count_as_their_par
 
 
 TESTS = Path(__file__).parent
-NOT_ROOMS = {"base", "benchmarks", "docs", "fuzz", "plugins"}  # folders of tests/ that are not named after a room
+NOT_ROOMS = {
+    "base",
+    "benchmarks",
+    "docs",
+    "fuzz",
+    "plugins",
+}  # folders of tests/ that are not named after a room
 
 
 def test_every_room_has_a_folder_of_tests():
