@@ -15,7 +15,7 @@ from perceptinit.configs import NonNegativeFloat, PositiveFloat
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.attention import find_attention, find_positions
 from perceptinit.initializers.mimetic import factors, set_value_and_out
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.seeding import torch_generator
 from perceptinit.types import InitReport, RunContext
 

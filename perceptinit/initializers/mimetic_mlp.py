@@ -8,7 +8,7 @@ from torch import nn
 
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.report import reporting
+from perceptinit.initializers.weights import reporting
 from perceptinit.types import InitReport, RunContext
 
 # first layer of an MLP in timm and transformers, open_clip, torchvision
