@@ -60,6 +60,7 @@ _MODULES = {
     "missing_files": "perceptinit.judgments.image_files",
     "model_cost": "perceptinit.recipe.plan",
     "odd_one_out_agreement": "perceptinit.judgments.forms.odd_one_out",
+    "parse_toml": "perceptinit.recipe.tables",
     "problems_of": "perceptinit.errors",
     "read_config": "perceptinit.configs",
     "read_json": "perceptinit.files.reading",
@@ -76,6 +77,7 @@ _MODULES = {
     "triplets_from_ratings": "perceptinit.judgments.own.rating_table",
     "two_afc_accuracy": "perceptinit.judgments.scoring",
     "write_file": "perceptinit.files.atomic",
+    "writing": "perceptinit.errors",
     "zero_shot_classifier": "perceptinit.evaluators.classifier",
 }
 # names that `perceptinit.plugin` had before 0.2 -> module, which can change at any time
@@ -131,7 +133,6 @@ _INTERNAL = {
     "warmup_cosine": "perceptinit.compute.optim",
     "without_credentials": "perceptinit.errors",
     "write_json": "perceptinit.files.atomic",
-    "writing": "perceptinit.errors",
 }
 
 

@@ -10,6 +10,7 @@ from perceptinit.errors import (
     list_some as list_some,
     problems_of as problems_of,
     reading as reading,
+    writing as writing,
 )
 from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
 from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
@@ -51,6 +52,7 @@ from perceptinit.judgments.two_afc import embed_judged as embed_judged
 from perceptinit.recipe.plan import ModelCost as ModelCost, model_cost as model_cost, stage_plan as stage_plan
 from perceptinit.recipe.reading import load_recipe as load_recipe
 from perceptinit.recipe.recipe import Recipe as Recipe
+from perceptinit.recipe.tables import parse_toml as parse_toml
 from perceptinit.registry import suggest as suggest
 from perceptinit.reports.account import ENERGY_FILE as ENERGY_FILE
 from perceptinit.reports.figures import (

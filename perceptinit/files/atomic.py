@@ -20,13 +20,16 @@ ABANDONED_SECONDS = 3600.0
 
 
 @contextmanager
-def atomic_path(path: Path, synced: bool = False, where: Path | None = None) -> Iterator[Path]:
+def atomic_path(
+    path: Path, synced: bool = False, where: Path | None = None, mode: int = 0o666
+) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
     Args:
         path: The final path.
         synced: Whether to sync the file and its folder to disk, so that they survive a power failure.
         where: Folder of the temporary file, on the same file system. Default: the folder of `path`.
+        mode: Permissions of the file before the umask applies; 0o600 for a file that only its owner can read.
 
     Raises:
         WriteError: If the file cannot be written.
@@ -36,7 +39,7 @@ def atomic_path(path: Path, synced: bool = False, where: Path | None = None) -> 
         with writing(path):
             for folder in {path.parent, temporary.parent}:
                 folder.mkdir(parents=True, exist_ok=True)
-            temporary.touch()
+            temporary.touch(mode)
             mode = temporary.stat().st_mode
             yield temporary
             temporary.chmod(mode)  # safetensors creates files that only their owner can access
@@ -61,9 +64,9 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_file(path: Path, content: bytes, synced: bool = False) -> None:
+def write_file(path: Path, content: bytes, synced: bool = False, mode: int = 0o666) -> None:
     """Write a file atomically, see `atomic_path`."""
-    with atomic_path(path, synced) as temporary:
+    with atomic_path(path, synced, mode=mode) as temporary:
         temporary.write_bytes(content)
 
 

@@ -17,7 +17,6 @@ from perceptinit.companion import write_file
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
-from perceptinit_collect.new_study import write_private
 from perceptinit_collect.records import Given, Record, Reliability, judge, read_records
 from perceptinit_collect.sessions import Trial
 
@@ -44,12 +43,9 @@ def export(folder: Path, table: Path) -> list[Path]:
         raise UsageError(f"--export {table}: not a CSV file. Choose a name that ends in .csv")
     records = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
-    for path, text in {
-        table: table_text(records),
-        recipe: recipe_text(folder, records[-1].design, table),
-    }.items():
-        write_file(path, text.encode())
-    write_private(people, people_text(records))
+    write_file(table, table_text(records).encode())
+    write_file(recipe, recipe_text(folder, records[-1].design, table).encode())
+    write_file(people, people_text(records).encode(), mode=0o600)
     return [table, people, recipe]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from perceptinit.companion import write_file
+from perceptinit.companion import write_file, writing
 from perceptinit.plugin import DataError, UsageError
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.images import FOLDER as IMAGES, Report, copy_images
@@ -77,7 +77,7 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
         raise DataError(f"{out}: is a file. Choose a folder with --out")
     if (out / IMAGES).exists():
         raise UsageError(f"{out}: contains a folder '{IMAGES}' but is not a study. Choose another --out")
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
             copied = Path(temporary) / IMAGES
@@ -86,22 +86,8 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
             copied.rename(out / IMAGES)
         write_missing(out, settings.design.task)
         if not (out / TOKEN_FILE).exists():
-            write_private(out / TOKEN_FILE, secrets.token_urlsafe(24) + "\n")
+            write_file(out / TOKEN_FILE, f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
         write_file(out / SETTINGS_FILE, _settings_text(settings).encode())
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written ({error.strerror})") from error
-
-
-def write_private(path: Path, text: str) -> None:
-    """Atomically write a file that only its owner can read; DataError if it cannot be written."""
-    try:
-        with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as private:
-            temporary = Path(private) / path.name
-            temporary.touch(mode=0o600)
-            temporary.write_text(text, encoding="utf-8", newline="")
-            temporary.replace(path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def copy_study(folder: Path, name: str) -> Path:
@@ -109,14 +95,12 @@ def copy_study(folder: Path, name: str) -> Path:
     read_settings(folder)  # so that errors name the original file
     copy = folder / name
     shutil.rmtree(copy, ignore_errors=True)
-    try:
+    with writing(copy):
         copy.mkdir()
         (copy / IMAGES).symlink_to(Path("..") / IMAGES)
         shutil.copytree(folder / TEXTS, copy / TEXTS)
         for path in (folder / SETTINGS_FILE, folder / TOKEN_FILE, *folder.glob("design-*.json")):
             shutil.copy(path, copy / path.name)
-    except OSError as error:
-        raise DataError(f"{copy}: cannot be written ({error.strerror or error})") from error
     return copy
 
 
