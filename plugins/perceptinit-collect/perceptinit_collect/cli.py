@@ -62,7 +62,7 @@ def collect(
 
     Example: perceptinit collect study/ --export judgments.csv
     """
-    from perceptinit_collect.new_study import copy_study, is_study, make_or_find
+    from perceptinit_collect.study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
         folder = make_or_find(folder, out, task, questions, per_person, not_sure, seed, _report)

@@ -19,9 +19,8 @@ import numpy as np
 from PIL import Image
 
 from perceptinit.plugin import PerceptInitError, generator
-from perceptinit_collect.new_study import copy_study
 from perceptinit_collect.serve import serve_in_thread
-from perceptinit_collect.study import open_study
+from perceptinit_collect.study import copy_study, open_study
 from perceptinit_collect.tasks import Task
 
 FOLDER = "simulated"

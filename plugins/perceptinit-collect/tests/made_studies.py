@@ -5,11 +5,10 @@ import re
 from urllib.parse import urlencode
 
 import numpy as np
-from perceptinit_collect.new_study import create
 from perceptinit_collect.serve import serve_in_thread
 from perceptinit_collect.settings import FILE, default_design
 from perceptinit_collect.simulate import Browser
-from perceptinit_collect.study import open_study as open_folder
+from perceptinit_collect.study import create, open_study as open_folder
 from perceptinit_collect.texts import BLANK
 from PIL import Image
 

@@ -12,11 +12,10 @@ import pytest
 from made_studies import fill_blanks, make_study, write_images
 from perceptinit_collect.design import draw_design, read_design, versions
 from perceptinit_collect.images import MAX_SIDE, StudyImage, copy_images
-from perceptinit_collect.new_study import copy_study, create
 from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import DesignSettings, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
-from perceptinit_collect.study import current_design, open_study as open_folder
+from perceptinit_collect.study import copy_study, create, current_design, open_study as open_folder
 from perceptinit_collect.tasks import TASKS, combination
 from perceptinit_collect.texts import fill_in
 from PIL import Image

@@ -12,9 +12,8 @@ from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_
 from perceptinit_collect import people, server
 from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
-from perceptinit_collect.new_study import create
 from perceptinit_collect.settings import default_design
-from perceptinit_collect.study import close, forget
+from perceptinit_collect.study import close, create, forget
 
 from perceptinit.plugin import UsageError
 
