@@ -71,10 +71,7 @@ def test_members_are_grouped_like_in_the_webdataset_library(tmp_path):
         ("y.z/3.txt", b"3"),
     ]
     path = write_tar(tmp_path / "0.tar", members)
-    theirs = [
-        (sample["__key__"], sample["txt"])
-        for sample in wds.WebDataset(str(path), shardshuffle=False)
-    ]
+    theirs = [(sample["__key__"], sample["txt"]) for sample in wds.WebDataset(str(path), shardshuffle=False)]
     ours = [(key.removeprefix("0.tar/"), text.encode()) for key, _, text in everything(webdataset(path))]
     assert ours == theirs
     assert [image for _, image, _ in everything(webdataset(path))] == [b"one", b"two", b"three"]
