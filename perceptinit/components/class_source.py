@@ -69,6 +69,8 @@ class Scope:
                 yield node.name, node
             elif isinstance(node, ast.Assign) and self.outer:
                 yield ast.unparse(node.targets[0]), node.value
+            elif isinstance(node, ast.AnnAssign) and self.outer and node.value:
+                yield ast.unparse(node.target), node.value
             elif isinstance(node, ast.ImportFrom):
                 start = importlib.util.resolve_name("." * node.level + (node.module or ""), self.package)
                 yield from ((alias.asname or alias.name, f"{start}.{alias.name}") for alias in node.names)
