@@ -234,7 +234,7 @@ class PausedProcess:
     def end(self) -> None:
         """Kill the process group."""
         self._signal(signal.SIGKILL)
-        self._process.wait()
+        self._process.communicate()  # also closes its standard error
 
     def _signal(self, number: signal.Signals) -> None:
         os.killpg(self._process.pid, number)

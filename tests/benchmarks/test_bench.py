@@ -69,3 +69,4 @@ def test_a_process_that_ends_early_shows_its_last_lines():
     process = bench.PausedProcess("peer", [sys.executable, "-c", "raise SystemExit('no data')"], "turn")
     with pytest.raises(SystemExit, match="no data"):
         process.take_turn()
+    process.end()
