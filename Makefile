@@ -58,12 +58,13 @@ docs: $(INSTALLED)
 	$(PYTEST) tests/docs
 
 # install every package in plugins/ and an example, run their tests, three at a time because a browser mostly waits, then
-# test all of them on a simulated GPU
+# test all of them on a simulated GPU, and run the benchmarks that need one of them
 plugins: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet $(patsubst %,'./%[test]',$(PACKAGES))
 	printf '%s\n' $(PACKAGES) | OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= xargs -P 3 -I {} \
 	  sh -c 'cd {} && $(abspath $(BIN))/python -m pytest -q tests || { echo "{} failed"; exit 1; }'
 	$(PYTEST) -v tests/test_paper_components.py::test_a_plug_in_works_on_a_gpu tests/plugins
+	$(PYTEST) -m slow tests/benchmarks -k collect
 
 # install every package in plugins/ into the environment of the core, with the libraries of all trackers
 companions: $(INSTALLED)
