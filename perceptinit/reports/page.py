@@ -3,7 +3,9 @@
 import math
 import re
 from collections.abc import Iterator
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, product
+from typing import Any
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import SamplesEstimate, all_curves, crossover, speed_up
@@ -16,6 +18,8 @@ from perceptinit.verdict.headline import Summary
 from perceptinit.verdict.verdict import Verdict, can_be_derived_from, evidence
 
 MAX_CURVES_PER_MEASURE = 4
+# key of a breakdown in records -> name of its rows
+UNITS = {"by_person": "person", "by_anchor": "anchor"}
 ANSWERS = {
     Outcome.BETTER: "Better:",
     Outcome.WORSE: "Worse:",
@@ -157,3 +161,43 @@ def _interval(found: SamplesEstimate, form: str, note: str = "") -> str:
         return ""
     ends = [f"{v:{form}}" if math.isfinite(v) else "never" for v in (found.low, found.high)]
     return f" [{' to '.join(ends)}{note}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """A score by person or anchor, in ascending order, with a column per arm.
+
+    The last column, if recorded, is the agreement of each person with the other people.
+    """
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+
+
+def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
+    """Yield the recorded final scores of finished runs by person and by anchor."""
+    for score, (key, unit) in product(comparison.scores, UNITS.items()):
+        by_arm: dict[str, list[dict[str, Any]]] = {}
+        for run in comparison.runs.finished:
+            for row in run.scores:
+                is_end = (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
+                if is_end and row["extra"].get(key):
+                    by_arm.setdefault(run.arm, []).append(row["extra"][key])
+        every = [rows for seeds in by_arm.values() for rows in seeds]
+        shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
+        if not shared:
+            continue
+        means = {
+            name: [sum(rows[name]["value"] for rows in seeds) / len(seeds) for seeds in by_arm.values()]
+            for name in shared
+        }
+        headings = [unit, *by_arm]
+        shared.sort(key=lambda name: sum(means[name]))
+        table = [[name, *(score.number(v) for v in means[name])] for name in shared]
+        others = [every[0][name].get("others") for name in shared]
+        if any(value is not None for value in others):
+            headings.append("the other people")
+            for cells, value in zip(table, others, strict=True):
+                cells.append("" if value is None else score.number(value))
+        yield Breakdown(f"Each {unit} in {score.name}", headings, table)

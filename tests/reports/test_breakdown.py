@@ -1,19 +1,25 @@
-"""Agreement by anchor and by person in scores, computed by hand."""
+"""Agreement by anchor and by person: computed by hand, in scores and on the page."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from helpers.made_runs import record, score, write
 from PIL import Image
 
+from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError
 from perceptinit.evaluators.rsa import RSA
 from perceptinit.evaluators.two_afc import TwoAFC, by_anchor, predict_by_others
 from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import Dissimilarities, square
 from perceptinit.judgments.own.table import Table
+from perceptinit.reports.page import find_breakdowns
+from perceptinit.reports.report import render
+from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
 GREY = [np.full((4, 4, 3), value, dtype=np.uint8) for value in (10, 20, 30, 200)]
@@ -119,6 +125,40 @@ def test_rsa_contains_the_agreement_of_each_subject_with_model_and_others():
     assert np.mean([row["value"] for row in rows.values()]) == pytest.approx(spearman.value)
     # two exchanged ranks, 1 - 6 * 2 / (6 * 35); each of the two subjects is compared with the other
     assert [row["others"] for row in rows.values()] == pytest.approx([1 - 12 / 210] * 2)
+
+
+def broken_down(value, low, high):
+    extra = {
+        "by_anchor": {"cup": {"value": low}, "bowl": {"value": high}},
+        "by_person": {"ann": {"value": high, "others": 0.9}, "bob": {"value": low, "others": None}},
+    }
+    return [score(value, name="2afc/x", chance=0.5, extra=extra)]
+
+
+@pytest.fixture
+def comparison(tmp_path):
+    records = [
+        record("random", 0, broken_down(0.5, 0.4, 0.6)),
+        record("random", 1, broken_down(0.6, 0.6, 0.6)),
+        record("pi", 0, broken_down(0.8, 0.7, 0.9)),
+    ]
+    return compare(load_runs([write(tmp_path, records)]))
+
+
+def test_people_and_anchors_are_sorted_by_their_mean_over_seeds(comparison):
+    people, anchors = find_breakdowns(comparison)
+    assert (people.title, anchors.title) == ("Each person in 2afc/x", "Each anchor in 2afc/x")
+    assert people.headings == ["person", "random", "pi", "the other people"]
+    assert people.rows == [["bob", "50.0", "70.0", ""], ["ann", "60.0", "90.0", "90.0"]]
+    assert anchors.headings == ["anchor", "random", "pi"]
+    assert anchors.rows == [["cup", "50.0", "70.0"], ["bowl", "60.0", "90.0"]]
+
+
+def test_the_page_shows_people_and_anchors_as_numbers(comparison):
+    html = render(comparison, with_examples=False)
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    assert "person random pi the other people bob 50.0 70.0 ann 60.0 90.0 90.0" in words
+    assert "anchor random pi cup 50.0 70.0 bowl 60.0 90.0" in words
 
 
 def test_a_table_with_a_subject_column_gives_agreement_by_person(tmp_path):
