@@ -75,7 +75,7 @@ class WebdatasetPairs:
 
     @property
     def max_shuffle_blocks(self) -> int:
-        """Return how many shards may be shuffled together: all if local, else as many as the cache holds."""
+        """Return how many shards are shuffled together: all local ones, or those that fit into the cache."""
         remote = self._remote
         return remote.reader.max_shuffle_blocks if remote else len(self.block_sizes)
 
