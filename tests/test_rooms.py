@@ -21,7 +21,7 @@ ROOMS = {
     "cli": "evaluating reports verdict analysis running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
-    "running": "reports evaluators results recipe components compute files base",
+    "running": "reports evaluators results recipe images components compute files base",
     "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
     " compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",
@@ -164,7 +164,7 @@ def test_the_top_level_and_every_room_stay_small():
 
 # A budget in statements and names, so that packing lines gains nothing: lower a number when code went, raise one with a
 # reason in the commit.
-MAX_STATEMENTS = 26_600  # of perceptinit/ and plugins/ together
+MAX_STATEMENTS = 28_900  # of perceptinit/ and plugins/ together
 MAX_FILES, MAX_LINES_OF_A_FILE = 330, 350
 # in 1,000 statements
 MAX_PACKED_IN_CORE, MAX_WALRUSES, MAX_COMPREHENSIONS = 8.0, 3.7, 70.3

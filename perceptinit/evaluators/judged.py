@@ -19,7 +19,7 @@ from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import Fit, RunContext, Score, Split, Stimuli, Unit
+from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli, Unit
 
 CACHE_MIB = 1024
 
@@ -73,6 +73,11 @@ class JudgedMeasure(ABC):
         """Yield problems with the split, unless `preflight` of the judgments already finds a problem."""
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
+
+    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
+        """Yield the name of the set and the images that occur in judgments of the split."""
+        triplets = self.judgments.load(self.config.split)
+        yield self.set_name, [triplets.stimuli.images[index] for index in np.unique(triplets.roles)]
 
     @property
     def set_name(self) -> str:

@@ -13,7 +13,7 @@ from perceptinit.evaluators.metrics import measure_images
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.protocols import DualEncoder, HasPeople
-from perceptinit.types import MeasuredSplit, RunContext, Score, Stimuli
+from perceptinit.types import ImageSource, MeasuredSplit, RunContext, Score, Stimuli
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
@@ -58,6 +58,11 @@ class RSA(JudgedMeasure):
                 f"rsa: judgments '{self.judgments.name}' are not dissimilarity matrices. Use 'rdm'"
             )
         return self.judgments.load_dissimilarities(self.config.split)
+
+    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
+        """Yield the name of the set and the images of the matrices."""
+        stimuli, used, _ = self.data
+        yield self.set_name, [stimuli.images[index] for index in used]
 
     def _score(
         self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation

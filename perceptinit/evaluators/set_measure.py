@@ -16,7 +16,7 @@ from perceptinit.protocols import DualEncoder
 from perceptinit.results.measures import OTHER
 from perceptinit.test_sets.choice import Missing, SetChoice
 from perceptinit.test_sets.suite import SYNTHETIC, SetKind, SyntheticSettings, find_set
-from perceptinit.types import DataNeed, RunContext, Score, Split, StagePlan
+from perceptinit.types import DataNeed, ImageSource, RunContext, Score, Split, StagePlan
 
 Features = Sequence[np.ndarray]  # features of each split
 
@@ -129,6 +129,11 @@ class SetMeasure(ABC):
         self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         """Return the scores of each model, with one decoding pass per set."""
+
+    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
+        """Yield the name and the images of each set that is present."""
+        for dataset in self.choice.present()[0]:
+            yield self.choice.name(dataset), self.choice.read(dataset).images
 
     def present(self, ctx: RunContext, name: str) -> list[str]:
         """Return the sets that are present, and warn about skipped sets."""

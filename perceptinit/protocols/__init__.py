@@ -15,6 +15,7 @@ from perceptinit.protocols.optional import (
     HasDataSha256 as HasDataSha256,
     HasDescribe as HasDescribe,
     HasEvaluated as HasEvaluated,
+    HasEvaluatedImages as HasEvaluatedImages,
     HasExpect as HasExpect,
     HasLogImage as HasLogImage,
     HasMaxShuffleBlocks as HasMaxShuffleBlocks,

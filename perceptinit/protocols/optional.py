@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from perceptinit.protocols.required import DualEncoder, Pretrainer
-    from perceptinit.types import Classes, DataNeed, RunContext, Split, StagePlan, Triplets
+    from perceptinit.types import Classes, DataNeed, ImageSource, RunContext, Split, StagePlan, Triplets
 
 
 @runtime_checkable
@@ -97,6 +97,14 @@ class HasMisfits(Protocol):
 
     def misfits(self, pretrainer: Pretrainer) -> Iterable[str]:
         """Return one sentence per mismatch. Called before a run starts, if all data are present."""
+
+
+@runtime_checkable
+class HasEvaluatedImages(Protocol):
+    """An evaluator that lists its images, so that records show whether stage 1 has seen them."""
+
+    def evaluated_images(self) -> Iterable[tuple[str, Sequence[ImageSource]]]:
+        """Return the name of each data set, as in its scores, and the images that it evaluates."""
 
 
 @runtime_checkable

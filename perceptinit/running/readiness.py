@@ -21,6 +21,7 @@ from perceptinit.files.downloads import (
 )
 from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.running.seen_images import find_leaks
 from perceptinit.types import DataCard, DataNeed
 
 MAX_LISTED = 3  # more missing data sets are only summarized
@@ -69,7 +70,7 @@ def find_untrained_text(recipe: Recipe) -> list[Problem]:
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
     """Return warnings about settings that are probably not intended, such as an oversized batch."""
-    return _collect(recipe.specs(), find_component_warnings)
+    return [*_collect(recipe.specs(), find_component_warnings), *find_leaks(recipe)]
 
 
 def find_judgments(recipe: Recipe) -> list[Spec]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,11 +28,13 @@ from perceptinit.protocols import (
     Pretrainer,
 )
 from perceptinit.recipe.recipe import EvalSlot
+from perceptinit.results.measures import SEEN, split_name
 from perceptinit.results.record import new_record
 from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import Stopped, StopSignals
 from perceptinit.running.journal import RunJournal, find_earlier, load_earlier
+from perceptinit.running.seen_images import find_seen
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, RunContext, Score, State, StepResult
@@ -277,13 +279,24 @@ class Run:
                 continue
             ctx = self._context(f"eval.{index}")
             with torch.no_grad():
-                scores = tuple(_scores(evaluator, model, ctx))
+                scores = tuple(map(self._note_seen, _scores(evaluator, model, ctx)))
             self._journal.note_scores(scores, stage)
             shown = tuple(replace(score, items=None) for score in scores)  # trackers write events as JSON
             ctx.event("scores", samples_seen=ctx.samples_seen, scores=shown, message=stage)
         model.train(was_training)
         self._journal.note_seconds("eval", time.perf_counter() - start)
         self._journal.save()
+
+    def _note_seen(self, score: Score) -> Score:
+        """Return a score with the share of its images that the stages of the arm were trained on."""
+        share = self._seen.get(split_name(score.name)[1])
+        return score if share is None else replace(score, extra={**score.extra, SEEN: share})
+
+    @cached_property
+    def _seen(self) -> dict[str, float]:
+        """The result of `find_seen` in the process that writes the record."""
+        evaluators = [evaluator for _, evaluator in self.evaluators]
+        return find_seen(self.arm, evaluators) if distributed.is_first() else {}
 
     def _save_checkpoint(
         self, model: DualEncoder, stage: Callable[[], State] | None = None, place: str = ""

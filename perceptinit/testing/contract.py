@@ -44,7 +44,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasDownloads,
     ),
     "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasReadAhead, p.HasPublishedNumPairs, p.HasClasses),
-    "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, HasEvaluateMany, HasChoice),
+    "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, p.HasEvaluatedImages, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }
 

@@ -92,6 +92,16 @@ def test_the_record_contains_settings_and_results(full):
     assert not list(folder.rglob("checkpoint*"))
 
 
+def test_a_record_contains_the_share_of_evaluated_images_that_stage_1_has_seen(full, recipe, tmp_path):
+    def shares(records):
+        return {row["extra"]["seen_in_stage_1"] for record in records.values() for row in record["scores"]}
+
+    assert shares(full[1]) == {0.0}
+    on_training_images = recipe("eval.0.split=train", "eval.0.judgments.num_train=32")
+    records = run(on_training_images, tmp_path / "runs", arms=["pi"], seeds=[0])
+    assert shares(records) == {1.0}
+
+
 def test_events_are_stored_as_json_lines(full):
     folder, _ = full
     lines = (folder / "runs/tiny/pi/seed1/events.jsonl").read_text().splitlines()

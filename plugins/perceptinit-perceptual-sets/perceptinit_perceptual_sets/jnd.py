@@ -1,11 +1,11 @@
 """Average precision on judgments of just noticeable differences (`jnd`)."""
 
 # N pairs, M images
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from perceptinit.companion import HasSamePairs, SamePairs, cosine_distances
+from perceptinit.companion import HasSamePairs, ImageSource, SamePairs, cosine_distances
 from perceptinit.plugin import DualEncoder, JudgedMeasure, RunContext, Score, UsageError
 
 
@@ -29,6 +29,12 @@ class Jnd(JudgedMeasure):
             num_examples=len(pairs),
             chance=pairs.base_rate,
         )
+
+    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
+        """Yield the name of the set and the images of its pairs."""
+        pairs = self.data
+        used = np.unique([pairs.first, pairs.second])
+        yield self.set_name, [pairs.stimuli.images[index] for index in used]
 
     def read(self) -> SamePairs:
         """Return the image pairs of the split; UsageError for judgments without such pairs."""
