@@ -51,4 +51,4 @@ def _hash_pixels(image: ImageSource) -> set[bytes]:
         pixels = decode(image, "image")
     except DataError:
         return set()
-    return {hashlib.sha256(np.ascontiguousarray(pixels)).digest()}
+    return {hashlib.sha256(pixels.tobytes()).digest()}
