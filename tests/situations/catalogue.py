@@ -20,28 +20,24 @@ from situations.changes import (
     with_items,
     with_trials,
 )
+from situations.conditions import CONDITIONS
 from situations.made import Lead, Situation
-
-WORTH = r"(?<![Ww]hether )(?<!that )people is worth it"
-NOT_WORTH = r"people is not worth it"
-STRUCTURE = r"it is the human structure that helps"
-EQUIVALENT = r"people (is equivalent to random|makes no difference that matters)"
-BETTER = r"people is better than random"
-WORSE = r"people is worse than random"
-UNDECIDED = r"undecided"
-ANY_SIDE = (WORTH, NOT_WORTH, EQUIVALENT)
-NOT_BY_DELTA = r"not shown to be (better )?by more than"
-NOTHING_ELSE = r"in nothing else"
-AS_PLANNED = r"As planned"
-
-RANDOM = Lead(0, 0)
-SHUFFLED = Lead(0)
-
-
-def arms(people: Lead, **others: Lead) -> dict[str, Lead]:
-    """Return the arms random, people and shuffled, followed by other arms."""
-    return {"random": RANDOM, "people": people, "shuffled": SHUFFLED, **others}
-
+from situations.patterns import (
+    ANY_SIDE,
+    AS_PLANNED,
+    BETTER,
+    EQUIVALENT,
+    NOT_BY_DELTA,
+    NOT_WORTH,
+    NOTHING_ELSE,
+    RANDOM,
+    SHUFFLED,
+    STRUCTURE,
+    UNDECIDED,
+    WORSE,
+    WORTH,
+    arms,
+)  # fmt: skip
 
 # --- three arms without complications -------------------------------------------------------------------
 PLAIN = {
@@ -388,6 +384,7 @@ SIZES = {
         truth="one image of 50 more in each of three seeds",
         arms={"random": (40.0, 42.0, 44.0), "people": (42.0, 44.0, 46.0)},
         num_examples=50,
+        writes_items=False,
         must=(r"these 50 (photographs|images|examples)",),
         never=(WORTH, r"\+2\.0 to \+2\.0", r">0\.99"),
     ),
@@ -395,6 +392,7 @@ SIZES = {
         truth="people leads by 6 on 85 images; other images were not sampled",
         arms=arms(Lead(6, 1.5)),
         num_examples=85,
+        writes_items=False,
         must=(r"these 85 (photographs|images|examples)",),
         never=(r"^people is worth it, and it is the human structure that helps\.$",),
     ),
@@ -535,14 +533,14 @@ LOST = {
         never=(WORTH,),
     ),
     "a baseline run lost": Situation(
-        truth="one run of random diverged, which speaks for people",
+        truth="one run of random diverged; whether its score is low or high is unknown",
         arms={
             "random": (*Lead(0, 0).values(5, 0), N),
             "people": Lead(3),
             "shuffled": Lead(0),
         },
-        must=(WORTH, r"1 of 6|one of six"),
-        firm=True,
+        must=(r"1 of 6|one of six",),
+        never=(WORTH, STRUCTURE),
     ),
     "every run of people lost": Situation(
         truth="people never finished",
@@ -692,7 +690,7 @@ PLANS = {
         truth="the plan says delta = 0.2, the runs say 1",
         arms=arms(Lead(3)),
         planned=True,
-        plan={"verdict": {"delta": 0.2}},
+        plan={"verdict": {"delta": 0.2, "max_seeds": None, "primary": ""}},
         never=(AS_PLANNED,),
     ),
     "fewer seeds than planned": Situation(
@@ -917,7 +915,7 @@ TUNED = {
         expect=TUNE,
         change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
         after=with_trials(random=(40.2, 40.0, 40.3, 39.9, 40.1), people=(43.1, 43.3, 42.9, 43.0, 43.2)),
-        must=(BETTER, r"over seeds and searches", r"studies are resampled"),
+        must=(BETTER, r"over seeds( and images)? and searches", r"studies are resampled"),
         never=(WORTH, r"as fixed", UNDECIDED),
         firm=True,
     ),
@@ -927,7 +925,7 @@ TUNED = {
         expect=TUNE,
         change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
         after=with_trials(random=(40, 44, 35, 38, 43), people=(43, 37, 45, 41, 48)),
-        must=(UNDECIDED, r"over seeds and searches", r"more seeds alone may not decide"),
+        must=(UNDECIDED, r"over seeds( and images)? and searches", r"more seeds alone may not decide"),
         never=(BETTER, WORTH, r"as fixed"),
     ),
     "five studies without their trials": Situation(
@@ -965,4 +963,5 @@ TUNED = {
 
 SITUATIONS: dict[str, Situation] = {
     **PLAIN, **CONTROLS, **SIZES, **ENVIRONMENTS, **LOST, **SETS, **MANY, **PLANS, **YARDSTICKS, **JUDGED, **TUNED,
+    **CONDITIONS,
 }  # fmt: skip

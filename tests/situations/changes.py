@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from perceptinit.results.items import write_items
 from perceptinit.results.record import write_record
 from perceptinit.types import Items
+from situations.fields import answer
 
 Change = Callable[[dict[str, Any]], None]
 SIMULATED = '{ use = "synthetic" }'
@@ -58,11 +60,21 @@ def fewer_samples(arm: str) -> Change:
     return _of(arm, halve)
 
 
+def stage_1(arm: str, **metrics: float | None) -> Change:
+    """Return a change to the metrics of stage 1; None removes one. two_afc, stderr: of held-out judgments."""
+    names = {"two_afc": "2afc_val_after", "two_afc_before": "2afc_val_before", "stderr": "2afc_val_stderr"}
+
+    def change(record: dict[str, Any]) -> None:
+        own = record["init"][-1]["metrics"]
+        own.update({names.get(name, name): value for name, value in metrics.items()})
+        record["init"][-1]["metrics"] = {name: value for name, value in own.items() if value is not None}
+
+    return _of(arm, change)
+
+
 def collapsed(arm: str) -> Change:
     """Return a change to an arm whose embeddings collapsed in stage 1."""
-    metrics = {"spread_before": 0.66, "spread_after": 0.004, "two_afc_before": 0.55, "two_afc": 0.5}
-    row = {"stage": "triplet-hinge", "name": "triplet-hinge", "metrics": metrics}
-    return _of(arm, lambda record: record["init"].append(dict(row)))
+    return stage_1(arm, spread_after=0.0004, two_afc=0.5)
 
 
 def simulated_judgments() -> Mapping[str, str]:
@@ -120,6 +132,62 @@ def in_turn(*changes: Change) -> Change:
     return change_all
 
 
+def not_finite(arm: str, seed: int, measure: str = "") -> Change:
+    """Return a change to the scores of a run, optionally of one measure, that are not finite."""
+
+    def change(record: dict[str, Any]) -> None:
+        for row in record["scores"]:
+            if row["name"].startswith(measure):
+                row["value"] = None
+
+    return _of(arm, change, seed)
+
+
+def saw_in_stage_1(share: float | None, *arms: str) -> Change:
+    """Return a change to the share of evaluated images that stage 1 of arms saw; None if not recorded."""
+
+    def change(record: dict[str, Any]) -> None:
+        for row in record["scores"]:
+            row["extra"] = {k: v for k, v in row["extra"].items() if k != "seen_in_stage_1"}
+            row["extra"] |= {} if share is None else {"seen_in_stage_1": share}
+
+    return in_turn(*(_of(arm, change) for arm in arms))
+
+
+def truncated(run: str) -> Callable[[Path], None]:
+    """Return a change that cuts the file of a record in half."""
+
+    def cut(folder: Path) -> None:
+        path = folder / run / "record.json"
+        path.write_text(path.read_text()[: path.stat().st_size // 2])
+
+    return cut
+
+
+def absent(*runs: str) -> Callable[[Path], None]:
+    """Return a change that removes the folders of runs, or of arms."""
+
+    def remove(folder: Path) -> None:
+        for run in runs:
+            shutil.rmtree(folder / run)
+
+    return remove
+
+
+def copied(*runs: str) -> Callable[[Path], None]:
+    """Return a change that replaces runs by copies of seed 0 of their arm, such as `people/seed1`."""
+
+    def copy_runs(folder: Path) -> None:
+        for run in runs:
+            first, place = folder / run.partition("/")[0] / "seed0", folder / run
+            record = json.loads((first / "record.json").read_text())
+            record["seed"] = int(run.rpartition("seed")[2])
+            write_record(place / "record.json", record)
+            shutil.copy(first / "items.safetensors", place)
+
+    return copy_runs
+
+
 def lost_plan(folder: Path) -> None:
     """Remove the plan whose hash is in the records."""
     for path in folder.glob("plan.*"):
@@ -145,6 +213,15 @@ def with_items(
             write_items(path.parent, {row["name"]: Items(values, np.arange(num)[:, None], None, trivial)})
 
     return write
+
+
+def with_equal_items(folder: Path) -> None:
+    """Write item values of each run that depend on its score alone: arms differ on the same items in all seeds."""
+    for path in folder.glob("*/seed*/record.json"):
+        [row] = json.loads(path.read_text())["scores"]
+        num = row["num_examples"]
+        values = answer(row["value"], -np.arange(num))
+        write_items(path.parent, {row["name"]: Items(values, np.arange(num)[:, None], None)})
 
 
 def by_hand_edited(run: str) -> Callable[[Path], None]:

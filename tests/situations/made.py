@@ -7,17 +7,19 @@ their noise; `Lead` adds a difference with an independent spread.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.results.items import write_items
 from perceptinit.results.preregistration import plan_sha256, seal_plan
 from perceptinit.results.record import RECORD, new_record, score_row, write_record
 from perceptinit.types import Score
 from perceptinit.verdict.plan import keep_plan, make_plan
+from situations.fields import make_items, stage_rows
 
 HEAD = """
 schema = 1
@@ -33,10 +35,16 @@ model = "vit_tiny_patch16_224"
 use = "triplet-hinge"
 judgments = {{ use = "nights", root = "nights" }}
 {pretrain}
-[[eval]]
+{evaluators}
+"""
+ZERO_SHOT = """[[eval]]
 use = "zero-shot"
 root = "sets"
-datasets = ["cifar10"]
+datasets = [{}]
+"""
+TWO_AFC = """[[eval]]
+use = "two-afc"
+judgments = {{ use = "table", path = "{}.csv" }}
 """
 PRETRAIN = """
 [pretrain]
@@ -99,8 +107,11 @@ class Situation:
         must: Patterns that each match in every view (terminal, Markdown, page).
         never: Patterns that match in no view.
         firm: Whether the runs settle the question, so that hedging would be wrong.
-        name, measure: The score is `measure/name`. sets: more data sets, name to arms as above.
+        measure, set_name: The score is `measure/set_name`. sets: more data sets, name to arms as above.
+        also: More scores, `measure/set` to arms as above. early: Scores of the first epoch, name to arms.
         num_examples: Number of images or judgments of every score.
+        chance: Chance level; None for a score that is not a share. ceiling: Upper human ceiling, a share.
+        writes_items: Whether the runs have per-item values.
         init: Arm to its stages in TOML if they differ from `INIT`.
         verdict: The text of `[verdict]`. expect: The text of `[[expect]]` and other tables.
         looks: Numbers of seeds of earlier invocations, each with its runs.
@@ -120,8 +131,13 @@ class Situation:
     measure: str = "top1"
     set_name: str = "cifar10"
     sets: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    also: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
+    early: Mapping[str, Mapping[str, Values]] = field(default_factory=dict)
     num_examples: int = 10_000
-    chance: float = 0.1
+    chance: float | None = 0.1
+    ceiling: float | None = None
+    higher_is_better: bool = True
+    writes_items: bool = True
     init: Mapping[str, str] = field(default_factory=dict)
     baseline: str = "random"
     verdict: str = "delta = 1.0"
@@ -158,12 +174,20 @@ def text_of(situation: Situation, num_seeds: int) -> str:
         baseline=situation.baseline,
         settings=situation.settings,
         pretrain=situation.pretrain,
+        evaluators=_evaluators(situation),
     )
     arms = "".join(
         f'[[arm]]\nname = "{arm}"\ninit = {situation.init.get(arm) or INIT[arm]}\n' for arm in situation.arms
     )
     verdict = f"[verdict]\n{situation.verdict}\n" if situation.verdict else ""
     return f"{head}{verdict}{arms}{situation.expect}"
+
+
+def _evaluators(situation: Situation) -> str:
+    names = [situation.set_name, *situation.sets]
+    if situation.measure == "2afc":
+        return "".join(map(TWO_AFC.format, names))
+    return ZERO_SHOT.format(", ".join(f'"{name}"' for name in names))
 
 
 def write_runs(situation: Situation, root: Path) -> Path:
@@ -189,6 +213,7 @@ def write_runs(situation: Situation, root: Path) -> Path:
             record |= planned
             record["scores"] = list(_rows(situation, name, seed))
             record["hashes"] = _hashes(name, seed)
+            record["init"] = stage_rows(record["arm"]["resolved"]["init"])
             record["wall_seconds"] = {"total": 100.0, "pretrain": 60.0, "eval": 5.0}
             record["status"] = "finished" if value is not None else "failed"
             if value is None:
@@ -196,30 +221,38 @@ def write_runs(situation: Situation, root: Path) -> Path:
                 record["error"] = "the loss is not finite (NaN) at step 40"
             record["finished"] = record["started"]
             situation.change(record)
-            write_record(folder / name / f"seed{seed}" / RECORD, record)
+            place = folder / name / f"seed{seed}"
+            write_record(place / RECORD, record)
+            if items := make_items(record) if situation.writes_items else {}:
+                write_items(place, items)
     situation.after(folder)
     return folder
 
 
-def _rows(situation: Situation, arm: str, seed: int) -> Sequence[dict[str, Any]]:
+def _rows(situation: Situation, arm: str, seed: int) -> Iterator[dict[str, Any]]:
     num_samples = 100_000 if situation.pretrain else 0
     stage = "pretrain" if situation.pretrain else "init"
-    rows = []
-    for name, arms in {situation.set_name: situation.arms, **situation.sets}.items():
-        values = situation.values(arms, arm) if arm in arms else ()
-        if seed >= len(values) or values[seed] is None:
-            continue
-        value = values[seed] / 100
-        score = Score(
-            name=f"{situation.measure}/{name}",
-            value=value,
-            num_examples=situation.num_examples,
-            stderr=(value * (1 - value) / situation.num_examples) ** 0.5,
-            chance=situation.chance,
-            extra=dict(situation.extra),
-        )
-        rows.append(score_row(score, stage, 2, num_samples))
-    return rows
+    of_sets = {situation.set_name: situation.arms, **situation.sets}
+    final = {f"{situation.measure}/{name}": arms for name, arms in of_sets.items()} | {**situation.also}
+    for scores, epoch, num_seen in ((situation.early, 1, num_samples // 2), (final, 2, num_samples)):
+        for name, arms in scores.items():
+            values = situation.values(arms, arm) if arm in arms else ()
+            if seed < len(values) and values[seed] is not None:
+                yield score_row(_score(situation, name, values[seed] / 100), stage, epoch, num_seen)
+
+
+def _score(situation: Situation, name: str, value: float) -> Score:
+    is_share = situation.chance is not None
+    return Score(
+        name=name,
+        value=value,
+        higher_is_better=situation.higher_is_better,
+        num_examples=situation.num_examples,
+        stderr=(value * (1 - value) / situation.num_examples) ** 0.5 if is_share else None,
+        chance=situation.chance,
+        ceiling=situation.ceiling,
+        extra={"seen_in_stage_1": 0.0, **situation.extra},
+    )
 
 
 def _hashes(arm: str, seed: int) -> dict[str, Any]:
