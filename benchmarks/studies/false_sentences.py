@@ -26,7 +26,7 @@ from perceptinit.reports.page import answer_in_words
 from perceptinit.results import record
 from perceptinit.results.runs import load_runs
 from perceptinit.seeding import generator
-from perceptinit.verdict.headline import headline, summary
+from perceptinit.verdict.headline import sentences, summary
 
 MOST_KEPT = 5  # false sentences of a kind
 record.versions = cache(record.versions)  # half of the time of a record
@@ -45,7 +45,7 @@ def sentences_of(situation: Situation) -> list[str]:
         if found
         else []
     )
-    return list(dict.fromkeys([*headline(comparison), *cards]))
+    return list(dict.fromkeys([*sentences(comparison), *cards]))
 
 
 def mark(situation: Situation, truth: Truth) -> dict[str, str]:

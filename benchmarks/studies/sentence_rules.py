@@ -205,11 +205,9 @@ def card(title: object, question: object, answer: str) -> str:
 
 def find_cards(page: str) -> list[str]:
     """Return the cards in the HTML of a page."""
-    parts = (
-        r'class="question">(.*?)</div>\s*<div class="faint">(.*?)</div>.*?<span class="outcome">(.*?)</span>'
-    )
+    parts = r'<div class="faint">(.*?)</div>\s*<div class="question">(.*?)</div>.*?<span class="outcome">(.*?)</span>'
     found = re.findall(parts, page, re.DOTALL)
     return [
         card(*(" ".join(html.unescape(x).split()) for x in (title, question, answer)))
-        for question, title, answer in found
+        for title, question, answer in found
     ]

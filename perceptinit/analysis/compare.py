@@ -10,7 +10,7 @@ import numpy as np
 
 from perceptinit.analysis.at_best import Resampled, resample_studies, without_tuned
 from perceptinit.analysis.comparison import Comparison, ScoreComparison, pair_arms, score_arm
-from perceptinit.analysis.contrasts import Contrast, find_contrasts, taught_by
+from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import rule_of
 from perceptinit.analysis.intervals import Components, find_components
 from perceptinit.analysis.numbers import counts
@@ -21,7 +21,15 @@ from perceptinit.judgments.baselines import from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.results.items import read_items
-from perceptinit.results.measures import FACTS, family_of, incomplete, is_share, may_ask_people, split_name
+from perceptinit.results.measures import (
+    FACTS,
+    SEEN,
+    family_of,
+    incomplete,
+    is_share,
+    may_ask_people,
+    split_name,
+)
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.types import Items, Split
 
@@ -191,7 +199,7 @@ def _score(
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
-    components = dict(_find_components(items, name, values, contrasts))
+    components = dict(_find_components(items, name, values, (*contrasts, *find_control_contrasts(runs))))
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
@@ -208,6 +216,7 @@ def _score(
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
         seen_in_training=row["extra"].get("seen_in_training"),
+        seen_in_stage_1={arm: _find_seen(arm, found) for arm in runs.arms},
         arms=arms,
         rule=rule,
         floor=floor,
@@ -215,6 +224,12 @@ def _score(
         differences=pair_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
     )
+
+
+def _find_seen(arm: str, rows: Mapping[Cell, Mapping[str, Any]]) -> float | None:
+    """Return the largest share of images that stage 1 of an arm has seen; None if not recorded."""
+    shares = [row["extra"].get(SEEN) for (name, _), row in rows.items() if name == arm]
+    return None if None in shares else max(shares, default=None)
 
 
 def _find_components(

@@ -36,7 +36,7 @@ class Difference:
         p_value: p-value of the paired t test.
         q_value: `p_value`, corrected over the data sets of the measure.
         p_signs: p-value of the sign-flip test, corrected for the family of the contrast.
-        detectable: Smallest true difference that these seeds detect with 80 % probability.
+        detectable: Smallest true difference that these seeds and images detect with 80 % probability.
     """
 
     contrast: Contrast
@@ -80,6 +80,8 @@ class ScoreComparison:
         taught: Arms that learn from judgments of the score's data set.
         seen_in_training: Share of the data set's images in the training split of these judgments; None if
             not recorded.
+        seen_in_stage_1: Share of the images that the stages of an arm were trained on, by arm; None if not
+            recorded.
         rule: Decision rule, in the unit of the score.
         floor: Lower bound on the standard deviation of a difference, given the number of items.
         components: Variance components of contrasts and of leads over `baselines`, if known.
@@ -98,6 +100,7 @@ class ScoreComparison:
     samples_seen: Mapping[str, int]
     taught: frozenset[str]
     seen_in_training: float | None
+    seen_in_stage_1: Mapping[str, float | None]
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
     rule: Rule
@@ -134,6 +137,13 @@ class ScoreComparison:
 
     def interval(self, difference: Estimate, between: str = " to ") -> str:
         return interval(difference, self.is_share, between)
+
+    def improvement(self, difference: Estimate) -> Estimate:
+        """Return a difference with its sign changed if a lower value is better: positive is better."""
+        if self.higher_is_better:
+            return difference
+        low, high = (None if end is None else -end for end in (difference.high, difference.low))
+        return replace(difference, mean=-difference.mean, low=low, high=high)
 
     def arm(self, name: str) -> ArmScore:
         return next(arm for arm in self.arms if arm.arm == name)
@@ -274,16 +284,17 @@ def pair_arms(
         value = estimate(values, confidence, floor)
         level = estimate([reference[seed] for seed in by_seed]).mean
         parts = (components or {}).get(contrast)
+        two_way = estimate_two_way(parts, confidence) if parts else None
         difference = Difference(
             contrast=contrast,
             by_seed=by_seed,
             value=value,
-            two_way=estimate_two_way(parts, confidence) if parts else None,
+            two_way=two_way,
             confidence=confidence,
             bootstrap=statistics.bootstrap_interval(values) or (None, None),
             relative=value.mean / level if level else None,
             p_value=statistics.paired_p_value(values),
-            detectable=statistics.detectable_difference(values, alpha=1 - confidence),
+            detectable=statistics.detectable_difference(two_way or value, alpha=1 - confidence),
         )
         found.append(difference)
     return tuple(_with_sign_tests(found))

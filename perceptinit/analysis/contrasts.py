@@ -33,6 +33,7 @@ from perceptinit.analysis.questions import (
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
+PARTS = {"judgments", "pairs", "pretrain"}  # tables of a stage that is trained on data
 # built-in judgments computed by programs; records from before 0.2 lack `by_people`
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
 
@@ -124,10 +125,21 @@ def find_controls(runs: RunSet, arm: str) -> list[str]:
     return [a for a in others if not _is_fresh(runs, a) and not is_shuffled(runs, a) and _is_control(runs, a)]
 
 
+def find_control_contrasts(runs: RunSet) -> list[Contrast]:
+    """Return the contrasts of each arm that learns from people with its controls."""
+    arms = [arm for arm in runs.arms if _slots_with_judgments(runs, arm) and is_by_people(runs, arm)]
+    return [Contrast(arm, control) for arm in arms for control in find_controls(runs, arm)]
+
+
 def _is_control(runs: RunSet, arm: str) -> bool:
     stages = _stages(runs, arm)
     is_matched = any(stage.get("use") == "statistics-matched" for stage in stages)
     return bool(runs.resolved(arm)) and (is_matched or not _judgments(stages) or not is_by_people(runs, arm))
+
+
+def is_trained_on_data(runs: RunSet, arm: str) -> bool:
+    """Return whether a stage of the arm is trained on judgments or pairs."""
+    return any(stage.keys() & PARTS for stage in _stages(runs, arm))
 
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:

@@ -12,7 +12,7 @@ from perceptinit.analysis.comparison import (
     pair_arms,
     score_arm,
 )
-from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.contrasts import Contrast, find_control_contrasts
 from perceptinit.analysis.intervals import Components, mean_of
 from perceptinit.analysis.statistics import correct_for_many, differences, interquartile_mean
 from perceptinit.results.runs import RunSet
@@ -52,7 +52,7 @@ def _average(
         for seed in set.intersection(*map(set, by_set)):
             values[arm, seed] = sum(of_set[seed] for of_set in by_set) / num
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    components = dict(_mean_components(arms, group, contrasts))
+    components = dict(_mean_components(arms, group, (*contrasts, *find_control_contrasts(runs))))
     chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
     num_incomplete = sum(bool(score.incomplete) for score in group)
     return replace(
@@ -69,11 +69,18 @@ def _average(
         num_sets=num,
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
+        seen_in_stage_1={arm: _find_seen(arm, group) for arm in runs.arms},
         arms=arms,
         components=components,
         differences=pair_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
         incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
+
+
+def _find_seen(arm: str, group: Sequence[ScoreComparison]) -> float | None:
+    """Return the largest share over data sets; None if it is not recorded for one of them."""
+    shares = [score.seen_in_stage_1[arm] for score in group]
+    return max((share for share in shares if share is not None), default=None) if None not in shares else None
 
 
 def _mean_components(

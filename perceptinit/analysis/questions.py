@@ -40,8 +40,8 @@ class Question:
         expected: Hypothesis in a plan.
         structure: Name of the structure that shuffling removes.
         readings: Sentences of the summary, by outcome.
-        firm: Sentences that require a difference beyond delta without doubts or, for arms that start alike,
-            a difference beyond chance, by outcome.
+        firm: Sentences that require every condition of `verdict.conditions` or, for arms that start alike, a
+            difference beyond chance, by outcome.
         after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
         after_others: Clauses that continue all other readings, by outcome.
     """
@@ -94,12 +94,16 @@ WORTH = Question(
     readings={
         Outcome.BETTER: "{arm} is better than {reference}",
         Outcome.WORSE: "{arm} is worse than {reference}",
-        Outcome.EQUIVALENT: "{arm} makes no difference that matters: it is equivalent to {reference} "
-        "within {delta}",
+        Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
         Outcome.EQUAL: "{arm} scores exactly as {reference} does in every seed",
         Outcome.UNDECIDED: "whether {arm} is worth it is undecided",
     },
-    firm={Outcome.BETTER: "{arm} is worth it", Outcome.WORSE: "{arm} is not worth it"},
+    firm={
+        Outcome.BETTER: "{arm} is worth it",
+        Outcome.WORSE: "{arm} is not worth it",
+        Outcome.EQUIVALENT: "{arm} makes no difference that matters: it is equivalent to {reference} "
+        "within {delta}",
+    },
 )
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
 SIMULATED = _ask_structure(

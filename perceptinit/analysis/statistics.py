@@ -105,19 +105,18 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
 
 
-def detectable_difference(values: Sequence[float], alpha: float = 0.05) -> float | None:
+def detectable_difference(value: Estimate, alpha: float = 0.05) -> float | None:
     """Return the smallest true difference that a paired t test detects with probability `POWER`.
 
-    Returns None for one value, and 0 if all values are equal.
+    Returns None for one value, and 0 if the standard error is 0.
 
     Args:
-        values: Paired differences, of which only the number and the standard deviation are used.
+        value: Mean of paired differences, of which only the number and the standard error are used.
         alpha: Significance level.
 
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
     """
-    stderr = estimate(values).stderr
-    return noncentrality(len(values) - 1, alpha) * stderr if stderr else stderr
+    return noncentrality(value.num - 1, alpha) * value.stderr if value.stderr else value.stderr
 
 
 def noncentrality(degrees: int, alpha: float = 0.05) -> float:

@@ -26,6 +26,9 @@ def compare(
     json: Json = False,
     latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print the conditions of each claim, instead of the table.")
+    ] = False,
 ) -> None:
     """Compare arms at equal samples seen: means, paired differences with 95 % intervals, and a verdict.
 
@@ -36,13 +39,16 @@ def compare(
     """
     from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.reports import formats
+    from perceptinit.reports.explain import explained_text
     from perceptinit.reports.tables import rich_table
     from perceptinit.results.runs import load_runs
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
     comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
-    if form == "table":
+    if explain:
+        new_console(markup=False).print(explained_text(comparison), soft_wrap=True)
+    elif form == "table":
         new_console(markup=False).print(rich_table(comparison, scores))
     else:
         typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)

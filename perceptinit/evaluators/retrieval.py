@@ -85,7 +85,7 @@ class Retrieval(EmbeddedSetMeasure):
                 stderr = clustered_stderr(hits.astype(float), owners)
                 chance = chance_of_any(num_captions, total, min(k, total))
                 items = Items(hits, owners[:, None])
-                result.append(replace(found, stderr=stderr, items=items))
+                result.append(replace(found, stderr=stderr, items=items, unit="captions"))
                 result.append(
                     share_score(f"text_recall_{k}/{test_set.name}", by_image[:, column], chance, facts)
                 )

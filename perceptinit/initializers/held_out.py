@@ -9,11 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.compute.split_encoding import split
+from perceptinit.errors import TrainingError
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.scoring import agreement, held_out_stderr
-from perceptinit.judgments.two_afc import SHRUNK, ImageArray, TwoAFCResult, embed_judged, score
+from perceptinit.judgments.two_afc import (
+    ImageArray,
+    TwoAFCResult,
+    embed_judged,
+    find_shape,
+    is_above_chance,
+    score,
+)
 from perceptinit.types import RunContext, Triplets
 
 
@@ -65,21 +73,30 @@ class HeldOut:
         self._ctx.progress(step, total_steps, **scores)
         return result
 
-    def warn(self, kept: int) -> None:
-        """Warn if embeddings collapsed or moved closer together, or if 2AFC is not clearly above chance."""
+    def check(self, kept: int, is_shuffled: bool, allow_collapse: bool) -> None:
+        """Warn if stage 1 contracted the embeddings, or did not learn to predict the judgments.
+
+        Args:
+            kept: Epoch of the weights that stage 1 keeps.
+            is_shuffled: Whether the training votes are shuffled, so that 2AFC is expected at chance.
+            allow_collapse: Whether collapsed embeddings are a warning.
+
+        Raises:
+            TrainingError: If the embeddings collapsed.
+        """
         before = self.results[0]
         after = self.results[kept]
-        distance = f"the mean cosine distance of two images is {after.spread:.2g} (range 0 to 2)"
-        if after.is_collapsed:
-            self._ctx.warn(f"the tower has collapsed: {distance}. Increase the margin or the number of steps")
-        elif after.spread < SHRUNK * before.spread:
-            self._ctx.warn(
-                f"stage 1 moved all images closer together: {distance}, down from {before.spread:.2g}. This "
-                "can reduce accuracy after pretraining: check the votes, or increase the margin "
-                "(docs/controls.md)"
-            )
-        noise = 2 * (after.stderr or 0.0)
-        if after.accuracy <= 0.5 + noise:
+        shape = find_shape(before.spread, after.spread, None if is_shuffled else after.accuracy, after.stderr)
+        text = (
+            f"stage 1 {shape} the embeddings: the mean cosine distance of two images is {after.spread:.2g} "
+            f"(range 0 to 2), and was {before.spread:.2g}"
+        )
+        if shape == "collapsed" and not allow_collapse:
+            advice = "Increase the margin or the number of steps, or set allow_collapse = true to continue"
+            raise TrainingError(f"{text}. {advice}")
+        if shape:
+            self._ctx.warn(f"{text} (docs/controls.md)")
+        if not is_shuffled and not is_above_chance(after.accuracy, after.stderr):
             self._ctx.warn(
                 f"2AFC on the {self._split} judgments is {after.accuracy:.3f}, not more than two standard "
                 "errors above chance (0.5). Stage 1 did not learn to predict them: check the votes"

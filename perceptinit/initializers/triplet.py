@@ -31,6 +31,7 @@ from perceptinit.initializers.weights import (
     weight_changes,
 )
 from perceptinit.judgments.ceilings import ceiling_of_split
+from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.protocols import Judgments
@@ -142,7 +143,7 @@ class Triplet:
 
         Raises:
             InitializerError: If no parameter is trainable, or the warm-up is longer than the run.
-            TrainingError: If a loss is not finite.
+            TrainingError: If a loss is not finite, or the embeddings collapse.
             DataError: If an image cannot be decoded.
         """
         c = self.config
@@ -153,7 +154,8 @@ class Triplet:
         images, held_out = self._open(model, objective, triplets, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
-            stage = _Stage(c, report, training, held_out, EarlyStopping(model, c.patience))
+            stopping = EarlyStopping(model, c.patience)
+            stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
             stage.resume(ctx.resumed or {})
             stage.run()
             report.metrics = {
@@ -227,6 +229,7 @@ class _Stage:
     training: TripletTraining
     held_out: HeldOut
     stopping: EarlyStopping
+    is_shuffled: bool
 
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
@@ -237,7 +240,7 @@ class _Stage:
             if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
                 break
         self.stopping.restore()
-        self.held_out.warn(self.kept_epoch)
+        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse))
 
     @property
     def kept_epoch(self) -> int:

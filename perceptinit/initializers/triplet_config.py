@@ -64,6 +64,8 @@ class TripletConfig:
     patience: PositiveInt | None = None
     """Stop after this number of consecutive evaluations without a new maximum of 2AFC on `eval_split`, and
     restore the best weights. None disables early stopping. The learning-rate schedule does not change."""
+    allow_collapse: bool | None = None
+    """Whether to continue if stage 1 collapses the embeddings, which otherwise is an error."""
     image_store: str = "auto"
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
     for sets of at least 256 MiB of pixels. "off" disables the store. Other values are paths."""
@@ -95,4 +97,12 @@ class TripletConfig:
 
     def smoke(self) -> Self:
         """Return a copy with two epochs of small batches."""
-        return replace(self, epochs=2, batch_size=16, warmup_steps=None, precision="fp32", eval_every=1)
+        return replace(
+            self,
+            epochs=2,
+            batch_size=16,
+            warmup_steps=None,
+            precision="fp32",
+            eval_every=1,
+            allow_collapse=True,
+        )

@@ -110,6 +110,13 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     ]
 
 
+def people_in_words(comparison: Comparison) -> str:
+    """Return how many people gave the evaluated judgments, from the agreement by person in the records."""
+    rows = (row["extra"] for run in comparison.runs.finished for row in run.scores)
+    num = max((len(extra.get("by_person") or ()) for extra in rows), default=0)
+    return f"{num} people gave the evaluated judgments" if num else "the records do not name people"
+
+
 def compared_sentence(runs: RunSet) -> str:
     """Return a description of the compared arms and their differences."""
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
@@ -130,6 +137,7 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
     finished = runs.finished
     pairs = runs.samples
     seen = {run.samples_seen for run in finished}
+    is_pretrained = any(record["arm"]["resolved"].get("pretrain") for record in runs.records)
     but = f", except for {', '.join(tuned_keys(runs))}" if is_tuned(runs) else ""
     texts = [(find_hash(r.record, "built", "text"), find_hash(r.record, "init", "text")) for r in finished]
     untouched = [built == after for built, after in texts if built and after]
@@ -142,7 +150,8 @@ def check_fairness(runs: RunSet) -> list[tuple[bool | None, str]]:
         "The arms of a seed used the same packages and type of processor.": not list(find_unlike(runs)),
         "Every run of the recipe has finished.": not runs.unfinished,
     }  # fmt: skip
-    return [(holds, text) for text, holds in found.items()]
+    # runs without pretraining see no pairs
+    return [(holds, text) for text, holds in found.items() if is_pretrained or " saw the same " not in text]
 
 
 def _equal(runs: Iterable[LoadedRun], *path: str) -> bool | None:

@@ -57,8 +57,11 @@ OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "reference": lambda d: d.contrast.reference,
     "num_paired": lambda d: d.value.num,
     "difference": lambda d: d.value.mean,
-    "low": lambda d: d.value.low,
-    "high": lambda d: d.value.high,
+    "low": lambda d: d.tested.low,
+    "high": lambda d: d.tested.high,
+    "num_family": lambda d: d.contrast.num_family,
+    "low_over_seeds": lambda d: d.value.low,
+    "high_over_seeds": lambda d: d.value.high,
     "bootstrap_low": lambda d: d.bootstrap[0],
     "bootstrap_high": lambda d: d.bootstrap[1],
     "relative": lambda d: d.relative,
@@ -115,7 +118,14 @@ def find_references(comparison: Comparison) -> list[str]:
 
 def headings(comparison: Comparison) -> list[str]:
     """Return the column headings for `cells`."""
-    return ["mean ± s.e.", *(f"vs {name} [95 %]" for name in find_references(comparison)), "seeds"]
+    references = find_references(comparison)
+    return ["mean ± s.e.", *(f"vs {name} [{_level(comparison, name)}]" for name in references), "seeds"]
+
+
+def _level(comparison: Comparison, reference: str) -> str:
+    """Return the level of the intervals of differences from a reference."""
+    is_family = any(c.reference == reference and c.num_family > 1 for c in comparison.contrasts)
+    return "simultaneous 95 %" if is_family else "95 %"
 
 
 def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
@@ -138,14 +148,15 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
     for d in score.differences:
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = score.signed(d.value.mean).removesuffix(" points")
-            between = score.interval(d.value, ", ")
+            between = score.interval(d.tested, ", ")
             return f"{mean} [{between}]" if between else f"{mean} (one seed)"
     return ""
 
 
 def title(score: ScoreComparison) -> str:
     """Return the heading of a score in a terminal table."""
-    seen = f"{counts(score.samples_seen.values())} samples seen"
+    num = counts(score.samples_seen.values())
+    seen = "without pretraining" if num == "0" else f"{num} samples seen"
     notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
     return f"{score.name} ({', '.join(filter(None, notes))})"
 

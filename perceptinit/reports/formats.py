@@ -22,7 +22,7 @@ from perceptinit.reports.columns import (
 )
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
-from perceptinit.verdict.headline import family_wise, headline, summary
+from perceptinit.verdict.headline import family_wise, sentences, summary
 from perceptinit.verdict.yardsticks import yardsticks
 
 # paths of attributes in JSON; the last component of a path is the key
@@ -41,7 +41,7 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
     lines = [_markdown_row(row) for row in (["score", "arm", *titles], *rows)]
     lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
-    notes = [*headline(comparison), *sets_lines(comparison), *comparison.problems]
+    notes = [*sentences(comparison), *sets_lines(comparison), *comparison.problems]
     notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
@@ -57,7 +57,7 @@ def _markdown_row(row: Sequence[str]) -> str:
 def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return a `booktabs` table with a column per arm, a row of means per score, and rows of differences."""
     arms = comparison.runs.arms
-    notes = [*headline(comparison), *comparison.problems]
+    notes = [*sentences(comparison), *comparison.problems]
     notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
     lines = [f"% {note}" for note in [*notes, *reading_aids(comparison)]]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(arms)}}}", r"\toprule"]
@@ -98,7 +98,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
     value = {
         **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
-        "summary": headline(comparison),
+        "summary": sentences(comparison),
         "problems": list(comparison.problems),
         "differences": runs.differences,
         "runs": [{**pick(r, "arm", "seed", "state"), "folder": str(r.folder)} for r in runs.runs],
@@ -112,7 +112,12 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
         "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],
         "answers": [
-            {**pick(answer, *CONTRAST), "question": str(answer.question), **pick(answer, *ANSWER)}
+            {
+                **pick(answer, *CONTRAST),
+                "question": str(answer.question),
+                **pick(answer, *ANSWER),
+                "conditions": [asdict(each) for each in answer.checked],
+            }
             for answer in (found.answers if found else ())
         ],
         "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],

@@ -87,7 +87,7 @@ def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComp
 def find_scale(summary: Summary, score: ScoreComparison) -> float:
     """Return the scale at which all differences of the summary fit into a bar."""
     differences = score.find_differences(v.contrast for v in summary.answers)
-    ends = [(d.value.low or 0.0, d.value.high or 0.0, *d.by_seed.values()) for d in differences]
+    ends = [(d.tested.low or 0.0, d.tested.high or 0.0, *d.by_seed.values()) for d in differences]
     widest = max(map(abs, chain(*ends)), default=0.0)
     return 95 / widest if widest else 0.0
 

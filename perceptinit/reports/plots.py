@@ -29,7 +29,7 @@ from perceptinit.results.measures import measure_title
 
 ROW_INCHES = 0.34
 SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
-ALONE = "Each interval is for one comparison alone. The verdict corrects for several."
+SAME_INTERVALS = "Intervals are those of the verdict, but for one score alone."
 MIN_SEEDS_BAND = 3  # the half-width of a t interval of two values is 13 standard errors
 
 
@@ -132,13 +132,13 @@ def difference_figure(comparison: Comparison, reference: str) -> Figure | None:
         ax.set_xlabel(f"points better than {reference}")
         add_legend(ax)
         title = f"Difference from {reference}, set by set"
-        return finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {ALONE}")
+        return finish(ax, title, _difference_alt(scores, contrasts), f"{SEEDS_AND_MEANS} {SAME_INTERVALS}")
 
 
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
     for row, score in enumerate(scores):
         if found := score.difference(contrast):
-            _dot(ax, row + shift, found, found.value, _unit(score), index, None if row else contrast.arm)
+            _dot(ax, row + shift, found, found.tested, _unit(score), index, None if row else contrast.arm)
 
 
 def _unit(score: ScoreComparison) -> int:
@@ -193,6 +193,6 @@ def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contr
     parts = []
     for score in scores:
         for found in score.find_differences(contrasts):
-            difference = f"{score.signed(found.value.mean)} ({score.interval(found.value) or 'one seed'})"
+            difference = f"{score.signed(found.value.mean)} ({score.interval(found.tested) or 'one seed'})"
             parts.append(f"{found.contrast.title} in {score.name} {difference}")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

@@ -15,12 +15,12 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.numbers import number
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, each_arm, find_references
-from perceptinit.verdict.headline import headline
+from perceptinit.verdict.headline import sentences
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
-    "s.e.: standard error over seeds. Differences are paired by seed, with Student's t interval "
-    "(95 %); shares in per cent and points."
+    "s.e.: standard error over seeds. Differences are paired by seed, with the interval that decides: 95 %, "
+    "Student's t, over seeds and, where runs have values by image, images; shares in per cent and points."
 )
 MIDDLE_HALF = (
     "Interquartile means average the middle half of all scores. Their intervals resample seeds within each "
@@ -40,7 +40,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
         if baselines := columns.baselines_in_words(score):
             parts.append(Text(f"{columns.BESIDE}: {baselines}"))
-    parts += [Text(line) for line in [*headline(comparison), *sets_lines(comparison)]]
+    parts += [Text(line) for line in [*sentences(comparison), *sets_lines(comparison)]]
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
     return Group(*parts)

@@ -9,7 +9,7 @@ from typing import Any
 OTHER = "other"
 SEEN = "seen_in_stage_1"  # key of the share of evaluated images that stage 1 has seen, in `Score.extra`
 # fields of `Score` that tables and files show next to its value
-FACTS = ("chance", "lower_ceiling", "ceiling", "num_examples")
+FACTS = ("chance", "lower_ceiling", "ceiling", "num_examples", "unit")
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -160,8 +160,10 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     max_seeds = max(p.verdict.max_seeds or 0 for p in same) or None
     verdict = replace(named.verdict, max_seeds=max_seeds)
     began = next((p for p in reversed(same) if p.started), named).verdict
+    replaced: Mapping[str, Any] = {}
     try:
         plan = read_plan(named.root)
+        replaced = _read_replaced(named.root)
     except DataError as error:
         plan = {}
         departures = [f"{error}."]
@@ -172,6 +174,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         "num_planned": min(len(p.seeds) for p in same),
         "num_listed": max(len(p.seeds) for p in same),
         "departures": tuple(departures),
+        "earlier": (replaced or plan or {"verdict": asdict(began)})["verdict"],
         "preregistered": plan,
         "expected": named.expected,
         "origins": named.origins,
@@ -180,6 +183,12 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
             for arm in dict.fromkeys(arm for p in same for arm in p.changes)
         },
     }
+
+
+def _read_replaced(root: Path) -> Mapping[str, Any]:
+    """Return the first plan that was replaced by another one; empty without any."""
+    replaced = (read_plan(root, path.name) for path in root.glob("plan-*.json"))
+    return min(replaced, key=lambda plan: plan["written"], default={})
 
 
 def _find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:

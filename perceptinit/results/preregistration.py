@@ -95,15 +95,15 @@ class Plan(TypedDict):
     tune: NotRequired[PlannedTuning]
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
-    """Return the plan in a recipe's output folder, or an empty dict.
+def read_plan(folder: Path, name: str = PLAN) -> dict[str, Any]:
+    """Return the plan in a file of a recipe's output folder, or an empty dict.
 
     Control characters are escaped, as in `seal_plan`.
 
     Raises:
         DataError: If the file is not a valid plan. The message names the file and the key.
     """
-    path = folder / PLAN
+    path = folder / name
     if not path.exists():
         return {}
     plan = read_json(path, Plan, "a plan", HINT)

@@ -61,6 +61,7 @@ class RunSet:
         num_planned: Smallest number of seeds in the recipes of the runs.
         num_listed: Largest number of seeds in the recipes of the runs.
         departures: Sentences about changes of `[verdict]` since the plan.
+        earlier: `[verdict]` of the first plan or, without a plan, of the first run.
         expected: Published scores.
         changes: Differences of each arm from the setting of `expected`.
         preregistered: The plan in the output folder; empty without one.
@@ -76,6 +77,7 @@ class RunSet:
     num_planned: int = 0
     num_listed: int = 0
     departures: tuple[str, ...] = ()
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)
     preregistered: Mapping[str, Any] = field(default_factory=dict)

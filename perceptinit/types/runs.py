@@ -98,6 +98,8 @@ class Score:
         num_examples: Number of images, judgments or captions that the score averages.
         stderr: Standard error over the examples, or None if not available.
         chance: Score of random guessing, or None.
+        unit: What `num_examples` counts: "images", "judgments" or "captions". Empty for the usual unit of a
+            built-in measure.
         ceiling: Human ceiling: how well the votes of all people predict one person. None if unknown.
         lower_ceiling: Lower bound of the ceiling, from the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
@@ -108,6 +110,7 @@ class Score:
     value: float
     higher_is_better: bool = True
     num_examples: int = 0
+    unit: str = ""
     stderr: float | None = None
     chance: float | None = None
     ceiling: float | None = None

@@ -1,22 +1,25 @@
 """The headline: readings of the arms in the primary score, with answers, limits and notes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people, taught_by
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE, Question
 from perceptinit.analysis.statistics import holm
 from perceptinit.results.measures import measure_title
+from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
-from perceptinit.verdict.readings import count_items, find_doubts, read_arm
+from perceptinit.verdict.readings import check_claims, count_items, read_arm
 from perceptinit.verdict.verdict import Verdict, is_pretrained, verdicts
 from perceptinit.verdict.yardsticks import yardsticks
 
 NOTHING = "No run has finished with a score that could be compared."
 ALPHA = 0.05
 MAX_NAMED = 6
+MANY_SETS = 5  # fewer data sets of a mean are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Summary:
     """The summary of a comparison in its primary score.
 
     Attributes:
+        lead: What the first arm of the headline is, its score, that of its reference, and their difference.
         readings: A sentence for each arm of the headline, in order.
         measured: A sentence on the score and the samples seen.
         answers: Verdicts on all contrasts of these arms.
@@ -31,6 +35,7 @@ class Summary:
         notes: Further notes.
     """
 
+    lead: str
     readings: tuple[str, ...]
     measured: str
     answers: tuple[Verdict, ...]
@@ -48,15 +53,19 @@ def summary(comparison: Comparison) -> Summary | None:
     answers: list[Verdict] = []
     for arm in arms:
         own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
-        own = [replace(v, doubts=tuple(find_doubts(comparison, score, v))) for v in own]
+        own = check_claims(comparison, score, own)
         answers += own
         readings.append(read_arm(comparison, score, arm, own))
     departures = list(describe_departures(comparison))
     is_planned = comparison.runs.preregistered and not departures
-    notes = [confirm_plan(comparison.runs, answers) if is_planned else "", describe_failures(comparison.runs)]
+    notes = [
+        confirm_plan(comparison.runs, answers) if is_planned else "",
+        describe_failures(comparison.runs, score),
+    ]
     return Summary(
+        lead=_describe_first(comparison.runs, score, answers),
         readings=tuple(filter(None, readings)),
-        measured=_describe_measurement(score, comparison.runs.samples),
+        measured=_describe_measurement(comparison, score),
         answers=tuple(answers),
         limits=tuple(find_limits(comparison, score, arms, answers, departures)),
         notes=tuple(filter(None, notes)),
@@ -64,13 +73,27 @@ def summary(comparison: Comparison) -> Summary | None:
 
 
 def headline(comparison: Comparison) -> list[str]:
-    """Return the summary as lines: published scores, measurement, contrasts, readings, limits, notes."""
+    """Return at most one line an arm and three more: first arm, readings, measure, first limit."""
+    found = summary(comparison)
+    if found is None:
+        return [NOTHING]
+    lines = [found.lead, *found.readings, found.measured, *found.limits[:1]]
+    return [line for line in lines if line]
+
+
+def details(comparison: Comparison) -> list[str]:
+    """Return what the headline omits: published scores, contrasts, further limits, notes."""
     published = [yardstick.sentence for yardstick in yardsticks(comparison)]
     found = summary(comparison)
     if found is None:
-        return [*published, NOTHING]
+        return published
     answers = [f"{v.question} {v.sentence}" for v in found.answers]
-    return [*published, found.measured, *answers, *found.readings, *found.limits, *found.notes]
+    return [*published, *answers, *found.limits[1:], *found.notes]
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return the headline, followed by the details."""
+    return [*headline(comparison), *details(comparison)]
 
 
 def find_undecided(comparison: Comparison) -> list[Verdict]:
@@ -96,13 +119,47 @@ def headline_arms(comparison: Comparison) -> list[str]:
     )
 
 
-def _describe_measurement(score: ScoreComparison, samples: str) -> str:
+def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verdict]) -> str:
+    """Return the scores of the first answer's arms and their difference, as a sentence; empty without any."""
+    difference = score.difference(answers[0].contrast) if answers else None
+    if difference is None:
+        return ""
+    contrast = difference.contrast
+    means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
+    arm, reference = (score.number(mean.mean) for mean in means if mean)
+    unit = " %" if score.is_share else ""
+    interval = score.interval(score.improvement(difference.tested))
+    sure = f"95 % interval {interval}, " if interval else ""
+    seeds = f"{difference.value.num} seed{'s' if difference.value.num > 1 else ''}"
+    effect = score.signed(score.sign * difference.value.mean)
+    return (
+        f"{contrast.arm}{_describe_teachers(runs, contrast.arm)} scores {arm}{unit}, and "
+        f"{contrast.reference} {reference}{unit}: {effect} ({sure}{seeds})."
+    )
+
+
+def _describe_teachers(runs: RunSet, arm: str) -> str:
+    """Return a clause on who gave the judgments that an arm learns from; empty without judgments."""
+    if not taught_by(runs, arm):
+        return ""
+    teachers = "people" if is_by_people(runs, arm) else "a program"
+    who = "simulated observers" if is_by_simulated_people(runs, arm) else teachers
+    stages = (stage for run in runs.arm_runs(arm) for stage in run.record.get("init", ()))
+    num = next((int(stage["metrics"]["triplets"]) for stage in stages if stage["metrics"].get("triplets")), 0)
+    return f", which first learned {f'{num:,} ' if num else ''}judgments of {who},"
+
+
+def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str:
     title = measure_title(score.measure)
     seen = counts(score.samples_seen.values(), " and ")
     over = f"on {score.data_set} ({count_items(score)})"
     if score.num_sets > 1:
-        over = f"as the mean over {score.num_sets} data sets"
-    parts = [f"after {seen} {samples} seen" if is_pretrained(score) else "without pretraining"]
+        names = [s.data_set for s in comparison.scores if s.measure == score.measure]
+        named = f" ({', '.join(names)})" if score.num_sets < MANY_SETS else ""
+        over = f"as the mean over {score.num_sets} data sets{named}"
+    parts = [
+        f"after {seen} {comparison.runs.samples} seen" if is_pretrained(score) else "without pretraining"
+    ]
     if score.rule.delta is not None:
         within = score.magnitude(score.rule.delta)
         parts.append(f"differences within {within} (delta) do not matter")

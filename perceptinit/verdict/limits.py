@@ -9,10 +9,14 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, SHRUNK
+from perceptinit.analysis.questions import Outcome
+from perceptinit.judgments.two_afc import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.verdict import Verdict
+from perceptinit.verdict.claim import Claim
+from perceptinit.verdict.controls import find_stage_one
+from perceptinit.verdict.evidence import count_lost, describe_unlearned
+from perceptinit.verdict.verdict import Verdict, is_pretrained
 
 CANNOT_EXCLUDE = 0.05
 SMOKE = "This is a smoke run, shrunk to seconds: its numbers mean nothing."
@@ -51,13 +55,15 @@ def find_limits(
     are_simulated = any(is_by_simulated_people(runs, arm) for arm in runs.arms)
     limits = [
         SMOKE if is_smoke else "",
-        *_describe_collapse(runs),
-        *_describe_lost(runs),
+        *_describe_stage_one(runs),
+        *_describe_lost(comparison, score, answers),
         f"Arms of one seed differ in more than their start: {unlike}." if unlike else "",
+        *_describe_rest(answers),
         UNPLANNED.format(first=score.rule.first, last=score.rule.last) if score.rule.is_unplanned else "",
         *departures,
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
+        _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
         _describe_family(answers),
@@ -67,28 +73,25 @@ def find_limits(
     return [limit for limit in limits if limit]
 
 
-def find_collapsed(runs: RunSet) -> dict[str, tuple[float, float]]:
-    """Return the arms that collapsed in stage 1, with the spread (after, before) of the worst run."""
-    found: dict[str, tuple[float, float]] = {}
-    for run in runs.finished:
-        # later stages can restore the distances
-        for stage in run.record["init"][-1:]:
-            before = stage["metrics"].get("spread_before")
-            after = stage["metrics"].get("spread_after")
-            if before and after is not None and after < max(SHRUNK * before, COLLAPSED_SPREAD):
-                found[run.arm] = min((after, before), found.get(run.arm, (after, before)))
-    return found
+def _describe_rest(answers: Sequence[Verdict]) -> Iterator[str]:
+    """Yield a sentence for each arm on the conditions of its claim that are not shown, but for the first."""
+    for arm in dict.fromkeys(v.contrast.arm for v in answers):
+        own = [v for v in answers if v.contrast.arm == arm and v.reasons]
+        if rest := own[0].reasons[1:] if own else []:
+            yield f"Also not shown for {arm}: {'; '.join(rest)}."
 
 
-def _describe_collapse(runs: RunSet) -> Iterator[str]:
-    """Yield a sentence on arms whose embeddings collapsed in stage 1 or by the end of pretraining."""
-    if shrunk := find_collapsed(runs):
-        after, before = min(shrunk.values())
-        yield (
-            f"Stage 1 collapsed the image embeddings of {', '.join(shrunk)}: the mean cosine distance of "
-            f"different images fell from {before:.2g} to {after:.2g} in the lowest run. Differences from "
-            "these arms may reflect the collapse."
-        )
+def _describe_stage_one(runs: RunSet) -> Iterator[str]:
+    """Yield a sentence on arms whose embeddings collapsed or contracted."""
+    stages = find_stage_one(runs)
+    for shape in ("collapsed", "contracted"):
+        found = {arm: stage for arm, stage in stages.items() if stage.shape == shape}
+        if found:
+            spreads = ", ".join(f"{arm} ({s.before:.2g} to {s.after:.2g})" for arm, s in found.items())
+            yield (
+                f"Stage 1 {shape} the image embeddings of {spreads}: mean cosine distance of different "
+                "images in the lowest run."
+            )
     ended: dict[str, None] = {}
     for run in runs.finished:
         for row in run.scores:
@@ -103,17 +106,47 @@ def _describe_collapse(runs: RunSet) -> Iterator[str]:
         )
 
 
-def _describe_lost(runs: RunSet) -> Iterator[str]:
-    for arm in runs.arms:
-        every = runs.arm_runs(arm)
-        if lost := sum(run.state == "failed" for run in every):
-            yield f"{lost} of {len(every)} runs of {arm} failed and are in no mean."
+def _describe_lost(
+    comparison: Comparison, score: ScoreComparison, answers: Sequence[Verdict]
+) -> Iterator[str]:
+    """Yield a sentence on each arm that lacks scores, and the range of each difference with them."""
+    values = [value for arm in score.arms for value in arm.by_seed.values()]
+    lost: dict[str, int] = {}
+    for arm in comparison.runs.arms:
+        claim = Claim(comparison=comparison, score=score, arm=arm, reference=arm, outcome=Outcome.BETTER)
+        lost[arm] = len(claim.without_score(arm))
+        if text := count_lost(claim, arm):
+            yield f"{text[0].upper()}{text[1:]}, and these are in no mean."
+    for answer in answers:
+        contrast = answer.contrast
+        if values and (lost[contrast.arm] or lost[contrast.reference]):
+            low, high = _find_range(score, contrast.arm, lost[contrast.arm], values)
+            least, most = _find_range(score, contrast.reference, lost[contrast.reference], values)
+            yield (
+                "If the missing scores lay between the lowest and the highest score of any arm, "
+                f"{contrast.title} would be from {score.signed(low - most)} to {score.signed(high - least)}."
+            )
 
 
-def describe_failures(runs: RunSet) -> str:
-    """Return a sentence on the failure rate that cannot be excluded; empty if a run failed."""
+def _find_range(
+    score: ScoreComparison, arm: str, num_lost: int, values: Sequence[float]
+) -> tuple[float, float]:
+    """Return the lowest and the highest mean of an arm if its missing scores lay within those of all arms."""
+    known = [*score.arm(arm).by_seed.values()]
+    num = len(known) + num_lost
+    low, high = ((sum(known) + num_lost * end) / num for end in (min(values), max(values)))
+    return low, high
+
+
+def _describe_baseline(runs: RunSet, score: ScoreComparison) -> str:
+    text = describe_unlearned(score, runs.baseline)
+    return f"The baseline {text}." if text else ""
+
+
+def describe_failures(runs: RunSet, score: ScoreComparison) -> str:
+    """Return a sentence on the failure rate that cannot be excluded; empty if a run has no score."""
     num = min((len(runs.arm_runs(arm)) for arm in runs.arms), default=0)
-    if num < 2 or runs.unfinished:
+    if num < 2 or runs.unfinished or any(arm.missing for arm in score.arms):
         return ""
     rate = 100 * (1 - CANNOT_EXCLUDE ** (1 / num))
     return f"No run failed; {num} seeds cannot exclude a failure rate of {rate:.0f} % in an arm."
@@ -130,7 +163,8 @@ def _describe_family(answers: Sequence[Verdict]) -> str:
     num = max((answer.contrast.num_family for answer in answers), default=1)
     text = (
         f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        "all of them hold (Bonferroni), and a side needs a sign-flip test of the whole family."
+        "all of them hold (Bonferroni). 'Better' or 'worse' is said only if a sign-flip test over all arms "
+        "agrees."
     )
     return text if num > 1 else ""
 
@@ -146,7 +180,8 @@ def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
     """Yield a sentence on each score in which an arm is not shown to be above a trivial model."""
     for score, arm in product(comparison.scores, arms):
-        if name := find_trivial(score, arm):
+        is_read = score == comparison.primary and not is_pretrained(score)  # the reading says it
+        if (name := find_trivial(score, arm)) and not is_read:
             lead = describe_lead(score, arm)
             yield f"In {score.name}, {arm} is not shown to be above {name}, a trivial model: {lead}."
 

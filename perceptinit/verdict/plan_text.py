@@ -1,18 +1,20 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
-from perceptinit.analysis.comparison import Comparison
-from perceptinit.analysis.contrasts import find_differences
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.contrasts import Contrast, find_differences
+from perceptinit.analysis.decisions import POINTS
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.verdict import Verdict
+from perceptinit.verdict.verdict import Verdict, verdict
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
@@ -97,6 +99,40 @@ def describe_departures(comparison: Comparison) -> Iterator[str]:
         yield f"{DEPARTED}: the plan that the runs name ({', '.join(lost)}) is missing. Restore plan.json."
     for text in (*runs.departures, *_find_departures(comparison)):
         yield f"{DEPARTED}{where}: {text}"
+    yield from _describe_effect(comparison)
+
+
+def _describe_effect(comparison: Comparison) -> Iterator[str]:
+    """Yield what a change of `[verdict]` since the plan or the first run changed in the answers."""
+    answers = find_earlier_answers(comparison)
+    now = comparison.primary
+    if not answers or now is None:
+        return
+    pairs = {c.title: (before, _answer(now, c)) for c, before in answers.items()}
+    changed = [f"{title} {old} instead of {new}" for title, (old, new) in pairs.items() if old != new]
+    yield f"With the earlier [verdict]: {'; '.join(changed) or 'the same answers'}."
+
+
+def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
+    """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
+    runs = comparison.runs
+    stated = {key: getattr(runs.plan, key) or None for key in ("delta", "primary")}
+    earlier = {key: (runs.earlier or stated).get(key) or None for key in stated}
+    if earlier == stated:
+        return {}
+    plan = replace(runs.plan, delta=earlier["delta"], primary=earlier["primary"] or "")
+    score = replace(comparison, runs=replace(runs, plan=plan)).primary
+    if score is None:
+        return {}
+    score = replace(score, rule=replace(score.rule, delta=plan.delta and plan.delta / POINTS))
+    return {c: _answer(score, c) for c in comparison.contrasts if score.difference(c)}
+
+
+def _answer(score: ScoreComparison, contrast: Contrast) -> str:
+    """Return the outcome of a contrast, and whether the difference is beyond delta."""
+    found = verdict(score, contrast)
+    beyond = " by more than delta" if found.is_beyond_delta else ""
+    return f"{found.outcome}{beyond}"
 
 
 def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:

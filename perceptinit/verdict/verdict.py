@@ -14,6 +14,7 @@ from perceptinit.analysis.decisions import (
 )
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
+from perceptinit.verdict.claim import Checked
 
 SIDES = (Outcome.BETTER, Outcome.WORSE)
 DECIDED = (*SIDES, Outcome.EQUIVALENT, Outcome.EQUAL)
@@ -32,7 +33,7 @@ class Verdict:
         outcome: The answer, such as "better" or "undecided".
         sentence: The answer as a sentence, with the effect and its interval.
         is_beyond_delta: Whether the whole interval is above delta, or below -delta.
-        doubts: Reasons why a difference does not show that the arm is, or is not, worth it.
+        checked: Conditions of the claim that the outcome would support; empty if there is none.
     """
 
     contrast: Contrast
@@ -40,16 +41,21 @@ class Verdict:
     outcome: Outcome
     sentence: str
     is_beyond_delta: bool = False
-    doubts: tuple[str, ...] = ()
+    checked: tuple[Checked, ...] = ()
 
     @property
     def is_decided(self) -> bool:
         return self.outcome in DECIDED
 
     @property
+    def reasons(self) -> list[str]:
+        """Return why the claim is not shown, with the most important reason first; empty if it is shown."""
+        return [each.reason for each in self.checked if each.reason]
+
+    @property
     def is_firm(self) -> bool:
-        """Return whether the difference is beyond delta and nothing speaks against it."""
-        return self.is_beyond_delta and not self.doubts
+        """Return whether there is a claim, and every condition that applies is shown."""
+        return bool(self.checked) and not self.reasons
 
 
 def verdicts(comparison: Comparison, score: ScoreComparison) -> list[Verdict]:
@@ -129,7 +135,9 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
     reference = difference.contrast.reference
     mean = difference.value.mean
     size = score.magnitude(mean)
-    effect = f"{score.signed(mean)} ({evidence(difference, score)})"
+    effect = f"{score.signed(score.sign * mean)} ({evidence(difference, score)})"
+    if not score.higher_is_better:
+        effect = f"{effect}, where positive is better"
     match outcome:
         case Outcome.EQUAL:
             return f"{arm} equals {reference} exactly in every seed ({_count_seeds(difference.value.num)})."
@@ -138,7 +146,7 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
             return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
         case Outcome.EQUIVALENT:
             within = score.magnitude(score.rule.delta or 0.0)
-            return f"{arm} is equivalent to {reference} within {within}: {effect}."
+            return f"{arm} and {reference} differ by less than {within}: {effect}."
         case Outcome.UNDECIDED:
             return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
     return f"{arm} is {outcome} than {reference} by {size} ({_describe_side(difference, score)})."
@@ -156,7 +164,7 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of a difference and, with delta, the probability of each answer."""
+    """Return interval and seeds of an improvement and, with delta, the probability of each answer."""
     family = difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
@@ -164,11 +172,12 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
     also = "".join(name for name, found in others.items() if found)
     over = f" over seeds{also}" if also else ""
     seeds = _count_seeds(difference.value.num)
-    text = f"{title}{looks} {score.interval(difference.tested)}{over}, {seeds}"
-    found = score.rule.delta and probabilities(difference.tested, score.rule.delta)
+    tested = score.improvement(difference.tested)
+    text = f"{title}{looks} {score.interval(tested)}{over}, {seeds}"
+    found = score.rule.delta and probabilities(tested, score.rule.delta)
     if not found:
         return text
-    better, within, worse = map(_probability, found[::-1] if score.higher_is_better else found)
+    better, within, worse = map(_probability, found[::-1])
     delta = score.magnitude(score.rule.delta or 0.0)
     return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
 

@@ -14,6 +14,7 @@ from typing import Literal
 
 from perceptinit.analysis.comparison import ALL, Comparison, ScoreComparison
 from perceptinit.analysis.numbers import magnitude, number
+from perceptinit.analysis.questions import Outcome as Equality
 from perceptinit.analysis.statistics import estimate
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
@@ -22,6 +23,8 @@ from perceptinit.registry import unknown
 from perceptinit.results.measures import may_ask_people
 from perceptinit.results.planned import read_planned
 from perceptinit.test_sets.choice import HasChoice
+from perceptinit.verdict.claim import Claim
+from perceptinit.verdict.conditions import check
 
 Outcome = Literal[
     "as published", "as re-runs", "below", "above", "undecided", "another setting", "not measured"
@@ -93,6 +96,16 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
         found = "not measured yet"
         if score and value:
             outcome, found = _judge(score, expected)
+            claim = Claim(
+                comparison=comparison,
+                score=score,
+                arm=expected.arm,
+                reference=expected.arm,
+                outcome=Equality.EQUIVALENT,
+            )
+            reasons = [each.reason for each in check("published", claim) if each.reason]
+            if outcome in ("as published", "as re-runs") and reasons:
+                outcome, found = "undecided", f"undecided, {reasons[0]}"
     measured = f" {score.number(value.mean)}" if score and value else ""
     published = expected.value if score is None or score.is_share else expected.value / PER_CENT
     against = f"{who}{measured} against {published:g} published ({_cite(expected)})"

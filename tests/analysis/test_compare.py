@@ -16,6 +16,7 @@ from perceptinit.analysis.statistics import (
     bootstrap_interval,
     correct_for_many,
     detectable_difference,
+    estimate,
     paired_p_value,
 )
 from perceptinit.errors import UsageError
@@ -23,7 +24,7 @@ from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim
-from perceptinit.verdict.headline import headline
+from perceptinit.verdict.headline import sentences
 from perceptinit.verdict.verdict import verdict
 
 PI = Contrast("pi", "random", WORTH)
@@ -75,8 +76,8 @@ def test_the_detectable_difference_agrees_with_published_power():
         values = [0.0] * num
         values[0], values[1] = 1.0, -1.0
         scale = math.sqrt(2 / (num - 1))  # standard deviation of these values
-        assert low < detectable_difference(values) / scale < high
-    assert detectable_difference([0.1]) is None
+        assert low < detectable_difference(estimate(values)) / scale < high
+    assert detectable_difference(estimate([0.1])) is None
 
 
 def test_the_bootstrap_interval_of_two_values_is_their_range():
@@ -99,14 +100,16 @@ def test_a_paired_difference_has_an_interval_and_a_relative_effect(tmp_path):
 def test_the_headline_answers_both_contrasts(tmp_path):
     # both differences of pi and shuffled are 0.05 in every seed: their deviation is at least 1 / (50 sqrt 12)
     normal = "3 seeds)."
-    sentences = headline(compared(tmp_path, three_by_three()))
-    assert sentences == [
+    assert sentences(compared(tmp_path, three_by_three())) == [
+        "pi, which first learned judgments of people, scores 55.0 %, and random 52.0 %: +3.0 points (95 % "
+        "interval +0.5 to +5.5, 3 seeds).",
+        "pi is better than random on these 50 images; whether it matters is open, because [verdict] states "
+        "no delta.",
         "Zero-shot top-1 accuracy on x (50 images), after 100 image-text pairs seen.",
+        "Below 6 seeds, intervals assume that differences are normally distributed.",
         f"Is it worth it? pi is better than random by 3.0 points (95 % interval +0.5 to +5.5, {normal}",
         "Is it the human structure? pi is better than shuffled by 5.0 points "
         f"(95 % interval +3.6 to +6.4, {normal}",
-        "pi is better than random on these 50 images.",
-        "Below 6 seeds, intervals assume that differences are normally distributed.",
         "No run failed; 3 seeds cannot exclude a failure rate of 63 % in an arm.",
     ]
 
@@ -154,8 +157,8 @@ def test_unequal_budgets_are_refused_with_the_option_that_aligns_them(tmp_path):
     unequal = compared(tmp_path, records, budget="unequal")
     assert unequal.scores[0].difference(PI).value.mean == pytest.approx(0.6)
     assert any(p.startswith("Budgets differ") for p in unequal.problems)
-    assert "The arms are not equally trained" in " ".join(headline(unequal))
-    assert "not equally trained" not in " ".join(headline(at))
+    assert "The arms are not equally trained" in " ".join(sentences(unequal))
+    assert "not equally trained" not in " ".join(sentences(at))
 
 
 def test_an_arm_with_a_post_hoc_stage_is_compared_after_that_stage(tmp_path):

@@ -7,7 +7,7 @@ from perceptinit.analysis.compare import compare
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.headline import headline
+from perceptinit.verdict.headline import sentences
 
 TUNE = """
 [tune]
@@ -38,7 +38,7 @@ def compared(tmp_path, **of_random):
 
 
 def test_tuned_arms_are_compared_at_their_best_settings(tmp_path):
-    said = " ".join(headline(compared(tmp_path)))
+    said = " ".join(sentences(compared(tmp_path)))
     assert "Each at its best settings: is it better than random? pi is better than random" in said
     assert "5 trials in each of 3 studies, by top1 on validation data" in said
     assert "worth it" not in said
@@ -54,7 +54,7 @@ def test_tuned_arms_are_compared_at_their_best_settings(tmp_path):
 )
 def test_no_arm_is_reported_as_better_where_tuning_budgets_differ(tmp_path, of_random, sentence):
     comparison = compared(tmp_path, **of_random)
-    said = " ".join(headline(comparison))
+    said = " ".join(sentences(comparison))
     assert sentence in said
     assert "is better than random by" not in said
     assert "Yes:" not in render(comparison, with_examples=False)

@@ -3,6 +3,10 @@
 import copy
 import json
 
+from situations.fields import make_items
+
+from perceptinit.results.items import write_items
+
 RECIPE = """
 schema = 1
 name = "made"
@@ -24,11 +28,20 @@ INIT = {
 }
 
 
+STAGE_ONE = {
+    "spread_before": 0.6,
+    "spread_after": 0.4,
+    "2afc_val_before": 0.55,
+    "2afc_val_after": 0.7,
+    "2afc_val_stderr": 0.01,
+}
+
+
 def score(value, samples_seen=100, name="top1/x", stage="pretrain", **more):
     """Return a score row, by default top-1 accuracy on set `x`."""
     row = {"stage": stage, "epoch": 1, "samples_seen": samples_seen, "name": name, "value": value}
     row |= {"stderr": 0.01, "chance": 0.1, "ceiling": None, "num_examples": 50}
-    return row | {"higher_is_better": True, "extra": {}} | more
+    return row | {"higher_is_better": True, "extra": {"seen_in_stage_1": 0.0}} | more
 
 
 def record(arm, seed, scores, status="finished", **more):
@@ -71,19 +84,24 @@ def record(arm, seed, scores, status="finished", **more):
         "started": "2026-01-01T00:00:00+00:00",
         "finished": "2026-01-01T00:01:00+00:00",
         "hashes": {"built": hashes, "final": hashes, "pretrain_data": f"data{seed}"},
-        "init": [],
+        "init": [{"stage": "init.0", "metrics": dict(STAGE_ONE)}] if resolved["init"] else [],
         "scores": rows,
         "warnings": [],
         "wall_seconds": {"total": 60.0, "pretrain": 40.0, "eval": 5.0},
     } | more
 
 
-def write(root, records):
-    """Write records as `root/made/<arm>/seed<k>/record.json` and return the folder of the recipe."""
+def write(root, records, with_items=False):
+    """Write records as `root/made/<arm>/seed<k>/record.json` and return the folder of the recipe.
+
+    with_items: also write values by image, with which intervals cover images.
+    """
     for one in records:
         folder = root / "made" / one["arm"]["name"] / f"seed{one['seed']}"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "record.json").write_text(json.dumps(one))
+        if with_items:
+            write_items(folder, make_items(one))
     return root / "made"
 
 

@@ -11,7 +11,16 @@ def trained_on(judgments):
     return [{"use": "triplet-hinge", "judgments": judgments}]
 
 
-def made(folder, arms, name="top1/x", baseline="random", plan="delta = 0.1\n", overrides=(), **more):
+def made(
+    folder,
+    arms,
+    name="top1/x",
+    baseline="random",
+    plan="delta = 0.1\n",
+    overrides=(),
+    with_items=False,
+    **more,
+):
     """Return the comparison of arms, given as name -> (init stages, a value per seed).
 
     plan: the text of `[verdict]`; overrides: of all runs but the first.
@@ -28,4 +37,4 @@ def made(folder, arms, name="top1/x", baseline="random", plan="delta = 0.1\n", o
                 one["recipe"]["overrides"] = list(overrides)
                 one["started"] = "2026-01-02T00:00:00+00:00"
             records.append(one)
-    return compare(load_runs([write(folder, records)]))
+    return compare(load_runs([write(folder, records, with_items)]))

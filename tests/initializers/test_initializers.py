@@ -545,16 +545,24 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_learning_rate():
         hinge_initializer(warmup_steps=0).initialize(Diverging(), Heard().ctx)
 
 
-def test_a_collapsed_model_gives_a_warning():
-    class Collapsed(TinyTower):
-        def encode_image(self, images):
-            return 1 + 1e-3 * super().encode_image(images)
+class Collapsed(TinyTower):
+    def encode_image(self, images):
+        return 1 + 1e-3 * super().encode_image(images)
 
+
+def test_collapsed_embeddings_stop_the_run():
+    with pytest.raises(
+        TrainingError,
+        match=r"stage 1 collapsed the embeddings: the mean cosine distance .*"
+        r"Increase the margin or the number of steps, or set allow_collapse = true",
+    ):
+        hinge_initializer(lr=1e-6).initialize(Collapsed(), Heard().ctx)
+
+
+def test_collapsed_embeddings_are_a_warning_if_they_are_allowed():
     heard = Heard()
-    hinge_initializer(lr=1e-6).initialize(Collapsed(), heard.ctx)
-    (warning, *_) = heard.warnings
-    assert warning.startswith("the tower has collapsed: the mean cosine distance of two images is ")
-    assert warning.endswith(". Increase the margin or the number of steps")
+    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(Collapsed(), heard.ctx)
+    assert heard.warnings[0].startswith("stage 1 collapsed the embeddings: the mean cosine distance of two ")
 
 
 @pytest.mark.parametrize(("common", "is_reported"), [(3.0, True), (0.0, False)])
@@ -571,10 +579,8 @@ def test_shrinking_distances_give_a_warning(common, is_reported):
             return z if self.num_measured < 2 else z + common
 
     heard = Heard()
-    hinge_initializer(lr=1e-6).initialize(Shrinking(), heard.ctx)
-    reported = [
-        w for w in heard.warnings if "moved all images closer together: the mean cosine distance" in w
-    ]
+    hinge_initializer(lr=1e-6, allow_collapse=True).initialize(Shrinking(), heard.ctx)
+    reported = [text for text in heard.warnings if "the embeddings: the mean cosine distance" in text]
     assert bool(reported) == is_reported
 
 

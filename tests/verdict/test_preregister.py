@@ -17,7 +17,7 @@ from perceptinit.results.preregistration import plan_sha256, read_plan, seal_pla
 from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
-from perceptinit.verdict.headline import headline
+from perceptinit.verdict.headline import sentences
 from perceptinit.verdict.plan import departures_before, keep_plan, make_plan
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.prospects import chances
@@ -65,7 +65,7 @@ class Lab:
                 write_record(self.root / arm.name / f"seed{seed}/record.json", record | changes)
 
     def plan_sentences(self, *roots, budget="equal", baseline=None):
-        lines = headline(compare(load_runs(roots or [self.root]), budget, baseline))
+        lines = sentences(compare(load_runs(roots or [self.root]), budget, baseline))
         return [line for line in lines if "lanned" in line]
 
     @property

@@ -17,7 +17,7 @@ from perceptinit.analysis.questions import (
 )
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.headline import headline, headline_arms, summary
+from perceptinit.verdict.headline import headline_arms, sentences, summary
 from perceptinit.verdict.verdict import can_be_derived_from, verdicts
 
 SYNTHETIC = {"use": "synthetic"}
@@ -53,7 +53,7 @@ def test_the_human_structure_is_tested_only_for_human_votes(tmp_path, judgments,
     comparison = three_arms(tmp_path, judgments)
     assert asked_of(comparison, "pi") == [WORTH, question]
     assert asked_of(comparison, "shuffled") == [CONTROL]
-    assert ("human structure" in " ".join(headline(comparison))) == (question == STRUCTURE)
+    assert ("the human structure" in " ".join(sentences(comparison))) == (question == STRUCTURE)
 
 
 def test_the_structure_is_not_tested_without_a_shuffled_control(tmp_path):
@@ -102,7 +102,7 @@ def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name)
         "pi was trained on this task: the score shows what remains of stage 1 after pretraining, "
         "not whether the start is worth it.",
     )
-    assert "Is it worth it?" not in " ".join(headline(comparison))
+    assert "Is it worth it?" not in " ".join(sentences(comparison))
 
 
 @pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
@@ -110,15 +110,15 @@ def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, wor
     extra = {"seen_in_training": share}
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
     phrase = f"{words} of its images seen in training"
-    assert f"pi was trained on this task, {phrase}: the score" in " ".join(headline(comparison))
+    assert f"pi was trained on this task, {phrase}: the score" in " ".join(sentences(comparison))
     assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
 
 
 def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):
-    comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/bapps")
-    assert summary(comparison).readings == (
-        "pi is worth it on these 50 judgments, and it is the human structure that helps.",
-    )
+    rows = {"name": "2afc/bapps", "num_examples": 10_000, "with_items": True}
+    pixels = {"baselines": {"pixels": {"value": 0.3, "stderr": 0.01}}, "seen_in_stage_1": 0.0}
+    comparison = three_arms(tmp_path, JUDGMENTS, extra=pixels, **rows)
+    assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
 
 
 def test_a_test_set_with_the_name_of_the_judgments_is_not_a_trained_task(tmp_path):
@@ -155,7 +155,7 @@ def test_runs_without_pretraining_do_not_show_a_value_for_pretraining(tmp_path):
 @pytest.mark.parametrize(
     ("pi", "control", "expected"),
     [
-        (ABOVE, BASE, "pi is worth it on these 50 images, and it is the human structure that helps."),
+        (ABOVE, BASE, "pi is worth it, and it is the human structure that helps."),
         (
             ABOVE,
             (0.54, 0.59, 0.59),
@@ -170,14 +170,14 @@ def test_runs_without_pretraining_do_not_show_a_value_for_pretraining(tmp_path):
         (
             BELOW,
             (0.40, 0.41, 0.45),
-            "pi is not worth it on these 50 images, although votes as given do better",
+            "pi is not worth it, although votes as given do better",
         ),
         (
             BELOW,
             BASE,
-            "pi is not worth it on these 50 images, and shuffled votes do better than those given.",
+            "pi is not worth it, and shuffled votes do better than those given.",
         ),
-        (BELOW, (0.44, 0.47, 0.49), "pi is not worth it on these 50 images."),
+        (BELOW, (0.44, 0.47, 0.49), "pi is not worth it."),
         (NEAR, BELOW, "Whether pi is worth it is undecided, although votes as given do better"),
         (NEAR, ABOVE, "Whether pi is worth it is undecided, and shuffled votes do better"),
         (
@@ -193,15 +193,16 @@ def test_runs_without_pretraining_do_not_show_a_value_for_pretraining(tmp_path):
     ],
 )
 def test_each_pair_of_answers_is_one_sentence(tmp_path, pi, control, expected):
-    (text,) = summary(three_arms(tmp_path, JUDGMENTS, pi, control)).readings
+    comparison = three_arms(tmp_path, JUDGMENTS, pi, control, num_examples=10_000, with_items=True)
+    (text,) = summary(comparison).readings
     assert expected in text
 
 
 def test_the_sentence_mentions_the_simulated_world(tmp_path):
-    comparison = three_arms(tmp_path, SYNTHETIC)
+    comparison = three_arms(tmp_path, SYNTHETIC, num_examples=10_000, with_items=True)
     assert summary(comparison).readings == (
-        "In the simulated world pi is worth it on these 50 images, and it is the structure of the "
-        "simulated judgments that helps.",
+        "In the simulated world pi is worth it, and it is the structure of the simulated judgments that "
+        "helps.",
     )
 
 
@@ -209,8 +210,8 @@ def test_only_the_images_are_reported_as_simulated_for_real_votes(tmp_path):
     records = [record(arm, s, 0.5 + s / 100) for arm in ("random", "pi") for s in (0, 1)]
     for one in records:
         one["arm"]["resolved"]["pretrain"]["pairs"] = SYNTHETIC
-    note, *_ = summary(compare(load_runs([write(tmp_path, records)]))).limits
-    assert note.startswith("Images or captions are simulated")
+    limits = summary(compare(load_runs([write(tmp_path, records)]))).limits
+    assert any(limit.startswith("Images or captions are simulated") for limit in limits)
 
 
 def test_controls_are_not_in_the_headline(tmp_path):

@@ -63,6 +63,13 @@ def source_of(judgments: Judgments, split: Split) -> Judgments:
     return judgments
 
 
+def is_shuffled(judgments: Judgments) -> bool:
+    """Return whether the training votes are shuffled."""
+    return isinstance(judgments, Wrapper) and (
+        isinstance(judgments, ShuffledVotes) or is_shuffled(judgments.judgments)
+    )
+
+
 class ShuffledVotes(Wrapper):
     """Other judgments whose training votes are permuted among the training triplets.
 
