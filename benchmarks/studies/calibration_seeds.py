@@ -87,7 +87,7 @@ def ask(
     if p_signs is None and is_side and len(values) >= MIN_SEEDS_SIGN_FLIP:
         (p_signs,) = max_t_p([values])  # `decide` needs it only here
     difference = Difference(
-        contrast=CONTRAST, by_seed=dict(enumerate(values)), value=value, bootstrap=(None, None),
+        contrast=CONTRAST, by_seed=dict(enumerate(values)), value=value,
         relative=None, p_value=None, detectable=None, p_signs=p_signs,
     )  # fmt: skip
     outcome = OUTCOMES[decide(difference, rule)]

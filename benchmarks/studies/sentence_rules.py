@@ -59,7 +59,7 @@ ARMS = r"(?P<arm>\S+) {} (?P<ref>\S+)"
 ANSWERS: dict[str, Kind | None] = {
     ARMS.format("is better than") + " by ": "better",
     ARMS.format("is worse than") + " by ": "worse",
-    ARMS.format("is equivalent to") + " within ": "equivalent",
+    ARMS.format("and") + " differ by less than ": "equivalent",
     ARMS.format("against") + " is undecided": None,
     ARMS.format("equals") + " exactly in every seed": None,
     r"\S+ (is \S+ points (above|below)|scores exactly as) \S+ in the only common seed": None,
@@ -72,6 +72,7 @@ WORTHS: tuple[tuple[str, Kind], ...] = (
     (r"(?P<arm>\S+) is better than (?P<ref>\S+?)\b", "better"),
     (r"(?P<arm>\S+) is worse than (?P<ref>\S+?)\b", "worse"),
     (r"(?P<arm>\S+) makes no difference that matters: it is equivalent to (?P<ref>\S+) within", "equivalent"),
+    (r"(?P<arm>\S+) and (?P<ref>\S+) differ by less than", "equivalent"),
     (r"(?P<arm>\S+) and (?P<ref>\S+) start alike, but they differ with p", "defect"),
     (r"(?P<arm>\S+) and (?P<ref>\S+) start alike", "alike"),
     (r"(?P<arm>\S+) was trained on this task", "taught"),
@@ -95,8 +96,9 @@ JUDGING = re.compile(
     r"\b(exactly|better|worse|best|worth|helps?|structure|equivalent|undecided|alike|higher)\b"
 )
 NOTES = re.compile(
-    r"^(Other arms of the table score higher|Stage 1 collapsed|Intervals of \d+ arms|Arms of one seed differ|"
-    r"Zero-shot|Agreement|2AFC|In \S+, \S+ \(|\d+ of \d+ runs of|Each arm has its own settings|The people are simulated)"
+    r"^(Other arms of the table score higher|Stage 1 (collapsed|contracted)|Also not shown for|If the missing|Intervals of \d+ arms|Arms of one seed differ|"
+    r"Zero-shot|Agreement|2AFC|In \S+, \S+ \(|\d+ of \d+ runs of|Each arm has its own settings|The people are simulated|"
+    r"With the earlier|\S+(, which first learned .+,)? scores )"
 )
 
 

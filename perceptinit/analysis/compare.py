@@ -14,7 +14,7 @@ from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_contro
 from perceptinit.analysis.decisions import rule_of
 from perceptinit.analysis.intervals import Components, find_components
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.over_sets import averages, middle_means, over_sets, with_q_values
+from perceptinit.analysis.over_sets import averages, over_sets, with_q_values
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import from_extra
@@ -74,8 +74,8 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
         scores=tuple(map(cover, with_q_values(scores))),
         averages=tuple(map(cover, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
-        middle_means=tuple(middle_means(runs, scores)),
         problems=tuple(dict.fromkeys([*problems, *unreadable, *excluded])),
+        later=compare(runs, "unequal") if isinstance(budget, int) and runs.finished else None,
     )
 
 
@@ -215,7 +215,6 @@ def _score(
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
-        seen_in_training=row["extra"].get("seen_in_training"),
         seen_in_stage_1={arm: _find_seen(arm, found) for arm in runs.arms},
         arms=arms,
         rule=rule,

@@ -4,7 +4,7 @@ import fnmatch
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 from perceptinit.analysis import statistics
 from perceptinit.analysis.contrasts import Contrast
@@ -28,7 +28,6 @@ class Difference:
 
     Attributes:
         relative: Mean difference divided by the mean of the reference; None if that is 0.
-        bootstrap: Percentile interval; None for one seed.
         two_way: Mean with an interval over seeds and images; None without per-item values.
         over_searches: Mean with an interval that also covers other searches; None without tuning.
         confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
@@ -42,7 +41,6 @@ class Difference:
     contrast: Contrast
     by_seed: Mapping[int, float]
     value: Estimate
-    bootstrap: tuple[float | None, float | None]
     relative: float | None
     p_value: float | None
     detectable: float | None
@@ -78,8 +76,6 @@ class ScoreComparison:
         num_sets: Number of averaged data sets; 1 for a measured score.
         samples_seen: Number of samples seen at the measurement, by arm.
         taught: Arms that learn from judgments of the score's data set.
-        seen_in_training: Share of the data set's images in the training split of these judgments; None if
-            not recorded.
         seen_in_stage_1: Share of the images that the stages of an arm were trained on, by arm; None if not
             recorded.
         rule: Decision rule, in the unit of the score.
@@ -99,7 +95,6 @@ class ScoreComparison:
     num_sets: int
     samples_seen: Mapping[str, int]
     taught: frozenset[str]
-    seen_in_training: float | None
     seen_in_stage_1: Mapping[str, float | None]
     arms: tuple[ArmScore, ...]
     differences: tuple[Difference, ...]
@@ -120,7 +115,8 @@ class ScoreComparison:
     @property
     def seen_in_words(self) -> str:
         """Return the share of images seen in training as a clause; empty if not recorded."""
-        seen = self.seen_in_training
+        shares = [self.seen_in_stage_1[arm] for arm in self.taught]
+        seen = None if None in shares else max(filter(None, shares), default=0.0)
         if seen is None:
             return ""
         share = "none" if seen == 0 else "all" if seen == 1 else f"{100 * seen:.0f} %"
@@ -186,18 +182,6 @@ class SetsComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MiddleMean:
-    """Interquartile mean of an arm over all data sets, and over the seeds with a value for each of them."""
-
-    measure: str
-    is_share: bool
-    arm: str
-    num_sets: int
-    num_seeds: int
-    value: Estimate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """The data of tables, sentences and the page.
 
@@ -205,8 +189,8 @@ class Comparison:
         scores: Measured scores.
         averages: Averages over families and over all data sets of a measure.
         over_sets: Wins, ties and losses over data sets.
-        middle_means: Interquartile means over data sets.
         problems: Sentences about missing and excluded results, shown with every table.
+        later: The comparison at the end of the runs, if this one is at an earlier number of samples.
     """
 
     runs: RunSet
@@ -214,8 +198,12 @@ class Comparison:
     scores: tuple[ScoreComparison, ...]
     averages: tuple[ScoreComparison, ...]
     over_sets: tuple[SetsComparison, ...]
-    middle_means: tuple[MiddleMean, ...]
     problems: tuple[str, ...]
+    later: Self | None = None
+
+    @property
+    def all_scores(self) -> list[ScoreComparison]:
+        return [*self.scores, *self.averages]
 
     @property
     def primary(self) -> ScoreComparison | None:
@@ -223,7 +211,7 @@ class Comparison:
 
         A score that an arm was trained on is primary only if the recipe states it or there is no other score.
         """
-        judging = [s for s in (*self.scores, *self.averages) if not s.is_diagnostic]
+        judging = [s for s in self.all_scores if not s.is_diagnostic]
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
         key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
         return min(candidates, key=key, default=None)
@@ -238,7 +226,7 @@ class Comparison:
         Raises:
             UsageError: If a pattern has no match.
         """
-        by_name = {score.name: score for score in (*self.scores, *self.averages)}
+        by_name = {score.name: score for score in self.all_scores}
         wanted: set[str] = set()
         for pattern in patterns:
             found = fnmatch.filter(by_name, pattern)
@@ -291,7 +279,6 @@ def pair_arms(
             value=value,
             two_way=two_way,
             confidence=confidence,
-            bootstrap=statistics.bootstrap_interval(values) or (None, None),
             relative=value.mean / level if level else None,
             p_value=statistics.paired_p_value(values),
             detectable=statistics.detectable_difference(two_way or value, alpha=1 - confidence),

@@ -10,13 +10,15 @@ Record = Mapping[str, Any]
 MAX_NAMED = 3
 MACHINE = ("python", "device", "processor")
 BATCHES = "batches"
+FIRST_WEIGHTS = "weights before stage 1"
+TEXT_TOWER = "text tower after stage 1"
 
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
     """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
     facts = [(run, _facts(run.record)) for run in runs.finished]
     packages = set().union(*(record["environment"]["packages"] for record in runs.records))
-    for name in (*sorted(packages), *MACHINE, BATCHES):
+    for name in (*sorted(packages), *MACHINE, FIRST_WEIGHTS, TEXT_TOWER, BATCHES):
         by_seed: dict[int, dict[str, list[str]]] = {}
         for run, of_run in facts:
             if of_run.get(name):
@@ -34,7 +36,13 @@ def _facts(record: Record) -> dict[str, Any]:
     """Return what arms of a seed should have in common."""
     environment = record["environment"]
     machine = {key: environment.get(key) for key in MACHINE}
-    return {**environment["packages"], **machine, BATCHES: record["hashes"].get("pretrain_data")}
+    hashes = record["hashes"]
+    weights = {
+        FIRST_WEIGHTS: (hashes.get("built") or {}).get("model"),
+        TEXT_TOWER: (hashes.get("init") or {}).get("text"),
+        BATCHES: hashes.get("pretrain_data"),
+    }
+    return {**environment["packages"], **machine, **weights}
 
 
 def _name_arms(value: str, arms: Iterable[str]) -> str:

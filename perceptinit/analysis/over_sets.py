@@ -1,4 +1,4 @@
-"""Statistics over data sets: averages, interquartile means, wins and losses, corrected p-values."""
+"""Statistics over data sets: averages, wins and losses, corrected p-values."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -6,7 +6,6 @@ from dataclasses import replace
 from perceptinit.analysis.comparison import (
     ALL,
     ArmScore,
-    MiddleMean,
     ScoreComparison,
     SetsComparison,
     pair_arms,
@@ -14,7 +13,7 @@ from perceptinit.analysis.comparison import (
 )
 from perceptinit.analysis.contrasts import Contrast, find_control_contrasts
 from perceptinit.analysis.intervals import Components, mean_of
-from perceptinit.analysis.statistics import correct_for_many, differences, interquartile_mean
+from perceptinit.analysis.statistics import correct_for_many, differences
 from perceptinit.results.runs import RunSet
 
 
@@ -68,7 +67,6 @@ def _average(
         baselines=(),
         num_sets=num,
         taught=frozenset().union(*(score.taught for score in group)),
-        seen_in_training=max((s.seen_in_training or 0.0 for s in group if s.taught), default=None),
         seen_in_stage_1={arm: _find_seen(arm, group) for arm in runs.arms},
         arms=arms,
         components=components,
@@ -123,21 +121,4 @@ def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) 
                     wins=sum(gain > 0 for gain in gains),
                     ties=gains.count(0.0),
                     losses=sum(gain < 0 for gain in gains),
-                )
-
-
-def middle_means(runs: RunSet, scores: Sequence[ScoreComparison]) -> Iterator[MiddleMean]:
-    """Yield the interquartile mean of each arm for each measure with several data sets."""
-    for of_measure in _group_by_measure(scores):
-        for arm in runs.arms:
-            by_set = [score.arm(arm).by_seed for score in of_measure]
-            seeds = sorted(set.intersection(*map(set, by_set)))
-            if seeds:
-                yield MiddleMean(
-                    measure=of_measure[0].measure,
-                    is_share=of_measure[0].is_share,
-                    arm=arm,
-                    num_sets=len(by_set),
-                    num_seeds=len(seeds),
-                    value=interquartile_mean([[values[s] for s in seeds] for values in by_set]),
                 )

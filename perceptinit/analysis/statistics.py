@@ -12,8 +12,6 @@ from functools import cache, partial
 import numpy as np
 import scipy
 
-from perceptinit.seeding import generator
-
 NUM_RESAMPLES = 9999
 NUM_STRATIFIED = 2000
 POWER = 0.8
@@ -84,20 +82,6 @@ def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dic
     return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
-def bootstrap_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of a mean, with fixed resamples.
-
-    Returns None for a single value and for equal values, which have no bootstrap spread.
-    """
-    if len(values) < 2 or max(values) - min(values) < SAME:
-        return None
-    rng = generator(0, "bootstrap")
-    result = scipy.stats.bootstrap(
-        (values,), np.mean, n_resamples=NUM_RESAMPLES, method="percentile", rng=rng
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
 def paired_p_value(values: Sequence[float]) -> float | None:
     """Return the two-sided p-value of a paired t test; None for one value or equal values."""
     if len(values) < 2 or max(values) - min(values) < SAME:
@@ -124,30 +108,6 @@ def noncentrality(degrees: int, alpha: float = 0.05) -> float:
     critical = scipy.stats.t.ppf(1 - alpha / 2, degrees)
     power = partial(scipy.stats.nct.sf, critical, degrees)
     return float(scipy.optimize.brentq(lambda shift: power(shift) - POWER, 0.0, critical + 40.0))
-
-
-def interquartile_mean(by_set: Sequence[Sequence[float]]) -> Estimate:
-    """Return the interquartile mean over data sets and seeds with its 95 % stratified bootstrap interval.
-
-    A quarter of all scores is dropped at each end. Seeds are resampled within each set, so the interval is
-    too narrow if the scores of a run correlate over sets.
-
-    Args:
-        by_set: Scores, shape (sets, seeds).
-
-    Source: Agarwal et al. 2021, "Deep reinforcement learning at the edge of the statistical precipice"
-    (rliable).
-    """
-    scores = np.asarray(by_set, dtype=np.float64)
-    value = float(scipy.stats.trim_mean(scores, 0.25, axis=None))
-    num_sets, num_seeds = scores.shape
-    if num_seeds < 2:
-        return Estimate(value, None, None, None, 1)
-    shape = (NUM_STRATIFIED, num_sets, num_seeds)
-    drawn = generator(0, "stratified bootstrap").integers(num_seeds, size=shape)
-    resampled = scores[np.arange(num_sets)[:, None], drawn].reshape(NUM_STRATIFIED, -1)
-    low, high = np.percentile(scipy.stats.trim_mean(resampled, 0.25, axis=1), [2.5, 97.5])
-    return Estimate(value, None, float(low), float(high), num_seeds)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -38,18 +38,16 @@ def compare(
     Example: perceptinit compare runs/quickstart --markdown
     """
     from perceptinit.analysis.compare import compare as compare_runs
-    from perceptinit.reports import formats
-    from perceptinit.reports.explain import explained_text
-    from perceptinit.reports.tables import rich_table
+    from perceptinit.reports import formats, tables
     from perceptinit.results.runs import load_runs
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
     comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
     if explain:
-        new_console(markup=False).print(explained_text(comparison), soft_wrap=True)
+        typer.echo("\n".join(tables.explain(comparison)))
     elif form == "table":
-        new_console(markup=False).print(rich_table(comparison, scores))
+        new_console(markup=False).print(tables.rich_table(comparison, scores))
     else:
         typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
     if not comparison.scores:

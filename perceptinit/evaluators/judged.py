@@ -14,12 +14,12 @@ import torch
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import problems_of
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import embed
 from perceptinit.protocols import DualEncoder, Judgments
-from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli, Unit
+from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli
 
 CACHE_MIB = 1024
 
@@ -50,7 +50,6 @@ class JudgedMeasure(ABC):
         self.config = config
         self.judgments = judgments
         self._images: StimulusImages | None = None
-        self._training: frozenset[str] | None = None  # images of the training split, loaded at first use
 
     @abstractmethod
     def read(self) -> object:
@@ -84,29 +83,6 @@ class JudgedMeasure(ABC):
         """Name of the set in scores, with the split if it is not `test`."""
         split = self.config.split
         return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
-
-    def held_out(self, unit: Unit, names: Sequence[str]) -> dict[str, Any]:
-        """Return metadata of the split for the `extra` of a score.
-
-        Args:
-            unit: Unit by which splits are held out: judgments, people, groups or images.
-            names: Images of the split.
-
-        Returns:
-            `held_out`, the unit, and `seen_in_training`, the share of the images that are in the training
-            split of the same judgments; None if that split cannot be loaded.
-        """
-        return {"held_out": unit, "seen_in_training": self._share_seen(names)}
-
-    def _share_seen(self, names: Sequence[str]) -> float | None:
-        if self.config.split == "train":
-            return 1.0
-        if self._training is None:
-            try:
-                self._training = frozenset(self.judgments.load("train").used_names)
-            except DataError:
-                return None
-        return sum(name in self._training for name in names) / len(names)
 
     def images(
         self,

@@ -49,7 +49,6 @@ class OddOneOutScore(JudgedMeasure):
         judgments: OddOneOut = self.data
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
-        names = [judgments.stimuli.ids[i] for i in np.unique(judgments.images)]
         if self._baselines is None:  # computed once, independent of the model
             self._baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
@@ -61,7 +60,7 @@ class OddOneOutScore(JudgedMeasure):
             ),
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
-            extra={**as_extra(self._baselines), **self.held_out(judgments.unit, names)},
+            extra={**as_extra(self._baselines), "held_out": judgments.unit},
             items=Items(values, judgments.images, weights, values_of(self._baselines)),
         )
 

@@ -77,7 +77,7 @@ class TwoAFC(JudgedMeasure):
                 "num_anchors": result.num_anchors,
                 **as_extra(self._baselines),
                 **self._breakdown(embedded, values),
-                **self.held_out(self.data.unit, self.data.used_names),
+                "held_out": self.data.unit,
             },
             items=Items(values, triplets.roles.T, self._weights, values_of(self._baselines)),
         )

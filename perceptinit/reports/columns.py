@@ -22,11 +22,6 @@ def _relative(score: ScoreComparison, difference: Difference) -> str:
     return f"{100 * difference.relative:+.1f} %"
 
 
-def _bootstrap(score: ScoreComparison, difference: Difference) -> str:
-    ends = [end for end in difference.bootstrap if end is not None]
-    return " to ".join(score.signed(v).replace(" points", "") for v in ends)
-
-
 def _p_value(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
 
@@ -62,8 +57,6 @@ OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "num_family": lambda d: d.contrast.num_family,
     "low_over_seeds": lambda d: d.value.low,
     "high_over_seeds": lambda d: d.value.high,
-    "bootstrap_low": lambda d: d.bootstrap[0],
-    "bootstrap_high": lambda d: d.bootstrap[1],
     "relative": lambda d: d.relative,
     "p_value": lambda d: d.p_value,
     "q_value": lambda d: d.q_value,
@@ -73,7 +66,6 @@ COLUMNS = (*OF_ARM, *OF_DIFFERENCE, "incomplete")
 # the page's table of statistics: formatted differences by heading
 STATISTICS: dict[str, Callable[[ScoreComparison, Difference], str]] = {
     "difference": lambda score, d: score.signed(d.value.mean),
-    "bootstrap 95 %": _bootstrap,
     "relative": _relative,
     "p (paired t)": lambda _, d: _p_value(d.p_value),
     "corrected p": lambda _, d: _p_value(d.q_value),

@@ -27,10 +27,6 @@ from perceptinit.verdict.yardsticks import yardsticks
 
 # paths of attributes in JSON; the last component of a path is the key
 CONTRAST = ("contrast.arm", "contrast.reference")
-MIDDLE_MEAN = (
-    *("measure", "arm", "num_sets", "num_seeds"),
-    *("value.mean", "value.low", "value.high"),
-)
 OVER_SETS = ("measure", *CONTRAST, "wins", "ties", "losses")
 ANSWER = ("outcome", "sentence")
 
@@ -120,7 +116,6 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             }
             for answer in (found.answers if found else ())
         ],
-        "interquartile_means": [pick(mean, *MIDDLE_MEAN) for mean in comparison.middle_means],
         "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"

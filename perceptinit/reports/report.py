@@ -12,7 +12,6 @@ from perceptinit.analysis.questions import Outcome
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
-from perceptinit.reports.explain import explain
 from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.plots import draw_answers
 from perceptinit.reports.searches import tuning_section
@@ -160,6 +159,5 @@ def _render(template: str, comparison: Comparison, **more: Any) -> str:
         summary=summary(comparison),
         account=account,
         page=page,
-        claims=explain(comparison),
         **more,
     )

@@ -12,19 +12,14 @@ from rich.text import Text
 
 from perceptinit.analysis.at_best import settings_lines
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.numbers import number
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, each_arm, find_references
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import sentences, summary
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with the interval that decides: 95 %, "
     "Student's t, over seeds and, where runs have values by image, images; shares in per cent and points."
-)
-MIDDLE_HALF = (
-    "Interquartile means average the middle half of all scores. Their intervals resample seeds within each "
-    "set (rliable). They are too narrow here, because each run is measured on all sets; no answer uses them."
 )
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
@@ -98,17 +93,22 @@ def reading_aids(comparison: Comparison) -> list[str]:
     return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
 
 
+def explain(comparison: Comparison) -> Iterator[str]:
+    """Yield the claims that the outcomes of the headline would support, with the state of each condition."""
+    found = summary(comparison)
+    claims = [answer for answer in found.answers if answer.checked] if found else []
+    for answer in claims:
+        yield f"{answer.contrast.title}, {answer.claim}: {'shown' if answer.is_firm else 'not shown'}"
+        for each in answer.checked:
+            yield f"  {each.state}: {each.condition}{f' ({each.reason})' if each.reason else ''}"
+    if not claims:
+        yield "No outcome would support a claim."
+
+
 def sets_lines(comparison: Comparison) -> Iterable[str]:
-    """Yield lines with wins, ties and losses over data sets, and with interquartile means."""
+    """Yield lines with wins, ties and losses over data sets."""
     for row in comparison.over_sets:
         yield (
             f"{row.contrast.title}, {row.measure} over {row.num_sets} data sets: "
             f"{row.wins} wins, {row.ties} ties, {row.losses} losses"
         )
-    for mean in comparison.middle_means:
-        over = f"{mean.num_sets} data sets and {mean.num_seeds} seeds"
-        between = [number(v, mean.is_share) for v in (mean.value.low, mean.value.high) if v is not None]
-        value = number(mean.value.mean, mean.is_share) + (f" [{', '.join(between)}]" if between else "")
-        yield f"{mean.arm}, {mean.measure} over {over}: interquartile mean {value}"
-    if comparison.middle_means:
-        yield MIDDLE_HALF

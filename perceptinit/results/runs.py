@@ -46,6 +46,11 @@ class LoadedRun:
         return max((row["samples_seen"] for row in self.scores), default=0)
 
     @property
+    def final_weights(self) -> str:
+        """Hash of the final weights; empty if it is not recorded."""
+        return (self.record.get("hashes", {}).get("final") or {}).get("model") or ""
+
+    @property
     def title(self) -> str:
         return f"{self.arm}, seed {self.seed}"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.questions import Outcome
 from perceptinit.results.runs import LoadedRun, RunSet
 
@@ -79,6 +79,11 @@ class Claim:
     def side(self) -> int:
         """1 if the arm is claimed to be better, -1 if it is claimed to be worse, 0 for equivalence."""
         return {Outcome.BETTER: 1, Outcome.WORSE: -1}.get(self.outcome, 0)
+
+    def difference_in(self, score: ScoreComparison) -> Difference | None:
+        """Return the difference of both arms in a score."""
+        found = (d for d in score.differences if (d.contrast.arm, d.contrast.reference) == self.pair)
+        return next(found, None)
 
     def without_score(self, arm: str) -> list[LoadedRun]:
         """Return the planned runs of an arm that have no finite score."""

@@ -1,6 +1,7 @@
 """Conditions on stage 1, on its controls and on trivial models, for claims about human judgments."""
 
-from dataclasses import dataclass
+from statistics import fmean
+from typing import NamedTuple
 
 from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import find_controls, is_shuffled
@@ -12,20 +13,20 @@ from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, judge
 from perceptinit.verdict.evidence import count_lost
 
 MIN_COMMON_SEEDS = 2
+NO_ITEMS = "no items.safetensors"
 
 
-@dataclass(frozen=True, slots=True)
-class StageOne:
+class StageOne(NamedTuple):
     """What stage 1 did to the embeddings of an arm, in the run with the smallest spread.
 
     Attributes:
-        before: Mean cosine distance of two images before stage 1, in [0, 2].
-        after: Mean cosine distance after stage 1.
+        after: Mean cosine distance of two images after stage 1, in [0, 2].
+        before: Mean cosine distance before stage 1.
         shape: Whether the embeddings collapsed or contracted; empty if neither.
     """
 
-    before: float
     after: float
+    before: float
     shape: Shape
 
 
@@ -33,30 +34,24 @@ def find_stage_one(runs: RunSet) -> dict[str, StageOne]:
     """Return what stage 1 did to the embeddings of each arm whose records contain the spread."""
     found: dict[str, StageOne] = {}
     for run in runs.finished:
-        own = _read_stage(run, is_shuffled(runs, run.arm))
-        if own and (run.arm not in found or own.after < found[run.arm].after):
-            found[run.arm] = own
+        # later stages can restore the distances
+        metrics = run.record["init"][-1]["metrics"] if run.record["init"] else {}
+        after = metrics.get("spread_after")
+        before = metrics.get("spread_before")
+        if before is not None and after is not None:
+            two_afc, stderr = read_two_afc(run)
+            expected = None if is_shuffled(runs, run.arm) else two_afc
+            own = StageOne(after, before, find_shape(before, after, expected, stderr))
+            found[run.arm] = min(own, found.get(run.arm, own))
     return found
 
 
-def _read_stage(run: LoadedRun, is_shuffled: bool) -> StageOne | None:
-    # later stages can restore the distances
-    metrics = run.record["init"][-1]["metrics"] if run.record["init"] else {}
-    before = metrics.get("spread_before")
-    after = metrics.get("spread_after")
-    if before is None or after is None:
-        return None
-    two_afc, stderr = read_two_afc(run)
-    return StageOne(before, after, find_shape(before, after, None if is_shuffled else two_afc, stderr))
-
-
-def read_two_afc(run: LoadedRun, when: str = "after") -> tuple[float | None, float | None]:
-    """Return held-out 2AFC of stage 1 and its standard error; None if they are not recorded."""
-    for stage in reversed(run.record["init"]):
-        metrics = stage["metrics"]
-        for name, value in metrics.items():
-            if name.startswith("2afc_") and name.endswith(f"_{when}"):
-                return value, metrics.get(f"{name.removesuffix(f'_{when}')}_stderr")
+def read_two_afc(run: LoadedRun) -> tuple[float | None, float | None]:
+    """Return held-out 2AFC after stage 1 and its standard error; None if they are not recorded."""
+    for stage in run.record["init"]:
+        for name, value in stage["metrics"].items():
+            if name.startswith("2afc_") and name.endswith("_after"):
+                return value, stage["metrics"].get(name.replace("_after", "_stderr"))
     return None, None
 
 
@@ -67,22 +62,19 @@ def find_all_controls(claim: Claim) -> list[str]:
 
 
 def find_lost_controls(claim: Claim) -> Finding:
-    own = claim.score.arm(claim.arm).by_seed
-    controls = find_all_controls(claim)
-    few = [
-        f"{control} and {claim.arm} have fewer than {MIN_COMMON_SEEDS} seeds in common"
-        for control in controls
-        if len(own.keys() & claim.score.arm(control).by_seed.keys()) < MIN_COMMON_SEEDS
-    ]
-    return judge([*(count_lost(claim, control) for control in controls), *few])
+    own = claim.score.arm(claim.arm).by_seed.keys()
+    reasons = []
+    for control in find_all_controls(claim):
+        num = len(own & claim.score.arm(control).by_seed.keys())
+        few = f"{control} and {claim.arm} have {num} seeds in common" if num < MIN_COMMON_SEEDS else ""
+        reasons.append(count_lost(claim, control) or few)
+    return judge(reasons)
 
 
 def find_collapsed_controls(claim: Claim) -> Finding:
     stages = find_stage_one(claim.runs)
-    controls = (control for control in find_all_controls(claim) if control in stages)
-    return judge(
-        f"{control} collapsed in stage 1" for control in controls if stages[control].shape == "collapsed"
-    )
+    collapsed = {arm for arm, stage in stages.items() if stage.shape == "collapsed"}
+    return judge(f"{arm} collapsed in stage 1" for arm in find_all_controls(claim) if arm in collapsed)
 
 
 def find_unlearned(claim: Claim) -> Finding:
@@ -91,18 +83,13 @@ def find_unlearned(claim: Claim) -> Finding:
     stage = find_stage_one(claim.runs).get(arm)
     measured = [read_two_afc(run) for run in claim.runs.finished if run.arm == arm]
     values = [value for value, _ in measured if value is not None]
-    if stage is None or len(values) < len(measured) or not measured:
+    if stage is None or len(values) < len(measured):
         return judge([], [f"the records do not say whether stage 1 of {arm} learned its judgments"])
-    mean = sum(values) / len(values)
-    stderr = max(error or 0.0 for _, error in measured)
-    return judge(
-        [
-            f"{arm} collapsed in stage 1" if stage.shape == "collapsed" else "",
-            ""
-            if is_above_chance(mean, stderr)
-            else f"{arm} is not shown to have learned its judgments (2AFC {mean:.3f}, chance 0.5)",
-        ]
-    )
+    mean = fmean(values)
+    is_learned = is_above_chance(mean, max(stderr or 0.0 for _, stderr in measured))
+    unlearned = f"{arm} is not shown to have learned its judgments (2AFC {mean:.3f}, chance 0.5)"
+    collapsed = f"{arm} collapsed in stage 1" if stage.shape == "collapsed" else ""
+    return judge([collapsed, "" if is_learned else unlearned])
 
 
 def find_unbeaten(claim: Claim) -> Finding:
@@ -112,14 +99,15 @@ def find_unbeaten(claim: Claim) -> Finding:
     for control in find_all_controls(claim):
         parts = _find_parts(claim.score, claim.arm, control)
         if parts is None:
-            unknown.append(
-                f"nothing shows whether {control} does worse on other images (no items.safetensors)"
-            )
+            unknown.append(f"nothing shows whether {control} does worse on other images ({NO_ITEMS})")
             continue
-        value = estimate_two_way(parts, claim.score.rule.confidence)
-        ends = sorted(claim.score.sign * (end or 0.0) for end in (value.low, value.high))
-        if ends[0] <= 0:
-            refuted.append(f"{control} {_describe_unbeaten(ends, claim.score.rule.delta)}")
+        lead = claim.score.improvement(estimate_two_way(parts, claim.score.rule.confidence))
+        low, high = lead.low or 0.0, lead.high or 0.0
+        delta = claim.score.rule.delta or 0.0
+        if low <= 0:
+            is_equal = -delta <= low and high <= delta
+            how = "is better" if high < 0 else "does as well" if is_equal else "is not shown to do worse"
+            refuted.append(f"{control} {how}")
     return judge(refuted, unknown)
 
 
@@ -128,29 +116,19 @@ def _find_parts(score: ScoreComparison, arm: str, reference: str) -> Components 
     return next(found, None)
 
 
-def _describe_unbeaten(lead: list[float], delta: float | None) -> str:
-    """Return how a control compares with an arm, given the interval of the arm's lead."""
-    if lead[1] < 0:
-        return "is better"
-    return "does as well" if delta and -delta <= lead[0] and lead[1] <= delta else "is not shown to do worse"
-
-
 def find_trivial(claim: Claim) -> Finding:
     """Return whether the arm is shown to be above every trivial model of the judgments."""
-    score = claim.score
-    if not is_perceptual(score.measure):
+    if not is_perceptual(claim.score.measure):
         return DOES_NOT_APPLY
-    lead = score.find_lead(claim.arm)
+    lead = claim.score.find_lead(claim.arm)
     if lead is None:
         return judge([], ["the scores of trivial models are not recorded"])
     best, value = lead
-    if _find_parts(score, claim.arm, best.name) is None:
-        return judge(
-            [], [f"nothing shows whether {best.name} scores less on other judgments (no items.safetensors)"]
-        )
-    return judge(
-        [] if (value.low or 0.0) > 0 else [f"{best.name} is not shown to score less without training"]
-    )
+    if (value.low or 0.0) <= 0:
+        return judge([f"{best.name} is not shown to score less without training"])
+    is_known = _find_parts(claim.score, claim.arm, best.name) is not None
+    unknown = f"nothing shows whether {best.name} scores less on other judgments ({NO_ITEMS})"
+    return judge([], [] if is_known else [unknown])
 
 
 def describe_more_contracted(runs: RunSet, arm: str, shuffled: str) -> str:

@@ -13,7 +13,7 @@ from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
 from perceptinit.verdict.readings import check_claims, count_items, read_arm
-from perceptinit.verdict.verdict import Verdict, is_pretrained, verdicts
+from perceptinit.verdict.verdict import Verdict, describe_interval, is_pretrained, verdicts
 from perceptinit.verdict.yardsticks import yardsticks
 
 NOTHING = "No run has finished with a score that could be compared."
@@ -126,26 +126,19 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
         return ""
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
-    arm, reference = (score.number(mean.mean) for mean in means if mean)
-    unit = " %" if score.is_share else ""
-    interval = score.interval(score.improvement(difference.tested))
-    sure = f"95 % interval {interval}, " if interval else ""
-    seeds = f"{difference.value.num} seed{'s' if difference.value.num > 1 else ''}"
+    arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
+    sure = describe_interval(difference, score) if difference.value.num > 1 else "1 seed"
     effect = score.signed(score.sign * difference.value.mean)
-    return (
-        f"{contrast.arm}{_describe_teachers(runs, contrast.arm)} scores {arm}{unit}, and "
-        f"{contrast.reference} {reference}{unit}: {effect} ({sure}{seeds})."
-    )
+    taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
+    return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
 
 
 def _describe_teachers(runs: RunSet, arm: str) -> str:
-    """Return a clause on who gave the judgments that an arm learns from; empty without judgments."""
-    if not taught_by(runs, arm):
-        return ""
+    """Return a clause on who gave the judgments that an arm learns from."""
     teachers = "people" if is_by_people(runs, arm) else "a program"
     who = "simulated observers" if is_by_simulated_people(runs, arm) else teachers
-    stages = (stage for run in runs.arm_runs(arm) for stage in run.record.get("init", ()))
-    num = next((int(stage["metrics"]["triplets"]) for stage in stages if stage["metrics"].get("triplets")), 0)
+    metrics = [stage["metrics"] for run in runs.arm_runs(arm) for stage in run.record.get("init", ())]
+    num = max((int(of_stage.get("triplets") or 0) for of_stage in metrics), default=0)
     return f", which first learned {f'{num:,} ' if num else ''}judgments of {who},"
 
 

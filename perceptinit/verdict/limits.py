@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import product
+from statistics import fmean
 
 from perceptinit.analysis.at_best import tuning_note
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
@@ -110,32 +111,23 @@ def _describe_lost(
     comparison: Comparison, score: ScoreComparison, answers: Sequence[Verdict]
 ) -> Iterator[str]:
     """Yield a sentence on each arm that lacks scores, and the range of each difference with them."""
-    values = [value for arm in score.arms for value in arm.by_seed.values()]
-    lost: dict[str, int] = {}
+    ends: dict[str, tuple[float, float]] = {}
+    values = [value for arm in score.arms for value in arm.by_seed.values()] or [math.nan]
     for arm in comparison.runs.arms:
         claim = Claim(comparison=comparison, score=score, arm=arm, reference=arm, outcome=Outcome.BETTER)
-        lost[arm] = len(claim.without_score(arm))
-        if text := count_lost(claim, arm):
-            yield f"{text[0].upper()}{text[1:]}, and these are in no mean."
-    for answer in answers:
-        contrast = answer.contrast
-        if values and (lost[contrast.arm] or lost[contrast.reference]):
-            low, high = _find_range(score, contrast.arm, lost[contrast.arm], values)
-            least, most = _find_range(score, contrast.reference, lost[contrast.reference], values)
+        known = [*score.arm(arm).by_seed.values()]
+        lost = claim.without_score(arm)
+        low, high = (fmean([*known, *[end] * len(lost)]) for end in (min(values), max(values)))
+        ends[arm] = low, high
+        if lost:
+            yield f"{count_lost(claim, arm)}, and these are in no mean."
+    for contrast in (answer.contrast for answer in answers):
+        (low, high), (least, most) = ends[contrast.arm], ends[contrast.reference]
+        if low < high or least < most:
             yield (
                 "If the missing scores lay between the lowest and the highest score of any arm, "
                 f"{contrast.title} would be from {score.signed(low - most)} to {score.signed(high - least)}."
             )
-
-
-def _find_range(
-    score: ScoreComparison, arm: str, num_lost: int, values: Sequence[float]
-) -> tuple[float, float]:
-    """Return the lowest and the highest mean of an arm if its missing scores lay within those of all arms."""
-    known = [*score.arm(arm).by_seed.values()]
-    num = len(known) + num_lost
-    low, high = ((sum(known) + num_lost * end) / num for end in (min(values), max(values)))
-    return low, high
 
 
 def _describe_baseline(runs: RunSet, score: ScoreComparison) -> str:

@@ -105,34 +105,30 @@ def describe_departures(comparison: Comparison) -> Iterator[str]:
 def _describe_effect(comparison: Comparison) -> Iterator[str]:
     """Yield what a change of `[verdict]` since the plan or the first run changed in the answers."""
     answers = find_earlier_answers(comparison)
-    now = comparison.primary
-    if not answers or now is None:
-        return
-    pairs = {c.title: (before, _answer(now, c)) for c, before in answers.items()}
-    changed = [f"{title} {old} instead of {new}" for title, (old, new) in pairs.items() if old != new]
-    yield f"With the earlier [verdict]: {'; '.join(changed) or 'the same answers'}."
+    if answers and (score := comparison.primary):
+        pairs = [(c.title, before, describe_answer(score, c)) for c, before in answers.items()]
+        changed = [f"{title} {before} instead of {now}" for title, before, now in pairs if before != now]
+        yield f"With the earlier [verdict]: {'; '.join(changed) or 'the same answers'}."
 
 
 def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
     """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
     runs = comparison.runs
-    stated = {key: getattr(runs.plan, key) or None for key in ("delta", "primary")}
-    earlier = {key: (runs.earlier or stated).get(key) or None for key in stated}
-    if earlier == stated:
+    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
+    if not runs.earlier or all(earlier[key] == (getattr(runs.plan, key) or None) for key in earlier):
         return {}
     plan = replace(runs.plan, delta=earlier["delta"], primary=earlier["primary"] or "")
     score = replace(comparison, runs=replace(runs, plan=plan)).primary
     if score is None:
         return {}
     score = replace(score, rule=replace(score.rule, delta=plan.delta and plan.delta / POINTS))
-    return {c: _answer(score, c) for c in comparison.contrasts if score.difference(c)}
+    return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
 
 
-def _answer(score: ScoreComparison, contrast: Contrast) -> str:
+def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
     """Return the outcome of a contrast, and whether the difference is beyond delta."""
     found = verdict(score, contrast)
-    beyond = " by more than delta" if found.is_beyond_delta else ""
-    return f"{found.outcome}{beyond}"
+    return f"{found.outcome} by more than delta" if found.is_beyond_delta else found.outcome
 
 
 def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:

@@ -18,18 +18,13 @@ from perceptinit.verdict.yardsticks import yardsticks
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
 LEARNED = "It learns the judgments"
 NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
-CLAIMS = {
-    Outcome.BETTER: "it is worth it",
-    Outcome.WORSE: "it is not worth it",
-    Outcome.EQUIVALENT: "it makes no difference",
-}
 OPEN = "whether "  # start of a reason that is no obstacle but an open question
 
 
 def check_claims(comparison: Comparison, score: ScoreComparison, own: Sequence[Verdict]) -> list[Verdict]:
     """Return the verdicts on an arm with the conditions of the claims that their outcomes would support."""
     worth = next((v for v in own if v.contrast.question == WORTH), None)
-    if worth is None or worth.question != WORTH or worth.outcome not in CLAIMS:
+    if worth is None or worth.question != WORTH or worth.outcome not in WORTH.firm:
         return list(own)
     structure = _find_structure(own)
     baseline = comparison.runs.baseline
@@ -140,7 +135,7 @@ def _qualify(worth: Verdict) -> str:
         return ""
     if reason.startswith(OPEN):
         return f"; {reason}"
-    return f", which does not show that {CLAIMS[worth.outcome]}: {reason}"
+    return f", which does not show that {worth.claim}: {reason}"
 
 
 def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) -> str:

@@ -53,6 +53,16 @@ class Verdict:
         return [each.reason for each in self.checked if each.reason]
 
     @property
+    def claim(self) -> str:
+        """Return the claim that the outcome would support, in words; empty if there is none."""
+        worth = {
+            Outcome.WORSE: "it is not worth it",
+            Outcome.EQUIVALENT: "it makes no difference",
+        }
+        structure = f"it is {self.question.structure}" if self.question.structure else ""
+        return structure or worth.get(self.outcome, "it is worth it") if self.checked else ""
+
+    @property
     def is_firm(self) -> bool:
         """Return whether there is a claim, and every condition that applies is shown."""
         return bool(self.checked) and not self.reasons
@@ -163,8 +173,8 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
     return "; ".join(parts)
 
 
-def evidence(difference: Difference, score: ScoreComparison) -> str:
-    """Return interval and seeds of an improvement and, with delta, the probability of each answer."""
+def describe_interval(difference: Difference, score: ScoreComparison) -> str:
+    """Return the interval that decides, what it covers, and the number of seeds."""
     family = difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
@@ -173,7 +183,13 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
     over = f" over seeds{also}" if also else ""
     seeds = _count_seeds(difference.value.num)
     tested = score.improvement(difference.tested)
-    text = f"{title}{looks} {score.interval(tested)}{over}, {seeds}"
+    return f"{title}{looks} {score.interval(tested)}{over}, {seeds}"
+
+
+def evidence(difference: Difference, score: ScoreComparison) -> str:
+    """Return interval and seeds of an improvement and, with delta, the probability of each answer."""
+    text = describe_interval(difference, score)
+    tested = score.improvement(difference.tested)
     found = score.rule.delta and probabilities(tested, score.rule.delta)
     if not found:
         return text

@@ -15,7 +15,7 @@ from perceptinit.analysis.decisions import (
     rule_of,
     seeds_to_decide,
 )
-from perceptinit.analysis.statistics import estimate, holm, interquartile_mean
+from perceptinit.analysis.statistics import estimate, holm
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.verdict.headline import family_wise, headline, summary
@@ -155,20 +155,6 @@ def test_an_invalid_plan_is_refused(tmp_path):
         with pytest.raises(RecipeError) as error:
             with_plan(tmp_path, plan, (0.5, 0.5, 0.5))
         assert sentence in str(error.value)
-
-
-def test_the_interquartile_mean_excludes_a_quarter_of_the_scores_at_each_end():
-    # 2 sets x 2 seeds: 0.0, 0.2, 0.4, 1.0; a quarter at each end is left out
-    result = interquartile_mean([[0.0, 1.0], [0.2, 0.4]])
-    assert result.mean == pytest.approx(0.3)
-    assert result.low <= 0.3 <= result.high
-    assert interquartile_mean([[0.1], [0.5]]).low is None
-
-
-def test_the_bootstrap_resamples_seeds_within_each_set():
-    # all seeds of a set have the same score, so resampling within sets changes nothing
-    result = interquartile_mean([[0.1] * 3, [0.5] * 3, [0.6] * 3, [0.9] * 3])
-    assert (result.low, result.high) == pytest.approx((result.mean, result.mean))
 
 
 def test_holms_correction_multiplies_by_the_number_of_remaining_tests():

@@ -842,8 +842,8 @@ JUDGED = {
         measure="2afc",
         set_name="nights-again",
         chance=0.5,
-        extra={"seen_in_training": 1.0, "baselines": PIXELS},
-        must=(r"(trained on|seen in training)",),
+        extra={"seen_in_stage_1": 1.0, "baselines": PIXELS},
+        must=(r"(trained on|has seen)",),
         never=(WORTH, STRUCTURE),
     ),
     "other judgments, better than random and pixels": Situation(

@@ -261,4 +261,9 @@ def _hashes(arm: str, seed: int) -> dict[str, Any]:
 
     built = {part: digest(part, seed) for part in ("image", "text", "model")}
     final = {part: digest(part, arm, seed) for part in ("image", "text", "model")}
-    return {"built": built, "init": final, "final": final, "pretrain_data": digest("data", seed)}
+    return {
+        "built": built,
+        "init": final | {"text": built["text"]},
+        "final": final,
+        "pretrain_data": digest("data", seed),
+    }

@@ -95,7 +95,7 @@ def test_a_shuffled_baseline_tests_only_the_structure(tmp_path):
 
 @pytest.mark.parametrize("name", ["2afc/nights", "2afc/nights-val", "mine/nights"])
 def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name):
-    comparison = three_arms(tmp_path, JUDGMENTS, name=name)
+    comparison = three_arms(tmp_path, JUDGMENTS, name=name, extra={})
     found = summary(comparison)
     assert {v.question for v in found.answers} == {TAUGHT}
     assert found.readings == (
@@ -107,7 +107,7 @@ def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name)
 
 @pytest.mark.parametrize(("share", "words"), [(0.0, "none"), (0.5, "50 %"), (1.0, "all")])
 def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, words):
-    extra = {"seen_in_training": share}
+    extra = {"seen_in_stage_1": share}
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
     phrase = f"{words} of its images seen in training"
     assert f"pi was trained on this task, {phrase}: the score" in " ".join(sentences(comparison))

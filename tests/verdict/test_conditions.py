@@ -1,0 +1,67 @@
+"""The table of conditions: its page, its output and its states."""
+
+from pathlib import Path
+
+import pytest
+from helpers.command_line import run_command
+from situations.catalogue import SITUATIONS
+from situations.made import write_runs
+
+from perceptinit.analysis.compare import compare
+from perceptinit.results.runs import load_runs
+from perceptinit.verdict.claim import State
+from perceptinit.verdict.conditions import CONDITIONS
+from perceptinit.verdict.headline import summary
+
+PAGE = (Path(__file__).parents[2] / "docs/compare.md").read_text("utf-8")
+COLUMNS = ("worth", "equivalent", "structure", "trivial", "published")  # in the order of the page
+
+
+def answers(folder, name):
+    return summary(compare(load_runs([write_runs(SITUATIONS[name], folder)]))).answers
+
+
+def test_the_page_lists_the_conditions_of_each_claim():
+    rows = [
+        row.strip("|").split("|") for row in PAGE.splitlines() if row.startswith("| ") and row.count("|") == 7
+    ]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    for column, claim in enumerate(COLUMNS, start=1):
+        listed = [row[0] for row in rows if row[column] == "x"]
+        assert listed == [text for text, _ in CONDITIONS[claim]], claim
+
+
+def test_explain_prints_every_condition_with_its_state(tmp_path):
+    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
+    done = run_command(("compare", runs, "--explain"), tmp_path)
+    assert done.stdout.startswith(
+        "people - random, it is worth it: shown\n  shown: The runs are no smoke runs.\n"
+    )
+    assert "people - shuffled, it is the human structure: shown" in done.stdout
+    assert all(text in done.stdout for text, _ in CONDITIONS["structure"])
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "reason"),
+    [
+        ("no record of what stage 1 saw", State.UNKNOWN, "the records do not say whether stage 1 has seen"),
+        (
+            "stage 1 saw every evaluated image",
+            State.REFUTED,
+            "stage 1 has seen 100 % of the evaluated images",
+        ),
+    ],
+)
+def test_a_missing_field_makes_a_condition_unknown(tmp_path, name, state, reason):
+    (worth, *_) = answers(tmp_path, name)
+    (found,) = [each for each in worth.checked if each.reason]
+    assert (found.condition, found.state) == ("Stage 1 has not seen the evaluated images.", state)
+    assert found.reason.startswith(reason)
+    assert not worth.is_firm
+
+
+def test_a_condition_does_not_apply_without_judgments(tmp_path):
+    (worth,) = answers(tmp_path, "structured start without people")
+    states = {each.condition: each.state for each in worth.checked}
+    assert states["Stage 1 has not seen the evaluated images."] == State.DOES_NOT_APPLY
+    assert worth.is_firm
