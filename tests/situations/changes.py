@@ -60,7 +60,7 @@ def fewer_samples(arm: str) -> Change:
     return _of(arm, halve)
 
 
-def stage_1(arm: str, **metrics: float | None) -> Change:
+def stage_1(arm: str, seed: int | None = None, **metrics: float | None) -> Change:
     """Return a change to the metrics of stage 1; None removes one. two_afc, stderr: of held-out judgments."""
     names = {"two_afc": "2afc_val_after", "two_afc_before": "2afc_val_before", "stderr": "2afc_val_stderr"}
 
@@ -69,7 +69,7 @@ def stage_1(arm: str, **metrics: float | None) -> Change:
         own.update({names.get(name, name): value for name, value in metrics.items()})
         record["init"][-1]["metrics"] = {name: value for name, value in own.items() if value is not None}
 
-    return _of(arm, change)
+    return _of(arm, change, seed)
 
 
 def collapsed(arm: str) -> Change:
@@ -143,7 +143,7 @@ def not_finite(arm: str, seed: int, measure: str = "") -> Change:
     return _of(arm, change, seed)
 
 
-def saw_in_stage_1(share: float | None, *arms: str) -> Change:
+def saw_in_stage_1(share: float | None, *arms: str, seed: int | None = None) -> Change:
     """Return a change to the share of evaluated images that stage 1 of arms saw; None if not recorded."""
 
     def change(record: dict[str, Any]) -> None:
@@ -151,7 +151,17 @@ def saw_in_stage_1(share: float | None, *arms: str) -> Change:
             row["extra"] = {k: v for k, v in row["extra"].items() if k != "seen_in_stage_1"}
             row["extra"] |= {} if share is None else {"seen_in_stage_1": share}
 
-    return in_turn(*(_of(arm, change) for arm in arms))
+    return in_turn(*(_of(arm, change, seed) for arm in arms))
+
+
+def without_arm(arm: str) -> Change:
+    """Return a change to recipes in all records, which do not list an arm."""
+
+    def change(record: dict[str, Any]) -> None:
+        blocks = record["recipe"]["text"].split("[[arm]]")
+        record["recipe"]["text"] = "[[arm]]".join(b for b in blocks if f'name = "{arm}"' not in b)
+
+    return _of("", change)
 
 
 def truncated(run: str) -> Callable[[Path], None]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from situations.changes import (
     absent,
     by_hand_edited,
+    by_package,
     collapsed,
     copied,
+    fewer_samples,
     in_turn,
     not_finite,
     saw_in_stage_1,
     stage_1,
     truncated,
     with_equal_items,
+    without_arm,
 )
 from situations.made import Lead, Situation
 from situations.patterns import (
@@ -629,6 +632,127 @@ SCALES = {
     ),
 }  # fmt: skip
 
+# --- what holds of the arm must hold of its controls, and of each run -----------------------------------------------
+EACH = {
+    "six copies of one run of shuffled": Situation(
+        truth="the runs of the control are copies of one run",
+        arms=arms(Lead(3)),
+        after=copied(*COPIES[10:]),
+        must=(WORTH, COPIED),
+        never=(STRUCTURE,),
+    ),
+    "the spread of shuffled is not recorded": Situation(
+        truth="nothing shows whether stage 1 of the control collapsed",
+        arms=arms(Lead(3)),
+        change=stage_1("shuffled", spread_before=None, spread_after=None),
+        must=(WORTH, rf"shuffled.*({UNKNOWN})|({UNKNOWN}).*shuffled"),
+        never=(STRUCTURE,),
+    ),
+    "the spread of one run of people is not recorded": Situation(
+        truth="nothing shows whether stage 1 of one of six runs collapsed",
+        arms=arms(Lead(3)),
+        change=stage_1("people", seed=2, spread_before=None, spread_after=None),
+        must=(UNKNOWN,),
+        never=(STRUCTURE,),
+    ),
+    "the standard error of the agreement is not recorded": Situation(
+        truth="held-out agreement is 51 % of an unknown number of judgments",
+        arms=arms(Lead(3)),
+        change=stage_1("people", two_afc=0.51, stderr=None),
+        must=(r"51|0\.510|learned",),
+        never=(STRUCTURE,),
+    ),
+    "one run of people collapsed": Situation(
+        truth="stage 1 of one of six runs collapsed",
+        arms=arms(Lead(3)),
+        change=stage_1("people", seed=2, spread_after=0.0004),
+        must=(r"people.{0,80}collapse|collapse.{0,80}people",),
+        never=(STRUCTURE,),
+    ),
+    "shuffled saw half of the pairs": Situation(
+        truth="the control was pretrained on half of the pairs",
+        arms=arms(Lead(3)),
+        change=fewer_samples("shuffled"),
+        options=("--unequal",),
+        must=(r"equally trained|half|50,000",),
+        never=(STRUCTURE,),
+    ),
+    "pixels by another torch": Situation(
+        truth="the control ran with another version of torch",
+        arms=arms(Lead(3), pixels=Lead(0)),
+        change=by_package("pixels", torch="1.0"),
+        must=(r"torch",),
+        never=(STRUCTURE,),
+    ),
+    "equal starts by another torch": Situation(
+        truth="a second draw of random weights, which is no control, ran with another version of torch",
+        arms=arms(Lead(3), redrawn=Lead(0, 0.5)),
+        change=by_package("redrawn", torch="1.0"),
+        must=(WORTH, STRUCTURE, r"torch"),
+        firm=True,
+    ),
+    "shuffled is better in another measure": Situation(
+        truth="people leads shuffled by 3 in top-1, and trails it by 3 in mean per-class recall",
+        arms=arms(Lead(3)),
+        also={PER_CLASS: {"random": RANDOM, "people": Lead(3), "shuffled": Lead(6)}},
+        must=(WORTH, r"mean.per.class"),
+        never=(STRUCTURE,),
+    ),
+    "shuffled is undecided in another measure": Situation(
+        truth="people leads shuffled by 3 in top-1; in mean per-class recall it is undecided",
+        arms=arms(Lead(3)),
+        also={PER_CLASS: {"random": RANDOM, "people": Lead(3), "shuffled": Lead(2, 2.5)}},
+        must=(WORTH, STRUCTURE),
+        firm=True,
+    ),
+    "shuffled is better on one set of three": Situation(
+        truth="people leads shuffled by 6 on two sets, and trails it by 4 on the third",
+        arms=arms(Lead(3), shuffled=Lead(-3)),
+        sets={"dtd": arms(Lead(3), shuffled=Lead(-3)), "svhn": arms(Lead(3), shuffled=Lead(7))},
+        must=(r"svhn",),
+        never=(STRUCTURE,),
+    ),
+    "another measure over three sets is worse": Situation(
+        truth="top-1 is 3 better on three sets, mean per-class recall 3 worse on each",
+        arms=arms(Lead(3)),
+        sets=THREE,
+        also={f"mean_per_class_recall/{name}": arms(Lead(-3)) for name in ("cifar10", "dtd", "svhn")},
+        must=(r"mean.per.class",),
+        never=(WORTH, STRUCTURE),
+    ),
+    "another measure over three sets is better": Situation(
+        truth="top-1 and mean per-class recall are 3 better on three sets",
+        arms=arms(Lead(3)),
+        sets=THREE,
+        also={f"mean_per_class_recall/{name}": arms(Lead(3)) for name in ("cifar10", "dtd", "svhn")},
+        must=(WORTH, STRUCTURE),
+        firm=True,
+    ),
+    "a listed set is in no run": Situation(
+        truth="the recipe lists dtd, and no run has its scores",
+        arms=arms(Lead(3)),
+        sets={"dtd": {}},
+        must=(r"dtd",),
+        never=UNHEDGED,
+    ),
+    "a planned control is not in the recipe": Situation(
+        truth="the plan lists pixels; the recipe of the runs does not",
+        arms=arms(Lead(3), pixels=Lead(0)),
+        planned=True,
+        change=without_arm("pixels"),
+        after=absent("pixels"),
+        must=(r"pixels",),
+        never=(STRUCTURE, r"^As planned \("),
+    ),
+    "one run saw an evaluated image": Situation(
+        truth="stage 1 of one of six runs was trained on 1 % of the evaluated images",
+        arms=arms(Lead(3)),
+        change=saw_in_stage_1(0.01, "people", seed=3),
+        must=(SEEN,),
+        never=(WORTH, STRUCTURE),
+    ),
+}
+
 CONDITIONS: dict[str, Situation] = {
-    **RUNS, **CONTROLS, **FEW_IMAGES, **ALIKE, **ENDS, **LEAKS, **OTHERS, **SCALES,
+    **RUNS, **CONTROLS, **FEW_IMAGES, **ALIKE, **ENDS, **LEAKS, **OTHERS, **SCALES, **EACH,
 }  # fmt: skip

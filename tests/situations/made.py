@@ -211,8 +211,8 @@ def write_runs(situation: Situation, root: Path) -> Path:
             record = new_record(recipe, arm, seed, "cpu")
             record["started"] = f"2026-01-0{1 + looks.index(len(recipe.seeds))}T00:00:00+00:00"
             record |= planned
-            record["scores"] = list(_rows(situation, name, seed))
-            record["hashes"] = _hashes(name, seed)
+            record["scores"] = list(score_rows(situation, name, seed))
+            record["hashes"] = run_hashes(name, seed)
             record["init"] = stage_rows(record["arm"]["resolved"]["init"])
             record["wall_seconds"] = {"total": 100.0, "pretrain": 60.0, "eval": 5.0}
             record["status"] = "finished" if value is not None else "failed"
@@ -229,7 +229,8 @@ def write_runs(situation: Situation, root: Path) -> Path:
     return folder
 
 
-def _rows(situation: Situation, arm: str, seed: int) -> Iterator[dict[str, Any]]:
+def score_rows(situation: Situation, arm: str, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield the score rows of a run: those of the first epoch, then the final ones."""
     num_samples = 100_000 if situation.pretrain else 0
     stage = "pretrain" if situation.pretrain else "init"
     of_sets = {situation.set_name: situation.arms, **situation.sets}
@@ -248,14 +249,16 @@ def _score(situation: Situation, name: str, value: float) -> Score:
         value=value,
         higher_is_better=situation.higher_is_better,
         num_examples=situation.num_examples,
-        stderr=(value * (1 - value) / situation.num_examples) ** 0.5 if is_share else None,
+        stderr=(max(value * (1 - value), 0.0) / situation.num_examples) ** 0.5 if is_share else None,
         chance=situation.chance,
         ceiling=situation.ceiling,
         extra={"seen_in_stage_1": 0.0, **situation.extra},
     )
 
 
-def _hashes(arm: str, seed: int) -> dict[str, Any]:
+def run_hashes(arm: str, seed: int) -> dict[str, Any]:
+    """Return the hashes of a run. Arms of a seed have equal first weights and data."""
+
     def digest(*parts: object) -> str:
         return hashlib.sha256(repr(parts).encode()).hexdigest()
 
