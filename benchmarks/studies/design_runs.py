@@ -65,7 +65,6 @@ def headline_in_memory(experiment: Experiment) -> list[str]:
     with ExitStack() as patched:
         for module, name, function in (
             (comparing, "read_items", read_items),
-            (statistics, "bootstrap_interval", lambda values: None),
             (statistics, "detectable_difference", lambda values, alpha: 0.0),
             (verdict, "seeds_to_decide", lambda values, rule: None),
             (verdict, "probabilities", lambda value, delta: None),
