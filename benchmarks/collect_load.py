@@ -118,9 +118,9 @@ def start(*arguments: object) -> tuple[subprocess.Popen[str], str]:
     raise SystemExit("the server ended: " + " ".join(command))
 
 
-def make_study(photographs: Path, study: Path) -> None:
+def make_study(photographs: Path, study: Path, *options: object, task: str = "2afc") -> None:
     """Make a study with filled blanks, in which any number of people can start from one address."""
-    words = [photographs, "--task", "2afc", "--questions", NUM_QUESTIONS, "--out", study, "--status"]
+    words = [photographs, "--task", task, "--questions", NUM_QUESTIONS, "--out", study, "--status", *options]
     command = [sys.executable, "-m", "perceptinit", "collect", *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for text_file in (study / "texts").glob("*.md"):

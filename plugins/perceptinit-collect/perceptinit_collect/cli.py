@@ -53,6 +53,12 @@ def collect(
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a participant by code or platform id.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Verify the checksums of all answers, and exit.")
+    ] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Restore damaged participants from the copy, and exit.")
+    ] = False,
 ) -> None:
     """Serve a web page that asks people which images look alike.
 
@@ -70,7 +76,8 @@ def collect(
         raise UsageError(
             f"{folder}: already a study. Edit {folder}/study.toml instead to create a new design version"
         )
-    is_done = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
+    is_done = [_check(folder, restore, check), _forget(folder, forget)]
+    is_done += [_close(folder, close), _simulate(folder, simulate)]
     is_done += [_export(folder, export), _show_status(folder, status)]
     if not any(is_done):
         _serve(copy_study(folder, DRAFT) if draft else folder, host, port, open_, draft)
@@ -81,15 +88,36 @@ def _report(message: str) -> None:
 
 
 def _forget(folder: Path, name: str | None) -> bool:
-    from perceptinit_collect.study import forget
+    from perceptinit_collect.actions import forget
 
     if name is not None:
         typer.echo(f"deleted one participant and {forget(folder, name)} answers")
     return name is not None
 
 
+def _check(folder: Path, is_restored: bool, wanted: bool) -> bool:
+    from perceptinit_collect.actions import restore
+    from perceptinit_collect.checks import read_checked
+
+    if is_restored:
+        typer.echo("\n".join(restore(folder)))
+    if is_restored or wanted:
+        records, problems = read_checked(folder)
+        num_answers = sum(len(record.answers) for record in records)
+        typer.echo(f"intact: {len(records)} participants with {num_answers} answers")
+        _report_damage(folder, problems)
+    return is_restored or wanted
+
+
+def _report_damage(folder: Path, problems: list[str]) -> None:
+    """Print the problems, and exit with code 1 if there is one."""
+    if problems:
+        _report("\n".join([*problems, f"Restore them from the copy: perceptinit collect {folder} --restore"]))
+        raise typer.Exit(1)
+
+
 def _close(folder: Path, wanted: bool) -> bool:
-    from perceptinit_collect.study import close
+    from perceptinit_collect.actions import close
 
     if wanted:
         close(folder)
@@ -116,9 +144,11 @@ def _export(folder: Path, table: Path | None) -> bool:
         return False
     from perceptinit_collect.export import check_command, export
 
-    for path in export(folder, table):
+    paths, problems = export(folder, table)
+    for path in paths:
         typer.echo(f"wrote {path}")
     typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
+    _report_damage(folder, problems)
     return True
 
 

@@ -1,6 +1,7 @@
 """Serve a study from one process until it is interrupted."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -9,7 +10,8 @@ from threading import Thread
 
 import uvicorn
 
-from perceptinit.plugin import UsageError
+from perceptinit.plugin import PerceptInitError, UsageError
+from perceptinit_collect.aside import run_aside
 from perceptinit_collect.connections import Connection
 from perceptinit_collect.images import Report
 from perceptinit_collect.server import Server
@@ -73,7 +75,19 @@ def serve(
     with open_study(folder, report, is_draft) as study, listener:
         server = make_server(study)
         ready(study)
+        if not is_draft:
+            Thread(target=_copy_repeatedly, args=(study, report), daemon=True).start()
         server.run(sockets=[listener])
+
+
+def _copy_repeatedly(study: Study, report: Report) -> None:
+    """Copy the answers in another process, at the start and on a schedule."""
+    while study.settings.people.copy_minutes:
+        try:
+            run_aside("copy", study.folder)
+        except PerceptInitError as error:
+            report(f"error: {error}")
+        time.sleep(60 * study.settings.people.copy_minutes)
 
 
 @contextmanager

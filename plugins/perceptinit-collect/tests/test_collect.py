@@ -13,6 +13,7 @@ import pytest
 import typer
 from made_studies import make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
@@ -22,7 +23,6 @@ from perceptinit_collect.records import (
     Record,
     judge,
     measure,
-    read_records,
     votes_of,
     why_excluded,
 )
@@ -109,7 +109,7 @@ def test_the_table_contains_assignments_and_answers(tmp_path):
             somebody.answer(position, position % 2)
     table_of(folder, tmp_path)
     rows = rows_of(tmp_path / "judgments.csv")
-    (record,) = read_records(folder)
+    (record,) = read_checked(folder)[0]
     assert len(rows) == len(record.trials) > 9
     for row, trial in zip(rows[:9], record.trials, strict=False):
         place = int(row["answered_place"]) - 1
@@ -254,9 +254,9 @@ def test_halving_an_interval_requires_four_times_the_answers():
 def test_simulated_people_do_not_change_the_study(tmp_path):
     folder = make_study(tmp_path)
     copy = simulate(folder, 3)
-    assert (read_records(folder), len(read_records(copy))) == ([], 3)
-    assert all(record.is_finished for record in read_records(copy))
-    assert len(read_records(simulate(folder, 2))) == 2  # simulated again from the beginning
+    assert (read_checked(folder)[0], len(read_checked(copy)[0])) == ([], 3)
+    assert all(record.is_finished for record in read_checked(copy)[0])
+    assert len(read_checked(simulate(folder, 2))[0]) == 2  # simulated again from the beginning
 
 
 def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, collect, cli):
@@ -300,7 +300,7 @@ def test_the_status_prints_complete_codes_on_a_narrow_terminal(tmp_path):
     folder = simulate(make_study(tmp_path), 2)
     console = Console(width=80, file=io.StringIO())
     show(status(folder), console)
-    for record in read_records(folder):
+    for record in read_checked(folder)[0]:
         assert record.person in console.file.getvalue()
 
 

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import people, server
+from perceptinit_collect.actions import close, forget
 from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
 from perceptinit_collect.settings import default_design
-from perceptinit_collect.study import close, create, forget
+from perceptinit_collect.study import create
 
 from perceptinit.plugin import UsageError
 
