@@ -100,19 +100,22 @@ def measure(record: Record, votes: Mapping[Asked, Counter[str]]) -> Reliability:
     """Return the reliability of a participant, whose own votes are included in `votes`."""
     seconds = [given.seconds for _, _, given in record.given("question")]
     asked_in_all = sum(trial.kind == "question" for trial in record.trials)
-    checks = {
-        kind: [given.answer == trial.correct for _, trial, given in record.given(kind)]
-        for kind in ("catch", "instructed")
-    }
     return Reliability(
-        catch=_mean(checks["catch"]),
-        instructed=_mean(checks["instructed"]),
-        checks=_mean(checks["catch"] + checks["instructed"]),
+        catch=_mean(_checks(record, "catch")),
+        instructed=_mean(_checks(record, "instructed")),
+        checks=_mean(_checks(record, "catch", "instructed")),
         repeats=_mean(_repeats(record)),
         agreement=_mean(_agreements(record, votes)),
         median_seconds=median(seconds) if seconds else None,
         answered=len(seconds) / asked_in_all,
     )
+
+
+def _checks(record: Record, *kinds: Kind) -> list[bool]:
+    """Return whether each answered check is correct; [False] if none of the assigned ones is answered."""
+    answered = [given.answer == trial.correct for kind in kinds for _, trial, given in record.given(kind)]
+    is_assigned = any(trial.kind in kinds for trial in record.trials)
+    return answered or [False] * is_assigned
 
 
 def _repeats(record: Record) -> Iterable[float]:
