@@ -18,6 +18,7 @@ from perceptinit_collect.server import Server
 from perceptinit_collect.study import Study, open_study
 
 BACKLOG = 128
+SEND_BUFFER_BYTES = 1 << 17
 EVERYBODY = ("0.0.0.0", "::")
 PROXIES = ["127.0.0.1", "::1"]  # X-Forwarded-For and X-Forwarded-Proto are trusted from here only
 
@@ -28,6 +29,8 @@ def listen(host: str, port: int) -> socket.socket:
     # asyncio disables Nagle's algorithm (40 ms per reply) only for sockets with an explicit TCP protocol
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # of each connection; the system's default grows to megabytes for clients that do not read
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
