@@ -18,6 +18,7 @@ from perceptinit_collect.store import FILE, UPDATE_HEADS, connect, reading_datab
 from perceptinit_collect.study import lock_study
 
 COPY = "copy-of-answers.sqlite"
+LOCK = ".copy.lock"
 
 
 def _write_once(path: Path, write: Callable[[Any], Any]) -> Any:
@@ -54,20 +55,16 @@ def forget(folder: Path, name: str) -> int:
             f"{folder}: '{name}' matches {len(found)} participants, so no one was deleted. Use one of: "
             f"{', '.join(f'--forget {exact}' for exact in sorted(found.values()))}"
         )
-    with _copy_lock(folder):  # otherwise a copy in progress would contain the participant
+    with FileLock(folder / LOCK):  # otherwise a copy in progress would contain the participant
         if (folder / COPY).is_file():
             _write_once(folder / COPY, lambda c: people.delete(c, *found))
         return int(_write_once(folder / FILE, lambda c: people.delete(c, *found)))
 
 
-def _copy_lock(folder: Path) -> FileLock:
-    return FileLock(folder / f".{COPY}.lock")
-
-
 def copy_answers(folder: Path) -> str:
     """Replace the copy of the answers and return a message; DataError if an answer is damaged."""
     path = folder / FILE
-    with _copy_lock(folder), atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
+    with FileLock(folder / LOCK), atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
         with (
             closing(connect(path, read_only=True)) as source,
             closing(sqlite3.connect(temporary)) as target,
@@ -94,7 +91,7 @@ def restore(folder: Path) -> list[str]:
     if not (folder / COPY).is_file():
         raise UsageError(f"{folder / COPY}: not found, so nothing can be restored")
     damaged = folder / f"damaged-{time.time_ns()}"
-    with lock_study(folder), _copy_lock(folder), atomic_path(folder / FILE, mode=0o600) as temporary:
+    with lock_study(folder), FileLock(folder / LOCK), atomic_path(folder / FILE, mode=0o600) as temporary:
         shutil.copy(folder / COPY, temporary)
         _take_over_intact(folder, temporary)
         with closing(connect(temporary, read_only=True)) as connection:
@@ -115,8 +112,8 @@ def _take_over_intact(folder: Path, target: Path) -> None:
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
         for record in intact:
-            design = record.design
-            connection.execute("INSERT OR IGNORE INTO designs VALUES (?, ?)", (design.version, design.sha256))
+            row = (record.design.version, record.design.sha256)
+            connection.execute("INSERT OR IGNORE INTO designs VALUES (?, ?)", row)
             for table, key in (("people", "id"), ("answers", "person")):
                 query = f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?"
                 connection.execute(query, (record.person,))

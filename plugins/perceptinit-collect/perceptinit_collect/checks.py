@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cache, partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,9 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
     """
     if not (folder / FILE).is_file():
         return [], []
-    is_new = (folder / HEADS_FILE).exists()  # otherwise of version 0.2.0 or earlier, and without checksums
-    with closing(connect(folder / FILE, read_only=is_new)) as connection, reading_database(folder / FILE):
+    # without the heads, the study is of version 0.2.0 or earlier, and gets columns for checksums
+    has_heads = (folder / HEADS_FILE).exists()
+    with closing(connect(folder / FILE, read_only=has_heads)) as connection, reading_database(folder / FILE):
         return check_people(connection, folder)
 
 
@@ -76,8 +78,7 @@ def _read_record(
     last: str | None = None,
 ) -> Record:
     """Return a verified participant; count, last: the head. DataError if something does not match."""
-    query = f"SELECT {PERSON}, sha256 FROM people WHERE id = ?"
-    person = connection.execute(query, (code,)).fetchone()
+    person = connection.execute(f"SELECT {PERSON}, sha256 FROM people WHERE id = ?", (code,)).fetchone()
     query = f"SELECT {ANSWER}, sha256 FROM answers WHERE person = ? ORDER BY position"
     answers = connection.execute(query, (code,)).fetchall()
     if person is None or count > len(answers):
@@ -100,9 +101,8 @@ def _verify_chain(person: Sequence[Any], answers: Sequence[Any], count: int, las
     """Raise DataError unless the checksums and the head match; those from before checksums have none."""
     if person[-1] is last is None:
         return
-    chain = [chain_sha256("", person[:-1])]
-    for row in answers:
-        chain.append(chain_sha256(chain[-1], row[:-1]))
+    start = chain_sha256("", person[:-1])
+    chain = [*accumulate(answers, lambda last, row: chain_sha256(last, row[:-1]), initial=start)]
     stored = [row[-1] for row in (person, *answers)]
     if stored != chain or chain[count] != (last or person[-1]):
         raise DataError("a checksum does not match")

@@ -68,6 +68,7 @@ def collect(
 
     Example: perceptinit collect study/ --export judgments.csv
     """
+    from perceptinit_collect import actions
     from perceptinit_collect.study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
@@ -76,10 +77,23 @@ def collect(
         raise UsageError(
             f"{folder}: already a study. Edit {folder}/study.toml instead to create a new design version"
         )
-    is_done = [_check(folder, restore, check), _forget(folder, forget)]
-    is_done += [_close(folder, close), _simulate(folder, simulate)]
-    is_done += [_export(folder, export), _show_status(folder, status)]
-    if not any(is_done):
+    if restore:
+        _report("\n".join(actions.restore(folder)))
+    if restore or check:
+        _check(folder)
+    if forget is not None:
+        typer.echo(f"deleted one participant and {actions.forget(folder, forget)} answers")
+    if close:
+        actions.close(folder)
+        typer.echo("closed to new participants. Participants who started can finish")
+    if simulate is not None:
+        _simulate(folder, simulate)
+    if export is not None:
+        _export(folder, export)
+    if status:
+        _show_status(folder)
+    is_done = restore or check or close or status
+    if not is_done and forget is None and simulate is None and export is None:
         _serve(copy_study(folder, DRAFT) if draft else folder, host, port, open_, draft)
 
 
@@ -87,26 +101,13 @@ def _report(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def _forget(folder: Path, name: str | None) -> bool:
-    from perceptinit_collect.actions import forget
-
-    if name is not None:
-        typer.echo(f"deleted one participant and {forget(folder, name)} answers")
-    return name is not None
-
-
-def _check(folder: Path, is_restored: bool, wanted: bool) -> bool:
-    from perceptinit_collect.actions import restore
+def _check(folder: Path) -> None:
     from perceptinit_collect.checks import read_checked
 
-    if is_restored:
-        typer.echo("\n".join(restore(folder)))
-    if is_restored or wanted:
-        records, problems = read_checked(folder)
-        num_answers = sum(len(record.answers) for record in records)
-        typer.echo(f"intact: {len(records)} participants with {num_answers} answers")
-        _report_damage(folder, problems)
-    return is_restored or wanted
+    records, problems = read_checked(folder)
+    num_answers = sum(len(record.answers) for record in records)
+    typer.echo(f"intact: {len(records)} participants with {num_answers} answers")
+    _report_damage(folder, problems)
 
 
 def _report_damage(folder: Path, problems: list[str]) -> None:
@@ -116,18 +117,7 @@ def _report_damage(folder: Path, problems: list[str]) -> None:
         raise typer.Exit(1)
 
 
-def _close(folder: Path, wanted: bool) -> bool:
-    from perceptinit_collect.actions import close
-
-    if wanted:
-        close(folder)
-        typer.echo("closed to new participants. Participants who started can finish")
-    return wanted
-
-
-def _simulate(folder: Path, count: int | None) -> bool:
-    if count is None:
-        return False
+def _simulate(folder: Path, count: int) -> None:
     from perceptinit_collect.simulate import simulate
 
     made = simulate(folder, count)
@@ -136,12 +126,9 @@ def _simulate(folder: Path, count: int | None) -> bool:
         f"  perceptinit collect {made} --status\n"
         f"  perceptinit collect {made} --export simulated.csv"
     )
-    return True
 
 
-def _export(folder: Path, table: Path | None) -> bool:
-    if table is None:
-        return False
+def _export(folder: Path, table: Path) -> None:
     from perceptinit_collect.export import check_command, export
 
     paths, problems = export(folder, table)
@@ -149,18 +136,14 @@ def _export(folder: Path, table: Path | None) -> bool:
         typer.echo(f"wrote {path}")
     typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
     _report_damage(folder, problems)
-    return True
 
 
-def _show_status(folder: Path, wanted: bool) -> bool:
-    if not wanted:
-        return False
+def _show_status(folder: Path) -> None:
     from rich.console import Console
 
     from perceptinit_collect.status import show, status
 
     show(status(folder), Console(highlight=False))
-    return True
 
 
 def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) -> None:

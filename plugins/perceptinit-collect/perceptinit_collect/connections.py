@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from functools import cached_property
 from typing import cast
 
 import h11
@@ -28,13 +27,10 @@ class Connection(H11Protocol):
     _request_timer: asyncio.TimerHandle | None = None
     _write_timer: asyncio.TimerHandle | None = None
     _heard = 0.0
-    _progressed = 0.0
     _unsent = 0
-
-    @cached_property
-    def peer(self) -> str:
-        """Rate-limit key of the connected client; proxy headers are ignored."""
-        return peer_of(self.client)
+    _seconds_stalled = -1
+    peer = ""
+    """Rate-limit key of the connected client; proxy headers are ignored."""
 
     @property
     def is_answering(self) -> bool:
@@ -45,10 +41,11 @@ class Connection(H11Protocol):
     @property
     def is_stalled(self) -> bool:
         """Whether the client does not read the response."""
-        return self._write_timer is not None and self.loop.time() - self._progressed >= STALLED_SECONDS
+        return self._write_timer is not None and self._seconds_stalled >= STALLED_SECONDS
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.peer = peer_of(self.client)
         self._heard = self.loop.time()
         self._request_timer = self.loop.call_later(REQUEST_SECONDS, self.abort)
         others = cast(set[Connection], self.connections)
@@ -72,16 +69,15 @@ class Connection(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._progressed = self.loop.time()
+        self._unsent = -1
         self._watch_writing()
 
     def _watch_writing(self) -> None:
-        """Note whether the client reads the response; close the connection after WRITE_SECONDS."""
+        """Count the seconds without progress; close the connection after WRITE_SECONDS."""
         unsent = self.transport.get_write_buffer_size()
-        if unsent != self._unsent:
-            self._progressed = self.loop.time()
+        self._seconds_stalled = self._seconds_stalled + 1 if unsent == self._unsent else 0
         self._unsent = unsent
-        is_over = self.loop.time() - self._progressed >= WRITE_SECONDS
+        is_over = self._seconds_stalled >= WRITE_SECONDS
         self._write_timer = self.loop.call_later(1, self.abort if is_over else self._watch_writing)
 
     def resume_writing(self) -> None:

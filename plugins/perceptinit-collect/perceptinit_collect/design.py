@@ -100,12 +100,11 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     path = path_of(folder, version)
     try:
         data = path.read_bytes()
-        is_changed = sha256 is not None and hashlib.sha256(data).hexdigest() != sha256
         design = _design(version, json.loads(data))
-        is_changed |= hashlib.sha256(data).hexdigest() != design.sha256
+        hashes = {hashlib.sha256(data).hexdigest(), design.sha256, sha256 or design.sha256}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: invalid design ({error}). Restore the file") from error
-    if is_changed:
+    if len(hashes) > 1:
         raise DataError(
             f"{path}: changed after it was locked. Restore it, and edit study.toml or the texts to create "
             "a new version"

@@ -99,7 +99,7 @@ def _rows(record: Record, why: str) -> Iterator[Sequence[object]]:
     for position, trial in enumerate(record.trials):
         given = record.answers.get(position)
         yield (
-            *record.names(trial),
+            *map(_name_cell, record.names(trial)),
             *_answer_cells(record, given),
             record.person,
             _excluded(trial, given, why),
@@ -109,6 +109,11 @@ def _rows(record: Record, why: str) -> Iterator[Sequence[object]]:
             *_given_cells(trial, given),
             record.design.name,
         )
+
+
+def _name_cell(name: str) -> str:
+    """Return an image name that no spreadsheet executes as a formula; `./` does not change the path."""
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:

@@ -145,9 +145,17 @@ def begin(
     (slot,) = connection.execute(
         "SELECT 1 + COALESCE(MAX(slot), -1) FROM people WHERE design = ?", (design.version,)
     ).fetchone()
-    trials = draw_trials(design, slot)
     kept = origin.platform_id if keep_platform_id and origin.platform_id else None
-    row = (_new_code(), design.version, slot, origin.platform, hashed, kept, trials, time.time())
+    row = (
+        _new_code(),
+        design.version,
+        slot,
+        origin.platform,
+        hashed,
+        kept,
+        draw_trials(design, slot),
+        time.time(),
+    )
     connection.execute(
         f"INSERT INTO people ({PERSON}, token_sha256, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (*row, sha256(token), chain_sha256("", row)),
@@ -176,8 +184,7 @@ def read_person(connection: sqlite3.Connection, code: str) -> Person:
 
 def next_position(connection: sqlite3.Connection, person: str) -> int:
     """Return the position of the first unanswered trial, or the number of trials if all are answered."""
-    row = connection.execute("SELECT COUNT(*) FROM answers WHERE person = ?", (person,)).fetchone()
-    return int(row[0])
+    return read_head(connection, person)[0]
 
 
 def read_answer(body: bytes, person: Person, design: Design) -> Answer:
@@ -226,8 +233,9 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
         if stored != candidate:
             raise RefusedError("this question already has an answer", 409, due)
     else:
-        is_interrupted = int(answer.is_interrupted)
-        row = (due, candidate, float(answer.seconds), answer.input, is_interrupted, time.time())
+        row = (
+            due, candidate, float(answer.seconds), answer.input, int(answer.is_interrupted), time.time(),
+        )  # fmt: skip
         connection.execute(
             f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (person.id, *row, last and chain_sha256(last, row)),

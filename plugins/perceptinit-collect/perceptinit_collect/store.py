@@ -91,9 +91,9 @@ def reading_database(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        advice = "Check that the folder exists and is writable"
-        if type(error) is sqlite3.DatabaseError:  # subclasses are other problems
-            advice = f"Restore it: perceptinit collect {path.parent} --restore"
+        is_damaged = type(error) is sqlite3.DatabaseError  # subclasses are other problems
+        restore = f"Restore it: perceptinit collect {path.parent} --restore"
+        advice = restore if is_damaged else "Check that the folder exists and is writable"
         raise StoreError(f"{path}: {error}. {advice}") from error
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from made_studies import make_study, open_study, write_images
+from made_studies import fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import draw_design
@@ -31,6 +31,7 @@ from perceptinit_collect.sessions import Trial
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.status import ceiling, show, status
+from perceptinit_collect.study import create
 from rich.console import Console
 
 from perceptinit.companion import OddOneOutTable, Table, check_judgments
@@ -89,7 +90,7 @@ def test_data_check_of_twenty_simulated_people_reports_balanced_sides(tmp_path):
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
 def test_not_sure_is_a_tie_in_the_exported_table(tmp_path, task, component):
-    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
+    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", ""), ("min_catch = 0.8", "")]
     folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -131,8 +132,8 @@ def test_the_export_applies_the_exclusion_rule_with_reasons(tmp_path):
     table_of(folder, tmp_path)
     people = rows_of(tmp_path / "judgments.people.csv")
     assert [person["excluded"] for person in people] == [
-        "attention checks correct 0.50 < 0.8",
-        "attention checks correct 0.50 < 0.8; median seconds 0.10 < 0.3",
+        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8",
+        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8; median seconds 0.10 < 0.3",
     ]
     questions = [row for row in rows_of(tmp_path / "judgments.csv") if row["kind"] == "question"]
     assert {row["excluded"] for row in questions} == {f"person: {p['excluded']}" for p in people}
@@ -257,6 +258,26 @@ def test_simulated_people_do_not_change_the_study(tmp_path):
     assert (read_checked(folder)[0], len(read_checked(copy)[0])) == ([], 3)
     assert all(record.is_finished for record in read_checked(copy)[0])
     assert len(read_checked(simulate(folder, 2))[0]) == 2  # simulated again from the beginning
+
+
+def test_image_names_that_a_spreadsheet_would_execute_are_escaped(tmp_path):
+    images = write_images(tmp_path / "photographs", 5)
+    (images / "00.png").rename(images / "=1+1.png")
+    (images / "01.png").rename(images / "-x.png")
+    design = default_design("2afc", 20, 10, False, 0)
+    create(images, tmp_path / "study", design, lambda message: None)
+    fill_blanks(tmp_path / "study")
+    settings = tmp_path / "study/study.toml"
+    settings.write_text(settings.read_text().replace("min_", "# min_"))
+    with open_study(tmp_path / "study") as site:
+        site.begun().finish()
+    table = table_of(tmp_path / "study", tmp_path)
+    cells = {
+        row[name] for row in rows_of(tmp_path / "judgments.csv") for name in ("anchor", "first", "second")
+    }
+    assert {"./=1+1.png", "./-x.png"} < cells
+    assert not [cell for cell in cells if cell[0] in "=+-@"]
+    assert list(table.preflight()) == []
 
 
 def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, collect, cli):

@@ -163,7 +163,7 @@ def test_a_file_that_sqlite_cannot_open_is_restored_from_the_copy(study, collect
     failed = collect(study, "--check").exception
     assert f"file is not a database. Restore it: perceptinit collect {study} --restore" in str(failed)
     done = collect(study, "--restore")
-    assert f"participant {third}: 1 answers were stored, and 0 are left" in done.stdout
+    assert f"participant {third}: 1 answers were stored, and 0 are left" in done.stderr
     assert (len(intact(study)), read_checked(study)[1]) == (2, [])
 
 
