@@ -1,6 +1,6 @@
 """Kill the server of `perceptinit collect` repeatedly with SIGKILL under load, and count lost answers.
 
-    python benchmarks/collect_kills.py --kills 100 --people 50
+    python benchmarks/collect_kills.py --kills 100 --people 50 --seed 0
 
 Simulated participants answer as fast as the server replies and resend an answer until it is acknowledged, like the
 page. Afterwards, the database must contain every acknowledged answer once, unchanged.
@@ -65,9 +65,9 @@ class Crowd:
 
 
 async def kill_again_and_again(
-    study: Path, port: int, kills: int, people: int, seconds: tuple[float, float]
+    study: Path, port: int, kills: int, people: int, seconds: tuple[float, float], seed: int
 ) -> Crowd:
-    rng = random.Random(0)
+    rng = random.Random(seed)
     server, address = start(study, "--port", port)
     crowd = Crowd(address)
     tasks = [asyncio.create_task(crowd.person(number)) for number in range(people)]
@@ -116,6 +116,7 @@ def main() -> None:
         kills=100,
         people=50,
         between={"type": float, "nargs": 2, "default": (0.5, 2.5), "help": "seconds between two kills"},
+        seed=0,
         tiny={"kills": 1, "people": 3},
     )
     print(bench.about("perceptinit-collect"))
@@ -125,7 +126,9 @@ def main() -> None:
         write_photographs(photographs, 30)
         make_study(photographs, study)
         between = tuple(options.between)
-        crowd = asyncio.run(kill_again_and_again(study, free_port(), options.kills, options.people, between))
+        crowd = asyncio.run(
+            kill_again_and_again(study, free_port(), options.kills, options.people, between, options.seed)
+        )
         count, lost, changed, doubled = compare(study, crowd.acknowledged)
     print(f"{options.kills} kills in {time.perf_counter() - began:.0f} s, {options.people} people")
     print(
