@@ -66,14 +66,19 @@ class Plugins:
         The output of the import is discarded, and its lines on standard error are escaped.
         """
         start = time.perf_counter()
-        hint = f"plug-in '{info.name}' is still importing. Skip it: perceptinit --without-plugin {info.name}"
-        timer = threading.Timer(SLOW_SECONDS, print, [hint], {"file": sys.stderr})
+        timer = threading.Timer(
+            SLOW_SECONDS,
+            print,
+            [f"plug-in '{info.name}' is still importing. Skip it: perceptinit --without-plugin {info.name}"],
+            {"file": sys.stderr},
+        )
         timer.daemon = True
         timer.start()
         stream = sys.stderr
-        methods = {name: getattr(stream, name) for name in ("flush", "isatty", "fileno", "encoding")}
-        # loggers may keep this stream after the import
-        escaped: Any = SimpleNamespace(write=lambda text: stream.write(printable(text)), **methods)
+        escaped: Any = SimpleNamespace(  # loggers may keep this stream after the import
+            write=lambda text: stream.write(printable(text)),
+            **{name: getattr(stream, name) for name in ("flush", "isatty", "fileno", "encoding")},
+        )
         try:
             with redirect_stdout(io.StringIO()), redirect_stderr(escaped):
                 module = import_module()

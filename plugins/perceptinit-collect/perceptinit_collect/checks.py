@@ -32,8 +32,8 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
     if not (folder / FILE).is_file():
         return [], []
     # without the heads, the study is of version 0.2.0 or earlier, and gets columns for checksums
-    has_heads = (folder / HEADS_FILE).exists()
-    with closing(connect(folder / FILE, read_only=has_heads)) as connection, reading_database(folder / FILE):
+    connection = connect(folder / FILE, read_only=(folder / HEADS_FILE).exists())
+    with closing(connection), reading_database(folder / FILE):
         return check_people(connection, folder)
 
 
@@ -46,8 +46,7 @@ def check_people(connection: sqlite3.Connection, folder: Path) -> tuple[list[Rec
     records: list[Record] = []
     problems: list[str] = []
     # the heads first, because they must not be newer than the answers
-    query = "SELECT person, count, sha256 FROM heads WHERE count >= 0"
-    heads = _scan(folder / HEADS_FILE, query, problems)
+    heads = _scan(folder / HEADS_FILE, "SELECT person, count, sha256 FROM heads WHERE count >= 0", problems)
     # an expression, because an index could be damaged
     people = _scan(folder / FILE, "SELECT id FROM people ORDER BY design + 0, slot", problems)
     connection.execute("BEGIN")
@@ -79,15 +78,15 @@ def _read_record(
 ) -> Record:
     """Return a verified participant; count, last: the head. DataError if something does not match."""
     person = connection.execute(f"SELECT {PERSON}, sha256 FROM people WHERE id = ?", (code,)).fetchone()
-    query = f"SELECT {ANSWER}, sha256 FROM answers WHERE person = ? ORDER BY position"
-    answers = connection.execute(query, (code,)).fetchall()
+    answers = connection.execute(
+        f"SELECT {ANSWER}, sha256 FROM answers WHERE person = ? ORDER BY position", (code,)
+    ).fetchall()
     if person is None or count > len(answers):
         raise DataError(f"{count} answers were stored, and {len(answers)} are left")
     _verify_chain(person, answers, count, last)
     _, version, slot, platform, _, platform_id, text, *_ = person
-    query = "SELECT sha256 FROM designs WHERE version = ?"
-    (locked,) = connection.execute(query, (version,)).fetchone() or ("missing",)
-    design = read(version, locked)
+    found = connection.execute("SELECT sha256 FROM designs WHERE version = ?", (version,)).fetchone()
+    design = read(version, found[0] if found else "missing")
     trials = read_trials(text)
     if text != draw_trials(design, slot):
         raise DataError(f"the trials are not those of design {version}")

@@ -105,8 +105,8 @@ def _check(folder: Path) -> None:
     from perceptinit_collect.checks import read_checked
 
     records, problems = read_checked(folder)
-    num_answers = sum(len(record.answers) for record in records)
-    typer.echo(f"intact: {len(records)} participants with {num_answers} answers")
+    answers = [answer for record in records for answer in record.answers]
+    typer.echo(f"intact: {len(records)} participants with {len(answers)} answers")
     _report_damage(folder, problems)
 
 

@@ -18,7 +18,6 @@ from perceptinit_collect.server import Server
 from perceptinit_collect.study import Study, open_study
 
 BACKLOG = 128
-SEND_BUFFER_BYTES = 1 << 17
 EVERYBODY = ("0.0.0.0", "::")
 PROXIES = ["127.0.0.1", "::1"]  # X-Forwarded-For and X-Forwarded-Proto are trusted from here only
 
@@ -30,7 +29,7 @@ def listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # of each connection; the system's default grows to megabytes for clients that do not read
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 17)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:

@@ -26,6 +26,8 @@ HEADS_FILE = f"{FILE}-heads"
 MAX_TOGETHER = 256  # writes in one commit
 
 SCHEMA = """
+PRAGMA journal_mode = WAL;
+PRAGMA heads.synchronous = NORMAL;  -- they may lag after a power failure
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS designs (version INTEGER PRIMARY KEY, sha256 TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS people (
@@ -103,27 +105,23 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
     A writable connection attaches the heads in the same folder as `heads`.
     """
     heads = path.with_name(HEADS_FILE)
-    mode = "ro" if read_only else "rwc"
     with reading_database(path):
         if not read_only:
             for file in (path, heads):
                 file.touch(mode=0o600)  # SQLite gives the write-ahead log the same permissions
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}",
             uri=True,
             isolation_level=None,
             timeout=10,
             check_same_thread=False,
         )
         # macOS needs F_FULLFSYNC to flush the disk cache; other systems ignore both fullfsync pragmas
-        for pragma in ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON"):
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA secure_delete = ON")
+        for pragma in ("fullfsync", "checkpoint_fullfsync", "foreign_keys", "secure_delete"):
+            connection.execute(f"PRAGMA {pragma} = ON")
+        connection.execute("PRAGMA synchronous = FULL")
         if not read_only:
             connection.execute("ATTACH ? AS heads", (str(heads),))
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA heads.synchronous = NORMAL")  # they may lag after a power failure
             connection.executescript(SCHEMA)
             for table in ("people", "answers"):  # of a study of version 0.2.0 or earlier
                 if "sha256" not in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
