@@ -3,7 +3,7 @@
     python benchmarks/collect_kills.py --kills 100 --people 50 --seed 0
 
 Simulated participants answer as fast as the server replies and resend an answer until it is acknowledged, like the
-page. Afterwards, the database must contain every acknowledged answer once, unchanged.
+page. Afterwards, the database must contain every acknowledged answer once, unchanged, with valid checksums.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import bench
 from collect_load import FORM, JSON, Browser, answer_of, make_study, start, write_photographs
+from perceptinit_collect.checks import read_checked
 
 Acknowledged = dict[tuple[str, int], int]
 """The place that was acknowledged, by the session's token and the trial's position."""
@@ -130,12 +131,14 @@ def main() -> None:
             kill_again_and_again(study, free_port(), options.kills, options.people, between, options.seed)
         )
         count, lost, changed, doubled = compare(study, crowd.acknowledged)
+        _, problems = read_checked(study)
     print(f"{options.kills} kills in {time.perf_counter() - began:.0f} s, {options.people} people")
     print(
         f"{len(crowd.acknowledged):,} answers acknowledged, {count:,} stored, {crowd.sent_again:,} sent again"
     )
     print(f"acknowledged and lost: {lost}; changed: {changed}; doubled: {doubled}")
-    raise SystemExit(int(lost + changed + doubled > 0))
+    print(f"participants whose checksums do not match: {len(problems)}")
+    raise SystemExit(int(lost + changed + doubled + len(problems) > 0))
 
 
 if __name__ == "__main__":

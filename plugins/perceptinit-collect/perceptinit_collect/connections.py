@@ -54,10 +54,9 @@ class Connection(H11Protocol):
         elif len(others) > MAX_CONNECTIONS:
             stalled = Counter(c.peer for c in others if c.is_stalled)
             waiting = (c for c in others if c.is_stalled or not c.is_answering)
-            first = min(
+            min(
                 waiting, key=lambda c: (-stalled[c.peer] * c.is_stalled, c.cycle is not None, c._heard)
-            )
-            first.abort()
+            ).abort()
 
     def data_received(self, data: bytes) -> None:
         self._heard = self.loop.time()
@@ -77,8 +76,9 @@ class Connection(H11Protocol):
         unsent = self.transport.get_write_buffer_size()
         self._seconds_stalled = self._seconds_stalled + 1 if unsent == self._unsent else 0
         self._unsent = unsent
-        is_over = self._seconds_stalled >= WRITE_SECONDS
-        self._write_timer = self.loop.call_later(1, self.abort if is_over else self._watch_writing)
+        self._write_timer = self.loop.call_later(
+            1, self.abort if self._seconds_stalled >= WRITE_SECONDS else self._watch_writing
+        )
 
     def resume_writing(self) -> None:
         super().resume_writing()

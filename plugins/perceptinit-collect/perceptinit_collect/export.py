@@ -37,7 +37,7 @@ def export(folder: Path, table: Path) -> tuple[list[Path], list[str]]:
     Only the file's owner can read `.people.csv`, which may contain platform ids.
 
     Returns:
-        The paths, and a message for each damaged participant, who is left out.
+        The paths, and a message for each damaged participant. The table contains the others.
 
     Raises:
         UsageError: If `table` does not end in .csv, or the study has no participants.
