@@ -51,6 +51,7 @@ name = "pi"
 use = "triplet-hinge"
 epochs = 1
 batch_size = 2
+allow_collapse = true
 [arm.init.judgments]
 use = "synthetic"
 num_train = 8

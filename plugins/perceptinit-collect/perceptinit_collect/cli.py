@@ -105,8 +105,7 @@ def _check(folder: Path) -> None:
     from perceptinit_collect.checks import read_checked
 
     records, problems = read_checked(folder)
-    answers = [answer for record in records for answer in record.answers]
-    typer.echo(f"intact: {len(records)} participants with {len(answers)} answers")
+    typer.echo(f"intact: {len(records)} participants with {sum(len(r.answers) for r in records)} answers")
     _report_damage(folder, problems)
 
 
