@@ -2,9 +2,11 @@
 
     python benchmarks/collect_flips.py --flips 300
     python benchmarks/collect_flips.py --flips 300 --seed $RANDOM
+    python benchmarks/collect_flips.py --flips 150 --design
 
 Half of the flips hit files of a stopped server, the others those of a killed one, with a write-ahead log. A flip is
-silent if the table differs without a message, or if a row differs. A flip that changes no row is counted apart.
+silent if the table differs without a message, or if a row differs. A flip that changes no row is counted apart. With
+--design, the flips hit the locked design, which is not restored.
 """
 
 from __future__ import annotations
@@ -43,6 +45,7 @@ def answered_studies(temporary: Path, people: int) -> list[Path]:
 
 def flip(path: Path, rng: random.Random) -> None:
     """Flip a bit of a byte that is not zero."""
+    path.chmod(0o600)  # designs are read-only
     data = bytearray(path.read_bytes())
     at = rng.choice([i for i, byte in enumerate(data) if byte])  # most zeros are unused space
     data[at] ^= 1 << rng.randrange(8)
@@ -55,12 +58,13 @@ def export_lines(study: Path) -> tuple[list[str], bool]:
     return table.read_text().splitlines(), bool(problems)
 
 
-def try_flip(study: Path, expected: list[str], rng: random.Random) -> str:
+def try_flip(study: Path, expected: list[str], rng: random.Random, is_design: bool) -> str:
     """Flip a bit of a copy of the study and return what the export did."""
     broken = study.with_name("broken")
     shutil.rmtree(broken, ignore_errors=True)
     shutil.copytree(study, broken)
-    flip(rng.choice([path for path in broken.glob(f"{FILE}*") if path.stat().st_size]), rng)
+    pattern = "design-*.json" if is_design else f"{FILE}*"
+    flip(rng.choice([path for path in broken.glob(pattern) if path.stat().st_size]), rng)
     try:
         lines, is_reported = export_lines(broken)
     except PerceptInitError:
@@ -71,6 +75,8 @@ def try_flip(study: Path, expected: list[str], rng: random.Random) -> str:
         return "changed nothing" if lines == expected else "silent"
     if set(lines) - set(expected):
         return "silent, in a row of another participant"
+    if is_design:
+        return "reported"
     return try_restore(broken, expected, "others exported" if lines else "reported, nothing exported")
 
 
@@ -87,14 +93,16 @@ def try_restore(broken: Path, expected: list[str], found: str) -> str:
 
 
 def main() -> None:
-    options = bench.parse(__doc__, flips=300, people=12, seed=0, tiny={"flips": 6, "people": 3})
+    options = bench.parse(__doc__, flips=300, people=12, seed=0, design=False, tiny={"flips": 6, "people": 3})
     print(bench.about("perceptinit-collect"))
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as temporary:
         studies = answered_studies(Path(temporary), options.people)
         expected = [export_lines(study)[0] for study in studies]
         assert expected[0] == expected[1]
-        found = Counter(try_flip(studies[i % 2], expected[0], rng) for i in range(options.flips))
+        found = Counter(
+            try_flip(studies[i % 2], expected[0], rng, options.design) for i in range(options.flips)
+        )
     print(f"{options.flips} flips, seed {options.seed}")
     for name, count in found.most_common():
         print(f"{count:6,} {name}")

@@ -14,6 +14,7 @@ from perceptinit.companion import atomic_path
 from perceptinit.plugin import DataError, PerceptInitError, UsageError
 from perceptinit_collect import people
 from perceptinit_collect.checks import check_people, read_checked
+from perceptinit_collect.design import read_design
 from perceptinit_collect.store import FILE, UPDATE_HEADS, connect, reading_database
 from perceptinit_collect.study import lock_study
 
@@ -87,9 +88,13 @@ def restore(folder: Path) -> list[str]:
 
     Raises:
         UsageError: If the study is being served, or has no copy.
+        DataError: If a design is damaged, or the copy cannot be read.
     """
     if not (folder / COPY).is_file():
         raise UsageError(f"{folder / COPY}: not found, so nothing can be restored")
+    with closing(connect(folder / COPY, read_only=True)) as connection, reading_database(folder / COPY):
+        for row in connection.execute("SELECT version, sha256 FROM designs"):
+            read_design(folder, *row)  # a copy does not restore a design
     damaged = folder / f"damaged-{time.time_ns()}"
     with lock_study(folder), FileLock(folder / LOCK), atomic_path(folder / FILE, mode=0o600) as temporary:
         shutil.copy(folder / COPY, temporary)
@@ -112,8 +117,11 @@ def _take_over_intact(folder: Path, target: Path) -> None:
     with closing(sqlite3.connect(target)) as connection, connection:
         connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
         for record in intact:
-            row = (record.design.version, record.design.sha256)
-            connection.execute("INSERT OR IGNORE INTO designs VALUES (?, ?)", row)
+            connection.execute(
+                "INSERT OR IGNORE INTO designs VALUES (?, ?)", (record.design.version, record.design.sha256)
+            )
             for table, key in (("people", "id"), ("answers", "person")):
-                query = f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?"
-                connection.execute(query, (record.person,))
+                connection.execute(
+                    f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?",
+                    (record.person,),
+                )

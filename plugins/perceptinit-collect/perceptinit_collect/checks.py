@@ -32,8 +32,10 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
     if not (folder / FILE).is_file():
         return [], []
     # without the heads, the study is of version 0.2.0 or earlier, and gets columns for checksums
-    connection = connect(folder / FILE, read_only=(folder / HEADS_FILE).exists())
-    with closing(connection), reading_database(folder / FILE):
+    with (
+        closing(connect(folder / FILE, read_only=(folder / HEADS_FILE).exists())) as connection,
+        reading_database(folder / FILE),
+    ):
         return check_people(connection, folder)
 
 
@@ -92,8 +94,14 @@ def _read_record(
         raise DataError(f"the trials are not those of design {version}")
     if any(row[0] != at or row[1] not in (None, *trials[at].order) for at, row in enumerate(answers)):
         raise DataError("an answer is invalid")
-    given = [Given(row[1], row[2], row[3], bool(row[4]), row[5]) for row in answers]
-    return Record(code, design, platform, platform_id, trials, dict(enumerate(given)))
+    return Record(
+        code,
+        design,
+        platform,
+        platform_id,
+        trials,
+        {row[0]: Given(row[1], row[2], row[3], bool(row[4]), row[5]) for row in answers},
+    )
 
 
 def _verify_chain(person: Sequence[Any], answers: Sequence[Any], count: int, last: str | None) -> None:

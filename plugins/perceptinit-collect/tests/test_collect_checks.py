@@ -119,6 +119,10 @@ def test_damage_of_a_design_is_reported_with_its_participants(study):
     records, problems = read_checked(study)
     assert (records, len(problems)) == ([], 3)
     assert "design-1.json: changed after it was locked" in problems[0]
+    before = (study / FILE).read_bytes()
+    with pytest.raises(DataError, match=r"design-1\.json: changed after it was locked"):
+        restore(study)
+    assert (study / FILE).read_bytes() == before
 
 
 def test_the_export_leaves_out_damaged_participants_and_exits_with_1(study, collect):
