@@ -10,8 +10,8 @@ from typing import Any
 
 from perceptinit.plugin import DataError
 from perceptinit_collect.design import Design, read_design
-from perceptinit_collect.people import draw_trials, read_trials
 from perceptinit_collect.records import Given, Record
+from perceptinit_collect.sessions import draw_trials, read_trials
 from perceptinit_collect.store import (
     ANSWER,
     FILE,

@@ -7,12 +7,11 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from perceptinit.plugin import PerceptInitError
 from perceptinit_collect.design import Design
-from perceptinit_collect.sessions import Trial, draw_session
+from perceptinit_collect.sessions import Trial, draw_trials, read_trials
 from perceptinit_collect.settings import PLATFORMS
 from perceptinit_collect.store import ANSWER, PERSON, chain_sha256, read_head, sha256
 
@@ -270,21 +269,6 @@ def delete(connection: sqlite3.Connection, code: str) -> int:
     mark = "UPDATE heads.heads SET person = ?, count = -1, sha256 = NULL, last = NULL WHERE person = ?"
     connection.execute(mark, (sha256(code), code))
     return count
-
-
-def draw_trials(design: Design, slot: int) -> str:
-    """Return the trials of participant number `slot` as JSON."""
-    return json.dumps([asdict(trial) for trial in draw_session(design, slot)])
-
-
-def read_trials(text: str) -> tuple[Trial, ...]:
-    """Parse trials from JSON."""
-    return tuple(_trial(fields) for fields in json.loads(text))
-
-
-def _trial(fields: dict[str, Any]) -> Trial:
-    images, order = tuple(fields.pop("images")), tuple(fields.pop("order"))
-    return Trial(images=images, order=order, **fields)
 
 
 def _new_code() -> str:

@@ -19,6 +19,7 @@ from made_studies import Visitor, make_study, open_study
 from perceptinit_collect import people
 from perceptinit_collect.actions import forget
 from perceptinit_collect.export import export
+from perceptinit_collect.sessions import read_trials
 from perceptinit_collect.store import Store, StoreError, connect
 from perceptinit_collect.study import open_study as open_folder
 
@@ -340,6 +341,6 @@ def test_trials_survive_a_round_trip_through_the_database(tmp_path):
     with open_study(make_study(tmp_path, task="odd-one-out")) as site:
         site.begun()
         (text,) = site.rows("SELECT trials FROM people")[0]
-    trials = people.read_trials(text)
+    trials = read_trials(text)
     assert [t["kind"] for t in json.loads(text)] == [t.kind for t in trials]
     assert all(sorted(t.order) == [0, 1, 2] for t in trials)
