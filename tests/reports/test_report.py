@@ -255,7 +255,7 @@ def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(t
     svg = (tmp_path / "main.svg").read_text()
     titles = re.findall(r">([\w-]+ - [\w-]+)<", svg)
     assert titles == [answer.contrast.title for answer in summary(comparison).answers]
-    assert ">improvement in top1/x, points<" in svg
+    assert ">improvement in top1/x, points (filled: conditions shown)<" in svg
     first = comparison.primary.difference(summary(comparison).answers[0].contrast)
     seeds = [float(x) for x in re.findall(r'x="([\d.]+)" y="[\d.]+" style="fill: #\w+; fill-opacity', svg)]
     lines = re.findall(r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"[^>]*stroke-width: 2;', svg)
