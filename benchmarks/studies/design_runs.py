@@ -128,6 +128,8 @@ def make_record(situation: Situation, arm: str, seed: int, copied: int) -> dict[
         "hashes": run_hashes(arm, copied),
         "init": stage_rows(known["arm"]["resolved"]["init"]),
     }
+    environment = known["environment"]
+    record["environment"] = {**environment, "packages": dict(environment["packages"])}
     situation.change(record)
     return record
 
