@@ -67,6 +67,22 @@ def test_an_invalid_rsatoolbox_file_is_reported(tmp_path):
         read_matrices(tmp_path / "rdms.hdf5", None)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_flipped_bit_in_an_rsatoolbox_file_gives_values_or_a_message(tmp_path):
+    path = tmp_path / "rdms.hdf5"
+    write_rdms(path, conds=NAMES)
+    data = path.read_bytes()
+    positions = [position for position, byte in enumerate(data) if byte]
+    for position in positions[::17]:
+        path.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
+        try:
+            matrices, _ = read_matrices(path, None)
+        except DataError as error:
+            assert "rdms.hdf5" in str(error)
+        else:
+            assert matrices.ndim == 3
+
+
 def arranged(seed, names):
     return {
         "task": {"name": "arrangement", "task_type": "multiarrange"},
