@@ -36,12 +36,12 @@ faults: $(INSTALLED)
 	$(BIN)/python benchmarks/collect_flips.py --flips 300
 	$(BIN)/python benchmarks/collect_flips.py --flips 100 --seed $(SEED)
 	$(BIN)/python benchmarks/collect_flips.py --flips 50 --design --seed $(SEED)
-	$(BIN)/python benchmarks/collect_crowd.py --people 500
+	$(BIN)/python benchmarks/collect_crowd.py --people 250
 	$(BIN)/python benchmarks/collect_crowd.py --people 250 --seed $(SEED)
 	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820
 	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820 --seed $(SEED)
-	$(BIN)/python benchmarks/collect_kills.py --kills 20
-	$(BIN)/python benchmarks/collect_kills.py --kills 10 --seed $(SEED)
+	$(BIN)/python benchmarks/collect_kills.py --kills 15
+	$(BIN)/python benchmarks/collect_kills.py --kills 5 --seed $(SEED)
 	$(BIN)/python benchmarks/kill_and_resume.py --seed $(SEED)
 
 # the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores

@@ -52,7 +52,7 @@ OLD_COOKIE = "session"  # cookie of sessions started with version 0.2.0 or earli
 COOKIE_SECONDS = 60 * 60 * 24 * 30
 # per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
-PIECE_BYTES = 1 << 17
+PIECE_BYTES = 1 << 16
 IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 
 
@@ -186,7 +186,7 @@ class Server:
         path = self.study.image_path(image)
         size = path.stat().st_size
         headers = {"cache-control": "private, max-age=31536000, immutable", "content-length": f"{size}"}
-        if size <= PIECE_BYTES:
+        if size <= 2 * PIECE_BYTES:
             data = await run_in_threadpool(path.read_bytes)
             return Response(data, 200, headers, guess_type(path.name)[0])
         return StreamingResponse(_pieces(path, size), 200, headers, guess_type(path.name)[0])
