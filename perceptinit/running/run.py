@@ -21,6 +21,7 @@ from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import (
     DualEncoder,
     Evaluator,
+    HasDataFiles,
     HasDataSha256,
     HasEvaluated,
     HasModel,
@@ -239,6 +240,8 @@ class Run:
         if self.recipe.pretrain is None or pretrainer is None:
             return
         resumed = journal.take_resumed()
+        if isinstance(pretrainer, HasDataFiles):
+            journal.note_data_files(pretrainer.data_files(), f"[{self.recipe.pretrain.where}.pairs]")
         if resumed is not None:
             pretrainer.load_state_dict(resumed)
         ctx = self._context("pretrain")

@@ -170,6 +170,12 @@ def test_published_judgments_are_downloaded_with_their_checksums(tmp_path):
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == []
 
 
+def test_the_pairs_recipes_use_all_shards_that_img2dataset_writes(cli):
+    """The commands of `data list` write shards of 10,000 pairs, so their number depends on dead links."""
+    for name in ("pi_clip_yfcc", "pi_data_ladder_yfcc3m", "declip_yfcc15m_b32", "slip_yfcc15m_b16"):
+        assert load_recipe(name).pretrain.parts["pairs"].config.shards.endswith("/*.tar")
+
+
 def test_each_data_set_of_a_recipe_is_listed_once_with_its_card(cli):
     pi_clip = {need.name: need for need in find_needs(load_recipe("pi_clip_yfcc"))}
     assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after stage 1 and of the evaluation
