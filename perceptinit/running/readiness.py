@@ -124,6 +124,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
         licence=card.licence,
         fetch=partial(fetch_published, files, folder, card) if files else None,
         how=f"download by hand from {card.source_url}",
+        url=files[0].urls[0] if files else "",
     )
     return [need]
 
