@@ -15,8 +15,9 @@ from perceptinit.types import DataNeed
 class PublishedPairs:
     """A source in `published.toml`.
 
-    name: Name of the source and of its folder. size_bytes: Size of its shards, None if unknown. size_source: Source
-    of this size. commands: Commands that download the source and write shards; `{recipes}` is the folder of the bundled recipes.
+    name: Name of the source and of its folder. size_bytes, size_source: Size of its shards, if known, and its
+    origin. commands: Commands that download the source and write shards; `{recipes}` is the folder
+    of the bundled recipes.
     """
 
     name: str

@@ -37,9 +37,7 @@ def download(
     ] = None,
     part: Annotated[Texts, typer.Option(help="Only this part; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licenses only.")] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Accept the licenses and start without a question.")
-    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licenses, do not ask.")] = False,
 ) -> None:
     """Download a data set in parallel, verify its files and unpack its archives.
 

@@ -173,7 +173,7 @@ def find_unreachable(addresses: Iterable[str]) -> dict[str, str]:
     All servers are tried at the same time. A thread that waits for a name server cannot be stopped, so it is
     abandoned.
     """
-    reasons = {address: f"no response within {REACH_SECONDS:g} s" for address in addresses}
+    reasons = dict.fromkeys(addresses, f"no response within {REACH_SECONDS:g} s")
     threads = [threading.Thread(target=_reach, args=(address, reasons), daemon=True) for address in reasons]
     for thread in threads:
         thread.start()
