@@ -35,6 +35,7 @@ def validate(
     Example: perceptinit validate pi_clip_yfcc
     """
     from perceptinit.errors import RecipeError, printable
+    from perceptinit.exporting import find_refusal
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.readiness import (
@@ -60,6 +61,8 @@ def validate(
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
         console.print(f"Images were not decoded. To check the images of judgments: {decode}", soft_wrap=True)
+    if refusal := find_refusal(loaded):
+        console.print(f"export: {printable(refusal)}", soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)

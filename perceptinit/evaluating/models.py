@@ -8,8 +8,10 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.evaluating.exported import TIMM_FITS, find_exported, has_text
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import check_sums
+from perceptinit.files.reading import read_json
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
 from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
@@ -61,8 +63,8 @@ def find_models(
 ) -> list[EvalModel]:
     """Return the models of the sources, with unique titles.
 
-    sources: Folders of runs; checkpoints of `backbone` (.safetensors) or folders of them;
-    `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
+    sources: Folders of runs; folders of `perceptinit export`; checkpoints of `backbone` (.safetensors) or
+    folders of them; `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
     weights: Weights of a run to measure: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
@@ -88,9 +90,12 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
             build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
             yield EvalModel(run.title, build, _parts(run.file), run)
         return
+    if exported := find_exported(path):
+        yield EvalModel(str(path), exported, frozenset({"image", "text"} if has_text(path) else {"image"}))
+        return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
-        raise UsageError(f"{path}: contains neither runs (record.json) nor checkpoints (*{SUFFIX})")
+        raise UsageError(f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX})")
     if backbone is None:
         raise UsageError(
             f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL"
@@ -174,11 +179,15 @@ def _build_timm(model: str, weights: str) -> Any:
     with named_torch_seed(0, "backbone"):
         trunk: Any = timm.create_model(model, pretrained=False, num_classes=0)
     about: Any = trunk.pretrained_cfg
+    crop_mode = "center"
     if weights:
         file = Path(weights)
         if not weights.endswith(SUFFIX):
             file, tagged = download(model, weights)
             about = vars(tagged)
+        elif (config := file.with_name("config.json")).is_file():  # of an export, or a copy from the hub
+            about = read_json(config, dict[str, Any], "a configuration").get("pretrained_cfg", about)
+            crop_mode = about.get("crop_mode", "center")
         fitted, _ = fit(load_weights(file), trunk)
         load_strict(trunk, fitted, f"{file} ({model})")
     tower = ImageTower(
@@ -189,6 +198,7 @@ def _build_timm(model: str, weights: str) -> Any:
         mean=about["mean"],
         std=about["std"],
         fresh=lambda: _build_timm(model, "").image,
+        fit=TIMM_FITS[crop_mode],
     )
     return ImageModel(tower).eval()
 

@@ -3,13 +3,15 @@
 # B batch, T tokens, D embedding, S height and width
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from perceptinit.exporting.source import TrainedRun
-from perceptinit.files.atomic import atomic_path
+from perceptinit.exporting.source import TrainedRun, Written
+from perceptinit.files.atomic import atomic_path, write_json
 
+PREPROCESSING = "preprocessing.json"
 USAGE = """\
 import onnxruntime
 
@@ -22,8 +24,8 @@ text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), p
 """
 
 
-def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx` and, with a text tower, `text.onnx`, and return the code that loads them."""
+def write(run: TrainedRun, folder: Path) -> Written:
+    """Write `image.onnx`, with a text tower `text.onnx`, and the sizes of their inputs."""
     model = run.model
     size = run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
@@ -37,7 +39,12 @@ def write(run: TrainedRun, folder: Path) -> str:
             _write_tower(model.text, tokens, "tokens", folder / "text.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
-    return USAGE + (TEXT_USAGE if run.has_text else "")
+    about: dict[str, Any] = {"image_size": size, "mean": run.mean, "std": run.std, "fit": model.fit.mode}
+    about["fill_color"] = model.fit.fill
+    if run.has_text:
+        about["context_length"] = model.context_length
+    write_json(folder / PREPROCESSING, about)
+    return Written(USAGE + (TEXT_USAGE if run.has_text else ""))
 
 
 def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> None:
