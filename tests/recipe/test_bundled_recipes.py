@@ -91,10 +91,10 @@ FINGERPRINTS = {
         "post-hoc": "09f0ee48f998b5a8",
     },
     "pi_clip_yfcc_published": {
-        "random": "b59eb91cfad1eced",
-        "pi": "05979ba9c4c0faed",
-        "shuffled": "1c99e773033caa02",
-        "post-hoc": "3b72599f0fc922aa",
+        "random": "ca1adc9e8b84749b",
+        "pi": "3ad309b7d85b7bb6",
+        "shuffled": "d6cad7092c931bb7",
+        "post-hoc": "2c83d1b699d6df22",
     },
     "pi_data_ladder_yfcc3m": {
         "random": "fd70d882965868c8",
