@@ -8,7 +8,7 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
-from perceptinit.evaluating.exported import TIMM_FITS, find_exported, has_text
+from perceptinit.evaluating.exported import OPEN_CLIP, TIMM_FITS, is_exported, load_exported
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import check_sums
 from perceptinit.files.reading import read_json
@@ -90,8 +90,10 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
             build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
             yield EvalModel(run.title, build, _parts(run.file), run)
         return
-    if exported := find_exported(path):
-        yield EvalModel(str(path), exported, frozenset({"image", "text"} if has_text(path) else {"image"}))
+    if is_exported(path):
+        both = (path / OPEN_CLIP).is_file()
+        parts = frozenset({"image", "text"} if both else {"image"})
+        yield EvalModel(str(path), partial(load_exported, path), parts)
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
