@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.options import Overrides, RecipeFile
-from perceptinit.cli.terminal import new_console, print_warnings
+from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.errors import MissingPackageError
 from perceptinit.registry import companion_of
 
@@ -30,7 +30,8 @@ def validate(
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
+    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet, for example without data;
+    with --ready, this is exit code 2.
 
     Example: perceptinit validate pi_clip_yfcc
     """
@@ -45,6 +46,7 @@ def validate(
         find_warnings,
         summarize_obstacles,
     )
+    from perceptinit.running.resources import HEADINGS, resource_lines, resource_rows
     from perceptinit.running.tuning import find_same_data, tuning_lines
     from perceptinit.verdict.prospects import doubts, prospects
     from perceptinit.verdict.yardsticks import expectations
@@ -53,9 +55,15 @@ def validate(
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
         raise RecipeError(wrong, loaded.source)
     print_warnings((*loaded.warnings, *doubts(loaded)))
-    lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
     console = new_console(markup=False)
-    for line in lines:
+    for line in plan_lines(loaded):
+        console.print(printable(line), soft_wrap=True)
+    table = new_table(HEADINGS, right=HEADINGS[1:])
+    for row in resource_rows(loaded):
+        table.add_row(*row)
+    console.print(table)
+    after = (resource_lines, expectations, prospects, tuning_lines)
+    for line in (line for lines in after for line in lines(loaded)):
         console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
@@ -76,3 +84,4 @@ def validate(
     command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {printable(line)}", soft_wrap=True)
+    raise typer.Exit(1)

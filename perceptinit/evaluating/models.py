@@ -8,10 +8,9 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
-from perceptinit.evaluating.exported import OPEN_CLIP, TIMM_FITS, is_exported, load_exported
+from perceptinit.evaluating.exported import OPEN_CLIP, is_exported, load_exported
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import check_sums
-from perceptinit.files.reading import read_json
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
 from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
@@ -181,15 +180,11 @@ def _build_timm(model: str, weights: str) -> Any:
     with named_torch_seed(0, "backbone"):
         trunk: Any = timm.create_model(model, pretrained=False, num_classes=0)
     about: Any = trunk.pretrained_cfg
-    crop_mode = "center"
     if weights:
         file = Path(weights)
         if not weights.endswith(SUFFIX):
             file, tagged = download(model, weights)
             about = vars(tagged)
-        elif (config := file.with_name("config.json")).is_file():  # of an export, or a copy from the hub
-            about = read_json(config, dict[str, Any], "a configuration").get("pretrained_cfg", about)
-            crop_mode = about.get("crop_mode", "center")
         fitted, _ = fit(load_weights(file), trunk)
         load_strict(trunk, fitted, f"{file} ({model})")
     tower = ImageTower(
@@ -200,7 +195,6 @@ def _build_timm(model: str, weights: str) -> Any:
         mean=about["mean"],
         std=about["std"],
         fresh=lambda: _build_timm(model, "").image,
-        fit=TIMM_FITS[crop_mode],
     )
     return ImageModel(tower).eval()
 

@@ -3,15 +3,13 @@
 # B batch, T tokens, D embedding, S height and width
 import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from perceptinit.exporting.source import TrainedRun, Written
-from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.atomic import atomic_path
 
-PREPROCESSING = "preprocessing.json"
 USAGE = """\
 import onnxruntime
 
@@ -25,7 +23,7 @@ text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), p
 
 
 def write(run: TrainedRun, folder: Path) -> Written:
-    """Write `image.onnx`, with a text tower `text.onnx`, and the sizes of their inputs."""
+    """Write `image.onnx` and, with a text tower, `text.onnx`."""
     model = run.model
     size = run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
@@ -39,11 +37,6 @@ def write(run: TrainedRun, folder: Path) -> Written:
             _write_tower(model.text, tokens, "tokens", folder / "text.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
-    about: dict[str, Any] = {"image_size": size, "mean": run.mean, "std": run.std, "fit": model.fit.mode}
-    about["fill_color"] = model.fit.fill
-    if run.has_text:
-        about["context_length"] = model.context_length
-    write_json(folder / PREPROCESSING, about)
     return Written(USAGE + (TEXT_USAGE if run.has_text else ""))
 
 

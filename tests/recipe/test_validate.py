@@ -1,12 +1,16 @@
 """`validate` warns about unlikely settings and estimates the cost of a run, also with missing data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.readiness import find_obstacles, find_warnings
+from perceptinit.testing import tiny_model
+from perceptinit.types import RunContext
 
 VIT = ("backbone.model=vit_tiny_patch16_224",)
 
@@ -70,6 +74,45 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
     assert "29 test sets; " in zero_shot
     assert "PFLOP each time" in zero_shot
     assert not Path("data").exists()
+
+
+def test_validate_prints_the_resources_of_each_stage(cli):
+    def rows(*settings):
+        done = cli("validate", "pi_clip_yfcc", *settings)
+        assert done.returncode == 1, done.stderr
+        return done.stdout
+
+    text = rows()
+    (pretrain,) = [line.split() for line in text.splitlines() if line.startswith("pretrain clip")]
+    assert pretrain[2:4] == ["77,216", "474,415,104"]
+    assert 35 < float(pretrain[4]) < 50  # GB; `perceptinit estimate` traces 42.1
+    *limits, hours = [float(part.rstrip(",").replace(",", "")) for part in pretrain[6:]]
+    assert limits[2] > 2048  # of 80 GB: the recipe fits
+    assert hours == pytest.approx(4 * 474_415_104 * 14.78e9 / 400e12 / 3600, rel=0.01)
+    assert "pi: init.0 triplet-hinge" in text
+    assert "CPU cores decode JPEGs of 59 KB as fast" in text
+    assert "disk: pairs 1,900 GB, judgments 58 GB, test set 37 GB, checkpoints 3.6 GB" in text
+    assert "power: unknown. Set [verdict] noise" in text
+    (whole,) = [
+        x.split()
+        for x in rows("--set", "pretrain.micro_batch=0").splitlines()
+        if x.startswith("pretrain clip")
+    ]
+    assert 205 < float(whole[4]) < 235  # GB; `perceptinit estimate` traces 224.8
+
+
+def test_the_micro_batch_of_the_recipe_has_the_gradients_of_the_whole_batch():
+    def trained(micro_batch):
+        recipe = load_recipe("pi_clip_yfcc", [f"pretrain.micro_batch={micro_batch}"]).smoke()
+        pretrain = replace(recipe.pretrain, config=replace(recipe.pretrain.config, precision="fp32", lr=1e-5))
+        model = tiny_model()
+        list(pretrain.build().steps(model, RunContext(num_workers=0)))
+        return model.state_dict()
+
+    assert load_recipe("pi_clip_yfcc").pretrain.config.micro_batch == 2048
+    whole = trained(0)
+    for name, weight in trained(8).items():  # of 32 pairs
+        torch.testing.assert_close(weight, whole[name], rtol=0, atol=1e-6, msg=name)
 
 
 def test_zero_shot_of_a_text_tower_with_random_weights_is_refused(cli, tmp_path):

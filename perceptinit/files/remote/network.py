@@ -174,26 +174,24 @@ def find_unreachable(addresses: Iterable[str]) -> dict[str, str]:
     abandoned.
     """
     reasons = dict.fromkeys(addresses, f"no response within {REACH_SECONDS:g} s")
-    threads = [threading.Thread(target=_reach, args=(address, reasons), daemon=True) for address in reasons]
+
+    def reach(address: str) -> None:
+        headers = {"User-Agent": "perceptinit"}
+        request = urllib.request.Request(_without_user(address), headers=headers, method="HEAD")
+        try:
+            with suppress(urllib.error.HTTPError):  # a server that refuses the request responds
+                _opener.open(request, timeout=REACH_SECONDS).close()
+            reasons[address] = ""
+        except Exception as error:  # libraries and proxies raise many types
+            reasons[address] = str(getattr(error, "reason", "") or error or type(error).__name__)
+
+    threads = [threading.Thread(target=reach, args=(address,), daemon=True) for address in reasons]
     for thread in threads:
         thread.start()
     end = time.monotonic() + REACH_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
     return {address: reason for address, reason in reasons.items() if reason}
-
-
-def _reach(address: str, reasons: dict[str, str]) -> None:
-    headers = {"User-Agent": "perceptinit"}
-    request = urllib.request.Request(_without_user(address), headers=headers, method="HEAD")
-    try:
-        _opener.open(request, timeout=REACH_SECONDS).close()
-        reasons[address] = ""
-    except urllib.error.HTTPError as error:
-        error.close()
-        reasons[address] = ""
-    except Exception as error:  # libraries and proxies raise many types
-        reasons[address] = str(getattr(error, "reason", "") or error or type(error).__name__)
 
 
 def _without_user(url: str) -> str:
