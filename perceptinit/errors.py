@@ -129,16 +129,6 @@ def reading(what: str, *errors: type[Exception]) -> Iterator[None]:
         raise DataError(f"{what} ({error})") from error
 
 
-@contextmanager
-def naming(key: str) -> Iterator[None]:
-    """Add the name of a recipe's key to the message of a DataError raised in the block."""
-    try:
-        yield
-    except DataError as error:
-        error.args = (f"{key}: {error}",)
-        raise
-
-
 class UsageError(PerceptInitError):
     """A request is invalid. The caller must change it."""
 

@@ -30,8 +30,7 @@ def validate(
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet, for example without data;
-    with --ready, this is exit code 2.
+    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet (with --ready: 2).
 
     Example: perceptinit validate pi_clip_yfcc
     """

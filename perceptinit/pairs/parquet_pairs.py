@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import DataError, naming, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.pairs.parquet_table import ParquetTable
 from perceptinit.pairs.paths import expand, require_files
 from perceptinit.protocols import BlockUse, Reached
@@ -135,7 +135,7 @@ class ParquetPairs:
     @cached_property
     def _table(self) -> ParquetTable:
         config = self.config
-        with naming("files"):
+        with reading("files", DataError):
             paths = expand(config.files)
             require_files(paths)
         of_row = [name for name in (config.image_column, config.text_column) if name]

@@ -20,8 +20,13 @@ def describe_files(pairs: Pairs) -> dict[str, Any]:
     names = pairs.file_names if isinstance(pairs, HasFileNames) else ()
     digest = hashlib.sha256("\n".join(names).encode())
     digest.update(np.asarray(pairs.block_sizes, np.int64).tobytes())
-    ends = {"first": names[0], "last": names[-1]} if names else {}
-    return {"num_pairs": pairs.num_pairs, "num_files": len(names), **ends, "sha256": digest.hexdigest()}
+    return {
+        "num_pairs": pairs.num_pairs,
+        "num_files": len(names),
+        "first": names[0] if names else "-",
+        "last": names[-1] if names else "-",
+        "sha256": digest.hexdigest(),
+    }
 
 
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, Share
-from perceptinit.errors import DataError, naming, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.copies import local_file
 from perceptinit.pairs.local_index import index_shards, report_damage
@@ -133,7 +133,7 @@ class WebdatasetPairs:
 
     @cached_property
     def _paths(self) -> Sequence[Place]:
-        with naming("shards"):
+        with reading("shards", DataError):
             return expand(self.config.shards)
 
     @cached_property
@@ -157,7 +157,7 @@ class WebdatasetPairs:
             samples = ShardSamples(self._remote.shards)
             return samples, [*self._find_incomplete(samples)]
         paths = self._local_paths
-        with naming("shards"):
+        with reading("shards", DataError):
             require_files(paths)
         index = self.config.index
         results = index_shards(paths, local_file(index) if index else None)

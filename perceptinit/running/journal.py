@@ -157,8 +157,8 @@ class RunJournal:
 
 
 def _list_files(files: Mapping[str, Any]) -> str:
-    names = f" ({files['first']} to {files['last']})" if files["num_files"] else ""
-    return f"{files['num_pairs']:,} pairs in {files['num_files']:,} files{names}, hash {files['sha256'][:8]}"
+    names = f"{files['first']} to {files['last']}, hash {files['sha256'][:8]}"
+    return f"{files['num_pairs']:,} pairs in {files['num_files']:,} files ({names})"
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:

@@ -147,3 +147,20 @@ def test_validate_states_that_images_are_not_checked_and_how_to_check_them(cli, 
     done = cli(*advice.partition("perceptinit ")[2].split(), **own)
     assert done.returncode == 1
     assert "images cannot be read: 7.jpg" in done.stdout
+
+
+@pytest.mark.parametrize(("fit", "is_warned"), [("center-crop", True), ("squash", False)])
+def test_images_of_which_a_crop_removes_much_are_a_warning(cli, tmp_path, fit, is_warned):
+    import numpy as np
+    from PIL import Image
+
+    rows = []
+    for i in range(24):
+        Image.fromarray(np.full((8, 12, 3), 10 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        rows += [f"{i}.png,{(i + a) % 24}.png,{(i + a + 1) % 24}.png,{a % 3},1" for a in range(1, 9)]
+    (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
+    done = cli("validate", "own_judgments", "--set", f'backbone.fit="{fit}"', JUDGMENTS="lab.csv", IMAGES=".")
+    assert done.returncode == 0, done.stdout + done.stderr
+    warned = "center crop removes a median of 33.3% of their area" in done.stdout
+    assert warned == is_warned
+    assert ('Set fit = "squash" or "pad"' in done.stdout) == is_warned
