@@ -487,3 +487,48 @@ def test_validate_reports_a_backbone_that_open_clip_cannot_represent(cli, tmp_pa
     assert "cannot be exported to open-clip: its text embedding averages over tokens" in done.stdout
     for name in ("pi_clip_yfcc", "own_judgments", "quickstart"):
         assert "cannot be exported" not in cli("validate", name).stdout
+
+
+# ---- training an exported model in other libraries -------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_trainer_of_open_clip_continues_from_an_exported_folder(runs, tmp_path):
+    pytest.importorskip("open_clip_train", reason="part of open_clip_torch")
+    write_judgments(tmp_path / "data")
+    folder = exporting.export(runs["clip-vit"], "open-clip", tmp_path / "exported")
+    images = sorted((tmp_path / "data/images").glob("*.png"))
+    rows = [f"{path},a picture of thing {i}" for i, path in enumerate(images)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["filepath,title", *rows]))
+    settings = "--dataset-type csv --csv-separator , --batch-size 8 --epochs 1 --lr 1e-12 --wd 0 --warmup 1 --workers 0"
+    command = [
+        sys.executable,
+        "-m",
+        "open_clip_train.main",
+        "--model",
+        f"local-dir:{folder}",
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(
+        [*command, "--train-data", "pairs.csv", *settings.split(), "--logs", "logs", "--name", "run"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trained = torch.load(tmp_path / "logs/run/checkpoints/epoch_1.pt", weights_only=False)["state_dict"]
+    exported = load_file(folder / "open_clip_model.safetensors")
+    assert exported.keys() <= trained.keys()
+    for name, weight in exported.items():
+        torch.testing.assert_close(trained[name], weight, rtol=0, atol=1e-6, msg=name)
+
+
+def test_load_checkpoint_of_timm_reads_an_exported_trunk(runs, tmp_path):
+    import timm
+
+    folder = exporting.export(runs["clip-vit"], "timm", tmp_path / "exported")
+    about = json.loads((folder / "config.json").read_text())
+    model = timm.create_model(about["architecture"], num_classes=0, **about["model_args"])
+    found = timm.models.load_checkpoint(model, str(folder / "model.safetensors"))
+    assert (found.missing_keys, found.unexpected_keys) == ([], [])
+    for name, weight in load_file(folder / "model.safetensors").items():
+        assert torch.equal(model.state_dict()[name], weight), name
