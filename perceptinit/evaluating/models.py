@@ -98,7 +98,8 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         raise UsageError(f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX})")
     if backbone is None:
         raise UsageError(
-            f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL"
+            f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL; "
+            "tables of judgments are given with --judgments"
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)
