@@ -90,11 +90,11 @@ def find_refusal(recipe: Recipe) -> str:
     from perceptinit.exporting.open_clip_folder import convert
     from perceptinit.exporting.source import TrainedRun
 
-    record = {"recipe": {"name": recipe.name}, "arm": {"name": recipe.baseline}, "seed": recipe.seeds[0]}
     try:
         with torch.device("meta"):
             model = recipe.backbone.build().build()
-            convert(TrainedRun(model, recipe.backbone.table(), record, recipe.plugins))
+            named = {"recipe": {"name": recipe.name}, "arm": {"name": recipe.baseline}, "seed": recipe.seeds[0]}
+            convert(TrainedRun(model, recipe.backbone.table(), named, recipe.plugins))
     except UsageError as error:
         return str(error)
     return ""

@@ -135,13 +135,12 @@ def _measure_trunk(run: TrainedRun) -> list[str]:
         fit=tower.fit.mode,
     )
     model: Any = ImageModel(bare).eval()
-    ctx = RunContext(seed=run.record["seed"], stage="export")
     found = {}
     try:
         with torch.no_grad():
             for slot in read_recorded_recipe(run.record).evals:
                 if "judgments" in slot.spec.parts:
-                    scores = slot.spec.build().evaluate(model, ctx)
+                    scores = slot.spec.build().evaluate(model, RunContext(stage="export"))
                     found |= {score.name: asdict(score) for score in scores}
     except PerceptInitError as error:  # for example, the judgments are on another machine
         return [f"Not measured: {_text(str(error))}"]
