@@ -90,8 +90,8 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
             yield EvalModel(run.title, build, _parts(run.file), run)
         return
     if is_exported(path):
-        parts = {"image", "text"} if (path / OPEN_CLIP).is_file() else {"image"}
-        yield EvalModel(str(path), partial(load_exported, path), frozenset(parts))
+        towers = ("image", "text") if (path / OPEN_CLIP).is_file() else ("image",)
+        yield EvalModel(str(path), partial(load_exported, path), frozenset(towers))
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:

@@ -93,7 +93,11 @@ def find_refusal(recipe: Recipe) -> str:
     try:
         with torch.device("meta"):
             model = recipe.backbone.build().build()
-            named = {"recipe": {"name": recipe.name}, "arm": {"name": recipe.baseline}, "seed": recipe.seeds[0]}
+            named = {
+                "recipe": {"name": recipe.name},
+                "arm": {"name": recipe.baseline},
+                "seed": recipe.seeds[0],
+            }
             convert(TrainedRun(model, recipe.backbone.table(), named, recipe.plugins))
     except UsageError as error:
         return str(error)

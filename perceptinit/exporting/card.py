@@ -135,7 +135,7 @@ def _measure_trunk(run: TrainedRun) -> list[str]:
         fit=tower.fit.mode,
     )
     model: Any = ImageModel(bare).eval()
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     try:
         with torch.no_grad():
             for slot in read_recorded_recipe(run.record).evals:
