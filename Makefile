@@ -10,7 +10,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 # the packages that are tested with the core
 PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
 
-.PHONY: calibration companions quickstart test slow fuzz faults paper known-effects check wheel docs plugins clean
+.PHONY: calibration companions quickstart test slow fuzz faults paper known-effects check wheel release docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -65,6 +65,25 @@ check: $(INSTALLED)
 
 wheel: $(INSTALLED)
 	$(BIN)/python -m build --wheel --outdir dist
+
+# build sdists and wheels of the core and of every package in plugins/, check their metadata, install the wheels into an
+# empty environment and run there; then print what is left to do by hand
+release: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m pip install --quiet 'twine>=6'
+	for folder in . $(wildcard plugins/perceptinit-*); do \
+	  $(BIN)/python -m build --outdir dist $$folder >/dev/null || { echo "$$folder failed"; exit 1; }; done
+	$(BIN)/python -m twine check --strict dist/*
+	$(PYTHON) -m venv dist/environment
+	dist/environment/bin/python -m pip install --quiet dist/*.whl
+	cd dist && environment/bin/perceptinit --version && environment/bin/perceptinit plugins && \
+	  environment/bin/perceptinit run quickstart --smoke --out runs >/dev/null
+	rm -rf dist/environment dist/runs
+	@echo 'Built and checked in dist/. To publish, by hand:'
+	@echo '1. perceptinit/_version.py has the version, CHANGELOG.md its date, and `make check test slow plugins docs` passes.'
+	@echo '2. git tag vVERSION && git push --tags'
+	@echo '3. $(BIN)/python -m twine upload dist/*'
+	@echo '4. Publish the site: $(BIN)/python -m mkdocs build, then upload site/.'
 
 # build the site strictly, then run its code and commands, the notebooks and the smoke version of every recipe
 docs: $(INSTALLED)

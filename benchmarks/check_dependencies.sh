@@ -5,9 +5,19 @@
 #
 #   benchmarks/check_dependencies.sh            both
 #   benchmarks/check_dependencies.sh lowest     one of: lowest, newest
+#   benchmarks/check_dependencies.sh open-clip PATH    the tests of open_clip against its source tree in PATH
 set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
+
+if [ "${1:-}" = open-clip ]; then
+  # with the environment of `make test`; the source tree precedes the installed package
+  OMP_NUM_THREADS=1 PYTHONPATH="$(cd "$2/src" && pwd)" .venv/bin/python -c 'import open_clip; print(open_clip.__file__, open_clip.__version__)'
+  OMP_NUM_THREADS=1 PYTHONPATH="$(cd "$2/src" && pwd)" .venv/bin/python -m pytest -q -n auto -m 'slow or not slow' \
+    tests/backbones tests/exporting tests/pretrainers/test_clip.py tests/library/test_api.py
+  exit
+fi
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 

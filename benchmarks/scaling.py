@@ -26,7 +26,6 @@ END = "<!-- to here -->"
 
 WORLDS = (1, 8, 64)
 MEMORY_GB = 80.0
-MICRO_BATCH = 2048
 LARGE_BATCH = 32768
 # measured as DECODE_SECONDS, on photographs packed with a shorter side of 256 pixels
 SMALL_DECODE_SECONDS = 0.53e-3
@@ -37,7 +36,7 @@ NODE_RATE = 45 * GB
 def section() -> str:
     """Return the Markdown between the marks."""
     runs = dry_runs(_recipe(), WORLDS, MEMORY_GB)
-    micro = replace(runs[0], recipe=_recipe(f"pretrain.micro_batch={MICRO_BATCH}"))
+    whole = replace(runs[0], recipe=_recipe("pretrain.micro_batch=0"))
     large = replace(runs[-1], recipe=_recipe(f"pretrain.batch_size={LARGE_BATCH}"))
     command = " ".join(["perceptinit estimate pi_clip_yfcc", *_options(WORLDS)])
     warnings = [f"warning: {warning}" for run in runs for warning in run.warnings()]
@@ -46,7 +45,7 @@ def section() -> str:
         "\n".join(table(runs)),
         "\n".join(["```", *warnings, "```"]) if warnings else "",
         _origins(),
-        _what_follows(runs[-1], micro, large),
+        _what_follows(runs[-1], runs[0], whole, large),
         _cost(runs[1]),
     ]
     return "\n\n".join(block for block in blocks if block)
@@ -73,11 +72,14 @@ def _origins() -> str:
     )
 
 
-def _what_follows(last: DryRun, micro: DryRun, large: DryRun) -> str:
-    figures = {figure.name: figure.value for figure in micro.figures()}
+def _what_follows(last: DryRun, micro: DryRun, whole: DryRun, large: DryRun) -> str:
+    memory, hours = (
+        [{f.name: f.value for f in run.figures()}[name] for run in (micro, whole)]
+        for name in ("total memory", "total hours")
+    )
     return _wrapped(
-        f"One GPU needs `micro_batch`, and with it a second forward pass: {figures['total memory']} and {figures['total hours']} hours "
-        f"with {MICRO_BATCH:,}. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
+        f"One GPU needs `micro_batch`, and with it a second forward pass: {memory[0]} and {hours[0]} hours with "
+        f"{micro.config.micro_batch:,}, instead of {memory[1]} and {hours[1]} hours. At {NODE_RATE / GB:.0f} GB/s between machines, the gradients of {last.world} GPUs take "
         f"{_exchange_ms(last):.0f} ms, while a step of {last.config.batch_size:,} pairs computes for {_step_ms(last):.0f} ms and one of "
         f"{LARGE_BATCH:,} (`--set pretrain.batch_size={LARGE_BATCH}`) for {_step_ms(large):.0f} ms. If there are fewer cores per GPU, pack "
         f"smaller images: a shorter side of 256 pixels (`perceptinit data pack --resize 256`) reduces decoding from "

@@ -141,6 +141,12 @@ class Registry:
         if not found:
             if missing := missing_companion(kind, name, self.left_out):
                 raise MissingPackageError(missing)
+            vendor, slash, _ = name.partition("/")
+            if slash and vendor not in {entry.name.partition("/")[0] for entry in self.entries}:
+                raise MissingPackageError(
+                    f"the {kind} '{name}' is offered by plug-in {vendor}, and plug-in {vendor} is not "
+                    "installed. Install its package, or check the name: perceptinit plugins"
+                )
             raise UsageError(unknown(f"no {kind} called", name, [e.name for e in known]))
         if len(found) > 1:
             raise UsageError(self.collision(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.options import Overrides, RecipeFile
-from perceptinit.cli.terminal import new_console, print_warnings
+from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.errors import MissingPackageError
 from perceptinit.registry import companion_of
 
@@ -30,11 +30,12 @@ def validate(
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2: the recipe is invalid. Missing data is reported; with --ready it is an error.
+    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet (with --ready: 2).
 
     Example: perceptinit validate pi_clip_yfcc
     """
     from perceptinit.errors import RecipeError, printable
+    from perceptinit.exporting import find_refusal
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.readiness import (
@@ -44,6 +45,7 @@ def validate(
         find_warnings,
         summarize_obstacles,
     )
+    from perceptinit.running.resources import HEADINGS, resource_lines, resource_rows
     from perceptinit.running.tuning import find_same_data, tuning_lines
     from perceptinit.verdict.prospects import doubts, prospects
     from perceptinit.verdict.yardsticks import expectations
@@ -52,14 +54,22 @@ def validate(
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
         raise RecipeError(wrong, loaded.source)
     print_warnings((*loaded.warnings, *doubts(loaded)))
-    lines = [*plan_lines(loaded), *expectations(loaded), *prospects(loaded), *tuning_lines(loaded)]
     console = new_console(markup=False)
-    for line in lines:
+    for line in plan_lines(loaded):
+        console.print(printable(line), soft_wrap=True)
+    table = new_table(HEADINGS, right=HEADINGS[1:])
+    for row in resource_rows(loaded):
+        table.add_row(*row)
+    console.print(table)
+    after = (resource_lines, expectations, prospects, tuning_lines)
+    for line in (line for lines in after for line in lines(loaded)):
         console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]
     if any(hasattr(spec.config, "path") or hasattr(spec.config, "root") for spec in find_judgments(loaded)):
         decode = shlex.join(["perceptinit", "data", "check", str(recipe), *settings])
         console.print(f"Images were not decoded. To check the images of judgments: {decode}", soft_wrap=True)
+    if refusal := find_refusal(loaded):
+        console.print(f"export: {printable(refusal)}", soft_wrap=True)
     obstacles = find_obstacles(loaded, [loaded.tune.evaluator] if loaded.tune else [])
     if not obstacles:
         warnings = find_warnings(loaded)
@@ -73,3 +83,4 @@ def validate(
     command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {printable(line)}", soft_wrap=True)
+    raise typer.Exit(1)

@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -58,6 +58,7 @@ def make_optimizer(
     eps: float = 1e-6,
     fused: bool = True,
     lr_scales: Mapping[nn.Parameter, float] | None = None,
+    no_decay: Sequence[str] = (),
 ) -> torch.optim.Optimizer:
     """Return an optimizer for the trainable parameters of `modules`.
 
@@ -74,19 +75,28 @@ def make_optimizer(
         eps: Term added to the denominator, for optimizers with such a term.
         fused: Use AdamW's fused kernel, several times faster than a loop over parameters.
         lr_scales: Factors on the learning rate by parameter, 1 by default.
+        no_decay: Parts of the names of further parameters without weight decay.
 
     Raises:
-        UsageError: If the optimizer is unknown or cannot be created.
+        UsageError: If the optimizer is unknown or cannot be created, or a part of `no_decay` is in no name.
     """
     scales = lr_scales or {}
+    unused = set(no_decay)
     groups: dict[tuple[bool, float, bool, type], list[nn.Parameter]] = {}
     for module in modules:
         embeddings = _find_embeddings(module)
-        for parameter in (p for p in module.parameters() if p.requires_grad):
+        for name_of, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            exempt = {part for part in no_decay if part in name_of}
+            unused -= exempt
             # sharded parameters cannot share a group with others
             is_fallback = not is_adamw(name) and (parameter.ndim < 2 or parameter in embeddings)
-            key = (parameter.ndim < 2, scales.get(parameter, 1.0), is_fallback, type(parameter.data))
+            is_exempt = parameter.ndim < 2 or bool(exempt)
+            key = (is_exempt, scales.get(parameter, 1.0), is_fallback, type(parameter.data))
             groups.setdefault(key, []).append(parameter)
+    if unused:
+        raise UsageError(f"no_decay: no trained parameter has {sorted(unused)[0]!r} in its name")
     described = [
         {"params": groups[key], "weight_decay": 0.0 if key[0] else weight_decay, "lr_scale": key[1]}
         | ({"use_fallback": True} if key[2] else {})

@@ -8,6 +8,7 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.evaluating.exported import OPEN_CLIP, is_exported, load_exported
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import check_sums
 from perceptinit.recipe.recipe import Recipe
@@ -61,8 +62,8 @@ def find_models(
 ) -> list[EvalModel]:
     """Return the models of the sources, with unique titles.
 
-    sources: Folders of runs; checkpoints of `backbone` (.safetensors) or folders of them;
-    `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
+    sources: Folders of runs; folders of `perceptinit export`; checkpoints of `backbone` (.safetensors) or
+    folders of them; `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
     weights: Weights of a run to measure: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
@@ -88,12 +89,17 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
             build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
             yield EvalModel(run.title, build, _parts(run.file), run)
         return
+    if is_exported(path):
+        towers = ("image", "text") if (path / OPEN_CLIP).is_file() else ("image",)
+        yield EvalModel(str(path), partial(load_exported, path), frozenset(towers))
+        return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
-        raise UsageError(f"{path}: contains neither runs (record.json) nor checkpoints (*{SUFFIX})")
+        raise UsageError(f"{path}: contains no runs (record.json), no export and no checkpoints (*{SUFFIX})")
     if backbone is None:
         raise UsageError(
-            f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL"
+            f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL; "
+            "tables of judgments are given with --judgments"
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)

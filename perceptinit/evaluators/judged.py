@@ -3,9 +3,10 @@
 # B batch, S image size
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ import torch
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import problems_of
+from perceptinit.errors import DataError, problems_of
+from perceptinit.images.background import cropped_share, describe_crops
+from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.two_afc import embed
@@ -22,11 +25,22 @@ from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli
 
 CACHE_MIB = 1024
+MOST_CROPPED = 0.05  # share of the area
+NUM_SAMPLED = 100
 
 
 def ceiling_fields(ceiling: Bounds | None) -> dict[str, Any]:
     """Return a ceiling as fields of a Score; empty if unknown."""
     return dict(zip(("lower_ceiling", "ceiling"), ceiling or (), strict=False))
+
+
+def find_crops(judgments: Judgments, fit: Fit) -> Iterator[str]:
+    """Yield a warning if a center crop removes more than MOST_CROPPED of the median of the first images."""
+    with suppress(DataError):  # the preflight reports judgments and images that cannot be read
+        images = judgments.load("train").stimuli.images
+        shares = [cropped_share(decode_with_alpha(image, "")) for image in islice(images, NUM_SAMPLED)]
+        if fit.mode == "center-crop" and np.median(shares) > MOST_CROPPED:
+            yield describe_crops(shares)
 
 
 class JudgedMeasure(ABC):

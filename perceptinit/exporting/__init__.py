@@ -1,17 +1,23 @@
 """Export a run to a folder that another library can load, with one module per target.
 
-To add a target, write a module with `write(run, folder) -> str`, which returns the code that loads the
-folder. Add an entry to `TARGETS`, a round-trip test, and a row in docs/export.md.
+To add a target, write a module with `write(run, folder) -> Written`. Add an entry to `TARGETS`, a round-trip
+test, and a row in docs/export.md.
 """
+
+from __future__ import annotations
 
 import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.reading import SUMS, file_sha256
 from perceptinit.registry import unknown
+
+if TYPE_CHECKING:
+    from perceptinit.recipe.recipe import Recipe
 
 # target -> module
 TARGETS = {
@@ -58,8 +64,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         temporary = Path(name) / folder.name
         temporary.mkdir()
-        usage = import_module(TARGETS[target]).write(source, temporary)
-        card = model_card(source, target, usage)
+        written = import_module(TARGETS[target]).write(source, temporary)
+        card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         _write_sums(temporary)
         if folder.exists():
@@ -75,6 +81,27 @@ def _write_sums(folder: Path) -> None:
         path.chmod((folder / "README.md").stat().st_mode)
     lines = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
+
+
+def find_refusal(recipe: Recipe) -> str:
+    """Return why the models of a recipe cannot be exported to open_clip; empty if they can."""
+    import torch
+
+    from perceptinit.exporting.open_clip_folder import convert
+    from perceptinit.exporting.source import TrainedRun
+
+    try:
+        with torch.device("meta"):
+            model = recipe.backbone.build().build()
+            named = {
+                "recipe": {"name": recipe.name},
+                "arm": {"name": recipe.baseline},
+                "seed": recipe.seeds[0],
+            }
+            convert(TrainedRun(model, recipe.backbone.table(), named, recipe.plugins))
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def push(folder: Path, repository: str) -> str:

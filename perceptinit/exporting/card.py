@@ -2,13 +2,21 @@
 
 import html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
+import torch
+from torch import nn
+
+from perceptinit.backbones.encoders import ImageTower
+from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import read_spec
-from perceptinit.exporting.source import TrainedRun
+from perceptinit.errors import PerceptInitError
+from perceptinit.exporting.source import TrainedRun, Written
+from perceptinit.results.loading import read_recorded_recipe
 from perceptinit.results.runs import samples_in_words
-from perceptinit.types import DataCard
+from perceptinit.types import DataCard, RunContext
 
 LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
 
@@ -19,9 +27,20 @@ FITS = {
 }
 
 
-def model_card(run: TrainedRun, target: str, usage: str) -> str:
+def model_card(run: TrainedRun, target: str, written: Written) -> str:
     """Return a model card for the Hugging Face Hub, with YAML front matter."""
     record = run.record
+    scores = _score_lines(record["scores"], samples_in_words([record]))
+    if not written.has_projection:
+        scores = [
+            "The folder contains the image trunk without its projection. Scores of its pooled features:",
+            "",
+            *_measure_trunk(run),
+            "",
+            "Scores of the projected embedding, which the folder does not contain:",
+            "",
+            *scores,
+        ]
     lines = [
         "---",
         "license: other",
@@ -37,7 +56,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Usage",
         "",
-        f"```python\n{usage}```",
+        f"```python\n{written.usage}```",
         "",
         f"Input size: {run.model.image_size} x {run.model.image_size} pixels. Mean: {_numbers(run.mean)}. "
         f"Std: {_numbers(run.std)}.",
@@ -45,7 +64,7 @@ def model_card(run: TrainedRun, target: str, usage: str) -> str:
         "",
         "## Scores",
         "",
-        *_score_lines(record["scores"], samples_in_words([record])),
+        *scores,
         "",
         "## Human data",
         "",
@@ -84,14 +103,48 @@ def _numbers(values: Iterable[float]) -> str:
 def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
     last = max((row["samples_seen"] for row in rows), default=0)
     final = {row["name"]: row for row in rows if row["samples_seen"] == last}
+    if not final:
+        return ["No scores."]
+    return [f"After {last:,} {samples}:", "", *_table(final)]
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a Markdown table of scores by name."""
     lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
-    for name, row in final.items():
+    for name, row in rows.items():
         numbers = [row[key] for key in ("value", "stderr", "chance")]
         cells = ["" if number is None else f"{number:.4f}" for number in numbers]
         lines.append(
             f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
         )
-    return [f"After {last:,} {samples}:", "", *lines] if final else ["No scores."]
+    return lines
+
+
+def _measure_trunk(run: TrainedRun) -> list[str]:
+    """Return a table of the trunk's scores on the recipe's judgments, which need no text tower."""
+    tower = run.model.image
+    trunk: Any = tower.trunk
+    bare = ImageTower(
+        trunk,
+        nn.Identity(),
+        image_size=tower.image_size,
+        embed_dim=trunk.num_features,
+        mean=run.mean,
+        std=run.std,
+        fresh=lambda: tower,
+        fit=tower.fit.mode,
+    )
+    model: Any = ImageModel(bare).eval()
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        with torch.no_grad():
+            for slot in read_recorded_recipe(run.record).evals:
+                if "judgments" in slot.spec.parts:
+                    scores = slot.spec.build().evaluate(model, RunContext(stage="export"))
+                    found |= {score.name: asdict(score) for score in scores}
+    except PerceptInitError as error:  # for example, the judgments are on another machine
+        return [f"Not measured: {_text(str(error))}"]
+    return _table(found) if found else ["Not measured: the recipe has no evaluator of judgments."]
 
 
 def _data_lines(run: TrainedRun) -> list[str]:

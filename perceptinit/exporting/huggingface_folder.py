@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.source import TrainedRun, Written
 from perceptinit.exporting.timm_folder import config as timm_config, timm_trunk
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
@@ -54,8 +54,8 @@ features = model(**processor(images, return_tensors="pt")).pooler_output
 """
 
 
-def write(run: TrainedRun, folder: Path) -> str:
-    """Write configuration, weights and preprocessing, and return the code that loads them.
+def write(run: TrainedRun, folder: Path) -> Written:
+    """Write configuration, weights and preprocessing.
 
     Raises:
         UsageError: If transformers does not support the model.
@@ -71,7 +71,7 @@ def write(run: TrainedRun, folder: Path) -> str:
     raise run.cannot("huggingface", why)
 
 
-def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
+def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> Written:
     from transformers import CLIPModel, CLIPProcessor
 
     text: Any = run.model.text.transformer
@@ -90,7 +90,7 @@ def _write_clip(run: TrainedRun, vit: Any, folder: Path) -> str:
     model.save_pretrained(folder)
     tokenizer = _tokenizer(folder, run.model.context_length)
     CLIPProcessor(_image_processor(run), tokenizer).save_pretrained(folder)
-    return CLIP_USAGE
+    return Written(CLIP_USAGE)
 
 
 def _image_processor(run: TrainedRun) -> Any:
@@ -176,7 +176,7 @@ def _tokenizer(folder: Path, context_length: int) -> Any:
     return CLIPTokenizer.from_pretrained(str(folder), model_max_length=context_length)
 
 
-def _write_timm(run: TrainedRun, folder: Path) -> str:
+def _write_timm(run: TrainedRun, folder: Path) -> Written:
     from transformers import TimmWrapperConfig, TimmWrapperImageProcessor, TimmWrapperModel
 
     about = timm_config(run, timm_trunk(run))
@@ -185,4 +185,4 @@ def _write_timm(run: TrainedRun, folder: Path) -> str:
     load_strict(model, weights, run.title)
     model.save_pretrained(folder)
     TimmWrapperImageProcessor(about["pretrained_cfg"], about["architecture"]).save_pretrained(folder)
-    return TIMM_USAGE
+    return Written(TIMM_USAGE, has_projection=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.source import TrainedRun, Written
 from perceptinit.files.atomic import atomic_path
 
 USAGE = """\
@@ -22,8 +22,8 @@ text_tower = onnxruntime.InferenceSession("FOLDER/text.onnx")  # int64 (B, T), p
 """
 
 
-def write(run: TrainedRun, folder: Path) -> str:
-    """Write `image.onnx` and, with a text tower, `text.onnx`, and return the code that loads them."""
+def write(run: TrainedRun, folder: Path) -> Written:
+    """Write `image.onnx` and, with a text tower, `text.onnx`."""
     model = run.model
     size = run.model.image_size
     was_fast = torch.backends.mha.get_fastpath_enabled()
@@ -37,7 +37,7 @@ def write(run: TrainedRun, folder: Path) -> str:
             _write_tower(model.text, tokens, "tokens", folder / "text.onnx")
     finally:
         torch.backends.mha.set_fastpath_enabled(was_fast)
-    return USAGE + (TEXT_USAGE if run.has_text else "")
+    return Written(USAGE + (TEXT_USAGE if run.has_text else ""))
 
 
 def _write_tower(module: nn.Module, example: Tensor, name: str, file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perceptinit.backbones.open_clip_backbone import RESIZE_MODES, OpenClip, resolve_table
-from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.source import TrainedRun, Written
 from perceptinit.exporting.timm_folder import timm_trunk
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
@@ -22,15 +22,9 @@ image_features, text_features = model.encode_image(images), model.encode_text(to
 """
 
 
-def write(run: TrainedRun, folder: Path) -> str:
-    """Write `open_clip_config.json` and `open_clip_model.safetensors`, and return the loading code.
-
-    Raises:
-        UsageError: If open_clip cannot represent the image tower, or there is no text tower.
-    """
-    if not run.has_text:
-        raise run.cannot("open-clip", "the model has no text tower")
-    table, visual = _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
+def write(run: TrainedRun, folder: Path) -> Written:
+    """Write `open_clip_config.json` and `open_clip_model.safetensors`; UsageError as in `convert`."""
+    table, visual = convert(run)
     preprocess = {
         "mean": run.mean,
         "std": run.std,
@@ -44,7 +38,18 @@ def write(run: TrainedRun, folder: Path) -> str:
     weights |= {f"text.{k}": v for k, v in run.model.text.transformer.state_dict().items()}
     weights["logit_scale"] = run.model.logit_scale.detach()
     save_weights(folder / "open_clip_model.safetensors", weights, {"format": "pt"})
-    return USAGE
+    return Written(USAGE)
+
+
+def convert(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return open_clip's configuration and the weights of its image tower.
+
+    Raises:
+        UsageError: If open_clip cannot represent the image tower, or there is no text tower.
+    """
+    if not run.has_text:
+        raise run.cannot("open-clip", "the model has no text tower")
+    return _from_table(run) if run.backbone["use"] == "open-clip" else _from_timm(run)
 
 
 def _from_table(run: TrainedRun) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -95,10 +100,12 @@ def _vision_config(vit: Any) -> dict[str, Any]:
 
 
 def _timm_config(run: TrainedRun, why: str) -> dict[str, Any]:
-    trunk = timm_trunk(run)
-    own = trunk is not None and run.model.image_size == trunk.pretrained_cfg["input_size"][-1]
-    if not own or run.backbone.get("model_args"):
-        why += ", and open_clip supports neither model_args nor other image sizes for timm models"
+    about = getattr(timm_trunk(run), "pretrained_cfg", {})
+    size = run.model.image_size
+    # open_clip builds the published size; models without a fixed size accept any image
+    fits = bool(about) and (size == about["input_size"][-1] or not about.get("fixed_input_size"))
+    if not fits or run.backbone.get("model_args"):
+        why += ", and open_clip supports neither model_args nor other sizes of timm models with a fixed size"
         raise run.cannot("open-clip", why)
     return {
         "timm_model_name": run.backbone["model"],

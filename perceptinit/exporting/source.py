@@ -16,6 +16,17 @@ WEIGHTS = Path("weights") / "final.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """An exported folder.
+
+    usage: Code that loads it. has_projection: Whether it contains the projection of the image tower.
+    """
+
+    usage: str
+    has_projection: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class TrainedRun:
     """A finished run with its loaded model.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from perceptinit.exporting.source import TrainedRun
+from perceptinit.exporting.source import TrainedRun, Written
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import save_weights
 
@@ -17,8 +17,8 @@ features = model(images)  # pooled; num_classes=10 adds a classifier
 """
 
 
-def write(run: TrainedRun, folder: Path) -> str:
-    """Write `config.json` and `model.safetensors`, and return the code that loads them.
+def write(run: TrainedRun, folder: Path) -> Written:
+    """Write `config.json` and `model.safetensors`.
 
     The projection is omitted, because timm models do not have one.
 
@@ -30,7 +30,7 @@ def write(run: TrainedRun, folder: Path) -> str:
         raise run.cannot("timm", f"its image tower is a {type(run.model.image.trunk).__name__} of open_clip")
     write_json(folder / "config.json", config(run, trunk))
     save_weights(folder / "model.safetensors", trunk.state_dict(), {"format": "pt"})
-    return USAGE
+    return Written(USAGE, has_projection=False)
 
 
 def timm_trunk(run: TrainedRun) -> Any:

@@ -221,7 +221,7 @@ def is_number(text: str) -> bool:
 def plain_number(text: str) -> float:
     """Return the number in a text; otherwise ValueError with the message `is 'x', not a number`."""
     if not is_number(text):
-        raise ValueError(f"is {shown(repr(text))}, not a number")
+        raise ValueError(f"is {shown(repr(text))}, not a number with a decimal point")
     return float(text)
 
 
@@ -229,7 +229,7 @@ def _number(cell: Any, low: float, high: float) -> float:
     try:
         value = plain_number(cell) if isinstance(cell, str) else float(cell)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"is {shown(repr(cell))}, not a number") from None
+        raise ValueError(f"is {shown(repr(cell))}, not a number with a decimal point") from None
     if not low <= value <= high or math.isinf(value):
         span = f"in [{low:g}, {high:g}]" if math.isfinite(high) else f"at least {low:g}"
         raise ValueError(f"is {shown(cell)}; it must be {span}")

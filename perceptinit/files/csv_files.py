@@ -68,7 +68,9 @@ def _parse(
     first_row = _read_first_row(file, separator)
     names = first_row if has_header else [str(i) for i in range(len(first_row))]
     if not any(names):
-        raise DataError(f"{path}: {'no header in the first row' if has_header else 'empty'}")
+        raise DataError(
+            f"{path}: {'no header in the first row. Name the columns' if has_header else 'empty'}"
+        )
     if columns is not None:
         check_columns(path, names, columns)
     num_lines = 1 + sum(name.count("\n") for name in first_row) if has_header else 0

@@ -31,7 +31,7 @@ def read_table(path: Path) -> Columns:
         DataError: If the file is missing, is not a table or has no rows.
         MissingPackageError: If the optional package for .xlsx files is not installed.
     """
-    require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()})")
+    require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()}). Set its path")
     with reading(f"{path}: cannot be read", OSError):
         about = path.stat()
     return _read(path, path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino)
@@ -142,7 +142,7 @@ def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
     header = table.column_names
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
-        raise DataError(f"{path}: two columns have the name '{twice[0]}'")
+        raise DataError(f"{path}: two columns have the name '{twice[0]}'. The first row must be a header")
     distinct = {}
     codes = {}
     for name, column in zip(header, table.columns, strict=True):

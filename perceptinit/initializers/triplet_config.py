@@ -37,6 +37,9 @@ class TripletConfig:
     """AdamW's epsilon. Source: PI."""
     weight_decay: NonNegativeFloat = 0.1
     """Weight decay of matrices and kernels; gains and biases are exempt. Source: PI."""
+    no_decay: tuple[str, ...] | None = None
+    """Parts of the names of further parameters without weight decay, such as "positional_embedding" (PI's
+    code); None for gains, biases and scalars alone."""
     warmup_steps: NonNegativeInt | None = None
     """Steps of linear warm-up; None for a tenth of the run. Published: 150 of about 670."""
     min_lr: NonNegativeFloat = 0.0

@@ -93,6 +93,7 @@ class TripletTraining:
             weight_decay=config.weight_decay,
             betas=config.betas,
             eps=config.eps,
+            no_decay=config.no_decay or (),
         )
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self.total_steps = config.num_steps(len(objective.columns))

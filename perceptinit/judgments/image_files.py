@@ -54,7 +54,7 @@ def read_images(
             The message names the rows.
     """
     if not folder.is_dir():
-        raise DataError(f'images = "{folder}": no such folder')
+        raise DataError(f'images = "{folder}": no such folder. Set it to the folder of the images')
 
     def convert(text: str) -> str:
         try:

@@ -44,14 +44,14 @@ WRAPPERS = {
 
 def describe_timm(model: Any) -> Surface:
     """Describe the whole model. Its classifier is neither used nor changed."""
-    about = model.pretrained_cfg
+    about = getattr(model, "pretrained_cfg", None) or {}  # models of a constructor have none
     embedding = getattr(model, "patch_embed", None)  # its img_size is the one used to build the model
-    size = getattr(embedding, "img_size", None) or about["input_size"]
+    size = getattr(embedding, "img_size", None) or about.get("input_size")
 
     def encode(images: Any) -> Any:
         return model.forward_head(model.forward_features(images), pre_logits=True)
 
-    return Surface(model, encode, _square_side(size), tuple(about["mean"]), tuple(about["std"]))
+    return Surface(model, encode, _square_side(size), about.get("mean"), about.get("std"))
 
 
 def describe_open_clip(model: Any) -> Surface:
@@ -179,17 +179,29 @@ def adapt(
     model = unwrap(model)
     packages = (cls.__module__.partition(".")[0] for cls in type(model).__mro__)
     library = next((package for package in packages if package in DESCRIBE), None)
-    if library:
+    if encode is not None:
+        surface = _describe_with(encode, model, library)
+    elif library:
         surface = DESCRIBE[library](model)
-    elif encode is None:
+    else:
         raise UsageError(
             f"{type(model).__name__} is not a model of {', '.join(DESCRIBE)}. Pass encode=, a function from "
             "images (B, 3, S, S) to embeddings (B, D), and image_size=S"
         )
-    else:
-        surface = Surface(model, encode, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
     given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std, "fit": fit}
     return ModelTower(replace(surface, **{k: v for k, v in given.items() if v is not None}))
+
+
+def _describe_with(encode: Encode, model: nn.Module, library: str | None) -> Surface:
+    """Return the description for the caller's `encode`, with known values of the library."""
+    plain = Surface(model, encode, None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    if library is None:
+        return plain
+    try:
+        known = DESCRIBE[library](model)
+    except (UsageError, AttributeError, TypeError):  # part of a model, or an unusual class
+        return plain
+    return replace(known, mean=known.mean or plain.mean, std=known.std or plain.std)
 
 
 def unwrap(model: nn.Module) -> nn.Module:

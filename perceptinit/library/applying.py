@@ -103,7 +103,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     job = Job(entry, config, opened, seed)
     lacking = preflight(job.build())
     if lacking:
-        raise DataError(f"{entry.title}: {'; '.join(lacking)}")
+        raise DataError(f"{entry.title}: {'; '.join(lacking).removeprefix(entry.title + ': ')}")
     return job
 
 

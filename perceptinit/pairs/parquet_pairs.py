@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, PositiveInt
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.pairs.parquet_table import ParquetTable
 from perceptinit.pairs.paths import expand, require_files
 from perceptinit.protocols import BlockUse, Reached
@@ -59,6 +59,11 @@ class ParquetPairs:
     def block_sizes(self) -> list[int]:
         """Return the number of pairs in each row group."""
         return self._table.block_sizes
+
+    @property
+    def file_names(self) -> list[str]:
+        """Return the names of the files."""
+        return [path.name for path in expand(self.config.files)]
 
     @property
     def max_shuffle_blocks(self) -> int:
@@ -130,8 +135,9 @@ class ParquetPairs:
     @cached_property
     def _table(self) -> ParquetTable:
         config = self.config
-        paths = expand(config.files)
-        require_files(paths)
+        with reading("files", DataError):
+            paths = expand(config.files)
+            require_files(paths)
         of_row = [name for name in (config.image_column, config.text_column) if name]
         others = [name for name in (config.label_column, config.class_column) if name]
         return ParquetTable(paths, of_row, config.cached_row_groups, config.cache_gb, others)

@@ -15,8 +15,9 @@ from perceptinit.types import DataNeed
 class PublishedPairs:
     """A source in `published.toml`.
 
-    name: Name of the source and of its folder. size_bytes: Size of its shards, None if unknown. commands:
-    Commands that download the source and write shards; `{recipes}` is the folder of the bundled recipes.
+    name: Name of the source and of its folder. size_bytes, size_source: Size of its shards, if known, and its
+    origin. commands: Commands that download the source and write shards; `{recipes}` is the folder
+    of the bundled recipes.
     """
 
     name: str
@@ -28,6 +29,7 @@ class PublishedPairs:
     note: str
     commands: tuple[str, ...]
     size_bytes: int | None = None
+    size_source: str = ""
 
     def how(self, recipes: Path) -> str:
         """Return download instructions as lines; `recipes` is the folder of the bundled recipes."""

@@ -1,13 +1,32 @@
-"""The recorded number of samples in each shard, and journals of unfinished packing."""
+"""Names and sizes of data files, recorded numbers of samples, and journals of unfinished packing."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from perceptinit.files.reading import read_json
+from perceptinit.protocols import HasFileNames, Pairs
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, read by open_clip
 JOURNAL = ".packing.jsonl"  # next to the shards until `data pack` is complete
 _JOURNALS = ".packing*.jsonl"  # including those of parts, which earlier versions wrote
+
+
+def describe_files(pairs: Pairs) -> dict[str, Any]:
+    """Return the number of pairs and files, the first and last name, and a hash of all names and sizes."""
+    names = pairs.file_names if isinstance(pairs, HasFileNames) else ()
+    digest = hashlib.sha256("\n".join(names).encode())
+    digest.update(np.asarray(pairs.block_sizes, np.int64).tobytes())
+    return {
+        "num_pairs": pairs.num_pairs,
+        "num_files": len(names),
+        "first": names[0] if names else "-",
+        "last": names[-1] if names else "-",
+        "sha256": digest.hexdigest(),
+    }
 
 
 def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:

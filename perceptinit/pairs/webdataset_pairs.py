@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.configs import PositiveFloat, Share
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.copies import local_file
 from perceptinit.pairs.local_index import index_shards, report_damage
@@ -40,8 +40,8 @@ class WebdatasetPairs:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         shards: str | tuple[str, ...]
-        """Files: a path or an address (s3://, gs://, hf://datasets/, https://), a brace pattern
-        (`{00000..01499}.tar`), a glob (`*.tar`), or a list of these."""
+        """Files: a glob (`*.tar`: all shards of a folder, by name), a brace pattern (`{00000..01499}.tar`), a
+        path or an address (s3://, gs://, hf://datasets/, https://), or a list of these."""
         image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
         """Extensions of images in order of preference."""
         text_member: str = "txt"
@@ -72,6 +72,11 @@ class WebdatasetPairs:
     def block_sizes(self) -> list[int]:
         """Return the number of pairs in each shard."""
         return np.diff(self._samples.stops, prepend=0).tolist()
+
+    @property
+    def file_names(self) -> list[str]:
+        """Return the names of the shards."""
+        return [path.name for path in self._paths]
 
     @property
     def max_shuffle_blocks(self) -> int:
@@ -128,7 +133,8 @@ class WebdatasetPairs:
 
     @cached_property
     def _paths(self) -> Sequence[Place]:
-        return expand(self.config.shards)
+        with reading("shards", DataError):
+            return expand(self.config.shards)
 
     @cached_property
     def _remote(self) -> RemoteShards | None:
@@ -151,7 +157,8 @@ class WebdatasetPairs:
             samples = ShardSamples(self._remote.shards)
             return samples, [*self._find_incomplete(samples)]
         paths = self._local_paths
-        require_files(paths)
+        with reading("shards", DataError):
+            require_files(paths)
         index = self.config.index
         results = index_shards(paths, local_file(index) if index else None)
         shards = [result for result in results if isinstance(result, ShardIndex)]

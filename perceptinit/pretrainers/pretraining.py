@@ -15,6 +15,7 @@ from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.loader import PairLoader, too_few_pairs
 from perceptinit.pairs.order import ONE_GENERATOR, too_many_at_once
+from perceptinit.pairs.sizes import describe_files
 from perceptinit.pretrainers.objective import Objective
 from perceptinit.pretrainers.preparation import (
     check_batch_norm,
@@ -104,6 +105,10 @@ class Pretraining(ABC):
     def data_sha256(self) -> str:
         """Hash of the keys, token ids and a sample of the pixels of all batches so far."""
         return self._training.data_sha256 if self._training else ""
+
+    def data_files(self) -> dict[str, Any]:
+        """Return number, names and sizes of the files of the pairs in brief."""
+        return describe_files(self.pairs)
 
     def preflight(self) -> Iterator[str]:
         """Yield problems, such as too few pairs or a warm-up that is too long."""

@@ -87,6 +87,7 @@ class Training:
             eps=config.eps,
             fused=config.fused,
             lr_scales=optim.layer_lr_scales(model.image, config.layer_decay),
+            no_decay=config.no_decay or (),
         )
         self._optimizer.zero_grad(set_to_none=True)  # an earlier stage may have left gradients
         device = torch.device(ctx.device).type

@@ -51,6 +51,9 @@ class TrainingConfig:
     """AdamW's epsilon (CLIP with a ViT: 1e-6; PI paper: 1e-8)."""
     weight_decay: NonNegativeFloat = 0.1
     """Weight decay of matrices and kernels (PI paper: 0.1; CLIP and open_clip: 0.2)."""
+    no_decay: tuple[str, ...] | None = None
+    """Parts of the names of further parameters without weight decay, such as "positional_embedding" (PI's
+    code); None for gains, biases and scalars alone."""
     clip_norm: NonNegativeFloat = 0.0
     """Maximum gradient norm over all parameters; 0 disables clipping (PI paper: 3)."""
     precision: Precision = "fp32"

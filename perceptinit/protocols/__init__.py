@@ -12,11 +12,13 @@ by kind, and the contract tests check the protocols that a component implements.
 from perceptinit.protocols.optional import (
     BlockUse as BlockUse,
     HasClasses as HasClasses,
+    HasDataFiles as HasDataFiles,
     HasDataSha256 as HasDataSha256,
     HasDescribe as HasDescribe,
     HasEvaluated as HasEvaluated,
     HasEvaluatedImages as HasEvaluatedImages,
     HasExpect as HasExpect,
+    HasFileNames as HasFileNames,
     HasLogImage as HasLogImage,
     HasMaxShuffleBlocks as HasMaxShuffleBlocks,
     HasMisfits as HasMisfits,

@@ -117,6 +117,23 @@ class HasDataSha256(Protocol):
 
 
 @runtime_checkable
+class HasDataFiles(Protocol):
+    """A pretrainer that identifies its data files, so that a run resumes only with the same files."""
+
+    def data_files(self) -> Mapping[str, Any]:
+        """Return the names and sizes of the files in brief, as values of JSON."""
+
+
+@runtime_checkable
+class HasFileNames(Protocol):
+    """Pairs that are read from several files."""
+
+    @property
+    def file_names(self) -> Sequence[str]:
+        """Names of the files, without folders, in order."""
+
+
+@runtime_checkable
 class HasMaxShuffleBlocks(Protocol):
     """Pairs that are read in blocks, of which a limited number is in memory."""
 

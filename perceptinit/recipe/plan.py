@@ -81,14 +81,12 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         f"{recipe.backbone.name}: image tower {cost.num_image_parameters / 1e6:.1f} M parameters, "
         f"{cost.image_flops / 1e9:.2f} GFLOP; {texts}"
     )
-    memory = cost.num_parameters * BYTES_PER_PARAMETER / 2**30
-    yield f"memory for weights, gradients and AdamW: {memory:.2f} GiB, plus activations"
     total = 0.0
     is_complete = True
     for arm in recipe.arms:
         yield f"arm {arm.name}{': ' + arm.summary if arm.summary else ''}"
         yield f"  {recipe.difference(arm)}"
-        stages = _list_stages(recipe, arm)
+        stages = list_stages(recipe, arm)
         for name, spec in stages:
             plan = stage_plan(spec)
             flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
@@ -111,7 +109,8 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         yield f"  {_hours(total / rate)} on {name}"
 
 
-def _list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
+def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
+    """Return the name and spec of each stage of an arm, in order."""
     return [
         *((f"init.{i}", spec) for i, spec in enumerate(arm.init)),
         *([("pretrain", recipe.pretrain)] if recipe.pretrain else []),

@@ -77,4 +77,6 @@ def read_text(path: Path) -> str:
         raise UsageError(f"{path}: no such recipe.{hint}") from None
     except (OSError, ValueError) as error:  # ValueError: not UTF-8, or NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{shown(path)}: cannot be read as a recipe ({reason})") from error
+        raise UsageError(
+            f"{shown(path)}: cannot be read as a recipe ({reason}). Give a TOML file (perceptinit list)"
+        ) from error

@@ -14,6 +14,10 @@ from perceptinit.errors import Problem, RecipeError, shown
 ARM_SLOTS = ("init", "posthoc")  # the only slots that an arm may replace
 MAX_DEPTH = 50  # of nested tables and arrays; recipes have about 6
 MAX_PATH = 200
+_NO_TOML = (
+    "not valid TOML: {}. Check this line and the one before; texts need quotes. A recipe is a TOML file "
+    "(perceptinit new recipe)"
+)
 UNSET = "the variable {0} is not set. Set it (export {0}=...), or give a default: ${{{0}:-...}}"
 # strings and comments, in which dots do not separate keys; `tomllib` parses long keys in quadratic time
 _QUOTED = re.compile(
@@ -130,7 +134,7 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
     try:
         tables = _loads(text)
     except ValueError as error:
-        raise RecipeError([Problem("", f"not valid TOML: {shown(error)}")], source) from error
+        raise RecipeError([Problem("", _NO_TOML.format(shown(error)))], source) from error
     problems = find_odd_values(tables)
     if problems:
         raise RecipeError(problems, source)

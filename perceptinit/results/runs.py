@@ -208,7 +208,7 @@ def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
         return started or [root / arm / f"seed{seed}" for arm, seed in find_submitted(root)]
     if may_be_absent:
         return []
-    raise UsageError(f"{root}: no such folder")
+    raise UsageError(f"{root}: no such folder. Give a folder of runs, such as runs/quickstart")
 
 
 def load_run(file: Path) -> LoadedRun:

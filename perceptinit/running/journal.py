@@ -88,6 +88,23 @@ class RunJournal:
         hashes = {part: weights_sha256(weights) for part, weights in parts.items() if weights is not None}
         self.record["hashes"][name] = hashes
 
+    def note_data_files(self, files: Mapping[str, Any], where: str) -> None:
+        """Record the files of the pairs.
+
+        Args:
+            files: Number, names and sizes in brief, see `HasDataFiles`.
+            where: Table of the pairs in the recipe.
+
+        Raises:
+            CheckpointError: If the interrupted run had other files.
+        """
+        before = self.record.setdefault("pretrain_files", dict(files))
+        if before != files:
+            raise CheckpointError(
+                f"{where}: the run started with {_list_files(before)}, and now there are "
+                f"{_list_files(files)}. Restore the files to resume, or start over with --fresh"
+            )
+
     def note_seconds(self, name: str, seconds: float) -> None:
         """Add to the wall time of a part of the run."""
         before = self.record["wall_seconds"].get(name, 0.0)
@@ -137,6 +154,11 @@ class RunJournal:
         """Write the record."""
         if distributed.is_first():
             write_record(self._path, self.record)
+
+
+def _list_files(files: Mapping[str, Any]) -> str:
+    names = f"{files['first']} to {files['last']}, hash {files['sha256'][:8]}"
+    return f"{files['num_pairs']:,} pairs in {files['num_files']:,} files ({names})"
 
 
 def load_earlier(folder: Path, tower: nn.Module) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 from perceptinit.components.building import Spec, find_component_warnings, find_needed_part, preflight, walk
 from perceptinit.configs import address_of
 from perceptinit.errors import Problem, RecipeError
+from perceptinit.evaluators.judged import find_crops
 from perceptinit.files.downloads import (
     Download,
     HasDownloads,
@@ -22,7 +23,7 @@ from perceptinit.files.downloads import (
 from perceptinit.protocols import HasMisfits, HasNeeds
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.running.seen_images import find_leaks
-from perceptinit.types import DataCard, DataNeed
+from perceptinit.types import DataCard, DataNeed, Fit
 
 MAX_LISTED = 3  # more missing data sets are only summarized
 
@@ -70,7 +71,9 @@ def find_untrained_text(recipe: Recipe) -> list[Problem]:
 
 def find_warnings(recipe: Recipe) -> list[Problem]:
     """Return warnings about settings that are probably not intended, such as an oversized batch."""
-    return [*_collect(recipe.specs(), find_component_warnings), *find_leaks(recipe)]
+    fit = Fit(getattr(recipe.backbone.config, "fit", None) or "center-crop")
+    crops = _collect(find_judgments(recipe), lambda judgments: [*find_crops(judgments, fit)])
+    return [*_collect(recipe.specs(), find_component_warnings), *crops, *find_leaks(recipe)]
 
 
 def find_judgments(recipe: Recipe) -> list[Spec]:
@@ -124,6 +127,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
         licence=card.licence,
         fetch=partial(fetch_published, files, folder, card) if files else None,
         how=f"download by hand from {card.source_url}",
+        url=files[0].urls[0] if files else "",
     )
     return [need]
 

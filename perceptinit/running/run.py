@@ -17,10 +17,12 @@ from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
 from perceptinit.errors import writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
+from perceptinit.evaluators.judged import find_crops
 from perceptinit.files.checkpoints import save_weights
 from perceptinit.protocols import (
     DualEncoder,
     Evaluator,
+    HasDataFiles,
     HasDataSha256,
     HasEvaluated,
     HasModel,
@@ -37,7 +39,7 @@ from perceptinit.running.journal import RunJournal, find_earlier, load_earlier
 from perceptinit.running.seen_images import find_seen
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
-from perceptinit.types import Event, RunContext, Score, State, StepResult
+from perceptinit.types import Event, Fit, RunContext, Score, State, StepResult
 
 LOG_EVERY_STEPS = 10
 
@@ -151,18 +153,21 @@ class Run:
         if state is not None:
             model.load_state_dict(state["model"])
             self._journal.resume(state)
-            self._context("pretrain").warn(f"continued after {state['place']}")
+            self._journal.record.setdefault("continued", []).append(state["place"])
+            self._context("run").event("notice", message=f"continued after {state['place']}")
         if self._journal.is_new:
-            self._warn_of_judgments()
+            self._warn_of_judgments(model)
             self._take_stages(model)
         return model
 
-    def _warn_of_judgments(self) -> None:
-        """Record the warnings of judgments and evaluators."""
+    def _warn_of_judgments(self, model: DualEncoder) -> None:
+        """Record the warnings of judgments and evaluators, and of images that the model's fit crops."""
         specs = walk([*self.arm.init, *self.arm.posthoc, *(slot.spec for slot in self.recipe.evals)])
-        components = [spec.build() for spec in specs if spec.entry.kind == "judgments"]
-        components += [evaluator for _, evaluator in self.evaluators]
-        for message in dict.fromkeys(text for c in components for text in find_component_warnings(c)):
+        judgments = [spec.build() for spec in specs if spec.entry.kind == "judgments"]
+        components = [*judgments, *(evaluator for _, evaluator in self.evaluators)]
+        found = [text for component in components for text in find_component_warnings(component)]
+        found += [text for each in judgments for text in find_crops(each, Fit.of(model))]
+        for message in dict.fromkeys(found):
             self._context("run").warn(message)
 
     def _new_model(self, seed: int) -> Any:
@@ -239,6 +244,8 @@ class Run:
         if self.recipe.pretrain is None or pretrainer is None:
             return
         resumed = journal.take_resumed()
+        if isinstance(pretrainer, HasDataFiles):
+            journal.note_data_files(pretrainer.data_files(), f"[{self.recipe.pretrain.where}.pairs]")
         if resumed is not None:
             pretrainer.load_state_dict(resumed)
         ctx = self._context("pretrain")

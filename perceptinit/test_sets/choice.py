@@ -170,7 +170,7 @@ class SetChoice:
         for dataset in self.all:
             if dataset == SYNTHETIC or self._address(dataset):
                 continue
-            from perceptinit.test_sets.remote import ask_known, fetch_known
+            from perceptinit.test_sets.remote import ask_known, endpoint, fetch_known
 
             known = find_set(dataset)
             public = known if known and known.hub and self.split == "test" else None
@@ -179,6 +179,8 @@ class SetChoice:
                 name=dataset,
                 place=str(self.path(dataset)),
                 problems=tuple(problems_of(self.read, dataset)),
+                num_bytes=public.num_bytes if public else None,
+                url=endpoint() if public else "",
                 ask=partial(ask_known, public) if public else None,
                 fetch=partial(fetch_known, public, Path(self.root).expanduser()) if public else None,
                 how=RETRIEVAL_LAYOUT

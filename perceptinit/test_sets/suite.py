@@ -35,6 +35,7 @@ class SuiteSet:
         main: The main measure.
         hub: Repositories with the set in clip-benchmark's layout; `num_*` fields describe the hosted set.
         chance: Chance level of the main measure.
+        num_bytes: Size of the hosted test split, or an estimate; see `suite.toml`.
         openai_vit_b_32: Published scores of OpenAI's ViT-B/32, by measure.
     """
 
@@ -49,6 +50,7 @@ class SuiteSet:
     num_captions: int | None = None
     num_templates: int | None = None
     chance: float | None = None
+    num_bytes: int | None = None
     openai_vit_b_32: Mapping[str, float] | None = None
 
     @property

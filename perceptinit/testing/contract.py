@@ -32,7 +32,7 @@ ANY_KIND: tuple[type, ...] = (p.HasPreflight, p.HasWarnings, p.HasNeeds, p.HasPl
 OPTIONAL: dict[str, tuple[type, ...]] = {
     "initializer": ANY_KIND,
     "backbone": ANY_KIND,
-    "pretrainer": (*ANY_KIND, p.HasModel, p.HasEvaluated, p.HasDataSha256),
+    "pretrainer": (*ANY_KIND, p.HasModel, p.HasEvaluated, p.HasDataSha256, p.HasDataFiles),
     "judgments": (
         *ANY_KIND,
         p.HasNoiseCeiling,
@@ -43,7 +43,14 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         HasConventions,
         HasDownloads,
     ),
-    "pairs": (*ANY_KIND, p.HasMaxShuffleBlocks, p.HasReadAhead, p.HasPublishedNumPairs, p.HasClasses),
+    "pairs": (
+        *ANY_KIND,
+        p.HasFileNames,
+        p.HasMaxShuffleBlocks,
+        p.HasReadAhead,
+        p.HasPublishedNumPairs,
+        p.HasClasses,
+    ),
     "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, p.HasEvaluatedImages, HasEvaluateMany, HasChoice),
     "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
 }

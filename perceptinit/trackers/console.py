@@ -41,6 +41,7 @@ class RunProgress:
         numbers: Loss, learning rate and speed, as text.
         last_line: Time of the last printed line.
         first_step: Time and samples seen at the first step of the stage.
+        base: Time and number of the step from which the speed is measured, later than 0 after a resume.
     """
 
     state: State = "waiting"
@@ -53,18 +54,21 @@ class RunProgress:
     numbers: str = ""
     last_line: float = 0.0
     first_step: tuple[float, int] | None = None
+    base: tuple[float, int] = (0.0, 0)
 
     def seconds_left(self, now: float) -> float | None:
         """Return the seconds left in the stage, None if unknown."""
-        if not self.step or not self.total_steps:
+        begin, first = self.base
+        if self.step <= first or not self.total_steps:
             return None
-        return (now - self.stage_begin) / self.step * (self.total_steps - self.step)
+        return (now - begin) / (self.step - first) * (self.total_steps - self.step)
 
     def enter(self, event: Event) -> None:
         """Start a stage."""
         self.stage = f"{event.stage} {event.message}"
         self.stage_begin = self.last_line = event.time
         self.step = 0
+        self.base = (event.time, 0)
         self.total_steps = event.total_steps
         self.numbers = ""
         self.first_step = None
@@ -75,6 +79,8 @@ class RunProgress:
         self.total_steps = event.total_steps
         if self.first_step is None:
             self.first_step = (event.time, event.samples_seen or 0)
+            if self.step > 10:  # resumed: otherwise, the first event is at step 10 or earlier
+                self.base = (event.time, self.step)
         shown = [f"{n} {event.metrics[n]:.4g}" for n in ("loss", "lr") if n in event.metrics]
         begin, samples = self.first_step
         if event.samples_seen and event.time > begin:
@@ -131,15 +137,16 @@ class Progress:
     def seconds_left(self) -> float | None:
         """Return the estimated seconds until all runs finish, None before the first run has finished.
 
-        The estimate assumes the mean duration of the finished runs and the current number of parallel runs.
+        The estimate assumes the longest duration of a finished run, because arms differ in cost, and the
+        current number of parallel runs.
         """
         done = [run.end - run.begin for run in self.runs.values() if run.state == "finished"]
         if not done:
             return None
-        mean = sum(done) / len(done)
+        longest = max(done)
         running = [run for run in self.runs.values() if run.state == "running"]
         waiting = sum(run.state == "waiting" for run in self.runs.values())
-        left = sum(max(mean - (self.now - run.begin), 0.0) for run in running) + waiting * mean
+        left = sum(max(longest - (self.now - run.begin), 0.0) for run in running) + waiting * longest
         return left / max(len(running), 1)
 
 
@@ -196,7 +203,7 @@ class Console:
     def _show(self, event: Event, run: RunProgress) -> None:
         if event.kind == "run-start":
             left = self._progress.seconds_left()
-            more = f", about {readable_seconds(left)} left" if left is not None else ""
+            more = f", all runs: about {readable_seconds(left)} left" if left is not None else ""
             position = self._progress.position()
             self.say(f"\n{event.arm}, seed {event.seed}  ({position}{more})", "bold")
         elif event.kind == "step":
@@ -211,6 +218,8 @@ class Console:
             self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
         elif event.kind == "warning":
             self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
+        elif event.kind == "notice":
+            self._line(event, event.message)
         elif event.kind == "run-end" and (event.message != "finished" or self._progress.running):
             self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
 
@@ -224,7 +233,7 @@ class Console:
             return
         run.last_line = event.time
         left = run.seconds_left(event.time)
-        more = f"  {readable_seconds(left)} left" if left is not None else ""
+        more = f"  this stage: {readable_seconds(left)} left" if left is not None else ""
         self._line(event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}")
 
 
@@ -245,7 +254,7 @@ def render(progress: Progress, bars: Bars) -> RenderableType:
         bars.update(name, run.step, run.total_steps, run.numbers)
     done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
     left = progress.seconds_left()
-    more = "" if left is None else f", about {readable_seconds(left)} left"
+    more = "" if left is None else f", all runs: about {readable_seconds(left)} left"
     summary = Text(f"{done} of {len(progress.runs)} runs done{more}", style="dim")
     return Group(_grid(progress), bars, summary)
 

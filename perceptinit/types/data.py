@@ -242,6 +242,7 @@ class DataNeed:
         fetch: Downloads missing files. Called with the number of parallel downloads and a progress
             callback. None if the user must obtain the data.
         how: Instructions for the user, if `fetch` is None.
+        url: An address of the source, whose server must respond before the download starts; empty if unknown.
     """
 
     kind: str
@@ -253,6 +254,7 @@ class DataNeed:
     ask: Callable[[], tuple[int | None, str]] | None = None
     fetch: Callable[[int, Any], object] | None = None
     how: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,7 +138,7 @@ class StepResult:
     metrics: Mapping[str, Any]
 
 
-EventKind = Literal["run-start", "stage-start", "step", "scores", "stage-end", "warning", "run-end"]
+EventKind = Literal["run-start", "stage-start", "step", "scores", "stage-end", "warning", "notice", "run-end"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

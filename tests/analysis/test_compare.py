@@ -299,7 +299,7 @@ def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, 
 def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
     folder = write(tmp_path, three_by_three())
     for arguments, sentence in (
-        (["nowhere"], "nowhere: no such folder"),
+        (["nowhere"], "nowhere: no such folder. Give a folder of runs, such as runs/quickstart"),
         ([folder, "--csv", "--json"], "--csv and --json: choose one format"),
         ([folder, "--score", "top5/*"], "no score matches 'top5/*'. Did you mean 'top1/x'?"),
         ([folder, "--baseline", "rand"], "no arm called 'rand'. Did you mean 'random'?"),

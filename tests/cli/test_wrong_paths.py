@@ -24,7 +24,7 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
         ("export", "x", "--to", "timm", "--out", "PLACE"),
         ("eval", "PLACE", "--sets", "a", "--root", "b"),
         ("data", "check", "PLACE"),
-        ("data", "download", "materials", "--out", "PLACE"),
+        ("data", "download", "materials", "--yes", "--out", "PLACE"),
     ],
     ids=" ".join,
 )
@@ -39,7 +39,7 @@ def test_a_path_that_is_too_long_is_reported(verbs, tmp_path, monkeypatch, recip
 
 @pytest.mark.parametrize(
     "words",
-    [("export", "x", "--to", "timm", "--out", "FILE"), ("data", "download", "materials", "--out", "FILE"),
+    [("export", "x", "--to", "timm", "--out", "FILE"), ("data", "download", "materials", "--yes", "--out", "FILE"),
      ("status", "FILE"), ("compare", "FILE")],
     ids=" ".join,
 )  # fmt: skip

@@ -148,7 +148,10 @@ def test_a_name_that_two_plugins_offer_is_refused_on_use(install):
 def test_perceptinit_plugins_limits_the_loaded_plugins(install, monkeypatch):
     install("acme_lab", GOOD.format(name="acme/mine"))
     monkeypatch.setenv("PERCEPTINIT_PLUGINS", "other")
-    with pytest.raises(UsageError, match="no initializer called 'acme/mine'"):
+    with pytest.raises(
+        UsageError,
+        match=r"'acme/mine' is offered by plug-in acme, and plug-in acme is not installed\. Install",
+    ):
         build_plugin_manager().registry.get("initializer", "acme/mine")
 
 

@@ -11,6 +11,7 @@ from perceptinit.compute.optim import find_optimizer_problems, make_optimizer
 from perceptinit.errors import UsageError
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
+from perceptinit.recipe.reading import load_recipe
 from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
@@ -79,3 +80,30 @@ def test_the_module_of_an_optimizer_is_not_imported_by_the_preflight(tmp_path, m
     assert list(find_optimizer_problems("nowhere.at.all:Adam")) == [
         'optimizer = "nowhere.at.all:Adam": module nowhere.at.all not found. Install its package'
     ]
+
+
+def test_names_in_no_decay_are_exempt_from_weight_decay():
+    model = nn.ModuleDict({"linear": nn.Linear(2, 3)})
+    model.register_parameter("positional_embedding", nn.Parameter(torch.ones(2, 3)))
+    exempt, decayed = ({"linear.bias", "positional_embedding"}, {"linear.weight"})
+    groups = make_optimizer([model], lr=1e-3, weight_decay=0.1, no_decay=["positional"]).param_groups
+    names = {id(p): name for name, p in model.named_parameters()}
+    found = {group["weight_decay"]: {names[id(p)] for p in group["params"]} for group in groups}
+    assert found == {0.0: exempt, 0.1: decayed}
+    with pytest.raises(UsageError, match="no_decay: no trained parameter has 'pos_embed' in its name"):
+        make_optimizer([model], lr=1e-3, weight_decay=0.1, no_decay=["pos_embed"])
+
+
+def test_position_embeddings_of_the_published_recipe_do_not_decay():
+    recipe = load_recipe("pi_clip_yfcc_published")
+    with torch.device("meta"):
+        model = recipe.backbone.build().build()
+    config = recipe.pretrain.config
+    groups = make_optimizer(
+        [model], lr=1.0, weight_decay=0.1, no_decay=config.no_decay, fused=False
+    ).param_groups
+    free = {id(p) for group in groups if group["weight_decay"] == 0 for p in group["params"]}
+    matrices = {name for name, p in model.named_parameters() if p.ndim > 1 and id(p) in free}
+    assert matrices == {"image.trunk.positional_embedding", "text.transformer.positional_embedding"}
+    for arm in recipe.arms:
+        assert all(spec.config.no_decay == ("positional_embedding",) for spec in arm.init)

@@ -1,20 +1,34 @@
 """The commands of docs/first-day.md, from a table and a folder of images to a report."""
 
+import io
 import re
 import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.made_sets import caption_set, labelled_set
+from helpers.tars import write_tar
 from PIL import Image
 
 PAGE = (Path(__file__).parents[2] / "docs" / "first-day.md").read_text()
-COMMANDS = [
-    shlex.split(line)[1:]
-    for block in re.findall(r"```console\n(.*?)```", PAGE, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("perceptinit ")
-]
+SPREADSHEET, PAPER = PAGE.split("## The paper's experiment on a GPU node")
+
+
+def commands_in(text):
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("perceptinit ")]
+
+
+# the recipe at a size of seconds
+SHORT_TEXT = """
+backbone.image_size=32 backbone.embed_dim=32 backbone.text_width=32 backbone.text_heads=2 backbone.text_layers=1
+backbone.model_args={patch_size=8,embed_dim=32,depth=1,num_heads=2} init.epochs=2 init.batch_size=8 init.warmup_steps=1
+init.precision="fp32" pretrain.epochs=1 pretrain.batch_size=16 pretrain.micro_batch=8 pretrain.warmup_steps=1
+pretrain.precision="fp32" eval.0.missing="skip" eval.1.missing="skip" arm.post-hoc.posthoc.0.epochs=3 seeds=[0,1]
+"""
+SHORT = SHORT_TEXT.split()
 
 
 @pytest.fixture
@@ -41,7 +55,7 @@ def folder(tmp_path):
 
 def test_the_commands_of_the_first_day_page_run(cli, folder):
     pytest.importorskip("matplotlib", reason="extra 'report' not installed")
-    for command in COMMANDS:
+    for command in commands_in(SPREADSHEET):
         shorter = ["--seed", "0", "--set", "init.epochs=2"] if command[0] == "run" else []
         done = cli(*command, *shorter)
         assert done.returncode == 0, done.stderr
@@ -53,3 +67,53 @@ def test_the_commands_of_the_first_day_page_run(cli, folder):
     words = re.sub(r"<[^>]+>", " ", (folder / "report.html").read_text())
     assert "pixels" in words
     assert "held out" in words or "seen in training" in words
+
+
+def picture(value, size=24):
+    pixels = np.random.default_rng(value).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Data in the published layouts: NIGHTS, shards of img2dataset, and two test sets of clip-benchmark."""
+    lines = ["id,left_vote,right_vote,votes,ref_path,left_path,right_path,split,is_imagenet"]
+    for i in range(36):
+        names = [f"ref/000/{i:03d}.png", f"distort/000/{i:03d}_0.png", f"distort/000/{i:03d}_1.png"]
+        for number, name in enumerate(names):
+            path = tmp_path / "data/nights" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(picture(3 * i + number))
+        lines.append(
+            f"{i},{i % 7},{6 - i % 7},6,{','.join(names)},{('train', 'train', 'val', 'test')[i % 4]},True"
+        )
+    (tmp_path / "data/nights/data.csv").write_text("\n".join([*lines, ""]))
+    for shard in range(3):  # img2dataset also writes statistics beside each shard
+        members = []
+        for i in range(16 * shard, 16 * (shard + 1)):
+            members += [
+                (f"{i:09d}.png", picture(i)),
+                (f"{i:09d}.txt", b"a picture"),
+                (f"{i:09d}.json", b"{}"),
+            ]
+        write_tar(tmp_path / f"data/yfcc15m/{shard:05d}.tar", members)
+        (tmp_path / f"data/yfcc15m/{shard:05d}_stats.json").write_text("{}")
+    labelled_set(tmp_path / "data/eval/imagenet1k", [0, 1, 2, 0, 1, 2], 1000)
+    caption_set(tmp_path / "data/eval/retrieval/flickr_1k_test_image_text_retrieval", [["one"], ["two"]])
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_the_commands_from_download_to_report_run_on_data_of_the_published_layouts(cli, node):
+    pytest.importorskip("matplotlib", reason="extra 'report' not installed")
+    for command in commands_in(PAPER):
+        if "--yes" in command:  # a download, which needs a network
+            continue
+        settings = [word for setting in SHORT for word in ("--set", setting)]
+        short = [] if {"data", "report", "--smoke"} & set(command) else settings
+        some = ["--arm", "random", "--arm", "pi"] if command[0] == "run" else []
+        done = cli(*command, *short, *some, *(["--anyway"] if command[0] == "preregister" else []))
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "pi - random" in (node / "report.html").read_text()

@@ -285,11 +285,11 @@ def hub(tmp_path):
 
 def test_data_download_fetches_a_readable_set(cli, tmp_path, hub):
     labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
-    done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub)
+    done = cli("data", "download", "mnist", "--yes", "--out", "sets", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     listed = cli("data", "list", "mnist", "--root", "sets")
     assert "mnist: 2 images, but 10,000 are published" in listed.stdout
-    missing = cli("data", "download", "birdsnap", "--out", "sets", HF_ENDPOINT=hub)
+    missing = cli("data", "download", "birdsnap", "--yes", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
     assert "birdsnap, into sets/birdsnap: from its images: perceptinit data pack" in missing.stderr
 
@@ -297,14 +297,14 @@ def test_data_download_fetches_a_readable_set(cli, tmp_path, hub):
 def test_a_gated_set_is_downloaded_with_the_token_of_the_user(cli, tmp_path, hub):
     labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
     (tmp_path / "hub/.gated").touch()
-    refused = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="")
+    refused = cli("data", "download", "mnist", "--yes", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="")
     assert refused.returncode == 1
     assert "HTTP 401" in refused.stderr
     assert (
         "Accept the terms of the set on its page and log in (hf auth login), or set HF_TOKEN"
         in refused.stderr
     )
-    done = cli("data", "download", "mnist", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="secret")
+    done = cli("data", "download", "mnist", "--yes", "--out", "sets", HF_ENDPOINT=hub, HF_TOKEN="secret")
     assert done.returncode == 0, done.stderr
     assert "secret" not in done.stdout + done.stderr
     assert not any(b"secret" in f.read_bytes() for f in (tmp_path / "sets").rglob("*.json"))

@@ -1,5 +1,6 @@
 """Exported folders load in other libraries, in a process without perceptinit, with equal outputs."""
 
+import csv
 import importlib.util
 import json
 import os
@@ -7,9 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from perceptinit import exporting
@@ -311,3 +315,220 @@ def test_a_convmixer_of_an_unpublished_size_cannot_be_exported_to_timm(target, t
     run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")
     with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use --to onnx"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", target, tmp_path / "out")
+
+
+# ---- scores of exported folders --------------------------------------------------------------------
+
+JUDGED = """
+schema = 1
+name = "judged"
+[data.mine]
+use = "table"
+path = "{folder}/judgments.csv"
+images = "{folder}/images"
+[backbone]
+fit = "{fit}"
+{backbone}
+[[eval]]
+use = "two-afc"
+judgments.like = "data.mine"
+[[arm]]
+name = "pi"
+[[arm.init]]
+use = "triplet-hinge"
+epochs = 2
+batch_size = 16
+lr = 1e-3
+eval_split = "train"
+judgments.like = "data.mine"
+"""
+OWN = 'use = "timm"\nmodel = "test_resnet"\nimage_size = 64\nembed_dim = 128\ntext_width = 128\ntext_heads = 4\ntext_layers = 2'
+SCORED = [
+    ("own", "timm", "center-crop"), ("own", "open-clip", "squash"), ("own", "huggingface", "center-crop"),
+    ("own", "onnx", "pad"), ("clip-vit", "timm", "pad"), ("clip-vit", "open-clip", "pad"),
+    ("clip-vit", "huggingface", "center-crop"), ("clip-vit", "huggingface", "squash"), ("open-clip", "onnx", "squash"),
+]  # fmt: skip
+
+# 2AFC by the code of the model card: images as PIL opens them, the library's transform, cosine distances
+SCORER = """
+import csv, glob, json, sys, numpy as np, torch
+from PIL import Image
+
+def timm(folder):
+    import timm
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    return lambda image: model(transform(image)[None])
+
+def open_clip(folder):
+    import open_clip
+    model, _, transform = open_clip.create_model_and_transforms(f"local-dir:{folder}")
+    return lambda image: model.eval().encode_image(transform(image)[None])
+
+def huggingface(folder):
+    from transformers import AutoImageProcessor, AutoModel
+    model = AutoModel.from_pretrained(folder).eval()
+    processor = AutoImageProcessor.from_pretrained(folder)
+    def encode(image):
+        pixels = processor(images=[image], return_tensors="pt")["pixel_values"]
+        if not hasattr(model, "text_model"):
+            return model(pixel_values=pixels).pooler_output
+        return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
+    return encode
+
+def onnx(folder):
+    import onnxruntime
+    session = onnxruntime.InferenceSession(f"{folder}/image.onnx")
+    size = 32 if "clip" in folder else 64
+    def encode(image):
+        if folder.endswith("pad"):
+            scale = size / max(image.size)
+            inner = image.resize([round(scale * side) for side in image.size], Image.BICUBIC)
+            image = Image.new("RGB", (size, size), (128, 128, 128))
+            image.paste(inner, ((size - inner.width) // 2, (size - inner.height) // 2))
+        pixels = np.asarray(image.resize((size, size), Image.BICUBIC), np.float32).transpose(2, 0, 1) / 255
+        return torch.from_numpy(session.run(None, {"images": pixels[None].copy()})[0])
+    return encode
+
+found = []
+for target, folder, data in json.loads(sys.argv[1]):
+    encode = globals()[target.replace("-", "_")](folder)
+    with torch.no_grad():
+        unit = {f.rpartition("/")[2]: torch.nn.functional.normalize(encode(Image.open(f).convert("RGB")))[0].double()
+                for f in sorted(glob.glob(f"{data}/images/*.png"))}
+    right = []
+    for row in csv.DictReader(open(f"{data}/judgments.csv")):
+        if row["split"] != "test":
+            continue
+        first, second = (1 - unit[row["anchor"]] @ unit[row[k]] for k in ("first", "second"))
+        chosen = 1.0 if second < first else 0.5 if second == first else 0.0
+        right.append(chosen if row["second_votes"] == "1" else 1 - chosen)
+    found.append(sum(right) / len(right))
+print(json.dumps(found))
+assert not [name for name in sys.modules if name.startswith("perceptinit")]
+"""
+
+
+def write_judgments(folder, num_images=24, num_rows=150):
+    """Write smooth images of 80 x 56 pixels, each of one color, and random judgments, two thirds of which are tests."""
+    rng = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    for i in range(num_images):
+        colour = rng.integers(0, 200, 3) + rng.integers(0, 56, (5, 7, 3))
+        small = Image.fromarray(colour.astype(np.uint8))
+        small.resize((80, 56), Image.Resampling.BICUBIC).save(folder / "images" / f"{i:02d}.png")
+    lines = ["anchor,first,second,first_votes,second_votes,split"]
+    for row in range(num_rows):
+        is_test = row % 3 > 0
+        anchor = rng.choice(num_images // 2) + is_test * num_images // 2  # an anchor is in one split
+        others = rng.choice([i for i in range(num_images) if i != anchor], 2, replace=False)
+        names = ",".join(f"{i:02d}.png" for i in (anchor, *others))
+        second = int(rng.integers(2))
+        lines.append(f"{names},{1 - second},{second},{'test' if is_test else 'train'}")
+    (folder / "judgments.csv").write_text("\n".join([*lines, ""]))
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """The exported folder of each entry of SCORED, and its score in the other library."""
+    root = tmp_path_factory.mktemp("scored")
+    write_judgments(root / "data")
+    jobs = {}
+    for key in SCORED:
+        backbone, target, fit = key
+        if not is_installed(target):
+            continue
+        run = root / f"{backbone}-{fit}"
+        if not run.exists():
+            text = JUDGED.format(folder=root / "data", fit=fit, backbone={**BACKBONES, "own": OWN}[backbone])
+            (root / "judged.toml").write_text(text)
+            run_recipe(read_recipe(text), out=run, device="cpu")
+        folder = exporting.export(run / "judged/pi/seed0", target, root / "-".join(key))
+        jobs[key] = [target, str(folder), str(root / "data")]
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCORER, json.dumps(list(jobs.values()))],
+        env={**env, "HF_HUB_OFFLINE": "1"}, cwd=root, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    scores = json.loads(done.stdout.splitlines()[-1])
+    return {key: (Path(job[1]), score) for (key, job), score in zip(jobs.items(), scores, strict=True)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", SCORED, ids="-".join)
+def test_the_card_states_the_score_of_the_folder_in_its_own_library(key, scored, cli):
+    if key not in scored:
+        pytest.skip(f"extra '{key[1]}' is not installed")
+    folder, theirs = scored[key]
+    card = (folder / "README.md").read_text()
+    first = re.search(r"\| 2afc/judgments \| ([0-9.]+) \|", card)
+    assert float(first[1]) == pytest.approx(theirs, abs=1e-4)
+    is_clip = key[:2] == ("clip-vit", "huggingface")
+    if is_clip or key[1] == "onnx":
+        done = cli("eval", folder, "--recipe", folder.parent / "judged.toml")
+        assert done.returncode == 1
+        assert "eval reads exports to timm and open-clip" in done.text
+        return
+    done = cli("eval", folder, "--recipe", folder.parent / "judged.toml", "--csv")
+    assert done.returncode == 0 or "have collapsed" in done.stderr, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert float(rows[0]["value"]) == pytest.approx(theirs, abs=1e-4)
+
+
+def test_the_card_of_a_trunk_states_that_the_projection_is_missing(runs, tmp_path):
+    card = (exporting.export(runs["vit"], "timm", tmp_path / "trunk") / "README.md").read_text()
+    assert "the image trunk without its projection" in card
+    assert "Not measured: the recipe has no evaluator of judgments." in card
+
+
+def test_validate_reports_a_backbone_that_open_clip_cannot_represent(cli, tmp_path):
+    done = cli("validate", "pi_clip_yfcc_published")
+    assert "cannot be exported to open-clip: its text embedding averages over tokens" in done.stdout
+    for name in ("pi_clip_yfcc", "own_judgments", "quickstart"):
+        assert "cannot be exported" not in cli("validate", name).stdout
+
+
+# ---- training an exported model in other libraries -------------------------------------------------
+
+
+@pytest.mark.slow
+def test_the_trainer_of_open_clip_continues_from_an_exported_folder(runs, tmp_path):
+    pytest.importorskip("open_clip_train", reason="part of open_clip_torch")
+    write_judgments(tmp_path / "data")
+    folder = exporting.export(runs["clip-vit"], "open-clip", tmp_path / "exported")
+    images = sorted((tmp_path / "data/images").glob("*.png"))
+    rows = [f"{path},a picture of thing {i}" for i, path in enumerate(images)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["filepath,title", *rows]))
+    settings = "--dataset-type csv --csv-separator , --batch-size 8 --epochs 1 --lr 1e-12 --wd 0 --warmup 1 --workers 0"
+    command = [
+        sys.executable,
+        "-m",
+        "open_clip_train.main",
+        "--model",
+        f"local-dir:{folder}",
+        "--device",
+        "cpu",
+    ]
+    done = subprocess.run(
+        [*command, "--train-data", "pairs.csv", *settings.split(), "--logs", "logs", "--name", "run"],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"}, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trained = torch.load(tmp_path / "logs/run/checkpoints/epoch_1.pt", weights_only=False)["state_dict"]
+    exported = load_file(folder / "open_clip_model.safetensors")
+    assert exported.keys() <= trained.keys()
+    for name, weight in exported.items():
+        torch.testing.assert_close(trained[name], weight, rtol=0, atol=1e-6, msg=name)
+
+
+def test_load_checkpoint_of_timm_reads_an_exported_trunk(runs, tmp_path):
+    import timm
+
+    folder = exporting.export(runs["clip-vit"], "timm", tmp_path / "exported")
+    about = json.loads((folder / "config.json").read_text())
+    model = timm.create_model(about["architecture"], num_classes=0, **about["model_args"])
+    found = timm.models.load_checkpoint(model, str(folder / "model.safetensors"))
+    assert (found.missing_keys, found.unexpected_keys) == ([], [])
+    for name, weight in load_file(folder / "model.safetensors").items():
+        assert torch.equal(model.state_dict()[name], weight), name

@@ -499,13 +499,13 @@ def test_data_download_prints_the_license_and_the_next_command(server, tmp_path,
     from helpers.command_line import ROOT
 
     env = {"PYTHONPATH": f"{ROOT}:{tmp_path}", "PERCEPTINIT_PLUGINS": "lab"}
-    done = cli_process("data", "download", "lab/set", "--out", "here", **env)
+    done = cli_process("data", "download", "lab/set", "--yes", "--out", "here", **env)
     assert done.returncode == 0, done.stderr
     assert "CC0" in done.stdout
     assert "lab/set: downloaded to here" in done.stdout
     assert (tmp_path / "here/file.bin").read_bytes() == CONTENT
     server.files["/good.bin"] = b"other"
-    done = cli_process("data", "download", "lab/set", "--out", "there", **env)
+    done = cli_process("data", "download", "lab/set", "--yes", "--out", "there", **env)
     assert done.returncode == 1
     assert "not the published file" in done.stderr
     assert not (tmp_path / "there/file.bin").exists()

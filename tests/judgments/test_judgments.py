@@ -329,7 +329,10 @@ def test_files_that_are_not_tables_are_reported(table, tmp_path):
     assert next(absent.preflight()).startswith("no/lab.csv: no such file (looked in ")
     no_images = Table(Table.Config(path=judgments.config.path, images=tmp_path / "no"))
     judgments.config.path.write_text(f"{VOTES}\n{GOOD}\n".replace(" ", ","))
-    assert next(no_images.preflight()) == f'images = "{tmp_path}/no": no such folder'
+    assert (
+        next(no_images.preflight())
+        == f'images = "{tmp_path}/no": no such folder. Set it to the folder of the images'
+    )
 
 
 def test_shares_above_1_are_refused():

@@ -15,6 +15,7 @@ from torch import nn
 
 from perceptinit import apply_perceptual_init, build
 from perceptinit.errors import DataError, InitializerError, RecipeError, UsageError
+from perceptinit.library.adapters import unwrap
 from perceptinit.types import Stimuli, Triplets
 
 ENOUGH = ("synthetic", {"num_train": 256, "num_val": 200, "num_test": 1})
@@ -346,6 +347,60 @@ def test_an_unknown_module_requires_encode_and_image_size():
         apply_quickly(model, encode=model)
     with pytest.raises(UsageError, match=r"encode must return embeddings \(B, D\), got \(1, 32, 8, 8\)"):
         apply_quickly(model, encode=model[:4], image_size=32)
+
+
+def constructed_vit():
+    """A ViT from the constructor of its class, which sets no `pretrained_cfg`."""
+    return timm.models.VisionTransformer(**SMALL_VIT, num_classes=10)
+
+
+class Wrapped(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, images):
+        return self.model(images)
+
+
+def lightning_module():
+    lightning = pytest.importorskip("pytorch_lightning", reason="pytorch-lightning not installed")
+
+    class Lit(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = constructed_vit()
+
+        def forward(self, images):
+            return self.net(images)
+
+    return Lit()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        constructed_vit,
+        lightning_module,
+        lambda: torch.compile(constructed_vit(), backend="eager"),
+        lambda: Wrapped(torch.compile(constructed_vit(), backend="eager")),
+        lambda: nn.DataParallel(constructed_vit()),
+        lambda: torch.optim.swa_utils.AveragedModel(constructed_vit()),
+        lambda: open_clip_vit_b_32()[0].visual,
+    ],
+    ids=["constructed", "Lightning", "compiled", "wrapped and compiled", "DataParallel", "averaged", "part of CLIP"],
+)  # fmt: skip
+def test_encode_accepts_every_module(make):
+    model = make()
+    report = apply_quickly(model, encode=model, image_size=32)
+    assert report.changed
+    assert not {name for name in report.changed if name not in dict(unwrap(model).named_parameters())}
+
+
+def test_a_constructed_timm_model_needs_encode_or_mean_and_std():
+    with pytest.raises(UsageError, match=r"VisionTransformer does not specify its mean\. Pass mean="):
+        apply_quickly(constructed_vit())
+    assert apply_quickly(constructed_vit(), mean=(0.5,) * 3, std=(0.5,) * 3).changed
 
 
 def test_a_model_on_the_meta_device_is_refused():

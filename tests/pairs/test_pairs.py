@@ -168,12 +168,12 @@ def test_a_duplicate_member_is_refused(tmp_path):
 def test_missing_shards_are_counted_and_the_first_is_reported(tmp_path):
     write_tar(tmp_path / "00.tar", pair_members("a"))
     (problem,) = webdataset(tmp_path / "{00..04}.tar").preflight()
-    assert problem == (f"4 of 5 files are missing. First error: {tmp_path / '01.tar'}: no such file")
+    assert problem == f"shards (4 of 5 files are missing. First error: {tmp_path / '01.tar'}: no such file)"
 
 
 def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
     (problem,) = webdataset(tmp_path / "*.tar").preflight()
-    assert problem == f"{tmp_path / '*.tar'}: no file matches"
+    assert problem == f"shards ({tmp_path / '*.tar'}: no file matches)"
 
 
 @pytest.mark.parametrize(
@@ -182,15 +182,15 @@ def test_a_glob_that_matches_nothing_is_an_error(tmp_path):
 def test_addresses_without_random_access_are_refused_with_the_alternative(address):
     (problem,) = webdataset(address).preflight()
     assert problem == (
-        f"{address}: no random access (supported: s3:// gs:// hf:// https:// http://). "
-        "Use pairs 'webdataset-stream' for streams, or give a local copy"
+        f"shards ({address}: no random access (supported: s3:// gs:// hf:// https:// http://). "
+        "Use pairs 'webdataset-stream' for streams, or give a local copy)"
     )
 
 
 def test_a_mix_of_addresses_and_local_files_is_refused(tmp_path):
     pairs = WebdatasetPairs(WebdatasetPairs.Config(shards=("s3://b/0.tar", str(tmp_path / "1.tar"))))
     (problem,) = pairs.preflight()
-    assert problem == "s3://b/0.tar: name either addresses or local files, not both"
+    assert problem == "shards (s3://b/0.tar: name either addresses or local files, not both)"
 
 
 def test_shards_without_captions_are_reported_with_their_members(tmp_path):
@@ -282,7 +282,7 @@ def test_a_pattern_for_too_many_files_is_refused(tmp_path):
         f"{{0..{'9' * 40}}}.tar",
     ):
         (problem,) = webdataset(tmp_path / pattern).preflight()
-        assert problem == f"{tmp_path / pattern}: names more than 1,000,000 files"
+        assert problem == f"shards ({tmp_path / pattern}: names more than 1,000,000 files)"
 
 
 @pytest.mark.parametrize(

@@ -28,9 +28,9 @@ def no_data(monkeypatch):
 @pytest.mark.parametrize("path", RECIPES, ids=NAMES)
 def test_a_bundled_recipe_validates_without_data(cli, path):
     done = cli("validate", path)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == ("Before it can run:" in done.stdout), done.stderr
     assert "arms x" in done.stdout
-    assert "Ready to run." in done.stdout or "Before it can run:" in done.stdout
+    assert "Ready to run." in done.stdout or done.returncode == 1
 
 
 @pytest.mark.parametrize("name", SMOKE)
@@ -84,27 +84,27 @@ FINGERPRINTS = {
         "shuffled": "583db984393b0a28",
     },
     "pi_clip_yfcc": {
-        "random": "11d8ed65b8ff7f59",
-        "pi": "476bad82beb0869e",
-        "shuffled": "58c4800a4fe66070",
-        "pi-margin-half": "77ee8d873184906e",
-        "post-hoc": "cc4a3518bae1dc5a",
+        "random": "c90372706d4c6a44",
+        "pi": "5443f6fd7d478776",
+        "shuffled": "27c8d27342b1e356",
+        "pi-margin-half": "d77ed97dd5c5e1d7",
+        "post-hoc": "7e7e5452ebd805f5",
     },
     "pi_clip_yfcc_published": {
-        "random": "8fa93d0b8004baeb",
-        "pi": "6d7d3d77e4677213",
-        "shuffled": "dbeeb3e2a060d3b1",
-        "post-hoc": "30a05f1f19a8d85a",
+        "random": "d8d3f99838a14b3c",
+        "pi": "e5294b0fd1968d10",
+        "shuffled": "8bfdb2330539bfa1",
+        "post-hoc": "2d806f7be65b3ad8",
     },
     "pi_data_ladder_yfcc3m": {
-        "random": "fd70d882965868c8",
-        "pi-001": "f30e0f137bd82134",
-        "pi-005": "fa93427cf7dea43a",
-        "pi-010": "1301500c5338dd4e",
-        "pi-025": "45b8144e2ca591fe",
-        "pi-050": "9f74e7c0d0c32cca",
-        "pi": "623484f0a8e20c9f",
-        "shuffled": "276a5051bc41b8fc",
+        "random": "12d6cc3a157c4a80",
+        "pi-001": "2636c726cde03d3b",
+        "pi-005": "cc8b04773ab40831",
+        "pi-010": "4741a24d6007a6eb",
+        "pi-025": "a2e54115bc175ac7",
+        "pi-050": "d36a5ddb27d8f914",
+        "pi": "c9ba491b37ce1659",
+        "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
         "random": "06d5c561c7b57dbe",

@@ -1,8 +1,10 @@
 """Data of a recipe: listing, missing data, download in one command, and image-text sources by name."""
 
 import hashlib
+import io
 import json
 import runpy
+import socket
 import sys
 from functools import partial
 
@@ -12,6 +14,7 @@ from helpers.made_hub import served_hub
 from helpers.made_sets import labelled_set
 
 from perceptinit.files.downloads import Download
+from perceptinit.files.remote import network
 from perceptinit.pairs.published import published_pairs, source_of
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.readiness import fetch_published, find_needs
@@ -113,7 +116,11 @@ def test_a_dry_run_prints_sizes_and_licenses_without_downloading(cli, hub, tmp_p
 
 
 def test_data_download_fetches_available_data_and_prints_instructions_for_the_rest(cli, hub, tmp_path):
-    done = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
+    refused = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
+    assert refused.returncode == 2
+    assert "--yes is required to accept the licenses and download 1 sets (2.50 GB for 1)" in refused.stderr
+    assert not (tmp_path / "sets").exists()
+    done = cli("data", "download", "--recipe", "r.toml", "--yes", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     assert "mnist: downloaded to sets/mnist" in done.stdout
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
@@ -124,16 +131,45 @@ def test_data_download_fetches_available_data_and_prints_instructions_for_the_re
     assert again.stderr == ""  # no request to the hub for existing data
 
 
-def test_an_unreachable_hub_is_reported_once(cli):
-    settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--dry-run")
+def test_without_a_network_a_dry_run_prints_the_known_sizes(cli):
+    settings = ("--set", 'eval.0.datasets=["mnist", "stl10"]', "--dry-run")
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
-    assert done.stderr.count("is unknown (") == 1
-    assert row(done.stdout, "cifar10") == "test set cifar10 sets/cifar10 not stated not stated to download"
+    assert done.returncode == 0
+    assert done.stderr.count("http://127.0.0.1:9: ") == 1
+    assert row(done.stdout, "mnist") == "test set mnist sets/mnist 0.04 GB not stated to download"
+    assert row(done.stdout, "stl10") == "test set stl10 sets/stl10 not stated not stated to download"
+
+
+def test_without_a_network_a_download_stops_with_one_sentence(cli):
+    settings = ("--set", 'eval.0.datasets=["mnist", "cifar10"]', "--yes")
+    done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: no server responds (http://127.0.0.1:9: ")
+    assert line.endswith("Check the connection, then rerun the command")
+
+
+def test_a_server_that_never_responds_is_given_up(monkeypatch):
+    monkeypatch.setattr(network, "REACH_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert list(network.find_unreachable([address])) == [address]
+
+
+def test_a_download_starts_after_the_user_agrees(cli, hub, tmp_path, monkeypatch):
+    for answer, code in (("n", 1), ("y", 0)):
+        terminal = io.StringIO(f"{answer}\n")
+        terminal.isatty = lambda: True
+        monkeypatch.setattr("sys.stdin", terminal)
+        done = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
+        assert done.returncode == code
+        assert "Accept the licenses and download 1 sets (2.50 GB for 1)? [y/N]" in done.stdout
+        assert (tmp_path / "sets/mnist/test/0.tar").is_file() == (answer == "y")
 
 
 def test_a_failed_download_does_not_stop_the_others(cli, hub, tmp_path):
     settings = ("--set", 'eval.0.datasets=["birdsnap", "mnist", "cifar10"]')
-    done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT=hub)
+    done = cli("data", "download", "--recipe", "r.toml", "--yes", *settings, HF_ENDPOINT=hub)
     assert done.returncode == 1
     assert "cifar10: 3 of 3 files could not be fetched" in done.stderr
     assert (tmp_path / "sets/mnist/test/0.tar").is_file()
@@ -168,6 +204,12 @@ def test_published_judgments_are_downloaded_with_their_checksums(tmp_path):
         report = lambda *_: None  # noqa: E731
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == ["votes.csv"]
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == []
+
+
+def test_the_pairs_recipes_use_all_shards_that_img2dataset_writes(cli):
+    """The commands of `data list` write shards of 10,000 pairs, so their number depends on dead links."""
+    for name in ("pi_clip_yfcc", "pi_data_ladder_yfcc3m", "declip_yfcc15m_b32", "slip_yfcc15m_b16"):
+        assert load_recipe(name).pretrain.parts["pairs"].config.shards.endswith("/*.tar")
 
 
 def test_each_data_set_of_a_recipe_is_listed_once_with_its_card(cli):

@@ -1,12 +1,16 @@
 """`validate` warns about unlikely settings and estimates the cost of a run, also with missing data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.readiness import find_obstacles, find_warnings
+from perceptinit.testing import tiny_model
+from perceptinit.types import RunContext
 
 VIT = ("backbone.model=vit_tiny_patch16_224",)
 
@@ -72,6 +76,45 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
     assert not Path("data").exists()
 
 
+def test_validate_prints_the_resources_of_each_stage(cli):
+    def rows(*settings):
+        done = cli("validate", "pi_clip_yfcc", *settings)
+        assert done.returncode == 1, done.stderr
+        return done.stdout
+
+    text = rows()
+    (pretrain,) = [line.split() for line in text.splitlines() if line.startswith("pretrain clip")]
+    assert pretrain[2:4] == ["77,216", "474,415,104"]
+    assert 35 < float(pretrain[4]) < 50  # GB; `perceptinit estimate` traces 42.1
+    *limits, hours = [float(part.rstrip(",").replace(",", "")) for part in pretrain[6:]]
+    assert limits[2] > 2048  # of 80 GB: the recipe fits
+    assert hours == pytest.approx(4 * 474_415_104 * 14.78e9 / 400e12 / 3600, rel=0.01)
+    assert "pi: init.0 triplet-hinge" in text
+    assert "CPU cores decode JPEGs of 59 KB as fast" in text
+    assert "disk: pairs 1,900 GB, judgments 58 GB, test set 37 GB, checkpoints 3.6 GB" in text
+    assert "power: unknown. Set [verdict] noise" in text
+    (whole,) = [
+        x.split()
+        for x in rows("--set", "pretrain.micro_batch=0").splitlines()
+        if x.startswith("pretrain clip")
+    ]
+    assert 205 < float(whole[4]) < 235  # GB; `perceptinit estimate` traces 224.8
+
+
+def test_the_micro_batch_of_the_recipe_has_the_gradients_of_the_whole_batch():
+    def trained(micro_batch):
+        recipe = load_recipe("pi_clip_yfcc", [f"pretrain.micro_batch={micro_batch}"]).smoke()
+        pretrain = replace(recipe.pretrain, config=replace(recipe.pretrain.config, precision="fp32", lr=1e-5))
+        model = tiny_model()
+        list(pretrain.build().steps(model, RunContext(num_workers=0)))
+        return model.state_dict()
+
+    assert load_recipe("pi_clip_yfcc").pretrain.config.micro_batch == 2048
+    whole = trained(0)
+    for name, weight in trained(8).items():  # of 32 pairs
+        torch.testing.assert_close(weight, whole[name], rtol=0, atol=1e-6, msg=name)
+
+
 def test_zero_shot_of_a_text_tower_with_random_weights_is_refused(cli, tmp_path):
     (tmp_path / "lab.toml").write_text(
         'schema = 1\nname = "lab"\n[backbone]\nuse = "timm"\nmodel = "test_resnet"\n'
@@ -104,3 +147,20 @@ def test_validate_states_that_images_are_not_checked_and_how_to_check_them(cli, 
     done = cli(*advice.partition("perceptinit ")[2].split(), **own)
     assert done.returncode == 1
     assert "images cannot be read: 7.jpg" in done.stdout
+
+
+@pytest.mark.parametrize(("fit", "is_warned"), [("center-crop", True), ("squash", False)])
+def test_images_of_which_a_crop_removes_much_are_a_warning(cli, tmp_path, fit, is_warned):
+    import numpy as np
+    from PIL import Image
+
+    rows = []
+    for i in range(24):
+        Image.fromarray(np.full((8, 12, 3), 10 * i, np.uint8)).save(tmp_path / f"{i}.png")
+        rows += [f"{i}.png,{(i + a) % 24}.png,{(i + a + 1) % 24}.png,{a % 3},1" for a in range(1, 9)]
+    (tmp_path / "lab.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
+    done = cli("validate", "own_judgments", "--set", f'backbone.fit="{fit}"', JUDGMENTS="lab.csv", IMAGES=".")
+    assert done.returncode == 0, done.stdout + done.stderr
+    warned = "center crop removes a median of 33.3% of their area" in done.stdout
+    assert warned == is_warned
+    assert ('Set fit = "squash" or "pad"' in done.stdout) == is_warned

@@ -28,6 +28,7 @@ from perceptinit.errors import CheckpointError, DataError, RecipeError, Training
 from perceptinit.files.checkpoints import load_state, weights_sha256
 from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
 from perceptinit.pretrainers.clip import Clip
+from perceptinit.pretrainers.training import Training
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
 
@@ -118,6 +119,35 @@ def test_a_shard_truncated_during_a_run_stops_the_run_with_its_name(tmp_path):
         list(steps)
     assert "more than max_bad_share = 0.01 allows" in str(error.value)
     assert "00001.tar" in str(error.value)
+
+
+def test_a_run_resumes_only_with_the_same_shards(tmp_path, monkeypatch):
+    shards = tmp_path / "shards"
+    write_shards(shards)
+    pairs = f'pretrain.pairs={{use="webdataset", shards="{shards}/*.tar"}}'
+    step = Training.step
+
+    def stop_in_the_second_epoch(training, batch):
+        if training.num_steps == 4:
+            raise KeyboardInterrupt
+        return step(training, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "step", stop_in_the_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            run_recipe_here(tmp_path / "runs", pairs)
+    files = record_of(tmp_path / "runs")["pretrain_files"]
+    assert (files["num_pairs"], files["num_files"]) == (48, 3)
+    assert (files["first"], files["last"]) == ("00000.tar", "00002.tar")
+    (shards / "00002.tar").rename(shards / "00003.tar")
+    with pytest.raises(CheckpointError) as error:
+        run_recipe_here(tmp_path / "runs", pairs)
+    assert "[pretrain.pairs]: the run started with 48 pairs in 3 files (00000.tar to 00002.tar" in str(
+        error.value
+    )
+    assert "now there are 48 pairs in 3 files (00000.tar to 00003.tar" in str(error.value)
+    (shards / "00003.tar").rename(shards / "00002.tar")
+    assert run_recipe_here(tmp_path / "runs", pairs)["pretrain_files"] == files
 
 
 def test_the_order_of_shards_depends_on_the_seed_but_not_on_the_workers(tmp_path):

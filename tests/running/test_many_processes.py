@@ -108,7 +108,7 @@ def test_two_processes_share_six_runs_and_a_kill_loses_none(folder):
     begun = [sum(e["kind"] == "run-start" for e in events(path.parent)) for path in records]
     assert sorted(begun) == [1, 1, 1, 1, 1, 2]  # only the killed run started twice
     (taken_over,) = [r for r, n in zip(done, begun, strict=True) if n == 2]
-    assert taken_over["warnings"][-1]["message"].startswith("continued after")
+    assert taken_over["continued"]
     # equal weights to the uninterrupted run of the same initializer and seed under another name
     twin = {"pi": "again", "again": "pi"}.get(taken_over["arm"]["name"])
     for r in done:
@@ -244,6 +244,24 @@ def test_the_remaining_time_counts_running_and_waiting_runs():
     assert progress.seconds_left() == pytest.approx(170)
     event("run-start", 2, 130.0)
     assert progress.seconds_left() == pytest.approx((70 + 100) / 2)
+
+
+def test_the_remaining_time_assumes_the_slowest_run():
+    progress = Progress([("a", 0), ("b", 0), ("c", 0)])
+    for arm, begin, end in (("a", 0.0, 100.0), ("b", 100.0, 400.0)):
+        progress.follow(Event(kind="run-start", arm=arm, time=begin))
+        progress.follow(Event(kind="run-end", arm=arm, time=end, message="finished"))
+    assert progress.seconds_left() == pytest.approx(300)
+
+
+def test_a_resumed_stage_estimates_its_time_from_its_own_steps():
+    progress = Progress([("a", 0)])
+    begin = 1.7e9  # seconds since the epoch
+    progress.follow(Event(kind="stage-start", arm="a", time=begin, stage="pretrain", total_steps=1000))
+    for step in (910, 920):
+        event = Event(kind="step", arm="a", time=begin + step, stage="pretrain", step=step, total_steps=1000)
+        run = progress.follow(event)
+    assert run.seconds_left(begin + 920) == pytest.approx(80)
 
 
 def test_the_live_view_shows_runs_bars_and_remaining_time():

@@ -136,9 +136,9 @@ def test_the_console_prints_position_steps_scores_and_remaining_time():
     say("run-start", 50.0, seed=1)
     shown = out.getvalue()
     assert "pi, seed 0  (run 1 of 2)" in shown
-    assert "pretrain step 10/40 loss 2.5  30 s left" in shown
+    assert "pretrain step 10/40 loss 2.5  this stage: 30 s left" in shown
     assert "after 400 samples: top1/x 0.250 ± 0.010" in shown
-    assert "pi, seed 1  (run 2 of 2, about 50 s left)" in shown
+    assert "pi, seed 1  (run 2 of 2, all runs: about 50 s left)" in shown
 
 
 def test_lines_of_concurrent_runs_are_prefixed_with_their_run():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ import typer
 
 from perceptinit.cli.options import Overrides, Texts
 from perceptinit.cli.terminal import new_console, new_table, print_warnings
-from perceptinit.errors import DataError, UsageError
+from perceptinit.errors import DataError, RemoteError, UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,10 +37,11 @@ def download(
     ] = None,
     part: Annotated[Texts, typer.Option(help="Only this part; may be repeated.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show sizes and licenses only.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Accept the licenses, do not ask.")] = False,
 ) -> None:
     """Download a data set in parallel, verify its files and unpack its archives.
 
-    Prints sizes and licenses first; by downloading, you accept the license. Rerun the command to resume.
+    Prints sizes and licenses, and asks before it starts. Rerun the command to resume.
     Files are verified with checksums from the source or from perceptinit, and archives during unpacking.
     downloads.json lists the files with checksums.
 
@@ -53,7 +55,7 @@ def download(
         raise UsageError("give either a data set or --recipe RECIPE")
     if name is not None:
         found = _named_needs(ctx.obj.registry, name, out, part or ())
-        fetch_needs(found, dry_run=dry_run, must_fetch=True)
+        fetch_needs(found, dry_run=dry_run, must_fetch=True, yes=yes)
         if not dry_run:
             typer.echo(f"Next: perceptinit data check {name}")
         return
@@ -61,7 +63,7 @@ def download(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.readiness import find_needs, find_obstacles
 
-    is_all_there = fetch_needs(find_needs(load_recipe(recipe, set_ or ())), dry_run=dry_run)
+    is_all_there = fetch_needs(find_needs(load_recipe(recipe, set_ or ())), dry_run=dry_run, yes=yes)
     if is_all_there and not dry_run:
         left = find_obstacles(load_recipe(recipe, set_ or ()))
         typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {recipe}"))
@@ -83,6 +85,8 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
     found = published_set(registry, name)
     files = found.choose(parts)
     folder = out or default_folder(name)
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: a file, not a folder. Choose a folder with --out")
     typer.echo(f"{found.card.title}\nCite: {found.card.citation}", err=True)
     need = DataNeed(
         kind="judgments",
@@ -92,26 +96,35 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
         num_bytes=sum(d.unpacked_bytes or d.num_bytes or 0 for d in files) or None,
         licence=found.card.licence,
         fetch=partial(fetch_published, files, folder, None if parts else found.card),
+        url=files[0].urls[0],
     )
     return [need]
 
 
-def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False) -> bool:
+def fetch_needs(
+    needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch: bool = False, yes: bool = False
+) -> bool:
     """Print a table of data, download missing data, and print instructions for data without a public copy.
 
     Returns:
         Whether all missing data has a public copy.
 
     Raises:
+        RemoteError: If no server responds.
+        UsageError: If the user must confirm the download and there is no terminal.
         DataError: If downloads failed or, with `must_fetch`, sets have no public copy. Lists all failures.
     """
     from perceptinit.cli.data.pairs import card, published_pairs
 
-    found = list(_with_sizes(needs))
+    unreachable = _find_unreachable(needs, dry_run)
+    found = list(_with_sizes(needs, unreachable))
     console = new_console()
     console.print(_table(found))
     console.print(_total(found), soft_wrap=True)
-    failures = [] if dry_run else _fetch(found)
+    failures = []
+    if not dry_run:
+        _confirm(found, yes)
+        failures = _fetch(found, unreachable)
     by_hand = [need for need in found if need.problems and not need.fetch]
     for need in by_hand:
         how = card(need.name) if need.kind == "pairs" and need.name in published_pairs() else need.how
@@ -125,28 +138,59 @@ def fetch_needs(needs: Sequence[DataNeed], *, dry_run: bool = False, must_fetch:
     return not by_hand
 
 
-def _with_sizes(needs: Sequence[DataNeed]) -> Iterator[DataNeed]:
+def _find_unreachable(needs: Sequence[DataNeed], dry_run: bool) -> dict[str, str]:
+    """Return the reason for each address whose server does not respond; RemoteError if none does.
+
+    A dry run continues with known sizes and a warning.
+    """
+    from perceptinit.files.remote.network import find_unreachable
+
+    addresses = {need.url for need in needs if need.problems and need.url}
+    unreachable = find_unreachable(addresses)
+    if unreachable:
+        reasons = "; ".join(f"{address}: {reason}" for address, reason in sorted(unreachable.items()))
+        if len(unreachable) == len(addresses) and not dry_run:
+            raise RemoteError(f"no server responds ({reasons}). Check the connection, then rerun the command")
+        print_warnings([f"{reasons}. Sizes and licenses may be incomplete"])
+    return unreachable
+
+
+def _confirm(found: Sequence[DataNeed], yes: bool) -> None:
+    """Ask before a download, unless `yes` is set or no data is missing."""
+    wanted = [need for need in found if need.problems and need.fetch]
+    if yes or not wanted:
+        return
+    what = f"{len(wanted)} sets ({_sizes(wanted)})"
+    if not sys.stdin.isatty():
+        raise UsageError(f"without a terminal, --yes is required to accept the licenses and download {what}")
+    if not typer.confirm(f"Accept the licenses and download {what}?"):
+        raise typer.Exit(1)
+
+
+def _with_sizes(needs: Sequence[DataNeed], unreachable: Mapping[str, str]) -> Iterator[DataNeed]:
     """Yield the needs, with size and license of missing data. Stop requesting these after a failure."""
     can_ask = True
     for need in needs:
-        if can_ask and need.problems and need.ask:
+        if can_ask and need.problems and need.ask and need.url not in unreachable:
             try:
                 num_bytes, licence = need.ask()
-                need = replace(need, num_bytes=num_bytes, licence=licence)
+                need = replace(need, num_bytes=num_bytes or need.num_bytes, licence=licence)
             except DataError as error:
                 print_warnings([f"{error}; the remaining sizes are not requested"])
                 can_ask = False
         yield need
 
 
-def _fetch(found: Sequence[DataNeed]) -> list[str]:
+def _fetch(found: Sequence[DataNeed], unreachable: Mapping[str, str]) -> list[str]:
     """Download missing data; return the errors."""
     from perceptinit.progress import Bars
 
     failures = []
     with Bars(counts_bytes=True) as bars:
         for need in found:
-            if need.problems and need.fetch:
+            if need.problems and need.fetch and need.url in unreachable:
+                failures.append(f"{need.name}: {need.url} does not respond ({unreachable[need.url]})")
+            elif need.problems and need.fetch:
                 try:
                     need.fetch(NUM_WORKERS, bars.update)
                     typer.echo(f"{need.name}: downloaded to {need.place}")
@@ -170,10 +214,12 @@ def _table(found: Sequence[DataNeed]) -> Table:
 
 def _total(found: Sequence[DataNeed]) -> str:
     missing = [need for need in found if need.problems]
-    known = [need.num_bytes for need in missing if need.num_bytes]
-    num_unknown = len(missing) - len(known)
+    return f"{len(missing)} of {len(found)} sets are missing: {_sizes(missing)}."
+
+
+def _sizes(needs: Sequence[DataNeed]) -> str:
+    """Return the sum of known sizes and the number of unknown ones."""
+    known = [need.num_bytes for need in needs if need.num_bytes]
+    num_unknown = len(needs) - len(known)
     unknown = f", unknown size for {num_unknown}" if num_unknown else ""
-    return (
-        f"{len(missing)} of {len(found)} sets are missing: "
-        f"{sum(known) / 1e9:,.2f} GB for {len(known)}{unknown}. By downloading, you accept the licenses."
-    )
+    return f"{sum(known) / 1e9:,.2f} GB for {len(known)}{unknown}"

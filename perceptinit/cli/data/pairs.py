@@ -25,7 +25,9 @@ def sources() -> Table:
 def card(name: str) -> str:
     """Return the properties of a source, and the commands that download it."""
     source = published_pairs()[name]
-    size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else "size not stated"
+    size = "size not stated"
+    if source.size_bytes:
+        size = f"{source.size_bytes / 1e9:,.0f} GB ({source.size_source})"
     return (
         f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicense: {source.licence}\n"
         f"Cite: {source.citation}\n{source.how(folder_of_shipped())}"

@@ -8,10 +8,11 @@ import base64
 import netrc
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPMessage
@@ -25,6 +26,8 @@ from perceptinit.files.remote.addresses import PACKAGES, RemoteFile
 PART_BYTES = 8 << 20
 _CHUNK_BYTES = 1 << 20
 TIMEOUT_SECONDS = 60.0
+# limit for finding out whether servers respond at all
+REACH_SECONDS = 10.0
 # an attempt that is slower than this for TIMEOUT_SECONDS fails
 SLOWEST_BYTES_PER_SECOND = 1024
 # status codes of servers and signed addresses that allow only GET
@@ -162,6 +165,33 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(_Redirects)
+
+
+def find_unreachable(addresses: Iterable[str]) -> dict[str, str]:
+    """Return the web addresses whose servers do not respond within REACH_SECONDS, with the reason.
+
+    All servers are tried at the same time. A thread that waits for a name server cannot be stopped, so it is
+    abandoned.
+    """
+    reasons = dict.fromkeys(addresses, f"no response within {REACH_SECONDS:g} s")
+
+    def reach(address: str) -> None:
+        headers = {"User-Agent": "perceptinit"}
+        request = urllib.request.Request(_without_user(address), headers=headers, method="HEAD")
+        try:
+            with suppress(urllib.error.HTTPError):  # a server that refuses the request responds
+                _opener.open(request, timeout=REACH_SECONDS).close()
+            reasons[address] = ""
+        except Exception as error:  # libraries and proxies raise many types
+            reasons[address] = str(getattr(error, "reason", "") or error or type(error).__name__)
+
+    threads = [threading.Thread(target=reach, args=(address,), daemon=True) for address in reasons]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + REACH_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
+    return {address: reason for address, reason in reasons.items() if reason}
 
 
 def _without_user(url: str) -> str:

@@ -139,7 +139,7 @@ class MatrixSet(ABC):
             except ValueError as error:
                 raise DataError(f"{source}: name {row}: {error}") from error
         if not folder.is_dir():
-            raise DataError(f'images = "{folder}": no such folder')
+            raise DataError(f'images = "{folder}": no such folder. Set it to the folder of the images')
         if missing := missing_files(folder, names):
             row = list(names).index(missing[0])
             problem = describe_missing(folder, missing[0], missing)
