@@ -17,6 +17,7 @@ Condition = tuple[str, Callable[[Claim], Finding]]
 _OF_RUNS: tuple[Condition, ...] = (
     ("The runs are no smoke runs.", evidence.find_smoke),
     ("Every planned run of both arms has a finite score.", evidence.find_lost),
+    ("Every test set of the recipe has a score.", evidence.find_unmeasured_sets),
     ("Runs of different seeds differ.", evidence.find_copies),
     ("No score is above the human ceiling by more than 2 standard errors.", evidence.find_above_ceiling),
 )
@@ -45,10 +46,20 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
     ),
     "structure": (
         *_WORTH,
-        ("Every planned run of each control has a finite score.", controls.find_lost_controls),
+        ("Every planned arm has runs.", controls.find_absent_controls),
+        ("Every planned run of each control has a finite score.", controls.of_controls(evidence.find_lost)),
+        ("Runs of different seeds of each control differ.", controls.of_controls(evidence.find_copies)),
+        (
+            "The runs of a seed and of its controls differ only in their start.",
+            controls.of_controls(evidence.find_unlike_runs),
+        ),
         ("No control collapsed in stage 1.", controls.find_collapsed_controls),
         ("Stage 1 learned its judgments and did not collapse.", controls.find_unlearned),
         ("The arm leads every control over seeds and images.", controls.find_unbeaten),
+        (
+            "No other measure, set or evaluation favors a control.",
+            controls.of_controls(evidence.find_opposed),
+        ),
         ("The arm leads every trivial model over seeds and images.", controls.find_trivial),
     ),
     "trivial": (

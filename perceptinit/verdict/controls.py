@@ -1,23 +1,23 @@
 """Conditions on stage 1, on its controls and on trivial models, for claims about human judgments."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
 from perceptinit.analysis.comparison import ScoreComparison
-from perceptinit.analysis.contrasts import find_controls, is_shuffled
+from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
 from perceptinit.analysis.intervals import Components, estimate_two_way
 from perceptinit.judgments.two_afc import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, judge
-from perceptinit.verdict.evidence import count_lost
+from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
 
-MIN_COMMON_SEEDS = 2
 NO_ITEMS = "no items.safetensors"
 
 
 class StageOne(NamedTuple):
-    """What stage 1 did to the embeddings of an arm, in the run with the smallest spread.
+    """What stage 1 did to the embeddings of a run. Lower ones are more contracted.
 
     Attributes:
         after: Mean cosine distance of two images after stage 1, in [0, 2].
@@ -31,22 +31,32 @@ class StageOne(NamedTuple):
 
 
 def find_stage_one(runs: RunSet) -> dict[str, StageOne]:
-    """Return what stage 1 did to the embeddings of each arm whose records contain the spread."""
+    """Return what stage 1 did in the run of each arm with the smallest spread, if it is recorded."""
     found: dict[str, StageOne] = {}
     for run in runs.finished:
-        # later stages can restore the distances
-        metrics = run.record["init"][-1]["metrics"] if run.record["init"] else {}
-        after = metrics.get("spread_after")
-        before = metrics.get("spread_before")
-        if before is not None and after is not None:
-            two_afc, stderr = read_two_afc(run)
-            expected = None if is_shuffled(runs, run.arm) else two_afc
-            own = StageOne(after, before, find_shape(before, after, expected, stderr))
+        if own := _read_stage(runs, run):
             found[run.arm] = min(own, found.get(run.arm, own))
     return found
 
 
-def read_two_afc(run: LoadedRun) -> tuple[float | None, float | None]:
+def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
+    # later stages can restore the distances
+    metrics = run.record["init"][-1]["metrics"] if run.record["init"] else {}
+    after = metrics.get("spread_after")
+    before = metrics.get("spread_before")
+    if before is None or after is None:
+        return None
+    two_afc, stderr = _read_two_afc(run)
+    return StageOne(
+        after, before, find_shape(before, after, None if is_shuffled(runs, run.arm) else two_afc, stderr)
+    )
+
+
+def _has_spread(run: LoadedRun) -> bool:
+    return any("spread_after" in stage["metrics"] for stage in run.record["init"])
+
+
+def _read_two_afc(run: LoadedRun) -> tuple[float | None, float | None]:
     """Return held-out 2AFC after stage 1 and its standard error; None if they are not recorded."""
     for stage in run.record["init"]:
         for name, value in stage["metrics"].items():
@@ -61,35 +71,53 @@ def find_all_controls(claim: Claim) -> list[str]:
     return list(dict.fromkeys([claim.shuffled, *find_controls(claim.runs, claim.arm), *arms]))
 
 
-def find_lost_controls(claim: Claim) -> Finding:
-    own = claim.score.arm(claim.arm).by_seed.keys()
-    reasons = []
-    for control in find_all_controls(claim):
-        num = len(own & claim.score.arm(control).by_seed.keys())
-        few = f"{control} and {claim.arm} have {num} seeds in common" if num < MIN_COMMON_SEEDS else ""
-        reasons.append(count_lost(claim, control) or few)
-    return judge(reasons)
+def of_controls(find: Callable[[Claim], Finding]) -> Callable[[Claim], Finding]:
+    """Return a condition that holds if `find` holds of the arm and each control."""
+
+    def find_all(claim: Claim) -> Finding:
+        found = [find(replace(claim, reference=control)) for control in find_all_controls(claim)]
+        reasons = {state: [f.reason for f in found if f.state == state] for state in State}
+        return judge(reasons[State.REFUTED], reasons[State.UNKNOWN])
+
+    return find_all
+
+
+def find_absent_controls(claim: Claim) -> Finding:
+    planned = [arm["name"] for arm in claim.runs.preregistered.get("arms", ())]
+    return judge(f"the planned arm {arm} has no run" for arm in planned if arm not in claim.runs.arms)
 
 
 def find_collapsed_controls(claim: Claim) -> Finding:
+    controls = find_all_controls(claim)
+    own = [run for run in claim.runs.finished if run.arm in controls]
     stages = find_stage_one(claim.runs)
-    collapsed = {arm for arm, stage in stages.items() if stage.shape == "collapsed"}
-    return judge(f"{arm} collapsed in stage 1" for arm in find_all_controls(claim) if arm in collapsed)
+    collapsed = [arm for arm in controls if arm in stages and stages[arm].shape == "collapsed"]
+    unknown = {run.arm for run in own if taught_by(claim.runs, run.arm) and not _has_spread(run)}
+    return judge(
+        (f"{arm} collapsed in stage 1" for arm in collapsed),
+        (f"the records of {arm} do not say whether stage 1 collapsed" for arm in sorted(unknown)),
+    )
 
 
 def find_unlearned(claim: Claim) -> Finding:
     """Return whether stage 1 of the arm learned its judgments and did not collapse."""
     arm = claim.arm
+    own = [run for run in claim.runs.finished if run.arm == arm]
     stage = find_stage_one(claim.runs).get(arm)
-    measured = [read_two_afc(run) for run in claim.runs.finished if run.arm == arm]
+    measured = [_read_two_afc(run) for run in own]
     values = [value for value, _ in measured if value is not None]
-    if stage is None or len(values) < len(measured):
+    errors = [stderr for _, stderr in measured if stderr is not None]
+    if not all(map(_has_spread, own)) or min(len(values), len(errors)) < len(own):
         return judge([], [f"the records do not say whether stage 1 of {arm} learned its judgments"])
     mean = fmean(values)
-    is_learned = is_above_chance(mean, max(stderr or 0.0 for _, stderr in measured))
     unlearned = f"{arm} is not shown to have learned its judgments (2AFC {mean:.3f}, chance 0.5)"
-    collapsed = f"{arm} collapsed in stage 1" if stage.shape == "collapsed" else ""
-    return judge([collapsed, "" if is_learned else unlearned])
+    is_collapsed = stage is not None and stage.shape == "collapsed"
+    return judge(
+        [
+            f"{arm} collapsed in stage 1" if is_collapsed else "",
+            "" if is_above_chance(mean, max(errors)) else unlearned,
+        ]
+    )
 
 
 def find_unbeaten(claim: Claim) -> Finding:

@@ -12,6 +12,7 @@ from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE
 from perceptinit.analysis.statistics import Estimate, estimate
+from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, judge
 from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
 
@@ -22,6 +23,20 @@ PENDING = {"running", "not started"}
 def find_smoke(claim: Claim) -> Finding:
     is_smoke = any(record["recipe"]["smoke"] for record in claim.runs.records)
     return judge(["these are smoke runs, shrunk to seconds"] if is_smoke else [])
+
+
+def find_unmeasured_sets(claim: Claim) -> Finding:
+    """Return whether each test set that the recipe lists has a score."""
+    measured = {score.data_set for score in claim.comparison.scores}
+    tables = [table for table in claim.runs.resolved(claim.arm).get("eval", ()) if table.get("datasets")]
+    listed = {
+        SetChoice(
+            datasets=tuple(table["datasets"]), root=table.get("root", ""), split=table.get("split") or "test"
+        ).name(name)
+        for table in tables
+        for name in table["datasets"]
+    }
+    return judge(f"no run has a score on {name}" for name in sorted(listed - measured))
 
 
 def find_lost(claim: Claim) -> Finding:
@@ -210,8 +225,8 @@ def _list_others(claim: Claim) -> Iterator[ScoreComparison]:
     """Yield the sets of a mean, other measures of the set, and the score at the last evaluation."""
     primary = claim.score
     yield from _list_sets(claim)
-    for score in claim.comparison.scores:
-        is_same_set = primary.num_sets == 1 and score.data_set == primary.data_set
+    for score in claim.comparison.all_scores:
+        is_same_set = (score.data_set, score.family) == (primary.data_set, primary.family)
         if is_same_set and score.name != primary.name and not score.is_diagnostic:
             yield score
     if claim.comparison.later is not None:
