@@ -10,7 +10,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 # the packages that are tested with the core
 PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
 
-.PHONY: calibration companions quickstart test slow fuzz paper known-effects check wheel docs plugins clean
+.PHONY: calibration companions quickstart test slow fuzz faults paper known-effects check wheel docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -28,6 +28,21 @@ slow: $(INSTALLED)
 EXAMPLES ?= 10000
 fuzz: $(INSTALLED)
 	PERCEPTINIT_FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) --timeout 0 tests/fuzz tests/running/test_every_operation.py
+
+# flipped bits, simulated crowds, clients that do not read, and kills: `perceptinit collect` and a run, with fixed seeds
+# and with a new one, in less than 15 minutes; requires `make companions`
+SEED ?= $(shell date +%s)
+faults: $(INSTALLED)
+	$(BIN)/python benchmarks/collect_flips.py --flips 300
+	$(BIN)/python benchmarks/collect_flips.py --flips 100 --seed $(SEED)
+	$(BIN)/python benchmarks/collect_flips.py --flips 50 --design --seed $(SEED)
+	$(BIN)/python benchmarks/collect_crowd.py --people 500
+	$(BIN)/python benchmarks/collect_crowd.py --people 250 --seed $(SEED)
+	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820
+	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820 --seed $(SEED)
+	$(BIN)/python benchmarks/collect_kills.py --kills 20
+	$(BIN)/python benchmarks/collect_kills.py --kills 10 --seed $(SEED)
+	$(BIN)/python benchmarks/kill_and_resume.py --seed $(SEED)
 
 # the whole quickstart, one seed of each arm, on a CPU and on a simulated GPU: equal weights and scores
 paper: $(INSTALLED)

@@ -1,6 +1,7 @@
 """Errors for users. A message states the problem, its location and what to do next."""
 
 import errno
+import os
 import platform
 import re
 import sys
@@ -103,8 +104,9 @@ class WriteError(PerceptInitError, OSError):
 
     def __init__(self, path: Path | str, reason: str) -> None:
         self.reason = reason
-        advice = "Free disk space or choose another path, then rerun the command"
-        super().__init__(f"{path}: cannot be written ({reason}). {advice}")
+        is_full = any(os.strerror(number) in reason for number in (errno.ENOSPC, errno.EDQUOT))
+        advice = "Free disk space or choose another path" if is_full else "Choose another path"
+        super().__init__(f"{path}: cannot be written ({reason}). {advice}, then rerun the command")
 
 
 @contextmanager

@@ -12,12 +12,8 @@ from design_draws import (
     EVERY,
     STRUCTURE,
     TOP1,
-    ItemsOf,
-    Leads,
     Made,
     Make,
-    Scores,
-    Size,
     Truth,
     change_records,
     clear,
@@ -37,13 +33,27 @@ from design_edges import (
     near_the_end,
     within_delta_of_chance,
 )  # fmt: skip
-from design_runs import SAMPLES, Experiment
-from situations.changes import Change, saw_in_stage_1, stage_1
+from design_opposed import (
+    SETS,
+    make_missing_set,
+    make_opposed_control,
+    make_opposed_end,
+    make_opposed_measure,
+    make_opposed_set,
+    with_more,
+)  # fmt: skip
+from situations.changes import (
+    Change,
+    by_package,
+    on_device,
+    other_batches,
+    other_processor,
+    saw_in_stage_1,
+    stage_1,
+)  # fmt: skip
 
 JUDGED = ("shuffled", "pixels", "labels")  # controls with a stage 1 of their own
 FOR_ARM = EVERY - {"not worth"}  # claims that images seen in stage 1 favor
-SETS = ("dtd", "svhn", "eurosat", "pets")
-PER_CLASS = "mean_per_class_recall/cifar10"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,7 @@ def _make_leaked(rng: np.random.Generator) -> Made:
     """Return an experiment in which stage 1 saw images of a set, in all seeds or in some."""
     size, experiment, truth = clear(rng, num_images=500)
     for name in SETS[: int(rng.choice((0, 0, 2)))]:
-        experiment = _with_more(
+        experiment = with_more(
             experiment, f"top1/{name}", draw_scores(rng, size, truth.leads, f"top1/{name}")
         )
     share = float(rng.choice((1.0, 0.5, float(10 ** rng.uniform(-3, -1)))))
@@ -150,84 +160,39 @@ def _make_leaked(rng: np.random.Generator) -> Made:
 
 
 def _make_not_recorded(rng: np.random.Generator) -> Made:
-    """Return an experiment whose records lack a fact, in all runs of people or in some."""
+    """Return an experiment in which runs of people, or of a control, lack a fact."""
     size, experiment, truth = clear(rng)
-    runs = pick_runs(rng, ("people",), size, size.num_seeds)
-    defect = str(rng.choice(("seen images", "per-item values", "stage 1")))
+    defect = str(rng.choice(("seen images", "per-item values", "spread", "agreement", "standard error")))
+    is_of_control = defect in ("per-item values", "spread")
+    arms = ["people", *(arm for arm in JUDGED if arm in truth.leads and is_of_control)]
+    runs = pick_runs(rng, arms, size, size.num_seeds)
+    arm = runs[0][0]
     void = replace(truth, void=FOR_ARM if defect == "seen images" else STRUCTURE, defect=f"{defect}: {runs}")
-    if defect == "seen images":
-        return change_records(experiment, saw_in_stage_1(None, "people"), runs), void
     if defect == "per-item values":
         kept = {run: own for run, own in experiment.items.items() if run not in runs}
         return replace(experiment, items=kept), void
-    change = stage_1("people", two_afc=None, stderr=None, spread_before=None, spread_after=None)
-    return change_records(experiment, change, runs), void
+    changes = {
+        "seen images": saw_in_stage_1(None, arm),
+        "spread": stage_1(arm, spread_before=None, spread_after=None),
+        "agreement": stage_1(arm, two_afc=None, stderr=None),
+        "standard error": stage_1(arm, two_afc=0.502, stderr=None),
+    }
+    return change_records(experiment, changes[defect], runs if defect != "standard error" else ()), void
 
 
-def _with_more(experiment: Experiment, name: str, drawn: tuple[Scores, ItemsOf]) -> Experiment:
-    """Return an experiment with another score."""
-    scores, items = drawn
-    situation = experiment.situation
-    if name.startswith("top1/"):
-        situation = replace(situation, sets={**situation.sets, name.removeprefix("top1/"): scores})
-    else:
-        situation = replace(situation, also={**situation.also, name: scores})
-    merged = {run: {**own, **items.get(run, {})} for run, own in experiment.items.items()}
-    return replace(experiment, situation=situation, items=merged)
-
-
-def _opposed(leads: Leads, size: Size, rng: np.random.Generator) -> Leads:
-    """Return leads of which people's has the other sign and is far beyond noise."""
-    away = (size.delta + float(rng.uniform(8, 14)) * size.stderr) * (-1 if leads["people"] > 0 else 1)
-    return {**leads, "people": away}
-
-
-def _make_opposed_measure(rng: np.random.Generator) -> Made:
-    size, experiment, truth = clear(rng, p_equal=0.0, level=70.0, num_seeds=int(rng.integers(6, 11)))
-    drawn = draw_scores(rng, size, _opposed(truth.leads, size, rng), PER_CLASS)
-    return _with_more(experiment, PER_CLASS, drawn), replace(truth, void=EVERY - {"equivalent"})
-
-
-def _make_opposed_set(rng: np.random.Generator) -> Made:
-    size, experiment, truth = clear(
-        rng, p_equal=0.0, level=60.0, num_seeds=int(rng.integers(6, 11)), num_images=500
-    )
-    names = SETS[: int(rng.choice((1, 2, 4)))]
-    opposed = _opposed(truth.leads, size, rng)
-    toward = (-opposed["people"] * (1 + 2 / len(names))) + np.sign(-opposed["people"]) * size.delta
-    for name in names[:-1]:
-        own = {**truth.leads, "people": float(toward)}
-        experiment = _with_more(experiment, f"top1/{name}", draw_scores(rng, size, own, f"top1/{name}"))
-    experiment = _with_more(
-        experiment, f"top1/{names[-1]}", draw_scores(rng, size, opposed, f"top1/{names[-1]}")
-    )
-    every = [truth.leads["people"], *[float(toward)] * (len(names) - 1), opposed["people"]]
-    leads = {**truth.leads, "people": float(np.mean(every))}
-    defect = f"sets {np.round(every, 2).tolist()}"
-    return experiment, Truth(leads=leads, void=EVERY - {"equivalent"}, defect=defect)
-
-
-def _make_missing_set(rng: np.random.Generator) -> Made:
-    size, experiment, truth = clear(rng, num_seeds=int(rng.integers(4, 11)), num_images=500)
-    names = SETS[: int(rng.integers(1, 4))]
-    for name in names:
-        drawn = draw_scores(rng, size, truth.leads, f"top1/{name}")
-        experiment = _with_more(experiment, f"top1/{name}", drawn)
-    lost = pick_runs(rng, ("random", "people"), size, size.num_seeds)
-    missing = f"top1/{rng.choice(names)}"
-
-    def drop(record: dict[str, Any]) -> None:
-        record["scores"] = [row for row in record["scores"] if row["name"] != missing]
-
-    return change_records(experiment, drop, lost), replace(truth, void=EVERY, defect=f"{missing}: {lost}")
-
-
-def _make_opposed_end(rng: np.random.Generator) -> Made:
-    size, experiment, truth = clear(rng, p_equal=0.0, level=70.0, num_seeds=int(rng.integers(6, 11)))
-    early, _ = draw_scores(rng, size, _opposed(truth.leads, size, rng))
-    situation = replace(experiment.situation, early={TOP1: early})
-    leads = {**truth.leads, "people": -truth.leads["people"]}
-    return replace(experiment, situation=situation, at=SAMPLES // 2), Truth(leads=leads, void=EVERY)
+def _make_unlike(rng: np.random.Generator) -> Made:
+    """Return an experiment in which the runs of an arm differ in more than their start."""
+    _, experiment, truth = clear(rng)
+    arm = str(rng.choice(list(experiment.situation.arms)))
+    how = str(rng.choice(("torch", "device", "processor", "batches")))
+    change = {
+        "torch": by_package(arm, torch="1.0"),
+        "device": on_device(arm, "another GPU"),
+        "processor": other_processor(arm),
+        "batches": other_batches(arm),
+    }[how]
+    void = EVERY if arm in ("random", "people") else STRUCTURE
+    return change_records(experiment, change), replace(truth, void=void, defect=f"{how} of {arm}")
 
 
 def _make_unequal_starts(rng: np.random.Generator) -> Made:
@@ -265,11 +230,13 @@ KINDS = (
     Kind("collapse of a control", "the same of a control", _collapsed(JUDGED)),
     Kind("copies", "some seeds of an arm are copies of another", _make_copied),
     Kind("leaks", "stage 1 saw 0.1 to 100 % of the images of a set, in some seeds or all", _make_leaked),
-    Kind("facts not recorded", "runs of people lack per-item values, the share of seen images, or metrics of stage 1", _make_not_recorded),
-    Kind("opposed measure", "another measure of the set is far on the other side", _make_opposed_measure),
-    Kind("opposed set", "one of 2 to 5 sets is far on the other side of their mean", _make_opposed_set),
-    Kind("missing sets", "runs of people or random lack a set", _make_missing_set),
-    Kind("opposed end", "compared in the middle; the end is far on the other side", _make_opposed_end),
+    Kind("facts not recorded", "runs lack per-item values, the share of seen images, or a metric of stage 1", _make_not_recorded),
+    Kind("unlike runs", "the runs of an arm have another torch, machine or data order", _make_unlike),
+    Kind("opposed measure", "another measure of the set, or of each set, is far on the other side", make_opposed_measure),
+    Kind("opposed control", "a control leads people by far in another measure or on a set", make_opposed_control),
+    Kind("opposed set", "one of 2 to 5 sets is far on the other side of their mean", make_opposed_set),
+    Kind("missing sets", "runs of people or random lack a set", make_missing_set),
+    Kind("opposed end", "compared in the middle; the end is far on the other side", make_opposed_end),
     Kind("unequal equal starts", "a second draw of random weights differs by 25 deviations", _make_unequal_starts),
     Kind("above the ceiling", "people's score is far above the human ceiling", _make_above_ceiling),
     Kind("few images", "30 to 300 images; a control does as well, and half of the leads are delta", make_few_images, needs_statistics=True),

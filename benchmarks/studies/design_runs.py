@@ -65,7 +65,6 @@ def headline_in_memory(experiment: Experiment) -> list[str]:
     with ExitStack() as patched:
         for module, name, function in (
             (comparing, "read_items", read_items),
-            (statistics, "bootstrap_interval", lambda values: None),
             (statistics, "detectable_difference", lambda values, alpha: 0.0),
             (verdict, "seeds_to_decide", lambda values, rule: None),
             (verdict, "probabilities", lambda value, delta: None),
@@ -129,6 +128,8 @@ def make_record(situation: Situation, arm: str, seed: int, copied: int) -> dict[
         "hashes": run_hashes(arm, copied),
         "init": stage_rows(known["arm"]["resolved"]["init"]),
     }
+    environment = known["environment"]
+    record["environment"] = {**environment, "packages": dict(environment["packages"])}
     situation.change(record)
     return record
 

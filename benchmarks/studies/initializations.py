@@ -37,6 +37,7 @@ ABOUT = {
     "people": (NOT_READ, "7,000, with 51 labels each"),
     LONGER: ("", "none"),
 }
+LEAST_PUBLISHED = {"mimetic": 0.05}  # stated sizes, as shares
 
 Scores = Mapping[str, Mapping[int, float]]  # by arm and seed
 
@@ -190,7 +191,9 @@ def effects(score: ScoreComparison) -> Iterator[str]:
         found = difference(score, arm)
         if found:
             published = ABOUT[arm][0]
-            yield f"`{arm}` (published: {published}): {answer(score, arm)}, {_between(found.value)}."
+            is_smaller = arm in LEAST_PUBLISHED and (found.value.high or 1.0) < LEAST_PUBLISHED[arm]
+            size = ", but smaller than published" if is_smaller else ""
+            yield f"`{arm}` (published: {published}): {answer(score, arm)}{size}, {_between(found.value)}."
 
 
 def notes(kept: Path, score: ScoreComparison) -> Iterator[str]:

@@ -1,6 +1,8 @@
 """The command line: one file for each command. Heavy packages are imported inside the commands."""
 
+import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 
 from perceptinit.cli.group import Group
 from perceptinit.cli.terminal import accept_any_encoding
-from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
+from perceptinit.components.plugin_manager import WITHOUT, Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
 EPILOG = "Start with: perceptinit run quickstart"
@@ -95,6 +97,10 @@ def _root(
             is_eager=True,  # before the error about a missing command
         ),
     ] = False,
+    without_plugin: Annotated[
+        list[str] | None,
+        typer.Option("--without-plugin", metavar="NAME", help="Do not load a plug-in; may be repeated."),
+    ] = None,
 ) -> None:
     pass
 
@@ -122,10 +128,19 @@ def _command_names(app: typer.Typer) -> list[str]:
     return [*commands, *(g.name or "" for g in app.registered_groups if isinstance(g.name, str))]
 
 
+def _exclude_plugins(words: list[str]) -> None:
+    """Exclude the plug-ins of `--without-plugin`, also in child processes; plug-ins define commands."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--without-plugin", action="append", default=[])
+    if names := parser.parse_known_args(words)[0].without_plugin:
+        os.environ[WITHOUT] = ",".join(names)
+
+
 def main() -> None:
     """Run the command line. Each error becomes a message and an exit code; see `describe_error`."""
     accept_any_encoding()
     try:
+        _exclude_plugins(sys.argv[1:])
         plugins = build_plugin_manager()
         create_app(plugins)(obj=plugins)
     except Exception as error:

@@ -4,25 +4,30 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import io
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pluggy
 
 from perceptinit import hookspecs
 from perceptinit._version import __version__
-from perceptinit.errors import PerceptInitError, UsageError
+from perceptinit.errors import PerceptInitError, UsageError, printable
 from perceptinit.registry import KINDS, Component, Entry, Registry, companion_of, hook_name, unknown
 
 CORE = "perceptinit"  # also the entry-point group
 PREFIX = "perceptinit_"  # of the names of all hooks
+WITHOUT = "PERCEPTINIT_WITHOUT"  # environment variable: names of plug-ins that are not loaded
+SLOW_SECONDS = 10.0  # after which an import is reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +61,34 @@ class Plugins:
     failures: list[PluginFailure] = field(default_factory=list)
 
     def load(self, info: PluginInfo, import_module: Callable[[], ModuleType]) -> None:
-        """Import a plug-in and register its components, or record a failure."""
+        """Import a plug-in and register its components, or record a failure.
+
+        The output of the import is discarded, and its lines on standard error are escaped.
+        """
         start = time.perf_counter()
+        timer = threading.Timer(
+            SLOW_SECONDS,
+            print,
+            [f"plug-in '{info.name}' is still importing. Skip it: perceptinit --without-plugin {info.name}"],
+            {"file": sys.stderr},
+        )
+        timer.daemon = True
+        timer.start()
+        stream = sys.stderr
+        escaped: Any = SimpleNamespace(  # loggers may keep this stream after the import
+            write=lambda text: stream.write(printable(text)),
+            **{name: getattr(stream, name) for name in ("flush", "isatty", "fileno", "encoding")},
+        )
         try:
-            module = import_module()
+            with redirect_stdout(io.StringIO()), redirect_stderr(escaped):
+                module = import_module()
             self.register(module, replace(info, import_seconds=time.perf_counter() - start))
-        except Exception as error:  # a plug-in may raise any error
+        except (Exception, SystemExit) as error:  # a plug-in may raise any error
+            if isinstance(error, SystemExit) and type(error) is not SystemExit:  # a stop signal
+                raise
             self.fail(info.name, info.distribution, error)
+        finally:
+            timer.cancel()
 
     def register(self, module: ModuleType, info: PluginInfo) -> None:
         """Register an imported plug-in. After an error, nothing is registered."""
@@ -89,7 +115,7 @@ class Plugins:
     def fail(self, name: str, distribution: str, error: BaseException) -> None:
         """Record why a plug-in was not loaded."""
         is_expected = isinstance(error, PerceptInitError)
-        reason = str(error) if is_expected else f"{type(error).__name__}: {error}"
+        reason = str(error) if is_expected else printable(f"{type(error).__name__}: {error}")
         self.failures.append(PluginFailure(name, distribution, reason))
         self.registry.left_out[distribution] = reason
 
@@ -126,14 +152,15 @@ class Plugins:
 def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     """Load the built-in components, then installed plug-ins, then local plug-in files.
 
-    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins. An empty value loads none.
+    `PERCEPTINIT_PLUGINS=a,b` loads only these installed plug-ins. An empty value loads none. The plug-ins
+    that `perceptinit --without-plugin` names are not loaded.
     `PERCEPTINIT_TRACE=1` prints each hook call and its result to standard error.
 
     Args:
         local: Paths of `.py` files, such as the `plugins` of a recipe.
 
     Raises:
-        UsageError: If a local file does not exist or cannot be loaded.
+        UsageError: If a local file does not exist or cannot be loaded, or an excluded plug-in is unknown.
     """
     manager = pluggy.PluginManager(CORE)
     manager.add_hookspecs(hookspecs)
@@ -147,8 +174,11 @@ def build_plugin_manager(local: Sequence[str | Path] = ()) -> Plugins:
     wanted = os.environ.get("PERCEPTINIT_PLUGINS")
     names = None if wanted is None else {name.strip() for name in wanted.split(",")}
     found = importlib.metadata.entry_points(group=CORE)
+    without = [*filter(None, os.environ.get(WITHOUT, "").split(","))]
+    for name in set(without) - found.names:
+        raise UsageError(unknown("--without-plugin: no plug-in called", name, found.names))
     for entry_point in sorted(found, key=lambda e: e.name):
-        if names is None or entry_point.name in names:
+        if (names is None or entry_point.name in names) and entry_point.name not in without:
             _load_entry_point(plugins, entry_point)
     for path in local:
         _load_file(plugins, Path(path))
@@ -170,10 +200,15 @@ def _load_entry_point(plugins: Plugins, entry_point: importlib.metadata.EntryPoi
 def _check_version(distribution: importlib.metadata.Distribution) -> None:
     """Raise UsageError if a distribution requires a different version of perceptinit."""
     from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
 
     for text in distribution.requires or ():
         requirement = Requirement(text)
-        if requirement.name == CORE and not requirement.specifier.contains(__version__, prereleases=True):
+        if (
+            canonicalize_name(requirement.name) == CORE
+            and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+            and not requirement.specifier.contains(__version__, prereleases=True)
+        ):
             raise UsageError(
                 f"{distribution.name} {distribution.version} requires perceptinit {requirement.specifier}, "
                 f"but this is perceptinit {__version__}. Install matching versions of both"

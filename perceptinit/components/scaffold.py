@@ -3,6 +3,8 @@
 import keyword
 import re
 import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -47,6 +49,9 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         raise UsageError(f"{folder}: already exists. Remove it or choose another name")
     values = _values(name, kind)
     package = values["package"]
+    with suppress(PackageNotFoundError):
+        version = distribution(name).version
+        raise UsageError(f"'{name}' is installed (version {version}). Choose another name")
     if package in sys.stdlib_module_names:
         raise UsageError(f"'{name}' would shadow Python's module {package}. Choose another name")
     if reserved := [

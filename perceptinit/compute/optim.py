@@ -5,6 +5,7 @@ import importlib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
@@ -118,7 +119,11 @@ def find_optimizer_problems(name: str | None, sharding: str = "none") -> Iterato
             f'optimizer = "{name}" does not support sharding = "{sharding}". Use "adamw", or '
             'sharding = "none"'
         )
-    yield from problems_of(lambda: make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.0))
+    module, separator, _ = str(name).partition(":")
+    if not separator:
+        yield from problems_of(lambda: make_optimizer([nn.Linear(2, 2)], name, lr=1e-3, weight_decay=0.0))
+    elif not module or find_spec(module.partition(".")[0]) is None:  # imported only by the run
+        yield f'optimizer = "{name}": module {module} not found. Install its package'
 
 
 def _make_named(name: str, groups: list[dict[str, Any]], **keys: Any) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ from typing import Any
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.files.reading import check_sums
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
 from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
@@ -81,6 +82,7 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
     path = Path(source)
     if not path.exists():
         raise UsageError(f"{source}: no such file or folder, and not open-clip:MODEL or timm:MODEL")
+    check_sums(path if path.is_dir() else path.parent)
     if path.is_dir() and next(path.rglob(RECORD), None):
         for run in find_run_weights(path, weights):
             build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from perceptinit.compute.optim import Precision, autocast
-from perceptinit.errors import CheckpointError, DataError, WriteError
+from perceptinit.errors import CheckpointError, DataError
 from perceptinit.evaluators.features import unit, weights_key
 from perceptinit.files.atomic import remove_abandoned
 from perceptinit.files.checkpoints import load_weights, save_weights
@@ -166,9 +166,10 @@ class Classifiers:
     def _find(self, key: str | None) -> torch.Tensor | None:
         if key is None:
             return None
-        if key not in self._made and self.folder and (path := self.folder / f"{key}.safetensors").is_file():
-            with suppress(CheckpointError, KeyError):  # a damaged file is recomputed and overwritten
-                self._made[key] = load_weights(path)["classifier"]
+        if key not in self._made and self.folder:
+            # a missing, damaged or unreadable file is recomputed
+            with suppress(CheckpointError, KeyError, OSError):
+                self._made[key] = load_weights(self.folder / f"{key}.safetensors")["classifier"]
         return self._made.get(key)
 
     def _keep(self, key: str | None, vectors: torch.Tensor) -> None:
@@ -176,6 +177,6 @@ class Classifiers:
             return
         self._made[key] = vectors
         if self.folder:
-            remove_abandoned(self.folder)
-            with suppress(WriteError):  # on a full disk, the next process recomputes it
+            with suppress(OSError):  # on a full disk or in a folder of others, the next process recomputes it
+                remove_abandoned(self.folder)
                 save_weights(self.folder / f"{key}.safetensors", {"classifier": vectors})

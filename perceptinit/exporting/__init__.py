@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from perceptinit.errors import MissingPackageError, UsageError
+from perceptinit.files.reading import SUMS, file_sha256
 from perceptinit.registry import unknown
 
 # target -> module
@@ -24,7 +25,7 @@ PACKAGES = {"huggingface": "transformers", "onnx": "onnx"}
 
 
 def export(run: Path, target: str, folder: Path) -> Path:
-    """Write the final weights of a run and a model card to a new folder.
+    """Write the final weights of a run, a model card and the hashes of all files to a new folder.
 
     No files are left after an error.
 
@@ -60,10 +61,20 @@ def export(run: Path, target: str, folder: Path) -> Path:
         usage = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, usage)
         (temporary / "README.md").write_text(card, encoding="utf-8")
+        _write_sums(temporary)
         if folder.exists():
             folder.rmdir()
         temporary.rename(folder)
     return folder
+
+
+def _write_sums(folder: Path) -> None:
+    """Write the SHA-256 of each file, and give files of other libraries the usual permissions."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in files:
+        path.chmod((folder / "README.md").stat().st_mode)
+    lines = [f"{file_sha256(path)}  {path.relative_to(folder).as_posix()}\n" for path in files]
+    (folder / SUMS).write_text("".join(lines), encoding="utf-8")
 
 
 def push(folder: Path, repository: str) -> str:

@@ -4,11 +4,11 @@ import errno
 import json
 import os
 import re
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 from perceptinit.errors import WriteError, writing
@@ -102,10 +102,12 @@ def final_path(temporary: Path) -> Path:
 
 def remove_abandoned(folder: Path) -> None:
     """Remove temporary files older than an hour from a folder that several processes write to."""
-    for path in temporaries(folder):
-        with suppress(OSError):  # another process removed or completed it
-            if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                path.unlink()
+    with suppress(OSError), NamedTemporaryFile(dir=folder) as probe:
+        now = os.fstat(probe.fileno()).st_mtime  # by the clock of the file system, which other machines share
+        for path in temporaries(folder):
+            with suppress(OSError):  # another process removed or completed it
+                if path.stat().st_mtime < now - ABANDONED_SECONDS:
+                    path.unlink()
 
 
 @contextmanager

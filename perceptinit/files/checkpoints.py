@@ -44,6 +44,10 @@ def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[st
             save_file(dict(tensors), temporary, metadata=dict(metadata))
         except SafetensorError as error:  # also raised for errors of the operating system
             raise WriteError(path, str(error)) from error
+        if CHECKSUM in metadata and "format" in metadata:  # in random order; equal content has equal bytes
+            with temporary.open("rb+") as file:
+                file.seek(8 + len('{"__metadata__":'))
+                file.write(json.dumps(metadata, separators=(",", ":"), sort_keys=True).encode())
 
 
 def load_weights(path: Path, sha256: str | None = None) -> dict[str, torch.Tensor]:
@@ -88,12 +92,14 @@ def load_strict(module: nn.Module, weights: Mapping[str, torch.Tensor], source: 
         CheckpointError: If tensors are missing, unexpected or of another shape. The message names them.
     """
     own = module.state_dict()
+    shared = own.keys() & weights.keys()
     shapes = [
         f"{name} {tuple(weights[name].shape)} instead of {tuple(own[name].shape)}"
-        for name in sorted(own.keys() & weights.keys())
+        for name in sorted(shared)
         if own[name].shape != weights[name].shape
     ]
     groups = {
+        "complex": sorted(n for n in shared if weights[n].is_complex() and not own[n].is_complex()),
         "missing": sorted(own.keys() - weights.keys()),
         "not in the model": sorted(weights.keys() - own.keys()),
         "of another shape": shapes,

@@ -15,8 +15,8 @@ import numpy as np
 from perceptinit.errors import DataError, shown
 from perceptinit.registry import suggest
 
-# more than any number of people, but small enough for exact sums over all rows
-MAX_COUNT = 10**12
+# of votes, which are int32
+MAX_COUNT = 2**31 - 1
 # stricter than `float`, which accepts 1_0 and digits of other scripts
 _NUMBER = re.compile(
     r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf(inity)?)\s*", re.A | re.I

@@ -15,6 +15,7 @@ from perceptinit.errors import DataError, shown
 T = TypeVar("T")
 # JSON files contain settings or counts
 MAX_JSON_BYTES = 256 << 20
+SUMS = "SHA256SUMS"  # of an exported folder, for `sha256sum -c`
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -82,6 +83,17 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def check_sums(folder: Path) -> None:
+    """Raise DataError if a file of an exported folder differs from its hash; do nothing without SUMS."""
+    path = folder / SUMS
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        sha256, _, name = line.partition("  ")
+        if not (folder / name).is_file() or file_sha256(folder / name) != sha256:
+            raise DataError(
+                f"{folder / name}: damaged or missing (it does not match {SUMS}). Export it again"
+            )
 
 
 def content_sha256(value: Mapping[str, Any]) -> str:

@@ -160,7 +160,7 @@ def file_names(folder: Path) -> list[str]:
     """
     try:
         with os.scandir(folder) as entries:
-            return sorted(entry.name for entry in entries if entry.is_file())
+            return sorted(e.name for e in entries if e.is_file(follow_symlinks=False) or Path(e).is_file())
     except PermissionError as error:
         raise DataError(f"{folder}: cannot be read ({error.strerror})") from error
     except (OSError, ValueError):  # missing folder or invalid name

@@ -98,9 +98,15 @@ def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
     writer = csv.DictWriter(file, fields, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        joined = {k: " ".join(map(str, v)) for k, v in row.items() if isinstance(v, list)}
-        writer.writerow({**row, **joined})
+        writer.writerow({key: _cell(value) for key, value in row.items()})
     return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a value for CSV. A text that a spreadsheet would execute as a formula gets an apostrophe."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
 
 
 def find_references(comparison: Comparison) -> list[str]:

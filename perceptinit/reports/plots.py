@@ -1,6 +1,6 @@
 """Figures of scores: curves over samples seen, and differences by data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,9 @@ def difference_figure(comparison: Comparison, reference: str) -> Figure | None:
 def _dots(ax: Any, scores: Sequence[ScoreComparison], contrast: Contrast, shift: float, index: int) -> None:
     for row, score in enumerate(scores):
         if found := score.difference(contrast):
-            _dot(ax, row + shift, found, found.tested, _unit(score), index, None if row else contrast.arm)
+            _dot(
+                ax, row + shift, found, found.tested, _unit(score), index, label=None if row else contrast.arm
+            )
 
 
 def _unit(score: ScoreComparison) -> int:
@@ -146,26 +148,30 @@ def _unit(score: ScoreComparison) -> int:
     return score.sign * (100 if score.is_share else 1)
 
 
-def _dot(
-    ax: Any, y: float, found: Difference, value: Estimate, unit: int, index: int, label: str | None = None
-) -> None:
+def _dot(ax: Any, y: float, found: Difference, value: Estimate, unit: int, index: int, **mark: Any) -> None:
     """Draw the seeds of a difference, and an estimate with its interval, in the style of arm `index`."""
     style = arm_style(index)
     if value.low is not None and value.high is not None:
         ax.plot([unit * value.low, unit * value.high], [y, y], color=style["color"], linewidth=2)
     seeds = [unit * value for value in found.by_seed.values()]
     ax.scatter(seeds, [y] * len(seeds), s=9, color=style["color"], alpha=0.45, linewidths=0)
-    ax.plot([unit * value.mean], [y], style["marker"], color=style["color"], label=label)
+    ax.plot([unit * value.mean], [y], style["marker"], color=style["color"], **mark)
 
 
 def draw_answers(
-    score: ScoreComparison, differences: Sequence[Difference], arms: Sequence[str], out: Path, format: str
+    score: ScoreComparison,
+    differences: Sequence[Difference],
+    shown: Collection[Contrast],
+    arms: Sequence[str],
+    out: Path,
+    format: str,
 ) -> None:
     """Write a dot plot of differences in one score, with the intervals of the verdict, seeds, and ±delta.
 
     Args:
         score: Score of the differences.
         differences: A row each, from top to bottom.
+        shown: Contrasts whose claim has all conditions shown. Their marks are filled, the others are hollow.
         arms: All arms, whose order determines colors.
         out: File to write.
         format: "pdf" or "svg".
@@ -178,10 +184,12 @@ def draw_answers(
             band = unit * score.rule.delta
             ax.axvspan(-band, band, color=FAINT, alpha=0.15, linewidth=0)
         for row, found in enumerate(differences):
-            _dot(ax, row, found, found.tested, unit, arms.index(found.contrast.arm))
+            fill = "full" if found.contrast in shown else "none"
+            _dot(ax, row, found, found.tested, unit, arms.index(found.contrast.arm), fillstyle=fill)
         ax.set_yticks(range(num), [found.contrast.title for found in differences], fontsize=9)
         ax.set_ylim(num - 0.5, -0.5)
-        ax.figure.supxlabel(f"improvement in {score.name}{', points' if score.is_share else ''}", fontsize=10)
+        unit_name = ", points" if score.is_share else ""
+        ax.figure.supxlabel(f"improvement in {score.name}{unit_name} (filled: conditions shown)", fontsize=10)
         longest = max(len(found.contrast.title) for found in differences)
         ax.figure.set_figwidth(WIDTH_INCHES + 0.08 * max(0, longest - 25))
         created = "CreationDate" if format == "pdf" else "Date"

@@ -66,8 +66,10 @@ def write_figure(comparison: Comparison, out: Path) -> None:
         raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
     _check_out(out, *FIGURES[out.suffix])
     score, found = _main_differences(comparison)
+    top = summary(comparison)
+    shown = {answer.contrast for answer in top.answers if answer.is_firm} if top else set()
     with atomic_path(out) as temporary:
-        draw_answers(score, found, comparison.runs.arms, temporary, out.suffix[1:])
+        draw_answers(score, found, shown, comparison.runs.arms, temporary, out.suffix[1:])
 
 
 def write_methods(comparison: Comparison) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from perceptinit.errors import DataError
 from perceptinit.files.sealed import open_sealed, write_sealed
 from perceptinit.types import Items
 
@@ -22,7 +23,7 @@ HINT = ". Evaluate the run again"
 
 
 def write_items(folder: Path, items: Mapping[str, Items]) -> None:
-    """Write the items of a run's final scores, and their images unless another run wrote them.
+    """Write the items of a run's final scores, and their images unless another run wrote them undamaged.
 
     Args:
         folder: Folder of the run, `<recipe>/<arm>/seed<k>`.
@@ -66,6 +67,8 @@ def _write_set(folder: Path, items: Items) -> str:
     arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}
     digest = hashlib.sha256(b"".join(array.tobytes() for array in arrays.values())).hexdigest()[:16]
     path = folder.parents[1] / SETS / f"{digest}.safetensors"
-    if not path.exists():
+    try:
+        open_sealed(path, WHAT)
+    except DataError:  # missing or damaged
         write_sealed(path, {}, arrays, folder)  # a rerun removes temporary files in the run's folder
     return digest

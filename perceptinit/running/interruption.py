@@ -3,7 +3,6 @@
 After Ctrl-C, which does not reach worker processes, their parent sends them SIGUSR2.
 """
 
-import os
 import signal
 import sys
 import threading
@@ -92,7 +91,7 @@ class StopSignals:
 def exit_when_stopped() -> Iterator[None]:
     """Exit with code 75 on a stop signal, and print a message unless a run has printed one.
 
-    The process must exit after the block. Signals during its shutdown end it with the same code.
+    The process must exit after the block. Signals during its shutdown do not change its exit code.
     """
     signals = StopSignals()
     try:
@@ -104,4 +103,4 @@ def exit_when_stopped() -> Iterator[None]:
         raise
     finally:
         for number in SIGNALS:
-            signal.signal(number, lambda *_: os._exit(EXIT_CODE))
+            signal.signal(number, signal.SIG_IGN)  # Python restores other handlers before it ends

@@ -2,7 +2,8 @@
 
 The parent starts `python -m perceptinit.running.workers` several times. Each worker reads the recipes from
 standard input, locks runs like any other process that shares the folder, and writes its events as JSON lines
-to standard output. The parent shows the events.
+to the pipe that was its standard output. From then on, descriptor 1 is standard error, also for libraries in
+C. The parent shows the events, and other lines as text.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -123,13 +124,17 @@ class _Worker:
 
 def _show_events(lines: IO[str], console: Tracker | None) -> None:
     for line in lines:
-        row = json.loads(line)
-        row["scores"] = tuple(Score(**score) for score in row["scores"])
-        if console is not None:
-            console.log(Event(**row))
+        try:
+            row = json.loads(line)
+            event = Event(**row | {"scores": tuple(Score(**score) for score in row["scores"])})
+        except (ValueError, TypeError, LookupError):  # written before descriptor 1 was standard error
+            _show_lines([line], console)
+        else:
+            if console is not None:
+                console.log(event)
 
 
-def _show_lines(lines: IO[str], console: Tracker | None) -> None:
+def _show_lines(lines: Iterable[str], console: Tracker | None) -> None:
     """Forward the standard error of a worker, such as a library's warnings."""
     for line in lines:
         if isinstance(console, HasSay):
@@ -180,10 +185,11 @@ def main() -> None:
     from perceptinit.compute.distributed import end_with_parent
     from perceptinit.running.sweep import Sweep
 
+    relay = _Relay(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+    os.dup2(2, 1)  # keeps the output of components and libraries out of the events
+    sys.stdout = sys.stderr
     end_with_parent()
     job = json.loads(sys.stdin.read())
-    relay = _Relay(sys.stdout)
-    sys.stdout = sys.stderr  # keeps the output of components out of the events
     cells = restore_cells(job)
     set_up_process(job["device"])
     try:

@@ -27,6 +27,14 @@ WHITE: Colour = (255, 255, 255)
 FitMode = Literal["center-crop", "squash", "pad"]
 
 
+def as_votes(counts: Sequence[int] | Sequence[Sequence[int]] | np.ndarray | int) -> np.ndarray:
+    """Return counts as int32; DataError instead of a wrapped value."""
+    counts = np.asarray(counts)
+    if counts.max(initial=0) > np.iinfo(np.int32).max:
+        raise DataError(f"{counts.max():,} votes for one question. At most 2,147,483,647 are supported")
+    return counts.astype(np.int32)
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """Conversion of images of any aspect ratio to a square network input.
@@ -117,7 +125,7 @@ class Triplets:
             DataError: See `check`.
         """
         anchor = np.asarray(anchor, dtype=np.int64)
-        votes = np.broadcast_to(np.asarray(num_votes, dtype=np.int32), anchor.shape)
+        votes = np.broadcast_to(as_votes(num_votes), anchor.shape)
         triplets = cls(
             stimuli,
             anchor,

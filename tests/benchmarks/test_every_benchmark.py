@@ -32,7 +32,9 @@ NOT_RUN = {
     "studies/known_effects.py": "tests/reports/test_published_results.py compares the pages with it",
 }
 ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}
-PLUGINS = {"collect_kills.py": "perceptinit-collect", "collect_load.py": "perceptinit-collect"}
+PLUGINS = dict.fromkeys(
+    ("collect_crowd.py", "collect_flips.py", "collect_kills.py", "collect_load.py"), "perceptinit-collect"
+)
 
 
 @pytest.mark.slow  # each takes up to half a minute, most of it for imports of new processes

@@ -1,9 +1,15 @@
 """The command line works with broken plug-ins and reports each of them."""
 
 import textwrap
+import time
 from pathlib import Path
+from types import ModuleType
 
+import pluggy
 import pytest
+
+from perceptinit.components import plugin_manager
+from perceptinit.components.plugin_manager import PluginInfo, Plugins
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,19 +42,27 @@ BROKEN = {
         """,
         "no hook called 'perceptinit_initialisers'. Did you mean 'perceptinit_initializers'?",
     ),
+    "exits": ("raise SystemExit(0)", "SystemExit: 0"),
+    "escapes": ("raise RuntimeError('\\x1b[31mred')", "RuntimeError: \\x1b[31mred"),
     "needs": ("import no_such_package", "No module named 'no_such_package'"),
 }
+
+
+def install(folder, name, source, requires="perceptinit"):
+    """Write a distribution with one module, which is also the plug-in."""
+    (folder / f"{name}.py").write_text(source)
+    info = folder / f"{name}-1.0.dist-info"
+    info.mkdir()
+    about = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\nRequires-Dist: {requires}\n"
+    (info / "METADATA").write_text(about)
+    (info / "entry_points.txt").write_text(f"[perceptinit]\n{name} = {name}\n")
 
 
 @pytest.fixture
 def broken(tmp_path):
     """Install all broken plug-ins; returns the environment variables that load them."""
     for name, (source, _) in BROKEN.items():
-        (tmp_path / f"{name}.py").write_text(textwrap.dedent(source))
-        info = tmp_path / f"{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(f"[perceptinit]\n{name} = {name}\n")
+        install(tmp_path, name, textwrap.dedent(source))
     return {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PERCEPTINIT_PLUGINS": ",".join(BROKEN)}
 
 
@@ -88,3 +102,48 @@ def test_components_are_counted_per_plugin_module(cli_process, tmp_path):
     counts = {line.split()[3]: line.split()[4] for line in shown.splitlines() if "acme" in line}
     assert counts == {"first": "1", "second": "2"}
     assert "perceptinit.initializers" in shown  # on one line of 80 columns
+
+
+def test_output_of_an_import_does_not_reach_the_terminal(cli_process, tmp_path):
+    source = "import sys\nprint('\\x1b[2Jprinted')\nprint('\\x1b[2Jerror', file=sys.stderr)\n"
+    install(tmp_path, "noisy", source)
+    done = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="noisy")
+    assert done.returncode == 0
+    assert "printed" not in done.stdout + done.stderr
+    assert "\\x1b[2Jerror" in done.stderr  # escaped
+
+
+def test_a_plugin_can_be_left_out_by_name(cli_process, broken):
+    done = cli_process("--without-plugin", "raises", "--without-plugin=exits", "plugins", **broken)
+    assert (done.returncode, "no licence file" in done.stdout) == (0, False)
+    assert "SystemExit" not in done.stdout
+    failed = cli_process("--without-plugin", "raise", "plugins", **broken)
+    assert failed.returncode == 2
+    assert "--without-plugin: no plug-in called 'raise'. Did you mean 'raises'?" in failed.stderr
+
+
+def test_a_plugin_that_imports_for_long_is_named(monkeypatch, capsys):
+    monkeypatch.setattr(plugin_manager, "SLOW_SECONDS", 0.05)
+    plugins = Plugins(pluggy.PluginManager("perceptinit"))
+    plugins.load(PluginInfo("slow", "acme-slow", "1", "slow"), lambda: time.sleep(0.5) or ModuleType("slow"))
+    assert (
+        "plug-in 'slow' is still importing. Skip it: perceptinit --without-plugin slow"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("requires", "is_loaded"),
+    [
+        ("perceptinit>=99", False),
+        ("Perceptinit>=99", False),
+        ("perceptinit[onnx]>=99", False),
+        ("perceptinit>=99; python_version < '3'", True),
+        ("perceptinit>=99; extra == 'test'", True),
+        ("perceptinit>=0.1", True),
+    ],
+)
+def test_a_required_version_is_read_as_pip_reads_it(cli_process, tmp_path, requires, is_loaded):
+    install(tmp_path, "needy", "", requires)
+    done = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="needy")
+    assert ("not loaded" not in done.stdout) == is_loaded, done.stdout

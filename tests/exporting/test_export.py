@@ -51,6 +51,7 @@ name = "pi"
 use = "triplet-hinge"
 epochs = 1
 batch_size = 2
+allow_collapse = true
 [arm.init.judgments]
 use = "synthetic"
 num_train = 8
@@ -202,6 +203,40 @@ def test_a_damaged_run_is_not_exported(runs, tmp_path):
     write_record(copy / "record.json", record)
     with pytest.raises(CheckpointError, match=r"final\.safetensors: the weights do not match their checksum"):
         open_run(copy)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "target"),
+    [
+        ("vit", "timm"),
+        ("vit", "open-clip"),
+        ("vit", "huggingface"),
+        ("clip-vit", "huggingface"),
+        ("vit", "onnx"),
+    ],
+)
+def test_exports_have_equal_bytes_usual_permissions_and_hashes(backbone, target, runs, tmp_path):
+    if not is_installed(target):
+        pytest.skip(f"extra '{target}' is not installed")
+    folders = [exporting.export(runs[backbone], target, tmp_path / f"{i}") for i in range(3)]
+    names = sorted(path.name for path in folders[0].iterdir())
+    contents = [[(folder / name).read_bytes() for name in names] for folder in folders]
+    assert contents[0] == contents[1] == contents[2]
+    umask = os.umask(0o022)
+    os.umask(umask)
+    assert {path.stat().st_mode & 0o777 for path in folders[0].iterdir()} == {0o666 & ~umask}
+    done = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folders[0], capture_output=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, len(names) - 1)
+
+
+def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
+    folder = exporting.export(runs["vit"], "timm", tmp_path / "out")
+    command = ("eval", folder, "--backbone", "timm:vit_tiny_patch16_224", "--suite", "smoke")
+    path = folder / "config.json"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.4", 1))
+    failed = cli(*command)
+    assert failed.returncode == 1
+    assert "config.json: damaged or missing (it does not match SHA256SUMS). Export it again" in failed.stderr
 
 
 def test_torchscript_names_its_replacement(runs, tmp_path):

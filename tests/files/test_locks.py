@@ -4,6 +4,7 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from helpers.photographs import photographs
 from helpers.runs_here import run_recipe_here
 
 from perceptinit.errors import WriteError
-from perceptinit.files.atomic import file_lock
+from perceptinit.files.atomic import file_lock, remove_abandoned
 from perceptinit.files.cache import Cache
 from perceptinit.files.downloads import fetch_all
 from perceptinit.images.store import ImageStore, StoreUnusableError
@@ -105,3 +106,23 @@ def test_a_full_disk_for_any_file_of_a_run_is_reported_and_the_run_resumes_later
             run_recipe_here(tmp_path)
     assert run_recipe_here(tmp_path)["status"] == "finished"
     assert not list((tmp_path / "tiny").rglob("*.tmp"))
+
+
+def test_advice_about_disk_space_requires_a_full_disk():
+    full = [WriteError("x", os.strerror(number)) for number in (errno.ENOSPC, errno.EDQUOT)]
+    assert all("Free disk space or choose another path" in str(error) for error in full)
+    denied = WriteError("x", os.strerror(errno.EACCES))
+    assert (
+        str(denied) == "x: cannot be written (Permission denied). Choose another path, then rerun the command"
+    )
+
+
+def test_temporary_files_of_others_are_kept_by_a_process_whose_clock_is_ahead(tmp_path, monkeypatch):
+    new, old = tmp_path / ".a.1-ab.tmp", tmp_path / ".b.1-ab.tmp"
+    new.touch()
+    old.touch()
+    os.utime(old, (time.time() - 7200,) * 2)
+    later = time.time() + 86_400
+    monkeypatch.setattr(time, "time", lambda: later)
+    remove_abandoned(tmp_path)
+    assert (new.exists(), old.exists()) == (True, False)

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 from helpers.made_sets import caption_set, labelled_set, png
+from helpers.object_store import Fault
 
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import DataError
+from perceptinit.errors import DataError, RemoteError
 from perceptinit.files.remote import addresses, copies, network, store
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.judgments.sources import as_table
@@ -261,3 +262,11 @@ def test_a_missing_package_for_a_protocol_is_reported(monkeypatch):
         Exception, match=r"s3://b/a\.tar: s3:// requires the package s3fs\. Install it: pip install"
     ):
         store.stat(RemoteFile("s3://b/a.tar"))
+
+
+def test_a_server_that_always_answers_416_is_asked_a_few_times(bucket):
+    bucket.put("/sets/a.csv", b"x" * 100)
+    bucket.faults.append(Fault(path="a.csv", status=416))
+    with pytest.raises(RemoteError, match="failed after"):
+        copies.local_copy(f"{bucket.url}/sets/a.csv")
+    assert sum(bucket.requests.values()) < 40

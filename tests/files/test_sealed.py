@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
-from perceptinit.errors import DataError
+from perceptinit.errors import CheckpointError, DataError
+from perceptinit.files.checkpoints import load_strict
 from perceptinit.files.sealed import open_sealed, write_sealed
 
 ABOUT = {"version": 3, "names": ["é", "b"]}
@@ -72,3 +75,12 @@ def test_a_file_without_a_checksum_requires_allow_unsealed(path):
     found = open_sealed(path, "an index", allow_unsealed=True)
     assert found.about == {"shard_index": "3"}
     assert np.array_equal(found.arrays["places"], ARRAYS["places"])
+
+
+def test_complex_weights_are_refused_by_a_real_model():
+    module = nn.Linear(2, 2)
+    weights = {name: value.to(torch.complex64) for name, value in module.state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=r"a\.safetensors does not fit Linear: 2 complex \(bias, weight\)"
+    ):
+        load_strict(module, weights, "a.safetensors")

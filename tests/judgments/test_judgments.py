@@ -18,11 +18,13 @@ from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.ceilings import two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.splits import assign_splits, keep_share
+from perceptinit.judgments.image_files import file_names
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.materials import IMAGES, Materials
 from perceptinit.judgments.published.nights import Nights
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.judgments.two_afc import measure
+from perceptinit.types import Stimuli, Triplets
 
 
 def named_rows(triplets):
@@ -214,7 +216,7 @@ GOOD = "a.png b.png c.png 1 3"
         (
             VOTES,
             [GOOD, "a.png b.png c.png 9223372036854775808 0"],
-            "row 3: first_votes is 9223372036854775808; it must be at most 1,000,000,000,000",
+            "row 3: first_votes is 9223372036854775808; it must be at most 2,147,483,647",
         ),
         (VOTES, [GOOD, f"a.png b.png {'d/' * 2500}c.png 1 0"], "characters) ..."),
         (VOTES, [GOOD, f"a.png b.png {'n' * 300} 1 0"], "no such image in"),
@@ -663,3 +665,16 @@ def test_wrappers_keep_the_inner_name_and_extend_the_card(inner, tmp_path):
     assert Subset(subset.config, nights).card.num_train == 1595  # of 15,941
     absent = Materials(Materials.Config(root=tmp_path / "no"))
     assert list(Subset(subset.config, absent).preflight()) == list(absent.preflight()) != []
+
+
+def test_votes_beyond_int32_are_refused():
+    stimuli = Stimuli(("a", "b", "c"), [Path("a"), Path("b"), Path("c")])
+    with pytest.raises(DataError, match="4,294,967,301 votes for one question"):
+        Triplets.build(stimuli, [0], [1], [2], [0.5], np.array([4294967301]))
+
+
+def test_a_circular_link_in_a_folder_does_not_hide_its_images(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    assert file_names(tmp_path) == ["a.png", "b.png"]

@@ -108,3 +108,8 @@ def test_an_existing_folder_is_not_changed(tmp_path):
     with pytest.raises(UsageError, match="already exists"):
         new_plugin("acme", "pairs", tmp_path)
     assert list((tmp_path / "acme").iterdir()) == []
+
+
+def test_the_name_of_an_installed_package_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"'filelock' is installed \(version .*\)\. Choose another name"):
+        new_plugin("filelock", "pairs", tmp_path)

@@ -15,6 +15,7 @@ from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import MissingPackageError
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.columns import csv_text
 from perceptinit.reports.figures import ARMS, FAINT, GRID, INK
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.report import render, write_figure, write_methods, write_report
@@ -254,7 +255,7 @@ def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(t
     svg = (tmp_path / "main.svg").read_text()
     titles = re.findall(r">([\w-]+ - [\w-]+)<", svg)
     assert titles == [answer.contrast.title for answer in summary(comparison).answers]
-    assert ">improvement in top1/x, points<" in svg
+    assert ">improvement in top1/x, points (filled: conditions shown)<" in svg
     first = comparison.primary.difference(summary(comparison).answers[0].contrast)
     seeds = [float(x) for x in re.findall(r'x="([\d.]+)" y="[\d.]+" style="fill: #\w+; fill-opacity', svg)]
     lines = re.findall(r'd="M ([\d.]+) [\d.]+ \nL ([\d.]+) [\d.]+ \n"[^>]*stroke-width: 2;', svg)
@@ -610,3 +611,8 @@ def test_the_record_contains_the_training_judgments_of_an_arm(tiny):
     assert runs.about("random")["taught_by"] == []
     taught = {s.measure for s in compare(runs).scores if s.taught}
     assert taught == {"2afc"}
+
+
+def test_a_cell_that_a_spreadsheet_would_execute_is_escaped():
+    rows = [{"name": "=1+1", "mean": -0.5, "runs": ["-a", "b"]}]
+    assert csv_text(["name", "mean", "runs"], rows) == "name,mean,runs\n'=1+1,-0.5,-a b\n"

@@ -87,3 +87,14 @@ def test_an_interrupted_write_leaves_files_only_in_the_folder_of_the_run(tmp_pat
 
 class KilledError(Exception):
     """Simulates the end of the process."""
+
+
+def test_a_damaged_set_of_images_is_written_by_the_next_evaluation(tmp_path):
+    items = {"top1/x": Items(np.ones(80), np.arange(80)[:, None])}
+    write_items(folder_of(tmp_path), items)
+    (path,) = (tmp_path / "made" / SETS).iterdir()
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    write_items(folder_of(tmp_path, seed=1), items)
+    assert path.read_bytes() == data
+    assert read_items(folder_of(tmp_path))["top1/x"].images.tolist() == [[i] for i in range(80)]

@@ -21,6 +21,7 @@ from perceptinit.results import runs
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim, holder, is_claimed
 from perceptinit.running.runner import run_recipe
+from perceptinit.running.workers import _show_events
 from perceptinit.trackers.console import Progress
 from perceptinit.types import Event
 
@@ -275,3 +276,33 @@ def test_missing_runs_are_searched_once_per_plan(tmp_path, monkeypatch):
     made = load_runs([write(tmp_path, [record("pi", seed, 0.5) for seed in range(3)])])
     assert [r.state for r in made.runs].count("not started") == 6
     assert len(looked) == 1
+
+
+@pytest.mark.slow
+def test_a_line_of_a_library_in_a_job_is_shown_as_text(folder):
+    (folder / "local.py").write_text(f"import os\nos.write(1, b'NCCL INFO from C\\n' * 5000)\n{LOCAL}")
+    done = start(folder, "--jobs", "2", "--arm", "random", "--seed", "0", "--seed", "1")
+    _, messages = done.communicate(timeout=120)
+    assert (done.returncode, "NCCL INFO from C" in messages) == (0, True)
+
+
+def test_a_line_that_is_not_an_event_is_shown_as_text(capsys):
+    _show_events(io.StringIO('NCCL INFO from C\n{"kind": "x"}\n[1]\n{"scores": [{"no": 1}]}\n'), None)
+    assert capsys.readouterr().err.splitlines()[0] == "NCCL INFO from C"
+
+
+def test_sigterm_after_the_last_output_does_not_change_the_exit_code(tmp_path):
+    source = (
+        "import atexit, os, signal\n"
+        "from perceptinit.running.interruption import exit_when_stopped\n"
+        "class Late:\n    def __del__(self): os_kill(pid, 15)\n"
+        "os_kill, pid = os.kill, os.getpid()\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+        "with exit_when_stopped():\n    print('done', flush=True)\n"
+        "late = Late()\n"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", source], env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr

@@ -172,6 +172,7 @@ RUNS = {
 }
 
 # --- controls and stage 1 ------------------------------------------------------------------------------------------
+COLLAPSED = r"(?<!No control )collapsed"
 PIXELS_COLLAPSED = r"pixels.{0,80}collapse|collapse.{0,80}pixels"
 CONTROLS = {
     "pixels has one seed, 5 points above": Situation(
@@ -270,7 +271,7 @@ CONTROLS = {
         arms=arms(Lead(3)),
         change=stage_1("people", spread_after=0.044),
         must=(WORTH, STRUCTURE, r"contracted", r"0\.66.{0,80}0\.044|0\.044.{0,80}0\.66"),
-        never=(r"collapsed",),
+        never=(COLLAPSED,),
         firm=True,
     ),
     "shuffled contracted more than people": Situation(
@@ -278,7 +279,7 @@ CONTROLS = {
         arms=arms(Lead(3)),
         change=stage_1("shuffled", spread_after=0.033),
         must=(WORTH, STRUCTURE, r"shuffled.{0,80}contracted|contracted.{0,80}shuffled"),
-        never=(r"collapsed",),
+        never=(COLLAPSED,),
         firm=True,
     ),
     "pixels contracted more than people": Situation(
@@ -286,14 +287,14 @@ CONTROLS = {
         arms=arms(Lead(4), pixels=Lead(0)),
         change=in_turn(stage_1("pixels", spread_after=0.033), stage_1("people", spread_after=0.06)),
         must=(WORTH, STRUCTURE, r"pixels.{0,80}contracted|contracted.{0,80}pixels"),
-        never=(r"collapsed",),
+        never=(COLLAPSED,),
         firm=True,
     ),
     "pixels complete and beaten": Situation(
         truth="people leads pixels and shuffled by 3 in all six seeds, and no stage 1 shrank",
         arms=arms(Lead(3), pixels=Lead(0)),
         must=(WORTH, STRUCTURE),
-        never=(r"collapsed", r"contracted"),
+        never=(COLLAPSED, r"contracted"),
         firm=True,
     ),
 }

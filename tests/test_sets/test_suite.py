@@ -247,3 +247,18 @@ class monkeypatched_text:  # noqa: N801
 
     def __exit__(self, *error):
         del self.model.encode_text
+
+
+def test_a_cached_classifier_that_cannot_be_read_is_computed(tmp_path, monkeypatch):
+    from perceptinit.evaluators import classifier
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    model = tiny_model().eval()
+    prompts = {"pets": [["a cat"], ["a dog"]]}
+    made = classifier.Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
+    for name in ("load_weights", "remove_abandoned", "save_weights"):
+        monkeypatch.setattr(classifier, name, refuse)
+    again = classifier.Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
+    np.testing.assert_array_equal(made.numpy(), again.numpy())

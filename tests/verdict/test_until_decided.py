@@ -38,7 +38,7 @@ def test_a_decided_verdict_adds_no_seed(verb, tmp_path):
         "run", "looks.toml", "--until-decided", "--set", "verdict.max_seeds=4",
         "--set", "verdict.delta=99", "--set", "seeds=[0, 1, 2]",
     )  # fmt: skip
-    assert "is equivalent to random within 99.0 points" in shown
+    assert "differ by less than 99.0 points" in shown
     assert seeds_of(tmp_path) == ["seed0", "seed1", "seed2"]
 
 

@@ -209,7 +209,7 @@ class FetchedCache:
             used = self._used()
             free = shutil.disk_usage(self.folder).free - SPARE_BYTES
             if room > used + free and room <= self.max_bytes:
-                needed = f"{room / 1e6:,.1f} MB are needed"
+                needed = f"No space left on device: {room / 1e6:,.1f} MB are needed"
                 left = f"{max(0, free) / 1e6:,.1f} MB are free"
                 raise WriteError(
                     self.folder, f"{needed}, and {left} beyond a reserve of {SPARE_BYTES >> 20} MB"

@@ -89,7 +89,8 @@ def _open_web(file: RemoteFile, start: int, stop: int | None, validator: str) ->
         response = _opener.open(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:
         error.close()
-        if error.code not in (_NO_HEAD if is_head else (416,)):
+        is_first = is_head or start or stop
+        if not is_first or error.code not in (_NO_HEAD if is_head else (416,)):
             raise
         # HEAD is refused, or `start` is beyond the end: the transfer is complete or the file has changed
         with _open_web(file, 0, 1 if is_head else None, "") as answer:

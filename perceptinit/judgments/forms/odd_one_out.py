@@ -15,6 +15,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.types import Split, Stimuli, Triplets, Unit, raise_first
+from perceptinit.types.data import as_votes
 
 CHANCE = 1 / 3
 # the odd column for each similar pair: 2 for columns 0 and 1
@@ -56,7 +57,7 @@ class OddOneOut:
         """
         table = np.asarray(images, dtype=np.int64).reshape(-1, 3)
         group = triple_codes(table, len(stimuli)) if group is None else np.asarray(group, dtype=np.int64)
-        counts = np.asarray(votes, dtype=np.int32).reshape(-1, 3)
+        counts = as_votes(votes).reshape(-1, 3)
         if not len(table) == len(counts) == len(group):
             lengths = f"{len(table)} images, {len(counts)} votes, {len(group)} groups"
             raise DataError(f"odd-one-out columns differ in length: {lengths}")

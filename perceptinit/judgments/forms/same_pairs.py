@@ -12,6 +12,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
 from perceptinit.types import Split, Stimuli, Triplets, raise_first
+from perceptinit.types.data import as_votes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,7 +49,7 @@ class SamePairs:
             first,
             np.asarray(second, dtype=np.int64),
             np.asarray(p_same, dtype=np.float32),
-            np.broadcast_to(np.asarray(num_votes, dtype=np.int32), first.shape).copy(),
+            np.broadcast_to(as_votes(num_votes), first.shape).copy(),
         )
         raise_first(pairs.first == pairs.second, "an image is paired with itself", "pair")
         raise_first(~((pairs.p_same >= 0) & (pairs.p_same <= 1)), "p_same is not in [0, 1]", "pair")

@@ -73,7 +73,8 @@ def load_rdms(path: Path) -> RDMs:
             f'{path}: only .hdf5 and .h5 files are supported. Save the RDMs with file_type="hdf5"'
         )
     require_file(path)
-    with reading(f"{path}: not a valid rsatoolbox file", OSError, KeyError, ValueError):
+    # a damaged file raises many exception types
+    with reading(f"{path}: not a valid rsatoolbox file", Exception):
         return load_rdm(str(path), file_type="hdf5")
 
 

@@ -1,6 +1,7 @@
 """RDM files of rsatoolbox and Meadows with image names."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -65,6 +66,18 @@ def test_an_invalid_rsatoolbox_file_is_reported(tmp_path):
     (tmp_path / "rdms.hdf5").write_bytes(b"no HDF5")
     with pytest.raises(DataError, match=r"rdms\.hdf5: not a valid rsatoolbox file"):
         read_matrices(tmp_path / "rdms.hdf5", None)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_flipped_bit_in_an_rsatoolbox_file_gives_values_or_a_message(tmp_path):
+    path = tmp_path / "rdms.hdf5"
+    write_rdms(path, conds=NAMES)
+    data = path.read_bytes()
+    positions = [position for position, byte in enumerate(data) if byte]
+    for position in positions[::17]:
+        path.write_bytes(data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :])
+        with suppress(DataError):
+            assert read_matrices(path, None)[0].ndim == 3
 
 
 def arranged(seed, names):

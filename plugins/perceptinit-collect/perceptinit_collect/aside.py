@@ -1,4 +1,6 @@
-"""Compute the status or the export in a separate process, so that the server stays responsive.
+"""Compute the status or the export, or copy the answers, in a separate process.
+
+The server stays responsive.
 
 Usage: python -m perceptinit_collect.aside status STUDY
 """
@@ -12,7 +14,7 @@ from perceptinit.plugin import PerceptInitError, UsageError
 
 
 def run_aside(what: str, folder: Path) -> str:
-    """Return the status as JSON or the export as CSV; UsageError if the process fails."""
+    """Return the status (JSON), the export (CSV) or a message; UsageError if the process fails."""
     # -P prevents importing a json.py in the working directory
     command = [sys.executable, "-P", "-m", "perceptinit_collect.aside", what, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False)
@@ -23,13 +25,15 @@ def run_aside(what: str, folder: Path) -> str:
 
 
 def main(what: str, folder: str) -> None:
-    """Print the status or the export; on failure, print the error message and exit with code 1."""
+    """Print the result; on failure, print the error message and exit with code 1."""
+    from perceptinit_collect.actions import copy_answers
     from perceptinit_collect.export import export_text
     from perceptinit_collect.status import status
 
     sys.stdout.reconfigure(encoding="utf-8", newline="")  # type: ignore[union-attr]
+    make = {"status": lambda path: json.dumps(status(path)), "export": export_text, "copy": copy_answers}
     try:
-        print(json.dumps(status(Path(folder))) if what == "status" else export_text(Path(folder)), end="")
+        print(make[what](Path(folder)), end="")
     except PerceptInitError as error:
         sys.exit(str(error))
 

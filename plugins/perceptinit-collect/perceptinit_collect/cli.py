@@ -53,6 +53,12 @@ def collect(
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a participant by code or platform id.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Verify the checksums of all answers, and exit.")
+    ] = False,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Restore damaged participants from the copy, and exit.")
+    ] = False,
 ) -> None:
     """Serve a web page that asks people which images look alike.
 
@@ -62,6 +68,7 @@ def collect(
 
     Example: perceptinit collect study/ --export judgments.csv
     """
+    from perceptinit_collect import actions
     from perceptinit_collect.study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
@@ -70,9 +77,23 @@ def collect(
         raise UsageError(
             f"{folder}: already a study. Edit {folder}/study.toml instead to create a new design version"
         )
-    is_done = [_forget(folder, forget), _close(folder, close), _simulate(folder, simulate)]
-    is_done += [_export(folder, export), _show_status(folder, status)]
-    if not any(is_done):
+    if restore:
+        _report("\n".join(actions.restore(folder)))
+    if restore or check:
+        _check(folder)
+    if forget is not None:
+        typer.echo(f"deleted one participant and {actions.forget(folder, forget)} answers")
+    if close:
+        actions.close(folder)
+        typer.echo("closed to new participants. Participants who started can finish")
+    if simulate is not None:
+        _simulate(folder, simulate)
+    if export is not None:
+        _export(folder, export)
+    if status:
+        _show_status(folder)
+    is_done = restore or check or close or status
+    if not is_done and forget is None and simulate is None and export is None:
         _serve(copy_study(folder, DRAFT) if draft else folder, host, port, open_, draft)
 
 
@@ -80,26 +101,22 @@ def _report(message: str) -> None:
     typer.echo(message, err=True)
 
 
-def _forget(folder: Path, name: str | None) -> bool:
-    from perceptinit_collect.study import forget
+def _check(folder: Path) -> None:
+    from perceptinit_collect.checks import read_checked
 
-    if name is not None:
-        typer.echo(f"deleted one participant and {forget(folder, name)} answers")
-    return name is not None
-
-
-def _close(folder: Path, wanted: bool) -> bool:
-    from perceptinit_collect.study import close
-
-    if wanted:
-        close(folder)
-        typer.echo("closed to new participants. Participants who started can finish")
-    return wanted
+    records, problems = read_checked(folder)
+    typer.echo(f"intact: {len(records)} participants with {sum(len(r.answers) for r in records)} answers")
+    _report_damage(folder, problems)
 
 
-def _simulate(folder: Path, count: int | None) -> bool:
-    if count is None:
-        return False
+def _report_damage(folder: Path, problems: list[str]) -> None:
+    """Print the problems, and exit with code 1 if there is one."""
+    if problems:
+        _report("\n".join([*problems, f"Restore them from the copy: perceptinit collect {folder} --restore"]))
+        raise typer.Exit(1)
+
+
+def _simulate(folder: Path, count: int) -> None:
     from perceptinit_collect.simulate import simulate
 
     made = simulate(folder, count)
@@ -108,29 +125,24 @@ def _simulate(folder: Path, count: int | None) -> bool:
         f"  perceptinit collect {made} --status\n"
         f"  perceptinit collect {made} --export simulated.csv"
     )
-    return True
 
 
-def _export(folder: Path, table: Path | None) -> bool:
-    if table is None:
-        return False
+def _export(folder: Path, table: Path) -> None:
     from perceptinit_collect.export import check_command, export
 
-    for path in export(folder, table):
+    paths, problems = export(folder, table)
+    for path in paths:
         typer.echo(f"wrote {path}")
     typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
-    return True
+    _report_damage(folder, problems)
 
 
-def _show_status(folder: Path, wanted: bool) -> bool:
-    if not wanted:
-        return False
+def _show_status(folder: Path) -> None:
     from rich.console import Console
 
     from perceptinit_collect.status import show, status
 
     show(status(folder), Console(highlight=False))
-    return True
 
 
 def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) -> None:

@@ -99,12 +99,12 @@ def read_design(folder: Path, version: int, sha256: str | None = None) -> Design
     """Return a locked version; DataError if it is damaged or differs from the locked hash."""
     path = path_of(folder, version)
     try:
-        text = path.read_text(encoding="utf-8")
-        design = _design(version, json.loads(text))
+        data = path.read_bytes()
+        design = _design(version, json.loads(data))
+        hashes = {hashlib.sha256(data).hexdigest(), design.sha256, sha256 or design.sha256}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: invalid design ({error}). Restore the file") from error
-    is_changed = hashlib.sha256(text.encode()).hexdigest() != (sha256 or design.sha256)
-    if is_changed or design.sha256 != (sha256 or design.sha256):
+    if len(hashes) > 1:
         raise DataError(
             f"{path}: changed after it was locked. Restore it, and edit study.toml or the texts to create "
             "a new version"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 from perceptinit.companion import write_file
 from perceptinit.plugin import DataError, UsageError
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
-from perceptinit_collect.records import Given, Record, Reliability, judge, read_records
+from perceptinit_collect.records import Given, Record, Reliability, judge
 from perceptinit_collect.sessions import Trial
 
 ABOUT_TRIAL = (
@@ -30,39 +31,50 @@ ABOUT_PERSON = (
 )  # fmt: skip
 
 
-def export(folder: Path, table: Path) -> list[Path]:
-    """Write the table, `.people.csv` and the recipe `.toml`, and return their paths.
+def export(folder: Path, table: Path) -> tuple[list[Path], list[str]]:
+    """Write the table, `.people.csv` and the recipe `.toml`.
 
     Only the file's owner can read `.people.csv`, which may contain platform ids.
 
+    Returns:
+        The paths, and a message for each damaged participant. The table contains the others.
+
     Raises:
         UsageError: If `table` does not end in .csv, or the study has no participants.
-        DataError: If the design versions have different tasks.
+        DataError: If the design versions have different tasks, or no participant is intact.
     """
     if table.suffix != ".csv":
         raise UsageError(f"--export {table}: not a CSV file. Choose a name that ends in .csv")
-    records = _read(folder)
+    records, problems = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
     write_file(table, table_text(records).encode())
     write_file(recipe, recipe_text(folder, records[-1].design, table).encode())
     write_file(people, people_text(records).encode(), mode=0o600)
-    return [table, people, recipe]
+    return [table, people, recipe], problems
 
 
 def export_text(folder: Path) -> str:
-    """Return the exported table as CSV text."""
-    return table_text(_read(folder))
+    """Return the exported table as CSV text; DataError if a participant is damaged."""
+    records, problems = _read(folder)
+    if problems:
+        raise DataError(
+            f"{len(problems)} problems, such as {problems[0]}. Export the other participants on the server's "
+            "machine with --export"
+        )
+    return table_text(records)
 
 
 def check_command(folder: Path, table: Path) -> str:
     """Return the command that checks an exported table."""
-    component = _read(folder)[-1].design.task.component
+    component = _read(folder)[0][-1].design.task.component
     use = "" if component == "table" else f" --use {component}"
     return f"perceptinit data check {table}{use} --images {folder / IMAGES}"
 
 
-def _read(folder: Path) -> list[Record]:
-    records = read_records(folder)
+def _read(folder: Path) -> tuple[list[Record], list[str]]:
+    records, problems = read_checked(folder)
+    if problems and not records:
+        raise DataError(f"{folder}: no participant is intact. Restore the answers with --restore")
     if not records:
         raise UsageError(f"{folder}: nothing to export, because no participant has started")
     tasks = sorted({record.design.settings.task for record in records})
@@ -71,7 +83,7 @@ def _read(folder: Path) -> list[Record]:
             f"{folder}: answers to different tasks ({', '.join(tasks)}) do not fit into one table. "
             "Create one study per task"
         )
-    return records
+    return records, problems
 
 
 def table_text(records: Sequence[Record]) -> str:
@@ -87,7 +99,7 @@ def _rows(record: Record, why: str) -> Iterator[Sequence[object]]:
     for position, trial in enumerate(record.trials):
         given = record.answers.get(position)
         yield (
-            *record.names(trial),
+            *map(_name_cell, record.names(trial)),
             *_answer_cells(record, given),
             record.person,
             _excluded(trial, given, why),
@@ -97,6 +109,11 @@ def _rows(record: Record, why: str) -> Iterator[Sequence[object]]:
             *_given_cells(trial, given),
             record.design.name,
         )
+
+
+def _name_cell(name: str) -> str:
+    """Return an image name that no spreadsheet executes as a formula; `./` does not change the path."""
+    return f"./{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:

@@ -152,14 +152,12 @@ def _redraw(image: Image.Image, form: str) -> tuple[bytes, str]:
 
 
 def _describe(is_large: bool, is_turned: bool, form: str) -> str:
-    changes = []
-    if is_large:
-        changes.append(f"downscaled (longer side {MAX_SIDE} pixels)")
-    if is_turned:
-        changes.append("rotated (EXIF orientation applied)")
-    if form not in SHOWN_BY_BROWSERS:
-        changes.append("converted to PNG (browsers do not support the original format)")
-    return " and ".join(changes)
+    changes = {
+        f"downscaled (longer side {MAX_SIDE} pixels)": is_large,
+        "rotated (EXIF orientation applied)": is_turned,
+        "converted to PNG (browsers do not support the original format)": form not in SHOWN_BY_BROWSERS,
+    }
+    return " and ".join(change for change, is_made in changes.items() if is_made)
 
 
 def _refuse_duplicates(source: Path, images: Sequence[StudyImage]) -> None:

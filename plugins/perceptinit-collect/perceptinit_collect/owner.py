@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from functools import partial
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -38,22 +39,15 @@ class Owner:
     def routes(self) -> list[Route]:
         return [
             Route("/owner", self.page),
-            Route("/owner/status", self.status),
-            Route("/owner/export", self.export),
+            Route("/owner/status", partial(self.reply, what="status", kind="application/json")),
+            Route("/owner/export", partial(self.reply, what="export", kind="text/csv")),
         ]
 
     async def page(self, request: Request) -> Response:
         return HTMLResponse(templates().get_template("owner.html").render())
 
-    async def status(self, request: Request) -> Response:
+    async def reply(self, request: Request, what: str, kind: str) -> Response:
         self._require_token(request)
-        return await self._reply("status", "application/json")
-
-    async def export(self, request: Request) -> Response:
-        self._require_token(request)
-        return await self._reply("export", "text/csv")
-
-    async def _reply(self, what: str, kind: str) -> Response:
         try:
             async with self._one_at_a_time:
                 return Response(await run_in_threadpool(run_aside, what, self._folder), media_type=kind)

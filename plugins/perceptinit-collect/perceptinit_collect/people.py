@@ -1,6 +1,5 @@
 """Participants of a study: anonymous codes, resumable sessions, stored answers, and deletion."""
 
-import hashlib
 import hmac
 import json
 import re
@@ -8,13 +7,13 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from perceptinit.plugin import PerceptInitError
 from perceptinit_collect.design import Design
-from perceptinit_collect.sessions import Trial, draw_session
+from perceptinit_collect.sessions import Trial, draw_trials, read_trials
 from perceptinit_collect.settings import PLATFORMS
+from perceptinit_collect.store import ANSWER, PERSON, chain_sha256, read_head, sha256
 
 MTURK_PREVIEW = ("assignmentId", "ASSIGNMENT_ID_NOT_AVAILABLE")
 PLATFORM_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -145,15 +144,21 @@ def begin(
     (slot,) = connection.execute(
         "SELECT 1 + COALESCE(MAX(slot), -1) FROM people WHERE design = ?", (design.version,)
     ).fetchone()
-    trials = json.dumps([asdict(trial) for trial in draw_session(design, slot)])
     kept = origin.platform_id if keep_platform_id and origin.platform_id else None
+    row = (
+        _new_code(),
+        design.version,
+        slot,
+        origin.platform,
+        hashed,
+        kept,
+        draw_trials(design, slot),
+        time.time(),
+    )
     connection.execute(
-        "INSERT INTO people VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            _new_code(), design.version, slot, sha256(token), origin.platform, hashed, kept, trials,
-            time.time(),
-        ),
-    )  # fmt: skip
+        f"INSERT INTO people ({PERSON}, token_sha256, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, sha256(token), chain_sha256("", row)),
+    )
     return token
 
 
@@ -178,8 +183,7 @@ def read_person(connection: sqlite3.Connection, code: str) -> Person:
 
 def next_position(connection: sqlite3.Connection, person: str) -> int:
     """Return the position of the first unanswered trial, or the number of trials if all are answered."""
-    row = connection.execute("SELECT COUNT(*) FROM answers WHERE person = ?", (person,)).fetchone()
-    return int(row[0])
+    return read_head(connection, person)[0]
 
 
 def read_answer(body: bytes, person: Person, design: Design) -> Answer:
@@ -213,7 +217,7 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
     """
     if not connection.execute("SELECT 1 FROM people WHERE id = ?", (person.id,)).fetchone():
         raise RefusedError("this session has ended", 410)
-    due = next_position(connection, person.id)
+    due, last = read_head(connection, person.id)
     if answer.position > due:
         raise RefusedError(f"answer {answer.position} arrived before answer {due}", 409, due)
     trial = person.trials[answer.position] if answer.position < len(person.trials) else None
@@ -221,17 +225,20 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
         raise RefusedError("all questions are answered", 409, due)
     candidate = None if answer.place is None else trial.order[answer.place]
     if answer.position < due:
-        row = connection.execute(
+        (stored,) = connection.execute(
             "SELECT answer FROM answers WHERE person = ? AND position = ?",
             (person.id, answer.position),
         ).fetchone()
-        if row[0] != candidate:
+        if stored != candidate:
             raise RefusedError("this question already has an answer", 409, due)
     else:
-        connection.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (person.id, due, candidate, answer.seconds, answer.input, answer.is_interrupted, time.time()),
+        row = (
+            due, candidate, float(answer.seconds), answer.input, int(answer.is_interrupted), time.time(),
         )  # fmt: skip
+        connection.execute(
+            f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (person.id, *row, last and chain_sha256(last, row)),
+        )
     is_correct = candidate == trial.correct if trial.kind == "practice" else None
     return Stored(max(due, answer.position + 1), is_correct)
 
@@ -253,27 +260,15 @@ def match_people(connection: sqlite3.Connection, name: str) -> dict[str, str]:
 
 
 def delete(connection: sqlite3.Connection, code: str) -> int:
-    """Delete a participant with all answers and return the number of answers.
+    """Delete a participant with all answers, leave a mark, and return the number of answers.
 
     SQLite overwrites the freed pages (`secure_delete`).
     """
     count = next_position(connection, code)
     connection.execute("DELETE FROM people WHERE id = ?", (code,))
+    mark = "UPDATE heads.heads SET person = ?, count = -1, sha256 = NULL, last = NULL WHERE person = ?"
+    connection.execute(mark, (sha256(code), code))
     return count
-
-
-def read_trials(text: str) -> tuple[Trial, ...]:
-    """Parse trials from JSON."""
-    return tuple(_trial(fields) for fields in json.loads(text))
-
-
-def _trial(fields: dict[str, Any]) -> Trial:
-    images, order = tuple(fields.pop("images")), tuple(fields.pop("order"))
-    return Trial(images=images, order=order, **fields)
-
-
-def sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _new_code() -> str:

@@ -3,14 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import mean, median
 
-from perceptinit_collect.design import Design, read_design
-from perceptinit_collect.people import read_trials
-from perceptinit_collect.sessions import Trial
+from perceptinit_collect.design import Design
+from perceptinit_collect.sessions import Kind, Trial
 from perceptinit_collect.settings import Exclusion
-from perceptinit_collect.store import read_rows
 
 Asked = tuple[str, ...]
 """Image names of a question: the anchor, if any, then the sorted candidates."""
@@ -53,39 +50,12 @@ class Record:
         return tuple(self.design.images[image].name for image in trial.images)
 
 
-def read_records(folder: Path) -> list[Record]:
-    """Return the participants, sorted by design version and start; DataError for a damaged design."""
-    locked = {row["version"]: row["sha256"] for row in read_rows(folder, "SELECT * FROM designs")}
-    designs = {version: read_design(folder, version, sha256) for version, sha256 in locked.items()}
-    people = read_rows(folder, "SELECT * FROM people ORDER BY design, slot")
-    answers: dict[str, dict[int, Given]] = defaultdict(dict)
-    for row in read_rows(folder, "SELECT * FROM answers"):
-        answers[row["person"]][row["position"]] = Given(
-            row["answer"],
-            row["seconds"],
-            row["input"],
-            bool(row["is_interrupted"]),
-            row["received"],
-        )
-    return [
-        Record(
-            row["id"],
-            designs[row["design"]],
-            row["platform"],
-            row["platform_id"],
-            read_trials(row["trials"]),
-            answers[row["id"]],
-        )
-        for row in people
-    ]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reliability:
     """Reliability of a participant: shares in [0, 1] and a reaction time, each None without data.
 
     Attributes:
-        catch: Share of correct catch trials.
+        catch: Share of correct catch trials among those answered; 0 if none is answered.
         instructed: Share of correct instructed trials.
         checks: Share of correct attention checks of both kinds.
         repeats: Share of repeats with the same answer; "not sure" in one of the two counts half.
@@ -130,19 +100,22 @@ def measure(record: Record, votes: Mapping[Asked, Counter[str]]) -> Reliability:
     """Return the reliability of a participant, whose own votes are included in `votes`."""
     seconds = [given.seconds for _, _, given in record.given("question")]
     asked_in_all = sum(trial.kind == "question" for trial in record.trials)
-    checks = {
-        kind: [given.answer == trial.correct for _, trial, given in record.given(kind)]
-        for kind in ("catch", "instructed")
-    }
     return Reliability(
-        catch=_mean(checks["catch"]),
-        instructed=_mean(checks["instructed"]),
-        checks=_mean(checks["catch"] + checks["instructed"]),
+        catch=_mean(_checks(record, "catch")),
+        instructed=_mean(_checks(record, "instructed")),
+        checks=_mean(_checks(record, "catch", "instructed")),
         repeats=_mean(_repeats(record)),
         agreement=_mean(_agreements(record, votes)),
         median_seconds=median(seconds) if seconds else None,
         answered=len(seconds) / asked_in_all,
     )
+
+
+def _checks(record: Record, *kinds: Kind) -> list[bool]:
+    """Return whether each answered check is correct; [False] if none of the assigned ones is answered."""
+    answered = [given.answer == trial.correct for kind in kinds for _, trial, given in record.given(kind)]
+    is_assigned = any(trial.kind in kinds for trial in record.trials)
+    return answered or [False] * is_assigned
 
 
 def _repeats(record: Record) -> Iterable[float]:

@@ -1,6 +1,7 @@
 """Serve a study from one process until it is interrupted."""
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -9,7 +10,8 @@ from threading import Thread
 
 import uvicorn
 
-from perceptinit.plugin import UsageError
+from perceptinit.plugin import PerceptInitError, UsageError
+from perceptinit_collect.aside import run_aside
 from perceptinit_collect.connections import Connection
 from perceptinit_collect.images import Report
 from perceptinit_collect.server import Server
@@ -26,6 +28,8 @@ def listen(host: str, port: int) -> socket.socket:
     # asyncio disables Nagle's algorithm (40 ms per reply) only for sockets with an explicit TCP protocol
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # of each connection; the system's default grows to megabytes for clients that do not read
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 17)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
@@ -73,7 +77,19 @@ def serve(
     with open_study(folder, report, is_draft) as study, listener:
         server = make_server(study)
         ready(study)
+        if not is_draft:
+            Thread(target=_copy_repeatedly, args=(study, report), daemon=True).start()
         server.run(sockets=[listener])
+
+
+def _copy_repeatedly(study: Study, report: Report) -> None:
+    """Copy the answers in another process, at the start and on a schedule."""
+    while study.settings.people.copy_minutes:
+        try:
+            run_aside("copy", study.folder)
+        except PerceptInitError as error:
+            report(f"error: {error}")
+        time.sleep(60 * study.settings.people.copy_minutes)
 
 
 @contextmanager

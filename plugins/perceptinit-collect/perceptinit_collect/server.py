@@ -14,12 +14,14 @@
 import asyncio
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache, partial
 from mimetypes import guess_type
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import numpy as np
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -30,6 +32,7 @@ from starlette.responses import (
     PlainTextResponse,
     RedirectResponse,
     Response,
+    StreamingResponse,
 )
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -49,6 +52,7 @@ OLD_COOKIE = "session"  # cookie of sessions started with version 0.2.0 or earli
 COOKIE_SECONDS = 60 * 60 * 24 * 30
 # per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
+PIECE_BYTES = 1 << 17
 IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 
 
@@ -180,10 +184,12 @@ class Server:
         if image is None:
             raise HTTPException(404, "no such image")
         path = self.study.image_path(image)
-        forever = {"cache-control": "private, max-age=31536000, immutable"}
-        # images are small; streaming a file would occupy four threads
-        data = await run_in_threadpool(path.read_bytes)
-        return Response(data, media_type=guess_type(path.name)[0], headers=forever)
+        size = path.stat().st_size
+        headers = {"cache-control": "private, max-age=31536000, immutable", "content-length": f"{size}"}
+        if size <= PIECE_BYTES:
+            data = await run_in_threadpool(path.read_bytes)
+            return Response(data, 200, headers, guess_type(path.name)[0])
+        return StreamingResponse(_pieces(path, size), 200, headers, guess_type(path.name)[0])
 
     async def answer(self, request: Request) -> Response:
         """Store an answer and reply once it is on disk."""
@@ -239,7 +245,7 @@ class Server:
         print(f"error: {error}", flush=True)
         if request.scope["path"] == "/begin":
             return self._page("text.html", text="busy", status_code=503)
-        return JSONResponse({"error": "The answer was not stored. Free disk space and try again"}, 503)
+        return JSONResponse({"error": "The answer was not stored. Try again"}, 503)
 
     def _no_way_back(self, request: Request, error: Exception) -> Response:
         print(
@@ -263,6 +269,15 @@ class Server:
             **values,
         )
         return HTMLResponse(page, status_code)
+
+
+async def _pieces(path: Path, size: int) -> AsyncIterator[bytes]:
+    """Yield a file in pieces, each read once the client has received most of the one before.
+
+    The file is opened for each piece, so that slow clients do not occupy descriptors.
+    """
+    for start in range(0, size, PIECE_BYTES):
+        yield (await run_in_threadpool(np.fromfile, path, np.uint8, PIECE_BYTES, "", start)).tobytes()
 
 
 def _shown(design: Design, trial: Trial) -> dict[str, Any]:

@@ -8,8 +8,9 @@ participant. Position counts therefore differ by at most one, per participant an
 from __future__ import annotations
 
 # C candidates of a question, and screen positions
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -65,6 +66,19 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
         keyed.append((at, trial, None))
     keyed.sort(key=lambda item: item[0])
     return practice + _set_originals(keyed, len(practice))
+
+
+def draw_trials(design: Design, slot: int) -> str:
+    """Return the trials of participant number `slot` as JSON."""
+    return json.dumps([asdict(trial) for trial in draw_session(design, slot)])
+
+
+def read_trials(text: str) -> tuple[Trial, ...]:
+    """Parse trials from JSON."""
+    return tuple(
+        Trial(**fields | {"images": tuple(fields["images"]), "order": tuple(fields["order"])})
+        for fields in json.loads(text)
+    )
 
 
 def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:

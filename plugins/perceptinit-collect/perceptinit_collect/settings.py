@@ -108,6 +108,8 @@ class PeopleSettings:
     """Store platform ids. If false, only a keyed hash is stored, to recognize returning participants."""
     begins_per_minute: PositiveInt = 60
     """New participants per minute from one IP address; answers have a separate limit."""
+    copy_minutes: NonNegativeFloat = 10.0
+    """Minutes between two copies of the answers; 0 for no copies."""
 
     def __post_init__(self) -> None:
         if self.platform and self.platform not in PLATFORMS.values():

@@ -11,7 +11,7 @@ import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -97,13 +97,10 @@ class Browser:
         self._connection.request(method, path, body or None, headers)
         reply = self._connection.getresponse()
         content = reply.read()
-        self._keep_cookie(reply)
-        return reply.status, content, reply.headers.get("location", "")
-
-    def _keep_cookie(self, reply: HTTPResponse) -> None:
         cookie = reply.headers.get("set-cookie")
         if cookie:
             self._cookie = cookie.partition(";")[0]
+        return reply.status, content, reply.headers.get("location", "")
 
     def fetch(self, path: str, body: str = "", kind: str = "", method: str = "GET") -> bytes:
         """Return the body of a response, retrying while the server responds with 429."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.embedding import HeldOut, held_out_2afc
-from perceptinit_collect.records import Record, Reliability, judge, question_of, read_records, votes_of
+from perceptinit_collect.records import Record, Reliability, judge, question_of, votes_of
 from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import Cost, DesignSettings, read_settings
 from perceptinit_collect.store import read_rows
@@ -49,11 +50,14 @@ class Ceiling:
 
 def status(folder: Path) -> dict[str, Any]:
     """Return the progress of a study: `summary` as rows (name, value), `people` as rows of `columns`."""
-    records = read_records(folder)
+    records, problems = read_checked(folder)
     judged = judge(records)
     used = [record for record in records if not judged[record.person][1]]
     return {
-        "summary": [list(row) for row in _summary(folder, records, used)],
+        "summary": [
+            *([["damaged", problem] for problem in problems]),
+            *map(list, _summary(folder, records, used)),
+        ],
         "columns": list(COLUMNS),
         "people": [_person(record, *judged[record.person]) for record in records],
     }

@@ -1,12 +1,11 @@
-"""The folder of a study: creating, copying and opening it, its current design, and its owner's actions."""
+"""The folder of a study: creating, copying and opening it, and its current design."""
 
 import dataclasses
 import os
 import secrets
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +25,7 @@ from perceptinit_collect.settings import (
     parse_settings,
     read_settings,
 )
-from perceptinit_collect.store import Store, connect, read_rows
+from perceptinit_collect.store import Store, read_rows
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.texts import FOLDER as TEXTS, find_blanks, is_language_tag, read_texts, write_missing
 
@@ -209,6 +208,16 @@ class Study:
         return self.folder / IMAGES / image.name
 
 
+def lock_study(folder: Path) -> AbstractContextManager[Any]:
+    """Return the acquired lock of the server; see `open_study` for errors."""
+    try:
+        return FileLock(folder / ".server.lock").acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(f"{folder}: already being served by another process. Stop it first") from error
+    except (OSError, NotImplementedError) as error:  # ENOLCK or ENOSYS of a network file system
+        raise DataError(f"{folder}: cannot be locked ({error}). Move the study to a local disk") from error
+
+
 @contextmanager
 def open_study(
     folder: Path, report: Report = lambda message: None, is_draft: bool = False
@@ -225,13 +234,7 @@ def open_study(
         raise DataError(f"{folder}: not writable, so answers cannot be stored. Change its permissions")
     if not is_draft:
         _refuse_incomplete(folder)
-    try:
-        lock = FileLock(folder / ".server.lock").acquire(timeout=0)
-    except Timeout as error:
-        raise UsageError(f"{folder}: already being served by another process. Stop it first") from error
-    except (OSError, NotImplementedError) as error:  # ENOLCK or ENOSYS of a network file system
-        raise DataError(f"{folder}: cannot be locked ({error}). Move the study to a local disk") from error
-    with lock:
+    with lock_study(folder):
         study = Study(folder, report, is_draft)
         with closing(study.store):
             yield study
@@ -254,44 +257,3 @@ def _refuse_incomplete(folder: Path) -> None:
             f"{folder}: the study is incomplete. Fill in {'; '.join(missing)}, "
             "or try the page first with --draft or --simulate 20"
         )
-
-
-def write_once(folder: Path, write: Callable[[Any], Any]) -> Any:
-    """Run a write transaction on a study's database, even while a server has it open."""
-    with closing(connect(folder / "answers.sqlite")) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        value = write(connection)
-        connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return value
-
-
-def close(folder: Path) -> None:
-    """Stop accepting new participants. Participants who started can finish."""
-    write_once(
-        folder,
-        lambda c: c.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)),
-    )
-
-
-def forget(folder: Path, name: str) -> int:
-    """Delete a participant and return the number of deleted answers.
-
-    name: code or platform id; see `people.match_people`.
-
-    Raises:
-        UsageError: If `name` does not match exactly one participant.
-    """
-
-    def delete(connection: Any) -> int:
-        found = people.match_people(connection, name)
-        if not found:
-            raise UsageError(f"{folder}: no participant has the code or platform id '{name}'")
-        if len(found) > 1:
-            raise UsageError(
-                f"{folder}: '{name}' matches {len(found)} participants, so no one was deleted. Use one of: "
-                f"{', '.join(f'--forget {exact}' for exact in sorted(found.values()))}"
-            )
-        return people.delete(connection, *found)
-
-    return int(write_once(folder, delete))

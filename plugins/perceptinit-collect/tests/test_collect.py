@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
-from made_studies import make_study, open_study, write_images
+from made_studies import fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
@@ -22,7 +23,6 @@ from perceptinit_collect.records import (
     Record,
     judge,
     measure,
-    read_records,
     votes_of,
     why_excluded,
 )
@@ -31,6 +31,7 @@ from perceptinit_collect.sessions import Trial
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.status import ceiling, show, status
+from perceptinit_collect.study import create
 from rich.console import Console
 
 from perceptinit.companion import OddOneOutTable, Table, check_judgments
@@ -89,7 +90,7 @@ def test_data_check_of_twenty_simulated_people_reports_balanced_sides(tmp_path):
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
 def test_not_sure_is_a_tie_in_the_exported_table(tmp_path, task, component):
-    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
+    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", ""), ("min_catch = 0.8", "")]
     folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
     with open_study(folder) as site:
         somebody = site.begun()
@@ -109,7 +110,7 @@ def test_the_table_contains_assignments_and_answers(tmp_path):
             somebody.answer(position, position % 2)
     table_of(folder, tmp_path)
     rows = rows_of(tmp_path / "judgments.csv")
-    (record,) = read_records(folder)
+    (record,) = read_checked(folder)[0]
     assert len(rows) == len(record.trials) > 9
     for row, trial in zip(rows[:9], record.trials, strict=False):
         place = int(row["answered_place"]) - 1
@@ -131,8 +132,8 @@ def test_the_export_applies_the_exclusion_rule_with_reasons(tmp_path):
     table_of(folder, tmp_path)
     people = rows_of(tmp_path / "judgments.people.csv")
     assert [person["excluded"] for person in people] == [
-        "attention checks correct 0.50 < 0.8",
-        "attention checks correct 0.50 < 0.8; median seconds 0.10 < 0.3",
+        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8",
+        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8; median seconds 0.10 < 0.3",
     ]
     questions = [row for row in rows_of(tmp_path / "judgments.csv") if row["kind"] == "question"]
     assert {row["excluded"] for row in questions} == {f"person: {p['excluded']}" for p in people}
@@ -254,9 +255,29 @@ def test_halving_an_interval_requires_four_times_the_answers():
 def test_simulated_people_do_not_change_the_study(tmp_path):
     folder = make_study(tmp_path)
     copy = simulate(folder, 3)
-    assert (read_records(folder), len(read_records(copy))) == ([], 3)
-    assert all(record.is_finished for record in read_records(copy))
-    assert len(read_records(simulate(folder, 2))) == 2  # simulated again from the beginning
+    assert (read_checked(folder)[0], len(read_checked(copy)[0])) == ([], 3)
+    assert all(record.is_finished for record in read_checked(copy)[0])
+    assert len(read_checked(simulate(folder, 2))[0]) == 2  # simulated again from the beginning
+
+
+def test_image_names_that_a_spreadsheet_would_execute_are_escaped(tmp_path):
+    images = write_images(tmp_path / "photographs", 5)
+    (images / "00.png").rename(images / "=1+1.png")
+    (images / "01.png").rename(images / "-x.png")
+    design = default_design("2afc", 20, 10, False, 0)
+    create(images, tmp_path / "study", design, lambda message: None)
+    fill_blanks(tmp_path / "study")
+    settings = tmp_path / "study/study.toml"
+    settings.write_text(settings.read_text().replace("min_", "# min_"))
+    with open_study(tmp_path / "study") as site:
+        site.begun().finish()
+    table = table_of(tmp_path / "study", tmp_path)
+    cells = {
+        row[name] for row in rows_of(tmp_path / "judgments.csv") for name in ("anchor", "first", "second")
+    }
+    assert {"./=1+1.png", "./-x.png"} < cells
+    assert not [cell for cell in cells if cell[0] in "=+-@"]
+    assert list(table.preflight()) == []
 
 
 def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, collect, cli):
@@ -300,7 +321,7 @@ def test_the_status_prints_complete_codes_on_a_narrow_terminal(tmp_path):
     folder = simulate(make_study(tmp_path), 2)
     console = Console(width=80, file=io.StringIO())
     show(status(folder), console)
-    for record in read_records(folder):
+    for record in read_checked(folder)[0]:
         assert record.person in console.file.getvalue()
 
 

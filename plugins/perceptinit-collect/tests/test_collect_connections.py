@@ -89,6 +89,35 @@ def test_an_unread_reply_is_aborted(tmp_path, monkeypatch):
         assert visitor.answer(0)[0] == 200
 
 
+def test_clients_that_do_not_read_do_not_lock_others_out(tmp_path, monkeypatch):
+    monkeypatch.setattr(connections, "MAX_CONNECTIONS", 12)
+    monkeypatch.setattr(connections, "STALLED_SECONDS", 1.0)
+    folder = make_study(tmp_path)
+    with open_study(folder) as site, ExitStack() as stack:
+        visitor = site.begun()
+        key = visitor.state()["trials"][0]["anchor"]
+        image = next(p for p in site.study.design.images if p.key == key)
+        (folder / "images" / image.name).write_bytes(b"x" * 50_000_000)
+        head = f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {visitor._cookie}\r\n\r\n"
+        for _ in range(11):
+            stack.enter_context(open_socket(site)).sendall(head.encode())
+        time.sleep(2.5)
+        newcomers = [site.begun() for _ in range(8)]
+        assert [newcomer.answer(0)[0] for newcomer in newcomers] == [200] * 8
+        assert visitor.answer(0)[0] == 200
+
+
+def test_an_image_larger_than_a_piece_is_sent_whole(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        visitor = site.begun()
+        key = visitor.state()["trials"][0]["anchor"]
+        image = next(p for p in site.study.design.images if p.key == key)
+        data = bytes(range(256)) * 1000
+        (folder / "images" / image.name).write_bytes(data)
+        assert visitor.get(f"/image/{key}") == data
+
+
 def test_idle_connections_are_closed_before_active_ones(site, monkeypatch):
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 20)
     visitor = site.begun()

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from made_studies import make_study
 from perceptinit_collect import people
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.people import Answer, Origin
-from perceptinit_collect.records import judge, read_records
+from perceptinit_collect.records import Given, Record, judge, measure
+from perceptinit_collect.sessions import Trial, draw_session
 from perceptinit_collect.simulate import Judge, _look
-from perceptinit_collect.study import open_study as open_folder
+from perceptinit_collect.study import current_design, open_study as open_folder
 
 COUNT = 50
 
@@ -67,7 +69,7 @@ def count_people(folder, seed):
         second = [take_part(connection, study, looks, crowd["random"](n), f"honest{n}") for n in range(COUNT)]
         connection.execute("COMMIT")
         connection.close()
-        judged = judge(read_records(folder))
+        judged = judge(read_checked(folder)[0])
     counted = [names.get(code, "second session") for code, (_, why) in judged.items() if not why]
     result = {kind: counted.count(kind) for kind in (*crowd, "second session")}
     return result, len(judged), sum(second)
@@ -81,3 +83,41 @@ def test_the_default_rule_keeps_honest_people_and_at_most_2_of_150_others(tmp_pa
     assert counted["honest"] >= COUNT - 1
     assert counted["random"] + counted["straight"] + counted["second session"] <= 2
     assert (num_people, num_second_answers) == (3 * COUNT, 0)  # a second session continues the first
+
+
+def record_of(kinds, answered):
+    """Return a record of trials of these kinds, of which the first `answered` have the correct answer."""
+    trials = [Trial(kind, (0, 1, 2), (0, 1), None if kind == "question" else 0) for kind in kinds]
+    answers = {
+        position: Given(trials[position].correct, 1.0, "key", False, 0.0) for position in range(answered)
+    }
+    return Record("a", None, "", None, tuple(trials), answers)
+
+
+def test_attention_checks_without_an_answer_count_as_wrong():
+    kinds = ["question", "catch", "instructed"]
+    found = [measure(record_of(kinds, answered), {}) for answered in (1, 2, 3)]
+    assert [(f.catch, f.instructed, f.checks) for f in found] == [(0, 0, 0), (1, 0, 1), (1, 1, 1)]
+    without = measure(record_of(["question"], 1), {})
+    assert (without.catch, without.instructed, without.checks) == (None, None, None)
+
+
+def test_a_participant_who_answers_less_than_half_of_the_questions_is_excluded_by_default(tmp_path):
+    design = current_design(make_study(tmp_path, questions=60, per_person=20, images=12), print)
+    trials = draw_session(design, 0)
+
+    def why(num_answers):
+        answers = {
+            at: Given(t.correct or 0, 1.0, "key", False, 0.0) for at, t in enumerate(trials[:num_answers])
+        }
+        return judge([Record("a", design, "", None, tuple(trials), answers)])["a"][1]
+
+    assert why(6).startswith("attention checks correct 0.00 < 0.8; catch trials correct 0.00 < 0.8")
+    assert "questions answered 0.45 < 0.5" in why(half_of(trials) - 1)
+    assert why(half_of(trials)) == ""
+
+
+def half_of(trials):
+    """Return after how many trials half of the 20 questions are answered."""
+    positions = [position for position, trial in enumerate(trials) if trial.kind == "question"]
+    return positions[9] + 1

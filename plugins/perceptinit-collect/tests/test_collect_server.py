@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import people, server
+from perceptinit_collect.actions import close, forget
 from perceptinit_collect.aside import run_aside
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
+from perceptinit_collect.sessions import read_trials
 from perceptinit_collect.settings import default_design
-from perceptinit_collect.study import close, create, forget
+from perceptinit_collect.study import create
 
 from perceptinit.plugin import UsageError
 
@@ -159,7 +161,7 @@ def test_not_sure_is_accepted_only_if_it_is_offered(site, tmp_path):
 
 def test_only_practice_trials_return_feedback(site):
     somebody = site.begun()
-    trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
+    trials = read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
     for position, trial in enumerate(trials):
         right = None if trial.correct is None else trial.order.index(trial.correct)
         status, reply = somebody.answer(position, 0 if right is None else right)
@@ -311,7 +313,7 @@ def test_a_participant_of_prolific_is_refused_while_the_completion_link_is_missi
 
 def test_an_instructed_trial_states_the_position_of_its_correct_answer(site):
     visitor = site.begun()
-    trials = people.read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
+    trials = read_trials(site.rows("SELECT trials FROM people ORDER BY slot DESC LIMIT 1")[0][0])
     for trial, shown in zip(trials, visitor.state()["trials"], strict=True):
         if trial.kind == "instructed":
             assert trial.order[shown["instruction"] - 1] == trial.correct
