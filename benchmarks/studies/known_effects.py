@@ -26,6 +26,7 @@ from perceptinit.analysis.numbers import interval, number, signed
 from perceptinit.analysis.statistics import estimate, holm
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.plots import curve_figure
+from perceptinit.results.items import read_items, write_items
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
 
@@ -34,8 +35,14 @@ DOCS = ROOT / "docs"
 KEPT = DOCS / "results"  # records in folders, and a page for each question
 RECIPES = ROOT / "recipes" / "known_effects"
 DATA = "data/known_effects"
+PLACES = {  # environment variables of the recipes, and the paths that records state instead
+    "KNOWN_EFFECTS": DATA,
+    "MATERIALS_ROOT": "data/materials",
+    "LITE0": "data/tf_efficientnet_lite0.safetensors",
+}
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
-SCORES = ("top1/", "accuracy/", "2afc/", "knn/")
+SCORES = ("top1/", "accuracy/", "2afc/", "knn/", "cross-entropy/", "calibration_error/", "tuning_loss/")
+OF_ITEMS = ("cross-entropy/shares", "accuracy/few-labels")  # primary scores whose values by image are saved
 MEASURES = ("top1", "accuracy")  # of the tables
 # contrasts that the tool does not make: arm, reference, whether the contrast was planned
 BESIDES = {
@@ -65,13 +72,15 @@ COLOURS = (
 def keep(folder: Path) -> None:
     """Write the runs of an experiment to docs/results/, without weights, lists of tensors and scores that no table uses.
 
-    Paths of this machine become those of the recipe. KNOWN_EFFECTS is the folder of the data.
+    Paths of this machine become those of the recipe, from the environment variables of the data.
     """
     for file in sorted(folder.glob("*/seed*/record.json")):
         record = without_places(shortened(read_record(file)))
         target = KEPT / folder.name / file.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         write_record(target, record)
+        if items := {name: each for name, each in read_items(file.parent).items() if name in OF_ITEMS}:
+            write_items(target.parent, items)
     for name in ("plan.json", "processor.csv"):  # the latter by recipes/known_effects/measure.py
         if (folder / name).exists():
             shutil.copy(folder / name, KEPT / folder.name / name)
@@ -85,8 +94,10 @@ def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_places(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with data paths in data/known_effects and relative paths of recipes."""
-    text = json.dumps(record).replace(os.environ.get("KNOWN_EFFECTS", DATA), DATA)
+    """Return a record with data paths in data/ and relative paths of recipes."""
+    text = json.dumps(record)
+    for name, path in PLACES.items():
+        text = text.replace(os.environ.get(name, path), path)
     return json.loads(re.sub(r'"/[^"]*/(recipes/known_effects/)', r'"\1', text))
 
 

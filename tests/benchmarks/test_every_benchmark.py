@@ -26,7 +26,9 @@ NOT_RUN = {
     "scaling.py": "plugins/perceptinit-estimate/tests compares the page with it",
     "slurm_on_one_node.sh": "root, and a Slurm",
     "train_vs_open_clip.py": "open_clip's trainer with an older webdataset",
+    "studies/beyond_labels.py": "tests/reports/test_from_records.py",
     "studies/calibration.py": "tests/analysis/test_calibration.py compares the page with it",
+    "studies/ladder.py": "tests/reports/test_from_records.py",
     "studies/known_effects.py": "tests/reports/test_published_results.py compares the pages with it",
 }
 ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}

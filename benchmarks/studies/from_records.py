@@ -1,0 +1,216 @@
+"""Differences of runs from their records alone: no module of the package is imported.
+
+Intervals are over seeds and images: the variance over seeds plus that over images minus their interaction, at least
+the larger of the two, with Satterthwaite's degrees of freedom (docs/compare.md#the-verdict).
+"""
+
+# S seeds, N images
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+MIN_SEEDS_OF_SIGN_TEST = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run: its final scores by name, the values of images of one score, (N,), and the metrics of stage 1."""
+
+    arm: str
+    seed: int
+    scores: Mapping[str, float]
+    items: np.ndarray | None
+    stage_1: Mapping[str, float]
+    record: Mapping[str, object] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A mean difference with its interval, and the p-value of a sign test (None for few seeds)."""
+
+    mean: float
+    low: float
+    high: float
+    p: float | None
+    num_seeds: int
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the interval excludes 0 and the sign test agrees."""
+        return (self.low > 0 or self.high < 0) and (self.p is None or self.p <= 0.05)
+
+    def text(self, factor: float = 1.0, digits: int = 3) -> str:
+        """Return the difference and its interval, such as `-0.012 [-0.020, -0.004]`."""
+        mean, low, high = (f"{factor * value:+.{digits}f}" for value in (self.mean, self.low, self.high))
+        return f"{mean} [{low}, {high}]"
+
+
+Runs = Mapping[tuple[str, int], Run]
+
+
+def read_runs(folder: Path, score: str) -> Runs:
+    """Return the finished runs of an experiment by arm and seed, with the values of images of a score."""
+    found = {}
+    for path in sorted(folder.glob("*/seed*/record.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["status"] != "finished":
+            continue
+        arm = path.parents[1].name
+        seed = int(path.parent.name.removeprefix("seed"))
+        last = {row["name"]: row["value"] for row in record["scores"]}  # rows are in the order of training
+        metrics = {k: v for row in record["init"] for k, v in row["metrics"].items()}
+        found[arm, seed] = Run(arm, seed, last, read_items(path.parent, score), metrics, record)
+    return found
+
+
+def read_items(folder: Path, score: str) -> np.ndarray | None:
+    """Return the values of the images of a score from items.safetensors; None if there are none."""
+    path = folder / "items.safetensors"
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    if score not in header:
+        return None
+    low, high = header[score]["data_offsets"]
+    stored = content[start + low : start + high]
+    if header[score]["dtype"] == "F32":
+        return np.frombuffer(stored, "<f4").astype(np.float64)
+    about = json.loads(header["__metadata__"]["sealed"].partition(" ")[2])
+    return np.unpackbits(np.frombuffer(stored, np.uint8), count=about[score]["num"]).astype(np.float64)
+
+
+def arms_of(runs: Runs) -> list[str]:
+    return list(dict.fromkeys(arm for arm, _ in runs))
+
+
+def seeds_of(runs: Runs) -> list[int]:
+    return sorted({seed for _, seed in runs})
+
+
+def values_of(runs: Runs, arm: str, score: str) -> list[float]:
+    """Return a score of an arm by seed, in the order of seeds."""
+    return [runs[arm, seed].scores[score] for seed in seeds_of(runs) if (arm, seed) in runs]
+
+
+def mean_text(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> str:
+    """Return a mean with its standard error over seeds."""
+    if not values:
+        return ""
+    scaled = factor * np.asarray(values)
+    text = f"{scaled.mean():.{digits}f}"
+    return text if len(scaled) < 2 else f"{text} ± {scaled.std(ddof=1) / np.sqrt(len(scaled)):.{digits}f}"
+
+
+def difference(pairs: Iterable[tuple[Run, Run]], score: str, num_family: int = 1) -> Difference | None:
+    """Return the mean difference of paired runs; None for fewer than two pairs.
+
+    Args:
+        pairs: An arm and its reference, one pair for each seed.
+        score: Name of the score, for runs without values of images.
+        num_family: Number of contrasts whose intervals hold together with at least 95 % (Bonferroni).
+    """
+    pairs = list(pairs)
+    if len(pairs) < 2:
+        return None
+    by_seed = np.array([a.scores[score] - b.scores[score] for a, b in pairs])
+    known = [a.items - b.items for a, b in pairs if a.items is not None and b.items is not None]
+    variance, degrees = by_seed.var(ddof=1) / len(by_seed), len(by_seed) - 1.0
+    if len(known) == len(pairs):
+        variance, degrees = two_way(np.array(known))
+    reach = stats.t.ppf(1 - 0.025 / num_family, degrees) * np.sqrt(variance)
+    mean = float(by_seed.mean())
+    return Difference(mean, mean - reach, mean + reach, sign_test(by_seed), len(by_seed))
+
+
+def two_way(values: np.ndarray) -> tuple[float, float]:
+    """Return variance and degrees of freedom of the mean of differences (S, N) over seeds and images."""
+    num_seeds, num_images = values.shape
+    by_seed, by_image = values.mean(axis=1), values.mean(axis=0)
+    rest = values - by_seed[:, None] - by_image + values.mean()
+    seeds = by_seed.var(ddof=1) / num_seeds
+    images = by_image.var(ddof=1) / num_images
+    both = rest.var(axis=1, ddof=1).sum() / num_images / num_seeds / (num_seeds - 1)
+    variance = max(seeds + images - both, seeds, images)
+    if not variance:
+        return 0.0, num_seeds - 1.0
+    free = num_seeds - 1, num_images - 1, (num_seeds - 1) * (num_images - 1)
+    spread = sum(part**2 / num for part, num in zip((seeds, images, both), free, strict=True))
+    return variance, max(variance**2 / spread, num_seeds - 1)
+
+
+def sign_test(by_seed: np.ndarray) -> float | None:
+    """Return the two-sided p-value of the sign-flip test of a mean; None below six seeds."""
+    if len(by_seed) < MIN_SEEDS_OF_SIGN_TEST:
+        return None
+    signs = np.array(list(itertools.product((1, -1), repeat=len(by_seed))))
+    return float((np.abs(signs @ by_seed) >= abs(by_seed.sum()) - 1e-12).mean())
+
+
+def paired(runs: Runs, arm: str, reference: str) -> list[tuple[Run, Run]]:
+    """Return the runs of two arms that have the same seed."""
+    return across(runs, arm, runs, reference)
+
+
+def across(runs: Runs, arm: str, others: Runs, reference: str) -> list[tuple[Run, Run]]:
+    """Return the runs of an arm and of a reference in another experiment that have the same seed."""
+    seeds = [seed for seed in seeds_of(runs) if (arm, seed) in runs and (reference, seed) in others]
+    return [(runs[arm, seed], others[reference, seed]) for seed in seeds]
+
+
+def answer(found: Difference | None, delta: float, lower_is_better: bool = False) -> str:
+    """Return better, worse, equivalent or undecided, by the rule of docs/compare.md."""
+    if found is None:
+        return "undecided"
+    if -delta < found.low and found.high < delta:
+        return "equivalent"
+    if not found.is_decided:
+        return "undecided"
+    return "better" if (found.mean < 0) == lower_is_better else "worse"
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table; all columns but the first are aligned to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in lines).replace("| --- |", "|---|", 1)
+
+
+def dot_plot(rows: Sequence[tuple[str, Difference]], title: str, factor: float = 1.0) -> str:
+    """Return an SVG image of differences with their intervals, a row each."""
+    width, left, top, height = 640, 190, 34, 26
+    edges = [factor * edge for _, found in rows for edge in (found.low, found.high, 0.0)]
+    low, high = min(edges), max(edges)
+    margin = 0.05 * (high - low)
+
+    def x(value: float) -> float:
+        return left + (width - left - 20) * (value - low + margin) / (high - low + 2 * margin)
+
+    bottom = top + height * len(rows)
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {bottom + 30}" font-family="sans-serif" font-size="13">',
+        f"<title>{title}</title>",
+        f'<rect width="{width}" height="{bottom + 30}" fill="#fff"/>',
+        f'<text x="10" y="18" fill="#1a1a1a">{title}</text>',
+        f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="{top - 6}" y2="{bottom}" stroke="#6b6b6b"/>',
+    ]
+    for place, (name, found) in enumerate(rows):
+        y = top + height * place + height / 2
+        ends = [x(factor * edge) for edge in (found.low, found.high)]
+        lines += [
+            f'<text x="10" y="{y + 4:.1f}" fill="#1a1a1a">{name}</text>',
+            f'<line x1="{ends[0]:.1f}" x2="{ends[1]:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="#0072b2" stroke-width="2"/>',
+            f'<circle cx="{x(factor * found.mean):.1f}" cy="{y:.1f}" r="4" fill="#0072b2"/>',
+        ]
+    for value in (low, 0.0, high):
+        lines.append(
+            f'<text x="{x(value):.1f}" y="{bottom + 18}" fill="#6b6b6b" text-anchor="middle">{value:+.3g}</text>'
+        )
+    return "\n".join([*lines, "</svg>"]) + "\n"

@@ -1,0 +1,152 @@
+"""The page docs/results/ladder.md, from the records of its runs alone (no module of the package is imported).
+
+    python benchmarks/studies/known_effects.py keep runs/ladder     -> docs/results/ladder/ARM/seedN/
+    python benchmarks/studies/ladder.py                             -> docs/results/ladder.md and its image
+
+Recipe and plan are in recipes/known_effects/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import from_records as records
+from beyond_labels import about
+from from_records import Difference, Run, Runs
+
+DOCS = Path(__file__).parents[2] / "docs"
+KEPT = DOCS / "results"
+NAME = "ladder"
+SCORE = "accuracy/few-labels"
+DELTA = 0.01
+BASELINE = "imagenet"
+ARMS = (
+    "random",
+    "people",
+    "imagenet",
+    "imagenet-people",
+    "imagenet-shuffled",
+    "imagenet-pixels",
+    "imagenet-statistics",
+)
+# contrasts beside those with the baseline
+BESIDES = (
+    ("people", "random"),
+    ("imagenet-people", "imagenet-shuffled"),
+    ("imagenet-people", "imagenet-pixels"),
+    ("imagenet-people", "imagenet-statistics"),
+)
+HEAD = ["arm", "accuracy, %", "- imagenet, points [95 %]", "held-out 2AFC, %", "spread after stage 1"]
+
+QUESTION = """Does stage 1 on human judgments help a network with ImageNet weights? EfficientNet-Lite0 (4.7 million
+parameters, 128 pixels) starts from weights of ImageNet-1k or from fresh ones. Stage 1 is 60 steps of InfoNCE on judgments
+of 60 materials (Lagunas et al. 2019), split by photograph, so that the 30 photographs of the test split are unseen.
+Score: accuracy on 2,000 photographs of CIFAR-10 of a ridge classifier on frozen embeddings of 10 labeled photographs of
+each class; chance is 10 %. Held-out 2AFC describes what stage 1 learned, and does not decide."""
+
+LIMITS = """* The score is about categories; judgments of materials may help other tasks.
+* Stage 1 changes the running statistics of all batch normalizations. `imagenet-statistics` has this change alone: its
+  stage 1 has a learning rate of 1e-12.
+* One small network, one set of judgments and one number of labels."""
+
+RERUN = """```console
+python recipes/known_effects/prepare.py FOLDER data/known_effects
+python recipes/known_effects/prepare_materials.py MATERIALS data/known_effects
+perceptinit run recipes/known_effects/ladder.toml --jobs 2
+perceptinit compare recipes/known_effects/ladder.toml
+python benchmarks/studies/known_effects.py keep runs/ladder
+python benchmarks/studies/ladder.py
+```
+
+A [few lines](../recipes.md#weights-of-imagenet-and-of-a-run) make the file of weights."""
+
+
+def page(runs: Runs) -> str:
+    """Return the page."""
+    seeds = ", ".join(map(str, records.seeds_of(runs)))
+    parts = [
+        "# Does stage 1 help a network with ImageNet weights?",
+        QUESTION,
+        f"![Differences in accuracy from the arm imagenet, by arm.](../images/{NAME}.svg)",
+        f"**{answer(runs)}**",
+        "## Results",
+        f"Seeds {seeds}. Differences are in points, with intervals over seeds and images.",
+        records.markdown(HEAD, (row(runs, arm) for arm in ARMS)),
+        "\n".join(besides(runs)),
+        trivial(runs),
+        "## What this does not say",
+        LIMITS,
+        "## Rerun",
+        RERUN,
+        about(runs, NAME),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def contrast(runs: Runs, arm: str, reference: str, num_family: int = 1) -> Difference | None:
+    return records.difference(records.paired(runs, arm, reference), SCORE, num_family)
+
+
+def against_baseline(runs: Runs, arm: str) -> Difference | None:
+    """Return an arm minus imagenet; all but the first contrast of the plan are simultaneous."""
+    return contrast(runs, arm, BASELINE, 1 if arm == "imagenet-people" else len(ARMS) - 2)
+
+
+def answer(runs: Runs) -> str:
+    """Return the answer to the first question of the plan, in a sentence or two."""
+    found = against_baseline(runs, "imagenet-people")
+    if found is None:
+        return "Not answered: fewer than two seeds."
+    text = f"{found.text(100, 1)} points, {found.num_seeds} seeds"
+    outcome = records.answer(found, DELTA)
+    if outcome == "undecided":
+        half = 100 * (found.high - found.low) / 2
+        return f"Undecided: stage 1 on people's judgments changes the accuracy of ImageNet weights by {text} (half-width {half:.1f})."
+    begin = "Yes" if outcome == "better" else "No"
+    return f"{begin}: ImageNet weights are {outcome} after stage 1 on people's judgments ({text})."
+
+
+def row(runs: Runs, arm: str) -> list[str]:
+    """Return the cells of an arm."""
+    found = against_baseline(runs, arm)
+    spreads = [run.stage_1["spread_after"] for run in of_arm(runs, arm) if "spread_after" in run.stage_1]
+    return [
+        arm,
+        records.mean_text(records.values_of(runs, arm, SCORE), 100, 1),
+        found.text(100, 1) if found else "",
+        records.mean_text(records.values_of(runs, arm, "2afc/materials"), 100, 1),
+        records.mean_text(spreads),
+    ]
+
+
+def of_arm(runs: Runs, arm: str) -> list[Run]:
+    return [run for run in runs.values() if run.arm == arm]
+
+
+def besides(runs: Runs) -> Iterator[str]:
+    """Yield the other contrasts of the plan."""
+    for arm, reference in BESIDES:
+        if found := contrast(runs, arm, reference, len(BESIDES)):
+            yield f"* {arm} - {reference}: {found.text(100, 1)}, {records.answer(found, DELTA)} (simultaneous over {len(BESIDES)})"
+
+
+def trivial(runs: Runs) -> str:
+    """Return a sentence on the trivial models of the held-out judgments, which all runs share."""
+    record = next(iter(runs.values())).record
+    extra = next(row["extra"] for row in record["scores"] if row["name"] == "2afc/materials")
+    models = ", ".join(f"{name} {100 * each['value']:.1f}" for name, each in extra["baselines"].items())
+    return f"Trivial models on the held-out judgments, 2AFC in %: {models}."
+
+
+def write() -> None:
+    """Write the page and its image."""
+    runs = records.read_runs(KEPT / NAME, SCORE)
+    rows = [(arm, found) for arm in ARMS if (found := against_baseline(runs, arm)) and arm != BASELINE]
+    image = records.dot_plot(rows, "accuracy minus imagenet, points", 100)
+    (DOCS / "images" / f"{NAME}.svg").write_text(image, encoding="utf-8")
+    (KEPT / f"{NAME}.md").write_text(page(runs), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write()

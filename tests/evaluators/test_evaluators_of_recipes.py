@@ -1,0 +1,107 @@
+"""The evaluators beside the recipes of recipes/known_effects/."""
+
+import io
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import pytest
+from helpers.command_line import ROOT
+from PIL import Image
+
+from perceptinit.testing import EvaluatorContract, tiny_pairs
+
+
+def load(name):
+    spec = spec_from_file_location(name, ROOT / f"recipes/known_effects/{name}.py")
+    module = sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+people_shares = load("people_shares")
+few_labels = load("few_labels")
+
+
+def draw_png(rng):
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(file, "png")
+    return file.getvalue()
+
+
+def write_photographs(path, num, names):
+    """Write a table of random photographs with their class and equal shares of all classes."""
+    rng = np.random.default_rng(num)
+    images = [draw_png(rng) for _ in range(num)]
+    columns = {"image": images, "class": [names[i % len(names)] for i in range(num)]}
+    shares = {name: np.full(num, 1 / len(names)) for name in names}
+    parquet.write_table(pyarrow.table({**columns, **shares}), path)
+    return str(path)
+
+
+class TestPeopleShares(EvaluatorContract):
+    component = people_shares.PeopleShares
+
+    def options(self, tmp_path):
+        names = tiny_pairs().read_classes().names
+        return {
+            name: write_photographs(tmp_path / f"{name}.parquet", 40, names) for name in ("tuning", "test")
+        }
+
+
+class TestFewLabels(EvaluatorContract):
+    component = few_labels.FewLabels
+
+    def options(self, tmp_path):
+        names = ("cat", "dog")
+        files = {
+            name: write_photographs(tmp_path / f"{name}.parquet", 30, names) for name in ("train", "test")
+        }
+        return {**files, "per_class": 10, "num_test": 20}
+
+
+def test_the_fitted_temperature_restores_the_shares():
+    logits = np.random.default_rng(0).normal(size=(50, 3))
+    shares = np.exp(people_shares.log_softmax(2.5 * logits))
+    assert people_shares.fit_inverse_temperature(logits, shares) == pytest.approx(2.5)
+
+
+def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy():
+    confidence = np.array([0.9, 0.9, 0.9, 0.5])
+    correct = np.array([1.0, 1.0, 0.0, 1.0])
+    gap = abs(0.9 - 2 / 3) * 3 / 4 + abs(0.5 - 1) / 4
+    assert people_shares.calibration_error(confidence, correct) == pytest.approx(gap)
+
+
+def fit_ridge(x, y, penalty):
+    """Return a function that predicts the targets of embeddings."""
+    centered = x - x.mean(axis=0)
+    weights = np.linalg.solve(
+        centered.T @ centered + penalty * np.eye(x.shape[1]), centered.T @ (y - y.mean(axis=0))
+    )
+    return lambda test: (test - x.mean(axis=0)) @ weights + y.mean(axis=0)
+
+
+def test_the_ridge_penalty_has_the_lowest_leave_one_out_error():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 8))
+    y = x @ rng.normal(size=(8, 2)) + rng.normal(size=(30, 2))
+    predicted, penalty = few_labels.ridge(x, y, x[:5])
+    np.testing.assert_allclose(predicted, fit_ridge(x, y, penalty)(x[:5]))
+
+    def leave_one_out(penalty):
+        rows = [np.delete(np.arange(30), i) for i in range(30)]
+        errors = [fit_ridge(x[kept], y[kept], penalty)(x[i : i + 1]) - y[i] for i, kept in enumerate(rows)]
+        return np.square(errors).mean()
+
+    assert leave_one_out(penalty) <= min(leave_one_out(penalty / 2), leave_one_out(2 * penalty))
+
+
+def test_all_arms_of_a_seed_have_the_same_labeled_photographs():
+    classes = ["cat", "dog"] * 20
+    drawn = few_labels.draw(classes, ["cat", "dog"], 10, seed=3)
+    assert drawn == few_labels.draw(classes, ["cat", "dog"], 10, seed=3)
+    assert drawn != few_labels.draw(classes, ["cat", "dog"], 10, seed=4)
+    assert sorted(classes[row] for row in drawn) == ["cat"] * 10 + ["dog"] * 10

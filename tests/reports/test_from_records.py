@@ -1,0 +1,90 @@
+"""Differences that a study computes from records alone equal those of the package."""
+
+import beyond_labels
+import from_records
+import ladder
+import numpy as np
+import pytest
+from helpers.made_runs import record, score
+
+from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p
+from perceptinit.results.items import write_items
+from perceptinit.results.record import write_record
+from perceptinit.types import Items
+
+SCORE = "cross-entropy/shares"
+OTHERS = ("accuracy/shares", "calibration_error/shares", "2afc/ties", "2afc/people")
+
+
+def write_runs(folder, leads, num_seeds=6, num_images=40):
+    """Write runs with values of images that are those of the first arm plus a lead and noise."""
+    rng = np.random.default_rng(0)
+    level = rng.normal(2.0, 0.5, num_images)
+    for arm, lead in leads.items():
+        for seed in range(num_seeds):
+            values = (level + lead + rng.normal(0, 0.05, num_images)).astype(np.float32)
+            path = folder / arm / f"seed{seed}"
+            write_items(path, {SCORE: Items(values, np.arange(num_images)[:, None])})
+            scores = [score(float(values.mean()), name=name) for name in (SCORE, *OTHERS)]
+            write_record(path / "record.json", record(arm, seed, scores))
+    return from_records.read_runs(folder, SCORE)
+
+
+def test_an_interval_over_seeds_and_images_equals_that_of_compare(tmp_path):
+    runs = write_runs(tmp_path, {"labels": 0.0, "people": -0.02})
+    found = from_records.difference(from_records.paired(runs, "people", "labels"), SCORE, num_family=3)
+    values = np.array([runs["people", s].items - runs["labels", s].items for s in range(6)])
+    expected = estimate_two_way(find_components(values, np.arange(40)[:, None]), 1 - 0.05 / 3)
+    assert (found.mean, found.low, found.high) == pytest.approx(
+        (expected.mean, expected.low, expected.high), abs=1e-6
+    )
+    assert found.p == pytest.approx(max_t_p([values.mean(axis=1).tolist()])[0])
+
+
+def test_values_of_zero_and_one_are_read_from_bits(tmp_path):
+    values = np.array([1, 0, 1, 1, 0, 0, 0, 0, 1.0])
+    write_items(tmp_path / "arm/seed0", {SCORE: Items(values, np.arange(9)[:, None])})
+    np.testing.assert_array_equal(from_records.read_items(tmp_path / "arm/seed0", SCORE), values)
+
+
+@pytest.mark.parametrize(
+    ("soft", "people", "sentence"),
+    [
+        (0.0, -0.2, "Void: soft labels are not shown to lower the cross-entropy"),
+        (-0.2, 0.2, "No: people's answers are worse"),
+        (-0.2, 0.0, "Undecided:"),
+        (-0.2, -0.2, "Yes: people's answers are better"),
+    ],
+)
+def test_the_answer_follows_the_plan(tmp_path, soft, people, sentence):
+    runs = write_runs(tmp_path / "a", {"random": 0.0, "people": people, "classes": 0.0})
+    control = write_runs(tmp_path / "b", {"random": soft})
+    text = beyond_labels.answer({"beyond-labels": runs, "beyond-labels-soft": control})
+    assert text.startswith(sentence)
+
+
+def test_the_page_has_a_row_for_each_arm_and_the_control(tmp_path):
+    leads = dict.fromkeys(beyond_labels.ARMS, 0.0)
+    found = {
+        "beyond-labels": write_runs(tmp_path / "a", leads),
+        "beyond-labels-soft": write_runs(tmp_path / "b", {"random": -0.1}),
+    }
+    page = beyond_labels.page(found)
+    assert all(f"\n| {arm} |" in page for arm in beyond_labels.ARMS)
+    assert "* Positive control, soft labels - random: -0." in page
+
+
+def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
+    rng = np.random.default_rng(0)
+    for arm in ladder.ARMS:
+        for seed in range(3):
+            correct = (rng.random(50) < 0.5).astype(float)
+            path = tmp_path / arm / f"seed{seed}"
+            write_items(path, {ladder.SCORE: Items(correct, np.arange(50)[:, None])})
+            judged = score(0.6, name="2afc/materials")
+            judged["extra"] = {"baselines": {"pixels 32 x 32": {"value": 0.66, "stderr": 0.04}}}
+            made = record(arm, seed, [score(float(correct.mean()), name=ladder.SCORE), judged])
+            write_record(path / "record.json", made)
+    page = ladder.page(from_records.read_runs(tmp_path, ladder.SCORE))
+    assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
+    assert "pixels 32 x 32 66.0" in page
