@@ -143,6 +143,17 @@ def not_finite(arm: str, seed: int, measure: str = "") -> Change:
     return _of(arm, change, seed)
 
 
+def lower_is_better(measure: str) -> Change:
+    """Return a change to the scores of a measure, which have no chance level and are better if lower."""
+
+    def change(record: dict[str, Any]) -> None:
+        for row in record["scores"]:
+            if row["name"].startswith(measure):
+                row |= {"higher_is_better": False, "chance": None, "stderr": None}
+
+    return _of("", change)
+
+
 def saw_in_stage_1(share: float | None, *arms: str, seed: int | None = None) -> Change:
     """Return a change to the share of evaluated images that stage 1 of arms saw; None if not recorded."""
 

@@ -10,6 +10,7 @@ from situations.changes import (
     copied,
     fewer_samples,
     in_turn,
+    lower_is_better,
     not_finite,
     saw_in_stage_1,
     stage_1,
@@ -234,21 +235,21 @@ CONTROLS = {
         arms=arms(Lead(3)),
         change=stage_1("people", spread_after=0.03, two_afc=0.5),
         must=(r"people.{0,80}collapse|collapse.{0,80}people",),
-        never=(STRUCTURE,),
+        never=(STRUCTURE, r"which first learned"),
     ),
     "people did not learn": Situation(
         truth="stage 1 of people predicts held-out judgments at chance",
         arms=arms(Lead(3)),
         change=stage_1("people", two_afc=0.5),
         must=(r"chance|did not learn|not learned",),
-        never=(STRUCTURE,),
+        never=(STRUCTURE, r"which first learned"),
     ),
     "people hardly learned": Situation(
         truth="held-out agreement after stage 1 is 51 %, one standard error above chance",
         arms=arms(Lead(3)),
         change=stage_1("people", two_afc=0.51),
         must=(r"chance|did not learn|not learned|not shown to",),
-        never=(STRUCTURE,),
+        never=(STRUCTURE, r"which first learned"),
     ),
     "people learned a little": Situation(
         truth="held-out agreement after stage 1 is 54 %, four standard errors above chance",
@@ -633,7 +634,13 @@ SCALES = {
     ),
 }  # fmt: skip
 
+
 # --- what holds of the arm must hold of its controls, and of each run -----------------------------------------------
+def crossed(points: float) -> dict[str, Lead]:
+    """Return cross-entropies of which people's differs by this number of points; shuffled is far worse."""
+    return {"random": Lead(0, 0, 150), "people": Lead(points, 1.3, 150), "shuffled": Lead(60, 1.3, 150)}
+
+
 EACH = {
     "six copies of one run of shuffled": Situation(
         truth="the runs of the control are copies of one run",
@@ -712,6 +719,43 @@ EACH = {
         sets={"dtd": arms(Lead(3), shuffled=Lead(-3)), "svhn": arms(Lead(3), shuffled=Lead(7))},
         must=(r"svhn",),
         never=(STRUCTURE,),
+    ),
+    "pixels is better in another measure": Situation(
+        truth="people leads pixels by 3 in top-1, and trails it by 3 in mean per-class recall",
+        arms=arms(Lead(3), pixels=Lead(0)),
+        also={PER_CLASS: arms(Lead(3), pixels=Lead(6))},
+        must=(WORTH, r"mean.per.class"),
+        never=(STRUCTURE,),
+    ),
+    "pixels is better on one set of three": Situation(
+        truth="people leads pixels by 6 on two sets, and trails it by 4 on the third",
+        arms=arms(Lead(3), pixels=Lead(-3)),
+        sets={"dtd": arms(Lead(3), pixels=Lead(-3)), "svhn": arms(Lead(3), pixels=Lead(7))},
+        must=(r"svhn",),
+        never=(STRUCTURE,),
+    ),
+    "cross-entropy is higher": Situation(
+        truth="people leads by 3 in top-1, and its cross-entropy is 0.300 higher, which is worse",
+        arms=arms(Lead(3)),
+        also={"cross_entropy/cifar10": crossed(30)},
+        change=lower_is_better("cross_entropy"),
+        must=(r"cross.entropy",),
+        never=(WORTH, STRUCTURE),
+    ),
+    "cross-entropy is lower": Situation(
+        truth="people leads by 3 in top-1, and its cross-entropy is 0.300 lower, which is better",
+        arms=arms(Lead(3)),
+        also={"cross_entropy/cifar10": crossed(-30)},
+        change=lower_is_better("cross_entropy"),
+        must=(WORTH, STRUCTURE),
+        firm=True,
+    ),
+    "within delta, cross-entropy is higher": Situation(
+        truth="people equals random in top-1, and its cross-entropy is 0.300 higher",
+        arms=arms(Lead(0.1, 0.2)),
+        also={"cross_entropy/cifar10": crossed(30)},
+        change=lower_is_better("cross_entropy"),
+        never=(WORTH, NOT_WORTH, STRUCTURE),
     ),
     "another measure over three sets is worse": Situation(
         truth="top-1 is 3 better on three sets, mean per-class recall 3 worse on each",
