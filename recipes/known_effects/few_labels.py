@@ -5,12 +5,14 @@ Recipes list this file in `plugins`.
 
 # N training photographs, M test photographs, C classes, D embedding
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from perceptinit.plugin import (
     Component,
@@ -39,11 +41,47 @@ def perceptinit_evaluators() -> list[Component]:
     ]
 
 
+def stimulus_images(photographs: Sequence[bytes], model) -> StimulusImages:
+    """Return photographs in the size of a model."""
+    ids = tuple(str(row) for row in range(len(photographs)))
+    return StimulusImages(Stimuli(ids, photographs, ids), model.image_size, fit=Fit.of(model))
+
+
+@contextmanager
+def statistics_of(photographs: Sequence[bytes], model, ctx, batch_size: int) -> Iterator[None]:
+    """Estimate mean and variance of every batch normalization on photographs, as means over batches, for the block.
+
+    Source: Li et al. 2017, "Revisiting batch normalization for practical domain adaptation".
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    before = [
+        (layer, layer.momentum, {k: v.clone() for k, v in layer.state_dict().items()}) for layer in layers
+    ]
+    images = stimulus_images(photographs, model)
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # a mean over batches
+        layer.train()
+    for start in range(0, len(photographs) if layers else 0, batch_size):
+        rows = np.arange(start, min(start + batch_size, len(photographs)))
+        model.encode_image(images[rows].to(ctx.device))
+    for layer in layers:
+        layer.eval()
+    try:
+        yield
+    finally:
+        for layer, momentum, state in before:
+            layer.momentum = momentum
+            layer.load_state_dict(state)
+
+
 class FewLabels:
     """Accuracy of ridge regression from unit embeddings to classes, trained on a few photographs of each class.
 
     The photographs are drawn from `train` by the seed of the run, so all arms of a seed have the same. The penalty has
-    the lowest leave-one-out error. The score is `accuracy/few-labels`.
+    the lowest leave-one-out error. The scores are `accuracy/few-labels`, for which batch normalization has the
+    statistics of all photographs of `train`, without their labels, and `accuracy/few-labels-as-trained`, with the
+    statistics of the model. Stage 1 leaves those of the judged images.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,12 +117,18 @@ class FewLabels:
                 yield f'{key} = "{path}": not found. Make it with recipes/known_effects/prepare.py'
 
     def evaluated_images(self) -> Iterator[tuple[str, Sequence[bytes]]]:
-        """Yield the name of the set and the evaluated photographs."""
-        yield "few-labels", self.data["test"]["image"]
+        """Yield the names of the scores and the evaluated photographs."""
+        for name in ("few-labels", "few-labels-as-trained"):
+            yield name, self.data["test"]["image"]
 
     @torch.no_grad()
     def evaluate(self, model, ctx) -> Iterator[Score]:
-        """Yield the accuracy."""
+        """Yield both accuracies."""
+        yield self._score("few-labels-as-trained", model, ctx)
+        with statistics_of(self.data["train"]["image"], model, ctx, self.config.batch_size):
+            yield self._score("few-labels", model, ctx)
+
+    def _score(self, name: str, model, ctx) -> Score:
         train, test = self.data["train"], self.data["test"]
         names = sorted(set(train["class"]))
         drawn = draw(train["class"], names, self.config.per_class, ctx.seed)
@@ -95,8 +139,8 @@ class FewLabels:
         predicted, penalty = ridge(z_train, np.eye(len(names))[labels], z_test)
         correct = (predicted.argmax(axis=1) == truth).astype(float)
         share, num = float(correct.mean()), len(correct)
-        yield Score(
-            name="accuracy/few-labels",
+        return Score(
+            name=f"accuracy/{name}",
             value=share,
             num_examples=num,
             stderr=float(np.sqrt(share * (1 - share) / num)),
@@ -107,9 +151,7 @@ class FewLabels:
 
     def _embed(self, model, photographs: Sequence[bytes], ctx) -> np.ndarray:
         """Return unit embeddings (N, D)."""
-        ids = tuple(str(row) for row in range(len(photographs)))
-        images = StimulusImages(Stimuli(ids, photographs, ids), model.image_size, fit=Fit.of(model))
-        rows = np.arange(len(photographs))
+        images, rows = stimulus_images(photographs, model), np.arange(len(photographs))
         return embed(model.encode_image, images, rows, device=ctx.device, batch_size=self.config.batch_size)
 
 

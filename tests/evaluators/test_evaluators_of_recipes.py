@@ -8,10 +8,14 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet as parquet
 import pytest
+import torch
 from helpers.command_line import ROOT
 from PIL import Image
 
+from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.testing import EvaluatorContract, tiny_pairs
+from perceptinit.types import RunContext
 
 
 def load(name):
@@ -105,3 +109,21 @@ def test_all_arms_of_a_seed_have_the_same_labeled_photographs():
     assert drawn == few_labels.draw(classes, ["cat", "dog"], 10, seed=3)
     assert drawn != few_labels.draw(classes, ["cat", "dog"], 10, seed=4)
     assert sorted(classes[row] for row in drawn) == ["cat"] * 10 + ["dog"] * 10
+
+
+def test_statistics_of_batch_normalization_are_means_over_batches_for_the_block(tmp_path):
+    path = write_photographs(tmp_path / "images.parquet", 20, ("cat", "dog"))
+    photographs = parquet.read_table(path)["image"].to_pylist()
+    tower = (
+        Timm(Timm.Config(model="test_efficientnet", image_size=32, embed_dim=32, text_layers=1)).build().image
+    )
+    before = weights_sha256(tower.eval())
+    pixels = np.stack([np.asarray(Image.open(io.BytesIO(image))) for image in photographs])
+    ctx = RunContext(seed=0, stage="eval", folder=tmp_path)
+    with torch.no_grad():
+        inputs = tower.trunk.conv_stem(tower.normalize(torch.from_numpy(pixels).permute(0, 3, 1, 2)))
+        with few_labels.statistics_of(photographs, tower, ctx, 10):
+            found = tower.trunk.bn1.running_mean.clone()
+            assert not any(module.training for module in tower.modules())
+    torch.testing.assert_close(found, inputs.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
+    assert weights_sha256(tower) == before

@@ -83,7 +83,10 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
             write_items(path, {ladder.SCORE: Items(correct, np.arange(50)[:, None])})
             judged = score(0.6, name="2afc/materials")
             judged["extra"] = {"baselines": {"pixels 32 x 32": {"value": 0.66, "stderr": 0.04}}}
-            made = record(arm, seed, [score(float(correct.mean()), name=ladder.SCORE), judged])
+            accuracies = [
+                score(float(correct.mean()), name=ladder.SCORE + end) for end in ("", "-as-trained")
+            ]
+            made = record(arm, seed, [*accuracies, judged])
             write_record(path / "record.json", made)
     page = ladder.page(from_records.read_runs(tmp_path, ladder.SCORE))
     assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
