@@ -52,7 +52,7 @@ QUESTIONS = (
     r"Is it worth it\?", r"Is it the human structure\?", r"Is it the structure of the simulated judgments\?",
     r"Is it the structure of these answers, which are not people's\?",
     r"Does it know the task that it was trained on\?", r"Do equal arms differ \(A/A\)\?",
-    r"Do votes dealt at random make a difference\?", r"Is it better than \S+\?",
+    r"Do shuffled votes make a difference\?", r"Is it better than \S+\?",
     r"Against shuffled votes, with .+? other than here:",
 )  # fmt: skip
 ARMS = r"(?P<arm>\S+) {} (?P<ref>\S+)"

@@ -121,7 +121,7 @@ OTHERWISE = Question(
     text="Against shuffled votes, with {} other than here:",
     asks_for_better=False,
 )
-CONTROL = Question(key="shuffled", text="Do votes dealt at random make a difference?", asks_for_better=False)
+CONTROL = Question(key="shuffled", text="Do shuffled votes make a difference?", asks_for_better=False)
 _NOISE_SHOWN = (
     "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
     "comparisons. Do not trust differences of this size elsewhere."
@@ -160,6 +160,7 @@ _TEXTS_IN_PLANS = {
     "Is it the structure of these answers, which are not people's?": "program-structure",
     "Against shuffled votes, with ": "otherwise-shuffled",
     "Do votes ": "shuffled",
+    "Do shuffled votes ": "shuffled",
     "Do equal arms differ (A/A)?": "noise",
     "Is it better than ": "against",
     "Each at its best settings: is it better than ": "at-best",

@@ -27,7 +27,7 @@ CARDS_GB = (24, 40, 80)
 USABLE = 0.9  # of a card's memory; temporary tensors, CUDA's context and fragmentation take the rest
 RATE = 400e12  # FLOP/s
 DECODE_SECONDS = 0.84e-3  # of one core, for a JPEG of 59 KB (docs/performance.md)
-TRACED_ROWS = 1024  # so many that copies of weights hardly count
+TRACED_ROWS = 1024  # a number at which copies of weights hardly count
 
 
 def resource_rows(recipe: Recipe) -> list[tuple[str, ...]]:

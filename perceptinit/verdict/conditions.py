@@ -15,7 +15,7 @@ Condition = tuple[str, Callable[[Claim], Finding]]
 
 # of every claim, with the most important first
 _OF_RUNS: tuple[Condition, ...] = (
-    ("The runs are no smoke runs.", evidence.find_smoke),
+    ("The runs are not smoke runs.", evidence.find_smoke),
     ("Every planned run of both arms has a finite score.", evidence.find_lost),
     ("Every test set of the recipe has a score.", evidence.find_unmeasured_sets),
     ("Runs of different seeds differ.", evidence.find_copies),

@@ -18,7 +18,7 @@ from perceptinit.verdict.yardsticks import yardsticks
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
 LEARNED = "It learns the judgments"
 NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
-OPEN = "whether "  # start of a reason that is no obstacle but an open question
+OPEN = "whether "  # start of a reason that is an open question and not an obstacle
 
 
 def check_claims(comparison: Comparison, score: ScoreComparison, own: Sequence[Verdict]) -> list[Verdict]:

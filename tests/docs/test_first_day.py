@@ -90,7 +90,7 @@ def node(tmp_path):
             f"{i},{i % 7},{6 - i % 7},6,{','.join(names)},{('train', 'train', 'val', 'test')[i % 4]},True"
         )
     (tmp_path / "data/nights/data.csv").write_text("\n".join([*lines, ""]))
-    for shard in range(3):  # img2dataset also writes statistics beside each shard
+    for shard in range(3):  # img2dataset also writes statistics next to each shard
         members = []
         for i in range(16 * shard, 16 * (shard + 1)):
             members += [

@@ -165,7 +165,7 @@ RUNS = {
         firm=True,
     ),
     "a run of equal starts failed": Situation(
-        truth="people leads by 3; a run of the second draw of random weights diverged, which is no control",
+        truth="people leads by 3; a run of the second draw of random weights diverged, and it is not a control",
         arms={**arms(Lead(3)), "redrawn": FIVE},
         must=(WORTH, STRUCTURE, ONE_OF_SIX),
         firm=True,
@@ -202,7 +202,7 @@ CONTROLS = {
         never=(STRUCTURE,),
     ),
     "pixels is not started": Situation(
-        truth="the recipe lists pixels, and no run of it has begun",
+        truth="the recipe lists pixels, and no run of it has started",
         arms=arms(Lead(3), pixels=Lead(0)),
         after=absent("pixels"),
         must=(r"pixels",),
@@ -693,7 +693,7 @@ EACH = {
         never=(STRUCTURE,),
     ),
     "equal starts by another torch": Situation(
-        truth="a second draw of random weights, which is no control, ran with another version of torch",
+        truth="a second draw of random weights, which is not a control, ran with another version of torch",
         arms=arms(Lead(3), redrawn=Lead(0, 0.5)),
         change=by_package("redrawn", torch="1.0"),
         must=(WORTH, STRUCTURE, r"torch"),

@@ -35,7 +35,7 @@ def test_explain_prints_every_condition_with_its_state(tmp_path):
     runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
     done = run_command(("compare", runs, "--explain"), tmp_path)
     assert done.stdout.startswith(
-        "people - random, it is worth it: shown\n  shown: The runs are no smoke runs.\n"
+        "people - random, it is worth it: shown\n  shown: The runs are not smoke runs.\n"
     )
     assert "people - shuffled, it is the human structure: shown" in done.stdout
     assert all(text in done.stdout for text, _ in CONDITIONS["structure"])

@@ -71,7 +71,9 @@ def test_a_claim_so_far_is_not_firm():
 @pytest.mark.parametrize("kind", EXACT, ids=lambda kind: kind.name.replace(" ", "-"))
 def test_a_design_with_a_defect_has_no_false_firm_sentence(kind, request):
     if kind.name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason="a control that leads in another measure or set is not found"))
+        request.applymarker(
+            pytest.mark.xfail(reason="a control that leads in another measure or set is not found")
+        )
     counts = Cells().find(kind.name, 4, random_designs.count, kind)
     assert counts["examples"] == []
 
