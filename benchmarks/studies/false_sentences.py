@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections import Counter
-from functools import cache
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,8 @@ from perceptinit.seeding import generator
 from perceptinit.verdict.headline import sentences, summary
 
 MOST_KEPT = 5  # false sentences of a kind
-record.versions = cache(record.versions)  # half of the time of a record
+VERSIONS = record.versions()
+record.versions = lambda: deepcopy(VERSIONS)  # half of the time of a record
 
 
 def sentences_of(situation: Situation) -> list[str]:

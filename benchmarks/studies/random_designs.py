@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from functools import cache
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,8 @@ PATTERNS = {
     "equivalent": r"\b{} makes no difference that matters",
     "structure": r"\b{} .*it is the human structure that helps",
 }
-record.versions = cache(record.versions)
+VERSIONS = record.versions()
+record.versions = lambda: deepcopy(VERSIONS)  # half of the time of a record
 
 
 def firm_claims(lines: list[str], arm: str) -> dict[str, str]:

@@ -98,7 +98,7 @@ JUDGING = re.compile(
 NOTES = re.compile(
     r"^(Other arms of the table score higher|Stage 1 (collapsed|contracted)|Also not shown for|If the missing|Intervals of \d+ arms|Arms of one seed differ|"
     r"Zero-shot|Agreement|2AFC|In \S+, \S+ \(|\d+ of \d+ runs of|Each arm has its own settings|The people are simulated|"
-    r"With the earlier|\S+(, which first learned .+,)? scores )"
+    r"With the earlier|\S+(, first trained on .+,)? scores )"
 )
 
 

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.intervals import Components
 from perceptinit.analysis.questions import Outcome
+from perceptinit.analysis.statistics import differences
 from perceptinit.results.runs import LoadedRun, RunSet
 
 
@@ -79,6 +81,16 @@ class Claim:
     def side(self) -> int:
         """1 if the arm is claimed to be better, -1 if it is claimed to be worse, 0 for equivalence."""
         return {Outcome.BETTER: 1, Outcome.WORSE: -1}.get(self.outcome, 0)
+
+    def gains_in(self, score: ScoreComparison) -> list[float]:
+        """Return the differences of both arms in a score for each common seed."""
+        arm, reference = (score.arm(name).by_seed for name in (self.arm, self.reference))
+        return list(differences(arm, reference).values())
+
+    def parts_in(self, score: ScoreComparison) -> Components | None:
+        """Return the variance components of the difference of both arms; None without values by image."""
+        found = (parts for c, parts in score.components.items() if (c.arm, c.reference) == self.pair)
+        return next(found, None)
 
     def difference_in(self, score: ScoreComparison) -> Difference | None:
         """Return the difference of both arms in a score."""

@@ -5,9 +5,8 @@ from dataclasses import replace
 from statistics import fmean
 from typing import NamedTuple
 
-from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
-from perceptinit.analysis.intervals import Components, estimate_two_way
+from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.judgments.two_afc import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -125,7 +124,7 @@ def find_unbeaten(claim: Claim) -> Finding:
     refuted = []
     unknown = []
     for control in find_all_controls(claim):
-        parts = _find_parts(claim.score, claim.arm, control)
+        parts = replace(claim, reference=control).parts_in(claim.score)
         if parts is None:
             unknown.append(f"nothing shows whether {control} does worse on other images ({NO_ITEMS})")
             continue
@@ -139,11 +138,6 @@ def find_unbeaten(claim: Claim) -> Finding:
     return judge(refuted, unknown)
 
 
-def _find_parts(score: ScoreComparison, arm: str, reference: str) -> Components | None:
-    found = (parts for c, parts in score.components.items() if (c.arm, c.reference) == (arm, reference))
-    return next(found, None)
-
-
 def find_trivial(claim: Claim) -> Finding:
     """Return whether the arm is shown to be above every trivial model of the judgments."""
     if not is_perceptual(claim.score.measure):
@@ -154,7 +148,7 @@ def find_trivial(claim: Claim) -> Finding:
     best, value = lead
     if (value.low or 0.0) <= 0:
         return judge([f"{best.name} is not shown to score less without training"])
-    is_known = _find_parts(claim.score, claim.arm, best.name) is not None
+    is_known = replace(claim, reference=best.name).parts_in(claim.score) is not None
     unknown = f"nothing shows whether {best.name} scores less on other judgments ({NO_ITEMS})"
     return judge([], [] if is_known else [unknown])
 

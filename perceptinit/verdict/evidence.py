@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
+from statistics import fmean
 
-from perceptinit.analysis.comparison import ALL, Difference, ScoreComparison
+from perceptinit.analysis.comparison import ALL, ScoreComparison
 from perceptinit.analysis.contrasts import is_trained_on_data
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
@@ -192,33 +193,24 @@ def find_size(claim: Claim) -> Finding:
 
 
 def find_opposed(claim: Claim) -> Finding:
-    others = [(score, d) for score in _list_others(claim) if (d := claim.difference_in(score))]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(others))
+    found = [(score, values) for score in _list_others(claim) if len(values := claim.gains_in(score)) > 1]
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(found))
     delta = claim.score.rule.delta or 0.0
     opposed = []
-    for score, difference in others:
-        low, high = _find_ends(score, difference, confidence)
-        is_shown = claim.side * (low if claim.side < 0 else high) < 0
-        if is_shown:
+    for score, values in found:
+        parts = claim.parts_in(score)
+        value = estimate_two_way(parts, confidence) if parts else estimate(values, confidence, score.floor)
+        value = score.improvement(value)
+        low, high = value.low or 0.0, value.high or 0.0
+        if claim.side * (low if claim.side < 0 else high) < 0:
             opposed.append(f"{score.name} points the other way")
         elif not claim.side and score.is_share == claim.score.is_share and (low > delta or high < -delta):
             opposed.append(f"{score.name} differs by more than {claim.score.magnitude(delta)}")
-    sets = [score.sign * d.value.mean * claim.side for score, d in others if score in _list_sets(claim)]
+    sets = [score.sign * fmean(values) * claim.side for score, values in found if score in _list_sets(claim)]
     against = sum(gain < 0 for gain in sets)
     if 2 * against > len(sets):
         opposed.insert(0, f"{against} of {len(sets)} data sets point the other way")
     return judge(opposed)
-
-
-def _find_ends(score: ScoreComparison, difference: Difference, confidence: float) -> tuple[float, float]:
-    """Return the ends of an improvement's interval; infinite for one seed."""
-    parts = score.components.get(difference.contrast)
-    values = list(difference.by_seed.values())
-    found = estimate_two_way(parts, confidence) if parts else estimate(values, confidence, score.floor)
-    found = score.improvement(found)
-    if found.low is None or found.high is None:
-        return -math.inf, math.inf
-    return found.low, found.high
 
 
 def _list_others(claim: Claim) -> Iterator[ScoreComparison]:

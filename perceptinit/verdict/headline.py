@@ -139,7 +139,7 @@ def _describe_teachers(runs: RunSet, arm: str) -> str:
     who = "simulated observers" if is_by_simulated_people(runs, arm) else teachers
     metrics = [stage["metrics"] for run in runs.arm_runs(arm) for stage in run.record.get("init", ())]
     num = max((int(of_stage.get("triplets") or 0) for of_stage in metrics), default=0)
-    return f", which first learned {f'{num:,} ' if num else ''}judgments of {who},"
+    return f", first trained on {f'{num:,} ' if num else ''}judgments of {who},"
 
 
 def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str:

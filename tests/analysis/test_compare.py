@@ -93,7 +93,7 @@ def test_the_headline_answers_both_contrasts(tmp_path):
     # both differences of pi and shuffled are 0.05 in every seed: their deviation is at least 1 / (50 sqrt 12)
     normal = "3 seeds)."
     assert sentences(compared(tmp_path, three_by_three())) == [
-        "pi, which first learned judgments of people, scores 55.0 %, and random 52.0 %: +3.0 points (95 % "
+        "pi, first trained on judgments of people, scores 55.0 %, and random 52.0 %: +3.0 points (95 % "
         "interval +0.5 to +5.5, 3 seeds).",
         "pi is better than random on these 50 images; whether it matters is open, because [verdict] states "
         "no delta.",

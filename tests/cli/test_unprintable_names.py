@@ -85,7 +85,7 @@ def tiny_card(tmp_path):
 
     from perceptinit.components.plugin_manager import build_plugin_manager
     from perceptinit.exporting.card import model_card
-    from perceptinit.exporting.source import TrainedRun
+    from perceptinit.exporting.source import TrainedRun, Written
     from perceptinit.types import Fit
 
     def make(summary, overrides):
@@ -96,7 +96,7 @@ def tiny_card(tmp_path):
         own = json.loads(json.dumps(own))
         image = SimpleNamespace(mean=torch.zeros(3), std=torch.ones(3))
         model = SimpleNamespace(image=image, image_size=4, fit=Fit())
-        return model_card(TrainedRun(model, {}, own, build_plugin_manager()), "timm", "usage\n")
+        return model_card(TrainedRun(model, {}, own, build_plugin_manager()), "timm", Written("usage\n"))
 
     return make
 

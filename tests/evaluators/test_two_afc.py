@@ -182,7 +182,7 @@ def test_the_score_name_contains_a_split_other_than_test():
     judgments = FixedJudgments(colour_triplets([1.0, 0.0, 1.0]))
     (score, _), _ = evaluate(mean_colour, judgments, split="val")
     assert score.name == "2afc/fixed-val"
-    assert judgments.loaded == ["val", "train"]  # the training split shows which images were trained on
+    assert judgments.loaded == ["val"]
 
 
 def test_a_collapsed_model_scores_chance_with_a_warning():
@@ -215,7 +215,7 @@ def test_repeated_evaluations_load_judgments_and_decode_images_once():
     first = list(evaluator.evaluate(Model(mean_colour), RunContext()))
     judgments.triplets.stimuli.images.clear()  # a second read would fail
     assert list(evaluator.evaluate(Model(mean_colour), RunContext())) == first
-    assert judgments.loaded == ["test", "train"]
+    assert judgments.loaded == ["test"]
 
 
 def test_images_beyond_the_cache_are_decoded_again():

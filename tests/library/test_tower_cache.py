@@ -127,9 +127,9 @@ def test_a_changed_image_file_is_a_separate_entry(tmp_path, cache):
     rows = [f"{i}.png,{i + 1}.png,{i + 2}.png,1,{2 + i % 2}" for i in range(0, 28)]
     table = tmp_path / "mine.csv"
     table.write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
-    apply(judgments=table)
+    apply(judgments=table, allow_collapse=True)
     Image.fromarray(np.full((9, 8, 3), 200, dtype=np.uint8)).save(tmp_path / "3.png")
-    _, report = apply(judgments=table)
+    _, report = apply(judgments=table, allow_collapse=True)
     assert "from_cache" not in report.metrics
 
 

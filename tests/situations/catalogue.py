@@ -218,6 +218,7 @@ CONTROLS = {
         arms=arms(Lead(3), norms=Lead(3.1)),
         must=(WORTH, STRUCTURE),
         never=(UNDECIDED,),
+        firm=True,
     ),
     "class labels equally good": Situation(
         truth="answers from class labels help as much as people's",
@@ -308,6 +309,7 @@ CONTROLS = {
         init={"shuffled": '[{ like = "init", epochs = 64, judgments.through = ["shuffled-votes"] }]'},
         must=(WORTH, r"epochs"),
         never=(STRUCTURE,),
+        firm=True,
     ),
     "simulated observers": Situation(
         truth="the people are simulated",

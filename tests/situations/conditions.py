@@ -188,6 +188,7 @@ CONTROLS = {
         arms=arms(Lead(3), pixels=Lead(8)),
         must=(WORTH, r"pixels"),
         never=(STRUCTURE,),
+        firm=True,
     ),
     "every run of pixels failed": Situation(
         truth="no run of pixels finished",
