@@ -6,8 +6,8 @@ The command computes experiments that are missing from benchmarks/results/calibr
 tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
-`calibration_images.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms) and
-`calibration_runs.py` (sentences, real A/A comparisons).
+`calibration_images.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms),
+`calibration_runs.py` (sentences, real A/A comparisons) and `random_designs.py` (firm sentences).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import calibration_edges
 import calibration_images
 import calibration_runs
 import calibration_seeds
+import random_designs
 from calibration_counts import Cells, Study, table
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ STUDIES: Mapping[str, Study] = {
     **calibration_images.STUDIES,
     **calibration_edges.STUDIES,
     **calibration_runs.STUDIES,
+    **random_designs.STUDIES,
 }
 
 

@@ -18,9 +18,11 @@ from design_draws import (
     draw,
     draw_controls,
     draw_leads,
+    draw_scores,
     draw_size,
     lower_is_better,
 )  # fmt: skip
+from design_opposed import with_more
 from situations.changes import stage_1
 
 START = '[{ use = "mimetic" }]'
@@ -113,21 +115,28 @@ def make_sound(rng: np.random.Generator) -> Made:
 
 
 def make_large(rng: np.random.Generator) -> Made:
-    """Return a large lead over the baseline and each control: other sizes, scales and harmless oddities."""
-    size = draw_size(rng, num_seeds=int(rng.integers(6, 11)))
+    """Return a large lead over the baseline and each control: other sizes, sets, scales and harmless oddities."""
+    size = draw_size(rng, num_seeds=int(rng.integers(6, 11)), num_images=1000)
     lead = size.delta + 12 * size.stderr
     leads = {"people": lead, "shuffled": 0.0, **dict.fromkeys(draw_controls(rng), 0.0)}
-    experiment = draw(rng, size, leads)
-    oddity = str(
-        rng.choice(("none", "lower is better", "contraction", "weak agreement", "spread of shuffled"))
-    )
+    oddity = str(rng.choice(("none", *MORE_SCORES, *ODDITIES, "ceiling", "equal starts", "lower is better")))
+    if oddity == "equal starts":
+        leads["redrawn"] = 0.0
+    experiment = draw(rng, size, leads, ceiling=0.99 if oddity == "ceiling" else None)
+    for name in MORE_SCORES.get(oddity, ()):
+        experiment = with_more(experiment, name, draw_scores(rng, size, leads, name))
+    if oddity in ODDITIES:
+        experiment = change_records(experiment, ODDITIES[oddity])
     if oddity == "lower is better":
         experiment = lower_is_better(experiment)
-    elif oddity != "none":
-        experiment = change_records(experiment, ODDITIES[oddity])
     return experiment, Truth(leads=leads, defect=oddity)
 
 
+MORE_SCORES = {
+    "three sets": ("top1/dtd", "top1/svhn"),
+    "five sets": ("top1/dtd", "top1/svhn", "top1/eurosat", "top1/pets"),
+    "another measure": ("mean_per_class_recall/cifar10",),
+}
 ODDITIES = {
     "contraction": stage_1("people", spread_after=0.03),
     "weak agreement": stage_1("people", two_afc=0.55),

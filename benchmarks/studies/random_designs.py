@@ -29,6 +29,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 import bench
 
 NUM = 400  # designs of a kind
+MOST_KEPT = 5  # false sentences of a kind
 SOUND = (
     Kind(
         "no defect",
@@ -82,7 +83,10 @@ def count(rng: np.random.Generator, num: int, kind: Kind) -> Counts:
         counts["supported"] += {"worth", "structure"} <= claims
         runs = experiment.situation.num_seeds * len(experiment.situation.arms)
         examples += [(runs, f"{describe(experiment, truth)}: {line}") for line in false.values()]
-    return {**counts, "examples": [text for _, text in sorted(examples, key=lambda each: each[0])]}  # type: ignore[dict-item]
+    return {
+        **counts,
+        "examples": [text for _, text in sorted(examples, key=lambda each: each[0])][:MOST_KEPT],
+    }  # type: ignore[dict-item]
 
 
 def describe(experiment: Experiment, truth: Truth) -> str:
