@@ -181,7 +181,7 @@ PLAIN = {
         truth="mimetic costs 3",
         arms={"random": RANDOM, "mimetic": Lead(-3)},
         must=(r"mimetic is not worth it",),
-        never=(r"(?<![Ww]hether )mimetic is worth it", r"human"),
+        never=(r"(?<![Ww]hether )mimetic is worth it", r"human (?!ceiling)"),
         firm=True,
     ),
     "structured start equals": Situation(
