@@ -122,7 +122,8 @@ def compared_sentence(runs: RunSet) -> str:
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
     seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
-    rest = "more, as stated below" if list(find_unlike(runs)) else "nothing else"
+    differ = list(find_unlike(runs)) or runs.unfinished
+    rest = "what is stated below" if differ else "nothing else"
     return (
         f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
         f"{others or 'no other arm'} against the baseline {runs.baseline}. "
