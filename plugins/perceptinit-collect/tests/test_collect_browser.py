@@ -298,7 +298,8 @@ def test_the_owner_page_shows_the_status_and_downloads_the_table(browser, tmp_pa
 @pytest.mark.slow
 def test_ten_people_in_the_browser_produce_a_valid_table_and_recipe(browser, tmp_path, monkeypatch, cli):
     """Slow: ten participants, each in a separate browser, complete a session; twenty do in test_collect.py."""
-    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", ""), ("min_checks = 0.8", "")]
+    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", "")]
+    changes += [("min_checks = 0.8", ""), ("min_catch = 0.8", "")]
     folder = make_study(tmp_path, questions=20, per_person=4, images=10, changes=changes)
     with open_study(folder) as site:
         for number in range(10):
