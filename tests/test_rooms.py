@@ -26,7 +26,7 @@ ROOMS = {
     " compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",
     "verdict": "analysis results test_sets judgments recipe files base",
-    "analysis": "results judgments recipe base",
+    "analysis": "results judgments recipe components base",
     "exporting": "results recipe backbones components files base",
     "evaluators": "results test_sets judgments images components compute files base",
     "trackers": "results base",

@@ -30,10 +30,10 @@ from perceptinit.analysis.questions import (
     Question,
     planned_questions,
 )
+from perceptinit.components.building import PARTS
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
-PARTS = {"judgments", "pairs", "pretrain"}  # tables of a stage that is trained on data
 # built-in judgments computed by programs; records from before 0.2 lack `by_people`
 _BY_PROGRAM = ("pixel-triplets", "class-triplets")
 
@@ -139,7 +139,7 @@ def _is_control(runs: RunSet, arm: str) -> bool:
 
 def is_trained_on_data(runs: RunSet, arm: str) -> bool:
     """Return whether a stage of the arm is trained on judgments or pairs."""
-    return any(stage.keys() & PARTS for stage in _stages(runs, arm))
+    return any(stage.keys() & PARTS.keys() for stage in _stages(runs, arm))
 
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:

@@ -18,7 +18,7 @@ def find_copies(sets: Sequence[Sequence[ImageSource]], others: Iterable[ImageSou
     """Return the share of the images of each set that have the same pixels as one of the others, in [0, 1].
 
     Only images of equal size are decoded. A copy that was encoded again has other pixels and is not found.
-    An image that cannot be read is no copy.
+    An image that cannot be read does not count as a copy.
     """
     sizes = [[_read_size(image) for image in images] for images in sets]
     known: dict[Size | None, set[bytes]] = {size: set() for of_set in sizes for size in of_set if size}

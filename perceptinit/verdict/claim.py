@@ -8,7 +8,7 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.intervals import Components
 from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import differences
-from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.runs import RunSet
 
 
 class State(StrEnum):
@@ -96,7 +96,3 @@ class Claim:
         """Return the difference of both arms in a score."""
         found = (d for d in score.differences if (d.contrast.arm, d.contrast.reference) == self.pair)
         return next(found, None)
-
-    def without_score(self, arm: str) -> list[LoadedRun]:
-        """Return the planned runs of an arm that have no finite score."""
-        return [run for run in self.runs.arm_runs(arm) if run.seed not in self.score.arm(arm).by_seed]

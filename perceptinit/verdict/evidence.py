@@ -13,6 +13,7 @@ from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE
 from perceptinit.analysis.statistics import Estimate, estimate
+from perceptinit.results.runs import RunSet
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, judge
 from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
@@ -41,20 +42,26 @@ def find_unmeasured_sets(claim: Claim) -> Finding:
 
 
 def find_lost(claim: Claim) -> Finding:
-    reasons = [count_lost(claim, arm) for arm in claim.pair]
-    states = {run.state for arm in claim.pair for run in claim.without_score(arm)}
+    reasons = [count_lost(claim.runs, claim.score, arm) for arm in claim.pair]
+    states = {state for arm in claim.pair for state in _list_lost(claim.runs, claim.score, arm)}
     return judge([], reasons) if states <= PENDING else judge(reasons)
 
 
-def count_lost(claim: Claim, arm: str) -> str:
+def _list_lost(runs: RunSet, score: ScoreComparison, arm: str) -> list[str]:
+    """Return the states of the planned runs of an arm that have no finite score."""
+    missing = score.arm(arm).missing
+    return [run.state for run in runs.arm_runs(arm) if run.seed in missing]
+
+
+def count_lost(runs: RunSet, score: ScoreComparison, arm: str) -> str:
     """Return how many runs of an arm have no score, and why; empty if all have one."""
-    states = [run.state for run in claim.without_score(arm)]
+    states = _list_lost(runs, score, arm)
     if not states:
         return ""
     has = "has" if len(states) == 1 else "have"
     why = dict.fromkeys("not measured" if state == "finished" else state for state in states)
     when = " so far" if PENDING.issuperset(states) else f" ({', '.join(why)})"
-    return f"{len(states)} of {len(claim.runs.arm_runs(arm))} runs of {arm} {has} no score{when}"
+    return f"{len(states)} of {len(runs.arm_runs(arm))} runs of {arm} {has} no score{when}"
 
 
 def find_copies(claim: Claim) -> Finding:

@@ -74,26 +74,25 @@ def summary(comparison: Comparison) -> Summary | None:
 
 def headline(comparison: Comparison) -> list[str]:
     """Return at most one line an arm and three more: first arm, readings, measure, first limit."""
-    found = summary(comparison)
+    return _list_headline(summary(comparison))
+
+
+def _list_headline(found: Summary | None) -> list[str]:
     if found is None:
         return [NOTHING]
     lines = [found.lead, *found.readings, found.measured, *found.limits[:1]]
     return [line for line in lines if line]
 
 
-def details(comparison: Comparison) -> list[str]:
-    """Return what the headline omits: published scores, contrasts, further limits, notes."""
-    published = [yardstick.sentence for yardstick in yardsticks(comparison)]
-    found = summary(comparison)
-    if found is None:
-        return published
-    answers = [f"{v.question} {v.sentence}" for v in found.answers]
-    return [*published, *answers, *found.limits[1:], *found.notes]
-
-
 def sentences(comparison: Comparison) -> list[str]:
-    """Return the headline, followed by the details."""
-    return [*headline(comparison), *details(comparison)]
+    """Return the headline, then published scores, contrasts, further limits and notes."""
+    found = summary(comparison)
+    published = [yardstick.sentence for yardstick in yardsticks(comparison)]
+    lines = [*_list_headline(found), *published]
+    if found is not None:
+        lines += [f"{v.question} {v.sentence}" for v in found.answers]
+        lines += [*found.limits[1:], *found.notes]
+    return lines
 
 
 def find_undecided(comparison: Comparison) -> list[Verdict]:

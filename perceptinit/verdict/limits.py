@@ -10,11 +10,9 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.questions import Outcome
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.claim import Claim
 from perceptinit.verdict.controls import find_stage_one
 from perceptinit.verdict.evidence import count_lost, describe_unlearned
 from perceptinit.verdict.verdict import Verdict, is_pretrained
@@ -114,13 +112,12 @@ def _describe_lost(
     ends: dict[str, tuple[float, float]] = {}
     values = [value for arm in score.arms for value in arm.by_seed.values()] or [math.nan]
     for arm in comparison.runs.arms:
-        claim = Claim(comparison=comparison, score=score, arm=arm, reference=arm, outcome=Outcome.BETTER)
         known = [*score.arm(arm).by_seed.values()]
-        lost = claim.without_score(arm)
+        lost = score.arm(arm).missing
         low, high = (fmean([*known, *[end] * len(lost)]) for end in (min(values), max(values)))
         ends[arm] = low, high
         if lost:
-            yield f"{count_lost(claim, arm)}, and these are in no mean."
+            yield f"{count_lost(comparison.runs, score, arm)}, and these are in no mean."
     for contrast in (answer.contrast for answer in answers):
         (low, high), (least, most) = ends[contrast.arm], ends[contrast.reference]
         if low < high or least < most:
