@@ -280,6 +280,24 @@ def test_bfloat16_attention_is_as_accurate_as_the_fused_kernel(is_masked):
         assert error < 1.5 * peer_error
 
 
+def test_attention_of_timm_is_unfused_in_bfloat16_training_alone():
+    torch.manual_seed(0)
+    trunk = tiny().image.trunk
+    block = trunk.blocks[0].attn
+    images = torch.randn(2, 3, 32, 32)
+    used, outputs = [], []
+    for is_bfloat16, has_gradients in ((True, True), (True, False), (False, True)):
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled=is_bfloat16),
+            torch.set_grad_enabled(has_gradients),
+        ):
+            outputs.append(trunk(images).detach().float())
+        used.append(block.fused_attn)
+    assert used == [False, True, True]
+    unfused, fused, exact = outputs
+    assert (unfused - exact).norm() < 1.5 * (fused - exact).norm()
+
+
 @every_backbone
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_the_patch_product_equals_the_convolution(backbone, memory_format):
