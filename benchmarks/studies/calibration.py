@@ -6,7 +6,8 @@ The command computes experiments that are missing from benchmarks/results/calibr
 tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
-`calibration_images.py` (seeds and images), `calibration_edges.py` (published scores, tuned arms),
+`calibration_power.py` (promises), `calibration_images.py` (seeds and images), `calibration_people.py`
+(people), `calibration_edges.py` (published scores, tuned arms),
 `calibration_runs.py` (sentences, real A/A comparisons) and `random_designs.py` (firm sentences).
 """
 
@@ -20,6 +21,8 @@ from pathlib import Path
 import calibration_designs
 import calibration_edges
 import calibration_images
+import calibration_people
+import calibration_power
 import calibration_runs
 import calibration_seeds
 import random_designs
@@ -31,7 +34,9 @@ KEPT = ROOT / "benchmarks/results/calibration.json"
 STUDIES: Mapping[str, Study] = {
     **calibration_seeds.STUDIES,
     **calibration_designs.STUDIES,
+    **calibration_power.STUDIES,
     **calibration_images.STUDIES,
+    **calibration_people.STUDIES,
     **calibration_edges.STUDIES,
     **calibration_runs.STUDIES,
     **random_designs.STUDIES,

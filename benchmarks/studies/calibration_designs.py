@@ -98,14 +98,14 @@ def _count_tables(rng: np.random.Generator, num: int, noise: str, num_seeds: int
         baseline = rng.standard_normal(num_seeds)
         null = (NOISE[noise](rng, (NUM_ARMS, num_seeds)) - baseline) / np.sqrt(2)
         # with a lead of exactly delta, no arm is worth it
-        edge = [answer.is_worth for answer in _ask_family(null + DELTA, Rule(DELTA))]
-        better = [answer.outcome == "better" for answer in _ask_family(null, Rule())]
+        edge = [answer.is_worth for answer in ask_family(null + DELTA, Rule(DELTA))]
+        better = [answer.outcome == "better" for answer in ask_family(null, Rule())]
         each = [ask(values, Rule()).outcome == "better" for values in null.tolist()]
         counts.update(worth=any(edge), better=any(better), better_each=any(each))
     return dict(counts)
 
 
-def _ask_family(differences: np.ndarray, rule: Rule) -> list[Answer]:
+def ask_family(differences: np.ndarray, rule: Rule) -> list[Answer]:
     """Return the answers on contrasts that share a baseline. differences: shape (K, S)."""
     values = differences.tolist()
     p_signs = max_t_p(values) if differences.shape[1] >= MIN_SEEDS_SIGN_FLIP else [None] * len(values)

@@ -16,14 +16,12 @@ from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.comparison import Difference
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.decisions import Rule, seeds_to_decide
+from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
-from perceptinit.analysis.statistics import Estimate, estimate, noncentrality
-from perceptinit.verdict.prospects import chances
+from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.verdict.verdict import decide, is_beyond_delta
 
 NUM = 10_000
-NUM_PROMISES = 2_000
 DELTA = 1.0
 NUM_SEEDS = (3, 5, 6, 10)
 LOOKS = (3, 10)
@@ -38,6 +36,12 @@ def _fail_rarely(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray
     return (rng.standard_normal(shape) - 8 * failed + 0.8) / np.sqrt(1 + 64 * 0.1 * 0.9)
 
 
+def _lose_rarely(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Return values with little noise, of which one in ten is far lower."""
+    lost = rng.random(shape) < 0.1
+    return (0.2 * rng.standard_normal(shape) - 8 * lost + 0.8) / np.sqrt(0.04 + 64 * 0.1 * 0.9)
+
+
 # mean 0, deviation 1
 NOISE: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
@@ -46,6 +50,7 @@ NOISE: dict[str, Draw] = {
         (np.exp(0.5) - rng.lognormal(size=shape)) / np.sqrt((np.e - 1) * np.e)
     ),
     "one seed in ten diverges": _fail_rarely,
+    "one seed in ten is lost": _lose_rarely,
 }
 
 
@@ -88,7 +93,7 @@ def ask(
         (p_signs,) = max_t_p([values])  # `decide` needs it only here
     difference = Difference(
         contrast=CONTRAST, by_seed=dict(enumerate(values)), value=value,
-        relative=None, p_value=None, detectable=None, p_signs=p_signs,
+        relative=None, p_value=None, p_signs=p_signs,
     )  # fmt: skip
     outcome = OUTCOMES[decide(difference, rule)]
     return Answer(outcome, is_beyond_delta(difference, rule), value)
@@ -168,50 +173,6 @@ def _better_and_worth(counts: Counts) -> str:
     return f"{100 * counts['better'] / counts['num']:.1f} / {100 * counts['worth'] / counts['num']:.1f}"
 
 
-def prediction_rows(cells: Cells) -> Iterator[Row]:
-    """Yield the predictions of `validate` and the observed rates, with normal noise."""
-    for num in NUM_SEEDS:
-        found = float(noncentrality(num - 1) / np.sqrt(num))
-        plain = answers_at(cells, "normal", num, found, None)
-        none = answers_at(cells, "normal", num, 0.0, DELTA)
-        yield (
-            str(num),
-            f"{found:.2f}",
-            f"{100 * chances(Rule(), num, found, 1.0).better:.1f}",
-            share(plain["better"], plain["num"]),
-            f"{100 * chances(Rule(DELTA), num, 0.0, 1.0).equivalent:.1f}",
-            share(none["equivalent"], none["num"]),
-        )
-
-
-def promise_rows(cells: Cells) -> Iterator[Row]:
-    """Yield how often "N more seeds would decide it with 80 % chance" is true."""
-    for first in (3, 5):
-        counts = cells.find(f"promises/{first}", NUM_PROMISES, _count_promises, first)
-        yield (
-            str(first),
-            f"{counts['promised']:,}",
-            share(counts["kept"], counts["promised"]),
-            f"{counts['without']:,}",
-        )
-
-
-def _count_promises(rng: np.random.Generator, num: int, first: int) -> Counts:
-    rule, counts = Rule(DELTA), Counter(promised=0, kept=0, without=0)
-    for _ in range(num):
-        truth = rng.uniform(-3, 3)
-        values = (truth + rng.standard_normal(first)).tolist()
-        if ask(values, rule).outcome != "undecided":
-            continue
-        more = seeds_to_decide(tuple(values), rule)
-        if more is None:
-            counts["without"] += 1
-            continue
-        values += (truth + rng.standard_normal(more)).tolist()
-        counts.update(promised=1, kept=ask(values, rule).outcome != "undecided")
-    return dict(counts)
-
-
 STUDIES = {
     "errors": Study(
         (
@@ -222,15 +183,5 @@ STUDIES = {
     ),
     "power": Study(
         ("effect", *(f"{n} seeds" for n in NUM_SEEDS), f"{LOOKS[0]} to {LOOKS[1]}, until decided"), power_rows
-    ),
-    "predictions": Study(
-        (
-            "seeds", "effect", "predicted better", "called better", "predicted equivalent", "called equivalent",
-        ),
-        prediction_rows,
-    ),
-    "promises": Study(
-        ("first seeds", 'statements "N more seeds"', "decided after N more", "undecided without a statement"),
-        promise_rows,
     ),
 }  # fmt: skip

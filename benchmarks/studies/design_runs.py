@@ -18,7 +18,7 @@ import numpy as np
 from situations.fields import stage_rows
 from situations.made import Situation, run_hashes, score_rows, text_of
 
-from perceptinit.analysis import compare as comparing, statistics
+from perceptinit.analysis import compare as comparing
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.results.planned import Planned, verdict_of
@@ -65,8 +65,7 @@ def headline_in_memory(experiment: Experiment) -> list[str]:
     with ExitStack() as patched:
         for module, name, function in (
             (comparing, "read_items", read_items),
-            (statistics, "detectable_difference", lambda values, alpha: 0.0),
-            (verdict, "seeds_to_decide", lambda values, rule: None),
+            (verdict, "seeds_to_decide", lambda values, rule, parts: None),
             (verdict, "probabilities", lambda value, delta: None),
         ):
             patched.enter_context(mock.patch.object(module, name, function))

@@ -253,13 +253,14 @@ def _find_components(
     own = {cell: each for cell, each in own.items() if np.array_equal(each.images, first.images)}
     # computed once: sets can have 50,000 images
     places = np.unique(first.images, return_inverse=True)[1].reshape(first.images.shape)
+    people = None if first.people is None else np.unique(first.people, return_inverse=True)[1]
     for contrast in (*contrasts, *leads):
         seeds = {seed for arm, seed in cells if arm == contrast.arm}
         common = sorted(seed for seed in seeds if (contrast.reference, seed) in cells)
         pairs = [(own.get((contrast.arm, seed)), own.get((contrast.reference, seed))) for seed in common]
         known = [a.values - b.values for a, b in pairs if a and b]
         is_complete = len(known) == len(pairs) > 0
-        if is_complete and (parts := find_components(np.array(known), places, first.weights)):
+        if is_complete and (parts := find_components(np.array(known), places, first.weights, people)):
             yield contrast, parts
 
 

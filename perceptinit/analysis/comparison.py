@@ -2,7 +2,7 @@
 
 import fnmatch
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p
 from perceptinit.analysis.numbers import interval, magnitude, number, signed
+from perceptinit.analysis.power import detected_by_signs, noncentrality
 from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
@@ -35,7 +36,6 @@ class Difference:
         p_value: p-value of the paired t test.
         q_value: `p_value`, corrected over the data sets of the measure.
         p_signs: p-value of the sign-flip test, corrected for the family of the contrast.
-        detectable: Smallest true difference that these seeds and images detect with 80 % probability.
     """
 
     contrast: Contrast
@@ -43,7 +43,6 @@ class Difference:
     value: Estimate
     relative: float | None
     p_value: float | None
-    detectable: float | None
     confidence: float = 0.95
     p_signs: float | None = None
     two_way: Estimate | None = None
@@ -54,6 +53,20 @@ class Difference:
     def tested(self) -> Estimate:
         """Return the estimate for the verdict, which covers all known sources of variance."""
         return self.over_searches or self.two_way or self.value
+
+    @property
+    def detectable(self) -> float | None:
+        """Return the smallest true difference that is detected with 80 % probability, given the noise.
+
+        Returns None for one seed, and 0 if the standard error is 0.
+        """
+        stderr = self.tested.stderr
+        deviation = (self.value.stderr or 0.0) * math.sqrt(self.value.num)
+        if not stderr or not deviation:
+            return stderr
+        by_interval = noncentrality(self.tested.degrees, 1 - self.confidence) * stderr
+        by_signs = detected_by_signs(self.value.num, self.confidence, self.contrast.num_family) * deviation
+        return max(by_interval, by_signs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +172,11 @@ class ScoreComparison:
 
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)
+
+    def find_family(self, difference: Difference) -> list[Difference]:
+        """Return the differences that are tested jointly, for the same seeds, with the given one first."""
+        found = [d for d in self.differences if _joint(d) == _joint(difference) and d != difference]
+        return [difference, *found]
 
     def find_differences(self, contrasts: Iterable[Contrast]) -> list[Difference]:
         """Return the differences of contrasts whose arms share a seed."""
@@ -281,7 +299,6 @@ def pair_arms(
             confidence=confidence,
             relative=value.mean / level if level else None,
             p_value=statistics.paired_p_value(values),
-            detectable=statistics.detectable_difference(two_way or value, alpha=1 - confidence),
         )
         found.append(difference)
     return tuple(_with_sign_tests(found))
@@ -289,14 +306,18 @@ def pair_arms(
 
 def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
     """Yield the differences with sign-flip p-values, joint for contrasts of a family with the same seeds."""
-    groups: dict[tuple[int, tuple[int, ...]], list[Difference]] = {}
+    groups: dict[Hashable, list[Difference]] = {}
     for difference in found:
-        is_alone = difference.contrast.num_family == 1
-        key = (id(difference) if is_alone else 0, tuple(difference.by_seed))
-        groups.setdefault(key, []).append(difference)
+        groups.setdefault(_joint(difference), []).append(difference)
     p_signs: dict[Contrast, float] = {}
     for group in groups.values():
         if len(group[0].by_seed) > 1:
             p_values = max_t_p([list(d.by_seed.values()) for d in group])
             p_signs.update(zip((d.contrast for d in group), p_values, strict=True))
     yield from (replace(difference, p_signs=p_signs.get(difference.contrast)) for difference in found)
+
+
+def _joint(difference: Difference) -> Hashable:
+    """Return a key that differences share if their sign-flip tests are joint."""
+    contrast = difference.contrast
+    return "family" if contrast.num_family > 1 else contrast, tuple(difference.by_seed)

@@ -1,4 +1,4 @@
-"""Decision rule for differences, its error rates, and the number of seeds that a decision requires.
+"""Decision rule for differences, and its error rates.
 
 An interval within ±delta means that arms are equivalent. Otherwise, an interval on one side of 0 means that
 one arm is better, and any other interval is undecided. At 95 %, each error occurs in at most 2.5 % of
@@ -12,7 +12,6 @@ Pocock 1977).
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, get_args
@@ -26,10 +25,7 @@ from perceptinit.seeding import generator
 
 CONFIDENCE = 0.95
 POINTS = 100  # percentage points per unit of a score
-CHANCE = 0.8
-MOST_MORE_SEEDS = 20
 NUM_PATHS = 100_000
-NUM_FUTURES = 4_000
 
 Decision = Literal["equivalent", "above", "below"]  # in order of precedence
 
@@ -112,27 +108,19 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
     """
     if first == last:
         return confidence
-    smallest = np.ones(NUM_PATHS)
-    for num, mean, error in simulate_looks("level of looks", first, last):
-        smallest = np.minimum(smallest, 2 * scipy.stats.t.sf(np.abs(mean) / error, num - 1))
-    return 1 - float(np.quantile(smallest, 1 - confidence))
-
-
-def simulate_looks(name: str, first: int, last: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield n, means and standard errors of n standard normal values, shape (NUM_PATHS,).
-
-    Each n adds one value to each path. `name` seeds the random values.
-    """
-    rng = generator(0, name)
+    rng = generator(0, "level of looks")
     sums = np.zeros(NUM_PATHS)
     squares = np.zeros(NUM_PATHS)
+    smallest = np.ones(NUM_PATHS)
     for num in range(1, last + 1):
         values = rng.standard_normal(NUM_PATHS)
         sums += values
         squares += values**2
         if num >= first:
             mean = sums / num
-            yield num, mean, np.sqrt((squares - num * mean**2) / (num - 1) / num)
+            error = np.sqrt((squares - num * mean**2) / (num - 1) / num)
+            smallest = np.minimum(smallest, 2 * scipy.stats.t.sf(np.abs(mean) / error, num - 1))
+    return 1 - float(np.quantile(smallest, 1 - confidence))
 
 
 def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] | None:
@@ -151,41 +139,3 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
         below = float(value.mean < -delta)
         above = float(value.mean > delta)
     return below, 1 - below - above, above
-
-
-@cache
-def seeds_to_decide(values: tuple[float, ...], rule: Rule) -> int | None:
-    """Return how many more seeds decide a difference with 80 % probability; None if above the maximum.
-
-    The simulation samples means and standard deviations from the posterior of `probabilities`, then results
-    of new seeds, and applies the rule to all results. With several looks, a decision at any look counts.
-    """
-    most = rule.last - len(values) if rule.last is not None else MOST_MORE_SEEDS
-    if most < 1 or len(values) < 2:
-        return None
-    shares = _decide(*_simulate_futures(values, most), rule).mean(axis=0)
-    return next((k for k, share in enumerate(shares, start=1) if share >= CHANCE), None)
-
-
-def _simulate_futures(values: tuple[float, ...], most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return numbers of seeds, shape (K,), and simulated means and standard errors, shape (S, K)."""
-    known = np.asarray(values)
-    num = len(known)
-    rng = generator(0, "seeds to decide")
-    deviation = known.std(ddof=1) * np.sqrt((num - 1) / rng.chisquare(num - 1, NUM_FUTURES))
-    mean = known.mean() + deviation / math.sqrt(num) * rng.standard_normal(NUM_FUTURES)
-    new = mean[:, None] + deviation[:, None] * rng.standard_normal((NUM_FUTURES, most))
-    numbers = num + np.arange(1, most + 1)
-    # centered for numerical accuracy of the difference of squares
-    new = new - known.mean()
-    squares = (new**2).cumsum(axis=1) + ((known - known.mean()) ** 2).sum()
-    means = new.cumsum(axis=1) / numbers
-    variances = np.maximum(squares - numbers * means**2, 0) / (numbers - 1)
-    return numbers, known.mean() + means, np.sqrt(variances / numbers)
-
-
-def _decide(numbers: np.ndarray, means: np.ndarray, errors: np.ndarray, rule: Rule) -> np.ndarray:
-    """Return which simulated futures are decided at each number of seeds, shape (S, K)."""
-    half = scipy.stats.t.ppf(0.5 + rule.confidence / 2, numbers - 1) * errors
-    decided = np.logical_or.reduce([*rule.classify(means - half, means + half).values()])
-    return np.logical_or.accumulate(decided, axis=1) if rule.is_repeated else decided

@@ -1,12 +1,13 @@
 """Intervals over seeds and images, and tests without a normality assumption."""
 
-# S seeds, N items (images or judgments), R image roles in an item, P images, K contrasts
+# S seeds, N items (images or judgments), R image roles in an item, K contrasts
 
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -17,42 +18,77 @@ from perceptinit.seeding import generator
 MIN_SEEDS_SIGN_FLIP = 6
 """With fewer seeds, the smallest possible p-value of a sign-flip test exceeds 0.05."""
 MOST_PATTERNS = 1 << 12
-NUM_SIMULATED = 2000
+MIN_PEOPLE = 5
+"""Fewer people do not represent other people."""
+TINY = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Variance components of a mean difference over seeds and images.
+    """Variance components of a mean difference over seeds, images and people.
 
     Attributes:
         mean: Mean difference.
-        seeds: Variance over seeds, including the interaction.
-        images: Variance over images, including the interaction.
-        both: Variance of the interaction.
+        seeds: Variance over seeds, including their interactions; an array in simulations.
+        images: Variance over images, including the interaction; 0 if there are no values by image.
+        both: Variance of the interactions with seeds.
         num_seeds: Number of seeds.
         num_images: Number of images.
+        people: Variance over people beyond that of their items.
+        num_people: Number of people; 0 if unknown.
     """
 
     mean: float
-    seeds: float
+    seeds: Any
     images: float
     both: float
     num_seeds: int
     num_images: int
+    people: float = 0.0
+    num_people: int = 0
+
+    @property
+    def variance(self) -> Any:
+        """Variance of the mean over seeds, images and people.
+
+        The variances over seeds and over images both include the interaction, so it is subtracted once from
+        their sum. The result is never below either variance.
+        """
+        combined = np.maximum(self.seeds + self.images - self.both, self.images) + self.people
+        return np.maximum(combined, self.seeds)
+
+    @property
+    def degrees(self) -> Any:
+        """Degrees of freedom of the variance: Satterthwaite's, and at least those of the smallest sample."""
+        least = seeds = self.num_seeds - 1
+        squares = self.seeds**2 / seeds
+        if self.num_images > 1:
+            images = self.num_images - 1
+            squares = squares + self.images**2 / images + self.both**2 / (seeds * images)
+        if self.people:
+            least = min(seeds, self.num_people - 1)
+            squares = squares + (self.people + self.images) ** 2 / (self.num_people - 1)
+        return np.maximum(self.variance**2 / np.maximum(squares, TINY), least)
 
 
 def find_components(
-    differences: np.ndarray, places: np.ndarray, weights: np.ndarray | None = None
+    differences: np.ndarray,
+    places: np.ndarray,
+    weights: np.ndarray | None = None,
+    people: np.ndarray | None = None,
 ) -> Components | None:
     """Return the variance components; None for one seed, or if one image is in all items.
 
-    The variance over images is a jackknife estimate that leaves out all items of an image, because images can
-    occur in several roles.
+    Variances over images and over people are jackknife estimates that leave out all items of an image, in any
+    role, or of a person. Fewer than `MIN_PEOPLE` people do not represent other people, so they are ignored.
 
     Args:
         differences: Arm minus reference, shape (S, N), in the unit of the score.
         places: Image indices of each item, shape (N, R), from 0 without gaps. R is 1 for classification.
         weights: Weight of each item, shape (N,). Default: equal weights.
+        people: Person of each item, shape (N,), from 0 without gaps; None if unknown.
+
+    Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects).
     """
     num_seeds = len(differences)
     if num_seeds < 2:
@@ -61,17 +97,37 @@ def find_components(
     by_item = differences.mean(axis=0)
     mean = float(by_seed.mean())
     centred = differences - by_seed[:, None] - by_item + mean
-    errors = jackknife_stderrs(np.vstack([by_item, centred]), places.T, weights)
-    if errors is None:
+    rows = np.vstack([by_item, centred])
+
+    def leave_out(groups: np.ndarray) -> np.ndarray | None:
+        """Return the variances over groups of items, shape (R, N): of the mean, and of the interaction."""
+        errors = jackknife_stderrs(rows, groups, weights)
+        if errors is None:
+            return None
+        return np.array([errors[0] ** 2, np.square(errors[1:]).sum() / num_seeds / (num_seeds - 1)])
+
+    of_images = leave_out(places.T)
+    if of_images is None:
         return None
-    over_images, *rest = (errors**2).tolist()
-    return Components(
-        mean,
-        float(by_seed.var(ddof=1)) / num_seeds,
-        over_images,
-        sum(rest) / num_seeds / (num_seeds - 1),
-        num_seeds,
-        int(places.max()) + 1,
+    of_seeds = float(by_seed.var(ddof=1)) / num_seeds
+    over_images, both = of_images.tolist()
+    parts = Components(mean, of_seeds, over_images, both, num_seeds, int(places.max()) + 1)
+    if people is None or people.max() + 1 < MIN_PEOPLE:
+        return parts
+    of_people = leave_out(people[None])
+    of_items = leave_out(np.arange(len(places))[None])
+    questions = np.unique(places, axis=0, return_inverse=True)[1].reshape(1, -1)
+    of_questions = leave_out(questions)
+    if of_people is None or of_items is None or of_questions is None:
+        return None
+    # items of one question are left out once for each role
+    over_images, both = (of_images - (places.shape[1] - 1) * of_questions).tolist()
+    return replace(
+        parts,
+        images=max(over_images, float(of_items[0])),
+        both=max(both + float(of_people[1] - of_items[1]), 0.0),
+        people=max(float(of_people[0] - of_items[0]), 0.0),
+        num_people=int(people.max()) + 1,
     )
 
 
@@ -91,28 +147,20 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
         sum(part.both for part in parts) / num**2,
         len(values),
         sum(part.num_images for part in parts),
+        sum(part.people for part in parts) / num**2,
+        max(part.num_people for part in parts),
     )
 
 
 def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
-    """Return the mean difference with an interval that generalizes over seeds and images.
+    """Return the mean difference with an interval that generalizes over seeds, images and people.
 
-    The variances over seeds and over images both include the interaction, so it is subtracted once from their
-    sum. The result is never below either variance. Degrees of freedom are Satterthwaite's, and at least those
-    of the seeds.
-
-    Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects); Satterthwaite 1946.
+    Source: Owen 2007 for the variance; Satterthwaite 1946 for the degrees of freedom.
     """
-    variance = max(parts.seeds + parts.images - parts.both, parts.seeds, parts.images)
-    if not variance:
-        return Estimate(parts.mean, 0.0, parts.mean, parts.mean, parts.num_seeds)
-    seeds = parts.num_seeds - 1
-    images = parts.num_images - 1
-    squares = parts.seeds**2 / seeds + parts.images**2 / images + parts.both**2 / (seeds * images)
-    degrees = max(variance**2 / squares, seeds)
-    stderr = math.sqrt(variance)
+    stderr = math.sqrt(parts.variance)
+    degrees = float(parts.degrees)
     reach = half_width(confidence, degrees + 1) * stderr
-    return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds)
+    return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds, degrees)
 
 
 def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
@@ -128,31 +176,8 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     Source: Westfall and Young 1993, single-step max-T.
     """
     values = np.asarray(differences, dtype=np.float64)
-    largest = _t(values * _patterns(values.shape[1])[:, None, :]).max(axis=1)
+    largest = _t(values * sign_patterns(values.shape[1])[:, None, :]).max(axis=1)
     return [float((largest >= t - 1e-9).mean()) for t in _t(values)]
-
-
-def share_confirmed(num_seeds: int, effect: float, deviation: float | np.ndarray, level: float) -> float:
-    """Return the share of decided differences that the sign-flip test confirms; 1 if it does not apply.
-
-    The test covers a single contrast and is not corrected for a family.
-
-    Args:
-        num_seeds: Number of seeds. Above 10, the test confirms almost every decision by Student's t.
-        effect: True difference.
-        deviation: Standard deviation over seeds, or samples of it, shape (P,).
-        level: Confidence level of the interval.
-    """
-    if not MIN_SEEDS_SIGN_FLIP <= num_seeds <= 10:
-        return 1.0
-    noise = generator(0, "confirmed").standard_normal((NUM_SIMULATED, num_seeds))
-    values = effect + np.atleast_1d(deviation)[:NUM_SIMULATED, None] * noise
-    values = values[_t(values) > half_width(level, num_seeds)]
-    # |t| grows with the absolute sum, because flips keep the sum of squares
-    flipped = np.abs(values @ _patterns(num_seeds).T)
-    observed = np.abs(values.sum(axis=1))
-    p = (flipped >= observed[:, None] - 1e-9).mean(axis=1)
-    return float((p <= 0.05).mean()) if len(p) else 1.0
 
 
 def _t(values: np.ndarray) -> np.ndarray:
@@ -162,7 +187,7 @@ def _t(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _patterns(num_seeds: int) -> np.ndarray:
+def sign_patterns(num_seeds: int) -> np.ndarray:
     """Return all sign patterns with a positive first sign, or 4,096 random patterns for many seeds."""
     if 1 << (num_seeds - 1) <= MOST_PATTERNS:
         return np.array([(1, *rest) for rest in itertools.product((1, -1), repeat=num_seeds - 1)])

@@ -101,8 +101,8 @@ WORTH = Question(
     firm={
         Outcome.BETTER: "{arm} is worth it",
         Outcome.WORSE: "{arm} is not worth it",
-        Outcome.EQUIVALENT: "{arm} makes no difference that matters: it is equivalent to {reference} "
-        "within {delta}",
+        Outcome.EQUIVALENT: "{arm} makes no difference that matters in seeds like these: it is equivalent to "
+        "{reference} within {delta}",
     },
 )
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")

@@ -7,26 +7,29 @@ too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 import scipy
 
 NUM_RESAMPLES = 9999
 NUM_STRATIFIED = 2000
-POWER = 0.8
 SAME = 1e-12  # tolerance for values that differ only by rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean of `num` values. Interval and standard error are None for a single value."""
+    """A mean of `num` values. Interval and standard error are None for a single value.
+
+    `degrees` are the degrees of freedom of the standard error.
+    """
 
     mean: float
     stderr: float | None
     low: float | None
     high: float | None
     num: int
+    degrees: float = 0.0
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:
@@ -51,7 +54,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
     deviation = max(math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (num - 1)), floor)
     stderr = deviation / math.sqrt(num)
     half = half_width(confidence, num) * stderr
-    return Estimate(mean, stderr, mean - half, mean + half, num)
+    return Estimate(mean, stderr, mean - half, mean + half, num, num - 1)
 
 
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
@@ -65,7 +68,7 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
     degrees = (own + variance) ** 2 / (own**2 / (value.num - 1) + variance**2 / (num - 1))
     stderr = math.sqrt(own + variance)
     reach = half_width(confidence, degrees + 1) * stderr
-    return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num)
+    return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num, degrees)
 
 
 @cache
@@ -87,27 +90,6 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
     return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
-
-
-def detectable_difference(value: Estimate, alpha: float = 0.05) -> float | None:
-    """Return the smallest true difference that a paired t test detects with probability `POWER`.
-
-    Returns None for one value, and 0 if the standard error is 0.
-
-    Args:
-        value: Mean of paired differences, of which only the number and the standard error are used.
-        alpha: Significance level.
-
-    Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
-    """
-    return noncentrality(value.num - 1, alpha) * value.stderr if value.stderr else value.stderr
-
-
-def noncentrality(degrees: int, alpha: float = 0.05) -> float:
-    """Return the true difference, in standard errors, that a t test detects with probability `POWER`."""
-    critical = scipy.stats.t.ppf(1 - alpha / 2, degrees)
-    power = partial(scipy.stats.nct.sf, critical, degrees)
-    return float(scipy.optimize.brentq(lambda shift: power(shift) - POWER, 0.0, critical + 40.0))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

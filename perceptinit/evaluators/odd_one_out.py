@@ -29,7 +29,7 @@ class OddOneOutScore(JudgedMeasure):
     image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling
     is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`) the
     person's own vote. It is missing if few questions have several votes. The record also contains the scores
-    of trivial models (pixels, mean color, random network). Judgments: `things`, `odd-one-out`.
+    of trivial models (pixels, histograms, random network). Judgments: `things`, `odd-one-out`.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Agreement with human similarity judgments (`two-afc`)."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,7 +32,7 @@ class TwoAFC(JudgedMeasure):
     the person's own vote. It is missing if few questions have several votes. The standard error is clustered
     by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
     distance between different images. The record also contains the scores of trivial models
-    (pixels, mean color, random network) and the agreement by anchor and by person.
+    (pixels, histograms, random network) and the agreement by anchor and by person.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +54,11 @@ class TwoAFC(JudgedMeasure):
         triplets = self.data
         result = score(embedded, triplets, self.config.weighting)
         values = agreement(*embedded.distances(triplets), triplets.p_second)
+        answers, people = self._answers
         name = self.set_name
         weighting = self.config.weighting
         if self._baselines is None:  # computed once, independent of the model
-            self._baselines = two_afc_baselines(self.data, weighting, num_workers=ctx.num_workers)
+            self._baselines = two_afc_baselines(answers, weighting, num_workers=ctx.num_workers)
         if result.is_collapsed:
             ctx.warn(
                 f"2afc/{name}: the image embeddings have collapsed: the mean cosine distance of different "
@@ -79,7 +80,13 @@ class TwoAFC(JudgedMeasure):
                 **self._breakdown(embedded, values),
                 "held_out": self.data.unit,
             },
-            items=Items(values, triplets.roles.T, self._weights, values_of(self._baselines)),
+            items=Items(
+                agreement(*embedded.distances(answers), answers.p_second),
+                answers.roles.T,
+                answers.num_votes if weighting == "votes" else None,
+                values_of(self._baselines),
+                people,
+            ),
         )
         yield Score(name=f"embedding_spread/{name}", value=result.spread, num_examples=result.num_images)
 
@@ -107,6 +114,17 @@ class TwoAFC(JudgedMeasure):
             "by_anchor": by_anchor(values, self.data, self._weights),
             "by_person": by_person(embedded.distances, people, others),
         }
+
+    @cached_property
+    def _answers(self) -> tuple[Triplets, np.ndarray | None]:
+        """Return one judgment for each person and question, with the person of each, if people are known."""
+        people, _ = self._people
+        if not people or self.config.weighting != "votes":
+            return self.data, None
+        answers, owner = join_people(people)
+        # the data of a control, or of mean matrices, are not the votes of the people
+        are_votes = all(map(np.array_equal, count_choices(answers), count_choices(self.data)))
+        return (answers, owner) if are_votes else (self.data, None)
 
     @cached_property
     def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
@@ -174,6 +192,25 @@ def people_of_split(judgments: Judgments, split: Split) -> Mapping[str, Triplets
     return judgments.load_people(split)
 
 
+def join_people(people: Mapping[str, Triplets]) -> tuple[Triplets, np.ndarray]:
+    """Return the judgments of all people, and the index of the person of each judgment, (N,)."""
+    each = list(people.values())
+    rows = ("anchor", "first", "second", "p_second", "num_votes", "group")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(own, name) for own in each]) for name in rows}
+    return replace(each[0], **joined), np.repeat(np.arange(len(each)), [len(own) for own in each])
+
+
+def count_choices(triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct choices, as anchor, chosen and other image, (3, C), and their votes, (C,)."""
+    anchor, first, second = triplets.roles
+    for_second = np.rint(triplets.p_second * triplets.num_votes)
+    choices = np.concatenate([[anchor, second, first], [anchor, first, second]], axis=1)
+    votes = np.concatenate([for_second, triplets.num_votes - for_second])
+    distinct, place = np.unique(choices, axis=1, return_inverse=True)
+    sums = np.bincount(place.ravel(), votes)
+    return distinct[:, sums > 0], sums[sums > 0]
+
+
 def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:
     """Return the share of each person's choices that the majority of the others predicts, in [0, 1].
 
@@ -182,10 +219,10 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     """
     if not people:
         return {}
-    owner = np.repeat(np.arange(len(people)), [len(own) for own in people.values()])
-    anchor, first, second = np.concatenate([own.roles for own in people.values()], axis=1)
-    num = np.concatenate([own.num_votes for own in people.values()]).astype(np.float64)
-    p_second = np.concatenate([own.p_second for own in people.values()])
+    answers, owner = join_people(people)
+    anchor, first, second = answers.roles
+    num = answers.num_votes.astype(np.float64)
+    p_second = answers.p_second
     low = np.minimum(first, second)
     high = np.maximum(first, second)
     for_high = np.where(second == high, p_second, 1 - p_second) * num

@@ -1,4 +1,4 @@
-"""Trivial baselines: how often do pixels, mean colors or a random network agree with people?"""
+"""Trivial baselines: how often do pixels, histograms or a random network agree with people?"""
 
 # N judgments, U images, D features
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,12 @@ from perceptinit.judgments.scoring import Weighting, agreement, held_out_stderr
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets
 
+# models of records since 0.2; earlier records lack some of them
+STRONG = ("centered gray 32 x 32", "gradient orientations", "color histogram")
 SIZE = 32
+NUM_ORIENTATIONS = 8
+NUM_LEVELS = 4  # of each color channel in a histogram
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 Z_95 = 1.96
 # (channels, kernel size, stride) of each layer of the random network
 LAYERS = ((32, 5, 2), (64, 3, 2), (128, 3, 1))
@@ -104,9 +109,10 @@ def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) ->
     """Return the image features of each baseline, by name, float32 (U, D).
 
     Images are resized to 32 x 32, ignoring the aspect ratio. Pixel features are all pixels, or the means of
-    2 x 2 blocks, scaled to unit length for cosine distances. Mean colors are in [0, 1]. The random network
-    has three convolutions with fixed random weights (He et al. 2015). Its features are the spatial means of
-    the last layer, scaled to unit length.
+    2 x 2 blocks, or gray pixels minus their mean. Histograms count orientations of gradients, weighted by
+    their magnitude, or colors, as square roots (Hellinger distance). The random network has three
+    convolutions with fixed random weights (He et al. 2015). Its features are the spatial means of the last
+    layer. These features are scaled to unit length for cosine distances. Mean colors are in [0, 1].
 
     Args:
         stimuli: All images.
@@ -120,13 +126,37 @@ def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) ->
 
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
         pixels = np.stack(list(pool.map(decode, used.tolist()))).astype(np.float32)
+    gray = pixels @ np.array(LUMA, np.float32)
     batches = [pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE)]
     return {
         "pixels 32 x 32": _unit(pixels),
         "pixels 16 x 16": _unit(pixels.reshape(-1, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4))),
         "mean colour": pixels.mean((1, 2)) / 255,
         "random network": _unit(np.concatenate([_random_network(batch) for batch in batches])),
+        "centered gray 32 x 32": _unit(gray - gray.mean((1, 2), keepdims=True)),
+        "gradient orientations": _unit(_count_orientations(gray)),
+        "color histogram": _unit(np.sqrt(_count_colors(pixels))),
     }
+
+
+def _count_orientations(gray: np.ndarray) -> np.ndarray:
+    """Return the sums of gradient magnitudes (U, NUM_ORIENTATIONS) of gray images (U, 32, 32)."""
+    rows, columns = np.gradient(gray, axis=(1, 2))
+    angles = np.arctan2(rows, columns) % np.pi / np.pi
+    return _count(angles * NUM_ORIENTATIONS, np.hypot(rows, columns), NUM_ORIENTATIONS)
+
+
+def _count_colors(pixels: np.ndarray) -> np.ndarray:
+    """Return the color histograms (U, NUM_LEVELS ** 3) of images (U, 32, 32, 3) in [0, 255]."""
+    levels = pixels // (256 // NUM_LEVELS)
+    return _count(levels @ [NUM_LEVELS**2, NUM_LEVELS, 1], np.ones(pixels.shape[:3]), NUM_LEVELS**3)
+
+
+def _count(places: np.ndarray, weights: np.ndarray, num: int) -> np.ndarray:
+    """Return weighted histograms (U, num) of places (U, 32, 32) in [0, num]."""
+    bins = np.minimum(places.astype(np.int64), num - 1)
+    pairs = zip(bins.reshape(len(bins), -1), weights.reshape(len(bins), -1), strict=True)
+    return np.stack([np.bincount(own, weight, num) for own, weight in pairs])
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

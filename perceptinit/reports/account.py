@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.analysis.at_best import is_tuned, tuned_keys, without_tuned
 from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.contrasts import is_by_people, taught_by
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.numbers import counts
 from perceptinit.components.building import PARTS
@@ -26,6 +27,7 @@ from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.types import Fit
 
 ENERGY_FILE = "energy.json"
+SAME_PEOPLE = "Stage 1 has judgments of the same people in all seeds, so no interval covers other people."
 SharedRow = tuple[str, str, str]  # label, text, all settings (collapsed on the page)
 
 
@@ -137,7 +139,9 @@ def fairness_in_words(runs: RunSet) -> str:
     unlike = "; ".join(find_unlike(runs))
     same = "The runs of a seed do not differ in first weights, text tower, batches, packages or machine"
     finished = f"{len(runs.finished)} of {len(runs.runs)} runs have finished"
-    return f"{f'The runs of a seed differ in {unlike}' if unlike else same}; {finished}."
+    learns = any(taught_by(runs, arm) and is_by_people(runs, arm) for arm in runs.arms)
+    people = f" {SAME_PEOPLE}" if learns and len({run.seed for run in runs.finished}) > 1 else ""
+    return f"{f'The runs of a seed differ in {unlike}' if unlike else same}; {finished}.{people}"
 
 
 def find_stages(runs: RunSet) -> list[str]:

@@ -1,7 +1,8 @@
-"""Per-item values of final scores and the images of the items, for intervals over images.
+"""Per-item values of final scores, with images and people, for intervals over images and people.
 
-`items.safetensors` of a run contains the values, as bits if all are 0 or 1. Images, weights and values of
-trivial models are the same for all runs, so the experiment's folder `items` stores them once, named by hash.
+`items.safetensors` of a run contains the values, as bits if all are 0 or 1. Images, people, weights and
+values of trivial models are the same for all runs, so the experiment's folder `items` stores them once, named
+by hash.
 """
 
 # N items, R images per item
@@ -55,13 +56,17 @@ def read_items(folder: Path) -> dict[str, Items]:
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
         key = "images" if "images" in arrays else "pictures"  # in files from before the release of 0.2
-        items[name] = Items(values.astype(np.float64), arrays[key], arrays.get("weights"), trivial)
+        items[name] = Items(
+            values.astype(np.float64), arrays[key], arrays.get("weights"), trivial, arrays.get("people")
+        )
     return items
 
 
 def _write_set(folder: Path, items: Items) -> str:
-    """Write the images, weights and trivial-model values of items, and return their hash."""
+    """Write the images, people, weights and trivial-model values of items, and return their hash."""
     arrays = {"images": items.images.astype(np.int64)}
+    if items.people is not None:
+        arrays["people"] = items.people.astype(np.int64)
     if items.weights is not None:
         arrays["weights"] = items.weights.astype(np.float64)
     arrays |= {f"{TRIVIAL}{name}": values.astype(np.float64) for name, values in items.baselines.items()}

@@ -79,12 +79,14 @@ class Items:
         images: Integer ids of the images of each item, shape (N, R). R is 1 for a test set.
         weights: Weight of each item, shape (N,), or None for equal weights.
         baselines: Values of trivial models on the same items, shape (N,), by model name.
+        people: Integer id of the person of each item, shape (N,), or None if the source does not name people.
     """
 
     values: np.ndarray
     images: np.ndarray
     weights: np.ndarray | None = None
     baselines: Mapping[str, np.ndarray] = field(default_factory=dict)
+    people: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
 from perceptinit.analysis.intervals import estimate_two_way
+from perceptinit.judgments.baselines import STRONG
 from perceptinit.judgments.two_afc import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -150,7 +151,9 @@ def find_trivial(claim: Claim) -> Finding:
         return judge([f"{best.name} is not shown to score less without training"])
     is_known = replace(claim, reference=best.name).parts_in(claim.score) is not None
     unknown = f"nothing shows whether {best.name} scores less on other judgments ({NO_ITEMS})"
-    return judge([], [] if is_known else [unknown])
+    recorded = {baseline.name for baseline in claim.score.baselines}
+    missing = [f"the score of {name} is not recorded" for name in STRONG if name not in recorded]
+    return judge([], ["" if is_known else unknown, *missing[:1]])
 
 
 def describe_more_contracted(runs: RunSet, arm: str, shuffled: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.contrasts import Contrast, find_contrasts
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.configs import pick, to_table
@@ -17,11 +18,11 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
-from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.runs import RunSet, load_runs
 from perceptinit.results.states import run_folder
 from perceptinit.verdict.headline import headline_arms
 from perceptinit.verdict.plan_text import plan_name, plan_text, points
-from perceptinit.verdict.prospects import find_weakness, findings, num_looked_at, pilot_lines
+from perceptinit.verdict.prospects import find_weakness, findings, num_looked_at, pilot_lines, planned_runs
 
 TEXT = "plan.md"
 # parts of a plan that runs are checked against
@@ -51,13 +52,15 @@ def make_plan(
         UsageError: If the power to detect a difference of delta is low.
     """
     root = out / recipe.name
-    planned = compare(_plan_runs(recipe, root))
+    runs = planned_runs(recipe, root)
+    planned = compare(runs)
     cells = product(recipe.arms, recipe.seeds)
     folders = [root, *(run_folder(root, arm.name, seed, recipe.origins) for arm, seed in cells)]
     started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
     existing = load_runs(started) if started else None
     design = _state_design(recipe, planned)
-    power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, design["contrasts"], anyway)
+    contrasts = find_contrasts(replace(runs, preregistered=design))
+    power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, contrasts, anyway)
     plan = {
         "schema": SCHEMA,
         "written": now(),
@@ -66,7 +69,7 @@ def make_plan(
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
         "measures": recipe.verdict.primary or BY_RULE,
         "exclusions": EXCLUSIONS,
-        "prospects": [*findings(recipe), *power],
+        "prospects": [*findings(recipe, contrasts), *power],
         "records": [
             {
                 **pick(run, "arm", "seed"),
@@ -148,7 +151,7 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
     plan = read_plan(root)
     if not plan:
         return
-    stated = seal_plan(_state_design(recipe, compare(_plan_runs(recipe, root))))
+    stated = seal_plan(_state_design(recipe, compare(planned_runs(recipe, root))))
     changed = _find_changes(plan, stated)
     if plan["sha256"] != plan_sha256(plan):
         yield f"not as planned: {root / PLAN} was edited after it was written. Restore the file"
@@ -179,24 +182,6 @@ def hypothesis(planned: Comparison) -> str:
     return f"{', and '.join(parts)}{matter}."
 
 
-def _plan_runs(recipe: Recipe, root: Path) -> RunSet:
-    """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
-    rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
-    runs = [
-        LoadedRun(arm, seed, root / arm / f"seed{seed}", "not started", {"arm": rows[arm]})
-        for arm, seed in product(rows, recipe.seeds)
-    ]
-    return RunSet(
-        recipe.name,
-        recipe.summary,
-        recipe.baseline,
-        tuple(rows),
-        tuple(runs),
-        plan=recipe.verdict,
-        num_planned=len(recipe.seeds),
-    )
-
-
 def _stopping(rule: Rule, num: int) -> str:
     if rule.last is None:
         return f"{num} seed{'s' if num > 1 else ''}, with one look when all runs have finished."
@@ -208,7 +193,7 @@ def _stopping(rule: Rule, num: int) -> str:
 
 
 def _estimate_power(
-    recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Mapping[str, Any]], anyway: bool
+    recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Contrast], anyway: bool
 ) -> Iterator[str]:
     """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
     num = num_looked_at(recipe)
@@ -218,15 +203,15 @@ def _estimate_power(
         planned = {runs.baseline, *(arm.name for arm in recipe.arms)}
         arms = tuple(arm for arm in runs.arms if arm in planned)
         of_arms = tuple(run for run in runs.runs if run.arm in planned)
-        runs = replace(runs, arms=arms, runs=of_arms, plan=verdict, preregistered={"contrasts": contrasts})
+        runs = replace(runs, arms=arms, runs=of_arms, plan=verdict)
         has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
         try:
             pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)
         except UsageError as error:
             # incomparable pilot runs do not invalidate the plan
             yield f"unknown from the existing runs: {error}"
-    weak = find_weakness(recipe, pilot)
+    weak = find_weakness(recipe, contrasts, pilot)
     if weak and not anyway:
         raise UsageError(f"{weak}. Add seeds, or write this plan with --anyway")
     if pilot:
-        yield from pilot_lines(pilot, rule_of(recipe.verdict, len(recipe.seeds)), num)
+        yield from pilot_lines(pilot, rule_of(recipe.verdict, len(recipe.seeds)), num, contrasts)

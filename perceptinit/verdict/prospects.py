@@ -3,29 +3,32 @@
 Probabilities are simulated. The noise over seeds is taken from the recipe or from pilot runs.
 """
 
-# P simulated experiments
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from itertools import product
+from pathlib import Path
 
 import numpy as np
-import scipy
 
-from perceptinit.analysis.comparison import Comparison, Difference
-from perceptinit.analysis.decisions import NUM_PATHS, POINTS, Rule, rule_of, simulate_looks
-from perceptinit.analysis.intervals import share_confirmed
-from perceptinit.analysis.statistics import half_width, noncentrality
+from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.contrasts import Contrast, find_contrasts
+from perceptinit.analysis.decisions import POINTS, Rule, rule_of
+from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise_of
+from perceptinit.analysis.statistics import half_width
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import nearest
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
-from perceptinit.seeding import generator
+from perceptinit.results.record import arm_row
+from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
 LEAST_POWER = 0.2  # to detect a difference of delta
+ALIKE = 0.01  # difference of two powers that counts as none
 
 
 def prospects(recipe: Recipe) -> Iterator[str]:
@@ -40,26 +43,85 @@ def prospects(recipe: Recipe) -> Iterator[str]:
     looks = f", with interim analyses from {len(recipe.seeds)} seeds" if plan.max_seeds else ""
     seeds = f"{num_looked_at(recipe)} seeds{looks}"
     yield f"verdict: differences within {plan.delta:g} points do not matter; {seeds}"
-    yield from (f"  {line}" for line in findings(recipe))
+    yield from (f"  {line}" for line in findings(recipe, _planned_contrasts(recipe)))
 
 
-def findings(recipe: Recipe) -> Iterator[str]:
-    """Yield the power of the recipe's seeds, if `[verdict]` has `delta` and `noise`."""
+def _planned_contrasts(recipe: Recipe) -> list[Contrast]:
+    return find_contrasts(planned_runs(recipe, Path(recipe.name)))
+
+
+def _largest_family(contrasts: Sequence[Contrast]) -> int:
+    return max((contrast.num_family for contrast in contrasts), default=1)
+
+
+def planned_runs(recipe: Recipe, root: Path) -> RunSet:
+    """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
+    rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
+    runs = [
+        LoadedRun(arm, seed, root / arm / f"seed{seed}", "not started", {"arm": rows[arm]})
+        for arm, seed in product(rows, recipe.seeds)
+    ]
+    return RunSet(
+        recipe.name,
+        recipe.summary,
+        recipe.baseline,
+        tuple(rows),
+        tuple(runs),
+        plan=recipe.verdict,
+        num_planned=len(recipe.seeds),
+    )
+
+
+def findings(recipe: Recipe, contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """Yield the power of the recipe's seeds by family, if `[verdict]` has `delta` and `noise`."""
     plan = recipe.verdict
     num = num_looked_at(recipe)
-    if plan.delta is not None and plan.noise is not None and num > 1:
-        rule = rule_of(plan, len(recipe.seeds))
-        found = noncentrality(num - 1, 1 - rule.confidence) * plan.noise / math.sqrt(num)
-        noise = plan.noise / POINTS
-        power = 100 * chances(replace(rule, delta=None), num, found / POINTS, noise).better
-        equal = 100 * chances(rule, num, 0.0, noise).equivalent
+    if plan.delta is None or plan.noise is None or num < 2:
+        return
+    rule = rule_of(plan, len(recipe.seeds))
+    first_of_family: dict[int, Contrast] = {}
+    for contrast in contrasts:
+        first_of_family.setdefault(contrast.num_family, contrast)
+    for num_family, contrast in first_of_family.items():
+        who = f", in each of {num_family} arms" if num_family > 1 else ""
+        if len(first_of_family) > 1 and not who:
+            who = f", in {contrast.title}"
+        yield from _describe_power(rule, num, plan.noise, num_family, who)
+
+
+def _describe_power(rule: Rule, num: int, noise: float, num_family: int, who: str) -> Iterator[str]:
+    """Yield the true difference that `num` seeds detect, and better numbers of seeds if there are any.
+
+    Args:
+        rule: Decision rule.
+        num: Number of seeds at the final analysis.
+        noise: Standard deviation over seeds, in points.
+        num_family: Number of contrasts with simultaneous intervals.
+        who: Clause on the contrasts.
+    """
+    known = Noise(noise / POINTS)
+    side = replace(rule, delta=None)
+
+    def power(effect: float, seeds: int = num) -> float:
+        return chances(side, seeds, effect, known, num_family).better
+
+    found = find_effect(power, noise / POINTS)
+    equal = chances(rule, num, 0.0, known, num_family).equivalent
+    yield (
+        f"with a noise of {noise:g} points, {num} seeds detect a true difference of {found * POINTS:.2g} "
+        f"points with 80 % probability{who}, and call equal arms equivalent with {100 * equal:.0f} %"
+    )
+    fewer = next((n for n in range(2, num) if power(found, n) >= POWER - ALIKE), None)
+    if fewer and not rule.is_repeated:
+        least = power(found, fewer) + ALIKE
+        more = next(n for n in range(num + 1, MOST_SEEDS) if power(found, n) >= least)
         yield (
-            f"with a noise of {plan.noise:g} points, {num} seeds detect a true difference of {found:.2g} "
-            f"points with {power:.0f} % probability, and call equal arms equivalent with {equal:.0f} %"
+            f"{fewer} seeds suffice for this, because the sign-flip test applies from {MIN_SEEDS_SIGN_FLIP} "
+            f"seeds on. {more} seeds detect it with {100 * power(found, more):.0f} %"
         )
 
 
-def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
+def find_weakness(recipe: Recipe, contrasts: Sequence[Contrast], pilot: Comparison | None = None) -> str:
     """Return a sentence if the power to detect a true difference of delta is low; empty otherwise.
 
     The noise is taken from the first contrast of the pilot runs, or else from `[verdict] noise`. If neither
@@ -69,10 +131,11 @@ def find_weakness(recipe: Recipe, pilot: Comparison | None = None) -> str:
     num = num_looked_at(recipe)
     score = pilot.primary if pilot else None
     known = next((d for d in score.differences if d.value.num > 1), None) if score else None
-    noise = deviation_of(known) if known else plan.noise and plan.noise / POINTS
-    if plan.delta is None or noise is None or num < 2:
+    noise = _noise_in(score, known) if score and known else plan.noise and Noise(plan.noise / POINTS)
+    if plan.delta is None or not noise or num < 2:
         return ""
-    power = chances(rule_of(plan, len(recipe.seeds)), num, plan.delta / POINTS, noise).better
+    rule = rule_of(plan, len(recipe.seeds))
+    power = chances(rule, num, plan.delta / POINTS, noise, _largest_family(contrasts)).better
     found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
@@ -95,8 +158,12 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
         yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
-        yield from _find_noise_above(plan.delta, plan.noise, rule_of(plan, len(recipe.seeds)), num)
-        if weak := find_weakness(recipe):
+        contrasts = find_contrasts(planned_runs(recipe, Path(recipe.name)))
+        confidence = rule_of(plan, len(recipe.seeds)).level_for(
+            max((c.num_family for c in contrasts), default=1)
+        )
+        yield from _find_noise_above(plan.delta, plan.noise, confidence, num)
+        if weak := find_weakness(recipe, contrasts):
             yield Problem("seeds", f"{weak}. Add seeds")
 
 
@@ -115,11 +182,11 @@ def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
         yield Problem("verdict.primary", message)
 
 
-def _find_noise_above(delta: float, noise: float, rule: Rule, num: int) -> Iterator[Problem]:
+def _find_noise_above(delta: float, noise: float, confidence: float, num: int) -> Iterator[Problem]:
     """Yield a problem, with the number of seeds that suffice, if the noise is too large for delta."""
 
     def half(num: int) -> float:
-        return half_width(rule.confidence, num) * noise / math.sqrt(num)
+        return half_width(confidence, num) * noise / math.sqrt(num)
 
     if half(num) <= delta:
         return
@@ -137,74 +204,45 @@ def num_looked_at(recipe: Recipe) -> int:
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
 
 
-class Chances(NamedTuple):
-    """Probabilities that an arm is called better or equivalent by the final analysis."""
+def pilot_lines(pilot: Comparison, rule: Rule, num: int, contrasts: Sequence[Contrast]) -> Iterator[str]:
+    """Yield the power of `num` seeds for each contrast, given the variance of pilot runs.
 
-    better: float
-    equivalent: float
-
-
-def chances(
-    rule: Rule, num: int, effect: float, deviation: float | np.ndarray, num_family: int = 1
-) -> Chances:
-    """Return how probable each outcome is with `num` seeds if the true difference is `effect`.
-
-    The simulation uses fixed normal samples. It is accurate to 0.3 points, or to 1 point from 6 seeds on.
-
-    Args:
-        rule: Decision rule.
-        num: Number of seeds at the final analysis.
-        effect: True difference, in the unit of the rule's delta.
-        deviation: Standard deviation over seeds in the same unit, or posterior samples, shape (NUM_PATHS,).
-        num_family: Number of contrasts with simultaneous intervals.
+    The size of a contrast's family is the planned one.
     """
-    first = max(rule.first, 2) if rule.is_repeated else num
-    level = rule.level_for(num_family)
-    better = np.zeros(NUM_PATHS, bool)
-    equivalent = np.zeros(NUM_PATHS, bool)
-    for n, means, errors in simulate_looks("power", first, num):
-        mean = effect + deviation * means
-        half = scipy.stats.t.ppf(0.5 + level / 2, n - 1) * deviation * errors
-        is_open = ~(better | equivalent)
-        found = rule.classify(mean - half, mean + half)
-        equivalent |= is_open & found["equivalent"]
-        better |= is_open & ~equivalent & found["above"]
-    confirmed = 1.0 if rule.is_repeated else share_confirmed(num, effect, deviation, level)
-    return Chances(confirmed * float(better.mean()), float(equivalent.mean()))
-
-
-def deviation_of(pilot: Difference) -> np.ndarray:
-    """Return posterior samples of the standard deviation over seeds, shape (P,).
-
-    Requires at least two pilot seeds. Assumes normal values and a flat prior on the log standard deviation.
-    """
-    degrees = pilot.value.num - 1
-    known = np.std(list(pilot.by_seed.values()), ddof=1)
-    return known * np.sqrt(degrees / generator(0, "pilot").chisquare(degrees, NUM_PATHS))
-
-
-def pilot_lines(pilot: Comparison, rule: Rule, num: int) -> Iterator[str]:
-    """Yield the power of `num` seeds for each contrast, given the variance of pilot runs."""
     score = pilot.primary
     found = [d for d in score.differences if d.value.num > 1] if score else []
     if score is None or not found:
         yield "unknown from the existing runs: no two arms have two seeds in common"
         return
+    families = {c.title: c.num_family for c in contrasts}
     for d in found:
-        between = deviation_of(d)
+        noise = _noise_in(score, d)
+        family = families.get(d.contrast.title, d.contrast.num_family)
         # without delta, the unit is one standard deviation of the pilot seeds
         unit = rule.delta or float(d.value.stderr or 0) * d.value.num**0.5
         name = "" if rule.delta else " (one standard deviation)"
-        family = d.contrast.num_family
-        at_unit = chances(rule, num, unit, between, family)
-        at_twice = chances(rule, num, 2 * unit, between, family)
+        at_unit, at_twice = (_describe_chance(rule, num, times * unit, noise, family) for times in (1, 2))
         equal = ""
         if rule.delta:
-            at_zero = chances(rule, num, 0.0, between, family)
+            at_zero = chances(rule, num, 0.0, noise, family)
             equal = f"; equal arms equivalent with {100 * at_zero.equivalent:.0f} %"
         yield (
-            f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds: {num} "
-            f"seeds call a true difference of {score.magnitude(unit)}{name} better with "
-            f"{100 * at_unit.better:.0f} % chance, and one of {score.magnitude(2 * unit)} with "
-            f"{100 * at_twice.better:.0f} %{equal}."
+            f"{d.contrast.title} in {score.name}, with the variance of {d.value.num} pilot seeds [and its "
+            f"80 % range]: {num} seeds call a true difference of {score.magnitude(unit)}{name} better with "
+            f"{at_unit} chance, and one of {score.magnitude(2 * unit)} with {at_twice}{equal}."
         )
+
+
+def _describe_chance(rule: Rule, num: int, effect: float, noise: Noise, num_family: int) -> str:
+    """Return the probability of "better" in percent, and its range for 80 % of the deviations."""
+    high, low = np.quantile(noise.seeds, (0.9, 0.1))
+    found = (
+        100 * chances(rule, num, effect, Noise(seeds, noise.parts), num_family).better
+        for seeds in (noise.seeds, high, low)
+    )
+    return "{:.0f} % [{:.0f}, {:.0f}]".format(*found)
+
+
+def _noise_in(score: ScoreComparison, pilot: Difference) -> Noise:
+    """Return the noise of a measured difference, over images too if their variance is known."""
+    return noise_of(list(pilot.by_seed.values()), score.components.get(pilot.contrast))

@@ -6,14 +6,14 @@ from perceptinit.analysis.comparison import Comparison, Difference, ScoreCompari
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import (
     CONFIDENCE,
-    MOST_MORE_SEEDS,
     Decision,
     Rule,
     probabilities,
-    seeds_to_decide,
 )
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
 from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
+from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Checked
 
 SIDES = (Outcome.BETTER, Outcome.WORSE)
@@ -178,8 +178,16 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     family = difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
-    others = {" and images": difference.two_way, " and searches": difference.over_searches}
-    also = "".join(name for name, found in others.items() if found)
+    parts = score.components.get(difference.contrast)
+    names_people = parts is not None and parts.num_people > 0
+    are_pooled = bool(difference.two_way) and is_perceptual(score.measure) and not names_people
+    sources = {
+        ", images and people": names_people,
+        " and images": difference.two_way and not names_people,
+        " and searches": difference.over_searches,
+        ", for the pooled votes of these judges": are_pooled,
+    }
+    also = "".join(name for name, found in sources.items() if found)
     over = f" over seeds{also}" if also else ""
     seeds = _count_seeds(difference.value.num)
     tested = score.improvement(difference.tested)
@@ -219,11 +227,15 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
             "detected in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be "
             "called equivalent."
         )
-    more = seeds_to_decide(tuple(difference.by_seed.values()), rule)
-    if more is None:
-        most = (rule.last or num + MOST_MORE_SEEDS) - num
-        return f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance."
-    return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
+    parts = score.components.get(difference.contrast)
+    more = seeds_to_decide([list(d.by_seed.values()) for d in score.find_family(difference)], rule, parts)
+    if more is not None:
+        return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
+    most = (rule.last or num + MOST_MORE_SEEDS) - num
+    few = f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance"
+    over_seeds = (difference.value.stderr or 0.0) ** 2 * num / (num + most)
+    is_limited_by_items = Noise(0.0, parts).beyond_seeds > over_seeds
+    return f"{few}: use more images, not more seeds." if is_limited_by_items else f"{few}."
 
 
 def _count_seeds(num: int, more: str = "") -> str:

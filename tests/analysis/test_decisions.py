@@ -13,7 +13,6 @@ from perceptinit.analysis.decisions import (
     level_of_looks,
     probabilities,
     rule_of,
-    seeds_to_decide,
 )
 from perceptinit.analysis.statistics import estimate, holm
 from perceptinit.errors import RecipeError
@@ -72,25 +71,6 @@ def test_probabilities_are_areas_under_students_t():
     assert within == pytest.approx(1 - above - below)
     assert probabilities(estimate([0.1]), 0.01) is None
     assert probabilities(estimate([0.02, 0.02]), 0.01) == (0.0, 0.0, 1.0)
-
-
-def test_the_number_of_seeds_to_decide_grows_with_noise_and_respects_the_plan():
-    near, far = (0.004, 0.008, 0.001), (0.04, -0.03, 0.002)
-    rule = Rule(delta=0.005)
-    assert 1 <= seeds_to_decide(near, rule) <= 20
-    assert seeds_to_decide(near, Rule(delta=0.05)) == 1
-    assert seeds_to_decide(far, rule) is None
-    assert seeds_to_decide(near, Rule(delta=0.005, first=3, last=3)) is None
-
-
-def test_the_predicted_number_of_seeds_decides_in_8_of_10_experiments():
-    # many seeds, so that their mean and deviation are as good as known: 0 and 0.01
-    values = tuple(0.01 * stats.norm.ppf((np.arange(40) + 0.5) / 40))
-    more = seeds_to_decide(values, Rule(delta=0.0045))
-    rng = np.random.default_rng(2)
-    new = np.concatenate([np.tile(values, (4000, 1)), rng.normal(0, 0.01, (4000, more))], axis=1)
-    half = stats.t.ppf(0.975, 39 + more) * new.std(axis=1, ddof=1) / np.sqrt(40 + more)
-    assert np.mean(np.abs(new.mean(axis=1)) + half <= 0.0045) > 0.75
 
 
 def test_the_rule_of_a_plan_converts_points_to_scores():

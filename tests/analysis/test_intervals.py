@@ -77,6 +77,46 @@ def test_the_mean_of_two_equal_sets_has_half_the_variance_over_images():
     assert both.num_images == 100
 
 
+def draw_people(rng, num_people, effect, num_seeds=5, num_questions=40):
+    """Return differences, shape (S, N), images and people. The true difference is 0."""
+    people = np.repeat(np.arange(num_people), num_questions)
+    images = np.stack([rng.permutation(60)[:3] for _ in people])
+    means = effect * rng.standard_normal(num_people)[people] + 0.2 * rng.standard_normal(60)[images[:, 0]]
+    noise = 0.02 * rng.standard_normal((num_seeds, 1)) + 0.3 * rng.standard_normal((num_seeds, len(people)))
+    return means + noise, images, people
+
+
+@pytest.mark.parametrize(("num_people", "effect"), [(5, 0.0), (5, 0.3), (20, 0.3)])
+def test_the_interval_covers_new_people(num_people, effect):
+    rng = np.random.default_rng(3)
+    held = {"people": 0, "pooled": 0}
+    for _ in range(150):
+        differences, images, people = draw_people(rng, num_people, effect)
+        for name, each in (("people", people), ("pooled", None)):
+            found = estimate_two_way(find_components(differences, images, people=each))
+            held[name] += found.low <= 0 <= found.high
+    assert held["people"] >= 0.91 * 150
+    assert held["pooled"] <= held["people"] + 3
+    assert effect == 0 or held["pooled"] < 0.85 * 150
+
+
+def test_fewer_than_five_people_are_pooled():
+    differences, images, people = draw_people(np.random.default_rng(4), 4, 0.3)
+    assert find_components(differences, images, people=people) == find_components(differences, images)
+
+
+def test_answers_of_the_same_question_are_left_out_once():
+    """With one image a role, three roles of one image have the variance of that image."""
+    rng = np.random.default_rng(5)
+    differences, people = rng.normal(0, 1, (4, 60)), np.arange(60) % 6
+    one, three = (
+        find_components(differences, np.arange(60)[:, None] + 60 * np.arange(num), people=people)
+        for num in (1, 3)
+    )
+    assert three.images == pytest.approx(one.images, rel=0.05)
+    assert three.people == pytest.approx(one.people)
+
+
 def test_the_interval_covers_new_images_unlike_an_interval_over_seeds():
     rng = np.random.default_rng(1)
     held = {"both": 0, "seeds": 0}

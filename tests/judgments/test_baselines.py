@@ -13,6 +13,7 @@ from perceptinit.analysis.compare import compare
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.baselines import (
+    STRONG,
     Baseline,
     as_extra,
     describe_images,
@@ -28,7 +29,7 @@ from perceptinit.reports.formats import json_table, markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
 
-NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network"]
+NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network", *STRONG]
 
 
 def image(left, right):
@@ -45,6 +46,32 @@ STIMULI = Stimuli(("0", "1", "2"), [image(200, 40), image(250, 60), image(40, 20
 def triplets(p_second=(1.0, 1.0), num_votes=(1, 3)):
     """Return two judgments with anchor 0 and the candidates 2 and 1, in both orders."""
     return Triplets.build(STIMULI, [0, 0], [2, 1], [1, 2], p_second, num_votes)
+
+
+def test_centered_gray_pixels_ignore_brightness_and_hue():
+    rng = np.random.default_rng(0)
+    shapes = rng.integers(0, 100, (2, 32, 32, 1)).repeat(3, axis=3)
+    images = [shapes[0], shapes[0] + 100, shapes[1]]
+    stimuli = Stimuli(tuple("abc"), [image.astype(np.uint8) for image in images])
+    points = describe_images(stimuli, np.arange(3))
+    near, far = distances(points["centered gray 32 x 32"], np.array([0, 0]), np.array([1, 2]))
+    assert near < 0.01 < 1 < far
+    assert distances(points["pixels 32 x 32"], np.array([0]), np.array([1]))[0] > 0.1
+
+
+def test_histograms_count_orientations_and_colors_wherever_they_are():
+    stripes = np.tile(np.where(np.arange(32) % 8 < 4, 0, 200), (32, 1))
+    images = [
+        np.stack([each, stripes * 0, stripes * 0], axis=2) for each in (stripes, stripes[:, ::-1], stripes.T)
+    ]
+    stimuli = Stimuli(tuple("abc"), [image.astype(np.uint8) for image in images])
+    points = describe_images(stimuli, np.arange(3))
+    of_edges, of_colors = (
+        distances(points[name], np.array([0, 0]), np.array([1, 2]))
+        for name in ("gradient orientations", "color histogram")
+    )
+    assert of_edges == pytest.approx([0, 2**0.5], abs=1e-3)
+    assert of_colors == pytest.approx([0, 0])
 
 
 def by_name(baselines):

@@ -96,6 +96,25 @@ def test_a_2afc_score_contains_agreement_by_anchor_and_by_person(wrap):
     }
 
 
+def test_items_of_a_2afc_score_are_the_answers_of_named_people():
+    found, _ = TwoAFC(TwoAFC.Config(), Asked()).evaluate(Brightness(), RunContext())
+    assert found.items.people.tolist() == [0, 0, 1, 1]
+    assert found.items.values.tolist() == [0, 1, 1, 1]
+    assert found.items.images.tolist() == [[0, 1, 3], [1, 2, 3]] * 2
+    assert np.average(found.items.values, weights=found.items.weights) == found.value == 0.75
+    assert set(map(len, found.items.baselines.values())) == {4}
+
+
+def test_judgments_that_are_not_the_votes_of_people_have_no_people():
+    class Mean(Asked):
+        def load(self, split):
+            return triplets([1.0, 0.0], 2)
+
+    found, _ = TwoAFC(TwoAFC.Config(), Mean()).evaluate(Brightness(), RunContext())
+    assert found.items.people is None
+    assert len(found.items.values) == 2
+
+
 def test_choices_of_a_subject_exclude_missing_cells_of_its_matrix():
     vectors = np.array([[1.0, 2.0, 3.0], [3.0, np.nan, 1.0]])
     d = Dissimilarities.build(square(vectors, "test"), "dissimilarity", "test")

@@ -21,7 +21,11 @@ def test_item_values_survive_a_round_trip_and_image_indices_are_stored_once(tmp_
     items = {
         "top1/x": Items(np.array([True, False, True]), np.arange(3)[:, None]),
         "2afc/y": Items(
-            np.array([0.25, 1.0, 0.5]), images, np.array([4, 2, 6]), {"pixels": np.array([1, 0.5, 0])}
+            np.array([0.25, 1.0, 0.5]),
+            images,
+            np.array([4, 2, 6]),
+            {"pixels": np.array([1, 0.5, 0])},
+            people=np.array([0, 0, 1]),
         ),
     }
     for seed in range(2):
@@ -34,6 +38,8 @@ def test_item_values_survive_a_round_trip_and_image_indices_are_stored_once(tmp_
     assert (found["2afc/y"].images == images).all()
     assert found["2afc/y"].weights.tolist() == [4, 2, 6]
     assert found["2afc/y"].baselines["pixels"].tolist() == [1, 0.5, 0]
+    assert found["2afc/y"].people.tolist() == [0, 0, 1]
+    assert found["top1/x"].people is None
 
 
 def test_files_with_the_key_pictures_are_read():
