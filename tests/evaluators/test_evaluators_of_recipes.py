@@ -1,4 +1,4 @@
-"""The evaluators beside the recipes of recipes/known_effects/."""
+"""The components beside the recipes of recipes/known_effects/."""
 
 import io
 import sys
@@ -27,6 +27,7 @@ def load(name):
 
 people_shares = load("people_shares")
 few_labels = load("few_labels")
+channels_last = load("channels_last")
 
 
 def draw_png(rng):
@@ -127,3 +128,19 @@ def test_statistics_of_batch_normalization_are_means_over_batches_for_the_block(
             assert not any(module.training for module in tower.modules())
     torch.testing.assert_close(found, inputs.mean((0, 2, 3)), atol=1e-4, rtol=1e-4)
     assert weights_sha256(tower) == before
+
+
+def test_channels_last_changes_the_memory_format_and_not_the_weights_or_embeddings():
+    config = Timm.Config(model="test_efficientnet", image_size=32, embed_dim=16, text_width=16, text_heads=1)
+    torch.manual_seed(0)
+    plain = Timm(config).build().eval()
+    torch.manual_seed(0)
+    model = channels_last.ChannelsLast(config).build().eval()
+    formats = []
+    model.image.trunk.conv_stem.register_forward_pre_hook(
+        lambda _, inputs: formats.append(inputs[0].is_contiguous(memory_format=torch.channels_last))
+    )
+    images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    assert weights_sha256(model.state_dict()) == weights_sha256(plain.state_dict())
+    torch.testing.assert_close(model.encode_image(images), plain.encode_image(images), rtol=1e-4, atol=1e-5)
+    assert formats == [True]
