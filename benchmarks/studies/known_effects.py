@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import initializations
+from pairs_needed import Ratio, ratio_of_samples
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
-from perceptinit.analysis.curves import SamplesEstimate, all_curves, band, speed_up
+from perceptinit.analysis.curves import all_curves, band
 from perceptinit.analysis.numbers import interval, number, signed
 from perceptinit.analysis.statistics import estimate, holm
 from perceptinit.reports.formats import markdown_table
@@ -188,7 +189,7 @@ def _size_rows(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
         if against is None:
             yield f"| {seen} | | | |"
             continue
-        needed = speed_up(curves[arm.arm], curves[runs.baseline])
+        needed = ratio_of_samples(curves[arm.arm], curves[runs.baseline])
         yield f"| {seen} | {_difference(against, score)} | {_p(against)} | {_times(needed)} |"
 
 
@@ -233,7 +234,7 @@ def _format_p(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _times(found: SamplesEstimate) -> str:
+def _times(found: Ratio) -> str:
     """Return a ratio of samples with its bootstrap interval, or `-` if an arm never reaches the score or starts at it."""
     if found.value is None:
         return "-"

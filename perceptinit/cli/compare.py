@@ -29,6 +29,10 @@ def compare(
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the conditions of each claim, instead of the table.")
     ] = False,
+    when: Annotated[
+        bool,
+        typer.Option("--when", help="Print when each lead emerges during pretraining, instead of the table."),
+    ] = False,
 ) -> None:
     """Compare arms at equal samples seen: means, paired differences with 95 % intervals, and a verdict.
 
@@ -40,11 +44,16 @@ def compare(
     from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.reports import formats, tables
     from perceptinit.results.runs import load_runs
+    from perceptinit.verdict.when import find_when
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
     comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
-    if explain:
+    if when and explain:
+        raise UsageError("--when and --explain: choose one")
+    if when:
+        typer.echo(formats.when_text(find_when(comparison, scores), form), nl=False)
+    elif explain:
         typer.echo("\n".join(tables.explain(comparison)))
     elif form == "table":
         new_console(markup=False).print(tables.rich_table(comparison, scores))

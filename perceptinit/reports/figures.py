@@ -75,14 +75,14 @@ def require_matplotlib() -> None:
 
 
 @contextmanager
-def drawing(height: float = 3.2) -> Iterator[Any]:
-    """Yield Matplotlib axes in the style of the page."""
+def drawing(height: float = 3.2, rows: int = 1, columns: int = 1) -> Iterator[Any]:
+    """Yield Matplotlib axes in the style of the page; an array of them for several rows or columns."""
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     with matplotlib.rc_context(_RC):
         canvas = Canvas(figsize=(WIDTH_INCHES, height), layout="constrained")
-        yield canvas.subplots()
+        yield canvas.subplots(rows, columns, sharex=True, sharey=True)
 
 
 def arm_colour(index: int) -> str:

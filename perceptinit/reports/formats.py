@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.configs import pick
+from perceptinit.errors import UsageError
 from perceptinit.reports.columns import (
     BESIDE,
     COLUMNS,
@@ -23,6 +24,7 @@ from perceptinit.reports.columns import (
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.verdict.headline import family_wise, sentences, summary
+from perceptinit.verdict.when import When, when_lines, when_rows
 from perceptinit.verdict.yardsticks import yardsticks
 
 # paths of attributes in JSON; the last component of a path is the key
@@ -119,3 +121,20 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def when_text(found: Sequence[When], form: str) -> str:
+    """Return when leads emerge, as "table" (a sentence per line), "markdown", "csv" or "json".
+
+    Raises:
+        UsageError: If the format is "latex".
+    """
+    rows = list(when_rows(found))
+    if form == "latex":
+        raise UsageError("--when has no LaTeX table: choose --markdown, --csv or --json")
+    if form == "json":
+        return json.dumps(rows, indent=2, allow_nan=False) + "\n"
+    if form == "csv":
+        return csv_text(list(rows[0]), rows)
+    mark = "* " if form == "markdown" else ""
+    return "".join(f"{mark}{line}\n" for line in when_lines(found))

@@ -1,6 +1,5 @@
 """Content of the report page. `templates/report.html` defines its layout."""
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,14 +7,15 @@ from itertools import chain, product
 from typing import Any
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.curves import SamplesEstimate, all_curves, crossover, speed_up
 from perceptinit.analysis.questions import WORTH, Outcome
+from perceptinit.errors import UsageError
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.headline import Summary
-from perceptinit.verdict.verdict import Verdict, can_be_derived_from, evidence
+from perceptinit.verdict.verdict import Verdict, evidence
+from perceptinit.verdict.when import When, find_when
 
 MAX_CURVES_PER_MEASURE = 4
 # key of a breakdown in records -> name of its rows
@@ -117,50 +117,14 @@ def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:
         yield from of_measure
 
 
-def find_crossings(comparison: Comparison) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Return rows (contrast, crossover, speed-up) for the primary score, and the omitted contrasts.
-
-    Contrasts are omitted unless they are decided with enough seeds.
-    """
-    score = comparison.primary
-    rows: list[tuple[str, str, str]] = []
-    left_out: list[str] = []
-    if score is None:
-        return rows, left_out
-    curves = all_curves(comparison, score)
-    for c in comparison.contrasts:
-        if can_be_derived_from(score, c):
-            lead = crossover(curves[c.arm], curves[c.reference], score.higher_is_better)
-            ratio = speed_up(curves[c.arm], curves[c.reference], score.higher_is_better)
-            if lead.share is not None or ratio.value is not None:
-                rows.append((c.title, _crossover_text(lead), _speed_up_text(ratio)))
-        elif score.difference(c):
-            left_out.append(c.title)
-    return rows, left_out
-
-
-def _crossover_text(found: SamplesEstimate) -> str:
-    text = f"after {found.value:,.0f} pairs" if found.value else "before pretraining"
-    if found.value is None:
-        text = "it does not lead at the end"
-    if found.share == 0:
-        return f"{text}, in none of the resamples"
-    share = f"; leads at the end in {100 * (found.share or 0):.0f} % of resamples"
-    return text + _interval(found, ",.0f", share)
-
-
-def _speed_up_text(found: SamplesEstimate) -> str:
-    if found.value is None:
-        return ""
-    return f"{found.value:.2f} times as many" + _interval(found, ".2f")
-
-
-def _interval(found: SamplesEstimate, form: str, note: str = "") -> str:
-    """Return an interval in brackets, with infinite ends as "never"; empty for one seed."""
-    if found.low is None or found.high is None:
-        return ""
-    ends = [f"{v:{form}}" if math.isfinite(v) else "never" for v in (found.low, found.high)]
-    return f" [{' to '.join(ends)}{note}]"
+def find_leads(comparison: Comparison) -> list[When]:
+    """Return when leads emerge in the primary measure, on each data set and on average; empty if unknown."""
+    primary = comparison.primary
+    scores = [score for score in comparison.all_scores if primary and score.measure == primary.measure]
+    try:
+        return find_when(comparison, scores)
+    except UsageError:
+        return []
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from perceptinit._version import __version__
 from perceptinit.analysis.compare import SPLITS
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
@@ -26,8 +28,12 @@ from perceptinit.reports.figures import (
     plot_arms,
 )
 from perceptinit.results.measures import measure_title
+from perceptinit.verdict.when import When
 
 ROW_INCHES = 0.34
+PANELS = 3  # in a row
+PANEL_INCHES = 1.3
+LEADS = "Bands: intervals of the paired difference at each evaluation. Mark: the lead has emerged."
 SEEDS_AND_MEANS = "Large marks: mean over seeds with its 95 % interval. Small dots: single seeds."
 SAME_INTERVALS = "Intervals are those of the verdict, but for one score alone."
 MIN_SEEDS_BAND = 3  # the half-width of a t interval of two values is 13 standard errors
@@ -109,6 +115,58 @@ def _curve_alt(score: ScoreComparison, bands: Mapping[str, Mapping[int, Estimate
 
     ends = [f"{arm} from {at(v, min(v))} samples to {at(v, max(v))}" for arm, v in bands.items()]
     return f"Line chart of {score.name} over samples seen: {'; '.join(ends)}."
+
+
+def lead_figure(comparison: Comparison, found: Sequence[When]) -> Figure:
+    """Return a chart of leads over samples seen: a panel for each score, in the order of emergence.
+
+    Leads over the baseline are shown or, without any, all leads. Bands are intervals at each evaluation. A
+    mark shows where a lead emerged.
+    """
+    shown = [
+        each for each in found if each.difference.contrast.reference == comparison.runs.baseline
+    ] or found
+    panels: dict[str, list[When]] = {}
+    for each in sorted(shown, key=lambda each: each.found.emerged or each.found.end + 1):
+        panels.setdefault(each.score.name, []).append(each)
+    columns = min(PANELS, len(panels))
+    rows = -(-len(panels) // columns)
+    with drawing(1.4 + PANEL_INCHES * rows, rows, columns) as axes:
+        every = np.atleast_1d(axes).ravel()
+        for ax, leads in zip(every, panels.values(), strict=False):
+            _panel(ax, leads, comparison.runs.arms, is_first=ax is every[0])
+        for ax in every[len(panels) :]:
+            ax.set_axis_off()
+        first = shown[0].score
+        every[0].figure.supxlabel(f"{comparison.runs.samples} seen", fontsize=10)
+        every[0].figure.supylabel(f"lead{', points' if first.is_share else ''}", fontsize=10)
+        add_legend(every[0])
+        alt = f"Line charts of leads over samples seen: {' '.join(each.sentence for each in shown)}"
+        return finish(every[0], f"When leads emerge: {measure_title(first.measure)}", alt, LEADS)
+
+
+def _panel(ax: Any, leads: Sequence[When], arms: Sequence[str], is_first: bool) -> None:
+    """Draw the leads of a score with their intervals. The first panel has the labels of the legend."""
+    from matplotlib.ticker import StrMethodFormatter
+
+    ax.axhline(0, color=INK, linewidth=1)
+    ax.set_title(leads[0].score.data_set, fontsize=9)
+    ax.tick_params(labelsize=8)
+    ax.locator_params(axis="x", nbins=3)
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for each in leads:
+        unit = 100 if each.score.is_share else 1
+        style = arm_style(arms.index(each.difference.contrast.arm))
+        found = each.found.leads
+        means = {num: unit * lead.mean for num, lead in found.items()}
+        lows = [unit * (lead.low or 0.0) for lead in found.values()]
+        highs = [unit * (lead.high or 0.0) for lead in found.values()]
+        label = each.difference.contrast.title if is_first else None
+        ax.fill_between(list(means), lows, highs, color=style["color"], alpha=0.15, linewidth=0)
+        ax.plot(list(means), list(means.values()), label=label, **(style | {"marker": "", "linewidth": 1.4}))
+        if each.found.emerged is not None:
+            mark = style | {"linestyle": "", "markersize": 6}
+            ax.plot([each.found.emerged], [means[each.found.emerged]], **mark)
 
 
 def difference_figure(comparison: Comparison, reference: str) -> Figure | None:

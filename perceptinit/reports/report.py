@@ -13,7 +13,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
 from perceptinit.reports.figures import require_matplotlib
-from perceptinit.reports.plots import draw_answers
+from perceptinit.reports.plots import draw_answers, lead_figure
 from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
@@ -21,7 +21,7 @@ from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import sets_lines
 from perceptinit.verdict.headline import NOTHING, family_wise, summary
 from perceptinit.verdict.plan_text import plan_text
-from perceptinit.verdict.verdict import MIN_SEEDS_DERIVED
+from perceptinit.verdict.when import when_lines
 from perceptinit.verdict.yardsticks import yardsticks
 
 # start and a part of every figure that this module writes, by suffix, and of every page
@@ -126,7 +126,9 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
         arms=list(runs.arms),
         columns=columns,
         nothing=NOTHING,
-        min_seeds_derived=MIN_SEEDS_DERIVED,
+        leads=page.find_leads(comparison),
+        lead_figure=lead_figure,
+        when_lines=when_lines,
         yardsticks=yardsticks(comparison),
         plan=plan_text(runs.preregistered) if runs.preregistered else "",
         sets_lines=list(sets_lines(comparison)),

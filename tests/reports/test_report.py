@@ -583,13 +583,21 @@ def test_the_page_supports_light_dark_and_narrow_screens(chromium, tiny_page, tm
     assert re.search(r"<title>(-?\d+)</title>", seen.dom)[1] == "0"
 
 
-def test_figures_of_undecided_differences_are_omitted_with_the_reason(tmp_path):
+def test_the_page_states_when_leads_emerge_and_draws_them(tmp_path):
     records = three_by_three()
     for one in records:
         one["scores"].insert(0, score(0.1, 0))
-    words = text_of(page(tmp_path, records))
-    assert "leads until the end" not in words
-    assert "Not shown: pi - random, shuffled - random, pi - shuffled." in words
+    html = page(tmp_path, records)
+    words = text_of(html)
+    assert "pi - random, top1/x: emerged by 100 samples seen (late, lasting)." in words
+    assert (
+        "Data sets of top1 in which a lead emerged: pi - random in 1 of 1 (0.025 expected by chance)" in words
+    )
+    assert "Line charts of leads over samples seen: pi - random, top1/x: emerged by 100" in html
+
+
+def test_the_page_has_no_section_on_emergence_with_one_evaluation(tmp_path):
+    assert "When leads emerge" not in text_of(page(tmp_path, three_by_three()))
 
 
 def drawn(folder, values):
