@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
 from perceptinit.analysis.statistics import Estimate, estimate
@@ -34,6 +36,11 @@ class Emergence:
     def end(self) -> int:
         """Return the samples seen at the last evaluation."""
         return max(self.leads)
+
+    @property
+    def table(self) -> np.ndarray:
+        """Return mean, lower and upper limit at each evaluation, shape (3, number of evaluations)."""
+        return np.array([(lead.mean, lead.low, lead.high) for lead in self.leads.values()], dtype=float).T
 
     @property
     def is_late(self) -> bool:

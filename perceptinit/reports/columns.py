@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.numbers import counts
+from perceptinit.analysis.numbers import counts, number
+from perceptinit.reports.stages import held_out_accuracy
 from perceptinit.results.measures import measure_title
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
+HELD_OUT_TITLE = "2AFC before, after stage 1"
 
 
 def _relative(score: ScoreComparison, difference: Difference) -> str:
@@ -117,7 +119,15 @@ def find_references(comparison: Comparison) -> list[str]:
 def headings(comparison: Comparison) -> list[str]:
     """Return the column headings for `cells`."""
     references = find_references(comparison)
-    return ["mean ± s.e.", *(f"vs {name} [{_level(comparison, name)}]" for name in references), "seeds"]
+    differences = [f"vs {name} [{_level(comparison, name)}]" for name in references]
+    return ["mean ± s.e.", *differences, *last_headings(comparison)]
+
+
+def last_headings(comparison: Comparison) -> list[str]:
+    """Return the headings for `last_cells`."""
+    runs = comparison.runs
+    is_reported = any(held_out_accuracy(runs, arm) for arm in runs.arms)
+    return [HELD_OUT_TITLE, "seeds"] if is_reported else ["seeds"]
 
 
 def _level(comparison: Comparison, reference: str) -> str:
@@ -127,10 +137,19 @@ def _level(comparison: Comparison, reference: str) -> str:
 
 
 def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list[str]:
-    """Return the table cells of an arm in a score: mean, differences, number of seeds."""
+    """Return the table cells of an arm in a score: mean, differences, and the last cells."""
     differences = [difference_cell(score, arm, reference) for reference in find_references(comparison)]
+    return [mean_cell(score, arm), *differences, *last_cells(comparison, arm)]
+
+
+def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
+    """Return held-out 2AFC before and after stage 1, if any arm reports it, and the number of seeds."""
     num = len(arm.by_seed)
-    return [mean_cell(score, arm), *differences, f"{num} of {num + len(arm.missing)}"]
+    cells = [f"{num} of {num + len(arm.missing)}"]
+    if HELD_OUT_TITLE in last_headings(comparison):
+        values = held_out_accuracy(comparison.runs, arm.arm) or ()
+        cells.insert(0, ", ".join(number(value, is_share=True) for value in values))
+    return cells
 
 
 def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:

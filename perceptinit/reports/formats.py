@@ -21,6 +21,7 @@ from perceptinit.reports.columns import (
     mean_cell,
     trained_on,
 )
+from perceptinit.reports.stages import held_out_accuracy
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.verdict.headline import family_wise, sentences, summary
@@ -106,6 +107,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "baselines": {
             s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines} for s in scores if s.baselines
         },
+        "held_out_2afc": {arm: held_out_accuracy(runs, arm) for arm in runs.arms},
         "family_wise": family_wise(comparison),
         "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
         "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],

@@ -155,18 +155,15 @@ def _panel(ax: Any, leads: Sequence[When], arms: Sequence[str], is_first: bool) 
     ax.locator_params(axis="x", nbins=3)
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     for each in leads:
-        unit = 100 if each.score.is_share else 1
         style = arm_style(arms.index(each.difference.contrast.arm))
-        found = each.found.leads
-        means = {num: unit * lead.mean for num, lead in found.items()}
-        lows = [unit * (lead.low or 0.0) for lead in found.values()]
-        highs = [unit * (lead.high or 0.0) for lead in found.values()]
+        counts = list(each.found.leads)
+        means, lows, highs = (100 if each.score.is_share else 1) * each.found.table
         label = each.difference.contrast.title if is_first else None
-        ax.fill_between(list(means), lows, highs, color=style["color"], alpha=0.15, linewidth=0)
-        ax.plot(list(means), list(means.values()), label=label, **(style | {"marker": "", "linewidth": 1.4}))
+        ax.fill_between(counts, lows, highs, color=style["color"], alpha=0.15, linewidth=0)
+        ax.plot(counts, means, label=label, **(style | {"marker": "", "linewidth": 1.4}))
         if each.found.emerged is not None:
             mark = style | {"linestyle": "", "markersize": 6}
-            ax.plot([each.found.emerged], [means[each.found.emerged]], **mark)
+            ax.plot([each.found.emerged], [means[counts.index(each.found.emerged)]], **mark)
 
 
 def difference_figure(comparison: Comparison, reference: str) -> Figure | None:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
+from itertools import chain, product
 from typing import Any
+
+import numpy as np
 
 from perceptinit.analysis.curves import Curve
 from perceptinit.files.reading import parse_rows
@@ -12,6 +14,7 @@ from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing
 from perceptinit.results.runs import LoadedRun, RunSet
 
 _MEASURED = re.compile(r"2afc_(?P<split>\w+?)_(?P<when>before|after|epoch_(?P<epoch>\d+))")
+HELD_OUT = ("val", "test")  # splits of the judgments
 _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 
@@ -41,6 +44,29 @@ def _accuracy(run: LoadedRun) -> Curve:
         if len(values) > 1:
             return dict(sorted(values.items()))
     return {}
+
+
+def held_out_accuracy(runs: RunSet, arm: str) -> tuple[float, float] | None:
+    """Return the mean held-out 2AFC before and after the first stage that reports it; None if none does."""
+    found: list[tuple[float, float]] = []
+    for run in runs.finished:
+        if run.arm == arm:
+            found += _before_and_after(run)[:1]
+    if not found:
+        return None
+    before, after = np.mean(found, axis=0).tolist()
+    return before, after
+
+
+def _before_and_after(run: LoadedRun) -> list[tuple[float, float]]:
+    """Return 2AFC before and after each stage that reports it on judgments that it was not trained on."""
+    found = []
+    for stage, split in product(run.record["init"], HELD_OUT):
+        before = stage["metrics"].get(f"2afc_{split}_before")
+        after = stage["metrics"].get(f"2afc_{split}_after")
+        if before is not None and after is not None:
+            found.append((before, after))
+    return found
 
 
 def ceiling(runs: RunSet) -> Bounds | None:

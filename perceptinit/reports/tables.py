@@ -21,6 +21,7 @@ READ_ME = (
     "s.e.: standard error over seeds. Differences are paired by seed, with the interval that decides: 95 %, "
     "Student's t, over seeds and, where runs have values by image, images; shares in per cent and points."
 )
+STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in per cent."
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
@@ -72,17 +73,27 @@ def _wide(comparison: Comparison, score: ScoreComparison, widths: Sequence[int])
 
 
 def _long(comparison: Comparison, score: ScoreComparison) -> Table:
-    """Return a table with a row per difference, whose width does not depend on the number of arms."""
+    """Return a table with a row per difference, whose width does not depend on the number of arms.
+
+    Held-out 2AFC of stage 1 is below the table, because intervals need its space.
+    """
     headings = ("mean ± s.e.", "seeds", "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
     table = _table(comparison, score, others)
+    learned: list[str] = []
     for arm in score.arms:
-        mean, *differences, seeds = cells(comparison, score, arm)
+        num = len(find_references(comparison))
+        mean, *differences = cells(comparison, score, arm)[: num + 1]
+        *held_out, seeds = columns.last_cells(comparison, arm)
+        learned += [f"{arm.arm} {text}" for text in held_out if text]
         pairs = zip(find_references(comparison), differences, strict=True)
         shown = [pair for pair in pairs if pair[1]]
         table.add_row(arm.arm, mean, seeds, *(shown[0] if shown else ("", "")))
         for reference, difference in shown[1:]:
             table.add_row("", "", "", reference, difference)
+    if learned:
+        table.caption = f"{columns.HELD_OUT_TITLE}: {'; '.join(learned)}"
+        table.caption_justify = "left"
     return table
 
 
@@ -90,7 +101,8 @@ def reading_aids(comparison: Comparison) -> list[str]:
     """Return descriptions of the arms, a note on simulated data, and an explanation of the numbers."""
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
-    return [*runs.differences, *settings_lines(runs), *simulated, READ_ME]
+    stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
+    return [*runs.differences, *settings_lines(runs), *simulated, READ_ME, *stage_one]
 
 
 def explain(comparison: Comparison) -> Iterator[str]:

@@ -65,8 +65,10 @@ def find_when(comparison: Comparison, scores: Sequence[ScoreComparison]) -> list
     Raises:
         UsageError: If no score has two common evaluations and two seeds.
     """
-    ranking = [score for score in scores if not score.is_diagnostic]
-    found = [each for score in ranking for each in _find_in(comparison, score)]
+    found: list[When] = []
+    for score in scores:
+        if not score.is_diagnostic:
+            found += _find_in(comparison, score)
     if not found:
         raise UsageError(NO_EVALUATIONS)
     order = comparison.contrasts
@@ -127,6 +129,7 @@ def when_rows(found: Sequence[When]) -> Iterator[dict[str, Any]]:
     """Yield a flat, unrounded row per answer, for CSV and JSON."""
     for each in found:
         contrast = each.difference.contrast
+        lead, low, high = each.found.table.tolist()
         yield {
             "score": each.score.name,
             "arm": contrast.arm,
@@ -137,7 +140,7 @@ def when_rows(found: Sequence[When]) -> Iterator[dict[str, Any]]:
             "lasting": each.found.is_lasting,
             "fading_from": each.found.peak,
             "samples_seen": list(each.found.leads),
-            "lead": [lead.mean for lead in each.found.leads.values()],
-            "low": [lead.low for lead in each.found.leads.values()],
-            "high": [lead.high for lead in each.found.leads.values()],
+            "lead": lead,
+            "low": low,
+            "high": high,
         }

@@ -282,10 +282,43 @@ def test_csv_and_json_contain_unrounded_numbers(printed, tmp_path):
 def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
     markdown = printed(folder, "--markdown")
-    assert "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 3 of 3 |" in (markdown)
+    assert (
+        "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 55.0, 70.0 | 3 of 3 |"
+        in markdown
+    )
     latex = printed(folder, "--latex")
     assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
+
+
+def test_the_column_of_2afc_is_empty_for_arms_without_stage_1_and_absent_without_any(printed, tmp_path):
+    title = "2AFC before, after stage 1"
+    markdown = printed(write(tmp_path, three_by_three()), "--markdown")
+    assert title in markdown
+    assert "| top1/x | random | 52.0 ± 1.2 |  |  |  | 3 of 3 |" in markdown
+    alone = [record("random", seed, 0.5) for seed in range(2)]
+    assert title not in printed(write(tmp_path / "alone", alone), "--markdown")
+
+
+def test_agreement_with_the_judgments_of_training_is_not_held_out(printed, tmp_path):
+    records = three_by_three()
+    for one in records:
+        for stage in one["init"]:
+            stage["metrics"] = {"2afc_train_before": 0.5, "2afc_train_after": 0.9}
+    assert "2AFC before" not in printed(write(tmp_path, records), "--markdown")
+
+
+def test_held_out_2afc_is_a_mean_over_finished_runs_and_below_narrow_tables(cli, printed, tmp_path):
+    records = three_by_three()
+    seed_1 = next(r for r in records if (r["arm"]["name"], r["seed"]) == ("pi", 1))
+    seed_1["init"][0]["metrics"] |= {"2afc_val_before": 0.58, "2afc_val_after": 0.76}
+    folder = write(tmp_path, records)
+    # means: (0.55 + 0.58 + 0.55) / 3 and (0.70 + 0.76 + 0.70) / 3
+    found = json.loads(printed(folder, "--json"))["held_out_2afc"]
+    assert found["pi"] == pytest.approx([0.56, 0.72])
+    assert found["random"] is None
+    narrow = cli("compare", folder, COLUMNS="80").text
+    assert "2AFC before, after stage 1: pi 56.0, 72.0; shuffled 55.0, 70.0" in narrow
 
 
 def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
@@ -388,8 +421,8 @@ def shown_in(columns, comparison):
 
 def test_a_table_that_is_too_wide_has_one_row_per_difference(tmp_path):
     comparison = compared(tmp_path, three_by_three())
-    headings, rows = shown_in(100, comparison)
-    assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] seeds"
+    headings, rows = shown_in(120, comparison)
+    assert headings == "arm mean ± s.e. vs random [95 %] vs shuffled [95 %] 2AFC before, after stage 1 seeds"
     assert len(rows) == 3
     headings, rows = shown_in(66, comparison)
     assert headings == "arm mean ± s.e. seeds vs [95 %]"
