@@ -18,6 +18,7 @@ from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.power import Noise, chances, find_effect, seeds_to_decide
 
 NUM = 2_000
+NUM_PROMISES = 400
 NUM_ARMS = (1, 5, 10)
 NUM_SEEDS = (3, 4, 5, 6, 7, 8, 10, 12)
 DELTA = 1.0
@@ -66,7 +67,7 @@ def promise_rows(cells: Cells) -> Iterator[Row]:
     """Yield how often "N more seeds would decide it with 80 % chance" is true."""
     for num_arms in NUM_ARMS[:2]:
         for first in (3, 5):
-            counts = cells.find(f"promises/{num_arms}/{first}", NUM, _count_promises, num_arms, first)
+            counts = cells.find(f"promises/{num_arms}/{first}", NUM_PROMISES, _count_promises, num_arms, first)
             yield (
                 str(num_arms),
                 str(first),

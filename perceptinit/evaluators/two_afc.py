@@ -18,6 +18,7 @@ from perceptinit.types import Items, RunContext, Score, Split, Triplets
 
 # maximum number of anchors or people in a record
 MAX_ROWS = 1000
+ROUNDING = 1e-3  # of a number of votes, from a share in float32
 
 Distances = Callable[[Triplets], tuple[np.ndarray, np.ndarray]]
 Breakdown = dict[str, dict[str, Any]]
@@ -123,7 +124,7 @@ class TwoAFC(JudgedMeasure):
             return self.data, None
         answers, owner = join_people(people)
         # the data of a control, or of mean matrices, are not the votes of the people
-        are_votes = all(map(np.array_equal, count_choices(answers), count_choices(self.data)))
+        are_votes = all(map(_are_close, count_choices(answers), count_choices(self.data)))
         return (answers, owner) if are_votes else (self.data, None)
 
     @cached_property
@@ -203,12 +204,16 @@ def join_people(people: Mapping[str, Triplets]) -> tuple[Triplets, np.ndarray]:
 def count_choices(triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct choices, as anchor, chosen and other image, (3, C), and their votes, (C,)."""
     anchor, first, second = triplets.roles
-    for_second = np.rint(triplets.p_second * triplets.num_votes)
+    for_second = triplets.p_second.astype(np.float64) * triplets.num_votes
     choices = np.concatenate([[anchor, second, first], [anchor, first, second]], axis=1)
     votes = np.concatenate([for_second, triplets.num_votes - for_second])
     distinct, place = np.unique(choices, axis=1, return_inverse=True)
     sums = np.bincount(place.ravel(), votes)
-    return distinct[:, sums > 0], sums[sums > 0]
+    return distinct[:, sums > ROUNDING], sums[sums > ROUNDING]
+
+
+def _are_close(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and np.allclose(a, b, atol=ROUNDING)
 
 
 def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]:

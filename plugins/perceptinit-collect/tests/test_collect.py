@@ -296,7 +296,7 @@ def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, col
 @pytest.mark.slow
 def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect, cli):
     """Slow, because it trains. Runs the commands of docs/collect.md with a smaller study and model."""
-    write_images(tmp_path / "photographs", 12)
+    write_images(tmp_path / "photographs", 24)
     study = ("--task", "2afc", "--questions", 60, "--per-person", 20, "--out", "study")
     made = collect("photographs", *study, "--simulate", 20)
     assert "simulated 20 participants" in made.stdout
@@ -307,14 +307,16 @@ def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect
     checked = cli("data", "check", "judgments.csv", "--images", "study/simulated/images")
     assert "No errors." in checked.stdout
     smaller = (
-        "seeds=[0]",
+        "seeds=[0,1]",
         "init.epochs=2",
         "backbone.image_size=16",
         "backbone.model_args.depth=1",
     )
-    run = cli("run", "judgments.toml", "--arm", "pi", *(f"--set={key}" for key in smaller))
+    run = cli("run", "judgments.toml", *(f"--set={key}" for key in smaller))
     assert run.returncode == 0, run.stdout
     assert "2afc/judgments" in run.stdout
+    compared = cli("compare", "runs/judgments", "--markdown")
+    assert "over seeds, images and people, 2 seeds)" in compared.stdout
 
 
 def test_the_status_prints_complete_codes_on_a_narrow_terminal(tmp_path):
