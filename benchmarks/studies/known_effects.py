@@ -13,18 +13,19 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import initializations
+import numpy as np
 from pairs_needed import Ratio, ratio_of_samples
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import all_curves, band
 from perceptinit.analysis.numbers import interval, number, signed
-from perceptinit.analysis.statistics import estimate, holm
+from perceptinit.analysis.statistics import estimate
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.plots import curve_figure
 from perceptinit.results.items import read_items, write_items
@@ -329,6 +330,16 @@ def _second(name: str, runs: RunSet, score: ScoreComparison) -> dict[str, tuple[
     return {
         arm: (_difference(found[arm], score), _format_p(p)) for arm, p in zip(known, corrected, strict=True)
     }
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values that control the family-wise error rate under any dependence (Holm 1979)."""
+    p = np.asarray(p_values)
+    order = p.argsort(kind="stable")
+    stepped = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
+    corrected = np.empty(len(p))
+    corrected[order] = stepped.clip(max=1.0)
+    return corrected.tolist()
 
 
 def _measured_by(comparison: Comparison, measure: str) -> ScoreComparison | None:

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
 import scipy
 
 NUM_RESAMPLES = 9999
@@ -90,16 +89,6 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
     return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values that control the family-wise error rate under any dependence (Holm 1979)."""
-    p = np.asarray(p_values)
-    order = p.argsort(kind="stable")
-    stepped = np.maximum.accumulate(np.arange(len(p), 0, -1) * p[order])
-    corrected = np.empty(len(p))
-    corrected[order] = stepped.clip(max=1.0)
-    return corrected.tolist()
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:

@@ -7,7 +7,6 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people, taught_by
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE, Question
-from perceptinit.analysis.statistics import holm
 from perceptinit.results.measures import measure_title
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
@@ -18,7 +17,6 @@ from perceptinit.verdict.yardsticks import yardsticks
 
 NOTHING = "No run has finished with a score that could be compared."
 ALPHA = 0.05
-MAX_NAMED = 6
 MANY_SETS = 5  # fewer data sets of a mean are named
 
 
@@ -160,34 +158,26 @@ def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str
 
 def family_wise(comparison: Comparison) -> str:
     """Return a note on how many differences would exclude 0 by chance; empty without intervals."""
-    tested = list(_find_tested(comparison))
+    alphas = list(_find_error_rates(comparison))
     top = summary(comparison)
-    if not tested or top is None:
+    if not alphas or top is None:
         return ""
-    num = len(tested)
-    alphas = [alpha for *_, alpha in tested]
+    num = len(alphas)
     asked = [ALPHA / answer.contrast.num_family for answer in top.answers]
-    is_repeated = comparison.scores[0].rule.is_repeated
     most = 100 * min(1.0, sum(asked))
-    at_most = "at most " if is_repeated or min(alphas) < ALPHA else ""
-    text = (
+    is_below = comparison.scores[0].rule.is_repeated or min(alphas) < ALPHA
+    at_most = "at most " if is_below else ""
+    return (
         f"{num} {'differences are' if num > 1 else 'difference is'} shown, {len(asked)} of them in the "
         f"headline. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
         f"experiments. If all arms were equal, about {sum(alphas):.1f} of the {num} would exclude 0 by "
         f"chance, and any of the {len(asked)} with a probability of at most {most:.0f} %."
     )
-    if is_repeated:
-        return text
-    corrected = zip(tested, holm([p_value for _, p_value, _ in tested]), strict=True)
-    left = [name for (name, *_), p in corrected if p < ALPHA]
-    named = "; ".join([*left[:MAX_NAMED], *(["others"] if len(left) > MAX_NAMED else [])])
-    remain = f"{len(left)} remain{'s' if len(left) == 1 else ''}: {named}" if left else "none remains"
-    return f"{text} With a family-wise error rate of {100 * ALPHA:.0f} % (Holm's correction), {remain}."
 
 
-def _find_tested(comparison: Comparison) -> Iterator[tuple[str, float, float]]:
-    """Yield title, p-value and error rate of each difference in a score that ranks models."""
-    for score in (*comparison.averages, *comparison.scores):
+def _find_error_rates(comparison: Comparison) -> Iterator[float]:
+    """Yield the error rate of each difference with an interval in a score that ranks models."""
+    for score in comparison.all_scores:
         for d in score.differences:
             if d.p_value is not None and not score.is_diagnostic:
-                yield f"{d.contrast.title} in {score.name}", d.p_value, ALPHA / d.contrast.num_family
+                yield ALPHA / d.contrast.num_family

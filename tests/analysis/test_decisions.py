@@ -14,7 +14,7 @@ from perceptinit.analysis.decisions import (
     probabilities,
     rule_of,
 )
-from perceptinit.analysis.statistics import estimate, holm
+from perceptinit.analysis.statistics import estimate
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.verdict.headline import family_wise, headline, summary
@@ -137,17 +137,9 @@ def test_an_invalid_plan_is_refused(tmp_path):
         assert sentence in str(error.value)
 
 
-def test_holms_correction_multiplies_by_the_number_of_remaining_tests():
-    # 0.01 * 3, then max(0.03, 0.02 * 2), then max(0.04, 0.03 * 1)
-    assert holm([0.02, 0.01, 0.03]) == pytest.approx([0.04, 0.03, 0.04])
-
-
 def test_one_sentence_counts_the_differences_on_the_whole_page(tmp_path):
     text = family_wise(with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56)))
     assert text.startswith("1 difference is shown, 1 of them in the headline.")
-    assert "1 remains: pi - random in top1/x." in text
-    looks = with_plan(tmp_path / "looks", "delta = 1.0\nmax_seeds = 9", (0.53, 0.56, 0.56))
-    assert "Holm" not in family_wise(looks)
 
 
 def test_intervals_of_several_arms_share_the_error_rate(tmp_path):
