@@ -6,8 +6,10 @@ import ladder
 import numpy as np
 import pytest
 import simulated_share
+import when_pairs
 from helpers.made_runs import record, score
 
+from perceptinit.analysis.emergence import find_emergence
 from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p
 from perceptinit.results.items import write_items
 from perceptinit.results.record import write_record
@@ -119,3 +121,17 @@ def test_the_power_of_seven_seeds_is_that_of_the_t_test():
             made = record(arm, seed, [])
             runs[arm, seed] = from_records.Run(arm, seed, {SCORE: own}, None, {}, made)
     assert simulated_share.power(runs) == pytest.approx(0.60, abs=0.02)
+
+
+@pytest.mark.parametrize("num_seeds", [5, 7])
+def test_when_leads_emerge_is_recomputed_without_the_package(num_seeds):
+    rng = np.random.default_rng(num_seeds)
+    found = []
+    for _ in range(60):
+        means = rng.choice((0.0, 0.01, 0.03), 6)
+        values = means[:, None] + rng.normal(0, 0.008, (6, num_seeds))
+        lead = when_pairs.Lead(np.arange(1, 7), values)
+        expected = find_emergence(dict(enumerate(values.tolist(), start=1)))
+        found.append((when_pairs.emerged_by(lead), when_pairs.fades_from(lead)))
+        assert found[-1] == (expected.emerged, expected.peak)
+    assert len(set(found)) > 5
