@@ -19,6 +19,7 @@ from typing import Any
 
 import initializations
 import numpy as np
+import when_pairs
 from pairs_needed import Ratio, ratio_of_samples
 
 from perceptinit.analysis.compare import compare
@@ -389,6 +390,7 @@ def _mean(values: list[float]) -> str:
 
 JOINT = {
     "pairs": by_pairs,
+    "pairs-when": lambda: when_pairs.table(KEPT),
     "mimetic-mlp": by_causes,
     "initializations": lambda: initializations.tables(KEPT),
 }

@@ -5,8 +5,11 @@ import from_records
 import ladder
 import numpy as np
 import pytest
+import simulated_share
+import when_pairs
 from helpers.made_runs import record, score
 
+from perceptinit.analysis.emergence import find_emergence
 from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p
 from perceptinit.results.items import write_items
 from perceptinit.results.record import write_record
@@ -91,3 +94,44 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
     page = ladder.page(from_records.read_runs(tmp_path, ladder.SCORE))
     assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
     assert "pixels 32 x 32 66.0" in page
+
+
+@pytest.mark.parametrize(
+    ("leads", "sentence"),
+    [
+        ({0: 0.0, 50: -0.2}, "The design finds a planted share of 50 %. Other shares: 0 % undecided."),
+        ({0: 0.0, 50: 0.0}, "The design finds no share. Other shares: 0 % undecided, 50 % undecided."),
+        ({0: -0.2, 50: -0.2}, "It calls people better with a share of 0 %, too."),
+    ],
+)
+def test_the_simulated_shares_that_are_found_are_named(tmp_path, leads, sentence):
+    found = {}
+    for share, lead in leads.items():
+        runs = write_runs(tmp_path / str(share), {"people": lead, "classes": 0.0})
+        found[share] = runs
+    assert sentence in simulated_share.answer(found)
+
+
+def test_the_power_of_seven_seeds_is_that_of_the_t_test():
+    # mean and deviation 1: shift 7 ** 0.5, of which Student's t with 6 degrees of freedom shows 61 %
+    values = (0.0, 1.0, 2.0)
+    runs = {}
+    for seed, value in enumerate(values):
+        for arm, own in (("people", 0.0), ("classes", value)):
+            made = record(arm, seed, [])
+            runs[arm, seed] = from_records.Run(arm, seed, {SCORE: own}, None, {}, made)
+    assert simulated_share.power(runs) == pytest.approx(0.60, abs=0.02)
+
+
+@pytest.mark.parametrize("num_seeds", [5, 7])
+def test_when_leads_emerge_is_recomputed_without_the_package(num_seeds):
+    rng = np.random.default_rng(num_seeds)
+    found = []
+    for _ in range(60):
+        means = rng.choice((0.0, 0.01, 0.03), 6)
+        values = means[:, None] + rng.normal(0, 0.008, (6, num_seeds))
+        lead = when_pairs.Lead(np.arange(1, 7), values)
+        expected = find_emergence(dict(enumerate(values.tolist(), start=1)))
+        found.append((when_pairs.emerged_by(lead), when_pairs.fades_from(lead)))
+        assert found[-1] == (expected.emerged, expected.peak)
+    assert len(set(found)) > 5
