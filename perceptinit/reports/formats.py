@@ -24,6 +24,8 @@ from perceptinit.reports.columns import (
 from perceptinit.reports.stages import held_out_accuracy
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
+from perceptinit.results.run_tables import COLUMNS as COLUMNS_OF_RUNS, list_rows
+from perceptinit.results.runs import RunSet
 from perceptinit.verdict.headline import family_wise, sentences, summary
 from perceptinit.verdict.when import When, when_lines, when_rows
 from perceptinit.verdict.yardsticks import yardsticks
@@ -87,6 +89,11 @@ def _latex(cell: str) -> str:
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return CSV with a row per score, arm and contrast; missing seeds are separated by spaces."""
     return csv_text(COLUMNS, flat_rows(scores))
+
+
+def runs_table(runs: RunSet) -> str:
+    """Return CSV with a row per run, score and evaluation, which `compare` reads as a table."""
+    return csv_text(COLUMNS_OF_RUNS, list_rows(runs))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
