@@ -29,6 +29,7 @@ from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.analysis.compare import Budget
+    from perceptinit.analysis.comparison import Comparison
 
 
 def compare(
@@ -53,16 +54,21 @@ def compare(
         bool,
         typer.Option("--when", help="Print when each lead emerges during pretraining, instead of the table."),
     ] = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided."),
+    ] = False,
     rows: Annotated[
         bool, typer.Option("--runs", help="With --csv: print the scores of the runs, as a table to compare.")
     ] = False,
 ) -> None:
-    """Compare arms at equal samples seen: means, paired differences with 95 % intervals, and a verdict.
+    """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
 
     A table of scores has the columns arm, seed, measure and value, or is an export of wandb or MLflow.
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
-    2: the runs are not comparable.
+    2: the runs are not comparable. With --exit-code, the first answer of the headline also sets the exit code: 0
+    better, 10 equivalent, 11 worse, 12 undecided.
 
     Example: perceptinit compare runs/quickstart --markdown
 
@@ -97,6 +103,18 @@ def compare(
         typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
     if not comparison.scores:
         raise typer.Exit(1)
+    if exit_code:
+        raise typer.Exit(find_exit_code(comparison))
+
+
+def find_exit_code(comparison: Comparison) -> int:
+    """Return the exit code of the first answer of the headline."""
+    from perceptinit.analysis.questions import Outcome
+    from perceptinit.verdict.headline import summary
+
+    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.EQUAL: 10, Outcome.WORSE: 11}
+    found = summary(comparison)
+    return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
 
 
 def budget(at: int | None, unequal: bool) -> Budget:

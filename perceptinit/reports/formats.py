@@ -37,17 +37,18 @@ ANSWER = ("outcome", "sentence")
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the table in GitHub Markdown, with the verdict and problems as a list."""
+    """Return the verdict, the table in GitHub Markdown, and problems and notes as a list."""
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
     lines = [_markdown_row(row) for row in (["score", "arm", *titles], *rows)]
     lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
-    notes = [*sentences(comparison), *sets_lines(comparison), *comparison.problems]
+    notes = [*sets_lines(comparison), *comparison.problems]
     notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
-    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
+    verdict = [f"* {sentence}" for sentence in sentences(comparison)]
+    return "\n".join([*verdict, "", *lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
 def _markdown_row(row: Sequence[str]) -> str:

@@ -264,3 +264,27 @@ def test_options_of_tables_are_refused_for_records(cli, tmp_path):
     assert (
         "--delta, --columns, --plan and --pairing are for tables" in cli("compare", runs, "--delta", "1").text
     )
+
+
+# --- answers for scripts -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("shift", "code"), [(0.05, 0), (0.0001, 10), (-0.05, 11)]
+)  # fmt: skip
+def test_the_exit_code_is_the_first_answer(shift, code, cli, tmp_path):
+    moved = [f"{float(value) + shift + 0.001 * (seed % 2):.4f}" for seed, value in enumerate(RANDOM)]
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": moved}))
+    options = ("--baseline", "random", "--delta", "0.5")
+    assert cli("compare", "results.csv", *options, "--exit-code").returncode == code
+    assert cli("compare", "results.csv", *options).returncode == 0
+
+
+def test_an_undecided_answer_has_its_own_exit_code(cli, tmp_path):
+    moved = [f"{float(value) + 0.05 * (seed % 3 - 1):.4f}" for seed, value in enumerate(RANDOM)]
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": moved}))
+    assert cli("compare", "results.csv", "--baseline", "random", "--exit-code").returncode == 12
+
+
+def test_markdown_begins_with_the_verdict(cli, tmp_path):
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
+    done = cli("compare", "results.csv", "--baseline", "random", "--markdown")
+    assert done.stdout.startswith("* pi scores 72.1 %, and random 70.0 %")
