@@ -67,8 +67,8 @@ def compare(
     A table of scores has the columns arm, seed, measure and value, or is an export of wandb or MLflow.
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
-    2: the runs are not comparable. With --exit-code, the first answer of the headline also sets the exit code: 0
-    better, 10 equivalent, 11 worse, 12 undecided.
+    2: the runs are not comparable. With --exit-code, the first answer of the headline also sets it: 0 better,
+    10 equivalent, 11 worse, 12 undecided.
 
     Example: perceptinit compare runs/quickstart --markdown
 

@@ -138,8 +138,8 @@ def find_weakness(
     if plan.delta is None or not noise or num < 2:
         return ""
     rule = rule_of(plan, len(recipe.seeds))
-    delta = score.rule.delta if score and score.rule.delta else plan.delta / POINTS
-    power = chances(rule, num, delta, noise, _largest_family(contrasts)).better
+    rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
+    power = chances(rule, num, rule.delta or 0.0, noise, _largest_family(contrasts)).better
     found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
@@ -218,6 +218,7 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int, contrasts: Sequence[Con
     if score is None or not found:
         yield "unknown from the existing runs: no two arms have two seeds in common"
         return
+    rule = replace(rule, delta=score.rule.delta)  # in the unit of the score
     families = {c.title: c.num_family for c in contrasts}
     for d in found:
         noise = _noise_in(score, d)

@@ -86,7 +86,7 @@ def test_one_run_of_each_arm_cannot_answer():
     arms = {"random": {0: 77.6}, "a": {0: 79.5}, "b": {0: 79.4}, "c": {0: 79.8}}
     comparison = compare(read_scores(arms))
     assert "One run each cannot tell whether a is worth it." in headline(comparison)
-    assert "Is it worth it? c is 2.200 above random; one run each cannot tell." in sentences(comparison)
+    assert "Is it worth it? c is 2.20 above random; one run each cannot tell." in sentences(comparison)
 
 
 def test_unpaired_sentences_name_the_runs():

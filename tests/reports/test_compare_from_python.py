@@ -32,7 +32,9 @@ def test_the_page_of_a_table_has_no_section_on_records():
 
 
 def test_printing_a_comparison_shows_its_table():
-    assert repr(perceptinit.compare(TABLE, baseline="random")).startswith("| score | arm | mean")
+    shown = repr(perceptinit.compare(TABLE, baseline="random"))
+    assert shown.startswith("* orthogonal scores 72.1 %, and random 70.0 %")
+    assert "| accuracy | orthogonal | 72.1 ± 0.6 |" in shown
 
 
 def test_an_unknown_pairing_is_refused():
