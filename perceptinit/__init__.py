@@ -7,13 +7,14 @@ from perceptinit.hookspecs import hookimpl
 from perceptinit.registry import Component
 
 if TYPE_CHECKING:
-    from perceptinit.api import apply_perceptual_init, build, list_components, run_recipe
+    from perceptinit.api import apply_perceptual_init, build, compare, list_components, run_recipe
 
 __all__ = [
     "Component",
     "__version__",
     "apply_perceptual_init",
     "build",
+    "compare",
     "hookimpl",
     "list_components",
     "run_recipe",

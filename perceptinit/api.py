@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import RecipeError
+from perceptinit.errors import RecipeError, UsageError
 from perceptinit.registry import Entry
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from perceptinit.analysis import comparison
     from perceptinit.judgments.sources import Source
     from perceptinit.types import FitMode, InitReport
 
@@ -86,6 +88,82 @@ def run_recipe(
     return runner.run_recipe(
         loaded, arms=arms, seeds=seeds, out=Path(out), device=device, fresh=fresh, jobs=jobs
     )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison:
+    """A comparison of arms. `print` shows its table in Markdown with the verdict."""
+
+    data: comparison.Comparison
+
+    @property
+    def verdict(self) -> str:
+        """Scores, the answer for each arm, and the most important limit, in sentences."""
+        from perceptinit.verdict.headline import headline
+
+        return "\n".join(headline(self.data))
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return a row for each score, arm and contrast, unrounded, with shares in [0, 1]."""
+        from perceptinit.reports.columns import flat_rows
+
+        return list(flat_rows(self.data.all_scores))
+
+    def to_html(self) -> str:
+        """Return the page that `perceptinit report` writes. Requires the extra `report`."""
+        from perceptinit.reports.report import render
+
+        return render(self.data)
+
+    def __repr__(self) -> str:
+        from perceptinit.reports.formats import markdown_table
+
+        return markdown_table(self.data, self.data.all_scores)
+
+
+def compare(
+    table: Any,
+    *,
+    baseline: str | None = None,
+    delta: float | None = None,
+    columns: Mapping[str, str] | None = None,
+    plan: str | Path | None = None,
+    pairing: Literal["seeds", "none"] = "seeds",
+    at: int | None = None,
+) -> Comparison:
+    """Compare arms like `perceptinit compare`.
+
+    Args:
+        table: Path of a table or of a folder of runs, or a data frame.
+        baseline: Arm with which the others are compared. Required for a table without a plan.
+        delta: Largest difference that does not matter, for a table: in points if its scores are shares, else
+            in their unit.
+        columns: Columns of a table by field, such as `{"arm": "init", "value": "accuracy"}`.
+        plan: `plan.json` of `perceptinit preregister`, for a table.
+        pairing: "none" compares the arms of a table as independent samples, even if their seeds are equal.
+        at: Compare at this evaluation and not at the end.
+
+    Returns:
+        A comparison with `verdict` (text), `table()` (rows), and `to_html()`.
+
+    Raises:
+        DataError: If the table is invalid.
+        UsageError: If arguments are invalid, or the runs are not comparable.
+    """
+    from perceptinit.analysis.compare import compare as compare_runs
+    from perceptinit.results.run_tables import TableOptions, load_results
+
+    if pairing not in ("seeds", "none"):
+        raise UsageError(f'pairing = {pairing!r}: expected "seeds" or "none"')
+    options = TableOptions(
+        baseline=baseline,
+        delta=delta,
+        columns=columns or {},
+        plan=None if plan is None else Path(plan),
+        is_unpaired=pairing == "none",
+    )
+    runs = load_results([table if hasattr(table, "columns") else Path(table)], options=options)
+    return Comparison(compare_runs(runs, "equal" if at is None else at, baseline))
 
 
 def apply_perceptual_init(

@@ -15,7 +15,7 @@ PACKAGE = Path(perceptinit.__file__).parent
 DOORS = ("", "api", "__main__")  # "" is perceptinit/__init__.py
 # room -> rooms it may import, top to bottom; `base` is the rest of the top level
 ROOMS = {
-    "doors": "cli running library judgments recipe components files base",
+    "doors": "cli running reports verdict analysis library judgments results recipe components files base",
     "plugin": "reports trackers evaluators initializers pretrainers judgments pairs backbones images files base",
     "companion": "reports trackers evaluators test_sets judgments recipe components images compute files base",
     "cli": "evaluating reports verdict analysis running exporting library test_sets judgments pairs results recipe"

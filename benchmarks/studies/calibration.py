@@ -8,7 +8,8 @@ tables of docs/calibration.md between their markers. Seeds are fixed, and an int
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
 `calibration_power.py` (promises), `calibration_images.py` (seeds and images), `calibration_people.py`
 (people), `calibration_edges.py` (published scores, tuned arms), `calibration_runs.py` (sentences, real A/A
-comparisons), `random_designs.py` (firm sentences) and `calibration_when.py` (emergence).
+comparisons), `calibration_tables.py` (tables of scores), `random_designs.py` (firm sentences) and
+`calibration_when.py` (emergence).
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import calibration_people
 import calibration_power
 import calibration_runs
 import calibration_seeds
+import calibration_tables
 import calibration_when
 import random_designs
 from calibration_counts import Cells, Study, table
@@ -40,6 +42,7 @@ STUDIES: Mapping[str, Study] = {
     **calibration_people.STUDIES,
     **calibration_edges.STUDIES,
     **calibration_runs.STUDIES,
+    **calibration_tables.STUDIES,
     **random_designs.STUDIES,
     **calibration_when.STUDIES,
 }

@@ -67,7 +67,9 @@ def promise_rows(cells: Cells) -> Iterator[Row]:
     """Yield how often "N more seeds would decide it with 80 % chance" is true."""
     for num_arms in NUM_ARMS[:2]:
         for first in (3, 5):
-            counts = cells.find(f"promises/{num_arms}/{first}", NUM_PROMISES, _count_promises, num_arms, first)
+            counts = cells.find(
+                f"promises/{num_arms}/{first}", NUM_PROMISES, _count_promises, num_arms, first
+            )
             yield (
                 str(num_arms),
                 str(first),

@@ -109,7 +109,7 @@ def _load_run(experiment: Experiment, arm: str, seed: int) -> LoadedRun:
     record = make_record(experiment.situation, arm, seed, 0 if (arm, seed) in experiment.copies else seed)
     if state == "failed":
         record |= {"status": "failed", "scores": [], "error": "the loss is not finite (NaN) at step 40"}
-    return LoadedRun(arm, seed, folder, state, record, record.get("error", ""))
+    return LoadedRun.of_record(folder, state, record, record.get("error", ""))
 
 
 def make_record(situation: Situation, arm: str, seed: int, copied: int) -> dict[str, Any]:

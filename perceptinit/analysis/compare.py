@@ -1,5 +1,6 @@
 """Compare arms at equal numbers of samples seen, paired by seed, and list excluded results."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -9,12 +10,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from perceptinit.analysis.at_best import Resampled, resample_studies, without_tuned
-from perceptinit.analysis.comparison import Comparison, ScoreComparison, pair_arms, score_arm
+from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
-from perceptinit.analysis.decisions import rule_of
+from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import Components, find_components
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.over_sets import averages, over_sets, with_q_values
+from perceptinit.analysis.pairing import are_paired, compare_arms, score_arm
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import from_extra
@@ -36,6 +38,7 @@ from perceptinit.types import Items, Split
 Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
 LARGEST = 1e100  # accepted absolute value of a score
+DIGITS = 3  # decimals of scores that are not shares
 SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
 Cell = tuple[str, int]  # arm, seed
 ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
@@ -126,12 +129,13 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     for run in runs.finished:
         by_arm.setdefault(run.arm, set()).add(run.samples_seen)
     if len(set().union(*by_arm.values())) > 1:
-        seen = "; ".join(f"{arm}: {counts(numbers, ', ')} samples" for arm, numbers in by_arm.items())
+        unit = runs.samples if runs.is_table else "samples"
+        seen = "; ".join(f"{arm}: {counts(numbers, ', ')} {unit}" for arm, numbers in by_arm.items())
         if budget == "equal":
             common = set.intersection(*map(_measured_at, runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
-                "the runs ended after different numbers of samples, so their final scores are not "
+                f"the runs ended after different numbers of {unit}, so their final scores are not "
                 f"comparable. {seen}. Compare at a number at which all runs have scores ({at}), or compare "
                 "final scores with --unequal"
             )
@@ -179,7 +183,7 @@ def _read_items(runs: RunSet) -> tuple[ItemsOf, list[str]]:
     problems = []
     for run in runs.finished:
         try:
-            items[run.arm, run.seed] = read_items(run.folder)
+            items[run.arm, run.seed] = run.items or read_items(run.folder)
         except DataError as error:
             problems.append(f"{error}. Intervals are over seeds alone")
     return items, problems
@@ -193,13 +197,17 @@ def _score(
     values = {cell: float(value) for cell, value in known.items() if abs(value) < LARGEST}  # for variances
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
+    is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
     rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
+    if runs.is_table:
+        delta = rule.delta if is_shown_as_share else runs.plan.delta
+        rule = replace(rule, delta=delta, is_unpaired=runs.is_unpaired, is_of_table=True)
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    is_shown_as_share = is_share(measure, row["chance"])
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
-    components = dict(_find_components(items, name, values, (*contrasts, *find_control_contrasts(runs))))
+    asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
+    components = dict(_find_components(items, name, values, asked_pairs))
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
@@ -214,15 +222,28 @@ def _score(
         baselines=from_extra(row["extra"]),
         num_sets=1,
         samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
+        is_pretrained=runs.evaluation != "samples_seen" or any(r["samples_seen"] for r in found.values()),
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
         seen_in_stage_1={arm: _find_seen(arm, found) for arm in runs.arms},
         arms=arms,
         rule=rule,
         floor=floor,
         components=components,
-        differences=pair_arms(arms, contrasts, rule, floor, components),
+        differences=compare_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
+        digits=_choose_digits(list(values.values())) if runs.is_table else DIGITS,
     )
+
+
+def _choose_digits(values: Sequence[float]) -> int:
+    """Return the number of decimals that shows a tenth of the standard deviation of the values."""
+    deviation = float(np.std(values)) if values else 0.0
+    return min(max(1 - math.floor(math.log10(deviation)), 0), 6) if deviation else DIGITS
+
+
+def _list_paired(contrasts: Sequence[Contrast], arms: Sequence[ArmScore], rule: Rule) -> list[Contrast]:
+    by_name = {arm.arm: arm for arm in arms}
+    return [c for c in contrasts if are_paired(by_name[c.arm], by_name[c.reference], rule)]
 
 
 def _find_seen(arm: str, rows: Mapping[Cell, Mapping[str, Any]]) -> float | None:

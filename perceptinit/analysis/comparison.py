@@ -2,17 +2,21 @@
 
 import fnmatch
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
-from perceptinit.analysis import statistics
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
-from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p
+from perceptinit.analysis.intervals import (
+    MIN_LABELINGS,
+    MIN_SEEDS_SIGN_FLIP,
+    Components,
+    estimate_two_way,
+)
 from perceptinit.analysis.numbers import interval, magnitude, number, signed
 from perceptinit.analysis.power import detected_by_signs, noncentrality
-from perceptinit.analysis.statistics import Estimate, estimate
+from perceptinit.analysis.statistics import Estimate
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
@@ -25,17 +29,20 @@ ALL = "all"  # family name of the average over all data sets of a measure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A contrast in one score, paired by seed. It is positive if the arm's value is larger.
+    """A contrast in one score. It is positive if the arm's value is larger.
 
     Attributes:
+        by_seed: Difference for each common seed; empty for unpaired arms.
         relative: Mean difference divided by the mean of the reference; None if that is 0.
         two_way: Mean with an interval over seeds and images; None without per-item values.
         over_searches: Mean with an interval that also covers other searches; None without tuning.
         confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
             baseline.
-        p_value: p-value of the paired t test.
+        p_value: p-value of the paired t test or, for unpaired arms, of Welch's t test.
         q_value: `p_value`, corrected over the data sets of the measure.
-        p_signs: p-value of the sign-flip test, corrected for the family of the contrast.
+        p_signs: p-value of the sign-flip test or, for unpaired arms, of the permutation of labels, corrected
+            for the family of the contrast.
+        num_runs: Numbers of runs of both arms if they are not paired; None for paired arms.
     """
 
     contrast: Contrast
@@ -48,6 +55,14 @@ class Difference:
     two_way: Estimate | None = None
     over_searches: Estimate | None = None
     q_value: float | None = None
+    num_runs: tuple[int, int] | None = None
+
+    @property
+    def has_exact_test(self) -> bool:
+        """Return whether `p_signs` can be at most 0.05."""
+        if self.num_runs is None:
+            return self.value.num >= MIN_SEEDS_SIGN_FLIP
+        return math.comb(sum(self.num_runs), self.num_runs[0]) >= MIN_LABELINGS
 
     @property
     def tested(self) -> Estimate:
@@ -65,18 +80,21 @@ class Difference:
         if not stderr or not deviation:
             return stderr
         by_interval = noncentrality(self.tested.degrees, 1 - self.confidence) * stderr
+        if self.num_runs:
+            return by_interval
         by_signs = detected_by_signs(self.value.num, self.confidence, self.contrast.num_family) * deviation
         return max(by_interval, by_signs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore:
-    """Values of an arm in one score. `missing` lists the seeds without a value."""
+    """Values of an arm in one score. `missing` lists the seeds of runs without a value."""
 
     arm: str
     by_seed: Mapping[int, float]
     value: Estimate | None
     missing: tuple[int, ...]
+    planned: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +113,8 @@ class ScoreComparison:
         floor: Lower bound on the standard deviation of a difference, given the number of items.
         components: Variance components of contrasts and of leads over `baselines`, if known.
         incomplete: Note on unreadable images of the data set, or empty.
+        is_pretrained: Whether the arms were pretrained before the measurement.
+        digits: Decimals of scores that are not shares.
     """
 
     name: str
@@ -115,6 +135,8 @@ class ScoreComparison:
     floor: float = 0.0
     components: Mapping[Contrast, Components] = field(default_factory=dict)
     incomplete: str = ""
+    is_pretrained: bool = True
+    digits: int = 3
 
     @property
     def is_diagnostic(self) -> bool:
@@ -136,16 +158,16 @@ class ScoreComparison:
         return f", {share} of its images seen in training"
 
     def number(self, value: float) -> str:
-        return number(value, self.is_share)
+        return number(value, self.is_share, self.digits)
 
     def signed(self, difference: float) -> str:
-        return signed(difference, self.is_share)
+        return signed(difference, self.is_share, self.digits)
 
     def magnitude(self, difference: float) -> str:
-        return magnitude(difference, self.is_share)
+        return magnitude(difference, self.is_share, self.digits)
 
     def interval(self, difference: Estimate, between: str = " to ") -> str:
-        return interval(difference, self.is_share, between)
+        return interval(difference, self.is_share, between, self.digits)
 
     def improvement(self, difference: Estimate) -> Estimate:
         """Return a difference with its sign changed if a lower value is better: positive is better."""
@@ -175,7 +197,7 @@ class ScoreComparison:
 
     def find_family(self, difference: Difference) -> list[Difference]:
         """Return the differences that are tested jointly, for the same seeds, with the given one first."""
-        found = [d for d in self.differences if _joint(d) == _joint(difference) and d != difference]
+        found = [d for d in self.differences if joint_key(d) == joint_key(difference) and d != difference]
         return [difference, *found]
 
     def find_differences(self, contrasts: Iterable[Contrast]) -> list[Difference]:
@@ -231,7 +253,8 @@ class Comparison:
         """
         judging = [s for s in self.all_scores if not s.is_diagnostic]
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
-        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, s.name)  # noqa: E731
+        # measures of a table are in its order
+        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, "" if self.runs.is_table else s.name)  # noqa: E731
         return min(candidates, key=key, default=None)
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
@@ -254,70 +277,8 @@ class Comparison:
         return [score for name, score in by_name.items() if not patterns or name in wanted]
 
 
-def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -> ArmScore:
-    """Return one arm's values in a score, selected from the `values` of all arms and seeds."""
-    by_seed = {seed: value for (name, seed), value in values.items() if name == arm}
-    missing = tuple(run.seed for run in runs.arm_runs(arm) if run.seed not in by_seed)
-    value = estimate(list(by_seed.values())) if by_seed else None
-    return ArmScore(arm=arm, by_seed=by_seed, value=value, missing=missing)
-
-
-def pair_arms(
-    arms: Sequence[ArmScore],
-    contrasts: Iterable[Contrast],
-    rule: Rule,
-    floor: float = 0.0,
-    components: Mapping[Contrast, Components] | None = None,
-) -> tuple[Difference, ...]:
-    """Return the difference of each contrast whose arms share a seed, with intervals at the rule's level.
-
-    Args:
-        arms: Values of each arm in the score.
-        contrasts: Contrasts to compute.
-        rule: Decision rule.
-        floor: Lower bound on the standard deviation of a difference.
-        components: Variance components of contrasts with per-item values.
-    """
-    by_name = {arm.arm: arm.by_seed for arm in arms}
-    found = []
-    for contrast in contrasts:
-        reference = by_name[contrast.reference]
-        by_seed = statistics.differences(by_name[contrast.arm], reference)
-        if not by_seed:
-            continue
-        values = list(by_seed.values())
-        confidence = rule.level_for(contrast.num_family)
-        value = estimate(values, confidence, floor)
-        level = estimate([reference[seed] for seed in by_seed]).mean
-        parts = (components or {}).get(contrast)
-        two_way = estimate_two_way(parts, confidence) if parts else None
-        difference = Difference(
-            contrast=contrast,
-            by_seed=by_seed,
-            value=value,
-            two_way=two_way,
-            confidence=confidence,
-            relative=value.mean / level if level else None,
-            p_value=statistics.paired_p_value(values),
-        )
-        found.append(difference)
-    return tuple(_with_sign_tests(found))
-
-
-def _with_sign_tests(found: Sequence[Difference]) -> Iterator[Difference]:
-    """Yield the differences with sign-flip p-values, joint for contrasts of a family with the same seeds."""
-    groups: dict[Hashable, list[Difference]] = {}
-    for difference in found:
-        groups.setdefault(_joint(difference), []).append(difference)
-    p_signs: dict[Contrast, float] = {}
-    for group in groups.values():
-        if len(group[0].by_seed) > 1:
-            p_values = max_t_p([list(d.by_seed.values()) for d in group])
-            p_signs.update(zip((d.contrast for d in group), p_values, strict=True))
-    yield from (replace(difference, p_signs=p_signs.get(difference.contrast)) for difference in found)
-
-
-def _joint(difference: Difference) -> Hashable:
-    """Return a key that differences share if their sign-flip tests are joint."""
+def joint_key(difference: Difference) -> Hashable:
+    """Return a key that differences share if their sign-flip or permutation tests are joint."""
     contrast = difference.contrast
-    return "family" if contrast.num_family > 1 else contrast, tuple(difference.by_seed)
+    pairing = contrast.reference if difference.num_runs else tuple(difference.by_seed)
+    return "family" if contrast.num_family > 1 else contrast, pairing

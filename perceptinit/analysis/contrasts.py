@@ -70,7 +70,7 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
     """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
-    asking = [c for c in found if c.question == WORTH and runs.resolved(c.arm)]
+    asking = [c for c in found if c.question == WORTH and (runs.is_table or runs.resolved(c.arm))]
     planned = list(planned_questions(runs.preregistered))
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
     return [replace(c, num_family=len(family)) if c in family else c for c in found]

@@ -39,12 +39,16 @@ class Rule:
         first: Number of seeds at the first look (interim analysis).
         last: Number of seeds at the last look; None for a single look.
         is_unplanned: Whether seeds were added by hand, without a plan.
+        is_unpaired: Whether arms are never paired by seed.
+        is_of_table: Whether delta was stated with a table, and not in a recipe.
     """
 
     delta: float | None = None
     first: int = 2
     last: int | None = None
     is_unplanned: bool = False
+    is_unpaired: bool = False
+    is_of_table: bool = False
 
     @property
     def is_repeated(self) -> bool:
@@ -132,7 +136,7 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
     if value.stderr is None:
         return None
     if value.stderr:
-        posterior = scipy.stats.t(value.num - 1, value.mean, value.stderr)
+        posterior = scipy.stats.t(value.degrees, value.mean, value.stderr)
         below = float(posterior.cdf(-delta))
         above = float(posterior.sf(delta))
     else:

@@ -16,7 +16,7 @@ TEXT_TOWER = "text tower after stage 1"
 
 def find_unlike(runs: RunSet) -> Iterator[str]:
     """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
-    facts = [(run, _facts(run.record)) for run in runs.finished]
+    facts = [(run, _facts(run.record)) for run in runs.finished if run.record]
     packages = set().union(*(record["environment"]["packages"] for record in runs.records))
     for name in (*sorted(packages), *MACHINE, FIRST_WEIGHTS, TEXT_TOWER, BATCHES):
         by_seed: dict[int, dict[str, list[str]]] = {}

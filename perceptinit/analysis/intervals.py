@@ -17,6 +17,8 @@ from perceptinit.seeding import generator
 
 MIN_SEEDS_SIGN_FLIP = 6
 """With fewer seeds, the smallest possible p-value of a sign-flip test exceeds 0.05."""
+MIN_LABELINGS = 40
+"""With fewer ways to label the runs of two arms, the p-value of a permutation test can always exceed 0.05."""
 MOST_PATTERNS = 1 << 12
 MIN_PEOPLE = 5
 """Fewer people do not represent other people."""
@@ -180,10 +182,39 @@ def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:
     return [float((largest >= t - 1e-9).mean()) for t in _t(values)]
 
 
+def max_t_p_unpaired(arms: Sequence[Sequence[float]], reference: Sequence[float]) -> list[float]:
+    """Return two-sided p-values of permutation tests of K arms with one reference, with max-T correction.
+
+    The labels of all runs are permuted jointly, which preserves the correlation between contrasts with a
+    common reference. The statistic is Welch's t.
+
+    Args:
+        arms: Values of each arm, at least two.
+        reference: Values of the reference, at least two.
+
+    Source: Westfall and Young 1993, single-step max-T.
+    """
+    samples = [np.asarray(values, dtype=np.float64) for values in (reference, *arms)]
+    pooled = np.concatenate(samples)
+    orders = generator(0, "labels").permuted(np.tile(np.arange(len(pooled)), (MOST_PATTERNS, 1)), axis=1)
+    orders[0] = np.arange(len(pooled))  # the observed labels
+    ends = np.cumsum([len(values) for values in samples])[:-1]
+    first, *others = np.split(pooled[orders], ends, axis=1)
+    t = np.array([_welch_t(other, first) for other in others])
+    largest = t.max(axis=0)
+    return [float((largest >= own - 1e-9).mean()) for own in t[:, 0]]
+
+
 def _t(values: np.ndarray) -> np.ndarray:
     """Return |t| of each row, which is very large if all values of a row are equal."""
     spread = values.std(axis=-1, ddof=1) / math.sqrt(values.shape[-1])
     return np.abs(values.mean(axis=-1)) / np.maximum(spread, 1e-12)
+
+
+def _welch_t(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return Welch's |t| of each pair of rows, which is very large if all values of a row are equal."""
+    variances = [each.var(axis=1, ddof=1) / each.shape[1] for each in (values, others)]
+    return np.abs(values.mean(axis=1) - others.mean(axis=1)) / np.maximum(np.sqrt(sum(variances)), 1e-12)
 
 
 @cache

@@ -5,27 +5,28 @@ from collections.abc import Iterable
 from perceptinit.analysis.statistics import Estimate
 
 
-def number(value: float, is_share: bool) -> str:
-    """Return a score as text, in percent for shares and with three decimals otherwise."""
-    return f"{100 * value:.1f}" if is_share else f"{value:.3f}"
+def number(value: float, is_share: bool, digits: int = 3) -> str:
+    """Return a score as text, in percent for shares and with `digits` decimals otherwise."""
+    return f"{100 * value:.1f}" if is_share else f"{value:.{digits}f}"
 
 
-def signed(value: float, is_share: bool) -> str:
+def signed(value: float, is_share: bool, digits: int = 3) -> str:
     """Return a difference with its sign and unit."""
-    return f"{100 * value:+.1f} points" if is_share else f"{value:+.3f}"
+    return f"{100 * value:+.1f} points" if is_share else f"{value:+.{digits}f}"
 
 
-def magnitude(value: float, is_share: bool) -> str:
+def magnitude(value: float, is_share: bool, digits: int = 3) -> str:
     """Return the absolute value of a difference with its unit."""
-    return f"{abs(100 * value):.1f} points" if is_share else f"{abs(value):.3f}"
+    return f"{abs(100 * value):.1f} points" if is_share else f"{abs(value):.{digits}f}"
 
 
-def interval(value: Estimate, is_share: bool, between: str = " to ") -> str:
+def interval(value: Estimate, is_share: bool, between: str = " to ", digits: int = 3) -> str:
     """Return the interval of a difference, such as `+0.4 to +3.8`; empty for one seed."""
     if value.low is None or value.high is None:
         return ""
-    factor, digits = (100, 1) if is_share else (1, 3)
-    return f"{factor * value.low:+.{digits}f}{between}{factor * value.high:+.{digits}f}"
+    factor = 100 if is_share else 1
+    places = 1 if is_share else digits
+    return f"{factor * value.low:+.{places}f}{between}{factor * value.high:+.{places}f}"
 
 
 def counts(numbers: Iterable[int], between: str = " or ") -> str:

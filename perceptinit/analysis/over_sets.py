@@ -8,11 +8,10 @@ from perceptinit.analysis.comparison import (
     ArmScore,
     ScoreComparison,
     SetsComparison,
-    pair_arms,
-    score_arm,
 )
 from perceptinit.analysis.contrasts import Contrast, find_control_contrasts
 from perceptinit.analysis.intervals import Components, mean_of
+from perceptinit.analysis.pairing import compare_arms, score_arm
 from perceptinit.analysis.statistics import correct_for_many, differences
 from perceptinit.results.runs import RunSet
 
@@ -70,7 +69,7 @@ def _average(
         seen_in_stage_1={arm: _find_seen(arm, group) for arm in runs.arms},
         arms=arms,
         components=components,
-        differences=pair_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
+        differences=compare_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
         incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
 

@@ -20,7 +20,8 @@ SAME = 1e-12  # tolerance for values that differ only by rounding
 class Estimate:
     """A mean of `num` values. Interval and standard error are None for a single value.
 
-    `degrees` are the degrees of freedom of the standard error.
+    `num` is the smaller number of runs of two unpaired arms, and `degrees` are the degrees of freedom of the
+    standard error.
     """
 
     mean: float
@@ -56,6 +57,33 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
     return Estimate(mean, stderr, mean - half, mean + half, num, num - 1)
 
 
+def estimate_unpaired(
+    values: Sequence[float], reference: Sequence[float], confidence: float = 0.95, floor: float = 0.0
+) -> Estimate:
+    """Return the mean difference of two independent samples, with Welch's t interval.
+
+    Args:
+        values: At least one value.
+        reference: At least one value.
+        confidence: Level of the interval.
+        floor: Lower bound on the standard deviation of each sample.
+
+    Source: Welch (1947), with Satterthwaite's (1946) degrees of freedom.
+    """
+    one = estimate(values, floor=floor)
+    other = estimate(reference, floor=floor)
+    mean = one.mean - other.mean
+    num = min(one.num, other.num)
+    if one.stderr is None or other.stderr is None:
+        return Estimate(mean, None, None, None, num)
+    stderr = math.hypot(one.stderr, other.stderr)
+    degrees = float(num - 1)
+    if stderr:
+        degrees = _satterthwaite(one.stderr**2, one.num - 1, other.stderr**2, other.num - 1)
+    half = half_width(confidence, degrees + 1) * stderr
+    return Estimate(mean, stderr, mean - half, mean + half, num, degrees)
+
+
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
     """Return `value` with its interval widened by a second variance, estimated from `num` values.
 
@@ -63,11 +91,15 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
     """
     if value.stderr is None or not value.stderr + variance:
         return value
-    own = value.stderr**2
-    degrees = (own + variance) ** 2 / (own**2 / (value.num - 1) + variance**2 / (num - 1))
-    stderr = math.sqrt(own + variance)
+    degrees = _satterthwaite(value.stderr**2, value.num - 1, variance, num - 1)
+    stderr = math.sqrt(value.stderr**2 + variance)
     reach = half_width(confidence, degrees + 1) * stderr
     return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num, degrees)
+
+
+def _satterthwaite(one: float, of_one: int, other: float, of_other: int) -> float:
+    """Return the degrees of freedom of the sum of two variances, given theirs."""
+    return (one + other) ** 2 / (one**2 / of_one + other**2 / of_other)
 
 
 @cache
@@ -89,6 +121,14 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
     return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
+
+
+def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
+    """Return the two-sided p-value of Welch's t test; None for one value, or equal values in both samples."""
+    spread = max(max(each) - min(each) for each in (values, reference))
+    if min(len(values), len(reference)) < 2 or spread < SAME:
+        return None
+    return float(scipy.stats.ttest_ind(list(values), list(reference), equal_var=False).pvalue)
 
 
 def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:

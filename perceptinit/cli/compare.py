@@ -7,12 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import At, Baseline, Csv, Json, Runs, RunsFolder, Texts, Unequal, choose_format
+from perceptinit.cli.options import (
+    At,
+    Baseline,
+    ColumnNames,
+    Csv,
+    Delta,
+    Json,
+    Pairing,
+    PairingChoice,
+    PlanFile,
+    Runs,
+    RunsFolder,
+    Texts,
+    Unequal,
+    choose_format,
+    table_options,
+)
 from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.analysis.compare import Budget
+    from perceptinit.analysis.comparison import Comparison
 
 
 def compare(
@@ -20,6 +37,10 @@ def compare(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
+    delta: Delta = None,
+    columns: ColumnNames = None,
+    plan: PlanFile = None,
+    pairing: PairingChoice = Pairing.SEEDS,
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     csv: Csv = False,
@@ -33,21 +54,42 @@ def compare(
         bool,
         typer.Option("--when", help="Print when each lead emerges during pretraining, instead of the table."),
     ] = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option("--exit-code", help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided."),
+    ] = False,
+    rows: Annotated[
+        bool, typer.Option("--runs", help="With --csv: print the scores of the runs, as a table to compare.")
+    ] = False,
 ) -> None:
-    """Compare arms at equal samples seen: means, paired differences with 95 % intervals, and a verdict.
+    """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
+
+    A table of scores has the columns arm, seed, measure and value, or is an export of wandb or MLflow.
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
-    2: the runs are not comparable.
+    2: the runs are not comparable. With --exit-code, the first answer of the headline also sets it: 0 better,
+    10 equivalent, 11 worse, 12 undecided.
 
     Example: perceptinit compare runs/quickstart --markdown
+
+    Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
     from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.reports import formats, tables
-    from perceptinit.results.runs import load_runs
+    from perceptinit.results.run_tables import load_results
     from perceptinit.verdict.when import find_when
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
-    comparison = compare_runs(load_runs(runs, out), budget(at, unequal), baseline)
+    if rows and form != "csv":
+        raise UsageError("--runs: expected with --csv")
+    options = table_options(baseline, delta, columns, plan, pairing)
+    loaded = load_results(runs, out, options)
+    if loaded.is_table and form != "table":
+        typer.echo(loaded.summary, err=True)
+    if rows:
+        typer.echo(formats.runs_table(loaded), nl=False)
+        return
+    comparison = compare_runs(loaded, budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
     if when and explain:
         raise UsageError("--when and --explain: choose one")
@@ -61,6 +103,18 @@ def compare(
         typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
     if not comparison.scores:
         raise typer.Exit(1)
+    if exit_code:
+        raise typer.Exit(find_exit_code(comparison))
+
+
+def find_exit_code(comparison: Comparison) -> int:
+    """Return the exit code of the first answer of the headline."""
+    from perceptinit.analysis.questions import Outcome
+    from perceptinit.verdict.headline import summary
+
+    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.EQUAL: 10, Outcome.WORSE: 11}
+    found = summary(comparison)
+    return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
 
 
 def budget(at: int | None, unequal: bool) -> Budget:

@@ -1,12 +1,18 @@
 """Options that several commands share."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from perceptinit.errors import UsageError
+
+if TYPE_CHECKING:
+    from perceptinit.results.run_tables import TableOptions
 
 Texts = list[str] | None  # an option that may be repeated
 
@@ -18,13 +24,23 @@ class Elsewhere(StrEnum):
     COMMANDS = "commands"
 
 
+class Pairing(StrEnum):
+    """How the runs of two arms in a table are compared."""
+
+    SEEDS = "seeds"
+    NONE = "none"
+
+
 On = Annotated[
     Elsewhere | None,
     typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
 ]
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
-Runs = Annotated[list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML) with runs in runs/.")]
+Runs = Annotated[
+    list[Path],
+    typer.Argument(help="Folders of runs, a recipe (TOML) with runs in runs/, or a table of scores (CSV)."),
+]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder of runs: OUT/<recipe>/<arm>/seed<k>/.")]
 Overrides = Annotated[
     Texts, typer.Option("--set", metavar="PATH=VALUE", help="Override a key, such as pretrain.epochs=1.")
@@ -40,10 +56,39 @@ Workers = Annotated[
 ]
 At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
 Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at unequal samples seen.")]
+Delta = Annotated[
+    float | None, typer.Option(help="For a table: largest difference that does not matter, in points.")
+]
+ColumnNames = Annotated[
+    Texts, typer.Option("--columns", metavar="FIELD=COLUMN,...", help="For a table: columns of its fields.")
+]
+PlanFile = Annotated[Path | None, typer.Option("--plan", help="For a table: plan.json of `preregister`.")]
+PairingChoice = Annotated[
+    Pairing, typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds.")
+]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, unrounded, with all details.")]
+
+
+def table_options(
+    baseline: str | None,
+    delta: float | None,
+    columns: Sequence[str] | None,
+    plan: Path | None,
+    pairing: Pairing,
+) -> TableOptions:
+    """Return the options of a table; UsageError for an invalid one."""
+    from perceptinit.results.run_tables import TableOptions, parse_columns
+
+    return TableOptions(
+        baseline=baseline,
+        delta=delta,
+        columns=parse_columns(columns or ()),
+        plan=plan,
+        is_unpaired=pairing is Pairing.NONE,
+    )
 
 
 def choose_format(**formats: bool) -> str:

@@ -25,19 +25,31 @@ def preregister(
 ) -> None:
     """Write the plan of an experiment before its runs: OUT/<recipe>/plan.json and plan.md.
 
+    For runs of other software, use a TOML file with arms, seeds, baseline and [verdict].
+
     The plan contains the expectation, contrasts, delta, seeds or stopping rule, the primary score, settings
     of the arms, existing runs, and a hash. `compare` and `report` then print "as planned" or list each
     departure.
 
     Example: perceptinit preregister quickstart
+
+    Example: perceptinit preregister results.toml
     """
     from perceptinit.recipe.reading import load_recipe
+    from perceptinit.results.run_tables import TableOptions, load_results
+    from perceptinit.results.table_plans import read_table_plan
     from perceptinit.running.runner import plan_looks
-    from perceptinit.verdict.plan import keep_plan, make_plan
+    from perceptinit.verdict.plan import keep_plan, make_plan, make_table_plan
     from perceptinit.verdict.plan_text import plan_text
     from perceptinit.verdict.prospects import doubts
 
     overrides = set_ or ()
+    if of_table := read_table_plan(recipe, overrides):
+        options = TableOptions(columns=of_table.columns, baseline=of_table.baseline)
+        plan = make_table_plan(of_table, load_results(pilot, out, options) if pilot else None, anyway=anyway)
+        message = keep_plan(plan, out / of_table.name, replaces=replace)
+        typer.echo(f"{plan_text(plan)}\n{message}")
+        return
     loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
     print_warnings((*loaded.warnings, *doubts(loaded)))
     plan = make_plan(loaded, out, pilot or (), anyway=anyway)

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import At, Baseline, Runs, Unequal
+from perceptinit.cli.options import (
+    At,
+    Baseline,
+    ColumnNames,
+    Delta,
+    Pairing,
+    PairingChoice,
+    PlanFile,
+    Runs,
+    Unequal,
+    table_options,
+)
 
 
 def report(
@@ -14,6 +25,10 @@ def report(
     at: At = None,
     unequal: Unequal = False,
     baseline: Baseline = None,
+    delta: Delta = None,
+    columns: ColumnNames = None,
+    plan: PlanFile = None,
+    pairing: PairingChoice = Pairing.SEEDS,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
     figure: Annotated[
         Path | None,
@@ -34,9 +49,10 @@ def report(
     from perceptinit.analysis.compare import compare
     from perceptinit.cli.compare import budget
     from perceptinit.reports.report import write_figure, write_methods, write_report
-    from perceptinit.results.runs import load_runs
+    from perceptinit.results.run_tables import load_results
 
-    comparison = compare(load_runs(runs), budget(at, unequal), baseline)
+    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
+    comparison = compare(loaded, budget(at, unequal), baseline)
     if methods:
         typer.echo(write_methods(comparison))
     if figure:

@@ -150,6 +150,11 @@ class Columns:
         values = self._convert(name, lambda cell: _number(cell, low, high))
         return np.array(values, dtype=np.float64)[self.codes[name]]
 
+    def any_numbers(self, name: str) -> np.ndarray:
+        """Return a column as float64, with NaN for empty cells; DataError for a cell that is not a number."""
+        values = self._convert(name, lambda cell: plain_number(str(cell)), math.nan)
+        return np.array(values, dtype=np.float64)[self.codes[name]]
+
     def counts(self, name: str, low: int = 0) -> np.ndarray:
         """Return a column as int64; DataError for a cell that is not a whole number >= low."""
         values = self._convert(name, lambda cell: _count(cell, low))

@@ -96,7 +96,15 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     resolved = without_tuned(next(known, {}), runs)
     pretrain = resolved.get("pretrain") or {}
     seen = counts(run.samples_seen for run in runs.finished)
-    measured = [f"{s.name} ({s.facts['num_examples']:,} examples)" for s in comparison.scores]
+    measured = [
+        s.name + (f" ({n:,} examples)" if (n := s.facts["num_examples"]) else "") for s in comparison.scores
+    ]
+    of_scores = [
+        ("measured on", ", ".join(measured) or "nothing yet", ""),
+        ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
+    ]
+    if runs.is_table:
+        return of_scores
     pairs = [
         settings_row(runs.samples, "pairs", pretrain.get("pairs")),
         (f"{runs.samples} seen by each run", seen or "no run has finished", ""),
@@ -107,8 +115,7 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
         settings_row("pretraining", "pretrainer", pretrain),
         *(pairs if pretrain else []),
         ("judgments of stage 1", judgments_in_words(runs) or "none", ""),
-        ("measured on", ", ".join(measured) or "nothing yet", ""),
-        ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
+        *of_scores,
     ]
 
 
@@ -122,6 +129,12 @@ def people_in_words(comparison: Comparison) -> str:
 def compared_sentence(runs: RunSet) -> str:
     """Return a description of the compared arms and their differences."""
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
+    if runs.is_table:
+        return (
+            f"The table {runs.name} contains {len(runs.runs)} runs of {len(runs.arms)} arms: "
+            f"{others or 'no other arm'} against the baseline {runs.baseline}. It contains scores and no "
+            "records, so it does not show how the runs were made."
+        )
     seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
     differ = list(find_unlike(runs)) or runs.unfinished

@@ -52,7 +52,7 @@ OF_ARM: dict[str, Callable[[ScoreComparison, ArmScore], Any]] = {
 }
 OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "reference": lambda d: d.contrast.reference,
-    "num_paired": lambda d: d.value.num,
+    "num_paired": lambda d: len(d.by_seed),
     "difference": lambda d: d.value.mean,
     "low": lambda d: d.tested.low,
     "high": lambda d: d.tested.high,
@@ -166,16 +166,19 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = score.signed(d.value.mean).removesuffix(" points")
             between = score.interval(d.tested, ", ")
-            return f"{mean} [{between}]" if between else f"{mean} (one seed)"
+            return f"{mean} [{between}]" if between else f"{mean} (one {'run' if d.num_runs else 'seed'})"
     return ""
 
 
-def title(score: ScoreComparison) -> str:
+def title(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the heading of a score in a terminal table."""
     num = counts(score.samples_seen.values())
-    seen = "without pretraining" if num == "0" else f"{num} samples seen"
+    seen = f"{num} samples seen" if score.is_pretrained else "without pretraining"
+    if comparison.runs.is_table and score.is_pretrained:
+        seen = f"{num} {comparison.runs.seen}" if comparison.runs.evaluation else ""
     notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
-    return f"{score.name} ({', '.join(filter(None, notes))})"
+    text = ", ".join(filter(None, notes))
+    return f"{score.name} ({text})" if text else score.name
 
 
 def page_note(score: ScoreComparison) -> str:
@@ -201,7 +204,7 @@ def _fact_notes(score: ScoreComparison) -> list[str]:
     return [
         "" if chance is None else f"chance {score.number(chance)}",
         f"human ceiling {people}" if people else "",
-        f"{score.facts['num_examples']:,} examples",
+        f"{score.facts['num_examples']:,} examples" if score.facts["num_examples"] else "",
     ]
 
 

@@ -24,6 +24,8 @@ from perceptinit.reports.columns import (
 from perceptinit.reports.stages import held_out_accuracy
 from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
+from perceptinit.results.run_tables import COLUMNS as COLUMNS_OF_RUNS, list_rows
+from perceptinit.results.runs import RunSet
 from perceptinit.verdict.headline import family_wise, sentences, summary
 from perceptinit.verdict.when import When, when_lines, when_rows
 from perceptinit.verdict.yardsticks import yardsticks
@@ -35,17 +37,18 @@ ANSWER = ("outcome", "sentence")
 
 
 def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return the table in GitHub Markdown, with the verdict and problems as a list."""
+    """Return the verdict, the table in GitHub Markdown, and problems and notes as a list."""
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
     lines = [_markdown_row(row) for row in (["score", "arm", *titles], *rows)]
     lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
-    notes = [*sentences(comparison), *sets_lines(comparison), *comparison.problems]
+    notes = [*sets_lines(comparison), *comparison.problems]
     notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
-    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
+    verdict = [f"* {sentence}" for sentence in sentences(comparison)]
+    return "\n".join([*verdict, "", *lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
 def _markdown_row(row: Sequence[str]) -> str:
@@ -87,6 +90,11 @@ def _latex(cell: str) -> str:
 def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
     """Return CSV with a row per score, arm and contrast; missing seeds are separated by spaces."""
     return csv_text(COLUMNS, flat_rows(scores))
+
+
+def runs_table(runs: RunSet) -> str:
+    """Return CSV with a row per run, score and evaluation, which `compare` reads as a table."""
+    return csv_text(COLUMNS_OF_RUNS, list_rows(runs))
 
 
 def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:

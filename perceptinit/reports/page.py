@@ -27,6 +27,7 @@ ANSWERS = {
     Outcome.UNDECIDED: "Undecided:",
     Outcome.EQUAL: "Equal in every seed:",
     Outcome.ONE_SEED: "Unknown from one seed:",
+    Outcome.ONE_RUN: "Unknown from one run:",
     Outcome.MISSING: "No seed in common.",
     Outcome.BARRED: "Not comparable:",
 }
@@ -47,10 +48,11 @@ def split_paragraphs(text: str, most: int = 60) -> list[str]:
 def rule_in_words(score: ScoreComparison) -> str:
     """Return a description of the decision rule."""
     rule = score.rule
-    within = "; without a [verdict] delta, arms cannot be called equivalent"
+    name = "delta" if rule.is_of_table else "delta of the recipe"
+    within = f"; without a {'' if rule.is_of_table else '[verdict] '}delta, arms cannot be called equivalent"
     if rule.delta is not None:
         within = (
-            f", and one within ±{score.magnitude(rule.delta)} (delta of the recipe) is equivalent. "
+            f", and one within ±{score.magnitude(rule.delta)} ({name}) is equivalent. "
             "'Worth it' needs an interval beyond delta"
         )
     sides = f"An interval on one side of 0 is better or worse{within}"

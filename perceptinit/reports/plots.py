@@ -60,7 +60,7 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
             _spread(ax, score, arm_colour(arms.index(arm)), curves[arm], values)
         _limits(ax, score, factor)
         unit = ", %" if score.is_share else ""
-        ax.set(xlabel=f"{comparison.runs.samples} seen", ylabel=f"{score.measure}{unit}")
+        ax.set(xlabel=comparison.runs.seen, ylabel=f"{score.measure}{unit}")
         ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"

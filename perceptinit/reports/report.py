@@ -18,7 +18,7 @@ from perceptinit.reports.searches import tuning_section
 from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
-from perceptinit.reports.tables import sets_lines
+from perceptinit.reports.tables import pairing_in_words, sets_lines
 from perceptinit.verdict.headline import NOTHING, family_wise, summary
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.when import when_lines
@@ -42,7 +42,6 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         UsageError: If `out` exists and is not a report of perceptinit.
         MissingPackageError: If the extra `report` is not installed.
     """
-    require_matplotlib()
     _check_out(out, *PAGE)
     html = render(comparison, with_examples=with_examples)
     with atomic_path(out) as temporary:
@@ -87,6 +86,7 @@ def write_methods(comparison: Comparison) -> str:
         "methods.md",
         comparison,
         rows={label: value for label, value, _ in account.shared_rows(comparison)},
+        pairing=pairing_in_words(comparison),
         differences=found,
         min_sign_flip=MIN_SEEDS_SIGN_FLIP,
     )
@@ -116,6 +116,7 @@ def _check_out(out: Path, start: bytes, mark: bytes) -> None:
 
 def render(comparison: Comparison, *, with_examples: bool = True) -> str:
     """Return the HTML of the page. See `write_report`."""
+    require_matplotlib()
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
@@ -132,6 +133,7 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
         yardsticks=yardsticks(comparison),
         plan=plan_text(runs.preregistered) if runs.preregistered else "",
         sets_lines=list(sets_lines(comparison)),
+        pairing_in_words=pairing_in_words,
         family_wise=family_wise(comparison),
         stage_one=stage_one_figures(runs),
         tuning=tuning_section(comparison),

@@ -107,7 +107,7 @@ def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
     """
     runs = comparison.runs
     roots = {run.folder.parent.parent for run in runs.runs}
-    if len(roots) > 1:
+    if runs.is_table or len(roots) > 1:
         return None
     root = roots.pop()
     best_root = root.with_name(root.name + BEST)

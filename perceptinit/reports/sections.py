@@ -91,7 +91,7 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     baseline, then the others. The seed is the lowest one for which these two runs have finished.
     """
     runs = comparison.runs
-    cells = {(run.arm, run.seed): run for run in runs.finished}
+    cells = {(run.arm, run.seed): run for run in runs.finished if run.record}
     wanted = dict.fromkeys([*headline_arms(comparison)[:1], runs.baseline])
     arms = [arm for arm in wanted if any(a == arm for a, _ in cells)]
     seeds = sorted(seed for arm, seed in cells if arm in arms[:1] and all((a, seed) in cells for a in arms))

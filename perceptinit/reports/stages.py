@@ -61,7 +61,7 @@ def held_out_accuracy(runs: RunSet, arm: str) -> tuple[float, float] | None:
 def _before_and_after(run: LoadedRun) -> list[tuple[float, float]]:
     """Return 2AFC before and after each stage that reports it on judgments that it was not trained on."""
     found = []
-    for stage, split in product(run.record["init"], HELD_OUT):
+    for stage, split in product(run.record.get("init", ()), HELD_OUT):
         before = stage["metrics"].get(f"2afc_{split}_before")
         after = stage["metrics"].get(f"2afc_{split}_after")
         if before is not None and after is not None:

@@ -65,8 +65,9 @@ def describe_run(run: LoadedRun, now: float | None = None) -> str:
         process = f"process {who['pid']} on {who['host']}" if who else ""
         parts = [_progress(run.folder, now), process]
     elif run.state == "finished":
-        seconds = run.record["wall_seconds"].get("total", 0.0)
-        parts = [readable_seconds(seconds), samples, _last_score(run)]
+        seconds = run.record.get("wall_seconds", {}).get("total")
+        took = "" if seconds is None else readable_seconds(seconds)
+        parts = [took, samples, _last_score(run)]
     else:
         parts = [f"after {samples}" if run.samples_seen else "", run.reason]
     return "; ".join(filter(None, parts))

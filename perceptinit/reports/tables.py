@@ -18,10 +18,11 @@ from perceptinit.verdict.headline import sentences, summary
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
-    "s.e.: standard error over seeds. Differences are paired by seed, with the interval that decides: 95 %, "
-    "Student's t, over seeds and, where runs have values by image, images; shares in per cent and points."
+    "s.e.: standard error over seeds. Differences are {how}, with the interval that decides: 95 %, "
+    "{test}, over {over}; shares in per cent and points."
 )
 STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in per cent."
+OVER_BOTH = "seeds and, where runs have values by image, images"
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
@@ -58,7 +59,7 @@ class _FirstThatFits:
 
 def _table(comparison: Comparison, score: ScoreComparison, others: Iterable[Column]) -> Table:
     arm = Column("arm", min_width=max(map(len, comparison.runs.arms)))
-    title = columns.title(score)
+    title = columns.title(comparison, score)
     return Table(arm, *others, box=SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
 
 
@@ -102,7 +103,20 @@ def reading_aids(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
-    return [*runs.differences, *settings_lines(runs), *simulated, READ_ME, *stage_one]
+    is_unpaired = any(d.num_runs for score in comparison.scores for d in score.differences)
+    over = "runs" if is_unpaired else OVER_BOTH
+    how, test = pairing_in_words(comparison)
+    read_me = READ_ME.format(how=how, test=test, over=over)
+    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
+
+
+def pairing_in_words(comparison: Comparison) -> tuple[str, str]:
+    """Return how differences are paired, and the name of their interval."""
+    are_paired = {d.num_runs is None for score in comparison.scores for d in score.differences}
+    if are_paired <= {True}:
+        return "paired by seed", "Student's t"
+    how = "paired by seed if both arms have the same seeds, and otherwise not paired"
+    return ("not paired", "Welch's t") if are_paired == {False} else (how, "Student's t or Welch's t")
 
 
 def explain(comparison: Comparison) -> Iterator[str]:

@@ -168,7 +168,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         plan = {}
         departures = [f"{error}."]
     else:
-        departures = list(_find_changes(plan, began, verdict))
+        departures = list(find_changes(plan, began, verdict))
     return {
         "plan": verdict,
         "num_planned": min(len(p.seeds) for p in same),
@@ -191,7 +191,7 @@ def _read_replaced(root: Path) -> Mapping[str, Any]:
     return min(replaced, key=lambda plan: plan["written"], default={})
 
 
-def _find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
+def find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
     """Yield the changes of `[verdict]` since the plan or, without a plan, since the first run."""
     for key in PLANNED:
         old = plan["verdict"][key] if plan else getattr(began, key)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 from perceptinit.errors import UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
@@ -13,8 +13,10 @@ from perceptinit.results.planned import Changes, Planned, read_recipe_file, verd
 from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
 from perceptinit.results.states import State, run_folder, run_state
+from perceptinit.types import Items
 
 Record = dict[str, Any]
+Evaluation = Literal["samples_seen", "step", "epoch", ""]
 # suffixes of the output folders of tuning trials, and of runs at the best settings
 TRIALS = "-trials"
 BEST = "-best"
@@ -23,7 +25,18 @@ _SEED_FOLDER = re.compile(r"seed\d+")
 
 @dataclass(frozen=True, slots=True)
 class LoadedRun:
-    """One arm with one seed, and the state of its folder (see `RunState`)."""
+    """One arm with one seed: its scores, and what else is known about it.
+
+    Attributes:
+        folder: Folder of the run, or the table that contains it.
+        state: State of the folder (see `RunState`), or the status in the table.
+        record: Record of the run; empty without one, as in tables.
+        reason: Why the run is not finished, if known.
+        scores: Score rows, a row for each evaluation (see `record.ScoreRow`).
+        about: The row that describes the arm in records, with the number of judgments that the run learned;
+            empty if it is not known.
+        items: Per-item values of final scores by name, if they are not in the folder.
+    """
 
     arm: str
     seed: int
@@ -31,14 +44,20 @@ class LoadedRun:
     state: State
     record: Record = field(default_factory=dict)
     reason: str = ""
+    scores: tuple[dict[str, Any], ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+    items: Mapping[str, Items] = field(default_factory=dict)
 
-    @property
-    def scores(self) -> list[dict[str, Any]]:
-        """Score rows of the record; with post-hoc stages, only the rows after them."""
-        rows = self.record.get("scores", [])
-        if self.record and self.record["arm"]["resolved"].get("posthoc"):
-            return [row for row in rows if row.get("stage") == "posthoc"]
-        return list(rows)
+    @classmethod
+    def of_record(cls, folder: Path, state: State, record: Record, reason: str = "") -> Self:
+        """Return the run of a record. With post-hoc stages, only the scores after them count."""
+        about = record["arm"]
+        rows = record.get("scores", [])
+        if about["resolved"].get("posthoc"):
+            rows = [row for row in rows if row.get("stage") == "posthoc"]
+        counts = [stage["metrics"].get("triplets") or 0 for stage in record.get("init", ())]
+        about = {**about, "num_judgments": int(max(counts, default=0))}
+        return cls(about["name"], record["seed"], folder, state, record, reason, tuple(rows), about)
 
     @property
     def samples_seen(self) -> int:
@@ -71,6 +90,11 @@ class RunSet:
         changes: Differences of each arm from the setting of `expected`.
         preregistered: The plan in the output folder; empty without one.
         origins: Experiments whose runs are reused, by arm.
+        planned: Planned seeds of each arm. Default: the seeds of its runs.
+        is_table: Whether the runs are rows of a table, which contains scores and no records.
+        evaluation: What counts the progress of training at an evaluation; empty in a table without it.
+        unit: Unit of the samples seen, for runs without records.
+        is_unpaired: Whether arms are never paired by seed.
     """
 
     name: str
@@ -87,6 +111,11 @@ class RunSet:
     changes: Changes = field(default_factory=dict)
     preregistered: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
+    planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    is_table: bool = False
+    evaluation: Evaluation = "samples_seen"
+    unit: str = ""
+    is_unpaired: bool = False
 
     @property
     def finished(self) -> list[LoadedRun]:
@@ -104,13 +133,18 @@ class RunSet:
     @property
     def is_simulated(self) -> bool:
         """Whether any run uses simulated images, captions or observers."""
-        tables = (t for record in self.records for t in _walk_tables(record["arm"]["resolved"]))
+        tables = (t for arm in self.arms for t in _walk_tables(self.resolved(arm)))
         return any(table.get("use") == "synthetic" for table in tables)
 
     @property
     def samples(self) -> str:
-        """Unit of the samples seen: `images` or `image-text pairs`."""
-        return samples_in_words(self.records)
+        """Unit of the samples seen: `images` or `image-text pairs`, or what a table counts."""
+        return self.unit or samples_in_words(self.records)
+
+    @property
+    def seen(self) -> str:
+        """Words after a number of samples: `image-text pairs seen`; for tables, also `steps` or `epochs`."""
+        return self.samples if self.evaluation in ("step", "epoch") else f"{self.samples} seen"
 
     def is_shared(self, run: LoadedRun) -> bool:
         """Return whether a run is reused from another experiment."""
@@ -122,7 +156,10 @@ class RunSet:
 
     def about(self, arm: str) -> dict[str, Any]:
         """Return the row that describes an arm in its records; empty without records."""
-        return next((r.record["arm"] for r in self.arm_runs(arm) if r.record), {})
+        return dict(next((run.about for run in self.arm_runs(arm) if run.about), {}))
+
+    def planned_seeds(self, arm: str) -> frozenset[int]:
+        return self.planned.get(arm) or frozenset(run.seed for run in self.arm_runs(arm))
 
     def resolved(self, arm: str) -> dict[str, Any]:
         """Return the settings of an arm; empty without records."""
@@ -215,13 +252,11 @@ def load_run(file: Path) -> LoadedRun:
     """Load the run of a record file, which may be missing or damaged."""
     folder = file.parent
     found = run_state(folder)
-    number = folder.name.removeprefix("seed")
-    arm = folder.parent.name
-    seed = int(number) if number.isdigit() else 0
     if found.record:
-        arm = found.record["arm"]["name"]
-        seed = found.record["seed"]
-    return LoadedRun(arm, seed, folder, found.state, dict(found.record), found.reason)
+        return LoadedRun.of_record(folder, found.state, dict(found.record), found.reason)
+    number = folder.name.removeprefix("seed")
+    seed = int(number) if number.isdigit() else 0
+    return LoadedRun(folder.parent.name, seed, folder, found.state, reason=found.reason)
 
 
 def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
@@ -252,7 +287,8 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
-    return RunSet(name, summary, baseline, tuple(present), tuple(runs), **verdict_of(newest))
+    seeds = {arm: frozenset(s for p in planned if arm in p.arms for s in p.seeds) for arm in present}
+    return RunSet(name, summary, baseline, tuple(present), tuple(runs), planned=seeds, **verdict_of(newest))
 
 
 def samples_in_words(records: Iterable[Record]) -> str:

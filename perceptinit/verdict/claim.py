@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import Components
+from perceptinit.analysis.pairing import estimate_difference
 from perceptinit.analysis.questions import Outcome
-from perceptinit.analysis.statistics import differences
+from perceptinit.analysis.statistics import Estimate
 from perceptinit.results.runs import RunSet
 
 
 class State(StrEnum):
-    """Whether the records show a condition."""
+    """Whether the records show a condition. Only conditions that a table cannot show are assumed."""
 
     SHOWN = "shown"
+    ASSUMED = "assumed"
     REFUTED = "refuted"
     UNKNOWN = "unknown"
     DOES_NOT_APPLY = "does not apply"
@@ -22,7 +25,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The state of a condition, and the reason as a clause if it is refuted or unknown."""
+    """The state of a condition. The reason is a clause: the obstacle, or what is assumed."""
 
     state: State
     reason: str = ""
@@ -30,11 +33,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A condition of a claim with its state, and the reason if it is refuted or unknown."""
+    """A condition of a claim with its state, and the reason if it is refuted, unknown or assumed."""
 
     condition: str
     state: State
     reason: str
+
+    @property
+    def obstacle(self) -> str:
+        """Return why the condition is not shown; empty if it is shown or assumed."""
+        return "" if self.state is State.ASSUMED else self.reason
 
 
 DOES_NOT_APPLY = Finding(State.DOES_NOT_APPLY)
@@ -82,10 +90,12 @@ class Claim:
         """1 if the arm is claimed to be better, -1 if it is claimed to be worse, 0 for equivalence."""
         return {Outcome.BETTER: 1, Outcome.WORSE: -1}.get(self.outcome, 0)
 
-    def gains_in(self, score: ScoreComparison) -> list[float]:
-        """Return the differences of both arms in a score for each common seed."""
-        arm, reference = (score.arm(name).by_seed for name in (self.arm, self.reference))
-        return list(differences(arm, reference).values())
+    def gain_in(self, score: ScoreComparison, confidence: float = CONFIDENCE) -> Estimate | None:
+        """Return the difference of both arms in a score over seeds; None without an interval."""
+        arm = score.arm(self.arm)
+        reference = score.arm(self.reference)
+        value = estimate_difference(arm, reference, score.rule, confidence, score.floor)
+        return None if value is None or value.low is None else value
 
     def parts_in(self, score: ScoreComparison) -> Components | None:
         """Return the variance components of the difference of both arms; None without values by image."""

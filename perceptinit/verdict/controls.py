@@ -41,7 +41,8 @@ def find_stage_one(runs: RunSet) -> dict[str, StageOne]:
 
 def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
     # later stages can restore the distances
-    metrics = run.record["init"][-1]["metrics"] if run.record["init"] else {}
+    stages = run.record.get("init")
+    metrics = stages[-1]["metrics"] if stages else {}
     after = metrics.get("spread_after")
     before = metrics.get("spread_before")
     if before is None or after is None:
@@ -53,12 +54,12 @@ def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
 
 
 def _has_spread(run: LoadedRun) -> bool:
-    return any("spread_after" in stage["metrics"] for stage in run.record["init"])
+    return any("spread_after" in stage["metrics"] for stage in run.record.get("init", ()))
 
 
 def _read_two_afc(run: LoadedRun) -> tuple[float | None, float | None]:
     """Return held-out 2AFC after stage 1 and its standard error; None if they are not recorded."""
-    for stage in run.record["init"]:
+    for stage in run.record.get("init", ()):
         for name, value in stage["metrics"].items():
             if name.startswith("2afc_") and name.endswith("_after"):
                 return value, stage["metrics"].get(name.replace("_after", "_stderr"))

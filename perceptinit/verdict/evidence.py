@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
-from statistics import fmean
 
 from perceptinit.analysis.comparison import ALL, ScoreComparison
 from perceptinit.analysis.contrasts import is_trained_on_data
@@ -12,14 +11,16 @@ from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE
-from perceptinit.analysis.statistics import Estimate, estimate
+from perceptinit.analysis.statistics import Estimate
+from perceptinit.results.run_tables import ABSENT
 from perceptinit.results.runs import RunSet
 from perceptinit.test_sets.choice import SetChoice
-from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, judge
+from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
 from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
 PENDING = {"running", "not started"}
+ABOVE_CHANCE = "the baseline is above chance"  # what is assumed of a table without chance levels
 
 
 def find_smoke(claim: Claim) -> Finding:
@@ -44,7 +45,7 @@ def find_unmeasured_sets(claim: Claim) -> Finding:
 def find_lost(claim: Claim) -> Finding:
     reasons = [count_lost(claim.runs, claim.score, arm) for arm in claim.pair]
     states = {state for arm in claim.pair for state in _list_lost(claim.runs, claim.score, arm)}
-    return judge([], reasons) if states <= PENDING else judge(reasons)
+    return judge([], reasons) if states <= PENDING and not claim.runs.is_table else judge(reasons)
 
 
 def _list_lost(runs: RunSet, score: ScoreComparison, arm: str) -> list[str]:
@@ -59,8 +60,10 @@ def count_lost(runs: RunSet, score: ScoreComparison, arm: str) -> str:
     if not states:
         return ""
     has = "has" if len(states) == 1 else "have"
-    why = dict.fromkeys("not measured" if state == "finished" else state for state in states)
-    when = " so far" if PENDING.issuperset(states) else f" ({', '.join(why)})"
+    words = {"finished": "not measured", **({"not started": ABSENT} if runs.is_table else {})}
+    why = dict.fromkeys(words.get(state, state) for state in states)
+    is_pending = PENDING.issuperset(states) and not runs.is_table
+    when = " so far" if is_pending else f" ({', '.join(why)})"
     return f"{len(states)} of {len(runs.arm_runs(arm))} runs of {arm} {has} no score{when}"
 
 
@@ -83,7 +86,8 @@ def find_unlike_runs(claim: Claim) -> Finding:
     own = replace(claim.runs, runs=tuple(run for run in claim.runs.runs if run.arm in claim.pair))
     seen = {claim.score.samples_seen.get(arm) for arm in claim.pair}
     unlike = "; ".join(find_unlike(own))
-    is_known = all(run.record["environment"].get(key) for run in own.finished for key in MACHINE)
+    environments = [run.record.get("environment", {}) for run in own.finished]
+    is_known = all(environment.get(key) for environment in environments for key in MACHINE)
     return judge(
         [
             "the arms are not equally trained" if len(seen) > 1 else "",
@@ -171,13 +175,15 @@ def find_room(claim: Claim) -> Finding:
     name = f"{claim.reference} ({score.number(value.mean)}) is less than {score.magnitude(delta)} from"
     is_low = chance is not None and score.sign * (value.mean - chance) < delta
     is_high = upper is not None and score.higher_is_better and upper - value.mean < delta
-    return judge(
+    found = judge(
         [
             describe_unlearned(score, claim.reference),
             f"{name} chance" if is_low else "",
             f"{name} the highest possible score" if is_high else "",
         ]
     )
+    is_assumed = claim.runs.is_table and chance is None and found.state is State.SHOWN
+    return Finding(State.ASSUMED, ABOVE_CHANCE) if is_assumed else found
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:
@@ -195,25 +201,31 @@ def find_size(claim: Claim) -> Finding:
     if claim.is_beyond_delta:
         return judge([])
     if delta is None:
-        return judge([], ["whether it matters is open, because [verdict] states no delta"])
+        missing = "no delta is stated" if claim.runs.is_table else "[verdict] states no delta"
+        return judge([], [f"whether it matters is open, because {missing}"])
     return judge([], [f"whether by more than {claim.score.magnitude(delta)} is open"])
 
 
 def find_opposed(claim: Claim) -> Finding:
-    found = [(score, values) for score in _list_others(claim) if len(values := claim.gains_in(score)) > 1]
-    confidence = 1 - (1 - CONFIDENCE) / max(1, len(found))
+    others = list(_list_others(claim))
+    num_tested = sum(claim.gain_in(score) is not None for score in others)
+    confidence = 1 - (1 - CONFIDENCE) / max(1, num_tested)
     delta = claim.score.rule.delta or 0.0
     opposed = []
-    for score, values in found:
+    sets = []
+    for score in others:
+        gain = claim.gain_in(score, confidence)
+        if gain is None:
+            continue
+        if score in _list_sets(claim):
+            sets.append(score.sign * gain.mean * claim.side)
         parts = claim.parts_in(score)
-        value = estimate_two_way(parts, confidence) if parts else estimate(values, confidence, score.floor)
-        value = score.improvement(value)
+        value = score.improvement(estimate_two_way(parts, confidence) if parts else gain)
         low, high = value.low or 0.0, value.high or 0.0
         if claim.side * (low if claim.side < 0 else high) < 0:
             opposed.append(f"{score.name} points the other way")
         elif not claim.side and score.is_share == claim.score.is_share and (low > delta or high < -delta):
             opposed.append(f"{score.name} differs by more than {claim.score.magnitude(delta)}")
-    sets = [score.sign * fmean(values) * claim.side for score, values in found if score in _list_sets(claim)]
     against = sum(gain < 0 for gain in sets)
     if 2 * against > len(sets):
         opposed.insert(0, f"{against} of {len(sets)} data sets point the other way")

@@ -11,8 +11,8 @@ from perceptinit.results.measures import measure_title
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
-from perceptinit.verdict.readings import check_claims, count_items, read_arm
-from perceptinit.verdict.verdict import Verdict, describe_interval, is_pretrained, verdicts
+from perceptinit.verdict.readings import check_claims, count_items, find_assumptions, read_arm
+from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval, verdicts
 from perceptinit.verdict.yardsticks import yardsticks
 
 NOTHING = "No run has finished with a score that could be compared."
@@ -49,11 +49,13 @@ def summary(comparison: Comparison) -> Summary | None:
     arms = headline_arms(comparison)
     readings: list[str] = []
     answers: list[Verdict] = []
+    named: list[str] = []
     for arm in arms:
         own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
         own = check_claims(comparison, score, own)
         answers += own
-        readings.append(read_arm(comparison, score, arm, own))
+        readings.append(read_arm(comparison, score, arm, own, named))
+        named += find_assumptions(own)
     departures = list(describe_departures(comparison))
     is_planned = comparison.runs.preregistered and not departures
     notes = [
@@ -124,7 +126,7 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    sure = describe_interval(difference, score) if difference.value.num > 1 else "1 seed"
+    sure = describe_interval(difference, score) if difference.value.num > 1 else count_runs(difference)
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
@@ -134,26 +136,32 @@ def _describe_teachers(runs: RunSet, arm: str) -> str:
     """Return a clause on who gave the judgments that an arm learns from."""
     teachers = "people" if is_by_people(runs, arm) else "a program"
     who = "simulated observers" if is_by_simulated_people(runs, arm) else teachers
-    metrics = [stage["metrics"] for run in runs.arm_runs(arm) for stage in run.record.get("init", ())]
-    num = max((int(of_stage.get("triplets") or 0) for of_stage in metrics), default=0)
+    num = max(run.about.get("num_judgments", 0) for run in runs.arm_runs(arm))
     return f", first trained on {f'{num:,} ' if num else ''}judgments of {who},"
 
 
 def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str:
     title = measure_title(score.measure)
-    seen = counts(score.samples_seen.values(), " and ")
-    over = f"on {score.data_set} ({count_items(score)})"
+    over = f" on {score.data_set}" if score.data_set else ""
+    over += f" ({count_items(score)})" if score.facts["num_examples"] else ""
     if score.num_sets > 1:
         names = [s.data_set for s in comparison.scores if s.measure == score.measure]
         named = f" ({', '.join(names)})" if score.num_sets < MANY_SETS else ""
-        over = f"as the mean over {score.num_sets} data sets{named}"
-    parts = [
-        f"after {seen} {comparison.runs.samples} seen" if is_pretrained(score) else "without pretraining"
-    ]
+        over = f" as the mean over {score.num_sets} data sets{named}"
+    parts = [_describe_samples(comparison.runs, score)]
     if score.rule.delta is not None:
         within = score.magnitude(score.rule.delta)
         parts.append(f"differences within {within} (delta) do not matter")
-    return f"{title[0].upper()}{title[1:]} {over}, {'; '.join(parts)}."
+    text = "; ".join(filter(None, parts))
+    return f"{title[0].upper()}{title[1:]}{over}{', ' if text else ''}{text}."
+
+
+def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
+    """Return the samples seen at a measurement; empty in a table that does not state them."""
+    if not score.is_pretrained:
+        return "without pretraining"
+    seen = counts(score.samples_seen.values(), " and ")
+    return f"after {seen} {runs.seen}" if runs.evaluation else ""
 
 
 def family_wise(comparison: Comparison) -> str:

@@ -10,12 +10,13 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.questions import Outcome
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.controls import find_stage_one
 from perceptinit.verdict.evidence import count_lost, describe_unlearned
-from perceptinit.verdict.verdict import Verdict, is_pretrained
+from perceptinit.verdict.verdict import Verdict
 
 CANNOT_EXCLUDE = 0.05
 SMOKE = "This is a smoke run, shrunk to seconds: its numbers mean nothing."
@@ -65,7 +66,7 @@ def find_limits(
         _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
-        _describe_family(answers),
+        _describe_family(score, answers),
         _describe_distribution(score, answers),
         tuning_note(runs, any(d.over_searches for d in score.differences)),
     ]
@@ -143,17 +144,23 @@ def describe_failures(runs: RunSet, score: ScoreComparison) -> str:
 
 def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers)
-    fewest = min((difference.value.num for difference in found), default=0)
+    untested = [d for d in found if d.value.num > 1 and not d.has_exact_test]
+    if any(d.num_runs for d in untested):
+        return "With so few runs, intervals assume that the scores of an arm are normally distributed."
     text = f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."
-    return text if 1 < fewest < MIN_SEEDS_SIGN_FLIP else ""
+    return text if untested else ""
 
 
-def _describe_family(answers: Sequence[Verdict]) -> str:
-    num = max((answer.contrast.num_family for answer in answers), default=1)
+def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
+    found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
+    tests = ["a sign-flip test"] if any(d.num_runs is None for d in found) else []
+    tests += ["a permutation test"] if any(d.num_runs for d in found) else []
+    tested = (answer for answer in answers if answer.outcome is not Outcome.ONE_RUN)
+    num = max((answer.contrast.num_family for answer in tested), default=1)
     text = (
         f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        "all of them hold (Bonferroni). 'Better' or 'worse' is said only if a sign-flip test over all arms "
-        "agrees."
+        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(tests)} over all "
+        "arms agrees."
     )
     return text if num > 1 else ""
 
@@ -169,7 +176,7 @@ def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: 
 def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[str]:
     """Yield a sentence on each score in which an arm is not shown to be above a trivial model."""
     for score, arm in product(comparison.scores, arms):
-        is_read = score == comparison.primary and not is_pretrained(score)  # the reading says it
+        is_read = score == comparison.primary and not score.is_pretrained  # the reading says it
         if (name := find_trivial(score, arm)) and not is_read:
             lead = describe_lead(score, arm)
             yield f"In {score.name}, {arm} is not shown to be above {name}, a trivial model: {lead}."

@@ -18,15 +18,16 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
-from perceptinit.results.runs import RunSet, load_runs
+from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
+from perceptinit.results.table_plans import TablePlan
 from perceptinit.verdict.headline import headline_arms
 from perceptinit.verdict.plan_text import plan_name, plan_text, points
 from perceptinit.verdict.prospects import find_weakness, findings, num_looked_at, pilot_lines, planned_runs
 
 TEXT = "plan.md"
 # parts of a plan that runs are checked against
-STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune")
+STATED = ("seeds", "verdict", "baseline", "contrasts", "arms", "shared", "tune", "columns")
 EXCLUSIONS = (
     "Runs that fail, are interrupted or have no finite score are excluded from every mean, and each is "
     "listed with the reason. Finished runs are never excluded."
@@ -60,30 +61,89 @@ def make_plan(
     existing = load_runs(started) if started else None
     design = _state_design(recipe, planned)
     contrasts = find_contrasts(replace(runs, preregistered=design))
-    power = _estimate_power(recipe, load_runs(pilot) if pilot else existing, contrasts, anyway)
-    plan = {
+    names = [arm.name for arm in recipe.arms]
+    power = _estimate_power(recipe, names, load_runs(pilot) if pilot else existing, contrasts, anyway)
+    records = [
+        {
+            **pick(run, "arm", "seed"),
+            "status": run.record["status"],
+            "started": run.record["started"],
+            "sha256": file_sha256(run.folder / RECORD),
+        }
+        for run in (existing.runs if existing else ())
+        if run.record
+    ]
+    prospects = [*findings(recipe, contrasts), *power]
+    return seal_plan({**_state_analysis(recipe, planned, prospects, records), **design})
+
+
+def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: bool = False) -> dict[str, Any]:
+    """Return the plan of runs in a table, in the form of `make_plan`.
+
+    Args:
+        plan: Arms, seeds and `[verdict]`.
+        pilot: Runs used to estimate the noise over seeds.
+        anyway: Whether to accept low power.
+
+    Raises:
+        UsageError: If the power to detect a difference of delta is low.
+    """
+    place = Path(plan.source)
+    runs = RunSet(
+        plan.name,
+        plan.summary,
+        plan.baseline,
+        plan.arms,
+        tuple(LoadedRun(*cell, place, "not started") for cell in product(plan.arms, plan.seeds)),
+        plan=plan.verdict,
+        num_planned=len(plan.seeds),
+        is_table=True,
+        evaluation="",
+    )
+    planned = compare(runs)
+    others = [arm for arm in plan.arms if arm != plan.baseline]
+    family = f"{others[0]} - {plan.baseline}: 95 % interval"
+    if others[1:]:
+        family = f"{family}; {', '.join(others[1:])} - {plan.baseline}: simultaneous 95 % intervals"
+    design = {
+        "seeds": list(plan.seeds),
+        "verdict": pick(plan.verdict, "delta", "max_seeds", "primary"),
+        "baseline": plan.baseline,
+        "contrasts": _state_contrasts(planned),
+        "arms": [
+            {"name": arm, "summary": "", "difference": arm, "fingerprint": "", "init": [], "posthoc": []}
+            for arm in plan.arms
+        ],
+        "shared": {"backbone": {}, "pretrain": None, "eval": []},
+        "columns": dict(plan.columns),
+        "family": family,
+    }
+    contrasts = find_contrasts(replace(runs, preregistered=design))
+    power = _estimate_power(plan, plan.arms, pilot, contrasts, anyway)
+    prospects = [*findings(plan, contrasts), *power]
+    return seal_plan({**_state_analysis(plan, planned, prospects, []), **design})
+
+
+def _state_analysis(
+    recipe: Recipe | TablePlan,
+    planned: Comparison,
+    prospects: Sequence[str],
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Return the parts of a plan that state its analysis in words, and the records that existed before it."""
+    by_rule = f"{BY_RULE}; then the first measure of the table" if planned.runs.is_table else BY_RULE
+    return {
         "schema": SCHEMA,
         "written": now(),
         "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
         "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
         "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
-        "measures": recipe.verdict.primary or BY_RULE,
+        "measures": recipe.verdict.primary or by_rule,
         "exclusions": EXCLUSIONS,
-        "prospects": [*findings(recipe, contrasts), *power],
-        "records": [
-            {
-                **pick(run, "arm", "seed"),
-                "status": run.record["status"],
-                "started": run.record["started"],
-                "sha256": file_sha256(run.folder / RECORD),
-            }
-            for run in (existing.runs if existing else ())
-            if run.record
-        ],
+        "prospects": list(prospects),
+        "records": list(records),
         "versions": versions(),
-        **design,
     }
-    return seal_plan(plan)
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
@@ -99,14 +159,18 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
         "seeds": list(recipe.seeds),
         "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
         "baseline": recipe.baseline,
-        "contrasts": [
-            {**pick(c, "arm", "reference"), "question": c.question.key, "text": c.question.text}
-            for c in planned.contrasts
-        ],
+        "contrasts": _state_contrasts(planned),
         "arms": [_state_arm(rows[arm.name], recipe.fingerprint(arm)) for arm in recipe.arms],
         "shared": {key: first[key] for key in ("backbone", "pretrain", "eval")},
         **tune,
     }
+
+
+def _state_contrasts(planned: Comparison) -> list[dict[str, str]]:
+    return [
+        {**pick(c, "arm", "reference"), "question": c.question.key, "text": c.question.text}
+        for c in planned.contrasts
+    ]
 
 
 def _state_arm(row: Mapping[str, Any], fingerprint: str) -> dict[str, Any]:
@@ -193,17 +257,21 @@ def _stopping(rule: Rule, num: int) -> str:
 
 
 def _estimate_power(
-    recipe: Recipe, runs: RunSet | None, contrasts: Sequence[Contrast], anyway: bool
+    recipe: Recipe | TablePlan,
+    arms: Sequence[str],
+    runs: RunSet | None,
+    contrasts: Sequence[Contrast],
+    anyway: bool,
 ) -> Iterator[str]:
     """Yield the power of the planned seeds, estimated from pilot runs if there are any."""
     num = num_looked_at(recipe)
     pilot = None
     if runs is not None and num > 1:
         verdict = replace(recipe.verdict, max_seeds=None)
-        planned = {runs.baseline, *(arm.name for arm in recipe.arms)}
-        arms = tuple(arm for arm in runs.arms if arm in planned)
+        planned = {runs.baseline, *arms}
+        present = tuple(arm for arm in runs.arms if arm in planned)
         of_arms = tuple(run for run in runs.runs if run.arm in planned)
-        runs = replace(runs, arms=arms, runs=of_arms, plan=verdict)
+        runs = replace(runs, arms=present, runs=of_arms, plan=verdict)
         has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
         try:
             pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)

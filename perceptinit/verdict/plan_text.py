@@ -47,27 +47,33 @@ def _sections(plan: Mapping[str, Any]) -> dict[str, list[str]]:
         "Primary score": plan["measures"],
         "Seeds": ", ".join(map(str, plan["seeds"])),
         "Stopping": plan["stopping"],
+        "Family": plan.get("family", ""),
         "Excluded": plan["exclusions"],
     }  # fmt: skip
     questions = planned_questions(plan).items()
-    role = {plan["baseline"]: ", baseline"}
     existing = [
         f"{row['arm']}, seed {row['seed']}: {row['status']}, started {row['started']}, "
         f"SHA-256 {row['sha256'][:SHORT]}"
         for row in plan["records"]
     ]
     return {
-        "": [f"{name}: {text}" for name, text in facts.items()],
+        "": [f"{name}: {text}" for name, text in facts.items() if text],
         "Comparisons": [f"{arm} - {other}: {question}" for (arm, other), question in questions],
-        "Arms": [
-            f"{arm['difference']} (fingerprint {arm['fingerprint']}{role.get(arm['name'], '')})"
-            for arm in plan["arms"]
-        ],
+        "Arms": [_describe_arm(arm, plan["baseline"]) for arm in plan["arms"]],
         "Tuning": list(_describe_tuning(plan["tune"])) if "tune" in plan else [],
         "Set on the command line": [f"--set {text}" for text in plan["recipe"]["overrides"]],
         "Power of these seeds": plan["prospects"] or [NOT_KNOWN],
         "Existing runs": existing or ["none"],
     }
+
+
+def _describe_arm(arm: Mapping[str, Any], baseline: str) -> str:
+    notes = [
+        f"fingerprint {arm['fingerprint']}" if arm["fingerprint"] else "",
+        "baseline" if arm["name"] == baseline else "",
+    ]
+    text = ", ".join(filter(None, notes))
+    return f"{arm['difference']} ({text})" if text else str(arm["difference"])
 
 
 def _describe_tuning(tune: Mapping[str, Any]) -> Iterator[str]:
@@ -121,7 +127,8 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
     score = replace(comparison, runs=replace(runs, plan=plan)).primary
     if score is None:
         return {}
-    score = replace(score, rule=replace(score.rule, delta=plan.delta and plan.delta / POINTS))
+    unit = 1 if runs.is_table and not score.is_share else POINTS
+    score = replace(score, rule=replace(score.rule, delta=plan.delta and plan.delta / unit))
     return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
 
 

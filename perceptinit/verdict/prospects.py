@@ -23,6 +23,7 @@ from perceptinit.registry import nearest
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 from perceptinit.results.record import arm_row
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.table_plans import TablePlan
 from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
@@ -58,7 +59,7 @@ def planned_runs(recipe: Recipe, root: Path) -> RunSet:
     """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
     rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
     runs = [
-        LoadedRun(arm, seed, root / arm / f"seed{seed}", "not started", {"arm": rows[arm]})
+        LoadedRun(arm, seed, root / arm / f"seed{seed}", "not started", about=rows[arm])
         for arm, seed in product(rows, recipe.seeds)
     ]
     return RunSet(
@@ -72,7 +73,7 @@ def planned_runs(recipe: Recipe, root: Path) -> RunSet:
     )
 
 
-def findings(recipe: Recipe, contrasts: Sequence[Contrast]) -> Iterator[str]:
+def findings(recipe: Recipe | TablePlan, contrasts: Sequence[Contrast]) -> Iterator[str]:
     """Yield the power of the recipe's seeds by family, if `[verdict]` has `delta` and `noise`."""
     plan = recipe.verdict
     num = num_looked_at(recipe)
@@ -121,7 +122,9 @@ def _describe_power(rule: Rule, num: int, noise: float, num_family: int, who: st
         )
 
 
-def find_weakness(recipe: Recipe, contrasts: Sequence[Contrast], pilot: Comparison | None = None) -> str:
+def find_weakness(
+    recipe: Recipe | TablePlan, contrasts: Sequence[Contrast], pilot: Comparison | None = None
+) -> str:
     """Return a sentence if the power to detect a true difference of delta is low; empty otherwise.
 
     The noise is taken from the first contrast of the pilot runs, or else from `[verdict] noise`. If neither
@@ -130,12 +133,13 @@ def find_weakness(recipe: Recipe, contrasts: Sequence[Contrast], pilot: Comparis
     plan = recipe.verdict
     num = num_looked_at(recipe)
     score = pilot.primary if pilot else None
-    known = next((d for d in score.differences if d.value.num > 1), None) if score else None
+    known = next((d for d in score.differences if len(d.by_seed) > 1), None) if score else None
     noise = _noise_in(score, known) if score and known else plan.noise and Noise(plan.noise / POINTS)
     if plan.delta is None or not noise or num < 2:
         return ""
     rule = rule_of(plan, len(recipe.seeds))
-    power = chances(rule, num, plan.delta / POINTS, noise, _largest_family(contrasts)).better
+    rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
+    power = chances(rule, num, rule.delta or 0.0, noise, _largest_family(contrasts)).better
     found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
@@ -199,7 +203,7 @@ def _find_noise_above(delta: float, noise: float, confidence: float, num: int) -
     )
 
 
-def num_looked_at(recipe: Recipe) -> int:
+def num_looked_at(recipe: Recipe | TablePlan) -> int:
     """Return the number of seeds at the final analysis."""
     return max(len(recipe.seeds), recipe.verdict.max_seeds or 0)
 
@@ -210,10 +214,11 @@ def pilot_lines(pilot: Comparison, rule: Rule, num: int, contrasts: Sequence[Con
     The size of a contrast's family is the planned one.
     """
     score = pilot.primary
-    found = [d for d in score.differences if d.value.num > 1] if score else []
+    found = [d for d in score.differences if len(d.by_seed) > 1] if score else []
     if score is None or not found:
         yield "unknown from the existing runs: no two arms have two seeds in common"
         return
+    rule = replace(rule, delta=score.rule.delta)  # in the unit of the score
     families = {c.title: c.num_family for c in contrasts}
     for d in found:
         noise = _noise_in(score, d)

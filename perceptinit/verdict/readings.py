@@ -1,18 +1,19 @@
 """Joint readings of an arm's verdicts. A firm sentence requires every condition of `conditions`."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import NOISE, TAUGHT, WORTH, Outcome, Sentences
 from perceptinit.results.measures import is_perceptual, measure_names
-from perceptinit.verdict.claim import Claim
-from perceptinit.verdict.conditions import check
+from perceptinit.verdict.claim import Claim, State
+from perceptinit.verdict.conditions import ASSUMPTIONS, check
 from perceptinit.verdict.controls import describe_more_contracted
 from perceptinit.verdict.evidence import DEFECT_P
 from perceptinit.verdict.limits import describe_lead
-from perceptinit.verdict.verdict import SIDES, Verdict, is_pretrained
+from perceptinit.verdict.verdict import SIDES, Verdict, describe_single
 from perceptinit.verdict.yardsticks import yardsticks
 
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
@@ -48,21 +49,60 @@ def _find_structure(own: Sequence[Verdict]) -> Verdict | None:
     return next((v for v in own if v.contrast.question.structure), None)
 
 
-def read_arm(comparison: Comparison, score: ScoreComparison, arm: str, own: Sequence[Verdict]) -> str:
-    """Return a joint reading of an arm's verdicts; empty if none answers whether the arm is worth it."""
+def read_arm(
+    comparison: Comparison,
+    score: ScoreComparison,
+    arm: str,
+    own: Sequence[Verdict],
+    named: Sequence[str] = (),
+) -> str:
+    """Return a joint reading of an arm's verdicts; empty if none answers whether the arm is worth it.
+
+    Args:
+        comparison: Comparison of the runs.
+        score: Primary score.
+        arm: Arm of the headline.
+        own: Verdicts on the arm.
+        named: Assumptions that an earlier reading names.
+    """
     by_question = {v.contrast.question: v for v in own}
     if noise := by_question.get(NOISE):
         return _read_noise(score, noise)
-    if arm in score.taught and is_pretrained(score):
+    if arm in score.taught and score.is_pretrained:
         return TAUGHT.readings[Outcome.UNDECIDED].format(arm=arm, seen=score.seen_in_words)
     if WORTH not in by_question:
         return ""
-    if not is_pretrained(score):
+    if not score.is_pretrained:
         return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
     text = _read_worth(comparison, score, by_question[WORTH], _find_structure(own))
-    if comparison.runs.is_simulated:
-        return f"In the simulated world {text}."
-    return f"{text}." if text.startswith(arm) else f"{text[0].upper()}{text[1:]}."
+    start = "in the simulated world " if comparison.runs.is_simulated else ""
+    if assumed := assumptions_in_words(own, named):
+        start = f"{assumed}, {start}"
+    if not start and text.startswith(arm):
+        return f"{text}."
+    text = f"{start}{text}"
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def find_assumptions(own: Iterable[Verdict]) -> list[str]:
+    """Return what the claims about an arm of a table assume, as clauses; empty without assumptions."""
+    checked = chain(*(verdict.checked for verdict in own))
+    reasons = {each.reason for each in checked if each.state is State.ASSUMED}
+    return [text for text in ASSUMPTIONS if text in reasons]
+
+
+def assumptions_in_words(own: Iterable[Verdict], named: Sequence[str]) -> str:
+    """Return the assumptions of the claims about an arm, as the start of a sentence.
+
+    Args:
+        own: Verdicts on the arm.
+        named: Assumptions that an earlier sentence names.
+    """
+    assumed = find_assumptions(own)
+    new = [text for text in assumed if text not in named]
+    same = ["under the same assumptions"] if len(new) < len(assumed) else []
+    clauses = " and ".join(filter(None, [", ".join(new[:-1]), *new[-1:]]))
+    return ", and ".join([*same, *([f"if {clauses}"] if new else [])])
 
 
 def _choose(sentences: Sentences, outcome: Outcome) -> str:
@@ -90,7 +130,7 @@ def _compare_with_trivial(comparison: Comparison, score: ScoreComparison, arm: s
     if not lead:
         return ""
     claim = Claim(comparison=comparison, score=score, arm=arm, reference=arm, outcome=Outcome.BETTER)
-    reason = next((each.reason for each in check("trivial", claim) if each.reason), "")
+    reason = next((each.obstacle for each in check("trivial", claim) if each.obstacle), "")
     return f" {NOT_LEARNED}: {lead}; {reason}." if reason else f" {LEARNED}: {lead}."
 
 
@@ -98,6 +138,7 @@ def _read_worth(
     comparison: Comparison, score: ScoreComparison, worth: Verdict, structure: Verdict | None
 ) -> str:
     """Return whether an arm is worth it and whether structure explains it, or the most important obstacle."""
+    difference = score.difference(worth.contrast)
     sentences = WORTH.firm if worth.is_firm else WORTH.readings
     clauses = [
         _choose(sentences, worth.outcome),
@@ -110,6 +151,7 @@ def _read_worth(
         reference=worth.contrast.reference,
         structure=structure.contrast.question.structure if structure else "",
         delta=score.magnitude(score.rule.delta or 0.0),
+        single=describe_single(difference) if difference else "",
     )
 
 
@@ -125,7 +167,8 @@ def count_items(score: ScoreComparison) -> str:
     """Return the number of items of a score, such as `5,000 images`."""
     usual = "judgments" if is_perceptual(score.measure) else "images"
     unit = score.facts["unit"] or (usual if score.measure in measure_names() else "items")
-    return f"{score.facts['num_examples']:,} {unit}"
+    num = score.facts["num_examples"]
+    return f"{num:,} {unit}" if num else unit
 
 
 def _qualify(worth: Verdict) -> str:

@@ -10,7 +10,6 @@ from perceptinit.analysis.decisions import (
     Rule,
     probabilities,
 )
-from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
 from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
 from perceptinit.results.measures import is_perceptual
@@ -50,7 +49,7 @@ class Verdict:
     @property
     def reasons(self) -> list[str]:
         """Return why the claim is not shown, with the most important reason first; empty if it is shown."""
-        return [each.reason for each in self.checked if each.reason]
+        return [each.obstacle for each in self.checked if each.obstacle]
 
     @property
     def claim(self) -> str:
@@ -64,7 +63,7 @@ class Verdict:
 
     @property
     def is_firm(self) -> bool:
-        """Return whether there is a claim, and every condition that applies is shown."""
+        """Return whether there is a claim, and every condition that applies is shown or assumed."""
         return bool(self.checked) and not self.reasons
 
 
@@ -88,9 +87,9 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
 
 
 def decide(difference: Difference, rule: Rule) -> Decision | None:
-    """Return the decision for an interval. From 6 seeds on, the sign-flip test must agree."""
+    """Return the decision for an interval. The sign-flip or permutation test must agree if it can."""
     decision = rule.decide(difference.tested)
-    if decision in (None, "equivalent") or difference.value.num < MIN_SEEDS_SIGN_FLIP:
+    if decision in (None, "equivalent") or not difference.has_exact_test:
         return decision
     # a robustness check; the p-value is corrected for the family, not for several looks
     return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
@@ -112,13 +111,9 @@ def question_in(score: ScoreComparison, contrast: Contrast) -> Question:
     """
     if contrast.arm in score.taught:
         return TAUGHT
-    if contrast.question == WORTH and not is_pretrained(score):
+    if contrast.question == WORTH and not score.is_pretrained:
         return AGAINST.format(contrast.reference)
     return contrast.question
-
-
-def is_pretrained(score: ScoreComparison) -> bool:
-    return any(score.samples_seen.values())
 
 
 def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
@@ -131,8 +126,8 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
 
 def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
     if difference.value.num == 1:
-        return Outcome.ONE_SEED
-    if not any(difference.by_seed.values()):
+        return Outcome.ONE_RUN if difference.num_runs else Outcome.ONE_SEED
+    if difference.by_seed and not any(difference.by_seed.values()):
         return Outcome.EQUAL
     decision = decide(difference, score.rule)
     if decision in ("above", "below"):
@@ -151,8 +146,10 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
     match outcome:
         case Outcome.EQUAL:
             return f"{arm} equals {reference} exactly in every seed ({_count_seeds(difference.value.num)})."
-        case Outcome.ONE_SEED:
+        case Outcome.ONE_SEED | Outcome.ONE_RUN:
             where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
+            if outcome is Outcome.ONE_RUN:
+                return f"{arm} {where} {reference}; {describe_single(difference)} cannot tell."
             return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
         case Outcome.EQUIVALENT:
             within = score.magnitude(score.rule.delta or 0.0)
@@ -189,9 +186,8 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     }
     also = "".join(name for name, found in sources.items() if found)
     over = f" over seeds{also}" if also else ""
-    seeds = _count_seeds(difference.value.num)
     tested = score.improvement(difference.tested)
-    return f"{title}{looks} {score.interval(tested)}{over}, {seeds}"
+    return f"{title}{looks} {score.interval(tested)}{over}, {count_runs(difference)}"
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
@@ -210,6 +206,21 @@ def _probability(value: float) -> str:
     return ">0.99" if value > 0.99 else "<0.01" if value < 0.01 else f"{value:.2f}"
 
 
+def count_runs(difference: Difference) -> str:
+    """Return the number of seeds or, for unpaired arms, of runs: `5 seeds`, `5 and 7 runs`, `1 run each`."""
+    if difference.num_runs is None:
+        return _count_seeds(difference.value.num)
+    own, others = difference.num_runs
+    return f"{own} run{'s' if own > 1 else ''} each" if own == others else f"{own} and {others} runs"
+
+
+def describe_single(difference: Difference) -> str:
+    """Return which arms have a single run: `one run each`, or `one run of random`."""
+    own, others = difference.num_runs or (1, 1)
+    single = difference.contrast.arm if own == 1 else difference.contrast.reference
+    return "one run each" if own == others else f"one run of {single}"
+
+
 def _outlook(difference: Difference, score: ScoreComparison) -> str:
     """Return a sentence on how many more seeds would decide a difference, or why none would."""
     num = difference.value.num
@@ -218,14 +229,15 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
         return "The searches for settings vary, too, so more seeds alone may not decide it."
     if rule.last is not None and num >= rule.last:
         return f"This answer is final: the plan allows at most {num} seeds."
-    if rule.delta is None:
+    if rule.delta is None or difference.num_runs:
         detectable = difference.detectable or 0.0
         if score.is_share and detectable > 1:
             return "With this variance, these seeds are too few to detect any difference reliably."
+        missing = "No delta is stated" if rule.is_of_table else "The recipe states no [verdict] delta"
+        note = f" {missing}, so arms cannot be called equivalent." if rule.delta is None else ""
         return (
             f"With this variance over seeds, a true difference of {score.magnitude(detectable)} is "
-            "detected in 8 of 10 experiments. The recipe states no [verdict] delta, so arms cannot be "
-            "called equivalent."
+            f"detected in 8 of 10 experiments.{note}"
         )
     parts = score.components.get(difference.contrast)
     more = seeds_to_decide([list(d.by_seed.values()) for d in score.find_family(difference)], rule, parts)

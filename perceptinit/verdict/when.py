@@ -29,6 +29,7 @@ class When:
     score: ScoreComparison
     difference: Difference
     found: Emergence
+    unit: str = "samples seen"
 
     @property
     def course(self) -> str:
@@ -48,7 +49,7 @@ class When:
         found = self.found
         if found.emerged is None:
             return "not emerged"
-        text = f"emerged by {found.emerged:,} samples seen" if found.emerged else "emerged before pretraining"
+        text = f"emerged by {found.emerged:,} {self.unit}" if found.emerged else "emerged before pretraining"
         is_known = found.not_before not in (None, min(found.leads))
         return f"{text}, not before {found.not_before:,}" if is_known else text
 
@@ -101,7 +102,8 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
         floor = score.floor / score.num_sets**0.5
         found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
         if found:
-            yield When(score, difference, found)
+            unit = comparison.runs.seen if comparison.runs.is_table else "samples seen"
+            yield When(score, difference, found, unit)
 
 
 def when_lines(found: Sequence[When]) -> list[str]:

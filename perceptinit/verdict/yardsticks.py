@@ -103,7 +103,7 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
                 reference=expected.arm,
                 outcome=Equality.EQUIVALENT,
             )
-            reasons = [each.reason for each in check("published", claim) if each.reason]
+            reasons = [each.obstacle for each in check("published", claim) if each.obstacle]
             if outcome in ("as published", "as re-runs") and reasons:
                 outcome, found = "undecided", f"undecided, {reasons[0]}"
     measured = f" {score.number(value.mean)}" if score and value else ""

@@ -29,6 +29,7 @@ PROGRAMS = ("perceptinit", "python", "pip", "make", "torchrun", "pytest", "bash"
 RUN_ELSEWHERE = {
     "docs/first-day.md": "test_first_day.py",
     "docs/tutorial.md": "test_tutorial.py",
+    "docs/any-results.md": "test_any_results.py",
     "docs/write-a-plugin.md": "test_docs.py and tests/plugins",
     "docs/collect.md": "plugins/perceptinit-collect/tests",
     "plugins/perceptinit-collect/README.md": "plugins/perceptinit-collect/tests",

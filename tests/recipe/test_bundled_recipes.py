@@ -134,7 +134,7 @@ def test_set_for_stage_one_applies_to_pi_and_its_control(recipes_folder):
 def as_runs(recipe):
     """Return a finished run of each arm with its record."""
     runs = [
-        LoadedRun(arm.name, 0, Path(), "finished", {"arm": new_record(recipe, arm, 0, "cpu")["arm"]})
+        LoadedRun(arm.name, 0, Path(), "finished", about=new_record(recipe, arm, 0, "cpu")["arm"])
         for arm in recipe.arms
     ]
     arms = tuple(arm.name for arm in recipe.arms)

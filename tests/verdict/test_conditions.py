@@ -28,7 +28,7 @@ def test_the_page_lists_the_conditions_of_each_claim():
     rows = [[cell.strip() for cell in row] for row in rows]
     for column, claim in enumerate(COLUMNS, start=1):
         listed = [row[0] for row in rows if row[column] == "x"]
-        assert listed == [text for text, _ in CONDITIONS[claim]], claim
+        assert listed == [condition.text for condition in CONDITIONS[claim]], claim
 
 
 def test_explain_prints_every_condition_with_its_state(tmp_path):
@@ -38,7 +38,7 @@ def test_explain_prints_every_condition_with_its_state(tmp_path):
         "people - random, it is worth it: shown\n  shown: The runs are not smoke runs.\n"
     )
     assert "people - shuffled, it is the human structure: shown" in done.stdout
-    assert all(text in done.stdout for text, _ in CONDITIONS["structure"])
+    assert all(condition.text in done.stdout for condition in CONDITIONS["structure"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,222 @@
+"""Runs as a table of scores: read from a file or a data frame, and written from records."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from perceptinit.configs import pick, read_config
+from perceptinit.errors import RecipeError, UsageError, shown
+from perceptinit.files.columns import Columns
+from perceptinit.files.reading import require_file
+from perceptinit.files.tables import TABLE_SUFFIXES, read_table
+from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.registry import unknown
+from perceptinit.results.items import read_items
+from perceptinit.results.measures import split_name
+from perceptinit.results.planned import find_changes
+from perceptinit.results.preregistration import read_plan
+from perceptinit.results.record import plain
+from perceptinit.results.runs import Evaluation, LoadedRun, RunSet, load_runs
+from perceptinit.results.states import State
+from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
+from perceptinit.results.table_scores import ScoreReader, read_details
+
+SUFFIXES = {suffix for suffix in TABLE_SUFFIXES if not suffix.startswith(".json")}
+COLUMNS = tuple(name for name in FIELDS if name not in ("step", "epoch", "item"))
+ABSENT = "not in the table"
+_UNITS = {"step": "steps", "epoch": "epochs"}
+# words of wandb and MLflow for a state
+_STATES: dict[str, State] = {
+    **{state: state for state in get_args(State)},
+    "completed": "finished",
+    "crashed": "failed",
+    "killed": "failed",
+    "preempting": "running",
+    "scheduled": "not started",
+}
+# keys of a score row that have a column
+_FLAT = ("name", "samples_seen", "num_examples", "value", "higher_is_better", "chance", "is_share")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """What a table does not contain.
+
+    Attributes:
+        baseline: Arm with which the others are compared. Default: that of the plan.
+        delta: Largest difference that does not matter, in points for shares and otherwise in the unit of the
+            values. Default: that of the plan.
+        columns: Columns of the table by field. Default: those of the plan, or of a known layout.
+        plan: File of the plan of the runs.
+        is_unpaired: Whether arms are never paired by seed.
+    """
+
+    baseline: str | None = None
+    delta: float | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    plan: Path | None = None
+    is_unpaired: bool = False
+
+
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
+    """Return columns by field from texts such as `arm=init,seed=config/seed,value=accuracy`.
+
+    Raises:
+        UsageError: If a text has another form, or a field is unknown.
+    """
+    columns = {}
+    for part in ",".join(texts).split(",") if texts else ():
+        name, _, column = (piece.strip() for piece in part.partition("="))
+        if name not in FIELDS or not column:
+            hint = unknown("no field called", name, FIELDS) if column else "expected FIELD=COLUMN"
+            raise UsageError(f"--columns {part}: {hint}")
+        columns[name] = column
+    return columns
+
+
+def load_results(
+    sources: Sequence[Any], out: Path = Path("runs"), options: TableOptions | None = None
+) -> RunSet:
+    """Load runs from records or, if the source is a table, from its rows.
+
+    Args:
+        sources: A table (a path or a data frame), or what `load_runs` accepts.
+        out: Parent of the recipes' output folders.
+        options: What a table does not contain.
+
+    Raises:
+        UsageError: If there are no runs, or options of tables are given for records.
+        DataError: If the table is invalid.
+    """
+    options = options or TableOptions()
+    tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
+    if not tables:
+        if options != TableOptions(baseline=options.baseline):
+            raise UsageError(
+                "--delta, --columns, --plan and --pairing are for tables. Set [verdict] in the recipe"
+            )
+        return load_runs(sources, out)
+    if len(sources) > 1:
+        raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")
+    table = read_table(tables[0]) if isinstance(tables[0], Path) else read_frame(tables[0])
+    plan: Mapping[str, Any] = {}
+    if options.plan:
+        require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
+        plan = read_plan(options.plan.parent, options.plan.name)
+    return read_runs(table, options, plan)
+
+
+def read_frame(frame: Any) -> Columns:
+    """Return the columns of a data frame of pandas, or of a library with the same `columns` and cells."""
+    if any(getattr(getattr(frame, "index", None), "names", ())):
+        frame = frame.reset_index()
+    cells = {str(name): list(frame[name]) for name in frame.columns}
+    return Columns.of(Path("data frame"), cells, np.arange(2, len(frame) + 2))
+
+
+def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) -> RunSet:
+    """Return the runs of a table, and the planned runs that it lacks.
+
+    Raises:
+        DataError: If the table is invalid.
+        UsageError: If the baseline is not stated or not an arm.
+    """
+    rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
+    runs = list(_build_runs(rows))
+    planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
+    arms = tuple(dict.fromkeys([*planned, *(run.arm for run in runs)]))
+    present = {(run.arm, run.seed) for run in runs}
+    for cell in {(arm, seed) for arm, seeds in planned.items() for seed in seeds} - present:
+        runs.append(LoadedRun(*cell, table.path, "not started", reason=ABSENT))
+    runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
+    baseline = options.baseline or plan.get("baseline")
+    if baseline is None:
+        raise UsageError(f"{table.path}: no baseline. Choose one: --baseline {' or '.join(arms)}")
+    stated = dict(plan.get("verdict", {}))
+    if options.delta is not None:
+        stated["delta"] = options.delta
+    verdict, problems = read_config(VerdictConfig, stated, "verdict")
+    if verdict is None:
+        raise RecipeError(problems)
+    lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
+    summary = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
+    axis: Evaluation = next((axis for axis in AXES if axis in rows), "")
+    num_seeds = max(Counter(run.arm for run in runs).values())
+    return RunSet(
+        table.path.stem,
+        ", ".join(filter(None, summary)),
+        baseline,
+        arms,
+        tuple(runs),
+        plan=verdict,
+        num_planned=len(plan.get("seeds", ())) or num_seeds,
+        num_listed=num_seeds,
+        departures=tuple(find_changes(plan, verdict, verdict)) if plan else (),
+        earlier=plan.get("verdict", {}),
+        preregistered=plan,
+        planned=planned,
+        is_table=True,
+        evaluation=axis,
+        unit=_UNITS.get(axis) or read_details(rows, 0).get("samples", "samples"),
+        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1),
+    )
+
+
+def _build_runs(rows: Columns) -> Iterator[LoadedRun]:
+    """Yield a run for each arm and seed. A run is finished if all of its rows are."""
+    by_run: dict[tuple[str, int], list[int]] = {}
+    for index, cell in enumerate(zip(rows.texts("arm"), rows.counts("seed").tolist(), strict=True)):
+        by_run.setdefault(cell, []).append(index)
+    states = rows.coded("status", _read_state, "finished").texts() if "status" in rows else []
+    reader = ScoreReader(rows)
+    for cell, indices in by_run.items():
+        unfinished: list[Any] = [states[i] for i in indices if states and states[i] != "finished"]
+        scores, items = reader.read(indices)
+        details = read_details(rows, indices[0])
+        yield LoadedRun(
+            *cell,
+            rows.path,
+            unfinished[0] if unfinished else "finished",
+            reason=details.get("reason", ""),
+            scores=tuple(scores),
+            about=details.get("arm", {}),
+            items=items,
+        )
+
+
+def _read_state(word: str) -> str:
+    if word.lower() not in _STATES:
+        raise ValueError(f"is {shown(repr(word))}. Known: {', '.join(_STATES)}")
+    return _STATES[word.lower()]
+
+
+def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
+    """Yield a row for each run, score and evaluation, with the columns that `read_runs` reads.
+
+    The column `details` contains the settings of the arm and the per-item values as JSON. A run without
+    scores has a row without a measure.
+    """
+    for run in runs.runs:
+        items = run.items or (read_items(run.folder) if run.record else {})
+        shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
+        details = {"arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
+        for row in run.scores or [{}]:
+            found = items.get(row.get("name", "")) if row.get("samples_seen") == run.samples_seen else None
+            details["score"] = {key: value for key, value in row.items() if key not in _FLAT}
+            details["items"] = asdict(found) if found else {}
+            stated = {key: value for key, value in plain(details).items() if value}
+            measure, data_set = split_name(row.get("name", ""))
+            yield {
+                **shared,
+                **{key: row[key] for key in ("value", "higher_is_better", "chance") if row},
+                "measure": measure,
+                "data_set": data_set,
+                "num_items": row.get("num_examples"),
+                runs.evaluation or "samples_seen": row.get("samples_seen"),
+                "details": json.dumps(stated, separators=(",", ":")),
+            }

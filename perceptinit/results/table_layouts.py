@@ -1,0 +1,181 @@
+"""Layouts of tables of scores: each becomes rows of arm, seed, measure and value.
+
+Tables with these columns, run tables of wandb and MLflow, chart exports of wandb, and wide tables with a
+column for each arm are recognized. A column that is not named must have a unique candidate.
+
+Sources: https://docs.wandb.ai/models/runs/customize-run-display (run table),
+https://docs.wandb.ai/models/app/features/panels/line-plot (chart export),
+https://mlflow.org/docs/latest/ml/search/search-runs (`mlflow.search_runs`, and the CSV of the UI).
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perceptinit.errors import DataError, shown
+from perceptinit.files.columns import Columns, is_number
+from perceptinit.results.runs import Evaluation
+
+AXES: tuple[Evaluation, ...] = ("samples_seen", "step", "epoch")
+FACTS = ("higher_is_better", "chance", "num_items")
+FIELDS = ("arm", "seed", "measure", "data_set", *AXES, "item", "value", "status", *FACTS, "details")
+WIDE_MEASURE = "score"
+# columns of run tables that are neither scores nor settings, with those that identify the table first
+RUN_TABLES = {
+    "mlflow.search_runs": ("run_id", "status", "experiment_id", "artifact_uri", "start_time", "end_time"),
+    "the CSV of MLflow's page": (
+        *("Run ID", "Status", "Start Time", "Duration", "Name", "Source Type", "Source Name", "User"),
+    ),
+    "wandb's run table": (
+        *("Name", "State", "Notes", "User", "Tags", "Created", "Runtime", "Sweep", "ID", "Group", "Job Type"),
+    ),
+}
+NUM_MARKS = 2
+_SETTING = re.compile(r"(?!_|tags\.)(?:.*[/.])?(?P<name>[^/.]*)")
+# the seed at the end of a run's name, such as `random-seed3` or `random_3`
+_RUN_NAME = re.compile(r"(?P<arm>.+?)(?:[\s_./:-]*seed|[\s_./:-]+s)?[\s_./:=-]*(?P<seed>\d+)", re.I)
+_CHART = re.compile(r"(?P<run>.+) - (?P<measure>.+?)(?P<bound>__MIN|__MAX)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How the columns of a table become rows.
+
+    Attributes:
+        name: Name of the layout in messages; empty for a table with the expected columns.
+        shared: Column of each field that all values of a row share.
+        values: Columns of values, with the fields that the name of each column states.
+        skips_empty: Whether an empty cell is no row, and not a missing value.
+    """
+
+    name: str
+    shared: Mapping[str, str]
+    values: Mapping[str, Mapping[str, Any]]
+    skips_empty: bool = False
+
+    def __str__(self) -> str:
+        pairs = [f"{name} = {column}" for name, column in self.shared.items() if name != column]
+        column, stated = next(iter(self.values.items()))
+        if "seed" in stated:
+            pairs.append(f"{shown(column)} = arm {stated['arm']}, seed {stated['seed']}")
+        elif "arm" in stated:
+            pairs.append(f"arm = {' or '.join(self.values)}")
+        elif column != "value":
+            pairs.append(f"value = {shown(' + '.join(self.values), 300)}")
+        return ": ".join(filter(None, [self.name, ", ".join(pairs)]))
+
+
+def read_layout(table: Columns, given: Mapping[str, str]) -> tuple[Columns, str]:
+    """Return a table with a row for each value and a column for each field, and a description of its layout.
+
+    Args:
+        table: Table in a layout of this module.
+        given: Columns by field, such as `{"arm": "init", "value": "accuracy"}`.
+
+    Raises:
+        DataError: If a field has no column, or a guess is not unique.
+    """
+    table.require(given.values())
+    special = None if given else _find_chart(table) or _find_wide(table)
+    layout = special or _find_run_table(table, given)
+    cells: dict[str, list[Any]] = {name: [] for name in FIELDS}
+    rows: list[int] = []
+    for column, stated in layout.values.items():
+        values = table.cells(column)
+        kept = [i for i, value in enumerate(values) if not (layout.skips_empty and _is_empty(value))]
+        rows += table.rows[kept].tolist()
+        for name, column_of_field in {**dict.fromkeys(FIELDS, ""), **layout.shared, "value": column}.items():
+            found = table.cells(column_of_field) if column_of_field else [stated.get(name)] * len(values)
+            cells[name] += [found[i] for i in kept]
+    used = {name: found for name, found in cells.items() if name == "value" or not all(map(_is_empty, found))}
+    return Columns.of(table.path, used, np.array(rows, np.int64)), str(layout)
+
+
+def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:
+    """Return the layout of a table with a row for each run or each value."""
+    shared = {name: name for name in FIELDS if name in table and name != "value"}
+    known = next((name for name, names in RUN_TABLES.items() if table.names >= {*names[:NUM_MARKS]}), "")
+    ignored = RUN_TABLES.get(known, ())
+    if known:
+        shared["status"] = ignored[NUM_MARKS - 1]
+    shared |= {name: column for name, column in given.items() if name != "value"}
+    settings = {column: m["name"].lower() for column in table.names if (m := _SETTING.fullmatch(column))}
+    settings = {column: name for column, name in settings.items() if column not in ignored}
+    for field in ("seed", "arm"):
+        if field not in shared:
+            found = [column for column, name in settings.items() if name == field]
+            if field == "arm" and not found:
+                found = [
+                    c for c in settings if c not in shared.values() and _may_be_arm(table, c, shared["seed"])
+                ]
+            shared[field] = _choose(table, field, found)
+    values = [given.get("value", "value")]
+    if not table.names >= {*values}:
+        others = [column for column in settings if column not in shared.values()]
+        values = [column for column in others if _may_be_score(table, column, shared["arm"])]
+    if not values:
+        _choose(table, "value", [])
+    states = "measure" not in shared
+    names = {column: column.removeprefix("metrics.") for column in values}
+    return Layout(known, shared, {c: {"measure": name} if states else {} for c, name in names.items()})
+
+
+def _may_be_arm(table: Columns, column: str, seed: str) -> bool:
+    """Return whether a column contains texts, and another one for each run of a seed."""
+    arms = table.cells(column)
+    runs = set(zip(arms, table.cells(seed), strict=True))
+    return len(set(arms)) > 1 and len(runs) == len(arms) and not _is_numeric(table, column)
+
+
+def _may_be_score(table: Columns, column: str, arm: str) -> bool:
+    """Return whether a column contains numbers that differ between the runs of an arm."""
+    arms = table.cells(arm)
+    pairs = set(zip(arms, table.cells(column), strict=True))
+    return _is_numeric(table, column) and len(pairs) > len(set(arms))
+
+
+def _choose(table: Columns, field: str, found: Sequence[str]) -> str:
+    if len(found) == 1:
+        return found[0]
+    how = f"more than one column may be '{field}'" if found else f"no column for '{field}'. Columns"
+    listed = shown(", ".join(found or table.names), 1000)
+    raise DataError(f"{table.path}: {how}: {listed}. Choose one: --columns {field}=COLUMN")
+
+
+def _is_empty(cell: Any) -> bool:
+    """Return whether a cell has no content: empty, NaN or a missing value of another library."""
+    return cell is None or str(cell).strip().lower() in ("", "nan", "nat", "<na>", "none")
+
+
+def _is_numeric(table: Columns, column: str) -> bool:
+    return all(_is_empty(cell) or is_number(str(cell)) for cell in table.distinct[column])
+
+
+def _find_chart(table: Columns) -> Layout | None:
+    """Return the layout of wandb's chart export; None for another table."""
+    found = {column: _CHART.fullmatch(column) for column in table.names if column != "Step"}
+    if "Step" not in table or not found or not all(found.values()):
+        return None
+    values = {}
+    for column, match in found.items():
+        run = _RUN_NAME.fullmatch(match["run"]) if match else None
+        if match is None or run is None:
+            end = "does not end with a seed, such as random-seed3. Rename the runs, or export the run table"
+            raise DataError(f"{table.path}: the run name in the column '{shown(column)}' {end}")
+        if not match["bound"]:
+            values[column] = {**run.groupdict(), "measure": match["measure"]}
+    return Layout("wandb's chart export", {"step": "Step"}, values, skips_empty=True)
+
+
+def _find_wide(table: Columns) -> Layout | None:
+    """Return the layout of a table with a column for each arm and a row for each seed; None for another."""
+    seeds = [name for name in table.names if name.lower() in ("seed", "")]
+    arms = [name for name in table.names if name not in seeds]
+    is_wide = len(seeds) == 1 and len(arms) > 1 and table.names.isdisjoint((*FIELDS[:1], "measure", "value"))
+    if not is_wide or not all(_is_numeric(table, arm) for arm in arms):
+        return None
+    values = {arm: {"arm": arm, "measure": WIDE_MEASURE} for arm in arms}
+    return Layout("a column for each arm", {"seed": seeds[0]}, values)

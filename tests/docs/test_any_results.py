@@ -1,0 +1,74 @@
+"""docs/any-results.md: its tables, commands and code give the answers that the page states."""
+
+import json
+import re
+import shlex
+
+import pytest
+from helpers.command_line import ROOT
+
+PAGE = (ROOT / "docs/any-results.md").read_text("utf-8")
+LINE = " ".join(PAGE.split())
+
+
+def blocks(language):
+    return re.findall(rf"(?ms)^```{language}\n(.*?)^```", PAGE)
+
+
+RESULTS, LOSSES, MEANS = blocks("text")
+COMMANDS = [shlex.split(line)[1:] for block in blocks("console") for line in block.splitlines()]
+
+
+def test_every_command_of_the_page_runs(verb, tmp_path):
+    (tmp_path / "results.csv").write_text(RESULTS)
+    named = RESULTS.replace("arm,seed,measure,value", "init,config/seed,measure,accuracy")
+    (tmp_path / "runs.csv").write_text(named.replace(",accuracy,0", ",x,0"))
+    (tmp_path / "results.toml").write_text(blocks("toml")[0].split("[columns]")[0])
+    outputs = [verb(*command) for command in COMMANDS]
+    assert len(outputs) == 5
+    assert "orthogonal is better than random" in outputs[0]
+    assert "2 of 5 runs of orthogonal have no score (not in the table)" in outputs[-1]
+
+
+def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
+    (tmp_path / "losses.csv").write_text(LOSSES)
+    text = verb("compare", "losses.csv", "--baseline", "skylight-001", "--delta", "0.002")
+    answer = "muon-nsr makes no difference that matters in seeds like these: it is equivalent to skylight-001 within 0.00200"
+    assert answer in text
+    assert answer in LINE
+    assert "+0.00020 (95 % interval -0.00101 to +0.00141, 8 and 6 runs)" in text
+    assert "+0.00020, with a 95 % interval from -0.00101 to +0.00141" in LINE
+
+
+def test_a_table_of_means_cannot_tell(verb, tmp_path):
+    (tmp_path / "means.csv").write_text(MEANS)
+    text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5")
+    assert "One run each cannot tell whether mimetic is worth it." in text
+
+
+def test_the_code_of_the_page_gives_an_answer():
+    exec(compile(blocks("python")[0], "any-results.md", "exec"), {})
+
+
+def test_the_results_of_lm_eval_harness_become_rows(tmp_path, monkeypatch):
+    for arm in ("random", "orthogonal"):
+        folder = tmp_path / "results" / arm / "0" / "model"
+        folder.mkdir(parents=True)
+        scores = {"results": {"hellaswag": {"acc,none": 0.3, "alias": "hellaswag"}}}
+        (folder / "results_2026-01-01.json").write_text(json.dumps(scores))
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(compile(blocks("python")[1], "any-results.md", "exec"), found)
+    assert sorted(found["rows"]) == [
+        ("orthogonal", "0", "acc", "hellaswag", 0.3),
+        ("random", "0", "acc", "hellaswag", 0.3),
+    ]
+
+
+@pytest.mark.parametrize("sentence", re.findall(r"(?m)^> ((?:.*\n> )*.*)", PAGE))
+def test_the_quoted_sentence_is_printed(sentence, verb, tmp_path):
+    rows = [f"{arm},{seed},acc,{0.7 + lead + 0.001 * ((seed * k) % 5)}"
+            for k, (arm, lead) in enumerate((("random", 0.0), ("orthogonal", 0.1)), 1) for seed in range(6)]  # fmt: skip
+    (tmp_path / "scores.csv").write_text("\n".join(["arm,seed,measure,value", *rows]) + "\n")
+    text = verb("compare", "scores.csv", "--baseline", "random", "--delta", "0.5")
+    assert " ".join(sentence.replace("\n> ", " ").split()) in text

@@ -1,0 +1,290 @@
+"""Tables of scores as runs: the columns, known layouts, errors, and records printed as a table."""
+
+import csv
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from situations.catalogue import SITUATIONS
+from situations.made import write_runs
+
+from perceptinit.analysis.compare import compare
+from perceptinit.errors import DataError, UsageError
+from perceptinit.reports.formats import json_table, runs_table
+from perceptinit.results.run_tables import TableOptions, load_results, parse_columns
+from perceptinit.results.runs import load_runs
+
+TABLES = Path(__file__).parent / "tables"
+HEADER = "arm,seed,measure,value"
+RANDOM = ("0.700", "0.710", "0.690", "0.705", "0.695", "0.702")
+LEAD = ("0.721", "0.730", "0.711", "0.724", "0.716", "0.723")
+
+
+def lines(arms, header=HEADER, more=""):
+    """Return a table of a score for each arm and seed."""
+    rows = [f"{arm},{seed},acc,{value}{more}" for arm, own in arms.items() for seed, value in enumerate(own)]
+    return "\n".join([header, *rows]) + "\n"
+
+
+def read(folder, text, name="results.csv", **options):
+    (folder / name).write_text(text)
+    return load_results([folder / name], options=TableOptions(**{"baseline": "random", **options}))
+
+
+def answers(runs):
+    comparison = compare(runs)
+    return json.loads(json_table(comparison, comparison.scores))
+
+
+def conditions(found, arm):
+    answer = next(a for a in found["answers"] if a["arm"] == arm)
+    return {each["condition"]: (each["state"], each["reason"]) for each in answer["conditions"]}
+
+
+# --- records printed as a table ------------------------------------------------------------------------------------
+ROUND_TRIPS = (
+    "every control beaten",
+    "within delta",
+    "A/A beyond chance",
+    "a run of equal starts failed",
+    "a run of random is not finite",
+)
+
+
+@pytest.mark.parametrize("name", ROUND_TRIPS)
+def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tmp_path):
+    records = load_runs([write_runs(SITUATIONS[name], tmp_path)])
+    table = read(tmp_path, runs_table(records), "runs.csv", delta=records.plan.delta)
+    before, after = answers(records), answers(table)
+    for key in ("scores", "values", "baselines", "over_sets", "problems", "trained_on", "family_wise"):
+        assert before[key] == after[key], key
+    same = [re.sub(r"^(If|Under) [^;]*?, (?=\w+ (is|makes))", "", line) for line in after["summary"]]
+    assert same == before["summary"]
+    assert runs_table(table) == runs_table(records)
+
+
+def test_a_printed_table_has_a_row_for_each_evaluation(cli, tmp_path):
+    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
+    done = cli("compare", runs, "--csv", "--runs")
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert [(r["arm"], r["seed"], r["measure"], r["data_set"]) for r in rows[:2]] == [
+        ("random", "0", "top1", "cifar10"),
+        ("random", "1", "top1", "cifar10"),
+    ]
+    assert len(rows) == 18
+
+
+def test_runs_are_printed_as_csv_only(cli, tmp_path):
+    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
+    assert cli("compare", runs, "--runs").text == "error: --runs: expected with --csv"
+
+
+# --- conditions ----------------------------------------------------------------------------------------------------
+def test_a_claim_about_a_table_names_what_it_assumes(tmp_path):
+    found = answers(read(tmp_path, lines({"random": RANDOM, "pi": LEAD}), delta=0.5))
+    assert (
+        "If the runs of a seed differ only in the arm, no run is left out, each run is complete and listed once, "
+        "no evaluated item was trained on and the analysis was fixed before the runs, pi is worth it on these items."
+    ) in found["summary"]
+    states = {state for state, _ in conditions(found, "pi").values()}
+    assert states == {"shown", "assumed", "does not apply"}
+
+
+@pytest.mark.parametrize("arm", ["random", "pi"])
+@pytest.mark.parametrize("lost", ["nan", "", "inf"])
+def test_a_score_that_is_not_finite_refutes_that_every_run_has_one(arm, lost, tmp_path):
+    arms = {"random": RANDOM, "pi": LEAD}
+    arms[arm] = (*arms[arm][:5], lost)
+    found = conditions(answers(read(tmp_path, lines(arms), delta=0.5)), "pi")
+    expected = ("refuted", f"1 of 6 runs of {arm} has no score (not measured)")
+    assert found["Every planned run of both arms has a finite score."] == expected
+
+
+@pytest.mark.parametrize("arm", ["random", "pi"])
+def test_a_failed_run_refutes_that_every_run_has_a_score(arm, tmp_path):
+    text = lines({"random": RANDOM, "pi": LEAD}, f"{HEADER},status", ",finished")
+    text = text.replace(
+        f"{arm},5,acc,{RANDOM[5] if arm == 'random' else LEAD[5]},finished", f"{arm},5,acc,,crashed"
+    )
+    found = answers(read(tmp_path, text, delta=0.5))
+    expected = ("refuted", f"1 of 6 runs of {arm} has no score (failed)")
+    assert conditions(found, "pi")["Every planned run of both arms has a finite score."] == expected
+    assert f"{arm}, seed 5: failed; it is excluded from every mean" in found["problems"]
+
+
+def test_records_never_assume_a_condition(tmp_path):
+    records = load_runs([write_runs(SITUATIONS["large lead over both"], tmp_path)])
+    states = {state for state, _ in conditions(answers(records), "people").values()}
+    assert "assumed" not in states
+
+
+# --- values --------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet", ".xlsx"])
+def test_every_kind_of_file_has_the_same_scores(suffix, tmp_path):
+    rows = [line.split(",") for line in lines({"random": RANDOM, "pi": LEAD}).splitlines()]
+    frame = pandas.DataFrame(rows[1:], columns=rows[0]).astype({"seed": int, "value": float})
+    path = tmp_path / f"results{suffix}"
+    write = {
+        ".csv": frame.to_csv,
+        ".tsv": frame.to_csv,
+        ".parquet": frame.to_parquet,
+        ".xlsx": frame.to_excel,
+    }
+    write[suffix](path, **({"sep": "\t"} if suffix == ".tsv" else {}), index=False)
+    runs = load_results([path], options=TableOptions(baseline="random"))
+    assert compare(runs).scores[0].arm("pi").by_seed == dict(enumerate(map(float, LEAD)))
+
+
+def test_percentages_of_a_known_share_are_shares(tmp_path):
+    text = "arm,seed,measure,value\nrandom,0,top1,70\nrandom,1,top1,71\npi,0,top1,72\npi,1,top1,73\n"
+    score = compare(read(tmp_path, text, delta=0.5)).scores[0]
+    assert (score.is_share, score.arm("pi").value.mean, score.rule.delta) == (True, 0.725, 0.005)
+
+
+def test_delta_has_the_unit_of_a_measure_that_is_not_a_share(tmp_path):
+    text = "arm,seed,measure,value\nrandom,0,val_loss,3.1\nrandom,1,val_loss,3.2\npi,0,val_loss,3\npi,1,val_loss,3\n"
+    score = compare(read(tmp_path, text, delta=0.5)).scores[0]
+    assert (score.is_share, score.higher_is_better, score.rule.delta) == (False, False, 0.5)
+
+
+def test_a_row_for_each_item_gives_the_mean_and_an_interval_over_items(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [f"{arm},{s},acc,{float(rng.random() < p)},{i}" for arm, p in (("random", 0.4), ("pi", 0.6))
+            for s in range(3) for i in range(50)]  # fmt: skip
+    score = compare(read(tmp_path, "\n".join([f"{HEADER},item", *rows]))).scores[0]
+    assert score.facts["num_examples"] == 50
+    assert score.differences[0].two_way.num == 3
+    mean = math.fsum(float(row.split(",")[3]) for row in rows[150:200]) / 50
+    assert score.arm("pi").by_seed[0] == pytest.approx(mean)
+
+
+def test_the_last_evaluation_is_compared_and_at_selects_another(tmp_path):
+    header = "arm,seed,measure,step,value"
+    rows = [f"{arm},{seed},acc,{step},{(seed + step) / 1000 + lead}"
+            for arm, lead in (("random", 0.1), ("pi", 0.2)) for seed in (0, 1) for step in (10, 20)]  # fmt: skip
+    runs = read(tmp_path, "\n".join([header, *rows]))
+    assert compare(runs).scores[0].samples_seen == {"random": 20, "pi": 20}
+    assert compare(runs, 10).scores[0].arm("pi").by_seed[1] == pytest.approx(0.211)
+
+
+# --- layouts -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("name", "summary", "num_runs"),
+    [
+        (
+            "mlflow_search_runs.csv",
+            "mlflow.search_runs: seed = params.seed, arm = params.init, value = metrics.",
+            18,
+        ),
+        (
+            "mlflow_page.csv",
+            "the CSV of MLflow's page: status = Status, arm = init, value = accuracy + val_loss",
+            10,
+        ),
+        ("wandb_runs.csv", "wandb's run table: status = State, arm = init, value = accuracy + val_loss", 10),
+        (
+            "wandb_chart.csv",
+            "wandb's chart export: step = Step, random-seed0 - val/accuracy = arm random, seed 0",
+            10,
+        ),
+        ("pandas_wide.csv", "a column for each arm: arm = mimetic or orthogonal or random", 18),
+        ("pandas_long.parquet", "", 18),
+    ],
+)
+def test_a_known_layout_is_recognized(name, summary, num_runs):
+    runs = load_results([TABLES / name], options=TableOptions(baseline="random", delta=0.5))
+    comparison = compare(runs)
+    assert runs.summary.startswith(summary)
+    assert len(runs.runs) == num_runs
+    accuracy = next(score for score in comparison.scores if "loss" not in score.measure)
+    lead = next(d for d in accuracy.differences if d.contrast.arm == "orthogonal")
+    assert 0.015 < lead.value.low < lead.value.high < 0.025
+
+
+def test_a_crashed_run_of_wandb_is_a_failed_run():
+    runs = load_results([TABLES / "wandb_runs.csv"], options=TableOptions(baseline="random"))
+    assert [(run.title, run.state) for run in runs.unfinished] == [("orthogonal, seed 3", "failed")]
+
+
+def test_a_data_frame_is_a_table():
+    frame = pandas.read_parquet(TABLES / "pandas_long.parquet")
+    indexed = frame.pivot(index="seed", columns="arm", values="value")
+    options = TableOptions(baseline="random")
+    scores = [compare(load_results([each], options=options)).scores[0] for each in (frame, indexed)]
+    assert scores[0].arm("mimetic").by_seed == scores[1].arm("mimetic").by_seed
+
+
+def test_columns_name_the_fields_of_a_table(tmp_path):
+    text = "init,run,top,other\nrandom,0,0.5,x\nrandom,1,0.6,x\npi,0,0.7,y\npi,1,0.7,z\n"
+    runs = read(tmp_path, text, columns=parse_columns(["arm=init,seed=run", "value=top"]))
+    assert compare(runs).scores[0].arm("pi").by_seed == {0: 0.7, 1: 0.7}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "a,b,seed,acc,lr\nx,u,0,0.5,1\nx,u,1,0.6,1\ny,v,0,0.7,1\ny,v,1,0.7,1\n",
+            "more than one column may be 'arm': a, b. Choose one: --columns arm=COLUMN",
+        ),
+        (
+            "init,acc\nrandom,0.5\npi,0.6\n",
+            "no column for 'seed'. Columns: init, acc. Choose one: --columns seed=COLUMN",
+        ),
+        (
+            f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,0.6\npi,0,acc,0.7\n",
+            "row 3: the run has more than one row for acc (2 such rows: 3, 4)",
+        ),
+        (
+            f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,77 %\n",
+            "row 3: value is '77 %', not a number with a decimal point",
+        ),
+        (
+            f"{HEADER},status\nrandom,0,acc,0.5,ok\npi,0,acc,0.6,ok\n",
+            "row 2: status is 'ok'. Known: finished, running",
+        ),
+    ],
+)  # fmt: skip
+def test_an_invalid_table_names_row_and_column(text, message, tmp_path):
+    with pytest.raises(DataError, match=re.escape(message)):
+        read(tmp_path, text)
+
+
+def test_a_table_needs_a_baseline(tmp_path):
+    with pytest.raises(UsageError, match="no baseline"):
+        read(tmp_path, lines({"random": RANDOM, "pi": LEAD}), baseline=None)
+
+
+def test_options_of_tables_are_refused_for_records(cli, tmp_path):
+    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
+    assert (
+        "--delta, --columns, --plan and --pairing are for tables" in cli("compare", runs, "--delta", "1").text
+    )
+
+
+# --- answers for scripts -------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("shift", "code"), [(0.05, 0), (0.0001, 10), (-0.05, 11)]
+)  # fmt: skip
+def test_the_exit_code_is_the_first_answer(shift, code, cli, tmp_path):
+    moved = [f"{float(value) + shift + 0.001 * (seed % 2):.4f}" for seed, value in enumerate(RANDOM)]
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": moved}))
+    options = ("--baseline", "random", "--delta", "0.5")
+    assert cli("compare", "results.csv", *options, "--exit-code").returncode == code
+    assert cli("compare", "results.csv", *options).returncode == 0
+
+
+def test_an_undecided_answer_has_its_own_exit_code(cli, tmp_path):
+    moved = [f"{float(value) + 0.05 * (seed % 3 - 1):.4f}" for seed, value in enumerate(RANDOM)]
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": moved}))
+    assert cli("compare", "results.csv", "--baseline", "random", "--exit-code").returncode == 12
+
+
+def test_markdown_begins_with_the_verdict(cli, tmp_path):
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
+    done = cli("compare", "results.csv", "--baseline", "random", "--markdown")
+    assert done.stdout.startswith("* pi scores 72.1 %, and random 70.0 %")
