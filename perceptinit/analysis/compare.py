@@ -15,7 +15,7 @@ from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_contro
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import Components, find_components
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.over_sets import averages, over_sets, with_q_values
+from perceptinit.analysis.over_sets import averages, over_sets
 from perceptinit.analysis.pairing import are_paired, compare_arms, score_arm
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
@@ -74,7 +74,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     return Comparison(
         runs=runs,
         contrasts=contrasts,
-        scores=tuple(map(cover, with_q_values(scores))),
+        scores=tuple(map(cover, scores)),
         averages=tuple(map(cover, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         problems=tuple(dict.fromkeys([*problems, *unreadable, *excluded])),

@@ -39,7 +39,6 @@ class Difference:
         confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
             baseline.
         p_value: p-value of the paired t test or, for unpaired arms, of Welch's t test.
-        q_value: `p_value`, corrected over the data sets of the measure.
         p_signs: p-value of the sign-flip test or, for unpaired arms, of the permutation of labels, corrected
             for the family of the contrast.
         num_runs: Numbers of runs of both arms if they are not paired; None for paired arms.
@@ -54,7 +53,6 @@ class Difference:
     p_signs: float | None = None
     two_way: Estimate | None = None
     over_searches: Estimate | None = None
-    q_value: float | None = None
     num_runs: tuple[int, int] | None = None
 
     @property

@@ -1,4 +1,4 @@
-"""Statistics over data sets: averages, wins and losses, corrected p-values."""
+"""Statistics over data sets: averages, wins and losses."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from perceptinit.analysis.comparison import (
 from perceptinit.analysis.contrasts import Contrast, find_control_contrasts
 from perceptinit.analysis.intervals import Components, mean_of
 from perceptinit.analysis.pairing import compare_arms, score_arm
-from perceptinit.analysis.statistics import correct_for_many, differences
+from perceptinit.analysis.statistics import differences
 from perceptinit.results.runs import RunSet
 
 
@@ -90,20 +90,6 @@ def _mean_components(
         by_seed = differences(by_name[contrast.arm], by_name[contrast.reference])
         if all(parts) and len(by_seed) > 1:
             yield contrast, mean_of([part for part in parts if part], list(by_seed.values()))
-
-
-def with_q_values(scores: Sequence[ScoreComparison]) -> list[ScoreComparison]:
-    """Return the scores with p-values corrected over the data sets of each measure and contrast."""
-    p_values: dict[tuple[str, Contrast], list[float | None]] = {}
-    for score in scores:
-        for d in score.differences:
-            p_values.setdefault((score.measure, d.contrast), []).append(d.p_value)
-    q_values = {key: iter(correct_for_many(found)) for key, found in p_values.items()}
-    corrected = []
-    for score in scores:
-        found = [replace(d, q_value=next(q_values[score.measure, d.contrast])) for d in score.differences]
-        corrected.append(replace(score, differences=tuple(found)))
-    return corrected
 
 
 def over_sets(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> Iterator[SetsComparison]:

@@ -129,12 +129,3 @@ def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> flo
     if min(len(values), len(reference)) < 2 or spread < SAME:
         return None
     return float(scipy.stats.ttest_ind(list(values), list(reference), equal_var=False).pvalue)
-
-
-def correct_for_many(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p-values with Benjamini-Hochberg correction (1995); None remains None."""
-    known = [p for p in p_values if p is not None]
-    if not known:
-        return [None] * len(p_values)
-    corrected = iter(scipy.stats.false_discovery_control(known).tolist())
-    return [None if p is None else float(next(corrected)) for p in p_values]

@@ -24,10 +24,6 @@ def _relative(score: ScoreComparison, difference: Difference) -> str:
     return f"{100 * difference.relative:+.1f} %"
 
 
-def _p_value(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}"
-
-
 def _detectable(score: ScoreComparison, difference: Difference) -> str:
     detectable = difference.detectable
     return "" if detectable is None else score.number(detectable)
@@ -61,7 +57,6 @@ OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "high_over_seeds": lambda d: d.value.high,
     "relative": lambda d: d.relative,
     "p_value": lambda d: d.p_value,
-    "q_value": lambda d: d.q_value,
     "detectable_difference": lambda d: d.detectable,
 }
 COLUMNS = (*OF_ARM, *OF_DIFFERENCE, "incomplete")
@@ -69,8 +64,6 @@ COLUMNS = (*OF_ARM, *OF_DIFFERENCE, "incomplete")
 STATISTICS: dict[str, Callable[[ScoreComparison, Difference], str]] = {
     "difference": lambda score, d: score.signed(d.value.mean),
     "relative": _relative,
-    "p (paired t)": lambda _, d: _p_value(d.p_value),
-    "corrected p": lambda _, d: _p_value(d.q_value),
     "detectable": _detectable,
 }
 

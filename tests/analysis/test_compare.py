@@ -13,7 +13,7 @@ from perceptinit.analysis.compare import compare
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.power import noncentrality
 from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH
-from perceptinit.analysis.statistics import correct_for_many, paired_p_value
+from perceptinit.analysis.statistics import paired_p_value
 from perceptinit.errors import UsageError
 from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.results.measures import family_of
@@ -58,11 +58,6 @@ def test_sets_are_counted_by_the_sign_of_their_difference(tmp_path):
     arm = [score(0.5 + gain, name=f"top1/{name}") for name, gain in gains.items()]
     (count,) = compared(tmp_path, [record("random", 0, baseline), record("pi", 0, arm)]).over_sets
     assert (count.wins, count.ties, count.losses, count.num_sets) == (3, 1, 1, 5)
-
-
-def test_p_values_of_many_sets_are_corrected_by_benjamini_hochberg():
-    # Benjamini-Hochberg of 0.01, 0.03, 0.04: 0.01 * 3 / 1, then min(0.03 * 3 / 2, 0.04 * 3 / 3)
-    assert correct_for_many([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.04, 0.04])
 
 
 def test_the_detectable_difference_agrees_with_published_power():
