@@ -15,7 +15,6 @@ version issues a warning for plug-ins that implement it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -100,20 +99,6 @@ def perceptinit_report(runs: Sequence[Any]) -> Iterable[Any]:
 
     Returns:
         `Section` objects.
-    """
-
-
-@hookspec
-def perceptinit_run_images(run: Any) -> Iterable[Path]:
-    """Write images of a finished run into its folder, for trackers with `log_image`. Since 0.2.
-
-    Called only if the recipe has such a tracker.
-
-    Args:
-        run: A `ShownRun`.
-
-    Returns:
-        Paths of the files.
     """
 
 

@@ -38,7 +38,6 @@ _MODULES = {
     "HasDownloads": "perceptinit.files.downloads",
     "HasEvaluated": "perceptinit.protocols",
     "HasExpect": "perceptinit.protocols",
-    "HasLogImage": "perceptinit.protocols",
     "HasMisfits": "perceptinit.protocols",
     "HasModel": "perceptinit.protocols",
     "HasNeededPart": "perceptinit.protocols",

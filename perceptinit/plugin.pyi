@@ -55,7 +55,6 @@ from perceptinit.protocols import (
     HasDescribe as HasDescribe,
     HasEvaluated as HasEvaluated,
     HasExpect as HasExpect,
-    HasLogImage as HasLogImage,
     HasMisfits as HasMisfits,
     HasModel as HasModel,
     HasNeededPart as HasNeededPart,

@@ -19,7 +19,6 @@ from perceptinit.protocols.optional import (
     HasEvaluatedImages as HasEvaluatedImages,
     HasExpect as HasExpect,
     HasFileNames as HasFileNames,
-    HasLogImage as HasLogImage,
     HasMaxShuffleBlocks as HasMaxShuffleBlocks,
     HasMisfits as HasMisfits,
     HasModel as HasModel,

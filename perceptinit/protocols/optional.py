@@ -5,7 +5,6 @@ from __future__ import annotations
 # B batch, T tokens, D embedding, H W image
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
@@ -229,14 +228,6 @@ class HasDescribe(Protocol):
 
     def describe(self, ctx: RunContext, text: str, settings: Mapping[str, Any]) -> None:
         """Receive the text of the recipe and the resolved settings of a run. Called before `start`."""
-
-
-@runtime_checkable
-class HasLogImage(Protocol):
-    """A tracker that accepts images."""
-
-    def log_image(self, name: str, path: Path, samples_seen: int) -> None:
-        """Log a PNG image of the last finished run."""
 
 
 @runtime_checkable

@@ -76,14 +76,6 @@ def _show(run: LoadedRun, place: int = 0) -> ShownRun:
     return ShownRun(run.arm, run.seed, run.folder, run.record, recipe, place)
 
 
-def draw_images(run: LoadedRun) -> list[Path]:
-    """Let plug-ins render images of a finished run, and return the paths."""
-    shown = _show(run)
-    plugins = shown.recipe.plugins
-    drawn = [plugins.call("perceptinit_run_images", p, run=shown) for p in plugins.manager.get_plugins()]
-    return list(chain(*chain(*drawn)))
-
-
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     """Return the sections of plug-ins, and notes on omitted sections.
 

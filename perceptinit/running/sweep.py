@@ -12,7 +12,6 @@ from typing import Any
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
-from perceptinit.errors import describe_error
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.results.record import read_record
 from perceptinit.results.states import claim, describe_holder
@@ -100,7 +99,6 @@ class Sweep:
 
     def _run(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())
-        was_finished = cell.state.is_finished
         run = Run(cell, self.device, evaluators, trackers, self.num_workers)
         try:
             run.execute(fresh=starts_over)
@@ -108,20 +106,6 @@ class Sweep:
             if distributed.world_size() > 1:  # processes that no longer agree cannot continue together
                 raise
             self._errors[cell.title] = error
-        else:
-            if trackers.want_images and distributed.is_first() and not was_finished:
-                self._log_images(cell, trackers)
-
-    def _log_images(self, cell: Cell, trackers: Trackers) -> None:
-        """Send images of a run that just finished to the trackers that accept images."""
-        from perceptinit.reports.sections import draw_images
-        from perceptinit.results.runs import load_run
-
-        run = load_run(cell.record_path)
-        try:
-            trackers.log_images(draw_images(run), run.samples_seen)
-        except Exception as error:  # of a plug-in; the run itself is complete
-            trackers.log(_warning(cell, f"trackers receive no images: {describe_error(error)}"))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:

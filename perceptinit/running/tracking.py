@@ -3,11 +3,10 @@
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from perceptinit.errors import without_credentials
-from perceptinit.protocols import HasDescribe, HasExpect, HasLogImage, Tracker
+from perceptinit.protocols import HasDescribe, HasExpect, Tracker
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.types import Event, RunContext
 
@@ -65,18 +64,6 @@ class Trackers:
         if event.message not in self._logged:
             self._logged.add(event.message)
             self.log(event)
-
-    @property
-    def want_images(self) -> bool:
-        """Whether any tracker accepts images."""
-        return any(isinstance(tracker, HasLogImage) for tracker in self._active)
-
-    def log_images(self, paths: Sequence[Path], samples_seen: int) -> None:
-        """Send images of the run that just finished to the trackers that accept images."""
-        for tracker in self._active:
-            if isinstance(tracker, HasLogImage):
-                for path in paths:
-                    tracker.log_image(path.stem, path, samples_seen)
 
     def close(self) -> None:
         """Close every tracker."""

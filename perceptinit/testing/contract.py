@@ -52,7 +52,7 @@ OPTIONAL: dict[str, tuple[type, ...]] = {
         p.HasClasses,
     ),
     "evaluator": (*ANY_KIND, p.HasNeededPart, p.HasMisfits, p.HasEvaluatedImages, HasEvaluateMany, HasChoice),
-    "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasLogImage, p.HasSay),
+    "tracker": (*ANY_KIND, p.HasExpect, p.HasDescribe, p.HasSay),
 }
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from PIL import Image
 
 from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.checkpoints import weights_sha256
@@ -17,7 +16,6 @@ from perceptinit.protocols import (
     HasDescribe,
     HasEvaluated,
     HasExpect,
-    HasLogImage,
     HasModel,
     HasSay,
     Pretrainer,
@@ -216,8 +214,6 @@ class TrackerContract(Contract):
     def test_optional_methods_accept_their_arguments(self, tmp_path: Path) -> None:
         tracker = self.build(tmp_path)
         ctx = self.context(tmp_path)
-        image = tmp_path / "examples.png"
-        Image.new("RGB", (8, 8)).save(image)
         if isinstance(tracker, HasExpect):
             tracker.expect([("pi", 0), ("pi", 1)])
         if isinstance(tracker, HasDescribe):
@@ -225,8 +221,6 @@ class TrackerContract(Contract):
         tracker.start(ctx)
         for event in EVENTS:
             self._send(tracker, event)
-        if isinstance(tracker, HasLogImage):
-            tracker.log_image("examples", image, 64)
         if isinstance(tracker, HasSay):
             tracker.say("a line of a library: 100 % [sic]")
         tracker.close()

@@ -1,4 +1,4 @@
-"""Output of the console tracker, and the scalars, settings and images that trackers receive."""
+"""Output of the console tracker, and the scalars and settings that trackers receive."""
 
 import io
 
@@ -23,13 +23,6 @@ heard = []
 def perceptinit_trackers():
     return [Component(name="local/spy", target=Collector, summary="keeps what it is handed")]
 
-@hookimpl
-def perceptinit_run_images(run):
-    path = run.folder / "images" / f"{run.arm}.png"
-    path.parent.mkdir()
-    path.write_bytes(b"png")
-    return [path]
-
 class Collector:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
@@ -49,9 +42,6 @@ class Collector:
 
     def log(self, event):
         pass
-
-    def log_image(self, name, path, samples_seen):
-        heard.append(("image", name, path, samples_seen))
 
     def close(self):
         pass
@@ -104,17 +94,11 @@ def heard(tmp_path_factory):
 
 def test_a_tracker_receives_the_recipe_before_the_run_starts(heard):
     kinds = [row[0] for row in heard]
-    assert kinds == ["expect", "describe", "start", "image"]
+    assert kinds == ["expect", "describe", "start"]
     assert heard[0][1] == [("pi", 0)]
     _, arm, text, settings = heard[1]
     assert (arm, text) == ("pi", TINY)
     assert settings["init"][0]["use"] == "triplet-hinge"
-
-
-def test_a_tracker_receives_the_images_that_plug_ins_draw(heard):
-    _, name, path, samples_seen = heard[-1]
-    assert (name, samples_seen) == ("pi", 96)
-    assert path.read_bytes() == b"png"
 
 
 def plain_console():

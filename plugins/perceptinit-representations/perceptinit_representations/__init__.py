@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perceptinit.plugin import Component, hookimpl
@@ -40,10 +39,3 @@ def perceptinit_report(runs: Sequence[ShownRun]) -> Iterable[Section]:
     from perceptinit_representations.sections import make_sections
 
     return make_sections(runs)
-
-
-@hookimpl
-def perceptinit_run_images(run: ShownRun) -> Iterable[Path]:
-    from perceptinit_representations.judged import write_sheet
-
-    return write_sheet(run)

@@ -1,25 +1,20 @@
-"""Example judgments with a model's choices, for the report and as an image sheet for trackers."""
+"""Example judgments with a model's choices, for the report."""
 
 # N triplets
 import base64
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from perceptinit.companion import WHITE, Colour, ImageSource, atomic_path, decode, embed_judged, load_square
+from perceptinit.companion import WHITE, Colour, ImageSource, decode, embed_judged, load_square
 from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets, generator
 
 NUM_SAMPLED = 256  # test examples, before the choice of those to show
 NUM_SHOWN = 3
 THUMBNAIL_SIZE = 112  # pixels
-# layout of a sheet in pixels
-CELL, LINE, MARGIN = 96, 14, 8
-AGREES, DISAGREES = (0, 121, 92), (194, 72, 15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,49 +80,6 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
     num_second = round(float(triplets.p_second[row]) * num_votes)
     votes, distances = (num_votes - num_second, num_second), (float(d_first), float(d_second))
     return TripletExample(anchor, first, second, *votes, *distances)
-
-
-def write_sheet(run: ShownRun) -> list[Path]:
-    """Write the run's example judgments to `<run folder>/images/` and return the written files."""
-    judgments = run.judgments()
-    if judgments is None:
-        return []
-    found = triplet_examples(run, judgments)
-    path = run.folder / "images" / "judgments.png"
-    with atomic_path(path) as temporary:
-        draw_sheet([*found.right, *found.wrong]).save(temporary, "png")
-    return [path]
-
-
-def draw_sheet(examples: Sequence[TripletExample]) -> Image.Image:
-    """Draw one row per judgment: first candidate, anchor and second candidate, with votes.
-
-    A frame marks the model's choice, green if it agrees with the majority and orange otherwise. The text
-    below the anchor states the same.
-    """
-    width, height = CELL + MARGIN, CELL + LINE + MARGIN
-    size = (3 * width + MARGIN, len(examples) * height + MARGIN)
-    sheet = Image.new("RGB", size, "white")
-    pen = ImageDraw.Draw(sheet)
-    for row, example in enumerate(examples):
-        top = MARGIN + row * height
-        total = example.first_votes + example.second_votes
-        agrees = example.model_picks == example.people_pick
-        columns = (
-            ("first", example.first, f"{example.first_votes} of {total}"),
-            ("", example.anchor, "agrees" if agrees else "disagrees"),
-            ("second", example.second, f"{example.second_votes} of {total}"),
-        )
-        for column, (role, uri, words) in enumerate(columns):
-            left = MARGIN + column * width
-            image = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
-            shown = image.convert("RGB").resize((CELL, CELL), Image.Resampling.NEAREST)
-            sheet.paste(shown, (left, top))
-            if role == example.model_picks:
-                box = (left - 3, top - 3, left + CELL + 2, top + CELL + 2)
-                pen.rectangle(box, outline=AGREES if agrees else DISAGREES, width=3)
-            pen.text((left, top + CELL + 1), words, fill="black")
-    return sheet
 
 
 def draw_sample(count: int, name: str) -> np.ndarray:

@@ -4,13 +4,10 @@ import re
 import shutil
 import textwrap
 
-import numpy as np
 import pytest
 import torch
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
-from perceptinit_representations.judged import AGREES, DISAGREES, TripletExample, draw_sheet, thumbnail
 from perceptinit_representations.sections import group_by_block, relative_change
-from PIL import Image
 
 ZERO_SHOT = """
 [[eval]]
@@ -20,17 +17,11 @@ synthetic_num_images = 48
 synthetic_image_size = 16
 """
 
-IMAGES = """
-    def log_image(self, name, path, samples_seen):
-        path.with_suffix(".logged").write_text(f"{name} {samples_seen}")
-"""
-
-
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory, run_cli):
     """Folder with the runs of the arms random and pi with one seed."""
     folder = tmp_path_factory.mktemp("tiny")
-    (folder / "local.py").write_text(textwrap.dedent(LOCAL) + IMAGES)
+    (folder / "local.py").write_text(textwrap.dedent(LOCAL))
     (folder / "tiny.toml").write_text(TINY + ZERO_SHOT)
     done = run_cli(folder, "run", "tiny.toml", "--seed", "0")
     assert done.returncode == 0, done.stderr
@@ -77,24 +68,6 @@ def test_examples_with_damaged_weights_are_omitted_with_the_reason(tiny, tmp_pat
         in words
     )
     assert "Retrieval by pi" not in words
-
-
-def test_a_tracker_receives_a_sheet_of_judgments_at_the_end(tiny):
-    images = tiny / "runs/tiny/pi/seed0/images"
-    assert (images / "judgments.logged").read_text() == "judgments 96"
-    assert Image.open(images / "judgments.png").format == "PNG"
-
-
-def test_the_sheet_marks_agreement_by_the_color_of_the_frame():
-    uri = thumbnail(np.full((8, 8, 3), 255, dtype=np.uint8), "white")
-    right = TripletExample(uri, uri, uri, 1, 4, d_first=0.9, d_second=0.1)
-    wrong = TripletExample(uri, uri, uri, 1, 4, d_first=0.1, d_second=0.9)
-    sheet = np.asarray(draw_sheet([right, wrong]))
-    middle = sheet.shape[0] // 2
-    assert (sheet[:middle] == AGREES).all(axis=2).any()
-    assert not (sheet[:middle] == DISAGREES).all(axis=2).any()
-    columns = np.flatnonzero((sheet[middle:] == DISAGREES).all(axis=2).any(axis=0))
-    assert columns.max() < sheet.shape[1] // 3 + 8  # only around the anchor, the first of three images
 
 
 def test_the_relative_change_is_the_norm_of_the_difference_over_the_initial_norm():

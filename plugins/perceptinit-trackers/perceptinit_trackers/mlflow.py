@@ -3,7 +3,6 @@
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Metric
@@ -71,11 +70,6 @@ class MLflow(LibraryRun):
     def log_end(self, status: str) -> None:
         """Set the status of the run."""
         self._client.set_terminated(self.run, STATUS.get(status, "FAILED"))
-
-    def log_image(self, name: str, path: Path, samples_seen: int) -> None:
-        """Upload an image."""
-        if self.run is not None:
-            self._client.log_artifact(self.run, str(path), "images")
 
 
 def _allowed(name: str) -> str:

@@ -2,12 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-import numpy as np
-from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
 
 from perceptinit.plugin import Event, RunContext
@@ -45,15 +42,6 @@ class TensorBoard(LibraryRun):
         """Write the warning as text."""
         at = event.samples_seen or 0
         self._writer(SCORES, at).add_text("warning", event.message, at)
-
-    def log_image(self, name: str, path: Path, samples_seen: int) -> None:
-        """Write an image."""
-        if self.run is None:
-            return
-        pixels = np.asarray(Image.open(path).convert("RGB"))
-        writer = self._writer(SCORES, samples_seen)
-        writer.add_image(name, pixels, samples_seen, dataformats="HWC")
-        writer.flush()
 
     def finish(self) -> None:
         """Close the files."""

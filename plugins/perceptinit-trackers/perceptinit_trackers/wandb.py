@@ -2,7 +2,6 @@
 
 import uuid
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import wandb
@@ -59,11 +58,6 @@ class Wandb(LibraryRun):
     def log_end(self, status: str) -> None:
         """Add the status to the summary of the run."""
         self.run.summary["status"] = status
-
-    def log_image(self, name: str, path: Path, samples_seen: int) -> None:
-        """Log an image."""
-        if self.run is not None:
-            self.run.log({name: wandb.Image(str(path)), "samples_seen": samples_seen})
 
     def finish(self) -> None:
         """Finish the W&B run."""

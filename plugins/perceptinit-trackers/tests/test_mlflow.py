@@ -3,7 +3,7 @@
 import pytest
 from mlflow.tracking import MlflowClient
 from perceptinit_trackers.mlflow import ID_FILE, MLflow
-from short_runs import SCORES, end, log_run, step, write_image
+from short_runs import SCORES, end, log_run, step
 
 from perceptinit.testing import TrackerContract
 
@@ -19,16 +19,16 @@ def folder(tmp_path):
     return folder
 
 
-def run(folder, events, image=None):
-    log_run(MLflow(MLflow.Config()), folder, events, image)
+def run(folder, events):
+    log_run(MLflow(MLflow.Config()), folder, events)
 
 
 def client(folder):
     return MlflowClient(tracking_uri=(folder.parents[1] / "mlruns").as_uri())
 
 
-def test_the_file_store_contains_metrics_settings_recipe_and_images(folder, tmp_path):
-    run(folder, [step(10, 3.0), step(20, 2.0), SCORES, end("finished")], write_image(tmp_path))
+def test_the_file_store_contains_metrics_settings_and_recipe(folder):
+    run(folder, [step(10, 3.0), step(20, 2.0), SCORES, end("finished")])
     run_id = (folder / ID_FILE).read_text()
     found = client(folder).get_run(run_id)
     history = client(folder).get_metric_history(run_id, "pretrain/loss")
@@ -40,7 +40,7 @@ def test_the_file_store_contains_metrics_settings_recipe_and_images(folder, tmp_
     assert found.data.tags["mlflow.runName"] == "pi-seed3"
     assert found.info.status == "FINISHED"
     artifacts = {a.path for a in client(folder).list_artifacts(run_id)}
-    assert {"recipe.toml", "settings.json", "images"} <= artifacts
+    assert {"recipe.toml", "settings.json"} <= artifacts
 
 
 def test_a_resumed_run_continues_the_same_run(folder):

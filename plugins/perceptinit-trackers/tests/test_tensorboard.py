@@ -1,7 +1,7 @@
 """Tracker contract, the content of event files, and resumed runs."""
 
 from perceptinit_trackers.tensorboard import TensorBoard
-from short_runs import SCORES, log_run, step, write_image
+from short_runs import SCORES, log_run, step
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from perceptinit.testing import TrackerContract
@@ -11,8 +11,8 @@ class TestContract(TrackerContract):
     component = TensorBoard
 
 
-def run(folder, events, image=None):
-    log_run(TensorBoard(TensorBoard.Config()), folder, events, image)
+def run(folder, events):
+    log_run(TensorBoard(TensorBoard.Config()), folder, events)
 
 
 def read(folder):
@@ -21,12 +21,11 @@ def read(folder):
     return accumulator
 
 
-def test_event_files_contain_scalars_scores_recipe_and_images(tmp_path):
-    run(tmp_path, [step(10, 3.0), step(20, 2.0), SCORES], write_image(tmp_path))
+def test_event_files_contain_scalars_scores_and_recipe(tmp_path):
+    run(tmp_path, [step(10, 3.0), step(20, 2.0), SCORES])
     found = read(tmp_path)
     assert [(e.step, e.value) for e in found.Scalars("pretrain/loss")] == [(10, 3.0), (20, 2.0)]
     assert [(e.step, e.value) for e in found.Scalars("top1/set")] == [(20, 0.5)]
-    assert found.Images("judgments")[0].width == 6
     text = found.Tensors("recipe/text_summary")[0].tensor_proto.string_val[0]
     assert b'name = "tiny"' in text
 
