@@ -135,9 +135,10 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
     runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
     runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
-    baseline = options.baseline or plan.get("baseline")
-    if baseline is None:
-        raise UsageError(f"{table.path}: no baseline. Choose one: --baseline {' or '.join(arms)}")
+    baseline = options.baseline or plan.get("baseline", "")
+    if baseline not in arms:
+        missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
+        raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
     stated = dict(plan.get("verdict", {}))
     if options.delta is not None:
         stated["delta"] = options.delta

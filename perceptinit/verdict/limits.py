@@ -154,11 +154,11 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
 
 def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
-    tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found}
+    tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
     num = max((a.contrast.num_family for a in answers if a.outcome is not Outcome.ONE_RUN), default=1)
     text = (
         f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(sorted(tests) or [SIGN_FLIPS])} "
+        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(sorted(tests))} "
         "over all arms agrees."
     )
     return text if num > 1 else ""
