@@ -194,11 +194,11 @@ def max_t_p_unpaired(arms: Sequence[Sequence[float]], reference: Sequence[float]
 
     Source: Westfall and Young 1993, single-step max-T.
     """
-    samples = [np.asarray(values, dtype=np.float64) for values in (reference, *arms)]
+    samples = list(map(np.asarray, (reference, *arms)))
     pooled = np.concatenate(samples)
     orders = generator(0, "labels").permuted(np.tile(np.arange(len(pooled)), (MOST_PATTERNS, 1)), axis=1)
     orders[0] = np.arange(len(pooled))  # the observed labels
-    ends = np.cumsum([len(values) for values in samples])[:-1]
+    ends = np.cumsum(list(map(len, samples)))[:-1]
     first, *others = np.split(pooled[orders], ends, axis=1)
     t = np.array([_welch_t(other, first) for other in others])
     largest = t.max(axis=0)
@@ -213,8 +213,8 @@ def _t(values: np.ndarray) -> np.ndarray:
 
 def _welch_t(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return Welch's |t| of each pair of rows, which is very large if all values of a row are equal."""
-    variances = [each.var(axis=1, ddof=1) / each.shape[1] for each in (values, others)]
-    return np.abs(values.mean(axis=1) - others.mean(axis=1)) / np.maximum(np.sqrt(sum(variances)), 1e-12)
+    variance = values.var(axis=1, ddof=1) / values.shape[1] + others.var(axis=1, ddof=1) / others.shape[1]
+    return np.abs(values.mean(axis=1) - others.mean(axis=1)) / np.maximum(np.sqrt(variance), 1e-12)
 
 
 @cache

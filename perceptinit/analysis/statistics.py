@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import scipy
 
 NUM_RESAMPLES = 9999
@@ -125,7 +126,6 @@ def paired_p_value(values: Sequence[float]) -> float | None:
 
 def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
     """Return the two-sided p-value of Welch's t test; None for one value, or equal values in both samples."""
-    spread = max(max(each) - min(each) for each in (values, reference))
-    if min(len(values), len(reference)) < 2 or spread < SAME:
+    if min(len(values), len(reference)) < 2 or max(np.ptp(values), np.ptp(reference)) < SAME:
         return None
     return float(scipy.stats.ttest_ind(list(values), list(reference), equal_var=False).pvalue)

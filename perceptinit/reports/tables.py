@@ -103,9 +103,8 @@ def reading_aids(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
-    is_unpaired = any(d.num_runs for score in comparison.scores for d in score.differences)
-    over = "runs" if is_unpaired else OVER_BOTH
     how, test = pairing_in_words(comparison)
+    over = "runs" if "Welch" in test else OVER_BOTH
     read_me = READ_ME.format(how=how, test=test, over=over)
     return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
 

@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,13 +28,13 @@ from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
 from perceptinit.results.table_scores import ScoreReader, read_details
 
-SUFFIXES = {suffix for suffix in TABLE_SUFFIXES if not suffix.startswith(".json")}
-COLUMNS = tuple(name for name in FIELDS if name not in ("step", "epoch", "item"))
+SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
+COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item"}, key=FIELDS.index))
 ABSENT = "not in the table"
 _UNITS = {"step": "steps", "epoch": "epochs"}
 # words of wandb and MLflow for a state
 _STATES: dict[str, State] = {
-    **{state: state for state in get_args(State)},
+    **dict(zip(get_args(State), get_args(State), strict=True)),
     "completed": "finished",
     "crashed": "failed",
     "killed": "failed",
@@ -129,14 +131,14 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
     runs = list(_build_runs(rows))
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
-    arms = tuple(dict.fromkeys([*planned, *(run.arm for run in runs)]))
-    present = {(run.arm, run.seed) for run in runs}
-    for cell in {(arm, seed) for arm, seeds in planned.items() for seed in seeds} - present:
-        runs.append(LoadedRun(*cell, table.path, "not started", reason=ABSENT))
+    arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
+    absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
+    runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
     runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
-    baseline = options.baseline or plan.get("baseline")
-    if baseline is None:
-        raise UsageError(f"{table.path}: no baseline. Choose one: --baseline {' or '.join(arms)}")
+    baseline = options.baseline or plan.get("baseline", "")
+    if baseline not in arms:
+        missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
+        raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
     stated = dict(plan.get("verdict", {}))
     if options.delta is not None:
         stated["delta"] = options.delta
@@ -146,7 +148,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
     summary = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
     axis: Evaluation = next((axis for axis in AXES if axis in rows), "")
-    num_seeds = max(Counter(run.arm for run in runs).values())
+    num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
     return RunSet(
         table.path.stem,
         ", ".join(filter(None, summary)),

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -159,7 +160,7 @@ class RunSet:
         return dict(next((run.about for run in self.arm_runs(arm) if run.about), {}))
 
     def planned_seeds(self, arm: str) -> frozenset[int]:
-        return self.planned.get(arm) or frozenset(run.seed for run in self.arm_runs(arm))
+        return self.planned.get(arm) or frozenset(map(attrgetter("seed"), self.arm_runs(arm)))
 
     def resolved(self, arm: str) -> dict[str, Any]:
         """Return the settings of an arm; empty without records."""
@@ -287,7 +288,10 @@ def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:
     baseline = first.baseline if first and first.baseline in present else present[0]
     name = first.name if first else runs[0].folder.parent.parent.name
     summary = first.summary if first else ""
-    seeds = {arm: frozenset(s for p in planned if arm in p.arms for s in p.seeds) for arm in present}
+    seeds: dict[str, frozenset[int]] = {}
+    for p in planned:
+        for arm in p.arms:
+            seeds[arm] = seeds.get(arm, frozenset()).union(p.seeds)
     return RunSet(name, summary, baseline, tuple(present), tuple(runs), planned=seeds, **verdict_of(newest))
 
 

@@ -9,8 +9,10 @@ https://mlflow.org/docs/latest/ml/search/search-runs (`mlflow.search_runs`, and 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,6 @@ RUN_TABLES = {
     ),
 }
 NUM_MARKS = 2
-_SETTING = re.compile(r"(?!_|tags\.)(?:.*[/.])?(?P<name>[^/.]*)")
 # the seed at the end of a run's name, such as `random-seed3` or `random_3`
 _RUN_NAME = re.compile(r"(?P<arm>.+?)(?:[\s_./:-]*seed|[\s_./:-]+s)?[\s_./:=-]*(?P<seed>\d+)", re.I)
 _CHART = re.compile(r"(?P<run>.+) - (?P<measure>.+?)(?P<bound>__MIN|__MAX)?")
@@ -81,46 +82,42 @@ def read_layout(table: Columns, given: Mapping[str, str]) -> tuple[Columns, str]
     table.require(given.values())
     special = None if given else _find_chart(table) or _find_wide(table)
     layout = special or _find_run_table(table, given)
-    cells: dict[str, list[Any]] = {name: [] for name in FIELDS}
-    rows: list[int] = []
+    cells: dict[str, list[Any]] = defaultdict(list)
     for column, stated in layout.values.items():
-        values = table.cells(column)
-        kept = [i for i, value in enumerate(values) if not (layout.skips_empty and _is_empty(value))]
-        rows += table.rows[kept].tolist()
-        for name, column_of_field in {**dict.fromkeys(FIELDS, ""), **layout.shared, "value": column}.items():
-            found = table.cells(column_of_field) if column_of_field else [stated.get(name)] * len(values)
-            cells[name] += [found[i] for i in kept]
-    used = {name: found for name, found in cells.items() if name == "value" or not all(map(_is_empty, found))}
-    return Columns.of(table.path, used, np.array(rows, np.int64)), str(layout)
+        for name, source in {**layout.shared, "value": column}.items():
+            cells[name] += table.cells(source)
+        for name, text in stated.items():
+            cells[name] += [text] * len(table)
+    rows = Columns.of(table.path, cells, np.tile(table.rows, len(layout.values)))
+    if layout.skips_empty:
+        rows = rows.select(~np.array(list(map(_is_empty, rows.cells("value")))))
+    return rows, str(layout)
 
 
 def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:
     """Return the layout of a table with a row for each run or each value."""
-    shared = {name: name for name in FIELDS if name in table and name != "value"}
     known = next((name for name, names in RUN_TABLES.items() if table.names >= {*names[:NUM_MARKS]}), "")
     ignored = RUN_TABLES.get(known, ())
-    if known:
-        shared["status"] = ignored[NUM_MARKS - 1]
-    shared |= {name: column for name, column in given.items() if name != "value"}
-    settings = {column: m["name"].lower() for column in table.names if (m := _SETTING.fullmatch(column))}
-    settings = {column: name for column, name in settings.items() if column not in ignored}
+    shared = dict(zip(FIELDS, FIELDS, strict=True)) | ({"status": ignored[NUM_MARKS - 1]} if known else {})
+    shared |= given
+    value = shared.pop("value")
+    shared = {name: column for name, column in shared.items() if column in table}
+    settings = [
+        c for c in table.names - {*shared.values()} if c not in ignored and not c.startswith(("_", "tags."))
+    ]
+    settings.sort(key=list(table.names).index)
     for field in ("seed", "arm"):
         if field not in shared:
-            found = [column for column, name in settings.items() if name == field]
+            found = [c for c in settings if re.split(r"[/.]", c.lower())[-1] == field]
             if field == "arm" and not found:
-                found = [
-                    c for c in settings if c not in shared.values() and _may_be_arm(table, c, shared["seed"])
-                ]
+                found = [c for c in settings if _may_be_arm(table, c, shared["seed"])]
             shared[field] = _choose(table, field, found)
-    values = [given.get("value", "value")]
-    if not table.names >= {*values}:
-        others = [column for column in settings if column not in shared.values()]
-        values = [column for column in others if _may_be_score(table, column, shared["arm"])]
+            settings.remove(shared[field])
+    values = [value] if value in table else [c for c in settings if _may_be_score(table, c, shared["arm"])]
     if not values:
         _choose(table, "value", [])
-    states = "measure" not in shared
-    names = {column: column.removeprefix("metrics.") for column in values}
-    return Layout(known, shared, {c: {"measure": name} if states else {} for c, name in names.items()})
+    stated = [{} if "measure" in shared else {"measure": c.removeprefix("metrics.")} for c in values]
+    return Layout(known, shared, dict(zip(values, stated, strict=True)))
 
 
 def _may_be_arm(table: Columns, column: str, seed: str) -> bool:
@@ -156,18 +153,19 @@ def _is_numeric(table: Columns, column: str) -> bool:
 
 def _find_chart(table: Columns) -> Layout | None:
     """Return the layout of wandb's chart export; None for another table."""
-    found = {column: _CHART.fullmatch(column) for column in table.names if column != "Step"}
-    if "Step" not in table or not found or not all(found.values()):
-        return None
+    columns = [column for column in table.names if column != "Step"]
     values = {}
-    for column, match in found.items():
-        run = _RUN_NAME.fullmatch(match["run"]) if match else None
-        if match is None or run is None:
+    for column in columns:
+        match = _CHART.fullmatch(column)
+        if match is None or "Step" not in table:
+            return None
+        run = _RUN_NAME.fullmatch(match["run"])
+        if run is None:
             end = "does not end with a seed, such as random-seed3. Rename the runs, or export the run table"
             raise DataError(f"{table.path}: the run name in the column '{shown(column)}' {end}")
         if not match["bound"]:
             values[column] = {**run.groupdict(), "measure": match["measure"]}
-    return Layout("wandb's chart export", {"step": "Step"}, values, skips_empty=True)
+    return Layout("wandb's chart export", {"step": "Step"}, values, skips_empty=True) if values else None
 
 
 def _find_wide(table: Columns) -> Layout | None:
@@ -175,7 +173,7 @@ def _find_wide(table: Columns) -> Layout | None:
     seeds = [name for name in table.names if name.lower() in ("seed", "")]
     arms = [name for name in table.names if name not in seeds]
     is_wide = len(seeds) == 1 and len(arms) > 1 and table.names.isdisjoint((*FIELDS[:1], "measure", "value"))
-    if not is_wide or not all(_is_numeric(table, arm) for arm in arms):
+    if not is_wide or not all(map(partial(_is_numeric, table), arms)):
         return None
     values = {arm: {"arm": arm, "measure": WIDE_MEASURE} for arm in arms}
     return Layout("a column for each arm", {"seed": seeds[0]}, values)

@@ -37,7 +37,7 @@ class ScoreReader:
         axis = next((axis for axis in AXES if axis in rows), "")
         self.evaluations = np.nan_to_num(self._numbers(axis))
         rows.refuse(self.evaluations % 1 != 0, f"{axis} is not a whole number")
-        self.is_higher = ~np.array([is_lower_better(measure) for measure in self.measures])
+        self.is_higher = ~np.array(list(map(is_lower_better, self.measures)))
         if "higher_is_better" in rows:
             self.is_higher = rows.booleans("higher_is_better")
         by_measure: dict[str, list[int]] = {}

@@ -24,6 +24,7 @@ UNPLANNED = (
     "Seeds were added without a stopping rule: {first} seeds first, {last} now. Intervals are widened for a "
     "look at every number in between, as for --until-decided."
 )
+SIGN_FLIPS = "a sign-flip test"
 UNEQUAL = "The arms are not equally trained: this compares procedures at their ends, and not starts alone."
 SIMULATED_PEOPLE = (
     "The people are simulated: this tests the software and says nothing about human perception."
@@ -153,14 +154,12 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
 
 def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
-    tests = ["a sign-flip test"] if any(d.num_runs is None for d in found) else []
-    tests += ["a permutation test"] if any(d.num_runs for d in found) else []
-    tested = (answer for answer in answers if answer.outcome is not Outcome.ONE_RUN)
-    num = max((answer.contrast.num_family for answer in tested), default=1)
+    tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
+    num = max((a.contrast.num_family for a in answers if a.outcome is not Outcome.ONE_RUN), default=1)
     text = (
         f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(tests)} over all "
-        "arms agrees."
+        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(sorted(tests))} "
+        "over all arms agrees."
     )
     return text if num > 1 else ""
 

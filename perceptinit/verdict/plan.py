@@ -101,7 +101,8 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         evaluation="",
     )
     planned = compare(runs)
-    others = [arm for arm in plan.arms if arm != plan.baseline]
+    others = list(plan.arms)
+    others.remove(plan.baseline)
     family = f"{others[0]} - {plan.baseline}: 95 % interval"
     if others[1:]:
         family = f"{family}; {', '.join(others[1:])} - {plan.baseline}: simultaneous 95 % intervals"

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import chain
+from operator import attrgetter
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import NOISE, TAUGHT, WORTH, Outcome, Sentences
@@ -86,7 +87,7 @@ def read_arm(
 
 def find_assumptions(own: Iterable[Verdict]) -> list[str]:
     """Return what the claims about an arm of a table assume, as clauses; empty without assumptions."""
-    checked = chain(*(verdict.checked for verdict in own))
+    checked = chain(*map(attrgetter("checked"), own))
     reasons = {each.reason for each in checked if each.state is State.ASSUMED}
     return [text for text in ASSUMPTIONS if text in reasons]
 

@@ -102,8 +102,8 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
         floor = score.floor / score.num_sets**0.5
         found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
         if found:
-            unit = comparison.runs.seen if comparison.runs.is_table else "samples seen"
-            yield When(score, difference, found, unit)
+            is_counted = comparison.runs.evaluation == "samples_seen"
+            yield When(score, difference, found, "samples seen" if is_counted else comparison.runs.seen)
 
 
 def when_lines(found: Sequence[When]) -> list[str]:

@@ -254,6 +254,11 @@ def test_an_invalid_table_names_row_and_column(text, message, tmp_path):
         read(tmp_path, text)
 
 
+def test_an_unknown_baseline_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no arm called 'rando'"):
+        read(tmp_path, lines({"random": RANDOM, "pi": LEAD}), baseline="rando")
+
+
 def test_a_table_needs_a_baseline(tmp_path):
     with pytest.raises(UsageError, match="no baseline"):
         read(tmp_path, lines({"random": RANDOM, "pi": LEAD}), baseline=None)
