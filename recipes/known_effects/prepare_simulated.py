@@ -5,7 +5,8 @@
 Images show an object in one of eight colors, its class, with one of eight shapes in four groups. People give the class
 with 60 %. Of the other 40 %, SHARE goes to a class that color and group of shapes determine, and the rest to the next
 class. Class labels do not contain the second class; the table of classes contains it only on average over shapes. OUT gets the files that
-prepare_ties.py makes of CIFAR-10H, from the same number of images and labels for each image.
+prepare_ties.py makes of CIFAR-10H, from the same number of images and labels for each image, and ties/table.csv, the
+triplets of ties.csv answered by the table of classes.
 """
 
 # M images, C classes
@@ -45,6 +46,8 @@ def main(share: float, out: Path) -> None:
     held_out = ties["val"] + ties["test"]
     write(out / "ties" / "ties.csv", ties["train"] + held_out)
     write(out / "ties" / "classes.csv", draw_classes(parts["train"], len(ties["train"]), rng) + held_out)
+    by_table = [answer_by_table(row, classes, parts["train"].table) for row in ties["train"]]
+    write(out / "ties" / "table.csv", by_table + held_out)
     table = pyarrow.table({"image": images, "class": [CLASSES[label] for label in classes]})
     train = parts["train"]
     members = [train.index[train.classes == label][:NUM_OF_CLASS] for label in range(len(CLASSES))]
@@ -66,6 +69,13 @@ def people_shares(factors: list[ImageFactors], classes: np.ndarray, share: float
     shares[rows, (classes + 1) % num] += AMBIGUITY * (1 - share)
     shares[rows, (classes + 2 + groups) % num] += AMBIGUITY * share
     return shares
+
+
+def answer_by_table(row: tuple, classes: np.ndarray, table: np.ndarray) -> tuple:
+    """Return a row of the same triplet with one vote by the table of classes, or half a vote for each if it is equal."""
+    anchor, first, second, *_, kind = row
+    near_first, near_second = (table[classes[anchor], classes[image]] for image in (first, second))
+    return (anchor, first, second, float(np.heaviside(near_second - near_first, 0.5)), 1, kind)
 
 
 def encode(factors: ImageFactors) -> bytes:
