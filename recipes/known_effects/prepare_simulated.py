@@ -5,8 +5,7 @@
 Images show an object in one of eight colors, its class, with one of eight shapes in four groups. People give the class
 with 60 %. Of the other 40 %, SHARE goes to a class that color and group of shapes determine, and the rest to the next
 class. Class labels do not contain the second class; the table of classes contains it only on average over shapes. OUT gets the files that
-prepare_ties.py makes of CIFAR-10H, from the same number of images and labels for each image, and ties/table.csv, the
-triplets of ties.csv answered by the table of classes.
+prepare_ties.py makes of CIFAR-10H, from the same number of images and labels for each image.
 """
 
 # M images, C classes
@@ -17,7 +16,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 from PIL import Image
-from prepare_ties import draw_classes, draw_ties, name_of, save, split_photographs, write
+from prepare_ties import (
+    answer_by_table,
+    draw_classes,
+    draw_ties,
+    name_of,
+    save,
+    split_photographs,
+    write,
+)
 
 from perceptinit.world.factors import COLOURS, SHAPES, ImageFactors, draw_factors
 from perceptinit.world.render import render
@@ -69,13 +76,6 @@ def people_shares(factors: list[ImageFactors], classes: np.ndarray, share: float
     shares[rows, (classes + 1) % num] += AMBIGUITY * (1 - share)
     shares[rows, (classes + 2 + groups) % num] += AMBIGUITY * share
     return shares
-
-
-def answer_by_table(row: tuple, classes: np.ndarray, table: np.ndarray) -> tuple:
-    """Return a row of the same triplet with one vote by the table of classes, or half a vote for each if it is equal."""
-    anchor, first, second, *_, kind = row
-    near_first, near_second = (table[classes[anchor], classes[image]] for image in (first, second))
-    return (anchor, first, second, float(np.heaviside(near_second - near_first, 0.5)), 1, kind)
 
 
 def encode(factors: ImageFactors) -> bytes:
