@@ -16,7 +16,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 from PIL import Image
-from prepare_ties import draw_classes, draw_ties, name_of, save, split_photographs, write
+from prepare_ties import (
+    answer_by_table,
+    draw_classes,
+    draw_ties,
+    name_of,
+    save,
+    split_photographs,
+    write,
+)
 
 from perceptinit.world.factors import COLOURS, SHAPES, ImageFactors, draw_factors
 from perceptinit.world.render import render
@@ -45,6 +53,8 @@ def main(share: float, out: Path) -> None:
     held_out = ties["val"] + ties["test"]
     write(out / "ties" / "ties.csv", ties["train"] + held_out)
     write(out / "ties" / "classes.csv", draw_classes(parts["train"], len(ties["train"]), rng) + held_out)
+    by_table = [answer_by_table(row, classes, parts["train"].table) for row in ties["train"]]
+    write(out / "ties" / "table.csv", by_table + held_out)
     table = pyarrow.table({"image": images, "class": [CLASSES[label] for label in classes]})
     train = parts["train"]
     members = [train.index[train.classes == label][:NUM_OF_CLASS] for label in range(len(CLASSES))]

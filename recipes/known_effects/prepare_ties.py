@@ -4,7 +4,7 @@
 
 FOLDER is the folder of prepare.py. The closeness of two photographs is the probability that random human labels of
 them are equal. A triplet is a tie if both candidates have the anchor's class or neither has. OUT/ties/ gets the
-photographs and five tables with the columns of judgments `table`:
+photographs and six tables with the columns of judgments `table`:
 
     people.csv   ties that classes do not answer either, a third each: three photographs of one class (`one class`),
                  candidates that share another class (`candidates`), and three classes where the class table, the mean
@@ -13,6 +13,7 @@ photographs and five tables with the columns of judgments `table`:
     pixels.csv   the triplets of ties.csv, answered by the cosine similarity of centered gray pixels
     labels.csv   one candidate has the anchor's class and wins
     classes.csv  three classes, answered by the class table
+    table.csv    the triplets of ties.csv, answered by the class table; half a vote for each side if it is equal
 
 Rows of held-out photographs are those of ties.csv in every table but people.csv. OUT also gets labels-N.parquet, balanced samples of
 250 and 1,000 training photographs with their class; votes-N.parquet, the same photographs once for each label that a
@@ -80,6 +81,8 @@ def main(source: Path, out: Path) -> None:
     pixels = [answer_by_pixels(row, gray) for row in ties["train"]]
     write(folder / "ties.csv", ties["train"] + held_out)
     write(folder / "pixels.csv", pixels + held_out)
+    by_table = [answer_by_table(row, labels, train.table) for row in ties["train"]]
+    write(folder / "table.csv", by_table + held_out)
     write(folder / "labels.csv", draw_labels(train, num, rng) + held_out)
     write(folder / "classes.csv", draw_classes(train, num, rng) + held_out)
     write_photographs(out, rows, parts, counts)
@@ -206,6 +209,13 @@ def answer_by_pixels(row: tuple, gray: np.ndarray) -> tuple:
     anchor, first, second, *_ = row
     p_second = 1.0 if gray[anchor] @ gray[second] > gray[anchor] @ gray[first] else 0.0
     return (anchor, first, second, p_second, 1, row[-1])
+
+
+def answer_by_table(row: tuple, classes: np.ndarray, table: np.ndarray) -> tuple:
+    """Return the row of a triplet with one vote by the class table. classes: of all photographs."""
+    anchor, first, second, *_, kind = row
+    near_first, near_second = (table[classes[anchor], classes[image]] for image in (first, second))
+    return (anchor, first, second, float(np.heaviside(near_second - near_first, 0.5)), 1, kind)
 
 
 def centered_gray(folder: Path, num: int) -> np.ndarray:

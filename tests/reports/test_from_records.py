@@ -1,5 +1,7 @@
 """Differences that a study computes from records alone equal those of the package."""
 
+from dataclasses import replace
+
 import beyond_labels
 import from_records
 import ladder
@@ -99,28 +101,38 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
 @pytest.mark.parametrize(
     ("leads", "sentence"),
     [
-        ({0: 0.0, 50: -0.2}, "The design finds a planted share of 50 %. Other shares: 0 % undecided."),
-        ({0: 0.0, 50: 0.0}, "The design finds no share. Other shares: 0 % undecided, 50 % undecided."),
-        ({0: -0.2, 50: -0.2}, "It calls people better with a share of 0 %, too."),
+        ({0: 0.0, 50: -0.2}, "better with planted shares of 50 % (0 % undecided)."),
+        ({0: 0.0, 50: 0.0}, "not shown to be better with any share (0 % undecided, 50 % undecided)."),
+        ({0: -0.2, 50: -0.2}, "of 0 %, 50 %, although nothing is planted with 0 %."),
     ],
 )
-def test_the_simulated_shares_that_are_found_are_named(tmp_path, leads, sentence):
+def test_the_planted_shares_that_are_found_are_named(tmp_path, leads, sentence):
     found = {}
     for share, lead in leads.items():
-        runs = write_runs(tmp_path / str(share), {"people": lead, "classes": 0.0})
-        found[share] = runs
-    assert sentence in simulated_share.answer(found)
+        found[share] = write_runs(tmp_path / str(share), {"people": lead, "classes": 0.0})
+    assert simulated_share.answer_against(found, "classes").endswith(sentence)
+
+
+def test_the_page_of_the_simulated_shares_has_a_row_for_each_share(tmp_path):
+    found = {}
+    for share in (0, 20):
+        leads = dict.fromkeys(simulated_share.ARMS, 0.0)
+        runs = write_runs(tmp_path / str(share), leads)
+        measured = {"2afc_val_before": 0.5, "2afc_val_after": 0.6}
+        found[share] = {key: replace(run, stage_1=measured) for key, run in runs.items()}
+    page = simulated_share.page(found)
+    assert all(f"\n| {share} % |" in page for share in (0, 20))
+    assert "50.0 ± 0.0, 60.0 ± 0.0" in page
 
 
 def test_the_power_of_seven_seeds_is_that_of_the_t_test():
-    # mean and deviation 1: shift 7 ** 0.5, of which Student's t with 6 degrees of freedom shows 61 %
-    values = (0.0, 1.0, 2.0)
+    # mean and deviation 1: Student's t with 6 degrees of freedom shows a shift of 7 ** 0.5 with 60 %
     runs = {}
-    for seed, value in enumerate(values):
+    for seed, value in enumerate((0.0, 1.0, 2.0)):
         for arm, own in (("people", 0.0), ("classes", value)):
             made = record(arm, seed, [])
             runs[arm, seed] = from_records.Run(arm, seed, {SCORE: own}, None, {}, made)
-    assert simulated_share.power(runs) == pytest.approx(0.60, abs=0.02)
+    assert simulated_share.power(runs, "classes") == pytest.approx(0.60, abs=0.02)
 
 
 @pytest.mark.parametrize("num_seeds", [5, 7])
