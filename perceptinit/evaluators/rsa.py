@@ -14,7 +14,7 @@ from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.scoring import MIN_UNITS
 from perceptinit.protocols import DualEncoder, HasPeople
-from perceptinit.types import ImageSource, Items, MeasuredSplit, RunContext, Score, Stimuli
+from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 
 MAX_LEFT_OUT = 200  # images that are left out one by one
 NUM_GROUPS = 100  # groups of more images, by position
@@ -65,10 +65,10 @@ class RSA(JudgedMeasure):
             )
         return self.judgments.load_dissimilarities(self.config.split)
 
-    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
-        """Yield the name of the set and the images of the matrices."""
+    def used(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and the indices of the images of the matrices, int64 (K,)."""
         stimuli, used, _ = self.data
-        yield self.set_name, [stimuli.images[index] for index in used]
+        return stimuli, used
 
     def _score(
         self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation

@@ -193,7 +193,16 @@ def embed(
     """
     starts = range(0, len(indices), batch_size)
     batches = [encode(images[indices[i : i + batch_size]].to(device)).float().cpu() for i in starts]
-    z = torch.cat(batches).double()
+    return unit_rows(torch.cat(batches))
+
+
+def unit_rows(embeddings: torch.Tensor) -> np.ndarray:
+    """Return embeddings (M, D) at unit length, float64; zero vectors are unchanged.
+
+    Raises:
+        TrainingError: If an embedding is not finite.
+    """
+    z = embeddings.double()
     bad = int((~torch.isfinite(z)).any(dim=1).sum())
     if bad:
         raise TrainingError(
