@@ -3,22 +3,17 @@
 # N items, R image roles
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from perceptinit.analysis.intervals import MIN_PEOPLE, find_components
 from perceptinit.evaluating.agreement import JudgedSet, Subject
-from perceptinit.judgments.scoring import (
-    MIN_UNITS,
-    binomial_stderr,
-    clustered_stderr,
-    jackknife_stderrs,
-    t_quantile,
-)
+from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, t_quantile
 from perceptinit.results.measures import FACTS, split_name
 from perceptinit.types import Items, Score
 
-MIN_PEOPLE = 5
 CONFIDENCE = 0.95
 OPEN = "not shown to differ"
 POOLED = "images, for the pooled votes of these judges"
@@ -51,7 +46,7 @@ def compare_on(each: JudgedSet, subjects: Sequence[Subject], baseline: str) -> l
         "measure": split_name(first.name)[0],
         "judgments": each.rows,
         "people": each.num_people,
-        "covers": POOLED if people_of(items) is None else "images and people",
+        "covers": "images and people" if names_people(items) else POOLED,
         **{key: getattr(first, key) for key in FACTS},
     }
     rows = []
@@ -104,40 +99,26 @@ def _compare(differences: np.ndarray, items: Items, num_compared: int) -> Row:
 def half_width(values: np.ndarray, items: Items, confidence: float, is_share: bool = False) -> float | None:
     """Return the half-width of an interval over images and people, or None for too few images.
 
-    The variance over images is that of a jackknife over images in any role. The variances over images and
-    over people both include that of single votes, so it is subtracted once from their sum. The result is
-    never below any of the three. Degrees of freedom are Satterthwaite's.
+    It is that of `find_components` without a variance over seeds, and never below that of independent items.
 
     Args:
         values: Value of each item, or a difference of two values, shape (N,).
         items: Images, weights and people of the items.
         confidence: Level of the interval.
-        is_share: Whether the values are shares of votes, which are never more certain than independent votes.
-
-    Source: Cameron, Gelbach and Miller 2011, two-way clustering; Satterthwaite 1946.
+        is_share: Whether the values are shares of votes, so that weights are numbers of votes.
     """
-    weights = items.weights
     places = np.unique(items.images, return_inverse=True)[1].reshape(items.images.shape)
-    degrees = min(len(np.unique(role)) for role in places.T) - 1.0
-    errors = jackknife_stderrs(values[None], places.T, weights) if degrees + 1 >= MIN_UNITS else None
-    if errors is None:
+    num_images = min(len(np.unique(role)) for role in places.T)
+    people = None if items.people is None else np.unique(items.people, return_inverse=True)[1]
+    equal_seeds = np.stack([values, values])
+    parts = find_components(equal_seeds, places, items.weights, people) if num_images >= MIN_UNITS else None
+    if parts is None:
         return None
-    by_image = float(errors[0]) ** 2
-    by_vote = (clustered_stderr(values, np.arange(len(values)), weights) or 0.0) ** 2
-    if is_share:
-        by_vote = max(by_vote, binomial_stderr(values, weights) ** 2)
-    people = people_of(items)
-    if people is None:
-        return t_quantile(confidence, degrees) * math.sqrt(max(by_image, by_vote))
-    by_person = (clustered_stderr(values, people, weights) or 0.0) ** 2
-    variance = max(by_image + by_person - by_vote, by_image, by_person, by_vote)
-    others = len(np.unique(people)) - 1
-    squares = by_image**2 / degrees + by_person**2 / others
-    degrees = max(variance**2 / squares, min(degrees, others)) if squares else degrees
-    return t_quantile(confidence, degrees) * math.sqrt(variance)
+    degrees = float(replace(parts, num_images=num_images).degrees)
+    floor = binomial_stderr(values, items.weights if is_share else None)
+    return t_quantile(confidence, degrees) * max(math.sqrt(parts.variance), floor)
 
 
-def people_of(items: Items) -> np.ndarray | None:
-    """Return the person of each item, (N,); None if people are not named, or too few for an interval."""
-    people = items.people
-    return None if people is None or len(np.unique(people)) < MIN_PEOPLE else people
+def names_people(items: Items) -> bool:
+    """Return whether items name enough people for an interval over people."""
+    return items.people is not None and len(np.unique(items.people)) >= MIN_PEOPLE
