@@ -12,7 +12,6 @@ from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perceptinit.evaluating.agreement import Options
     from perceptinit.evaluating.request import Request
     from perceptinit.registry import Registry
 
@@ -89,7 +88,6 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --suite paper29 --root data/eval
     """
-    from perceptinit.evaluating.agreement import Options
     from perceptinit.evaluating.request import Request, evaluate
 
     form = choose_format(csv=csv, json=json, markdown=markdown, latex=latex)
@@ -101,6 +99,12 @@ def eval_(
         root=root,
         settings=tuple(set_ or ()),
         on=tuple(on or ()),
+        images=images,
+        split=split,
+        fit=fit,
+        layers=tuple(layer or ()),
+        pooling=pooling,
+        baseline=baseline,
         backbone=backbone,
         weights=weights,
         workers=workers,
@@ -108,21 +112,13 @@ def eval_(
         device=device,
         cache=not no_cache,
     )
-    options = Options(
-        images=images,
-        split=split,
-        fit=fit,
-        layers=tuple(layer or ()),
-        pooling=pooling,
-        baseline=baseline,
-    )
     if on:
-        _print_agreement(request, options, ctx.obj.registry, form, html)
+        _print_agreement(request, ctx.obj.registry, form, html)
         return
-    if options != Options() or html or markdown or latex:
+    if any((images, split, fit, layer, pooling, baseline, html, markdown, latex)):
         raise UsageError(
-            "--images, --split, --fit, --layer, --pooling, --baseline, --html, --markdown and "
-            "--latex require --on"
+            "--images, --split, --fit, --layer, --pooling, --baseline, --html, --markdown and --latex "
+            "require --on"
         )
     evaluation = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if evaluation.is_first_process:
@@ -131,16 +127,13 @@ def eval_(
         raise typer.Exit(1)
 
 
-def _print_agreement(
-    request: Request, options: Options, registry: Registry, form: str, html: Path | None
-) -> None:
-    """Print the table of `--on`, and write its page."""
-    from perceptinit.evaluating.agreement_table import notes, tables, write_agreement
-    from perceptinit.evaluating.request import evaluate_on
+def _print_agreement(request: Request, registry: Registry, form: str, html: Path | None) -> None:
+    """Print the tables of `--on`, and write its page."""
+    from perceptinit.evaluating.agreement_table import evaluate_on, notes, tables, write_agreement
 
     if request.recipe or request.suite or request.sets:
         raise UsageError("--on: measured without --recipe, --suite and --sets. Run eval once for each")
-    found = evaluate_on(request, options, registry, lambda text: print_warnings([text]))
+    found = evaluate_on(request, registry, lambda text: print_warnings([text]))
     if html:
         write_agreement(found, html)
     if form == "table":

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from perceptinit.errors import UsageError
+from perceptinit.evaluating.agreement import measure_models, read_sets
 from perceptinit.evaluating.layers import OUTPUT
-from perceptinit.evaluating.standing import FIELDS, Row
+from perceptinit.evaluating.request import Request, prepare
+from perceptinit.evaluating.standing import FIELDS, Row, compare_on
+from perceptinit.registry import Registry, unknown
 from perceptinit.reports import figures
 from perceptinit.reports.columns import csv_text
 from perceptinit.reports.formats import latex_rows, markdown_rows
 from perceptinit.reports.report import render_template, write_page
 from perceptinit.results.measures import is_share
-from perceptinit.results.record import plain
+from perceptinit.results.record import environment, plain
+from perceptinit.types import RunContext
 
 ROW_INCHES = 0.32
 LONGEST = 34  # characters of a label
@@ -34,7 +40,7 @@ class Agreement:
 
     def text(self, form: str) -> str:
         """Return the result as `csv`, `json`, `markdown` or `latex`."""
-        every = [row for rows in self.rows.values() for row in rows]
+        every = list(chain(*self.rows.values()))
         if form == "csv":
             return csv_text(FIELDS, every)
         if form == "json":
@@ -45,8 +51,36 @@ class Agreement:
             }
             return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
         write = markdown_rows if form == "markdown" else latex_rows
-        *others, (headings, rows) = tables(self)
-        return "\n".join([*(write(*each, []) for each in others), write(headings, rows, list(notes(self)))])
+        scores, *others = tables(self)
+        return "\n".join([write(*scores, list(notes(self))), *(write(*each, []) for each in others)])
+
+
+def evaluate_on(request: Request, registry: Registry, tell: Callable[[str], None]) -> Agreement:
+    """Measure the requested models on the judgments of `--on`; `tell` receives each problem.
+
+    Raises:
+        UsageError: For an invalid request, or if no model has a score.
+    """
+    from perceptinit.compute.devices import usable_cores
+
+    device, models = prepare(request, registry)
+    sets = read_sets(request, models, registry)
+    problems: list[str] = []
+
+    def note(text: str) -> None:
+        problems.append(text)
+        tell(text)
+
+    workers = usable_cores() if request.workers is None else request.workers
+    ctx = RunContext(device=device, num_workers=workers, send=lambda event: note(event.message))
+    subjects = measure_models(models, sets, request, ctx, note)
+    titles = [subject.title for subject in subjects]
+    if request.baseline not in ("", *titles):
+        raise UsageError(unknown("--baseline: no model called", request.baseline, titles))
+    if not subjects:
+        raise UsageError("no model has a score")
+    rows = {each.title: compare_on(each, subjects, request.baseline) for each in sets}
+    return Agreement(rows, problems, environment(device))
 
 
 Table = tuple[list[str], list[list[str]]]
@@ -54,21 +88,20 @@ Table = tuple[list[str], list[list[str]]]
 
 def tables(found: Agreement) -> Iterator[Table]:
     """Yield headings and rows of the tables of scores and of differences. Cells have lines."""
-    by_set = [{row["model"]: row for row in rows} for rows in found.rows.values()]
-    names = list(dict.fromkeys(name for rows in by_set for name in rows))
-    first = [rows[0] for rows in found.rows.values()]
-    yield (
-        ["model", *found.rows],
-        [
-            *([name, *(_score_cell(rows.get(name)) for rows in by_set)] for name in names),
-            ["human ceiling", *(_ceiling(row) for row in first)],
-            ["chance", *(number(row, "chance") for row in first)],
-        ],
-    )
-    models = [name for name in names if by_set[0][name]["layer"]]
-    if len(models) > 1:
-        rows = [[name, *(_difference_cell(rows[name]) for rows in by_set)] for name in models]
-        yield ["difference from the reference", *found.rows], rows
+    sets = list(found.rows.values())
+    rows = {(row["model"], row["set"]): row for row in chain(*sets)}
+
+    def line(name: str, cell: Callable[[Row | None], str]) -> list[str]:
+        return [name, *(cell(rows.get((name, title))) for title in found.rows)]
+
+    first = [of_set[0] for of_set in sets]
+    scores = [line(name, _score_cell) for name in dict.fromkeys(name for name, _ in rows)]
+    scores.append(["human ceiling", *map(_ceiling, first)])
+    scores.append(["chance", *map(_chance, first)])
+    yield ["model", *found.rows], scores
+    differences = [line(row["model"], _difference_cell) for row in sets[0] if row["layer"]]
+    if len(differences) > 1:
+        yield ["difference from the reference", *found.rows], differences
 
 
 def _score_cell(row: Row | None) -> str:
@@ -80,8 +113,8 @@ def _score_cell(row: Row | None) -> str:
     return "\n".join(filter(None, lines))
 
 
-def _difference_cell(row: Row) -> str:
-    if row["reference"] is None:
+def _difference_cell(row: Row | None) -> str:
+    if row is None or row["reference"] is None:
         return "reference"
     between = _between(row, "difference_low", "difference_high", "+")
     outcome = row["outcome"].replace("shown to", "shown\nto")
@@ -94,8 +127,11 @@ def _between(row: Row, low: str, high: str, sign: str = "") -> str:
 
 
 def _ceiling(row: Row) -> str:
-    ends = [number(row, key) for key in ("lower_ceiling", "ceiling")]
-    return " to ".join(filter(None, ends)) or "-"
+    return " to ".join(filter(None, (number(row, "lower_ceiling"), number(row, "ceiling")))) or "-"
+
+
+def _chance(row: Row) -> str:
+    return number(row, "chance")
 
 
 def number(row: Row, key: str, sign: str = "") -> str:
@@ -114,7 +150,7 @@ def scale(row: Row) -> int:
 def notes(found: Agreement) -> Iterator[str]:
     """Yield how to read the tables, the sets, and the preprocessing of each model."""
     yield "Percent: part of the way from chance to the upper, and to the lower end of the human ceiling"
-    num_compared = max(row["num_compared"] or 0 for rows in found.rows.values() for row in rows)
+    num_compared = max(row["num_compared"] or 0 for row in chain(*found.rows.values()))
     if num_compared:
         yield f"Differences of a set: simultaneous 95 % intervals for {num_compared} pairs (Bonferroni)"
     for rows in found.rows.values():

@@ -2,8 +2,9 @@
 
 # B batch, T tokens, P prefix tokens, C channels, D embedding
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ OUTPUT = "output"  # the model's own embedding
 def choose_layers(model: Any, wanted: Sequence[str]) -> list[str]:
     """Return the names of layers: `wanted`, or all blocks and the output for "all"; UsageError if unknown."""
     if ALL not in wanted:
-        names = {OUTPUT, *(name for name, _ in model.image.trunk.named_modules())}
+        names = {OUTPUT, *dict(model.image.trunk.named_modules())}
         for name in wanted:
             if name not in names:
                 raise UsageError(unknown("no layer called", name, find_blocks(model.image.trunk)))
@@ -35,45 +36,35 @@ def find_blocks(trunk: nn.Module, prefix: str = "") -> list[str]:
     if about := getattr(trunk, "feature_info", None):
         infos = about.info if hasattr(about, "info") else about
         return [f"{prefix}{each['module']}" for each in infos]
-    lists = {n: m for n, m in trunk.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))}
-    if not lists:
-        return []
-    largest = max(lists, key=lambda name: sum(p.numel() for p in lists[name].parameters()))
-    return [f"{prefix}{largest}.{child}" for child, _ in lists[largest].named_children()]
+    lists = [pair for pair in trunk.named_modules() if isinstance(pair[1], (nn.ModuleList, nn.Sequential))]
+    name, largest = max(lists, key=lambda pair: _num_parameters(pair[1]), default=("", nn.Sequential()))
+    return [f"{prefix}{name}.{child}" for child, _ in largest.named_children()]
 
 
-@contextmanager
-def watching(trunk: nn.Module, layers: Sequence[str], pooling: Pooling | None) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that each forward pass fills with the pooled output of the layers, (B, D)."""
-    found: dict[str, Tensor] = {}
-
-    def note(name: str, output: Any) -> None:
-        values = output[0] if isinstance(output, tuple) else output
-        is_last = getattr(trunk, "output_fmt", "") == "NHWC"
-        found[name] = pool(values, pooling, is_last).float().cpu()
-
-    handles = [
-        trunk.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: note(name, output))
-        for name in layers
-        if name != OUTPUT
-    ]
-    try:
-        yield found
-    finally:
-        for handle in handles:
-            handle.remove()
+def _num_parameters(module: nn.Module) -> int:
+    return sum(map(Tensor.numel, module.parameters()))
 
 
 def encode_layers(
     model: Any, images: Tensor, layers: Sequence[str], pooling: Pooling | None
 ) -> Mapping[str, Tensor]:
     """Return the embeddings (B, D) of each layer, on the CPU, from one forward pass."""
-    with watching(model.image.trunk, layers, pooling) as found, torch.no_grad():
-        output = model.encode_image(images).float().cpu()
-    found[OUTPUT] = output
-    if missing := [name for name in layers if name not in found]:
-        raise UsageError(f"layer {missing[0]} is not called when the model encodes an image")
-    return {name: found[name] for name in layers}
+    trunk = model.image.trunk
+    is_last = getattr(trunk, "output_fmt", "") == "NHWC"
+    found: dict[str, Tensor] = {}
+
+    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        values = output[0] if isinstance(output, tuple) else output
+        found[name] = pool(values, pooling, is_last).float().cpu()
+
+    with ExitStack() as hooks, torch.no_grad():
+        for name in set(layers) - {OUTPUT}:
+            hooks.callback(trunk.get_submodule(name).register_forward_hook(partial(note, name)).remove)
+        found[OUTPUT] = model.encode_image(images).float().cpu()
+    for name in layers:
+        if name not in found:
+            raise UsageError(f"layer {name} is not called when the model encodes an image")
+    return found
 
 
 def pool(values: Tensor, pooling: Pooling | None, is_channels_last: bool = False) -> Tensor:

@@ -7,11 +7,12 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.compute import distributed
 from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.evaluating.layers import Pooling
 from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.files.cache import cache_folder
@@ -19,10 +20,7 @@ from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry, unknown
 from perceptinit.test_sets.inventory import is_retrieval
 from perceptinit.test_sets.suite import suite_sets
-
-if TYPE_CHECKING:
-    from perceptinit.evaluating.agreement import Options
-    from perceptinit.evaluating.agreement_table import Agreement
+from perceptinit.types import FitMode
 
 COMMON = {"batch_size": 256, "precision": "fp32"}
 WEIGHTS = ("final", "init", "pretrain", "all")
@@ -39,6 +37,12 @@ class Request:
     root: str = ""
     settings: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
+    images: str = ""
+    split: str = ""
+    fit: FitMode | None = None
+    layers: tuple[str, ...] = ()
+    pooling: Pooling | None = None
+    baseline: str = ""
     backbone: str | None = None
     weights: str = "final"
     workers: int | None = None
@@ -81,7 +85,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     from perceptinit.compute.devices import usable_cores
     from perceptinit.results.record import environment
 
-    device, models = _prepare(request, registry)
+    device, models = prepare(request, registry)
     if without := [model.title for model in models if not model.parts]:
         raise UsageError(f"{without[0]}: embeddings from a file are measured with --on only")
     asked = _asked_specs(request, registry)
@@ -108,7 +112,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     return Evaluation(results, problems, environment(device), session.rank == 0)
 
 
-def _prepare(request: Request, registry: Registry) -> tuple[str, list[EvalModel]]:
+def prepare(request: Request, registry: Registry) -> tuple[str, list[EvalModel]]:
     """Return the device and the models of a request."""
     from perceptinit.compute.devices import choose_device, set_up_process
 
@@ -119,39 +123,6 @@ def _prepare(request: Request, registry: Registry) -> tuple[str, list[EvalModel]
     architecture = request.backbone or str(request.recipe or "")
     backbone = find_backbone(architecture, registry) if architecture else None
     return device, find_models(request.models, registry, backbone, request.weights)
-
-
-def evaluate_on(
-    request: Request, options: Options, registry: Registry, tell: Callable[[str], None]
-) -> Agreement:
-    """Measure the requested models on the judgments of `--on`; `tell` receives each problem.
-
-    Raises:
-        UsageError: For an invalid request, before any model is built.
-    """
-    from perceptinit.compute.devices import usable_cores
-    from perceptinit.evaluating.agreement import measure_models, read_sets
-    from perceptinit.evaluating.agreement_table import Agreement
-    from perceptinit.evaluating.standing import compare_on
-    from perceptinit.results.record import environment
-
-    device, models = _prepare(request, registry)
-    sets = read_sets(request.on, options, models, registry)
-    problems: list[str] = []
-
-    def note(text: str) -> None:
-        problems.append(text)
-        tell(text)
-
-    workers = usable_cores() if request.workers is None else request.workers
-    subjects = measure_models(models, sets, options, device=device, num_workers=workers, tell=note)
-    titles = [subject.title for subject in subjects]
-    if options.baseline and options.baseline not in titles:
-        raise UsageError(unknown("--baseline: no model called", options.baseline, titles))
-    if not subjects:
-        raise UsageError("no model has a score")
-    rows = {each.title: compare_on(each, subjects, options.baseline) for each in sets}
-    return Agreement(rows, problems, environment(device))
 
 
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:

@@ -11,6 +11,7 @@ import numpy as np
 from perceptinit.analysis.intervals import MIN_PEOPLE, find_components
 from perceptinit.evaluating.agreement import JudgedSet, Subject
 from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, t_quantile
+from perceptinit.protocols import HasPeople
 from perceptinit.results.measures import FACTS, split_name
 from perceptinit.types import Items, Score
 
@@ -41,11 +42,12 @@ def compare_on(each: JudgedSet, subjects: Sequence[Subject], baseline: str) -> l
     items = items_of(first)
     reference = baseline or max(scores, key=lambda title: scores[title].value)
     num_compared = len(scores) - 1 if baseline else len(scores) * (len(scores) - 1) // 2
+    judges = each.measure.judgments
     about = {
         "set": each.title,
         "measure": split_name(first.name)[0],
         "judgments": each.rows,
-        "people": each.num_people,
+        "people": len(judges.people) or None if isinstance(judges, HasPeople) else None,
         "covers": "images and people" if names_people(items) else POOLED,
         **{key: getattr(first, key) for key in FACTS},
     }

@@ -17,10 +17,11 @@ from scipy.stats import spearmanr
 
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
-from perceptinit.evaluating.agreement import Options, read_sets
+from perceptinit.evaluating.agreement import read_sets
 from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
+from perceptinit.evaluating.request import Request
 from perceptinit.evaluating.standing import half_width
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.scoring import clustered_stderr
@@ -146,14 +147,14 @@ def test_a_model_that_was_trained_on_a_table_is_scored_on_held_out_judgments(lab
     trained = {"use": "table", "path": str(lab / "triplets.csv"), "test_share": 0.3, "seed": 7}
     models = [EvalModel("ours", lambda: None, judgments=[trained]), EvalModel("other", lambda: None)]
     registry = build_plugin_manager().registry
-    options = Options(images=str(lab / "photos"))
-    (found,) = read_sets([str(lab / "triplets.csv")], options, models, registry)
+    request = Request(models=(), on=(str(lab / "triplets.csv"),), images=str(lab / "photos"))
+    (found,) = read_sets(request, models, registry)
     assert found.rows == "judgments held out from stage 1 of ours"
     held_out = Table(Table.Config(path=lab / "triplets.csv", images=lab / "photos", test_share=0.3, seed=7))
     assert found.measure.data.anchor.tolist() == held_out.load("test").anchor.tolist()
     models.append(EvalModel("third", lambda: None, judgments=[{**trained, "seed": 8}]))
     with pytest.raises(UsageError, match="ours, third hold out different judgments"):
-        read_sets([str(lab / "triplets.csv")], options, models, registry)
+        read_sets(request, models, registry)
 
 
 def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
