@@ -111,7 +111,9 @@ def half_width(values: np.ndarray, items: Items, confidence: float, is_share: bo
     """
     places = np.unique(items.images, return_inverse=True)[1].reshape(items.images.shape)
     num_images = min(len(np.unique(role)) for role in places.T)
-    people = None if items.people is None else np.unique(items.people, return_inverse=True)[1]
+    # pooled votes count as those of different people, so that items are not counted once for each role
+    owners = items.people if names_people(items) else np.arange(len(values))
+    people = np.unique(np.asarray(owners), return_inverse=True)[1]
     equal_seeds = np.stack([values, values])
     parts = find_components(equal_seeds, places, items.weights, people) if num_images >= MIN_UNITS else None
     if parts is None:
