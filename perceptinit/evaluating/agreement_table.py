@@ -149,13 +149,15 @@ def scale(row: Row) -> int:
 
 def notes(found: Agreement) -> Iterator[str]:
     """Yield how to read the tables, the sets, and the preprocessing of each model."""
-    yield "Percent: part of the way from chance to the upper, and to the lower end of the human ceiling"
-    num_compared = max(row["num_compared"] or 0 for row in chain(*found.rows.values()))
-    if num_compared:
+    first = next(iter(found.rows.values()))
+    if any(row["ceiling"] for row in chain(*found.rows.values())):
+        yield "Percent: part of the way from chance to the upper, and to the lower end of the human ceiling"
+    num_compared = max(row["num_compared"] or 0 for row in first)
+    if num_compared > 1:
         yield f"Differences of a set: simultaneous 95 % intervals for {num_compared} pairs (Bonferroni)"
     for rows in found.rows.values():
         yield describe(rows[0])
-    for row in next(iter(found.rows.values())):
+    for row in first:
         if row["input"]:
             yield f"{row['model']}: {row['input']}"
 
