@@ -95,7 +95,7 @@ def _choose_rows(
         table.setdefault("images", request.images)
     if request.split:
         return f"split {request.split}"
-    if "path" not in table:
+    if "path" not in table or "whole" not in fields:
         return "split test"
     trained = {m.title: old for m in models for old in m.judgments if _is_same(old, table)}
     if not trained:
