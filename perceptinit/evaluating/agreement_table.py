@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from perceptinit.errors import UsageError
@@ -23,8 +24,8 @@ from perceptinit.results.measures import is_share
 from perceptinit.results.record import environment, plain
 from perceptinit.types import RunContext
 
-ROW_INCHES = 0.32
-LONGEST = 34  # characters of a label
+ROW_INCHES = 0.36
+LONGEST = 34  # characters in a line of a label
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ def _draw(rows: list[Row]) -> Iterator[figures.Figure]:
             ax.plot(factor * row["value"], place, "o", color=colour)
             if row["low"] is not None:
                 ax.plot([factor * row["low"], factor * row["high"]], [place, place], color=colour)
-        ax.set_yticks(range(len(rows)), [f"{row['model']:.{LONGEST}}" for row in rows], fontsize=9)
+        ax.set_yticks(range(len(rows)), [fill(row["model"], LONGEST) for row in rows], fontsize=9)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_xlabel(_unit(rows[0]))
         alt = "; ".join(f"{row['model']} {number(row, 'value')}" for row in rows)
