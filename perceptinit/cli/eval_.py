@@ -23,7 +23,7 @@ def eval_(
         typer.Argument(
             help="Folders of runs, of exports or of transformers; .safetensors files or folders of them; "
             "open-clip:MODEL[:TAG or FILE]; timm:MODEL[:TAG or FILE]; package.module:function; embeddings "
-            "(.parquet, or .npy beside .txt; with --on)."
+            "(.parquet, or .npy with .txt; with --on)."
         ),
     ],
     recipe: Annotated[Path | None, typer.Option(help="Recipe whose `eval` tables are used.")] = None,

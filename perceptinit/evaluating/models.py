@@ -80,7 +80,7 @@ def find_models(
 
     sources: Folders of runs; folders of `perceptinit export` and of transformers; checkpoints of `backbone`
     (.safetensors) or folders of them; `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`;
-    `package.module:function`; embeddings (.parquet, or .npy beside a .txt of names).
+    `package.module:function`; embeddings (.parquet, or .npy with a .txt of names).
     weights: Weights of a run to measure: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.

@@ -82,7 +82,7 @@ def load_exported(folder: Path) -> Any:
 def load_timm(model: str, weights: str) -> Any:
     """Return a timm model with pooled features as embeddings, in eval mode.
 
-    weights: A tag; a .safetensors file, with the preprocessing in `config.json` beside it; or empty.
+    weights: A tag; a .safetensors file, with the preprocessing in a `config.json` next to it; or empty.
     """
     if not weights:
         return _timm(model)
@@ -238,7 +238,7 @@ def _call(module: str, name: str) -> ImageModel:
 
 
 def read_embeddings(path: Path) -> GivenEmbeddings:
-    """Return embeddings in a .parquet file (columns image and embedding), or a .npy file beside names.
+    """Return embeddings in a .parquet file (columns image and embedding), or a .npy file with a .txt of names.
 
     Raises:
         DataError: If the file cannot be read, or names and rows differ in number.
