@@ -22,8 +22,8 @@ ROOMS = {
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
     "running": "reports evaluators results recipe images components compute files base",
-    "evaluating": "reports evaluators results initializers test_sets judgments recipe backbones components"
-    " compute files base",
+    "evaluating": "reports analysis evaluators library test_sets judgments results initializers recipe backbones"
+    " components compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",
     "verdict": "analysis results test_sets judgments recipe files base",
     "analysis": "results judgments recipe components base",
@@ -164,8 +164,8 @@ def test_the_top_level_and_every_room_stay_small():
 
 # A budget in statements and names, so that packing lines gains nothing: lower a number when code went, raise one with a
 # reason in the commit.
-MAX_STATEMENTS = 28_900  # of perceptinit/ and plugins/ together
-MAX_FILES, MAX_LINES_OF_A_FILE = 330, 350
+MAX_STATEMENTS = 29_400  # of perceptinit/ and plugins/ together
+MAX_FILES, MAX_LINES_OF_A_FILE = 334, 350
 # in 1,000 statements
 MAX_PACKED_IN_CORE, MAX_WALRUSES, MAX_COMPREHENSIONS = 8.0, 3.7, 70.3
 

@@ -186,6 +186,8 @@ class ScoreComparison:
         if parts := self.components.get(Contrast(arm, best.name)):
             return best, estimate_two_way(parts)
         mean = value.mean - best.value
+        if best.error.missing:
+            return best, Estimate(mean, None, None, None, value.num)
         own_half = 0.0 if value.high is None else value.high - value.mean
         half = math.hypot(own_half, best.interval[1] - best.value if best.interval else 0.0)
         return best, Estimate(mean, None, mean - half, mean + half, value.num)

@@ -63,13 +63,13 @@ class ImageTower(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
         self._fresh = fresh
-        self._fit_mode = fit
+        self.fit_mode = fit
 
     @property
     def fit(self) -> Fit:
         """How non-square images are made square; "pad" fills the margins with the mean color, as in timm."""
-        if self._fit_mode != "pad":
-            return Fit(self._fit_mode or "center-crop")
+        if self.fit_mode != "pad":
+            return Fit(self.fit_mode or "center-crop")
         red, green, blue = (round(255 * value) for value in self.mean.tolist())
         return Fit("pad", (red, green, blue))
 

@@ -1,12 +1,19 @@
 """`perceptinit eval`: evaluate existing models together."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from perceptinit.cli.options import Csv, Device, Json, Texts, Workers, choose_format
-from perceptinit.cli.terminal import print_warnings
+from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.errors import UsageError
+
+if TYPE_CHECKING:
+    from perceptinit.evaluating.request import Request
+    from perceptinit.registry import Registry
 
 
 def eval_(
@@ -14,8 +21,9 @@ def eval_(
     models: Annotated[
         list[str],
         typer.Argument(
-            help="Folders of runs; .safetensors files or folders of them; open-clip:MODEL[:TAG or FILE]; "
-            "timm:MODEL[:TAG or FILE] (image measures only)."
+            help="Folders of runs, of exports or of transformers; .safetensors files or folders of them; "
+            "open-clip:MODEL[:TAG or FILE]; timm:MODEL[:TAG or FILE]; package.module:function; embeddings "
+            "(.parquet, or .npy with .txt; with --on)."
         ),
     ],
     recipe: Annotated[Path | None, typer.Option(help="Recipe whose `eval` tables are used.")] = None,
@@ -31,9 +39,29 @@ def eval_(
             "batch_size=64 or missing=skip; may be repeated.",
         ),
     ] = None,
-    judgments: Annotated[
-        Texts, typer.Option(metavar="NAME[=ROOT]", help="Human judgments for 2AFC; may be repeated.")
+    on: Annotated[
+        Texts,
+        typer.Option(
+            metavar="JUDGMENTS[,KEY=VALUE...]",
+            help="Human judgments: a table, a matrix or a name, with its keys; may be repeated.",
+        ),
     ] = None,
+    images: Annotated[str, typer.Option(help="With --on: folder of the images.")] = "",
+    split: Annotated[str, typer.Option(help="With --on: train, val or test. [default: all judgments]")] = "",
+    fit: Annotated[
+        Literal["center-crop", "squash", "pad"] | None,
+        typer.Option(help="With --on: how images are made square. [default: of the model]"),
+    ] = None,
+    layer: Annotated[
+        Texts, typer.Option(help="With --on: a layer such as blocks.6, or all; may be repeated.")
+    ] = None,
+    pooling: Annotated[
+        Literal["class", "mean"] | None, typer.Option(help="With --layer: class token or mean over patches.")
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option(help="With --on: model with which the others are compared. [default: the best]")
+    ] = "",
+    html: Annotated[Path | None, typer.Option(help="With --on: write a page with figures.")] = None,
     backbone: Annotated[
         str | None, typer.Option(help="Model for the checkpoints: RECIPE, open-clip:MODEL or timm:MODEL.")
     ] = None,
@@ -44,12 +72,17 @@ def eval_(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache zero-shot classifiers.")] = False,
     csv: Csv = False,
     json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="With --on: print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="With --on: print a LaTeX table.")] = False,
 ) -> None:
     """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
-    By default, runs are evaluated with their own recipe; --recipe, --suite, --sets and --judgments replace
-    it. Each set is decoded once for all models. With torchrun, each process encodes a part of the images.
-    Exit code 1: a set or a model has no score.
+    By default, runs are evaluated with their own recipe; --recipe, --suite and --sets replace it. Each set is
+    decoded once for all models. With torchrun, each process encodes a part of the images. --on compares
+    models on human judgments, with intervals, ceilings and trivial models. Exit code 1: a set or a model has
+    no score.
+
+    Example: perceptinit eval timm:resnet50:a1_in1k model.parquet --on judgments.csv --images photographs
 
     Example: perceptinit eval runs/quickstart --weights all
 
@@ -57,7 +90,7 @@ def eval_(
     """
     from perceptinit.evaluating.request import Request, evaluate
 
-    form = choose_format(csv=csv, json=json)
+    form = choose_format(csv=csv, json=json, markdown=markdown, latex=latex)
     request = Request(
         models=tuple(models),
         recipe=recipe,
@@ -65,7 +98,13 @@ def eval_(
         sets=tuple(sets or ()),
         root=root,
         settings=tuple(set_ or ()),
-        judgments=tuple(judgments or ()),
+        on=tuple(on or ()),
+        images=images,
+        split=split,
+        fit=fit,
+        layers=tuple(layer or ()),
+        pooling=pooling,
+        baseline=baseline,
         backbone=backbone,
         weights=weights,
         workers=workers,
@@ -73,8 +112,39 @@ def eval_(
         device=device,
         cache=not no_cache,
     )
+    if on:
+        _print_agreement(request, ctx.obj.registry, form, html)
+        return
+    if any((images, split, fit, layer, pooling, baseline, html, markdown, latex)):
+        raise UsageError(
+            "--images, --split, --fit, --layer, --pooling, --baseline, --html, --markdown and --latex "
+            "require --on"
+        )
     evaluation = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if evaluation.is_first_process:
         typer.echo(evaluation.text(form), nl=False)
     if evaluation.problems:
+        raise typer.Exit(1)
+
+
+def _print_agreement(request: Request, registry: Registry, form: str, html: Path | None) -> None:
+    """Print the tables of `--on`, and write its page."""
+    from perceptinit.evaluating.agreement_table import evaluate_on, notes, tables, write_agreement
+
+    if request.recipe or request.suite or request.sets:
+        raise UsageError("--on: measured without --recipe, --suite and --sets. Run eval once for each")
+    found = evaluate_on(request, registry, lambda text: print_warnings([text]))
+    if html:
+        write_agreement(found, html)
+    if form == "table":
+        console = new_console(markup=False)
+        for headings, rows in tables(found):
+            table = new_table(headings, right=headings[1:])
+            for row in rows:
+                table.add_row(*row)
+            console.print(table, "")
+        console.print("\n".join(notes(found)))
+    else:
+        typer.echo(found.text(form), nl=False)
+    if found.problems:
         raise typer.Exit(1)

@@ -1,6 +1,7 @@
-"""The models of `perceptinit eval`: open_clip and timm models, checkpoints, and weights of runs."""
+"""The models of `perceptinit eval`: runs, checkpoints, and models and embeddings of other libraries."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -8,25 +9,37 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
-from perceptinit.evaluating.exported import OPEN_CLIP, is_exported, load_exported
-from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.evaluating.other_models import (
+    OPEN_CLIP,
+    is_exported,
+    load_exported,
+    load_function,
+    load_timm,
+    read_about,
+    read_embeddings,
+    refuse_pickle,
+)
 from perceptinit.files.reading import check_sums
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
 from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
-from perceptinit.results.record import RECORD, read_record, recorded_sha256
+from perceptinit.results.record import RECORD, judgments_of, read_record, recorded_sha256
 from perceptinit.seeding import named_torch_seed
 
 BACKBONES = ("open-clip", "timm")
 SUFFIX = ".safetensors"
 SNAPSHOTS = "samples-"
+EMBEDDINGS = (".parquet", ".npy")
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+RANDOM = " (random weights)"
 
 
 @dataclass(frozen=True, slots=True)
 class RunWeights:
     """A weights file of a run.
 
-    samples_seen: Pairs seen in pretraining. sha256: Recorded hash of the weights, None if absent.
+    samples_seen: Pairs seen in pretraining. judgments: Recipe tables of the judgments of stage 1.
+    sha256: Recorded hash of the weights, None if absent.
     """
 
     file: Path
@@ -35,6 +48,7 @@ class RunWeights:
     seed: int
     samples_seen: int
     recipe: Recipe
+    judgments: Sequence[Mapping[str, Any]] = ()
     sha256: str | None = None
 
     @property
@@ -47,14 +61,16 @@ class RunWeights:
 class EvalModel:
     """A model to measure; `build` returns it in eval mode, on the CPU.
 
-    parts: A subset of "image", "text" and "head" (a classifier).
+    parts: A subset of "image", "text" and "head" (a classifier); empty for embeddings of images.
     run: The weights file of a run, if the model is read from one.
+    judgments: Recipe tables of the judgments that the model was trained on.
     """
 
     title: str
     build: Callable[[], Any]
     parts: frozenset[str] = frozenset({"image", "text"})
     run: RunWeights | None = None
+    judgments: Sequence[Mapping[str, Any]] = ()
 
 
 def find_models(
@@ -62,8 +78,9 @@ def find_models(
 ) -> list[EvalModel]:
     """Return the models of the sources, with unique titles.
 
-    sources: Folders of runs; folders of `perceptinit export`; checkpoints of `backbone` (.safetensors) or
-    folders of them; `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`.
+    sources: Folders of runs; folders of `perceptinit export` and of transformers; checkpoints of `backbone`
+    (.safetensors) or folders of them; `open-clip:MODEL[:TAG or FILE]`; `timm:MODEL[:TAG or FILE]`;
+    `package.module:function`; embeddings (.parquet, or .npy with a .txt of names).
     weights: Weights of a run to measure: `final`, `init`, `pretrain` or `all`.
 
     Raises UsageError for other sources.
@@ -81,17 +98,28 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         yield _find_named(kind, rest, registry)
         return
     path = Path(source)
+    if not path.exists() and FUNCTION.fullmatch(source):
+        yield EvalModel(source, partial(load_function, source), frozenset({"image"}))
+        return
     if not path.exists():
-        raise UsageError(f"{source}: no such file or folder, and not open-clip:MODEL or timm:MODEL")
+        raise UsageError(
+            f"{source}: no such file or folder, and not open-clip:MODEL, timm:MODEL or "
+            "package.module:function"
+        )
+    refuse_pickle(source)
+    if path.suffix in EMBEDDINGS:
+        yield EvalModel(source, partial(read_embeddings, path), frozenset())
+        return
     check_sums(path if path.is_dir() else path.parent)
     if path.is_dir() and next(path.rglob(RECORD), None):
         for run in find_run_weights(path, weights):
             build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
-            yield EvalModel(run.title, build, _parts(run.file), run)
+            yield EvalModel(run.title, build, _parts(run.file), run, run.judgments)
         return
     if is_exported(path):
         towers = ("image", "text") if (path / OPEN_CLIP).is_file() else ("image",)
-        yield EvalModel(str(path), partial(load_exported, path), frozenset(towers))
+        judgments = read_about(path).get("judgments", ())
+        yield EvalModel(str(path), partial(load_exported, path), frozenset(towers), judgments=judgments)
         return
     files = [path] if path.is_file() else sorted(path.glob(f"*{SUFFIX}"))
     if not files:
@@ -99,7 +127,7 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
     if backbone is None:
         raise UsageError(
             f"{files[0]}: unknown architecture. Set it with --backbone RECIPE or --backbone open-clip:MODEL; "
-            "tables of judgments are given with --judgments"
+            "tables of judgments are given with --on"
         )
     for file in files:
         title = file.stem if path.is_dir() else str(file)
@@ -109,19 +137,20 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
 
 def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     model, _, weights = rest.partition(":")
-    title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else "")
-    is_open_clip = kind == "open-clip"
-    pretrained = {}
-    if is_open_clip:
-        from perceptinit.backbones.open_clip_backbone import find_published_fit
-
-        pretrained = {"pretrained": weights, "fit": find_published_fit(model, weights)}
-    spec = read_backbone({"use": kind, "model": model, **pretrained}, registry)
+    refuse_pickle(weights)
+    title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else RANDOM)
+    spec = read_backbone({"use": kind, "model": model}, registry)
     for problem in preflight(spec.build()):
         raise UsageError(problem)
-    if is_open_clip:
-        return EvalModel(title, partial(_build, spec))
-    return EvalModel(title, partial(_build_timm, model, weights), frozenset({"image"}))
+    if kind == "timm":
+        return EvalModel(title, partial(load_timm, model, weights), frozenset({"image"}))
+    from perceptinit.backbones.open_clip_backbone import find_published_fit
+
+    fit = find_published_fit(model, weights)
+    pretrained = replace(spec, config=replace(spec.config, pretrained=weights, fit=fit))
+    for problem in preflight(pretrained.build()):
+        raise UsageError(problem)
+    return EvalModel(title, partial(_build, pretrained))
 
 
 def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
@@ -168,37 +197,6 @@ def _names(file: Path) -> list[str]:
         raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from error
 
 
-def _build_timm(model: str, weights: str) -> Any:
-    """Return a timm trunk with pooled features as embeddings; `weights` is a tag, a file or empty."""
-    import timm
-    from torch import nn
-
-    from perceptinit.backbones.encoders import ImageTower
-    from perceptinit.backbones.image_models import ImageModel
-    from perceptinit.initializers.imagenet import download, fit
-
-    with named_torch_seed(0, "backbone"):
-        trunk: Any = timm.create_model(model, pretrained=False, num_classes=0)
-    about: Any = trunk.pretrained_cfg
-    if weights:
-        file = Path(weights)
-        if not weights.endswith(SUFFIX):
-            file, tagged = download(model, weights)
-            about = vars(tagged)
-        fitted, _ = fit(load_weights(file), trunk)
-        load_strict(trunk, fitted, f"{file} ({model})")
-    tower = ImageTower(
-        trunk,
-        nn.Identity(),
-        image_size=about["input_size"][-1],
-        embed_dim=trunk.num_features,
-        mean=about["mean"],
-        std=about["std"],
-        fresh=lambda: _build_timm(model, "").image,
-    )
-    return ImageModel(tower).eval()
-
-
 def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     """Yield the weights of the runs under a folder, in the order of their paths.
 
@@ -218,7 +216,7 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
             recipe = recipes[key] = recipes.get(key) or read_recorded_recipe(record)
             cell = (record["arm"]["name"], record["seed"], _samples_seen(weights, record))
             sha256 = recorded_sha256(record, weights)
-            yield RunWeights(weights, file.parent, *cell, recipe, sha256)
+            yield RunWeights(weights, file.parent, *cell, recipe, judgments_of(record), sha256)
     if not count:
         raise UsageError(f"{path}: no run has weights '{which}'. Check that the runs are finished")
 

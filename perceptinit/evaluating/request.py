@@ -1,5 +1,7 @@
 """A request to `perceptinit eval`, its evaluators, and its results."""
 
+from __future__ import annotations
+
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +12,7 @@ from typing import Any
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.compute import distributed
 from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.evaluating.layers import Pooling
 from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.files.cache import cache_folder
@@ -17,6 +20,7 @@ from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry, unknown
 from perceptinit.test_sets.inventory import is_retrieval
 from perceptinit.test_sets.suite import suite_sets
+from perceptinit.types import FitMode
 
 COMMON = {"batch_size": 256, "precision": "fp32"}
 WEIGHTS = ("final", "init", "pretrain", "all")
@@ -32,7 +36,13 @@ class Request:
     sets: tuple[str, ...] = ()
     root: str = ""
     settings: tuple[str, ...] = ()
-    judgments: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+    images: str = ""
+    split: str = ""
+    fit: FitMode | None = None
+    layers: tuple[str, ...] = ()
+    pooling: Pooling | None = None
+    baseline: str = ""
     backbone: str | None = None
     weights: str = "final"
     workers: int | None = None
@@ -72,16 +82,12 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
     Raises UsageError for an invalid request, before any model is built.
     """
-    from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
+    from perceptinit.compute.devices import usable_cores
     from perceptinit.results.record import environment
 
-    if request.weights not in WEIGHTS:
-        raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
-    device = distributed.local_device(choose_device(request.device))
-    set_up_process(device)
-    architecture = request.backbone or str(request.recipe or "")
-    backbone = find_backbone(architecture, registry) if architecture else None
-    models = find_models(request.models, registry, backbone, request.weights)
+    device, models = prepare(request, registry)
+    if without := [model.title for model in models if not model.parts]:
+        raise UsageError(f"{without[0]}: embeddings from a file are measured with --on only")
     asked = _asked_specs(request, registry)
     specs_of = _chooser(asked, models)
     problems: list[str] = []
@@ -106,6 +112,19 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     return Evaluation(results, problems, environment(device), session.rank == 0)
 
 
+def prepare(request: Request, registry: Registry) -> tuple[str, list[EvalModel]]:
+    """Return the device and the models of a request."""
+    from perceptinit.compute.devices import choose_device, set_up_process
+
+    if request.weights not in WEIGHTS:
+        raise UsageError(unknown("--weights: no weights", request.weights, WEIGHTS))
+    device = distributed.local_device(choose_device(request.device))
+    set_up_process(device)
+    architecture = request.backbone or str(request.recipe or "")
+    backbone = find_backbone(architecture, registry) if architecture else None
+    return device, find_models(request.models, registry, backbone, request.weights)
+
+
 def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[EvalModel], Sequence[Spec]]:
     """Return a function from a model to its evaluators: those requested, else those of its recipe."""
 
@@ -114,9 +133,7 @@ def _chooser(asked: Sequence[Spec], models: Sequence[EvalModel]) -> Callable[[Ev
 
     without = [model.title for model in models if model.run is None]
     if not asked and without:
-        raise UsageError(
-            f"{without[0]}: no evaluator. Give --suite or --sets with --root, --judgments, or --recipe"
-        )
+        raise UsageError(f"{without[0]}: no evaluator. Give --on, --suite or --sets with --root, or --recipe")
     return specs_of
 
 
@@ -128,7 +145,7 @@ def _asked_specs(request: Request, registry: Registry) -> list[Spec]:
         from perceptinit.recipe.reading import load_recipe
 
         specs += [slot.spec for slot in load_recipe(request.recipe).evals]
-    for table in (*_set_tables(request), *_judgments_tables(request, registry)):
+    for table in _set_tables(request):
         spec, wrong = read_spec(registry, "evaluator", table, str(table["use"]))
         problems += wrong
         specs += [spec] if spec else []
@@ -155,11 +172,3 @@ def _set_tables(request: Request) -> Iterator[dict[str, Any]]:
             if problems := apply_overrides(table, request.settings):
                 raise RecipeError(problems, "--set")
             yield table
-
-
-def _judgments_tables(request: Request, registry: Registry) -> Iterator[dict[str, Any]]:
-    from perceptinit.judgments.sources import as_table
-
-    for name, _, root in (text.partition("=") for text in request.judgments):
-        place = {"root": root} if root else {}
-        yield {"use": "two-afc", "judgments": {**as_table(name, registry), **place}}

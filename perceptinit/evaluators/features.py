@@ -256,9 +256,9 @@ def unit(embeddings: torch.Tensor, what: str) -> torch.Tensor:
 
 
 def weights_key(model: Any, tower: str) -> str | None:
-    """Return a hash of a tower's weights and structure; None if the tower is not a torch module."""
+    """Return a hash of a tower's weights and structure; None if the tower has no torch parameters."""
     module = getattr(model, tower, None)
-    if not isinstance(module, nn.Module):
+    if not isinstance(module, nn.Module) or next(module.parameters(), None) is None:
         return None
     structure = hashlib.sha256(repr(module).encode()).hexdigest()
     return f"{structure[:32]}{weights_sha256(module)[:32]}"

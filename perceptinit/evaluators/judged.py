@@ -15,13 +15,14 @@ import torch
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.configs import NonNegativeInt, PositiveInt
-from perceptinit.errors import DataError, problems_of
+from perceptinit.errors import DataError, list_some, problems_of
 from perceptinit.images.background import cropped_share, describe_crops
 from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.ceilings import Bounds
-from perceptinit.judgments.two_afc import embed
+from perceptinit.judgments.two_afc import embed, unit_rows
 from perceptinit.protocols import DualEncoder, Judgments
+from perceptinit.registry import suggest
 from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli
 
 CACHE_MIB = 1024
@@ -41,6 +42,31 @@ def find_crops(judgments: Judgments, fit: Fit) -> Iterator[str]:
         shares = [cropped_share(decode_with_alpha(image, "")) for image in islice(images, NUM_SAMPLED)]
         if fit.mode == "center-crop" and np.median(shares) > MOST_CROPPED:
             yield describe_crops(shares)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GivenEmbeddings:
+    """Embeddings of named images, which a measure accepts in place of a model.
+
+    Args:
+        source: File or model, for messages.
+        names: Names of the M images.
+        embeddings: Shape (M, D), of any length.
+    """
+
+    source: str
+    names: Sequence[str]
+    embeddings: torch.Tensor
+
+    def of(self, names: Sequence[str]) -> np.ndarray:
+        """Return the unit embeddings of images; DataError that names a missing image."""
+        place = {name: row for row, name in enumerate(self.names)}
+        missing = [name for name in names if name not in place]
+        if missing:
+            hint = suggest(missing[0], self.names)
+            listed = f" ({len(missing):,} images are missing: {list_some(missing)})" if missing[1:] else ""
+            raise DataError(f"{self.source}: no embedding of image '{missing[0]}'.{hint}{listed}")
+        return unit_rows(self.embeddings[[place[name] for name in names]])
 
 
 class JudgedMeasure(ABC):
@@ -87,10 +113,15 @@ class JudgedMeasure(ABC):
         if not preflight(self.judgments):
             yield from problems_of(lambda: self.data)
 
+    def used(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and the indices of the images in judgments of the split, int64 (K,)."""
+        triplets = self.judgments.load(self.config.split)
+        return triplets.stimuli, np.unique(triplets.roles)
+
     def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
         """Yield the name of the set and the images that occur in judgments of the split."""
-        triplets = self.judgments.load(self.config.split)
-        yield self.set_name, [triplets.stimuli.images[index] for index in np.unique(triplets.roles)]
+        stimuli, used = self.used()
+        yield self.set_name, [stimuli.images[index] for index in used]
 
     @property
     def set_name(self) -> str:
@@ -115,6 +146,8 @@ class JudgedMeasure(ABC):
 
     def embed(self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
         """Return unit embeddings of the used stimuli, float64 (len(used), D), in the configured precision."""
+        if isinstance(model, GivenEmbeddings):
+            return model.of([stimuli.ids[index] for index in used])
         precision: Precision | None = getattr(self.config, "precision", None)
         cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
         images = self.images(stimuli, model.image_size, ctx.num_workers, cache_mib, Fit.of(model))

@@ -80,30 +80,24 @@ def chance_of_any(num_own: np.ndarray, total: int, k: int) -> float:
     return float(1 - miss.mean())
 
 
-def jackknife(
-    statistic: Callable[[np.ndarray], float],
-    num: int,
-    rng: np.random.Generator,
-    num_groups: int = NUM_GROUPS,
-) -> float | None:
-    """Return the jackknife standard error of a statistic; None for one example or a non-finite value.
+def leave_out_groups(statistic: Callable[[np.ndarray], Any], group: np.ndarray) -> np.ndarray:
+    """Return a statistic without each group of examples in turn, (G, ...).
 
     A bootstrap would repeat images, which distorts statistics of pairs (RSA, CKA, uniformity).
 
     Args:
-        statistic: Maps a mask of examples, bool (N,), to a value.
-        num: Number of examples N.
-        rng: Generator that assigns examples to groups.
-        num_groups: Number of groups G, each of which is left out once.
+        statistic: Maps a mask of examples, bool (N,), to a value or an array.
+        group: Group of each example, (N,), from 0 without gaps.
 
     Source: Shao and Wu 1989, delete-a-group jackknife.
     """
-    groups = min(num_groups, num)
-    if groups < 2:
-        return None
-    group = rng.permutation(num) % groups
-    values = np.array([statistic(group != g) for g in range(groups)])
-    if not np.isfinite(values).all():
+    return np.array([statistic(group != g) for g in range(group.max(initial=-1) + 1)])
+
+
+def jackknife(values: np.ndarray) -> float | None:
+    """Return the standard error from `leave_out_groups`; None for one group or a non-finite value."""
+    groups = len(values)
+    if groups < 2 or not np.isfinite(values).all():
         return None
     return float(np.sqrt((groups - 1) / groups * np.square(values - values.mean()).sum()))
 
@@ -112,7 +106,9 @@ def measure_images(
     statistic: Callable[[np.ndarray], float], num: int, name: str
 ) -> tuple[float, float | None]:
     """Return a statistic of all images of a set, and its jackknife error with groups seeded by `name`."""
-    stderr = jackknife(statistic, num, generator(0, "evaluators", "jackknife", name))
+    rng = generator(0, "evaluators", "jackknife", name)
+    group = rng.permutation(num) % min(NUM_GROUPS, num)
+    stderr = jackknife(leave_out_groups(statistic, group)) if num > 1 else None
     return statistic(np.ones(num, dtype=bool)), stderr
 
 

@@ -17,7 +17,7 @@ from perceptinit.judgments.forms.odd_one_out import (
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.scoring import cosine_distances, held_out_stderr
+from perceptinit.judgments.scoring import cosine_distances, held_out_error
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import Items, RunContext, Score
 
@@ -49,18 +49,21 @@ class OddOneOutScore(JudgedMeasure):
         judgments: OddOneOut = self.data
         values = odd_one_out_agreement(self._similarities(model, ctx), judgments.votes)
         weights = judgments.votes.sum(axis=1)
+        error = held_out_error(values, judgments.unit, None, judgments.group, judgments.images.T, weights)
         if self._baselines is None:  # computed once, independent of the model
             self._baselines = odd_one_out_baselines(judgments, num_workers=ctx.num_workers)
         yield Score(
             name=f"odd_one_out/{self.set_name}",
             value=float(np.average(values, weights=weights)),
             num_examples=len(judgments),
-            stderr=held_out_stderr(
-                values, judgments.unit, None, judgments.group, judgments.images.T, weights
-            ),
+            stderr=error.stderr,
             chance=CHANCE,
             **ceiling_fields(ceiling(judgments.votes)),
-            extra={**as_extra(self._baselines), "held_out": judgments.unit},
+            extra={
+                **as_extra(self._baselines),
+                "held_out": judgments.unit,
+                "num_units": error.num_units,
+            },
             items=Items(values, judgments.images, weights, values_of(self._baselines)),
         )
 

@@ -9,11 +9,15 @@ import numpy as np
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.evaluators.metrics import measure_images
+from perceptinit.evaluators.metrics import jackknife, leave_out_groups
 from perceptinit.judgments.ceilings import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
+from perceptinit.judgments.scoring import MIN_UNITS
 from perceptinit.protocols import DualEncoder, HasPeople
-from perceptinit.types import ImageSource, MeasuredSplit, RunContext, Score, Stimuli
+from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
+
+MAX_LEFT_OUT = 200  # images that are left out one by one
+NUM_GROUPS = 100  # groups of more images, by position
 
 Correlation = Callable[[np.ndarray, np.ndarray], float]
 Distance = Literal["cosine", "pearson"]
@@ -25,7 +29,9 @@ class RSA(JudgedMeasure):
     The scores `rsa_spearman/<set>` and `rsa_kendall/<set>` (tau-b) are means over subjects. The ceiling is
     the mean correlation of a subject with the mean of all subjects, the lower ceiling with the mean of the
     others; a single matrix has no ceiling. The record contains the value and the lower ceiling of each
-    subject. Standard errors are from a jackknife over groups of images. Judgments: `rdm` and other matrices.
+    subject. Standard errors are from a jackknife that leaves out each image, or 100 groups of more than 200
+    images. Fewer than 10 images have none. The record also contains the standard error over subjects.
+    Judgments: `rdm` and other matrices.
 
     Source: Nili et al. 2014.
     """
@@ -59,33 +65,36 @@ class RSA(JudgedMeasure):
             )
         return self.judgments.load_dissimilarities(self.config.split)
 
-    def evaluated_images(self) -> Iterator[tuple[str, Sequence[ImageSource]]]:
-        """Yield the name of the set and the images of the matrices."""
+    def used(self) -> tuple[Stimuli, np.ndarray]:
+        """Return the stimuli and the indices of the images of the matrices, int64 (K,)."""
         stimuli, used, _ = self.data
-        yield self.set_name, [stimuli.images[index] for index in used]
+        return stimuli, used
 
     def _score(
         self, name: str, distances: np.ndarray, subjects: np.ndarray, correlation: Correlation
     ) -> Score:
-        def statistic(rows: np.ndarray) -> float:
+        from scipy.stats import sem
+
+        def statistic(rows: np.ndarray) -> list[float]:
             chosen = np.ix_(rows, rows)
-            return rsa(distances[chosen], subjects[:, rows][:, :, rows], correlation)
+            return correlations(distances[chosen], subjects[:, rows][:, :, rows], correlation)
 
         count = len(distances)
-        value, stderr = measure_images(statistic, count, name)
+        values = correlations(distances, subjects, correlation)
+        group = np.arange(count) % (NUM_GROUPS if count > MAX_LEFT_OUT else count)
+        without = leave_out_groups(statistic, group) if count >= MIN_UNITS else None
         ceilings = noise_ceilings(subjects, correlation)
         bounds: Any = np.mean(ceilings, axis=0).tolist() if ceilings else None
         people: Sequence[Any] = range(len(subjects))
         if isinstance(self.judgments, HasPeople):
             people = self.judgments.people
-        values = correlations(distances, subjects, correlation)
         # empty for a single subject
         by_person = zip(map(str, people), values, ceilings, strict=True) if ceilings else ()
         return Score(
             name=name,
-            value=value,
+            value=float(np.mean(values)),
             num_examples=count * (count - 1) // 2,
-            stderr=stderr,
+            stderr=None if without is None else jackknife(without.mean(axis=1)),
             chance=0.0,
             **ceiling_fields(bounds),
             extra={
@@ -93,11 +102,29 @@ class RSA(JudgedMeasure):
                 "distance": self.config.distance,
                 "num_images": count,
                 "num_subjects": len(subjects),
+                "stderr_over_subjects": float(sem(values)) if ceilings else None,
                 "by_person": {
                     name: {"value": value, "others": lower} for name, value, (lower, _) in by_person
                 },
             },
+            pseudo_items=None if without is None else pseudo_items(np.array(values), without),
         )
+
+
+def pseudo_items(values: np.ndarray, without: np.ndarray) -> Items:
+    """Return the jackknife pseudo-values of a mean over subjects, whose mean is the score.
+
+    Args:
+        values: Correlation of each subject, (S,).
+        without: The same without each group of images, (G, S).
+
+    Source: Tukey 1958. The pseudo-values are shifted by the jackknife estimate of bias.
+    """
+    num_groups, num_subjects = without.shape
+    pseudo = values - (num_groups - 1) * (without - without.mean(axis=0))
+    images = np.repeat(np.arange(num_groups), num_subjects)[:, None]
+    people = np.tile(np.arange(num_subjects), num_groups) if num_subjects > 1 else None
+    return Items(pseudo.ravel(), images, people=people)
 
 
 def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndarray:
@@ -105,11 +132,6 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
     from scipy.spatial.distance import pdist, squareform
 
     return squareform(pdist(embeddings, "cosine" if distance == "cosine" else "correlation"))
-
-
-def rsa(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> float:
-    """Return the mean of `correlations` over subjects."""
-    return float(np.mean(correlations(distances, subjects, correlation)))
 
 
 def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:

@@ -11,7 +11,7 @@ from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines, values_of
 from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
 from perceptinit.judgments.controls.wrappers import source_of
-from perceptinit.judgments.scoring import Weighting, agreement, clustered_stderr, find_few
+from perceptinit.judgments.scoring import Weighting, agreement, find_few, held_out_error
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
 from perceptinit.types import Items, RunContext, Score, Split, Triplets
@@ -80,6 +80,7 @@ class TwoAFC(JudgedMeasure):
                 **as_extra(self._baselines),
                 **self._breakdown(embedded, values),
                 "held_out": self.data.unit,
+                "num_units": result.num_units,
             },
             items=Items(
                 agreement(*embedded.distances(answers), answers.p_second),
@@ -178,7 +179,9 @@ def by_person(
         values = agreement(*distances(own), own.p_second)
         rows[name] = {
             "value": float(np.average(values, weights=own.num_votes)),
-            "stderr": clustered_stderr(values, own.anchor, own.num_votes),
+            "stderr": held_out_error(
+                values, "anchor", own.anchor, own.group, own.roles, own.num_votes
+            ).stderr,
             "num_judgments": len(own),
             "others": others.get(name),
         }

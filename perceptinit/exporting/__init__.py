@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perceptinit.errors import MissingPackageError, UsageError
-from perceptinit.files.reading import SUMS, file_sha256
+from perceptinit.files.atomic import write_json
+from perceptinit.files.reading import ABOUT, SUMS, file_sha256
 from perceptinit.registry import unknown
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
         written = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
+        write_json(temporary / ABOUT, {"fit": source.model.fit.mode, "judgments": source.judgments})
         _write_sums(temporary)
         if folder.exists():
             folder.rmdir()

@@ -10,7 +10,7 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model
-from perceptinit.results.record import RECORD, read_record, recorded_sha256
+from perceptinit.results.record import RECORD, judgments_of, read_record, recorded_sha256
 
 WEIGHTS = Path("weights") / "final.safetensors"
 
@@ -61,6 +61,11 @@ class TrainedRun:
     @property
     def std(self) -> list[float]:
         return self.model.image.std.tolist()
+
+    @property
+    def judgments(self) -> list[dict[str, Any]]:
+        """Return the recipe tables of the judgments that the run was trained on."""
+        return judgments_of(self.record)
 
     def cannot(self, target: str, why: str) -> UsageError:
         """Return the error for a target that does not support the model."""

@@ -13,7 +13,7 @@ from perceptinit.errors import TrainingError
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.ceilings import Bounds
-from perceptinit.judgments.scoring import agreement, held_out_stderr
+from perceptinit.judgments.scoring import agreement, held_out_error
 from perceptinit.judgments.two_afc import (
     ImageArray,
     TwoAFCResult,
@@ -144,7 +144,7 @@ class HeldOut:
 
 
 def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
-    """Return the standard error of the gain in 2AFC, paired by judgment; None for fewer than two units.
+    """Return the standard error of the gain in 2AFC, paired by judgment; None for few units.
 
     Args:
         before: Share of votes that agree with the model, by judgment, shape (N,), in [0, 1].
@@ -153,7 +153,8 @@ def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | No
     """
     t = triplets
     gains = (after - before).numpy()
-    return held_out_stderr(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes)
+    error = held_out_error(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes, are_differences=True)
+    return error.stderr
 
 
 class EarlyStopping:

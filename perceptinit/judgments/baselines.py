@@ -12,7 +12,7 @@ from PIL import Image
 from perceptinit.images.background import flatten
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.forms.odd_one_out import PAIRS, OddOneOut, odd_one_out_agreement
-from perceptinit.judgments.scoring import Weighting, agreement, held_out_stderr
+from perceptinit.judgments.scoring import MIN_UNITS, HeldOutError, Weighting, agreement, held_out_error
 from perceptinit.seeding import generator
 from perceptinit.types import Stimuli, Triplets
 
@@ -22,7 +22,6 @@ SIZE = 32
 NUM_ORIENTATIONS = 8
 NUM_LEVELS = 4  # of each color channel in a histogram
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
-Z_95 = 1.96
 # (channels, kernel size, stride) of each layer of the random network
 LAYERS = ((32, 5, 2), (64, 3, 2), (128, 3, 1))
 BATCH_SIZE = 256
@@ -35,27 +34,30 @@ CHUNK = 4096
 class Baseline:
     """The score of a trivial model on a set of judgments.
 
-    stderr: standard error of the score, if known. values: score of each judgment, shape (N,), if computed.
+    error: Error of the score. values: score of each judgment, shape (N,), if computed.
     """
 
     name: str
     value: float
-    stderr: float | None
+    error: HeldOutError
     values: np.ndarray | None = field(default=None, compare=False, repr=False)
 
     @property
+    def stderr(self) -> float | None:
+        """Return the standard error of the score; None for few units."""
+        return self.error.stderr
+
+    @property
     def interval(self) -> tuple[float, float] | None:
-        """Return the 95 % confidence interval, clipped to [0, 1]."""
-        if self.stderr is None:
-            return None
-        half = Z_95 * self.stderr
-        return max(0.0, self.value - half), min(1.0, self.value + half)
+        """Return the 95 % confidence interval, clipped to [0, 1]; None for few units."""
+        return self.error.interval(self.value)
 
     @property
     def text(self) -> str:
         """Return the score with its interval: `0.651 [0.631, 0.671]`."""
-        edges = " [{:.3f}, {:.3f}]".format(*self.interval) if self.interval else ""
-        return f"{self.value:.3f}{edges}"
+        if self.interval is None:
+            return f"{self.value:.3f}" + (f" ({self.error.missing})" if self.error.missing else "")
+        return f"{self.value:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
 
 
 def as_extra(baselines: Sequence[Baseline]) -> dict[str, Any]:
@@ -71,7 +73,14 @@ def values_of(baselines: Sequence[Baseline]) -> dict[str, np.ndarray]:
 def from_extra(extra: Mapping[str, Any]) -> tuple[Baseline, ...]:
     """Return the baselines stored in `Score.extra`."""
     stated = extra.get("baselines") or {}
-    return tuple(Baseline(name, b["value"], b["stderr"]) for name, b in stated.items())
+    unit = extra.get("held_out", "anchor")
+    # records of earlier versions contain the number of anchors only
+    num_units = extra.get("num_units", extra.get("num_anchors") if unit == "anchor" else None)
+    is_few = num_units is not None and num_units < MIN_UNITS
+    return tuple(
+        Baseline(name, b["value"], HeldOutError(None if is_few else b["stderr"], num_units, unit))
+        for name, b in stated.items()
+    )
 
 
 def two_afc_baselines(
@@ -81,12 +90,12 @@ def two_afc_baselines(
     t = triplets
     used, places = np.unique(t.roles, return_inverse=True)
     anchor, first, second = places.reshape(t.roles.shape)
-    weights = t.num_votes if weighting == "votes" else np.ones(len(t))
+    weights = t.num_votes if weighting == "votes" else None
     found = []
     for name, points in describe_images(t.stimuli, used, num_workers).items():
         values = agreement(distances(points, anchor, first), distances(points, anchor, second), t.p_second)
-        stderr = held_out_stderr(values, t.unit, anchor, t.group, t.roles, weights)
-        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr, values))
+        error = held_out_error(values, t.unit, anchor, t.group, t.roles, weights)
+        found.append(Baseline(name, float(np.average(values, weights=weights)), error, values))
     return tuple(found)
 
 
@@ -100,8 +109,8 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
     for name, points in describe_images(judgments.stimuli, used, num_workers).items():
         pairs = [distances(points, places[a], places[b]) for a, b in PAIRS]
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
-        stderr = held_out_stderr(values, judgments.unit, None, judgments.group, images, weights)
-        found.append(Baseline(name, float(np.average(values, weights=weights)), stderr, values))
+        error = held_out_error(values, judgments.unit, None, judgments.group, images, weights)
+        found.append(Baseline(name, float(np.average(values, weights=weights)), error, values))
     return tuple(found)
 
 

@@ -1,6 +1,8 @@
 """Scores on judgments in numpy: agreement with votes, standard errors and distances."""
 
 # N judgments, M images, D embedding
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,9 @@ Weighting = Literal["votes", "judgments"]
 
 # minimum number of judgments for a reliable standard error
 MIN_JUDGMENTS = 20
+
+# minimum number of held-out units for an interval. The error of a mean over fewer units is itself unreliable
+MIN_UNITS = 10
 
 # rows per block of distances, which limits memory for millions of judgments
 CHUNK = 65_536
@@ -99,31 +104,89 @@ def clustered_stderr(
     return float(np.sqrt(len(sums) / (len(sums) - 1) * np.square(sums).sum()) / w.sum())
 
 
-def held_out_stderr(
+@dataclass(frozen=True, slots=True)
+class HeldOutError:
+    """The error of a mean over judgments, for intervals.
+
+    Args:
+        stderr: Standard error; None for fewer than `MIN_UNITS` units.
+        num_units: Number of held-out units: anchors, groups or images. None if unknown.
+        unit: The held-out unit.
+    """
+
+    stderr: float | None
+    num_units: int | None = None
+    unit: Unit = "anchor"
+
+    def interval(self, value: float, confidence: float = 0.95) -> tuple[float, float] | None:
+        """Return Student's t interval with `num_units` - 1 degrees of freedom, clipped to [0, 1]."""
+        if self.stderr is None:
+            return None
+        half = t_quantile(confidence, (self.num_units or math.inf) - 1) * self.stderr
+        return max(0.0, value - half), min(1.0, value + half)
+
+    @property
+    def missing(self) -> str:
+        """Return why there is no interval; empty if there is one, or if the number of units is unknown."""
+        if self.stderr is not None or self.num_units is None:
+            return ""
+        return f"too few {self.unit}s for an interval"
+
+
+def t_quantile(confidence: float, degrees: float) -> float:
+    """Return the half-width of a two-sided Student's t interval, in standard errors."""
+    import scipy
+
+    return float(scipy.stats.t.ppf(0.5 + confidence / 2, degrees))
+
+
+def binomial_stderr(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Return the standard error of a mean over independent votes, a lower bound on the error of a score.
+
+    Args:
+        values: Share of each judgment's votes, shape (N,), in [0, 1].
+        weights: Number of votes of each judgment, shape (N,). If None, judgments are independent.
+    """
+    if weights is None:
+        return float(values.std() / np.sqrt(len(values)))
+    share = np.average(values, weights=weights)
+    return float(np.sqrt(share * (1 - share) / np.sum(weights)))
+
+
+def held_out_error(
     values: np.ndarray,
     unit: Unit,
     anchors: np.ndarray | None,
     groups: np.ndarray,
     images: np.ndarray,
     weights: np.ndarray | None = None,
-) -> float | None:
-    """Return the standard error of a weighted mean, clustered by the held-out unit.
+    are_differences: bool = False,
+) -> HeldOutError:
+    """Return the error of a weighted mean of shares, clustered by the held-out unit.
+
+    It is never below the binomial error, because the spread of few units can be small by chance.
 
     Args:
-        values: Shape (N,).
+        values: Share of each judgment's votes, shape (N,).
         unit: "anchor" clusters by anchors, "group" by groups; "image" is a jackknife over images.
         anchors: Anchor of each judgment, shape (N,). If None, groups are used instead.
         groups: Group of each judgment, shape (N,).
         images: All images of each judgment, shape (R, N).
-        weights: Shape (N,); equal if None.
-
-    Returns:
-        The standard error; None for fewer than two units.
+        weights: Number of votes of each judgment, shape (N,); equal if None.
+        are_differences: Whether the values are differences of two shares.
     """
-    if unit == "image":
-        return jackknife_stderr(values, images, weights)
     clusters = groups if unit == "group" or anchors is None else anchors
-    return clustered_stderr(values, clusters, weights)
+    if unit == "anchor" and anchors is None:
+        unit = "group"
+    num_units = len(np.unique(images if unit == "image" else clusters))
+    if unit == "image":
+        stderr = jackknife_stderr(values, images, weights)
+    else:
+        stderr = clustered_stderr(values, clusters, weights)
+    if stderr is None or num_units < MIN_UNITS:
+        return HeldOutError(None, num_units, unit)
+    floor = binomial_stderr(values, None if are_differences else weights)
+    return HeldOutError(max(stderr, floor), num_units, unit)
 
 
 def jackknife_stderr(

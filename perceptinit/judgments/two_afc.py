@@ -17,7 +17,7 @@ from perceptinit.judgments.scoring import (
     agreement,
     cosine_distances,
     embedding_spread,
-    held_out_stderr,
+    held_out_error,
     two_afc_accuracy,
 )
 from perceptinit.types import Triplets
@@ -73,12 +73,13 @@ class TwoAFCResult:
 
     Args:
         accuracy: Share of human votes that agree with the model, in [0, 1]; chance is 0.5.
-        stderr: Standard error of the accuracy, see `held_out_stderr`; None for a single unit.
+        stderr: Standard error of the accuracy, see `held_out_error`; None for few units.
         spread: Mean cosine distance between two different images, in [0, 2].
         num_judgments: Number of judgments.
         num_ties: Number of judgments with two equal distances.
         num_anchors: Number of distinct anchors.
         num_images: Number of distinct images in any role.
+        num_units: Number of held-out units; None in checkpoints of earlier versions.
     """
 
     accuracy: float
@@ -88,6 +89,7 @@ class TwoAFCResult:
     num_ties: int
     num_anchors: int
     num_images: int
+    num_units: int | None = None
 
     @property
     def is_collapsed(self) -> bool:
@@ -155,14 +157,16 @@ def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes"
     t, (d_first, d_second) = triplets, embedded.distances(triplets)
     weights = t.num_votes if weighting == "votes" else None
     values = agreement(d_first, d_second, t.p_second)
+    error = held_out_error(values, t.unit, t.anchor, t.group, t.roles, weights)
     return TwoAFCResult(
         accuracy=two_afc_accuracy(d_first, d_second, t.p_second, weights),
-        stderr=held_out_stderr(values, t.unit, t.anchor, t.group, t.roles, weights),
+        stderr=error.stderr,
         spread=embedding_spread(embedded.z),
         num_judgments=len(t),
         num_ties=int((d_first == d_second).sum()),
         num_anchors=len(np.unique(t.anchor)),
         num_images=len(embedded.used),
+        num_units=error.num_units,
     )
 
 
@@ -189,7 +193,16 @@ def embed(
     """
     starts = range(0, len(indices), batch_size)
     batches = [encode(images[indices[i : i + batch_size]].to(device)).float().cpu() for i in starts]
-    z = torch.cat(batches).double()
+    return unit_rows(torch.cat(batches))
+
+
+def unit_rows(embeddings: torch.Tensor) -> np.ndarray:
+    """Return embeddings (M, D) at unit length, float64; zero vectors are unchanged.
+
+    Raises:
+        TrainingError: If an embedding is not finite.
+    """
+    z = embeddings.double()
     bad = int((~torch.isfinite(z)).any(dim=1).sum())
     if bad:
         raise TrainingError(

@@ -213,5 +213,6 @@ def baselines_in_words(score: ScoreComparison) -> str:
     for baseline in score.baselines:
         edges = [score.number(v) for v in baseline.interval or ()]
         shown = f"{baseline.name} {score.number(baseline.value)}"
-        parts.append(f"{shown} [{', '.join(edges)}]" if edges else shown)
+        missing = f" ({baseline.error.missing})" if baseline.error.missing else ""
+        parts.append(f"{shown} [{', '.join(edges)}]" if edges else f"{shown}{missing}")
     return ", ".join(parts)

@@ -40,19 +40,27 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
     """Return the verdict, the table in GitHub Markdown, and problems and notes as a list."""
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
-    lines = [_markdown_row(row) for row in (["score", "arm", *titles], *rows)]
-    lines.insert(1, f"|---|---|{'---:|' * len(titles)}")
     notes = [*sets_lines(comparison), *comparison.problems]
     notes += [f"{score.name}: {trained_on(score)}" for score in scores if score.taught]
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
     verdict = [f"* {sentence}" for sentence in sentences(comparison)]
-    return "\n".join([*verdict, "", *lines, "", *(f"* {note}" for note in notes)]) + "\n"
+    table = markdown_rows(["score", "arm", *titles], rows, notes, num_texts=2)
+    return "\n".join([*verdict, "", table])
+
+
+def markdown_rows(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], num_texts: int = 1
+) -> str:
+    """Return a table in GitHub Markdown with notes as a list; columns after `num_texts` are right-aligned."""
+    lines = [_markdown_row(row) for row in (headings, *rows)]
+    lines.insert(1, f"|{'---|' * num_texts}{'---:|' * (len(headings) - num_texts)}")
+    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
 
 def _markdown_row(row: Sequence[str]) -> str:
-    cells = [cell.replace("|", r"\|") for cell in row]
+    cells = [" ".join(cell.replace("|", r"\|").split("\n")) for cell in row]
     return f"| {' | '.join(cells)} |"
 
 
@@ -71,6 +79,15 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
             if any(gaps):
                 lines.append(_latex_row([rf"\quad vs {_escape(reference)}", *gaps]))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def latex_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """Return a `booktabs` table with notes as comments."""
+    lines = [f"% {note}" for note in notes]
+    lines += [rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}", r"\toprule"]
+    lines += [_latex_row([_escape(heading) for heading in headings]), r"\midrule"]
+    lines += [_latex_row([_escape(cell).replace("\n", " ") for cell in row]) for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 

@@ -43,7 +43,12 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         MissingPackageError: If the extra `report` is not installed.
     """
     _check_out(out, *PAGE)
-    html = render(comparison, with_examples=with_examples)
+    write_page(out, render(comparison, with_examples=with_examples))
+
+
+def write_page(out: Path, html: str) -> None:
+    """Write an HTML page atomically; UsageError if the file exists and is not a page of perceptinit."""
+    _check_out(out, *PAGE)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
 
@@ -117,13 +122,11 @@ def _check_out(out: Path, start: bytes, mark: bytes) -> None:
 def render(comparison: Comparison, *, with_examples: bool = True) -> str:
     """Return the HTML of the page. See `write_report`."""
     require_matplotlib()
-    style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
     html = _render(
         "report.html",
         comparison,
-        css=style.read_text("utf-8"),
         arms=list(runs.arms),
         columns=columns,
         nothing=NOTHING,
@@ -147,6 +150,20 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
 
 def _render(template: str, comparison: Comparison, **more: Any) -> str:
     """Return a template with the comparison and `more`; values are escaped in HTML."""
+    return render_template(
+        template,
+        comparison=comparison,
+        runs=comparison.runs,
+        score=comparison.primary,
+        summary=summary(comparison),
+        account=account,
+        page=page,
+        **more,
+    )
+
+
+def render_template(template: str, **values: Any) -> str:
+    """Return a template of the package with values, which are escaped in HTML."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -157,13 +174,6 @@ def _render(template: str, comparison: Comparison, **more: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"paragraphs": page.split_paragraphs, "thousands": "{:,}".format}
-    return environment.get_template(template).render(
-        version=__version__,
-        comparison=comparison,
-        runs=comparison.runs,
-        score=comparison.primary,
-        summary=summary(comparison),
-        account=account,
-        page=page,
-        **more,
-    )
+    style = resources.files("perceptinit.reports").joinpath("templates/report.css")
+    css = style.read_text("utf-8")
+    return environment.get_template(template).render(version=__version__, css=css, **values)

@@ -190,6 +190,18 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
     return dict(map_texts(without_credentials, row))
 
 
+def judgments_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the recipe tables of the judgments that a run was trained on, without wrappers."""
+    found = []
+    resolved = record["arm"]["resolved"]
+    for table in (*resolved["init"], *resolved["posthoc"]):
+        while "judgments" in table:
+            table = table["judgments"]
+            if "judgments" not in table:
+                found.append(table)
+    return found
+
+
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:
     """Return the recorded hash of a run's weight file, or None."""
     part = {"init": "image", "pretrain": "model", "final": "model"}.get(file.stem, "")
@@ -207,8 +219,11 @@ def processor_name() -> str:
 
 def score_row(score: Score, stage: str, epoch: int, samples_seen: int) -> dict[str, Any]:
     """Return the row of a score in a record, with the stage and the samples seen."""
-    row = asdict(replace(score, items=None)) | {"value": finite(score.value), "extra": plain(score.extra)}
-    del row["items"]  # stored in a separate file
+    row = asdict(replace(score, items=None, pseudo_items=None)) | {
+        "value": finite(score.value),
+        "extra": plain(score.extra),
+    }
+    del row["items"], row["pseudo_items"]  # the first are stored in a separate file
     return {"stage": stage, "epoch": epoch, "samples_seen": samples_seen, **row}
 
 

@@ -106,6 +106,8 @@ class Score:
         lower_ceiling: Lower bound of the ceiling, from the votes of the other people only.
         extra: Details for the record, such as per-class accuracies, which tables do not show.
         items: Per-item values, for intervals over images. None if the score is not a mean over items.
+        pseudo_items: Jackknife pseudo-values of a score that is not a mean over items, for intervals in
+            `perceptinit eval`. They are not recorded.
     """
 
     name: str
@@ -119,6 +121,7 @@ class Score:
     lower_ceiling: float | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     items: Items | None = field(default=None, compare=False, repr=False)
+    pseudo_items: Items | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

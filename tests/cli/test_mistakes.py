@@ -35,7 +35,7 @@ MISTAKES = [
     (("validate", "unquoted.toml"), "", "", ("Invalid value", "line 2", "texts need quotes")),
     (("report", "nothing"), "", "", ("no such folder", "nothing", "Give a folder of runs")),
     (("compare", "nothing"), "", "", ("no such folder", "nothing", "Give a folder of runs")),
-    (("eval", "judgments.csv"), "", "", ("unknown architecture", "judgments.csv", "--judgments")),
+    (("eval", "judgments.csv"), "", "", ("unknown architecture", "judgments.csv", "--on")),
     (("reprot",), "", "", ("no command", "'reprot'", "Did you mean 'report'")),
     (("validate", "quickstart", "--set", 'backbone.use="acme/net"'), "", "", ("not installed", "backbone", "Install its package")),
 ]  # fmt: skip

@@ -188,7 +188,10 @@ def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
     (tmp_path / "small.toml").write_text(RECIPE.partition("[[eval]]")[0] + table)
     done = cli("eval", "timm:test_vit", "--suite", "smoke", "--recipe", "small.toml")
     assert done.returncode == 1
-    assert "timm:test_vit: zero-shot skipped, because the model has no text tower" in done.stderr
+    assert (
+        "timm:test_vit (random weights): zero-shot skipped, because the model has no text tower"
+        in done.stderr
+    )
     assert "2afc" in done.stdout
     assert "top1" not in done.stdout
 
@@ -196,9 +199,12 @@ def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["nowhere"], "nowhere: no such file or folder, and not open-clip:MODEL or timm:MODEL"),
+        (
+            ["nowhere"],
+            "nowhere: no such file or folder, and not open-clip:MODEL, timm:MODEL or package.module:function",
+        ),
         (["open-clip:ViT-B-33"], "open_clip has no model 'ViT-B-33'"),
-        (["timm:test_vit"], "no evaluator. Give --suite or --sets with --root"),
+        (["timm:test_vit"], "no evaluator. Give --on, --suite or --sets with --root"),
         (["a", "--csv", "--json"], "--csv and --json: choose one format"),
         (["a", "--weights", "last"], "--weights: no weights 'last'"),
     ],

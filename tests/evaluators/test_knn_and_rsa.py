@@ -1,5 +1,7 @@
 """The evaluators of kNN, RSA and stored weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -124,7 +126,18 @@ def test_rsa_scores_a_matrix_from_a_file(tmp_path):
     count = spearman.extra["num_images"]
     assert spearman.num_examples == count * (count - 1) // 2
     assert -1 <= spearman.value <= 1
-    assert spearman.stderr is not None
+    assert spearman.stderr is None  # of six images
+
+
+def test_the_error_of_rsa_leaves_out_each_image_and_does_not_depend_on_the_name(tmp_path):
+    judgments = matrix_of_twelve(tmp_path)
+    model = tiny_model().eval()
+    spearman, _ = RSA(RSA.Config(split="all"), judgments).evaluate(model, RunContext())
+    renamed = judgments.config.path.rename(tmp_path / "other.npy")
+    again = type(judgments)(replace(judgments.config, path=renamed))
+    other, _ = RSA(RSA.Config(split="all"), again).evaluate(model, RunContext())
+    assert spearman.stderr == other.stderr > 0
+    assert len(spearman.pseudo_items.values) == 12
 
 
 @pytest.mark.parametrize(

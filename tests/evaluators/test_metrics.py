@@ -10,10 +10,11 @@ from perceptinit.evaluators.metrics import (
     hits_at_k,
     jackknife,
     knn_predictions,
+    leave_out_groups,
     mean_per_class_recall,
     share_score,
 )
-from perceptinit.evaluators.rsa import kendall, noise_ceilings, rsa, spearman
+from perceptinit.evaluators.rsa import correlations, kendall, noise_ceilings, pseudo_items, spearman
 
 
 def test_the_standard_error_of_a_share_is_binomial():
@@ -74,9 +75,8 @@ def test_the_jackknife_of_a_mean_equals_its_standard_error():
         return float(values[rows].mean())
 
     # groups of one value: the standard deviation sqrt(14 / 3) over the root of 4
-    error = jackknife(mean, 4, np.random.default_rng(0))
-    assert error == pytest.approx((14 / 3) ** 0.5 / 2)
-    assert jackknife(mean, 1, np.random.default_rng(0)) is None
+    assert jackknife(leave_out_groups(mean, np.arange(4))) == pytest.approx((14 / 3) ** 0.5 / 2)
+    assert jackknife(np.array([1.0])) is None
 
 
 def test_nearest_neighbors_vote_with_exponential_weights():
@@ -96,17 +96,26 @@ def square(*pairs):
     return matrix
 
 
-def test_rsa_is_the_mean_rank_correlation_over_subjects():
+def test_rsa_is_a_rank_correlation_with_each_subject():
     model = square(0.1, 0.2, 0.3)
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
     # Spearman: 1 and 1 - 6 * 2 / (3 * 8) = 0.5; Kendall: 1 and (2 - 1) / 3
-    assert rsa(model, subjects, spearman) == pytest.approx(0.75)
-    assert rsa(model, subjects, kendall) == pytest.approx((1 + 1 / 3) / 2)
+    assert correlations(model, subjects, spearman) == pytest.approx([1, 0.5])
+    assert correlations(model, subjects, kendall) == pytest.approx([1, 1 / 3])
 
 
 def test_rsa_excludes_pairs_without_an_answer():
     model = square(0.1, 0.2, 0.3)
-    assert rsa(model, square(1, np.nan, 3)[None], spearman) == pytest.approx(1)
+    assert correlations(model, square(1, np.nan, 3)[None], spearman) == pytest.approx([1])
+
+
+def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife():
+    without = np.array([[0.4, 0.6], [0.5, 0.7], [0.6, 0.5]])  # three images, two subjects
+    items = pseudo_items(np.array([0.5, 0.7]), without)
+    assert items.values.mean() == pytest.approx(0.6)
+    by_image = items.values.reshape(3, 2).mean(axis=1)
+    assert by_image.std(ddof=1) / 3**0.5 == pytest.approx(jackknife(without.mean(axis=1)))
+    assert items.values.reshape(3, 2).mean(axis=0) == pytest.approx([0.5, 0.7])
 
 
 def test_the_noise_ceiling_excludes_the_subject_below_and_includes_it_above():

@@ -464,12 +464,6 @@ def test_the_card_states_the_score_of_the_folder_in_its_own_library(key, scored,
     card = (folder / "README.md").read_text()
     first = re.search(r"\| 2afc/judgments \| ([0-9.]+) \|", card)
     assert float(first[1]) == pytest.approx(theirs, abs=1e-4)
-    is_clip = key[:2] == ("clip-vit", "huggingface")
-    if is_clip or key[1] == "onnx":
-        done = cli("eval", folder, "--recipe", folder.parent / "judged.toml")
-        assert done.returncode == 1
-        assert "eval reads exports to timm and open-clip" in done.text
-        return
     done = cli("eval", folder, "--recipe", folder.parent / "judged.toml", "--csv")
     assert done.returncode == 0 or "have collapsed" in done.stderr, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))

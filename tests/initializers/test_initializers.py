@@ -125,10 +125,11 @@ def test_a_report_prints_only_the_recorded_metrics():
 
 
 def test_the_standard_error_of_the_gain_is_that_of_paired_judgments():
-    triplets = replace(Colours().triplets.select(np.arange(4)), anchor=np.arange(4), group=np.arange(4))
-    before, after = torch.tensor([1.0, 0, 0, 0]), torch.tensor([1.0, 0, 1, 1])
-    # gains 0, 0, 1, 1: their standard deviation (N - 1) over the root of N
-    assert gain_stderr(before, after, triplets) == pytest.approx((1 / 3) ** 0.5 / 2)
+    rows = np.arange(12)
+    triplets = replace(Colours().triplets.select(rows % 4), anchor=rows, group=rows)
+    before, after = torch.tensor([1.0, 0, 0, 0] * 3), torch.tensor([1.0, 0, 1, 1] * 3)
+    # gains 0 and 1, six of each: their standard deviation (N - 1) over the root of N
+    assert gain_stderr(before, after, triplets) == pytest.approx((12 / 11 / 4 / 12) ** 0.5)
 
 
 # --- random

@@ -24,6 +24,7 @@ from perceptinit.judgments.baselines import (
 )
 from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
+from perceptinit.judgments.scoring import HeldOutError
 from perceptinit.reports.columns import page_note
 from perceptinit.reports.formats import json_table, markdown_table
 from perceptinit.results.runs import load_runs
@@ -121,8 +122,14 @@ def test_distances_in_chunks_equal_distances_at_once(monkeypatch):
 
 
 def test_the_interval_of_a_baseline_is_clipped_to_0_and_1():
-    assert Baseline("x", 0.9, 0.1).interval == (pytest.approx(0.704), 1.0)
-    assert Baseline("x", 0.9, None).interval is None
+    assert Baseline("x", 0.9, HeldOutError(0.1)).interval == (pytest.approx(0.704, abs=1e-4), 1.0)
+    assert Baseline("x", 0.9, HeldOutError(None)).interval is None
+
+
+def test_few_anchors_replace_the_interval_of_a_baseline_by_a_sentence():
+    assert Baseline("x", 0.4, HeldOutError(None, 2)).text == "0.400 (too few anchors for an interval)"
+    extra = {"num_anchors": 3, "baselines": {"x": {"value": 0.4, "stderr": 0.01}}}  # of an earlier version
+    assert from_extra(extra)[0].interval is None
 
 
 class Given:
@@ -158,12 +165,17 @@ def test_data_check_scores_the_held_out_splits():
     assert by_name(report.baselines["test"])["pixels 16 x 16"] == 0.25
     notes = [f.message for f in report.findings if "odd-one-out" in f.message]
     assert notes[0] == "train: 1 odd-one-out questions, chance 0.333"
-    assert "mean colour 0.750, " in notes[2]
+    assert "mean colour 0.750 (too few groups for an interval), " in notes[2]
     assert check_judgments(Given(), decode=False).baselines == {}
 
 
 def test_tables_and_page_show_baselines_with_intervals(tmp_path):
-    extra = as_extra([Baseline("pixels 32 x 32", 0.651, 0.01), Baseline("mean colour", 0.6, None)])
+    extra = as_extra(
+        [
+            Baseline("pixels 32 x 32", 0.651, HeldOutError(0.01)),
+            Baseline("mean colour", 0.6, HeldOutError(None)),
+        ]
+    )
     rows = [
         [score(value, name="2afc/x", chance=0.5, ceiling=0.84, lower_ceiling=0.75, extra=extra)]
         for value in (0.7, 0.8)

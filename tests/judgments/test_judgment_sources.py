@@ -57,5 +57,5 @@ def test_all_commands_use_the_same_root(cli):
     assert sentence in check.stdout
     start = cli("init", "-o", "x.safetensors", "--judgments", "materials", **environment)
     assert sentence in start.stderr
-    measured = cli("eval", "timm:test_vit", "--judgments", "materials", **environment)
+    measured = cli("eval", "timm:test_vit", "--on", "materials", **environment)
     assert sentence in measured.stderr

@@ -17,7 +17,13 @@ from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.rating_table import Ratings
 from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.scoring import clustered_stderr, held_out_stderr, jackknife_stderr
+from perceptinit.judgments.scoring import (
+    HeldOutError,
+    binomial_stderr,
+    clustered_stderr,
+    held_out_error,
+    jackknife_stderr,
+)
 from perceptinit.types import RunContext
 
 SPLITS = ("train", "val", "test")
@@ -46,7 +52,7 @@ def triples(count=400, width=3, seed=0):
 def table(folder, split_by=None, rows=None, **config):
     rows = rows or [[*row, f"person {i % 10}"] for i, row in enumerate(triples())]
     write(folder, "anchor positive negative subject", rows)
-    return Table(Table.Config(path=folder / "lab.csv", split_by=split_by, **SHARES, **config))
+    return Table(Table.Config(path=folder / "lab.csv", split_by=split_by, **{**SHARES, **config}))
 
 
 def images_of(judgments):
@@ -197,10 +203,10 @@ def test_a_score_records_the_held_out_unit(folder):
 
 
 def test_standard_errors_resample_held_out_images(folder):
-    by_image, by_anchor = (extra_of(TwoAFC, table(folder, by)) for by in ("image", "anchor"))
-    triplets = table(folder, "image").load("test")
+    shares = {"val_share": 0.0, "test_share": 1.0}
+    by_image, by_anchor = (extra_of(TwoAFC, table(folder, by, **shares)) for by in ("image", "anchor"))
     assert by_image.stderr != by_anchor.stderr
-    assert triplets.unit == "image"
+    assert by_image.extra["held_out"] == "image"
 
 
 def test_the_jackknife_excludes_each_image_with_all_its_judgments():
@@ -230,11 +236,29 @@ def test_standard_errors_over_images_match_the_spread_over_new_images():
 
 
 def test_standard_errors_resample_held_out_people():
-    values, people = np.array([1.0, 1.0, 0.0, 0.0]), np.array([0, 0, 1, 1])
-    anchors, images = np.arange(4), np.arange(12).reshape(3, 4)
-    by_person = held_out_stderr(values, "group", anchors, people, images)
-    assert by_person == clustered_stderr(values, people)
-    assert held_out_stderr(values, "anchor", anchors, people, images) == clustered_stderr(values, anchors)
+    values = np.repeat([1.0, 0.0], 10)
+    people, anchors, images = np.arange(20) // 2, np.arange(20), np.arange(60).reshape(3, 20)
+    by_person = held_out_error(values, "group", anchors, people, images)
+    assert by_person == HeldOutError(clustered_stderr(values, people), 10, "group")
+    assert held_out_error(values, "anchor", anchors, people, images).num_units == 20
+
+
+def test_few_anchors_have_no_interval_although_their_spread_is_small():
+    values = np.tile([1.0, 0.0], 10)
+    anchors, images = np.repeat(np.arange(2), 10), np.arange(60).reshape(3, 20)
+    error = held_out_error(values, "anchor", anchors, anchors, images)
+    assert clustered_stderr(values, anchors) == 0
+    assert error.interval(0.5) is None
+    assert error.missing == "too few anchors for an interval"
+
+
+def test_the_error_is_never_below_that_of_independent_votes():
+    values, votes = np.full(20, 0.5), np.full(20, 5)  # equal shares, so clusters do not differ
+    images = np.arange(60).reshape(3, 20)
+    error = held_out_error(values, "anchor", np.arange(20), np.arange(20), images, votes)
+    assert error.stderr == binomial_stderr(values, votes) == pytest.approx(0.05)  # sqrt(1/4 / 100)
+    # t with 19 degrees of freedom: 2.093
+    assert error.interval(0.5) == pytest.approx((0.5 - 0.10465, 0.5 + 0.10465), abs=1e-4)
 
 
 def test_judgments_of_each_person_share_the_stimuli_of_the_split(folder):

@@ -51,6 +51,8 @@ def assign_splits(
 
 def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
     """Return the split of each name, using `val_share`, `test_share` and `seed` of a config."""
+    if config.whole:
+        return np.full(len(names), "test")
     shares = {"val_share": config.val_share, "test_share": config.test_share}
     return assign_splits(names, config.seed, "judgments", source, "split", **shares)
 
@@ -67,6 +69,8 @@ class SplitConfig:
     """Seed of splits, sides and triplets. Independent of the run's seed: all runs share them."""
     background: str | None = None
     """Color behind transparent pixels, a CSS name or `#rrggbb`. Default: white."""
+    whole: bool | None = None
+    """If true, all judgments are in `test`, even if a column `split` assigns others."""
 
     def __post_init__(self) -> None:
         total = self.val_share + self.test_share

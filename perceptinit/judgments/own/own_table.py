@@ -153,6 +153,8 @@ class OwnTable(ABC):
                 `group`, and a missing column `subject`.
         """
         unit: Unit = "anchor" if role != "group" else "group"
+        if self.config.whole:
+            return RowSplits(np.full(len(columns), "test"), group, unit)
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:

@@ -15,7 +15,7 @@ from perceptinit.plugin import DataError, PerceptInitError, UsageError
 from perceptinit_collect import people
 from perceptinit_collect.checks import check_people, read_checked
 from perceptinit_collect.design import read_design
-from perceptinit_collect.store import FILE, UPDATE_HEADS, connect, reading_database
+from perceptinit_collect.store import FILE, UPDATE_HEADS, add_columns, connect, reading_database
 from perceptinit_collect.study import lock_study
 
 COPY = "copy-of-answers.sqlite"
@@ -115,6 +115,7 @@ def _take_over_intact(folder: Path, target: Path) -> None:
     except PerceptInitError:  # the whole file is damaged
         return
     with closing(sqlite3.connect(target)) as connection, connection:
+        add_columns(connection)
         connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
         for record in intact:
             connection.execute(

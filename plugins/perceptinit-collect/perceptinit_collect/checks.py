@@ -19,6 +19,7 @@ from perceptinit_collect.store import (
     PERSON,
     chain_sha256,
     connect,
+    has_column,
     reading_database,
 )
 
@@ -79,14 +80,15 @@ def _read_record(
     last: str | None = None,
 ) -> Record:
     """Return a verified participant; count, last: the head. DataError if something does not match."""
+    columns = ANSWER if has_column(connection, "answers", "screen") else ANSWER.replace("screen", "NULL")
     person = connection.execute(f"SELECT {PERSON}, sha256 FROM people WHERE id = ?", (code,)).fetchone()
     answers = connection.execute(
-        f"SELECT {ANSWER}, sha256 FROM answers WHERE person = ? ORDER BY position", (code,)
+        f"SELECT {columns}, sha256 FROM answers WHERE person = ? ORDER BY position", (code,)
     ).fetchall()
     if person is None or count > len(answers):
         raise DataError(f"{count} answers were stored, and {len(answers)} are left")
     _verify_chain(person, answers, count, last)
-    _, version, slot, platform, _, platform_id, text, *_ = person
+    _, version, slot, platform, _, platform_id, text, began, _ = person
     found = connection.execute("SELECT sha256 FROM designs WHERE version = ?", (version,)).fetchone()
     design = read(version, found[0] if found else "missing")
     trials = read_trials(text)
@@ -100,7 +102,8 @@ def _read_record(
         platform,
         platform_id,
         trials,
-        {row[0]: Given(row[1], row[2], row[3], bool(row[4]), row[5]) for row in answers},
+        {row[0]: Given(row[1], row[2], row[3], bool(row[4]), *row[5:7]) for row in answers},
+        began,
     )
 
 

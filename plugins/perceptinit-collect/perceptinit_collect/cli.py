@@ -47,9 +47,14 @@ def collect(
         int | None,
         typer.Option(min=1, help="Simulate this many participants in STUDY/simulated, and exit."),
     ] = None,
+    split_by_image: Annotated[
+        bool,
+        typer.Option("--split-by-image", help="With --export: the recipe holds out images in any role."),
+    ] = False,
     close: Annotated[
         bool, typer.Option("--close", help="Permanently close the study to new participants.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --close: do not ask.")] = False,
     forget: Annotated[
         str | None, typer.Option(metavar="ID", help="Delete a participant by code or platform id.")
     ] = None,
@@ -84,12 +89,14 @@ def collect(
     if forget is not None:
         typer.echo(f"deleted one participant and {actions.forget(folder, forget)} answers")
     if close:
+        if not yes:
+            typer.confirm(f"{folder}: close to new participants? It cannot be opened again", abort=True)
         actions.close(folder)
         typer.echo("closed to new participants. Participants who started can finish")
     if simulate is not None:
         _simulate(folder, simulate)
     if export is not None:
-        _export(folder, export)
+        _export(folder, export, split_by_image)
     if status:
         _show_status(folder)
     is_done = restore or check or close or status
@@ -127,12 +134,13 @@ def _simulate(folder: Path, count: int) -> None:
     )
 
 
-def _export(folder: Path, table: Path) -> None:
+def _export(folder: Path, table: Path, split_by_image: bool) -> None:
     from perceptinit_collect.export import check_command, export
 
-    paths, problems = export(folder, table)
+    paths, splits, problems = export(folder, table, split_by_image)
     for path in paths:
         typer.echo(f"wrote {path}")
+    typer.echo(f"splits of the recipe: {splits}")
     typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
     _report_damage(folder, problems)
 

@@ -6,38 +6,47 @@ judgment: practice, attention check, repeat, unanswered trial, or excluded parti
 
 import csv
 import io
+import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+from perceptinit import build
 from perceptinit.companion import write_file
-from perceptinit.plugin import DataError, UsageError
+from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import Design
 from perceptinit_collect.images import FOLDER as IMAGES
-from perceptinit_collect.records import Given, Record, Reliability, judge
+from perceptinit_collect.records import Given, Record, Reliability, judge, time_text
 from perceptinit_collect.sessions import Trial
 
+MIN_ANCHORS, MIN_JUDGMENTS = 10, 100  # in `test`, for an interval
 ABOUT_TRIAL = (
     "subject", "excluded", "kind", "position", "assigned_order", "answered_place", "seconds", "input",
-    "is_interrupted", "received", "design",
+    "is_interrupted", "received", "image_on_screen", "window", "design",
 )  # fmt: skip
 ABOUT_PERSON = (
-    "subject", "excluded", "platform", "platform_id", "answers", "is_finished", "catch", "instructed",
-    "checks", "repeats", "agreement", "median_seconds", "answered", "design",
+    "subject", "excluded", "platform", "platform_id", "consented", "answers", "is_finished", "catch",
+    "instructed", "checks", "repeats", "agreement", "median_seconds", "answered", "design",
 )  # fmt: skip
 
 
-def export(folder: Path, table: Path) -> tuple[list[Path], list[str]]:
+def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[list[Path], str, list[str]]:
     """Write the table, `.people.csv` and the recipe `.toml`.
 
     Only the file's owner can read `.people.csv`, which may contain platform ids.
 
+    Args:
+        folder: The study.
+        table: The table to write.
+        split_by_image: Whether the recipe holds out images instead of anchors or questions.
+
     Returns:
-        The paths, and a message for each damaged participant. The table contains the others.
+        The paths, the splits of the recipe in words, and a message for each damaged participant. The table
+        contains the others.
 
     Raises:
         UsageError: If `table` does not end in .csv, or the study has no participants.
@@ -48,9 +57,38 @@ def export(folder: Path, table: Path) -> tuple[list[Path], list[str]]:
     records, problems = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
     write_file(table, table_text(records).encode())
-    write_file(recipe, recipe_text(folder, records[-1].design, table).encode())
+    component = {"use": records[-1].design.task.component, "path": table, "images": folder / IMAGES}
+    keys, splits = choose_splits(component, split_by_image)
+    write_file(recipe, recipe_text(folder, records[-1].design, table, keys).encode())
     write_file(people, people_text(records).encode(), mode=0o600)
-    return [table, people, recipe], problems
+    return [table, people, recipe], splits, problems
+
+
+def choose_splits(component: dict[str, Any], split_by_image: bool) -> tuple[dict[str, Any], str]:
+    """Return keys that hold out enough judgments for an interval, and the resulting splits in words.
+
+    The smallest share of 10 to 50 % is chosen that leaves at least MIN_ANCHORS anchors and MIN_JUDGMENTS
+    judgments in `test`; 50 % if there is none.
+    """
+    keys: dict[str, Any] = {"split_by": "image", "val_share": 0.2} if split_by_image else {"val_share": 0.1}
+    for percent in range(10, 55, 5):
+        keys["test_share"] = percent / 100
+        judgments = build("judgments", {**component, **keys})
+        counts = {split: _count(judgments, split) for split in ("train", "val", "test")}
+        num_judgments, num_anchors = counts["test"]
+        if num_judgments >= MIN_JUDGMENTS and num_anchors >= MIN_ANCHORS:
+            break
+    listed = [f"{split} {num:,} judgments of {anchors:,} anchors" for split, (num, anchors) in counts.items()]
+    return keys, ", ".join(listed)
+
+
+def _count(judgments: Any, split: Split) -> tuple[int, int]:
+    """Return the numbers of judgments and of anchors in a split."""
+    try:
+        triplets = judgments.load(split)
+    except DataError:  # an empty split
+        return 0, 0
+    return len(triplets), len(set(triplets.anchor.tolist()))
 
 
 def export_text(folder: Path) -> str:
@@ -122,12 +160,14 @@ def _answer_cells(record: Record, given: Given | None) -> Sequence[str]:
 
 
 def _given_cells(trial: Trial, given: Given | None) -> Sequence[object]:
-    """Return the screen position (0 for "not sure"), seconds, input, interruption and time of an answer."""
+    """Return screen position (0 for "not sure"), seconds, input, interruption, time and sizes."""
     if given is None:
-        return [""] * 5
+        return [""] * 7
     place = 0 if given.answer is None else trial.order.index(given.answer) + 1
-    received = datetime.fromtimestamp(given.received, UTC).isoformat(timespec="seconds")
-    return [place, f"{given.seconds:.3f}", given.input, str(given.is_interrupted).lower(), received]
+    image, _, window = (given.screen or "").partition(" ")
+    is_interrupted = str(given.is_interrupted).lower()
+    received = time_text(given.received)
+    return [place, f"{given.seconds:.3f}", given.input, is_interrupted, received, image, window]
 
 
 def _excluded(trial: Trial, given: Given | None, why: str) -> str:
@@ -151,7 +191,8 @@ def _person_row(record: Record, found: Reliability, why: str) -> Sequence[object
         found.answered,
     )  # fmt: skip
     return (
-        record.person, why, record.platform, record.platform_id or "", len(record.answers),
+        record.person, why, record.platform, record.platform_id or "", time_text(record.began),
+        len(record.answers),
         str(record.is_finished).lower(), *("" if m is None else f"{m:.3f}" for m in measures),
         record.design.name,
     )  # fmt: skip
@@ -165,7 +206,7 @@ def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def recipe_text(folder: Path, design: Design, table: Path) -> str:
+def recipe_text(folder: Path, design: Design, table: Path, keys: Mapping[str, Any]) -> str:
     """Return a recipe with three arms that uses the table for stage 1."""
     template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
     values = {
@@ -174,6 +215,7 @@ def recipe_text(folder: Path, design: Design, table: Path) -> str:
         "IMAGES": _quote(Path(os.path.normpath(folder / IMAGES))),
         "COMPONENT": design.task.component,
         "EVALUATOR": design.task.evaluator, "DESIGN": design.name,
+        "SPLITS": "\n".join(f"{key} = {json.dumps(value)}" for key, value in keys.items()),
     }  # fmt: skip
     for name, value in values.items():
         template = template.replace(f"@{name}@", value)

@@ -21,6 +21,7 @@ TICKET = re.compile(r"[A-Za-z0-9_-]{20,64}")
 # without vowels and look-alike characters, so codes are easy to read and do not spell words
 _CODE_LETTERS = "bcdfghjkmnpqrstvwxz23456789"
 MAX_SECONDS = 24 * 60 * 60.0  # longer than any reaction time
+SCREEN = re.compile(r"\d{1,5}x\d{1,5} \d{1,5}x\d{1,5}")
 INPUTS = ("key", "mouse", "touch", "pen", "assistive")
 
 
@@ -67,6 +68,8 @@ class Answer:
 
     position: index of the trial. place: chosen screen position, from 0; None for "not sure". seconds:
     reaction time by the browser's monotonic clock. is_interrupted: the page was hidden during the trial.
+    screen: width and height of the first candidate and of the window in CSS pixels, "300x200 1280x800"; ""
+    from a page of version 0.2.0 or earlier.
     """
 
     position: int
@@ -74,6 +77,7 @@ class Answer:
     seconds: float
     input: str
     is_interrupted: bool
+    screen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +140,7 @@ def begin(
             return token
     if connection.execute("SELECT 1 FROM facts WHERE name = 'closed'").fetchone():
         raise ClosedError("the study is closed")
-    if origin.platform == "prolific" and not has_way_back:
-        raise NoWayBackError(
-            "This study cannot accept participants from Prolific yet, because its completion link is "
-            "missing. Please tell the researcher."
-        )
+    require_way_back(connection, origin, has_way_back)
     (slot,) = connection.execute(
         "SELECT 1 + COALESCE(MAX(slot), -1) FROM people WHERE design = ?", (design.version,)
     ).fetchone()
@@ -160,6 +160,17 @@ def begin(
         (*row, sha256(token), chain_sha256("", row)),
     )
     return token
+
+
+def require_way_back(connection: sqlite3.Connection, origin: Origin, has_way_back: bool) -> None:
+    """Raise NoWayBackError for a new participant from Prolific without a completion link to return to."""
+    if has_way_back or origin.platform != "prolific":
+        return
+    if not match_people(connection, f"prolific:{origin.platform_id}"):
+        raise NoWayBackError(
+            "This study cannot accept participants from Prolific yet, because its completion link is "
+            "missing. Please tell the researcher."
+        )
 
 
 def cookie_name(connection: sqlite3.Connection) -> str:
@@ -202,6 +213,7 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
         and 0 <= answer.seconds <= MAX_SECONDS
         and answer.input in INPUTS
         and type(answer.is_interrupted) is bool
+        and (answer.screen == "" or SCREEN.fullmatch(str(answer.screen)))
     )
     if not is_fine:
         raise RefusedError("invalid answer to this question", 400)
@@ -234,9 +246,10 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
     else:
         row = (
             due, candidate, float(answer.seconds), answer.input, int(answer.is_interrupted), time.time(),
+            answer.screen or None,
         )  # fmt: skip
         connection.execute(
-            f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (person.id, *row, last and chain_sha256(last, row)),
         )
     is_correct = candidate == trial.correct if trial.kind == "practice" else None

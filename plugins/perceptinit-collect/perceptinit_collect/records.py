@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from statistics import mean, median
 
 from perceptinit_collect.design import Design
@@ -15,18 +16,22 @@ Asked = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A stored answer. answer: candidate index, None for "not sure". received: Unix time in seconds."""
+    """A stored answer. answer: candidate index, None for "not sure". received: Unix time in seconds.
+
+    screen: see `people.Answer`; None if it is unknown.
+    """
 
     answer: int | None
     seconds: float
     input: str
     is_interrupted: bool
     received: float
+    screen: str | None = None
 
 
 @dataclass(frozen=True)
 class Record:
-    """The trials of a participant, and the stored answers by trial position."""
+    """The trials of a participant, and the stored answers by trial position. began: Unix time of consent."""
 
     person: str
     design: Design
@@ -34,6 +39,7 @@ class Record:
     platform_id: str | None
     trials: tuple[Trial, ...]
     answers: dict[int, Given] = field(default_factory=dict)
+    began: float = 0.0
 
     @property
     def is_finished(self) -> bool:
@@ -72,6 +78,11 @@ class Reliability:
     agreement: float | None
     median_seconds: float | None
     answered: float
+
+
+def time_text(seconds: float) -> str:
+    """Return a Unix time in UTC, in ISO 8601 to the second."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def question_of(record: Record, images: Sequence[str]) -> Asked:

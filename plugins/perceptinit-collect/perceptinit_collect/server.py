@@ -7,6 +7,7 @@
 | `GET /trials`, `/state`, `/image/KEY` | a session | the trials |
 | `POST /answer` | a session | the next position, once the answer is on disk |
 | `GET /done` | a session | the debriefing and the completion link |
+| `POST /withdraw` | a session | a confirmation, once the participant is deleted |
 | `GET /owner` | nothing | an empty page that asks for the token |
 | `GET /owner/status`, `/owner/export` | the owner's token | the progress, and the table |
 """
@@ -39,6 +40,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from perceptinit_collect import people
+from perceptinit_collect.actions import forget
 from perceptinit_collect.design import Design
 from perceptinit_collect.limits import PeerLimit, RateLimit, SafeHeaders, TooLargeError, peer_of, read_body
 from perceptinit_collect.owner import Owner, templates
@@ -79,6 +81,7 @@ class Server:
                 Route("/image/{key}", self.image),
                 Route("/answer", self.answer, methods=["POST"]),
                 Route("/done", self.done),
+                Route("/withdraw", self.withdraw, methods=["POST"]),
                 *self._owner.routes(),
                 Mount("/static", StaticFiles(packages=[("perceptinit_collect", "static")])),
             ],
@@ -96,6 +99,7 @@ class Server:
         """Show the consent form, or redirect to the trials if a session exists."""
         parameters = dict(request.query_params)
         origin = people.read_origin(parameters)
+        people.require_way_back(self.study.store.reader, origin, self.study.has_way_back)
         person = self._person(request)
         if person is not None and not origin.platform_id:
             return RedirectResponse("/trials", 303)
@@ -217,6 +221,15 @@ class Server:
             person=person,
             completion_url=url.replace("{platform_id}", person.platform_id or ""),
         )
+
+    async def withdraw(self, request: Request) -> Response:
+        """Delete the participant with all answers, as `--forget` does."""
+        self._refuse_other_sites(request)
+        person = self._require_person(request)
+        await run_in_threadpool(forget, self.study.folder, f"code:{person.id}")
+        response = self._page("text.html", text="withdrawn")
+        response.delete_cookie(self.study.cookie)
+        return response
 
     async def _write(self, write: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self.study.store.submit(write))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.embedding import HeldOut, held_out_2afc
-from perceptinit_collect.records import Record, Reliability, judge, question_of, votes_of
+from perceptinit_collect.records import Record, Reliability, judge, question_of, time_text, votes_of
 from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import Cost, DesignSettings, read_settings
 from perceptinit_collect.store import read_rows
@@ -31,6 +32,8 @@ COLUMNS = (
     "repeats",
     "agreement",
     "median s",
+    "began",
+    "minutes",
     "excluded",
 )
 
@@ -65,20 +68,24 @@ def status(folder: Path) -> dict[str, Any]:
 
 def _summary(folder: Path, records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     is_closed = bool(read_rows(folder, "SELECT 1 FROM facts WHERE name = 'closed'"))
-    yield "study", "closed: no new participants" if is_closed else "open"
     missing = find_missing(folder)
+    state = "incomplete: no one can start" if missing else "open"
+    yield "study", "closed: no new participants" if is_closed else state
     if missing:
         yield "to fill in", "; ".join(missing)
     settings = read_settings(folder)
     yield "trials per participant", describe_trials(settings.design)
     finished = sum(record.is_finished for record in records)
     yield "participants", f"{len(records):,} started, {finished:,} finished"
+    stopped = sorted(len(record.answers) for record in records if not record.is_finished)
+    if stopped:
+        yield "answers before stopping", ", ".join(map(str, stopped))
     if not records:
         return
     yield "excluded by the rule", f"{len(records) - len(used):,}"
     yield from _answers(records, used)
     yield from _agreement(used)
-    yield from _prediction(used)
+    yield from _prediction(records, used)
     yield from _cost(settings.cost, finished)
 
 
@@ -134,7 +141,7 @@ def ceiling(records: Sequence[Record]) -> Ceiling | None:
     return Ceiling(sum(max(votes.values()) for votes in counts) / total, pair / total, len(counts))
 
 
-def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
+def _prediction(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
     found = held_out(used)
     if found is None:
         yield "held-out 2AFC", "unknown, because there are too few answers so far"
@@ -145,7 +152,9 @@ def _prediction(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
         "held-out 2AFC of a small embedding",
         f"{found.accuracy:.1%} +- {100 * found.half_width:.1f} points (95 %; chance 50 %)",
     )
-    yield "additional answers for +- 1 point", f"about {more:,}" if more else "none"
+    num_people = ceil(more * len(records) / given)  # participants who are excluded or stop count, too
+    needed = f"about {more:,}, from {num_people:,} participants" if more else "none"
+    yield "additional answers for +- 1 point", needed
 
 
 def held_out(records: Sequence[Record]) -> HeldOut | None:
@@ -177,12 +186,15 @@ def _cost(cost: Cost, finished: int) -> Iterator[tuple[str, str]]:
 def _person(record: Record, found: Reliability, why: str) -> list[str]:
     shares = (found.catch, found.instructed, found.repeats, found.agreement)
     seconds = found.median_seconds
+    last = max((given.received for given in record.answers.values()), default=record.began)
     return [
         record.person,
         str(len(record.answers)),
         str(len(record.trials)),
         *("-" if share is None else f"{share:.2f}" for share in shares),
         "-" if seconds is None else f"{seconds:.2f}",
+        time_text(record.began),
+        f"{(last - record.began) / 60:.1f}",
         why,
     ]
 

@@ -14,7 +14,13 @@ from perceptinit_collect.settings import DesignSettings
 FOLDER = "texts"
 COMMON = ("begin", "break", "closed", "consent", "debrief", "labels", "stored", "stored_hash", "stored_id")
 BY_TASK = ("instructions", "question")
-OPTIONAL_LABELS = {"age": "", "instructed": "Attention check: please choose picture {number}."}
+OPTIONAL_LABELS = {
+    "age": "",
+    "instructed": "Attention check: please choose picture {number}.",
+    "withdraw": "Withdraw",
+    "withdraw_sure": "Delete all my answers and end my participation",
+    "withdrawn": "Your answers have been deleted, and your participation has ended.",
+}
 """Defaults for labels that are missing from studies created by version 0.2.0 or earlier."""
 BLANK = re.compile(r"\[FILL IN ([^:\]]+)[^\]]*\]")
 OLD_EXAMPLE = "*(This is example text."

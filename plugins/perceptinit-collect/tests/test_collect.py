@@ -34,7 +34,7 @@ from perceptinit_collect.status import ceiling, show, status
 from perceptinit_collect.study import create
 from rich.console import Console
 
-from perceptinit.companion import OddOneOutTable, Table, check_judgments
+from perceptinit.companion import OddOneOutTable, Table, check_judgments, load_recipe
 from perceptinit.plugin import PerceptInitError, UsageError
 
 SPLITS = ("train", "val", "test")
@@ -86,6 +86,22 @@ def test_data_check_of_twenty_simulated_people_reports_balanced_sides(tmp_path):
     left_out = {row["subject"] for row in rows if row["excluded"].startswith("person: ")}
     assert len(left_out) == 2  # one in ten answers at random
     assert votes_in(table) == 18 * 20
+
+
+@pytest.mark.parametrize("by_image", [False, True])
+def test_the_recipe_holds_out_enough_judgments_and_shows_what_participants_saw(tmp_path, by_image):
+    changes = [("min_median_seconds = 0.3", "")]
+    folder = simulate(make_study(tmp_path, questions=240, per_person=60, images=24, changes=changes), 10)
+    paths, splits, _ = export(folder, tmp_path / "judgments.csv", by_image)
+    recipe = load_recipe(paths[2])
+    assert recipe.backbone.config.fit == "pad"
+    config = recipe.arms[1].init[0].parts["judgments"].config
+    assert config.split_by == ("image" if by_image else None)
+    test = recipe.arms[1].init[0].parts["judgments"].build().load("test")
+    assert f"test {len(test)} judgments of {len(np.unique(test.anchor))} anchors" in splits
+    if not by_image:
+        assert len(test) >= 100
+        assert len(np.unique(test.anchor)) >= 10
 
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from made_studies import make_study, open_study
+from perceptinit_collect.checks import read_checked
 from perceptinit_collect.export import export
 from perceptinit_collect.people import read_trials
 
@@ -316,3 +317,32 @@ def test_ten_people_in_the_browser_produce_a_valid_table_and_recipe(browser, tmp
     assert any("for each of 10 participants and to within 0 overall" in f.message for f in report.findings)
     valid = cli("validate", "judgments.toml")
     assert all(f"arm {name}" in valid.stdout for name in ("random", "pi", "shuffled"))
+
+
+def test_four_people_on_a_desktop_and_a_phone_one_of_whom_withdraws(browser, tmp_path):
+    link = ('completion_url = ""', 'completion_url = "https://app.prolific.example/complete?cc=C1"')
+    rule = ("min_median_seconds = 0.3", "min_checks = 0.8", "min_catch = 0.8")
+    folder = make_study(tmp_path, changes=[link, *((limit, "") for limit in rule)])
+    with open_study(folder) as site:
+        for query, size in (("", DESKTOP), ("?PROLIFIC_PID=abc", PHONE), ("", PHONE)):
+            with Walk(browser, site, size) as walk:
+                walk.agree(query)
+                walk.to_trial(1000)
+                assert walk.page.is_visible("#done")
+                assert walk.logged == []
+        with Walk(browser, site) as walk:
+            walk.agree()
+            walk.to_trial(3)
+            walk.page.click("#progress .withdraw summary")
+            walk.page.click("#progress .withdraw button")
+            walk.page.wait_for_selector("text=Your answers have been deleted")
+            walk.page.goto(site.address)
+            assert walk.page.is_visible("form button")  # the consent form
+    records, problems = read_checked(folder)
+    assert problems == []
+    assert [record.platform for record in records] == ["", "prolific", ""]
+    windows = [record.answers[0].screen.partition(" ")[2] for record in records]
+    assert windows == ["1280x800", "390x780", "390x780"]
+    table = export(folder, tmp_path / "judgments.csv")[0][0]
+    judgments = Table(Table.Config(path=table, images=folder / "images", whole=True))
+    assert len(judgments.people) == 3

@@ -9,6 +9,7 @@ from perceptinit_collect import serve
 from perceptinit_collect.actions import COPY, copy_answers, forget, restore
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.export import export
+from perceptinit_collect.status import status
 from perceptinit_collect.store import FILE, HEADS_FILE
 
 from perceptinit.plugin import DataError, UsageError
@@ -217,6 +218,28 @@ def test_a_study_without_checksums_is_exported_and_continued(study):
     with open_study(study) as site:
         site.begun().finish()
     assert (len(intact(study)), read_checked(study)[1]) == (4, [])
+
+
+def test_a_study_without_sizes_on_screen_is_read_without_changes_and_continued(study):
+    whole = table(study)
+    change(study / FILE, "ALTER TABLE answers DROP COLUMN screen")
+    assert table(study) == whole
+    assert read_checked(study)[1] == []
+    with open_study(study) as site:
+        site.begun().answer(0, screen="300x200 1280x800")
+    assert (len(intact(study)), read_checked(study)[1]) == (4, [])
+
+
+def test_closing_asks_and_the_status_of_an_incomplete_study_is_not_open(study, collect):
+    asked = collect(study, "--close")
+    assert asked.exit_code == 1
+    assert "cannot be opened again" in asked.output
+    assert dict(status(study)["summary"])["study"] == "open"
+    path = study / "texts" / "consent.md"
+    path.write_text(path.read_text() + "[FILL IN pay: how much]")
+    assert dict(status(study)["summary"])["study"] == "incomplete: no one can start"
+    assert collect(study, "--close", "--yes").exit_code == 0
+    assert dict(status(study)["summary"])["study"] == "closed: no new participants"
 
 
 def test_the_server_copies_the_answers_on_a_schedule(tmp_path, monkeypatch):

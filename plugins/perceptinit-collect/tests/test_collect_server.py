@@ -1,6 +1,7 @@
 """`perceptinit collect`: the routes of the page, and the access that each of them requires."""
 
 import csv
+import io
 import json
 import random
 import re
@@ -10,11 +11,14 @@ from urllib.parse import urlsplit
 import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import people, server
-from perceptinit_collect.actions import close, forget
+from perceptinit_collect.actions import COPY, close, copy_answers, forget
 from perceptinit_collect.aside import run_aside
+from perceptinit_collect.checks import read_checked
+from perceptinit_collect.export import people_text, table_text
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
 from perceptinit_collect.sessions import read_trials
 from perceptinit_collect.settings import default_design
+from perceptinit_collect.store import FILE, read_rows
 from perceptinit_collect.study import create
 
 from perceptinit.plugin import UsageError
@@ -308,7 +312,47 @@ def test_a_participant_of_prolific_is_refused_while_the_completion_link_is_missi
     with open_study(make_study(tmp_path)) as site:
         status, content, _ = site.visitor().begin(PROLIFIC_PID="abc")
         assert (status, b"its completion link is missing" in content) == (503, True)
+        status, content, _ = site.visitor().ask("GET", "/?PROLIFIC_PID=abc")  # before consent
+        assert (status, b"its completion link is missing" in content) == (503, True)
         assert site.rows("SELECT * FROM people") == []
+
+
+def test_a_participant_can_withdraw_on_each_page_and_leaves_no_answers(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        leaving, staying = site.begun(), site.begun()
+        staying.answer(0)
+        leaving.answer(0)
+        copy_answers(folder)
+        assert b'action="/withdraw"' in leaving.get("/trials")
+        assert b'action="/withdraw"' in (staying.finish() and staying.get("/done"))
+        status, page, _ = leaving.ask("POST", "/withdraw", "", FORM)
+        assert (status, b"answers have been deleted" in page) == (200, True)
+        assert leaving.answer(1)[0] == 410
+        assert len(site.rows("SELECT id FROM people")) == 1
+    assert len(read_rows(folder, "SELECT DISTINCT person FROM answers")) == 1
+    (folder / COPY).replace(folder / FILE)
+    assert len(read_rows(folder, "SELECT DISTINCT person FROM answers")) == 1
+    with open_study(make_study(tmp_path / "other")) as site:
+        assert site.visitor().ask("POST", "/withdraw", "", FORM)[0] == 410
+
+
+def test_sizes_on_screen_are_stored_and_exported(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        visitor = site.begun()
+        assert visitor.answer(0, screen="300x200 1280x800")[0] == 200
+        assert visitor.answer(1)[0] == 200  # from a page of an earlier version
+        assert visitor.answer(2, screen="large")[0] == 400
+    records, problems = read_checked(folder)
+    assert problems == []
+    rows = list(csv.DictReader(io.StringIO(table_text(records))))
+    assert [(row["image_on_screen"], row["window"]) for row in rows[:2]] == [
+        ("300x200", "1280x800"),
+        ("", ""),
+    ]
+    (person,) = csv.DictReader(io.StringIO(people_text(records)))
+    assert person["consented"] <= rows[0]["received"]
 
 
 def test_an_instructed_trial_states_the_position_of_its_correct_answer(site):
@@ -478,6 +522,8 @@ def test_the_status_reports_the_progress_and_cost_of_the_study(tmp_path):
             "34 (6 practice, 10 questions, 4 repeats, 8 catch, 6 instructed)"
         )
         assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
+        assert summary["answers before stopping"] == "1"
+        assert found["columns"][8:10] == ["began", "minutes"]
 
 
 def test_random_requests_cause_no_server_error_and_reveal_no_data(site):

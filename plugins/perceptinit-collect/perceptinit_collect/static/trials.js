@@ -114,6 +114,14 @@ function instruct(number) {
   stage.classList.toggle("dimmed", number !== null);
 }
 
+/** Return the size of the first candidate, without its margins, and of the window, in CSS pixels. */
+function screenOf() {
+  const shown = places[0].querySelector("img"), box = shown.getBoundingClientRect();
+  const scale = Math.min(box.width / shown.naturalWidth, box.height / shown.naturalHeight) || 0;
+  const sizes = [[scale * shown.naturalWidth, scale * shown.naturalHeight], [window.innerWidth, window.innerHeight]];
+  return sizes.map((size) => size.map(Math.round).join("x")).join(" ");
+}
+
 function progress(position) {
   const bar = document.querySelector("#progress progress"), text = document.querySelector("#progress span");
   bar.value = position / state.total;
@@ -131,6 +139,7 @@ async function answer(place, event, input) {
   if (place !== null) places[place].classList.add("chosen");
   const reply = await ask("/answer", {
     position, place, seconds: Math.max(0, event.timeStamp - shownAt) / 1000, input, is_interrupted: wasHidden,
+    screen: screenOf(),
   });
   if (reply.status === 410) return show("ended");
   if (!reply.ok) return start(); // answered in another window or out of order: reload the position
@@ -175,6 +184,7 @@ places.forEach((place, i) => place.addEventListener("click", (event) => answer(i
 if (notSure) notSure.addEventListener("click", (event) => answer(null, event, madeBy(event)));
 
 document.addEventListener("keydown", (event) => {
+  if (event.target.closest(".withdraw")) return;
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey || byId("trial").hidden) return;
   const arrows = { ArrowLeft: 0, ArrowUp: 0, ArrowRight: places.length - 1, ArrowDown: places.length - 1 };
   const number = /^[1-9]$/.test(event.key) ? Number(event.key) - 1 : arrows[event.key];

@@ -1,0 +1,216 @@
+"""Measure models on sets of human judgments, with one decode and one forward pass an image."""
+
+# B batch, D embedding
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from perceptinit.components.building import Spec, preflight, read_spec
+from perceptinit.configs import plain_value
+from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
+from perceptinit.evaluating.layers import OUTPUT, choose_layers, encode_layers
+from perceptinit.evaluators.judged import GivenEmbeddings
+from perceptinit.files.reading import file_sha256
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
+from perceptinit.judgments.forms.rdm import HasDissimilarities
+from perceptinit.judgments.sources import as_table
+from perceptinit.recipe.tables import apply_overrides
+from perceptinit.types import ImageSource, RunContext, Score
+
+if TYPE_CHECKING:
+    from perceptinit.evaluating.models import EvalModel
+    from perceptinit.evaluating.request import Request
+    from perceptinit.registry import Registry
+
+BATCH_SIZE = 64
+OWN_KEYS = ("path", "images", "names")  # of judgments on this machine
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedSet:
+    """A set of judgments. title: Heading. measure: Evaluator. rows: Which judgments count, in words."""
+
+    title: str
+    measure: Any
+    rows: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model, or a layer of it, with its scores by set.
+
+    layer: Name of the layer, `output` for the model's own embedding. input: Size and preprocessing of the
+    images, in words.
+    """
+
+    title: str
+    layer: str
+    input: str
+    scores: dict[str, Score] = field(default_factory=dict)
+
+
+def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
+    """Return the sets of `--on NAME[,KEY=VALUE...]`, whose titles are unique.
+
+    All judgments of a file count, unless a model was trained on it or `request.split` is set.
+
+    Raises:
+        RecipeError: If a set is invalid; lists all problems by what the user typed.
+    """
+    sets: list[JudgedSet] = []
+    titles: list[str] = []
+    problems: list[Problem] = []
+    for text in request.on:
+        name, *keys = text.split(",")
+        table = as_table(name, registry)
+        problems += apply_overrides(table, keys)
+        rows = _choose_rows(table, request, models, registry)
+        spec, wrong = _read_evaluator(table, request, registry, text)
+        if spec is None:
+            problems += wrong
+            continue
+        measure = spec.build()
+        lacking = preflight(measure.judgments) + preflight(measure)
+        problems += [Problem(text, lack) for lack in lacking]
+        title = Path(name).stem
+        sets.append(JudgedSet(text if title in titles else title, measure, rows))
+        titles.append(title)
+    if problems:
+        raise RecipeError(problems, "--on")
+    return sets
+
+
+def _choose_rows(
+    table: dict[str, Any], request: Request, models: Sequence[EvalModel], registry: Registry
+) -> str:
+    """Add the keys that choose the judgments of a set to its table, and return the choice in words."""
+    fields = registry.get("judgments", table["use"]).load().Config.__dataclass_fields__  # type: ignore[attr-defined]
+    if request.images and "images" in fields:
+        table.setdefault("images", request.images)
+    if request.split:
+        return f"split {request.split}"
+    if "path" not in table or "whole" not in fields:
+        return "split test"
+    trained = {m.title: old for m in models for old in m.judgments if _is_same(old, table)}
+    if not trained:
+        table["whole"] = True
+        return "all judgments"
+    first, *others = [{k: v for k, v in old.items() if k not in OWN_KEYS} for old in trained.values()]
+    if any(other != first for other in others):
+        raise UsageError(f"{table['path']}: {', '.join(trained)} hold out different judgments. Set --split")
+    table |= first | table
+    return f"judgments held out from stage 1 of {' and '.join(trained)}"
+
+
+def _is_same(old: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
+    """Return whether two tables name the same file: by content, or by name if one is on another machine."""
+    if "path" not in old:
+        return False
+    before = Path(old["path"])
+    now = Path(table["path"])
+    if before.is_file() and now.is_file():
+        return file_sha256(before) == file_sha256(now)
+    return before.name == now.name
+
+
+def _read_evaluator(
+    table: dict[str, Any], request: Request, registry: Registry, where: str
+) -> tuple[Spec | None, list[Problem]]:
+    cls = registry.get("judgments", table["use"]).load()
+    use = "two-afc"
+    if isinstance(cls, HasDissimilarities):
+        use = "rsa"
+    elif isinstance(cls, HasOddOneOut):
+        use = "odd-one-out"
+    whole = {"use": use, "split": request.split or "test", "judgments": plain_value(table)}
+    return read_spec(registry, "evaluator", whole, where)
+
+
+def measure_models(
+    models: Sequence[EvalModel],
+    sets: Sequence[JudgedSet],
+    request: Request,
+    ctx: RunContext,
+    tell: Callable[[str], None],
+) -> list[Subject]:
+    """Return a subject for each layer of each model. An error in one model does not stop the others."""
+    subjects: list[Subject] = []
+    for model in models:
+        try:
+            subjects += _measure(model, sets, request, ctx)
+        except PerceptInitError as error:
+            tell(f"{model.title} has no score: {error}")
+    return subjects
+
+
+def _measure(
+    model: EvalModel, sets: Sequence[JudgedSet], request: Request, ctx: RunContext
+) -> Sequence[Subject]:
+    built = model.build()
+    if isinstance(built, GivenEmbeddings):
+        alone = Subject(model.title, OUTPUT, "embeddings from a file")
+        for each in sets:
+            alone.scores[each.title] = _score(each, built, ctx)
+        return [alone]
+    built.to(ctx.device)
+    if request.fit:
+        built.image.fit_mode = request.fit
+    layers = choose_layers(built, request.layers or [OUTPUT])
+    titles = [model.title if layer == OUTPUT else f"{model.title} {layer}" for layer in layers]
+    subjects = [Subject(t, layer, describe_input(built)) for t, layer in zip(titles, layers, strict=True)]
+    encoded: dict[str, Mapping[str, Tensor]] = {}
+    for each in sets:
+        names = dict(_encode(built, each, layers, request, ctx, encoded))
+        for subject in subjects:
+            rows = [encoded[key][subject.layer] for key in names.values()]
+            given = GivenEmbeddings(subject.title, list(names), torch.stack(rows))
+            subject.scores[each.title] = _score(each, given, ctx)
+    return subjects
+
+
+def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> Score:
+    """Return the first score of a measure, which is that of the table."""
+    return next(iter(each.measure.evaluate(given, ctx)))
+
+
+def _encode(
+    model: Any,
+    each: JudgedSet,
+    layers: Sequence[str],
+    request: Request,
+    ctx: RunContext,
+    encoded: dict[str, Mapping[str, Tensor]],
+) -> Iterator[tuple[str, str]]:
+    """Yield the name and the key of each image of a set, after adding new ones to `encoded`."""
+    stimuli, used = each.measure.used()
+    images = each.measure.images(stimuli, model.image_size, ctx.num_workers, fit=model.fit)
+    keys = {}
+    for index in used.tolist():
+        keys[index] = _key(stimuli.images[index], f"{each.title} {stimuli.ids[index]} ", stimuli.background)
+    new = used[[keys[index] not in encoded for index in used.tolist()]]
+    for start in range(0, len(new), BATCH_SIZE):
+        batch = new[start : start + BATCH_SIZE]
+        rows = encode_layers(model, images[batch].to(ctx.device), layers, request.pooling)
+        for row, index in enumerate(batch.tolist()):
+            encoded[keys[index]] = {layer: rows[layer][row] for layer in layers}
+    for index, key in keys.items():
+        yield stimuli.ids[index], key
+
+
+def _key(source: ImageSource, name: str, background: object) -> str:
+    """Return a key that equal images of several sets share: path and background; else the set and name."""
+    return f"{source.absolute() if isinstance(source, Path) else name} {background}"
+
+
+def describe_input(model: Any) -> str:
+    """Return the size and preprocessing of a model's images in words."""
+    mean, std = (
+        ", ".join(map("{:.3g}".format, values.tolist())) for values in (model.image.mean, model.image.std)
+    )
+    return f"{model.image_size} x {model.image_size} pixels, {model.fit.mode}, mean {mean}, std {std}"

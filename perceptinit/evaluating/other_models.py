@@ -1,0 +1,261 @@
+"""Models and embeddings of other libraries: exported folders, timm, transformers, ONNX and functions."""
+
+# B batch, M images, D embedding, S image size
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import timm
+import torch
+from torch import Tensor, nn
+
+from perceptinit.backbones.encoders import RGB, ImageTower
+from perceptinit.backbones.image_models import ImageModel
+from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fit
+from perceptinit.errors import DataError, MissingPackageError, UsageError, reading
+from perceptinit.evaluators.judged import GivenEmbeddings
+from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.files.reading import ABOUT, read_json
+from perceptinit.initializers.imagenet import download, fit
+from perceptinit.judgments.own.rdm_files import read_names
+from perceptinit.library.adapters import adapt
+from perceptinit.seeding import named_torch_seed
+from perceptinit.types import FitMode
+
+OPEN_CLIP = "open_clip_config.json"
+CONFIG = "config.json"
+ONNX = "image.onnx"
+TIMM_FITS: dict[str, FitMode] = {"center": "center-crop", "squash": "squash", "border": "pad"}
+PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl")
+CONVERT = (
+    "import torch; from safetensors.torch import save_file; "
+    "w = torch.load('{0}', map_location='cpu', weights_only=True); "
+    "save_file({{k: v.contiguous() for k, v in w.items()}}, '{1}')"
+)
+DEFAULT_SIZE = 224  # of a function that does not state its image size
+
+
+def refuse_pickle(source: str) -> None:
+    """Raise UsageError with the command that converts a file, if it is a pickled checkpoint."""
+    path = Path(source)
+    if path.suffix in PICKLES:
+        code = CONVERT.format(path, path.with_suffix(".safetensors").name)
+        raise UsageError(
+            f"{source}: pickled weights are not loaded, because they can execute code. Convert them "
+            f'(docs/export.md): python -c "{code}"'
+        )
+
+
+def is_exported(folder: Path) -> bool:
+    """Return whether a folder contains a model of open_clip, timm, transformers or ONNX."""
+    return any((folder / name).is_file() for name in (OPEN_CLIP, CONFIG, ONNX))
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """Return what `perceptinit export` states about a folder: fit and judgments; empty for other folders."""
+    path = folder / ABOUT
+    return read_json(path, dict[str, Any], "the description of an export") if path.is_file() else {}
+
+
+def load_exported(folder: Path) -> Any:
+    """Return the model of a folder, in eval mode, with the folder's image size and preprocessing."""
+    model = folder / OPEN_CLIP
+    if model.is_file():
+        weights = str(folder / "open_clip_model.safetensors")
+        published = find_published_fit(str(model), "")
+        config = OpenClip.Config(model=str(model), pretrained=weights, fit=published)
+        return OpenClip(config).build().eval()
+    if (folder / ONNX).is_file():
+        return _load_onnx(folder)
+    about = read_json(folder / CONFIG, dict[str, Any], "a configuration")
+    if "pretrained_cfg" not in about:
+        return _load_transformers(folder)
+    weights_of = load_weights(folder / "model.safetensors")
+    names = {name.removeprefix("timm_model."): weight for name, weight in weights_of.items()}
+    args = about.get("model_args") or {}
+    return _timm(about["architecture"], names, about["pretrained_cfg"], args, str(folder))
+
+
+def load_timm(model: str, weights: str) -> Any:
+    """Return a timm model with pooled features as embeddings, in eval mode.
+
+    weights: A tag; a .safetensors file, with the preprocessing in a `config.json` next to it; or empty.
+    """
+    if not weights:
+        return _timm(model)
+    if not weights.endswith(".safetensors"):
+        file, about = download(model, weights)
+        return _timm(model, load_weights(file), vars(about), source=f"{file} ({model})")
+    config = Path(weights).parent / CONFIG
+    stated = read_json(config, dict[str, Any], "a configuration") if config.is_file() else {}
+    args = stated.get("model_args") or {}
+    found = load_weights(Path(weights))
+    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})")
+
+
+def _timm(
+    architecture: str,
+    weights: Mapping[str, Tensor] | None = None,
+    about: Mapping[str, Any] | None = None,
+    args: Mapping[str, Any] = {},
+    source: str = "",
+) -> ImageModel:
+    """Return a timm model with pooled features as embeddings, for timm's configuration `about`."""
+    with named_torch_seed(0, "backbone"):
+        trunk: Any = timm.create_model(architecture, num_classes=0, **args)
+    about = about or trunk.pretrained_cfg
+    if weights is not None:
+        fitted, _ = fit(weights, trunk)
+        load_strict(trunk, fitted, source)
+    tower = ImageTower(
+        trunk,
+        nn.Identity(),
+        image_size=about["input_size"][-1],
+        embed_dim=trunk.num_features,
+        mean=about["mean"],
+        std=about["std"],
+        fresh=lambda: _timm(architecture, None, about, args).image,
+        fit=TIMM_FITS[about.get("crop_mode") or "center"],
+    )
+    return ImageModel(tower).eval()
+
+
+def _load_transformers(folder: Path) -> ImageModel:
+    """Return a model of transformers, with the preprocessing of its image processor."""
+    for file in folder.glob("*.bin"):
+        refuse_pickle(str(file))
+    try:
+        from transformers import AutoImageProcessor, AutoModel
+        from transformers.utils import logging
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{folder}: a model of transformers. Install it: pip install 'perceptinit[huggingface]'"
+        ) from error
+    logging.disable_progress_bar()
+    try:
+        model = AutoModel.from_pretrained(folder, use_safetensors=True, local_files_only=True)
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(f"{folder}: transformers cannot load it: {error}") from error
+    size = dict(getattr(processor, "crop_size", None) or processor.size)
+    is_cropped = getattr(processor, "do_center_crop", None) and "shortest_edge" in processor.size
+    mode: FitMode = "center-crop" if is_cropped else "squash"
+    if "Janus" in type(processor).__name__:
+        mode = "pad"
+    tower = adapt(
+        model.eval(),
+        image_size=size.get("height"),
+        mean=tuple(processor.image_mean),
+        std=tuple(processor.image_std),
+        fit=mode,
+    )
+    return ImageModel(tower).eval()
+
+
+def _load_onnx(folder: Path) -> ImageModel:
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(f"{folder}: an ONNX model. Install it: pip install onnxruntime") from error
+    session = onnxruntime.InferenceSession(folder / ONNX)
+
+    def encode(images: Tensor) -> Tensor:
+        (embeddings,) = session.run(None, {"images": images.cpu().numpy()})
+        return torch.from_numpy(embeddings)
+
+    size = session.get_inputs()[0].shape[-1]
+    return _as_model(encode, size, mode=read_about(folder).get("fit", "center-crop"))
+
+
+class _Encode(nn.Module):
+    """A function from images to embeddings, as a module."""
+
+    def __init__(self, encode: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.encode = encode
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.encode(images)
+
+
+def _as_model(
+    encode: Callable[[Tensor], Tensor],
+    size: int,
+    mean: RGB = (0.0, 0.0, 0.0),
+    std: RGB = (1.0, 1.0, 1.0),
+    mode: FitMode = "center-crop",
+) -> ImageModel:
+    """Return a function of normalized images as a model."""
+    tower = ImageTower(
+        _Encode(encode),
+        nn.Identity(),
+        image_size=size,
+        embed_dim=encode(torch.zeros(1, 3, size, size)).shape[1],
+        mean=mean,
+        std=std,
+        fresh=lambda: tower,
+        fit=mode,
+    )
+    return ImageModel(tower).eval()
+
+
+def load_function(source: str) -> ImageModel:
+    """Return the model of `package.module:function`, which is imported and called without arguments.
+
+    The function returns a model that `apply_perceptual_init` accepts, or a function from images
+    (B, 3, S, S) in [0, 1] to embeddings (B, D). The attributes `image_size`, `mean`, `std` and `fit` of such
+    a function are used.
+
+    Raises:
+        UsageError: If the function cannot be imported or called, or returns something else.
+    """
+    try:
+        return _call(*source.split(":"))
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
+    except Exception as error:  # a user's code raises arbitrary exceptions
+        raise UsageError(f"{source}: failed with {type(error).__name__}: {error}") from error
+
+
+def _call(module: str, name: str) -> ImageModel:
+    here = str(Path.cwd())
+    sys.path.insert(0, here)  # as for `python -m`
+    try:
+        found = getattr(importlib.import_module(module), name)()
+    finally:
+        sys.path.remove(here)
+    if isinstance(found, nn.Module):
+        return ImageModel(adapt(found.eval())).eval()
+    if not callable(found):
+        raise UsageError(f"returns {type(found).__name__}, not a model or a function of images")
+    given = {key: getattr(found, key) for key in ("mean", "std") if hasattr(found, key)}
+    mode: FitMode = getattr(found, "fit", "center-crop")
+    with torch.no_grad():
+        return _as_model(found, getattr(found, "image_size", DEFAULT_SIZE), **given, mode=mode)
+
+
+def read_embeddings(path: Path) -> GivenEmbeddings:
+    """Return embeddings in a .parquet file (columns image and embedding), or a .npy file with a .txt of names.
+
+    Raises:
+        DataError: If the file cannot be read, or names and rows differ in number.
+    """
+    if path.suffix == ".npy":
+        names = read_names(path.with_suffix(".txt"))
+        with reading(f"{path}: not a readable .npy file of numbers", ValueError, OSError):
+            rows = np.load(path, allow_pickle=False).astype(np.float64)
+    else:
+        import pyarrow
+        from pyarrow import parquet
+
+        what = f"{path}: cannot read columns image and embedding"
+        with reading(what, pyarrow.ArrowException, OSError, KeyError, ValueError):
+            table = parquet.read_table(path, columns=["image", "embedding"])
+            names = table.column("image").to_pylist()
+            rows = np.array(table.column("embedding").to_pylist(), np.float64)
+    if rows.ndim != 2 or len(rows) != len(names):
+        raise DataError(f"{path}: {len(names)} names for embeddings of shape {rows.shape}")
+    return GivenEmbeddings(str(path), names, torch.from_numpy(rows))

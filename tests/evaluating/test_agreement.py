@@ -1,0 +1,277 @@
+"""`perceptinit eval --on`: models on human judgments, through the command line and against numpy."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pyarrow
+import pytest
+import timm
+import torch
+from helpers.command_line import run_command
+from PIL import Image
+from pyarrow import parquet
+from safetensors.torch import save_file
+from scipy.stats import spearmanr
+
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import UsageError
+from perceptinit.evaluating.agreement import read_sets
+from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
+from perceptinit.evaluating.models import EvalModel
+from perceptinit.evaluating.other_models import load_function, load_timm
+from perceptinit.evaluating.request import Request
+from perceptinit.evaluating.standing import half_width
+from perceptinit.judgments.own.table import Table
+from perceptinit.judgments.scoring import clustered_stderr
+from perceptinit.types import Items
+
+NUM = 24
+NAMES = [f"{i:02d}.png" for i in range(NUM)]
+EMBEDDINGS = np.random.default_rng(0).normal(size=(NUM, 5))
+SETS = ("--on", "triplets.csv", "--on", "odd.csv", "--on", "rdm.npy,kind=dissimilarity,names=names.txt")
+
+
+def draw_rows(count, high, seed):
+    """Return random images of each row, and votes below `high` with at least one for the first."""
+    rng = np.random.default_rng(seed)
+    images = np.stack([rng.choice(NUM, 3, replace=False) for _ in range(count)])
+    votes = rng.integers(0, high, (count, 3))
+    votes[:, 0] += 1
+    return images, votes
+
+
+TRIPLETS = draw_rows(200, 5, 1)
+ODD = draw_rows(150, 4, 2)
+MATRICES = np.random.default_rng(3).random((6, NUM, NUM))
+MATRICES = MATRICES + MATRICES.transpose(0, 2, 1)
+
+
+def write_table(path, header, images, votes):
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header.split())
+        for row, counts in zip(images, votes, strict=True):
+            writer.writerow([*(NAMES[i] for i in row), *counts])
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A folder with images, three sets of judgments and the embeddings of a model."""
+    (tmp_path / "photos").mkdir()
+    for i, name in enumerate(NAMES):
+        Image.new("RGB", (20, 10), (10 * i, 240 - 10 * i, 60)).save(tmp_path / "photos" / name)
+    images, votes = TRIPLETS
+    write_table(
+        tmp_path / "triplets.csv", "anchor first second first_votes second_votes", images, votes[:, :2]
+    )
+    write_table(tmp_path / "odd.csv", "image_1 image_2 image_3 votes_1 votes_2 votes_3", *ODD)
+    np.save(tmp_path / "rdm.npy", MATRICES)
+    (tmp_path / "names.txt").write_text("\n".join(NAMES))
+    write_embeddings(tmp_path / "ours.parquet", EMBEDDINGS)
+    write_embeddings(tmp_path / "noise.parquet", np.random.default_rng(9).normal(size=(NUM, 5)))
+    return tmp_path
+
+
+def write_embeddings(path, rows):
+    parquet.write_table(pyarrow.table({"image": NAMES, "embedding": rows.tolist()}), path)
+
+
+@pytest.fixture
+def on(lab):
+    """Return a function that runs `eval` on the judgments of the lab and returns the rows of its JSON."""
+
+    def run(*arguments, sets=SETS):
+        done = run_command(["eval", *arguments, *sets, "--images", "photos", "--json"], lab)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["scores"]
+
+    return run
+
+
+def test_scores_equal_a_computation_in_numpy(on):
+    z = EMBEDDINGS / np.linalg.norm(EMBEDDINGS, axis=1, keepdims=True)
+    distances = 1 - z @ z.T
+    (a, b, c), votes = TRIPLETS[0].T, TRIPLETS[1]
+    agreeing = np.where(distances[a, b] < distances[a, c], votes[:, 0], votes[:, 1])
+    (i, j, k), odd_votes = ODD[0].T, ODD[1]
+    odd = np.stack([distances[j, k], distances[i, k], distances[i, j]]).argmin(axis=0)
+    pairs = np.triu_indices(NUM, 1)
+    expected = [
+        agreeing.sum() / votes[:, :2].sum(),
+        odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
+        np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
+    ]
+    rows = [row for row in on("ours.parquet") if row["layer"]]
+    assert [row["measure"] for row in rows] == ["2afc", "odd_one_out", "rsa_spearman"]
+    assert [row["value"] for row in rows] == pytest.approx(expected, abs=1e-6)
+    assert [row["judgments"] for row in rows] == ["all judgments"] * 3
+    assert rows[2]["people"] == 6
+
+
+def test_models_trivial_models_and_differences_are_rows(on):
+    rows = {(row["set"], row["model"]): row for row in on("ours.parquet", "noise.parquet")}
+    best, other = sorted(("ours.parquet", "noise.parquet"), key=lambda m: -rows["triplets", m]["value"])
+    gap = rows["triplets", other]
+    assert rows["triplets", best]["reference"] is None
+    assert gap["reference"] == best
+    assert gap["difference"] == pytest.approx(gap["value"] - rows["triplets", best]["value"])
+    assert gap["difference_low"] < gap["difference"] < gap["difference_high"]
+    pixels = rows["triplets", "pixels 32 x 32"]
+    assert pixels["low"] < pixels["value"] < pixels["high"]
+    span = rows["triplets", best]["ceiling"] - 0.5
+    assert rows["triplets", best]["share_of_ceiling"] == pytest.approx(
+        (rows["triplets", best]["value"] - 0.5) / span
+    )
+
+
+def test_the_baseline_is_the_reference_of_the_others(on):
+    rows = on("ours.parquet", "noise.parquet", "--baseline", "noise.parquet")
+    assert {row["reference"] for row in rows if row["model"] == "ours.parquet"} == {"noise.parquet"}
+
+
+def test_a_split_column_is_ignored_unless_a_split_is_chosen(on, lab):
+    sets = ("--on", "triplets.csv")
+    num_questions = on("ours.parquet", sets=sets)[0]["num_examples"]
+    text = (lab / "triplets.csv").read_text().splitlines()
+    rows = [f"{row},{'test' if int(row[:2]) > 12 else 'train'}" for row in text[1:]]
+    (lab / "triplets.csv").write_text("\n".join([f"{text[0]},split", *rows]))
+    whole, test = on("ours.parquet", sets=sets)[0], on("ours.parquet", "--split", "test", sets=sets)[0]
+    assert whole["num_examples"] == num_questions
+    assert 0 < test["num_examples"] < num_questions
+    assert test["judgments"] == "split test"
+
+
+def test_a_model_that_was_trained_on_a_table_is_scored_on_held_out_judgments(lab):
+    trained = {"use": "table", "path": str(lab / "triplets.csv"), "test_share": 0.3, "seed": 7}
+    models = [EvalModel("ours", lambda: None, judgments=[trained]), EvalModel("other", lambda: None)]
+    registry = build_plugin_manager().registry
+    request = Request(models=(), on=(str(lab / "triplets.csv"),), images=str(lab / "photos"))
+    (found,) = read_sets(request, models, registry)
+    assert found.rows == "judgments held out from stage 1 of ours"
+    held_out = Table(Table.Config(path=lab / "triplets.csv", images=lab / "photos", test_share=0.3, seed=7))
+    assert found.measure.data.anchor.tolist() == held_out.load("test").anchor.tolist()
+    models.append(EvalModel("third", lambda: None, judgments=[{**trained, "seed": 8}]))
+    with pytest.raises(UsageError, match="ours, third hold out different judgments"):
+        read_sets(request, models, registry)
+
+
+def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
+    images, votes = TRIPLETS
+    few = (images[:, 0] < 3) & (images[:, 1:] > 3).all(axis=1)
+    header = "anchor first second first_votes second_votes"
+    write_table(lab / "few.csv", header, images[few], votes[few, :2])
+    (row, *_) = on("ours.parquet", sets=("--on", "few.csv"))
+    assert (row["low"], row["missing"]) == (None, "too few anchors for an interval")
+
+
+def test_tables_and_page_show_every_model_and_set(cli, lab):
+    arguments = ["eval", "ours.parquet", "noise.parquet", *SETS, "--images", "photos"]
+    done = cli(*arguments, "--html", "page.html", COLUMNS="80")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for text in ("ours.parquet", "triplets", "odd", "rdm", "human ceiling", "pixels 32 x 32", "reference"):
+        assert text in done.stdout
+    page = (lab / "page.html").read_text()
+    assert page.count("<svg") == 3
+    assert "Band: human ceiling" in page
+    assert cli(*arguments, "--markdown").stdout.startswith("| model | triplets | odd | rdm |")
+    assert r"\toprule" in cli(*arguments, "--latex").stdout
+    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--csv").stdout)))
+    assert {row["set"] for row in rows} == {"triplets", "odd", "rdm"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("x.pth",), ("x.pth", "pickled weights", "save_file", "docs/export.md")),
+        (("timm:test_vit:x.pth",), ("x.pth", "pickled weights", "save_file")),
+        (("ours.parquet", "--on", "none.csv"), ("none.csv", "no such file")),
+        (("ours.parquet", "--on", "rdm.npy,names=names.txt"), ("rdm.npy,names=names.txt", "kind", "required")),
+        (("ours.parquet", "--on", "triplets.csv,nonsense=1"), ("nonsense", "unknown key")),
+        (("ours.parquet", "--suite", "smoke"), ("ours.parquet", "--on")),
+        (("timm:test_vit", "--fit", "pad", "--suite", "smoke"), ("--fit", "require --on")),
+        (("ours.parquet", "--on", "triplets.csv", "--baseline", "our"), ("our", "ours.parquet")),
+    ],
+)  # fmt: skip
+def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts):
+    (lab / "x.pth").touch()
+    done = cli("eval", *arguments, "--images", "photos") if "--on" in arguments else cli("eval", *arguments)
+    assert done.returncode in (1, 2)
+    for part in parts:
+        assert part in done.stderr, done.stderr
+
+
+def test_a_missing_image_of_an_embeddings_file_is_named(cli, lab):
+    np.save(lab / "short.npy", EMBEDDINGS[:-1])
+    (lab / "short.txt").write_text("\n".join(NAMES[:-1]))
+    done = cli("eval", "short.npy", "ours.parquet", "--on", "triplets.csv", "--images", "photos")
+    assert done.returncode == 1
+    assert "short.npy has no score: short.npy: no embedding of image '23.png'" in done.stderr
+    assert "ours.parquet" in done.stdout
+
+
+def test_random_weights_are_marked_and_the_fit_is_shown(on):
+    rows = on("timm:test_vit", "--fit", "pad", sets=("--on", "triplets.csv"))
+    assert rows[0]["model"] == "timm:test_vit (random weights)"
+    assert "160 x 160 pixels, pad, mean 0.5" in rows[0]["input"]
+
+
+def test_a_function_returns_a_model_or_encodes_images(lab, monkeypatch):
+    (lab / "mine_here.py").write_text(
+        "import timm\n"
+        "def model():\n    return timm.create_model('test_vit')\n"
+        "def encode():\n    return lambda images: images.mean((2, 3))\n"
+        "def number():\n    return 3\n"
+    )
+    monkeypatch.chdir(lab)
+    assert load_function("mine_here:model").image_size == 160
+    grey = torch.full((1, 3, 224, 224), 128, dtype=torch.uint8)
+    assert load_function("mine_here:encode").encode_image(grey)[0].tolist() == pytest.approx([128 / 255] * 3)
+    with pytest.raises(Exception, match="mine_here:number: returns int"):
+        load_function("mine_here:number")
+
+
+def test_the_configuration_beside_a_timm_file_sets_the_input(tmp_path):
+    model = timm.create_model("test_vit", num_classes=0)
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    about = {**model.pretrained_cfg, "mean": [0.1, 0.2, 0.3], "crop_mode": "squash"}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_vit", "pretrained_cfg": about}))
+    loaded = load_timm("test_vit", str(tmp_path / "model.safetensors"))
+    assert loaded.image.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert loaded.fit.mode == "squash"
+
+
+def test_layers_are_the_blocks_of_one_forward_pass():
+    model = load_timm("test_vit", "")
+    images = torch.zeros(2, 3, 160, 160, dtype=torch.uint8)
+    layers = choose_layers(model, ["all"])
+    assert layers == [*(f"blocks.{i}" for i in range(6)), "output"]
+    found = encode_layers(model, images, layers, None)
+    tokens = model.image.trunk.norm(model.image.trunk.forward_intermediates(
+        model.image.normalize(images), indices=[5], norm=False, output_fmt="NLC", return_prefix_tokens=True,
+        intermediates_only=True,
+    )[0][1])  # fmt: skip
+    assert found["output"].shape == found["blocks.5"].shape
+    assert torch.allclose(model.image.trunk.norm(found["blocks.5"]), tokens[:, 0], atol=1e-5)
+
+
+def test_pooling_separates_class_tokens_from_patches():
+    tokens = torch.tensor([[[9.0], [1], [2], [3], [4]]])  # a class token and 2 x 2 patches
+    assert pool(tokens, None).item() == 9
+    assert pool(tokens, "mean").item() == 2.5
+    assert pool(tokens[:, 1:], None).item() == 2.5
+    assert pool(tokens[:, 1:].reshape(1, 1, 2, 2), None).item() == 2.5
+    with pytest.raises(Exception, match="no class token"):
+        pool(tokens[:, 1:], "class")
+
+
+def test_the_interval_covers_people_who_agree_with_a_model_to_different_degrees():
+    rng = np.random.default_rng(0)
+    people, images = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)[:, None]
+    values = (rng.random(1000) < np.repeat(rng.uniform(0.3, 0.9, 20), 50)).astype(float)
+    named = half_width(values, Items(values, images, people=people), 0.95)
+    pooled = half_width(values, Items(values, images), 0.95)
+    assert named > 2 * pooled
+    assert named > 1.96 * clustered_stderr(values, people)
