@@ -71,7 +71,10 @@ WORTHS: tuple[tuple[str, Kind], ...] = (
     (r"(?P<arm>\S+) is not worth it\b", "not worth"),
     (r"(?P<arm>\S+) is better than (?P<ref>\S+?)\b", "better"),
     (r"(?P<arm>\S+) is worse than (?P<ref>\S+?)\b", "worse"),
-    (r"(?P<arm>\S+) makes no difference that matters: it is equivalent to (?P<ref>\S+) within", "equivalent"),
+    (
+        r"(?P<arm>\S+) makes no difference that matters in seeds like these: it is equivalent to (?P<ref>\S+) within",
+        "equivalent",
+    ),
     (r"(?P<arm>\S+) and (?P<ref>\S+) differ by less than", "equivalent"),
     (r"(?P<arm>\S+) and (?P<ref>\S+) start alike, but they differ with p", "defect"),
     (r"(?P<arm>\S+) and (?P<ref>\S+) start alike", "alike"),
