@@ -72,7 +72,7 @@ WORTHS: tuple[tuple[str, Kind], ...] = (
     (r"(?P<arm>\S+) is better than (?P<ref>\S+?)\b", "better"),
     (r"(?P<arm>\S+) is worse than (?P<ref>\S+?)\b", "worse"),
     (
-        r"(?P<arm>\S+) makes no difference that matters in seeds like these: it is equivalent to (?P<ref>\S+) within",
+        r"(?P<arm>\S+) makes no difference that matters(?: in seeds like these)?: it is equivalent to (?P<ref>\S+) within",
         "equivalent",
     ),
     (r"(?P<arm>\S+) and (?P<ref>\S+) differ by less than", "equivalent"),
