@@ -238,7 +238,7 @@ def _call(module: str, name: str) -> ImageModel:
 
 
 def read_embeddings(path: Path) -> GivenEmbeddings:
-    """Return embeddings in a .parquet file (columns image and embedding), or a .npy file with a .txt of names.
+    """Return embeddings in a .parquet file (columns image, embedding), or a .npy file with a .txt of names.
 
     Raises:
         DataError: If the file cannot be read, or names and rows differ in number.
