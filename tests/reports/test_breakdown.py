@@ -90,7 +90,7 @@ def test_a_2afc_score_contains_agreement_by_anchor_and_by_person(wrap):
     assert extra["by_person"]["x"]["others"] == 0.5
     assert extra["by_person"]["y"] == {
         "value": 1.0,
-        "stderr": 0.0,
+        "stderr": None,  # of fewer than 10 anchors
         "num_judgments": 2,
         "others": 0.5,
     }

@@ -51,7 +51,7 @@ def assign_splits(
 
 def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:
     """Return the split of each name, using `val_share`, `test_share` and `seed` of a config."""
-    if config.whole:
+    if getattr(config, "whole", None):
         return np.full(len(names), "test")
     shares = {"val_share": config.val_share, "test_share": config.test_share}
     return assign_splits(names, config.seed, "judgments", source, "split", **shares)
