@@ -21,7 +21,7 @@ ROOMS = {
     "cli": "evaluating reports verdict analysis running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
-    "running": "reports evaluators results recipe images components compute files base",
+    "running": "evaluators results recipe images components compute files base",
     "evaluating": "reports analysis evaluators library test_sets judgments results initializers recipe backbones"
     " components compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",

@@ -15,6 +15,7 @@ from perceptinit.analysis.questions import (
     TAUGHT,
     WORTH,
 )
+from perceptinit.judgments.baselines import STRONG
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.headline import headline_arms, sentences, summary
@@ -116,7 +117,8 @@ def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, wor
 
 def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):
     rows = {"name": "2afc/bapps", "num_examples": 10_000, "with_items": True}
-    pixels = {"baselines": {"pixels": {"value": 0.3, "stderr": 0.01}}, "seen_in_stage_1": 0.0}
+    trivial = dict.fromkeys(("pixels", *STRONG), {"value": 0.3, "stderr": 0.01})
+    pixels = {"baselines": trivial, "seen_in_stage_1": 0.0}
     comparison = three_arms(tmp_path, JUDGMENTS, extra=pixels, **rows)
     assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
 

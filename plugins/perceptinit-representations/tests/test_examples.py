@@ -17,6 +17,7 @@ synthetic_num_images = 48
 synthetic_image_size = 16
 """
 
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory, run_cli):
     """Folder with the runs of the arms random and pi with one seed."""

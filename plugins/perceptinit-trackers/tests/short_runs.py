@@ -1,6 +1,5 @@
 """A short run for a tracker, and what it logs."""
 
-
 from perceptinit.plugin import Event, RunContext, Score
 
 SCORE = Score(name="top1/set", value=0.5, stderr=0.1, num_examples=4)
