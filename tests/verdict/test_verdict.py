@@ -117,7 +117,7 @@ def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, wor
 
 def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):
     rows = {"name": "2afc/bapps", "num_examples": 10_000, "with_items": True}
-    trivial = dict.fromkeys(("pixels", *STRONG), {"value": 0.3, "stderr": 0.01})
+    trivial = {name: {"value": 0.3, "stderr": 0.01} for name in ("pixels", *STRONG)}
     pixels = {"baselines": trivial, "seen_in_stage_1": 0.0}
     comparison = three_arms(tmp_path, JUDGMENTS, extra=pixels, **rows)
     assert summary(comparison).readings == ("pi is worth it, and it is the human structure that helps.",)
