@@ -162,12 +162,17 @@ def _load_onnx(folder: Path) -> ImageModel:
         raise MissingPackageError(f"{folder}: an ONNX model. Install it: pip install onnxruntime") from error
     session = onnxruntime.InferenceSession(folder / ONNX)
 
+    about = read_about(folder)
+    mean = about.get("mean", (0.0, 0.0, 0.0))  # the color of margins
+
     def encode(images: Tensor) -> Tensor:
-        (embeddings,) = session.run(None, {"images": images.cpu().numpy()})
+        # the file contains the normalization, so the tower's is undone
+        pixels = images.cpu() + torch.tensor(mean).view(-1, 1, 1)
+        (embeddings,) = session.run(None, {"images": pixels.numpy()})
         return torch.from_numpy(embeddings)
 
     size = session.get_inputs()[0].shape[-1]
-    return _as_model(encode, size, mode=read_about(folder).get("fit", "center-crop"))
+    return _as_model(encode, size, mean, mode=about.get("fit", "center-crop"))
 
 
 class _Encode(nn.Module):

@@ -68,7 +68,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
         written = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
-        write_json(temporary / ABOUT, {"fit": source.model.fit.mode, "judgments": source.judgments})
+        about = {"fit": source.model.fit.mode, "mean": source.mean, "judgments": source.judgments}
+        write_json(temporary / ABOUT, about)
         _write_sums(temporary)
         if folder.exists():
             folder.rmdir()
