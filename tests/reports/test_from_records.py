@@ -123,6 +123,7 @@ def test_the_page_of_the_simulated_shares_has_a_row_for_each_share(tmp_path):
     page = simulated_share.page(found)
     assert all(f"\n| {share} % |" in page for share in (0, 20))
     assert "50.0 ± 0.0, 60.0 ± 0.0" in page
+    assert "Not finished: people at 5 % (0 of 5), classes at 5 % (0 of 5), table at 5 % (0 of 5)" in page
 
 
 def test_the_power_of_seven_seeds_is_that_of_the_t_test():
