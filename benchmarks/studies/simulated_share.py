@@ -48,9 +48,10 @@ LIMITS = """* It is a simulation with its own network (0.4 million parameters, 2
   and a rate of false answers where nothing is planted.
 * The design with few pairs (fewer_pairs) is not simulated."""
 
-RERUN = """```console
+RERUN = """With the environment variable `KNOWN_EFFECTS` set to `data/simulated-20`:
+
+```console
 python recipes/known_effects/prepare_simulated.py 20 data/simulated-20
-export KNOWN_EFFECTS=data/simulated-20
 perceptinit run recipes/known_effects/simulated.toml --set 'name="simulated-20"'
 python benchmarks/studies/known_effects.py keep runs/simulated-20
 python benchmarks/studies/simulated_share.py
