@@ -148,3 +148,8 @@ def test_when_leads_emerge_is_recomputed_without_the_package(num_seeds):
         found.append((when_pairs.emerged_by(lead), when_pairs.fades_from(lead)))
         assert found[-1] == (expected.emerged, expected.peak)
     assert len(set(found)) > 5
+
+
+def test_the_published_page_of_the_simulated_shares_is_computed_from_its_records():
+    published = (simulated_share.KEPT / f"{simulated_share.PAGE}.md").read_text(encoding="utf-8")
+    assert simulated_share.page(simulated_share.load()) == published
