@@ -1,10 +1,13 @@
 """Sentences of a verdict by the kinds of arms: human structure only for human votes, worth only if shown."""
 
+from dataclasses import replace
+
 import pytest
 from helpers.made_runs import JUDGMENTS, record, score, write
 from helpers.made_verdicts import BASE, made, trained_on
 
 from perceptinit.analysis.compare import compare
+from perceptinit.analysis.intervals import Components, estimate_two_way
 from perceptinit.analysis.questions import (
     AGAINST,
     CONTROL,
@@ -19,7 +22,7 @@ from perceptinit.judgments.baselines import STRONG
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.headline import headline_arms, sentences, summary
-from perceptinit.verdict.verdict import can_be_derived_from, verdicts
+from perceptinit.verdict.verdict import can_be_derived_from, verdict, verdicts
 
 SYNTHETIC = {"use": "synthetic"}
 PIXELS = {"use": "pixel-triplets", "judgments": JUDGMENTS}
@@ -198,6 +201,19 @@ def test_each_pair_of_answers_is_one_sentence(tmp_path, pi, control, expected):
     comparison = three_arms(tmp_path, JUDGMENTS, pi, control, num_examples=10_000, with_items=True)
     (text,) = summary(comparison).readings
     assert expected in text
+
+
+def test_an_undecided_difference_that_images_limit_asks_for_images(tmp_path):
+    score = three_arms(tmp_path, JUDGMENTS, (0.52, 0.54, 0.57)).primary
+    difference = score.differences[0]
+    sentences = []
+    for images in (4e-4, 1e-9):
+        parts = Components(0.023, 1e-5, images, 0.0, 3, 100)
+        wide = replace(difference, two_way=estimate_two_way(parts, 0.999))
+        made = replace(score, components={difference.contrast: parts}, differences=(wide,))
+        sentences.append(verdict(made, difference.contrast).sentence)
+    assert sentences[0].endswith("would not decide it with 80 % chance: use more images, not more seeds.")
+    assert "more images" not in sentences[1]
 
 
 def test_the_sentence_mentions_the_simulated_world(tmp_path):
