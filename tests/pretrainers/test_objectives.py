@@ -625,7 +625,12 @@ def test_plan_and_report_of_a_supervised_run_mention_no_texts(finished, tmp_path
 def test_a_model_without_a_text_tower_is_exported_as_image_tower_or_refused(finished, tmp_path):
     run_folder = finished[0] / "labels" / "random" / "seed0"
     export(run_folder, "onnx", tmp_path / "onnx")
-    assert {p.name for p in (tmp_path / "onnx").iterdir()} == {"image.onnx", "README.md", "SHA256SUMS"}
+    assert {p.name for p in (tmp_path / "onnx").iterdir()} == {
+        "image.onnx",
+        "perceptinit.json",
+        "README.md",
+        "SHA256SUMS",
+    }
     export(run_folder, "timm", tmp_path / "timm")
     with pytest.raises(UsageError, match="cannot be exported to open-clip: the model has no text tower"):
         export(run_folder, "open-clip", tmp_path / "clip")

@@ -14,8 +14,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from perceptinit import build
-from perceptinit.companion import write_file
+from perceptinit.companion import OddOneOutTable, Table, write_file
 from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import Design
@@ -23,6 +22,7 @@ from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, Reliability, judge, time_text
 from perceptinit_collect.sessions import Trial
 
+COMPONENTS: dict[str, type[Table | OddOneOutTable]] = {"table": Table, "odd-one-out": OddOneOutTable}
 MIN_ANCHORS, MIN_JUDGMENTS = 10, 100  # in `test`, for an interval
 ABOUT_TRIAL = (
     "subject", "excluded", "kind", "position", "assigned_order", "answered_place", "seconds", "input",
@@ -57,14 +57,16 @@ def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[lis
     records, problems = _read(folder)
     people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
     write_file(table, table_text(records).encode())
-    component = {"use": records[-1].design.task.component, "path": table, "images": folder / IMAGES}
-    keys, splits = choose_splits(component, split_by_image)
+    cls = COMPONENTS[records[-1].design.task.component]
+    keys, splits = choose_splits(cls, {"path": table, "images": folder / IMAGES}, split_by_image)
     write_file(recipe, recipe_text(folder, records[-1].design, table, keys).encode())
     write_file(people, people_text(records).encode(), mode=0o600)
     return [table, people, recipe], splits, problems
 
 
-def choose_splits(component: dict[str, Any], split_by_image: bool) -> tuple[dict[str, Any], str]:
+def choose_splits(
+    component: type[Table | OddOneOutTable], files: dict[str, Path], split_by_image: bool
+) -> tuple[dict[str, Any], str]:
     """Return keys that hold out enough judgments for an interval, and the resulting splits in words.
 
     The smallest share of 10 to 50 % is chosen that leaves at least MIN_ANCHORS anchors and MIN_JUDGMENTS
@@ -73,7 +75,7 @@ def choose_splits(component: dict[str, Any], split_by_image: bool) -> tuple[dict
     keys: dict[str, Any] = {"split_by": "image", "val_share": 0.2} if split_by_image else {"val_share": 0.1}
     for percent in range(10, 55, 5):
         keys["test_share"] = percent / 100
-        judgments = build("judgments", {**component, **keys})
+        judgments = component(component.Config(**files, **keys))  # type: ignore[arg-type]
         counts = {split: _count(judgments, split) for split in ("train", "val", "test")}
         num_judgments, num_anchors = counts["test"]
         if num_judgments >= MIN_JUDGMENTS and num_anchors >= MIN_ANCHORS:
