@@ -54,7 +54,7 @@ def flip(path: Path, rng: random.Random) -> None:
 
 def export_lines(study: Path) -> tuple[list[str], bool]:
     """Return the lines of the table, and whether a message was printed."""
-    (table, *_), problems = export(study, study / "table.csv")
+    (table, *_), _, problems = export(study, study / "table.csv")
     return table.read_text().splitlines(), bool(problems)
 
 
