@@ -86,7 +86,7 @@ def _count_promises(rng: np.random.Generator, num: int, num_arms: int, first: in
         values = truth + draw_family(rng, num_arms, first)
         if ask_family(values, rule)[0].outcome != "undecided":
             continue
-        more = seeds_to_decide(values.tolist(), rule)
+        more = seeds_to_decide(tuple(map(tuple, values.tolist())), rule)
         if more is None:
             counts["without"] += 1
             continue

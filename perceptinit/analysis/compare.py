@@ -30,6 +30,7 @@ from perceptinit.results.measures import (
     incomplete,
     is_share,
     may_ask_people,
+    measure_names,
     split_name,
 )
 from perceptinit.results.runs import LoadedRun, RunSet
@@ -206,6 +207,7 @@ def _score(
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
+    has_other_unit = runs.is_table and measure not in measure_names()
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
     components = dict(_find_components(items, name, values, asked_pairs))
     # score names end with the split of the judgments, as in `nights-val`
@@ -231,7 +233,7 @@ def _score(
         components=components,
         differences=compare_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
-        digits=_choose_digits(list(values.values())) if runs.is_table else DIGITS,
+        digits=_choose_digits(list(values.values())) if has_other_unit else DIGITS,
     )
 
 

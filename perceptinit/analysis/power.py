@@ -107,8 +107,9 @@ def find_effect(power: Callable[[float], float], unit: float) -> float:
     return float(scipy.optimize.brentq(lambda effect: power(effect) - POWER, 0.0, high, xtol=0.01 * unit))
 
 
+@cache
 def seeds_to_decide(
-    values: Sequence[Sequence[float]], rule: Rule, parts: Components | None = None
+    values: tuple[tuple[float, ...], ...], rule: Rule, parts: Components | None = None
 ) -> int | None:
     """Return how many more seeds decide a difference with 80 % probability; None if above the maximum.
 

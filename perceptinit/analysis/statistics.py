@@ -12,6 +12,8 @@ from functools import cache
 import numpy as np
 import scipy
 
+from perceptinit.judgments.scoring import t_quantile
+
 NUM_RESAMPLES = 9999
 NUM_STRATIFIED = 2000
 SAME = 1e-12  # tolerance for values that differ only by rounding
@@ -106,7 +108,7 @@ def _satterthwaite(one: float, of_one: int, other: float, of_other: int) -> floa
 @cache
 def half_width(confidence: float, num: float) -> float:
     """Return the half-width of Student's t interval of `num` values, in standard errors."""
-    return float(scipy.stats.t.ppf(0.5 + confidence / 2, num - 1))
+    return t_quantile(confidence, num - 1)
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:

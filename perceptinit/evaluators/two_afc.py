@@ -56,6 +56,9 @@ class TwoAFC(JudgedMeasure):
         result = score(embedded, triplets, self.config.weighting)
         values = agreement(*embedded.distances(triplets), triplets.p_second)
         answers, people = self._answers
+        of_answers = values
+        if people is not None:
+            of_answers = agreement(*embedded.distances(answers), answers.p_second)
         name = self.set_name
         weighting = self.config.weighting
         if self._baselines is None:  # computed once, independent of the model
@@ -83,7 +86,7 @@ class TwoAFC(JudgedMeasure):
                 "num_units": result.num_units,
             },
             items=Items(
-                agreement(*embedded.distances(answers), answers.p_second),
+                of_answers,
                 answers.roles.T,
                 answers.num_votes if weighting == "votes" else None,
                 values_of(self._baselines),

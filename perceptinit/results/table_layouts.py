@@ -49,7 +49,7 @@ class Layout:
         name: Name of the layout in messages; empty for a table with the expected columns.
         shared: Column of each field that all values of a row share.
         values: Columns of values, with the fields that the name of each column states.
-        skips_empty: Whether an empty cell is no row, and not a missing value.
+        skips_empty: Whether an empty cell is skipped, and not a missing value.
     """
 
     name: str

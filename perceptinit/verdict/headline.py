@@ -50,9 +50,9 @@ def summary(comparison: Comparison) -> Summary | None:
     readings: list[str] = []
     answers: list[Verdict] = []
     named: list[str] = []
+    every = verdicts(comparison, score)
     for arm in arms:
-        own = [v for v in verdicts(comparison, score) if v.contrast.arm == arm]
-        own = check_claims(comparison, score, own)
+        own = check_claims(comparison, score, [v for v in every if v.contrast.arm == arm])
         answers += own
         readings.append(read_arm(comparison, score, arm, own, named))
         named += find_assumptions(own)

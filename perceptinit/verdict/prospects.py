@@ -51,10 +51,6 @@ def _planned_contrasts(recipe: Recipe) -> list[Contrast]:
     return find_contrasts(planned_runs(recipe, Path(recipe.name)))
 
 
-def _largest_family(contrasts: Sequence[Contrast]) -> int:
-    return max((contrast.num_family for contrast in contrasts), default=1)
-
-
 def planned_runs(recipe: Recipe, root: Path) -> RunSet:
     """Return the runs of a recipe before they start, with the arm rows that their records will contain."""
     rows = {arm.name: arm_row(recipe, arm) for arm in recipe.arms}
@@ -127,8 +123,9 @@ def find_weakness(
 ) -> str:
     """Return a sentence if the power to detect a true difference of delta is low; empty otherwise.
 
-    The noise is taken from the first contrast of the pilot runs, or else from `[verdict] noise`. If neither
-    exists, the result is empty.
+    The power is that of the first contrast, which a plan may leave out of the family. The noise is taken from
+    the first contrast of the pilot runs, or else from `[verdict] noise`. If neither exists, the result is
+    empty.
     """
     plan = recipe.verdict
     num = num_looked_at(recipe)
@@ -139,7 +136,8 @@ def find_weakness(
         return ""
     rule = rule_of(plan, len(recipe.seeds))
     rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
-    power = chances(rule, num, rule.delta or 0.0, noise, _largest_family(contrasts)).better
+    num_family = contrasts[0].num_family if contrasts else 1
+    power = chances(rule, num, rule.delta or 0.0, noise, num_family).better
     found = f"a true difference of delta ({plan.delta:g} points) with only {100 * power:.0f} % probability"
     return f"{num} seeds detect {found}" if power < LEAST_POWER else ""
 
@@ -162,10 +160,9 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
         message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
         yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
-        contrasts = find_contrasts(planned_runs(recipe, Path(recipe.name)))
-        confidence = rule_of(plan, len(recipe.seeds)).level_for(
-            max((c.num_family for c in contrasts), default=1)
-        )
+        contrasts = _planned_contrasts(recipe)
+        num_family = max((contrast.num_family for contrast in contrasts), default=1)
+        confidence = rule_of(plan, len(recipe.seeds)).level_for(num_family)
         yield from _find_noise_above(plan.delta, plan.noise, confidence, num)
         if weak := find_weakness(recipe, contrasts):
             yield Problem("seeds", f"{weak}. Add seeds")

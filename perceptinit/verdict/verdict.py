@@ -4,12 +4,7 @@ from dataclasses import dataclass
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.decisions import (
-    CONFIDENCE,
-    Decision,
-    Rule,
-    probabilities,
-)
+from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule, probabilities
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
 from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
 from perceptinit.results.measures import is_perceptual
@@ -240,7 +235,8 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
             f"detected in 8 of 10 experiments.{note}"
         )
     parts = score.components.get(difference.contrast)
-    more = seeds_to_decide([list(d.by_seed.values()) for d in score.find_family(difference)], rule, parts)
+    values = tuple(tuple(d.by_seed.values()) for d in score.find_family(difference))
+    more = seeds_to_decide(values, rule, parts)
     if more is not None:
         return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
     most = (rule.last or num + MOST_MORE_SEEDS) - num

@@ -50,16 +50,16 @@ def test_power_without_noise_is_certain():
 def test_the_number_of_seeds_to_decide_grows_with_noise_and_respects_the_plan():
     near, far = (0.004, 0.008, 0.001), (0.04, -0.03, 0.002)
     rule = Rule(delta=0.005)
-    assert 1 <= seeds_to_decide([near], rule) <= 20
-    assert seeds_to_decide([near], Rule(delta=0.05)) == 1
-    assert seeds_to_decide([far], rule) is None
-    assert seeds_to_decide([near], Rule(delta=0.005, first=3, last=3)) is None
+    assert 1 <= seeds_to_decide((near,), rule) <= 20
+    assert seeds_to_decide((near,), Rule(delta=0.05)) == 1
+    assert seeds_to_decide((far,), rule) is None
+    assert seeds_to_decide((near,), Rule(delta=0.005, first=3, last=3)) is None
 
 
 def test_the_predicted_number_of_seeds_decides_in_8_of_10_experiments():
     # many seeds, so that their mean and deviation are as good as known: 0 and 0.01
     values = tuple(0.01 * stats.norm.ppf((np.arange(40) + 0.5) / 40))
-    more = seeds_to_decide([values], Rule(delta=0.0045))
+    more = seeds_to_decide((values,), Rule(delta=0.0045))
     rng = np.random.default_rng(2)
     new = np.concatenate([np.tile(values, (4000, 1)), rng.normal(0, 0.01, (4000, more))], axis=1)
     half = stats.t.ppf(0.975, 39 + more) * new.std(axis=1, ddof=1) / np.sqrt(40 + more)
@@ -76,9 +76,9 @@ def test_six_seeds_detect_less_than_five_because_of_the_sign_flip_test():
 def test_one_seed_on_the_other_side_rules_out_a_decision_at_six_seeds():
     rows = np.random.default_rng(1).normal(0, 1, (8, 5))
     rows[0] = [-0.02, -0.02, -0.03, -0.025, 0.001]
-    alone = seeds_to_decide(rows[:1].tolist(), Rule())
+    alone = seeds_to_decide(tuple(map(tuple, rows[:1].tolist())), Rule())
     assert alone > 1
-    assert seeds_to_decide(rows.tolist(), Rule()) > alone
+    assert seeds_to_decide(tuple(map(tuple, rows.tolist())), Rule()) > alone
 
 
 def test_more_seeds_do_not_help_where_images_limit_the_power():
@@ -86,5 +86,5 @@ def test_more_seeds_do_not_help_where_images_limit_the_power():
     few, many = (chances(Rule(), num, 0.3, Noise(0.1, parts)).better for num in (5, 20))
     exact = stats.nct.sf(stats.t.ppf(0.975, 99), 99, 0.3 / 0.2)
     assert few < many == pytest.approx(exact, abs=0.04)
-    assert seeds_to_decide([[0.2, 0.3, 0.25, 0.3, 0.2]], Rule(), parts) is None
-    assert seeds_to_decide([[0.2, 0.3, 0.25, 0.3, 0.2]], Rule()) is not None
+    assert seeds_to_decide(((0.2, 0.3, 0.25, 0.3, 0.2),), Rule(), parts) is None
+    assert seeds_to_decide(((0.2, 0.3, 0.25, 0.3, 0.2),), Rule()) is not None
