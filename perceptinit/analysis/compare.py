@@ -28,6 +28,7 @@ from perceptinit.results.measures import (
     SEEN,
     family_of,
     incomplete,
+    is_diagnostic,
     is_share,
     may_ask_people,
     measure_names,
@@ -207,7 +208,8 @@ def _score(
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
-    has_other_unit = runs.is_table and measure not in measure_names()
+    is_known = measure in measure_names() or is_diagnostic(measure)
+    has_other_unit = runs.is_table and not is_known
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
     components = dict(_find_components(items, name, values, asked_pairs))
     # score names end with the split of the judgments, as in `nights-val`

@@ -57,7 +57,11 @@ Workers = Annotated[
 At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
 Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at unequal samples seen.")]
 Delta = Annotated[
-    float | None, typer.Option(help="For a table: largest difference that does not matter, in points.")
+    float | None,
+    typer.Option(
+        help="For a table: largest difference that does not matter, in points or, for scores that are not "
+        "shares, in their unit."
+    ),
 ]
 ColumnNames = Annotated[
     Texts, typer.Option("--columns", metavar="FIELD=COLUMN,...", help="For a table: columns of its fields.")

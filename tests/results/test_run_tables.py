@@ -145,6 +145,13 @@ def test_percentages_of_a_known_share_are_shares(tmp_path):
     assert (score.is_share, score.arm("pi").value.mean, score.rule.delta) == (True, 0.725, 0.005)
 
 
+@pytest.mark.parametrize(("measure", "shown"), [("embedding_spread", "0.625"), ("my_score", "0.6")])
+def test_descriptive_scores_have_the_decimals_of_records(measure, shown, tmp_path):
+    text = lines({"random": (0.625, 2.5), "pi": (3.75, 1.25)}).replace("acc", measure)
+    score = compare(read(tmp_path, text)).scores[0]
+    assert score.number(0.625) == shown
+
+
 def test_delta_has_the_unit_of_a_measure_that_is_not_a_share(tmp_path):
     text = "arm,seed,measure,value\nrandom,0,val_loss,3.1\nrandom,1,val_loss,3.2\npi,0,val_loss,3\npi,1,val_loss,3\n"
     score = compare(read(tmp_path, text, delta=0.5)).scores[0]
