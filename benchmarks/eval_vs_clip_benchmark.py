@@ -189,7 +189,7 @@ def cpu():
     use = resource.getrusage(resource.RUSAGE_SELF)
     return use.ru_utime + use.ru_stime
 from perceptinit.__main__ import main
-import perceptinit.evaluating.measure, perceptinit.evaluating.request, perceptinit.evaluators.zero_shot
+import perceptinit.evaluating.measure, perceptinit.evaluating.evaluate, perceptinit.evaluators.zero_shot
 import perceptinit.backbones.open_clip_backbone
 from perceptinit.backbones.encoders import DualTower
 counted = {"imports": cpu(), "towers": 0.0}

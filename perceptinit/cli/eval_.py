@@ -12,8 +12,7 @@ from perceptinit.cli.terminal import new_console, new_table, print_warnings
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perceptinit.evaluating.request import Request
-    from perceptinit.registry import Registry
+    from perceptinit.evaluating.request import Evaluation
 
 
 def eval_(
@@ -72,8 +71,8 @@ def eval_(
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache zero-shot classifiers.")] = False,
     csv: Csv = False,
     json: Json = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="With --on: print a Markdown table.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="With --on: print a LaTeX table.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table.")] = False,
 ) -> None:
     """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
@@ -88,7 +87,9 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --suite paper29 --root data/eval
     """
-    from perceptinit.evaluating.request import Request, evaluate
+    from perceptinit.evaluating.agreement_table import write_agreement
+    from perceptinit.evaluating.evaluate import evaluate
+    from perceptinit.evaluating.request import Request
 
     form = choose_format(csv=csv, json=json, markdown=markdown, latex=latex)
     request = Request(
@@ -112,39 +113,25 @@ def eval_(
         device=device,
         cache=not no_cache,
     )
-    if on:
-        _print_agreement(request, ctx.obj.registry, form, html)
-        return
-    if any((images, split, fit, layer, pooling, baseline, html, markdown, latex)):
-        raise UsageError(
-            "--images, --split, --fit, --layer, --pooling, --baseline, --html, --markdown and --latex "
-            "require --on"
-        )
-    evaluation = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
-    if evaluation.is_first_process:
-        typer.echo(evaluation.text(form), nl=False)
-    if evaluation.problems:
+    if not on and any((images, split, fit, layer, pooling, baseline, html)):
+        raise UsageError("--images, --split, --fit, --layer, --pooling, --baseline and --html require --on")
+    found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
+    if not found.session.rank:
+        _print(found, form)
+        if html:
+            write_agreement(found, html)
+    if found.session.problems:
         raise typer.Exit(1)
 
 
-def _print_agreement(request: Request, registry: Registry, form: str, html: Path | None) -> None:
-    """Print the tables of `--on`, and write its page."""
-    from perceptinit.evaluating.agreement_table import evaluate_on, notes, tables, write_agreement
-
-    if request.recipe or request.suite or request.sets:
-        raise UsageError("--on: measured without --recipe, --suite and --sets. Run eval once for each")
-    found = evaluate_on(request, registry, lambda text: print_warnings([text]))
-    if html:
-        write_agreement(found, html)
-    if form == "table":
-        console = new_console(markup=False)
-        for headings, rows in tables(found):
-            table = new_table(headings, right=headings[1:])
-            for row in rows:
-                table.add_row(*row)
-            console.print(table, "")
-        console.print("\n".join(notes(found)))
-    else:
+def _print(found: Evaluation, form: str) -> None:
+    if form != "table":
         typer.echo(found.text(form), nl=False)
-    if found.problems:
-        raise typer.Exit(1)
+        return
+    console = new_console(markup=False)
+    for headings, rows, num_texts in found.tables:
+        table = new_table(headings, right=headings[num_texts:])
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, "")
+    console.print("\n".join(found.notes))

@@ -3,7 +3,7 @@
 # B batch, D embedding
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from perceptinit.recipe.tables import apply_overrides
 from perceptinit.types import ImageSource, RunContext, Score
 
 if TYPE_CHECKING:
+    from perceptinit.evaluating.measure import Session
     from perceptinit.evaluating.models import EvalModel
     from perceptinit.evaluating.request import Request
     from perceptinit.registry import Registry
@@ -136,16 +137,15 @@ def measure_models(
     models: Sequence[EvalModel],
     sets: Sequence[JudgedSet],
     request: Request,
-    ctx: RunContext,
-    tell: Callable[[str], None],
+    session: Session,
 ) -> list[Subject]:
     """Return a subject for each layer of each model. An error in one model does not stop the others."""
     subjects: list[Subject] = []
     for model in models:
         try:
-            subjects += _measure(model, sets, request, ctx)
+            subjects += _measure(model, sets, request, session.context(model, "eval"))
         except PerceptInitError as error:
-            tell(f"{model.title} has no score: {error}")
+            session.note(f"{model.title} has no score: {error}")
     return subjects
 
 

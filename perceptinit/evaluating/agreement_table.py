@@ -1,11 +1,10 @@
-"""The output of `perceptinit eval --on`: tables, a page with figures, CSV and JSON."""
+"""Agreement of models with people: scores on judgments, their tables, and a page with figures."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -13,96 +12,56 @@ from typing import Any
 from perceptinit.errors import UsageError
 from perceptinit.evaluating.agreement import measure_models, read_sets
 from perceptinit.evaluating.layers import OUTPUT
-from perceptinit.evaluating.request import Request, prepare
+from perceptinit.evaluating.measure import Session
+from perceptinit.evaluating.models import EvalModel
+from perceptinit.evaluating.request import Evaluation, Request, Table
 from perceptinit.evaluating.standing import FIELDS, Row, compare_on
 from perceptinit.registry import Registry, unknown
 from perceptinit.reports import figures
-from perceptinit.reports.columns import csv_text
-from perceptinit.reports.formats import latex_rows, markdown_rows
 from perceptinit.reports.report import render_template, write_page
 from perceptinit.results.measures import is_share
-from perceptinit.results.record import environment, plain
-from perceptinit.types import RunContext
 
 ROW_INCHES = 0.36
 LONGEST = 34  # characters in a line of a label
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """The agreement of models with people.
-
-    rows: Rows of `FIELDS` by set.
-    """
-
-    rows: dict[str, list[Row]]
-    problems: Sequence[str]
-    environment: dict[str, Any]
-
-    def text(self, form: str) -> str:
-        """Return the result as `csv`, `json`, `markdown` or `latex`."""
-        every = list(chain(*self.rows.values()))
-        if form == "csv":
-            return csv_text(FIELDS, every)
-        if form == "json":
-            value = {
-                "scores": every,
-                "left_out": list(self.problems),
-                "environment": self.environment,
-            }
-            return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
-        write = markdown_rows if form == "markdown" else latex_rows
-        scores, *others = tables(self)
-        return "\n".join([write(*scores, list(notes(self))), *(write(*each, []) for each in others)])
-
-
-def evaluate_on(request: Request, registry: Registry, tell: Callable[[str], None]) -> Agreement:
-    """Measure the requested models on the judgments of `--on`; `tell` receives each problem.
-
-    Raises:
-        UsageError: For an invalid request, or if no model has a score.
-    """
-    from perceptinit.compute.devices import usable_cores
-
-    device, models = prepare(request, registry)
+def find_agreement(
+    request: Request, models: Sequence[EvalModel], registry: Registry, session: Session
+) -> Evaluation:
+    """Return the scores of models on the judgments of `--on`; UsageError if no model has a score."""
     sets = read_sets(request, models, registry)
-    problems: list[str] = []
-
-    def note(text: str) -> None:
-        problems.append(text)
-        tell(text)
-
-    workers = usable_cores() if request.workers is None else request.workers
-    ctx = RunContext(device=device, num_workers=workers, send=lambda event: note(event.message))
-    subjects = measure_models(models, sets, request, ctx, note)
+    subjects = measure_models(models, sets, request, session)
     titles = [subject.title for subject in subjects]
     if request.baseline not in ("", *titles):
         raise UsageError(unknown("--baseline: no model called", request.baseline, titles))
     if not subjects:
         raise UsageError("no model has a score")
-    rows = {each.title: compare_on(each, subjects, request.baseline) for each in sets}
-    return Agreement(rows, problems, environment(device))
+    by_set = {each.title: compare_on(each, subjects, request.baseline) for each in sets}
+    return Evaluation(
+        fields=FIELDS,
+        rows=list(chain(*by_set.values())),
+        tables=list(_tables(by_set)),
+        notes=list(_notes(by_set)),
+        session=session,
+    )
 
 
-Table = tuple[list[str], list[list[str]]]
-
-
-def tables(found: Agreement) -> Iterator[Table]:
-    """Yield headings and rows of the tables of scores and of differences. Cells have lines."""
-    sets = list(found.rows.values())
+def _tables(by_set: Mapping[str, list[Row]]) -> Iterator[Table]:
+    """Yield the tables of scores and of differences."""
+    sets = list(by_set.values())
     rows = {(row["model"], row["set"]): row for row in chain(*sets)}
 
     def line(name: str, cell: Callable[[Row | None], str]) -> list[str]:
-        return [name, *(cell(rows.get((name, title))) for title in found.rows)]
+        return [name, *(cell(rows.get((name, title))) for title in by_set)]
 
     first = [of_set[0] for of_set in sets]
     scores = [line(name, _score_cell) for name in dict.fromkeys(name for name, _ in rows)]
     scores.append(["human ceiling", *map(_ceiling, first)])
     scores.append(["chance", *map(_chance, first)])
-    yield ["model", *found.rows], scores
+    yield Table(["model", *by_set], scores)
     differences = [line(row["model"], _difference_cell) for row in sets[0] if row["layer"]]
     if len(differences) > 1:
-        yield ["difference from the reference", *found.rows], differences
+        yield Table(["difference from the reference", *by_set], differences)
 
 
 def _score_cell(row: Row | None) -> str:
@@ -148,15 +107,15 @@ def scale(row: Row) -> int:
     return 100 if is_share(row["measure"], row["chance"]) else 1
 
 
-def notes(found: Agreement) -> Iterator[str]:
+def _notes(by_set: Mapping[str, list[Row]]) -> Iterator[str]:
     """Yield how to read the tables, the sets, and the preprocessing of each model."""
-    first = next(iter(found.rows.values()))
-    if any(row["ceiling"] for row in chain(*found.rows.values())):
+    first = next(iter(by_set.values()))
+    if any(row["ceiling"] for row in chain(*by_set.values())):
         yield "Percent: part of the way from chance to the upper, and to the lower end of the human ceiling"
     num_compared = max(row["num_compared"] or 0 for row in first)
     if num_compared > 1:
         yield f"Differences of a set: simultaneous 95 % intervals for {num_compared} pairs (Bonferroni)"
-    for rows in found.rows.values():
+    for rows in by_set.values():
         yield describe(rows[0])
     for row in first:
         if row["input"]:
@@ -171,15 +130,15 @@ def describe(row: Row) -> str:
     return f"{row['set']}: {row['measure']}, {count} ({row['judgments']}), {people}; {interval}"
 
 
-def write_agreement(found: Agreement, out: Path) -> None:
+def write_agreement(found: Evaluation, out: Path) -> None:
     """Write a page with a forest plot of each set; UsageError if the file is not a page of perceptinit."""
     figures.require_matplotlib()
-    drawn = {title: list(_draw(rows)) for title, rows in found.rows.items()}
-    values = {"describe": describe, "figures": drawn, "notes": list(notes(found)), "tables": tables(found)}
-    write_page(out, render_template("agreement.html", found=found, **values))
+    by_set = {title: list(rows) for title, rows in groupby(found.rows, itemgetter("set"))}
+    drawn = [(title, describe(rows[0]), list(_draw(rows))) for title, rows in by_set.items()]
+    write_page(out, render_template("agreement.html", found=found, sets=drawn))
 
 
-def _draw(rows: list[Row]) -> Iterator[figures.Figure]:
+def _draw(rows: Sequence[Row]) -> Iterator[figures.Figure]:
     """Yield a forest plot of a set and, for several layers, a plot over the depth of the models."""
     factor = scale(rows[0])
     with figures.drawing(height=1.0 + ROW_INCHES * len(rows)) as ax:

@@ -28,7 +28,8 @@ class Session:
     """Settings of a measurement.
 
     at_once: Models in memory at a time; each set is decoded once for all of them.
-    tell: Called with messages about errors and skipped measures.
+    tell: Called with messages about errors and skipped measures, in the first process.
+    problems: These messages.
     """
 
     device: str = "cpu"
@@ -38,6 +39,15 @@ class Session:
     rank: int = 0
     num_ranks: int = 1
     tell: Callable[[str], None]
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, text: str) -> None:
+        """Report an error or a skipped measure once."""
+        if text in self.problems:
+            return
+        self.problems.append(text)
+        if not self.rank:
+            self.tell(text)
 
     def context(self, model: EvalModel, stage: str) -> RunContext:
         run = model.run
@@ -49,7 +59,7 @@ class Session:
             folder=run.folder if run and not self.rank else None,
             samples_seen=run.samples_seen if run else 0,
             num_workers=self.num_workers,
-            send=lambda event: self.tell(event.message) if event.kind == "warning" else None,
+            send=lambda event: self.note(event.message) if event.kind == "warning" else None,
         )
 
 
@@ -83,14 +93,14 @@ def _build(group: Sequence[Measured], session: Session) -> Iterator[tuple[Measur
         try:
             yield result, result.model.build().to(session.device)
         except PerceptInitError as error:
-            session.tell(f"{result.model.title} has no score: {error}")
+            session.note(f"{result.model.title} has no score: {error}")
 
 
 def _can_measure(spec: Spec, model: EvalModel, session: Session) -> bool:
     needed = find_needed_part(spec)
     if needed is None or needed in model.parts:
         return spec.name != "keep-weights"
-    session.tell(f"{model.title}: {spec.name} skipped, because the model has no {PART_TITLES[needed]}")
+    session.note(f"{model.title}: {spec.name} skipped, because the model has no {PART_TITLES[needed]}")
     return False
 
 
@@ -105,7 +115,7 @@ def _evaluate(chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str
         try:
             result.scores += evaluator.evaluate(shared, ctx)
         except PerceptInitError as error:
-            session.tell(f"{result.model.title} has no score: {error}")
+            session.note(f"{result.model.title} has no score: {error}")
 
 
 def _evaluate_many(
@@ -113,7 +123,7 @@ def _evaluate_many(
 ) -> None:
     ctx = session.context(chosen[0][0].model, stage)
     joint = Joint(
-        on_error=lambda name, error: session.tell(f"{name} has no score: {error}"),
+        on_error=lambda name, error: session.note(f"{name} has no score: {error}"),
         classifier_folder=session.classifier_folder,
         rank=session.rank,
         num_ranks=session.num_ranks,
@@ -122,7 +132,7 @@ def _evaluate_many(
         rows = evaluator.evaluate_many([model for _, model in chosen], ctx, joint)
     except TrainingError as error:  # find the broken model
         if len(chosen) == 1:
-            session.tell(f"{chosen[0][0].model.title} has no score: {error}")
+            session.note(f"{chosen[0][0].model.title} has no score: {error}")
             return
         for pair in chosen:
             _evaluate_many([pair], evaluator, stage, session)

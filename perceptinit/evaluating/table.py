@@ -1,20 +1,17 @@
-"""The output of `perceptinit eval`: scores by family with their means, as a table, CSV or JSON."""
+"""Scores on test sets: rows by measure and family with their means, text, and flat rows."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from perceptinit.evaluating.measure import Measured
+from perceptinit.evaluating.request import Table
 from perceptinit.judgments.baselines import from_extra
 from perceptinit.results.measures import FACTS, OTHER, family_of, incomplete, is_share, rank, split_name
-from perceptinit.results.record import finite, plain
+from perceptinit.results.record import finite
 from perceptinit.types import Score
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 FROM = ("arm", "seed", "samples_seen")  # columns about the run that a model comes from
 FIELDS = (
@@ -88,32 +85,16 @@ def _mean_score(scores: Sequence[Score | None]) -> Score | None:
     )
 
 
-def rich_table(results: Sequence[Measured]) -> Table:
-    """Return the table for the terminal: values in percent, with standard errors."""
-    from rich import box
-    from rich.table import Table
-
-    caption = "\n".join(_beside(results)) or None
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-    table.add_column("measure")
-    table.add_column("set", overflow="fold")
-    for result in results:
-        table.add_column(result.model.title, justify="right", overflow="fold")
-    table.add_column("chance", justify="right")
-    before = ""
-    for row in table_rows(results):
-        table.add_row(
-            "" if row.measure == before else row.measure,
-            row.label,
-            *(_cell(row.measure, score) for score in row.scores),
-            _chance(row),
-            style="bold" if row.is_total else "",
-        )
-        before = row.measure
-    return table
+def text_table(results: Sequence[Measured], rows: Sequence[Row]) -> Table:
+    """Return the rows as text, with a column for each model: percent for shares, with standard errors."""
+    cells = [
+        [row.measure, row.label, *(_cell(row.measure, score) for score in row.scores), _chance(row)]
+        for row in rows
+    ]
+    return Table(["measure", "set", *(r.model.title for r in results), "chance"], cells, num_texts=2)
 
 
-def _beside(results: Sequence[Measured]) -> Iterator[str]:
+def judged_notes(results: Sequence[Measured]) -> Iterator[str]:
     """Yield the human ceiling and the scores of trivial models for each score on judgments."""
     scores = {score.name: score for result in results for score in result.scores}
     for name, score in scores.items():
@@ -149,7 +130,7 @@ def _chance(row: Row) -> str:
 
 
 def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
-    """Yield one flat row per model and score, unrounded; shares in 0..1."""
+    """Yield one flat row per model and score, unrounded, with shares in [0, 1] and the `extra` data."""
     for result in results:
         run = result.model.run
         about = {"model": result.model.title, **{key: getattr(run, key, None) for key in FROM}}
@@ -165,23 +146,19 @@ def flat_rows(results: Sequence[Measured]) -> Iterator[dict[str, Any]]:
                 **{key: getattr(score, key) for key in FACTS},
                 "precision": score.extra.get("precision"),
                 "incomplete": incomplete(score.extra),
+                "extra": score.extra,
             }
 
 
-def json_text(results: Sequence[Measured], problems: Sequence[str], environment: Mapping[str, Any]) -> str:
-    """Return strict JSON: scores with their `extra` data, means, problems and versions."""
-    extras = (plain(score.extra) for result in results for score in result.scores)
-    rows = [{**row, "extra": extra} for row, extra in zip(flat_rows(results), extras, strict=True)]
+def means(results: Sequence[Measured], rows: Sequence[Row]) -> Iterator[dict[str, Any]]:
+    """Yield the mean scores of each model over several sets."""
     titles = [result.model.title for result in results]
-    means = [
-        {
-            "measure": row.measure,
-            "of": row.label,
-            "num_sets": row.num_sets,
-            "values": {t: s.value if s else None for t, s in zip(titles, row.scores, strict=True)},
-        }
-        for row in table_rows(results)
-        if row.is_total
-    ]
-    value = {"scores": rows, "means": means, "left_out": list(problems), "environment": environment}
-    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+    for row in rows:
+        if row.is_total:
+            values = [score.value if score else None for score in row.scores]
+            yield {
+                "measure": row.measure,
+                "of": row.label,
+                "num_sets": row.num_sets,
+                "values": dict(zip(titles, values, strict=True)),
+            }

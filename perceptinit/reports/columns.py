@@ -88,9 +88,9 @@ def each_arm(scores: Iterable[ScoreComparison]) -> Iterator[tuple[ScoreCompariso
 
 
 def csv_text(fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV, with list items joined by spaces."""
+    """Return the fields of rows as CSV, with list items joined by spaces."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, fields, lineterminator="\n")
+    writer = csv.DictWriter(file, fields, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for row in rows:
         writer.writerow({key: _cell(value) for key, value in row.items()})

@@ -46,12 +46,12 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
     verdict = [f"* {sentence}" for sentence in sentences(comparison)]
-    table = markdown_rows(["score", "arm", *titles], rows, notes, num_texts=2)
+    table = markdown_rows(["score", "arm", *titles], rows, 2, notes)
     return "\n".join([*verdict, "", table])
 
 
 def markdown_rows(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str], num_texts: int = 1
+    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
 ) -> str:
     """Return a table in GitHub Markdown with notes as a list; columns after `num_texts` are right-aligned."""
     lines = [_markdown_row(row) for row in (headings, *rows)]
@@ -82,10 +82,13 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
-def latex_rows(headings: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
-    """Return a `booktabs` table with notes as comments."""
+def latex_rows(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
+) -> str:
+    """Return a `booktabs` table with notes as comments; columns after `num_texts` are right-aligned."""
     lines = [f"% {note}" for note in notes]
-    lines += [rf"\begin{{tabular}}{{l{'r' * (len(headings) - 1)}}}", r"\toprule"]
+    columns = f"{'l' * num_texts}{'r' * (len(headings) - num_texts)}"
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
     lines += [_latex_row([_escape(heading) for heading in headings]), r"\midrule"]
     lines += [_latex_row([_escape(cell).replace("\n", " ") for cell in row]) for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"

@@ -20,7 +20,8 @@ from perceptinit.analysis.compare import compare
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.compute import distributed
 from perceptinit.errors import DataError, RecipeError, UsageError
-from perceptinit.evaluating.request import Request, evaluate
+from perceptinit.evaluating.evaluate import evaluate
+from perceptinit.evaluating.request import Request
 from perceptinit.evaluators.labelled import ClassificationAccuracy
 from perceptinit.exporting import export
 from perceptinit.files.checkpoints import load_weights
@@ -575,7 +576,7 @@ def test_eval_reproduces_the_scores_of_a_finished_supervised_run(finished):
     folder, records = finished
     registry = read_recipe(RECIPE).plugins.registry
     outcome = evaluate(Request(models=(str(folder),), device="cpu"), registry, lambda text: None)
-    found = {(r.model.run.arm, s.name): s.value for r in outcome.results for s in r.scores}
+    found = {(row["arm"], f"{row['measure']}/{row['data_set']}"): row["value"] for row in outcome.rows}
     assert len(found) >= 6
     for arm, record in records.items():
         for name in ("accuracy/synthetic", "knn/synthetic"):
@@ -589,7 +590,7 @@ def test_eval_skips_evaluators_that_need_a_missing_tower(finished):
     request = Request(models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu")
     outcome = evaluate(request, read_recipe(RECIPE).plugins.registry, told.append)
     assert told == ["random/seed0: zero-shot skipped, because the model has no text tower"]
-    assert outcome.results[0].scores == []
+    assert outcome.rows == []
 
 
 def test_an_interrupted_run_resumes_to_the_same_record(finished, tmp_path, monkeypatch):
