@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.analysis.statistics import Estimate, half_width
-from perceptinit.judgments.scoring import jackknife_stderrs
+from perceptinit.judgments.scoring import MIN_UNITS, jackknife_stderrs
 from perceptinit.seeding import generator
 
 MIN_SEEDS_SIGN_FLIP = 6
@@ -35,7 +35,7 @@ class Components:
         images: Variance over images, including the interaction; 0 if there are no values by image.
         both: Variance of the interactions with seeds.
         num_seeds: Number of seeds.
-        num_images: Number of images.
+        num_images: Number of images, of the role with the fewest.
         people: Variance over people beyond that of their items.
         num_people: Number of people; 0 if unknown.
     """
@@ -79,7 +79,8 @@ def find_components(
     weights: np.ndarray | None = None,
     people: np.ndarray | None = None,
 ) -> Components | None:
-    """Return the variance components; None for one seed, or if one image is in all items.
+    """Return the variance components; None for one seed, fewer than `MIN_UNITS` images of a role, or one
+    image in all items.
 
     Variances over images and over people are jackknife estimates that leave out all items of an image, in any
     role, or of a person. Fewer than `MIN_PEOPLE` people do not represent other people, so they are ignored.
@@ -93,7 +94,8 @@ def find_components(
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects).
     """
     num_seeds = len(differences)
-    if num_seeds < 2:
+    num_images = min(len(np.unique(role)) for role in places.T)
+    if num_seeds < 2 or num_images < MIN_UNITS:
         return None
     by_seed = np.average(differences, axis=1, weights=weights)
     by_item = differences.mean(axis=0)
@@ -113,7 +115,7 @@ def find_components(
         return None
     of_seeds = float(by_seed.var(ddof=1)) / num_seeds
     over_images, both = of_images.tolist()
-    parts = Components(mean, of_seeds, over_images, both, num_seeds, int(places.max()) + 1)
+    parts = Components(mean, of_seeds, over_images, both, num_seeds, num_images)
     if people is None or people.max() + 1 < MIN_PEOPLE:
         return parts
     of_people = leave_out(people[None])

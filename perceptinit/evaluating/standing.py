@@ -3,14 +3,13 @@
 # N items, R image roles
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from perceptinit.analysis.intervals import MIN_PEOPLE, find_components
 from perceptinit.evaluating.agreement import JudgedSet, Subject
-from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, t_quantile
+from perceptinit.judgments.scoring import binomial_stderr, t_quantile
 from perceptinit.protocols import HasPeople
 from perceptinit.results.measures import FACTS, split_name
 from perceptinit.types import Items, Score
@@ -110,17 +109,14 @@ def half_width(values: np.ndarray, items: Items, confidence: float, is_share: bo
         is_share: Whether the values are shares of votes, so that weights are numbers of votes.
     """
     places = np.unique(items.images, return_inverse=True)[1].reshape(items.images.shape)
-    num_images = min(len(np.unique(role)) for role in places.T)
     # pooled votes count as those of different people, so that items are not counted once for each role
     owners = items.people if names_people(items) else np.arange(len(values))
     people = np.unique(np.asarray(owners), return_inverse=True)[1]
-    equal_seeds = np.stack([values, values])
-    parts = find_components(equal_seeds, places, items.weights, people) if num_images >= MIN_UNITS else None
+    parts = find_components(np.stack([values, values]), places, items.weights, people)
     if parts is None:
         return None
-    degrees = float(replace(parts, num_images=num_images).degrees)
     floor = binomial_stderr(values, items.weights if is_share else None)
-    return t_quantile(confidence, degrees) * max(math.sqrt(parts.variance), floor)
+    return t_quantile(confidence, float(parts.degrees)) * max(math.sqrt(parts.variance), floor)
 
 
 def names_people(items: Items) -> bool:

@@ -98,7 +98,7 @@ def judged_notes(results: Sequence[Measured]) -> Iterator[str]:
     """Yield the human ceiling and the scores of trivial models for each score on judgments."""
     scores = {score.name: score for result in results for score in result.scores}
     for name, score in scores.items():
-        parts = []
+        parts = [score.missing] if score.missing else []
         if score.ceiling is not None:
             lower = score.ceiling if score.lower_ceiling is None else score.lower_ceiling
             ends = [_value(score, value) for value in (lower, score.ceiling)]

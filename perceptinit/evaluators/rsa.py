@@ -101,6 +101,8 @@ class RSA(JudgedMeasure):
                 "precision": self.config.precision,
                 "distance": self.config.distance,
                 "num_images": count,
+                "held_out": "image",
+                "num_units": count,
                 "num_subjects": len(subjects),
                 "stderr_over_subjects": float(sem(values)) if ceilings else None,
                 "by_person": {

@@ -121,6 +121,8 @@ class HeldOut:
             stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
             metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
         metrics[f"{name}_judgments"] = after.num_judgments
+        if after.num_units is not None:
+            metrics[f"{name}_units"] = after.num_units
         between = [epoch for epoch in self.results if epoch not in (0, kept)]
         metrics |= {f"{name}_epoch_{epoch:02d}": self.results[epoch].accuracy for epoch in between}
         metrics |= {f"train_loss_epoch_{epoch:02d}": self.epochs[epoch].loss for epoch in between}

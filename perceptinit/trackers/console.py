@@ -238,8 +238,9 @@ class Console:
 
 
 def _score(score: Score) -> str:
-    text = f"{score.name} {score.value:.3f}"
-    return f"{text} ± {score.stderr:.3f}" if score.stderr is not None else text
+    error = f" ± {score.stderr:.3f}" if score.stderr is not None else ""
+    missing = f" ({score.missing})" if score.missing else ""
+    return f"{score.name} {score.value:.3f}{error}{missing}"
 
 
 def render(progress: Progress, bars: Bars) -> RenderableType:

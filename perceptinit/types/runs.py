@@ -1,5 +1,6 @@
 """The run context that components receive, and the results that they return."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -65,9 +66,13 @@ class InitReport:
         count = metrics.get(f"{name}_judgments")
         judgments = f"{split} judgments" if count is None else f"{count:,.0f} {split} judgments"
         text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"
+        units = metrics.get(f"{name}_units")
         if stderr is None:
-            return text
-        return f"{text}, 95 % interval [{gain - 1.96 * stderr:+.3f}, {gain + 1.96 * stderr:+.3f}]"
+            return text if units is None else f"{text}, too few images for an interval"
+        from scipy.stats import t
+
+        half = float(t.ppf(0.975, math.inf if units is None else units - 1)) * stderr
+        return f"{text}, 95 % interval [{gain - half:+.3f}, {gain + half:+.3f}]"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +127,12 @@ class Score:
     extra: Mapping[str, Any] = field(default_factory=dict)
     items: Items | None = field(default=None, compare=False, repr=False)
     pseudo_items: Items | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def missing(self) -> str:
+        """Return why a score on judgments has no standard error; empty for other scores."""
+        is_few = self.stderr is None and "num_units" in self.extra
+        return f"too few {self.extra['held_out']}s for an interval" if is_few else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

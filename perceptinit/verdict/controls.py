@@ -13,7 +13,7 @@ from perceptinit.results.measures import is_perceptual
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
 
-NO_ITEMS = "no items.safetensors"
+NO_ITEMS = "no items.safetensors, or too few images"
 
 
 class StageOne(NamedTuple):

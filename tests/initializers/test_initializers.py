@@ -117,6 +117,12 @@ def test_a_report_prints_the_gain_with_its_interval_on_one_line():
     )
 
 
+def test_the_interval_of_a_gain_is_students_over_the_held_out_units():
+    known = {"val_before": 0.5, "val_after": 0.6, "val_units": 12}
+    assert "[-0.010, +0.210]" in str(report_of(**known, val_gain_stderr=0.05))  # t(11) = 2.201
+    assert "gain +0.100, too few images for an interval;" in str(report_of(**known))
+
+
 def test_a_report_prints_only_the_recorded_metrics():
     assert str(report_of()) == "mine: 2 tensors changed"
     assert str(report_of(val_before=0.5, val_after=0.4)) == (

@@ -115,13 +115,15 @@ def test_the_console_prints_position_steps_scores_and_remaining_time():
     say("run-start", 0.0)
     say("stage-start", 0.0, stage="pretrain", message="clip", total_steps=40)
     say("step", 10.0, stage="pretrain", step=10, total_steps=40, metrics={"loss": 2.5})
-    say("scores", 40.0, samples_seen=400, scores=(Score(name="top1/x", value=0.25, stderr=0.01),))
+    few = Score(name="2afc/y", value=0.5, extra={"held_out": "anchor", "num_units": 3})
+    say("scores", 40.0, samples_seen=400, scores=(Score(name="top1/x", value=0.25, stderr=0.01), few))
     say("run-end", 50.0, message="finished")
     say("run-start", 50.0, seed=1)
     shown = out.getvalue()
     assert "pi, seed 0  (run 1 of 2)" in shown
     assert "pretrain step 10/40 loss 2.5  this stage: 30 s left" in shown
     assert "after 400 samples: top1/x 0.250 ± 0.010" in shown
+    assert "2afc/y 0.500 (too few anchors for an interval)" in shown
     assert "pi, seed 1  (run 2 of 2, all runs: about 50 s left)" in shown
 
 
