@@ -64,12 +64,13 @@ class ImageTower(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
         self._fresh = fresh
         self.fit_mode = fit
+        self.crop = 1.0  # of `Fit`; models of other libraries have their own
 
     @property
     def fit(self) -> Fit:
         """How non-square images are made square; "pad" fills the margins with the mean color, as in timm."""
         if self.fit_mode != "pad":
-            return Fit(self.fit_mode or "center-crop")
+            return Fit(self.fit_mode or "center-crop", crop=self.crop)
         red, green, blue = (round(255 * value) for value in self.mean.tolist())
         return Fit("pad", (red, green, blue))
 

@@ -161,6 +161,7 @@ def _measure(
     built.to(ctx.device)
     if request.fit:
         built.image.fit_mode = request.fit
+        built.image.crop = 1.0
     layers = choose_layers(built, request.layers or [OUTPUT])
     titles = [model.title if layer == OUTPUT else f"{model.title} {layer}" for layer in layers]
     subjects = [Subject(t, layer, describe_input(built)) for t, layer in zip(titles, layers, strict=True)]
@@ -213,4 +214,5 @@ def describe_input(model: Any) -> str:
     mean, std = (
         ", ".join(map("{:.3g}".format, values.tolist())) for values in (model.image.mean, model.image.std)
     )
-    return f"{model.image_size} x {model.image_size} pixels, {model.fit.mode}, mean {mean}, std {std}"
+    crop = f" {model.fit.crop:.3g}" if model.fit.crop < 1 else ""
+    return f"{model.image_size} x {model.image_size} pixels, {model.fit.mode}{crop}, mean {mean}, std {std}"

@@ -120,6 +120,7 @@ def _timm(
         fresh=lambda: _timm(architecture, None, about, args).image,
         fit=TIMM_FITS[about.get("crop_mode") or "center"],
     )
+    tower.crop = about.get("crop_pct") or 1.0
     return ImageModel(tower).eval()
 
 
@@ -152,6 +153,8 @@ def _load_transformers(folder: Path) -> ImageModel:
         std=tuple(processor.image_std),
         fit=mode,
     )
+    if is_cropped:
+        tower.crop = tower.image_size / processor.size["shortest_edge"]
     return ImageModel(tower).eval()
 
 

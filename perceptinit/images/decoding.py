@@ -95,13 +95,14 @@ def load_square(
 
 def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[int, int]:
     """Return the resized height and width before `_crop_or_pad`, rounded as in torchvision and timm."""
-    if fit.mode == "squash":
-        return size, size
     if fit.mode == "pad":
         ratio = max(height, width) / size
         return max(1, round(height / ratio)), max(1, round(width / ratio))
+    side = int(size / fit.crop)
+    if fit.mode == "squash":
+        return side, side
     shorter = min(height, width)
-    shape = size * height // shorter, size * width // shorter
+    shape = side * height // shorter, side * width // shorter
     check_size(shape[1], shape[0], key)
     return shape
 

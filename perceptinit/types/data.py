@@ -43,10 +43,13 @@ class Fit:
         mode: "center-crop" resizes the shorter side and crops the middle. "squash" resizes both sides without
             preserving proportions. "pad" resizes the longer side and adds borders.
         fill: Color of the borders of "pad".
+        crop: Side of the square as a share of the resized side, whose margins are cut off; timm's `crop_pct`.
+            Not used by "pad".
     """
 
     mode: FitMode = "center-crop"
     fill: Colour = (0, 0, 0)
+    crop: float = 1.0
 
     @classmethod
     def of(cls, model: Any) -> Fit:

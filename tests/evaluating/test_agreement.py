@@ -25,7 +25,7 @@ from perceptinit.evaluating.request import Request
 from perceptinit.evaluating.standing import half_width
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.scoring import clustered_stderr
-from perceptinit.types import Items
+from perceptinit.types import Fit, Items
 
 NUM = 24
 NAMES = [f"{i:02d}.png" for i in range(NUM)]
@@ -236,11 +236,11 @@ def test_a_function_returns_a_model_or_encodes_images(lab, monkeypatch):
 def test_the_configuration_beside_a_timm_file_sets_the_input(tmp_path):
     model = timm.create_model("test_vit", num_classes=0)
     save_file(model.state_dict(), tmp_path / "model.safetensors")
-    about = {**model.pretrained_cfg, "mean": [0.1, 0.2, 0.3], "crop_mode": "squash"}
+    about = {**model.pretrained_cfg, "mean": [0.1, 0.2, 0.3], "crop_mode": "squash", "crop_pct": 0.9}
     (tmp_path / "config.json").write_text(json.dumps({"architecture": "test_vit", "pretrained_cfg": about}))
     loaded = load_timm("test_vit", str(tmp_path / "model.safetensors"))
     assert loaded.image.mean.tolist() == pytest.approx([0.1, 0.2, 0.3])
-    assert loaded.fit.mode == "squash"
+    assert loaded.fit == Fit("squash", crop=0.9)
 
 
 def test_layers_are_the_blocks_of_one_forward_pass():

@@ -172,23 +172,50 @@ def test_an_exported_model_with_its_preprocessing_has_the_reported_score(
     assert f'fit = "{fit}"' in (tmp_path / "out" / "README.md").read_text()
 
 
-@pytest.mark.parametrize("fit", FITS)
-@pytest.mark.parametrize("shape", [(40, 97), (97, 40), (31, 32), (20, 33), (24, 24)])
-def test_squares_of_test_sets_equal_open_clip_and_timm(shape, fit):
-    from open_clip.transform import image_transform
+SHAPES = [(40, 97), (97, 40), (31, 32), (20, 33), (24, 24)]
+
+
+def noise(shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+
+
+def squares_of(pixels, fit):
+    """Return an image as our square and as timm's, (3, 32, 32) in [0, 1]."""
     from timm.data import create_transform
 
-    mean, std, fill = (0.5, 0.4, 0.3), (1.0, 1.0, 1.0), (128, 102, 76)
-    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
-    square = torch.from_numpy(load_square(pixels, "a", 32, Fit(fit, fill)).copy()) / 255
-    resize_mode = {"center-crop": "shortest", "squash": "squash", "pad": "longest"}[fit]
-    theirs = image_transform(32, False, (0, 0, 0), std, resize_mode, fill_color=fill)
-    torch.testing.assert_close(theirs(Image.fromarray(pixels)), square)
-    crop_mode = {"center-crop": "center", "squash": "squash", "pad": "border"}[fit]
+    mean = (0.5, 0.4, 0.3)
     theirs = create_transform(
-        (3, 32, 32), interpolation="bicubic", crop_pct=1.0, crop_mode=crop_mode, mean=mean, std=std
+        (3, 32, 32),
+        interpolation="bicubic",
+        crop_pct=fit.crop,
+        crop_mode={"center-crop": "center", "squash": "squash", "pad": "border"}[fit.mode],
+        mean=mean,
+        std=(1.0, 1.0, 1.0),
     )
-    torch.testing.assert_close(theirs(Image.fromarray(pixels)) + torch.tensor(mean).view(3, 1, 1), square)
+    ours = torch.from_numpy(load_square(pixels, "a", 32, fit).copy()) / 255
+    return ours, theirs(Image.fromarray(pixels)) + torch.tensor(mean).view(3, 1, 1)
+
+
+@pytest.mark.parametrize("fit", FITS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_squares_of_test_sets_equal_open_clip_and_timm(shape, fit):
+    from open_clip.transform import image_transform
+
+    fill = (128, 102, 76)
+    pixels = noise(shape)
+    square, theirs = squares_of(pixels, Fit(fit, fill))
+    torch.testing.assert_close(theirs, square)
+    resize_mode = {"center-crop": "shortest", "squash": "squash", "pad": "longest"}[fit]
+    transform = image_transform(32, False, (0, 0, 0), (1.0, 1.0, 1.0), resize_mode, fill_color=fill)
+    torch.testing.assert_close(transform(Image.fromarray(pixels)), square)
+
+
+@pytest.mark.parametrize("crop", [0.875, 0.9, 0.95])
+@pytest.mark.parametrize("fit", ["center-crop", "squash"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_squares_without_margins_equal_timm(shape, fit, crop):
+    square, theirs = squares_of(noise(shape), Fit(fit, crop=crop))
+    torch.testing.assert_close(theirs, square)
 
 
 def coloured(size):
