@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.analysis.statistics import Estimate, half_width
+from perceptinit.analysis.statistics import Estimate
 from perceptinit.judgments.scoring import MIN_UNITS, jackknife_stderrs
 from perceptinit.seeding import generator
 
@@ -161,10 +161,9 @@ def estimate_two_way(parts: Components, confidence: float = 0.95) -> Estimate:
 
     Source: Owen 2007 for the variance; Satterthwaite 1946 for the degrees of freedom.
     """
-    stderr = math.sqrt(parts.variance)
-    degrees = float(parts.degrees)
-    reach = half_width(confidence, degrees + 1) * stderr
-    return Estimate(parts.mean, stderr, parts.mean - reach, parts.mean + reach, parts.num_seeds, degrees)
+    return Estimate.student(
+        parts.mean, math.sqrt(parts.variance), float(parts.degrees), confidence, parts.num_seeds
+    )
 
 
 def max_t_p(differences: Sequence[Sequence[float]]) -> list[float]:

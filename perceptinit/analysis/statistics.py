@@ -1,21 +1,19 @@
 """Means, intervals and tests over seeds and over data sets.
 
-Verdicts use Student's t interval of the paired differences. The bootstrap interval is reported, too. It is
-too narrow below about ten seeds (Efron and Tibshirani 1993, ch. 14).
+Verdicts use Student's t interval of the paired differences. Bootstrap intervals are too narrow below about
+ten seeds (Efron and Tibshirani 1993, ch. 14).
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from typing import Self
 
 import numpy as np
 import scipy
 
 from perceptinit.judgments.scoring import t_quantile
 
-NUM_RESAMPLES = 9999
-NUM_STRATIFIED = 2000
 SAME = 1e-12  # tolerance for values that differ only by rounding
 
 
@@ -33,6 +31,12 @@ class Estimate:
     high: float | None
     num: int
     degrees: float = 0.0
+
+    @classmethod
+    def student(cls, mean: float, stderr: float, degrees: float, confidence: float, num: int) -> Self:
+        """Return a mean with Student's t interval."""
+        half = t_quantile(confidence, degrees) * stderr
+        return cls(mean, stderr, mean - half, mean + half, num, degrees)
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0.0) -> Estimate:
@@ -55,9 +59,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
     if num == 1:
         return Estimate(mean, None, None, None, 1)
     deviation = max(math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (num - 1)), floor)
-    stderr = deviation / math.sqrt(num)
-    half = half_width(confidence, num) * stderr
-    return Estimate(mean, stderr, mean - half, mean + half, num, num - 1)
+    return Estimate.student(mean, deviation / math.sqrt(num), num - 1, confidence, num)
 
 
 def estimate_unpaired(
@@ -83,8 +85,7 @@ def estimate_unpaired(
     degrees = float(num - 1)
     if stderr:
         degrees = _satterthwaite(one.stderr**2, one.num - 1, other.stderr**2, other.num - 1)
-    half = half_width(confidence, degrees + 1) * stderr
-    return Estimate(mean, stderr, mean - half, mean + half, num, degrees)
+    return Estimate.student(mean, stderr, degrees, confidence, num)
 
 
 def widen(value: Estimate, variance: float, num: int, confidence: float) -> Estimate:
@@ -96,19 +97,12 @@ def widen(value: Estimate, variance: float, num: int, confidence: float) -> Esti
         return value
     degrees = _satterthwaite(value.stderr**2, value.num - 1, variance, num - 1)
     stderr = math.sqrt(value.stderr**2 + variance)
-    reach = half_width(confidence, degrees + 1) * stderr
-    return Estimate(value.mean, stderr, value.mean - reach, value.mean + reach, value.num, degrees)
+    return Estimate.student(value.mean, stderr, degrees, confidence, value.num)
 
 
 def _satterthwaite(one: float, of_one: int, other: float, of_other: int) -> float:
     """Return the degrees of freedom of the sum of two variances, given theirs."""
     return (one + other) ** 2 / (one**2 / of_one + other**2 / of_other)
-
-
-@cache
-def half_width(confidence: float, num: float) -> float:
-    """Return the half-width of Student's t interval of `num` values, in standard errors."""
-    return t_quantile(confidence, num - 1)
 
 
 def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dict[int, float]:

@@ -3,6 +3,7 @@
 # N judgments, M images, D embedding
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -133,6 +134,7 @@ class HeldOutError:
         return f"too few {self.unit}s for an interval"
 
 
+@cache
 def t_quantile(confidence: float, degrees: float) -> float:
     """Return the half-width of a two-sided Student's t interval, in standard errors."""
     import scipy

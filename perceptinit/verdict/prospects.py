@@ -16,8 +16,8 @@ from perceptinit.analysis.contrasts import Contrast, find_contrasts
 from perceptinit.analysis.decisions import POINTS, Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise_of
-from perceptinit.analysis.statistics import half_width
 from perceptinit.errors import Problem
+from perceptinit.judgments.scoring import t_quantile
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import nearest
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
@@ -187,7 +187,7 @@ def _find_noise_above(delta: float, noise: float, confidence: float, num: int) -
     """Yield a problem, with the number of seeds that suffice, if the noise is too large for delta."""
 
     def half(num: int) -> float:
-        return half_width(confidence, num) * noise / math.sqrt(num)
+        return t_quantile(confidence, num - 1) * noise / math.sqrt(num)
 
     if half(num) <= delta:
         return
