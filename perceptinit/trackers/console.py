@@ -42,6 +42,7 @@ class RunProgress:
         last_line: Time of the last printed line.
         first_step: Time and samples seen at the first step of the stage.
         base: Time and number of the step from which the speed is measured, later than 0 after a resume.
+        is_resumed: Whether an earlier process did part of the run.
     """
 
     state: State = "waiting"
@@ -55,6 +56,7 @@ class RunProgress:
     last_line: float = 0.0
     first_step: tuple[float, int] | None = None
     base: tuple[float, int] = (0.0, 0)
+    is_resumed: bool = False
 
     def seconds_left(self, now: float) -> float | None:
         """Return the seconds left in the stage, None if unknown."""
@@ -114,10 +116,12 @@ class Progress:
             run.enter(event)
         elif event.kind == "step":
             run.advance(event)
+        elif event.kind == "notice":
+            run.is_resumed = True
         elif event.kind == "run-end":
             run.end = event.time
             run.stage = ""
-            run.state = "kept" if event.message.endswith("kept") else "finished"
+            run.state = "finished" if run.state == "running" else "kept"
             if event.message.startswith(("interrupted", "stopped")):
                 run.state = "interrupted"
             elif event.message == "failed":
@@ -137,10 +141,11 @@ class Progress:
     def seconds_left(self) -> float | None:
         """Return the estimated seconds until all runs finish, None before the first run has finished.
 
-        The estimate assumes the longest duration of a finished run, because arms differ in cost, and the
-        current number of parallel runs.
+        The estimate assumes the longest duration of a run that this process did from its first to its last
+        step, because arms differ in cost, and the current number of parallel runs.
         """
-        done = [run.end - run.begin for run in self.runs.values() if run.state == "finished"]
+        finished = [run for run in self.runs.values() if run.state == "finished"]
+        done = [run.end - run.begin for run in finished if not run.is_resumed]
         if not done:
             return None
         longest = max(done)

@@ -254,6 +254,24 @@ def test_the_remaining_time_assumes_the_slowest_run():
     assert progress.seconds_left() == pytest.approx(300)
 
 
+def test_the_remaining_time_ignores_runs_of_earlier_processes():
+    progress = Progress([("a", seed) for seed in range(4)])
+    at = 1.7e9  # seconds since the epoch
+    events = [
+        Event(kind="run-end", arm="a", seed=0, time=at, message="run 1 of 4: already finished"),
+        Event(kind="run-start", arm="a", seed=1, time=at),
+        Event(kind="notice", arm="a", seed=1, time=at, message="continued after step 260 of init.0"),
+        Event(kind="run-end", arm="a", seed=1, time=at + 10, message="finished"),
+        Event(kind="run-start", arm="a", seed=2, time=at + 10),
+    ]
+    for event in events:
+        progress.follow(event)
+        assert progress.seconds_left() is None
+    progress.follow(Event(kind="run-end", arm="a", seed=2, time=at + 110, message="finished"))
+    assert progress.seconds_left() == pytest.approx(100)
+    assert [run.state for run in progress.runs.values()] == ["kept", "finished", "finished", "waiting"]
+
+
 def test_a_resumed_stage_estimates_its_time_from_its_own_steps():
     progress = Progress([("a", 0)])
     begin = 1.7e9  # seconds since the epoch
