@@ -32,6 +32,7 @@ NumDrawn = Annotated[int, Gt(0), Le(1_000_000)]
 DrawnSide = Annotated[int, Gt(0), Le(4096)]
 
 C = TypeVar("C")
+REQUIRED = "required, but not given"  # the message about a missing key
 _ADDRESS = re.compile(r"(s3|gs|hf|https?):/([^/].*)", re.DOTALL)
 
 _EXPECTED = {
@@ -42,8 +43,8 @@ _EXPECTED = {
     "string_type": "a string",
     "bool_type": "true or false",
     "path_type": "a path",
-    "tuple_type": "an array",
-    "list_type": "an array",
+    "tuple_type": "an array in brackets",
+    "list_type": "an array in brackets",
     "dict_type": "a table",
 }
 
@@ -127,7 +128,7 @@ def _describe(error: Mapping[str, Any]) -> str:
     kind = error["type"]
     value = error.get("input")
     if kind == "missing":
-        return "required, but not given"
+        return REQUIRED
     if kind == "value_error":
         return str(error["ctx"]["error"])
     message = error["msg"].removeprefix("Input ")

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from perceptinit.configs import address_of, read_config, to_table
+from perceptinit.configs import REQUIRED, address_of, read_config, to_table
 from perceptinit.errors import PerceptInitError, Problem
 from perceptinit.protocols import (
     HasModel,
@@ -121,6 +121,8 @@ def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Sp
     wanted = find_parts(cls)
     own = {k: v for k, v in table.items() if k not in ("use", *PARTS)}
     config, problems = read_config(cls.Config, own, where)  # type: ignore[attr-defined]
+    advice = f"{REQUIRED}. For its values, run: perceptinit show {kind} {entry.name}"
+    problems = [replace(p, message=advice) if p.message == REQUIRED else p for p in problems]
     strange = [key for key in PARTS if key in table and key not in wanted]
     problems += [Problem(where, f"{entry.title} does not accept {key}") for key in strange]
     parts: dict[str, Spec] = {}

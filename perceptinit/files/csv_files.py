@@ -160,4 +160,5 @@ def check_columns(path: object, names: Sequence[str], wanted: Sequence[str]) -> 
     for name in wanted:
         if names.count(name) != 1:
             how = "more than one" if name in names else "no"
-            raise DataError(f"{path}: {how} column '{name}'. Columns: {', '.join(names) or 'none'}")
+            found = f"{how} column '{name}'. Columns: {', '.join(names) or 'none'}"
+            raise DataError(f"{path}: {found}. Set the key or option of this column")

@@ -37,6 +37,11 @@ def pixels_of(source: ImageSource, key: str) -> np.ndarray:
     return np.array(decode_pil(data, key, keep_alpha=True)) if pixels is None else pixels
 
 
+def place_of(source: ImageSource, key: str) -> str:
+    """Return the path of an image file for messages, and the key of an image that is not a file."""
+    return str(source) if isinstance(source, Path) else key
+
+
 def read(source: Path | bytes, key: str) -> bytes:
     """Return the bytes of an encoded image; DataError naming the image if it cannot be read."""
     if isinstance(source, bytes):

@@ -5,6 +5,7 @@ import numpy as np
 import torch
 
 from perceptinit.images.decoding import load_batch
+from perceptinit.images.encoded import place_of
 from perceptinit.types import Fit, Stimuli
 
 
@@ -51,5 +52,5 @@ class StimulusImages:
 
     def _load(self, indices: np.ndarray) -> torch.Tensor:
         sources = [self.stimuli.images[i] for i in indices]
-        keys = [self.stimuli.ids[i] for i in indices]
+        keys = [place_of(source, self.stimuli.ids[i]) for source, i in zip(sources, indices, strict=True)]
         return load_batch(sources, keys, self.size, self.fit, self.num_workers, self.stimuli.background)

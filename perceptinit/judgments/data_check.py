@@ -13,7 +13,7 @@ from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError, list_some
 from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
-from perceptinit.images.encoded import pixels_of
+from perceptinit.images.encoded import pixels_of, place_of
 from perceptinit.judgments import checks
 from perceptinit.judgments.baselines import Baseline, odd_one_out_baselines, two_afc_baselines
 from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split, pair_agreement
@@ -195,7 +195,8 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
 
     def find_shares(key: str) -> tuple[float, float] | str:
         try:
-            pixels = pixels_of(sources[key][0], key)
+            image = sources[key][0]
+            pixels = pixels_of(image, place_of(image, key))
         except DataError as error:
             return str(error)
         return transparent_share(pixels), cropped_share(pixels)
@@ -219,7 +220,8 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
         report.add("note", [transparent])
     if problems:
         some = list_some(problems)
-        report.add("error", [f"{len(problems):,} of {len(found):,} images cannot be read: {some}"])
+        unreadable = f"{len(problems):,} of {len(found):,} images cannot be read: {some}"
+        report.add("error", [f"{unreadable}. Replace or exclude them"])
         return
     held_out = [split for split in report.triplets if split != "train"]
     for split in held_out or report.triplets:

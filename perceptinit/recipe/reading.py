@@ -101,7 +101,7 @@ def read_recipe(
         raise RecipeError(dict.fromkeys(problems), source)
     _, wrong = read_config(RecipeTable, tables, "")
     problems = [
-        replace(p, message=p.message.replace("an array", f"an array of tables, [[{p.where}]]", 1))
+        replace(p, message=p.message.replace("an array in brackets", f"an array of tables, [[{p.where}]]", 1))
         if p.where in ARRAYS
         else p
         for p in wrong

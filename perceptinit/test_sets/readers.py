@@ -14,8 +14,9 @@ from perceptinit.files.reading import read_bytes, read_json, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
+from perceptinit.registry import suggest
 from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import find_set
+from perceptinit.test_sets.suite import find_set, known_sets
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 Texts = tuple[str, ...]
@@ -98,7 +99,8 @@ def pack_command(out: str | Path) -> str:
 
 def _check_folder(path: Path, name: str, how: str) -> None:
     if not path.is_dir():
-        raise DataError(f"test set '{name}': no folder {path}. Create it: {how}")
+        hint = "" if find_set(name) else suggest(name, known_sets())
+        raise DataError(f"test set '{name}': no folder {path}.{hint} Create it: {how}")
 
 
 def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
@@ -112,7 +114,7 @@ def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
     if not images:
         raise DataError(
             f"{path}: neither a test set in the clip-benchmark layout ({CLASSNAMES}, {SPLIT}/{COUNTER}) "
-            "nor class folders with images"
+            "nor class folders with images. Sort the images into one folder per class"
         )
     for image in images:
         if image.parent.parent != path:

@@ -18,8 +18,20 @@ TABLES = {
     "headless.csv": ROWS,
     "unclosed.toml": ['schema = 1\nname = "x"\nseeds = [0, 1', "[backbone]", 'use = "timm"'],
     "unquoted.toml": ["schema = 1", "name = x"],
+    "unanswered.csv": ["anchor,first,second", "c_00.png,c_01.png,c_02.png"],
+    "captions.csv": ["path,text", "c_00.png,a gray square"],
+    "next.json": ['{"meta": {"code": 200}, "participant_responses": {"p1": []}}'],
+    "names.txt": [f"c_{i:02d}.png" for i in range(12)],
+}
+DISTANCES = np.abs(np.subtract.outer(np.arange(12.0), np.arange(12.0)))
+MATRICES = {
+    "square": DISTANCES,
+    "gap": np.where(DISTANCES == 11, [[np.nan]] + [[1.0]] * 11, DISTANCES),
+    "texts": DISTANCES.astype(str),
+    "oblong": DISTANCES[:5, :4],
 }
 CHECK = ("data", "check", "own_judgments")
+KIND = ("--set", "kind=dissimilarity", "--set", "names=names.txt")
 
 # command, table and folder of images, what, where and what next
 MISTAKES = [
@@ -38,6 +50,17 @@ MISTAKES = [
     (("eval", "judgments.csv"), "", "", ("unknown architecture", "judgments.csv", "--on")),
     (("reprot",), "", "", ("no command", "'reprot'", "Did you mean 'report'")),
     (("validate", "quickstart", "--set", 'backbone.use="acme/net"'), "", "", ("not installed", "backbone", "Install its package")),
+    (CHECK, "judgments.csv", "broken", ("cannot be read", "broken/c_03.png", "Replace or exclude")),
+    (CHECK, "unanswered.csv", "images", ("no column", "unanswered.csv", "Required: anchor, first, second, first_votes")),
+    (CHECK, "next.json", "images", ("not a list of records", "next.json", "Export CSV")),
+    (("data", "check", "square.npy", "--images", "images"), "", "", ("required", "judgments.kind", "perceptinit show judgments rdm")),
+    (("data", "check", "gap.npy", "--images", "images", *KIND), "", "", ("not symmetric", "cells (0, 11)", "Missing cells are nan in both")),
+    (("data", "check", "texts.npy", "--images", "images", *KIND), "", "", ("expected numbers", "texts.npy", ".astype(float)")),
+    (("data", "check", "oblong.npy", "--images", "images", *KIND), "", "", ("4 cells", "oblong.npy", "Save a square matrix")),
+    (("validate", "quickstart", "--set", "seeds=3"), "", "", ("expected an array", "seeds", "in brackets")),
+    (("validate", "quickstart", "--set", 'eval[0].datasets=["imagnet1k"]'), "", "", ("no folder", "[eval[0]]", "Did you mean 'imagenet1k'")),
+    (("validate", "quickstart", "--set", 'eval[0].datasets=["images"]'), "", "", ("nor class folders", "[eval[0]]", "one folder per class")),
+    (("validate", "quickstart", "--set", 'pretrain.pairs={use="csv",file="captions.csv"}'), "", "", ("no column 'image'", "[pretrain.pairs]", "Set the key")),
 ]  # fmt: skip
 
 
@@ -45,9 +68,13 @@ MISTAKES = [
 def test_the_message_states_what_is_wrong_where_and_what_next(cli, tmp_path, command, table, images, parts):
     for name, lines in TABLES.items():
         (tmp_path / name).write_text("\n".join(lines))
-    (tmp_path / "images").mkdir()
-    for i in range(12):
-        Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)).save(tmp_path / f"images/c_{i:02d}.png")
+    for name, matrix in MATRICES.items():
+        np.save(tmp_path / f"{name}.npy", matrix)
+    for folder in ("images", "broken"):
+        (tmp_path / folder).mkdir()
+        for i in range(12):
+            Image.fromarray(np.full((8, 8, 3), 20 * i, np.uint8)).save(tmp_path / f"{folder}/c_{i:02d}.png")
+    (tmp_path / "broken/c_03.png").write_bytes(b"not an image")
     done = cli(*command, JUDGMENTS=table, IMAGES=images)
     assert done.returncode in (1, 2)
     for part in parts:

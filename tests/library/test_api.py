@@ -241,7 +241,7 @@ def test_published_judgments_are_searched_in_the_same_root_as_by_commands(monkey
 def test_a_matrix_file_requires_the_keys_of_a_matrix():
     with pytest.raises(RecipeError) as error:
         apply_perceptual_init(timm_vit()[0], judgments=("people.npy", {"kind": "similarity"}))
-    assert str(error.value) == "judgments.images: required, but not given"
+    assert str(error.value).startswith("judgments.images: required, but not given. For its values, run: ")
 
 
 @pytest.mark.parametrize(

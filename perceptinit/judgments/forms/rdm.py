@@ -171,7 +171,10 @@ def square(vectors: np.ndarray, source: str) -> np.ndarray:
         return np.apply_along_axis(squareform, -1, np.asarray(vectors, dtype=np.float64))
     except ValueError as error:
         length = np.shape(vectors)[-1]
-        raise DataError(f"{source}: {length} cells do not form an upper triangle of a matrix") from error
+        raise DataError(
+            f"{source}: {length} cells do not form an upper triangle of a matrix. Save a square "
+            "matrix, or its upper triangle row by row"
+        ) from error
 
 
 def _agree(own: np.ndarray, group: Dissimilarities, triplets: Triplets) -> float:
@@ -198,7 +201,8 @@ def _check_matrix(matrix: np.ndarray, source: str) -> None:
         i, j = different[0]
         raise DataError(
             f"{source}: not symmetric: cells ({i}, {j}) and ({j}, {i}), counted from 0, are {matrix[i, j]:g} "
-            f"and {matrix[j, i]:g}. If the asymmetry is intended, average the two directions first"
+            f"and {matrix[j, i]:g}. If the asymmetry is intended, average the two directions first. "
+            "Missing cells are nan in both"
         )
     if not len(known) or known.min() == known.max():
         raise DataError(f"{source}: all non-missing cells are equal, so there is no order to learn")

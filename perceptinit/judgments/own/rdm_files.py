@@ -74,7 +74,7 @@ def read_names(path: Path) -> list[str]:
 def _as_matrices(array: np.ndarray, source: str) -> np.ndarray:
     """Return an array in any layout of `read_matrices` as (S, M, M); a square 2-D array is one matrix."""
     if array.dtype.kind not in "fiu":
-        raise DataError(f"{source}: expected numbers, got {array.dtype}")
+        raise DataError(f"{source}: expected numbers, got {array.dtype}. Save it with .astype(float)")
     if not 0 < array.size <= MAX_CELLS:
         raise DataError(f"{source}: shape {array.shape}, expected 1 to {MAX_CELLS:,} cells")
     array = np.squeeze(array) if array.ndim == 2 and 1 in array.shape else array
