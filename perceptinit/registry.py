@@ -88,6 +88,11 @@ class Entry:
         """Return kind and name for messages: `initializer 'triplet-hinge'`."""
         return f"{self.kind} '{self.name}'"
 
+    @property
+    def is_bundled(self) -> bool:
+        """Return whether the core or one of its companion packages offers the component."""
+        return self.distribution in ("perceptinit", *(each.distribution for each in COMPANIONS))
+
     def load(self) -> type:
         """Import and return the class.
 

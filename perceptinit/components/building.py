@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import REQUIRED, address_of, read_config, to_table
@@ -49,16 +50,23 @@ class Spec:
         config: `Config` of the component.
         where: Path of the table in the recipe.
         parts: Specs of nested components, by kind.
+        folder: Folder of the recipe.
     """
 
     entry: Entry
     config: Any
     where: str
     parts: Mapping[str, Spec] = field(default_factory=dict)
+    folder: Path = Path()
 
     @property
     def name(self) -> str:
         return self.entry.name
+
+    @property
+    def base(self) -> Path:
+        """Folder of relative paths: for plug-ins that of the recipe, else the working directory."""
+        return Path() if self.entry.is_bundled else self.folder
 
     def build(self) -> Any:
         """Build the component and its parts, after downloading files and folders given as addresses.
@@ -67,7 +75,7 @@ class Spec:
             RemoteError: If a download fails.
         """
         parts = {name: spec.build() for name, spec in self.parts.items()}
-        return self.entry.load()(_here(self.config), **parts)
+        return self.entry.load()(_here(self.config, self.base), **parts)
 
     def table(self) -> dict[str, Any]:
         """Return the table with all keys, including defaults."""
@@ -95,15 +103,22 @@ class Spec:
         return Spec(entry, config.smoke() if isinstance(config, HasSmoke) else config, self.where)
 
 
-def _here(config: Any) -> Any:
-    """Return the config with each address replaced by the path of a local copy."""
-    values = ((field.name, getattr(config, field.name)) for field in fields(config))
-    addresses = {name: address for name, value in values if (address := address_of(value))}
-    if not addresses:
-        return config
-    from perceptinit.files.remote.copies import local_copy
+def _here(config: Any, folder: Path) -> Any:
+    """Return the config with paths relative to `folder`, and a local copy in place of each address."""
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    local = {name: _local(value, folder) for name, value in values.items()}
+    changed = {name: value for name, value in local.items() if value != values[name]}
+    return replace(config, **changed) if changed else config
 
-    return replace(config, **{name: local_copy(address) for name, address in addresses.items()})
+
+def _local(value: Any, folder: Path) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_local(item, folder) for item in value)
+    if address := address_of(value):
+        from perceptinit.files.remote.copies import local_copy
+
+        return local_copy(address)
+    return folder / value if isinstance(value, Path) else value
 
 
 def read_spec(registry: Registry, kind: str, table: Any, where: str) -> tuple[Spec | None, list[Problem]]:

@@ -109,7 +109,7 @@ def read_recipe(
     wrong_keys = {re.split(r"[.\[]", problem.where, maxsplit=1)[0] for problem in problems}
     sound = {key: value for key, value in tables.items() if key not in wrong_keys}
     plugins = build_plugin_manager([folder / path for path in sound.get("plugins", [])])
-    reader = _Reader(sound, plugins, where, problems)
+    reader = _Reader(sound, plugins, where, problems, folder)
     values = reader.read()
     if problems:
         raise RecipeError(_move_to_text(problems, where), source)
@@ -142,17 +142,23 @@ def _move_to_text(problems: Iterable[Problem], where: Mapping[str, str]) -> list
     return list(dict.fromkeys(replace(p, where=find_written(p.where, where)) for p in problems))
 
 
-def _move_spec_to_text(spec: Spec, where: Mapping[str, str]) -> Spec:
-    parts = {kind: _move_spec_to_text(part, where) for kind, part in spec.parts.items()}
-    return replace(spec, where=find_written(spec.where, where), parts=parts)
+def _move_spec_to_text(spec: Spec, where: Mapping[str, str], folder: Path) -> Spec:
+    parts = {kind: _move_spec_to_text(part, where, folder) for kind, part in spec.parts.items()}
+    return replace(spec, where=find_written(spec.where, where), parts=parts, folder=folder)
 
 
 class _Reader:
     """Reads the tables of a recipe whose keys have valid types, and collects problems."""
 
     def __init__(
-        self, tables: dict[str, Any], plugins: Plugins, written_at: Mapping[str, str], problems: list[Problem]
+        self,
+        tables: dict[str, Any],
+        plugins: Plugins,
+        written_at: Mapping[str, str],
+        problems: list[Problem],
+        folder: Path,
     ) -> None:
+        self.folder = folder
         self.tables = tables
         self.registry = plugins.registry
         self.written_at = written_at
@@ -221,7 +227,7 @@ class _Reader:
             self._report(f"{where}.like", "only init, posthoc and parts support 'like'. Write 'use'")
             return None
         spec = self._keep(read_spec(self.registry, kind, table, where))
-        return _move_spec_to_text(spec, self.written_at) if spec else None
+        return _move_spec_to_text(spec, self.written_at, self.folder) if spec else None
 
     def _read_slot(self, slot: str, tables: Any, where: str) -> tuple[Spec, ...]:
         if not isinstance(tables, list):

@@ -116,6 +116,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
         return component.needs()
     if not isinstance(card, DataCard) or not isinstance(folder, Path) or address_of(folder):
         return []
+    folder = spec.base / folder
     files = default_files(component.downloads) if isinstance(component, HasDownloads) else []
     known = sum(file.unpacked_bytes or file.num_bytes or 0 for file in files)
     need = DataNeed(

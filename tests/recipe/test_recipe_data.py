@@ -115,6 +115,19 @@ def test_a_dry_run_prints_sizes_and_licenses_without_downloading(cli, hub, tmp_p
     assert not (tmp_path / "sets").exists()
 
 
+def test_a_relative_path_of_a_plug_in_is_relative_to_the_recipe(cli, tmp_path):
+    (tmp_path / "study").mkdir()
+    for name in ("r.toml", "lab.py"):
+        (tmp_path / name).rename(tmp_path / "study" / name)
+    done = cli("data", "download", "--recipe", "study/r.toml", "--dry-run", HF_ENDPOINT="http://127.0.0.1:9")
+    assert row(done.stdout, "lab/opinions").startswith("judgments lab/opinions study/data/opinions ")
+    assert row(done.stdout, "mnist").startswith(
+        "test set mnist sets/mnist "
+    )  # as all data of built-in components
+    recipe = load_recipe(tmp_path / "study/r.toml")
+    assert 'root": "data/opinions"' in json.dumps(recipe.resolve(recipe.arms[0]))  # and so in the fingerprint
+
+
 def test_data_download_fetches_available_data_and_prints_instructions_for_the_rest(cli, hub, tmp_path):
     refused = cli("data", "download", "--recipe", "r.toml", HF_ENDPOINT=hub)
     assert refused.returncode == 2
