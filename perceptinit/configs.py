@@ -44,7 +44,7 @@ _EXPECTED = {
     "bool_type": "true or false",
     "path_type": "a path",
     "tuple_type": "an array in brackets",
-    "list_type": "an array in brackets",
+    "list_type": "an array",
     "dict_type": "a table",
 }
 
