@@ -9,13 +9,13 @@ from typing import Any
 
 # name -> module; companion.pyi has the same names for type checkers
 _MODULES = {
-    "Colour": "perceptinit.types",
+    "Color": "perceptinit.types",
     "DerivedAnswers": "perceptinit.judgments.forms.drawing",
     "ENERGY_FILE": "perceptinit.reports.account",
     "Figure": "perceptinit.reports.figures",
     "HasSamePairs": "perceptinit.judgments.forms.same_pairs",
     "ImageSource": "perceptinit.types",
-    "LabelledMeasure": "perceptinit.evaluators.labelled",
+    "LabeledMeasure": "perceptinit.evaluators.labelled",
     "MatValue": "perceptinit.files.mat_files",
     "ModelCost": "perceptinit.recipe.plan",
     "OddOneOutTable": "perceptinit.judgments.own.odd_one_out_table",

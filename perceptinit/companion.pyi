@@ -13,7 +13,7 @@ from perceptinit.errors import (
     writing as writing,
 )
 from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
-from perceptinit.evaluators.labelled import LabelledMeasure as LabelledMeasure
+from perceptinit.evaluators.labelled import LabeledMeasure as LabeledMeasure
 from perceptinit.evaluators.metrics import measure_images as measure_images
 from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
@@ -65,6 +65,6 @@ from perceptinit.reports.figures import (
 from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import flat as flat
-from perceptinit.types import WHITE as WHITE, Colour as Colour, ImageSource as ImageSource
+from perceptinit.types import WHITE as WHITE, Color as Color, ImageSource as ImageSource
 
 def find_moved(name: str) -> str: ...

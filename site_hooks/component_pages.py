@@ -77,7 +77,7 @@ def _row(field: Field) -> str:
 def _card(card: DataCard) -> Iterable[str]:
     yield "## The data"
     yield ""
-    yield f"{card.title}. Licence: {card.licence or 'not stated'}."
+    yield f"{card.title}. License: {card.license or 'not stated'}."
     if card.citation:
         yield f"Cite: {card.citation}."
     if card.source_url:

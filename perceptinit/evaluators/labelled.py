@@ -19,7 +19,7 @@ from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import Fit, RunContext, Score
 
 
-class LabelledMeasure(EmbeddedSetMeasure):
+class LabeledMeasure(EmbeddedSetMeasure):
     """Base class of measures of image embeddings on labeled sets."""
 
     def preflight(self) -> Iterator[str]:
@@ -47,7 +47,7 @@ class LabelledMeasure(EmbeddedSetMeasure):
         return share_score(name, correct, chance, {**self.facts(labelled), **own})
 
 
-class KNN(LabelledMeasure):
+class KNN(LabeledMeasure):
     """Accuracy of a k-nearest-neighbor classifier on the image embeddings.
 
     The score `knn/<set>` is the top-1 accuracy on the test split. Each of the k nearest training images
@@ -79,7 +79,7 @@ class KNN(LabelledMeasure):
         return [self.accuracy("knn", test, correct, k=k, num_reference=len(train.labels))]
 
 
-class ClassificationAccuracy(LabelledMeasure):
+class ClassificationAccuracy(LabeledMeasure):
     """Accuracy of the classifier that pretrainer `supervised` trains.
 
     The score `accuracy/<set>` is the top-1 accuracy on the test split. Classes are matched by name, and the

@@ -160,5 +160,5 @@ def _data_lines(run: TrainedRun) -> list[str]:
                 continue
             card: DataCard = spec.build().card
             simulated = " Simulated, not human data." if card.simulated else ""
-            lines.append(f"* `{name}`: {card.title}. License: {card.licence}. {card.citation}.{simulated}")
+            lines.append(f"* `{name}`: {card.title}. License: {card.license}. {card.citation}.{simulated}")
     return list(dict.fromkeys(lines))

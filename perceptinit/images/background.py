@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from perceptinit.types import WHITE, Colour
+from perceptinit.types import WHITE, Color
 
 
-def colour_of(text: str | None) -> Colour:
+def colour_of(text: str | None) -> Color:
     """Return the RGB color of a CSS name or `#rrggbb`, or white for None.
 
     Raises:
@@ -29,7 +29,7 @@ def colour_of(text: str | None) -> Colour:
     return red, green, blue
 
 
-def flatten(pixels: np.ndarray, background: Colour) -> np.ndarray:
+def flatten(pixels: np.ndarray, background: Color) -> np.ndarray:
     """Composite an image, uint8 (H, W, 3 or 4), over a background color, and return uint8 (H, W, 3).
 
     The fourth channel is alpha. As in browsers, sRGB values are blended: alpha * color + (1 - alpha) *

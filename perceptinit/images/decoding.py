@@ -26,7 +26,7 @@ from perceptinit.images import jpeg
 from perceptinit.images.background import flatten
 from perceptinit.images.encoded import check_pixels, check_size, decode_pil, pixels_of, read
 from perceptinit.images.jpeg import MAX_PIXELS, Box
-from perceptinit.types import WHITE, Colour, Fit, ImageSource
+from perceptinit.types import WHITE, Color, Fit, ImageSource
 
 T = TypeVar("T")
 Decode = Literal["quality", "fast"]
@@ -37,7 +37,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 
 
-def decode(source: ImageSource, key: str, background: Colour = WHITE) -> np.ndarray:
+def decode(source: ImageSource, key: str, background: Color = WHITE) -> np.ndarray:
     """Return the RGB pixels of an image, uint8 (H, W, 3).
 
     Pixels may differ from PIL's by 1 if PIL uses another JPEG decoder. `load_square` without a background
@@ -65,7 +65,7 @@ def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
 
 
 def load_square(
-    source: ImageSource, key: str, size: int, fit: Fit, background: Colour | None = None
+    source: ImageSource, key: str, size: int, fit: Fit, background: Color | None = None
 ) -> np.ndarray:
     """Return an image as a square, uint8 (3, S, S); the array may be a strided view.
 
@@ -107,7 +107,7 @@ def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[
     return shape
 
 
-def _crop_or_pad(image: np.ndarray, size: int, fill: Colour) -> np.ndarray:
+def _crop_or_pad(image: np.ndarray, size: int, fill: Color) -> np.ndarray:
     """Return the central square (3, S, S) of an image (3, H, W), padded if a side is shorter."""
     # as in torchvision and timm: crops round to even, borders round down
     top, left = (round((side - size) / 2) if side > size else 0 for side in image.shape[1:])
@@ -160,7 +160,7 @@ def load_box(
     size: int,
     draw_box: Callable[[int, int], Box],
     decoding: Decode = "quality",
-    background: Colour = WHITE,
+    background: Color = WHITE,
     interpolation: Interpolation = "bicubic",
 ) -> np.ndarray:
     """Return a box of an image resized to a square, uint8 (3, S, S); the array may be a strided view.
@@ -196,7 +196,7 @@ def load_batch(
     size: int,
     fit: Fit,
     num_workers: int = 2,
-    background: Colour | None = None,
+    background: Color | None = None,
     on_error: Callable[[int, DataError], None] | None = None,
     rows: Sequence[int] | None = None,
 ) -> torch.Tensor:

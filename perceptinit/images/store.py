@@ -29,7 +29,7 @@ from perceptinit.files.atomic import atomic_path, file_lock, remove_abandoned
 from perceptinit.files.cache import key_of
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import load_square
-from perceptinit.types import WHITE, Colour, Fit, ImageSource, RunContext, Stimuli
+from perceptinit.types import WHITE, Color, Fit, ImageSource, RunContext, Stimuli
 
 SUFFIX = ".npy"
 FORMAT = 2  # version of the file format, part of the folder name
@@ -182,7 +182,7 @@ class ImageStore:
 
 
 @lru_cache
-def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
+def folder_name(size: int, background: Color = WHITE, fit: Fit = Fit()) -> str:
     """Return the folder name shared by all environments that produce the same pixels: `224px-pad-1f0c...`.
 
     The name depends on library versions and on the pixels of trial images, which also change if a processor
@@ -198,7 +198,7 @@ def folder_name(size: int, background: Colour = WHITE, fit: Fit = Fit()) -> str:
     return f"{size}px-{fit.mode}-{key_of(parts)[:16]}"
 
 
-def _trial(size: int, background: Colour, fit: Fit) -> str:
+def _trial(size: int, background: Color, fit: Fit) -> str:
     """Return the SHA-256 of decoded noise images: large, small, tall and partly transparent."""
     digest = hashlib.sha256()
     large = size + size // 2 + 5

@@ -14,7 +14,7 @@ import numpy as np
 from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
 from perceptinit.registry import nearest
-from perceptinit.types import WHITE, Colour, ImageSource, Stimuli
+from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +167,7 @@ def file_names(folder: Path) -> list[str]:
         return []
 
 
-def stimuli_in(folder: Path, names: Sequence[str], background: Colour = WHITE) -> Stimuli:
+def stimuli_in(folder: Path, names: Sequence[str], background: Color = WHITE) -> Stimuli:
     """Return the images with these names in a folder as stimuli."""
     return Stimuli(tuple(names), [folder / name for name in names], background=background)
 

@@ -177,7 +177,7 @@ class GivenTriplets:
     """Triplets in memory. A tenth of the groups is held out as `val`; `test` is empty."""
 
     name = "triplets"
-    card = DataCard(title="Triplets passed in Python", source_url="", licence="", citation="")
+    card = DataCard(title="Triplets passed in Python", source_url="", license="", citation="")
 
     def __init__(self, triplets: Triplets) -> None:
         self.triplets = triplets

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from perceptinit.images.decoding import Decode, Interpolation, load_box
 from perceptinit.images.jpeg import Box
-from perceptinit.types import WHITE, Colour, ImageSource
+from perceptinit.types import WHITE, Color, ImageSource
 
 Crop = Literal["random", "center", "padded"]
 # padding as a share of the side: 4 of 32 pixels, as in CIFAR recipes
@@ -51,7 +51,7 @@ class Augment:
     grey_share: float = 0.0
     blur_share: float = 0.0
     decoding: Decode = "quality"
-    background: Colour = WHITE
+    background: Color = WHITE
     interpolation: Interpolation = "bicubic"
 
     def __call__(

@@ -23,7 +23,7 @@ class PublishedPairs:
     name: str
     title: str
     num_pairs: int
-    licence: str
+    license: str
     source_url: str
     citation: str
     note: str
@@ -64,6 +64,6 @@ def need_of(patterns: str | Sequence[str], problem: str) -> DataNeed:
         place=first.rpartition("/")[0] or ".",
         problems=(problem,) if problem else (),
         num_bytes=source.size_bytes if source else None,
-        licence=source.licence if source else "",
+        license=source.license if source else "",
         how=f"perceptinit data list {source.name}" if source else "your own pairs",
     )

@@ -125,7 +125,7 @@ def _needs_of(spec: Spec, component: Any) -> Iterable[DataNeed]:
         place=str(folder),
         problems=tuple(preflight(component)),
         num_bytes=known or card.size_bytes,
-        licence=card.licence,
+        license=card.license,
         fetch=partial(fetch_published, files, folder, card) if files else None,
         how=f"download by hand from {card.source_url}",
         url=files[0].urls[0] if files else "",

@@ -51,7 +51,7 @@ class JudgmentsContract(Contract):
         self.must(
             isinstance(card, DataCard), f"`card` must be a perceptinit.plugin.DataCard, got {card!r:.60}"
         )
-        for field in ("title", "source_url", "licence", "citation"):
+        for field in ("title", "source_url", "license", "citation"):
             self.must(getattr(card, field), f"card.{field} is empty; write 'not stated' if it is unknown")
 
     def _load(self, judgments: Any, split: Split) -> Triplets:

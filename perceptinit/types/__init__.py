@@ -4,7 +4,7 @@ from perceptinit.types.data import (
     IMAGE_SUFFIXES as IMAGE_SUFFIXES,
     WHITE as WHITE,
     Classes as Classes,
-    Colour as Colour,
+    Color as Color,
     DataCard as DataCard,
     DataNeed as DataNeed,
     Fit as Fit,

@@ -22,8 +22,8 @@ MeasuredSplit = Split | Literal["all"]
 # unit of held-out splits and of confidence intervals; "image" is a single image in any role
 Unit = Literal["anchor", "group", "image"]
 # red, green and blue, in [0, 255]
-Colour = tuple[int, int, int]
-WHITE: Colour = (255, 255, 255)
+Color = tuple[int, int, int]
+WHITE: Color = (255, 255, 255)
 FitMode = Literal["center-crop", "squash", "pad"]
 
 
@@ -48,7 +48,7 @@ class Fit:
     """
 
     mode: FitMode = "center-crop"
-    fill: Colour = (0, 0, 0)
+    fill: Color = (0, 0, 0)
     crop: float = 1.0
 
     @classmethod
@@ -71,7 +71,7 @@ class Stimuli:
     ids: tuple[str, ...]
     images: Sequence[ImageSource]
     concepts: tuple[str, ...] = ()
-    background: Colour = WHITE
+    background: Color = WHITE
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.ids):
@@ -203,7 +203,7 @@ class DataCard:
     Args:
         title: Name of the data set.
         source_url: URL of the source.
-        licence: License of the data, or "not stated".
+        license: License of the data, or "not stated".
         citation: Authors, year, title and journal.
         num_judgments: Number of judgments in the published set.
         ceiling: Published human ceiling, in the data set's own measure.
@@ -218,7 +218,7 @@ class DataCard:
 
     title: str
     source_url: str
-    licence: str
+    license: str
     citation: str
     num_judgments: int | None = None
     ceiling: float | None = None
@@ -240,7 +240,7 @@ class DataNeed:
         place: Folder or URL (without credentials) of the data.
         problems: Messages of `preflight` about missing data. Empty if the data are present.
         num_bytes: Size, or None if unknown.
-        licence: License, or empty if unknown.
+        license: License, or empty if unknown.
         ask: Queries the source for size and license over the network.
         fetch: Downloads missing files. Called with the number of parallel downloads and a progress
             callback. None if the user must obtain the data.
@@ -253,7 +253,7 @@ class DataNeed:
     place: str
     problems: tuple[str, ...] = ()
     num_bytes: int | None = None
-    licence: str = ""
+    license: str = ""
     ask: Callable[[], tuple[int | None, str]] | None = None
     fetch: Callable[[int, Any], object] | None = None
     how: str = ""

@@ -23,7 +23,7 @@ BROKEN = {
         """,
         "initializer 'random' is offered by both 'perceptinit' and 'shadow'. Uninstall or rename one",
     ),
-    "raises": ("raise RuntimeError('no licence file')", "RuntimeError: no licence file"),
+    "raises": ("raise RuntimeError('no license file')", "RuntimeError: no license file"),
     "wrongtype": (
         """
         from perceptinit import hookimpl
@@ -115,7 +115,7 @@ def test_output_of_an_import_does_not_reach_the_terminal(cli_process, tmp_path):
 
 def test_a_plugin_can_be_left_out_by_name(cli_process, broken):
     done = cli_process("--without-plugin", "raises", "--without-plugin=exits", "plugins", **broken)
-    assert (done.returncode, "no licence file" in done.stdout) == (0, False)
+    assert (done.returncode, "no license file" in done.stdout) == (0, False)
     assert "SystemExit" not in done.stdout
     failed = cli_process("--without-plugin", "raise", "plugins", **broken)
     assert failed.returncode == 2

@@ -60,12 +60,12 @@ def test_built_in_components_are_registered_through_the_same_hooks():
 
 
 def test_a_plugin_that_raises_on_import_disables_only_itself(install):
-    install("acme_broken", "raise RuntimeError('no licence file')")
+    install("acme_broken", "raise RuntimeError('no license file')")
     install("acme_lab", GOOD.format(name="acme/mine"))
     plugins = build_plugin_manager()
     (failure,) = plugins.failures
     assert failure.name == "acme_broken"
-    assert failure.reason == "RuntimeError: no licence file"
+    assert failure.reason == "RuntimeError: no license file"
     assert plugins.registry.get("initializer", "acme/mine")
     assert plugins.registry.get("initializer", "random")
 

@@ -38,7 +38,7 @@ def mean_colour(images):
 
 class FixedJudgments:
     name = "fixed"
-    card = DataCard(title="fixed", source_url="", licence="", citation="")
+    card = DataCard(title="fixed", source_url="", license="", citation="")
 
     def __init__(self, triplets):
         self.triplets, self.loaded = triplets, []

@@ -485,7 +485,7 @@ def test_data_download_prints_the_license_and_the_next_command(server, tmp_path,
         "from perceptinit.files.downloads import Download\n"
         "class Lab:\n"
         "    name = 'lab/set'\n"
-        "    card = DataCard(title='A set', source_url='u', licence='CC0', citation='c',\n"
+        "    card = DataCard(title='A set', source_url='u', license='CC0', citation='c',\n"
         f"                    sha256={{'file.bin': '{SHA256}'}})\n"
         f"    downloads = (Download(urls=('{server.url}/good.bin',), path='file.bin'),)\n"
         "@hookimpl\n"

@@ -134,7 +134,7 @@ def test_few_anchors_replace_the_interval_of_a_baseline_by_a_sentence():
 
 class Given:
     name = "given"
-    card = DataCard(title="given", source_url="-", licence="-", citation="-")
+    card = DataCard(title="given", source_url="-", license="-", citation="-")
 
     def load(self, split):
         return triplets()

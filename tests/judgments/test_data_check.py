@@ -47,7 +47,7 @@ class Given:
 
     @property
     def card(self):
-        return DataCard(title="given", source_url="", licence="", citation="")
+        return DataCard(title="given", source_url="", license="", citation="")
 
     def load(self, split):
         anchor, first, second, p, group = zip(*self.splits[split], strict=True)
@@ -184,7 +184,7 @@ def test_a_file_with_an_unpublished_checksum_is_reported(tmp_path):
     write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
 
     class Published(Given):
-        card = DataCard(title="p", source_url="", licence="", citation="", sha256={"lab.csv": "0" * 64})
+        card = DataCard(title="p", source_url="", license="", citation="", sha256={"lab.csv": "0" * 64})
 
         class config:  # noqa: N801
             root = tmp_path

@@ -178,7 +178,7 @@ def test_every_published_set_has_a_complete_card_that_matches_the_documentation(
     section = docs.partition(f"\n## {found.name}\n")[2].partition("\n## ")[0]
     card = found.card
     assert card.source_url in section
-    assert f"| license | {card.licence} |" in section
+    assert f"| license | {card.license} |" in section
     assert card.citation.partition("(")[0].strip() in section
     for row in ("size", "splits", "conventions", "human ceiling", "checked"):
         assert f"| {row} |" in section

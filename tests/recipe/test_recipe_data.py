@@ -31,7 +31,7 @@ class Opinions:
     card = DataCard(
         title="Opinion scores",
         source_url="https://lab.example/opinions",
-        licence="not stated",
+        license="not stated",
         citation="Lab",
         size_bytes=1_780_000_000,
     )
@@ -213,7 +213,7 @@ def test_published_judgments_are_downloaded_with_their_checksums(tmp_path):
     with served_hub(tmp_path / "hub") as address:
         files = [Download(urls=(f"{address}/votes.csv",), path="votes.csv")]
         sums = {"votes.csv": hashlib.sha256(source.read_bytes()).hexdigest()}
-        card = DataCard(title="", source_url="", licence="", citation="", sha256=sums)
+        card = DataCard(title="", source_url="", license="", citation="", sha256=sums)
         report = lambda *_: None  # noqa: E731
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == ["votes.csv"]
         assert fetch_published(files, tmp_path / "new" / "set", card, 1, report) == []
@@ -228,7 +228,7 @@ def test_the_pairs_recipes_use_all_shards_that_img2dataset_writes(cli):
 def test_each_data_set_of_a_recipe_is_listed_once_with_its_card(cli):
     pi_clip = {need.name: need for need in find_needs(load_recipe("pi_clip_yfcc"))}
     assert len(pi_clip) == 33  # 31 test sets; NIGHTS of stage 1, after stage 1 and of the evaluation
-    assert pi_clip["nights"].licence == "not stated for the data (code: MIT)"
+    assert pi_clip["nights"].license == "not stated for the data (code: MIT)"
     assert pi_clip["nights"].num_bytes > 50e9
     assert pi_clip["yfcc15m"].fetch is None
     assert find_needs(load_recipe("quickstart")) == []
@@ -267,7 +267,7 @@ def test_image_text_sources_are_listed_with_their_download_commands(cli):
 def test_every_image_text_source_states_license_citation_and_note():
     for name, source in published_pairs().items():
         assert source_of(f"/somewhere/{name}/part/*.tar") == source
-        assert min(len(source.licence), len(source.citation), len(source.note)) > 15
+        assert min(len(source.license), len(source.citation), len(source.note)) > 15
         assert source.source_url.startswith("https://")
         assert all("\n" not in command for command in source.commands)
     assert source_of("data/cc3m_and_more/*.tar") is None

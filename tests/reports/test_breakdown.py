@@ -60,7 +60,7 @@ def test_agreement_with_the_other_people_uses_their_majority_on_either_side():
 
 class Asked:
     name = "asked"
-    card = DataCard(title="asked", source_url="-", licence="-", citation="-")
+    card = DataCard(title="asked", source_url="-", license="-", citation="-")
     people = ("x", "y")
 
     def load(self, split):

@@ -192,9 +192,9 @@ def test_a_set_is_read_again_only_after_a_file_changes(tmp_path):
 
 def test_two_evaluators_and_two_models_decode_images_once(tmp_path, monkeypatch):
     from perceptinit.evaluators import features
-    from perceptinit.evaluators.labelled import LabelledMeasure
+    from perceptinit.evaluators.labelled import LabeledMeasure
 
-    class Silent(LabelledMeasure):
+    class Silent(LabeledMeasure):
         def scores(self, model, sets, features, ctx):
             return []
 

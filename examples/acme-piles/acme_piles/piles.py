@@ -59,7 +59,7 @@ class Piles:
         return DataCard(
             title=f"Piles of {self.config.path.name}",
             source_url=self.config.path.as_posix(),
-            licence="not stated",
+            license="not stated",
             citation="not stated",
         )
 

@@ -94,7 +94,7 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
         place=str(folder),
         problems=("not compared with its source",),
         num_bytes=sum(d.unpacked_bytes or d.num_bytes or 0 for d in files) or None,
-        licence=found.card.licence,
+        license=found.card.license,
         fetch=partial(fetch_published, files, folder, None if parts else found.card),
         url=files[0].urls[0],
     )
@@ -173,8 +173,8 @@ def _with_sizes(needs: Sequence[DataNeed], unreachable: Mapping[str, str]) -> It
     for need in needs:
         if can_ask and need.problems and need.ask and need.url not in unreachable:
             try:
-                num_bytes, licence = need.ask()
-                need = replace(need, num_bytes=num_bytes or need.num_bytes, licence=licence)
+                num_bytes, license = need.ask()
+                need = replace(need, num_bytes=num_bytes or need.num_bytes, license=license)
             except DataError as error:
                 print_warnings([f"{error}; the remaining sizes are not requested"])
                 can_ask = False
@@ -205,9 +205,9 @@ def _table(found: Sequence[DataNeed]) -> Table:
     table = new_table(("data", "name", "folder", "size", "license", "state"), right=["size"])
     for need in found:
         size = f"{need.num_bytes / 1e9:,.2f} GB" if need.num_bytes else "not stated"
-        licence = need.licence or "not stated"
+        license = need.license or "not stated"
         state = "present" if not need.problems else "to download" if need.fetch else "by hand"
-        row = (need.kind, need.name, need.place, size, licence, state)
+        row = (need.kind, need.name, need.place, size, license, state)
         table.add_row(*map(escape, row))
     return table
 

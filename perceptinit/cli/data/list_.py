@@ -57,7 +57,7 @@ def _sets(sets: list[PublishedSet]) -> Table:
             f"{card.num_judgments:,}" if card.num_judgments else "",
             f"{card.size_bytes / 1e9:.3g} GB" if card.size_bytes else "",
             f"{card.ceiling:.3f}" if card.ceiling else "",
-            card.licence,
+            card.license,
             ", ".join(found.parts) or "none: see its source",
         )
     return table

@@ -18,7 +18,7 @@ def sources() -> Table:
     table = new_table(("image-text pairs", "pairs", "size", "license"))
     for name, source in published_pairs().items():
         size = f"{source.size_bytes / 1e9:,.0f} GB" if source.size_bytes else ""
-        table.add_row(name, f"{source.num_pairs:,}", size, source.licence)
+        table.add_row(name, f"{source.num_pairs:,}", size, source.license)
     return table
 
 
@@ -29,7 +29,7 @@ def card(name: str) -> str:
     if source.size_bytes:
         size = f"{source.size_bytes / 1e9:,.0f} GB ({source.size_source})"
     return (
-        f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicense: {source.licence}\n"
+        f"{source.title}\n{source.num_pairs:,} pairs; {size}\nLicense: {source.license}\n"
         f"Cite: {source.citation}\n{source.how(folder_of_shipped())}"
     )
 

@@ -40,7 +40,7 @@ class ClassTriplets(DerivedAnswers):
     card: ClassVar[DataCard] = DataCard(
         title="Triplets from class labels (control, no human data)",
         source_url="your own images",
-        licence="license of the images",
+        license="license of the images",
         citation="not stated",
         ceiling=1.0,
         by_people=False,

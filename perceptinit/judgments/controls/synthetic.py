@@ -76,7 +76,7 @@ class SyntheticJudgments:
         return DataCard(
             title="Simulated similarity judgments of rendered shapes (no human data)",
             source_url="built in: perceptinit.world",
-            licence="Apache-2.0",
+            license="Apache-2.0",
             citation="simulated by perceptinit",
             num_judgments=c.num_train + c.num_val + c.num_test,
             simulated=True,

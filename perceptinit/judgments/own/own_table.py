@@ -208,7 +208,7 @@ class DrawnFromTable(DerivedAnswers, OwnTable):
 
 def own_card(title: str, path: Path) -> DataCard:
     """Return the card of a user's file."""
-    return DataCard(title=title, source_url=path.as_posix(), licence="not stated", citation="not stated")
+    return DataCard(title=title, source_url=path.as_posix(), license="not stated", citation="not stated")
 
 
 @lru_cache(maxsize=4)

@@ -46,7 +46,7 @@ class Cifar10H(DerivedAnswers):
     card: ClassVar[DataCard] = DataCard(
         title="CIFAR-10H: 511,000 human labels of the 10,000 test images of CIFAR-10",
         source_url="https://github.com/jcpeterson/cifar-10h",
-        licence="CC BY-NC-SA 4.0",
+        license="CC BY-NC-SA 4.0",
         citation="Peterson, Battleday, Griffiths and Russakovsky (2019). Human uncertainty makes "
         "classification more robust. ICCV",
         num_judgments=511_000,

@@ -57,7 +57,7 @@ class Materials:
     card: ClassVar[DataCard] = DataCard(
         title="Similarity of material appearance: 104,692 votes on 25,801 triplets of 100 materials",
         source_url="https://github.com/mlagunas/material-appearance-similarity",
-        licence="GPL-2.0",
+        license="GPL-2.0",
         citation="Lagunas, Malpica, Serrano, Garces, Gutierrez and Masia (2019). A Similarity Measure "
         "for Material Appearance. ACM Transactions on Graphics 38 (4), SIGGRAPH",
         num_judgments=25_801,

@@ -89,7 +89,7 @@ class Nights:
     card: ClassVar[DataCard] = DataCard(
         title="NIGHTS: similarity judgments of generated images",
         source_url="https://github.com/ssundaram21/dreamsim",
-        licence="not stated for the data (code: MIT)",
+        license="not stated for the data (code: MIT)",
         citation="Fu, Tamir, Sundaram, Chai, Zhang, Dekel and Isola (2023). DreamSim: Learning New "
         "Dimensions of Human Visual Similarity using Synthetic Data. NeurIPS",
         num_judgments=20_019,

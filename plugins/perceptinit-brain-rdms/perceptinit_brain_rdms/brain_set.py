@@ -82,7 +82,7 @@ class BrainSet(MatrixSet):
         return DataCard(
             title=f"Brain dissimilarities of {self.source.name}: {regions}",
             source_url=self.source.as_posix(),
-            licence="not stated",
+            license="not stated",
             citation="not stated",
         )
 

@@ -49,7 +49,7 @@ class Bapps:
     card: ClassVar[DataCard] = DataCard(
         title="BAPPS: 2AFC and JND judgments of distorted image patches",
         source_url="https://github.com/richzhang/PerceptualSimilarity",
-        licence="not stated for the data (code: BSD-2-Clause)",
+        license="not stated for the data (code: BSD-2-Clause)",
         citation="Zhang, Isola, Efros, Shechtman and Wang (2018). The Unreasonable Effectiveness of Deep "
         "Features as a Perceptual Metric. CVPR",
         num_judgments=187_600,

@@ -182,7 +182,7 @@ class Tid2013(ImageQualitySet):
     card: ClassVar[DataCard] = DataCard(
         title="TID2013: 3,000 distorted images of 25 references with mean opinion scores",
         source_url="https://www.ponomarenko.info/tid2013.htm",
-        licence="not stated",
+        license="not stated",
         citation="Ponomarenko et al. (2015). Image database TID2013: Peculiarities, results and "
         "perspectives. Signal Processing: Image Communication 30",
         num_judgments=524_340,
@@ -218,7 +218,7 @@ class Kadid10k(ImageQualitySet):
     card: ClassVar[DataCard] = DataCard(
         title="KADID-10k: 10,125 distorted images of 81 references with degradation scores",
         source_url="https://database.mmsp-kn.de/kadid-10k-database.html",
-        licence="not stated",
+        license="not stated",
         citation="Lin, Hosu and Saupe (2019). KADID-10k: A Large-scale Artificially Distorted IQA "
         "Database. QoMEX",
         num_judgments=303_750,
@@ -254,7 +254,7 @@ class Pipal(ImageQualitySet):
     card: ClassVar[DataCard] = DataCard(
         title="PIPAL: 23,200 distorted and restored images of 200 references with Elo ratings",
         source_url="https://www.jasongt.com/projectpages/pipal.html",
-        licence="not stated",
+        license="not stated",
         citation="Gu, Cai, Chen, Ye, Ren and Dong (2020). PIPAL: a Large-Scale Image Quality Assessment "
         "Dataset for Perceptual Image Restoration. ECCV",
         num_judgments=1_130_000,

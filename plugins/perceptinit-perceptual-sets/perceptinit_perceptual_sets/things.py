@@ -56,7 +56,7 @@ class Things:
     card: ClassVar[DataCard] = DataCard(
         title="THINGS: 4.7 million odd-one-out choices about 1,854 objects",
         source_url="https://osf.io/f5rn6",
-        licence="CC BY 4.0 (choices); images under other terms",
+        license="CC BY 4.0 (choices); images under other terms",
         citation="Hebart, Zheng, Pereira and Baker (2020). Revealing the multidimensional mental "
         "representations of natural objects underlying human similarity judgements. Nature Human "
         "Behaviour 4; Hebart et al. (2023). THINGS-data. eLife 12",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from perceptinit.companion import WHITE, Colour, ImageSource, decode, embed_judged, load_square
+from perceptinit.companion import WHITE, Color, ImageSource, decode, embed_judged, load_square
 from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets, generator
 
 NUM_SAMPLED = 256  # test examples, before the choice of those to show
@@ -87,7 +87,7 @@ def draw_sample(count: int, name: str) -> np.ndarray:
     return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
 
 
-def thumbnail(source: ImageSource, key: str, background: Colour = WHITE) -> str:
+def thumbnail(source: ImageSource, key: str, background: Color = WHITE) -> str:
     """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, or a PNG for tiny images."""
     pixels = decode(source, key, background)
     is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from perceptinit.companion import LabelledMeasure, ZeroShotSet
+from perceptinit.companion import LabeledMeasure, ZeroShotSet
 from perceptinit.plugin import DataError, PositiveFloat, PositiveInt, RunContext, Score, SetConfig, generator
 
 
-class LinearProbe(LabelledMeasure):
+class LinearProbe(LabeledMeasure):
     """Accuracy of a linear classifier on the frozen image embeddings.
 
     Reports `linear_probe/<set>`, the top-1 test accuracy of scikit-learn's logistic regression (L-BFGS) on

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.companion import LabelledMeasure, measure_images
+from perceptinit.companion import LabeledMeasure, measure_images
 from perceptinit.plugin import PositiveInt, RunContext, Score, SetConfig, generator
 from perceptinit_representations.metrics import alignment, effective_rank, uniformity
 
 
-class Representation(LabelledMeasure):
+class Representation(LabeledMeasure):
     """Descriptive statistics of the image embeddings.
 
     Reports `effective_rank/<set>` (RankMe, Garrido et al. 2023), `alignment/<set>`, the mean squared distance
