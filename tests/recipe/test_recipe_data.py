@@ -145,12 +145,13 @@ def test_data_download_fetches_available_data_and_prints_instructions_for_the_re
 
 
 def test_without_a_network_a_dry_run_prints_the_known_sizes(cli):
-    settings = ("--set", 'eval.0.datasets=["mnist", "stl10"]', "--dry-run")
+    settings = ("--set", 'eval.0.datasets=["mnist", "stl10", "objectnet"]', "--dry-run")
     done = cli("data", "download", "--recipe", "r.toml", *settings, HF_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 0
     assert done.stderr.count("http://127.0.0.1:9: ") == 1
     assert row(done.stdout, "mnist") == "test set mnist sets/mnist 0.04 GB not stated to download"
-    assert row(done.stdout, "stl10") == "test set stl10 sets/stl10 not stated not stated to download"
+    assert row(done.stdout, "stl10") == "test set stl10 sets/stl10 0.14 GB not stated to download"
+    assert row(done.stdout, "objectnet") == "test set objectnet sets/objectnet not stated not stated to download"
 
 
 def test_without_a_network_a_download_stops_with_one_sentence(cli):
