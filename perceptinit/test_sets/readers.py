@@ -15,7 +15,7 @@ from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import find_set
+from perceptinit.test_sets.suite import exported_name, find_set
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 Texts = tuple[str, ...]
@@ -98,7 +98,7 @@ def pack_command(out: str | Path) -> str:
 
 def _check_folder(path: Path, name: str, how: str) -> None:
     if not path.is_dir():
-        raise DataError(f"test set '{name}': no folder {path}. Create it: {how}")
+        raise DataError(f"test set '{name}': no folder {path} or {exported_name(name)}. Create it: {how}")
 
 
 def _read_class_folders(path: Path, name: str) -> ZeroShotSet:
