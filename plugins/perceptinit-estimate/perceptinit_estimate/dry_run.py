@@ -1,8 +1,8 @@
 """Estimate the memory, FLOPs, traffic and duration of GPU pretraining without a GPU.
 
 Activation memory is traced through the forward and backward pass with torch's FakeTensorMode and MemTracker,
-without allocating tensors. All other figures are computed from the recipe. Texts count as in training, which packs
-captions into shared rows, if the recipe's pairs are on this machine.
+without allocating tensors. All other figures are computed from the recipe. Captions count as packed into
+shared rows, as in training, if the recipe's pairs are on this machine.
 """
 
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
@@ -81,7 +81,7 @@ class Tracer:
         return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
 
     def packed_share(self, pairs: Any) -> float:
-        """Return the tokens of packed captions relative to full contexts; 1 if captions are absent or padded."""
+        """Return the tokens of packed captions relative to full contexts; 1 without captions."""
         if not pairs or getattr(pairs, "runs_commands", False) or not hasattr(self.model.text, "pack"):
             return 1.0
         try:
