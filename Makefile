@@ -10,7 +10,7 @@ PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 
 # the packages that are tested with the core
 PACKAGES := $(wildcard plugins/perceptinit-*) examples/perceptinit-orthogonal
 
-.PHONY: calibration companions quickstart test slow fuzz faults paper known-effects check wheel release docs plugins clean
+.PHONY: calibration companions contracts quickstart test slow fuzz faults paper known-effects check wheel release docs plugins clean
 
 quickstart: $(INSTALLED)
 	$(BIN)/perceptinit preregister quickstart
@@ -22,6 +22,11 @@ test: $(INSTALLED)
 # tests of several training processes, of waiting and of kills, which take minutes
 slow: $(INSTALLED)
 	$(PYTEST) -m slow tests
+
+# contract tests of all components and a smoke run; .ci/run calls it with newer versions of Python
+contracts: $(INSTALLED)
+	$(PYTEST) tests/testing tests/backbones tests/initializers/test_initializer_contracts.py
+	$(BIN)/perceptinit run quickstart --smoke --out $(VENV)/runs
 
 # random recipes, tables, matrices, shards, images, weights, archives, downloads and records, and a kill at every file
 # operation; `make test` runs a fixed sample of both

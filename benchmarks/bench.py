@@ -16,11 +16,13 @@ import json
 import multiprocessing
 import os
 import platform
+import pstats
 import re
 import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -152,6 +154,26 @@ def run_command(command: Sequence[object], **environment: str) -> Finished:
     if returncode:
         raise SystemExit(f"{' '.join(words)}\n{errors}")
     return Finished(cpu, peak_bytes, done.stdout)
+
+
+def profile(module: str, words: Sequence[object], num: int = 8) -> str:
+    """Return the functions with the largest own time in `python -m MODULE WORDS`, with their share of all seconds.
+
+    The profiler slows calls of Python functions more than it slows library code.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "profile"
+        command = [sys.executable, "-m", "cProfile", "-o", file, "-m", module, *words]
+        subprocess.run([str(word) for word in command], capture_output=True, check=False)
+        stats: Any = pstats.Stats(str(file))
+    own = {place: row[2] for place, row in stats.stats.items()}
+    total = sum(own.values())
+    lines = [f"profile of {total:.1f} s:"]
+    for place in sorted(own, key=own.__getitem__, reverse=True)[:num]:
+        file_name, line, function = place
+        where = f"{Path(file_name).name}:{line} " if line else ""
+        lines.append(f"  {own[place] / total:6.1%} {where}{function}")
+    return "\n".join(lines)
 
 
 def in_new_process(work: Callable[..., T], *arguments: Any) -> T:

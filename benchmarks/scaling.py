@@ -63,12 +63,12 @@ def _origins() -> str:
     peak = {name: f"{rate / 1e12:.0f}" for name, rate in PEAK.items()}
     return _wrapped(
         '"Traced" values come from torch\'s FakeTensorMode and MemTracker, which run the forward and backward pass without memory or '
-        "arithmetic: the peak memory at full context lengths with fused attention, without CUDA's context and fragmentation. "
+        "arithmetic: the peak memory with fused attention, without CUDA's context and fragmentation. "
         f'"Computed" values follow from the recipe: {SHARE_OF_PEAK:.0%} of the data-sheet rate of an H100 SXM ({peak["bf16"]} TFLOP/s '
         f"dense bf16, {peak['tf32']} tf32, {peak['fp32']} fp32), 4 bytes for each weight, gradient and moment, 2 (W - 1) / W of them for an "
         f'all-reduce. "Measured" values use {DECODE_SECONDS * 1e3:.2f} ms for a JPEG of 59 KB on one core. `--memory` sets the memory of a '
-        "GPU. A batch that the GPUs cannot share, or state that does not fit, is an error; activations that do not fit are a warning with "
-        "the largest `micro_batch` that does."
+        "GPU. A batch that the GPUs cannot share, or state that does not fit, is an error; more than 85 % of the memory is a warning with the "
+        "largest `micro_batch` that needs less. Captions count as packed if the pairs are on this machine."
     )
 
 

@@ -27,6 +27,21 @@ finish() {
 }
 trap finish EXIT
 say() { echo "[$(date +%T)] $*"; }
+# each check prints its name and what it saw; a check that fails ends the script
+check() {  # name, expected, found
+  [ "$2" = "$3" ] || { say "FAILED: $1: expected $2, found ${3:-nothing}"; exit 1; }
+  say "passed: $1: $3"
+}
+check_line() {  # name, pattern, files
+  local name=$1 pattern=$2
+  shift 2
+  grep -h -- "$pattern" "$@" > line || { say "FAILED: $name: no line has \"$pattern\" in $*:"; cat "$@"; exit 1; }
+  say "passed: $name: $(tail -n 1 line)"
+}
+check_same() {  # name, two files
+  diff "$2" "$3" || { say "FAILED: $1: $2 and $3 differ as above"; exit 1; }
+  say "passed: $1: $(wc -l < "$2") equal lines"
+}
 
 # --- Slurm -----------------------------------------------------------------------------------------------------------------
 echo "127.0.0.1 n1 n2 n3 n4" >> /etc/hosts
@@ -191,10 +206,12 @@ sed 's/^name = "six"/name = "edited"/; s/^seeds = .*/seeds = [0, 1]/' six.toml >
 held=(--out edited --device cpu --arm pi --set 'slurm.options=["--hold", "--job-name=x"]' --on slurm)
 perceptinit run edited.toml "${held[@]}"
 perceptinit run edited.toml "${held[@]}" | tee again.out
-grep -q "^Nothing to submit: 0 finished, 2 already in the queue" again.out
+check_line "queued runs are not submitted twice" "^Nothing to submit: 0 finished, 2 already in the queue" again.out
 cp edited.toml before.toml
 sed -i 's/^warmup_steps = 1/warmup_steps = 3/' edited.toml
-perceptinit run edited.toml "${held[@]}" && exit 1 || [ $? = 2 ]
+code=0
+perceptinit run edited.toml "${held[@]}" || code=$?
+check "an edited recipe is refused while its runs are queued" 2 $code
 squeue -h -n x -o %A | sort -u | xargs -n 1 scontrol release
 wait_for_queue
 cp before.toml edited.toml
@@ -203,7 +220,8 @@ say "the same runs as commands in a shell"
 perceptinit run edited.toml --out piped --device cpu --arm pi --on commands > commands.txt
 cat commands.txt
 PATH=$work/bin:$PATH sh < commands.txt > piped.out 2> piped.err
-COLUMNS=160 perceptinit compare piped/edited | diff - edited/edited/table.txt
+COLUMNS=160 perceptinit compare piped/edited > piped.txt
+check_same "commands give the table of the job" piped.txt edited/edited/table.txt
 
 # --- tuning: trials, then final runs ----------------------------------------------------------------------------------------
 say "4 trials, then the final runs; after them the same tuning in one process"
@@ -226,12 +244,12 @@ pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
 TOML
 for expected in "Submitted 4 runs" "Submitted 4 runs" "All runs are finished"; do
   perceptinit tune tuned.toml --out tuned --device cpu --on slurm 2>&1 | tee tuned.out
-  grep -q "$expected" tuned.out
+  check_line "tuning" "$expected" tuned.out
   wait_for_queue
 done
 perceptinit tune tuned.toml --out tuned-alone --device cpu > /dev/null
 PATH=$work/bin:$PATH srun --partition=low perceptinit eval tuned/tuned --csv > evaluated.csv
-[ "$(grep -c ",2afc,synthetic," evaluated.csv)" = 4 ] && say "srun evaluated the 4 runs"
+check "srun evaluates the 4 runs" 4 "$(grep -c ",2afc,synthetic," evaluated.csv)"
 
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
@@ -239,7 +257,7 @@ perceptinit run six.toml --out two --device cpu --on slurm --set slurm.nodes=2 -
 runs=two/six
 upset pi/seed0 warn
 wait_for_queue
-grep -h "rerun the command to resume" two/six/.slurm/*.log
+check_line "a warned run says how to resume" "rerun the command to resume" two/six/.slurm/*.log
 perceptinit status two/six
 "$python" -c 'import json; r = json.load(open("two/six/pi/seed0/record.json")); print(r["status"], [w["message"] for w in r["warnings"]])'
 
@@ -247,7 +265,7 @@ say "a run that is cancelled stays so"
 perceptinit run six.toml --out two --device cpu --on slurm --arm pi --seed 1
 upset pi/seed1 cancel
 wait_for_queue
-grep -q '"status": "interrupted"' two/six/pi/seed1/record.json
+check_line "a canceled run stays interrupted" '"status": "interrupted"' two/six/pi/seed1/record.json
 perceptinit status two/six
 
 # --- 12 runs ----------------------------------------------------------------------------------------------------------------
@@ -266,7 +284,7 @@ perceptinit status $runs
 wait "${upsets[@]}"
 wait_for_queue
 say "all have ended"
-grep -h "DUE TO\|rerun the command to resume" $runs/.slurm/*.log
+check_line "stopped runs say why" "DUE TO\|rerun the command to resume" $runs/.slurm/*.log
 perceptinit status $runs
 cat $runs/table.txt
 say "the same command once more"
@@ -296,9 +314,11 @@ shared = {path.relative_to("shared"): told(path) for path in Path("shared").rglo
 assert len(alone) == 12 and alone == shared, "the runs differ"
 print("12 of 12 runs have the weights and scores of those that ran alone")
 PY
-COLUMNS=160 perceptinit compare alone/six | diff - $runs/table.txt && say "the table is that of the runs alone, byte for byte"
+COLUMNS=160 perceptinit compare alone/six > alone.txt
+check_same "the table is that of the runs alone" alone.txt $runs/table.txt
 
 say "the evaluation longer than the limit"
 while [ -n "$(squeue -h)" ]; do sleep 1; done
-grep -h "two requeues without a new step" slow/slow/.slurm/*.log
-[ "$(wc -l < "$(ls slow/slow/.slurm/*.stops)")" = 3 ] && say "stopped three times, and not requeued"
+check_line "a job without progress fails" "two requeues without a new step" slow/slow/.slurm/*.log
+cat slow/slow/.slurm/*.stops  # the newest checkpoint at each stop; the first stop can be before the last step
+check "its last three stops have the same checkpoint" 1 "$(tail -q -n 3 slow/slow/.slurm/*.stops | sort -u | wc -l)"

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import REQUIRED, address_of, read_config, to_table
-from perceptinit.errors import PerceptInitError, Problem
+from perceptinit.errors import PerceptInitError, Problem, UsageError
 from perceptinit.protocols import (
     HasModel,
     HasNeededPart,
@@ -30,6 +30,7 @@ from perceptinit.protocols import (
     HasStandIn,
     HasWarnings,
 )
+from perceptinit.protocols.required import find_missing_members
 from perceptinit.registry import Entry, Registry
 
 # kinds of nested components by the key of their table
@@ -155,6 +156,18 @@ def find_parts(cls: type) -> dict[str, bool]:
     """Return the keys of the nested components that the class accepts, and whether each is required."""
     parameters = inspect.signature(cls).parameters
     return {key: parameters[key].default is inspect.Parameter.empty for key in PARTS if key in parameters}
+
+
+def build_model(backbone: Spec) -> Any:
+    """Build a backbone and return its model, initialized from torch's global generator.
+
+    Raises:
+        UsageError: If the model lacks a member of `DualEncoder`. The message names the member.
+    """
+    model = backbone.build().build()
+    for problem in find_missing_members(model):
+        raise UsageError(f"{backbone.entry.title}: {problem}")
+    return model
 
 
 def preflight(component: Any) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 # B batch, T tokens, D embedding, H W image
+import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     )
 
 
-@runtime_checkable
 class ImageEncoder(Protocol):
     """An image tower with its input size and normalization (also an nn.Module)."""
 
@@ -44,7 +44,6 @@ class ImageEncoder(Protocol):
         """Reinitialize all weights with the distributions used for a new model."""
 
 
-@runtime_checkable
 class DualEncoder(Protocol):
     """An image tower and a text tower with a shared embedding space (also an nn.Module)."""
 
@@ -174,3 +173,22 @@ class Tracker(Protocol):
 
     def close(self) -> None:
         """Flush and release resources. Called once after the last run, also after a failure."""
+
+
+def members_of(protocol: type) -> list[str]:
+    """Return the names of the members of a protocol."""
+    methods = {name for name in vars(protocol) if not name.startswith("_")}
+    return sorted(methods | set(inspect.get_annotations(protocol)))
+
+
+def find_missing_members(model: Any) -> Iterator[str]:
+    """Yield a sentence if a model lacks members of `DualEncoder`, and one for its image tower.
+
+    `isinstance` cannot check modules: since Python 3.12 it does not find the submodules and parameters, which
+    `torch.nn.Module` stores in dicts.
+    """
+    image = getattr(model, "image", None)
+    for protocol, what, value in ((DualEncoder, "build()", model), (ImageEncoder, "build().image", image)):
+        missing = [name for name in members_of(protocol) if not hasattr(value, name)]
+        if missing:
+            yield f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from perceptinit.components.building import Spec, find_model_parts
+from perceptinit.components.building import Spec, build_model, find_model_parts
 from perceptinit.errors import Problem, RecipeError
 from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
@@ -46,7 +46,7 @@ def model_cost(recipe: Recipe) -> ModelCost:
     """
     try:
         with torch.device("meta"):
-            model = recipe.backbone.build().build()
+            model = build_model(recipe.backbone)
         model.to("meta").eval()
         images = torch.empty(1, 3, model.image_size, model.image_size, device="meta")
         tokens = torch.zeros(1, model.context_length, dtype=torch.long, device="meta")

@@ -9,7 +9,7 @@ from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
 from perceptinit.backbones.image_models import image_model
-from perceptinit.components.building import Spec
+from perceptinit.components.building import Spec, build_model
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
@@ -47,7 +47,7 @@ def load_model(backbone: Spec, file: Path, seed: int = 0, sha256: str | None = N
     weights = load_weights(file, sha256)
     is_image_tower = holds_image_tower(weights)
     with named_torch_seed(seed, "backbone"), nullcontext() if is_image_tower else Undrawn():
-        model = backbone.build().build()
+        model = build_model(backbone)
     if parts_of(weights) in ({"image"}, {"image", "head"}):
         model = image_model(model.image, weights)
     load_strict(model.image if is_image_tower else model, weights, str(file))

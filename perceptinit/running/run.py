@@ -11,7 +11,13 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from perceptinit.components.building import Spec, count_planned_steps, find_component_warnings, walk
+from perceptinit.components.building import (
+    Spec,
+    build_model,
+    count_planned_steps,
+    find_component_warnings,
+    walk,
+)
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
@@ -173,7 +179,7 @@ class Run:
     def _new_model(self, seed: int) -> Any:
         """Return a new model of the backbone with weights drawn from a seed."""
         with named_torch_seed(seed, "backbone"):
-            return self.recipe.backbone.build().build()
+            return build_model(self.recipe.backbone)
 
     def _take_stages(self, model: DualEncoder) -> None:
         """Skip the first stages if another experiment has completed them, and load the resulting weights."""

@@ -25,6 +25,7 @@ from perceptinit.test_sets.suite import (
     SYNTHETIC,
     SetKind,
     SyntheticSettings,
+    exported_name,
     find_set,
     suite_names,
     suite_sets,
@@ -114,7 +115,7 @@ class SetChoice:
             return fetch_remote(address, split or self.split)
         root = Path(self.root).expanduser()
         known = find_set(dataset)
-        names = (dataset, *(known.folders if known else ()))
+        names = (dataset, *(known.folders if known else [exported_name(dataset)]))
         return next((root / n for n in names if (root / n).is_dir()), root / dataset)
 
     def _address(self, dataset: str) -> str:

@@ -16,7 +16,7 @@ from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.registry import suggest
 from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import find_set, known_sets
+from perceptinit.test_sets.suite import exported_name, find_set, known_sets
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 Texts = tuple[str, ...]
@@ -100,7 +100,9 @@ def pack_command(out: str | Path) -> str:
 def _check_folder(path: Path, name: str, how: str) -> None:
     if not path.is_dir():
         hint = "" if find_set(name) else suggest(name, known_sets())
-        raise DataError(f"test set '{name}': no folder {path}.{hint} Create it: {how}")
+        raise DataError(
+            f"test set '{name}': no folder {path} or {exported_name(name)}.{hint} Create it: {how}"
+        )
 
 
 def _read_class_folders(path: Path, name: str) -> ZeroShotSet:

@@ -58,7 +58,7 @@ class SuiteSet:
         """Return the key of the set, and its names in clip-benchmark and DataComp."""
         flat = self.key.replace("/", "-")
         hosted = [repository.partition("/")[2] for repository in self.hub]
-        names = [self.key, flat, f"wds_{flat}_test", f"wds_{flat}", *hosted]
+        names = [self.key, flat, exported_name(self.key), f"wds_{flat}", *hosted]
         names += [name.removeprefix("wds_") for name in hosted]
         return tuple(dict.fromkeys(names))
 
@@ -66,6 +66,11 @@ class SuiteSet:
     def folders(self) -> tuple[str, ...]:
         """Return possible folder names: `names`, and the key without its group (`vtab/dtd`: `dtd`)."""
         return (*self.names, self.key.rpartition("/")[2])
+
+
+def exported_name(name: str) -> str:
+    """Return the folder to which clip-benchmark exports the split `test` of a set."""
+    return f"wds_{name.replace('/', '-')}_test"
 
 
 @cache

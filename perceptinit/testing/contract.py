@@ -183,12 +183,6 @@ def name_few(names: Iterable[str]) -> list[str]:
     return sorted(names)[:3]
 
 
-def members_of(protocol: type) -> list[str]:
-    """Return the names of the members of a protocol."""
-    methods = {name for name in vars(protocol) if not name.startswith("_")}
-    return sorted(methods | set(inspect.get_annotations(protocol)))
-
-
 def wrong_arguments(component: type, protocol: type) -> Iterator[str]:
     """Yield differences between the parameters of methods and those of a protocol.
 

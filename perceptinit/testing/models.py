@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import torch
 
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
-from perceptinit.protocols import Backbone, DualEncoder, ImageEncoder, Initializer
+from perceptinit.protocols import Backbone, Initializer
+from perceptinit.protocols.required import find_missing_members
 from perceptinit.seeding import named_torch_seed
-from perceptinit.testing.contract import Contract, members_of, name_few, tiny_model
+from perceptinit.testing.contract import Contract, name_few, tiny_model
 from perceptinit.types import InitReport, State
 
 TEXTS = ["a red cup", "two dogs and a much longer caption"]
@@ -33,13 +34,8 @@ class BackboneContract(Contract):
             return self.build(tmp_path).build().eval()
 
     def test_build_returns_a_dual_encoder(self, tmp_path: Path) -> None:
-        model = self.model(tmp_path)
-        for protocol, what, value in (
-            (DualEncoder, "build()", model),
-            (ImageEncoder, ".image", getattr(model, "image", None)),
-        ):
-            missing = [name for name in members_of(protocol) if not hasattr(value, name)]
-            self.must(not missing, f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower")
+        for problem in find_missing_members(self.model(tmp_path)):
+            self.must(False, problem)
 
     def test_embeddings_have_the_stated_length(self, tmp_path: Path) -> None:
         model = self.model(tmp_path)

@@ -70,3 +70,27 @@ def test_every_reason_belongs_to_a_script():
 @pytest.mark.parametrize("script", [script for script in SCRIPTS if script != "peer_loader.py"])
 def test_every_benchmark_has_a_line_in_a_readme(script):
     assert f"{script.rpartition('/')[2]}" in README
+
+
+@pytest.mark.parametrize(
+    ("command", "printed"),
+    [
+        ("check stops 3 3", "passed: stops: 3"),
+        ("check stops 3 ''", "FAILED: stops: expected 3, found nothing"),
+        ("echo one > a; check_line table on a", "passed: table: one"),
+        ("echo one > a; check_line table two a", 'FAILED: table: no line has "two" in a:'),
+        ("echo one > a; echo two > b; check_same table a b", "FAILED: table: a and b differ as above"),
+    ],
+)
+def test_a_check_of_the_slurm_script_prints_its_name_and_what_it_saw(command, printed, tmp_path):
+    script = (FOLDER / "slurm_on_one_node.sh").read_text("utf-8")
+    functions = script[script.index("say() {") : script.index("# --- Slurm")]
+    done = subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{functions}\n{command}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert printed in done.stdout
+    assert done.returncode == ("FAILED" in printed)

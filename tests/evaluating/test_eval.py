@@ -130,6 +130,14 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
     assert mean["values"]["step0"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
 
 
+def test_eval_fails_if_every_set_is_missing_and_skipped(cli, tmp_path, recipe):
+    write_checkpoints(tmp_path / "weights", 1)
+    options = ("--backbone", str(recipe), "--sets", "gone", "--set", "missing=skip", "--device", "cpu")
+    done = cli("eval", "weights", *options)
+    assert done.returncode == 1
+    assert "zero-shot: 1 sets are missing and skipped: gone" in done.stderr
+
+
 def test_a_corrupt_image_excludes_only_its_set(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 1)
     labelled_set(tmp_path / "sets" / "good", [0, 1], 2)

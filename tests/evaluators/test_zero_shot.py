@@ -323,7 +323,7 @@ def test_class_folders_one_level_too_deep_are_refused(tmp_path):
 def test_preflight_lists_every_missing_set(tmp_path, packed_set):
     config = ZeroShot.Config(datasets=("gone", "pets", "lost"), root=str(tmp_path))
     assert list(ZeroShot(config).preflight()) == [
-        f"test set '{name}': no folder {tmp_path / name}. "
+        f"test set '{name}': no folder {tmp_path / name} or wds_{name}_test. "
         f"Create it: perceptinit data pack SOURCE {tmp_path / name} --test-set "
         '--template "a photo of a {c}."'
         for name in ("gone", "lost")

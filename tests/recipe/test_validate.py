@@ -164,3 +164,28 @@ def test_images_of_which_a_crop_removes_much_are_a_warning(cli, tmp_path, fit, i
     warned = "center crop removes a median of 33.3% of their area" in done.stdout
     assert warned == is_warned
     assert ('Set fit = "squash" or "pad"' in done.stdout) == is_warned
+
+
+def test_a_model_that_lacks_a_member_is_reported_by_validate_and_run(cli, tmp_path):
+    (tmp_path / "lab.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from torch.nn import Conv2d\n"
+        "from perceptinit import Component, hookimpl\n"
+        "class Net:\n"
+        "    @dataclass(frozen=True, slots=True, kw_only=True)\n"
+        "    class Config:\n"
+        "        pass\n"
+        "    def __init__(self, config):\n"
+        "        pass\n"
+        "    def build(self):\n"
+        "        return Conv2d(3, 4, 3)\n"
+        "@hookimpl\n"
+        "def perceptinit_backbones():\n"
+        "    return [Component(name='local/net', target=Net, summary='a convolution')]\n"
+    )
+    text = 'schema = 1\nname = "net"\nplugins = ["lab.py"]\n[backbone]\nuse = "local/net"\n[[arm]]\nname = "random"\n'
+    (tmp_path / "net.toml").write_text(text)
+    for command in ("validate", "run"):
+        done = cli(command, "net.toml")
+        assert done.returncode == 2
+        assert "backbone 'local/net': build() lacks context_length, embed_dim, encode_image" in done.stderr

@@ -74,6 +74,15 @@ def test_a_set_is_found_under_the_names_of_both_suites(tmp_path, folder):
     assert choice(tmp_path, "vtab/dtd").path("vtab/dtd") == tmp_path / folder
 
 
+@pytest.mark.parametrize("name", ["mine", "group/mine"])
+def test_a_set_outside_the_suites_is_found_in_the_folder_that_clip_benchmark_exports(tmp_path, name):
+    folder = tmp_path / f"wds_{name.replace('/', '-')}_test"
+    (problem,) = choice(tmp_path, name).problems()
+    assert f"no folder {tmp_path / name} or {folder.name}. Create it: " in problem
+    labelled_set(folder, [0, 1] * 5, 10)
+    assert list(choice(tmp_path, name).problems()) == []
+
+
 def test_missing_sets_are_reported_with_the_download_command(tmp_path):
     config = ZeroShot.Config(suite="paper29", root=str(tmp_path))
     problems = list(ZeroShot(config).preflight())

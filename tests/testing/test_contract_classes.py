@@ -25,8 +25,8 @@ from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.supervised import Supervised
+from perceptinit.protocols.required import members_of
 from perceptinit.testing import CONTRACTS, OPTIONAL, tiny_judgments, tiny_pairs
-from perceptinit.testing.contract import members_of
 from perceptinit.trackers.console import Console
 from perceptinit.trackers.jsonl import Jsonl
 from perceptinit.types import Pair, Score, StepResult

@@ -17,8 +17,8 @@ def estimate(
 ) -> None:
     """Estimate the memory, FLOPs, traffic and duration of GPU pretraining, without a GPU.
 
-    A batch that cannot be divided among the GPUs, or a model that does not fit, is an error. If activations
-    do not fit, a warning states the largest micro-batch that fits.
+    A batch that cannot be divided among the GPUs, or a model that does not fit, is an error. Above 85 % of
+    the memory, a warning states the largest micro-batch below it.
 
     Example: perceptinit estimate pi_clip_yfcc --world 8 --world 64
     """

@@ -1,7 +1,8 @@
 """Estimate the memory, FLOPs, traffic and duration of GPU pretraining without a GPU.
 
 Activation memory is traced through the forward and backward pass with torch's FakeTensorMode and MemTracker,
-without allocating tensors. All other figures are computed from the recipe.
+without allocating tensors. All other figures are computed from the recipe. Captions count as packed into
+shared rows, as in training, if the recipe's pairs are on this machine.
 """
 
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
@@ -23,7 +25,7 @@ from perceptinit.companion import (
     model_cost,
     stage_plan,
 )
-from perceptinit.plugin import UsageError
+from perceptinit.plugin import PerceptInitError, UsageError
 
 GB = 1e9
 # dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
@@ -35,6 +37,10 @@ DECODE_SECONDS = 0.84e-3
 LAUNCH_SECONDS = 0.01
 # two sizes separate per-row from fixed memory; large enough that weight gradients are not the peak
 TRACED_ROWS = (64, 128)
+# share of a GPU's memory that a run can use: CUDA's context, libraries and fragmentation take the rest
+USABLE_SHARE = 0.85
+# number of captions that are packed to estimate the tokens of a text
+NUM_CAPTIONS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,22 @@ class Tracer:
         """Trace the text tower at the full context length; shorter texts need less memory."""
         return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
 
+    def packed_share(self, pairs: Any) -> float:
+        """Return the tokens of packed captions relative to full contexts; 1 without captions."""
+        if not pairs or getattr(pairs, "runs_commands", False) or not hasattr(self.model.text, "pack"):
+            return 1.0
+        try:
+            last = pairs.num_pairs - 1
+            indices = np.unique(np.linspace(0, last, min(last + 1, NUM_CAPTIONS), dtype=np.int64))
+            captions = [pairs.pair(int(index)).text for index in indices]
+        except PerceptInitError:
+            return 1.0
+        if not all(isinstance(caption, str) for caption in captions):  # token ids, with their padding
+            return 1.0
+        packed = self.model.text.pack(self.model.tokenize(captions))
+        num_tokens = packed.rows.text.size if packed.rows else packed.tokens.numel()
+        return float(num_tokens / (len(captions) * self.model.context_length))
+
     def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
         few, many = TRACED_ROWS
         first, second = (self._peak_bytes(encode, (n, *shape), dtype) for n in (few, many))
@@ -107,6 +129,8 @@ class DryRun:
     text: Traced
     embed_dim: int
     image_size: int
+    context_length: int
+    text_share: float
 
     @property
     def config(self) -> Any:
@@ -151,10 +175,11 @@ class DryRun:
 
     def activation_bytes(self, micro_batch: int) -> float:
         """Return the peak bytes for `micro_batch` rows of one tower, or for all rows of both towers if 0."""
+        image, text = self.image, self.text
+        per_text = text.per_row * self.text_share
         if not micro_batch or micro_batch >= self.rows:
-            both = self.image.per_row + self.text.per_row
-            return self.rows * both + self.image.fixed + self.text.fixed
-        return max(tower.fixed + micro_batch * tower.per_row for tower in (self.image, self.text))
+            return self.rows * (image.per_row + per_text) + image.fixed + text.fixed
+        return max(image.fixed + micro_batch * image.per_row, text.fixed + micro_batch * per_text)
 
     def total_bytes(self, micro_batch: int) -> float:
         """Return the bytes of state, batch, loss and activations."""
@@ -163,16 +188,21 @@ class DryRun:
 
     def largest_micro_batch(self) -> int | None:
         """Return the largest micro-batch that fits: `rows` if all rows fit, None if not even one fits."""
-        if self.total_bytes(0) <= self.memory_gb * GB:
+        if self.total_bytes(0) <= self.usable_bytes:
             return self.rows
-        fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.memory_gb * GB]
+        fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.usable_bytes]
         return max(fitting, default=None)
+
+    @property
+    def usable_bytes(self) -> float:
+        """Bytes of a GPU's memory that a run can use."""
+        return USABLE_SHARE * self.memory_gb * GB
 
     @property
     def executed_flops(self) -> float:
         """FLOPs per pair, including recomputation to save memory."""
         num_passes = 3 + bool(self.micro_batch) + self.config.grad_checkpointing
-        return num_passes * (self.cost.image_flops + self.cost.text_flops)
+        return num_passes * (self.cost.image_flops + self.cost.text_flops * self.text_share)
 
     @property
     def rate(self) -> float:
@@ -213,7 +243,8 @@ class DryRun:
             Figure("loss", "computed", _gb(self.loss_bytes)),
             Figure("activations", "traced", _gb(self.activation_bytes(micro))),
             Figure("total memory", "traced", _gb(self.total_bytes(micro))),
-            Figure(f"largest micro_batch in {self.memory_gb:g} GB", "traced", fitting),
+            Figure(f"largest micro_batch in {USABLE_SHARE:.0%} of {self.memory_gb:g} GB", "traced", fitting),
+            Figure("tokens per text", "computed", self._tokens()),
             Figure("model FLOPs per pair", "traced", f"{counted / 1e9:.1f} GFLOP"),
             Figure("executed FLOPs per pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
             *(Figure(name, "computed", _gb(num_bytes)) for name, num_bytes in self.traffic().items()),
@@ -223,20 +254,26 @@ class DryRun:
             Figure("total hours", "computed", hours),
         ]
 
+    def _tokens(self) -> str:
+        if self.text_share == 1:
+            return f"{self.context_length} (full context)"
+        return f"{self.text_share * self.context_length:.1f} of {self.context_length} (packed)"
+
     @property
     def gpus(self) -> str:
         """Number of GPUs, as text."""
         return f"{self.world} GPU{'s' if self.world > 1 else ''}"
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if activations do not fit, and one if the estimated time is too low."""
+        """Yield a warning if memory is scarce, and one if the estimated time is too low."""
         total = self.total_bytes(self.micro_batch)
-        if total > self.memory_gb * GB:
+        if total > self.usable_bytes:
             most = self.largest_micro_batch()
             advice = f"Set micro_batch = {most} or less" if most else "Try grad_checkpointing"
+            size = f"micro_batch = {self.micro_batch}" if self.micro_batch else "no micro_batch"
             yield (
-                f"{self.gpus}: {_gb(total)} (traced without grad_checkpointing) does not fit into "
-                f"{self.memory_gb:g} GB. {advice}"
+                f"{self.gpus}: {_gb(total)} with {size} (traced without grad_checkpointing) is more than "
+                f"{USABLE_SHARE:.0%} of {self.memory_gb:g} GB. {advice}"
             )
         seconds = self.config.batch_size / self.rate
         if seconds < LAUNCH_SECONDS:
@@ -277,7 +314,9 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
-    sizes = tracer.model.embed_dim, tracer.model.image_size
+    model = tracer.model
+    share = tracer.packed_share(getattr(cast(Spec, recipe.pretrain).build(), "pairs", None))
+    sizes = model.embed_dim, model.image_size, model.context_length, share
     runs = [DryRun(recipe, world, memory_gb, cost, image, text, *sizes) for world in worlds]
     for run in runs:
         least = run.state_bytes(run.micro_batch) + run.batch_bytes
