@@ -10,8 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from perceptinit.companion import Figure, add_legend, arm_style, drawing, finish
 from perceptinit.plugin import PerceptInitError, Section, ShownRun
-from perceptinit_representations.images import found_images, named_images
-from perceptinit_representations.judged import triplet_examples
+from perceptinit_representations.examples import found_images, named_images, triplet_examples
 
 _BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
 
