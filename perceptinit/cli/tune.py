@@ -35,7 +35,7 @@ def tune(
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
     from perceptinit.cli.execution import Execution, compare_cells, exit_on_interrupt, print_table
-    from perceptinit.reports.searches import search_table
+    from perceptinit.reports.sections import search_table
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:

@@ -40,7 +40,7 @@ _INITIALIZERS = {
         "attention products near the identity; no data (Trockman and Kolter 2023)",
     ),
     "mimetic-mlp": (
-        "mimetic_mlp:MimeticMLP",
+        "mimetic:MimeticMLP",
         "non-zero mean weight in the first layer of MLPs; no data (Trockman and Kolter 2026)",
     ),
     "impulse": ("impulse:Impulse", "attention heads that imitate a convolution; no data (Zheng et al. 2025)"),

@@ -11,9 +11,8 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
 from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
-from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
-from perceptinit.results.states import State, run_folder, run_state
+from perceptinit.results.states import State, find_submitted, run_folder, run_state
 from perceptinit.types import Items
 
 Record = dict[str, Any]

@@ -19,7 +19,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import write_file
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.queue import FOLDER
+from perceptinit.results.states import FOLDER
 from perceptinit.running.cells import Cell, prepare_folders
 from perceptinit.running.interruption import CONTINUES, EXIT_CODE
 

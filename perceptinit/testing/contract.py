@@ -12,8 +12,7 @@ from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import find_parts, preflight
-from perceptinit.components.class_source import class_nodes
-from perceptinit.components.describe import fields_of
+from perceptinit.components.describe import class_nodes, fields_of
 from perceptinit.configs import read_config
 from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.downloads import HasDownloads

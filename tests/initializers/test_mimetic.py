@@ -15,8 +15,7 @@ from perceptinit.initializers.attention import find_attention, find_positions, s
 from perceptinit.initializers.checkpoint import Interpolate
 from perceptinit.initializers.impulse import Impulse, shift_matrix, solve_neighbour
 from perceptinit.initializers.matched import NormMatched, StatisticsMatched
-from perceptinit.initializers.mimetic import Mimetic, factors
-from perceptinit.initializers.mimetic_mlp import MimeticMLP
+from perceptinit.initializers.mimetic import Mimetic, MimeticMLP, factors
 
 
 def products(layer):
