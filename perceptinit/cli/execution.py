@@ -82,8 +82,8 @@ class Execution:
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
         """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
         from perceptinit.results.tuned import is_over
-        from perceptinit.running.runner import run_recipe
         from perceptinit.running.launch import thaw
+        from perceptinit.running.runner import run_recipe
 
         recipe, cells = thaw(path)
         chosen = [

@@ -19,8 +19,8 @@ from perceptinit.recipe.tuning import Tuning
 from perceptinit.results.runs import BEST, TRIALS, load_run
 from perceptinit.results.tuned import Search, find_tuning, is_over, parse_tuning, read_searches
 from perceptinit.running.cells import Cell, check_same_run, plan_cells
-from perceptinit.running.runner import run_recipe
 from perceptinit.running.readiness import check_ready
+from perceptinit.running.runner import run_recipe
 
 NO_TUNE = "[tune] is missing. Add it (docs/tuning.md), or use `perceptinit run` for the recipe without tuning"
 SAME_DATA = (

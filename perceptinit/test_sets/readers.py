@@ -14,8 +14,7 @@ from perceptinit.files.reading import read_bytes, read_json, require_file
 from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
-from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import find_set
+from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet, find_set
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 Texts = tuple[str, ...]

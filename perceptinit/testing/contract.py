@@ -17,10 +17,9 @@ from perceptinit.configs import read_config
 from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.downloads import HasDownloads
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
-from perceptinit.judgments.forms.conventions import HasConventions
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.forms.splits import HasConventions
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.seeding import named_torch_seed

@@ -38,8 +38,8 @@ from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.report import write_report
 from perceptinit.results.loading import load_model
 from perceptinit.results.runs import load_runs
-from perceptinit.running.runner import run_recipe
 from perceptinit.running.readiness import find_obstacles
+from perceptinit.running.runner import run_recipe
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import Classes, Pair
 

@@ -18,8 +18,8 @@ from perceptinit.__main__ import main
 from perceptinit.errors import CheckpointError, DataError, RecipeError, TrainingError, UsageError
 from perceptinit.files.reading import content_sha256
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.running.runner import run_recipe
 from perceptinit.running.checkpoints import Checkpoints
+from perceptinit.running.runner import run_recipe
 
 
 @pytest.fixture

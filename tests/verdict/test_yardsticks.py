@@ -16,8 +16,8 @@ from perceptinit.recipe.shipped import folder_of_shipped
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
-from perceptinit.running.runner import run_recipe
 from perceptinit.running.readiness import find_obstacles
+from perceptinit.running.runner import run_recipe
 from perceptinit.verdict.headline import sentences
 from perceptinit.verdict.prospects import doubts
 from perceptinit.verdict.yardsticks import _judge, expectations, yardsticks

@@ -75,7 +75,7 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
     from perceptinit.judgments.sources import default_folder, published_set
     from perceptinit.running.readiness import fetch_published
     from perceptinit.test_sets.inventory import choose_set
-    from perceptinit.test_sets.suite import is_test_set, members
+    from perceptinit.test_sets.sets import is_test_set, members
     from perceptinit.types import DataNeed
 
     if is_test_set(name):

@@ -31,7 +31,7 @@ def list_(
     Example: perceptinit data list paper29 --root data/eval
     """
     from perceptinit.cli.data import pairs
-    from perceptinit.test_sets.suite import is_test_set
+    from perceptinit.test_sets.sets import is_test_set
 
     if name is not None and is_test_set(name):
         test_sets.print_test_sets(name, root)

@@ -12,9 +12,8 @@ import numpy as np
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import DerivedAnswers
-from perceptinit.judgments.forms.splits import SplitConfig, split_names
+from perceptinit.judgments.forms.splits import Conventions, SplitConfig, split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets

@@ -11,8 +11,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from perceptinit.files.columns import Columns, read_all
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
+from perceptinit.judgments.forms.splits import Conventions
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 

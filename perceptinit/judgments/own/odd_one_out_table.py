@@ -9,9 +9,8 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.judgments.forms.splits import name_sets
+from perceptinit.judgments.forms.splits import Conventions, name_sets
 from perceptinit.judgments.image_files import ImageRows, file_name
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.seeding import generator

@@ -13,9 +13,8 @@ from perceptinit.errors import DataError, list_some
 from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
 from perceptinit.files.tables import read_table
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets
-from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.forms.splits import SPLITS, Conventions
 from perceptinit.judgments.image_files import index_images, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
