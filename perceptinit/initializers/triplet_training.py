@@ -137,7 +137,7 @@ class TripletTraining:
                 self._fetch()
             self._ctx.offer(self.step, state)
         self._fetch()
-        weights = [len(rows) for rows in batches]
+        weights = list(map(len, batches))
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
 

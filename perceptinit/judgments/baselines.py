@@ -148,7 +148,7 @@ def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) ->
         "pixels 32 x 32": _unit(pixels),
         "pixels 16 x 16": _unit(pixels.reshape(-1, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4))),
         "mean colour": pixels.mean((1, 2)) / 255,
-        "random network": _unit(np.concatenate([_random_network(batch) for batch in batches])),
+        "random network": _unit(np.concatenate(list(map(_random_network, batches)))),
         "centered gray 32 x 32": _unit(gray - gray.mean((1, 2), keepdims=True)),
         "gradient orientations": _unit(_count_orientations(gray)),
         "color histogram": _unit(np.sqrt(_count_colors(pixels))),

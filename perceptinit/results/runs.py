@@ -266,7 +266,7 @@ def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun
         for arm in planned.arms:
             own = planned.root / arm / f"seed{seed}"
             place = own.resolve()
-            if not (own / RECORD).exists() and any(place.is_relative_to(root) for root in resolved):
+            if not (own / RECORD).exists() and any(map(place.is_relative_to, resolved)):
                 yield load_run(run_folder(planned.root, arm, seed, planned.origins) / RECORD)
 
 

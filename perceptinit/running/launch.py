@@ -32,7 +32,7 @@ def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     recipes = list({id(cell.recipe): cell.recipe for cell in cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
-        "recipes": [_describe(recipe) for recipe in recipes],
+        "recipes": list(map(_describe, recipes)),
         "runs": [[numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)] for cell in cells],
     }
 

@@ -86,7 +86,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
     images, keys, samples = _read_samples(path, split, "txt")
     texts = [samples.second(i).decode("utf-8").splitlines() for i in range(len(samples))]
     captions = tuple(caption for captions in texts for caption in captions)
-    owners = np.repeat(np.arange(len(texts)), [len(captions) for captions in texts])
+    owners = np.repeat(np.arange(len(texts)), list(map(len, texts)))
     return RetrievalSet(name, images, keys, captions, owners)
 
 
@@ -149,7 +149,7 @@ def _read_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     for key, text in zip(keys, texts, strict=True):
         if not text.isdigit():
             raise DataError(f"{key}: label {text[:20]!r} is not a whole number >= 0")
-    return np.array([int(text) for text in texts], dtype=np.int64)
+    return np.array(list(map(int, texts)), dtype=np.int64)
 
 
 def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:

@@ -91,7 +91,7 @@ class ClassTriplets(DerivedAnswers):
         if c.root.suffix == ".parquet":
             images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
             ids = [f"row-{i:07d}" for i in range(len(images))]
-            names = [str(n) for n in classes]
+            names = list(map(str, classes))
         else:
             if not c.root.is_dir():
                 raise DataError(f'root = "{c.root}": neither a folder nor a .parquet file')

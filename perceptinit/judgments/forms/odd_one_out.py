@@ -85,7 +85,7 @@ class OddOneOut:
         reveals nothing. Groups are preserved.
         """
         parts = [self._anchor(anchor, rng) for anchor in range(3)]
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        columns = list(map(np.concatenate, zip(*parts, strict=True)))
         order = np.argsort(columns[-1], kind="stable")
         anchor, first, second, p_second, num_votes, row = (column[order] for column in columns)
         group = self.group[row]

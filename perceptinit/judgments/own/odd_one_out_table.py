@@ -93,7 +93,7 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
         return _read_odd(columns, rows, pattern)
     if ODD in columns:
         raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3). Remove one")
-    votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
+    votes = np.stack(list(map(columns.counts, VOTES)), axis=1)
     columns.refuse(votes.sum(axis=1) == 0, "no votes (votes_1 to votes_3 are all 0)")
     return votes
 

@@ -143,7 +143,7 @@ class Nights:
         left = columns.numbers("left_vote")
         right = columns.numbers("right_vote")
         columns.refuse(left + right == 0, "no votes (left_vote and right_vote are both 0)")
-        images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
+        images = index_images(list(map(columns.coded, IMAGE_COLUMNS)))
         votes = right / (left + right), columns.counts("votes")
         known = set(self._columns.texts("ref_path"))
         if self._raw_columns is not None:

@@ -60,7 +60,7 @@ class Design:
             "settings": plain(self.settings),
             "exclusion": plain(self.exclusion),
             "pictures": [[image.name, image.sha256] for image in self.images],
-            "questions": [list(question) for question in self.questions],
+            "questions": list(map(list, self.questions)),
             "texts": dict(self.texts),
         }
         return json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
@@ -134,7 +134,7 @@ def _design(version: int, content: dict[str, Any]) -> Design:
         settings,
         exclusion,
         tuple(StudyImage(name, sha256) for name, sha256 in content["pictures"]),
-        tuple(tuple(question) for question in content["questions"]),
+        tuple(map(tuple, content["questions"])),
         content["texts"],
     )
 
@@ -181,7 +181,7 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
 
 def draw_trials(design: Design, slot: int) -> str:
     """Return the trials of participant number `slot` as JSON."""
-    return json.dumps([asdict(trial) for trial in draw_session(design, slot)])
+    return json.dumps(list(map(asdict, draw_session(design, slot))))
 
 
 def read_trials(text: str) -> tuple[Trial, ...]:
@@ -247,10 +247,10 @@ def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generato
     for _ in range(count // num_places):
         rows = square[rng.permutation(num_places)]
         turned = rows[:, ::-1] if rng.random() < 0.5 else rows
-        orders += [tuple(row) for row in turned.tolist()]
+        orders += map(tuple, turned.tolist())
     left_over = count % num_places
     rows = square[[(slot * left_over + i) % num_places for i in range(left_over)]]
-    return orders + [tuple(row) for row in rows.tolist()]
+    return orders + list(map(tuple, rows.tolist()))
 
 
 def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:

@@ -149,7 +149,7 @@ def _agreements(record: Record, votes: Mapping[Asked, Counter[str]]) -> Iterable
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    listed = [float(value) for value in values]
+    listed = list(map(float, values))
     return mean(listed) if listed else None
 
 

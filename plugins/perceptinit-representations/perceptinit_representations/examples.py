@@ -213,6 +213,6 @@ def _find_queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.n
         chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
         captions = [test_set.captions[i] for i in chosen]
         return captions, [rows == test_set.owners[i] for i in chosen]
-    classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
+    classes = list(dict.fromkeys(map(int, test_set.labels[rows])))[:NUM_SHOWN]
     prompts = [_templates(test_set)[0].format(c=test_set.classnames[c]) for c in classes]
     return prompts, [test_set.labels[rows] == c for c in classes]

@@ -99,7 +99,7 @@ def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the weight names of a tower by block, in order: `stem`, `block 0`, ..., `head`."""
     groups: dict[str, list[str]] = {}
     names = list(names)
-    other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
+    other = "stem" if any(map(_BLOCK.match, names)) else "head"
     for name in names:
         match = _BLOCK.match(name)
         if match:
