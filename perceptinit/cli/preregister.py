@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, RecipeFile, RunsFolder, UntilDecided
-from perceptinit.cli.terminal import print_warnings
+from perceptinit.cli.common import Overrides, RecipeFile, RunsFolder, UntilDecided, print_warnings
 
 
 def preregister(

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from perceptinit.cli.common import SetsRoot, Texts
 from perceptinit.cli.data import test_sets
-from perceptinit.cli.options import SetsRoot, Texts
 from perceptinit.progress import Bars
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceptinit.cli.terminal import new_console, new_table
+from perceptinit.cli.common import new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, Texts
-from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.cli.common import Overrides, Texts, new_console, new_table, print_warnings
 from perceptinit.errors import DataError, RemoteError, UsageError
 
 if TYPE_CHECKING:

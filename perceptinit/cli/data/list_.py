@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.common import SetsRoot, new_console, new_table
 from perceptinit.cli.data import test_sets
-from perceptinit.cli.options import SetsRoot
-from perceptinit.cli.terminal import new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perceptinit.cli.terminal import new_console, new_table
+from perceptinit.cli.common import new_console, new_table
 from perceptinit.errors import without_credentials
 
 if TYPE_CHECKING:
