@@ -20,10 +20,9 @@ from tempfile import TemporaryDirectory
 import bench
 from collect_load import make_study, write_photographs
 from perceptinit_collect import people
-from perceptinit_collect.design import Design
+from perceptinit_collect.design import Design, Trial, draw_session
 from perceptinit_collect.people import Answer, Origin
 from perceptinit_collect.records import Given, Record, judge
-from perceptinit_collect.sessions import Trial, draw_session
 from perceptinit_collect.study import Study, current_design
 from perceptinit_collect.tasks import TASKS
 

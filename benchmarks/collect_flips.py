@@ -20,7 +20,7 @@ from pathlib import Path
 import bench
 from collect_crowd import take_part
 from collect_load import make_study, write_photographs
-from perceptinit_collect.actions import copy_answers, restore
+from perceptinit_collect.checks import copy_answers, restore
 from perceptinit_collect.export import export
 from perceptinit_collect.store import FILE
 from perceptinit_collect.study import open_study

@@ -22,9 +22,9 @@ from perceptinit.analysis.compare import compare
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import status_table
 from perceptinit.reports.tables import rich_table
-from perceptinit.results.queue import note_job
 from perceptinit.results.record import write_record
 from perceptinit.results.runs import load_experiments, load_runs
+from perceptinit.results.states import note_job
 from perceptinit.running.cells import Cell, plan_cells, prepare
 from perceptinit.running.runner import run_recipe
 

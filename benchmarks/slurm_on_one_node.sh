@@ -145,7 +145,7 @@ name = "pi"
 TOML
 perceptinit() { "$python" -m perceptinit "$@"; }
 task_of() {  # arm seed -> array task
-  "$python" -c 'import sys; from pathlib import Path; from perceptinit.results.queue import find_submitted
+  "$python" -c 'import sys; from pathlib import Path; from perceptinit.results.states import find_submitted
 print(find_submitted(Path(sys.argv[1]))[sys.argv[2], int(sys.argv[3])])' $runs "$1" "$2"
 }
 is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.claim.json" ]; }

@@ -28,11 +28,12 @@ from perceptinit.judgments.forms.drawing import (
     draw_triplets as draw_triplets,
 )
 from perceptinit.judgments.forms.odd_one_out import (
+    HasSamePairs as HasSamePairs,
+    SamePairs as SamePairs,
     odd_one_out_agreement as odd_one_out_agreement,
     triple_codes as triple_codes,
 )
 from perceptinit.judgments.forms.rdm import square as square
-from perceptinit.judgments.forms.same_pairs import HasSamePairs as HasSamePairs, SamePairs as SamePairs
 from perceptinit.judgments.forms.splits import split_names as split_names
 from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet

@@ -27,16 +27,16 @@ from perceptinit.hookspecs import hookimpl as hookimpl
 from perceptinit.images.stimuli import StimulusImages as StimulusImages
 from perceptinit.initializers.weights import reporting as reporting
 from perceptinit.judgments.controls.wrappers import Wrapper as Wrapper
-from perceptinit.judgments.forms.conventions import (
-    Conventions as Conventions,
-    HasConventions as HasConventions,
-)
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut as HasOddOneOut, OddOneOut as OddOneOut
 from perceptinit.judgments.forms.rdm import (
     Dissimilarities as Dissimilarities,
     HasDissimilarities as HasDissimilarities,
 )
-from perceptinit.judgments.forms.splits import assign_splits as assign_splits
+from perceptinit.judgments.forms.splits import (
+    Conventions as Conventions,
+    HasConventions as HasConventions,
+    assign_splits as assign_splits,
+)
 from perceptinit.judgments.own.matrix_set import MatrixSet as MatrixSet
 from perceptinit.judgments.own.own_table import OwnTable as OwnTable
 from perceptinit.judgments.two_afc import embed as embed, measure as measure

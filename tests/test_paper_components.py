@@ -18,8 +18,7 @@ from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import find_parts
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import read_config
-from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.judgments.forms.same_pairs import SamePairs
+from perceptinit.judgments.forms.odd_one_out import OddOneOut, SamePairs
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.registry import COMPANIONS, Component
 from perceptinit.testing import tiny_classifier, tiny_judgments, tiny_model, tiny_pairs

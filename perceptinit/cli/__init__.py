@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from perceptinit.cli.common import accept_any_encoding
 from perceptinit.cli.group import Group
-from perceptinit.cli.terminal import accept_any_encoding
 from perceptinit.components.plugin_manager import WITHOUT, Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 

@@ -2,8 +2,8 @@
 
 import typer
 
+from perceptinit.cli.common import new_console, new_table
 from perceptinit.cli.group import Group
-from perceptinit.cli.terminal import new_console, new_table
 
 app = typer.Typer(
     cls=Group,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import (
+from perceptinit.cli.common import (
     At,
     Baseline,
     ColumnNames,
@@ -22,9 +22,9 @@ from perceptinit.cli.options import (
     Texts,
     Unequal,
     choose_format,
+    new_console,
     table_options,
 )
-from perceptinit.cli.terminal import new_console
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:

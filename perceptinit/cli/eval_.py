@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from perceptinit.cli.options import Csv, Device, Json, Texts, Workers, choose_format
-from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.cli.common import (
+    Csv,
+    Device,
+    Json,
+    Texts,
+    Workers,
+    choose_format,
+    new_console,
+    new_table,
+    print_warnings,
+)
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from perceptinit.cli.options import Device, Texts
+from perceptinit.cli.common import Device, Texts
 
 
 def init(

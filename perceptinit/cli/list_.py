@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.terminal import print_warnings
+from perceptinit.cli.common import print_warnings
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.recipe.shipped import summaries

@@ -2,7 +2,7 @@
 
 import typer
 
-from perceptinit.cli.terminal import new_console, new_table
+from perceptinit.cli.common import new_console, new_table
 
 
 def plugins(ctx: typer.Context) -> None:

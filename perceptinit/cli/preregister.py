@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, RecipeFile, RunsFolder, UntilDecided
-from perceptinit.cli.terminal import print_warnings
+from perceptinit.cli.common import Overrides, RecipeFile, RunsFolder, UntilDecided, print_warnings
 
 
 def preregister(
@@ -36,8 +35,7 @@ def preregister(
     Example: perceptinit preregister results.toml
     """
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.results.run_tables import TableOptions, load_results
-    from perceptinit.results.table_plans import read_table_plan
+    from perceptinit.results.run_tables import TableOptions, load_results, read_table_plan
     from perceptinit.running.runner import plan_looks
     from perceptinit.verdict.plan import keep_plan, make_plan, make_table_plan
     from perceptinit.verdict.plan_text import plan_text

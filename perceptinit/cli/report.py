@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import (
+from perceptinit.cli.common import (
     At,
     Baseline,
     ColumnNames,

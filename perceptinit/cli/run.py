@@ -1,12 +1,18 @@
-"""`perceptinit run`: run a recipe and print its table of scores."""
+"""`perceptinit run`: execute or submit the runs of a recipe, also for `tune`, and print their table."""
 
+from __future__ import annotations
+
+import os
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from perceptinit.cli.options import (
+from perceptinit.cli.common import (
     Device,
     Elsewhere,
     Fresh,
@@ -18,7 +24,172 @@ from perceptinit.cli.options import (
     Texts,
     UntilDecided,
     Workers,
+    new_console,
+    print_warnings,
 )
+from perceptinit.errors import UsageError
+
+if TYPE_CHECKING:
+    from perceptinit.analysis.comparison import Comparison
+    from perceptinit.recipe.recipe import Recipe
+    from perceptinit.running.cells import Cell
+
+
+def is_first_process() -> bool:
+    """Return whether this process has rank 0."""
+    return not int(os.environ.get("RANK", "0"))
+
+
+@contextmanager
+def exit_on_interrupt() -> Iterator[None]:
+    """Convert Ctrl-C in the block into a message and exit code 130."""
+    from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, INTERRUPTED
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        if is_first_process():
+            typer.echo(INTERRUPTED, err=True)
+        raise typer.Exit(INTERRUPT_EXIT_CODE) from None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """Executes or submits the runs of a recipe, with the options of `run_recipe`."""
+
+    arms: Sequence[str]
+    out: Path
+    device: str
+    fresh: bool
+    jobs: int
+    num_workers: int | None
+
+    def distribute(self, on: Elsewhere, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
+        """Submit the missing runs to Slurm, or print a shell command for each.
+
+        If all runs are finished, `--on slurm` prints their table.
+        """
+        from perceptinit.running.launch import list_commands
+        from perceptinit.running.slurm import submit
+
+        root = self.out / recipe.name
+        options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
+        if self.jobs > 1:
+            raise UsageError(
+                f"--on {on} does not support --jobs. Remove it: the scheduler runs several at a time"
+            )
+        if on == Elsewhere.SLURM:
+            done = submit(recipe, cells, fresh=self.fresh, **options)
+            if done.num_finished == len(cells) and not recipe.is_trial:
+                print_table(compare_cells(cells), root)
+            else:
+                typer.echo(f"{done}\nProgress: perceptinit status {root}")
+            return
+        if self.fresh:
+            raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
+        lines = list_commands(recipe, cells, num_processes=nproc, **options)
+        for line in lines:
+            typer.echo(line)
+        if not lines:
+            typer.echo(f"{root}: all runs are finished or running", err=True)
+
+    def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
+        """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
+        from perceptinit.results.tuned import is_over
+        from perceptinit.running.launch import thaw
+        from perceptinit.running.runner import run_recipe
+
+        recipe, cells = thaw(path)
+        chosen = [
+            cell
+            for cell in cells
+            if (not self.arms or cell.arm.name in self.arms) and (not seeds or cell.seed in seeds)
+        ]
+        if not chosen:
+            raise UsageError(f"{path}: no run of this arm and seed. Use the recipe's TOML file")
+        if recipe.is_trial:  # diverged training is a result of a trial, and not repeated
+            chosen = [cell for cell in chosen if not is_over(cell.state)]
+        if chosen:
+            run_recipe(recipe, cells=chosen, **asdict(self))
+        if is_first_process() and not recipe.is_trial:
+            print_table(compare_cells(chosen), chosen[0].root)
+
+    def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
+        """Run rounds until the verdict is decided or no round is left, then print the table.
+
+        Raises:
+            Exception: The error of a failed run, raised after the table of the other runs is printed.
+        """
+        from perceptinit.running.cells import plan_cells
+        from perceptinit.running.runner import run_recipe
+        from perceptinit.verdict.headline import find_undecided
+
+        cells: list[Cell] = []
+        failure: Exception | None = None
+        for recipe, seeds in rounds:
+            if cells:
+                typer.echo(f"Undecided after {len(recipe.seeds) - 1} seeds. Adding seed {seeds[0]}.")
+            cells += plan_cells(recipe, self.arms, seeds, self.out)
+            try:
+                run_recipe(recipe, seeds=seeds, **asdict(self))
+            except UsageError:
+                raise
+            except Exception as error:  # raised after the table
+                failure = error
+            if not is_first_process():
+                break
+            comparison = compare_cells(cells)
+            if failure or not find_undecided(comparison):
+                break
+        if is_first_process():
+            print_table(comparison, self.out / recipe.name)
+        if failure:
+            raise failure
+
+
+def read_rounds(
+    path: Path,
+    overrides: Sequence[str],
+    seeds: Sequence[int],
+    smoke: bool,
+    until_decided: bool,
+    out: Path,
+) -> Iterator[tuple[Recipe, Sequence[int]]]:
+    """Print warnings, then yield a recipe and seeds to run, once or for each look (interim analysis)."""
+    from perceptinit.recipe.reading import load_recipe
+    from perceptinit.running.runner import plan_looks
+    from perceptinit.verdict.plan import departures_before
+
+    rounds: Iterator[tuple[Recipe, Sequence[int]]]
+    if until_decided:
+        rounds = plan_looks(path, overrides)
+    else:
+        recipe = load_recipe(path, overrides)
+        rounds = iter([(recipe.smoke() if smoke else recipe, seeds)])
+    first, new = next(rounds)
+    print_warnings((*first.warnings, *departures_before(first, out)))
+    yield first, new
+    yield from rounds
+
+
+def compare_cells(cells: Sequence[Cell]) -> Comparison:
+    """Load the runs of the cells and compare their arms."""
+    from perceptinit.analysis.compare import compare
+    from perceptinit.results.runs import load_runs
+
+    return compare(load_runs([cell.folder for cell in cells]))
+
+
+def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
+    """Print the table of scores and the folder of the runs."""
+    from perceptinit.reports.tables import rich_table
+
+    console = new_console(markup=False)
+    console.print()
+    if title:
+        console.rule(title, align="left")
+    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(f"Records, weights and events: {root}", soft_wrap=True)
 
 
 def run(
@@ -52,8 +223,6 @@ def run(
 
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
-    from perceptinit.cli.execution import Execution, exit_on_interrupt, read_rounds
-    from perceptinit.errors import UsageError
     from perceptinit.running.cells import plan_cells
     from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
 

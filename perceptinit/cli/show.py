@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.terminal import new_console
+from perceptinit.cli.common import new_console
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, unknown
 

@@ -1,7 +1,6 @@
 """`perceptinit status`: the states of runs."""
 
-from perceptinit.cli.options import Runs
-from perceptinit.cli.terminal import new_console
+from perceptinit.cli.common import Runs, new_console
 
 
 def status(runs: Runs) -> None:

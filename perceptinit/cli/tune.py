@@ -6,8 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from perceptinit.cli.options import Device, Fresh, Jobs, On, Overrides, RunsFolder, Workers
-from perceptinit.cli.terminal import new_console, print_warnings
+from perceptinit.cli.common import (
+    Device,
+    Fresh,
+    Jobs,
+    On,
+    Overrides,
+    RunsFolder,
+    Workers,
+    new_console,
+    print_warnings,
+)
 from perceptinit.errors import UsageError
 
 SHARED = "All arms at shared settings: differences come from the initialization."
@@ -34,8 +43,8 @@ def tune(
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from perceptinit.cli.execution import Execution, compare_cells, exit_on_interrupt, print_table
-    from perceptinit.reports.searches import search_table
+    from perceptinit.cli.run import Execution, compare_cells, exit_on_interrupt, print_table
+    from perceptinit.reports.sections import search_table
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, RecipeFile
-from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.cli.common import Overrides, RecipeFile, new_console, new_table, print_warnings
 from perceptinit.errors import MissingPackageError
 from perceptinit.registry import companion_of
 

@@ -16,7 +16,7 @@ from perceptinit.files.cache import cache_folder
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry, unknown
 from perceptinit.test_sets.inventory import is_retrieval
-from perceptinit.test_sets.suite import suite_sets
+from perceptinit.test_sets.sets import suite_sets
 
 COMMON = {"batch_size": 256, "precision": "fp32"}
 WEIGHTS = ("final", "init", "pretrain", "all")

@@ -19,7 +19,7 @@ from perceptinit.errors import DataError, list_some, problems_of
 from perceptinit.images.background import cropped_share, describe_crops
 from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.judgments.ceilings import Bounds
+from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.two_afc import embed, unit_rows
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.registry import suggest

@@ -8,8 +8,7 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeInt
 from perceptinit.evaluators.judged import CACHE_MIB, JudgedMeasure, ceiling_fields
-from perceptinit.judgments.baselines import Baseline, as_extra, odd_one_out_baselines, values_of
-from perceptinit.judgments.ceilings import ceiling
+from perceptinit.judgments.baselines import Baseline, as_extra, ceiling, odd_one_out_baselines, values_of
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     PAIRS,

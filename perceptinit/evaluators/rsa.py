@@ -10,7 +10,7 @@ import numpy as np
 from perceptinit.errors import UsageError
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.evaluators.metrics import jackknife, leave_out_groups
-from perceptinit.judgments.ceilings import Bounds
+from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
 from perceptinit.judgments.scoring import MIN_UNITS
 from perceptinit.protocols import DualEncoder, HasPeople

@@ -15,7 +15,7 @@ from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.protocols import DualEncoder
 from perceptinit.results.measures import OTHER
 from perceptinit.test_sets.choice import Missing, SetChoice
-from perceptinit.test_sets.suite import SYNTHETIC, SetKind, SyntheticSettings, find_set
+from perceptinit.test_sets.sets import SYNTHETIC, SetKind, SyntheticSettings, find_set
 from perceptinit.types import DataNeed, ImageSource, RunContext, Score, Split, StagePlan
 
 Features = Sequence[np.ndarray]  # features of each split

@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 
 from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
-from perceptinit.judgments.baselines import Baseline, as_extra, two_afc_baselines, values_of
-from perceptinit.judgments.ceilings import Bounds, ceiling_of_split
+from perceptinit.judgments.baselines import (
+    Baseline,
+    Bounds,
+    as_extra,
+    ceiling_of_split,
+    two_afc_baselines,
+    values_of,
+)
 from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.scoring import Weighting, agreement, find_few, held_out_error
 from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, score

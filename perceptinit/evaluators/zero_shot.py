@@ -21,8 +21,7 @@ from perceptinit.evaluators.metrics import (
 from perceptinit.evaluators.readable import mark_incomplete, readable_rows
 from perceptinit.evaluators.set_measure import SetMeasure, SuiteConfig, main_score
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.sets import ZeroShotSet
-from perceptinit.test_sets.suite import find_set
+from perceptinit.test_sets.sets import ZeroShotSet, find_set
 from perceptinit.types import RunContext, Score
 
 

@@ -91,7 +91,7 @@ def _text(text: str) -> str:
 
 def _fence(language: str, text: str) -> str:
     """Return a code block whose fence is longer than all fences in the text."""
-    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    longest = max(map(len, re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 

@@ -200,7 +200,7 @@ def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:
 
 def raise_all(errors: Iterable[DataError]) -> None:
     """Raise one DataError with a line for each error, if there are any."""
-    messages = [str(error) for error in errors]
+    messages = list(map(str, errors))
     if messages:
         raise DataError("\n".join(messages))
 

@@ -66,7 +66,7 @@ def _parse(
         is_spaced = f"{separator} ".encode() in data or b"\n " in data
         file = _tidy(data, separator)
     first_row = _read_first_row(file, separator)
-    names = first_row if has_header else [str(i) for i in range(len(first_row))]
+    names = first_row if has_header else list(map(str, range(len(first_row))))
     if not any(names):
         raise DataError(
             f"{path}: {'no header in the first row. Name the columns' if has_header else 'empty'}"
@@ -106,8 +106,8 @@ def _read_arrow(
         wrong.append(row)
         return "skip"
 
-    places = [str(i) for i in range(len(names))]  # names may repeat
-    wanted = [names.index(name) for name in columns] if columns else range(len(names))
+    places = list(map(str, range(len(names))))  # names may repeat
+    wanted = list(map(names.index, columns)) if columns else range(len(names))
     table = arrow_csv.read_csv(
         file,
         # pyarrow numbers rows only without threads

@@ -40,10 +40,10 @@ _INITIALIZERS = {
         "attention products near the identity; no data (Trockman and Kolter 2023)",
     ),
     "mimetic-mlp": (
-        "mimetic_mlp:MimeticMLP",
+        "mimetic:MimeticMLP",
         "non-zero mean weight in the first layer of MLPs; no data (Trockman and Kolter 2026)",
     ),
-    "impulse": ("impulse:Impulse", "attention heads that imitate a convolution; no data (Zheng et al. 2025)"),
+    "impulse": ("mimetic:Impulse", "attention heads that imitate a convolution; no data (Zheng et al. 2025)"),
     "covariance": (
         "covariance:Covariance",
         "depthwise filters with a smooth covariance; no data (after Trockman et al. 2023)",
@@ -61,11 +61,11 @@ _INITIALIZERS = {
         "interpolation between the current weights and a file or a random initialization",
     ),
     "norm-matched": (
-        "matched:NormMatched",
+        "random:NormMatched",
         "control after stage 1: each matrix scaled to its norm at initialization",
     ),
     "statistics-matched": (
-        "matched:StatisticsMatched",
+        "random:StatisticsMatched",
         "control after stage 1: each tensor randomized, preserving spectrum, values or moments",
     ),
 }

@@ -12,7 +12,7 @@ from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
-from perceptinit.judgments.ceilings import Bounds
+from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.scoring import agreement, held_out_error
 from perceptinit.judgments.two_afc import (
     ImageArray,

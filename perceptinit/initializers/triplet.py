@@ -16,10 +16,10 @@ from perceptinit.initializers.objectives import (
     Loss,
     LossName,
     OddOneOutObjective,
+    TripletConfig,
     TripletObjective,
 )
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
-from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
 from perceptinit.initializers.weights import (
@@ -30,7 +30,7 @@ from perceptinit.initializers.weights import (
     trainable_names,
     weight_changes,
 )
-from perceptinit.judgments.ceilings import ceiling_of_split
+from perceptinit.judgments.baselines import ceiling_of_split
 from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult

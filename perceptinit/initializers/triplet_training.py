@@ -16,9 +16,8 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
-from perceptinit.initializers.objectives import JudgmentObjective
+from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
-from perceptinit.initializers.triplet_config import TripletConfig
 from perceptinit.initializers.weights import no_change_error
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
@@ -138,7 +137,7 @@ class TripletTraining:
                 self._fetch()
             self._ctx.offer(self.step, state)
         self._fetch()
-        weights = [len(rows) for rows in batches]
+        weights = list(map(len, batches))
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
 

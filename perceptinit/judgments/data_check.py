@@ -15,10 +15,17 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
 from perceptinit.images.encoded import pixels_of, place_of
 from perceptinit.judgments import checks
-from perceptinit.judgments.baselines import Baseline, odd_one_out_baselines, two_afc_baselines
-from perceptinit.judgments.ceilings import MIN_VOTES, Bounds, ceiling, ceiling_of_split, pair_agreement
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
-from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.baselines import (
+    MIN_VOTES,
+    Baseline,
+    Bounds,
+    ceiling,
+    ceiling_of_split,
+    odd_one_out_baselines,
+    pair_agreement,
+    two_afc_baselines,
+)
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
@@ -45,7 +52,7 @@ class SplitSummary:
     """Counts and human ceiling of one split.
 
     Args:
-        ceiling: Lower and upper human ceiling in [0, 1]; None for too few votes, see `ceilings.ceiling`.
+        ceiling: Lower and upper human ceiling in [0, 1]; None for too few votes, see `baselines.ceiling`.
         pair_agreement: Probability that two people agree; None for too few votes.
         histogram: Number of judgments by `p_second`, in equal bins from 0 to 1.
         p_second_wins: Share of decided judgments that `second` wins; None if all are ties.

@@ -24,8 +24,7 @@ from perceptinit.files.downloads import Download, HasDownloads, default_files
 from perceptinit.files.remote.addresses import is_remote, remote_file
 from perceptinit.files.remote.copies import local_copy
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
-from perceptinit.judgments.forms.conventions import list_conventions
-from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.splits import assign_splits, list_conventions
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.rdm_files import EXPORT, EXPORT_SUFFIXES, MATRIX_SUFFIXES
 from perceptinit.protocols import Judgments

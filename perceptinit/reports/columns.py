@@ -211,7 +211,7 @@ def baselines_in_words(score: ScoreComparison) -> str:
     """Return the scores of trivial models on a score's judgments as text; empty if there are none."""
     parts = []
     for baseline in score.baselines:
-        edges = [score.number(v) for v in baseline.interval or ()]
+        edges = list(map(score.number, baseline.interval or ()))
         shown = f"{baseline.name} {score.number(baseline.value)}"
         missing = f" ({baseline.error.missing})" if baseline.error.missing else ""
         parts.append(f"{shown} [{', '.join(edges)}]" if edges else f"{shown}{missing}")

@@ -110,7 +110,7 @@ def plot_arms(
     for arm, of_arm in lines.items():
         for index, line in enumerate(of_arm):
             own = arm_style(arms.index(arm)) | style
-            ax.plot(list(line), [read(y) for y in line.values()], label=None if index else arm, **own)
+            ax.plot(list(line), list(map(read, line.values())), label=None if index else arm, **own)
     add_legend(ax)
 
 

@@ -54,7 +54,7 @@ def markdown_rows(
     headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
 ) -> str:
     """Return a table in GitHub Markdown with notes as a list; columns after `num_texts` are right-aligned."""
-    lines = [_markdown_row(row) for row in (headings, *rows)]
+    lines = list(map(_markdown_row, (headings, *rows)))
     lines.insert(1, f"|{'---|' * num_texts}{'---:|' * (len(headings) - num_texts)}")
     return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
 
@@ -89,7 +89,7 @@ def latex_rows(
     lines = [f"% {note}" for note in notes]
     columns = f"{'l' * num_texts}{'r' * (len(headings) - num_texts)}"
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [_latex_row([_escape(heading) for heading in headings]), r"\midrule"]
+    lines += [_latex_row(list(map(_escape, headings))), r"\midrule"]
     lines += [_latex_row([_escape(cell).replace("\n", " ") for cell in row]) for row in rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
 

@@ -160,7 +160,7 @@ def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
         }
         headings = [unit, *by_arm]
         shared.sort(key=lambda name: sum(means[name]))
-        table = [[name, *(score.number(v) for v in means[name])] for name in shared]
+        table = [[name, *map(score.number, means[name])] for name in shared]
         others = [every[0][name].get("others") for name in shared]
         if any(value is not None for value in others):
             headings.append("the other people")

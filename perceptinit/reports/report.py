@@ -14,8 +14,7 @@ from perceptinit.files.atomic import atomic_path
 from perceptinit.reports import account, columns, page
 from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.plots import draw_answers, lead_figure
-from perceptinit.reports.searches import tuning_section
-from perceptinit.reports.sections import plugin_sections
+from perceptinit.reports.sections import plugin_sections, tuning_section
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import pairing_in_words, sets_lines

@@ -9,7 +9,7 @@ import numpy as np
 
 from perceptinit.analysis.curves import Curve
 from perceptinit.files.reading import parse_rows
-from perceptinit.judgments.ceilings import Bounds
+from perceptinit.judgments.baselines import Bounds
 from perceptinit.reports.figures import Figure, draw_limit, draw_people, drawing, finish, plot_arms
 from perceptinit.results.runs import LoadedRun, RunSet
 

@@ -16,9 +16,8 @@ from perceptinit.analysis.numbers import number
 from perceptinit.configs import find_misfit
 from perceptinit.files.reading import parse_rows
 from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
-from perceptinit.results.queue import in_queue
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.results.states import holder
+from perceptinit.results.states import holder, in_queue
 
 TAIL_BYTES = 65_536
 STYLES = {

@@ -37,7 +37,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
         if baselines := columns.baselines_in_words(score):
             parts.append(Text(f"{columns.BESIDE}: {baselines}"))
-    parts += [Text(line) for line in [*sentences(comparison), *sets_lines(comparison)]]
+    parts += map(Text, [*sentences(comparison), *sets_lines(comparison)])
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
     return Group(*parts)

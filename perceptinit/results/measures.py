@@ -26,7 +26,7 @@ def split_name(name: str) -> tuple[str, str]:
 
 def family_of(data_set: str) -> str:
     """Return the family of a data set in the suites, or `other` for a user's set."""
-    from perceptinit.test_sets.suite import find_set
+    from perceptinit.test_sets.sets import find_set
 
     known = find_set(data_set)
     return known.family if known else OTHER

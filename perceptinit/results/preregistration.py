@@ -9,8 +9,8 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, map_texts, printable, without_credentials
 from perceptinit.files.reading import content_sha256, read_json
-from perceptinit.results.queue import QueuedRun
 from perceptinit.results.record import Environment, Named, Stages
+from perceptinit.results.states import QueuedRun
 
 PLAN = "plan.json"  # in the output folder of a recipe
 SCHEMA = 1

@@ -1,9 +1,20 @@
-"""Runs as a table of scores: read from a file or a data frame, and written from records."""
+"""Runs as a table of scores: read from a file or a data frame, written from records, and planned.
+
+The plan of runs that other software makes is a TOML file without backbone or data:
+
+    arms = ["random", "procedural"]
+    seeds = [0, 1, 2, 3, 4]
+    baseline = "random"
+
+    [verdict]
+    delta = 0.5
+    primary = "accuracy"
+"""
 
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from operator import attrgetter
 from pathlib import Path
@@ -11,12 +22,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from perceptinit.configs import pick, read_config
+from perceptinit.configs import NonNegativeInt, pick, read_config
 from perceptinit.errors import RecipeError, UsageError, shown
 from perceptinit.files.columns import Columns
 from perceptinit.files.reading import require_file
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.registry import unknown
 from perceptinit.results.items import read_items
 from perceptinit.results.measures import split_name
@@ -222,3 +234,55 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
                 runs.evaluation or "samples_seen": row.get("samples_seen"),
                 "details": json.dumps(stated, separators=(",", ":")),
             }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TablePlan:
+    """A plan of runs in a table."""
+
+    arms: tuple[str, ...]
+    """Names of the arms. The first one besides the baseline has a 95 % interval. The others are a family."""
+    seeds: tuple[NonNegativeInt, ...]
+    """Seeds of every arm."""
+    baseline: str
+    """Arm with which the others are compared."""
+    verdict: VerdictConfig
+    """Decision rule, as in a recipe."""
+    name: str = ""
+    """Name of the experiment. Default: the name of the file."""
+    summary: str = ""
+    """Description in a sentence."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Columns of the table by field, such as arm = "init"."""
+    source: str = ""
+    """Path of the file."""
+    overrides: tuple[str, ...] = ()
+    """Values set on the command line, as path=value."""
+
+    def __post_init__(self) -> None:
+        if self.baseline not in self.arms:
+            raise ValueError(unknown("baseline: no arm called", self.baseline, self.arms))
+        for name in self.columns:
+            if name not in FIELDS:
+                raise ValueError(unknown("columns: no field called", name, FIELDS))
+        for what, values in (("arms", self.arms), ("seeds", self.seeds)):
+            if len(set(values)) < len(values) or len(values) < 2:
+                raise ValueError(f"{what}: expected at least two different values")
+        if self.verdict.max_seeds and self.verdict.max_seeds < len(self.seeds):
+            raise ValueError(f"max_seeds is {self.verdict.max_seeds}, fewer than the {len(self.seeds)} seeds")
+
+
+def read_table_plan(path: Path, overrides: Sequence[str] = ()) -> TablePlan | None:
+    """Return the plan in a file; None for a recipe, which has [backbone] and [[arm]] tables.
+
+    Raises:
+        RecipeError: If the plan is invalid; lists all problems.
+    """
+    tables = parse_toml(path.read_text("utf-8"), str(path)) if path.is_file() else {}
+    if "arms" not in tables or "backbone" in tables:
+        return None
+    problems = apply_overrides(tables, overrides)
+    plan, wrong = read_config(TablePlan, {"verdict": {}, **tables}, "")
+    if plan is None or problems:
+        raise RecipeError([*problems, *wrong], str(path))
+    return replace(plan, name=plan.name or path.stem, source=str(path), overrides=tuple(overrides))

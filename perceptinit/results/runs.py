@@ -11,9 +11,8 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
 from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
-from perceptinit.results.queue import find_submitted
 from perceptinit.results.record import RECORD
-from perceptinit.results.states import State, run_folder, run_state
+from perceptinit.results.states import State, find_submitted, run_folder, run_state
 from perceptinit.types import Items
 
 Record = dict[str, Any]
@@ -267,7 +266,7 @@ def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun
         for arm in planned.arms:
             own = planned.root / arm / f"seed{seed}"
             place = own.resolve()
-            if not (own / RECORD).exists() and any(place.is_relative_to(root) for root in resolved):
+            if not (own / RECORD).exists() and any(map(place.is_relative_to, resolved)):
                 yield load_run(run_folder(planned.root, arm, seed, planned.origins) / RECORD)
 
 

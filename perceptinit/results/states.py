@@ -1,4 +1,4 @@
-"""The state of a run, read from its folder, and the lock that assigns the run to a process.
+"""The state of a run, from its folder and from Slurm, and the lock that assigns the run to a process.
 
 Several processes can share an output folder. Each locks a run before it reads the state, so no run is
 executed twice. If a process dies, the operating system releases the lock and another process resumes the run
@@ -9,22 +9,28 @@ from its last checkpoint. A network folder requires a file system that supports 
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-from perceptinit.errors import DataError, WriteError
-from perceptinit.files.atomic import file_lock, remove_files
+from perceptinit.errors import DataError, UsageError, WriteError
+from perceptinit.files.atomic import file_lock, remove_files, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.recipe.text import Origin
 from perceptinit.results.record import RECORD, read_record
 
 LOCK_FILE = ".claim.lock"
 HOLDER_FILE = ".claim.json"
+FOLDER = ".slurm"  # not a valid arm name
+JOBS = "jobs.json"
+ANSWER_SECONDS = 60
+FORGOTTEN = "Invalid job id specified"  # error of squeue if all requested jobs ended minutes ago
+Task = str  # array task id of Slurm, such as 17_4
 
 
 class Holder(TypedDict):
@@ -130,3 +136,104 @@ def run_state(folder: Path) -> RunState:
         reason = "its process ended; rerun the same `perceptinit run` to resume it"
         return RunState("stopped", record, reason)
     return RunState(record["status"], record, record.get("error", ""))
+
+
+class QueuedRun(TypedDict):
+    arm: str
+    seed: int
+
+
+class SubmittedRun(QueuedRun):
+    fingerprint: NotRequired[str]
+
+
+class SubmittedJob(TypedDict):
+    id: str
+    runs: list[SubmittedRun]
+
+
+def ask(command: Sequence[str], text: str = "") -> str:
+    """Run a Slurm command with `text` as input and return its output; UsageError if it fails."""
+    name = command[0]
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
+        )
+    except FileNotFoundError:
+        raise UsageError(f"`{name}` not found. This machine is not part of a Slurm cluster") from None
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{name} does not respond. Check Slurm's controller with: sinfo") from None
+    if done.returncode:
+        raise UsageError(f"{name} failed: {' '.join(done.stderr.split()) or f'exit code {done.returncode}'}")
+    return done.stdout
+
+
+def note_job(root: Path, job: str, runs: Sequence[SubmittedRun]) -> None:
+    """Record the runs of the job array `job` in `root`, in the order of its tasks."""
+    write_json(root / FOLDER / JOBS, [*_read_jobs(root), {"id": job, "runs": runs}])
+
+
+def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
+    """Return the most recently submitted task of each run (arm and seed) in `root`.
+
+    Raises:
+        DataError: If the list of jobs is damaged.
+    """
+    return {
+        (run["arm"], run["seed"]): f"{job['id']}_{i}"
+        for job in _read_jobs(root)
+        for i, run in enumerate(job["runs"])
+    }
+
+
+def find_fingerprints(root: Path) -> dict[tuple[str, int], str]:
+    """Return the fingerprint of each run (arm and seed) in its most recent job."""
+    runs = [run for job in _read_jobs(root) for run in job["runs"]]
+    return {(run["arm"], run["seed"]): run["fingerprint"] for run in runs if "fingerprint" in run}
+
+
+def _read_jobs(root: Path) -> list[SubmittedJob]:
+    file = root / FOLDER / JOBS
+    if not file.exists():
+        return []
+    return read_json(file, list[SubmittedJob], "a list of jobs", ". Remove it when the queue is empty")
+
+
+def queue(root: Path) -> dict[Task, str]:
+    """Return the state of each unfinished task: `pending (Priority)`, `running on n7`.
+
+    Jobs are found by id, because `[slurm] options` can set their name.
+
+    Raises:
+        UsageError: If Slurm does not respond.
+    """
+    jobs = [job["id"] for job in _read_jobs(root)]
+    if not jobs:
+        return {}
+    try:
+        answer = ask(["squeue", "--noheader", "--array", f"--jobs={','.join(jobs)}", "--format=%F_%K|%T|%R"])
+    except UsageError as error:
+        if FORGOTTEN not in str(error):
+            raise
+        return {}
+    rows = [line.strip().split("|", 2) for line in answer.splitlines() if "|" in line]
+    found = {}
+    for task, state, why in rows:
+        place = why if why.startswith("(") or not why else f"on {why}"
+        found[task] = f"{state.lower()} {place.removeprefix('(None)')}".rstrip()
+    return found
+
+
+def in_queue(root: Path) -> dict[tuple[str, int], str]:
+    """Return the job state of each submitted run in `root`. If there are none, Slurm is not queried."""
+    tasks = find_submitted(root)
+    try:
+        now = queue(root)
+    except UsageError as error:
+        return {run: f"job {task} ({error})" for run, task in tasks.items()}
+    return {
+        run: f"job {task} {now[task]}"
+        if task in now
+        else f"job {task} ended, log: {root / FOLDER / task}.log"
+        for run, task in tasks.items()
+    }

@@ -74,7 +74,7 @@ def plan_cells(
     Raises:
         UsageError: If an arm or a seed is not in the recipe.
     """
-    chosen = [recipe.arm(name) for name in arms] or list(recipe.arms)
+    chosen = list(map(recipe.arm, arms)) or list(recipe.arms)
     strange = sorted(set(seeds) - set(recipe.seeds))
     if strange:
         raise UsageError(f"{recipe.source}: seed {strange[0]} is not in seeds = {list(recipe.seeds)}")

@@ -19,7 +19,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import write_file
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.queue import FOLDER
+from perceptinit.results.states import FOLDER
 from perceptinit.running.cells import Cell, prepare_folders
 from perceptinit.running.interruption import CONTINUES, EXIT_CODE
 
@@ -32,7 +32,7 @@ def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
     recipes = list({id(cell.recipe): cell.recipe for cell in cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
-        "recipes": [_describe(recipe) for recipe in recipes],
+        "recipes": list(map(_describe, recipes)),
         "runs": [[numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)] for cell in cells],
     }
 

@@ -42,7 +42,7 @@ from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
 from perceptinit.running.interruption import Stopped, StopSignals
 from perceptinit.running.journal import RunJournal, find_earlier, load_earlier
-from perceptinit.running.seen_images import find_seen
+from perceptinit.running.readiness import find_seen
 from perceptinit.running.tracking import Trackers
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import Event, Fit, RunContext, Score, State, StepResult

@@ -16,7 +16,7 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import file_lock, write_file
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
-from perceptinit.results.queue import (
+from perceptinit.results.states import (
     FOLDER,
     SubmittedRun,
     ask,

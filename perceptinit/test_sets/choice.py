@@ -19,12 +19,14 @@ from perceptinit.test_sets.readers import (
     read_retrieval_set,
     read_zero_shot_set,
 )
-from perceptinit.test_sets.sets import ImageSet, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import (
+from perceptinit.test_sets.sets import (
     HUB,
     SYNTHETIC,
+    ImageSet,
+    RetrievalSet,
     SetKind,
     SyntheticSettings,
+    ZeroShotSet,
     exported_name,
     find_set,
     suite_names,

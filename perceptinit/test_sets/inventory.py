@@ -6,7 +6,7 @@ from typing import Literal
 from perceptinit.errors import AbsentError, DataError
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.test_sets.readers import TYPE, read_kind
-from perceptinit.test_sets.suite import HUB, SYNTHETIC, SetKind, SuiteSet, find_set
+from perceptinit.test_sets.sets import HUB, SYNTHETIC, SetKind, SuiteSet, find_set
 
 State = Literal["complete", "partial", "wrong", "missing", "built in"]
 

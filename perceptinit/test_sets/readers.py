@@ -15,8 +15,7 @@ from perceptinit.pairs.local_index import index_whole_shards
 from perceptinit.pairs.shard_samples import ShardSamples, select_local
 from perceptinit.pairs.sizes import find_miscounts
 from perceptinit.registry import suggest
-from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet
-from perceptinit.test_sets.suite import exported_name, find_set, known_sets
+from perceptinit.test_sets.sets import Lazy, RetrievalSet, ZeroShotSet, exported_name, find_set, known_sets
 from perceptinit.types import IMAGE_SUFFIXES, ImageSource
 
 Texts = tuple[str, ...]
@@ -88,7 +87,7 @@ def read_retrieval_set(path: Path, name: str = "", split: str = SPLIT) -> Retrie
     images, keys, samples = _read_samples(path, split, "txt")
     texts = [samples.second(i).decode("utf-8").splitlines() for i in range(len(samples))]
     captions = tuple(caption for captions in texts for caption in captions)
-    owners = np.repeat(np.arange(len(texts)), [len(captions) for captions in texts])
+    owners = np.repeat(np.arange(len(texts)), list(map(len, texts)))
     return RetrievalSet(name, images, keys, captions, owners)
 
 
@@ -154,7 +153,7 @@ def _read_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:
     for key, text in zip(keys, texts, strict=True):
         if not text.isdigit():
             raise DataError(f"{key}: label {text[:20]!r} is not a whole number >= 0")
-    return np.array([int(text) for text in texts], dtype=np.int64)
+    return np.array(list(map(int, texts)), dtype=np.int64)
 
 
 def _read_many_labels(samples: ShardSamples, keys: Lazy[str]) -> np.ndarray:

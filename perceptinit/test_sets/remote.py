@@ -28,7 +28,7 @@ from perceptinit.test_sets.readers import (
     pack_command,
     shard_paths,
 )
-from perceptinit.test_sets.suite import HUB, SuiteSet
+from perceptinit.test_sets.sets import HUB, SuiteSet
 
 
 @cache

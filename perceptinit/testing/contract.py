@@ -12,16 +12,14 @@ from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.image_models import ImageClassifier
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.components.building import find_parts, preflight
-from perceptinit.components.class_source import class_nodes
-from perceptinit.components.describe import fields_of
+from perceptinit.components.describe import class_nodes, fields_of
 from perceptinit.configs import read_config
 from perceptinit.evaluators.features import HasEvaluateMany
 from perceptinit.files.downloads import HasDownloads
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
-from perceptinit.judgments.forms.conventions import HasConventions
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.forms.same_pairs import HasSamePairs
+from perceptinit.judgments.forms.splits import HasConventions
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.supervised import Supervised
 from perceptinit.seeding import named_torch_seed

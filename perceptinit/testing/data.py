@@ -11,10 +11,9 @@ from perceptinit.errors import DataError, PerceptInitError
 from perceptinit.files.downloads import Download, HasDownloads
 from perceptinit.images.decoding import decode
 from perceptinit.judgments.fingerprints import triplets_sha256
-from perceptinit.judgments.forms.conventions import Conventions, HasConventions
-from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, OddOneOut
+from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs, OddOneOut, SamePairs
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.forms.same_pairs import HasSamePairs, SamePairs
+from perceptinit.judgments.forms.splits import Conventions, HasConventions
 from perceptinit.protocols import HasClasses, HasMaxShuffleBlocks, HasNoiseCeiling, Judgments, Pairs
 from perceptinit.testing.contract import Contract
 from perceptinit.types import DataCard, Pair, Split, Triplets

@@ -105,7 +105,7 @@ def find_unlearned(claim: Claim) -> Finding:
     arm = claim.arm
     own = [run for run in claim.runs.finished if run.arm == arm]
     stage = find_stage_one(claim.runs).get(arm)
-    measured = [_read_two_afc(run) for run in own]
+    measured = list(map(_read_two_afc, own))
     values = [value for value, _ in measured if value is not None]
     errors = [stderr for _, stderr in measured if stderr is not None]
     if not all(map(_has_spread, own)) or min(len(values), len(errors)) < len(own):

@@ -18,9 +18,9 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
+from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.states import run_folder
-from perceptinit.results.table_plans import TablePlan
 from perceptinit.verdict.headline import headline_arms
 from perceptinit.verdict.plan_text import plan_name, plan_text, points
 from perceptinit.verdict.prospects import find_weakness, findings, num_looked_at, pilot_lines, planned_runs

@@ -22,8 +22,8 @@ from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import nearest
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 from perceptinit.results.record import arm_row
+from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.results.table_plans import TablePlan
 from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share

@@ -48,7 +48,7 @@ def caption(factors: ImageFactors, rng: np.random.Generator) -> str:
     phrase = " ".join([*(_pick(WORDS.get(word, (word,)), rng) for word in said), noun])
     determiner = _pick(DETERMINERS, rng)
     determiner = "an" if determiner == "a" and phrase[0] in "aeiou" else determiner
-    brightness = sum(max(rgb) for rgb in scene.backdrop) / 2
+    brightness = sum(map(max, scene.backdrop)) / 2
     tail = {
         "place": _describe_place(scene),
         "backdrop": _third(brightness, BACKGROUND, "on a dark background", "", "on a light background"),

@@ -17,7 +17,7 @@ from perceptinit.pairs.paths import expand
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.test_sets.remote import fetch_remote
-from perceptinit.test_sets.suite import SyntheticSettings
+from perceptinit.test_sets.sets import SyntheticSettings
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -13,10 +13,15 @@ from perceptinit.errors import CheckpointError, InitializerError
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.initializers.attention import find_attention, find_positions, sinusoidal
 from perceptinit.initializers.checkpoint import Interpolate
-from perceptinit.initializers.impulse import Impulse, shift_matrix, solve_neighbour
-from perceptinit.initializers.matched import NormMatched, StatisticsMatched
-from perceptinit.initializers.mimetic import Mimetic, factors
-from perceptinit.initializers.mimetic_mlp import MimeticMLP
+from perceptinit.initializers.mimetic import (
+    Impulse,
+    Mimetic,
+    MimeticMLP,
+    factors,
+    shift_matrix,
+    solve_neighbour,
+)
+from perceptinit.initializers.random import NormMatched, StatisticsMatched
 
 
 def products(layer):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from perceptinit.evaluators.rsa import kendall, noise_ceilings, spearman
-from perceptinit.judgments.ceilings import MIN_VOTES, ceiling, ceiling_of_split, two_afc_ceiling
+from perceptinit.judgments.baselines import MIN_VOTES, ceiling, ceiling_of_split, two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes
 from perceptinit.judgments.forms.rdm import square
 from perceptinit.types import Stimuli, Triplets

@@ -11,11 +11,11 @@ from perceptinit.judgments.forms.drawing import TripletDraw, draw_pairs
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
+    SamePairs,
     load_odd_one_out,
     odd_one_out_agreement,
 )
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
-from perceptinit.judgments.forms.same_pairs import SamePairs
 from perceptinit.judgments.own.multi_select import answers_of
 from perceptinit.judgments.own.rating_table import (
     RatedImages,

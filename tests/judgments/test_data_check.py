@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from perceptinit.judgments.ceilings import pair_agreement
+from perceptinit.judgments.baselines import pair_agreement
 from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.table import Table

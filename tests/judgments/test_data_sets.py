@@ -14,8 +14,8 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
-from perceptinit.judgments.ceilings import ceiling_of_split
-from perceptinit.judgments.forms.conventions import Conventions
+from perceptinit.judgments.baselines import ceiling_of_split
+from perceptinit.judgments.forms.splits import Conventions
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.multi_select import MultiSelect
 from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable

@@ -15,7 +15,7 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError, EmptySplitError
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.triplet import TripletHinge
-from perceptinit.judgments.ceilings import two_afc_ceiling
+from perceptinit.judgments.baselines import two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.splits import assign_splits, keep_share
 from perceptinit.judgments.image_files import file_names

@@ -151,7 +151,9 @@ def test_without_a_network_a_dry_run_prints_the_known_sizes(cli):
     assert done.stderr.count("http://127.0.0.1:9: ") == 1
     assert row(done.stdout, "mnist") == "test set mnist sets/mnist 0.04 GB not stated to download"
     assert row(done.stdout, "stl10") == "test set stl10 sets/stl10 0.14 GB not stated to download"
-    assert row(done.stdout, "objectnet") == "test set objectnet sets/objectnet not stated not stated to download"
+    assert (
+        row(done.stdout, "objectnet") == "test set objectnet sets/objectnet not stated not stated to download"
+    )
 
 
 def test_without_a_network_a_download_stops_with_one_sentence(cli):

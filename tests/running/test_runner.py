@@ -194,7 +194,7 @@ def command_with_signal(folder, number, place, messages):
     [
         ("SIGTERM", "perceptinit.cli.build_plugin_manager"),
         ("SIGUSR1", "perceptinit.running.sweep.Sweep._attempt"),
-        ("SIGTERM", "perceptinit.cli.execution.print_table"),
+        ("SIGTERM", "perceptinit.cli.run.print_table"),
     ],
 )
 def test_a_signal_outside_of_a_run_ends_the_command_with_exit_code_75(full, tmp_path, number, place):

@@ -20,9 +20,8 @@ from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import SlurmConfig
 from perceptinit.reports.status import status_table
-from perceptinit.results.queue import note_job, queue
 from perceptinit.results.runs import load_experiments
-from perceptinit.results.states import claim
+from perceptinit.results.states import claim, note_job, queue
 from perceptinit.running.cells import plan_cells
 from perceptinit.running.launch import freeze, is_launcher, list_commands, run_in_processes, thaw
 from perceptinit.running.slurm import max_tasks, submit

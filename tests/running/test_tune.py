@@ -18,7 +18,7 @@ from helpers.short_recipes import BACKBONE
 from perceptinit.analysis.compare import compare
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.reports.report import render
-from perceptinit.reports.searches import rows, search_figure
+from perceptinit.reports.sections import search_figure, search_rows
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
 from perceptinit.running.launch import restore_cells
@@ -319,4 +319,4 @@ def test_the_report_lists_only_tuned_keys_that_an_arm_has(tmp_path):
     root = write(tmp_path, [run("random", []), run("pi", [{"use": "triplet-hinge", "lr": 0.5}])])
     config = TuneConfig(measure="top1", trials=1, studies=1)
     found = read_searches(list(find_trials(root)), config, ["random", "pi"])
-    assert [row[-1] for row in rows(found)] == ["pretrain.lr 0.25", "pretrain.lr 0.25, init.lr 0.5"]
+    assert [row[-1] for row in search_rows(found)] == ["pretrain.lr 0.25", "pretrain.lr 0.25, init.lr 0.5"]

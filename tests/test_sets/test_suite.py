@@ -10,7 +10,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.test_sets.readers import imagenet_words, read_zero_shot_set
-from perceptinit.test_sets.suite import (
+from perceptinit.test_sets.sets import (
     SyntheticSettings,
     find_set,
     known_sets,

@@ -7,12 +7,12 @@ import pytest
 from coloraide import Color
 
 from perceptinit.configs import read_config
-from perceptinit.judgments.ceilings import two_afc_ceiling
+from perceptinit.judgments.baselines import two_afc_ceiling
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.test_sets.choice import render_set
-from perceptinit.test_sets.suite import SyntheticSettings
+from perceptinit.test_sets.sets import SyntheticSettings
 from perceptinit.world.captions import WORDS, caption
 from perceptinit.world.factors import COLOURS, SHAPES, TEXTURES, draw_factors, draw_rgb
 from perceptinit.world.observers import (

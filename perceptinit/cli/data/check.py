@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from perceptinit.cli.common import SetsRoot, Texts
 from perceptinit.cli.data import test_sets
-from perceptinit.cli.options import SetsRoot, Texts
 from perceptinit.progress import Bars
 
 
@@ -51,7 +51,7 @@ def check(
     from perceptinit.recipe.shipped import list_shipped
     from perceptinit.recipe.tables import apply_overrides
     from perceptinit.running.readiness import find_judgments
-    from perceptinit.test_sets.suite import is_test_set
+    from perceptinit.test_sets.sets import is_test_set
 
     if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
         is_good = test_sets.check_test_sets(target, root, decode=not quick)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from perceptinit.cli.terminal import new_console, new_table
+from perceptinit.cli.common import new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +33,7 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
     """Print a report, and write example triplets to `sheet`."""
     from rich.markup import escape
 
-    from perceptinit.judgments.forms.conventions import list_conventions
+    from perceptinit.judgments.forms.splits import list_conventions
     from perceptinit.judgments.sheet import write_sheet
 
     console = new_console()

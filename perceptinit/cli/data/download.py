@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.options import Overrides, Texts
-from perceptinit.cli.terminal import new_console, new_table, print_warnings
+from perceptinit.cli.common import Overrides, Texts, new_console, new_table, print_warnings
 from perceptinit.errors import DataError, RemoteError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequenc
     from perceptinit.judgments.sources import default_folder, published_set
     from perceptinit.running.readiness import fetch_published
     from perceptinit.test_sets.inventory import choose_set
-    from perceptinit.test_sets.suite import is_test_set, members
+    from perceptinit.test_sets.sets import is_test_set, members
     from perceptinit.types import DataNeed
 
     if is_test_set(name):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.common import SetsRoot, new_console, new_table
 from perceptinit.cli.data import test_sets
-from perceptinit.cli.options import SetsRoot
-from perceptinit.cli.terminal import new_console, new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +30,7 @@ def list_(
     Example: perceptinit data list paper29 --root data/eval
     """
     from perceptinit.cli.data import pairs
-    from perceptinit.test_sets.suite import is_test_set
+    from perceptinit.test_sets.sets import is_test_set
 
     if name is not None and is_test_set(name):
         test_sets.print_test_sets(name, root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from perceptinit.cli.terminal import new_table
+from perceptinit.cli.common import new_table
 from perceptinit.errors import UsageError
 from perceptinit.pairs.published import published_pairs
 from perceptinit.recipe.shipped import folder_of_shipped

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from perceptinit.cli.terminal import new_console, new_table
+from perceptinit.cli.common import new_console, new_table
 from perceptinit.errors import without_credentials
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
     from rich.markup import escape
 
     from perceptinit.test_sets.inventory import find_state
-    from perceptinit.test_sets.suite import members
+    from perceptinit.test_sets.sets import members
 
     target, root = _locate(target, root)
     states = [find_state(name, root) for name in members(target)]
@@ -50,7 +50,7 @@ def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
 
 def _locate(target: str, root: str) -> tuple[str, str]:
     """Return the name of a target and its parent folder, which is `root` unless the target is a path."""
-    from perceptinit.test_sets.suite import is_set_folder
+    from perceptinit.test_sets.sets import is_set_folder
 
     place = Path(target).resolve()
     return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)

@@ -12,9 +12,8 @@ import numpy as np
 from perceptinit.configs import PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import DerivedAnswers
-from perceptinit.judgments.forms.splits import SplitConfig, split_names
+from perceptinit.judgments.forms.splits import Conventions, SplitConfig, split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
@@ -92,7 +91,7 @@ class ClassTriplets(DerivedAnswers):
         if c.root.suffix == ".parquet":
             images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
             ids = [f"row-{i:07d}" for i in range(len(images))]
-            names = [str(n) for n in classes]
+            names = list(map(str, classes))
         else:
             if not c.root.is_dir():
                 raise DataError(f'root = "{c.root}": neither a folder nor a .parquet file')

@@ -14,9 +14,8 @@ from typing import ClassVar
 import numpy as np
 
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import Votes
-from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.forms.splits import SPLITS, Conventions
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets
 from perceptinit.world.factors import ImageFactors, Thing, draw_factors, draw_rgb

@@ -107,7 +107,7 @@ def draw_triplets(
         is_voted = num_votes > 0  # otherwise no subject rated both candidates
         columns = (np.full(len(first), anchor), first, second, p_second, num_votes)
         rows.append([column[is_voted] for column in columns])
-    drawn, first, second, p_second, votes = (np.concatenate(column) for column in zip(*rows, strict=True))
+    drawn, first, second, p_second, votes = map(np.concatenate, zip(*rows, strict=True))
     if not len(drawn):
         where = f"judgments {draw.source}"
         raise DataError(

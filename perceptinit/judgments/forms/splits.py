@@ -1,4 +1,4 @@
-"""Assign judgments to splits: by a column of their table, or by hashing the names of groups.
+"""Data conventions of a source, and its splits: by a column of its table, or by hashing the names of groups.
 
 A group's split depends on the seed and the names of all groups, not on the order of rows or the machine.
 """
@@ -6,8 +6,8 @@ A group's split depends on the seed and the names of all groups, not on the orde
 # N rows, G groups, M images
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,8 +18,43 @@ from perceptinit.registry import nearest
 from perceptinit.seeding import derive_seed
 from perceptinit.types import Split, Unit
 
+NOT_APPLICABLE = "-"
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 SplitBy = Literal["image", "anchor", "person", "row"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conventions:
+    """Data conventions of a source, printed by `perceptinit data check` and listed in docs/data-sets.md.
+
+    Args:
+        index_base: Number of the first image, "0" or "1", or "by name".
+        odd_one: The column of the odd image, for odd-one-out data.
+        sides: Which candidate becomes `first`, and whether sides are randomized.
+        direction: The meaning of a larger number, for ratings and matrices.
+        ties: Treatment of judgments without a winner.
+        winner_first: Whether the file lists the winner first, so that the order of columns reveals it.
+    """
+
+    index_base: str = "by name"
+    odd_one: str = NOT_APPLICABLE
+    sides: str
+    direction: str = NOT_APPLICABLE
+    ties: str
+    winner_first: str
+
+
+@runtime_checkable
+class HasConventions(Protocol):
+    """A judgments component, or its class, that states the conventions of its source."""
+
+    conventions: Conventions
+
+
+def list_conventions(judgments: Any) -> dict[str, str]:
+    """Return the applicable conventions of judgments, or of their class, by name."""
+    values = asdict(judgments.conventions) if isinstance(judgments, HasConventions) else {}
+    return {name: value for name, value in values.items() if value != NOT_APPLICABLE}
 
 
 def hash_order(keys: Sequence[str | int], seed: int, *names: str | int) -> list[str | int]:

@@ -13,10 +13,9 @@ import numpy as np
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.images.background import colour_of
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.rdm import Dissimilarities, MatrixKind, triplets_from_dissimilarities
-from perceptinit.judgments.forms.splits import SplitConfig, split_names
+from perceptinit.judgments.forms.splits import Conventions, SplitConfig, split_names
 from perceptinit.judgments.image_files import (
     describe_missing,
     file_name,

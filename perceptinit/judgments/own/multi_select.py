@@ -11,8 +11,8 @@ from typing import ClassVar, TypeVar
 import numpy as np
 
 from perceptinit.files.columns import Columns, read_all
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
+from perceptinit.judgments.forms.splits import Conventions
 from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 
@@ -70,7 +70,7 @@ class MultiSelect(OwnTable):
             near = row[1 : 1 + len(chosen)]
             far = row[1 + len(chosen) :]
             answers.append(answers_of([i for i in near if i >= 0], [i for i in far if i >= 0], c.is_ranked))
-        row_of = np.repeat(np.arange(len(columns)), [len(pairs) for pairs in answers])
+        row_of = np.repeat(np.arange(len(columns)), list(map(len, answers)))
         pairs = np.array(list(itertools.chain(*answers)))
         roles = np.stack([images.index[0, row_of], *pairs.T])
         # unless images are held out, answers of one row share a split
@@ -89,5 +89,5 @@ def _list_numbered(columns: Columns, stem: str) -> list[str]:
 
 def _require_filled(columns: Columns, names: Sequence[str]) -> None:
     """Raise DataError for the rows in which all of these columns are empty."""
-    is_filled = [[bool(text) for text in columns.coded(name, fill="").texts()] for name in names]
+    is_filled = [list(map(bool, columns.coded(name, fill="").texts())) for name in names]
     columns.refuse(~np.any(is_filled, axis=0), f"{names[0]} is empty")

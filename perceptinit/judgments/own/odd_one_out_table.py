@@ -9,9 +9,8 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
-from perceptinit.judgments.forms.splits import name_sets
+from perceptinit.judgments.forms.splits import Conventions, name_sets
 from perceptinit.judgments.image_files import ImageRows, file_name
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.seeding import generator
@@ -94,7 +93,7 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
         return _read_odd(columns, rows, pattern)
     if ODD in columns:
         raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3). Remove one")
-    votes = np.stack([columns.counts(name) for name in VOTES], axis=1)
+    votes = np.stack(list(map(columns.counts, VOTES)), axis=1)
     columns.refuse(votes.sum(axis=1) == 0, "no votes (votes_1 to votes_3 are all 0)")
     return votes
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.files.columns import Columns
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
-from perceptinit.judgments.forms.splits import find_first_rows
+from perceptinit.judgments.forms.splits import Conventions, find_first_rows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Stimuli, Triplets
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 from perceptinit.configs import PositiveInt, Share
 from perceptinit.errors import problems_of
 from perceptinit.files.columns import Columns
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import TripletDraw
-from perceptinit.judgments.forms.same_pairs import SamePairs
+from perceptinit.judgments.forms.odd_one_out import SamePairs
+from perceptinit.judgments.forms.splits import Conventions
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.types import Split, Triplets
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
+from perceptinit.judgments.forms.splits import Conventions
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.registry import suggest

@@ -12,9 +12,8 @@ import numpy as np
 from perceptinit.configs import NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
-from perceptinit.judgments.forms.splits import split_names
+from perceptinit.judgments.forms.splits import Conventions, split_names
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.types import DataCard, ImageSource, Split, Stimuli, Triplets, raise_first
 

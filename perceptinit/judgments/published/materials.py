@@ -13,8 +13,7 @@ from perceptinit.configs import NonNegativeInt, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
-from perceptinit.judgments.forms.conventions import Conventions
-from perceptinit.judgments.forms.splits import assign_splits
+from perceptinit.judgments.forms.splits import Conventions, assign_splits
 from perceptinit.judgments.image_files import file_names
 from perceptinit.seeding import generator
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, raise_first

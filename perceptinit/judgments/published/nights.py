@@ -13,9 +13,8 @@ from perceptinit.errors import DataError, list_some
 from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
 from perceptinit.files.tables import read_table
-from perceptinit.judgments.forms.conventions import Conventions
 from perceptinit.judgments.forms.named_triplets import NamedTriplets
-from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.forms.splits import SPLITS, Conventions
 from perceptinit.judgments.image_files import index_images, missing_files, stimuli_in
 from perceptinit.types import DataCard, Split, Triplets
 
@@ -144,7 +143,7 @@ class Nights:
         left = columns.numbers("left_vote")
         right = columns.numbers("right_vote")
         columns.refuse(left + right == 0, "no votes (left_vote and right_vote are both 0)")
-        images = index_images([columns.coded(name) for name in IMAGE_COLUMNS])
+        images = index_images(list(map(columns.coded, IMAGE_COLUMNS)))
         votes = right / (left + right), columns.counts("votes")
         known = set(self._columns.texts("ref_path"))
         if self._raw_columns is not None:

@@ -179,7 +179,7 @@ class Regions(BrainSet):
         if not there:
             raise DataError(f'root = "{root}": no subject folder contains files <region>{ENDING}')
         subjects = choose(self.config.subjects, there, "subject", str(root))
-        names = [self._names(subject) for subject in subjects]
+        names = list(map(self._names, subjects))
         for subject, own in zip(subjects, names, strict=True):
             if own != names[0]:
                 raise DataError(

@@ -173,6 +173,6 @@ def _stack(path: Path, vectors: Sequence[np.ndarray], names: Sequence[list[str]]
         matrix = square(vector, str(path))
         if len(matrix) != len(own):
             raise DataError(f"{path}: {len(own)} stimulus names, but the matrix has {len(matrix)} rows")
-        order = [own.index(name) for name in first]
+        order = list(map(own.index, first))
         matrices.append(matrix[np.ix_(order, order)])
     return np.stack(matrices), first

@@ -26,7 +26,7 @@ def run_aside(what: str, folder: Path) -> str:
 
 def main(what: str, folder: str) -> None:
     """Print the result; on failure, print the error message and exit with code 1."""
-    from perceptinit_collect.actions import copy_answers
+    from perceptinit_collect.checks import copy_answers
     from perceptinit_collect.export import export_text
     from perceptinit_collect.status import status
 

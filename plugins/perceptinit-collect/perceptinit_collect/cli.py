@@ -73,7 +73,7 @@ def collect(
 
     Example: perceptinit collect study/ --export judgments.csv
     """
-    from perceptinit_collect import actions
+    from perceptinit_collect import checks
     from perceptinit_collect.study import copy_study, is_study, make_or_find
 
     if not is_study(folder):
@@ -83,15 +83,15 @@ def collect(
             f"{folder}: already a study. Edit {folder}/study.toml instead to create a new design version"
         )
     if restore:
-        _report("\n".join(actions.restore(folder)))
+        _report("\n".join(checks.restore(folder)))
     if restore or check:
         _check(folder)
     if forget is not None:
-        typer.echo(f"deleted one participant and {actions.forget(folder, forget)} answers")
+        typer.echo(f"deleted one participant and {checks.forget(folder, forget)} answers")
     if close:
         if not yes:
             typer.confirm(f"{folder}: close to new participants? It cannot be opened again", abort=True)
-        actions.close(folder)
+        checks.close(folder)
         typer.echo("closed to new participants. Participants who started can finish")
     if simulate is not None:
         _simulate(folder, simulate)

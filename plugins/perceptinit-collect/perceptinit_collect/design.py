@@ -1,16 +1,24 @@
-"""The locked design: an immutable, hashed file that contains everything participants see.
+"""The locked design: an immutable, hashed file that contains everything participants see; and their trials.
 
 A study folder contains `design-1.json`, `design-2.json`, ... A new image, or a change to the settings, the
 exclusion rule or the texts, creates a new version. Participants keep the version that they started with.
+
+The trials of a participant are drawn from the study's seed and the participant's slot. Screen positions are
+balanced in blocks of C trials. Each block is a Latin square with shuffled rows, so each candidate is shown
+once at each position. An incomplete last block continues the block of the previous participant. Position
+counts therefore differ by at most one, per participant and overall.
 """
 
+# C candidates of a question, and screen positions
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from perceptinit.companion import read_config, write_file
 from perceptinit.plugin import DataError, generator
@@ -19,6 +27,10 @@ from perceptinit_collect.settings import DesignSettings, Exclusion, Settings, pl
 from perceptinit_collect.tasks import TASKS, Question, Task
 
 FORMAT = 1
+Kind = Literal["practice", "question", "repeat", "catch", "instructed"]
+Order = tuple[int, ...]
+# an original and its repeat are separated by at least a fifth of the questions
+FIRST_PART = LAST_PART = 0.4
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Design:
             "settings": plain(self.settings),
             "exclusion": plain(self.exclusion),
             "pictures": [[image.name, image.sha256] for image in self.images],
-            "questions": [list(question) for question in self.questions],
+            "questions": list(map(list, self.questions)),
             "texts": dict(self.texts),
         }
         return json.dumps(content, ensure_ascii=False, sort_keys=True, indent=1) + "\n"
@@ -122,6 +134,147 @@ def _design(version: int, content: dict[str, Any]) -> Design:
         settings,
         exclusion,
         tuple(StudyImage(name, sha256) for name, sha256 in content["pictures"]),
-        tuple(tuple(question) for question in content["questions"]),
+        tuple(map(tuple, content["questions"])),
         content["texts"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A question as shown to a participant.
+
+    order: the candidate at each screen position, from the left (on phones from the top). correct: the
+    correct answer of practice trials and attention checks. of: for a repeat, the trial that it repeats.
+    """
+
+    kind: Kind
+    images: Question
+    order: Order
+    correct: int | None = None
+    of: int | None = None
+
+
+def draw_session(design: Design, slot: int) -> list[Trial]:
+    """Return the trials of participant number `slot`, counted from 0."""
+    s, task = design.settings, TASKS[design.settings.task]
+    rng = generator(s.seed, "collect", "session", slot)
+    questions = _questions(design, slot, rng)
+    orders = latin_orders(task.num_candidates, len(questions), slot, rng)
+    keyed: list[tuple[float, Trial, int | None]] = [
+        (i, Trial("question", question, order), None)
+        for i, (question, order) in enumerate(zip(questions, orders, strict=True))
+    ]
+    for original in _originals(len(questions), s.repeats, task.num_candidates, rng):
+        again = Trial("repeat", questions[original], orders[original][::-1])
+        at = len(questions) * (1 - LAST_PART * rng.random())
+        keyed.append((at, again, original))
+    for i, trial in enumerate(_obvious("catch", s.catch, task, len(design.images), rng)):
+        at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.catch
+        keyed.append((at, trial, None))
+    practice = _obvious("practice", s.practice, task, len(design.images), rng)
+    for i, trial in enumerate(_instructed(design, rng)):  # drawn last, so older designs keep their trials
+        at = len(questions) * (i + 0.1 + 0.9 * rng.random()) / s.instructed
+        keyed.append((at, trial, None))
+    keyed.sort(key=lambda item: item[0])
+    return practice + _set_originals(keyed, len(practice))
+
+
+def draw_trials(design: Design, slot: int) -> str:
+    """Return the trials of participant number `slot` as JSON."""
+    return json.dumps(list(map(asdict, draw_session(design, slot))))
+
+
+def read_trials(text: str) -> tuple[Trial, ...]:
+    """Parse trials from JSON."""
+    return tuple(
+        Trial(**fields | {"images": tuple(fields["images"]), "order": tuple(fields["order"])})
+        for fields in json.loads(text)
+    )
+
+
+def _set_originals(keyed: Sequence[tuple[float, Trial, int | None]], start: int) -> list[Trial]:
+    """Return the trials, with `of` converted from a question index to a position in the session."""
+    at = {key: start + place for place, (key, trial, _) in enumerate(keyed) if trial.kind == "question"}
+    return [
+        trial if original is None else Trial(trial.kind, trial.images, trial.order, None, at[original])
+        for _, trial, original in keyed
+    ]
+
+
+def _questions(design: Design, slot: int, rng: np.random.Generator) -> list[Question]:
+    """Return the shared questions and the questions assigned from the pool, shuffled."""
+    s = design.settings
+    shared, pool = design.questions[: s.shared], design.questions[s.shared :]
+    own = s.per_person - s.shared
+    chosen = [*shared, *(pool[i] for i in _assign(len(pool), own, slot, s.seed))]
+    return [chosen[i] for i in rng.permutation(len(chosen))]
+
+
+def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
+    """Return indices of `own` distinct questions for a participant, assigned in passes over the pool."""
+    if not own:
+        return []
+    number, start = divmod(slot * own, pool)
+    order = _shuffle(pool, seed, 0)
+    for this in range(1, number + 1):
+        order = _next_pass(order, _shuffle(pool, seed, this), own, this * pool % own)
+    if start + own <= pool:
+        return order[start : start + own]
+    taken = pool - start
+    after = _next_pass(order, _shuffle(pool, seed, number + 1), own, taken)
+    return order[start:] + after[: own - taken]
+
+
+def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
+    """Return the next pass over the pool, starting with questions that the participant does not have yet."""
+    before = set(order[len(order) - taken :])
+    head = [q for q in shuffled if q not in before][: own - taken]
+    in_head = set(head)
+    return head + [q for q in shuffled if q not in in_head]
+
+
+def _shuffle(pool: int, seed: int, number: int) -> list[int]:
+    return generator(seed, "collect", "pass", number).permutation(pool).tolist()
+
+
+def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:
+    """Return a candidate order for each of `count` trials, balanced by Latin squares.
+
+    slot: number of the participant, from 0; selects the orders of an incomplete last block.
+    """
+    square = np.array([np.roll(np.arange(num_places), -i) for i in range(num_places)])
+    orders: list[Order] = []
+    for _ in range(count // num_places):
+        rows = square[rng.permutation(num_places)]
+        turned = rows[:, ::-1] if rng.random() < 0.5 else rows
+        orders += map(tuple, turned.tolist())
+    left_over = count % num_places
+    rows = square[[(slot * left_over + i) % num_places for i in range(left_over)]]
+    return orders + list(map(tuple, rows.tolist()))
+
+
+def _originals(num_questions: int, repeats: int, num_places: int, rng: np.random.Generator) -> list[int]:
+    """Draw the questions to repeat: whole blocks from early in the session, to keep repeats balanced."""
+    num_blocks = int(num_questions * FIRST_PART) // num_places
+    blocks = rng.choice(max(num_blocks, 1), repeats // num_places, replace=False)
+    return [int(block) * num_places + i for block in blocks for i in range(num_places)]
+
+
+def _obvious(kind: Kind, count: int, task: Task, num_images: int, rng: np.random.Generator) -> list[Trial]:
+    orders = latin_orders(task.num_candidates, count, 0, rng)
+    return [Trial(kind, task.obvious(num_images, rng), order, task.obvious_answer) for order in orders]
+
+
+def _instructed(design: Design, rng: np.random.Generator) -> list[Trial]:
+    """Return instructed trials, which ask for candidate 0 of randomly drawn questions."""
+    orders = latin_orders(design.task.num_candidates, design.settings.instructed, 0, rng)
+    chosen = rng.integers(len(design.questions), size=len(orders)).tolist()
+    return [
+        Trial("instructed", design.questions[q], order, 0) for q, order in zip(chosen, orders, strict=True)
+    ]
+
+
+def num_trials(settings: DesignSettings) -> int:
+    """Return the number of trials per participant, including practice."""
+    s = settings
+    return s.practice + s.per_person + s.repeats + s.catch + s.instructed

@@ -17,10 +17,9 @@ from typing import Any
 from perceptinit.companion import OddOneOutTable, Table, write_file
 from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
-from perceptinit_collect.design import Design
+from perceptinit_collect.design import Design, Trial
 from perceptinit_collect.images import FOLDER as IMAGES
 from perceptinit_collect.records import Given, Record, Reliability, judge, time_text
-from perceptinit_collect.sessions import Trial
 
 COMPONENTS: dict[str, type[Table | OddOneOutTable]] = {"table": Table, "odd-one-out": OddOneOutTable}
 MIN_ANCHORS, MIN_JUDGMENTS = 10, 100  # in `test`, for an interval

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perceptinit.plugin import PerceptInitError
-from perceptinit_collect.design import Design
-from perceptinit_collect.sessions import Trial, draw_trials, read_trials
+from perceptinit_collect.design import Design, Trial, draw_trials, read_trials
 from perceptinit_collect.settings import PLATFORMS
 from perceptinit_collect.store import ANSWER, PERSON, chain_sha256, read_head, sha256
 

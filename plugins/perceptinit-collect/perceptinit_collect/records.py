@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import mean, median
 
-from perceptinit_collect.design import Design
-from perceptinit_collect.sessions import Kind, Trial
+from perceptinit_collect.design import Design, Kind, Trial
 from perceptinit_collect.settings import Exclusion
 
 Asked = tuple[str, ...]
@@ -150,7 +149,7 @@ def _agreements(record: Record, votes: Mapping[Asked, Counter[str]]) -> Iterable
 
 
 def _mean(values: Iterable[float]) -> float | None:
-    listed = [float(value) for value in values]
+    listed = list(map(float, values))
     return mean(listed) if listed else None
 
 

@@ -40,12 +40,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from perceptinit_collect import people
-from perceptinit_collect.actions import forget
-from perceptinit_collect.design import Design
+from perceptinit_collect.checks import forget
+from perceptinit_collect.design import Design, Trial
 from perceptinit_collect.limits import PeerLimit, RateLimit, SafeHeaders, TooLargeError, peer_of, read_body
 from perceptinit_collect.owner import Owner, templates
 from perceptinit_collect.people import Person
-from perceptinit_collect.sessions import Trial
 from perceptinit_collect.store import StoreError
 from perceptinit_collect.study import Study
 from perceptinit_collect.texts import direction, fill_in, html_of, labels_of

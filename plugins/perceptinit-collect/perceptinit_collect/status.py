@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from perceptinit_collect.checks import read_checked
+from perceptinit_collect.design import num_trials
 from perceptinit_collect.embedding import HeldOut, held_out_2afc
 from perceptinit_collect.records import Record, Reliability, judge, question_of, time_text, votes_of
-from perceptinit_collect.sessions import num_trials
 from perceptinit_collect.settings import Cost, DesignSettings, read_settings
 from perceptinit_collect.store import read_rows
 from perceptinit_collect.study import find_missing

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perceptinit.companion import write_file
 from perceptinit.plugin import DataError
-from perceptinit_collect.sessions import num_trials
+from perceptinit_collect.design import num_trials
 from perceptinit_collect.settings import DesignSettings
 
 FOLDER = "texts"

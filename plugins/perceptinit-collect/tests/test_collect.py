@@ -14,7 +14,7 @@ import typer
 from made_studies import fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
 from perceptinit_collect.checks import read_checked
-from perceptinit_collect.design import draw_design
+from perceptinit_collect.design import Trial, draw_design
 from perceptinit_collect.embedding import HeldOut, _loss, held_out_2afc
 from perceptinit_collect.export import export
 from perceptinit_collect.images import StudyImage
@@ -27,7 +27,6 @@ from perceptinit_collect.records import (
     why_excluded,
 )
 from perceptinit_collect.serve import address_of, is_on_a_network, listen
-from perceptinit_collect.sessions import Trial
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.status import ceiling, show, status

@@ -6,8 +6,7 @@ from contextlib import closing
 import pytest
 from made_studies import make_study, open_study
 from perceptinit_collect import serve
-from perceptinit_collect.actions import COPY, copy_answers, forget, restore
-from perceptinit_collect.checks import read_checked
+from perceptinit_collect.checks import COPY, copy_answers, forget, read_checked, restore
 from perceptinit_collect.export import export
 from perceptinit_collect.status import status
 from perceptinit_collect.store import FILE, HEADS_FILE

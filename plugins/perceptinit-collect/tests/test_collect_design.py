@@ -10,9 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from made_studies import fill_blanks, make_study, write_images
-from perceptinit_collect.design import draw_design, read_design, versions
+from perceptinit_collect.design import draw_design, draw_session, num_trials, read_design, versions
 from perceptinit_collect.images import MAX_SIDE, StudyImage, copy_images
-from perceptinit_collect.sessions import draw_session, num_trials
 from perceptinit_collect.settings import DesignSettings, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.study import copy_study, create, current_design, open_study as open_folder

@@ -7,9 +7,9 @@ import pytest
 from made_studies import make_study
 from perceptinit_collect import people
 from perceptinit_collect.checks import read_checked
+from perceptinit_collect.design import Trial, draw_session
 from perceptinit_collect.people import Answer, Origin
 from perceptinit_collect.records import Given, Record, judge, measure
-from perceptinit_collect.sessions import Trial, draw_session
 from perceptinit_collect.simulate import Judge, _look
 from perceptinit_collect.study import current_design, open_study as open_folder
 

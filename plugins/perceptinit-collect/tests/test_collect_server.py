@@ -11,12 +11,11 @@ from urllib.parse import urlsplit
 import pytest
 from made_studies import FORM, JSON, fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import people, server
-from perceptinit_collect.actions import COPY, close, copy_answers, forget
 from perceptinit_collect.aside import run_aside
-from perceptinit_collect.checks import read_checked
+from perceptinit_collect.checks import COPY, close, copy_answers, forget, read_checked
+from perceptinit_collect.design import read_trials
 from perceptinit_collect.export import people_text, table_text
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
-from perceptinit_collect.sessions import read_trials
 from perceptinit_collect.settings import default_design
 from perceptinit_collect.store import FILE, read_rows
 from perceptinit_collect.study import create

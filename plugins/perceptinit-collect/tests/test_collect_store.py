@@ -17,9 +17,9 @@ import pytest
 from filelock import FileLock
 from made_studies import Visitor, make_study, open_study
 from perceptinit_collect import people
-from perceptinit_collect.actions import forget
+from perceptinit_collect.checks import forget
+from perceptinit_collect.design import read_trials
 from perceptinit_collect.export import export
-from perceptinit_collect.sessions import read_trials
 from perceptinit_collect.store import Store, StoreError, connect
 from perceptinit_collect.study import open_study as open_folder
 

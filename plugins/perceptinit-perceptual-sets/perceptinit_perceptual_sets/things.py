@@ -102,7 +102,7 @@ class Things:
         """Yield problems with the files, the images and the stated column of the odd object."""
         try:
             stimuli = self._stimuli
-            missing = missing_files(self.config.images, [self._image(name) for name in stimuli.ids])
+            missing = missing_files(self.config.images, list(map(self._image, stimuli.ids)))
             if missing:
                 yield (
                     f'images = "{self.config.images}": {len(missing):,} of {len(stimuli):,} images are '

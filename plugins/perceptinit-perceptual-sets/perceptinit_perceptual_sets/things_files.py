@@ -83,7 +83,7 @@ def _read_long(path: Path) -> np.ndarray:
     missing = [name for name in LONG_FORM if name not in header]
     if missing:
         raise DataError(f"{path}: no column '{missing[0]}'. Columns: {', '.join(header)}")
-    columns = tuple(header.index(name) for name in LONG_FORM)
+    columns = tuple(map(header.index, LONG_FORM))
     return _read_rows(path, skip=1, columns=columns, width=len(header))
 
 
@@ -113,7 +113,7 @@ def _parse_integers(
             raise DataError(f"{path}, row {number}: expected numbers, got {line.strip()!r}") from None
         if not all(value.is_integer() for value in values):
             raise DataError(f"{path}, row {number}: expected integers, got {line.strip()!r}")
-        yield [int(value) for value in values]
+        yield list(map(int, values))
 
 
 def _split_cells(line: str) -> list[str]:

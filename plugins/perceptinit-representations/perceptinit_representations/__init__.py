@@ -28,7 +28,7 @@ def perceptinit_evaluators() -> Iterable[Component]:
         ),
         Component(
             name="cka-to-init",
-            target=f"{HERE}.cka_to_init:CkaToInit",
+            target=f"{HERE}.representation:CkaToInit",
             summary="similarity to the representation before pretraining (linear CKA)",
         ),
     ]

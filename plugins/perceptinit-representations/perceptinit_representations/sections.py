@@ -10,8 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from perceptinit.companion import Figure, add_legend, arm_style, drawing, finish
 from perceptinit.plugin import PerceptInitError, Section, ShownRun
-from perceptinit_representations.images import found_images, named_images
-from perceptinit_representations.judged import triplet_examples
+from perceptinit_representations.examples import found_images, named_images, triplet_examples
 
 _BLOCK = re.compile(r"^(.*?(?:blocks|resblocks|layers|layer|stages)\.?\d+)(?:\.|$)")
 
@@ -100,7 +99,7 @@ def group_by_block(names: Iterable[str]) -> dict[str, list[str]]:
     """Return the weight names of a tower by block, in order: `stem`, `block 0`, ..., `head`."""
     groups: dict[str, list[str]] = {}
     names = list(names)
-    other = "stem" if any(_BLOCK.match(name) for name in names) else "head"
+    other = "stem" if any(map(_BLOCK.match, names)) else "head"
     for name in names:
         match = _BLOCK.match(name)
         if match:

@@ -5,10 +5,15 @@ import json
 import numpy as np
 import pytest
 from helpers.made_sets import labelled_set
-from perceptinit_representations.cka_to_init import CkaToInit
 from perceptinit_representations.linear_probe import LinearProbe
-from perceptinit_representations.metrics import alignment, effective_rank, unbiased_cka, uniformity
-from perceptinit_representations.representation import Representation
+from perceptinit_representations.representation import (
+    CkaToInit,
+    Representation,
+    alignment,
+    effective_rank,
+    unbiased_cka,
+    uniformity,
+)
 from safetensors.torch import save_file
 
 from perceptinit.plugin import RunContext, UsageError

@@ -1,15 +1,115 @@
-"""Examples of class predictions and text-to-image retrieval on test images."""
+"""Example judgments with a model's choices, class predictions and text-to-image retrieval, for the report."""
 
-# N images, C classes, D embedding
+# N triplets or images, C classes, D embedding
+import base64
+import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
-from perceptinit.companion import RetrievalSet, ZeroShotSet, load_batch, zero_shot_classifier
-from perceptinit.plugin import Fit, ShownRun
-from perceptinit_representations.judged import NUM_SHOWN, draw_sample, thumbnail
+from perceptinit.companion import (
+    WHITE,
+    Color,
+    ImageSource,
+    RetrievalSet,
+    ZeroShotSet,
+    decode,
+    embed_judged,
+    load_batch,
+    load_square,
+    zero_shot_classifier,
+)
+from perceptinit.plugin import Fit, Judgments, ShownRun, StimulusImages, Triplets, generator
+
+NUM_SAMPLED = 256  # test examples, before the choice of those to show
+NUM_SHOWN = 3
+THUMBNAIL_SIZE = 112  # pixels
+
+
+@dataclass(frozen=True, slots=True)
+class TripletExample:
+    """A judgment with three images (data URIs), human votes and the model's cosine distances."""
+
+    anchor: str
+    first: str
+    second: str
+    first_votes: int
+    second_votes: int
+    d_first: float
+    d_second: float
+
+    @property
+    def model_picks(self) -> str:
+        return "first" if self.d_first < self.d_second else "second"
+
+    @property
+    def people_pick(self) -> str:
+        return "first" if self.first_votes > self.second_votes else "second"
+
+
+@dataclass(frozen=True, slots=True)
+class TripletExamples:
+    """The clearest agreements and disagreements among `num_sampled` judgments of a split."""
+
+    right: tuple[TripletExample, ...]
+    wrong: tuple[TripletExample, ...]
+    num_sampled: int
+    num_right: int
+
+
+def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
+    """Return held-out judgments on which the image tower agrees or disagrees with people after stage 1.
+
+    Of a random sample, the judgments with the largest margins in distances and votes are selected.
+    """
+    triplets = judgments.load("test")
+    triplets = triplets.select(draw_sample(len(triplets), "triplets"))
+    encoder: Any = run.load("init")
+    images = StimulusImages(triplets.stimuli, encoder.image_size, fit=Fit.of(encoder))
+    d_first, d_second = embed_judged(encoder.encode_image, triplets, images).distances(triplets)
+    decided = triplets.p_second != 0.5
+    agrees = decided & ((d_second < d_first) == (triplets.p_second > 0.5))
+    clarity = np.abs(d_first - d_second) * np.abs(2 * triplets.p_second - 1)
+    order = np.argsort(-clarity)
+
+    def choose(rows: np.ndarray) -> tuple[TripletExample, ...]:
+        return tuple(_triplet(triplets, i, d_first[i], d_second[i]) for i in rows[:NUM_SHOWN])
+
+    right, wrong = choose(order[agrees[order]]), choose(order[(decided & ~agrees)[order]])
+    return TripletExamples(right, wrong, int(decided.sum()), int(agrees.sum()))
+
+
+def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> TripletExample:
+    stimuli = triplets.stimuli
+    anchor, first, second = (
+        thumbnail(stimuli.images[i], stimuli.ids[i], stimuli.background)
+        for i in (triplets.anchor[row], triplets.first[row], triplets.second[row])
+    )
+    num_votes = int(triplets.num_votes[row])
+    num_second = round(float(triplets.p_second[row]) * num_votes)
+    votes, distances = (num_votes - num_second, num_second), (float(d_first), float(d_second))
+    return TripletExample(anchor, first, second, *votes, *distances)
+
+
+def draw_sample(count: int, name: str) -> np.ndarray:
+    """Return sorted random row indices, the same for all arms and reports."""
+    return np.sort(generator(0, "report", name).permutation(count)[:NUM_SAMPLED])
+
+
+def thumbnail(source: ImageSource, key: str, background: Color = WHITE) -> str:
+    """Return an image as a data URI: a JPEG of `THUMBNAIL_SIZE` pixels, or a PNG for tiny images."""
+    pixels = decode(source, key, background)
+    is_tiny = max(pixels.shape[:2]) <= THUMBNAIL_SIZE // 2
+    if not is_tiny:
+        pixels = load_square(pixels, key, THUMBNAIL_SIZE, Fit("pad", WHITE), WHITE).transpose(1, 2, 0)
+    stream = io.BytesIO()
+    kind = "png" if is_tiny else "jpeg"
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, kind, quality=85)
+    return f"data:image/{kind};base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
 @torch.no_grad()
@@ -113,6 +213,6 @@ def _find_queries(test_set: Any, rows: np.ndarray) -> tuple[list[str], list[np.n
         chosen = [int(np.flatnonzero(test_set.owners == row)[0]) for row in rows[:NUM_SHOWN]]
         captions = [test_set.captions[i] for i in chosen]
         return captions, [rows == test_set.owners[i] for i in chosen]
-    classes = list(dict.fromkeys(int(label) for label in test_set.labels[rows]))[:NUM_SHOWN]
+    classes = list(dict.fromkeys(map(int, test_set.labels[rows])))[:NUM_SHOWN]
     prompts = [_templates(test_set)[0].format(c=test_set.classnames[c]) for c in classes]
     return prompts, [test_set.labels[rows] == c for c in classes]
