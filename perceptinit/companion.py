@@ -18,7 +18,7 @@ _MODULES = {
     "LabeledMeasure": "perceptinit.evaluators.labelled",
     "MatValue": "perceptinit.files.mat_files",
     "ModelCost": "perceptinit.recipe.plan",
-    "OddOneOutTable": "perceptinit.judgments.own.odd_one_out_table",
+    "OddOneOutTable": "perceptinit.judgments.own.choices",
     "Precision": "perceptinit.compute.optim",
     "Problem": "perceptinit.errors",
     "RatedImages": "perceptinit.judgments.own.rating_table",

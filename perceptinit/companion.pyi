@@ -36,8 +36,8 @@ from perceptinit.judgments.forms.odd_one_out import (
 from perceptinit.judgments.forms.rdm import square as square
 from perceptinit.judgments.forms.splits import split_names as split_names
 from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
+from perceptinit.judgments.own.choices import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
-from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.rating_table import (
     RatedImages as RatedImages,
     VoteRule as VoteRule,

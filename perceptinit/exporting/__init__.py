@@ -46,8 +46,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
             folder is not empty.
         MissingPackageError: If a required package is not installed.
     """
-    from perceptinit.exporting.card import model_card
-    from perceptinit.exporting.source import open_run
+    from perceptinit.exporting.source import model_card, open_run
 
     if target == "torchscript":
         raise UsageError("TorchScript export was removed in 0.2. Use --to onnx, which supports all models")

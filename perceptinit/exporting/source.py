@@ -1,18 +1,35 @@
-"""Load a finished run for export."""
+"""A finished run to export, and the model card of its folder: usage, scores, data, licenses and recipe."""
 
-from dataclasses import dataclass
+import html
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from perceptinit.backbones.encoders import DualTower
+import torch
+from torch import nn
+
+from perceptinit.backbones.encoders import DualTower, ImageTower
+from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
-from perceptinit.errors import RecipeError, UsageError
+from perceptinit.errors import PerceptInitError, RecipeError, UsageError
 from perceptinit.recipe.tables import parse_toml
-from perceptinit.results.loading import load_model
+from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import RECORD, judgments_of, read_record, recorded_sha256
+from perceptinit.results.runs import samples_in_words
+from perceptinit.types import DataCard, RunContext
 
 WEIGHTS = Path("weights") / "final.safetensors"
+
+LIBRARY = {"timm": "timm", "open-clip": "open_clip", "huggingface": "transformers"}
+
+FITS = {
+    "center-crop": "the shorter side is resized and the center is cropped",
+    "squash": "both sides are resized, ignoring the aspect ratio",
+    "pad": "the longer side is resized and borders of the mean color are added",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +116,140 @@ def open_run(folder: Path) -> TrainedRun:
         raise RecipeError(problems, str(path))
     model = load_model(spec, folder / WEIGHTS, record["seed"], recorded_sha256(record, WEIGHTS))
     return TrainedRun(model, table, record, plugins)
+
+
+def model_card(run: TrainedRun, target: str, written: Written) -> str:
+    """Return a model card for the Hugging Face Hub, with YAML front matter."""
+    record = run.record
+    scores = _score_lines(record["scores"], samples_in_words([record]))
+    if not written.has_projection:
+        scores = [
+            "The folder contains the image trunk without its projection. Scores of its pooled features:",
+            "",
+            *_measure_trunk(run),
+            "",
+            "Scores of the projected embedding, which the folder does not contain:",
+            "",
+            *scores,
+        ]
+    lines = [
+        "---",
+        "license: other",
+        f"library_name: {LIBRARY.get(target, 'pytorch')}",
+        "tags: [perceptinit, perceptual-initialization, clip]",
+        "---",
+        f"# {_text(run.title)}",
+        "",
+        _text(record["arm"]["summary"] or record["recipe"]["summary"]),
+        "",
+        f"Trained with perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
+        f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
+        "",
+        "## Usage",
+        "",
+        f"```python\n{written.usage}```",
+        "",
+        f"Input size: {run.model.image_size} x {run.model.image_size} pixels. Mean: {_numbers(run.mean)}. "
+        f"Std: {_numbers(run.std)}.",
+        f'Non-square images (`fit = "{run.model.fit.mode}"`): {FITS[run.model.fit.mode]}.',
+        "",
+        "## Scores",
+        "",
+        *scores,
+        "",
+        "## Human data",
+        "",
+        *(_data_lines(run) or ["None: this arm uses no human judgments."]),
+        "",
+        "## License",
+        "",
+        "The training data, listed above and in the recipe, have their own licenses. Check them before you "
+        "share the weights. The license of perceptinit is Apache-2.0.",
+        "",
+        "## Recipe",
+        "",
+        _fence("toml", record["recipe"]["text"].strip()),
+        *[_fence("", f"--set {override}") for override in record["recipe"]["overrides"]],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    """Return a text with HTML escaped."""
+    return html.escape(text, quote=False)
+
+
+def _fence(language: str, text: str) -> str:
+    """Return a code block whose fence is longer than all fences in the text."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _numbers(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in values)
+
+
+def _score_lines(rows: list[dict[str, Any]], samples: str) -> list[str]:
+    last = max((row["samples_seen"] for row in rows), default=0)
+    final = {row["name"]: row for row in rows if row["samples_seen"] == last}
+    if not final:
+        return ["No scores."]
+    return [f"After {last:,} {samples}:", "", *_table(final)]
+
+
+def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a Markdown table of scores by name."""
+    lines = ["| score | value | standard error | chance | examples |", "|---|---|---|---|---|"]
+    for name, row in rows.items():
+        numbers = [row[key] for key in ("value", "stderr", "chance")]
+        cells = ["" if number is None else f"{number:.4f}" for number in numbers]
+        lines.append(
+            f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
+        )
+    return lines
+
+
+def _measure_trunk(run: TrainedRun) -> list[str]:
+    """Return a table of the trunk's scores on the recipe's judgments, which need no text tower."""
+    tower = run.model.image
+    trunk: Any = tower.trunk
+    bare = ImageTower(
+        trunk,
+        nn.Identity(),
+        image_size=tower.image_size,
+        embed_dim=trunk.num_features,
+        mean=run.mean,
+        std=run.std,
+        fresh=lambda: tower,
+        fit=tower.fit.mode,
+    )
+    model: Any = ImageModel(bare).eval()
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        with torch.no_grad():
+            for slot in read_recorded_recipe(run.record).evals:
+                if "judgments" in slot.spec.parts:
+                    scores = slot.spec.build().evaluate(model, RunContext(stage="export"))
+                    found |= {score.name: asdict(score) for score in scores}
+    except PerceptInitError as error:  # for example, the judgments are on another machine
+        return [f"Not measured: {_text(str(error))}"]
+    return _table(found) if found else ["Not measured: the recipe has no evaluator of judgments."]
+
+
+def _data_lines(run: TrainedRun) -> list[str]:
+    resolved = run.record["arm"]["resolved"]
+    lines = []
+    for table in (*resolved["init"], *resolved["posthoc"]):
+        judgments = table
+        while judgments := judgments.get("judgments"):  # wrappers contain further judgments
+            name = judgments["use"]
+            spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
+            if spec is None:  # for example, its plug-in is not installed
+                lines.append(f"* {_text(name)}")
+                continue
+            card: DataCard = spec.build().card
+            simulated = " Simulated, not human data." if card.simulated else ""
+            lines.append(f"* `{name}`: {card.title}. License: {card.license}. {card.citation}.{simulated}")
+    return list(dict.fromkeys(lines))

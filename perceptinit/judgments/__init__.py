@@ -14,11 +14,11 @@ _JUDGMENTS = {
     ),
     "table": ("own.table:Table", "your own judgments: a CSV or Parquet file and a folder of images"),
     "odd-one-out": (
-        "own.odd_one_out_table:OddOneOutTable",
+        "own.choices:OddOneOutTable",
         "your own odd-one-out choices: a table of three images per row and the odd one",
     ),
     "multi-select": (
-        "own.multi_select:MultiSelect",
+        "own.choices:MultiSelect",
         "your own rank-m-of-n choices: which of n images are most like a query",
     ),
     "ratings": (
@@ -26,7 +26,7 @@ _JUDGMENTS = {
         "your own ratings of images against a reference, or mean opinion scores",
     ),
     "same-different": (
-        "own.same_different:SameDifferent",
+        "own.choices:SameDifferent",
         "your own same-or-different answers (just noticeable differences)",
     ),
     "rdm": ("own.matrix_set:RdmSet", "your own matrix of similarities or dissimilarities (.npy, .mat, .csv)"),
@@ -47,7 +47,7 @@ _JUDGMENTS = {
         "control: other judgments with training answers computed from pixels",
     ),
     "class-triplets": (
-        "controls.class_triplets:ClassTriplets",
+        "controls.synthetic:ClassTriplets",
         "control: triplets from class labels of your images, without human data",
     ),
     "subset": ("controls.wrappers:Subset", "a random subset of other judgments' training split"),

@@ -1,7 +1,7 @@
 """Progress of a recipe on the terminal (`console`)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import Literal
 
@@ -27,67 +27,60 @@ SIGNS = {
 
 
 @dataclass(slots=True)
-class RunProgress:
-    """Progress of one run.
+class Stage:
+    """Progress of a stage of a run.
 
     Attributes:
-        state: State of the run.
-        begin: Start of the run in seconds since the epoch, like all times here.
-        end: End of the run.
-        stage: Current stage, empty between stages.
-        stage_begin: Start of the stage.
-        step: Steps done in the stage.
-        total_steps: Steps of the stage, None if unknown.
-        numbers: Loss, learning rate and speed, as text.
+        name: Name of the stage, empty between stages.
+        begin: Start of the stage in seconds since the epoch, like all times here.
         last_line: Time of the last printed line.
-        first_step: Time and samples seen at the first step of the stage.
-        base: Time and number of the step from which the speed is measured, later than 0 after a resume.
-        is_resumed: Whether an earlier process did part of the run.
+        total_steps: Steps of the stage, None if unknown.
+        step: Steps done.
+        first: Event of the first step.
+        numbers: Loss, learning rate and speed, as text.
+    """
+
+    name: str = ""
+    begin: float = 0.0
+    last_line: float = 0.0
+    total_steps: int | None = None
+    step: int = 0
+    first: Event | None = None
+    numbers: str = ""
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the seconds left in the stage, None if unknown."""
+        begin, first = (self.first.time, self.first.step or 0) if self.first else (self.begin, 0)
+        if first <= 10:  # not resumed: the first event is at step 10 or earlier
+            begin, first = self.begin, 0
+        if self.step <= first or not self.total_steps:
+            return None
+        return (now - begin) / (self.step - first) * (self.total_steps - self.step)
+
+    def advance(self, event: Event) -> None:
+        """Record a step of the stage."""
+        first = self.first = self.first or event
+        self.step = event.step or 0
+        self.total_steps = event.total_steps
+        shown = [f"{n} {event.metrics[n]:.4g}" for n in ("loss", "lr") if n in event.metrics]
+        if event.samples_seen and event.time > first.time:
+            samples = event.samples_seen - (first.samples_seen or 0)
+            shown.append(f"{samples / (event.time - first.time):.0f} samples/s")
+        self.numbers = "  ".join(shown)
+
+
+@dataclass(slots=True)
+class RunProgress:
+    """Progress of one run: its state, its begin and end, and the current stage.
+
+    is_resumed: Whether an earlier process did part of the run.
     """
 
     state: State = "waiting"
     begin: float = 0.0
     end: float = 0.0
-    stage: str = ""
-    stage_begin: float = 0.0
-    step: int = 0
-    total_steps: int | None = None
-    numbers: str = ""
-    last_line: float = 0.0
-    first_step: tuple[float, int] | None = None
-    base: tuple[float, int] = (0.0, 0)
+    stage: Stage = field(default_factory=Stage)
     is_resumed: bool = False
-
-    def seconds_left(self, now: float) -> float | None:
-        """Return the seconds left in the stage, None if unknown."""
-        begin, first = self.base
-        if self.step <= first or not self.total_steps:
-            return None
-        return (now - begin) / (self.step - first) * (self.total_steps - self.step)
-
-    def enter(self, event: Event) -> None:
-        """Start a stage."""
-        self.stage = f"{event.stage} {event.message}"
-        self.stage_begin = self.last_line = event.time
-        self.step = 0
-        self.base = (event.time, 0)
-        self.total_steps = event.total_steps
-        self.numbers = ""
-        self.first_step = None
-
-    def advance(self, event: Event) -> None:
-        """Record a step of the stage."""
-        self.step = event.step or 0
-        self.total_steps = event.total_steps
-        if self.first_step is None:
-            self.first_step = (event.time, event.samples_seen or 0)
-            if self.step > 10:  # resumed: otherwise, the first event is at step 10 or earlier
-                self.base = (event.time, self.step)
-        shown = [f"{n} {event.metrics[n]:.4g}" for n in ("loss", "lr") if n in event.metrics]
-        begin, samples = self.first_step
-        if event.samples_seen and event.time > begin:
-            shown.append(f"{(event.samples_seen - samples) / (event.time - begin):.0f} samples/s")
-        self.numbers = "  ".join(shown)
 
 
 class Progress:
@@ -113,14 +106,15 @@ class Progress:
             run.state = "running"
             run.begin = event.time
         elif event.kind == "stage-start":
-            run.enter(event)
+            name = f"{event.stage} {event.message}"
+            run.stage = Stage(name, event.time, event.time, event.total_steps)
         elif event.kind == "step":
-            run.advance(event)
+            run.stage.advance(event)
         elif event.kind == "notice":
             run.is_resumed = True
         elif event.kind == "run-end":
             run.end = event.time
-            run.stage = ""
+            run.stage = Stage()
             run.state = "finished" if run.state == "running" else "kept"
             if event.message.startswith(("interrupted", "stopped")):
                 run.state = "interrupted"
@@ -138,8 +132,8 @@ class Progress:
         started = sum(run.state != "waiting" for run in self.runs.values())
         return f"run {started} of {len(self.runs)}"
 
-    def seconds_left(self) -> float | None:
-        """Return the estimated seconds until all runs finish, None before the first run has finished.
+    def time_left(self) -> str:
+        """Return the estimated time until all runs finish as text, empty before the first run has finished.
 
         The estimate assumes the longest duration of a run that this process did from its first to its last
         step, because arms differ in cost, and the current number of parallel runs.
@@ -147,12 +141,12 @@ class Progress:
         finished = [run for run in self.runs.values() if run.state == "finished"]
         done = [run.end - run.begin for run in finished if not run.is_resumed]
         if not done:
-            return None
+            return ""
         longest = max(done)
         running = [run for run in self.runs.values() if run.state == "running"]
         waiting = sum(run.state == "waiting" for run in self.runs.values())
         left = sum(max(longest - (self.now - run.begin), 0.0) for run in running) + waiting * longest
-        return left / max(len(running), 1)
+        return f", all runs: about {readable_seconds(left / max(len(running), 1))} left"
 
 
 class Console:
@@ -207,19 +201,17 @@ class Console:
 
     def _show(self, event: Event, run: RunProgress) -> None:
         if event.kind == "run-start":
-            left = self._progress.seconds_left()
-            more = f", all runs: about {readable_seconds(left)} left" if left is not None else ""
-            position = self._progress.position()
-            self.say(f"\n{event.arm}, seed {event.seed}  ({position}{more})", "bold")
+            place = f"{self._progress.position()}{self._progress.time_left()}"
+            self.say(f"\n{event.arm}, seed {event.seed}  ({place})", "bold")
         elif event.kind == "step":
-            self._show_step(event, run)
+            self._show_step(event, run.stage)
         elif event.kind == "scores":
             shown = "  ".join(_score(score) for score in event.scores if "spread" not in score.name)
             if shown:
                 self._line(event, f"after {event.samples_seen or 0:,} samples: {shown}")
         elif event.kind == "stage-end":
             shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
-            spent = readable_seconds(event.time - run.stage_begin)
+            spent = readable_seconds(event.time - run.stage.begin)
             self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
         elif event.kind == "warning":
             self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
@@ -233,13 +225,13 @@ class Console:
         crowded = len(self._progress.running) > 1
         self.say(f"{event.arm}, seed {event.seed}: {text}" if crowded else f"  {text}", style)
 
-    def _show_step(self, event: Event, run: RunProgress) -> None:
-        if self._console.is_terminal or event.time - run.last_line < self._every_seconds:
+    def _show_step(self, event: Event, stage: Stage) -> None:
+        if self._console.is_terminal or event.time - stage.last_line < self._every_seconds:
             return
-        run.last_line = event.time
-        left = run.seconds_left(event.time)
+        stage.last_line = event.time
+        left = stage.seconds_left(event.time)
         more = f"  this stage: {readable_seconds(left)} left" if left is not None else ""
-        self._line(event, f"{event.stage} step {event.step}/{event.total_steps} {run.numbers}{more}")
+        self._line(event, f"{event.stage} step {event.step}/{event.total_steps} {stage.numbers}{more}")
 
 
 def _score(score: Score) -> str:
@@ -252,16 +244,14 @@ def render(progress: Progress, bars: Bars) -> RenderableType:
     """Return the live view of a sweep: arms x seeds, a bar for each active run, and the time left."""
     shown = {}
     for arm, seed in progress.running:
-        run = progress.runs[arm, seed]
-        if run.stage:
-            shown[f"{arm}, seed {seed}  {run.stage}"] = run
+        stage = progress.runs[arm, seed].stage
+        if stage.name:
+            shown[f"{arm}, seed {seed}  {stage.name}"] = stage
     bars.retain(shown)
-    for name, run in shown.items():
-        bars.update(name, run.step, run.total_steps, run.numbers)
+    for name, stage in shown.items():
+        bars.update(name, stage.step, stage.total_steps, stage.numbers)
     done = sum(run.state in ("finished", "kept") for run in progress.runs.values())
-    left = progress.seconds_left()
-    more = "" if left is None else f", all runs: about {readable_seconds(left)} left"
-    summary = Text(f"{done} of {len(progress.runs)} runs done{more}", style="dim")
+    summary = Text(f"{done} of {len(progress.runs)} runs done{progress.time_left()}", style="dim")
     return Group(_grid(progress), bars, summary)
 
 

@@ -8,7 +8,7 @@ from helpers.short_recipes import RECIPE
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError, WriteError, printable
-from perceptinit.exporting.card import _fence, _text
+from perceptinit.exporting.source import _fence, _text
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.types import RunContext
@@ -84,8 +84,7 @@ def tiny_card(tmp_path):
     import torch
 
     from perceptinit.components.plugin_manager import build_plugin_manager
-    from perceptinit.exporting.card import model_card
-    from perceptinit.exporting.source import TrainedRun, Written
+    from perceptinit.exporting.source import TrainedRun, Written, model_card
     from perceptinit.types import Fit
 
     def make(summary, overrides):

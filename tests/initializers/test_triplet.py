@@ -24,7 +24,7 @@ from perceptinit.initializers.triplet_loss import (
 )
 from perceptinit.initializers.triplet_training import augment_alike, num_distinct
 from perceptinit.initializers.weights import trainable_names, weight_changes
-from perceptinit.judgments.controls.class_triplets import ClassTriplets, draw_class_triplets
+from perceptinit.judgments.controls.synthetic import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
 from perceptinit.judgments.forms.odd_one_out import OddOneOut
 from perceptinit.types import Stimuli, Triplets

@@ -16,7 +16,7 @@ from perceptinit.judgments.forms.odd_one_out import (
     odd_one_out_agreement,
 )
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
-from perceptinit.judgments.own.multi_select import answers_of
+from perceptinit.judgments.own.choices import answers_of
 from perceptinit.judgments.own.rating_table import (
     RatedImages,
     elo_share,

@@ -16,11 +16,9 @@ from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.baselines import ceiling_of_split
 from perceptinit.judgments.forms.splits import Conventions
+from perceptinit.judgments.own.choices import MultiSelect, OddOneOutTable, SameDifferent
 from perceptinit.judgments.own.matrix_set import RdmSet
-from perceptinit.judgments.own.multi_select import MultiSelect
-from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.rating_table import Ratings
-from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
 from perceptinit.judgments.published.nights import Nights

@@ -13,7 +13,7 @@ from perceptinit.configs import read_config
 from perceptinit.errors import DataError
 from perceptinit.files import tables
 from perceptinit.files.tables import read_table
-from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
+from perceptinit.judgments.own.choices import OddOneOutTable
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.sources import as_table, build_judgments
 

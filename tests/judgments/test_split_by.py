@@ -11,11 +11,9 @@ from perceptinit.errors import DataError, Problem
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.data_check import check_judgments
+from perceptinit.judgments.own.choices import MultiSelect, OddOneOutTable, SameDifferent
 from perceptinit.judgments.own.matrix_set import RdmSet
-from perceptinit.judgments.own.multi_select import MultiSelect
-from perceptinit.judgments.own.odd_one_out_table import OddOneOutTable
 from perceptinit.judgments.own.rating_table import Ratings
-from perceptinit.judgments.own.same_different import SameDifferent
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.scoring import (
     HeldOutError,

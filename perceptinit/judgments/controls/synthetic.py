@@ -1,23 +1,29 @@
-"""Simulated 2AFC judgments of rendered images (`synthetic`), without human data.
+"""Judgments without human data: of rendered images (`synthetic`), or from classes (`class-triplets`).
 
 The image-text pairs and the test set called `synthetic` use the same renderer and factors. Random streams
 differ, so the splits, the pairs and the test set have no image in common.
 """
 
+# N triplets with three images each, M images
+
 from __future__ import annotations
 
-# N triplets with three images each
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
-from perceptinit.judgments.forms.drawing import Votes
-from perceptinit.judgments.forms.splits import SPLITS, Conventions
+from perceptinit.errors import DataError, problems_of
+from perceptinit.images.background import colour_of
+from perceptinit.judgments.forms.drawing import DerivedAnswers, Votes
+from perceptinit.judgments.forms.splits import SPLITS, Conventions, SplitConfig, split_names
+from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
-from perceptinit.types import DataCard, Split, Stimuli, Triplets
+from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
 from perceptinit.world.factors import ImageFactors, Thing, draw_factors, draw_rgb
 from perceptinit.world.observers import Observers, differences
 from perceptinit.world.render import RenderedImages
@@ -131,3 +137,116 @@ def _relate(candidate: ImageFactors, anchor: ImageFactors, rng: np.random.Genera
         draw_rgb(other.colour, rng) if colour else own.rgb,
     )
     return replace(candidate, thing=thing, scene=anchor.scene if scene else candidate.scene)
+
+
+class ClassTriplets(DerivedAnswers):
+    """Triplets from labeled images: one candidate has the anchor's class, the other has another class.
+
+    `root` is a folder with a subfolder per class, or a Parquet file with columns of image bytes and labels.
+    Each triplet has one vote, computed from labels. The control shows whether labels help as much as human
+    judgments. If the images belong to the evaluated classes, this is supervised training. Splits are by
+    image.
+    """
+
+    name = "class-triplets"
+    conventions: ClassVar[Conventions] = Conventions(
+        index_base="by name, in alphabetical order",
+        sides="randomized by seed",
+        direction="the candidate from the anchor's class wins",
+        ties="none",
+        winner_first="no",
+    )
+    card: ClassVar[DataCard] = DataCard(
+        title="Triplets from class labels (control, no human data)",
+        source_url="your own images",
+        license="license of the images",
+        citation="not stated",
+        ceiling=1.0,
+        by_people=False,
+    )
+
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config(SplitConfig):
+        root: Path
+        """Folder with one subfolder of images per class, or a .parquet file."""
+        image_column: str = "image"
+        """Column of encoded images in a Parquet file."""
+        label_column: str = "label"
+        """Column of class labels in a Parquet file."""
+        num_triplets: PositiveInt = 20_000
+        """Number of training triplets; `val` and `test` have the same number per image."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def preflight(self) -> Iterator[str]:
+        """Yield a problem if the folder or file is missing or has too few images."""
+        return problems_of(self.load, "train")
+
+    def load(self, split: Split) -> Triplets:
+        """Return the triplets of a split; DataError if its images form no triplet."""
+        c, (stimuli, labels) = self.config, self._labelled
+        splits = split_names(stimuli.ids, c, self.name)
+        members = np.flatnonzero(splits == split)
+        share = len(members) / max(1, int((splits == "train").sum()))
+        rng = generator(c.seed, "judgments", self.name, split)
+        rows = draw_class_triplets(labels, members, round(share * c.num_triplets), rng)
+        if not len(rows):
+            raise DataError(
+                f"root = \"{c.root}\": no triplets in split '{split}' ({len(members)} images). A triplet "
+                "requires two images of one class and one of another"
+            )
+        is_second = rng.random(len(rows)) < 0.5
+        anchor, same, other = rows.T
+        first = np.where(is_second, other, same)
+        second = np.where(is_second, same, other)
+        p_second = is_second.astype(np.float32)
+        return Triplets.build(stimuli, anchor, first, second, p_second, unit="image")
+
+    @cached_property
+    def _labelled(self) -> tuple[Stimuli, np.ndarray]:
+        """The images and their class labels, int64 (M,); classes are numbered in alphabetical order."""
+        c = self.config
+        images: Sequence[ImageSource]
+        if c.root.suffix == ".parquet":
+            images, classes = read_labelled_parquet(c.root, c.image_column, c.label_column)
+            ids = [f"row-{i:07d}" for i in range(len(images))]
+            names = list(map(str, classes))
+        else:
+            if not c.root.is_dir():
+                raise DataError(f'root = "{c.root}": neither a folder nor a .parquet file')
+            images = files = sorted(p for p in c.root.glob("*/*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not files:
+                raise DataError(f'root = "{c.root}": no images found. Expected one subfolder per class')
+            ids = [path.relative_to(c.root).as_posix() for path in files]
+            names = [path.parent.name for path in files]
+        _, labels = np.unique(names, return_inverse=True)
+        return Stimuli(tuple(ids), images, tuple(names), colour_of(c.background)), labels
+
+
+def draw_class_triplets(
+    labels: np.ndarray, members: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Return up to `count` distinct triplets, int64 (N, 3): anchor, same class, other class.
+
+    Anchors are sampled uniformly from images whose class contains at least two images.
+
+    Args:
+        labels: Classes of all images, int64 (M,).
+        members: Indices of the eligible images.
+        count: Maximum number of triplets.
+        rng: Random generator.
+    """
+    sizes = np.bincount(labels[members], minlength=labels.max() + 1)
+    anchors = members[sizes[labels[members]] > 1]
+    if not len(anchors) or len(np.unique(labels[members])) < 2:
+        return np.empty((0, 3), dtype=np.int64)
+    by_class = {c: members[labels[members] == c] for c in np.unique(labels[members])}
+    others = {c: members[labels[members] != c] for c in by_class}
+    rows = set()
+    for anchor in rng.choice(anchors, size=count).tolist():
+        same = by_class[labels[anchor]]
+        partner = rng.choice(same[same != anchor])
+        rows.add((anchor, int(partner), int(rng.choice(others[labels[anchor]]))))
+    table = np.array(sorted(rows), dtype=np.int64).reshape(-1, 3)
+    return table[rng.permutation(len(table))]
