@@ -92,16 +92,17 @@ def resource_lines(recipe: Recipe) -> Iterator[str]:
     """Yield the assumptions of the table, and the decoding cores, disk and power of a recipe."""
     cost = model_cost(recipe)
     cores = RATE * DECODE_SECONDS / (TRAINING_FACTOR * (cost.image_flops + cost.text_flops))
-    yield (
-        "memory and hours: one run on one H100 at 400 TFLOP/s, 40 % of its peak in bf16. "
-        f"{cores:,.1f} CPU cores decode JPEGs of 59 KB as fast"
-    )
+    decoding = f". {cores:,.1f} CPU cores decode JPEGs of 59 KB as fast" if recipe.pretrain else ""
+    yield f"memory and hours: one run on one H100 at 400 TFLOP/s, 40 % of its peak in bf16{decoding}"
     weights = len(recipe.arms) * len(recipe.seeds) * 4 * (cost.num_parameters + cost.num_image_parameters)
     state = recipe.checkpoint.keep * 12 * cost.num_parameters
+    needs = find_needs(recipe)
     sizes: dict[str, int] = {}
-    for need in find_needs(recipe):
+    for need in needs:
         sizes[need.kind] = sizes.get(need.kind, 0) + (need.num_bytes or 0)
-    data = "".join(f"{kind} {size / 1e9:,.0f} GB, " for kind, size in sizes.items())
-    yield f"disk: {data}checkpoints {state / 1e9:.1f} GB, weights {weights / 1e9:.1f} GB in all"
+    data = "".join(f"{kind} {size / 1e9:,.0f} GB, " for kind, size in sizes.items() if size)
+    num_unknown = sum(need.num_bytes is None for need in needs)
+    unknown = f"unknown size for {num_unknown}, " if num_unknown else ""
+    yield f"disk: {data}{unknown}checkpoints {state / 1e9:.1f} GB, weights {weights / 1e9:.1f} GB in all"
     if recipe.verdict.noise is None:
         yield "power: unknown. Set [verdict] noise, the standard deviation over seeds in points, to see it"

@@ -167,6 +167,7 @@ class Console:
         self._progress = Progress([])
         self._bars = Bars()
         self._live: Live | None = None  # the table on a terminal
+        self._warned: set[str] = set()
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
@@ -213,12 +214,18 @@ class Console:
             shown = "  ".join(f"{k} {v:.4g}" for k, v in list(event.metrics.items())[:4])
             spent = readable_seconds(event.time - run.stage.begin)
             self._line(event, f"{event.stage} {event.message}: {spent}  {shown}")
-        elif event.kind == "warning":
+        elif event.kind == "warning" and not self._is_repeated(event):
             self._line(event, f"warning ({event.stage}): {event.message}", style="yellow")
         elif event.kind == "notice":
             self._line(event, event.message)
         elif event.kind == "run-end" and (event.message != "finished" or self._progress.running):
             self.say(f"  {event.arm}, seed {event.seed}: {event.message}")
+
+    def _is_repeated(self, event: Event) -> bool:
+        """Return whether another run gave the same warning about the data or settings of all runs."""
+        is_repeated = event.stage == "run" and event.message in self._warned
+        self._warned.add(event.message)
+        return is_repeated
 
     def _line(self, event: Event, text: str, style: str | None = None) -> None:
         """Print a line of a run, with its name if several runs are in progress."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.judgment_files import write_images
 
 from perceptinit import hookspecs
 from perceptinit.cli import create_app
@@ -161,7 +162,7 @@ def test_the_documented_plugin_passes_its_contract(documented_plugin, tmp_path):
 
 
 def test_the_other_documented_classes_pass_their_contracts(documented_plugin, tmp_path):
-    from perceptinit.testing import PretrainerContract
+    from perceptinit.testing import EvaluatorContract, JudgmentsContract, PretrainerContract
 
     names = {"Texture": importlib.import_module("acme_texture.texture").Texture}
     for parameter in blocks("python", "write-a-plugin.md")[2:]:
@@ -170,6 +171,11 @@ def test_the_other_documented_classes_pass_their_contracts(documented_plugin, tm
     short = {"batch_size": 16, "epochs": 2, "warmup_steps": 1}
     for name in ("Distance", "TwoCrops"):
         assert complaints(PretrainerContract, names[name], tmp_path, **short) == []
+    assert complaints(EvaluatorContract, names["Mirror"], tmp_path) == []
+    write_images(tmp_path, *(f"{i:02d}.png" for i in range(20)))
+    rows = [f"{i % 20:02d}.png,{(i + 3) % 20:02d}.png,{(i + 7) % 20:02d}.png,left" for i in range(60)]
+    (tmp_path / "answers.csv").write_text("\n".join(["anchor,left,right,chosen", *rows]))
+    assert complaints(JudgmentsContract, names["Answers"], tmp_path, root=str(tmp_path)) == []
 
 
 def test_breaking_the_documented_plugin_gives_the_documented_message(documented_plugin, tmp_path):

@@ -334,7 +334,7 @@ def test_an_object_that_is_not_a_model_is_reported_with_the_call_that_builds_one
 
 def test_a_warning_points_to_the_line_of_the_caller():
     model, _ = timm_vit()
-    with pytest.warns(UserWarning, match="did not learn to predict") as warnings:
+    with pytest.warns(UserWarning, match="is not shown to predict") as warnings:
         apply_quickly(model, lr=1e-9, cache=False)  # too low a learning rate, which gives a warning
     assert {w.filename for w in warnings} == {__file__}
 

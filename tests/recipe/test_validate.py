@@ -91,7 +91,10 @@ def test_validate_prints_the_resources_of_each_stage(cli):
     assert hours == pytest.approx(4 * 474_415_104 * 14.78e9 / 400e12 / 3600, rel=0.01)
     assert "pi: init.0 triplet-hinge" in text
     assert "CPU cores decode JPEGs of 59 KB as fast" in text
-    assert "disk: pairs 1,900 GB, judgments 58 GB, test set 37 GB, checkpoints 3.6 GB" in text
+    assert (
+        "disk: pairs 1,900 GB, judgments 58 GB, test set 38 GB, unknown size for 1, checkpoints 3.6 GB"
+        in text
+    )
     assert "power: unknown. Set [verdict] noise" in text
     (whole,) = [
         x.split()

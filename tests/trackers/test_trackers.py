@@ -127,6 +127,16 @@ def test_the_console_prints_position_steps_scores_and_remaining_time():
     assert "pi, seed 1  (run 2 of 2, all runs: about 50 s left)" in shown
 
 
+def test_a_warning_about_all_runs_is_printed_once_and_one_about_a_stage_each_time():
+    tracker, out = plain_console()
+    tracker.expect([("pi", 0), ("pi", 1)])
+    for seed in (0, 1):
+        for stage, message in (("run", "60 of 60 images are not square"), ("init.0", "stage 1 collapsed")):
+            tracker.log(Event(kind="warning", arm="pi", seed=seed, stage=stage, message=message))
+    assert out.getvalue().count("not square") == 1
+    assert out.getvalue().count("collapsed") == 2
+
+
 def test_lines_of_concurrent_runs_are_prefixed_with_their_run():
     tracker, out = plain_console()
     tracker.expect([("pi", 0), ("random", 0)])
