@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, Literal, get_args
 
 import numpy as np
-import scipy
+from scipy.special import stdtr
 
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.recipe.settings import VerdictConfig
@@ -123,7 +123,7 @@ def level_of_looks(first: int, last: int, confidence: float = CONFIDENCE) -> flo
         if num >= first:
             mean = sums / num
             error = np.sqrt((squares - num * mean**2) / (num - 1) / num)
-            smallest = np.minimum(smallest, 2 * scipy.stats.t.sf(np.abs(mean) / error, num - 1))
+            smallest = np.minimum(smallest, 2 * stdtr(num - 1, -np.abs(mean) / error))
     return 1 - float(np.quantile(smallest, 1 - confidence))
 
 
@@ -136,9 +136,8 @@ def probabilities(value: Estimate, delta: float) -> tuple[float, float, float] |
     if value.stderr is None:
         return None
     if value.stderr:
-        posterior = scipy.stats.t(value.degrees, value.mean, value.stderr)
-        below = float(posterior.cdf(-delta))
-        above = float(posterior.sf(delta))
+        below = float(stdtr(value.degrees, (-delta - value.mean) / value.stderr))
+        above = float(stdtr(value.degrees, (value.mean - delta) / value.stderr))
     else:
         below = float(value.mean < -delta)
         above = float(value.mean > delta)

@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple, get_args
 
 import numpy as np
-import scipy
+from scipy.special import nctdtr, stdtrit
 
 from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, Components, sign_patterns
@@ -101,10 +101,12 @@ def find_effect(power: Callable[[float], float], unit: float) -> float:
         power: Probability that a true difference is detected.
         unit: Positive difference of the size of the noise.
     """
+    from scipy.optimize import brentq
+
     high = unit
     while power(high) < POWER:
         high *= 2
-    return float(scipy.optimize.brentq(lambda effect: power(effect) - POWER, 0.0, high, xtol=0.01 * unit))
+    return float(brentq(lambda effect: power(effect) - POWER, 0.0, high, xtol=0.01 * unit))
 
 
 @cache
@@ -141,8 +143,8 @@ def noncentrality(degrees: float, alpha: float = 0.05) -> float:
 
     Source: power of the t test by the noncentral t distribution (Cohen 1988, ch. 2).
     """
-    critical = scipy.stats.t.ppf(1 - alpha / 2, degrees)
-    return find_effect(lambda shift: float(scipy.stats.nct.sf(critical, degrees, shift)), 1.0)
+    critical = stdtrit(degrees, 1 - alpha / 2)
+    return find_effect(lambda shift: 1 - float(nctdtr(degrees, shift, critical)), 1.0)
 
 
 @cache
@@ -194,7 +196,7 @@ def _decide(rule: Rule, confidence: float, values: np.ndarray, noise: Noise) -> 
     num = values.shape[2]
     means = values[:, 0].mean(axis=1)
     parts = noise.at(num, values[:, 0].var(axis=1, ddof=1) / num)
-    half = scipy.stats.t.ppf(0.5 + confidence / 2, parts.degrees) * np.sqrt(parts.variance)
+    half = stdtrit(parts.degrees, 0.5 + confidence / 2) * np.sqrt(parts.variance)
     found = rule.classify(means - half, means + half)
     for side in SIDES:
         found[side] = found[side] & ~found["equivalent"]

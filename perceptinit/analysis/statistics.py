@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import scipy
+from scipy.special import stdtr
 
 from perceptinit.judgments.scoring import t_quantile
 
@@ -117,11 +117,25 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     """Return the two-sided p-value of a paired t test; None for one value or equal values."""
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
-    return float(scipy.stats.ttest_1samp(list(values), 0.0).pvalue)
+    return _p_value(float(np.mean(values)), _squared_error(values), len(values) - 1)
 
 
 def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
     """Return the two-sided p-value of Welch's t test; None for one value, or equal values in both samples."""
     if min(len(values), len(reference)) < 2 or max(np.ptp(values), np.ptp(reference)) < SAME:
         return None
-    return float(scipy.stats.ttest_ind(list(values), list(reference), equal_var=False).pvalue)
+    of_values = _squared_error(values)
+    of_reference = _squared_error(reference)
+    degrees = _satterthwaite(of_values, len(values) - 1, of_reference, len(reference) - 1)
+    return _p_value(float(np.mean(values) - np.mean(reference)), of_values + of_reference, degrees)
+
+
+def _squared_error(values: Sequence[float]) -> float:
+    """Return the squared standard error of a mean."""
+    num = len(values)
+    return float(np.mean((np.asarray(values) - np.mean(values)) ** 2) * (num / (num - 1)) / num)
+
+
+def _p_value(mean: float, squared_error: float, degrees: float) -> float:
+    """Return the two-sided p-value of Student's t test, equal to that of scipy.stats."""
+    return float(2 * stdtr(degrees, -abs(mean / math.sqrt(squared_error))))

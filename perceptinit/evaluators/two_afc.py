@@ -17,8 +17,8 @@ from perceptinit.judgments.baselines import (
     values_of,
 )
 from perceptinit.judgments.controls.wrappers import source_of
-from perceptinit.judgments.scoring import Weighting, agreement, find_few, held_out_error
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD, Embedded, score
+from perceptinit.judgments.scoring import COLLAPSED_SPREAD, Weighting, agreement, find_few, held_out_error
+from perceptinit.judgments.two_afc import Embedded, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
 from perceptinit.types import Items, RunContext, Score, Split, Triplets
 

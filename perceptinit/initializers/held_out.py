@@ -13,15 +13,8 @@ from perceptinit.errors import TrainingError
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
-from perceptinit.judgments.scoring import agreement, held_out_error
-from perceptinit.judgments.two_afc import (
-    ImageArray,
-    TwoAFCResult,
-    embed_judged,
-    find_shape,
-    is_above_chance,
-    score,
-)
+from perceptinit.judgments.scoring import agreement, find_shape, held_out_error, is_above_chance
+from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
 
 

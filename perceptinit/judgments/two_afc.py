@@ -6,13 +6,14 @@ The `two-afc` evaluator and the initializers that report 2AFC share this code. T
 # N judgments, M images, B batch, D embedding, S image size
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from perceptinit.errors import TrainingError
 from perceptinit.judgments.scoring import (
+    COLLAPSED_SPREAD,
     Weighting,
     agreement,
     cosine_distances,
@@ -21,42 +22,6 @@ from perceptinit.judgments.scoring import (
     two_afc_accuracy,
 )
 from perceptinit.types import Triplets
-
-# Mean pairwise cosine distance (about 2.6 degrees) below which embeddings count as collapsed.
-# Randomly initialized networks reach 0.04 to 0.6 on photographs (7 timm models, ResNet to ViT).
-COLLAPSED_SPREAD = 1e-3
-# share of the initial spread below which embeddings count as contracted
-SHRUNK = 0.1
-CHANCE = 0.5
-Shape = Literal["", "contracted", "collapsed"]
-
-
-def find_shape(
-    before: float, after: float, two_afc: float | None = None, stderr: float | None = None
-) -> Shape:
-    """Return whether stage 1 collapsed or contracted the embeddings of an image tower; empty if neither.
-
-    Embeddings are collapsed if the mean cosine distance of different images is below `COLLAPSED_SPREAD`, or
-    if it fell below a tenth and 2AFC is not two standard errors above chance. They are contracted if it fell
-    below a tenth in other cases: InfoNCE contracts embeddings that predict the judgments.
-
-    Args:
-        before: Mean cosine distance of two images before stage 1, in [0, 2].
-        after: Mean cosine distance after stage 1.
-        two_afc: Held-out 2AFC on the judgments of stage 1, in [0, 1]. None if it is unknown, or if it is
-            expected to be at chance (shuffled votes).
-        stderr: Standard error of `two_afc`.
-    """
-    if after < COLLAPSED_SPREAD:
-        return "collapsed"
-    if after >= SHRUNK * before:
-        return ""
-    return "collapsed" if two_afc is not None and not is_above_chance(two_afc, stderr) else "contracted"
-
-
-def is_above_chance(two_afc: float, stderr: float | None) -> bool:
-    """Return whether a 2AFC score is more than two standard errors above chance."""
-    return two_afc - 2 * (stderr or 0.0) > CHANCE
 
 
 class ImageArray(Protocol):

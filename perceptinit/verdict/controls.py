@@ -8,7 +8,7 @@ from typing import NamedTuple
 from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.judgments.baselines import STRONG
-from perceptinit.judgments.two_afc import Shape, find_shape, is_above_chance
+from perceptinit.judgments.scoring import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge

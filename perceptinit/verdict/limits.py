@@ -11,7 +11,7 @@ from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.questions import Outcome
-from perceptinit.judgments.two_afc import COLLAPSED_SPREAD
+from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.controls import find_stage_one

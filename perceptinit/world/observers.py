@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from coloraide import Color
 
 from perceptinit.world.factors import RGB, Thing
 from perceptinit.world.render import OUTLINES
@@ -75,6 +74,8 @@ def colour_difference(a: RGB, b: RGB) -> float:
 
     Source: Shepard 1987 (exponential law), on the CIEDE2000 difference dE.
     """
+    from coloraide import Color  # imported here, because most commands draw no judgments
+
     difference = Color("srgb", a).delta_e(Color("srgb", b), method="2000")
     return float(1 - np.exp(-difference / COLOUR_SCALE))
 

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy
 
-from perceptinit.analysis.statistics import differences, estimate
+from perceptinit.analysis.statistics import differences, estimate, paired_p_value, unpaired_p_value
 
 
 def test_the_estimate_of_three_values_has_students_t_interval():
@@ -40,3 +42,13 @@ def test_a_constant_shift_over_noisy_seeds_has_an_interval_of_zero_width():
     paired = differences({s: v + 0.05 for s, v in baseline.items()}, baseline)
     result = estimate(list(paired.values()))
     assert math.isclose(result.low, 0.05, abs_tol=1e-9)
+
+
+def test_p_values_equal_those_of_scipy_stats():
+    rng = np.random.default_rng(0)
+    for num in range(2, 12):
+        values = rng.normal(0.3, 1, num).tolist()
+        reference = rng.normal(0.1, 1, num + 1).tolist()
+        assert paired_p_value(values) == scipy.stats.ttest_1samp(values, 0.0).pvalue
+        welch = scipy.stats.ttest_ind(values, reference, equal_var=False)
+        assert unpaired_p_value(values, reference) == welch.pvalue

@@ -1,6 +1,7 @@
 """Commands that only show information start fast: they import no heavy package."""
 
 import pytest
+from helpers import made_runs
 
 # pydantic is not among them: recent typer imports it by itself where it is installed
 HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow", "PIL")
@@ -40,6 +41,15 @@ def test_data_list_does_not_import_torch(cli_process):
     names = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "numpy" in names
     assert sorted(names & {"torch", "torchvision", "open_clip", "timm"}) == []
+
+
+def test_compare_imports_neither_torch_nor_scipy_stats(cli_process, tmp_path):
+    made_runs.write(tmp_path, made_runs.three_by_three())
+    done = cli_process("compare", "made", PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0, done.stderr
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "scipy.special" in names
+    assert sorted(names & {"torch", "scipy.stats", "pyarrow"}) == []
 
 
 def test_import_perceptinit_imports_no_heavy_package(cli_process):
