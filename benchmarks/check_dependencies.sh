@@ -10,16 +10,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
 if [ "${1:-}" = open-clip ]; then
-  # with the environment of `make test`; the source tree precedes the installed package
-  OMP_NUM_THREADS=1 PYTHONPATH="$(cd "$2/src" && pwd)" .venv/bin/python -c 'import open_clip; print(open_clip.__file__, open_clip.__version__)'
-  OMP_NUM_THREADS=1 PYTHONPATH="$(cd "$2/src" && pwd)" .venv/bin/python -m pytest -q -n auto -m 'slow or not slow' \
+  # the environment of `make test` behind the source tree, in all processes: tests start some without PYTHONPATH
+  source=$(cd "$2/src" && pwd)
+  installed=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  .venv/bin/python -m venv --without-pip "$work/venv"
+  printf '%s\nimport site; site.addsitedir("%s")\n' "$source" "$installed" >"$(echo "$work"/venv/lib/python*/site-packages)/source.pth"
+  "$work/venv/bin/python" -c 'import open_clip; print(open_clip.__file__, open_clip.__version__)'
+  OMP_NUM_THREADS=1 "$work/venv/bin/python" -m pytest -q -n auto -m 'slow or not slow' \
     tests/backbones tests/exporting tests/pretrainers/test_clip.py tests/library/test_api.py
   exit
 fi
-
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
 
 python3 -m venv "$work/build"
 "$work/build/bin/python" -m pip install --quiet build
