@@ -18,6 +18,7 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import describe_run, totals
 from perceptinit.results import runs
+from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim, holder, is_claimed
 from perceptinit.running.runner import run_recipe
@@ -230,20 +231,24 @@ def test_status_of_a_running_run_prints_step_and_remaining_time(tmp_path):
     assert totals(runs).startswith("9 runs: 1 running, 8 not started")
 
 
+def left(seconds):
+    return f", all runs: about {readable_seconds(seconds)} left"
+
+
 def test_the_remaining_time_counts_running_and_waiting_runs():
     progress = Progress([("a", 0), ("a", 1), ("a", 2)])
     event = lambda kind, seed, at, message="": progress.follow(  # noqa: E731
         Event(kind=kind, arm="a", seed=seed, time=at, message=message)
     )
     event("run-start", 0, 0.0)
-    assert progress.seconds_left() is None
+    assert progress.time_left() == ""
     event("run-end", 0, 100.0, "finished")
     event("run-start", 1, 100.0)
     event("warning", 1, 130.0)
     # 100 s per run: 70 s of this run and 100 s of the next
-    assert progress.seconds_left() == pytest.approx(170)
+    assert progress.time_left() == left(170)
     event("run-start", 2, 130.0)
-    assert progress.seconds_left() == pytest.approx((70 + 100) / 2)
+    assert progress.time_left() == left((70 + 100) / 2)
 
 
 def test_the_remaining_time_assumes_the_slowest_run():
@@ -251,7 +256,7 @@ def test_the_remaining_time_assumes_the_slowest_run():
     for arm, begin, end in (("a", 0.0, 100.0), ("b", 100.0, 400.0)):
         progress.follow(Event(kind="run-start", arm=arm, time=begin))
         progress.follow(Event(kind="run-end", arm=arm, time=end, message="finished"))
-    assert progress.seconds_left() == pytest.approx(300)
+    assert progress.time_left() == left(300)
 
 
 def test_the_remaining_time_ignores_runs_of_earlier_processes():
@@ -266,9 +271,9 @@ def test_the_remaining_time_ignores_runs_of_earlier_processes():
     ]
     for event in events:
         progress.follow(event)
-        assert progress.seconds_left() is None
+        assert progress.time_left() == ""
     progress.follow(Event(kind="run-end", arm="a", seed=2, time=at + 110, message="finished"))
-    assert progress.seconds_left() == pytest.approx(100)
+    assert progress.time_left() == left(100)
     assert [run.state for run in progress.runs.values()] == ["kept", "finished", "finished", "waiting"]
 
 
@@ -279,7 +284,7 @@ def test_a_resumed_stage_estimates_its_time_from_its_own_steps():
     for step in (910, 920):
         event = Event(kind="step", arm="a", time=begin + step, stage="pretrain", step=step, total_steps=1000)
         run = progress.follow(event)
-    assert run.seconds_left(begin + 920) == pytest.approx(80)
+    assert run.stage.seconds_left(begin + 920) == pytest.approx(80)
 
 
 def test_the_live_view_shows_runs_bars_and_remaining_time():
