@@ -69,33 +69,33 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
     arms = comparison.runs.arms
     notes = [*sentences(comparison), *comparison.problems]
     notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
-    lines = [f"% {note}" for note in [*notes, *reading_aids(comparison)]]
-    lines += [rf"\begin{{tabular}}{{l{'r' * len(arms)}}}", r"\toprule"]
-    lines += [_latex_row(["score", *map(_escape, arms)]), r"\midrule"]
+    rows = []
     for score in scores:
         means = [_latex(mean_cell(score, arm)) for arm in score.arms]
-        lines.append(_latex_row([_escape(score.name), *means]))
+        rows.append([_escape(score.name), *means])
         for reference in find_references(comparison):
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
             if any(gaps):
-                lines.append(_latex_row([rf"\quad vs {_escape(reference)}", *gaps]))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+                rows.append([rf"\quad vs {_escape(reference)}", *gaps])
+    return _booktabs(["score", *arms], rows, 1, [*notes, *reading_aids(comparison)])
 
 
 def latex_rows(
     headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
 ) -> str:
     """Return a `booktabs` table with notes as comments; columns after `num_texts` are right-aligned."""
-    lines = [f"% {note}" for note in notes]
+    escaped = [[_escape(cell).replace("\n", " ") for cell in row] for row in rows]
+    return _booktabs(headings, escaped, num_texts, notes)
+
+
+def _booktabs(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
+) -> str:
+    """Return the lines of a `booktabs` table whose cells are LaTeX."""
     columns = f"{'l' * num_texts}{'r' * (len(headings) - num_texts)}"
-    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-    lines += [_latex_row(list(map(_escape, headings))), r"\midrule"]
-    lines += [_latex_row([_escape(cell).replace("\n", " ") for cell in row]) for row in rows]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _latex_row(row: Sequence[str]) -> str:
-    return rf"{' & '.join(row)} \\"
+    heading, *body = (rf"{' & '.join(row)} \\" for row in (map(_escape, headings), *rows))
+    above = [*(f"% {note}" for note in notes), rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heading]
+    return "\n".join([*above, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def _escape(text: str) -> str:

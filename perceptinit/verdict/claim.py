@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import Components
 from perceptinit.analysis.pairing import estimate_difference
@@ -100,9 +100,4 @@ class Claim:
     def parts_in(self, score: ScoreComparison) -> Components | None:
         """Return the variance components of the difference of both arms; None without values by image."""
         found = (parts for c, parts in score.components.items() if (c.arm, c.reference) == self.pair)
-        return next(found, None)
-
-    def difference_in(self, score: ScoreComparison) -> Difference | None:
-        """Return the difference of both arms in a score."""
-        found = (d for d in score.differences if (d.contrast.arm, d.contrast.reference) == self.pair)
         return next(found, None)

@@ -135,11 +135,12 @@ def find_changed(claim: Claim) -> Finding:
     answers = find_earlier_answers(claim.comparison)
     if not answers:
         return DOES_NOT_APPLY
-    difference = claim.difference_in(claim.score)
-    if difference is None:
+    contrasts = (difference.contrast for difference in claim.score.differences)
+    contrast = next((c for c in contrasts if (c.arm, c.reference) == claim.pair), None)
+    if contrast is None:
         return judge([])
-    before = answers.get(difference.contrast, "not measured")
-    is_same = before == describe_answer(claim.score, difference.contrast)
+    before = answers.get(contrast, "not measured")
+    is_same = before == describe_answer(claim.score, contrast)
     return judge([] if is_same else [f"with the earlier [verdict], the answer is: {before}"])
 
 
