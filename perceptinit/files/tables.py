@@ -151,6 +151,8 @@ def _encode(path: Path, table: Any, rows: np.ndarray) -> Columns:
     for name, column in zip(header, table.columns, strict=True):
         distinct[name], codes[name] = _encode_column(column.combine_chunks())
     columns = Columns(path, distinct, codes, rows)
+    if not all("" in cells for cells in distinct.values()):
+        return columns  # a column without empty cells: no row is blank
     filled = [np.array([cell != "" for cell in distinct[n]], bool)[codes[n]] for n in header]
     return columns.select(np.any(filled, axis=0)) if filled and len(rows) else columns
 
