@@ -14,6 +14,9 @@ from perceptinit.seeding import derive_seeds
 from perceptinit.types import Stimuli, Triplets, Unit
 
 
+MAX_NUMBER = 2**63 - 1  # of int64
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedTriplets:
     """N judgments about M named images.
@@ -87,7 +90,9 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     first = named.roles[1]
     split = sum((splits == name) * (i + 1) for i, name in enumerate(SPLITS))
     *_, codes = number_questions(named.roles, len(named.images))
-    codes = _number(codes)  # smaller, so that the products fit into int64
+    num_parts = (int(named.group.max()) + 1) * (len(SPLITS) + 1)
+    if len(named.images) ** 3 * num_parts > MAX_NUMBER:
+        codes = _number(codes)
     question = _number((codes * (named.group.max() + 1) + named.group) * (len(SPLITS) + 1) + split)
     first_rows = np.empty(question.max() + 1, dtype=np.int64)
     first_rows[question[::-1]] = np.arange(len(question))[::-1]  # the last assignment is the first row
