@@ -13,7 +13,6 @@ from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.seeding import derive_seeds
 from perceptinit.types import Stimuli, Triplets, Unit
 
-
 MAX_NUMBER = 2**63 - 1  # of int64
 
 
