@@ -29,7 +29,8 @@ def measure(
     """Measure in this process."""
     import torch
 
-    from perceptinit.backbones.text import Tokenization, clip_tokenizer
+    from perceptinit.backbones.clip_tokenizer import clip_tokenizer
+    from perceptinit.backbones.text import Tokenization
     from perceptinit.compute.devices import keep_freed_memory
     from perceptinit.pairs.augment import Augment
     from perceptinit.pairs.batches import fingerprint

@@ -93,7 +93,7 @@ _MODULES = {
     "UsageError": "perceptinit.errors",
     "Wrapper": "perceptinit.judgments.controls.wrappers",
     "assign_splits": "perceptinit.judgments.forms.splits",
-    "clip_tokenizer": "perceptinit.backbones.text",
+    "clip_tokenizer": "perceptinit.backbones.clip_tokenizer",
     "embed": "perceptinit.judgments.two_afc",
     "generator": "perceptinit.seeding",
     "hookimpl": "perceptinit.hookspecs",

@@ -1,7 +1,8 @@
 """Names of `perceptinit.plugin` for type checkers; plugin.py imports each when it is first used."""
 
+from perceptinit.backbones.clip_tokenizer import clip_tokenizer as clip_tokenizer
 from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
-from perceptinit.backbones.text import TextTower as TextTower, clip_tokenizer as clip_tokenizer
+from perceptinit.backbones.text import TextTower as TextTower
 from perceptinit.configs import (
     NonNegativeFloat as NonNegativeFloat,
     NonNegativeInt as NonNegativeInt,

@@ -15,6 +15,7 @@ import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
+from perceptinit.backbones.clip_tokenizer import clip_tokenizer
 from perceptinit.backbones.encoders import (
     LOGIT_SCALE_START,
     RGB,
@@ -24,7 +25,7 @@ from perceptinit.backbones.encoders import (
     find_unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
-from perceptinit.backbones.text import TextTower, Tokenizer, clip_tokenizer
+from perceptinit.backbones.text import TextTower, Tokenizer
 from perceptinit.configs import NonNegativeInt, PositiveFloat
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
 from perceptinit.files.checkpoints import load_weights

@@ -5,15 +5,11 @@ from __future__ import annotations
 # B or N texts, T tokens, D embedding, R rows of L tokens, W width, H heads
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from itertools import chain
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import TextTransformer
 from torch import nn
 
 from perceptinit.backbones.fast_modules import is_recorded, use_fast_modules
@@ -27,8 +23,6 @@ POSITION_POOLS = ("first", "argmax", "eos")
 GPU_MULTIPLES = (16, 8)
 
 Tokenizer = Callable[..., torch.Tensor]
-# number of distinct words in the cache of ids
-NUM_WORDS = 2**17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,12 +123,16 @@ class TextTower(nn.Module):
 
     @property
     def _pad_id(self) -> int:
+        from open_clip.transformer import TextTransformer
+
         own: Any = self.transformer
         return own.pad_id if isinstance(own, TextTransformer) else own.config.pad_token_id
 
 
 def can_be_trimmed(transformer: nn.Module) -> bool:
     """Return whether the embeddings do not depend on padding."""
+    from open_clip.transformer import TextTransformer
+
     return (
         isinstance(transformer, TextTransformer)
         and transformer.attn_mask is not None
@@ -187,52 +185,6 @@ def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     # open_clip truncates the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
     return args, {**kwargs, "attn_mask": kwargs["attn_mask"][..., :length, :length]}
-
-
-@cache
-def clip_tokenizer() -> Tokenizer:
-    """Return CLIP's byte-pair tokenizer (49,408 ids), whose files are read once."""
-    return ClipTokenizer()
-
-
-class ClipTokenizer(open_clip.SimpleTokenizer):
-    """open_clip's CLIP tokenizer (49,408 ids) with a cache of words, and without cleaning plain texts.
-
-    Cleaning (encodings, HTML entities) does not change printable ASCII texts without "&".
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._word_ids = lru_cache(NUM_WORDS)(self._find_word_ids)
-
-    def __reduce__(self) -> tuple[Callable[[], Tokenizer], tuple[()]]:
-        return clip_tokenizer, ()  # other processes read the files again
-
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of a text, without start and end tokens."""
-        if text.isascii() and text.isprintable() and "&" not in text:
-            text = " ".join(text.split()).lower()
-        else:
-            text = self.clean_fn(text)
-        return list(chain.from_iterable(map(self._word_ids, self.pat.findall(text))))
-
-    def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> torch.Tensor:
-        """Return token ids, int64, shape (B, T), padded with 0.
-
-        T is `context_length` (default 77). Truncated texts keep the end token.
-        """
-        length = context_length or self.context_length
-        rows = [self.encode(text) for text in ([texts] if isinstance(texts, str) else texts)]
-        ids = np.zeros((len(rows), length), dtype=np.int64)
-        for row, words in zip(ids, rows, strict=True):
-            tokens = [self.sot_token_id, *words][: length - 1]
-            tokens.append(self.eot_token_id)
-            row[: len(tokens)] = tokens
-        return torch.from_numpy(ids)
-
-    def _find_word_ids(self, word: str) -> tuple[int, ...]:
-        characters = "".join(self.byte_encoder[byte] for byte in word.encode())
-        return tuple(self.encoder[part] for part in self.bpe(characters).split(" "))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,15 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-import timm
-from open_clip.transformer import QuickGELU, TextTransformer
-from timm.models import build_model_with_cfg
-from timm.models.convmixer import ConvMixer
 from torch import nn
 
 from perceptinit.backbones.encoders import RGB, DualTower, ImageTower, find_problem, find_unseen_pixels
 from perceptinit.backbones.fast_modules import use_fast_modules
-from perceptinit.backbones.text import TextTower, clip_tokenizer
+from perceptinit.backbones.text import TextTower
 from perceptinit.configs import Layers, NonNegativeInt, PositiveInt, Width
 from perceptinit.errors import UsageError
 from perceptinit.registry import suggest
@@ -116,6 +112,11 @@ class Timm:
         Raises:
             UsageError: If timm has no such model, or rejects its arguments.
         """
+        # imported here, because most commands read the config without building a model
+        from open_clip.transformer import QuickGELU, TextTransformer
+
+        from perceptinit.backbones.clip_tokenizer import clip_tokenizer
+
         config = self.config
         # built first, so that its weights do not depend on the image model
         text = TextTransformer(
@@ -149,6 +150,10 @@ def _image_tower(config: Timm.Config) -> ImageTower:
 
 
 def _trunk(config: Timm.Config) -> Any:
+    import timm
+    from timm.models import build_model_with_cfg
+    from timm.models.convmixer import ConvMixer
+
     name = config.model
     if not timm.is_model(name):
         hint = suggest(name, timm.list_models())

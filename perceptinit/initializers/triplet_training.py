@@ -19,6 +19,7 @@ from perceptinit.images.decoding import prefetch
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
 from perceptinit.initializers.weights import no_change_error
+from perceptinit.judgments.forms.named_triplets import sort_distinct
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
@@ -261,7 +262,7 @@ def num_distinct(columns: np.ndarray, batch_size: int) -> int:
         batch_size: Judgments in a batch.
     """
     batch = np.arange(len(columns)) // batch_size
-    return len(np.unique(batch[:, None] * (columns.max(initial=0) + 1) + columns))
+    return len(sort_distinct(batch[:, None] * (columns.max(initial=0) + 1) + columns))
 
 
 def augment_alike(

@@ -94,16 +94,34 @@ def two_afc_baselines(
     triplets: Triplets, weighting: Weighting = "votes", num_workers: int = 2
 ) -> tuple[Baseline, ...]:
     """Return the 2AFC score of each baseline; DataError for an image that cannot be decoded."""
-    t = triplets
-    used, places = np.unique(t.roles, return_inverse=True)
-    anchor, first, second = places.reshape(t.roles.shape)
+    return baselines_of_splits([triplets], weighting, num_workers)[0]
+
+
+def baselines_of_splits(
+    splits: Sequence[Triplets], weighting: Weighting = "votes", num_workers: int = 2
+) -> list[tuple[Baseline, ...]]:
+    """Return `two_afc_baselines` of each split. Splits with the same images share their features."""
+    sharing: dict[tuple[str, ...], list[int]] = {}
+    for i, triplets in enumerate(splits):
+        sharing.setdefault(tuple(triplets.used_names), []).append(i)
+    found: list[list[Baseline]] = [[] for _ in splits]
+    for numbers in sharing.values():
+        of_images = [splits[i] for i in numbers]
+        places = [np.searchsorted(t.used, t.roles) for t in of_images]
+        pairs = [(anchor, other) for anchor, *others in places for other in others]
+        features = describe_images(of_images[0].stimuli, of_images[0].used, num_workers)
+        for name, points in features.items():
+            apart = distances(points, *pairs)
+            for k, i in enumerate(numbers):
+                values = agreement(apart[2 * k], apart[2 * k + 1], splits[i].p_second)
+                found[i].append(_score(name, values, splits[i], places[k][0], weighting))
+    return [tuple(baselines) for baselines in found]
+
+
+def _score(name: str, values: np.ndarray, t: Triplets, anchor: np.ndarray, weighting: Weighting) -> Baseline:
     weights = t.num_votes if weighting == "votes" else None
-    found = []
-    for name, points in describe_images(t.stimuli, used, num_workers).items():
-        values = agreement(distances(points, anchor, first), distances(points, anchor, second), t.p_second)
-        error = held_out_error(values, t.unit, anchor, t.group, t.roles, weights)
-        found.append(Baseline(name, float(np.average(values, weights=weights)), error, values))
-    return tuple(found)
+    error = held_out_error(values, t.unit, anchor, t.group, t.roles, weights)
+    return Baseline(name, float(np.average(values, weights=weights)), error, values)
 
 
 def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[Baseline, ...]:
@@ -114,7 +132,7 @@ def odd_one_out_baselines(judgments: OddOneOut, num_workers: int = 2) -> tuple[B
     weights = judgments.votes.sum(axis=1)
     found = []
     for name, points in describe_images(judgments.stimuli, used, num_workers).items():
-        pairs = [distances(points, places[a], places[b]) for a, b in PAIRS]
+        pairs = distances(points, *((places[a], places[b]) for a, b in PAIRS))
         values = odd_one_out_agreement(-np.stack(pairs, axis=1), judgments.votes)
         error = held_out_error(values, judgments.unit, None, judgments.group, images, weights)
         found.append(Baseline(name, float(np.average(values, weights=weights)), error, values))
@@ -196,18 +214,21 @@ def _random_network(pixels: np.ndarray) -> np.ndarray:
     return x.mean((1, 2))
 
 
-def distances(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return Euclidean distances between rows `a` and `b` of points (U, D), shape (N,)."""
-    if len(points) <= MAX_SQUARE:
-        every = points.astype(np.float64)
-        norms = np.square(every).sum(axis=1)
-        squared = norms[:, None] + norms - 2 * every @ every.T
-        # rounded, so that equal images tie: the matrix product leaves differences of 1e-8
-        return np.sqrt(np.maximum(squared, 0)).round(6)[a, b]
-    parts = [
-        np.linalg.norm(points[a[i : i + CHUNK]] - points[b[i : i + CHUNK]], axis=1)
-        for i in range(0, len(a), CHUNK)
-    ]
+def distances(points: np.ndarray, *pairs: tuple[np.ndarray, np.ndarray]) -> list[np.ndarray]:
+    """Return Euclidean distances between rows `a` and `b` of points (U, D), shape (N,), for each (a, b)."""
+    if len(points) > MAX_SQUARE:
+        return [_between(points, a, b) for a, b in pairs]
+    every = points.astype(np.float64)
+    norms = np.square(every).sum(axis=1)
+    squared = norms[:, None] + norms - 2 * every @ every.T
+    # rounded, so that equal images tie: the matrix product leaves differences of 1e-8
+    square = np.sqrt(np.maximum(squared, 0)).round(6)
+    return [square[a, b] for a, b in pairs]
+
+
+def _between(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    starts = range(0, len(a), CHUNK)
+    parts = [np.linalg.norm(points[a[i : i + CHUNK]] - points[b[i : i + CHUNK]], axis=1) for i in starts]
     return np.concatenate(parts)
 
 

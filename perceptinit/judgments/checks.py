@@ -10,7 +10,6 @@
 # N judgments or rows, M stimuli, P positions on the page
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from itertools import combinations
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
 from perceptinit.files.tables import read_table
-from perceptinit.judgments.forms.named_triplets import number_questions
+from perceptinit.judgments.forms.named_triplets import number_questions, sort_distinct
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.own_table import EXCLUDED, OwnTable
 from perceptinit.types import Split, Triplets
@@ -34,7 +33,7 @@ def find_repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
     if triplets.unit == "group" and not (triplets.num_votes > 1).any():
         return  # each row is one person's answer, so several rows may share a question
     *_, questions = number_questions(triplets.roles, len(triplets.stimuli))
-    rows = len(triplets) - len(np.unique(questions))
+    rows = len(triplets) - len(sort_distinct(questions))
     if rows:
         yield (
             f"{split}: {rows:,} of {len(triplets):,} rows repeat a question "
@@ -50,7 +49,8 @@ def find_leaks(triplets: dict[Split, Triplets], split_by: str | None = None) -> 
         split_by: Unit of the splits, if known. Splits by "person" may share questions.
     """
     for a, b in combinations(triplets, 2):
-        shared = np.intersect1d(triplets[a].group, triplets[b].group)
+        groups = sort_distinct(triplets[a].group)
+        shared = np.intersect1d(groups, sort_distinct(triplets[b].group), assume_unique=True)
         if len(shared):
             yield f"leak: {len(shared):,} groups are in both '{a}' and '{b}'"
         common = [] if split_by == "person" else _find_common_questions(triplets[a], triplets[b])
@@ -61,7 +61,7 @@ def find_leaks(triplets: dict[Split, Triplets], split_by: str | None = None) -> 
 
 def find_shared_anchors(triplets: dict[Split, Triplets]) -> Iterator[str]:
     """Yield a message if two splits share anchors, which is allowed if the source splits by judgment."""
-    anchors = {s: {t.stimuli.ids[i] for i in np.unique(t.anchor)} for s, t in triplets.items()}
+    anchors = {s: {t.stimuli.ids[i] for i in sort_distinct(t.anchor)} for s, t in triplets.items()}
     for a, b in combinations(anchors, 2):
         if common := anchors[a] & anchors[b]:
             yield (
@@ -103,7 +103,7 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
         "measure generalization to unseen images."
     )
     try:
-        splits = type(judgments)(replace(judgments.config, split_by="image")).splits
+        splits = judgments.splits_by_image()
     except DataError:  # a column assigns the splits
         yield f"{about} Assign splits by image, or remove the column 'split' and set split_by = \"image\""
         return
@@ -121,8 +121,8 @@ def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     asked = []
     for t in (a, b):
         number = np.array([place[name] for name in t.stimuli.ids], np.int64)
-        asked.append(number_questions(number[t.roles], count)[-1])
-    common = np.intersect1d(asked[0], asked[1]).tolist()
+        asked.append(sort_distinct(number_questions(number[t.roles], count)[-1]))
+    common = np.intersect1d(asked[0], asked[1], assume_unique=True).tolist()
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]
 
 

@@ -19,12 +19,13 @@ from perceptinit.judgments.baselines import (
     MIN_VOTES,
     Baseline,
     Bounds,
+    baselines_of_splits,
     ceiling,
     ceiling_of_split,
     odd_one_out_baselines,
     pair_agreement,
-    two_afc_baselines,
 )
+from perceptinit.judgments.forms.named_triplets import sort_distinct
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut, HasSamePairs
 from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.judgments.own.matrix_set import RdmSet
@@ -161,8 +162,8 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
         num_judgments=len(triplets),
         num_votes=int(triplets.num_votes.sum()),
         num_images=len(triplets.used_names),
-        num_anchors=len(np.unique(triplets.anchor)),
-        num_groups=len(np.unique(triplets.group)),
+        num_anchors=len(sort_distinct(triplets.anchor)),
+        num_groups=len(sort_distinct(triplets.group)),
         num_ties=len(p) - len(decided),
         ceiling=ceiling_of_split(judgments, split, triplets),
         pair_agreement=pair_agreement(triplets),
@@ -231,8 +232,9 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
         report.add("error", [f"{unreadable}. Replace or exclude them"])
         return
     held_out = [split for split in report.triplets if split != "train"]
-    for split in held_out or report.triplets:
-        report.baselines[split] = two_afc_baselines(report.triplets[split], "votes", num_workers)
+    scored = {split: report.triplets[split] for split in held_out or report.triplets}
+    rows = baselines_of_splits([*scored.values()], num_workers=num_workers)
+    report.baselines |= dict(zip(scored, rows, strict=True))
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:

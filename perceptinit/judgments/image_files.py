@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -65,9 +66,10 @@ def read_images(
     fill = "" if may_be_empty else None
     images = index_images(read_all(*(partial(columns.coded, role, convert, fill) for role in roles)))
     errors = []
-    order = np.sort(images.index, axis=0)
-    repeated = np.argwhere(((order[1:] == order[:-1]) & (order[1:] >= 0)).T)
-    if len(repeated):
+    equal = [(a == b) & (a >= 0) for a, b in combinations(images.index, 2)]
+    if np.any(equal):
+        order = np.sort(images.index, axis=0)
+        repeated = np.argwhere(((order[1:] == order[:-1]) & (order[1:] >= 0)).T)
         row, place = repeated[0]
         name = images.names[order[place, row]]
         errors.append(columns.error(repeated[:, 0], f"the image '{name}' occurs twice in one row"))

@@ -185,9 +185,17 @@ class Triplets:
         return np.stack([self.anchor, self.first, self.second])
 
     @property
+    def used(self) -> np.ndarray:
+        """Return the indices of the stimuli that occur in any role, sorted."""
+        is_used = np.zeros(len(self.stimuli), dtype=bool)
+        for role in (self.anchor, self.first, self.second):
+            is_used[role] = True
+        return np.flatnonzero(is_used)
+
+    @property
     def used_names(self) -> list[str]:
         """Return the names of the stimuli that occur in any role."""
-        return [self.stimuli.ids[i] for i in np.unique(self.roles)]
+        return [self.stimuli.ids[i] for i in self.used]
 
 
 def raise_first(bad: np.ndarray | np.bool_, what: str, row: str = "triplet") -> None:

@@ -5,7 +5,7 @@ import open_clip
 import pytest
 import torch
 
-from perceptinit.backbones.text import ClipTokenizer
+from perceptinit.backbones.clip_tokenizer import ClipTokenizer
 
 PRINTABLE = [chr(code) for code in range(32, 127)]
 RARE = list("\t\n\x00\x1b\x7f\x85\u200béüß日本😀“”’…ﬁÃ©")

@@ -55,9 +55,9 @@ def test_centered_gray_pixels_ignore_brightness_and_hue():
     images = [shapes[0], shapes[0] + 100, shapes[1]]
     stimuli = Stimuli(tuple("abc"), [image.astype(np.uint8) for image in images])
     points = describe_images(stimuli, np.arange(3))
-    near, far = distances(points["centered gray 32 x 32"], np.array([0, 0]), np.array([1, 2]))
+    near, far = distances(points["centered gray 32 x 32"], (np.array([0, 0]), np.array([1, 2])))[0]
     assert near < 0.01 < 1 < far
-    assert distances(points["pixels 32 x 32"], np.array([0]), np.array([1]))[0] > 0.1
+    assert distances(points["pixels 32 x 32"], (np.array([0]), np.array([1])))[0][0] > 0.1
 
 
 def test_histograms_count_orientations_and_colors_wherever_they_are():
@@ -68,7 +68,7 @@ def test_histograms_count_orientations_and_colors_wherever_they_are():
     stimuli = Stimuli(tuple("abc"), [image.astype(np.uint8) for image in images])
     points = describe_images(stimuli, np.arange(3))
     of_edges, of_colors = (
-        distances(points[name], np.array([0, 0]), np.array([1, 2]))
+        distances(points[name], (np.array([0, 0]), np.array([1, 2])))[0]
         for name in ("gradient orientations", "color histogram")
     )
     assert of_edges == pytest.approx([0, 2**0.5], abs=1e-3)
@@ -115,10 +115,10 @@ def test_the_odd_one_out_is_outside_the_nearest_pair():
 def test_distances_in_chunks_equal_distances_at_once(monkeypatch):
     points = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     a, b = np.array([0, 1, 5]), np.array([3, 1, 2])
-    few = distances(points, a, b)
+    few = distances(points, (a, b))[0]
     monkeypatch.setattr("perceptinit.judgments.baselines.MAX_SQUARE", 5)
     monkeypatch.setattr("perceptinit.judgments.baselines.CHUNK", 2)
-    assert distances(points, a, b) == pytest.approx(few, abs=1e-5)
+    assert distances(points, (a, b))[0] == pytest.approx(few, abs=1e-5)
 
 
 def test_the_interval_of_a_baseline_is_clipped_to_0_and_1():

@@ -17,6 +17,7 @@ from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.baselines import two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
+from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up
 from perceptinit.judgments.forms.splits import assign_splits, keep_share
 from perceptinit.judgments.image_files import file_names
 from perceptinit.judgments.own.table import Table
@@ -681,3 +682,20 @@ def test_a_circular_link_in_a_folder_does_not_hide_its_images(tmp_path):
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     assert file_names(tmp_path) == ["a.png", "b.png"]
+
+
+def test_answers_are_added_up_in_the_order_of_first_appearance():
+    roles = np.array([[0, 1, 0, 0, 1], [1, 2, 2, 1, 2], [2, 0, 1, 2, 0]])
+    named = NamedTriplets(
+        ("a", "b", "c"),
+        roles,
+        np.array([1.0, 0.0, 0.0, 0.5, 1.0]),
+        np.ones(5, np.int64),
+        np.array([0, 1, 0, 0, 7]),
+    )
+    found, splits = add_up(named, np.array(["train", "", "train", "val", "test"]))
+    # row 2 asks the question of row 0 with the candidates in the other order; the others differ in split or group
+    assert found.roles.T.tolist() == [[0, 1, 2], [1, 2, 0], [0, 1, 2], [1, 2, 0]]
+    assert found.p_second.tolist() == [1.0, 0.0, 0.5, 1.0]
+    assert found.num_votes.tolist() == [2, 1, 1, 1]
+    assert splits.tolist() == ["train", "", "val", "test"]

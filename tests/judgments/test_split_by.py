@@ -269,3 +269,15 @@ def test_judgments_of_each_person_share_the_stimuli_of_the_split(folder):
     own, expected = people["person 3"], alone.load("test")
     assert np.array_equal(own.p_second, expected.p_second)
     assert [own.stimuli.ids[i] for i in own.anchor] == [expected.stimuli.ids[i] for i in expected.anchor]
+
+
+def test_counts_of_a_split_by_image_are_those_of_a_table_that_is_read_with_it(folder):
+    expected = table(folder, split_by="image").splits
+    assert table(folder).splits_by_image().tolist() == expected.tolist()
+    assert table(folder, whole=True).splits_by_image().tolist() == ["test"] * len(expected)
+
+
+def test_a_column_of_groups_has_no_split_by_image(folder):
+    write(folder, "anchor positive negative group", [[*row, "g"] for row in triples(10)])
+    with pytest.raises(DataError, match="both define the splits"):
+        Table(Table.Config(path=folder / "lab.csv")).splits_by_image()

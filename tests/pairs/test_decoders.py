@@ -12,7 +12,8 @@ import pytest
 import torch
 from helpers.photos import Photos, assert_same, loader
 
-from perceptinit.backbones.text import Tokenization, clip_tokenizer
+from perceptinit.backbones.clip_tokenizer import clip_tokenizer
+from perceptinit.backbones.text import Tokenization
 from perceptinit.errors import PerceptInitError
 from perceptinit.pairs.augment import Augment
 from perceptinit.pairs.decoders import DecoderProcesses, _pickle

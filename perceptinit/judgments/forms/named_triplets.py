@@ -9,8 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from perceptinit.judgments.forms.splits import SPLITS
 from perceptinit.seeding import derive_seeds
 from perceptinit.types import Stimuli, Triplets, Unit
+
+MAX_NUMBER = 2**63 - 1  # of int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,13 +87,14 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     order of first appearance, candidates in the order of the first row.
     """
     first = named.roles[1]
-    _, split = np.unique(splits, return_inverse=True)
+    split = sum((splits == name) * (i + 1) for i, name in enumerate(SPLITS))
     *_, codes = number_questions(named.roles, len(named.images))
-    _, place = np.unique(codes, return_inverse=True)
-    place = (place * (named.group.max() + 1) + named.group) * (split.max() + 1) + split
-    _, first_rows, place = np.unique(place, return_index=True, return_inverse=True)
-    question = np.argsort(np.argsort(first_rows))[place]
-    first_rows = np.sort(first_rows)
+    num_parts = (int(named.group.max()) + 1) * (len(SPLITS) + 1)
+    if len(named.images) ** 3 * num_parts > MAX_NUMBER:
+        codes = _number(codes)
+    question = _number((codes * (named.group.max() + 1) + named.group) * (len(SPLITS) + 1) + split)
+    first_rows = np.empty(question.max() + 1, dtype=np.int64)
+    first_rows[question[::-1]] = np.arange(len(question))[::-1]  # the last assignment is the first row
     is_turned = first != first[first_rows][question]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
@@ -98,6 +102,21 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     share = np.clip(np.bincount(question, p_second * named.num_votes) / num_votes, 0, 1)
     kept = replace(named.select(first_rows), p_second=share, num_votes=num_votes.astype(np.int64))
     return kept, splits[first_rows]
+
+
+def sort_distinct(values: np.ndarray) -> np.ndarray:
+    """Return the distinct values, sorted, as np.unique, whose hash table is slow for millions of integers."""
+    ordered = np.sort(values, axis=None)
+    is_new = np.ones(len(ordered), dtype=bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[is_new]
+
+
+def _number(values: np.ndarray) -> np.ndarray:
+    """Return the number of each value, in the order of first appearance, int64 (N,)."""
+    import pyarrow
+
+    return np.from_dlpack(pyarrow.array(values).dictionary_encode().indices).astype(np.int64)
 
 
 def number_questions(roles: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

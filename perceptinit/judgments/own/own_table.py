@@ -102,6 +102,10 @@ class OwnTable(ABC):
         """The split of each judgment, (N,); "" for judgments whose images are in several splits."""
         return self.rows.splits
 
+    def splits_by_image(self) -> np.ndarray:
+        """Return `splits` as if they were assigned by image; DataError if a column assigns them."""
+        return type(self)(replace(self.config, split_by="image")).splits
+
     def select(self, split: Split) -> Any:
         """Return the judgments of a split; EmptySplitError if there are none."""
         splits = self.splits
@@ -163,9 +167,7 @@ class OwnTable(ABC):
         if "split" in columns:
             return RowSplits(read_splits(columns, group, role, hint), group, unit)
         if by == "image":
-            of_image = split_names(images.names, self.config, self.draw_name)[images.index]
-            splits = np.where((of_image == of_image[0]).all(axis=0), of_image[0], "")
-            return RowSplits(splits, group, "image")
+            return RowSplits(self.split_by_image(images.names, images.index), group, "image")
         if by == "anchor":
             group = images.role(0)
         elif by == "person":
@@ -176,6 +178,12 @@ class OwnTable(ABC):
             group = name_sets(np.stack([anchor, *np.sort(candidates, axis=0)]), images.names)
         splits = split_names(group.distinct, self.config, self.draw_name)[group.codes]
         return RowSplits(splits, group, unit)
+
+    def split_by_image(self, names: Sequence[str], index: np.ndarray) -> np.ndarray:
+        """Return the split of all images of each row, (N,); "" if they are in several; index: (R, N)."""
+        splits, codes = np.unique(split_names(names, self.config, self.draw_name), return_inverse=True)
+        of_image = codes[index]
+        return np.where((of_image == of_image[0]).all(axis=0), splits[of_image[0]], "")
 
     def preflight(self) -> Iterator[str]:
         """Yield the first problem of the file or its images."""

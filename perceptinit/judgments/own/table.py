@@ -14,6 +14,7 @@ from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
 from perceptinit.judgments.forms.splits import Conventions
+from perceptinit.judgments.image_files import index_images
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.registry import suggest
@@ -103,10 +104,13 @@ class Table(OwnTable):
         if winner or form == ANSWER:
             named = draw_sides(named, self.config.seed)
         # subjects are selected after rows are split, so that splits do not depend on the selection
-        rows = self._find_rows_of_subjects(columns)
-        answers = named.select(rows)
-        splits = split.splits[rows]
-        columns = columns.select(rows)
+        answers = named
+        splits = split.splits
+        if self.config.subjects:
+            rows = self._find_rows_of_subjects(columns)
+            answers = named.select(rows)
+            splits = splits[rows]
+            columns = columns.select(rows)
         subjects = columns.coded("subject").codes if "subject" in columns else None
         judgments = self._aggregate(answers, splits, subjects)
         return TableRows(*judgments, answers, splits, columns, winner)
@@ -131,16 +135,21 @@ class Table(OwnTable):
             named = replace(named, group=named.group // num, num_votes=np.ones(len(named), dtype=np.int64))
         return add_up(named, splits)
 
+    def splits_by_image(self) -> np.ndarray:
+        """Return `splits` as if they were assigned by image, which does not change the judgments."""
+        if {"split", "group"} & self.rows.columns.names:
+            return super().splits_by_image()
+        named = self.rows.judgments
+        return self.split_by_image(named.images, named.roles)
+
     def _find_rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
-        if not wanted:
-            return np.ones(len(columns), dtype=bool)
         subjects = columns.coded("subject")
         for subject in wanted:
             if subject not in subjects.distinct:
                 hint = suggest(subject, subjects.distinct)
                 raise DataError(f"{columns.path}: no rows of subject '{subject}'.{hint}")
-        return np.isin(np.array(subjects.distinct)[subjects.codes], wanted)
+        return np.isin(subjects.distinct, wanted)[subjects.codes]
 
     @cached_property
     def _subjects(self) -> Coded | None:
@@ -237,9 +246,11 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
 
 def _read_choices(columns: Columns) -> np.ndarray:
     """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
-    first, second, choice = (np.array(columns.texts(name), object) for name in CHOICE[1:])
-    is_second = (choice == second) | (choice == "second")
-    strange = np.flatnonzero(~(is_second | (choice == first) | (choice == "first")))
+    named = index_images([columns.coded(name) for name in CHOICE[1:]])
+    first, second, choice = named.index
+    number = {name: i for i, name in enumerate(named.names)}
+    is_second = (choice == second) | (choice == number.get("second", -1))
+    strange = np.flatnonzero(~(is_second | (choice == first) | (choice == number.get("first", -1))))
     if strange.size:
         a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
         raise columns.error(
