@@ -38,7 +38,5 @@ def show(
         console.print(f"[bold]{escape(field.name)}[/bold] = {escape(value)}  [dim]{escape(field.type)}[/dim]")
         if field.doc:
             console.print(f"    {escape(field.doc)}")
-    for base in description.unseen:
-        console.print(f"and the keys of {escape(base)}, whose source code was not found")
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

@@ -14,7 +14,6 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["list"],
         ["list", "judgments"],
         ["plugins"],
-        ["show", "initializer", "triplet-hinge"],
         ["run", "--help"],
         ["compare", "--help"],
         ["report", "--help"],
