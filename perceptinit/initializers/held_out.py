@@ -92,8 +92,8 @@ class HeldOut:
         if not is_shuffled and not is_above_chance(after.accuracy, after.stderr):
             self._ctx.warn(
                 f"2AFC on the {self._split} judgments is {after.accuracy:.3f}, not more than two standard "
-                "errors above chance (0.5). Stage 1 is not shown to predict them. Check the votes, or use more "
-                f"{self._split} judgments"
+                "errors above chance (0.5). Stage 1 is not shown to predict them. Check the votes, or use "
+                f"more {self._split} judgments"
             )
 
     def metrics(self, kept: int) -> dict[str, float]:
