@@ -66,7 +66,7 @@ class Study:
 
 
 def share(count: float, num: float) -> str:
-    """Return a rate in per cent with its 95 % interval (Clopper and Pearson); empty without experiments."""
+    """Return a rate in percent with its 95 % interval (Clopper and Pearson); empty without experiments."""
     if not num:
         return ""
     between = stats.binomtest(int(count), int(num)).proportion_ci(0.95)

@@ -66,8 +66,8 @@ CAUSES = {
 INIT_METRICS = re.compile(
     r"2afc_|spread_|train_loss|steps$|triplets$|(weight_change|norm_ratio|spectrum_change)/trunk$"
 )
-COLOURS = (
-    ":root { --ink: #1a1a1a; --faint: #6b6b6b; --grid: #d9d9d9; --arm-0: #4d4d4d; --arm-1: #0072b2; --arm-2: #d55e00; "
+COLORS = (
+    "svg { background: #fff } :root { --ink: #1a1a1a; --faint: #6b6b6b; --grid: #d9d9d9; --arm-0: #4d4d4d; --arm-1: #0072b2; --arm-2: #d55e00; "
     "--arm-3: #009e73; --arm-4: #cc79a7; --arm-5: #e69f00; --arm-6: #56b4e9; --arm-7: #8c510a; }"
 )
 
@@ -141,7 +141,7 @@ def draw(name: str) -> None:
     figure = curve_figure(*_compared(name))
     if figure:
         root, rest = figure.svg.split(">", 1)
-        image = f"{root}><style>{COLOURS}</style>{rest}"
+        image = f"{root}><style>{COLORS}</style>{rest}"
         (DOCS / "images" / f"{name}.svg").write_text(image, encoding="utf-8")
 
 

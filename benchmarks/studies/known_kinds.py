@@ -54,7 +54,7 @@ def _exactly(points: float) -> Interval:
 def _draw(
     rng: np.random.Generator, num: int, leads: Mapping[str, float], noise: str = "normal"
 ) -> dict[str, tuple[float, ...]]:
-    """Return the scores of the baseline and of arms with these leads, in per cent."""
+    """Return the scores of the baseline and of arms with these leads, in percent."""
     level = LEVEL + 0.6 * rng.standard_normal(num)
     drawn = {arm: level + lead + SPREAD * NOISE[noise](rng, (num,)) for arm, lead in leads.items()}
     return {arm: tuple(values.tolist()) for arm, values in {"random": level, **drawn}.items()}

@@ -79,8 +79,9 @@ def find_components(
     weights: np.ndarray | None = None,
     people: np.ndarray | None = None,
 ) -> Components | None:
-    """Return the variance components; None for one seed, fewer than `MIN_UNITS` images of a role, or one
-    image in all items.
+    """Return the variance components; None for one seed or few images.
+
+    Few are fewer than `MIN_UNITS` images in a role, or one image in all items.
 
     Variances over images and over people are jackknife estimates that leave out all items of an image, in any
     role, or of a person. Fewer than `MIN_PEOPLE` people do not represent other people, so they are ignored.

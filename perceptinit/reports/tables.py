@@ -19,9 +19,9 @@ from perceptinit.verdict.headline import sentences, summary
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
     "s.e.: standard error over seeds. Differences are {how}, with the interval that decides: 95 %, "
-    "{test}, over {over}; shares in per cent and points."
+    "{test}, over {over}; shares in percent and points."
 )
-STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in per cent."
+STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
 OVER_BOTH = "seeds and, where runs have values by image, images"
 SIMULATED = "Simulated data: a program generates the images and the observers."
 

@@ -102,7 +102,7 @@ def tuned(arm: str, lr: float = 1e-3, trials: int = 5, studies: int = 3) -> Chan
 def with_trials(**best: Sequence[float]) -> Callable[[Path], None]:
     """Write the trials of tuned arms next to their runs: two trials per study, of which the first is best.
 
-    best: arm to the best score of each study, in per cent.
+    best: arm to the best score of each study, in percent.
     """
 
     def write(folder: Path) -> None:
