@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import sys
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from perceptinit.results.run_tables import TableOptions
-
-_NEAREST = {"±": "+-", "×": "x", "–": "-", "—": "-", "→": "->", "…": "...", "≥": ">=", "≤": "<="}
 
 Texts = list[str] | None  # an option that may be repeated
 
@@ -136,19 +132,7 @@ def print_warnings(warnings: Iterable[object]) -> None:
 
 
 def accept_any_encoding() -> None:
-    """Replace characters that standard output or error cannot encode with similar ASCII."""
-    codecs.register_error("perceptinit", _nearest)
+    """Replace characters that standard output or error cannot encode by question marks."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="perceptinit")
-
-
-def _nearest(error: UnicodeError) -> tuple[str, int]:
-    assert isinstance(error, UnicodeEncodeError)
-    missing = error.object[error.start : error.end]
-    return "".join(map(_ascii, missing)), error.end
-
-
-def _ascii(character: str) -> str:
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return _NEAREST.get(character) or plain or "?"
+            stream.reconfigure(errors="replace")
