@@ -143,13 +143,15 @@ class Breakdown:
 
 def find_breakdowns(comparison: Comparison) -> Iterator[Breakdown]:
     """Yield the recorded final scores of finished runs by person and by anchor."""
+    recorded: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for run in comparison.runs.finished:
+        last = run.samples_seen
+        for row, key in product(run.scores, UNITS):
+            if row["samples_seen"] == last and row["extra"].get(key):
+                by_arm = recorded.setdefault((row["name"], key), {})
+                by_arm.setdefault(run.arm, []).append(row["extra"][key])
     for score, (key, unit) in product(comparison.scores, UNITS.items()):
-        by_arm: dict[str, list[dict[str, Any]]] = {}
-        for run in comparison.runs.finished:
-            for row in run.scores:
-                is_end = (row["name"], row["samples_seen"]) == (score.name, run.samples_seen)
-                if is_end and row["extra"].get(key):
-                    by_arm.setdefault(run.arm, []).append(row["extra"][key])
+        by_arm = recorded.get((score.name, key), {})
         every = [rows for seeds in by_arm.values() for rows in seeds]
         shared = [name for name in every[0] if all(name in rows for rows in every)] if every else []
         if not shared:

@@ -1,5 +1,6 @@
 """Page sections of plug-ins, with the runs that plug-ins receive, and the section on tuning."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -82,9 +83,13 @@ class ShownRun:
                 yield from map(evaluator.choice.read, present)
 
 
-def _show(run: LoadedRun, place: int = 0) -> ShownRun:
-    recipe = read_recorded_recipe(run.record)
-    return ShownRun(run.arm, run.seed, run.folder, run.record, recipe, place)
+def _show(runs: Sequence[LoadedRun], arms: Sequence[str]) -> Iterator[ShownRun]:
+    recipes: dict[str, Recipe] = {}  # the arms of an experiment share one, which takes a second to read
+    for run in runs:
+        about = json.dumps(run.record["recipe"])
+        if about not in recipes:
+            recipes[about] = read_recorded_recipe(run.record)
+        yield ShownRun(run.arm, run.seed, run.folder, run.record, recipes[about], arms.index(run.arm))
 
 
 def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
@@ -102,7 +107,7 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
         return [], []
     try:
         order = dict.fromkeys([*arms, *(arm for arm in runs.arms if (arm, seeds[0]) in cells)])
-        shown = [_show(cells[arm, seeds[0]], runs.arms.index(arm)) for arm in order]
+        shown = list(_show([cells[arm, seeds[0]] for arm in order], runs.arms))
     except (PerceptInitError, OSError) as error:
         return [], [f"Examples are not shown. {error}"]
     plugins = shown[0].recipe.plugins
