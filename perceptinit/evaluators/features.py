@@ -19,7 +19,13 @@ from torch.nn import functional as F
 from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
-from perceptinit.evaluators.readable import note_unreadable
+from perceptinit.evaluators.kept_embeddings import (
+    find_embeddings,
+    hash_images,
+    keep_embeddings,
+    name_embeddings,
+)
+from perceptinit.evaluators.readable import has_unreadable, note_unreadable
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.images.decoding import stream_batches
 from perceptinit.protocols import DualEncoder
@@ -29,6 +35,7 @@ from perceptinit.types import Fit, RunContext, Score
 # caches for the lifetime of a set; evaluators of a process share set objects
 _PIXELS: WeakKeyDictionary[Any, dict[tuple[int, Fit, int, int], torch.Tensor]] = WeakKeyDictionary()
 _FEATURES: WeakKeyDictionary[Any, dict[tuple[str | None, str], torch.Tensor]] = WeakKeyDictionary()
+_DIGESTS: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +45,8 @@ class Joint:
     Args:
         on_error: Called with the name and the error of each unreadable set, which is then skipped. If
             None, the error is raised.
-        classifier_folder: Folder that caches zero-shot classifiers. None during a run, whose weights change.
+        classifier_folder: Folder that caches zero-shot classifiers, next to the folder `embeddings`. None
+            during a run, whose weights change.
         rank: Rank of this process.
         num_ranks: Number of processes that share a set.
     """
@@ -89,6 +97,7 @@ class Encoding:
         cache_bytes: Limit on the decoded pixels of all sets in memory, and on their embeddings.
         rank: Rank of this process.
         num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
+        embedding_folder: Folder that keeps embeddings for later processes. None during a run.
     """
 
     device: str = "cpu"
@@ -98,6 +107,7 @@ class Encoding:
     cache_bytes: int = 2 << 30
     rank: int = 0
     num_ranks: int = 1
+    embedding_folder: Path | None = None
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
@@ -110,6 +120,7 @@ class Encoding:
             cache_bytes=config.cache_mib << 20,
             rank=joint.rank,
             num_ranks=joint.num_ranks,
+            embedding_folder=joint.classifier_folder and joint.classifier_folder.parent / "embeddings",
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
@@ -141,23 +152,24 @@ def embed_images(
     """Yield a slice of the set and its unit embeddings from each model, float32 (B, D) on the device.
 
     Models with the same image size and fit share a decoding pass. Embeddings within the memory limit are
-    cached for evaluators of the same set and weights. Rows of unreadable images are meaningless (see
-    `readable.readable_rows`).
+    cached for evaluators of the same set and weights, and those of `perceptinit eval` on disk. Rows of
+    unreadable images are meaningless (see `readable.readable_rows`).
 
     Raises:
         DataError: If too many images are unreadable.
         TrainingError: If embeddings are not finite.
     """
+    files = _files_of(subjects, images, encoding)
     kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
-    if subjects.models and all(features is not None for features in kept):
-        for rows in _rows(images, encoding):
-            yield rows, [f[rows].to(encoding.device) for f in kept if f is not None]
-        return
+    kept = [find_embeddings(p) if k is None and p else k for k, p in zip(kept, files, strict=True)]
+    new = [i for i, features in enumerate(kept) if features is None]
+    absent = Subjects(tuple(subjects.models[i] for i in new), tuple(subjects.keys[i] for i in new))
     _FEATURES.pop(images, None)  # embeddings of other weights are not used again
-    room = encoding.cache_bytes - _total_bytes(_FEATURES)
+    room = encoding.cache_bytes - _total_bytes(_FEATURES) - sum(4 * k.numel() for k in kept if k is not None)
     is_kept = None not in subjects.keys and encoding.num_ranks == 1
-    parts: list[list[torch.Tensor]] = [[] for _ in subjects.keys]
-    for rows, batch in _encode(subjects, images, encoding):
+    parts: list[list[torch.Tensor]] = [[] for _ in new]
+    encoded = _encode(absent, images, encoding) if new else ((rows, []) for rows in _rows(images, encoding))
+    for rows, batch in encoded:
         room -= sum(4 * features.numel() for features in batch)
         is_kept = is_kept and room >= 0
         for own, features in zip(parts, batch, strict=True):
@@ -165,11 +177,33 @@ def embed_images(
                 own.append(features.cpu())
             else:
                 own.clear()
-        yield rows, batch
-    if is_kept:
-        _FEATURES[images] = {
-            (key, encoding.precision): torch.cat(own) for key, own in zip(subjects.keys, parts, strict=True)
-        }
+        rest = iter(batch)
+        yield rows, [next(rest) if k is None else k[rows].to(encoding.device) for k in kept]
+    if not is_kept:
+        return
+    for i, own in zip(new, parts, strict=True):
+        kept[i] = torch.cat(own)
+        if (path := files[i]) and not has_unreadable(images):
+            keep_embeddings(path, kept[i].numpy())
+    _FEATURES[images] = {
+        (key, encoding.precision): k for key, k in zip(subjects.keys, kept, strict=True) if k is not None
+    }
+
+
+def _files_of(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[Path | None]:
+    """Return the file of each model's embeddings; None for those that are not kept on disk."""
+    folder = encoding.embedding_folder
+    digest = None
+    if folder and None not in subjects.keys and encoding.num_ranks == 1 and not images.simulated:
+        if images not in _DIGESTS:
+            _DIGESTS[images] = hash_images(images.images, images.keys)
+        digest = _DIGESTS[images]
+    if folder is None or digest is None:
+        return [None] * len(subjects.models)
+    about = digest, encoding.precision, encoding.device
+    pairs = zip(subjects.keys, subjects.models, strict=True)
+    names = [name_embeddings(str(key), model, *about) for key, model in pairs]
+    return [folder / name if name else None for name in names]
 
 
 def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[np.ndarray]:

@@ -34,6 +34,11 @@ def note_unreadable(images: ImageSet, row: int, error: DataError, is_alone: bool
         _check(images, len(found))
 
 
+def has_unreadable(images: ImageSet) -> bool:
+    """Return whether an image of a set could not be read in this process."""
+    return bool(_UNREADABLE.get(images))
+
+
 def readable_rows(
     images: ImageSet, merge: Callable[[np.ndarray], np.ndarray], warn: Callable[[str], None]
 ) -> np.ndarray:

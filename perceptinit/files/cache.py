@@ -5,7 +5,8 @@ that determines the weights. The manifest is written last and contains the check
 entry is complete or absent. The environment variable `PERCEPTINIT_CACHE` sets the folder.
 
 The folder also contains `images` (decoded images), `tar-indexes` (indexes of local shards), `shards` and
-`copies` (fetched data), `test-sets` (from the hub), and `classifiers` (of `perceptinit eval`).
+`copies` (fetched data), `test-sets` (from the hub), and `classifiers` and `embeddings` (of `perceptinit
+eval`).
 """
 
 import hashlib
@@ -142,6 +143,7 @@ def kept_files() -> list[KeptFiles]:
         for suffix in (".npy", ".safetensors")  # .safetensors: release 0.1
     ]
     found.append(KeptFiles("tar indexes", [*tar_index_folder().glob("*.index")]))
+    found.append(KeptFiles("embeddings", [*(base / "embeddings").glob("*.safetensors")]))
     found.append(KeptFiles("remote shards", [*(base / "shards").glob("*-*")]))
     found.append(KeptFiles("remote files", [*(base / "copies").glob("*-*")]))
     return [kept for kept in found if kept.num_bytes]

@@ -98,7 +98,7 @@ class ImageStore:
 
     def _open(self, path: Path, stimuli: Stimuli, used: np.ndarray) -> StoredImages:
         with ThreadPoolExecutor(self._num_threads) as pool:
-            stamps = list(pool.map(lambda i: _stamp(stimuli.images[i], stimuli.ids[i]), used.tolist()))
+            stamps = list(pool.map(lambda i: stamp_of(stimuli.images[i], stimuli.ids[i]), used.tolist()))
         wanted = np.frombuffer(b"".join(stamps), dtype=np.uint8).reshape(len(used), 32)
         rows = self._map(path, len(stimuli))
         stored = rows["stamp"][used]  # 0 in missing rows
@@ -225,7 +225,7 @@ def _name(stimuli: Stimuli) -> str:
     return key_of({"ids": stimuli.ids, "place": place.hex()})[:32]
 
 
-def _stamp(source: ImageSource, key: str) -> bytes:
+def stamp_of(source: ImageSource, key: str) -> bytes:
     """Return 32 bytes that change when an image changes; DataError naming the image if it cannot be read."""
     if not isinstance(source, Path):
         return _hash_content(source)
