@@ -15,18 +15,21 @@ from __future__ import annotations
 
 import io
 import json
+import pkgutil
+import re
 import signal
 import statistics
 import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import bench
 import torch
@@ -53,6 +56,24 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.testing.contract import tiny_pairs, tiny_pretrainer
 from perceptinit.types import Pair, RunContext
 
+# kernels by what they are for, in the order of matching
+CAUSES = {
+    "copies between host and GPU": r"memcpy (htod|dtoh)",
+    "layer norm": r"layer_?norm",
+    "GELU": r"gelu",
+    "attention": r"fmha|flash|sdpa|attention|softmax",
+    "optimizer": r"adam|multi_tensor|foreach",
+    "exchange between GPUs": r"nccl",
+    "matrix products": r"gemm|nvjet|cutlass|xmma|splitk",
+    "casts and copies": r"copy|memcpy dtod|bfloat16tofloat|cast",
+}
+# work of the main thread between launches
+HOST_WORK = {
+    "fingerprint of batches": "perceptinit.pretrainers.training:fingerprint",
+    "rows of packed captions": "perceptinit.backbones.text:token_rows",
+    "exchange of errors": "perceptinit.compute.distributed:exchange",
+    "copies to the device": "perceptinit.pretrainers.training:to_device",
+}
 NUM_STEPS = 20
 WARM_UP = 3
 # Largest difference of a loss (about 5) from the CPU's in fp32 that rounding explains.
@@ -314,23 +335,30 @@ class FirstRun:
             yield
 
     def host_gap(self) -> Iterator[Setting]:
-        """Profile a few steps: the share of time without work on the GPU, and the longest kernels."""
+        """Profile a few steps: the share of time without work on the GPU, of kernels, and of the main thread."""
         yield f"{self.first_model}, bf16", self._profile_steps
 
     def _profile_steps(self) -> dict[str, Any]:
-        if not self.is_gpu:
-            return {"left_out": "there is no GPU"}
         from torch.profiler import ProfilerActivity, profile
 
-        with closing(self._steps({"precision": "bf16"})) as steps:
+        activity = ProfilerActivity.CUDA if self.is_gpu else ProfilerActivity.CPU
+        with closing(self._steps({"precision": "bf16"})) as steps, timed(HOST_WORK) as host:
             for _ in range(WARM_UP):
                 next(steps)
-            with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+            host.clear()
+            with profile(activities=[activity]) as profiler:
                 seconds = self._seconds(steps, self.size.timed_steps)
+        of_host = {name: spent / seconds for name, spent in host.items()}
+        if not self.is_gpu:
+            return {"share_of_main_thread": of_host, "left_out": "kernels, because there is no GPU"}
         rows = sorted(profiler.key_averages(), key=lambda row: -row.self_device_time_total)
-        busy = sum(row.self_device_time_total for row in rows) / 1e6
-        top = {row.key[:80]: row.self_device_time_total / 1e6 / seconds for row in rows[:12]}
-        return {"share_without_work": max(0.0, 1 - busy / seconds), "share_of_kernels": top}
+        kernels = {row.key: row.self_device_time_total / 1e6 / seconds for row in rows}
+        return {
+            "share_without_work": max(0.0, 1 - sum(kernels.values())),
+            "share_by_cause": add_by_cause(kernels),
+            "share_of_main_thread": of_host,
+            "share_of_kernels": {name[:80]: share for name, share in list(kernels.items())[:12]},
+        }
 
     def processes(self) -> Iterator[Setting]:
         """Train in one process for each GPU, which communicate through NCCL (gloo on a CPU)."""
@@ -457,6 +485,38 @@ class Report:
     def failed(self) -> list[str]:
         """Names of the settings that failed."""
         return failures(self.values)
+
+
+def add_by_cause(kernels: Mapping[str, float]) -> dict[str, float]:
+    """Return the sum over the kernels of each cause; the first fitting pattern of `CAUSES` counts."""
+    found = dict.fromkeys([*CAUSES, "others"], 0.0)
+    for name, share in kernels.items():
+        fitting = (cause for cause, pattern in CAUSES.items() if re.search(pattern, name, re.IGNORECASE))
+        found[next(fitting, "others")] += share
+    return found
+
+
+@contextmanager
+def timed(places: Mapping[str, str]) -> Iterator[dict[str, float]]:
+    """Add up the seconds in functions of modules during the block, by name; places: "module:function"."""
+    spent: dict[str, float] = {}
+
+    def wrap(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
+
+        return call
+
+    with ExitStack() as stack:
+        for name, place in places.items():
+            module, _, function = place.partition(":")
+            target = f"{module}.{function}"
+            stack.enter_context(mock.patch(target, wrap(name, pkgutil.resolve_name(place))))
+        yield spent
 
 
 def failures(values: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
     python benchmarks/many_judgments.py
     python benchmarks/many_judgments.py --judgments 10000000 --parquet --commands check --rounds 1
-    python benchmarks/many_judgments.py --checkouts . OTHER    alternates two checkouts, which must print the same
+    python benchmarks/many_judgments.py --checkouts . OTHER    alternates two checkouts
 
 The judgments are random answers of 300 people, one in each row: anchor, first, second, choice, subject. Commands run
 in new processes, so their imports count. A profile of each command shows the functions with the largest own time.
@@ -104,8 +104,9 @@ def main() -> None:
                 cpu = bench.spread([turn.cpu for turn in turns], "CPU s")
                 memory = bench.spread([turn.peak_bytes for turn in turns], "MB", 0, 1e-6)
                 print(f"{name:8} {checkout}: {cpu}, {memory}", flush=True)
-            if len({turn.output for turns in found.values() for turn in turns}) > 1:
-                raise SystemExit(f"{name}: the outputs differ")
+            num_outputs = len({turn.output for turns in found.values() for turn in turns})
+            if len(sides) > 1:
+                print(f"{name:8} the outputs are {'equal' if num_outputs == 1 else 'different'}")
             print(bench.profile("perceptinit", command))
 
 

@@ -151,7 +151,10 @@ def _forward_rows(
     read = first + _find_read_position(transformer, tokens)
     ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
-    x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer, x.dtype))
+    # autocast would convert a float32 mask in each block
+    is_converted = x.is_cuda and torch.is_autocast_enabled("cuda")
+    dtype = torch.get_autocast_dtype("cuda") if is_converted else x.dtype
+    x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer, dtype))
     x = transformer.ln_final(x.flatten(0, 1).index_select(0, read))
     projection = transformer.text_projection
     if projection is None:

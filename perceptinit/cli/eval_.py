@@ -77,7 +77,9 @@ def eval_(
     workers: Workers = None,
     at_once: Annotated[int, typer.Option(min=1, help="Number of models in memory at a time.")] = 8,
     device: Device = "auto",
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")
+    ] = False,
     csv: Csv = False,
     json: Json = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,

@@ -182,9 +182,10 @@ def embed_images(
     if not is_kept:
         return
     for i, own in zip(new, parts, strict=True):
-        kept[i] = torch.cat(own)
+        whole = torch.cat(own)
+        kept[i] = whole
         if (path := files[i]) and not has_unreadable(images):
-            keep_embeddings(path, kept[i].numpy())
+            keep_embeddings(path, whole.numpy())
     _FEATURES[images] = {
         (key, encoding.precision): k for key, k in zip(subjects.keys, kept, strict=True) if k is not None
     }

@@ -27,6 +27,8 @@ def test_every_part_finishes_at_tiny_size(script, tmp_path):
     assert all(row["is_identical"] for row in found["repeats"].values())
     assert found["initializers"]["triplet-hinge"].startswith("changed")
     assert all(row["samples_per_second"] > 0 and row["predicted_gb"] > 0 for row in found["speed"].values())
+    (profiled,) = found["host_gap"].values()
+    assert profiled["share_of_main_thread"]["fingerprint of batches"] > 0
     assert found["open_clip"]["tiny"]["ratio"] > 0
     assert "No setting failed." in (tmp_path / "run.md").read_text()
 
@@ -76,3 +78,30 @@ def test_a_missing_gpu_is_refused(script, tmp_path, capsys):
     assert script.main(["--device", "cuda:99", "--out", str(tmp_path / "run")]) == 2
     assert "device 'cuda:99' cannot be used" in capsys.readouterr().err
     assert not (tmp_path / "run.json").exists()
+
+
+def test_kernels_are_added_up_by_cause(script):
+    kernels = {
+        "vectorized_layer_norm_kernel": 0.1,
+        "Memcpy HtoD (Pinned -> Device)": 0.05,
+        "nvjet_hsh_128x256": 0.5,
+        "vectorized_elementwise_kernel<GeluCUDAKernel>": 0.08,
+        "unrolled_elementwise_kernel<direct_copy_kernel_cuda>": 0.07,
+        "mystery": 0.02,
+    }
+    found = {cause: share for cause, share in script.add_by_cause(kernels).items() if share}
+    assert found == {
+        "copies between host and GPU": 0.05,
+        "layer norm": 0.1,
+        "GELU": 0.08,
+        "matrix products": 0.5,
+        "casts and copies": 0.07,
+        "others": 0.02,
+    }
+
+
+def test_the_seconds_of_the_main_thread_are_added_up(script):
+    with script.timed({"dumps": "json:dumps"}) as spent:
+        assert json.dumps([1]) == "[1]"
+    assert spent["dumps"] > 0
+    assert json.dumps.__name__ == "dumps"
