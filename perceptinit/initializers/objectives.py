@@ -74,7 +74,6 @@ class JudgmentObjective(Protocol):
             places: Row indices into `embeddings` of each judgment's three images, int64 (3, B).
             rows: Indices of the judgments, int64 (B,).
         """
-        ...
 
 
 class TripletObjective:

@@ -29,7 +29,6 @@ class ImageArray(Protocol):
 
     def __getitem__(self, indices: np.ndarray) -> torch.Tensor:
         """Return uint8 (B, 3, S, S) for B indices into the stimuli."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

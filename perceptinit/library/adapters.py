@@ -132,9 +132,7 @@ def describe_transformers(model: Any) -> Surface:
 
 def _pool(output: Any) -> Tensor:
     pooled = getattr(output, "pooler_output", None)
-    if pooled is None:
-        return output.last_hidden_state[:, 0]
-    return pooled.flatten(1)
+    return output.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
 
 
 def _square_side(size: object) -> int | None:

@@ -33,9 +33,7 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
     """Return the path of a recipe: `folder / recipe`, or the bundled recipe with that name or file name."""
     path = folder / recipe
     ours = list_shipped().get(str(recipe).removesuffix(".toml"))
-    if ours is None or (path.exists() and not path.is_dir()):
-        return path
-    return ours
+    return path if ours is None or (path.exists() and not path.is_dir()) else ours
 
 
 def copy(name: str, into: Path) -> Path:

@@ -24,11 +24,6 @@ def _relative(score: ScoreComparison, difference: Difference) -> str:
     return f"{100 * difference.relative:+.1f} %"
 
 
-def _detectable(score: ScoreComparison, difference: Difference) -> str:
-    detectable = difference.detectable
-    return "" if detectable is None else score.number(detectable)
-
-
 # CSV and JSON: unrounded values, with shares in [0, 1], of a score and an arm, and of a difference
 OF_ARM: dict[str, Callable[[ScoreComparison, ArmScore], Any]] = {
     "score": lambda score, _: score.name,
@@ -64,7 +59,7 @@ COLUMNS = (*OF_ARM, *OF_DIFFERENCE, "incomplete")
 STATISTICS: dict[str, Callable[[ScoreComparison, Difference], str]] = {
     "difference": lambda score, d: score.signed(d.value.mean),
     "relative": _relative,
-    "detectable": _detectable,
+    "detectable": lambda score, d: "" if d.detectable is None else score.number(d.detectable),
 }
 
 

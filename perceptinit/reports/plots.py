@@ -63,15 +63,10 @@ def curve_figure(comparison: Comparison, score: ScoreComparison) -> Figure | Non
         ax.set(xlabel=comparison.runs.seen, ylabel=f"{score.measure}{unit}")
         ax.locator_params(axis="x", nbins=6)
         ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        split = "" if score.num_sets > 1 else f" ({_split_of(score)} split)"
+        end = score.data_set.rpartition("-")[2]  # of a name without a split: `test`
+        split = "" if score.num_sets > 1 else f" ({end if end in SPLITS else 'test'} split)"
         title = f"{measure_title(score.measure)}, {score.data_set}{split}"
         return finish(ax, title[0].upper() + title[1:], _curve_alt(score, bands))
-
-
-def _split_of(score: ScoreComparison) -> str:
-    """Return the split in the name of a score's data set; `test` by default."""
-    end = score.data_set.rpartition("-")[2]
-    return end if end in SPLITS else "test"
 
 
 def _spread(

@@ -109,10 +109,7 @@ class Sweep:
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:
-            message = f"waiting for {cell.title}, which {describe_holder(cell.folder)} is executing"
-            trackers.log_once(_warning(cell, message))
+            text = f"waiting for {cell.title}, which {describe_holder(cell.folder)} is executing"
+            arm = cell.arm.name
+            trackers.log_once(Event(kind="warning", arm=arm, seed=cell.seed, stage="run", message=text))
         time.sleep(POLL_SECONDS)
-
-
-def _warning(cell: Cell, message: str) -> Event:
-    return Event(kind="warning", arm=cell.arm.name, seed=cell.seed, stage="run", message=message)

@@ -213,9 +213,7 @@ def _authorization(file: RemoteFile) -> str:
         with suppress(OSError, netrc.NetrcParseError):
             found = netrc.netrc(os.environ.get("NETRC")).authenticators(parts.hostname or "")
             user, _, password = found or ("", "", "")
-    if not user:
-        return ""
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode() if user else ""
 
 
 @contextmanager

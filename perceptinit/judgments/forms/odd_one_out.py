@@ -110,7 +110,6 @@ class HasOddOneOut(Protocol):
 
     def load_odd_one_out(self, split: Split) -> OddOneOut:
         """Return the odd-one-out judgments of a split; DataError if a file is invalid."""
-        ...
 
 
 def load_odd_one_out(judgments: Any, split: Split) -> OddOneOut:
@@ -246,4 +245,3 @@ class HasSamePairs(Protocol):
 
     def load_same_pairs(self, split: Split) -> SamePairs:
         """Return the pairs of a split; DataError if a file is invalid or the split is empty."""
-        ...

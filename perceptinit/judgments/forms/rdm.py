@@ -135,7 +135,6 @@ class HasDissimilarities(Protocol):
         Raises:
             DataError: If a file is invalid.
         """
-        ...
 
 
 def triplets_from_dissimilarities(

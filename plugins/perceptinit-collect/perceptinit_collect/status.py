@@ -172,9 +172,7 @@ def held_out(records: Sequence[Record]) -> HeldOut | None:
             for triplet in record.design.task.triplets(numbers, given.answer):
                 triplets.append(triplet)
                 of.append(question)
-    if not triplets:
-        return None
-    return held_out_2afc(np.array(triplets), np.array(of), len(images))
+    return held_out_2afc(np.array(triplets), np.array(of), len(images)) if triplets else None
 
 
 def _cost(cost: Cost, finished: int) -> Iterator[tuple[str, str]]:
