@@ -1,4 +1,4 @@
-"""CLIP's tokenizer. A module of its own, because open_clip takes up to two seconds to import."""
+"""CLIP's tokenizer. A separate module, because open_clip takes up to two seconds to import."""
 
 # B texts, T tokens
 from collections.abc import Callable, Sequence
