@@ -4,6 +4,7 @@
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from perceptinit.files.reading import ABOUT, read_json
 from perceptinit.initializers.imagenet import download, fit
 from perceptinit.judgments.own.rdm_files import read_names
 from perceptinit.library.adapters import adapt
+from perceptinit.results.loading import Undrawn
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import FitMode
 
@@ -104,7 +106,7 @@ def _timm(
     source: str = "",
 ) -> ImageModel:
     """Return a timm model with pooled features as embeddings, for timm's configuration `about`."""
-    with named_torch_seed(0, "backbone"):
+    with named_torch_seed(0, "backbone"), nullcontext() if weights is None else Undrawn():
         trunk: Any = timm.create_model(architecture, num_classes=0, **args)
     about = about or trunk.pretrained_cfg
     if weights is not None:
