@@ -14,6 +14,7 @@ from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
 from scipy.stats import spearmanr
+from torch.nn.functional import interpolate
 
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
@@ -108,6 +109,62 @@ def test_scores_equal_a_computation_in_numpy(on):
     assert [row["value"] for row in rows] == pytest.approx(expected, abs=1e-6)
     assert [row["judgments"] for row in rows] == ["all judgments"] * 3
     assert rows[2]["people"] == 6
+
+
+def squares(folder, fit):
+    """Return the images as squares of test_vit (160 pixels), resized by torch, float (N, 3, 160, 160)."""
+    found = []
+    for name in NAMES:
+        pixels = torch.from_numpy(np.array(Image.open(folder / name))).permute(2, 0, 1)[None]
+        height, width = pixels.shape[2:]
+        # as in torchvision: the longer side of a crop is rounded down
+        shape = {"center-crop": (160, 160 * width // height), "pad": (160 * height // width, 160)}.get(
+            fit, (160, 160)
+        )
+        image = interpolate(pixels, shape, mode="bicubic", antialias=True, align_corners=False)[0]
+        if fit == "center-crop":
+            left = (shape[1] - 160) // 2
+            image = image[:, :, left : left + 160]
+        if fit == "pad":
+            middle, top = image, (160 - shape[0]) // 2
+            image = torch.full((3, 160, 160), 128, dtype=torch.uint8)  # test_vit's mean color
+            image[:, top : top + shape[0]] = middle
+        found.append(image)
+    return torch.stack(found).float() / 255
+
+
+@pytest.mark.parametrize("fit", ["center-crop", "squash", "pad"])
+def test_scores_of_layers_equal_a_computation_from_the_images(on, lab, fit):
+    rng = np.random.default_rng(4)
+    for name in NAMES:  # wide photographs
+        Image.fromarray(rng.integers(0, 256, (90, 150, 3), np.uint8)).save(lab / "photos" / name)
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=0).eval()
+    save_file(model.state_dict(), lab / "model.safetensors")
+    arguments = ("--fit", fit, "--layer", "blocks.2", "--layer", "output", "--pooling", "class")
+    rows = [row for row in on("timm:test_vit:model.safetensors", *arguments) if row["layer"]]
+    with torch.no_grad():
+        images = (squares(lab / "photos", fit) - 0.5) / 0.5
+        layers = [
+            model.forward_intermediates(images, indices=[2], return_prefix_tokens=True, output_fmt="NLC")
+        ]
+        tokens = layers[0][1][0][1][:, 0]
+        found = {"blocks.2": tokens, "output": model(images)}
+    pairs = np.triu_indices(NUM, 1)
+    (a, b, c), votes = TRIPLETS[0].T, TRIPLETS[1]
+    (i, j, k), odd_votes = ODD[0].T, ODD[1]
+    for layer, embeddings in found.items():
+        z = embeddings.double().numpy()
+        z /= np.linalg.norm(z, axis=1, keepdims=True)
+        distances = 1 - z @ z.T
+        agreeing = np.where(distances[a, b] < distances[a, c], votes[:, 0], votes[:, 1])
+        odd = np.stack([distances[j, k], distances[i, k], distances[i, j]]).argmin(axis=0)
+        expected = [
+            agreeing.sum() / votes[:, :2].sum(),
+            odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
+            np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
+        ]
+        assert [r["value"] for r in rows if r["layer"] == layer] == pytest.approx(expected, abs=1e-6)
 
 
 def test_models_trivial_models_and_differences_are_rows(on):

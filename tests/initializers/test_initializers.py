@@ -595,7 +595,10 @@ def test_random_votes_give_a_warning_that_stage_one_did_not_learn():
     judgments, heard = Colours(num_triplets=400), Heard()
     judgments.triplets.p_second[:] = np.random.default_rng(1).permutation(judgments.triplets.p_second)
     hinge_initializer(judgments, epochs=1, lr=1e-5).initialize(TinyTower(), heard.ctx)
-    assert "not more than two standard errors above chance (0.5). Stage 1 is not shown to predict them" in heard.warnings[-1]
+    assert (
+        "not more than two standard errors above chance (0.5). Stage 1 is not shown to predict them"
+        in heard.warnings[-1]
+    )
 
 
 def test_accuracy_far_below_chance_is_not_reported_as_chance():
