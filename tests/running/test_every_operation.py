@@ -26,6 +26,7 @@ LOCAL = """
     import torch
     from perceptinit import Component, hookimpl
     from perceptinit.initializers.weights import reporting
+    from perceptinit.protocols.required import DualEncoder, ImageEncoder, members_of
     from perceptinit.types import Score, StepResult
 
     @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,10 @@ LOCAL = """
             model = torch.nn.Module()
             model.image, model.text = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
             model.logit_scale = torch.nn.Parameter(torch.zeros(()))
+            for part, protocol in ((model, DualEncoder), (model.image, ImageEncoder)):
+                for name in members_of(protocol):  # none is used
+                    if not hasattr(part, name):
+                        setattr(part, name, None)
             return model
 
     class Start:
