@@ -12,9 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 
-from perceptinit_estimate.dry_run import DECODE_SECONDS, GB, PEAK, SHARE_OF_PEAK, DryRun, dry_runs, table
+from perceptinit_estimate.dry_run import GB, PEAK, SHARE_OF_PEAK, DryRun, dry_runs, table
 
-from perceptinit.recipe.plan import stage_plan
+from perceptinit.recipe.plan import DECODE_SECONDS, stage_plan
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Recipe
 

@@ -10,6 +10,7 @@ from typing import Any
 # name -> module; companion.pyi has the same names for type checkers
 _MODULES = {
     "Color": "perceptinit.types",
+    "DECODE_SECONDS": "perceptinit.recipe.plan",
     "DerivedAnswers": "perceptinit.judgments.forms.drawing",
     "ENERGY_FILE": "perceptinit.reports.account",
     "Figure": "perceptinit.reports.figures",
@@ -30,6 +31,7 @@ _MODULES = {
     "Spec": "perceptinit.components.building",
     "Table": "perceptinit.judgments.own.table",
     "TripletDraw": "perceptinit.judgments.forms.drawing",
+    "USABLE_SHARE": "perceptinit.recipe.plan",
     "VoteRule": "perceptinit.judgments.own.rating_table",
     "WHITE": "perceptinit.types",
     "ZeroShotSet": "perceptinit.test_sets.sets",

@@ -50,7 +50,13 @@ from perceptinit.judgments.scoring import (
     two_afc_accuracy as two_afc_accuracy,
 )
 from perceptinit.judgments.two_afc import embed_judged as embed_judged
-from perceptinit.recipe.plan import ModelCost as ModelCost, model_cost as model_cost, stage_plan as stage_plan
+from perceptinit.recipe.plan import (
+    DECODE_SECONDS as DECODE_SECONDS,
+    USABLE_SHARE as USABLE_SHARE,
+    ModelCost as ModelCost,
+    model_cost as model_cost,
+    stage_plan as stage_plan,
+)
 from perceptinit.recipe.reading import load_recipe as load_recipe
 from perceptinit.recipe.recipe import Recipe as Recipe
 from perceptinit.recipe.tables import parse_toml as parse_toml

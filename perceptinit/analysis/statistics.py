@@ -117,25 +117,16 @@ def paired_p_value(values: Sequence[float]) -> float | None:
     """Return the two-sided p-value of a paired t test; None for one value or equal values."""
     if len(values) < 2 or max(values) - min(values) < SAME:
         return None
-    return _p_value(float(np.mean(values)), _squared_error(values), len(values) - 1)
+    return _p_value(estimate(values))
 
 
 def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
     """Return the two-sided p-value of Welch's t test; None for one value, or equal values in both samples."""
     if min(len(values), len(reference)) < 2 or max(np.ptp(values), np.ptp(reference)) < SAME:
         return None
-    of_values = _squared_error(values)
-    of_reference = _squared_error(reference)
-    degrees = _satterthwaite(of_values, len(values) - 1, of_reference, len(reference) - 1)
-    return _p_value(float(np.mean(values) - np.mean(reference)), of_values + of_reference, degrees)
+    return _p_value(estimate_unpaired(values, reference))
 
 
-def _squared_error(values: Sequence[float]) -> float:
-    """Return the squared standard error of a mean."""
-    num = len(values)
-    return float(np.mean((np.asarray(values) - np.mean(values)) ** 2) * (num / (num - 1)) / num)
-
-
-def _p_value(mean: float, squared_error: float, degrees: float) -> float:
-    """Return the two-sided p-value of Student's t test, equal to that of scipy.stats."""
-    return float(2 * stdtr(degrees, -abs(mean / math.sqrt(squared_error))))
+def _p_value(difference: Estimate) -> float:
+    assert difference.stderr is not None
+    return float(2 * stdtr(difference.degrees, -abs(difference.mean / difference.stderr)))

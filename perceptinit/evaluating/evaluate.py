@@ -36,7 +36,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             device=device,
             num_workers=usable_cores() if request.workers is None else request.workers,
             at_once=request.at_once,
-            classifier_folder=cache_folder() / "classifiers" if request.cache else None,
+            cache_folder=cache_folder() if request.cache else None,
             rank=distributed.rank(),
             num_ranks=distributed.world_size(),
             tell=tell,

@@ -35,7 +35,7 @@ class Session:
     device: str = "cpu"
     num_workers: int = 2
     at_once: int = 8
-    classifier_folder: Path | None = None
+    cache_folder: Path | None = None
     rank: int = 0
     num_ranks: int = 1
     tell: Callable[[str], None]
@@ -124,7 +124,7 @@ def _evaluate_many(
     ctx = session.context(chosen[0][0].model, stage)
     joint = Joint(
         on_error=lambda name, error: session.note(f"{name} has no score: {error}"),
-        classifier_folder=session.classifier_folder,
+        cache_folder=session.cache_folder,
         rank=session.rank,
         num_ranks=session.num_ranks,
     )

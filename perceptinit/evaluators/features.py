@@ -20,6 +20,7 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.evaluators.kept_embeddings import (
+    EMBEDDINGS,
     find_embeddings,
     hash_images,
     keep_embeddings,
@@ -45,14 +46,14 @@ class Joint:
     Args:
         on_error: Called with the name and the error of each unreadable set, which is then skipped. If
             None, the error is raised.
-        classifier_folder: Folder that caches zero-shot classifiers, next to the folder `embeddings`. None
-            during a run, whose weights change.
+        cache_folder: Folder that keeps zero-shot classifiers and embeddings. None during a run, whose weights
+            change.
         rank: Rank of this process.
         num_ranks: Number of processes that share a set.
     """
 
     on_error: Callable[[str, PerceptInitError], None] | None = None
-    classifier_folder: Path | None = None
+    cache_folder: Path | None = None
     rank: int = 0
     num_ranks: int = 1
 
@@ -97,7 +98,7 @@ class Encoding:
         cache_bytes: Limit on the decoded pixels of all sets in memory, and on their embeddings.
         rank: Rank of this process.
         num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
-        embedding_folder: Folder that keeps embeddings for later processes. None during a run.
+        cache_folder: See `Joint`.
     """
 
     device: str = "cpu"
@@ -107,7 +108,7 @@ class Encoding:
     cache_bytes: int = 2 << 30
     rank: int = 0
     num_ranks: int = 1
-    embedding_folder: Path | None = None
+    cache_folder: Path | None = None
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
@@ -120,7 +121,7 @@ class Encoding:
             cache_bytes=config.cache_mib << 20,
             rank=joint.rank,
             num_ranks=joint.num_ranks,
-            embedding_folder=joint.classifier_folder and joint.classifier_folder.parent / "embeddings",
+            cache_folder=joint.cache_folder,
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
@@ -159,17 +160,15 @@ def embed_images(
         DataError: If too many images are unreadable.
         TrainingError: If embeddings are not finite.
     """
-    files = _files_of(subjects, images, encoding)
-    kept = [_FEATURES.get(images, {}).get((key, encoding.precision)) for key in subjects.keys]
-    kept = [find_embeddings(p) if k is None and p else k for k, p in zip(kept, files, strict=True)]
-    new = [i for i, features in enumerate(kept) if features is None]
+    files = _find_files(subjects, images, encoding)
+    known = dict(_find_known(subjects, images, encoding, files))
+    new = [i for i in range(len(files)) if i not in known]
     absent = Subjects(tuple(subjects.models[i] for i in new), tuple(subjects.keys[i] for i in new))
     _FEATURES.pop(images, None)  # embeddings of other weights are not used again
-    room = encoding.cache_bytes - _total_bytes(_FEATURES) - sum(4 * k.numel() for k in kept if k is not None)
+    room = encoding.cache_bytes - _total_bytes(_FEATURES) - sum(4 * k.numel() for k in known.values())
     is_kept = None not in subjects.keys and encoding.num_ranks == 1
     parts: list[list[torch.Tensor]] = [[] for _ in new]
-    encoded = _encode(absent, images, encoding) if new else ((rows, []) for rows in _rows(images, encoding))
-    for rows, batch in encoded:
+    for rows, batch in _encode(absent, images, encoding):
         room -= sum(4 * features.numel() for features in batch)
         is_kept = is_kept and room >= 0
         for own, features in zip(parts, batch, strict=True):
@@ -177,34 +176,47 @@ def embed_images(
                 own.append(features.cpu())
             else:
                 own.clear()
-        rest = iter(batch)
-        yield rows, [next(rest) if k is None else k[rows].to(encoding.device) for k in kept]
+        found = {i: features[rows].to(encoding.device) for i, features in known.items()}
+        found |= dict(zip(new, batch, strict=True))
+        yield rows, [found[i] for i in range(len(files))]
     if not is_kept:
         return
     for i, own in zip(new, parts, strict=True):
-        whole = torch.cat(own)
-        kept[i] = whole
+        known[i] = torch.cat(own)
         if (path := files[i]) and not has_unreadable(images):
-            keep_embeddings(path, whole.numpy())
-    _FEATURES[images] = {
-        (key, encoding.precision): k for key, k in zip(subjects.keys, kept, strict=True) if k is not None
-    }
+            keep_embeddings(path, known[i].numpy())
+    _FEATURES[images] = {(subjects.keys[i], encoding.precision): features for i, features in known.items()}
 
 
-def _files_of(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[Path | None]:
+def _find_files(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[Path | None]:
     """Return the file of each model's embeddings; None for those that are not kept on disk."""
-    folder = encoding.embedding_folder
-    digest = None
-    if folder and None not in subjects.keys and encoding.num_ranks == 1 and not images.simulated:
-        if images not in _DIGESTS:
-            _DIGESTS[images] = hash_images(images.images, images.keys)
-        digest = _DIGESTS[images]
-    if folder is None or digest is None:
-        return [None] * len(subjects.models)
+    nowhere: list[Path | None] = [None] * len(subjects.models)
+    is_known = encoding.num_ranks == 1 and None not in subjects.keys
+    if encoding.cache_folder is None or images.simulated or not is_known:
+        return nowhere
+    if images not in _DIGESTS:
+        _DIGESTS[images] = hash_images(images.images, images.keys)
+    digest = _DIGESTS[images]
+    if digest is None:
+        return nowhere
+    folder = encoding.cache_folder / EMBEDDINGS
     about = digest, encoding.precision, encoding.device
     pairs = zip(subjects.keys, subjects.models, strict=True)
     names = [name_embeddings(str(key), model, *about) for key, model in pairs]
     return [folder / name if name else None for name in names]
+
+
+def _find_known(
+    subjects: Subjects, images: ImageSet, encoding: Encoding, files: Sequence[Path | None]
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the place of each model whose embeddings are in memory or on disk, and these embeddings."""
+    in_memory = _FEATURES.get(images, {})
+    for i, (key, file) in enumerate(zip(subjects.keys, files, strict=True)):
+        features = in_memory.get((key, encoding.precision))
+        if features is None and file:
+            features = find_embeddings(file)
+        if features is not None:
+            yield i, features
 
 
 def all_features(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[np.ndarray]:

@@ -23,6 +23,7 @@ from perceptinit.files.sealed import open_sealed, write_sealed
 from perceptinit.images.store import folder_name, stamp_of
 from perceptinit.types import Fit, ImageSource
 
+EMBEDDINGS = "embeddings"  # folder
 # older files are removed beyond this size
 MAX_BYTES = 8 << 30
 # distributions of the packages whose modules are identified by their version. The code of other modules can

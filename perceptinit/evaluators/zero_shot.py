@@ -52,7 +52,8 @@ class ZeroShot(SetMeasure):
             with joint.guard(name):
                 sets[name] = self.read(name)
         prompts = {name: set_prompts(test_set) for name, test_set in sets.items()}
-        make = Classifiers(encoding.precision, encoding.batch_size, joint.classifier_folder).make
+        folder = joint.cache_folder / "classifiers" if joint.cache_folder else None
+        make = Classifiers(encoding.precision, encoding.batch_size, folder).make
         classifiers = [make(model, prompts, ctx.device) for model in models]
         subjects = Subjects.of(models)
         results: list[list[Score]] = [[] for _ in models]

@@ -18,6 +18,10 @@ from perceptinit.types import StagePlan
 TRAINING_FACTOR = 3
 # weight, gradient and AdamW's two moments, 4 bytes each
 BYTES_PER_PARAMETER = 16
+# share of a GPU's memory that a run can use; CUDA's context, libraries and fragmentation take the rest
+USABLE_SHARE = 0.85
+# decoding and cropping a JPEG of 59 KB to 224 pixels on one core (docs/performance.md)
+DECODE_SECONDS = 0.84e-3
 # rough sustained rates for estimating hours: fp32 on one CPU core, bf16 on one H100 at 40 % of its peak
 RATES = {"2 CPU cores at 80 GFLOP/s each": 160e9, "one H100 at 400 TFLOP/s": 400e12}
 

@@ -13,7 +13,9 @@ from perceptinit.components.building import Spec
 from perceptinit.compute.optim import Precision, autocast
 from perceptinit.recipe.plan import (
     BYTES_PER_PARAMETER,
+    DECODE_SECONDS,
     TRAINING_FACTOR,
+    USABLE_SHARE,
     ModelCost,
     list_stages,
     model_cost,
@@ -24,9 +26,7 @@ from perceptinit.running.readiness import find_needs
 
 HEADINGS = ("stage", "steps", "images", "memory", "micro_batch for 24, 40, 80 GB", "hours")
 CARDS_GB = (24, 40, 80)
-USABLE = 0.9  # of a card's memory; temporary tensors, CUDA's context and fragmentation take the rest
 RATE = 400e12  # FLOP/s
-DECODE_SECONDS = 0.84e-3  # of one core, for a JPEG of 59 KB (docs/performance.md)
 TRACED_ROWS = 1024  # a number at which copies of weights hardly count
 
 
@@ -54,7 +54,7 @@ def _row(spec: Spec, cost: ModelCost, row_bytes: Callable[[Precision, str], floa
     # a micro-batch passes through one tower at a time, and its forward pass is repeated
     micro_batch = getattr(spec.config, "micro_batch", None)
     needed = micro_batch * max(each) if micro_batch else num_rows * sum(each)
-    fitting = [int((USABLE * card * 1e9 - state) // max(each)) for card in CARDS_GB]
+    fitting = [int((USABLE_SHARE * card * 1e9 - state) // max(each)) for card in CARDS_GB]
     limits = [f"{most:,}" if most < num_rows else "not needed" for most in fitting]
     flops = plan.num_images * cost.image_flops + plan.num_texts * cost.text_flops
     return (

@@ -25,7 +25,7 @@ def embed(tmp_path):
                 counts.append(len(images)) or tower.encode_image(images)
             )
         images = read_zero_shot_set(tmp_path / "set")  # a new object, without embeddings in memory
-        encoding = Encoding(embedding_folder=tmp_path / "embeddings", **options)
+        encoding = Encoding(cache_folder=tmp_path, **options)
         return all_features(Subjects.of(models), images, encoding), sum(counts)
 
     return run

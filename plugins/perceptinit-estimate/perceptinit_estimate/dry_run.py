@@ -16,6 +16,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
 from perceptinit.companion import (
+    DECODE_SECONDS,
+    USABLE_SHARE,
     ModelCost,
     Precision,
     Recipe,
@@ -31,14 +33,10 @@ GB = 1e9
 # dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
 PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12, "fp16": 989e12}
 SHARE_OF_PEAK = 0.4
-# decoding and cropping a 59 KB JPEG to 224 pixels on one core (docs/performance.md)
-DECODE_SECONDS = 0.84e-3
 # estimate for the 1,600 kernels of a ViT-B/32 step, at 7 us each
 LAUNCH_SECONDS = 0.01
 # two sizes separate per-row from fixed memory; large enough that weight gradients are not the peak
 TRACED_ROWS = (64, 128)
-# share of a GPU's memory that a run can use: CUDA's context, libraries and fragmentation take the rest
-USABLE_SHARE = 0.85
 # number of captions that are packed to estimate the tokens of a text
 NUM_CAPTIONS = 512
 
