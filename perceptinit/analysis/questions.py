@@ -97,7 +97,7 @@ WORTH = Question(
         Outcome.WORSE: "{arm} is worse than {reference}",
         Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
         Outcome.EQUAL: "{arm} scores exactly as {reference} does in every seed",
-        Outcome.ONE_RUN: "{single} cannot tell whether {arm} is worth it",
+        Outcome.ONE_RUN: "{single} does not show whether {arm} is worth it",
         Outcome.UNDECIDED: "whether {arm} is worth it is undecided",
     },
     firm={

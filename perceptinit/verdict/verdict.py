@@ -144,7 +144,7 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
         case Outcome.ONE_SEED | Outcome.ONE_RUN:
             where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
             if outcome is Outcome.ONE_RUN:
-                return f"{arm} {where} {reference}; {describe_single(difference)} cannot tell."
+                return f"{arm} {where} {reference}; {describe_single(difference)} does not decide."
             return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
         case Outcome.EQUIVALENT:
             within = score.magnitude(score.rule.delta or 0.0)

@@ -43,7 +43,7 @@ def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
 def test_a_table_of_means_cannot_tell(verb, tmp_path):
     (tmp_path / "means.csv").write_text(MEANS)
     text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5")
-    assert "One run each cannot tell whether mimetic is worth it." in text
+    assert "One run each does not show whether mimetic is worth it." in text
 
 
 def test_the_code_of_the_page_gives_an_answer():
