@@ -90,8 +90,8 @@ perceptinit run recipes/known_effects/beyond_labels.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_soft.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000_soft.toml --jobs 2
-perceptinit compare recipes/known_effects/beyond_labels.toml
 python benchmarks/studies/known_effects.py keep runs/beyond-labels*
+perceptinit compare recipes/known_effects/beyond_labels.toml --out docs/results
 python benchmarks/studies/beyond_labels.py
 ```"""
 

@@ -61,8 +61,8 @@ RERUN = """```console
 python recipes/known_effects/prepare.py FOLDER data/known_effects
 python recipes/known_effects/prepare_materials.py MATERIALS data/known_effects
 perceptinit run recipes/known_effects/ladder.toml --jobs 2
-perceptinit compare recipes/known_effects/ladder.toml
 python benchmarks/studies/known_effects.py keep runs/ladder
+perceptinit compare recipes/known_effects/ladder.toml --out docs/results
 python benchmarks/studies/ladder.py
 ```
 

@@ -18,7 +18,7 @@ _WRONG_PLACE = (
     *(errno.EROFS, errno.EACCES, errno.EPERM),
 )
 _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
-_LINE_END = re.compile(r"(?<!\n)\n(?!\n)")  # inside a paragraph
+_LINE_END = re.compile(r"(?<!\n)\n(?![\n*]) *")  # inside a paragraph or an item of a list
 
 
 class Group(TyperGroup):
@@ -71,9 +71,14 @@ def _prepare_help(command: Any) -> None:
     command.has_prepared_help = True
     for part in (command, *command.params):
         if text := getattr(part, "help", None):
-            part.help = escape(_LINE_END.sub(" ", cleandoc(text)))
+            part.help = escape(join_lines(text))
     for inner in getattr(command, "commands", {}).values():
         _prepare_help(inner)
+
+
+def join_lines(text: str) -> str:
+    """Return a docstring with the lines of each paragraph and item joined, for terminals of any width."""
+    return _LINE_END.sub(" ", cleandoc(text))
 
 
 def _translate(error: OSError) -> Exception:

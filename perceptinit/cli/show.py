@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.common import new_console
+from perceptinit.cli.group import join_lines
 from perceptinit.errors import UsageError
 from perceptinit.registry import KINDS, unknown
 
@@ -19,6 +20,7 @@ def show(
     Example: perceptinit show initializer triplet-hinge
     """
     from rich.markup import escape
+    from rich.padding import Padding
 
     from perceptinit.components.describe import describe
 
@@ -31,12 +33,12 @@ def show(
     console.print(f"[bold]{escape(entry.title)}[/bold]: {escape(entry.component.summary)}")
     console.print(f"from plug-in {escape(entry.plugin)} ({escape(origin)})", style="dim")
     console.print(escape(description.location), style="dim", soft_wrap=True)
-    console.print(f"\n{escape(description.doc)}\n")
+    console.print(f"\n{escape(join_lines(description.doc))}\n")
     console.print(f'use = "{escape(entry.name)}"')
     for field in description.fields:
         value = "required" if field.default is None else field.default
         console.print(f"[bold]{escape(field.name)}[/bold] = {escape(value)}  [dim]{escape(field.type)}[/dim]")
         if field.doc:
-            console.print(f"    {escape(field.doc)}")
+            console.print(Padding(escape(join_lines(field.doc)), (0, 0, 0, 4)))
     for part in description.parts:
         console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")

@@ -78,7 +78,7 @@ def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry)
             continue
         measure = spec.build()
         lacking = preflight(measure.judgments) + preflight(measure)
-        problems += [Problem(text, lack) for lack in lacking]
+        problems += [Problem(text, lack.removeprefix(f"{name}: ")) for lack in lacking]
         title = Path(name).stem
         sets.append(JudgedSet(text if title in titles else title, measure, rows))
         titles.append(title)
