@@ -21,13 +21,16 @@ SHORT_TOKENS = 128
 def use_fast_modules(tower: nn.Module) -> None:
     """Replace each suitable child module with a PatchConv or a SelfAttention, in place.
 
-    Attention of timm chooses between its two ways to compute before each pass. Parameters and their names
-    stay the same, so state dicts do not change.
+    Attention of timm chooses between its two ways to compute before each pass. Other convolutions keep their
+    kernels in the channels_last memory format, as batches do. Parameters and their names stay the same, so
+    state dicts do not change.
     """
     for parent in list(tower.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Conv2d and _cuts_patches(child):
                 setattr(parent, name, PatchConv(child))
+            elif isinstance(child, nn.Conv2d):
+                child.to(memory_format=torch.channels_last)
             elif type(child) is nn.MultiheadAttention and _is_plain(child):
                 setattr(parent, name, SelfAttention(child))
             elif getattr(child, "fused_attn", False):

@@ -27,7 +27,7 @@ def copy_sharded(model: Any, precision: Precision = "fp32", towers: Sequence[str
             float32.
         towers: Names of the towers to shard.
     """
-    trained = copy.deepcopy(model)
+    trained = copy.deepcopy(model).to(memory_format=torch.contiguous_format)  # FSDP2 requires it
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)

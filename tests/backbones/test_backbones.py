@@ -1,5 +1,6 @@
 """Backbones: towers with built-in normalization, packed texts, and errors before a run starts."""
 
+import copy
 import json
 import math
 from dataclasses import replace
@@ -312,6 +313,17 @@ def test_the_patch_product_equals_the_convolution(backbone, memory_format):
         inputs = [images, *module.parameters()]
         outcomes.append([output, *torch.autograd.grad(output.square().sum(), inputs)])
     torch.testing.assert_close(*outcomes, rtol=0, atol=1e-11)
+
+
+def test_kernels_of_a_network_are_in_channels_last_and_weights_and_embeddings_are_equal():
+    last = tiny(model="test_resnet", model_args={}).double()
+    plain = copy.deepcopy(last).to(memory_format=torch.contiguous_format)
+    kernels = [m.weight for m in last.image.trunk.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert all(k.is_contiguous(memory_format=torch.channels_last) for k in kernels)
+    assert not all(k.is_contiguous() for k in kernels)
+    assert weights_sha256(last) == weights_sha256(plain)
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    torch.testing.assert_close(last.encode_image(images), plain.encode_image(images), rtol=0, atol=1e-11)
 
 
 @every_backbone

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -89,33 +89,37 @@ class SyntheticJudgments:
 
     def load(self, split: Split) -> Triplets:
         """Return the triplets of a split; images are rendered on access."""
-        c = self.config
-        counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
-        # splits share no anchors, so group ids are offset to be unique across splits
-        count = counts[split]
-        first_group = sum(list(counts.values())[: SPLITS.index(split)])
-        rows = [draw_triplet(c.seed, split, i) for i in range(count)]
-        p_second, num_votes = self._ask(split, rows)
-        ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
-        images = RenderedImages([each for row in rows for each in row], c.image_size)
-        anchor = np.arange(count) * len(ROLES)
-        group = first_group + np.arange(count)
-        stimuli = Stimuli(ids, images)
-        return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
+        return _draw_split(self.config, split)
 
-    def _ask(self, split: Split, rows: Sequence[tuple[ImageFactors, ...]]) -> Votes:
-        """Return p_second (N,) and num_votes (N,), with a random sample of observers for each triplet."""
-        c = self.config
-        crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
-        anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*rows, strict=True))
-        to_first = differences(anchors, firsts)
-        to_second = differences(anchors, seconds)
-        # one generator per triplet, so that its votes do not depend on the size of the split
-        rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
-        bounds = c.min_votes, c.max_votes
-        num_votes = np.array([rng.integers(*bounds, endpoint=True) for rng in rngs])
-        votes = map(crowd.ask, to_first, to_second, num_votes, rngs)
-        return np.array(list(votes)) / num_votes, num_votes
+
+@lru_cache(maxsize=8)  # the runs of a process, and both stages of a run, read the same splits
+def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
+    counts = {"train": c.num_train, "val": c.num_val, "test": c.num_test}
+    # splits share no anchors, so group ids are offset to be unique across splits
+    count = counts[split]
+    first_group = sum(list(counts.values())[: SPLITS.index(split)])
+    rows = [draw_triplet(c.seed, split, i) for i in range(count)]
+    p_second, num_votes = _ask(c, split, rows)
+    ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
+    images = RenderedImages([each for row in rows for each in row], c.image_size)
+    anchor = np.arange(count) * len(ROLES)
+    group = first_group + np.arange(count)
+    stimuli = Stimuli(ids, images)
+    return Triplets.build(stimuli, anchor, anchor + 1, anchor + 2, p_second, num_votes, group)
+
+
+def _ask(c: SyntheticJudgments.Config, split: Split, rows: Sequence[tuple[ImageFactors, ...]]) -> Votes:
+    """Return p_second (N,) and num_votes (N,), with a random sample of observers for each triplet."""
+    crowd = Observers.draw(c.num_observers, generator(c.seed, "judgments", "observers"))
+    anchors, firsts, seconds = ([each.thing for each in role] for role in zip(*rows, strict=True))
+    to_first = differences(anchors, firsts)
+    to_second = differences(anchors, seconds)
+    # one generator per triplet, so that its votes do not depend on the size of the split
+    rngs = [generator(c.seed, "judgments", split, i, "votes") for i in range(len(rows))]
+    bounds = c.min_votes, c.max_votes
+    num_votes = np.array([rng.integers(*bounds, endpoint=True) for rng in rngs])
+    votes = map(crowd.ask, to_first, to_second, num_votes, rngs)
+    return np.array(list(votes)) / num_votes, num_votes
 
 
 def draw_triplet(seed: int, split: str, index: int) -> tuple[ImageFactors, ImageFactors, ImageFactors]:
