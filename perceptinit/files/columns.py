@@ -30,7 +30,7 @@ T = TypeVar("T")
 class Coded:
     """N dictionary-encoded texts: text i is `distinct[codes[i]]`.
 
-    codes: int64 (N,). distinct: D distinct texts, sorted.
+    codes: int32 (N,). distinct: D distinct texts, sorted.
     """
 
     codes: np.ndarray
@@ -42,7 +42,7 @@ class Coded:
         used = find_used(codes, len(texts))
         distinct = sorted({texts[code] for code in used})
         place = {text: i for i, text in enumerate(distinct)}
-        new = np.zeros(len(texts), dtype=np.int64)
+        new = np.zeros(len(texts), dtype=np.int32)
         new[used] = [place[texts[code]] for code in used]
         return cls(new[codes], tuple(distinct))
 
@@ -60,7 +60,7 @@ class Columns:
     Args:
         path: The file.
         distinct: The D distinct cells of each column, to which conversions apply.
-        codes: int64 (N,) for each column: cell i is `distinct[codes[i]]`.
+        codes: integers (N,) for each column: cell i is `distinct[codes[i]]`.
         rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
     """
 
@@ -76,7 +76,7 @@ class Columns:
         codes = {}
         for name, column in cells.items():
             place: dict[Any, int] = {}
-            codes[name] = np.array([place.setdefault(c, len(place)) for c in column], np.int64)
+            codes[name] = np.array([place.setdefault(c, len(place)) for c in column], np.int32)
             distinct[name] = list(place)
         return cls(path, distinct, codes, rows)
 

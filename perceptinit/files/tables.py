@@ -172,8 +172,7 @@ def _encode_column(column: Any) -> tuple[list[Any], np.ndarray]:
     codes = column.indices
     if codes.null_count:
         codes = codes.fill_null(len(values))
-    codes = np.from_dlpack(codes).astype(np.int64)  # `to_numpy` would import pandas
-    return [*values, None], codes
+    return [*values, None], np.from_dlpack(codes)  # `to_numpy` would import pandas
 
 
 # readers by suffix

@@ -220,10 +220,10 @@ def distances(points: np.ndarray, *pairs: tuple[np.ndarray, np.ndarray]) -> list
         return [_between(points, a, b) for a, b in pairs]
     every = points.astype(np.float64)
     norms = np.square(every).sum(axis=1)
-    squared = norms[:, None] + norms - 2 * every @ every.T
+    products = every @ every.T
+    squared = (norms[a] + norms[b] - 2 * products[a, b] for a, b in pairs)
     # rounded, so that equal images tie: the matrix product leaves differences of 1e-8
-    square = np.sqrt(np.maximum(squared, 0)).round(6)
-    return [square[a, b] for a, b in pairs]
+    return [np.sqrt(np.maximum(values, 0)).round(6) for values in squared]
 
 
 def _between(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

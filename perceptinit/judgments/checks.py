@@ -20,7 +20,7 @@ from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
 from perceptinit.files.tables import read_table
 from perceptinit.judgments.forms.named_triplets import number_questions, sort_distinct
-from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.forms.splits import NO_SPLIT, SPLITS
 from perceptinit.judgments.own.own_table import EXCLUDED, OwnTable
 from perceptinit.types import Split, Triplets
 
@@ -80,10 +80,11 @@ def find_shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
 
 def find_left_out(judgments: OwnTable) -> Iterator[str]:
     """Yield a message if judgments are in no split because their images are in several splits."""
-    rows = int((judgments.splits == "").sum())
+    splits = judgments.rows.splits
+    rows = int((splits == NO_SPLIT).sum())
     if rows:
         yield (
-            f"{rows:,} of {len(judgments.splits):,} judgments are excluded, because their images are in "
+            f"{rows:,} of {len(splits):,} judgments are excluded, because their images are in "
             'several splits (split_by = "image")'
         )
 
@@ -120,7 +121,7 @@ def _find_common_questions(a: Triplets, b: Triplets) -> list[list[str]]:
     count = len(names)
     asked = []
     for t in (a, b):
-        number = np.array([place[name] for name in t.stimuli.ids], np.int64)
+        number = np.array([place[name] for name in t.stimuli.ids], np.int32)
         asked.append(sort_distinct(number_questions(number[t.roles], count)[-1]))
     common = np.intersect1d(asked[0], asked[1], assume_unique=True).tolist()
     return [[names[q // count**2], names[q // count % count], names[q % count]] for q in common]

@@ -22,7 +22,7 @@ from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 class ImageRows:
     """The images in N rows of a table, in R roles such as anchor and candidates.
 
-    names: M image names, sorted. index: indices into `names`, int64 (R, N); -1 for an empty cell.
+    names: M image names, sorted. index: indices into `names`, int32 (R, N); -1 for an empty cell.
     """
 
     names: tuple[str, ...]
@@ -87,7 +87,7 @@ def index_images(roles: Sequence[Coded]) -> ImageRows:
     """Return the images that are named in columns of file names, one column per role."""
     names = sorted({name for role in roles for name in role.distinct if name})
     place = {"": -1, **{name: i for i, name in enumerate(names)}}
-    numbers = [np.array([place[n] for n in r.distinct], np.int64)[r.codes] for r in roles]
+    numbers = [np.array([place[n] for n in r.distinct], np.int32)[r.codes] for r in roles]
     return ImageRows(tuple(names), np.stack(numbers))
 
 

@@ -18,7 +18,7 @@ from perceptinit.initializers.triplet import TripletHinge
 from perceptinit.judgments.baselines import two_afc_ceiling
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up
-from perceptinit.judgments.forms.splits import assign_splits, keep_share
+from perceptinit.judgments.forms.splits import NO_SPLIT, assign_splits, keep_share
 from perceptinit.judgments.image_files import file_names
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.published.materials import IMAGES, Materials
@@ -693,9 +693,9 @@ def test_answers_are_added_up_in_the_order_of_first_appearance():
         np.ones(5, np.int64),
         np.array([0, 1, 0, 0, 7]),
     )
-    found, splits = add_up(named, np.array(["train", "", "train", "val", "test"]))
+    found, splits = add_up(named, np.array([0, NO_SPLIT, 0, 1, 2]))
     # row 2 asks the question of row 0 with the candidates in the other order; the others differ in split or group
     assert found.roles.T.tolist() == [[0, 1, 2], [1, 2, 0], [0, 1, 2], [1, 2, 0]]
     assert found.p_second.tolist() == [1.0, 0.0, 0.5, 1.0]
     assert found.num_votes.tolist() == [2, 1, 1, 1]
-    assert splits.tolist() == ["train", "", "val", "test"]
+    assert splits.tolist() == [0, NO_SPLIT, 1, 2]

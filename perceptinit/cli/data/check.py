@@ -50,7 +50,6 @@ def check(
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.recipe.shipped import list_shipped
     from perceptinit.recipe.tables import apply_overrides
-    from perceptinit.running.readiness import find_judgments
     from perceptinit.test_sets.sets import is_test_set
 
     if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
@@ -58,6 +57,8 @@ def check(
     elif target.endswith(".toml") or target in list_shipped():
         if images is not None or use:
             raise UsageError(f"{target}: a recipe specifies its files. Omit --images and --use")
+        from perceptinit.running.readiness import find_judgments  # imports torch
+
         found = find_judgments(load_recipe(target, set_ or ()))
         if not found:
             raise UsageError(

@@ -34,7 +34,6 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
     from rich.markup import escape
 
     from perceptinit.judgments.forms.splits import list_conventions
-    from perceptinit.judgments.sheet import write_sheet
 
     console = new_console()
     console.print(f"[bold]{escape(judgments.card.title)}[/bold]", soft_wrap=True)
@@ -47,6 +46,8 @@ def print_report(judgments: Judgments, report: CheckReport, sheet: Path | None) 
         colour = COLOURS[finding.severity]
         console.print(f"[{colour}]{finding.severity}[/{colour}] {escape(finding.message)}", soft_wrap=True)
     if sheet is not None and report.triplets:
+        from perceptinit.judgments.sheet import write_sheet  # imports torch
+
         split = next(iter(report.triplets))
         write_sheet(report.triplets[split], sheet, NUM_EXAMPLES)
         console.print(f"Examples of '{split}': {escape(str(sheet))}", soft_wrap=True)

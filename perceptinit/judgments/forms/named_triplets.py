@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.forms.splits import SPLITS, find_first_rows
 from perceptinit.seeding import derive_seeds
 from perceptinit.types import Stimuli, Triplets, Unit
 
@@ -22,10 +22,10 @@ class NamedTriplets:
 
     Args:
         images: M names, sorted.
-        roles: Anchor, first and second as indices into `images`, int64 (3, N).
+        roles: Anchor, first and second as indices into `images`, int32 or int64 (3, N).
         p_second: As in `Triplets`.
         num_votes: As in `Triplets`.
-        group: Group id of each judgment, int64 (N,); all judgments of a group are in one split.
+        group: Group id of each judgment, int32 or int64 (N,); all judgments of a group are in one split.
         unit: As in `Triplets`.
     """
 
@@ -65,7 +65,8 @@ def draw_sides(named: NamedTriplets, seed: int) -> NamedTriplets:
     questions, question = np.unique(codes, return_inverse=True)
     rows = np.empty(len(questions), dtype=np.int64)
     rows[question] = np.arange(len(named))
-    drawn = _draw(seed, named.images, np.stack([anchor, low, high])[:, rows].tobytes())
+    asked = np.stack([anchor, low, high])[:, rows].astype(np.int64)
+    drawn = _draw(seed, named.images, asked.tobytes())
     is_swapped = np.where(drawn[question] % 2, high, low) != first
     roles = np.stack([anchor, np.where(is_swapped, second, first), np.where(is_swapped, first, second)])
     p_second = np.where(is_swapped, 1 - named.p_second, named.p_second)
@@ -84,24 +85,24 @@ def add_up(named: NamedTriplets, splits: np.ndarray) -> tuple[NamedTriplets, np.
     """Add up the votes of each question; return one judgment per question, and its split, (Q,).
 
     A question is an anchor with two candidates in either order, in one group and split. Questions are in the
-    order of first appearance, candidates in the order of the first row.
+    order of first appearance, candidates in the order of the first row. splits: see `RowSplits`.
     """
     first = named.roles[1]
-    split = sum((splits == name) * (i + 1) for i, name in enumerate(SPLITS))
     *_, codes = number_questions(named.roles, len(named.images))
     num_parts = (int(named.group.max()) + 1) * (len(SPLITS) + 1)
     if len(named.images) ** 3 * num_parts > MAX_NUMBER:
-        codes = _number(codes)
-    question = _number((codes * (named.group.max() + 1) + named.group) * (len(SPLITS) + 1) + split)
-    first_rows = np.empty(question.max() + 1, dtype=np.int64)
-    first_rows[question[::-1]] = np.arange(len(question))[::-1]  # the last assignment is the first row
-    is_turned = first != first[first_rows][question]
+        codes = find_first_rows(codes)
+    codes = (codes * (int(named.group.max()) + 1) + named.group) * (len(SPLITS) + 1) + splits
+    first_row = find_first_rows(codes)
+    is_first = first_row == np.arange(len(first_row))
+    question = (np.cumsum(is_first) - 1)[first_row]
+    is_turned = first != first[first_row]
     p_second = np.where(is_turned, 1 - named.p_second, named.p_second)
     num_votes = np.bincount(question, named.num_votes)
     # clipped, because rounding may lift a share above 1
     share = np.clip(np.bincount(question, p_second * named.num_votes) / num_votes, 0, 1)
-    kept = replace(named.select(first_rows), p_second=share, num_votes=num_votes.astype(np.int64))
-    return kept, splits[first_rows]
+    kept = replace(named.select(is_first), p_second=share, num_votes=num_votes.astype(np.int64))
+    return kept, splits[is_first]
 
 
 def sort_distinct(values: np.ndarray) -> np.ndarray:
@@ -112,21 +113,14 @@ def sort_distinct(values: np.ndarray) -> np.ndarray:
     return ordered[is_new]
 
 
-def _number(values: np.ndarray) -> np.ndarray:
-    """Return the number of each value, in the order of first appearance, int64 (N,)."""
-    import pyarrow
-
-    return np.from_dlpack(pyarrow.array(values).dictionary_encode().indices).astype(np.int64)
-
-
 def number_questions(roles: np.ndarray, num_images: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lower and the higher candidate index and the question number of each row, int64 (N,).
+    """Return the lower and the higher candidate index and the question number of each row, (N,).
 
     Args:
-        roles: Anchor, first and second, int64 (3, N) below `num_images`.
+        roles: Anchor, first and second, integers (3, N) below `num_images`.
         num_images: Number of images. Question numbers fit into int64 for up to two million images.
     """
     anchor, first, second = roles
     low = np.minimum(first, second)
     high = np.maximum(first, second)
-    return low, high, (anchor * num_images + low) * num_images + high
+    return low, high, (anchor.astype(np.int64) * num_images + low) * num_images + high

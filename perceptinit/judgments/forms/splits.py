@@ -5,7 +5,7 @@ A group's split depends on the seed and the names of all groups, not on the orde
 
 # N rows, G groups, M images
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -20,6 +20,7 @@ from perceptinit.types import Split, Unit
 
 NOT_APPLICABLE = "-"
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+NO_SPLIT = -1
 SplitBy = Literal["image", "anchor", "person", "row"]
 
 
@@ -131,7 +132,7 @@ class RowSplits:
     """The splits of N rows.
 
     Args:
-        splits: "train", "val" or "test", (N,); "" for rows whose images are in several splits.
+        splits: Place in `SPLITS`, int8 (N,); `NO_SPLIT` for rows whose images are in several splits.
         group: Group of each row, as in `Triplets`.
         unit: As in `Triplets`.
     """
@@ -139,6 +140,16 @@ class RowSplits:
     splits: np.ndarray
     group: Coded
     unit: Unit
+
+
+def number_splits(names: Iterable[str]) -> np.ndarray:
+    """Return the place of each split in `SPLITS`, int8 (N,)."""
+    return np.array([SPLITS.index(name) for name in names], dtype=np.int8)
+
+
+def name_splits(numbers: np.ndarray) -> np.ndarray:
+    """Return the name of each split, (N,); "" for `NO_SPLIT`."""
+    return np.array([*SPLITS, ""])[numbers]
 
 
 def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
@@ -152,12 +163,18 @@ def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
 
 def find_first_rows(codes: np.ndarray) -> np.ndarray:
     """Return, for each row, the first row with the same code, int64 (N,)."""
-    _, first_rows, place = np.unique(codes, return_index=True, return_inverse=True)
-    return first_rows[place.reshape(-1)]
+    order = np.argsort(codes)
+    ordered = codes[order]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[1:] = ordered[1:] != ordered[:-1]
+    starts = np.flatnonzero(is_new)
+    first_rows = np.empty_like(order)
+    first_rows[order] = np.repeat(np.minimum.reduceat(order, starts), np.diff(starts, append=len(order)))
+    return first_rows
 
 
 def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:
-    """Return the cells of the column `split`, (N,).
+    """Return the cells of the column `split`, int8 (N,), as in `RowSplits`.
 
     Args:
         columns: The table.
@@ -171,16 +188,16 @@ def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.nda
     splits = columns.coded("split", _check_split)
     before = find_first_rows(groups.codes)
     rows = np.flatnonzero(splits.codes != splits.codes[before])
-    named = np.array(splits.distinct, dtype="<U5")[splits.codes]
+    numbers = number_splits(splits.distinct)[splits.codes]
     if rows.size:
         row = rows[0]
         first = before[rows[0]]
         raise columns.error(
             rows,
-            f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{named[row]}' here and in "
-            f"'{named[first]}' in row {columns.rows[first]}. Assign it to one split{hint}",
+            f"{role} '{groups.distinct[groups.codes[row]]}' is in split '{SPLITS[numbers[row]]}' here and in "
+            f"'{SPLITS[numbers[first]]}' in row {columns.rows[first]}. Assign it to one split{hint}",
         )
-    return named
+    return numbers
 
 
 def _check_split(split: str) -> str:

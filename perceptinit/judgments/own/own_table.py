@@ -17,11 +17,14 @@ from perceptinit.files.tables import read_table
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import DerivedAnswers
 from perceptinit.judgments.forms.splits import (
+    NO_SPLIT,
     SPLITS,
     RowSplits,
     SplitBy,
     SplitConfig,
     name_sets,
+    name_splits,
+    number_splits,
     read_splits,
     split_names,
 )
@@ -37,7 +40,7 @@ NOT_EXCLUDED = ("", "0", "false", "no", "none")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Judgments with a method `select`, and their splits, (N,); "" for judgments in no split."""
+    """Judgments with a method `select`, and their splits, as in `RowSplits`."""
 
     judgments: Any
     splits: np.ndarray
@@ -100,7 +103,7 @@ class OwnTable(ABC):
     @property
     def splits(self) -> np.ndarray:
         """The split of each judgment, (N,); "" for judgments whose images are in several splits."""
-        return self.rows.splits
+        return name_splits(self.rows.splits)
 
     def splits_by_image(self) -> np.ndarray:
         """Return `splits` as if they were assigned by image; DataError if a column assigns them."""
@@ -108,12 +111,12 @@ class OwnTable(ABC):
 
     def select(self, split: Split) -> Any:
         """Return the judgments of a split; EmptySplitError if there are none."""
-        splits = self.splits
-        rows = np.flatnonzero(splits == split)
+        splits = self.rows.splits
+        rows = np.flatnonzero(splits == SPLITS.index(split))
         if not rows.size:
-            counts = ", ".join(f"{(splits == s).sum()} {s}" for s in SPLITS)
+            counts = ", ".join(f"{(splits == code).sum()} {name}" for code, name in enumerate(SPLITS))
             problem = f"no judgments in split '{split}' (there are {counts})"
-            if num_lost := (splits == "").sum():
+            if num_lost := (splits == NO_SPLIT).sum():
                 advice = 'Add images, or set it to "anchor" or "row"'
                 problem += f'. split_by = "image" skips {num_lost} judgments. {advice}'
             raise EmptySplitError(f"{self.config.path}: {problem}")
@@ -158,7 +161,7 @@ class OwnTable(ABC):
         """
         unit: Unit = "anchor" if role != "group" else "group"
         if self.config.whole:
-            return RowSplits(np.full(len(columns), "test"), group, unit)
+            return RowSplits(np.full(len(columns), SPLITS.index("test"), np.int8), group, unit)
         by = self.config.split_by
         for name in ("split", "group"):
             if by and name in columns:
@@ -176,14 +179,13 @@ class OwnTable(ABC):
         elif by == "row":  # the anchor and its candidates in either order
             anchor, *candidates = images.index
             group = name_sets(np.stack([anchor, *np.sort(candidates, axis=0)]), images.names)
-        splits = split_names(group.distinct, self.config, self.draw_name)[group.codes]
-        return RowSplits(splits, group, unit)
+        splits = number_splits(split_names(group.distinct, self.config, self.draw_name))
+        return RowSplits(splits[group.codes], group, unit)
 
     def split_by_image(self, names: Sequence[str], index: np.ndarray) -> np.ndarray:
-        """Return the split of all images of each row, (N,); "" if they are in several; index: (R, N)."""
-        splits, codes = np.unique(split_names(names, self.config, self.draw_name), return_inverse=True)
-        of_image = codes[index]
-        return np.where((of_image == of_image[0]).all(axis=0), splits[of_image[0]], "")
+        """Return the split of all images of each row, int8 (N,), as in `RowSplits`; index: (R, N)."""
+        of_image = number_splits(split_names(names, self.config, self.draw_name))[index]
+        return np.where((of_image == of_image[0]).all(axis=0), of_image[0], NO_SPLIT)
 
     def preflight(self) -> Iterator[str]:
         """Yield the first problem of the file or its images."""

@@ -81,7 +81,7 @@ class Ratings(DrawnFromTable):
         """Return all ratings and their splits."""
         columns.require(["reference", "image", "rating"])
         images = self.read_images(columns, ("reference", "image"))
-        reference, image = images.index
+        reference, image = images.index.astype(np.int64)
         before = find_first_rows(image)
         again = np.flatnonzero(before != np.arange(len(before)))
         if again.size:

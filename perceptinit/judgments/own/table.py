@@ -13,7 +13,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
-from perceptinit.judgments.forms.splits import Conventions
+from perceptinit.judgments.forms.splits import SPLITS, Conventions, name_splits
 from perceptinit.judgments.image_files import index_images
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
@@ -131,8 +131,10 @@ class Table(OwnTable):
             return named, splits
         if subjects is not None and (named.num_votes == 1).all():
             num = int(subjects.max(initial=0)) + 1
-            named, splits = add_up(replace(named, group=named.group * num + subjects), splits)
-            named = replace(named, group=named.group // num, num_votes=np.ones(len(named), dtype=np.int64))
+            group = named.group.astype(np.int64) * num + subjects
+            named, splits = add_up(replace(named, group=group), splits)
+            group = (named.group // num).astype(np.int32)
+            named = replace(named, group=group, num_votes=np.ones(len(named), dtype=np.int32))
         return add_up(named, splits)
 
     def splits_by_image(self) -> np.ndarray:
@@ -140,7 +142,7 @@ class Table(OwnTable):
         if {"split", "group"} & self.rows.columns.names:
             return super().splits_by_image()
         named = self.rows.judgments
-        return self.split_by_image(named.images, named.roles)
+        return name_splits(self.split_by_image(named.images, named.roles))
 
     def _find_rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
@@ -179,7 +181,7 @@ class Table(OwnTable):
         stimuli = self.load(split).stimuli
         found = {}
         for code, person in enumerate(subjects.distinct):
-            own = np.flatnonzero((splits == split) & (subjects.codes == code))
+            own = np.flatnonzero((splits == SPLITS.index(split)) & (subjects.codes == code))
             if own.size:
                 answers, _ = self._aggregate(named.select(own), splits[own], subjects.codes[own])
                 found[person] = answers.triplets(self.stimuli).over(stimuli)
@@ -224,7 +226,7 @@ def _explain_missing(columns: Columns) -> str:
 
 
 def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the votes for `second`, float64 (N,), and all votes, int64 (N,).
+    """Return the votes for `second`, float64 (N,), and all votes, int32 or int64 (N,).
 
     Raises:
         DataError: For votes that are negative, not integers or all zero, a share outside [0, 1], and votes or
@@ -232,9 +234,9 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
     """
     _refuse_third_option(columns, form)
     if form == CHOICE:
-        return _read_choices(columns), np.ones(len(columns), dtype=np.int64)
+        return _read_choices(columns), np.ones(len(columns), dtype=np.int32)
     if form == ANSWER:
-        return np.zeros(len(columns)), np.ones(len(columns), dtype=np.int64)
+        return np.zeros(len(columns)), np.ones(len(columns), dtype=np.int32)
     if form == SHARE:
         num_votes = columns.counts("num_votes", low=1)
         return columns.numbers("p_second", 0.0, 1.0) * num_votes, num_votes
