@@ -54,7 +54,7 @@ def map_texts(change: Callable[[str], str], value: Any) -> Any:
 
 def printable(text: str) -> str:
     """Return a text with control characters escaped, so that file names cannot control the terminal."""
-    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+    return text if text.isprintable() else _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 class PerceptInitError(Exception):

@@ -1,7 +1,7 @@
 """Compare arms at their tuned settings, and withhold the verdict if tuning budgets differ."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -97,16 +97,16 @@ def _count_trials(found: Iterable[Tuned]) -> str:
 
 
 def tuned_keys(runs: RunSet) -> list[str]:
-    """Return the paths of the tuned keys of all arms."""
-    return list(dict.fromkeys(chain(*(each.keys for each in _find_tuned(runs.runs)))))
+    """Return the paths of the tuned keys of all arms; UsageError if the runs are trials."""
+    found = _find_tuned(runs.runs) if is_tuned(runs) else []
+    return list(dict.fromkeys(chain(*(each.keys for each in found))))
 
 
-def without_tuned(resolved: Mapping[str, Any], runs: RunSet) -> dict[str, Any]:
-    """Return an arm's settings without the tuned keys of pretraining."""
+def without_tuned(resolved: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Return an arm's settings without `keys`, such as `pretrain.lr`."""
     pretrain = resolved.get("pretrain")
-    if not is_tuned(runs) or not isinstance(pretrain, Mapping):
+    if not keys or not isinstance(pretrain, Mapping):
         return dict(resolved)
-    keys = tuned_keys(runs)
     return {**resolved, "pretrain": {k: v for k, v in pretrain.items() if f"pretrain.{k}" not in keys}}
 
 

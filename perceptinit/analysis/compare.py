@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from perceptinit.analysis.at_best import Resampled, resample_studies, without_tuned
+from perceptinit.analysis.at_best import Resampled, resample_studies, tuned_keys, without_tuned
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
@@ -111,8 +111,9 @@ def _cover_searches(resampled: Resampled | None, score: ScoreComparison) -> Scor
 def _refuse_mixed_settings(runs: RunSet) -> None:
     """Raise UsageError if the runs differ in backbone, pretraining or evaluation."""
     first: tuple[LoadedRun, dict[str, Any]] | None = None
+    tuned = tuned_keys(runs)
     for run in (run for run in runs.runs if run.record):
-        resolved = without_tuned(run.record["arm"]["resolved"], runs)
+        resolved = without_tuned(run.record["arm"]["resolved"], tuned)
         settings = {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
         other, expected = first = first or (run, settings)
         if settings != expected:

@@ -223,7 +223,7 @@ def _welch_t(values: np.ndarray, others: np.ndarray) -> np.ndarray:
 def sign_patterns(num_seeds: int) -> np.ndarray:
     """Return all sign patterns with a positive first sign, or 4,096 random patterns for many seeds."""
     if 1 << (num_seeds - 1) <= MOST_PATTERNS:
-        return np.array([(1, *rest) for rest in itertools.product((1, -1), repeat=num_seeds - 1)])
-    drawn = generator(0, "sign flips").choice((-1, 1), (MOST_PATTERNS, num_seeds))
+        return np.array([(1.0, *rest) for rest in itertools.product((1.0, -1.0), repeat=num_seeds - 1)])
+    drawn = generator(0, "sign flips").choice((-1.0, 1.0), (MOST_PATTERNS, num_seeds))
     drawn[0] = 1  # the observed signs
     return drawn

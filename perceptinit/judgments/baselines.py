@@ -26,7 +26,7 @@ NUM_LEVELS = 4  # of each color channel in a histogram
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 # (channels, kernel size, stride) of each layer of the random network
 LAYERS = ((32, 5, 2), (64, 3, 2), (128, 3, 1))
-BATCH_SIZE = 256
+BATCH_SIZE = 32
 # maximum number of images for a full distance matrix: 128 MiB in float64
 MAX_SQUARE = 4096
 CHUNK = 4096
@@ -183,7 +183,7 @@ def _count_orientations(gray: np.ndarray) -> np.ndarray:
 def _count_colors(pixels: np.ndarray) -> np.ndarray:
     """Return the color histograms (U, NUM_LEVELS ** 3) of images (U, 32, 32, 3) in [0, 255]."""
     levels = pixels // (256 // NUM_LEVELS)
-    return _count(levels @ [NUM_LEVELS**2, NUM_LEVELS, 1], np.ones(pixels.shape[:3]), NUM_LEVELS**3)
+    return _count(levels @ np.array([NUM_LEVELS**2, NUM_LEVELS, 1], np.float32), np.ones(pixels.shape[:3]), NUM_LEVELS**3)
 
 
 def _count(places: np.ndarray, weights: np.ndarray, num: int) -> np.ndarray:

@@ -93,7 +93,7 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     """Return the settings that all arms share."""
     runs = comparison.runs
     known = filter(None, map(runs.resolved, runs.arms))
-    resolved = without_tuned(next(known, {}), runs)
+    resolved = without_tuned(next(known, {}), tuned_keys(runs))
     pretrain = resolved.get("pretrain") or {}
     seen = counts(run.samples_seen for run in runs.finished)
     measured = [

@@ -113,8 +113,7 @@ def headings(comparison: Comparison) -> list[str]:
 
 def last_headings(comparison: Comparison) -> list[str]:
     """Return the headings for `last_cells`."""
-    runs = comparison.runs
-    is_reported = any(held_out_accuracy(runs, arm) for arm in runs.arms)
+    is_reported = any(held_out_accuracy(comparison.runs).values())
     return [HELD_OUT_TITLE, "seeds"] if is_reported else ["seeds"]
 
 
@@ -135,7 +134,7 @@ def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
     num = len(arm.by_seed)
     cells = [f"{num} of {num + len(arm.missing)}"]
     if HELD_OUT_TITLE in last_headings(comparison):
-        values = held_out_accuracy(comparison.runs, arm.arm) or ()
+        values = held_out_accuracy(comparison.runs)[arm.arm] or ()
         cells.insert(0, ", ".join(number(value, is_share=True) for value in values))
     return cells
 

@@ -135,7 +135,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         "baselines": {
             s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines} for s in scores if s.baselines
         },
-        "held_out_2afc": {arm: held_out_accuracy(runs, arm) for arm in runs.arms},
+        "held_out_2afc": held_out_accuracy(runs),
         "family_wise": family_wise(comparison),
         "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
         "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain, product
 from typing import Any
 
@@ -46,16 +47,13 @@ def _accuracy(run: LoadedRun) -> Curve:
     return {}
 
 
-def held_out_accuracy(runs: RunSet, arm: str) -> tuple[float, float] | None:
-    """Return the mean held-out 2AFC before and after the first stage that reports it; None if none does."""
-    found: list[tuple[float, float]] = []
+@lru_cache(maxsize=1)
+def held_out_accuracy(runs: RunSet) -> dict[str, tuple[float, float] | None]:
+    """Return mean held-out 2AFC before and after the first stage that reports it, by arm; None if none does."""
+    found: dict[str, list[tuple[float, float]]] = {arm: [] for arm in runs.arms}
     for run in runs.finished:
-        if run.arm == arm:
-            found += _before_and_after(run)[:1]
-    if not found:
-        return None
-    before, after = np.mean(found, axis=0).tolist()
-    return before, after
+        found[run.arm] += _before_and_after(run)[:1]
+    return {arm: tuple(np.mean(pairs, axis=0).tolist()) if pairs else None for arm, pairs in found.items()}
 
 
 def _before_and_after(run: LoadedRun) -> list[tuple[float, float]]:

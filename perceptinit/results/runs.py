@@ -74,7 +74,7 @@ class LoadedRun:
         return f"{self.arm}, seed {self.seed}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class RunSet:
     """A set of runs to compare.
 

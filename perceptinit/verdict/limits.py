@@ -95,8 +95,9 @@ def _describe_stage_one(runs: RunSet) -> Iterator[str]:
             )
     ended: dict[str, None] = {}
     for run in runs.finished:
+        last = run.samples_seen
         for row in run.scores:
-            is_end = row["samples_seen"] == run.samples_seen > 0 and row["value"] is not None
+            is_end = row["samples_seen"] == last > 0 and row["value"] is not None
             is_spread = split_name(row["name"])[0] == "embedding_spread"
             if is_end and is_spread and row["value"] < COLLAPSED_SPREAD:
                 ended[run.arm] = None
