@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -156,8 +157,43 @@ def run_command(command: Sequence[object], **environment: str) -> Finished:
     return Finished(cpu, peak_bytes, done.stdout)
 
 
+def print_rows(
+    commands: Mapping[str, Sequence[object]], checkouts: Sequence[str], rounds: int, **environment: str
+) -> None:
+    """Run commands of perceptinit in alternating checkouts, and print a Markdown row and a profile of each.
+
+    commands: Words of each command, by the title of its row. environment: variables that the commands need.
+    """
+    commits = [_commit(Path(checkout)) for checkout in checkouts]
+    print(f"| work | rounds | {' | '.join(commits)} | output |\n|---|---|{'---|' * len(commits)}---|")
+    for title, words in commands.items():
+        command = [sys.executable, "-m", "perceptinit", *words]
+        sides = {
+            checkout: partial(run_command, command, PYTHONPATH=str(Path(checkout).resolve()), **environment)
+            for checkout in checkouts
+        }
+        found = list(alternate(sides, rounds).values())
+        cells = [f"{spread([turn.cpu for turn in turns], 's', 1)}, {_megabytes(turns)} MB" for turns in found]
+        is_same = len({turn.output for turns in found for turn in turns}) == 1
+        print(
+            f"| {title} | {rounds} | {' | '.join(cells)} | {'equal' if is_same else 'differs'} |", flush=True
+        )
+    for title, words in commands.items():
+        print(f"{title}, {profile('perceptinit', words)}")
+
+
+def _commit(checkout: Path) -> str:
+    """Return the abbreviated commit of a checkout, with a plus sign if files have changed since."""
+    git = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=8", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or checkout.name
+
+
+def _megabytes(turns: Sequence[Finished]) -> str:
+    return f"{max(turn.peak_bytes for turn in turns) / 1e6:,.0f}"
+
+
 def profile(module: str, words: Sequence[object], num: int = 8) -> str:
-    """Return the functions with the largest own time in `python -m MODULE WORDS`, with their share of all seconds.
+    """Return the share of imports in `python -m MODULE WORDS`, and the functions with the largest own time.
 
     The profiler slows calls of Python functions more than it slows library code.
     """
@@ -168,7 +204,8 @@ def profile(module: str, words: Sequence[object], num: int = 8) -> str:
         stats: Any = pstats.Stats(str(file))
     own = {place: row[2] for place, row in stats.stats.items()}
     total = sum(own.values())
-    lines = [f"profile of {total:.1f} s:"]
+    imports = sum(row[3] for place, row in stats.stats.items() if place[2] == "_find_and_load")
+    lines = [f"profile of {total:.1f} s, {imports / total:.0%} in imports:"]
     for place in sorted(own, key=own.__getitem__, reverse=True)[:num]:
         file_name, line, function = place
         where = f"{Path(file_name).name}:{line} " if line else ""

@@ -4,15 +4,14 @@
     python benchmarks/many_judgments.py --judgments 10000000 --parquet --commands check --rounds 1
     python benchmarks/many_judgments.py --checkouts . OTHER    alternates two checkouts
 
-The judgments are random answers of 300 people, one in each row: anchor, first, second, choice, subject. Commands run
-in new processes, so their imports count. A profile of each command shows the functions with the largest own time.
+The judgments are random answers of 300 people, one in each row: anchor, first, second, choice, subject. `data check`
+reads them with a recipe and without. Commands run in new processes, so their imports count. A profile of each command
+shows the functions with the largest own time.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 
 import bench
@@ -43,11 +42,15 @@ name = "people"
 """
 )
 NUM_PEOPLE = 300
-COMMANDS = {"validate": ("validate",), "check": ("data", "check")}
+COMMANDS = {
+    "validate": "`validate RECIPE`",
+    "check": "`data check RECIPE`",
+    "check-table": "`data check TABLE`",
+}
 
 
-def write_table(folder: Path, num: int, num_images: int, is_parquet: bool) -> Path:
-    """Write images of 64 x 64 pixels and a table of random answers, and return the recipe."""
+def write_table(folder: Path, num: int, num_images: int, is_parquet: bool) -> tuple[Path, Path]:
+    """Write images of 64 x 64 pixels and a table of random answers; return the recipe and the table."""
     rng = np.random.default_rng(0)
     images = folder / "images"
     images.mkdir()
@@ -67,7 +70,7 @@ def write_table(folder: Path, num: int, num_images: int, is_parquet: bool) -> Pa
     (parquet.write_table if is_parquet else csv.write_csv)(pa.table(columns), table)
     recipe = folder / "judged.toml"
     recipe.write_text(RECIPE.format(table=table, images=images))
-    return recipe
+    return recipe, table
 
 
 def _texts(codes: np.ndarray, names: list[str]) -> pa.Array:
@@ -85,29 +88,20 @@ def main() -> None:
         parquet=False,
         tiny={"judgments": 2_000, "images": 40, "rounds": 1},
     )
-    print(f"{options.judgments:,} judgments of {options.images:,} images; {bench.about('numpy', 'pyarrow')}")
-    with tempfile.TemporaryDirectory() as folder:
-        recipe = write_table(Path(folder), options.judgments, options.images, options.parquet)
-        for name in options.commands:
-            command = [*COMMANDS[name], recipe]
-            sides = {
-                checkout: partial(
-                    bench.run_command,
-                    [sys.executable, "-m", "perceptinit", *command],
-                    PYTHONPATH=str(Path(checkout).resolve()),
-                    PERCEPTINIT_CACHE=str(Path(folder) / "cache"),
-                )
-                for checkout in options.checkouts
-            }
-            found = bench.alternate(sides, options.rounds)
-            for checkout, turns in found.items():
-                cpu = bench.spread([turn.cpu for turn in turns], "CPU s")
-                memory = bench.spread([turn.peak_bytes for turn in turns], "MB", 0, 1e-6)
-                print(f"{name:8} {checkout}: {cpu}, {memory}", flush=True)
-            num_outputs = len({turn.output for turns in found.values() for turn in turns})
-            if len(sides) > 1:
-                print(f"{name:8} the outputs are {'equal' if num_outputs == 1 else 'different'}")
-            print(bench.profile("perceptinit", command))
+    form = "Parquet" if options.parquet else "CSV"
+    size = f"{options.judgments:,} judgments of {options.images:,} images, {form}"
+    print(f"{bench.about('numpy', 'pyarrow')}; CPU seconds with range, and peak memory", flush=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        recipe, table = write_table(folder, options.judgments, options.images, options.parquet)
+        words = {
+            "validate": ["validate", recipe],
+            "check": ["data", "check", recipe],
+            "check-table": ["data", "check", table, "--images", folder / "images"],
+        }
+        commands = {f"{COMMANDS[name]}, {size}": words[name] for name in options.commands}
+        cache = str(folder / "cache")
+        bench.print_rows(commands, options.checkouts, options.rounds, PERCEPTINIT_CACHE=cache)
 
 
 if __name__ == "__main__":

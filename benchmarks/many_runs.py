@@ -1,10 +1,12 @@
-"""Duration of planning, `status` and `compare` with hundreds of synthetic records.
+"""Duration of planning, `status`, `compare` and `report` with hundreds of synthetic records.
 
     python benchmarks/many_runs.py --arms 10 --seeds 50
+    python benchmarks/many_runs.py --checkouts OTHER .    alternates two checkouts
 
 Nothing is trained: each run has the record of a finished run, of the quickstart's size and with 40 scores. One run in
 ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --on slurm` before it
-submits. The process has already imported the package.
+submits. Its process has already imported the package, as for the first rows. The commands `compare` and `report` run
+in new processes, so their imports count.
 """
 
 from __future__ import annotations
@@ -78,7 +80,14 @@ def _copy(record: dict[str, Any], row: dict[str, Any], cell: Cell, i: int) -> di
 
 
 def main() -> None:
-    options = bench.parse(__doc__, arms=10, seeds=50, rounds=3, tiny={"arms": 2, "seeds": 10, "rounds": 1})
+    options = bench.parse(
+        __doc__,
+        arms=10,
+        seeds=50,
+        rounds=3,
+        checkouts=[str(Path(__file__).parent.parent)],
+        tiny={"arms": 2, "seeds": 10, "rounds": 1},
+    )
     arms = "".join(f'[[arm]]\nname = "arm{k}"\ninit = []\n' for k in range(options.arms))
     text = RECIPE.format(seeds=list(range(options.seeds))) + arms
     with tempfile.TemporaryDirectory() as folder:
@@ -112,7 +121,13 @@ def main() -> None:
         )
         for name, spent in bench.alternate(sides, options.rounds).items():
             cpu, wall = bench.columns(spent)
-            print(f"{name:8} {bench.spread(cpu, 'CPU s')}, {bench.spread(wall, 's wall')}")
+            print(f"{name:8} {bench.spread(cpu, 'CPU s')}, {bench.spread(wall, 's wall')}", flush=True)
+        page = Path(folder) / "page.html"
+        commands = {
+            f"`compare` of {len(cells)} runs": ["compare", root],
+            f"`report` of {len(cells)} runs": ["report", root, "--out", page],
+        }
+        bench.print_rows(commands, options.checkouts, options.rounds)
 
 
 if __name__ == "__main__":

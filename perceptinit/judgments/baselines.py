@@ -183,7 +183,8 @@ def _count_orientations(gray: np.ndarray) -> np.ndarray:
 def _count_colors(pixels: np.ndarray) -> np.ndarray:
     """Return the color histograms (U, NUM_LEVELS ** 3) of images (U, 32, 32, 3) in [0, 255]."""
     levels = pixels // (256 // NUM_LEVELS)
-    return _count(levels @ np.array([NUM_LEVELS**2, NUM_LEVELS, 1], np.float32), np.ones(pixels.shape[:3]), NUM_LEVELS**3)
+    bins = levels @ np.array([NUM_LEVELS**2, NUM_LEVELS, 1], np.float32)
+    return _count(bins, np.ones(pixels.shape[:3]), NUM_LEVELS**3)
 
 
 def _count(places: np.ndarray, weights: np.ndarray, num: int) -> np.ndarray:

@@ -49,7 +49,7 @@ def _accuracy(run: LoadedRun) -> Curve:
 
 @lru_cache(maxsize=1)
 def held_out_accuracy(runs: RunSet) -> dict[str, tuple[float, float] | None]:
-    """Return mean held-out 2AFC before and after the first stage that reports it, by arm; None if none does."""
+    """Return mean held-out 2AFC by arm, before and after the first stage that reports it; None if none does."""
     found: dict[str, list[tuple[float, float]]] = {arm: [] for arm in runs.arms}
     for run in runs.finished:
         found[run.arm] += _before_and_after(run)[:1]
