@@ -80,11 +80,10 @@ def find_shared_images(triplets: dict[Split, Triplets]) -> Iterator[str]:
 
 def find_left_out(judgments: OwnTable) -> Iterator[str]:
     """Yield a message if judgments are in no split because their images are in several splits."""
-    splits = judgments.rows.splits
-    rows = int((splits == NO_SPLIT).sum())
+    rows = int((judgments.splits == NO_SPLIT).sum())
     if rows:
         yield (
-            f"{rows:,} of {len(splits):,} judgments are excluded, because their images are in "
+            f"{rows:,} of {len(judgments.splits):,} judgments are excluded, because their images are in "
             'several splits (split_by = "image")'
         )
 
@@ -108,7 +107,7 @@ def recommend_split(judgments: OwnTable, triplets: dict[Split, Triplets]) -> Ite
     except DataError:  # a column assigns the splits
         yield f"{about} Assign splits by image, or remove the column 'split' and set split_by = \"image\""
         return
-    counts = {s: int((splits == s).sum()) for s in SPLITS}
+    counts = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
     listed = ", ".join(f"{count:,} {s}" for s, count in counts.items())
     few = " (small test split; raise test_share)" if counts["test"] < MIN_TEST else ""
     yield f'{about} split_by = "image" would leave {listed} of {len(splits):,} judgments{few}'

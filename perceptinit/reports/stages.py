@@ -1,9 +1,9 @@
 """Page content on stage 1: held-out 2AFC, training loss, and judgments."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, product
+from itertools import chain, islice, product
 from typing import Any
 
 import numpy as np
@@ -49,22 +49,20 @@ def _accuracy(run: LoadedRun) -> Curve:
 
 @lru_cache(maxsize=1)
 def held_out_accuracy(runs: RunSet) -> dict[str, tuple[float, float] | None]:
-    """Return mean held-out 2AFC by arm, before and after the first stage that reports it; None if none does."""
+    """Return mean held-out 2AFC by arm, before and after the first stage that reports it, if any."""
     found: dict[str, list[tuple[float, float]]] = {arm: [] for arm in runs.arms}
     for run in runs.finished:
-        found[run.arm] += _before_and_after(run)[:1]
+        found[run.arm] += islice(_before_and_after(run), 1)
     return {arm: tuple(np.mean(pairs, axis=0).tolist()) if pairs else None for arm, pairs in found.items()}
 
 
-def _before_and_after(run: LoadedRun) -> list[tuple[float, float]]:
-    """Return 2AFC before and after each stage that reports it on judgments that it was not trained on."""
-    found = []
+def _before_and_after(run: LoadedRun) -> Iterator[tuple[float, float]]:
+    """Yield 2AFC before and after each stage that reports it on judgments that it was not trained on."""
     for stage, split in product(run.record.get("init", ()), HELD_OUT):
         before = stage["metrics"].get(f"2afc_{split}_before")
         after = stage["metrics"].get(f"2afc_{split}_after")
         if before is not None and after is not None:
-            found.append((before, after))
-    return found
+            yield before, after
 
 
 def ceiling(runs: RunSet) -> Bounds | None:

@@ -11,6 +11,7 @@ from perceptinit.errors import DataError, Problem
 from perceptinit.evaluators.odd_one_out import OddOneOutScore
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.judgments.data_check import check_judgments
+from perceptinit.judgments.forms.splits import NO_SPLIT, SPLITS
 from perceptinit.judgments.own.choices import MultiSelect, OddOneOutTable, SameDifferent
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.rating_table import Ratings
@@ -24,7 +25,6 @@ from perceptinit.judgments.scoring import (
 )
 from perceptinit.types import RunContext
 
-SPLITS = ("train", "val", "test")
 NUM_IMAGES = 20
 SHARES = {"val_share": 0.3, "test_share": 0.3}
 
@@ -72,9 +72,9 @@ def test_splits_by_image_share_no_image_and_excluded_judgments_are_counted(folde
     judgments = table(folder, "image")
     assert are_apart(images_of(judgments))
     sizes = [len(judgments.load(split)) for split in SPLITS]
-    assert sum(sizes) + (judgments.splits == "").sum() == len(judgments.splits)
+    assert sum(sizes) + (judgments.splits == NO_SPLIT).sum() == len(judgments.splits)
     [message] = [f.message for f in check_judgments(judgments).findings if "are excluded" in f.message]
-    left = (judgments.splits == "").sum()
+    left = (judgments.splits == NO_SPLIT).sum()
     assert message == (
         f"{left} of {len(judgments.splits)} judgments are excluded, because their images are in several "
         'splits (split_by = "image")'
@@ -86,7 +86,7 @@ def test_splits_by_anchor_share_no_anchor_but_other_images(folder):
     anchors = [{t.stimuli.ids[i] for i in t.anchor} for t in (judgments.load(split) for split in SPLITS)]
     assert are_apart(anchors)
     assert not are_apart(images_of(judgments))
-    assert not (judgments.splits == "").any()
+    assert not (judgments.splits == NO_SPLIT).any()
 
 
 def test_splits_by_person_share_no_person_but_questions(folder):
@@ -142,8 +142,8 @@ def test_every_users_table_supports_split_by_image(folder):
     rated = [[f"{i % 5:02d}.png", f"{i:02d}.png", i] for i in range(5, NUM_IMAGES)]
     write(folder, "reference image rating", rated)
     ratings = Ratings(Ratings.Config(**path, higher_is_better=True))
-    assert (ratings.splits == "").any()
-    assert set(ratings.splits) == {"", *SPLITS} or "train" in ratings.splits
+    assert (ratings.splits == NO_SPLIT).any()
+    assert SPLITS.index("train") in ratings.splits
 
 
 def test_odd_one_out_supports_split_by_person(folder):
@@ -169,7 +169,7 @@ def test_data_check_reports_training_images_in_test_and_the_size_of_image_splits
     by_image = table(folder, "image").splits
     notes = [f.message for f in check_judgments(judgments).findings if f.severity == "note"]
     [message] = [note for note in notes if "occur in training" in note]
-    left = ", ".join(f"{(by_image == s).sum()} {s}" for s in SPLITS)
+    left = ", ".join(f"{(by_image == code).sum()} {name}" for code, name in enumerate(SPLITS))
     assert message == (
         "20 of 20 images of 'test' also occur in training, so scores do not measure generalization to unseen "
         'images. split_by = "image" would leave '
@@ -274,7 +274,7 @@ def test_judgments_of_each_person_share_the_stimuli_of_the_split(folder):
 def test_counts_of_a_split_by_image_are_those_of_a_table_that_is_read_with_it(folder):
     expected = table(folder, split_by="image").splits
     assert table(folder).splits_by_image().tolist() == expected.tolist()
-    assert table(folder, whole=True).splits_by_image().tolist() == ["test"] * len(expected)
+    assert table(folder, whole=True).splits_by_image().tolist() == [SPLITS.index("test")] * len(expected)
 
 
 def test_a_column_of_groups_has_no_split_by_image(folder):

@@ -147,11 +147,6 @@ def number_splits(names: Iterable[str]) -> np.ndarray:
     return np.array([SPLITS.index(name) for name in names], dtype=np.int8)
 
 
-def name_splits(numbers: np.ndarray) -> np.ndarray:
-    """Return the name of each split, (N,); "" for `NO_SPLIT`."""
-    return np.array([*SPLITS, ""])[numbers]
-
-
 def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
     """Return the joined image names of each row, equal for rows with the same images in the same roles.
 
@@ -163,14 +158,8 @@ def name_sets(index: np.ndarray, names: Sequence[str]) -> Coded:
 
 def find_first_rows(codes: np.ndarray) -> np.ndarray:
     """Return, for each row, the first row with the same code, int64 (N,)."""
-    order = np.argsort(codes)
-    ordered = codes[order]
-    is_new = np.ones(len(order), dtype=bool)
-    is_new[1:] = ordered[1:] != ordered[:-1]
-    starts = np.flatnonzero(is_new)
-    first_rows = np.empty_like(order)
-    first_rows[order] = np.repeat(np.minimum.reduceat(order, starts), np.diff(starts, append=len(order)))
-    return first_rows
+    _, first_rows, place = np.unique(codes, return_index=True, return_inverse=True)
+    return first_rows[place.reshape(-1)]
 
 
 def read_splits(columns: Columns, groups: Coded, role: str, hint: str) -> np.ndarray:

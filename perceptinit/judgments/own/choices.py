@@ -70,7 +70,7 @@ class OddOneOutTable(OwnTable):
         return self.select(split)
 
     def read(self, columns: Columns) -> Rows:
-        """Return all questions and their splits ("" for skipped ones)."""
+        """Return all questions and their splits (`NO_SPLIT` for skipped ones)."""
         columns.require(IMAGES)
         rows = self.read_images(columns, IMAGES)
         votes = _read_votes(columns, rows, self.config.image)

@@ -23,7 +23,6 @@ from perceptinit.judgments.forms.splits import (
     SplitBy,
     SplitConfig,
     name_sets,
-    name_splits,
     number_splits,
     read_splits,
     split_names,
@@ -102,8 +101,8 @@ class OwnTable(ABC):
 
     @property
     def splits(self) -> np.ndarray:
-        """The split of each judgment, (N,); "" for judgments whose images are in several splits."""
-        return name_splits(self.rows.splits)
+        """The split of each judgment, int8 (N,), as in `RowSplits`."""
+        return self.rows.splits
 
     def splits_by_image(self) -> np.ndarray:
         """Return `splits` as if they were assigned by image; DataError if a column assigns them."""
@@ -111,7 +110,7 @@ class OwnTable(ABC):
 
     def select(self, split: Split) -> Any:
         """Return the judgments of a split; EmptySplitError if there are none."""
-        splits = self.rows.splits
+        splits = self.splits
         rows = np.flatnonzero(splits == SPLITS.index(split))
         if not rows.size:
             counts = ", ".join(f"{(splits == code).sum()} {name}" for code, name in enumerate(SPLITS))

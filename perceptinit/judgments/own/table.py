@@ -13,7 +13,7 @@ import numpy as np
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Coded, Columns, read_all
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
-from perceptinit.judgments.forms.splits import SPLITS, Conventions, name_splits
+from perceptinit.judgments.forms.splits import SPLITS, Conventions
 from perceptinit.judgments.image_files import index_images
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
@@ -142,7 +142,7 @@ class Table(OwnTable):
         if {"split", "group"} & self.rows.columns.names:
             return super().splits_by_image()
         named = self.rows.judgments
-        return name_splits(self.split_by_image(named.images, named.roles))
+        return self.split_by_image(named.images, named.roles)
 
     def _find_rows_of_subjects(self, columns: Columns) -> np.ndarray:
         wanted = self.config.subjects
