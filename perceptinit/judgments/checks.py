@@ -32,7 +32,7 @@ def find_repeated_questions(split: str, triplets: Triplets) -> Iterator[str]:
     """Yield a message if rows of a split repeat the question of an earlier row."""
     if triplets.unit == "group" and not (triplets.num_votes > 1).any():
         return  # each row is one person's answer, so several rows may share a question
-    *_, questions = number_questions(triplets.roles, len(triplets.stimuli))
+    questions = number_questions(triplets.roles, len(triplets.stimuli))[-1]
     rows = len(triplets) - len(sort_distinct(questions))
     if rows:
         yield (
