@@ -74,13 +74,9 @@ def compare_arms(
         components: Variance components of contrasts with per-item values.
     """
     by_name = {arm.arm: arm for arm in arms}
-    found = []
-    for contrast in contrasts:
-        parts = (components or {}).get(contrast)
-        difference = _find_difference(contrast, by_name, rule, floor, parts)
-        if difference is not None:
-            found.append(difference)
-    return tuple(_with_exact_tests(found, by_name))
+    parts = components or {}
+    found = (_find_difference(c, by_name, rule, floor, parts.get(c)) for c in contrasts)
+    return tuple(_with_exact_tests(list(filter(None, found)), by_name))
 
 
 def _find_difference(

@@ -20,7 +20,6 @@ from perceptinit.protocols import Judgments
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import missing_companion
 from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plot_arms
-from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import BEST, LoadedRun, Record, load_runs
 from perceptinit.results.tuned import Search, read_searches_beside
@@ -64,6 +63,8 @@ class ShownRun:
         Raises:
             CheckpointError: If weights are missing or damaged.
         """
+        from perceptinit.results.loading import load_model
+
         path = self.folder / "weights" / f"{moment}.safetensors"
         sha256 = recorded_sha256(self.record, path)
         return load_model(self.recipe.backbone, path, self.seed, sha256)
@@ -84,6 +85,8 @@ class ShownRun:
 
 
 def _show(runs: Sequence[LoadedRun], arms: Sequence[str]) -> Iterator[ShownRun]:
+    from perceptinit.results.loading import read_recorded_recipe  # imports torch
+
     recipes: dict[str, Recipe] = {}  # the arms of an experiment share one, which takes a second to read
     for run in runs:
         about = json.dumps(run.record["recipe"])

@@ -2,6 +2,7 @@
 
 import pytest
 from helpers import made_runs
+from PIL import Image
 
 # pydantic is not among them: recent typer imports it by itself where it is installed
 HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow", "PIL")
@@ -49,6 +50,17 @@ def test_compare_imports_neither_torch_nor_scipy_stats(cli_process, tmp_path):
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "scipy.special" in names
     assert sorted(names & {"torch", "scipy.stats", "pyarrow"}) == []
+
+
+def test_data_check_of_a_table_imports_neither_torch_nor_pandas(cli_process, tmp_path):
+    for name in "abc":
+        Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
+    (tmp_path / "lab.csv").write_text("anchor,positive,negative\na.png,b.png,c.png\n")
+    done = cli_process("data", "check", "lab.csv", PYTHONPROFILEIMPORTTIME="1")
+    assert "1 of 1" not in done.stdout, done.stdout
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "pyarrow" in names
+    assert sorted(names & {"torch", "torchvision", "pandas"}) == []
 
 
 def test_import_perceptinit_imports_no_heavy_package(cli_process):
