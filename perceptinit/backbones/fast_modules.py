@@ -81,6 +81,30 @@ def is_eager_on_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not is_recorded()
 
 
+def is_inference(module: nn.Module) -> bool:
+    """Return whether a module is in eval mode and computes no gradients."""
+    return not (module.training or torch.is_grad_enabled())
+
+
+def read_block(block: Any, x: Tensor, read: Tensor, mask: Tensor) -> Tensor:
+    """Return the output of open_clip's last block at some tokens, (N, D), without computing the others.
+
+    Args:
+        block: The block. Other modules, such as sharded ones or those with hooks, compute all tokens.
+        x: Its input, (B, T, D).
+        read: Flat indices of the tokens, int64 (N,).
+        mask: Additive mask of the attention.
+    """
+    from open_clip.transformer import ResidualAttentionBlock
+
+    if type(block) is not ResidualAttentionBlock or block._forward_hooks:
+        return block(x, attn_mask=mask).flatten(0, 1).index_select(0, read)
+    mixed = block.attention(block.ln_1(x), attn_mask=mask)
+    x, mixed = (part.flatten(0, 1).index_select(0, read) for part in (x, mixed))
+    x = x + block.ls_1(mixed)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
 class PatchConv(nn.Conv2d):
     """A convolution over non-overlapping patches, computed as a matrix product.
 
