@@ -3,7 +3,6 @@
 # U different texts, B batch, C classes, D embedding
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from perceptinit.compute.optim import Precision, autocast
-from perceptinit.errors import CheckpointError, DataError
+from perceptinit.errors import DataError
 from perceptinit.evaluators.features import unit, weights_key
-from perceptinit.files.atomic import remove_abandoned
-from perceptinit.files.checkpoints import load_weights, save_weights
+from perceptinit.evaluators.kept_embeddings import find_embeddings, keep_embeddings
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
 
@@ -116,7 +114,7 @@ class Classifiers:
         self.precision = precision
         self.batch_size = batch_size
         self.folder = folder
-        self._made: dict[str, torch.Tensor] = {}  # arms may share a text tower
+        self._made: dict[str, torch.Tensor | None] = {}  # arms may share a text tower
 
     def make(
         self, model: DualEncoder, prompts: Mapping[str, Prompts], device: str
@@ -150,9 +148,7 @@ class Classifiers:
         if key is None:
             return None
         if key not in self._made and self.folder:
-            # a missing, damaged or unreadable file is recomputed
-            with suppress(CheckpointError, KeyError, OSError):
-                self._made[key] = load_weights(self.folder / f"{key}.safetensors")["classifier"]
+            self._made[key] = find_embeddings(self.folder / f"{key}.safetensors")
         return self._made.get(key)
 
     def _keep(self, key: str | None, vectors: torch.Tensor) -> None:
@@ -160,6 +156,4 @@ class Classifiers:
             return
         self._made[key] = vectors
         if self.folder:
-            with suppress(OSError):  # on a full disk or in a folder of others, the next process recomputes it
-                remove_abandoned(self.folder)
-                save_weights(self.folder / f"{key}.safetensors", {"classifier": vectors})
+            keep_embeddings(self.folder / f"{key}.safetensors", vectors.numpy())
