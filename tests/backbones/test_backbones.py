@@ -241,6 +241,15 @@ def test_texts_with_common_prefixes_have_the_embeddings_of_padded_texts(backbone
         torch.testing.assert_close(model.encode_text(tokens), net(pad(tokens)), rtol=0, atol=1e-12)
 
 
+def test_pixels_normalized_by_the_patch_embedding_have_the_embeddings_of_normalized_pixels():
+    model = OpenClip(OpenClip.Config().smoke()).build().eval()
+    images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.encode_image(images), model.encode_image(images / 255), rtol=0, atol=1e-6
+        )
+
+
 def test_packed_rows_of_many_texts_contain_less_than_2_percent_padding():
     lengths = np.clip(np.random.default_rng(0).lognormal(2.1, 0.6, 1000), 3, 77).astype(int)
     rows = token_rows(lengths)
