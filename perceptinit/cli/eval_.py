@@ -98,7 +98,6 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --suite paper29 --root data/eval
     """
-    from perceptinit.evaluating.agreement_table import write_agreement
     from perceptinit.evaluating.evaluate import evaluate
     from perceptinit.evaluating.request import Request
 
@@ -130,6 +129,8 @@ def eval_(
     if not found.session.rank:
         _print(found, form)
         if html:
+            from perceptinit.evaluating.agreement_table import write_agreement
+
             write_agreement(found, html)
     if found.session.problems:
         raise typer.Exit(1)
