@@ -28,7 +28,7 @@ class ClipTokenizer(open_clip.SimpleTokenizer):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        self.__dict__.update(vars(open_clip.tokenizer._tokenizer))  # open_clip has read the files
         self._word_ids = lru_cache(NUM_WORDS)(self._find_word_ids)
 
     def __reduce__(self) -> tuple[Callable[[], Tokenizer], tuple[()]]:
