@@ -6,7 +6,7 @@ ENV contains clip-benchmark: `pip install clip-benchmark==1.6.2 requests "numpy<
 and fails with newer numpy). Both programs run in one process for all models and sets, with one thread and without
 mixed precision. CPU seconds include start-up. Parts: parity (scores only), sets (8 checkpoints x 3 sets, and 1 x 1),
 small (1 checkpoint x 8 sets of 100 to 400 images, also with the cache of text classifiers), retrieval (the metric at
-COCO's size). Sets and small are also compared with imports plus the arithmetic of the towers.
+COCO's size). Sets and small print a row of docs/results/clip-benchmark.md, and a profile of our side.
 """
 
 from __future__ import annotations
@@ -145,17 +145,17 @@ def parity(work: Path, peer_python: Path) -> None:
 
 
 def race(title: str, ours: Sequence[object], peer: Sequence[object], rounds: int) -> str:
-    """Run both commands in alternation, print CPU seconds, ratio and peak memory, and return our last output."""
+    """Run both commands in alternation, print a row of the page and a profile, and return our last output."""
     sides = {"peer": partial(run_timed, peer), "ours": partial(run_timed, ours)}
     runs = bench.alternate(sides, rounds)
     seconds = {name: [run.cpu for run in found] for name, found in runs.items()}
-    memory = {name: found[-1].peak_bytes / 2**20 for name, found in runs.items()}
-    print(
-        f"{title}: peer {bench.spread(seconds['peer'], 'CPU s', 1)}, ours {bench.spread(seconds['ours'], 'CPU s', 1)}: "
-        f"{bench.ratio(seconds['peer'], seconds['ours'], 1)}; peak memory {memory['peer']:.0f} and "
-        f"{memory['ours']:.0f} MiB",
-        flush=True,
-    )
+    memory = {
+        name: statistics.median(run.peak_bytes for run in found) / 2**20 for name, found in runs.items()
+    }
+    cells = [f"{bench.spread(seconds[name], 's', 1)}, {memory[name]:.0f} MiB" for name in runs]
+    ratios = [bench.ratio(seconds["peer"], seconds["ours"], 1), f"{memory['ours'] / memory['peer']:.2f}"]
+    print(f"| {' | '.join([title, *cells, *ratios, str(rounds)])} |", flush=True)
+    print(bench.profile("perceptinit", ours[3:]), flush=True)
     return runs["ours"][-1].output
 
 
@@ -179,50 +179,6 @@ def sets(work: Path, peer_python: Path, rounds: int, num_checkpoints: int, layer
         peer_command = peer.command(root, chosen, checkpoints, "zeroshot_classification")
         text = race(title, command, peer_command, rounds)
         compare(our_scores(text), peer.scores())
-        print_floor(command, rounds)
-
-
-# counts imports, and what the towers compute, within one evaluation
-FLOOR = """
-import json, resource, sys
-def cpu():
-    use = resource.getrusage(resource.RUSAGE_SELF)
-    return use.ru_utime + use.ru_stime
-from perceptinit.__main__ import main
-import perceptinit.evaluating.measure, perceptinit.evaluating.evaluate, perceptinit.evaluators.zero_shot
-import perceptinit.backbones.open_clip_backbone
-from perceptinit.backbones.encoders import DualTower
-counted = {"imports": cpu(), "towers": 0.0}
-def count(name):
-    method = getattr(DualTower, name)
-    def counting(*args):
-        begin = cpu()
-        try:
-            return method(*args)
-        finally:
-            counted["towers"] += cpu() - begin
-    setattr(DualTower, name, counting)
-count("encode_image"), count("encode_text")
-sys.stdout = sys.stderr
-try:
-    main()
-except SystemExit as end:
-    assert not end.code, end.code
-print(json.dumps({**counted, "whole": cpu()}), file=sys.__stdout__)
-"""
-
-
-def print_floor(command: Sequence[str | Path], rounds: int) -> None:
-    """Print our CPU seconds as a multiple of imports plus the arithmetic of the towers."""
-    floor_command = [sys.executable, "-c", FLOOR, *command[3:]]
-    floors = [last_line(run_timed(floor_command)) for _ in range(rounds)]
-    m = {key: statistics.median(floor[key] for floor in floors) for key in ("imports", "towers", "whole")}
-    ratios = [floor["whole"] / (floor["imports"] + floor["towers"]) for floor in floors]
-    print(
-        f"  imports {m['imports']:.1f} + towers {m['towers']:.1f} CPU s of {m['whole']:.1f}: "
-        f"{statistics.median(ratios):.2f} times what they take (all: {', '.join(f'{r:.3f}' for r in ratios)})",
-        flush=True,
-    )
 
 
 def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
@@ -255,7 +211,6 @@ def small(work: Path, peer_python: Path, rounds: int, layers: int) -> None:
     peer_command = peer.command(root, names, checkpoints, "zeroshot_classification")
     text = race(f"1 checkpoint x {len(names)} small sets", command, peer_command, rounds)
     compare(our_scores(text), peer.scores())
-    print_floor(command, rounds)
     cached = [word for word in command if word != "--no-cache"]
     with tempfile.TemporaryDirectory() as cache:
         times = [run_timed(cached, PERCEPTINIT_CACHE=cache).cpu for _ in range(2)]
@@ -346,6 +301,10 @@ def main() -> None:
         "retrieval": lambda work: retrieval(peer_python, rounds),
     }
     print(bench.about("torch", "open_clip_torch", threads=1), flush=True)
+    print(
+        "| comparison | clip-benchmark | perceptinit | ratio of CPU seconds | memory, ours / theirs | rounds |"
+    )
+    print("|---|---:|---:|---:|---:|---:|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for name, measure in parts.items():
             if options.part in ("all", name):

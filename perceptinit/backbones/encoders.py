@@ -5,11 +5,12 @@ from __future__ import annotations
 # B batch, T tokens, D embedding, H W image
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
-from perceptinit.backbones.fast_modules import is_eager_on_cpu
+from perceptinit.backbones.fast_modules import PatchConv, is_eager_on_cpu, is_inference
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.text import TextTower
 from perceptinit.errors import UsageError
@@ -76,7 +77,19 @@ class ImageTower(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return embeddings (B, D), not normalized; see `encode_image`."""
-        return self.projection(self.trunk(self.normalize(images)))
+        patches: Any = getattr(self.trunk, "conv1", None)  # of open_clip's ViT
+        is_cut = isinstance(patches, PatchConv) and self.image_size % patches.kernel_size[0] == 0
+        is_plain = is_inference(self) and not torch.is_autocast_enabled("cpu")
+        if is_cut and is_plain and images.dtype == torch.uint8 and is_eager_on_cpu(images):
+            patches.normalization = self._gain_and_offset(255.0)
+        else:
+            images = self.normalize(images)
+        return self.projection(self.trunk(images))
+
+    def _gain_and_offset(self, scale: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return factor and summand (3, 1, 1) that normalize pixels in [0, scale]."""
+        gain = (1 / (scale * self.std)).view(-1, 1, 1)
+        return gain, (-self.mean / self.std).view(-1, 1, 1)
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         """Return image embeddings, not normalized.
@@ -98,8 +111,7 @@ class ImageTower(nn.Module):
     def normalize(self, images: torch.Tensor) -> torch.Tensor:
         """Return (images - mean) / std as floats, for pixels in [0, 255] (uint8) or [0, 1] (float)."""
         scale = 255.0 if images.dtype == torch.uint8 else 1.0
-        gain = (1 / (scale * self.std)).view(-1, 1, 1)
-        offset = (-self.mean / self.std).view(-1, 1, 1)
+        gain, offset = self._gain_and_offset(scale)
         if images.is_floating_point():
             return torch.addcmul(offset, images.to(self.mean.dtype), gain)
         num = len(images)

@@ -16,6 +16,8 @@ from torch.autograd.function import once_differentiable
 
 # save attention probabilities on a CPU up to this number of tokens: at most 1/8 more memory per block
 SHORT_TOKENS = 128
+# images whose patches are converted to floats at a time
+NUM_CONVERTED = 8
 
 
 def use_fast_modules(tower: nn.Module) -> None:
@@ -81,6 +83,30 @@ def is_eager_on_cpu(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and not is_recorded()
 
 
+def is_inference(module: nn.Module) -> bool:
+    """Return whether a module is in eval mode and computes no gradients."""
+    return not (module.training or torch.is_grad_enabled())
+
+
+def read_block(block: Any, x: Tensor, read: Tensor, mask: Tensor) -> Tensor:
+    """Return the output of open_clip's last block at some tokens, (N, D), without computing the others.
+
+    Args:
+        block: The block. Other modules, such as sharded ones or those with hooks, compute all tokens.
+        x: Its input, (B, T, D).
+        read: Flat indices of the tokens, int64 (N,).
+        mask: Additive mask of the attention.
+    """
+    from open_clip.transformer import ResidualAttentionBlock
+
+    if type(block) is not ResidualAttentionBlock or block._forward_hooks:
+        return block(x, attn_mask=mask).flatten(0, 1).index_select(0, read)
+    mixed = block.attention(block.ln_1(x), attn_mask=mask)
+    x, mixed = (part.flatten(0, 1).index_select(0, read) for part in (x, mixed))
+    x = x + block.ls_1(mixed)
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
+
+
 class PatchConv(nn.Conv2d):
     """A convolution over non-overlapping patches, computed as a matrix product.
 
@@ -91,6 +117,8 @@ class PatchConv(nn.Conv2d):
     Args:
         like: Convolution over square patches, whose parameters are shared.
     """
+
+    normalization: tuple[Tensor, Tensor]  # factor and summand of the channels of uint8 images
 
     def __init__(self, like: nn.Conv2d) -> None:
         side = like.kernel_size[0]
@@ -106,15 +134,25 @@ class PatchConv(nn.Conv2d):
         height, width = images.shape[-2:]
         if height % side or width % side or is_recorded():
             return super().forward(images)
+        kernel = self.weight
+        bias = self.bias
+        if images.dtype == torch.uint8:  # cutting bytes is faster than cutting normalized floats
+            gain, offset = self.normalization
+            bias = (kernel * offset).sum(dim=(1, 2, 3)) + (0 if bias is None else bias)
+            kernel = kernel * gain
         patches = images.unflatten(3, (-1, side)).unflatten(2, (-1, side))  # (B, C, h, P, w, P)
         if images.is_contiguous(memory_format=torch.channels_last):
             # copies pixels in memory order, with a permuted kernel
             rows = patches.permute(0, 2, 4, 3, 5, 1)
-            kernel = self.weight.permute(0, 2, 3, 1)
+            kernel = kernel.permute(0, 2, 3, 1)
         else:
             rows = patches.permute(0, 2, 4, 1, 3, 5)
-            kernel = self.weight
-        return F.linear(rows.flatten(3), kernel.flatten(1), self.bias).permute(0, 3, 1, 2)
+        rows = rows.flatten(3)
+        kernel = kernel.flatten(1)
+        if images.dtype == torch.uint8:  # the floats of all images would take four times the memory
+            parts = [F.linear(part.to(kernel.dtype), kernel, bias) for part in rows.split(NUM_CONVERTED)]
+            return torch.cat(parts).permute(0, 3, 1, 2)
+        return F.linear(rows, kernel, bias).permute(0, 3, 1, 2)
 
 
 class SelfAttention(nn.MultiheadAttention):

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from perceptinit.backbones.fast_modules import is_recorded, use_fast_modules
+from perceptinit.backbones.fast_modules import is_inference, is_recorded, read_block, use_fast_modules
+from perceptinit.backbones.token_rows import TokenRows, round_up, shared_rows, token_rows
 from perceptinit.compute.devices import to_device
 
 # pooling at one token: with a causal mask, later tokens have no effect
@@ -108,12 +108,17 @@ class TextTower(nn.Module):
         if tokens.is_meta or is_recorded() or not self.can_be_trimmed:
             return PackedTexts(tokens)
         tokens = tokens.cpu()
-        lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1)
+        lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1).numpy()
         multiples = GPU_MULTIPLES if self._device.type == "cuda" else (1, 1)
-        rows = token_rows(lengths.numpy(), *multiples)
-        if len(rows.text) < len(tokens):
+        length = round_up(int(lengths.max()), multiples[1])
+        if is_inference(self):
+            read = _find_read_position(self.transformer, tokens)
+            rows = shared_rows(tokens.numpy(), lengths, read.numpy(), *multiples)
+        else:
+            rows = token_rows(lengths, *multiples)
+        if rows.text.size < len(tokens) * length:
             return PackedTexts(tokens, rows)
-        length = min(rows.text.shape[1], self.context_length)
+        length = min(length, self.context_length)
         tokens = F.pad(tokens, (0, length - tokens.shape[1]))  # or truncates
         return PackedTexts(tokens)
 
@@ -145,34 +150,36 @@ def _forward_rows(
     transformer: Any, tokens: torch.Tensor, rows: TokenRows, device: torch.device
 ) -> torch.Tensor:
     """Return `transformer(tokens)` for tokens on the CPU, computed on packed rows."""
-    text, position, first = map(torch.from_numpy, (rows.text, rows.position, rows.first))
+    text, position, end, first = map(torch.from_numpy, (rows.text, rows.position, rows.end, rows.first))
     # values at padding are not used
     ids = tokens[text.clamp(max=len(tokens) - 1), position]
     read = first + _find_read_position(transformer, tokens)
-    ids, text, position, read = (to_device(t, device) for t in (ids, text, position, read))
+    ids, position, end, read = (to_device(t, device) for t in (ids, position, end, read))
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
     # autocast would convert a float32 mask in each block
     is_converted = x.is_cuda and torch.is_autocast_enabled("cuda")
     dtype = torch.get_autocast_dtype("cuda") if is_converted else x.dtype
-    x = transformer.transformer(x, attn_mask=_rows_mask(text, transformer, dtype))
-    x = transformer.ln_final(x.flatten(0, 1).index_select(0, read))
+    mask = _rows_mask(end, dtype)
+    blocks = transformer.transformer.resblocks
+    if is_inference(transformer):
+        for block in blocks[:-1]:
+            x = block(x, attn_mask=mask)
+        x = read_block(blocks[-1], x, read, mask)
+    else:
+        x = transformer.transformer(x, attn_mask=mask).flatten(0, 1).index_select(0, read)
+    x = transformer.ln_final(x)
     projection = transformer.text_projection
     if projection is None:
         return x
     return projection(x) if isinstance(projection, nn.Module) else x @ projection
 
 
-def _rows_mask(text: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
-    """Return an additive mask that is causal within each text.
-
-    Its shape is (R * H, L, L) for torch's attention, else (R, 1, L, L).
-    """
-    is_seen = (text[:, :, None] == text[:, None, :]).tril()
-    mask = torch.zeros(is_seen.shape, dtype=dtype, device=text.device)
-    mask.masked_fill_(~is_seen, -torch.inf)
-    if any(type(module) is nn.MultiheadAttention for module in transformer.modules()):
-        return mask.repeat_interleave(transformer.heads, 0)
-    return mask[:, None]
+def _rows_mask(end: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return an additive mask (R, 1, L, L) that is causal within each text, from `TokenRows.end`."""
+    place = torch.arange(end.shape[1], device=end.device)
+    is_seen = (place[:, None] < end[:, None, :]).tril()
+    mask = torch.zeros(is_seen.shape, dtype=dtype, device=end.device)
+    return mask.masked_fill_(~is_seen, -torch.inf)[:, None]
 
 
 def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
@@ -188,66 +195,3 @@ def _cut_mask(blocks: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     # open_clip truncates the position embedding to the length of the text, but not the causal mask
     length = args[0].shape[1]
     return args, {**kwargs, "attn_mask": kwargs["attn_mask"][..., :length, :length]}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TokenRows:
-    """Layout of N texts in rows (R, L): the text and the position of each token.
-
-    Args:
-        text: Index of the text at each position, int64 (R, L); N for padding.
-        position: Position of the token in its text, int64 (R, L); 0 for padding.
-        first: Flat index r * L + l of the first token of each text, int64 (N,).
-    """
-
-    text: np.ndarray
-    position: np.ndarray
-    first: np.ndarray
-
-
-def token_rows(lengths: np.ndarray, rows_multiple: int = 1, length_multiple: int = 1) -> TokenRows:
-    """Pack texts into rows as long as the longest text, without splitting texts.
-
-    Best-fit decreasing needs at most 22 % more rows than the optimum (Johnson et al. 1974).
-
-    Args:
-        lengths: Number of tokens of each text, int (N,), at least 1.
-        rows_multiple: R is rounded up to a multiple of this number, to limit the number of shapes.
-        length_multiple: L is rounded up to a multiple of this number.
-    """
-    row_length = _round_up(int(lengths.max()), length_multiple)
-    with_space: list[list[int]] = [[] for _ in range(row_length + 1)]  # rows by free space
-    rows = np.empty(len(lengths), dtype=np.int64)
-    starts = np.empty(len(lengths), dtype=np.int64)
-    num_rows = 0
-    for text in np.argsort(-lengths, kind="stable").tolist():
-        length = int(lengths[text])
-        space = next((s for s in range(length, row_length) if with_space[s]), row_length)
-        if with_space[space]:
-            row = with_space[space].pop()
-        else:
-            row = num_rows
-            num_rows += 1
-        rows[text], starts[text] = row, row_length - space
-        with_space[space - length].append(row)
-    first = rows * row_length + starts
-    number = np.repeat(np.arange(len(lengths)), lengths)
-    position = np.arange(len(number)) - np.repeat(lengths.cumsum() - lengths, lengths)
-    place = first[number] + position
-    shape = _round_up(num_rows, rows_multiple), row_length
-    return TokenRows(
-        text=_scatter_rows(number, place, shape, len(lengths)),
-        position=_scatter_rows(position, place, shape, 0),
-        first=first,
-    )
-
-
-def _round_up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
-
-
-def _scatter_rows(values: np.ndarray, place: np.ndarray, shape: tuple[int, int], padding: int) -> np.ndarray:
-    """Return int64 rows of `shape` with the values at their flat indices."""
-    rows = np.full(shape, padding, dtype=np.int64)
-    rows.reshape(-1)[place] = values
-    return rows

@@ -75,7 +75,7 @@ def eval_(
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Number of models in memory at a time.")] = 8,
+    at_once: Annotated[int, typer.Option(min=1, help="Most models in memory at a time.")] = 8,
     device: Device = "auto",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")
@@ -98,7 +98,6 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --suite paper29 --root data/eval
     """
-    from perceptinit.evaluating.agreement_table import write_agreement
     from perceptinit.evaluating.evaluate import evaluate
     from perceptinit.evaluating.request import Request
 
@@ -130,6 +129,8 @@ def eval_(
     if not found.session.rank:
         _print(found, form)
         if html:
+            from perceptinit.evaluating.agreement_table import write_agreement
+
             write_agreement(found, html)
     if found.session.problems:
         raise typer.Exit(1)

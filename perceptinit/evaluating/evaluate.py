@@ -28,7 +28,6 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
     Raises UsageError for an invalid request, before any model is built, or if no model agrees with `--on`.
     """
     from perceptinit.compute.devices import usable_cores
-    from perceptinit.evaluating.agreement_table import find_agreement
 
     device, models = _prepare(request, registry)
     with distributed.process_group():
@@ -41,8 +40,11 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             num_ranks=distributed.world_size(),
             tell=tell,
         )
-        find = find_agreement if request.on else _find_scores
-        return find(request, models, registry, session)
+        if not request.on:
+            return _find_scores(request, models, registry, session)
+        from perceptinit.evaluating.agreement_table import find_agreement
+
+        return find_agreement(request, models, registry, session)
 
 
 def _find_scores(

@@ -1,6 +1,7 @@
 """Run evaluators on models, on several models at once if the evaluator supports it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ import torch
 
 from perceptinit.components.building import PART_TITLES, Spec, find_needed_part
 from perceptinit.compute.split_encoding import SplitEncoder
-from perceptinit.errors import PerceptInitError, TrainingError
+from perceptinit.errors import DataError, PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
+from perceptinit.evaluators.set_measure import SetMeasure
 from perceptinit.types import RunContext, Score
+
+# height and width of images that `_fit_in_memory` assumes, pixels
+MAX_SIDE = 384
 
 
 @dataclass(slots=True)
@@ -27,7 +32,8 @@ class Measured:
 class Session:
     """Settings of a measurement.
 
-    at_once: Models in memory at a time; each set is decoded once for all of them.
+    at_once: Most models in memory at a time, for which each set is decoded once. One model is in memory at a
+        time if the decoded images of all sets are, too.
     tell: Called with messages about errors and skipped measures, in the first process.
     problems: These messages.
     """
@@ -77,15 +83,32 @@ def measure(
         key = tuple(id(spec) for spec in specs_of(result.model))
         groups.setdefault(key, []).append(result)
     for group in groups.values():
-        specs = specs_of(group[0].model)
-        evaluators = [(i, spec, spec.build()) for i, spec in enumerate(specs)]
-        for start in range(0, len(group), session.at_once):
-            built = list(_build(group[start : start + session.at_once], session))
-            for index, spec, evaluator in evaluators:
-                chosen = [pair for pair in built if _can_measure(spec, pair[0].model, session)]
-                if chosen:
-                    _evaluate(chosen, evaluator, f"eval.{index}", session)
+        evaluators = [(spec, spec.build()) for spec in specs_of(group[0].model)]
+        at_once = 1 if _fit_in_memory([evaluator for _, evaluator in evaluators]) else session.at_once
+        for start in range(0, len(group), at_once):
+            _measure_together(group[start : start + at_once], evaluators, session)
     return results
+
+
+def _fit_in_memory(evaluators: Sequence[Any]) -> bool:
+    """Return whether all decoded images are kept in memory between models, for the usual image sizes."""
+    if not all(isinstance(evaluator, SetMeasure) for evaluator in evaluators):
+        return False
+    with suppress(DataError):  # reported when the set is measured
+        num = sum(evaluator.num_images() for evaluator in evaluators)
+        limits = (evaluator.config.cache_mib << 20 for evaluator in evaluators)
+        return num * 3 * MAX_SIDE**2 <= min(limits, default=0)
+    return False
+
+
+def _measure_together(
+    group: Sequence[Measured], evaluators: Sequence[tuple[Spec, Any]], session: Session
+) -> None:
+    built = list(_build(group, session))
+    for index, (spec, evaluator) in enumerate(evaluators):
+        chosen = [pair for pair in built if _can_measure(spec, pair[0].model, session)]
+        if chosen:
+            _evaluate(chosen, evaluator, f"eval.{index}", session)
 
 
 def _build(group: Sequence[Measured], session: Session) -> Iterator[tuple[Measured, Any]]:

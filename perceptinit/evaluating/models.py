@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from perceptinit.evaluating.other_models import (
 from perceptinit.files.reading import check_sums
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.registry import Registry
-from perceptinit.results.loading import holds_image_tower, load_model, parts_of, read_recorded_recipe
+from perceptinit.results.loading import Undrawn, holds_image_tower, load_model, parts_of, read_recorded_recipe
 from perceptinit.results.record import RECORD, judgments_of, read_record, recorded_sha256
 from perceptinit.seeding import named_torch_seed
 
@@ -172,7 +173,8 @@ def find_backbone(text: str, registry: Registry) -> Spec:
 
 
 def _build(spec: Spec) -> Any:
-    with named_torch_seed(0, "backbone"):
+    # a backbone loads all weights, or draws them
+    with named_torch_seed(0, "backbone"), Undrawn() if spec.config.pretrained else nullcontext():
         return spec.build().build().eval()
 
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from perceptinit.evaluating.layers import Pooling
 from perceptinit.evaluating.measure import Session
-from perceptinit.reports.columns import csv_text
-from perceptinit.reports.formats import latex_rows, markdown_rows
 from perceptinit.results.record import environment, plain
 from perceptinit.types import FitMode
 
@@ -66,7 +64,10 @@ class Evaluation:
 
     def text(self, form: str) -> str:
         """Return the scores as `csv`, `json`, `markdown` or `latex`."""
+        # imported here, because reports load scipy
         if form == "csv":
+            from perceptinit.reports.columns import csv_text
+
             return csv_text(self.fields, self.rows)
         if form == "json":
             value = {
@@ -76,6 +77,8 @@ class Evaluation:
                 "environment": environment(self.session.device),
             }
             return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+        from perceptinit.reports.formats import latex_rows, markdown_rows
+
         write = markdown_rows if form == "markdown" else latex_rows
         tables = [write(*each, notes=[] if i else self.notes) for i, each in enumerate(self.tables)]
         return "\n".join(tables)

@@ -1,9 +1,8 @@
 """Text embeddings of prompts, and zero-shot classifiers from their means."""
 
-# U different texts, B batch, T tokens, C classes, D embedding
+# U different texts, B batch, C classes, D embedding
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +10,13 @@ import torch
 from torch.nn import functional as F
 
 from perceptinit.compute.optim import Precision, autocast
-from perceptinit.errors import CheckpointError, DataError
+from perceptinit.errors import DataError
 from perceptinit.evaluators.features import unit, weights_key
-from perceptinit.files.atomic import remove_abandoned
-from perceptinit.files.checkpoints import load_weights, save_weights
+from perceptinit.evaluators.kept_embeddings import find_embeddings, keep_embeddings
 from perceptinit.protocols import DualEncoder
 from perceptinit.test_sets.sets import ZeroShotSet
 
 Prompts = Sequence[Sequence[str]]  # prompts of each class
-# texts tokenized at a time: few enough for memory, enough for full batches of similar length
-CHUNK = 16_384
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,33 +41,18 @@ def embed_texts(
 ) -> TextEmbeddings:
     """Return the unit embeddings of texts. Each distinct text is encoded once.
 
-    Texts are sorted by length and padded to the longest text of their batch instead of the context length.
-    Embeddings are the same, and the prompts of the suites have an eighth of the tokens.
+    Texts are sorted, so that neighbors share prefixes (see `token_rows.shared_rows`).
 
     Raises:
         TrainingError: If embeddings are not finite.
     """
-    unique = sorted(set(texts), key=lambda text: (len(text), text))
-    parts = [
-        _embed_chunk(model, unique[i : i + CHUNK], device, precision, batch_size)
-        for i in range(0, len(unique), CHUNK)
-    ]
-    return TextEmbeddings(torch.cat(parts), {text: i for i, text in enumerate(unique)})
-
-
-def _embed_chunk(
-    model: DualEncoder, texts: Sequence[str], device: str, precision: Precision, batch_size: int
-) -> torch.Tensor:
-    tokens = model.tokenize(texts)
-    lengths = (tokens.ne(0) * torch.arange(1, tokens.shape[1] + 1)).amax(dim=1).clamp(min=1)
-    order = torch.argsort(lengths, stable=True)
+    unique = sorted(set(texts))
     parts = []
-    for rows in order.split(batch_size):
-        batch = tokens[rows, : int(lengths[rows].max())].to(device)
+    for start in range(0, len(unique), batch_size):
+        tokens = model.tokenize(unique[start : start + batch_size]).to(device)
         with autocast(device, precision):
-            parts.append(unit(model.encode_text(batch), "text"))
-    vectors = torch.cat(parts)
-    return torch.empty_like(vectors).index_copy_(0, order.to(vectors.device), vectors)
+            parts.append(unit(model.encode_text(tokens), "text"))
+    return TextEmbeddings(torch.cat(parts), {text: i for i, text in enumerate(unique)})
 
 
 def set_prompts(test_set: ZeroShotSet) -> Prompts:
@@ -133,7 +114,7 @@ class Classifiers:
         self.precision = precision
         self.batch_size = batch_size
         self.folder = folder
-        self._made: dict[str, torch.Tensor] = {}  # arms may share a text tower
+        self._made: dict[str, torch.Tensor | None] = {}  # arms may share a text tower
 
     def make(
         self, model: DualEncoder, prompts: Mapping[str, Prompts], device: str
@@ -167,9 +148,7 @@ class Classifiers:
         if key is None:
             return None
         if key not in self._made and self.folder:
-            # a missing, damaged or unreadable file is recomputed
-            with suppress(CheckpointError, KeyError, OSError):
-                self._made[key] = load_weights(self.folder / f"{key}.safetensors")["classifier"]
+            self._made[key] = find_embeddings(self.folder / f"{key}.safetensors")
         return self._made.get(key)
 
     def _keep(self, key: str | None, vectors: torch.Tensor) -> None:
@@ -177,6 +156,4 @@ class Classifiers:
             return
         self._made[key] = vectors
         if self.folder:
-            with suppress(OSError):  # on a full disk or in a folder of others, the next process recomputes it
-                remove_abandoned(self.folder)
-                save_weights(self.folder / f"{key}.safetensors", {"classifier": vectors})
+            keep_embeddings(self.folder / f"{key}.safetensors", vectors.numpy())

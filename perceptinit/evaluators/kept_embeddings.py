@@ -1,8 +1,8 @@
-"""Image embeddings on disk, with which `perceptinit eval` measures the same models again without encoding.
+"""Embeddings on disk, with which `perceptinit eval` measures the same models again without encoding.
 
 The name of a file depends on the weights and structure of the image tower, its image size, fit and
 normalization, the precision, device and library versions, and the content of all images (or path, size and
-times of files).
+times of files). For those of texts, see `Classifiers`.
 """
 
 # N images, D embedding
@@ -79,7 +79,7 @@ def name_embeddings(weights: str, model: Any, images: str, precision: str, devic
 def find_embeddings(path: Path) -> torch.Tensor | None:
     """Return kept embeddings, float32 (N, D); None if the file is missing or damaged."""
     with suppress(DataError, OSError):
-        found = open_sealed(path, "embeddings of images").arrays["embeddings"].copy()
+        found = open_sealed(path, "embeddings").arrays["embeddings"].copy()
         path.touch()  # the files that were used last are kept
         return torch.from_numpy(found)
     return None

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -93,6 +94,8 @@ class SuiteConfig(SetConfig):
 class SetMeasure(ABC):
     """Base class of measures on test sets. Subclasses define `evaluate_many`."""
 
+    splits: Sequence[Split | Literal[""]] = ("",)  # "" for the configured split
+
     def __init__(self, config: Any) -> None:
         self.config = config
         self.choice: SetChoice = config.choice()
@@ -135,6 +138,11 @@ class SetMeasure(ABC):
         for dataset in self.choice.present()[0]:
             yield self.choice.name(dataset), self.choice.read(dataset).images
 
+    def num_images(self) -> int:
+        """Return the number of images of the sets that are present, in all splits."""
+        pairs = product(self.choice.present()[0], self.splits)
+        return sum(len(self.choice.read(*pair).images) for pair in pairs)
+
     def present(self, ctx: RunContext, name: str) -> list[str]:
         """Return the sets that are present, and warn about skipped sets."""
         present, absent = self.choice.present()
@@ -147,7 +155,7 @@ class EmbeddedSetMeasure(SetMeasure):
     """Base class of measures of image embeddings. Subclasses define `read` and `scores`."""
 
     name: ClassVar[str] = ""
-    splits: Sequence[Split | Literal[""]] = ("test",)  # "" for the configured split
+    splits: Sequence[Split | Literal[""]] = ("test",)
 
     @torch.no_grad()
     def evaluate_many(

@@ -13,8 +13,8 @@ from perceptinit.api import build
 from perceptinit.backbones.encoders import DualTower
 from perceptinit.backbones.fast_modules import PatchConv, SelfAttention, attention
 from perceptinit.backbones.open_clip_backbone import OpenClip
-from perceptinit.backbones.text import token_rows
 from perceptinit.backbones.timm_backbone import Timm
+from perceptinit.backbones.token_rows import shared_rows, token_rows
 from perceptinit.errors import CheckpointError, RecipeError, UsageError
 from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.protocols.required import find_missing_members
@@ -217,6 +217,37 @@ def test_each_token_has_one_position_in_the_packed_rows():
     ]
     assert rows.position[2].tolist() == [0, 1, 2, 0, 1, 0, 0, 0, 0]
     assert rows.first.tolist() == [18, 0, 14, 9, 21]
+
+
+def test_each_common_prefix_has_one_place_in_the_rows_of_inference():
+    tokens = np.array([[1, 5, 6, 2], [1, 5, 7, 2], [1, 8, 2, 0]])
+    rows = shared_rows(tokens, lengths=np.array([4, 4, 3]), read=np.array([3, 3, 2]))
+    assert rows.text.tolist() == [[0, 0, 0, 0, 1, 1, 2, 2]]
+    assert rows.position.tolist() == [[0, 1, 2, 3, 2, 3, 1, 2]]
+    assert rows.end.tolist() == [[8, 6, 4, 4, 6, 6, 8, 8]]
+    assert rows.first.tolist() == [3 - 3, 5 - 3, 7 - 2]
+
+
+@every_backbone
+@pytest.mark.parametrize("pool", ["argmax", "first", "eos"])
+def test_texts_with_common_prefixes_have_the_embeddings_of_padded_texts(backbone, pool):
+    model = tiny(backbone).double().eval()
+    net = model.text.transformer
+    net.pool_type, net.eos_id = pool, END
+    tokens = model.tokenize(
+        [f"a photo of {what}" for what in ("a cat", "a cat", "a dog", "me")] * 6 + ["hi!"]
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(model.encode_text(tokens), net(pad(tokens)), rtol=0, atol=1e-12)
+
+
+def test_pixels_normalized_by_the_patch_embedding_have_the_embeddings_of_normalized_pixels():
+    model = OpenClip(OpenClip.Config().smoke()).build().eval()
+    images = torch.randint(0, 256, (5, 3, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            model.encode_image(images), model.encode_image(images / 255), rtol=0, atol=1e-6
+        )
 
 
 def test_packed_rows_of_many_texts_contain_less_than_2_percent_padding():

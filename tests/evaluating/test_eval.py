@@ -107,6 +107,30 @@ def write_checkpoints(folder, count):
         save_file({k: v.clone() for k, v in state.items()}, folder / f"step{seed}.safetensors")
 
 
+@pytest.mark.parametrize(("cache_mib", "sizes"), [(2048, [1, 1, 1]), (1, [2, 1])])
+def test_one_model_is_in_memory_at_a_time_if_all_images_are(
+    cli, tmp_path, recipe, monkeypatch, cache_mib, sizes
+):
+    from perceptinit.evaluating import measure
+
+    write_checkpoints(tmp_path / "checkpoints", 3)
+    labelled_set(tmp_path / "sets" / "mnist", [0, 1, 2] * 3, 10)
+    build = measure._build
+    together = []
+
+    def count(group, session):
+        together.append(len(group))
+        return build(group, session)
+
+    monkeypatch.setattr(measure, "_build", count)
+    done = cli(
+        "eval", "checkpoints", "--backbone", recipe, "--root", "sets", "--sets", "mnist", "--no-cache",
+        "--at-once", "2", "--set", f"cache_mib={cache_mib}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert together == sizes
+
+
 def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 2)
     for name in ("mnist", "stl10"):
