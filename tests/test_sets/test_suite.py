@@ -259,7 +259,7 @@ class monkeypatched_text:  # noqa: N801
 
 
 def test_a_cached_classifier_that_cannot_be_read_is_computed(tmp_path, monkeypatch):
-    from perceptinit.evaluators import classifier
+    from perceptinit.evaluators import classifier, kept_embeddings
 
     def refuse(*arguments):
         raise PermissionError(13, "Permission denied")
@@ -267,7 +267,7 @@ def test_a_cached_classifier_that_cannot_be_read_is_computed(tmp_path, monkeypat
     model = tiny_model().eval()
     prompts = {"pets": [["a cat"], ["a dog"]]}
     made = classifier.Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
-    for name in ("load_weights", "remove_abandoned", "save_weights"):
-        monkeypatch.setattr(classifier, name, refuse)
+    for name in ("open_sealed", "remove_abandoned", "write_sealed"):
+        monkeypatch.setattr(kept_embeddings, name, refuse)
     again = classifier.Classifiers("fp32", 8, tmp_path).make(model, prompts, "cpu")["pets"]
     np.testing.assert_array_equal(made.numpy(), again.numpy())
