@@ -32,7 +32,7 @@ def use_fast_modules(tower: nn.Module) -> None:
             if type(child) is nn.Conv2d and _cuts_patches(child):
                 setattr(parent, name, PatchConv(child))
             elif isinstance(child, nn.Conv2d):
-                child.to(memory_format=torch.channels_last)
+                child.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             elif type(child) is nn.MultiheadAttention and _is_plain(child):
                 setattr(parent, name, SelfAttention(child))
             elif getattr(child, "fused_attn", False):
