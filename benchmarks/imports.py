@@ -31,12 +31,9 @@ except SystemExit as end:
 names = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
 os.write(stdout, json.dumps(names).encode())
 """
-# open_clip_package keeps transformers out, so it precedes open_clip
 IMPORT = """
 import contextlib, importlib, sys
 names = sys.argv[1].split(",")
-if "perceptinit.backbones.open_clip_package" in names:
-    importlib.import_module("perceptinit.backbones.open_clip_package")
 for name in names:
     with contextlib.suppress(ImportError):
         importlib.import_module(name)

@@ -7,8 +7,8 @@ from itertools import chain
 
 import numpy as np
 import torch
+from open_clip import SimpleTokenizer, tokenizer
 
-from perceptinit.backbones.open_clip_package import open_clip
 from perceptinit.backbones.text import Tokenizer
 
 # number of distinct words in the cache of ids
@@ -21,14 +21,14 @@ def clip_tokenizer() -> Tokenizer:
     return ClipTokenizer()
 
 
-class ClipTokenizer(open_clip.SimpleTokenizer):
+class ClipTokenizer(SimpleTokenizer):
     """open_clip's CLIP tokenizer (49,408 ids) with a cache of words, and without cleaning plain texts.
 
     Cleaning (encodings, HTML entities) does not change printable ASCII texts without "&".
     """
 
     def __init__(self) -> None:
-        self.__dict__.update(vars(open_clip.tokenizer._tokenizer))  # open_clip has read the files
+        self.__dict__.update(vars(tokenizer._tokenizer))  # open_clip has read the files
         self._word_ids = lru_cache(NUM_WORDS)(self._find_word_ids)
 
     def __reduce__(self) -> tuple[Callable[[], Tokenizer], tuple[()]]:

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import torch
+from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from perceptinit.backbones.clip_tokenizer import clip_tokenizer
@@ -23,7 +25,6 @@ from perceptinit.backbones.encoders import (
     find_unseen_pixels,
 )
 from perceptinit.backbones.fast_modules import use_fast_modules
-from perceptinit.backbones.open_clip_package import open_clip
 from perceptinit.backbones.text import TextTower, Tokenizer
 from perceptinit.configs import NonNegativeInt, PositiveFloat
 from perceptinit.errors import CheckpointError, MissingPackageError, UsageError
@@ -156,7 +157,7 @@ def resolve_table(config: OpenClip.Config) -> dict[str, Any]:
 @torch.no_grad()
 def _draw_as_clip(tower: Any, name: str) -> None:
     """Initialize the blocks and positions of a vision transformer like CLIP's text tower (Radford 2021)."""
-    if not isinstance(tower, open_clip.transformer.VisionTransformer):
+    if not isinstance(tower, VisionTransformer):
         raise UsageError(f"clip_init: the image tower of '{name}' is not a vision transformer of open_clip")
     width = tower.transformer.width
     blocks = tower.transformer.resblocks

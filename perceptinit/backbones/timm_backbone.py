@@ -113,18 +113,19 @@ class Timm:
             UsageError: If timm has no such model, or rejects its arguments.
         """
         # imported here, because most commands read the config without building a model
+        from open_clip.transformer import QuickGELU, TextTransformer
+
         from perceptinit.backbones.clip_tokenizer import clip_tokenizer
-        from perceptinit.backbones.open_clip_package import open_clip
 
         config = self.config
         # built first, so that its weights do not depend on the image model
-        text = open_clip.transformer.TextTransformer(
+        text = TextTransformer(
             context_length=config.context_length,
             width=config.text_width,
             heads=config.text_heads,
             layers=config.text_layers,
             output_dim=config.embed_dim,
-            act_layer=open_clip.transformer.QuickGELU if config.text_quick_gelu else nn.GELU,
+            act_layer=QuickGELU if config.text_quick_gelu else nn.GELU,
         )
         tower = TextTower(text, clip_tokenizer(), config.context_length)
         return DualTower(_image_tower(config), tower)
