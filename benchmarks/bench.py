@@ -167,7 +167,8 @@ def print_rows(
     commits = [_commit(Path(checkout)) for checkout in checkouts]
     print(f"| work | rounds | {' | '.join(commits)} | output |\n|---|---|{'---|' * len(commits)}---|")
     for title, words in commands.items():
-        command = [sys.executable, "-m", "perceptinit", *words]
+        # without -P, the package in the working directory precedes that of the checkout
+        command = [sys.executable, "-P", "-m", "perceptinit", *words]
         sides = {
             checkout: partial(run_command, command, PYTHONPATH=str(Path(checkout).resolve()), **environment)
             for checkout in checkouts
