@@ -18,8 +18,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional as F
-from torchvision.io import decode_png
-from torchvision.transforms import InterpolationMode, functional as TF
 
 from perceptinit.errors import DataError
 from perceptinit.images import jpeg
@@ -89,7 +87,7 @@ def load_square(
     else:
         original = decode_pil(read(source, key), key, keep_alpha=False)
     shape = _fit_shape(original.height, original.width, size, fit, key)
-    image = np.asarray(TF.resize(original, list(shape), InterpolationMode.BICUBIC))
+    image = np.asarray(original.resize(shape[::-1], Image.Resampling.BICUBIC))
     return _crop_or_pad(image.transpose(2, 0, 1), size, fit.fill)
 
 
@@ -287,6 +285,8 @@ def _decode_png(data: bytes) -> np.ndarray | None:
     # torchvision does not support a transparent color
     if data.find(b"tRNS", 0, data.find(b"IDAT")) > 0:
         return None
+    from torchvision.io import decode_png  # torchvision takes two seconds to import
+
     width, height = (int.from_bytes(data[place : place + 4]) for place in (16, 20))
     if width * height > MAX_PIXELS:
         return None

@@ -7,7 +7,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torchvision.transforms.v2 import functional as TF
 
 from perceptinit.images.decoding import Decode, Interpolation, load_box
 from perceptinit.images.jpeg import Box
@@ -83,6 +82,8 @@ class Augment:
         return square
 
     def _change_colours(self, square: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        from torchvision.transforms.v2 import functional as TF
+
         image = torch.from_numpy(np.ascontiguousarray(square))
         if any(self.jitter) and rng.random() < JITTER_CHANCE:
             image = _jitter(image, self.jitter, rng)
@@ -125,6 +126,8 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
 def _jitter(
     image: torch.Tensor, strengths: tuple[float, float, float, float], rng: np.random.Generator
 ) -> torch.Tensor:
+    from torchvision.transforms.v2 import functional as TF
+
     change = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
     for i in rng.permutation(4):
         if strengths[i]:
