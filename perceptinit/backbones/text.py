@@ -159,7 +159,7 @@ def _forward_rows(
     # autocast would convert a float32 mask in each block
     is_converted = x.is_cuda and torch.is_autocast_enabled("cuda")
     dtype = torch.get_autocast_dtype("cuda") if is_converted else x.dtype
-    mask = _rows_mask(end, dtype)
+    mask = _rows_mask(end, transformer, dtype)
     blocks = transformer.transformer.resblocks
     if is_inference(transformer):
         for block in blocks[:-1]:
@@ -174,12 +174,18 @@ def _forward_rows(
     return projection(x) if isinstance(projection, nn.Module) else x @ projection
 
 
-def _rows_mask(end: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return an additive mask (R, 1, L, L) that is causal within each text, from `TokenRows.end`."""
+def _rows_mask(end: torch.Tensor, transformer: Any, dtype: torch.dtype) -> torch.Tensor:
+    """Return an additive mask that is causal within each text, from `TokenRows.end`.
+
+    Its shape is (R * H, L, L) for torch's attention, else (R, 1, L, L).
+    """
     place = torch.arange(end.shape[1], device=end.device)
     is_seen = (place[:, None] < end[:, None, :]).tril()
     mask = torch.zeros(is_seen.shape, dtype=dtype, device=end.device)
-    return mask.masked_fill_(~is_seen, -torch.inf)[:, None]
+    mask.masked_fill_(~is_seen, -torch.inf)
+    if any(type(module) is nn.MultiheadAttention for module in transformer.modules()):
+        return mask.repeat_interleave(transformer.heads, 0)
+    return mask[:, None]
 
 
 def _find_read_position(transformer: Any, tokens: torch.Tensor) -> torch.Tensor:
