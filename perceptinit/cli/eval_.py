@@ -75,7 +75,7 @@ def eval_(
     ] = None,
     weights: Annotated[str, typer.Option(help="Weights of runs: final, init, pretrain or all.")] = "final",
     workers: Workers = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Most models in memory at a time.")] = 8,
+    at_once: Annotated[int, typer.Option(min=1, help="Maximum number of models in memory.")] = 8,
     device: Device = "auto",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Do not cache classifiers and embeddings.")

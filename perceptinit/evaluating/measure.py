@@ -10,7 +10,7 @@ import torch
 
 from perceptinit.components.building import PART_TITLES, Spec, find_needed_part
 from perceptinit.compute.split_encoding import SplitEncoder
-from perceptinit.errors import DataError, PerceptInitError, TrainingError
+from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.evaluators.set_measure import SetMeasure
@@ -32,8 +32,8 @@ class Measured:
 class Session:
     """Settings of a measurement.
 
-    at_once: Most models in memory at a time, for which each set is decoded once. One model is in memory at a
-        time if the decoded images of all sets are, too.
+    at_once: Maximum number of models in memory, for which each set is decoded once. If the decoded images of
+        all sets fit in memory, only one model is.
     tell: Called with messages about errors and skipped measures, in the first process.
     problems: These messages.
     """
@@ -94,7 +94,7 @@ def _fit_in_memory(evaluators: Sequence[Any]) -> bool:
     """Return whether all decoded images are kept in memory between models, for the usual image sizes."""
     if not all(isinstance(evaluator, SetMeasure) for evaluator in evaluators):
         return False
-    with suppress(DataError):  # reported when the set is measured
+    with suppress(PerceptInitError):  # reported when the set is measured
         num = sum(evaluator.num_images() for evaluator in evaluators)
         limits = (evaluator.config.cache_mib << 20 for evaluator in evaluators)
         return num * 3 * MAX_SIDE**2 <= min(limits, default=0)
