@@ -60,7 +60,7 @@ class Columns:
     Args:
         path: The file.
         distinct: The D distinct cells of each column, to which conversions apply.
-        codes: integers (N,) for each column: cell i is `distinct[codes[i]]`.
+        codes: int32 (N,) for each column: cell i is `distinct[codes[i]]`.
         rows: int64 (N,), the row numbers in a spreadsheet, where the header is row 1.
     """
 

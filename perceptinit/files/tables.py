@@ -168,11 +168,11 @@ def _encode_column(column: Any) -> tuple[list[Any], np.ndarray]:
     import pyarrow
 
     if pyarrow.types.is_nested(column.type):
-        return column.to_pylist(), np.arange(len(column))
+        return column.to_pylist(), np.arange(len(column), dtype=np.int32)
     if not pyarrow.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     values = column.dictionary.to_pylist()
-    codes = column.indices
+    codes = column.indices.cast(pyarrow.int32())  # a category of pandas may have int8
     if codes.null_count:
         codes = codes.fill_null(len(values))
     return [*values, None], np.from_dlpack(codes)  # `to_numpy` would import pandas

@@ -88,3 +88,19 @@ def test_every_suffix_has_a_reader(tmp_path):
     for suffix in TABLE_SUFFIXES:
         with pytest.raises(DataError, match=rf"a\{suffix}"):
             read_table(write(tmp_path / f"a{suffix}", "x"))
+
+
+def test_a_category_with_as_many_values_as_its_index_can_number_has_empty_cells(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    names = [f"{i:03d}.png" for i in range(128)]
+    index = pyarrow.array([*range(128), None], pyarrow.int8())
+    column = pyarrow.DictionaryArray.from_arrays(index, pyarrow.array(names))
+    parquet.write_table(
+        pyarrow.table({"image": column, "row": list(range(129))}), tmp_path / "judgments.parquet"
+    )
+    columns = read_table(tmp_path / "judgments.parquet")
+    codes = columns.codes["image"]
+    assert codes.dtype == np.int32
+    assert [columns.distinct["image"][code] for code in codes] == [*names, None]
