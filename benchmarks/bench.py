@@ -27,7 +27,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -313,25 +313,35 @@ class PausedProcess:
 
 
 def race(starts: Sequence[Callable[[], PausedProcess]], rounds: int, warm_up: int, samples: int) -> None:
-    """Start our process and the peer's, alternate their turns, and print milliseconds a sample and ratios.
+    """Start our process and those of peers, alternate their turns, and print milliseconds a sample and ratios.
 
-    samples: of a turn.
+    starts: of our side first. samples: of a turn.
     """
     processes: list[PausedProcess] = []
     try:
         for start in starts:
             processes.append(start())
         turns = alternate({process.name: process.take_turn for process in processes}, rounds, warm_up)
-        memory = [process.peak_bytes() for process in processes]
+        memory = {process.name: process.peak_bytes() for process in processes}
     finally:
         for process in processes:
             process.end()
-    for (name, spent), peak in zip(turns.items(), memory, strict=True):
-        cpu, wall = columns(spent)
-        print(
-            f"{name:12} {spread(cpu, 'CPU ms a sample', 3, 1000 / samples)}, "
-            f"{spread(wall, 'ms wall', 3, 1000 / samples)}, {peak / 2**20:.0f} MiB at most"
-        )
-    own, peer = turns.values()
-    cpu, wall = map(ratio, columns(peer), columns(own))
-    print(f"{' / '.join(reversed(turns))}: CPU {cpu}, wall {wall}, memory {memory[1] / memory[0]:.2f} x")
+    own = next(iter(turns))
+    print(
+        f"| | CPU ms a sample | wall ms | MiB at most | CPU / {own} | wall / {own} |\n|---|---|---|---|---|---|"
+    )
+    for name, spent in turns.items():
+        seconds = columns(spent)
+        times = [spread(values, scale=1000 / samples) for values in seconds]
+        ratios = [ratio(values, base) for values, base in zip(seconds, columns(turns[own]), strict=True)]
+        cells = (name, *times, f"{memory[name] / 2**20:,.0f}", *(["1", "1"] if name == own else ratios))
+        print(f"| {' | '.join(cells)} |")
+
+
+def is_installed(distribution: str) -> bool:
+    """Return whether a distribution is installed."""
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -36,13 +36,14 @@ MARK = "turn is done"
 TURN_SAMPLES = {"batches": 512, "read": 24_000}
 
 
-def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]:
-    """Yield the number of samples of each normalized batch."""
+def our_batches(shards: str, batch_size: int, num_workers: int, with_texts: bool = True) -> Iterator[int]:
+    """Yield the number of samples of each normalized batch. Without texts, their token ids are zeros."""
     import open_clip
+    import torch
     from torch import nn
 
+    from perceptinit.backbones.clip_tokenizer import ClipTokenizer
     from perceptinit.backbones.encoders import ImageTower
-    from perceptinit.backbones.text import ClipTokenizer
     from perceptinit.pairs.augment import Augment
     from perceptinit.pairs.loader import PairLoader
     from perceptinit.pairs.webdataset_pairs import WebdatasetPairs
@@ -61,7 +62,9 @@ def our_batches(shards: str, batch_size: int, num_workers: int) -> Iterator[int]
         WebdatasetPairs(WebdatasetPairs.Config(shards=shards)),
         batch_size=batch_size,
         image_size=SIZE,
-        tokenize=ClipTokenizer(),
+        tokenize=ClipTokenizer()
+        if with_texts
+        else lambda texts: torch.zeros(len(texts), 1, dtype=torch.long),
         context_length=train_sets.CONTEXT,
         ctx=RunContext(seed=0, stage="pretrain"),
         augment=Augment(),

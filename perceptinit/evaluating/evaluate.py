@@ -36,6 +36,7 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             num_workers=usable_cores() if request.workers is None else request.workers,
             at_once=request.at_once,
             cache_folder=cache_folder() if request.cache else None,
+            is_single=len(models) == 1,
             rank=distributed.rank(),
             num_ranks=distributed.world_size(),
             tell=tell,

@@ -34,6 +34,7 @@ class Session:
 
     at_once: Maximum number of models in memory, for which each set is decoded once. If the decoded images of
         all sets fit in memory, only one model is.
+    is_single: Whether only one model is measured, so its decoded images are not kept for others.
     tell: Called with messages about errors and skipped measures, in the first process.
     problems: These messages.
     """
@@ -42,6 +43,7 @@ class Session:
     num_workers: int = 2
     at_once: int = 8
     cache_folder: Path | None = None
+    is_single: bool = False
     rank: int = 0
     num_ranks: int = 1
     tell: Callable[[str], None]
@@ -148,6 +150,7 @@ def _evaluate_many(
     joint = Joint(
         on_error=lambda name, error: session.note(f"{name} has no score: {error}"),
         cache_folder=session.cache_folder,
+        is_single=session.is_single,
         rank=session.rank,
         num_ranks=session.num_ranks,
     )

@@ -48,12 +48,14 @@ class Joint:
             None, the error is raised.
         cache_folder: Folder that keeps zero-shot classifiers and embeddings. None during a run, whose weights
             change.
+        is_single: Whether no other model is measured afterwards.
         rank: Rank of this process.
         num_ranks: Number of processes that share a set.
     """
 
     on_error: Callable[[str, PerceptInitError], None] | None = None
     cache_folder: Path | None = None
+    is_single: bool = False
     rank: int = 0
     num_ranks: int = 1
 
@@ -98,7 +100,7 @@ class Encoding:
         cache_bytes: Limit on the decoded pixels of all sets in memory, and on their embeddings.
         rank: Rank of this process.
         num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
-        cache_folder: See `Joint`.
+        cache_folder, is_single: See `Joint`.
     """
 
     device: str = "cpu"
@@ -109,6 +111,7 @@ class Encoding:
     rank: int = 0
     num_ranks: int = 1
     cache_folder: Path | None = None
+    is_single: bool = False
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
@@ -122,6 +125,7 @@ class Encoding:
             rank=joint.rank,
             num_ranks=joint.num_ranks,
             cache_folder=joint.cache_folder,
+            is_single=joint.is_single,
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
@@ -168,7 +172,8 @@ def embed_images(
     room = encoding.cache_bytes - _total_bytes(_FEATURES) - sum(4 * k.numel() for k in known.values())
     is_kept = None not in subjects.keys and encoding.num_ranks == 1
     parts: list[list[torch.Tensor]] = [[] for _ in new]
-    for rows, batch in _encode(absent, images, encoding):
+    keeps_pixels = not (encoding.is_single and is_kept)
+    for rows, batch in _encode(absent, images, encoding, keeps_pixels):
         room -= sum(4 * features.numel() for features in batch)
         is_kept = is_kept and room >= 0
         for own, features in zip(parts, batch, strict=True):
@@ -237,11 +242,11 @@ def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
 
 
 def _encode(
-    subjects: Subjects, images: ImageSet, encoding: Encoding
+    subjects: Subjects, images: ImageSet, encoding: Encoding, keeps_pixels: bool
 ) -> Iterator[tuple[slice, list[torch.Tensor]]]:
     inputs = [(model.image_size, Fit.of(model)) for model in subjects.models]
     distinct = list(dict.fromkeys(inputs))
-    streams = [_pixels(images, size, fit, encoding) for size, fit in distinct]
+    streams = [_pixels(images, size, fit, encoding, keeps_pixels) for size, fit in distinct]
     for rows, *squares in zip(_rows(images, encoding), *streams, strict=True):
         seen = dict(zip(distinct, (to_device(s, encoding.device) for s in squares), strict=True))
         features = []
@@ -252,8 +257,10 @@ def _encode(
         yield rows, features
 
 
-def _pixels(images: ImageSet, size: int, fit: Fit, encoding: Encoding) -> Iterator[torch.Tensor]:
-    """Yield uint8 (B, 3, S, S) for the rows of this rank, from memory after the first pass."""
+def _pixels(
+    images: ImageSet, size: int, fit: Fit, encoding: Encoding, is_kept: bool
+) -> Iterator[torch.Tensor]:
+    """Yield uint8 (B, 3, S, S) for the rows of this rank. If kept, later passes read them from memory."""
     mine = _rows(images, encoding)
     key = size, fit, encoding.rank, encoding.num_ranks
     sizes = [rows.stop - rows.start for rows in mine]
@@ -262,7 +269,7 @@ def _pixels(images: ImageSet, size: int, fit: Fit, encoding: Encoding) -> Iterat
         yield from kept.split(sizes)
         return
     shape = (sum(sizes), 3, size, size)
-    fits = _total_bytes(_PIXELS) + int(np.prod(shape)) <= encoding.cache_bytes
+    fits = is_kept and _total_bytes(_PIXELS) + int(np.prod(shape)) <= encoding.cache_bytes
     whole = torch.empty(shape if fits else 0, dtype=torch.uint8)
     places = np.concatenate([np.arange(r.start, r.stop) for r in mine] or [np.empty(0, np.int64)])
 

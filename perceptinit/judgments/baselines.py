@@ -158,15 +158,21 @@ def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) ->
         seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)
         return np.asarray(Image.fromarray(seen).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
 
+    batches = np.split(used, range(BATCH_SIZE, len(used), BATCH_SIZE))
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        pixels = np.stack(list(pool.map(decode, used.tolist()))).astype(np.float32)
+        parts = [_describe(np.stack(list(pool.map(decode, batch.tolist())))) for batch in batches]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _describe(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the features of images, uint8 (U, 32, 32, 3); see `describe_images`."""
+    pixels = images.astype(np.float32)
     gray = pixels @ np.array(LUMA, np.float32)
-    batches = [pixels[i : i + BATCH_SIZE] for i in range(0, len(pixels), BATCH_SIZE)]
     return {
         "pixels 32 x 32": _unit(pixels),
         "pixels 16 x 16": _unit(pixels.reshape(-1, SIZE // 2, 2, SIZE // 2, 2, 3).mean((2, 4))),
         "mean colour": pixels.mean((1, 2)) / 255,
-        "random network": _unit(np.concatenate(list(map(_random_network, batches)))),
+        "random network": _unit(_random_network(pixels)),
         "centered gray 32 x 32": _unit(gray - gray.mean((1, 2), keepdims=True)),
         "gradient orientations": _unit(_count_orientations(gray)),
         "color histogram": _unit(np.sqrt(_count_colors(pixels))),
@@ -220,8 +226,8 @@ def distances(points: np.ndarray, *pairs: tuple[np.ndarray, np.ndarray]) -> list
     if len(points) > MAX_SQUARE:
         return [_between(points, a, b) for a, b in pairs]
     every = points.astype(np.float64)
-    norms = np.square(every).sum(axis=1)
     products = every @ every.T
+    norms = products.diagonal()
     squared = (norms[a] + norms[b] - 2 * products[a, b] for a, b in pairs)
     # rounded, so that equal images tie: the matrix product leaves differences of 1e-8
     return [np.sqrt(np.maximum(values, 0)).round(6) for values in squared]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from helpers.made_sets import labelled_set, png
 
-from perceptinit.evaluators import kept_embeddings
+from perceptinit.evaluators import features, kept_embeddings
 from perceptinit.evaluators.features import Encoding, Subjects, all_features
 from perceptinit.test_sets.readers import read_zero_shot_set
 from perceptinit.testing import tiny_model
@@ -50,6 +50,14 @@ def test_another_image_precision_or_normalization_is_encoded_again(embed, tmp_pa
     labelled_set(tmp_path / "set", LABELS, 3, images=[png(9), *map(png, LABELS[1:])])
     assert embed([model])[1] == len(LABELS)
     assert embed([model])[1] == 0
+
+
+@pytest.mark.parametrize(("is_single", "num_kept"), [(False, len(LABELS)), (True, 0)])
+def test_decoded_images_are_kept_only_for_other_models(tmp_path, is_single, num_kept):
+    labelled_set(tmp_path / "set", LABELS, 3)
+    images = read_zero_shot_set(tmp_path / "set")
+    all_features(Subjects.of([tiny_model().eval()]), images, Encoding(is_single=is_single))
+    assert sum(map(len, features._PIXELS.get(images, {}).values())) == num_kept
 
 
 def test_a_damaged_file_is_encoded_again_with_the_same_result(embed, tmp_path):
