@@ -74,8 +74,7 @@ def _origins() -> str:
 
 def _what_follows(last: DryRun, micro: DryRun, whole: DryRun, large: DryRun) -> str:
     memory, hours = (
-        [{f.name: f.value for f in run.figures()}[name] for run in (micro, whole)]
-        for name in ("total memory", "total hours")
+        [run.figures()[name][1] for run in (micro, whole)] for name in ("total memory", "total hours")
     )
     return _wrapped(
         f"One GPU needs `micro_batch`, and with it a second forward pass: {memory[0]} and {hours[0]} hours with "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import build_plugin_manager
-from perceptinit.errors import RecipeError, UsageError
+from perceptinit.errors import UsageError, require_valid
 from perceptinit.registry import Entry
 
 if TYPE_CHECKING:
@@ -43,10 +43,7 @@ def build(kind: str, table: dict[str, Any]) -> Any:
     Raises:
         RecipeError: If the table is invalid; lists all problems.
     """
-    spec, problems = read_spec(build_plugin_manager().registry, kind, table, kind)
-    if spec is None:
-        raise RecipeError(problems)
-    return spec.build()
+    return require_valid(read_spec(build_plugin_manager().registry, kind, table, kind)).build()
 
 
 def run_recipe(

@@ -24,7 +24,9 @@ from perceptinit.images.decoding import decode as decode, load_batch as load_bat
 from perceptinit.judgments.data_check import check_judgments as check_judgments
 from perceptinit.judgments.forms.drawing import (
     DerivedAnswers as DerivedAnswers,
+    RatedPairs as RatedPairs,
     TripletDraw as TripletDraw,
+    VoteRule as VoteRule,
     draw_triplets as draw_triplets,
 )
 from perceptinit.judgments.forms.odd_one_out import (
@@ -38,11 +40,6 @@ from perceptinit.judgments.forms.splits import split_names as split_names
 from perceptinit.judgments.image_files import file_names as file_names, missing_files as missing_files
 from perceptinit.judgments.own.choices import OddOneOutTable as OddOneOutTable
 from perceptinit.judgments.own.matrix_set import RdmSet as RdmSet
-from perceptinit.judgments.own.rating_table import (
-    RatedImages as RatedImages,
-    VoteRule as VoteRule,
-    triplets_from_ratings as triplets_from_ratings,
-)
 from perceptinit.judgments.own.rdm_files import read_names as read_names
 from perceptinit.judgments.own.table import Table as Table
 from perceptinit.judgments.scoring import (

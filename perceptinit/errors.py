@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from perceptinit._version import __version__
+
+T = TypeVar("T")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LONGEST = 300  # characters shown of the message of an unexpected error
@@ -188,6 +190,16 @@ class RecipeError(UsageError):
             super().__init__(f"{len(self.problems)} problems{place}:\n{text}")
         else:
             super().__init__(f"{source}: {text.strip()}" if source else text.strip())
+
+
+def require_valid(
+    found: tuple[T | None, Sequence[Problem]], problems: Sequence[Problem] = (), source: str = ""
+) -> T:
+    """Return the value of `read_config` or `read_spec`; RecipeError with all problems, if there are any."""
+    value, more = found
+    if value is None or problems:
+        raise RecipeError([*problems, *more], source)
+    return value
 
 
 def problems_of(check: Callable[..., object], *args: Any) -> Iterator[str]:

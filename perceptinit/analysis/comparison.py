@@ -14,7 +14,7 @@ from perceptinit.analysis.intervals import (
     Components,
     estimate_two_way,
 )
-from perceptinit.analysis.numbers import interval, magnitude, number, signed
+from perceptinit.analysis.numbers import interval, number, signed
 from perceptinit.analysis.power import detected_by_signs, noncentrality
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.errors import UsageError
@@ -161,8 +161,9 @@ class ScoreComparison:
     def signed(self, difference: float) -> str:
         return signed(difference, self.is_share, self.digits)
 
-    def magnitude(self, difference: float) -> str:
-        return magnitude(difference, self.is_share, self.digits)
+    def magnitude(self, gap: float) -> str:
+        """Return the absolute value of a difference with its unit."""
+        return f"{abs(100 * gap):.1f} points" if self.is_share else f"{abs(gap):.{self.digits}f}"
 
     def interval(self, difference: Estimate, between: str = " to ") -> str:
         return interval(difference, self.is_share, between, self.digits)
@@ -244,6 +245,11 @@ class Comparison:
     @property
     def all_scores(self) -> list[ScoreComparison]:
         return [*self.scores, *self.averages]
+
+    def sets_of(self, score: ScoreComparison) -> list[ScoreComparison]:
+        """Return the scores that a mean over data sets averages; empty for a measured score."""
+        of_measure = [s for s in self.scores if s.measure == score.measure]
+        return [s for s in of_measure if score.num_sets > 1 and score.family in (ALL, s.family)]
 
     @property
     def primary(self) -> ScoreComparison | None:

@@ -31,6 +31,7 @@ from perceptinit.analysis.questions import (
     planned_questions,
 )
 from perceptinit.components.building import PARTS
+from perceptinit.results.record import list_judgments
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
@@ -110,7 +111,7 @@ def taught_by(runs: RunSet, arm: str) -> set[str]:
     recorded = runs.about(arm).get("taught_by")
     if recorded is not None:
         return set(recorded)
-    innermost = [t for t in _judgments(_stages(runs, arm)) if "judgments" not in t]
+    innermost = [t for t in list_judgments(_stages(runs, arm)) if "judgments" not in t]
     return {PurePath(t["path"]).stem if "path" in t else str(t.get("use")) for t in innermost}
 
 
@@ -134,7 +135,8 @@ def find_control_contrasts(runs: RunSet) -> list[Contrast]:
 def _is_control(runs: RunSet, arm: str) -> bool:
     stages = _stages(runs, arm)
     is_matched = any(stage.get("use") == "statistics-matched" for stage in stages)
-    return bool(runs.resolved(arm)) and (is_matched or not _judgments(stages) or not is_by_people(runs, arm))
+    is_taught = bool(list_judgments(stages)) and is_by_people(runs, arm)
+    return bool(runs.resolved(arm)) and (is_matched or not is_taught)
 
 
 def is_trained_on_data(runs: RunSet, arm: str) -> bool:
@@ -144,7 +146,7 @@ def is_trained_on_data(runs: RunSet, arm: str) -> bool:
 
 def is_shuffled(runs: RunSet, arm: str) -> bool:
     """Return whether the arm learns from judgments with shuffled votes."""
-    return any(table.get("use") == SHUFFLED for table in _judgments(_stages(runs, arm)))
+    return any(table.get("use") == SHUFFLED for table in list_judgments(_stages(runs, arm)))
 
 
 def _unshuffle(value: Any) -> Any:
@@ -174,26 +176,20 @@ def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
 
 def is_by_people(runs: RunSet, arm: str) -> bool:
     """Return whether people, real or simulated, gave every answer that the arm learns from."""
-    by_program = any(t.get("use") in _BY_PROGRAM for t in _judgments(_stages(runs, arm)))
+    by_program = any(t.get("use") in _BY_PROGRAM for t in list_judgments(_stages(runs, arm)))
     return bool(runs.about(arm).get("by_people", not by_program))
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:
     """Return whether simulated observers gave any answer that the arm learns from."""
-    return any(t.get("use") == "synthetic" for t in _judgments(_stages(runs, arm)))
+    return any(t.get("use") == "synthetic" for t in list_judgments(_stages(runs, arm)))
 
 
 def _slots_with_judgments(runs: RunSet, arm: str) -> set[str]:
     resolved = runs.resolved(arm)
-    return {slot for slot in ("init", "posthoc") if _judgments(resolved.get(slot, []))}
+    return {slot for slot in ("init", "posthoc") if list_judgments(resolved.get(slot, []))}
 
 
 def _stages(runs: RunSet, arm: str) -> list[Mapping[str, Any]]:
     resolved = runs.resolved(arm)
     return [*resolved.get("init", []), *resolved.get("posthoc", [])]
-
-
-def _judgments(tables: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the `judgments` tables of stages, including tables nested in other `judgments` tables."""
-    inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
-    return inner + _judgments(inner) if inner else []

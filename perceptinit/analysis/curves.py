@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from perceptinit.analysis.compare import LARGEST
-from perceptinit.analysis.comparison import ALL, Comparison, ScoreComparison
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.results.runs import RunSet
 
@@ -51,10 +51,7 @@ def _mean(curves: Sequence[Curve]) -> Curve:
 
 def all_curves(comparison: Comparison, score: ScoreComparison) -> dict[str, Curves]:
     """Return the curves of each arm in a score, or in an average over data sets."""
-    names = [score.name]
-    if score.num_sets > 1:
-        same = (s for s in comparison.scores if s.measure == score.measure)
-        names = [s.name for s in same if score.family in (s.family, ALL)]
+    names = [s.name for s in comparison.sets_of(score) or [score]]
     return {arm: _average(comparison.runs, arm, names) for arm in comparison.runs.arms}
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 
@@ -100,12 +101,7 @@ def _is_ahead(lead: Estimate, values: Sequence[float]) -> bool:
 
 def _first_of_last(holds: Mapping[int, bool]) -> int | None:
     """Return the first key of the unbroken run of true values at the end; None if the last one is false."""
-    first = None
-    for num in sorted(holds, reverse=True):
-        if not holds[num]:
-            break
-        first = num
-    return first
+    return min(takewhile(holds.__getitem__, sorted(holds, reverse=True)), default=None)
 
 
 def _find_peak(leads: Leads, end: int, confidence: float, floor: float) -> int | None:

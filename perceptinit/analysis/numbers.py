@@ -15,11 +15,6 @@ def signed(value: float, is_share: bool, digits: int = 3) -> str:
     return f"{100 * value:+.1f} points" if is_share else f"{value:+.{digits}f}"
 
 
-def magnitude(value: float, is_share: bool, digits: int = 3) -> str:
-    """Return the absolute value of a difference with its unit."""
-    return f"{abs(100 * value):.1f} points" if is_share else f"{abs(value):.{digits}f}"
-
-
 def interval(value: Estimate, is_share: bool, between: str = " to ", digits: int = 3) -> str:
     """Return the interval of a difference, such as `+0.4 to +3.8`; empty for one seed."""
     if value.low is None or value.high is None:

@@ -16,8 +16,7 @@ from perceptinit.analysis.statistics import (
     differences,
     estimate,
     estimate_unpaired,
-    paired_p_value,
-    unpaired_p_value,
+    p_value,
 )
 from perceptinit.results.runs import RunSet
 
@@ -89,7 +88,6 @@ def _find_difference(
     if value is None:
         return None
     by_seed = differences(arm.by_seed, reference.by_seed) if are_paired(arm, reference, rule) else {}
-    own = list(arm.by_seed.values())
     others = [reference.by_seed[seed] for seed in by_seed or reference.by_seed]
     level = estimate(others).mean
     two_way = estimate_two_way(parts, confidence) if parts else None
@@ -100,8 +98,8 @@ def _find_difference(
         two_way=two_way,
         confidence=confidence,
         relative=value.mean / level if level else None,
-        p_value=paired_p_value([*by_seed.values()]) if by_seed else unpaired_p_value(own, others),
-        num_runs=None if by_seed else (len(own), len(others)),
+        p_value=p_value(estimate_difference(arm, reference, rule)),  # without the floor
+        num_runs=None if by_seed else (len(arm.by_seed), len(reference.by_seed)),
     )
 
 

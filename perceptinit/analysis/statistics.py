@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-import numpy as np
 from scipy.special import stdtr
 
 from perceptinit.judgments.scoring import t_quantile
@@ -113,20 +112,8 @@ def differences(arm: Mapping[int, float], reference: Mapping[int, float]) -> dic
     return {seed: arm[seed] - reference[seed] for seed in sorted(arm.keys() & reference.keys())}
 
 
-def paired_p_value(values: Sequence[float]) -> float | None:
-    """Return the two-sided p-value of a paired t test; None for one value or equal values."""
-    if len(values) < 2 or max(values) - min(values) < SAME:
+def p_value(difference: Estimate | None) -> float | None:
+    """Return the two-sided p-value of a t test; None for one value, or for values without variance."""
+    if difference is None or difference.stderr is None or difference.stderr < SAME:
         return None
-    return _p_value(estimate(values))
-
-
-def unpaired_p_value(values: Sequence[float], reference: Sequence[float]) -> float | None:
-    """Return the two-sided p-value of Welch's t test; None for one value, or equal values in both samples."""
-    if min(len(values), len(reference)) < 2 or max(np.ptp(values), np.ptp(reference)) < SAME:
-        return None
-    return _p_value(estimate_unpaired(values, reference))
-
-
-def _p_value(difference: Estimate) -> float:
-    assert difference.stderr is not None
     return float(2 * stdtr(difference.degrees, -abs(difference.mean / difference.stderr)))

@@ -4,6 +4,7 @@ import typer
 
 from perceptinit.cli.common import new_console, new_table
 from perceptinit.cli.group import Group
+from perceptinit.files.cache import Cache, cache_folder, kept_files
 
 app = typer.Typer(
     cls=Group,
@@ -14,12 +15,10 @@ app = typer.Typer(
 
 @app.command("list")
 def list_() -> None:
-    """List cached towers with initializer, judgments, model, seed, 2AFC score and size, then other caches.
+    """List cached towers with initializer, judgments, model, seed, 2AFC score and size, then all caches.
 
     Example: perceptinit cache list
     """
-    from perceptinit.files.cache import Cache, cache_folder, kept_files
-
     cache = Cache(cache_folder())
     table = new_table(("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"))
     for entry in cache.entries():
@@ -52,10 +51,6 @@ def clear() -> None:
 
     Example: perceptinit cache clear
     """
-    from perceptinit.files.cache import Cache, cache_folder, kept_files
-
-    count = Cache(cache_folder()).clear()
-    typer.echo(f"Removed {count} {'entry' if count == 1 else 'entries'}")
     for kept in kept_files():
         num_bytes = kept.num_bytes
         kept.clear()
@@ -65,6 +60,4 @@ def clear() -> None:
 @app.command()
 def path() -> None:
     """Print the cache folder. Set PERCEPTINIT_CACHE to change it."""
-    from perceptinit.files.cache import cache_folder
-
     typer.echo(cache_folder())

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -21,22 +20,8 @@ if TYPE_CHECKING:
 Texts = list[str] | None  # an option that may be repeated
 
 
-class Elsewhere(StrEnum):
-    """Other ways to start runs."""
-
-    SLURM = "slurm"
-    COMMANDS = "commands"
-
-
-class Pairing(StrEnum):
-    """How the runs of two arms in a table are compared."""
-
-    SEEDS = "seeds"
-    NONE = "none"
-
-
 On = Annotated[
-    Elsewhere | None,
+    Literal["slurm", "commands"] | None,
     typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
 ]
 
@@ -71,8 +56,9 @@ ColumnNames = Annotated[
     Texts, typer.Option("--columns", metavar="FIELD=COLUMN,...", help="For a table: columns of its fields.")
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="For a table: plan.json of `preregister`.")]
-PairingChoice = Annotated[
-    Pairing, typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds.")
+Pairing = Annotated[
+    Literal["seeds", "none"],
+    typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds."),
 ]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
@@ -85,7 +71,7 @@ def table_options(
     delta: float | None,
     columns: Sequence[str] | None,
     plan: Path | None,
-    pairing: Pairing,
+    pairing: str,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
     from perceptinit.results.run_tables import TableOptions, parse_columns
@@ -95,7 +81,7 @@ def table_options(
         delta=delta,
         columns=parse_columns(columns or ()),
         plan=plan,
-        is_unpaired=pairing is Pairing.NONE,
+        is_unpaired=pairing == "none",
     )
 
 
@@ -114,14 +100,18 @@ def new_console(*, markup: bool = True) -> Console:
     return Console(highlight=False, markup=markup)
 
 
-def new_table(headings: Collection[str], *, right: Collection[str] = ()) -> Table:
-    """Return an empty table whose cells wrap. The columns in `right` are right-aligned."""
+def new_table(
+    headings: Collection[str], rows: Iterable[Sequence[str]] = (), *, right: Collection[str] = ()
+) -> Table:
+    """Return a table whose cells wrap. The columns in `right` are right-aligned."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=any(headings))
     for heading in headings:
         justify = "right" if heading in right else "left"
         table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -126,7 +126,7 @@ def eval_(
     if not on and any((images, split, fit, layer, pooling, baseline, html)):
         raise UsageError("--images, --split, --fit, --layer, --pooling, --baseline and --html require --on")
     found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
-    if not found.session.rank:
+    if not found.session.joint.rank:
         _print(found, form)
         if html:
             from perceptinit.evaluating.agreement_table import write_agreement
@@ -142,8 +142,5 @@ def _print(found: Evaluation, form: str) -> None:
         return
     console = new_console(markup=False)
     for headings, rows, num_texts in found.tables:
-        table = new_table(headings, right=headings[num_texts:])
-        for row in rows:
-            table.add_row(*row)
-        console.print(table, "")
+        console.print(new_table(headings, rows, right=headings[num_texts:]), "")
     console.print("\n".join(found.notes))

@@ -45,12 +45,11 @@ def preregister(
     if of_table := read_table_plan(recipe, overrides):
         options = TableOptions(columns=of_table.columns, baseline=of_table.baseline)
         plan = make_table_plan(of_table, load_results(pilot, out, options) if pilot else None, anyway=anyway)
-        message = keep_plan(plan, out / of_table.name, replaces=replace)
-        typer.echo(f"{plan_text(plan)}\n{message}")
-        return
-    loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
-    print_warnings((*loaded.warnings, *doubts(loaded)))
-    plan = make_plan(loaded, out, pilot or (), anyway=anyway)
-    message = keep_plan(plan, out / loaded.name, replaces=replace)
-    typer.echo(plan_text(plan))
-    typer.echo(message)
+        name = of_table.name
+    else:
+        loaded = next(plan_looks(recipe, overrides))[0] if until_decided else load_recipe(recipe, overrides)
+        print_warnings((*loaded.warnings, *doubts(loaded)))
+        plan = make_plan(loaded, out, pilot or (), anyway=anyway)
+        name = loaded.name
+    message = keep_plan(plan, out / name, replaces=replace)
+    typer.echo(f"{plan_text(plan)}\n{message}")

@@ -11,7 +11,6 @@ from perceptinit.cli.common import (
     ColumnNames,
     Delta,
     Pairing,
-    PairingChoice,
     PlanFile,
     Runs,
     Unequal,
@@ -28,7 +27,7 @@ def report(
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: PairingChoice = Pairing.SEEDS,
+    pairing: Pairing = "seeds",
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
     figure: Annotated[
         Path | None,

@@ -14,7 +14,6 @@ import typer
 
 from perceptinit.cli.common import (
     Device,
-    Elsewhere,
     Fresh,
     Jobs,
     On,
@@ -64,7 +63,7 @@ class Execution:
     jobs: int
     num_workers: int | None
 
-    def distribute(self, on: Elsewhere, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
+    def distribute(self, on: str, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
         """Submit the missing runs to Slurm, or print a shell command for each.
 
         If all runs are finished, `--on slurm` prints their table.
@@ -78,7 +77,7 @@ class Execution:
             raise UsageError(
                 f"--on {on} does not support --jobs. Remove it: the scheduler runs several at a time"
             )
-        if on == Elsewhere.SLURM:
+        if on == "slurm":
             done = submit(recipe, cells, fresh=self.fresh, **options)
             if done.num_finished == len(cells) and not recipe.is_trial:
                 print_table(compare_cells(cells), root)
@@ -233,7 +232,7 @@ def run(
                 f"--until-decided chooses the runs and does not support {given[0]}. To choose them yourself, "
                 "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
             )
-    if on == Elsewhere.SLURM and nproc > 1:
+    if on == "slurm" and nproc > 1:
         raise UsageError("--on slurm does not support --nproc. Set [slurm] nodes and gpus")
     is_frozen = recipe.suffix == FROZEN
     if is_frozen:
@@ -248,7 +247,7 @@ def run(
             raise UsageError(f"{recipe}: a frozen recipe does not support {given[0]}. Use its TOML file")
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
-        if on != Elsewhere.COMMANDS and is_launcher(nproc):
+        if on != "commands" and is_launcher(nproc):
             return run_in_processes(nproc, sys.argv[1:])
         if is_frozen:
             return execution.run_frozen(recipe, seed or ())

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.common import Overrides, RecipeFile, new_console, new_table, print_warnings
-from perceptinit.errors import MissingPackageError
+from perceptinit.errors import MissingPackageError, RecipeError, printable
 from perceptinit.registry import companion_of
 
 
@@ -33,7 +33,6 @@ def validate(
 
     Example: perceptinit validate pi_clip_yfcc
     """
-    from perceptinit.errors import RecipeError, printable
     from perceptinit.exporting import find_refusal
     from perceptinit.recipe.plan import plan_lines
     from perceptinit.recipe.reading import load_recipe
@@ -56,10 +55,7 @@ def validate(
     console = new_console(markup=False)
     for line in plan_lines(loaded):
         console.print(printable(line), soft_wrap=True)
-    table = new_table(HEADINGS, right=HEADINGS[1:])
-    for row in resource_rows(loaded):
-        table.add_row(*row)
-    console.print(table)
+    console.print(new_table(HEADINGS, resource_rows(loaded), right=HEADINGS[1:]))
     after = (resource_lines, expectations, prospects, tuning_lines)
     for line in (line for lines in after for line in lines(loaded)):
         console.print(printable(line), soft_wrap=True)

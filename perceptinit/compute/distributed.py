@@ -146,19 +146,11 @@ def sum_to_owners(rows: Tensor) -> Tensor:
     return rows[rank() * size : (rank() + 1) * size].contiguous()
 
 
-def sum_over_ranks(value: Tensor) -> Tensor:
-    """Return the sum over all ranks, bitwise identical on each."""
+def reduce_over_ranks(value: Tensor, op: Any = dist.ReduceOp.SUM) -> Tensor:
+    """Return the sum, or another reduction, over all ranks, bitwise identical on each."""
     if world_size() > 1:
         value = value.clone()
-        dist.all_reduce(value)
-    return value
-
-
-def max_over_ranks(value: Tensor) -> Tensor:
-    """Return the maximum over all ranks."""
-    if world_size() > 1:
-        value = value.clone()
-        dist.all_reduce(value, op=dist.ReduceOp.MAX)
+        dist.all_reduce(value, op=op)
     return value
 
 

@@ -65,7 +65,6 @@ def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry)
         RecipeError: If a set is invalid; lists all problems by what the user typed.
     """
     sets: list[JudgedSet] = []
-    titles: list[str] = []
     problems: list[Problem] = []
     for text in request.on:
         name, *keys = text.split(",")
@@ -80,8 +79,7 @@ def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry)
         lacking = preflight(measure.judgments) + preflight(measure)
         problems += [Problem(text, lack.removeprefix(f"{name}: ")) for lack in lacking]
         title = Path(name).stem
-        sets.append(JudgedSet(text if title in titles else title, measure, rows))
-        titles.append(title)
+        sets.append(JudgedSet(text if title in [s.title for s in sets] else title, measure, rows))
     if problems:
         raise RecipeError(problems, "--on")
     return sets

@@ -7,11 +7,13 @@ from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.compute import distributed
+from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
 from perceptinit.errors import Problem, RecipeError, UsageError
 from perceptinit.evaluating.measure import Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
 from perceptinit.evaluating.request import Evaluation, Request
 from perceptinit.evaluating.table import FIELDS, flat_rows, judged_notes, means, table_rows, text_table
+from perceptinit.evaluators.features import Joint
 from perceptinit.files.cache import cache_folder
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Registry, unknown
@@ -27,18 +29,18 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
 
     Raises UsageError for an invalid request, before any model is built, or if no model agrees with `--on`.
     """
-    from perceptinit.compute.devices import usable_cores
-
     device, models = _prepare(request, registry)
     with distributed.process_group():
         session = Session(
             device=device,
             num_workers=usable_cores() if request.workers is None else request.workers,
             at_once=request.at_once,
-            cache_folder=cache_folder() if request.cache else None,
-            is_single=len(models) == 1,
-            rank=distributed.rank(),
-            num_ranks=distributed.world_size(),
+            joint=Joint(
+                cache_folder=cache_folder() if request.cache else None,
+                is_single=len(models) == 1,
+                rank=distributed.rank(),
+                num_ranks=distributed.world_size(),
+            ),
             tell=tell,
         )
         if not request.on:
@@ -68,8 +70,6 @@ def _find_scores(
 
 def _prepare(request: Request, registry: Registry) -> tuple[str, list[EvalModel]]:
     """Return the device and the models of a request."""
-    from perceptinit.compute.devices import choose_device, set_up_process
-
     if request.on and (request.recipe or request.suite or request.sets):
         raise UsageError("--on: measured without --recipe, --suite and --sets. Run eval once for each")
     if request.weights not in WEIGHTS:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from perceptinit.components.building import PART_TITLES, Spec, find_needed_part
 from perceptinit.compute.split_encoding import SplitEncoder
 from perceptinit.errors import PerceptInitError, TrainingError
 from perceptinit.evaluating.models import EvalModel
-from perceptinit.evaluators.features import HasEvaluateMany, Joint
+from perceptinit.evaluators.features import ALONE, HasEvaluateMany, Joint
 from perceptinit.evaluators.set_measure import SetMeasure
 from perceptinit.types import RunContext, Score
 
@@ -32,9 +31,9 @@ class Measured:
 class Session:
     """Settings of a measurement.
 
+    joint: Cache and processes.
     at_once: Maximum number of models in memory, for which each set is decoded once. If the decoded images of
         all sets fit in memory, only one model is.
-    is_single: Whether only one model is measured, so its decoded images are not kept for others.
     tell: Called with messages about errors and skipped measures, in the first process.
     problems: These messages.
     """
@@ -42,10 +41,7 @@ class Session:
     device: str = "cpu"
     num_workers: int = 2
     at_once: int = 8
-    cache_folder: Path | None = None
-    is_single: bool = False
-    rank: int = 0
-    num_ranks: int = 1
+    joint: Joint = ALONE
     tell: Callable[[str], None]
     problems: list[str] = field(default_factory=list)
 
@@ -54,7 +50,7 @@ class Session:
         if text in self.problems:
             return
         self.problems.append(text)
-        if not self.rank:
+        if not self.joint.rank:
             self.tell(text)
 
     def context(self, model: EvalModel, stage: str) -> RunContext:
@@ -64,7 +60,7 @@ class Session:
             arm=run.arm if run else "",
             stage=stage,
             device=self.device,
-            folder=run.folder if run and not self.rank else None,
+            folder=run.folder if run and not self.joint.rank else None,
             samples_seen=run.samples_seen if run else 0,
             num_workers=self.num_workers,
             send=lambda event: self.note(event.message) if event.kind == "warning" else None,
@@ -136,7 +132,7 @@ def _evaluate(chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str
         return
     for result, model in chosen:
         ctx = session.context(result.model, stage)
-        shared = model if session.num_ranks == 1 else SplitEncoder(model)
+        shared = model if session.joint.num_ranks == 1 else SplitEncoder(model)
         try:
             result.scores += evaluator.evaluate(shared, ctx)
         except PerceptInitError as error:
@@ -147,13 +143,7 @@ def _evaluate_many(
     chosen: Sequence[tuple[Measured, Any]], evaluator: Any, stage: str, session: Session
 ) -> None:
     ctx = session.context(chosen[0][0].model, stage)
-    joint = Joint(
-        on_error=lambda name, error: session.note(f"{name} has no score: {error}"),
-        cache_folder=session.cache_folder,
-        is_single=session.is_single,
-        rank=session.rank,
-        num_ranks=session.num_ranks,
-    )
+    joint = replace(session.joint, on_error=lambda name, error: session.note(f"{name} has no score: {error}"))
     try:
         rows = evaluator.evaluate_many([model for _, model in chosen], ctx, joint)
     except TrainingError as error:  # find the broken model

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.components.building import Spec, preflight, read_spec
-from perceptinit.errors import CheckpointError, RecipeError, UsageError
+from perceptinit.errors import CheckpointError, UsageError, require_valid
 from perceptinit.evaluating.other_models import (
     OPEN_CLIP,
     is_exported,
@@ -36,26 +36,14 @@ RANDOM = " (random weights)"
 
 
 @dataclass(frozen=True, slots=True)
-class RunWeights:
-    """A weights file of a run.
+class SourceRun:
+    """The run that a model is read from. samples_seen: Pairs seen in pretraining."""
 
-    samples_seen: Pairs seen in pretraining. judgments: Recipe tables of the judgments of stage 1.
-    sha256: Recorded hash of the weights, None if absent.
-    """
-
-    file: Path
     folder: Path
     arm: str
     seed: int
     samples_seen: int
     recipe: Recipe
-    judgments: Sequence[Mapping[str, Any]] = ()
-    sha256: str | None = None
-
-    @property
-    def title(self) -> str:
-        moment = "" if self.file.stem == "final" else f" {self.file.stem}"
-        return f"{self.arm}/seed{self.seed}{moment}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +51,14 @@ class EvalModel:
     """A model to measure; `build` returns it in eval mode, on the CPU.
 
     parts: A subset of "image", "text" and "head" (a classifier); empty for embeddings of images.
-    run: The weights file of a run, if the model is read from one.
+    run: The run that the model is read from, if any.
     judgments: Recipe tables of the judgments that the model was trained on.
     """
 
     title: str
     build: Callable[[], Any]
     parts: frozenset[str] = frozenset({"image", "text"})
-    run: RunWeights | None = None
+    run: SourceRun | None = None
     judgments: Sequence[Mapping[str, Any]] = ()
 
 
@@ -113,9 +101,7 @@ def _find(source: str, registry: Registry, backbone: Spec | None, weights: str) 
         return
     check_sums(path if path.is_dir() else path.parent)
     if path.is_dir() and next(path.rglob(RECORD), None):
-        for run in find_run_weights(path, weights):
-            build = partial(load_model, run.recipe.backbone, run.file, run.seed, run.sha256)
-            yield EvalModel(run.title, build, _parts(run.file), run, run.judgments)
+        yield from _find_in_runs(path, weights)
         return
     if is_exported(path):
         towers = ("image", "text") if (path / OPEN_CLIP).is_file() else ("image",)
@@ -140,7 +126,7 @@ def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     model, _, weights = rest.partition(":")
     refuse_pickle(weights)
     title = f"{kind}:{model}" + (f":{Path(weights).stem}" if weights else RANDOM)
-    spec = read_backbone({"use": kind, "model": model}, registry)
+    spec = _read_backbone(kind, model, registry)
     for problem in preflight(spec.build()):
         raise UsageError(problem)
     if kind == "timm":
@@ -154,19 +140,15 @@ def _find_named(kind: str, rest: str, registry: Registry) -> EvalModel:
     return EvalModel(title, partial(_build, pretrained))
 
 
-def read_backbone(table: dict[str, Any], registry: Registry) -> Spec:
-    """Return the backbone that a table describes; RecipeError for an invalid table."""
-    spec, problems = read_spec(registry, "backbone", table, "backbone")
-    if spec is None:
-        raise RecipeError(problems)
-    return spec
+def _read_backbone(kind: str, model: str, registry: Registry) -> Spec:
+    return require_valid(read_spec(registry, "backbone", {"use": kind, "model": model}, "backbone"))
 
 
 def find_backbone(text: str, registry: Registry) -> Spec:
     """Return the backbone for `--backbone`: a recipe file, `open-clip:MODEL` or `timm:MODEL`."""
     kind, _, model = text.partition(":")
     if kind in BACKBONES and model:
-        return read_backbone({"use": kind, "model": model}, registry)
+        return _read_backbone(kind, model, registry)
     from perceptinit.recipe.reading import load_recipe
 
     return load_recipe(text).backbone
@@ -199,8 +181,8 @@ def _names(file: Path) -> list[str]:
         raise CheckpointError(f"{file}: not a readable safetensors file ({error})") from error
 
 
-def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
-    """Yield the weights of the runs under a folder, in the order of their paths.
+def _find_in_runs(path: Path, which: str) -> Iterator[EvalModel]:
+    """Yield a model for each weights file of the runs under a folder, in the order of their paths.
 
     which: `final`; `init` (the image tower before pretraining, with a rebuilt text tower); `pretrain` (before
     a post-hoc stage); `all`, including those saved by evaluator `keep-weights`.
@@ -208,18 +190,19 @@ def find_run_weights(path: Path, which: str) -> Iterator[RunWeights]:
     Raises UsageError when no run has such weights.
     """
     recipes: dict[Any, Recipe] = {}  # runs of one recipe are measured together
-    count = 0
     for file in sorted(path.rglob(RECORD)):
         record = read_record(file)
         about = record["recipe"]
         key = (about["text"], tuple(about["overrides"]), about["smoke"])
         for weights in _files(file.parent / "weights", which):
-            count += 1
             recipe = recipes[key] = recipes.get(key) or read_recorded_recipe(record)
-            cell = (record["arm"]["name"], record["seed"], _samples_seen(weights, record))
-            sha256 = recorded_sha256(record, weights)
-            yield RunWeights(weights, file.parent, *cell, recipe, judgments_of(record), sha256)
-    if not count:
+            seen = _samples_seen(weights, record)
+            run = SourceRun(file.parent, record["arm"]["name"], record["seed"], seen, recipe)
+            moment = "" if weights.stem == "final" else f" {weights.stem}"
+            build = partial(load_model, recipe.backbone, weights, run.seed, recorded_sha256(record, weights))
+            title = f"{run.arm}/seed{run.seed}{moment}"
+            yield EvalModel(title, build, _parts(weights), run, judgments_of(record))
+    if not recipes:
         raise UsageError(f"{path}: no run has weights '{which}'. Check that the runs are finished")
 
 

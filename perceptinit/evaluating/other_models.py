@@ -75,10 +75,7 @@ def load_exported(folder: Path) -> Any:
     about = read_json(folder / CONFIG, dict[str, Any], "a configuration")
     if "pretrained_cfg" not in about:
         return _load_transformers(folder)
-    weights_of = load_weights(folder / "model.safetensors")
-    names = {name.removeprefix("timm_model."): weight for name, weight in weights_of.items()}
-    args = about.get("model_args") or {}
-    return _timm(about["architecture"], names, about["pretrained_cfg"], args, str(folder))
+    return load_timm(about["architecture"], str(folder / "model.safetensors"))
 
 
 def load_timm(model: str, weights: str) -> Any:
@@ -94,7 +91,7 @@ def load_timm(model: str, weights: str) -> Any:
     config = Path(weights).parent / CONFIG
     stated = read_json(config, dict[str, Any], "a configuration") if config.is_file() else {}
     args = stated.get("model_args") or {}
-    found = load_weights(Path(weights))
+    found = {n.removeprefix("timm_model."): weight for n, weight in load_weights(Path(weights)).items()}
     return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})")
 
 

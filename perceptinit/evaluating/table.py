@@ -29,7 +29,6 @@ class Row:
     label: str
     scores: tuple[Score | None, ...]
     num_sets: int = 1
-    is_total: bool = False
 
 
 def table_rows(results: Sequence[Measured]) -> list[Row]:
@@ -65,7 +64,7 @@ def _mean(measure: str, label: str, rows: Sequence[Row]) -> Row:
     """Return the unweighted mean over sets, None for a model that lacks a set."""
     columns = zip(*(row.scores for row in rows), strict=True)
     text = f"{label} ({len(rows)})"
-    return Row(measure, text, tuple(_mean_score(c) for c in columns), len(rows), is_total=True)
+    return Row(measure, text, tuple(_mean_score(c) for c in columns), len(rows))
 
 
 def _mean_score(scores: Sequence[Score | None]) -> Score | None:
@@ -154,7 +153,7 @@ def means(results: Sequence[Measured], rows: Sequence[Row]) -> Iterator[dict[str
     """Yield the mean scores of each model over several sets."""
     titles = [result.model.title for result in results]
     for row in rows:
-        if row.is_total:
+        if row.num_sets > 1:
             values = [score.value if score else None for score in row.scores]
             yield {
                 "measure": row.measure,

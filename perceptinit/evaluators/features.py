@@ -85,7 +85,6 @@ class HasEvaluateMany(Protocol):
         Raises:
             TrainingError: If a model has embeddings that are not finite.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +97,7 @@ class Encoding:
         batch_size: Images per batch.
         num_workers: Number of decoding threads.
         cache_bytes: Limit on the decoded pixels of all sets in memory, and on their embeddings.
-        rank: Rank of this process.
-        num_ranks: Number of processes, each of which encodes every num_ranks-th batch (see `merge`).
-        cache_folder, is_single: See `Joint`.
+        joint: Cache and processes. Each process encodes every num_ranks-th batch (see `merge`).
     """
 
     device: str = "cpu"
@@ -108,10 +105,7 @@ class Encoding:
     batch_size: int = 256
     num_workers: int = 2
     cache_bytes: int = 2 << 30
-    rank: int = 0
-    num_ranks: int = 1
-    cache_folder: Path | None = None
-    is_single: bool = False
+    joint: Joint = ALONE
 
     @classmethod
     def of(cls, config: Any, ctx: RunContext, joint: Joint) -> Encoding:
@@ -122,15 +116,12 @@ class Encoding:
             batch_size=config.batch_size,
             num_workers=ctx.num_workers,
             cache_bytes=config.cache_mib << 20,
-            rank=joint.rank,
-            num_ranks=joint.num_ranks,
-            cache_folder=joint.cache_folder,
-            is_single=joint.is_single,
+            joint=joint,
         )
 
     def merge(self, array: np.ndarray) -> np.ndarray:
         """Return the sum of an array over ranks. Each rank fills only its own rows; the others are 0."""
-        if self.num_ranks == 1:
+        if self.joint.num_ranks == 1:
             return array
         tensor = torch.from_numpy(array).to(self.device)
         torch.distributed.all_reduce(tensor)
@@ -170,9 +161,9 @@ def embed_images(
     absent = Subjects(tuple(subjects.models[i] for i in new), tuple(subjects.keys[i] for i in new))
     _FEATURES.pop(images, None)  # embeddings of other weights are not used again
     room = encoding.cache_bytes - _total_bytes(_FEATURES) - sum(4 * k.numel() for k in known.values())
-    is_kept = None not in subjects.keys and encoding.num_ranks == 1
+    is_kept = None not in subjects.keys and encoding.joint.num_ranks == 1
     parts: list[list[torch.Tensor]] = [[] for _ in new]
-    keeps_pixels = not (encoding.is_single and is_kept)
+    keeps_pixels = not (encoding.joint.is_single and is_kept)
     for rows, batch in _encode(absent, images, encoding, keeps_pixels):
         room -= sum(4 * features.numel() for features in batch)
         is_kept = is_kept and room >= 0
@@ -196,15 +187,15 @@ def embed_images(
 def _find_files(subjects: Subjects, images: ImageSet, encoding: Encoding) -> list[Path | None]:
     """Return the file of each model's embeddings; None for those that are not kept on disk."""
     nowhere: list[Path | None] = [None] * len(subjects.models)
-    is_known = encoding.num_ranks == 1 and None not in subjects.keys
-    if encoding.cache_folder is None or images.simulated or not is_known:
+    is_known = encoding.joint.num_ranks == 1 and None not in subjects.keys
+    if encoding.joint.cache_folder is None or images.simulated or not is_known:
         return nowhere
     if images not in _DIGESTS:
         _DIGESTS[images] = hash_images(images.images, images.keys)
     digest = _DIGESTS[images]
     if digest is None:
         return nowhere
-    folder = encoding.cache_folder / EMBEDDINGS
+    folder = encoding.joint.cache_folder / EMBEDDINGS
     about = digest, encoding.precision, encoding.device
     pairs = zip(subjects.keys, subjects.models, strict=True)
     names = [name_embeddings(str(key), model, *about) for key, model in pairs]
@@ -238,7 +229,7 @@ def _rows(images: ImageSet, encoding: Encoding) -> list[slice]:
     count = len(images.images)
     size = encoding.batch_size
     every = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-    return every[encoding.rank :: encoding.num_ranks]
+    return every[encoding.joint.rank :: encoding.joint.num_ranks]
 
 
 def _encode(
@@ -262,7 +253,7 @@ def _pixels(
 ) -> Iterator[torch.Tensor]:
     """Yield uint8 (B, 3, S, S) for the rows of this rank. If kept, later passes read them from memory."""
     mine = _rows(images, encoding)
-    key = size, fit, encoding.rank, encoding.num_ranks
+    key = size, fit, encoding.joint.rank, encoding.joint.num_ranks
     sizes = [rows.stop - rows.start for rows in mine]
     kept = _PIXELS.get(images, {}).get(key)
     if kept is not None:
@@ -274,7 +265,7 @@ def _pixels(
     places = np.concatenate([np.arange(r.start, r.stop) for r in mine] or [np.empty(0, np.int64)])
 
     def note(place: int, error: DataError) -> None:
-        note_unreadable(images, int(places[place]), error, encoding.num_ranks == 1)
+        note_unreadable(images, int(places[place]), error, encoding.joint.num_ranks == 1)
 
     stream = stream_batches(
         choose(images.images, places),

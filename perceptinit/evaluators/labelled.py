@@ -4,17 +4,17 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from perceptinit.configs import PositiveFloat, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.evaluators.features import ALONE, Joint
 from perceptinit.evaluators.metrics import knn_predictions, share_score
 from perceptinit.evaluators.set_measure import EmbeddedSetMeasure, Features, SetConfig
-from perceptinit.protocols import DualEncoder, Pretrainer
+from perceptinit.protocols import Pretrainer
 from perceptinit.test_sets.sets import ZeroShotSet
 from perceptinit.types import Fit, RunContext, Score
 
@@ -91,12 +91,20 @@ class ClassificationAccuracy(LabeledMeasure):
     Config = SetConfig
 
     def evaluate_many(
-        self, models: Sequence[DualEncoder], ctx: RunContext, joint: Joint = ALONE
+        self, models: Sequence[Any], ctx: RunContext, joint: Joint = ALONE
     ) -> list[list[Score]]:
         """Return the scores of each model. The classes may differ, so models are evaluated separately."""
         results = []
         for model in models:
-            logits: Any = _Logits(model)
+            # normalization keeps the order of logits, and the whole model determines them
+            logits: Any = SimpleNamespace(
+                image=model,
+                image_size=model.image_size,
+                fit=Fit.of(model),
+                classnames=model.classnames,
+                embed_dim=len(model.classnames),
+                encode_image=model.classify,
+            )
             results += super().evaluate_many([logits], ctx, joint)
         return results
 
@@ -130,18 +138,3 @@ def _find_untrained(labelled: ZeroShotSet, trained: Sequence[str]) -> str:
         f"test set '{labelled.name}': {len(untrained)} classes, such as '{untrained[0]}', are not among the "
         f"{len(trained)} training classes, such as '{trained[0]}'. Use the same class names"
     )
-
-
-class _Logits:
-    """A model whose embeddings are the logits of its classifier; normalization keeps their order."""
-
-    def __init__(self, model: Any) -> None:
-        self.image = model  # the whole model determines the logits
-        self.image_size = model.image_size
-        self.fit = Fit.of(model)
-        self.classnames: tuple[str, ...] = model.classnames
-        self.embed_dim = len(self.classnames)
-        self._classify = model.classify
-
-    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
-        return self._classify(images)

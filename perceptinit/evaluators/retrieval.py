@@ -3,7 +3,6 @@
 # N images, M captions, D embedding
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -89,25 +88,15 @@ class Retrieval(EmbeddedSetMeasure):
                 result.append(
                     share_score(f"text_recall_{k}/{test_set.name}", by_image[:, column], chance, facts)
                 )
-        mean = _mean_recall(test_set, by_caption[:, 0], by_image[:, 0], facts)
+        # both recalls at 1 for each image, scaled so that their mean is DataComp's metric
+        own = np.bincount(owners, weights=by_caption[:, 0], minlength=num) * num / total
+        values = (own + by_image[:, 0]) / 2
+        mean = Score(
+            name=f"mean_recall_1/{test_set.name}",
+            value=float(values.mean()),
+            num_examples=num,
+            stderr=clustered_stderr(values, everyone),
+            chance=(1 / num + chance_of_any(num_captions, total, 1)) / 2,
+            extra=facts,
+        )
         return [*result, mean, *main_score(test_set.name, [mean])]
-
-
-def _mean_recall(
-    test_set: RetrievalSet, by_caption: np.ndarray, by_image: np.ndarray, facts: dict[str, Any]
-) -> Score:
-    """Return the mean of image and text recall at 1 (DataComp's metric), its error clustered by image."""
-    num = len(by_image)
-    total = len(by_caption)
-    num_captions = np.bincount(test_set.owners, minlength=num)
-    # the contribution of each image to both recalls, scaled so that the mean is the score
-    own = np.bincount(test_set.owners, weights=by_caption, minlength=num) * num / total
-    values = (own + by_image) / 2
-    return Score(
-        name=f"mean_recall_1/{test_set.name}",
-        value=float(values.mean()),
-        num_examples=num,
-        stderr=clustered_stderr(values, np.arange(num)),
-        chance=(1 / num + chance_of_any(num_captions, total, 1)) / 2,
-        extra=facts,
-    )

@@ -19,7 +19,7 @@ from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 MAX_LEFT_OUT = 200  # images that are left out one by one
 NUM_GROUPS = 100  # groups of more images, by position
 
-Correlation = Callable[[np.ndarray, np.ndarray], float]
+Correlation = Callable[[np.ndarray, np.ndarray], Any]  # of scipy.stats
 Distance = Literal["cosine", "pearson"]
 
 
@@ -51,10 +51,12 @@ class RSA(JudgedMeasure):
         Raises:
             DataError: If matrices or images cannot be read.
         """
+        from scipy.stats import kendalltau, spearmanr
+
         stimuli, used, subjects = self.data
         z = self.embed(model, ctx, stimuli, used)
         distances = model_dissimilarities(z, self.config.distance)
-        for measure, correlation in (("rsa_spearman", spearman), ("rsa_kendall", kendall)):
+        for measure, correlation in (("rsa_spearman", spearmanr), ("rsa_kendall", kendalltau)):
             yield self._score(f"{measure}/{self.set_name}", distances, subjects, correlation)
 
     def read(self) -> tuple[Stimuli, np.ndarray, np.ndarray]:
@@ -171,23 +173,9 @@ def noise_ceilings(subjects: np.ndarray, correlation: Correlation) -> Sequence[B
     return found
 
 
-def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Spearman's rank correlation of two vectors."""
-    from scipy.stats import spearmanr
-
-    return float(spearmanr(a, b).statistic)
-
-
-def kendall(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Kendall's rank correlation tau-b of two vectors."""
-    from scipy.stats import kendalltau
-
-    return float(kendalltau(a, b).statistic)
-
-
 def _correlate_known(correlation: Correlation, a: np.ndarray, b: np.ndarray) -> float:
     known = ~(np.isnan(a) | np.isnan(b))
-    return correlation(a[known], b[known])
+    return float(correlation(a[known], b[known]).statistic)
 
 
 def _mean_of_known(vectors: np.ndarray) -> np.ndarray:

@@ -14,10 +14,10 @@ from perceptinit.backbones.encoders import DualTower, ImageTower
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
-from perceptinit.errors import PerceptInitError, RecipeError, UsageError
+from perceptinit.errors import PerceptInitError, UsageError, require_valid
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model, read_recorded_recipe
-from perceptinit.results.record import RECORD, judgments_of, read_record, recorded_sha256
+from perceptinit.results.record import RECORD, judgments_of, list_judgments, read_record, recorded_sha256
 from perceptinit.results.runs import samples_in_words
 from perceptinit.types import DataCard, RunContext
 
@@ -111,9 +111,7 @@ def open_run(folder: Path) -> TrainedRun:
     local = [Path(recipe["source"]).parent / name for name in text.get("plugins", [])]
     plugins = build_plugin_manager(local)
     table = record["arm"]["resolved"]["backbone"]
-    spec, problems = read_spec(plugins.registry, "backbone", table, "backbone")
-    if spec is None:
-        raise RecipeError(problems, str(path))
+    spec = require_valid(read_spec(plugins.registry, "backbone", table, "backbone"), source=str(path))
     model = load_model(spec, folder / WEIGHTS, record["seed"], recorded_sha256(record, WEIGHTS))
     return TrainedRun(model, table, record, plugins)
 
@@ -241,15 +239,13 @@ def _measure_trunk(run: TrainedRun) -> list[str]:
 def _data_lines(run: TrainedRun) -> list[str]:
     resolved = run.record["arm"]["resolved"]
     lines = []
-    for table in (*resolved["init"], *resolved["posthoc"]):
-        judgments = table
-        while judgments := judgments.get("judgments"):  # wrappers contain further judgments
-            name = judgments["use"]
-            spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
-            if spec is None:  # for example, its plug-in is not installed
-                lines.append(f"* {_text(name)}")
-                continue
-            card: DataCard = spec.build().card
-            simulated = " Simulated, not human data." if card.simulated else ""
-            lines.append(f"* `{name}`: {card.title}. License: {card.license}. {card.citation}.{simulated}")
+    for judgments in list_judgments([*resolved["init"], *resolved["posthoc"]]):
+        name = judgments["use"]
+        spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
+        if spec is None:  # for example, its plug-in is not installed
+            lines.append(f"* {_text(name)}")
+            continue
+        card: DataCard = spec.build().card
+        simulated = " Simulated, not human data." if card.simulated else ""
+        lines.append(f"* `{name}`: {card.title}. License: {card.license}. {card.citation}.{simulated}")
     return list(dict.fromkeys(lines))

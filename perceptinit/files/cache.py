@@ -21,7 +21,7 @@ from typing import Any
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
-from perceptinit.files.reading import file_sha256, read_json
+from perceptinit.files.reading import read_json
 
 MANIFEST = "manifest.json"
 WEIGHTS = "weights.safetensors"
@@ -49,7 +49,7 @@ def key_of(parts: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """A cached tower. Its `manifest` contains the parts of the key, the report and checksums."""
+    """A cached tower. Its `manifest` contains the parts of the key, the report and a checksum of these."""
 
     folder: Path
     manifest: dict[str, Any]
@@ -61,13 +61,6 @@ class CacheEntry:
     @property
     def num_bytes(self) -> int:
         return self.weights_path.stat().st_size if self.weights_path.is_file() else 0
-
-    def check(self) -> None:
-        """Raise DataError if the weights are missing or damaged."""
-        if not self.weights_path.is_file():
-            raise DataError(f"{self.folder}: {WEIGHTS} is missing")
-        if file_sha256(self.weights_path) != self.manifest["weights_sha256"]:
-            raise DataError(f"{self.weights_path}: the checksum does not match the manifest")
 
 
 class Cache:
@@ -101,19 +94,11 @@ class Cache:
         folder = self.folder / key
         remove_files(temporaries(folder))
         write(folder / WEIGHTS)
-        whole = {**manifest, "weights_sha256": file_sha256(folder / WEIGHTS)}
-        write_json(folder / MANIFEST, {**whole, CHECKSUM: _sha256(whole)})
+        write_json(folder / MANIFEST, {**manifest, CHECKSUM: _sha256(manifest)})
 
     def remove(self, key: str) -> None:
         """Delete one entry."""
         shutil.rmtree(self.folder / key, ignore_errors=True)
-
-    def clear(self) -> int:
-        """Delete all entries and return their number. Lock files remain, because processes may use them."""
-        entries = self.entries()
-        for entry in entries:
-            self.remove(entry.folder.name)
-        return len(entries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +120,14 @@ class KeptFiles:
 
 
 def kept_files() -> list[KeptFiles]:
-    """Return the cached files other than towers, grouped by kind; empty kinds are omitted."""
+    """Return the cached files, grouped by kind; empty kinds are omitted."""
     base = cache_folder()
     found = [
         KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])
         for folder in sorted((base / "images").glob("*px-*"))
         for suffix in (".npy", ".safetensors")  # .safetensors: release 0.1
     ]
+    found.append(KeptFiles("initialized towers", [path.parent for path in base.glob(f"*/{WEIGHTS}")]))
     found.append(KeptFiles("tar indexes", [*tar_index_folder().glob("*.index")]))
     found.append(KeptFiles("embeddings", [*(base / "embeddings").glob("*.safetensors")]))
     found.append(KeptFiles("remote shards", [*(base / "shards").glob("*-*")]))

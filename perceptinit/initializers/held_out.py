@@ -160,50 +160,42 @@ class EarlyStopping:
         model: Image tower.
         patience: Number of consecutive evaluations without a new maximum after which training stops. None
             disables early stopping.
-
-    Attributes:
-        epoch: Epoch of the best evaluation; 0 before the first evaluation.
     """
 
     def __init__(self, model: nn.Module, patience: int | None) -> None:
         self._model = model
         self._patience = patience
-        self.epoch = 0
-        self._accuracy = float("-inf")
-        self._num_since = 0
-        self._weights: dict[str, Tensor] = {}
+        self._best: dict[str, Any] = {"epoch": 0, "accuracy": None, "num_since": 0, "weights": {}}
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the best evaluation; 0 before the first one."""
+        return int(self._best["epoch"])
 
     def should_stop(self, epoch: int, result: TwoAFCResult) -> bool:
         """Record the result of the current weights and return whether training should stop."""
         if self._patience is None:
             return False
-        if result.accuracy > self._accuracy:
-            self.epoch = epoch
-            self._accuracy = result.accuracy
-            self._num_since = 0
-            self._weights = copy_weights(self._model)
+        if not self.epoch or result.accuracy > self._best["accuracy"]:
+            self._best = {
+                "epoch": epoch,
+                "accuracy": result.accuracy,
+                "num_since": 0,
+                "weights": copy_weights(self._model),
+            }
         else:
-            self._num_since += 1
-        return self._num_since >= self._patience
+            self._best["num_since"] += 1
+        return bool(self._best["num_since"] >= self._patience)
 
     def restore(self) -> None:
         """Load the best weights into the model."""
-        if self._weights:
-            self._model.load_state_dict(self._weights)
+        if self._best["weights"]:
+            self._model.load_state_dict(self._best["weights"])
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
-        return {
-            "epoch": self.epoch,
-            "accuracy": self._accuracy if self.epoch else None,
-            "num_since": self._num_since,
-            "weights": self._weights,
-        }
+        return dict(self._best)
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Resume from a state that `state` returned."""
-        if state["epoch"]:
-            self.epoch = state["epoch"]
-            self._accuracy = state["accuracy"]
-            self._num_since = state["num_since"]
-            self._weights = dict(state["weights"])
+        self._best = dict(state)

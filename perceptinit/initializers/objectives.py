@@ -4,7 +4,7 @@
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -29,7 +29,7 @@ from perceptinit.initializers.triplet_loss import (
 )
 from perceptinit.initializers.weights import Trainable
 from perceptinit.judgments.forms.odd_one_out import ODD_OF_PAIR, OddOneOut
-from perceptinit.types import Split, Stimuli, Triplets
+from perceptinit.types import Split, Triplets
 
 LossName = Literal["hinge", "logistic", "odd-one-out", "info-nce"]
 Weighting = Literal["judgments", "votes", "agreement"]
@@ -49,31 +49,6 @@ class Loss:
     def uses_ties(self) -> bool:
         """Whether judgments without a majority contribute to the loss."""
         return self.name in ("logistic", "odd-one-out")
-
-
-class JudgmentObjective(Protocol):
-    """Training judgments and their loss.
-
-    Attributes:
-        num_ties_dropped: Number of dropped judgments without a majority.
-        stimuli: The judged images.
-        columns: Indices into the stimuli, int64 (N, 3).
-        weights: Weights of the judgments, shape (N,), mean 1.
-    """
-
-    num_ties_dropped: int
-    stimuli: Stimuli
-    columns: np.ndarray
-    weights: Tensor
-
-    def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return the loss and the margin violation (0 or 1) of each judgment, shape (B,) each.
-
-        Args:
-            embeddings: Shape (U, D).
-            places: Row indices into `embeddings` of each judgment's three images, int64 (3, B).
-            rows: Indices of the judgments, int64 (B,).
-        """
 
 
 class TripletObjective:
@@ -99,7 +74,13 @@ class TripletObjective:
         self.weights = _weights(weighting, self._p_second, triplets.num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, shape (B,) each; see `JudgmentObjective`."""
+        """Return the loss and the margin violation (0 or 1) of each judgment, shape (B,) each.
+
+        Args:
+            embeddings: Shape (U, D).
+            places: Row indices into `embeddings` of each judgment's three images, int64 (3, B).
+            rows: Indices of the judgments, int64 (B,).
+        """
         c = self._loss
         p_second = to_device(self._p_second[rows], embeddings.device)
         anchor, first, second = places
@@ -136,7 +117,7 @@ class OddOneOutObjective:
         self.weights = _weights(weighting, self._pair_shares[:, 0], num_votes)
 
     def losses(self, embeddings: Tensor, places: Tensor, rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Return loss and margin violation of each judgment, shape (B,) each; see `JudgmentObjective`."""
+        """Return loss and margin violation of each judgment, shape (B,) each; see `TripletObjective`."""
         c = self._loss
         shares = to_device(self._pair_shares[rows], embeddings.device)
         distances = pair_distances(embeddings, places, c.distance)
@@ -144,6 +125,9 @@ class OddOneOutObjective:
         nearest_other = distances.scatter(1, chosen, torch.inf).amin(dim=1)
         lead = nearest_other - distances.gather(1, chosen).squeeze(1)
         return odd_one_out(distances, shares, c.temperature), (lead < c.margin).float().detach()
+
+
+JudgmentObjective: TypeAlias = TripletObjective | OddOneOutObjective
 
 
 def _weights(weighting: Weighting, p_second: Tensor, num_votes: np.ndarray) -> Tensor:

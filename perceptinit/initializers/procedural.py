@@ -181,7 +181,7 @@ class _Training:
         return loss.detach(), accuracy
 
     def _report(self, loss: Tensor, accuracy: Tensor) -> None:
-        loss_value, accuracy_value = distributed.sum_over_ranks(torch.stack([loss, accuracy])).tolist()
+        loss_value, accuracy_value = distributed.reduce_over_ranks(torch.stack([loss, accuracy])).tolist()
         if not np.isfinite(loss_value):
             raise TrainingError(
                 f"initializer 'procedural': the loss is {loss_value} at step {self.step}. Lower lr"

@@ -264,10 +264,12 @@ class _Stage:
             self._parts()[name].resume(part_state)
 
     def _parts(self) -> dict[str, Any]:
-        parts: dict[str, Any] = {"report": self.report, "training": self.training, "curve": self.held_out}
-        if self.config.patience:
-            parts["stopping"] = self.stopping
-        return parts
+        return {
+            "report": self.report,
+            "training": self.training,
+            "curve": self.held_out,
+            "stopping": self.stopping,
+        }
 
     def _is_due(self, epoch: int) -> bool:
         every = self.config.eval_every

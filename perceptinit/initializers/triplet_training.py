@@ -210,7 +210,7 @@ class TripletTraining:
         if self._config.clip_norm:
             nn.utils.clip_grad_norm_(self._model.parameters(), self._config.clip_norm)
         self._optimizer.step()
-        self._pending.append(distributed.sum_over_ranks(numbers))
+        self._pending.append(distributed.reduce_over_ranks(numbers))
 
     def _add_gradients(self, batch: _Batch, images: Tensor) -> Tensor:
         """Accumulate the gradients of this rank; return its contribution to loss and violations, (2,)."""

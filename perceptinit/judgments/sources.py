@@ -17,8 +17,8 @@ from perceptinit.errors import (
     MissingPackageError,
     PerceptInitError,
     Problem,
-    RecipeError,
     UsageError,
+    require_valid,
 )
 from perceptinit.files.downloads import Download, HasDownloads, default_files
 from perceptinit.files.remote.addresses import is_remote, remote_file
@@ -57,9 +57,7 @@ def open_judgments(source: Source, registry: Registry) -> OpenJudgments:
         return OpenJudgments(GivenTriplets(source), None)
     if hasattr(source, "load") and hasattr(source, "card"):
         return OpenJudgments(source, None)
-    spec, problems = read_spec(registry, KIND, as_table(source, registry), KIND)
-    if spec is None:
-        raise RecipeError(problems)
+    spec = require_valid(read_spec(registry, KIND, as_table(source, registry), KIND))
     component = spec.build()
     if lacking := preflight(component):
         raise DataError(f"judgments: {'; '.join(lacking)}{_explain_folder(source, spec)}")
@@ -82,10 +80,7 @@ def build_judgments(table: Mapping[str, Any], registry: Registry, problems: Sequ
     Raises:
         RecipeError: If the table is invalid, or `problems` is not empty.
     """
-    spec, more = read_spec(registry, KIND, table, KIND)
-    if spec is None or problems:
-        raise RecipeError([*problems, *more])
-    return spec.build()
+    return require_valid(read_spec(registry, KIND, table, KIND), problems).build()
 
 
 def is_judgments_file(target: str) -> bool:

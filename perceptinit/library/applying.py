@@ -14,7 +14,7 @@ from perceptinit.backbones.encoders import ImageTower
 from perceptinit.components.building import find_parts, preflight, read_spec
 from perceptinit.compute.devices import choose_device, set_up_process
 from perceptinit.configs import read_config, to_table
-from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError, WriteError
+from perceptinit.errors import CheckpointError, DataError, UsageError, WriteError, require_valid
 from perceptinit.files.cache import Cache, cache_folder, key_of
 from perceptinit.files.checkpoints import load_strict, load_weights, save_weights, weights_sha256
 from perceptinit.files.reading import file_sha256
@@ -92,9 +92,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     entry = registry.get("initializer", name)
     cls = entry.load()
     wanted = find_parts(cls)
-    config, problems = read_config(cls.Config, options, name)  # type: ignore[attr-defined]
-    if problems or config is None:
-        raise RecipeError(problems)
+    config = require_valid(read_config(cls.Config, options, name))  # type: ignore[attr-defined]
     if "pairs" in wanted:
         raise UsageError(f"{entry.title} needs image-text pairs. Use it in a recipe")
     if "judgments" not in wanted and judgments is not None:
@@ -160,12 +158,12 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
         entry = cache.find(key)
         if entry is not None:
             try:
-                entry.check()
-                load_strict(tower, load_weights(entry.weights_path), str(entry.weights_path))
                 stored = entry.manifest["report"]  # its `seconds` are those of the original computation
+                weights = load_weights(entry.weights_path, stored["sha256_after"])
+                load_strict(tower, weights, str(entry.weights_path))
                 metrics = {**stored["metrics"], "from_cache": 1.0}
                 return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})
-            except (DataError, CheckpointError) as error:
+            except CheckpointError as error:
                 ctx.warn(f"cache: {error}. The damaged entry is recomputed")
                 cache.remove(key)
         report = job.build().initialize(tower, ctx)
@@ -210,9 +208,7 @@ def initialize_backbone(
     unknown = sorted(tables.keys() - {"backbone", "init", "judgments"})
     if unknown:
         raise UsageError(f"--set {unknown[0]}...: paths must start with backbone, init or judgments")
-    spec, more = read_spec(registry, "backbone", tables["backbone"], "backbone")
-    if spec is None or problems:
-        raise RecipeError([*problems, *more])
+    spec = require_valid(read_spec(registry, "backbone", tables["backbone"], "backbone"), problems)
     source: Any = judgments
     if tables["judgments"]:
         table = as_table(judgments, registry) | tables["judgments"]

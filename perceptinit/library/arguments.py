@@ -1,10 +1,9 @@
 """Validation of the arguments of `apply_perceptual_init`."""
 
-import sys
+import inspect
 from collections.abc import Mapping
 from numbers import Integral
 from pathlib import Path
-from types import FrameType
 from typing import Any, get_args
 
 from torch import nn
@@ -82,12 +81,5 @@ def _where_images_go(judgments: Any, images: Any) -> str:
 
 def callers_level() -> int:
     """Return the `stacklevel` at which a warning points to the caller outside the package."""
-    frame: FrameType | None = sys._getframe(1)
-    level = 1
-    found = 1
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
-            found = level + 1
-        frame = frame.f_back
-        level += 1
-    return found
+    files = [frame.filename for frame in inspect.stack(0)[1:]]  # from the caller of this function
+    return 2 + max(level for level, file in enumerate(files) if file.startswith(PACKAGE))

@@ -25,7 +25,6 @@ class EpochOrder(Protocol):
 
     def __getitem__(self, places: slice) -> np.ndarray:
         """Return the indices of the pairs at these positions, an integer array."""
-        ...
 
 
 def epoch_order(

@@ -84,10 +84,9 @@ class ParquetPairs:
             DataError: If the image or the text is missing or has the wrong type.
         """
         key = self._table.where(index)
-        try:
+        # ValueError, OverflowError: text that is not UTF-8, dates out of range
+        with reading(f"{key}: cannot be read", ValueError, OverflowError):
             image, *texts = self._table.row(index)
-        except (ValueError, OverflowError) as error:  # text that is not UTF-8, dates out of range
-            raise DataError(f"{key}: cannot be read ({error})") from error
         if not isinstance(image, bytes):
             raise DataError(f"{key}: '{self.config.image_column}' is {_describe(image)}, not image bytes")
         text = texts[0] if texts else ""

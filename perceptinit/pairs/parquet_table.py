@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from perceptinit.errors import DataError
+from perceptinit.errors import reading
 from perceptinit.files.csv_files import check_columns
 from perceptinit.files.reading import require_file
-from perceptinit.files.remote.addresses import Place, RemoteFile
+from perceptinit.files.remote.addresses import Place
 from perceptinit.files.remote.fetched import Piece
-from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.read_ahead import PieceReader
 from perceptinit.files.remote.store import RemoteReader, read, stat
 
@@ -30,7 +29,6 @@ from perceptinit.files.remote.store import RemoteReader, read, stat
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 
 _NUM_THREADS = 16  # to read footers or columns, one file per thread
-_TAIL_BYTES = 64 << 10  # size of the first read at the end of a file; usually includes the footer
 _END_BYTES = 8  # length of the footer, and PAR1
 _LARGEST_FOOTER = 1 << 30
 
@@ -140,11 +138,11 @@ class ParquetTable:
 
     def _read_row_group(self, block: int) -> list[pa.ChunkedArray]:
         file, group = self._groups[block]
-        try:
-            with self._open(block, file.place) as opened:
-                table = opened.read_row_group(group, columns=list(self.columns), use_threads=False)
-        except _UNREADABLE as error:
-            raise DataError(f"{file.place}: row group {group} cannot be read ({error})") from error
+        with (
+            reading(f"{file.place}: row group {group} cannot be read", *_UNREADABLE),
+            self._open(block, file.place) as opened,
+        ):
+            table = opened.read_row_group(group, columns=list(self.columns), use_threads=False)
         return [table.column(name) for name in self.columns]
 
     def _open(self, block: int, place: Place) -> AbstractContextManager[pq.ParquetFile]:
@@ -169,35 +167,23 @@ def _open_now(footer: Piece) -> pq.ParquetFile:
 
 
 def _read_footer(place: Place, columns: Sequence[str]) -> _File:
-    try:
+    with reading(f"{place}: not a readable Parquet file", *_UNREADABLE):
         if isinstance(place, Path):
             require_file(place)
             return _File(place, *_sizes(pq.read_metadata(place)))
         now = stat(place)
-        tail = _read_tail(place, now)
-        metadata = pq.read_metadata(pa.BufferReader(tail))
+        metadata = pq.read_metadata(RemoteReader(place, now, _LARGEST_FOOTER))
         groups = [metadata.row_group(g) for g in range(metadata.num_row_groups)]
-        footer = Piece(place, now, ((now.num_bytes - len(tail), now.num_bytes),))
+        start = now.num_bytes - metadata.serialized_size - _END_BYTES
+        footer = Piece(place, now, ((start, now.num_bytes),))
         pieces = [Piece(place, now, (*_ranges(group, columns), *footer.ranges)) for group in groups]
         return _File(place, *_sizes(metadata), footer, tuple(pieces))
-    except _UNREADABLE as error:
-        raise DataError(f"{place}: not a readable Parquet file ({error})") from error
 
 
 def _sizes(metadata: pq.FileMetaData) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the column names, and the number of rows in each row group."""
     num_rows = tuple(metadata.row_group(g).num_rows for g in range(metadata.num_row_groups))
     return tuple(metadata.schema.to_arrow_schema().names), num_rows
-
-
-def _read_tail(file: RemoteFile, now: Stat) -> bytes:
-    """Return the footer of a remote file and the bytes after it."""
-    size = now.num_bytes
-    tail = read(file, max(0, size - _TAIL_BYTES), size, now)
-    length = int.from_bytes(tail[-_END_BYTES:-4], "little") + _END_BYTES
-    if tail[-4:] != b"PAR1" or length > min(size, _LARGEST_FOOTER):
-        raise DataError(f"{file}: not a readable Parquet file (no footer at its end)")
-    return tail[-length:] if length <= len(tail) else read(file, size - length, size, now)
 
 
 def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[int, int]]:
@@ -219,11 +205,11 @@ def _ranges(group: pq.RowGroupMetaData, columns: Sequence[str]) -> list[tuple[in
 
 
 def _read_column(file: _File, name: str) -> list[Any]:
-    try:
-        with _open_now(file.footer) if file.footer else pq.ParquetFile(file.place) as opened:
-            return opened.read(columns=[name]).column(name).to_pylist()
-    except _UNREADABLE as error:
-        raise DataError(f"{file.place}: column '{name}' cannot be read ({error})") from error
+    with (
+        reading(f"{file.place}: column '{name}' cannot be read", *_UNREADABLE),
+        _open_now(file.footer) if file.footer else pq.ParquetFile(file.place) as opened,
+    ):
+        return opened.read(columns=[name]).column(name).to_pylist()
 
 
 def _value(cell: pa.Scalar) -> Any:

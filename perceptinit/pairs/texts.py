@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from perceptinit.errors import DataError, RemoteError, shown
+from perceptinit.errors import DataError, RemoteError, reading, shown
 from perceptinit.files.reading import parse_json
 from perceptinit.protocols import HasMaxShuffleBlocks, Pairs
 from perceptinit.types import Pair
@@ -35,10 +35,8 @@ def captions_in(data: bytes, key: str, member: str, names: str | Sequence[str]) 
     Raises:
         DataError: If the member is not UTF-8, or a key is missing or its value is not text.
     """
-    try:
+    with reading(f"{key}: the caption is not UTF-8", UnicodeDecodeError):
         text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{key}: the caption is not UTF-8 ({error})") from error
     if not names:
         return [text]
     captions = []

@@ -50,7 +50,7 @@ class WebdatasetPairs:
         """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of
         several keys, such as title and description, one is drawn each time the image is used (SLIP)."""
         max_incomplete_share: Share = 0.01
-        """Maximum share of samples without an image or caption; they are skipped and counted."""
+        """Maximum share of samples without an image or caption, which are skipped."""
         index: str | None = None
         """Path or address of the index (remote shards: also a wids index); by default next to the shards."""
         cache_gb: PositiveFloat | None = None
@@ -123,13 +123,6 @@ class WebdatasetPairs:
         """Yield a warning for each damaged or outdated index of local shards."""
         with suppress(DataError):  # the preflight reports missing files
             yield from report_damage(self._local_paths)
-
-    def summary(self) -> str:
-        """Return the numbers of pairs and shards in one sentence."""
-        samples = self._samples
-        skipped = samples.num_incomplete
-        extra = f"; {skipped:,} samples without an image or caption are skipped" if skipped else ""
-        return f"{len(samples):,} pairs in {len(samples.shards):,} shards{extra}"
 
     @cached_property
     def _paths(self) -> Sequence[Place]:

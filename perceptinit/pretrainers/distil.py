@@ -69,6 +69,9 @@ class DistilPretraining(Pretraining):
                 raise ValueError('set file if and only if teacher = "run"')
             if bool(self.model) != (self.teacher in ("timm", "open-clip")):
                 raise ValueError('set model if and only if teacher is "timm" or "open-clip"')
+            sign = {"timm": ".", "open-clip": ":"}.get(self.teacher, "")
+            if sign not in self.model:  # without a tag, open_clip returns random weights
+                raise ValueError(f"model = '{self.model}' lacks the tag of its weights: NAME{sign}TAG")
 
         def smoke(self) -> Self:
             """Return a copy with a random teacher, which needs no file."""

@@ -133,7 +133,7 @@ class ChunkedLoss(torch.autograd.Function):
         total = (row_lse + own_columns - 2 * diagonal).sum(dtype=torch.float64)
         norms = image_norms, text_norms
         ctx.save_for_backward(images, all_texts, *norms, scale, row_lse, column_lse)
-        return (distributed.sum_over_ranks(total) / (2 * len(all_texts))).to(images.dtype)
+        return (distributed.reduce_over_ranks(total) / (2 * len(all_texts))).to(images.dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,7 +156,7 @@ class ChunkedLoss(torch.autograd.Function):
         return (
             _through_norm(d_images, images, image_norms, factor * scale),
             _through_norm(d_own_texts, texts, text_norms, factor * scale),
-            distributed.sum_over_ranks(d_scale).to(scale.dtype) * factor,
+            distributed.reduce_over_ranks(d_scale).to(scale.dtype) * factor,
         )
 
 
@@ -184,8 +184,8 @@ def _log_sum_exps(images: Tensor, texts: Tensor, scale: Tensor) -> tuple[Tensor,
         highest = torch.maximum(highest, logits.amax(dim=0))
         total *= (before - highest).exp_()
         total += logits.sub_(highest).exp_().sum(dim=0)
-    overall = distributed.max_over_ranks(highest)
-    total = distributed.sum_over_ranks(total * (highest - overall).exp_())
+    overall = distributed.reduce_over_ranks(highest, torch.distributed.ReduceOp.MAX)
+    total = distributed.reduce_over_ranks(total * (highest - overall).exp_())
     return row_lse, overall + total.log_()
 
 

@@ -94,7 +94,7 @@ class Training:
         self._scaler = torch.amp.GradScaler(device, enabled=config.precision == "fp16")
         self._unusable = UnusablePairs(num_pairs, config.max_bad_share, ctx.warn)
         self._not_finite = NonFiniteSteps(config.on_non_finite, ctx)
-        self._average = WeightAverage(self._parameters, config.ema_decay) if config.ema_decay else None
+        self._average = WeightAverage(self._parameters if config.ema_decay else [], config.ema_decay)
 
     def step(self, batch: PairBatch) -> dict[str, Any]:
         """Perform one optimizer step and return its metrics, scalars or 0-d tensors by name.
@@ -184,8 +184,7 @@ class Training:
             self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self.objective.after_step(self._model)
-        if self._average is not None:
-            self._average.update()
+        self._average.update()
 
     def finish(self) -> None:
         """Finish the training, and load the averaged weights into the model if there is an average.
@@ -194,19 +193,16 @@ class Training:
             TrainingError: If the last step was not finite, unless such steps are skipped.
         """
         self._not_finite.settle()
-        if self._average is not None:
-            self._average.swap()
+        self._average.swap()
 
     @contextmanager
     def use_average(self) -> Iterator[None]:
         """Use the averaged weights in the model for the block, if there is an average."""
-        if self._average is not None:
-            self._average.swap()
+        self._average.swap()
         try:
             yield
         finally:
-            if self._average is not None:
-                self._average.swap()
+            self._average.swap()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state, as tensors and plain values. All processes must call it.
@@ -222,7 +218,7 @@ class Training:
             "optimizer": sharding.gather_optimizer_state(self._optimizer),
             "scaler": self._scaler.state_dict(),
             "loss": dict(self.objective.state_dict()),
-            "average": self._average.state() if self._average is not None else [],
+            "average": self._average.state(),
             "unusable": sorted(self._unusable.indices),
             "num_replaced": self._unusable.num_replaced,
             "num_skipped": self._not_finite.num_skipped,
@@ -245,8 +241,7 @@ class Training:
         sharding.load_optimizer_state(self._optimizer, state["optimizer"])
         self._scaler.load_state_dict(dict(state["scaler"]))
         self.objective.load_state_dict(dict(state["loss"]))
-        if self._average is not None:
-            self._average.load(state["average"])
+        self._average.load(state["average"])
         self._unusable.indices = set(state["unusable"])
         self._unusable.num_replaced = state["num_replaced"]
         self._not_finite.num_skipped = state["num_skipped"]

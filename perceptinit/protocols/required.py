@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 # B batch, T tokens, D embedding, H W image
-import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from typing_extensions import get_protocol_members
 
 if TYPE_CHECKING:
     import torch
@@ -175,12 +176,6 @@ class Tracker(Protocol):
         """Flush and release resources. Called once after the last run, also after a failure."""
 
 
-def members_of(protocol: type) -> list[str]:
-    """Return the names of the members of a protocol."""
-    methods = {name for name in vars(protocol) if not name.startswith("_")}
-    return sorted(methods | set(inspect.get_annotations(protocol)))
-
-
 def find_missing_members(model: Any) -> Iterator[str]:
     """Yield a sentence if a model lacks members of `DualEncoder`, and one for its image tower.
 
@@ -189,6 +184,6 @@ def find_missing_members(model: Any) -> Iterator[str]:
     """
     image = getattr(model, "image", None)
     for protocol, what, value in ((DualEncoder, "build()", model), (ImageEncoder, "build().image", image)):
-        missing = [name for name in members_of(protocol) if not hasattr(value, name)]
+        missing = [name for name in sorted(get_protocol_members(protocol)) if not hasattr(value, name)]
         if missing:
             yield f"{what} lacks {', '.join(missing)}: use perceptinit.plugin.DualTower"

@@ -127,9 +127,7 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
 
 
 def search_line(searches: Sequence[Search]) -> str:
-    """Return a description of the tuning; empty without trials."""
-    if not searches:
-        return ""
+    """Return a description of the tuning."""
     config = searches[0].config
     return (
         f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials "

@@ -19,12 +19,8 @@ HELD_OUT = ("val", "test")  # splits of the judgments
 _CEILING = re.compile(r"2afc_\w+_ceiling")
 
 
-def accuracy_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return held-out 2AFC over the epochs of stage 1, by arm, for each seed with recorded values."""
-    return _by_arm(runs, _accuracy)
-
-
-def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
+def curves_by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[Curve]]:
+    """Return the curve of each run of an arm that has one, by arm."""
     curves: dict[str, list[Curve]] = {}
     for run in runs.runs:
         if curve := read(run):
@@ -32,8 +28,8 @@ def _by_arm(runs: RunSet, read: Callable[[LoadedRun], Curve]) -> dict[str, list[
     return curves
 
 
-def _accuracy(run: LoadedRun) -> Curve:
-    """Return 2AFC by epoch in the first stage that reports it; empty if none does."""
+def accuracy_curve(run: LoadedRun) -> Curve:
+    """Return held-out 2AFC by epoch in the first stage that reports it; empty if none does."""
     stages = run.record.get("init", [])
     tables = run.record["arm"]["resolved"]["init"] if stages else []
     for stage, table in zip(stages, tables, strict=False):
@@ -84,12 +80,8 @@ def find_split(runs: RunSet) -> str:
     return next((match["split"] for match in found if match), "")
 
 
-def loss_curves(runs: RunSet) -> dict[str, list[Curve]]:
-    """Return the loss over steps of the first initializer that logs it, by arm, for each seed."""
-    return _by_arm(runs, _loss)
-
-
-def _loss(run: LoadedRun) -> Curve:
+def loss_curve(run: LoadedRun) -> Curve:
+    """Return the loss by step of the first initializer that logs it; empty if none does."""
     file = run.folder / "events.jsonl"
     if not file.is_file():
         return {}
@@ -114,7 +106,7 @@ def judgments_in_words(runs: RunSet) -> str:
 def stage_one_figures(runs: RunSet) -> list[Figure]:
     """Return plots of held-out 2AFC over epochs and of loss over steps, if recorded."""
     figures = []
-    if accuracies := accuracy_curves(runs):
+    if accuracies := curves_by_arm(runs, accuracy_curve):
         title = f"Stage 1: agreement with held-out judgments ({find_split(runs)} split)"
         with drawing() as ax:
             plot_arms(ax, accuracies, runs.arms, lambda value: 100 * value, alpha=0.85)
@@ -125,7 +117,7 @@ def stage_one_figures(runs: RunSet) -> list[Figure]:
             ends = _list_ends(accuracies, lambda value: f"{100 * value:.1f}", " %")
             alt = f"Line chart of held-out 2AFC over epochs of stage 1 (first seed): {ends}."
             figures.append(finish(ax, title, alt))
-    if losses := loss_curves(runs):
+    if losses := curves_by_arm(runs, loss_curve):
         with drawing() as ax:
             plot_arms(ax, losses, runs.arms, alpha=0.85, marker="", linewidth=1.2)
             ax.set(xlabel="optimizer steps of stage 1", ylabel="loss of the batch")

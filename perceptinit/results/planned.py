@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from perceptinit.configs import read_config
-from perceptinit.errors import DataError, RecipeError
+from perceptinit.errors import DataError, require_valid
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
@@ -122,15 +122,13 @@ def _flatten_settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
     """Parse recipe tables; raise RecipeError if `[verdict]` or `[[expect]]` is invalid."""
     arms = [str(arm.get("name")) for arm in tables.get("arm") or [{"name": "default"}]]
-    verdict, problems = read_config(VerdictConfig, tables.get("verdict", {}), "verdict")
     read = [read_config(ExpectConfig, table, "expect") for table in tables.get("expect", ())]
-    problems += [problem for _, found in read for problem in found]
-    if verdict is None or problems:
-        raise RecipeError(problems, source)
+    problems = [problem for _, found in read for problem in found]
+    stated = read_config(VerdictConfig, tables.get("verdict", {}), "verdict")
     return Planned(
         arms=tuple(arms),
         seeds=tuple(tables.get("seeds", [0])),
-        verdict=verdict,
+        verdict=require_valid(stated, problems, source),
         expected=tuple(config for config, _ in read if config),
         baseline=str(tables.get("baseline", arms[0])),
         summary=str(tables.get("summary", "")),

@@ -192,14 +192,15 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
 
 def judgments_of(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the recipe tables of the judgments that a run was trained on, without wrappers."""
-    found = []
     resolved = record["arm"]["resolved"]
-    for table in (*resolved["init"], *resolved["posthoc"]):
-        while "judgments" in table:
-            table = table["judgments"]
-            if "judgments" not in table:
-                found.append(table)
-    return found
+    tables = list_judgments([*resolved["init"], *resolved["posthoc"]])
+    return [table for table in tables if "judgments" not in table]
+
+
+def list_judgments(tables: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the `judgments` tables of stages, including tables nested in other `judgments` tables."""
+    inner = [t["judgments"] for t in tables if isinstance(t.get("judgments"), Mapping)]
+    return inner + list_judgments(inner) if inner else []
 
 
 def recorded_sha256(record: Mapping[str, Any], file: Path) -> str | None:

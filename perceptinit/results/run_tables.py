@@ -23,7 +23,7 @@ from typing import Any, get_args
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, pick, read_config
-from perceptinit.errors import RecipeError, UsageError, shown
+from perceptinit.errors import UsageError, require_valid, shown
 from perceptinit.files.columns import Columns
 from perceptinit.files.reading import require_file
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
@@ -154,9 +154,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     stated = dict(plan.get("verdict", {}))
     if options.delta is not None:
         stated["delta"] = options.delta
-    verdict, problems = read_config(VerdictConfig, stated, "verdict")
-    if verdict is None:
-        raise RecipeError(problems)
+    verdict = require_valid(read_config(VerdictConfig, stated, "verdict"))
     lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
     summary = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
     axis: Evaluation = next((axis for axis in AXES if axis in rows), "")
@@ -282,7 +280,5 @@ def read_table_plan(path: Path, overrides: Sequence[str] = ()) -> TablePlan | No
     if "arms" not in tables or "backbone" in tables:
         return None
     problems = apply_overrides(tables, overrides)
-    plan, wrong = read_config(TablePlan, {"verdict": {}, **tables}, "")
-    if plan is None or problems:
-        raise RecipeError([*problems, *wrong], str(path))
+    plan = require_valid(read_config(TablePlan, {"verdict": {}, **tables}, ""), problems, str(path))
     return replace(plan, name=plan.name or path.stem, source=str(path), overrides=tuple(overrides))

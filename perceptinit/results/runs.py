@@ -3,16 +3,17 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
 from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
-from perceptinit.results.record import RECORD
-from perceptinit.results.states import State, find_submitted, run_folder, run_state
+from perceptinit.results.record import RECORD, read_record
+from perceptinit.results.states import State, find_submitted, is_claimed, run_folder
 from perceptinit.types import Items
 
 Record = dict[str, Any]
@@ -29,7 +30,7 @@ class LoadedRun:
 
     Attributes:
         folder: Folder of the run, or the table that contains it.
-        state: State of the folder (see `RunState`), or the status in the table.
+        state: State of the folder, or the status in the table.
         record: Record of the run; empty without one, as in tables.
         reason: Why the run is not finished, if known.
         scores: Score rows, a row for each evaluation (see `record.ScoreRow`).
@@ -193,7 +194,7 @@ def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
     roots = [_recipe_folder(path, out) if path.suffix == ".toml" else path for path in paths]
     recipes = {root: path for path, root in zip(paths, roots, strict=True) if path != root}
     found = {
-        folder.resolve(): load_run(folder / RECORD)
+        folder.resolve(): load_run(folder)
         for root in roots
         for folder in _find_folders(root, root in recipes)
     }
@@ -248,15 +249,24 @@ def _find_folders(root: Path, may_be_absent: bool = False) -> list[Path]:
     raise UsageError(f"{root}: no such folder. Give a folder of runs, such as runs/quickstart")
 
 
-def load_run(file: Path) -> LoadedRun:
-    """Load the run of a record file, which may be missing or damaged."""
-    folder = file.parent
-    found = run_state(folder)
-    if found.record:
-        return LoadedRun.of_record(folder, found.state, dict(found.record), found.reason)
+def load_run(folder: Path) -> LoadedRun:
+    """Return the run in `folder`, which may not exist, and whose record may be missing or damaged."""
     number = folder.name.removeprefix("seed")
-    seed = int(number) if number.isdigit() else 0
-    return LoadedRun(folder.parent.name, seed, folder, found.state, reason=found.reason)
+    absent = partial(LoadedRun, folder.parent.name, int(number) if number.isdigit() else 0, folder)
+    if not folder.exists():
+        return absent("not started")
+    if not (folder / RECORD).exists():
+        if is_claimed(folder):
+            return absent("running", reason="in its first stage")
+        return absent("stopped", reason="ended before its first record")
+    try:
+        record = read_record(folder / RECORD)
+    except DataError as error:
+        return absent("unreadable", reason=str(error))
+    if record["status"] == "running" and not is_claimed(folder):
+        reason = "its process ended; rerun the same `perceptinit run` to resume it"
+        return LoadedRun.of_record(folder, "stopped", record, reason)
+    return LoadedRun.of_record(folder, record["status"], record, record.get("error", ""))
 
 
 def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun]:
@@ -267,7 +277,7 @@ def _find_missing(planned: Planned, roots: Sequence[Path]) -> Iterable[LoadedRun
             own = planned.root / arm / f"seed{seed}"
             place = own.resolve()
             if not (own / RECORD).exists() and any(map(place.is_relative_to, resolved)):
-                yield load_run(run_folder(planned.root, arm, seed, planned.origins) / RECORD)
+                yield load_run(run_folder(planned.root, arm, seed, planned.origins))
 
 
 def _build_set(runs: list[LoadedRun], planned: Sequence[Planned]) -> RunSet:

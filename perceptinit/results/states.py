@@ -12,7 +12,6 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NotRequired
 
@@ -22,7 +21,7 @@ from perceptinit.errors import DataError, UsageError, WriteError
 from perceptinit.files.atomic import file_lock, remove_files, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.recipe.text import Origin
-from perceptinit.results.record import RECORD, read_record
+from perceptinit.results.record import RECORD
 
 LOCK_FILE = ".claim.lock"
 HOLDER_FILE = ".claim.json"
@@ -86,26 +85,8 @@ def describe_holder(folder: Path) -> str:
     return f"process {who['pid']} on {who['host']}" if who else "another process"
 
 
+# stopped: its process was killed or the machine lost power, without an error in the record
 State = Literal["finished", "running", "interrupted", "failed", "stopped", "not started", "unreadable"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """The state of a run.
-
-    Attributes:
-        state: `stopped` if the process was killed or the machine lost power, without an error in the record.
-        record: Record of the run; empty if it is missing or unreadable.
-        reason: Why the run is not finished, if known.
-    """
-
-    state: State
-    record: Mapping[str, Any] = field(default_factory=dict)
-    reason: str = ""
-
-    @property
-    def is_finished(self) -> bool:
-        return self.state == "finished"
 
 
 def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -> Path:
@@ -118,24 +99,6 @@ def run_folder(root: Path, arm: str, seed: int, origins: Mapping[str, Origin]) -
     if origin is None or seed not in origin.seeds or (own / RECORD).exists():
         return own
     return root.parent / origin.name / arm / f"seed{seed}"
-
-
-def run_state(folder: Path) -> RunState:
-    """Return the state of the run in `folder`, which may not exist."""
-    if not folder.exists():
-        return RunState("not started")
-    if not (folder / RECORD).exists():
-        if is_claimed(folder):
-            return RunState("running", reason="in its first stage")
-        return RunState("stopped", reason="ended before its first record")
-    try:
-        record = read_record(folder / RECORD)
-    except DataError as error:
-        return RunState("unreadable", reason=str(error))
-    if record["status"] == "running" and not is_claimed(folder):
-        reason = "its process ended; rerun the same `perceptinit run` to resume it"
-        return RunState("stopped", record, reason)
-    return RunState(record["status"], record, record.get("error", ""))
 
 
 class QueuedRun(TypedDict):
@@ -173,23 +136,17 @@ def note_job(root: Path, job: str, runs: Sequence[SubmittedRun]) -> None:
     write_json(root / FOLDER / JOBS, [*_read_jobs(root), {"id": job, "runs": runs}])
 
 
-def find_submitted(root: Path) -> dict[tuple[str, int], Task]:
-    """Return the most recently submitted task of each run (arm and seed) in `root`.
+def find_submitted(root: Path) -> dict[tuple[str, int], tuple[Task, str | None]]:
+    """Return the most recently submitted task of each run (arm and seed) in `root`, with its fingerprint.
 
     Raises:
         DataError: If the list of jobs is damaged.
     """
     return {
-        (run["arm"], run["seed"]): f"{job['id']}_{i}"
+        (run["arm"], run["seed"]): (f"{job['id']}_{i}", run.get("fingerprint"))
         for job in _read_jobs(root)
         for i, run in enumerate(job["runs"])
     }
-
-
-def find_fingerprints(root: Path) -> dict[tuple[str, int], str]:
-    """Return the fingerprint of each run (arm and seed) in its most recent job."""
-    runs = [run for job in _read_jobs(root) for run in job["runs"]]
-    return {(run["arm"], run["seed"]): run["fingerprint"] for run in runs if "fingerprint" in run}
 
 
 def _read_jobs(root: Path) -> list[SubmittedJob]:
@@ -230,10 +187,10 @@ def in_queue(root: Path) -> dict[tuple[str, int], str]:
     try:
         now = queue(root)
     except UsageError as error:
-        return {run: f"job {task} ({error})" for run, task in tasks.items()}
+        return {run: f"job {task} ({error})" for run, (task, _) in tasks.items()}
     return {
         run: f"job {task} {now[task]}"
         if task in now
         else f"job {task} ended, log: {root / FOLDER / task}.log"
-        for run, task in tasks.items()
+        for run, (task, _) in tasks.items()
     }

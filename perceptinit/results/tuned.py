@@ -15,7 +15,6 @@ from perceptinit.registry import unknown
 from perceptinit.results.measures import is_share, split_name
 from perceptinit.results.record import RECORD
 from perceptinit.results.runs import BEST, TRIALS, LoadedRun, load_run
-from perceptinit.results.states import RunState
 
 _LOST = f"{TrainingError.__name__}: "  # prefix of the recorded error if training diverged
 
@@ -76,7 +75,7 @@ def parse_tuning(text: str, source: str, overrides: tuple[str, ...]) -> Tuned:
     return Tuned(config, how, {path: value for path, _, value in given if path in ranges})
 
 
-def is_over(run: RunState | LoadedRun) -> bool:
+def is_over(run: LoadedRun) -> bool:
     """Return whether a trial is complete, with a score or because its training diverged."""
     return run.state == "finished" or (run.state == "failed" and run.reason.startswith(_LOST))
 
@@ -180,6 +179,6 @@ def _read_settings(record: Mapping[str, Any]) -> dict[str, str]:
 def find_trials(root: Path) -> Iterator[LoadedRun]:
     """Yield the recorded trials in a folder."""
     for file in sorted(root.glob(f"*/seed*/{RECORD}")):
-        run = load_run(file)
+        run = load_run(file.parent)
         if run.record and find_tuning(run.record).role == "trial":
             yield run

@@ -11,7 +11,8 @@ from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import RECORD, recorded_sha256
-from perceptinit.results.states import RunState, claim, describe_holder, run_folder, run_state
+from perceptinit.results.runs import LoadedRun, load_run
+from perceptinit.results.states import claim, describe_holder, run_folder
 from perceptinit.running.readiness import check_ready
 
 
@@ -42,17 +43,17 @@ class Cell:
         return self.folder / RECORD
 
     @property
-    def state(self) -> RunState:
+    def state(self) -> LoadedRun:
         """Current state of the run."""
-        return run_state(self.folder)
+        return load_run(self.folder)
 
-    def verify_state(self) -> RunState:
+    def verify_state(self) -> LoadedRun:
         """Return the current state; CheckpointError if a finished run lacks its recorded final weights."""
         from perceptinit.files.checkpoints import load_weights
 
         found = self.state
         weights = self.folder / "weights" / "final.safetensors"
-        if found.is_finished:
+        if found.state == "finished":
             try:
                 load_weights(weights, recorded_sha256(found.record, weights))
             except CheckpointError as error:

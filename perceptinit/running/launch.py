@@ -28,20 +28,30 @@ SUFFIX = ".json"
 
 
 def describe_cells(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return runs and their recipes as JSON values, for `restore_cells`."""
+    """Return runs and their recipes as JSON values, for `restore_cells`. `recipe` has no shared runs."""
+    own = next((cell.recipe for cell in cells if not cell.is_shared), cells[0].recipe)
     recipes = list({id(cell.recipe): cell.recipe for cell in cells}.values())
     numbers = {id(recipe): i for i, recipe in enumerate(recipes)}
     return {
+        "recipe": _describe(own),
         "recipes": list(map(_describe, recipes)),
         "runs": [[numbers[id(cell.recipe)], cell.arm.name, cell.seed, str(cell.folder)] for cell in cells],
     }
 
 
 def restore_cells(described: Mapping[str, Any]) -> list[Cell]:
-    """Return the runs from the output of `describe_cells`."""
-    recipes = [_restore(stated) for stated in described["recipes"]]
+    """Return the runs from the output of `describe_cells`; shared runs have the settings of `plan_cells`."""
+    own = _restore(described["recipe"])
+    settings: Any = {"checkpoint": own.checkpoint, "tracks": own.tracks}
+    recipes = [replace(_restore(stated), **settings) for stated in described["recipes"]]
     return [
-        Cell(recipes[number], recipes[number].arm(arm), seed, Path(folder))
+        Cell(
+            recipes[number],
+            recipes[number].arm(arm),
+            seed,
+            Path(folder),
+            is_shared=recipes[number].name != own.name,
+        )
         for number, arm, seed, folder in described["runs"]
     ]
 
@@ -49,7 +59,7 @@ def restore_cells(described: Mapping[str, Any]) -> list[Cell]:
 def freeze(recipe: Recipe, cells: Sequence[Cell], root: Path) -> Path:
     """Write the recipe and its runs to a file named by the hash of its content, and return the path."""
     fingerprints = [cell.recipe.fingerprint(cell.arm) for cell in cells]
-    content = {"recipe": _describe(recipe), **describe_cells(cells), "fingerprints": fingerprints}
+    content = {**describe_cells(cells), "recipe": _describe(recipe), "fingerprints": fingerprints}
     data = json.dumps(content, indent=1).encode()
     path = root / FOLDER / f"recipe-{_hash(data)}{SUFFIX}"
     write_file(path, data)
@@ -78,12 +88,7 @@ def thaw(path: Path) -> tuple[Recipe, list[Cell]]:
                 f"{path}: the settings of {cell.title} differ from the frozen settings. "
                 "Use the same environment variables, plug-ins and version of perceptinit"
             )
-    settings: Any = {"checkpoint": recipe.checkpoint, "tracks": recipe.tracks}  # as in `plan_cells`
-    others = {id(cell.recipe): replace(cell.recipe, **settings) for cell in cells}
-    is_shared = {key: other.name != recipe.name for key, other in others.items()}
-    return recipe, [
-        replace(cell, recipe=others[id(cell.recipe)], is_shared=is_shared[id(cell.recipe)]) for cell in cells
-    ]
+    return recipe, cells
 
 
 def _describe(recipe: Recipe) -> dict[str, Any]:

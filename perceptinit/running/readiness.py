@@ -25,7 +25,6 @@ from perceptinit.files.downloads import (
     Download,
     HasDownloads,
     Progress,
-    check_space,
     check_sums,
     default_files,
     fetch_all,
@@ -147,8 +146,6 @@ def fetch_published(
     files: Sequence[Download], folder: Path, card: DataCard | None, num_workers: int, progress: Progress
 ) -> list[str]:
     """Download the files of a published set, verify checksums, and return the new paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    check_space(files, folder)
     fetched = fetch_all(files, folder, num_workers=num_workers, progress=progress)
     if card is not None:  # checksums are those of the whole set
         check_sums(folder, card)

@@ -104,7 +104,7 @@ class Run:
 
     def _read_finished(self) -> dict[str, Any] | None:
         found = self.cell.verify_state()
-        return dict(found.record) if found.is_finished else None
+        return found.record if found.state == "finished" else None
 
     @contextmanager
     def _recording_failure(self) -> Iterator[None]:

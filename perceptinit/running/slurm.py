@@ -8,7 +8,7 @@ job writes the table when all tasks have ended.
 import re
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from perceptinit.recipe.settings import WARN_SECONDS
 from perceptinit.results.states import (
     FOLDER,
     SubmittedRun,
+    Task,
     ask,
-    find_fingerprints,
     find_submitted,
     note_job,
     queue,
@@ -134,9 +134,8 @@ def submit(
         if not is_mine:
             raise UsageError(f"{root}: another process is submitting runs. Wait until it ends")
         waiting = queue(root)
-        tasks = find_submitted(root)
-        queued = {run for run, task in tasks.items() if task in waiting}
-        if fresh and queued & {(cell.arm.name, cell.seed) for cell in cells}:
+        queued = {run: sent for run, sent in find_submitted(root).items() if sent[0] in waiting}
+        if fresh and queued.keys() & {(cell.arm.name, cell.seed) for cell in cells}:
             raise UsageError(f"{root}: its runs are in the queue. Cancel them with scancel before --fresh")
         prepare(recipe, cells, fresh)
         _check_queued(cells, root, queued)
@@ -153,7 +152,7 @@ def submit(
             _submit_runs(recipe, root, missing[begin : begin + most], command, fresh)
             for begin in range(0, len(missing), most)
         ]
-        earlier = {tasks[run].partition("_")[0] for run in queued}
+        earlier = {task.partition("_")[0] for task, _ in queued.values()}
         table = _submit_table(recipe, root, [*jobs, *sorted(earlier)]) if jobs and not recipe.is_trial else ""
     num_finished = states.count("finished")
     num_queued = len(cells) - len(missing) - num_finished
@@ -172,13 +171,13 @@ def _check_partition(recipe: Recipe) -> None:
         )
 
 
-def _check_queued(cells: Sequence[Cell], root: Path, queued: Collection[tuple[str, int]]) -> None:
+def _check_queued(
+    cells: Sequence[Cell], root: Path, queued: Mapping[tuple[str, int], tuple[Task, str | None]]
+) -> None:
     """Raise UsageError if a queued run has other settings."""
-    fingerprints = find_fingerprints(root)
     for cell in cells:
-        run = (cell.arm.name, cell.seed)
-        own = cell.recipe.fingerprint(cell.arm)
-        if run in queued and fingerprints.get(run, own) != own:
+        _, sent = queued.get((cell.arm.name, cell.seed), ("", None))
+        if sent not in (None, cell.recipe.fingerprint(cell.arm)):
             raise UsageError(
                 f"{root}: {cell.title} is in the queue with an earlier version of the recipe. "
                 "Cancel its job with scancel, or restore the recipe"

@@ -25,8 +25,6 @@ class Trackers:
     def __init__(
         self, recipe: Recipe, runs: Sequence[tuple[str, int]], console: Tracker | None = None
     ) -> None:
-        self._num_runs = len(runs)
-        self._run_index = 0
         self._logged: set[str] = set()
         self._active = [
             console if name == "console" and console is not None else make()
@@ -38,21 +36,16 @@ class Trackers:
 
     def start(self, ctx: RunContext, recipe: Recipe) -> None:
         """Start every tracker for a run of a recipe, with files in `ctx.folder`."""
-        self._run_index += 1
         settings = recipe.resolve(recipe.arm(ctx.arm))
         for tracker in self._active:
             if isinstance(tracker, HasDescribe):
                 tracker.describe(ctx, without_credentials(recipe.text), settings)
             tracker.start(ctx)
-        ctx.event("run-start", message=self._position())
+        ctx.event("run-start")
 
     def report_skipped(self, ctx: RunContext) -> None:
         """Report a run that is already finished."""
-        self._run_index += 1
-        ctx.event("run-end", message=f"{self._position()}: already finished")
-
-    def _position(self) -> str:
-        return f"run {self._run_index} of {self._num_runs}"
+        ctx.event("run-end", message="already finished")
 
     def log(self, event: Event) -> None:
         """Send an event to every tracker."""

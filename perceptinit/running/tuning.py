@@ -16,7 +16,7 @@ from perceptinit.recipe.differences import shorten, write_toml
 from perceptinit.recipe.reading import load_recipe, override_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.tuning import Tuning
-from perceptinit.results.runs import BEST, TRIALS, load_run
+from perceptinit.results.runs import BEST, TRIALS
 from perceptinit.results.tuned import Search, find_tuning, is_over, parse_tuning, read_searches
 from perceptinit.running.cells import Cell, check_same_run, plan_cells
 from perceptinit.running.readiness import check_ready
@@ -69,7 +69,7 @@ class Tune:
         if trials := [cell for cell in self.trials if not is_over(cell.state)]:
             return [(trials[0].recipe, trials)]
         final = self.final(self._read_searches())
-        return [(recipe, cells) for recipe, cells in final if not all(c.state.is_finished for c in cells)]
+        return [(r, cells) for r, cells in final if not all(c.state.state == "finished" for c in cells)]
 
     def search(self) -> list[Search]:
         """Run all trials and return them by arm.
@@ -120,7 +120,7 @@ class Tune:
         return plan_cells(recipe, out=self._out, **chosen)
 
     def _read_searches(self) -> list[Search]:
-        runs = [load_run(cell.record_path) for cell in self.trials]
+        runs = [cell.state for cell in self.trials]
         return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
 
     def _check(self) -> None:

@@ -148,7 +148,7 @@ def _read_records(sweep: Sweep) -> list[dict[str, Any]]:
     complaints = [
         f"{cell.title}: {found.record.get('error') or 'its process ended without an error message'}"
         for cell, found in states
-        if not found.is_finished
+        if found.state != "finished"
     ]
     if complaints:
         raise PerceptInitError(

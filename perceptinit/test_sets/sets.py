@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # N images, C classes, M captions
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -16,6 +16,7 @@ import numpy as np
 from perceptinit.errors import DataError, UsageError
 from perceptinit.registry import unknown
 from perceptinit.types import ImageSource
+from perceptinit.types.data import Lazy
 
 HUB = "https://huggingface.co/datasets/"
 SYNTHETIC = "synthetic"  # also the name of judgments
@@ -130,22 +131,6 @@ def is_set_folder(target: str) -> bool:
 def members(target: str) -> tuple[str, ...]:
     """Return the sets of a suite, or the one set with this name."""
     return tuple(s.key for s in suite_sets(target)) if target in suite_names() else (target,)
-
-
-class Lazy(Sequence[T]):
-    """A sequence whose items are read on access."""
-
-    def __init__(self, length: int, get: Callable[[int], T]) -> None:
-        self._length = length
-        self._get = get
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> T:  # type: ignore[override]
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        return self._get(index)
 
 
 def choose(items: Sequence[T], places: np.ndarray) -> Lazy[T]:

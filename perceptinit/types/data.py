@@ -6,11 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from perceptinit.errors import DataError
+
+T = TypeVar("T")
 
 # path of an image file, content of an image file, or uint8 pixels (H, W, 3)
 ImageSource = Path | bytes | np.ndarray
@@ -57,6 +59,22 @@ class Fit:
         return getattr(model, "fit", cls())
 
 
+class Lazy(Sequence[T]):
+    """A sequence whose items are read on access."""
+
+    def __init__(self, length: int, get: Callable[[int], T]) -> None:
+        self._length = length
+        self._get = get
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]
+        if not 0 <= index < self._length:
+            raise IndexError(index)
+        return self._get(index)
+
+
 @dataclass(frozen=True, slots=True)
 class Stimuli:
     """The images that people judged.
@@ -64,20 +82,16 @@ class Stimuli:
     Args:
         ids: M unique names. Index arrays refer to this order.
         images: M image sources. A lazy sequence can render images on access.
-        concepts: M object or category names, or empty.
         background: Color behind transparent pixels.
     """
 
     ids: tuple[str, ...]
     images: Sequence[ImageSource]
-    concepts: tuple[str, ...] = ()
     background: Color = WHITE
 
     def __post_init__(self) -> None:
         if len(self.images) != len(self.ids):
             raise DataError(f"{len(self.ids)} stimulus ids but {len(self.images)} images")
-        if self.concepts and len(self.concepts) != len(self.ids):
-            raise DataError(f"{len(self.ids)} stimulus ids but {len(self.concepts)} concepts")
         if len(set(self.ids)) != len(self.ids):
             raise DataError("stimulus ids are not unique")
 

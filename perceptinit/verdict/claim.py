@@ -1,7 +1,7 @@
 """Claims about two arms, and the state of a condition of a claim."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
@@ -25,19 +25,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The state of a condition. The reason is a clause: the obstacle, or what is assumed."""
+    """The state of a condition of a claim. The reason is a clause: the obstacle, or what is assumed."""
 
+    condition: str = field(default="", kw_only=True)
     state: State
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """A condition of a claim with its state, and the reason if it is refuted, unknown or assumed."""
-
-    condition: str
-    state: State
-    reason: str
 
     @property
     def obstacle(self) -> str:

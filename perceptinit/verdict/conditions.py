@@ -8,10 +8,10 @@ To add a condition, write a function that returns a `Finding` for a `Claim`, and
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perceptinit.verdict import controls, evidence
-from perceptinit.verdict.claim import Checked, Claim, Finding, State
+from perceptinit.verdict.claim import Claim, Finding, State
 
 DIFFER = "the runs of a seed differ only in the arm"
 LISTED = "no run is left out"
@@ -124,10 +124,10 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
 }
 
 
-def check(name: str, claim: Claim) -> tuple[Checked, ...]:
+def check(name: str, claim: Claim) -> tuple[Finding, ...]:
     """Return the state of each condition of a claim, in the order of `CONDITIONS`."""
     found = [(condition, _find(condition, claim)) for condition in CONDITIONS[name]]
-    return tuple(Checked(condition.text, finding.state, finding.reason) for condition, finding in found)
+    return tuple(replace(finding, condition=condition.text) for condition, finding in found)
 
 
 def _find(condition: Condition, claim: Claim) -> Finding:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 
-from perceptinit.analysis.comparison import ALL, ScoreComparison
+from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import is_trained_on_data
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
@@ -218,7 +218,7 @@ def find_opposed(claim: Claim) -> Finding:
         gain = claim.gain_in(score, confidence)
         if gain is None:
             continue
-        if score in _list_sets(claim):
+        if score in claim.comparison.sets_of(claim.score):
             sets.append(score.sign * gain.mean * claim.side)
         parts = claim.parts_in(score)
         value = score.improvement(estimate_two_way(parts, confidence) if parts else gain)
@@ -236,7 +236,7 @@ def find_opposed(claim: Claim) -> Finding:
 def _list_others(claim: Claim) -> Iterator[ScoreComparison]:
     """Yield the sets of a mean, other measures of the set, and the score at the last evaluation."""
     primary = claim.score
-    yield from _list_sets(claim)
+    yield from claim.comparison.sets_of(primary)
     for score in claim.comparison.all_scores:
         is_same_set = (score.data_set, score.family) == (primary.data_set, primary.family)
         if is_same_set and score.name != primary.name and not score.is_diagnostic:
@@ -244,10 +244,3 @@ def _list_others(claim: Claim) -> Iterator[ScoreComparison]:
     if claim.comparison.later is not None:
         names = (score for score in claim.comparison.later.all_scores if score.name == primary.name)
         yield from (replace(score, name="the last evaluation") for score in names)
-
-
-def _list_sets(claim: Claim) -> list[ScoreComparison]:
-    """Return the scores that a mean over data sets averages; empty for a single set."""
-    primary = claim.score
-    of_measure = [s for s in claim.comparison.scores if s.measure == primary.measure]
-    return [s for s in of_measure if primary.num_sets > 1 and primary.family in (ALL, s.family)]

@@ -145,7 +145,7 @@ def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str
     over = f" on {score.data_set}" if score.data_set else ""
     over += f" ({count_items(score)})" if score.facts["num_examples"] else ""
     if score.num_sets > 1:
-        names = [s.data_set for s in comparison.scores if s.measure == score.measure]
+        names = [s.data_set for s in comparison.sets_of(score)]
         named = f" ({', '.join(names)})" if score.num_sets < MANY_SETS else ""
         over = f" as the mean over {score.num_sets} data sets{named}"
     parts = [_describe_samples(comparison.runs, score)]

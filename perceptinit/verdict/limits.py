@@ -177,15 +177,10 @@ def _compare_baselines(comparison: Comparison, arms: Sequence[str]) -> Iterator[
     """Yield a sentence on each score in which an arm is not shown to be above a trivial model."""
     for score, arm in product(comparison.scores, arms):
         is_read = score == comparison.primary and not score.is_pretrained  # the reading says it
-        if (name := find_trivial(score, arm)) and not is_read:
+        found = score.find_lead(arm)
+        if found and (found[1].low or 0.0) <= 0 and not is_read:
             lead = describe_lead(score, arm)
-            yield f"In {score.name}, {arm} is not shown to be above {name}, a trivial model: {lead}."
-
-
-def find_trivial(score: ScoreComparison, arm: str) -> str:
-    """Return the best trivial model on the same judgments; empty if the arm is shown to be above it."""
-    found = score.find_lead(arm)
-    return found[0].name if found and (found[1].low or 0.0) <= 0 else ""
+            yield f"In {score.name}, {arm} is not shown to be above {found[0].name}, a trivial model: {lead}."
 
 
 def describe_lead(score: ScoreComparison, arm: str) -> str:

@@ -53,16 +53,12 @@ def make_plan(
         UsageError: If the power to detect a difference of delta is low.
     """
     root = out / recipe.name
-    runs = planned_runs(recipe, root)
-    planned = compare(runs)
+    planned = compare(planned_runs(recipe, root))
     cells = product(recipe.arms, recipe.seeds)
     folders = [root, *(run_folder(root, arm.name, seed, recipe.origins) for arm, seed in cells)]
     started = [folder for folder in folders if next(folder.rglob(RECORD), None)]
     existing = load_runs(started) if started else None
     design = _state_design(recipe, planned)
-    contrasts = find_contrasts(replace(runs, preregistered=design))
-    names = [arm.name for arm in recipe.arms]
-    power = _estimate_power(recipe, names, load_runs(pilot) if pilot else existing, contrasts, anyway)
     records = [
         {
             **pick(run, "arm", "seed"),
@@ -73,8 +69,7 @@ def make_plan(
         for run in (existing.runs if existing else ())
         if run.record
     ]
-    prospects = [*findings(recipe, contrasts), *power]
-    return seal_plan({**_state_analysis(recipe, planned, prospects, records), **design})
+    return _complete_plan(recipe, planned, design, records, load_runs(pilot) if pilot else existing, anyway)
 
 
 def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: bool = False) -> dict[str, Any]:
@@ -119,32 +114,36 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         "columns": dict(plan.columns),
         "family": family,
     }
-    contrasts = find_contrasts(replace(runs, preregistered=design))
-    power = _estimate_power(plan, plan.arms, pilot, contrasts, anyway)
-    prospects = [*findings(plan, contrasts), *power]
-    return seal_plan({**_state_analysis(plan, planned, prospects, []), **design})
+    return _complete_plan(plan, planned, design, [], pilot, anyway)
 
 
-def _state_analysis(
+def _complete_plan(
     recipe: Recipe | TablePlan,
     planned: Comparison,
-    prospects: Sequence[str],
+    design: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
+    pilot: RunSet | None,
+    anyway: bool,
 ) -> dict[str, Any]:
-    """Return the parts of a plan that state its analysis in words, and the records that existed before it."""
+    """Return a plan: its analysis in words, its power, the records that existed before it, and its design."""
     by_rule = f"{BY_RULE}; then the first measure of the table" if planned.runs.is_table else BY_RULE
-    return {
-        "schema": SCHEMA,
-        "written": now(),
-        "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
-        "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
-        "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
-        "measures": recipe.verdict.primary or by_rule,
-        "exclusions": EXCLUSIONS,
-        "prospects": list(prospects),
-        "records": list(records),
-        "versions": versions(),
-    }
+    contrasts = find_contrasts(replace(planned.runs, preregistered=design))
+    power = _estimate_power(recipe, planned.runs.arms, pilot, contrasts, anyway)
+    return seal_plan(
+        {
+            "schema": SCHEMA,
+            "written": now(),
+            "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
+            "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
+            "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
+            "measures": recipe.verdict.primary or by_rule,
+            "exclusions": EXCLUSIONS,
+            "prospects": [*findings(recipe, contrasts), *power],
+            "records": list(records),
+            "versions": versions(),
+            **design,
+        }
+    )
 
 
 def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:

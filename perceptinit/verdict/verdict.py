@@ -8,7 +8,7 @@ from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule, probabili
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
 from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
 from perceptinit.results.measures import is_perceptual
-from perceptinit.verdict.claim import Checked
+from perceptinit.verdict.claim import Finding
 
 SIDES = (Outcome.BETTER, Outcome.WORSE)
 DECIDED = (*SIDES, Outcome.EQUIVALENT, Outcome.EQUAL)
@@ -35,7 +35,7 @@ class Verdict:
     outcome: Outcome
     sentence: str
     is_beyond_delta: bool = False
-    checked: tuple[Checked, ...] = ()
+    checked: tuple[Finding, ...] = ()
 
     @property
     def is_decided(self) -> bool:

@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Literal
 
-from perceptinit.analysis.comparison import ALL, Comparison, ScoreComparison
-from perceptinit.analysis.numbers import magnitude, number
+from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import Outcome as Equality
 from perceptinit.analysis.statistics import estimate
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.recipe.settings import ALL_SETS, ExpectConfig
+from perceptinit.recipe.settings import ExpectConfig
 from perceptinit.registry import unknown
 from perceptinit.results.measures import may_ask_people
 from perceptinit.results.planned import read_planned
@@ -113,11 +112,7 @@ def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
 
 
 def _find_score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
-    if expected.data_set != ALL_SETS:
-        return next((s for s in comparison.scores if s.name == expected.score), None)
-    wanted = (expected.measure, ALL, expected.num_sets)
-    means = (s for s in comparison.averages if (s.measure, s.family, s.num_sets) == wanted)
-    return next(means, None)
+    return next((s for s in comparison.all_scores if s.name == expected.score), None)
 
 
 def _find_differences(
@@ -147,10 +142,10 @@ def _judge(score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str
     tolerance = expected.tolerance / PER_CENT
     least = published - tolerance
     most = published + (0 if expected.reruns_are_below else tolerance)
-    between = f"{number(value.low, score.is_share)} to {number(value.high, score.is_share)}"
+    between = f"{score.number(value.low)} to {score.number(value.high)}"
     seeds = f"90 % interval {between}, {value.num} seeds"
-    allowed = magnitude(tolerance, score.is_share)
-    gap = magnitude(value.mean - published, score.is_share)
+    allowed = score.magnitude(tolerance)
+    gap = score.magnitude(value.mean - published)
     is_within = least <= value.low and value.high <= most
     too_low = f"below by {gap}, more than the allowed {allowed} ({seeds})"
     outcomes: dict[Outcome, tuple[bool, str]] = {

@@ -4,7 +4,7 @@ Positions u and v are float32 arrays of equal shape, with v upward. Outlines are
 """
 
 # H W image (H = W = size)
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from math import cos, pi, radians, sin
 
@@ -14,23 +14,6 @@ from perceptinit.world.factors import ImageFactors
 
 Array = np.ndarray
 TEXTURE_DEPTH = 0.45  # share by which the dark parts of a texture are darker
-
-
-class RenderedImages(Sequence[np.ndarray]):
-    """Sequence of images, uint8 (size, size, 3), rendered on access."""
-
-    def __init__(self, factors: Sequence[ImageFactors], size: int) -> None:
-        self.factors = factors
-        self.size = size
-
-    def __len__(self) -> int:
-        return len(self.factors)
-
-    def __getitem__(self, index):
-        """Return an image, or a lazy sequence for a slice."""
-        if isinstance(index, slice):
-            return RenderedImages(self.factors[index], self.size)
-        return render(self.factors[index], self.size)
 
 
 def render(factors: ImageFactors, size: int) -> np.ndarray:

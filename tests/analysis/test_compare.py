@@ -13,7 +13,7 @@ from perceptinit.analysis.compare import compare
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.power import noncentrality
 from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, OTHERWISE, STRUCTURE, WORTH
-from perceptinit.analysis.statistics import paired_p_value
+from perceptinit.analysis.statistics import estimate, p_value
 from perceptinit.errors import UsageError
 from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.results.measures import family_of
@@ -47,9 +47,9 @@ def without(records, *cells):
 
 def test_the_p_value_of_three_differences_is_that_of_a_paired_t_test():
     # t = 0.03 / (0.01 / sqrt 3) = 5.19615 with 2 degrees of freedom, p = 1 - t / sqrt(t^2 + 2)
-    assert paired_p_value([0.03, 0.04, 0.02]) == pytest.approx(1 - 5.19615 / math.sqrt(29), abs=1e-5)
-    assert paired_p_value([0.03]) is None
-    assert paired_p_value([0.03, 0.03]) is None
+    assert p_value(estimate([0.03, 0.04, 0.02])) == pytest.approx(1 - 5.19615 / math.sqrt(29), abs=1e-5)
+    assert p_value(estimate([0.03])) is None
+    assert p_value(estimate([0.03, 0.03])) is None
 
 
 def test_sets_are_counted_by_the_sign_of_their_difference(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy
 
-from perceptinit.analysis.statistics import differences, estimate, paired_p_value, unpaired_p_value
+from perceptinit.analysis.statistics import differences, estimate, estimate_unpaired, p_value
 
 
 def test_the_estimate_of_three_values_has_students_t_interval():
@@ -49,6 +49,7 @@ def test_p_values_equal_those_of_scipy_stats():
     for num in range(2, 12):
         values = rng.normal(0.3, 1, num).tolist()
         reference = rng.normal(0.1, 1, num + 1).tolist()
-        assert paired_p_value(values) == pytest.approx(scipy.stats.ttest_1samp(values, 0.0).pvalue, rel=1e-9)
+        single = scipy.stats.ttest_1samp(values, 0.0)
+        assert p_value(estimate(values)) == pytest.approx(single.pvalue, rel=1e-9)
         welch = scipy.stats.ttest_ind(values, reference, equal_var=False)
-        assert unpaired_p_value(values, reference) == pytest.approx(welch.pvalue, rel=1e-9)
+        assert p_value(estimate_unpaired(values, reference)) == pytest.approx(welch.pvalue, rel=1e-9)

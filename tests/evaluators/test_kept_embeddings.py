@@ -6,7 +6,7 @@ import torch
 from helpers.made_sets import labelled_set, png
 
 from perceptinit.evaluators import features, kept_embeddings
-from perceptinit.evaluators.features import Encoding, Subjects, all_features
+from perceptinit.evaluators.features import Encoding, Joint, Subjects, all_features
 from perceptinit.test_sets.readers import read_zero_shot_set
 from perceptinit.testing import tiny_model
 
@@ -25,7 +25,7 @@ def embed(tmp_path):
                 counts.append(len(images)) or tower.encode_image(images)
             )
         images = read_zero_shot_set(tmp_path / "set")  # a new object, without embeddings in memory
-        encoding = Encoding(cache_folder=tmp_path, **options)
+        encoding = Encoding(joint=Joint(cache_folder=tmp_path), **options)
         return all_features(Subjects.of(models), images, encoding), sum(counts)
 
     return run
@@ -56,7 +56,7 @@ def test_another_image_precision_or_normalization_is_encoded_again(embed, tmp_pa
 def test_decoded_images_are_kept_only_for_other_models(tmp_path, is_single, num_kept):
     labelled_set(tmp_path / "set", LABELS, 3)
     images = read_zero_shot_set(tmp_path / "set")
-    all_features(Subjects.of([tiny_model().eval()]), images, Encoding(is_single=is_single))
+    all_features(Subjects.of([tiny_model().eval()]), images, Encoding(joint=Joint(is_single=is_single)))
     assert sum(map(len, features._PIXELS.get(images, {}).values())) == num_kept
 
 

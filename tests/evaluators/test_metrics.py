@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import kendalltau, spearmanr
 
 from perceptinit.evaluators.metrics import (
     average_precision,
@@ -14,7 +15,7 @@ from perceptinit.evaluators.metrics import (
     mean_per_class_recall,
     share_score,
 )
-from perceptinit.evaluators.rsa import correlations, kendall, noise_ceilings, pseudo_items, spearman
+from perceptinit.evaluators.rsa import correlations, noise_ceilings, pseudo_items
 
 
 def test_the_standard_error_of_a_share_is_binomial():
@@ -100,13 +101,13 @@ def test_rsa_is_a_rank_correlation_with_each_subject():
     model = square(0.1, 0.2, 0.3)
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
     # Spearman: 1 and 1 - 6 * 2 / (3 * 8) = 0.5; Kendall: 1 and (2 - 1) / 3
-    assert correlations(model, subjects, spearman) == pytest.approx([1, 0.5])
-    assert correlations(model, subjects, kendall) == pytest.approx([1, 1 / 3])
+    assert correlations(model, subjects, spearmanr) == pytest.approx([1, 0.5])
+    assert correlations(model, subjects, kendalltau) == pytest.approx([1, 1 / 3])
 
 
 def test_rsa_excludes_pairs_without_an_answer():
     model = square(0.1, 0.2, 0.3)
-    assert correlations(model, square(1, np.nan, 3)[None], spearman) == pytest.approx([1])
+    assert correlations(model, square(1, np.nan, 3)[None], spearmanr) == pytest.approx([1])
 
 
 def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife():
@@ -120,7 +121,7 @@ def test_pseudo_values_have_the_mean_of_the_score_and_the_error_of_the_jackknife
 
 def test_the_noise_ceiling_excludes_the_subject_below_and_includes_it_above():
     subjects = np.stack([square(1, 2, 3), square(1, 3, 2)])
-    lower, upper = np.mean(noise_ceilings(subjects, spearman), axis=0)
+    lower, upper = np.mean(noise_ceilings(subjects, spearmanr), axis=0)
     # without: each is predicted by the other, 0.5; the mean ranks 1, 2.5, 2.5 have sqrt(3)/2 with each
     assert (lower, upper) == (pytest.approx(0.5), pytest.approx(3**0.5 / 2))
-    assert noise_ceilings(subjects[:1], spearman) == []
+    assert noise_ceilings(subjects[:1], spearmanr) == []

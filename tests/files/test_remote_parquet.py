@@ -169,7 +169,7 @@ def test_a_file_that_changes_during_a_run_stops_the_run(bucket, folder):
 def test_an_invalid_parquet_file_or_a_missing_column_is_reported(bucket, folder):
     bucket.put("/a.parquet", b"no table")
     (problem,) = parquet(bucket.url + "/a.parquet").preflight()
-    assert problem == f"{bucket.url}/a.parquet: not a readable Parquet file (no footer at its end)"
+    assert problem.startswith(f"{bucket.url}/a.parquet: not a readable Parquet file (")
     (problem,) = parquet(bucket.url + "/b.parquet").preflight()
     assert problem == f"{bucket.url}/b.parquet: no such file"
     (problem,) = parquet(upload(bucket, folder), text_column="words").preflight()

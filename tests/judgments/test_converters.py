@@ -7,7 +7,7 @@ import pytest
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
-from perceptinit.judgments.forms.drawing import TripletDraw, draw_pairs
+from perceptinit.judgments.forms.drawing import RatedPairs, TripletDraw, draw_pairs, elo_share
 from perceptinit.judgments.forms.odd_one_out import (
     CHANCE,
     OddOneOut,
@@ -17,11 +17,6 @@ from perceptinit.judgments.forms.odd_one_out import (
 )
 from perceptinit.judgments.forms.rdm import Dissimilarities, square, triplets_from_dissimilarities
 from perceptinit.judgments.own.choices import answers_of
-from perceptinit.judgments.own.rating_table import (
-    RatedImages,
-    elo_share,
-    triplets_from_ratings,
-)
 from perceptinit.judgments.published.cifar10h import same_label_share, triplets_from_label_counts
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.seeding import generator
@@ -183,7 +178,7 @@ def test_two_ranked_choices_of_eight_give_13_answers_and_unranked_ones_12():
 def rated(values, higher_is_better=True):
     """Return ratings of images 1.. against reference 0."""
     count = len(values)
-    return RatedImages(
+    return RatedPairs(
         stimuli(count + 1),
         np.zeros(count, dtype=int),
         np.arange(1, count + 1),
@@ -196,25 +191,25 @@ RATING = TripletDraw("test", per_anchor=100, min_gap=0.5, seed=0)
 
 
 def test_ratings_of_one_reference_become_pairs_with_the_better_one_closer():
-    triplets = triplets_from_ratings(rated([5.0, 4.8, 3.0]), "gap", RATING)
+    triplets = rated([5.0, 4.8, 3.0]).triplets(RATING, "gap")
     # 5.0 and 4.8 are too close; the smaller number of raters counts
     assert rows(triplets) == {(0, 1, 3): (10, 10), (0, 2, 3): (20, 20)}
 
 
 def test_a_rating_where_lower_is_better_reverses_the_winner():
-    triplets = triplets_from_ratings(rated([5.0, 3.0], higher_is_better=False), "gap", RATING)
+    triplets = rated([5.0, 3.0], higher_is_better=False).triplets(RATING, "gap")
     assert rows(triplets) == {(0, 2, 1): (10, 10)}
 
 
 def test_elo_ratings_400_points_apart_have_odds_of_10_to_1():
     assert elo_share(np.array([0.0, 400.0, -400.0])).tolist() == pytest.approx([1 / 2, 10 / 11, 1 / 11])
-    triplets = triplets_from_ratings(rated([1400.0, 1000.0]), "elo", RATING)
+    triplets = rated([1400.0, 1000.0]).triplets(RATING, "elo")
     assert rows(triplets) == {(0, 1, 2): (pytest.approx(10 * 10 / 11, abs=1e-3), 10)}
 
 
 def test_ratings_without_a_sufficient_gap_are_refused():
     with pytest.raises(DataError, match=r"no two candidates of one anchor differ by min_gap = 0\.5"):
-        triplets_from_ratings(rated([5.0, 4.9]), "gap", RATING)
+        rated([5.0, 4.9]).triplets(RATING, "gap")
 
 
 # ---- matrices ----------------------------------------------------------------------------------

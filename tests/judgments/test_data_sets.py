@@ -20,7 +20,7 @@ from perceptinit.judgments.own.choices import MultiSelect, OddOneOutTable, SameD
 from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.rating_table import Ratings
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.published.cifar10h import CLASSES, Cifar10H
+from perceptinit.judgments.published.cifar10h import Cifar10H, _read_photographs
 from perceptinit.judgments.published.nights import Nights
 from perceptinit.judgments.sources import published_sets
 from perceptinit.types import RunContext
@@ -519,8 +519,8 @@ def test_cifar10h_counts_in_a_different_order_are_refused(tmp_path):
 def test_cifar10h_has_the_published_counts_and_human_accuracy():
     root = Path(os.environ["PERCEPTINIT_CIFAR10H"])
     cifar = Cifar10H(Cifar10H.Config(root=root, counts="human_counts.npy", images="test.parquet"))
-    counts = cifar._counts
-    labels = np.array([CLASSES.index(c) for c in cifar._stimuli.concepts])
+    counts, _ = cifar._data
+    labels = _read_photographs(root / "test.parquet")[1]
     assert counts.sum() == 511_000
     assert (counts.sum(axis=1).min(), counts.sum(axis=1).max()) == (47, 63)
     # "human accuracy" of the source, about 95 %

@@ -54,7 +54,6 @@ def test_webdataset_returns_the_pairs_of_all_shards_in_order(tmp_path):
         ("0.tar/b", b"image b", "b"),
         ("1.tar/c", b"image c", "c"),
     ]
-    assert pairs.summary() == "3 pairs in 2 shards"
 
 
 def test_members_are_grouped_like_in_the_webdataset_library(tmp_path):
@@ -212,7 +211,6 @@ def test_too_many_samples_without_a_caption_are_an_error(tmp_path):
     pairs = webdataset(path, max_incomplete_share=0.25)
     assert list(pairs.preflight()) == []
     assert pairs.num_pairs == 3
-    assert pairs.summary() == ("3 pairs in 1 shards; 1 samples without an image or caption are skipped")
 
 
 def lying(path, start, value):

@@ -19,7 +19,7 @@ from perceptinit.backbones.text import GPU_MULTIPLES, token_rows
 from perceptinit.compute import devices, distributed
 from perceptinit.compute.devices import fetch, usable_cores
 from perceptinit.compute.optim import make_optimizer
-from perceptinit.evaluators.features import _PIXELS, Encoding, Subjects, all_features
+from perceptinit.evaluators.features import _PIXELS, Encoding, Joint, Subjects, all_features
 from perceptinit.evaluators.zero_shot import ZeroShot
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.sharding import WeightAverage, blocks_of, clip_gradients, copy_sharded
@@ -196,7 +196,9 @@ def share_of_decoding():
     with distributed.process_group():
         evaluator = ZeroShot(ZeroShot.Config(datasets=("synthetic",), synthetic_num_images=64))
         images = evaluator.choice.read("synthetic")
-        encoding = Encoding(batch_size=16, rank=distributed.rank(), num_ranks=distributed.world_size())
+        encoding = Encoding(
+            batch_size=16, joint=Joint(rank=distributed.rank(), num_ranks=distributed.world_size())
+        )
         subjects = Subjects.of([tiny_model().eval()])
         first, second = (all_features(subjects, images, encoding)[0] for _ in range(2))
         assert np.array_equal(first, second)

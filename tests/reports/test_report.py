@@ -20,9 +20,10 @@ from perceptinit.reports.figures import ARMS, FAINT, GRID, INK
 from perceptinit.reports.plots import curve_figure
 from perceptinit.reports.report import render, write_figure, write_methods, write_report
 from perceptinit.reports.stages import (
-    accuracy_curves,
+    accuracy_curve,
     ceiling,
-    loss_curves,
+    curves_by_arm,
+    loss_curve,
 )
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import load_runs
@@ -540,13 +541,13 @@ def test_stage_one_curves_are_read_from_metrics_and_events(tmp_path):
     ]
     (folder / "pi/seed0/events.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
     runs = load_runs([folder])
-    assert accuracy_curves(runs) == {"pi": [{0: 0.5, 2: 0.6, 4: 0.7}]}
+    assert curves_by_arm(runs, accuracy_curve) == {"pi": [{0: 0.5, 2: 0.6, 4: 0.7}]}
     assert ceiling(runs) == (0.8, 0.9)
     stage["metrics"] |= {"kept_epoch": 1}
-    assert accuracy_curves(load_runs([write(tmp_path / "early", [one])])) == {
+    assert curves_by_arm(load_runs([write(tmp_path / "early", [one])]), accuracy_curve) == {
         "pi": [{0: 0.5, 1: 0.7, 2: 0.6}]
     }
-    assert loss_curves(runs) == {"pi": [{10: 2.5, 20: 2.0}]}
+    assert curves_by_arm(runs, loss_curve) == {"pi": [{10: 2.5, 20: 2.0}]}
 
 
 def test_the_page_opens_in_a_browser_without_errors_or_requests(chromium, tiny_page, tmp_path):  # noqa: F811

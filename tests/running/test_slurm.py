@@ -1,5 +1,6 @@
 """`perceptinit run --on slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
 
+import json
 import os
 import shlex
 import signal
@@ -23,7 +24,15 @@ from perceptinit.reports.status import status_table
 from perceptinit.results.runs import load_experiments
 from perceptinit.results.states import claim, note_job, queue
 from perceptinit.running.cells import plan_cells
-from perceptinit.running.launch import freeze, is_launcher, list_commands, run_in_processes, thaw
+from perceptinit.running.launch import (
+    describe_cells,
+    freeze,
+    is_launcher,
+    list_commands,
+    restore_cells,
+    run_in_processes,
+    thaw,
+)
 from perceptinit.running.slurm import max_tasks, submit
 
 SLURM = """
@@ -113,18 +122,19 @@ def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
     ]
 
 
-def test_a_frozen_shared_run_keeps_its_folder_and_settings(out):
+def test_a_shared_run_keeps_its_folder_and_settings_in_a_job_and_in_a_worker(out):
     (out.parent / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + ARMS)
     text = 'like = "tiny.toml"\nname = "more"\narms = ["random"]\n[checkpoint]\nkeep = 5\n[[arm]]\nname = "new"\n'
     recipe = read_recipe(text, source="more.toml", folder=out.parent)
     planned = plan_cells(recipe, out=out)
     _, thawed = thaw(freeze(recipe, planned, out / "more"))
-    before, after = (
+    told = restore_cells(json.loads(json.dumps(describe_cells(planned))))
+    before, *after = (
         [(c.arm.name, c.seed, c.folder, c.is_shared, c.recipe.name, c.recipe.checkpoint.keep) for c in found]
-        for found in (planned, thawed)
+        for found in (planned, thawed, told)
     )
-    assert before == after
-    assert ("random", 0, out / "tiny/random/seed0", True, "tiny", 5) in after
+    assert after == [before, before]
+    assert ("random", 0, out / "tiny/random/seed0", True, "tiny", 5) in before
 
 
 def test_a_frozen_recipe_that_was_edited_is_refused(fake, out):

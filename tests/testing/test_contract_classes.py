@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typing_extensions import get_protocol_members
 
 from perceptinit.backbones.open_clip_backbone import OpenClip
 from perceptinit.backbones.timm_backbone import Timm
@@ -25,7 +26,6 @@ from perceptinit.judgments.controls.wrappers import ShuffledVotes, Subset
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.pretrainers.clip import Clip
 from perceptinit.pretrainers.supervised import Supervised
-from perceptinit.protocols.required import members_of
 from perceptinit.testing import CONTRACTS, OPTIONAL, tiny_judgments, tiny_pairs
 from perceptinit.trackers.console import Console
 from perceptinit.trackers.jsonl import Jsonl
@@ -424,5 +424,5 @@ def test_a_shuffle_limit_that_is_not_a_number_is_reported(tmp_path):
 @pytest.mark.parametrize("kind", OPTIONAL)
 def test_optional_methods_are_documented(kind):
     page = (Path(__file__).parents[2] / "docs" / "hooks.md").read_text()
-    missing = [name for p in OPTIONAL[kind] for name in members_of(p) if f"`{name}" not in page]
+    missing = [name for p in OPTIONAL[kind] for name in get_protocol_members(p) if f"`{name}" not in page]
     assert missing == []

@@ -50,7 +50,7 @@ name = "random"
 [[arm]]
 name = "pi"
 """
-SHARE = {"is_share": True, "floor": 0.0}
+SHARE = {"floor": 0.0, "number": str, "magnitude": str}
 SENTENCE = "top1/x: baseline {} against 32.8 published (a table): {}"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from perceptinit.cli.common import new_console, new_table
-from perceptinit.errors import without_credentials
+from perceptinit.errors import DataError, without_credentials
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +81,6 @@ def _number(value: int | None) -> str:
 
 def _decode_all(name: str, root: str) -> bool:
     """Decode every image of a set, print the errors, and return whether all images were decoded."""
-    from perceptinit.errors import DataError
     from perceptinit.images.background import cropped_share, describe_crops, transparent_share
     from perceptinit.images.decoding import decode_with_alpha
     from perceptinit.test_sets.inventory import choose_set

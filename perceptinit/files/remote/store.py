@@ -54,15 +54,13 @@ def read(file: RemoteFile, start: int, stop: int, wanted: Stat | None = None) ->
     """
 
     def get() -> bytes:
-        data = bytearray()
         with open_answer(file, start, stop) as answer:
             check_version(file, answer, wanted)
             check_part(file, answer, start, stop)
-            for chunk in answer.chunks:
-                data += chunk
+            data = b"".join(answer.chunks)
         if len(data) < stop - start:
             raise OSError(f"the connection ended after {len(data):,} of {stop - start:,} bytes")
-        return bytes(data)
+        return data
 
     return retry(file, get) if stop > start else b""
 

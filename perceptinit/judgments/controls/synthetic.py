@@ -24,9 +24,10 @@ from perceptinit.judgments.forms.splits import SPLITS, Conventions, SplitConfig,
 from perceptinit.judgments.image_files import read_labelled_parquet
 from perceptinit.seeding import generator
 from perceptinit.types import IMAGE_SUFFIXES, DataCard, ImageSource, Split, Stimuli, Triplets
+from perceptinit.types.data import Lazy
 from perceptinit.world.factors import ImageFactors, Thing, draw_factors, draw_rgb
 from perceptinit.world.observers import Observers, differences
-from perceptinit.world.render import RenderedImages
+from perceptinit.world.render import render
 
 # Probability that a candidate copies a factor of the anchor, the same for both candidates. Triplets range
 # from easy ones to near ties, and copied scenes mislead pixel comparisons.
@@ -101,7 +102,8 @@ def _draw_split(c: SyntheticJudgments.Config, split: Split) -> Triplets:
     rows = [draw_triplet(c.seed, split, i) for i in range(count)]
     p_second, num_votes = _ask(c, split, rows)
     ids = tuple(f"{split}-{i:05d}-{role}" for i in range(count) for role in ROLES)
-    images = RenderedImages([each for row in rows for each in row], c.image_size)
+    factors = [each for row in rows for each in row]
+    images = Lazy(len(factors), lambda index: render(factors[index], c.image_size))
     anchor = np.arange(count) * len(ROLES)
     group = first_group + np.arange(count)
     stimuli = Stimuli(ids, images)
@@ -225,7 +227,7 @@ class ClassTriplets(DerivedAnswers):
             ids = [path.relative_to(c.root).as_posix() for path in files]
             names = [path.parent.name for path in files]
         _, labels = np.unique(names, return_inverse=True)
-        return Stimuli(tuple(ids), images, tuple(names), colour_of(c.background)), labels
+        return Stimuli(tuple(ids), images, colour_of(c.background)), labels
 
 
 def draw_class_triplets(

@@ -2,7 +2,8 @@
 
 # M candidates of one anchor, N triplets
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from perceptinit.types import Split, Stimuli, Triplets, Unit
 OVERSAMPLE = 50
 
 Votes = tuple[np.ndarray, np.ndarray]  # p_second and num_votes, (N,) each
+VoteRule = Literal["gap", "elo"]  # how two ratings are converted to votes
+ELO_SCALE = 400.0  # Elo points for odds of 10 to 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +118,69 @@ def draw_triplets(
         )
     unit: Unit = "anchor" if members is None else "image"
     return Triplets.build(stimuli, drawn, first, second, p_second, votes, unit=unit)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RatedPairs:
+    """Ratings of how close the second image of a pair is to the first.
+
+    Args:
+        stimuli: The M images.
+        first: Indices into stimuli, int64 (N,).
+        second: Indices into stimuli, int64 (N,).
+        closeness: Rating, higher if closer, float (N,), any unit.
+        num_votes: Number of people per rating, int (N,); 1 if unknown.
+    """
+
+    stimuli: Stimuli
+    first: np.ndarray
+    second: np.ndarray
+    closeness: np.ndarray
+    num_votes: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def select(self, rows: np.ndarray) -> Self:
+        """Return the rows selected by a mask or an index array, over the same stimuli."""
+        columns = ("first", "second", "closeness", "num_votes")
+        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+
+    def triplets(self, draw: TripletDraw, rule: VoteRule = "gap") -> Triplets:
+        """Sample triplets from pairs with the same first image, which is the anchor.
+
+        Args:
+            draw: Sampling settings; `min_gap` is in units of the rating. Equal ratings never form a triplet.
+            rule: "gap": the candidate with the higher rating gets all votes. "elo": shares of votes follow
+                the Elo model, 1 / (1 + 10^((a - b) / 400)).
+
+        Raises:
+            DataError: If no two ratings differ enough.
+        """
+
+        def distances_of(anchor: int) -> np.ndarray:
+            return -self._column(anchor, self.closeness)
+
+        def votes_of(anchor: int, first: np.ndarray, second: np.ndarray) -> Votes:
+            closeness = self._column(anchor, self.closeness)
+            num_votes = self._column(anchor, self.num_votes)
+            lead = closeness[second] - closeness[first]
+            p_second = (lead > 0).astype(np.float64) if rule == "gap" else elo_share(lead)
+            return p_second, np.minimum(num_votes[first], num_votes[second]).astype(np.int64)
+
+        return draw_triplets(self.stimuli, np.unique(self.first).tolist(), distances_of, votes_of, draw)
+
+    def _column(self, anchor: int, column: np.ndarray) -> np.ndarray:
+        """Return the values of an anchor's pairs, indexed by second image, (M,); NaN without a pair."""
+        row = np.full(len(self.stimuli), np.nan)
+        is_anchor = self.first == anchor
+        row[self.second[is_anchor]] = column[is_anchor]
+        return row
+
+
+def elo_share(lead: np.ndarray) -> np.ndarray:
+    """Return the expected share of people who prefer an image that leads by `lead` Elo points.
+
+    Source: the Elo model of PIPAL (Gu et al. 2020).
+    """
+    return 1 / (1 + 10 ** (-np.asarray(lead, dtype=np.float64) / ELO_SCALE))

@@ -1,49 +1,16 @@
 """Your own ratings (`ratings`): a table of reference, image and rating, and a folder of images."""
 
-from __future__ import annotations
-
-# K rated images
-from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from perceptinit.configs import NonNegativeFloat, PositiveInt
 from perceptinit.files.columns import Columns
-from perceptinit.judgments.forms.drawing import TripletDraw, Votes, draw_triplets
+from perceptinit.judgments.forms.drawing import RatedPairs, TripletDraw, VoteRule
 from perceptinit.judgments.forms.splits import Conventions, find_first_rows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
-from perceptinit.types import Stimuli, Triplets
-
-# how two ratings are converted to votes
-VoteRule = Literal["gap", "elo"]
-
-# Elo points for odds of 10 to 1
-ELO_SCALE = 400.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RatedImages:
-    """K ratings of images.
-
-    Args:
-        stimuli: References and rated images.
-        reference: Indices into stimuli, int64 (K,).
-        image: Indices into stimuli, int64 (K,).
-        closeness: Rating, higher if closer to the reference, float64 (K,), any unit.
-        num_votes: Number of people per rating, int32 (K,); 1 if unknown.
-    """
-
-    stimuli: Stimuli
-    reference: np.ndarray
-    image: np.ndarray
-    closeness: np.ndarray
-    num_votes: np.ndarray
-
-    def select(self, rows: np.ndarray) -> RatedImages:
-        """Return the ratings selected by a mask, over the same stimuli."""
-        columns = ("reference", "image", "closeness", "num_votes")
-        return replace(self, **{name: getattr(self, name)[rows] for name in columns})
+from perceptinit.types import Triplets
 
 
 class Ratings(DrawnFromTable):
@@ -93,48 +60,11 @@ class Ratings(DrawnFromTable):
         closeness = sign * columns.numbers("rating", low=-np.inf)
         has_counts = "num_ratings" in columns
         num_votes = columns.counts("num_ratings", low=1) if has_counts else np.ones(len(columns), np.int64)
-        rated = RatedImages(self.stimuli(images.names), reference, image, closeness, num_votes)
+        rated = RatedPairs(self.stimuli(images.names), reference, image, closeness, num_votes)
         return Rows(rated, self.split_rows(columns, images, images.role(0), "reference").splits)
 
-    def draw(self, judgments: RatedImages) -> Triplets:
+    def draw(self, judgments: RatedPairs) -> Triplets:
         """Sample triplets of two images that were rated against the same reference."""
         c = self.config
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
-        return triplets_from_ratings(judgments, c.votes, draw)
-
-
-def triplets_from_ratings(rated: RatedImages, rule: VoteRule, draw: TripletDraw) -> Triplets:
-    """Sample triplets with a reference as the anchor and two of its rated images as candidates.
-
-    Args:
-        rated: The ratings.
-        rule: "gap": the better-rated image gets all votes. "elo": shares of votes follow the Elo model,
-            1 / (1 + 10^((a - b) / 400)).
-        draw: Sampling settings; `min_gap` is in units of the rating. Equal ratings never form a pair.
-
-    Raises:
-        DataError: If no two ratings differ enough.
-    """
-    closeness = np.full(len(rated.stimuli), np.nan)
-    num_votes = np.ones(len(rated.stimuli), dtype=np.int64)
-    closeness[rated.image], num_votes[rated.image] = rated.closeness, rated.num_votes
-
-    def distances_of(reference: int) -> np.ndarray:
-        is_rated = np.isin(np.arange(len(closeness)), rated.image[rated.reference == reference])
-        return np.where(is_rated, -closeness, np.nan)
-
-    def votes_of(reference: int, first: np.ndarray, second: np.ndarray) -> Votes:
-        lead = closeness[second] - closeness[first]
-        p_second = (lead > 0).astype(np.float64) if rule == "gap" else elo_share(lead)
-        return p_second, np.minimum(num_votes[first], num_votes[second])
-
-    references = np.unique(rated.reference).tolist()
-    return draw_triplets(rated.stimuli, references, distances_of, votes_of, draw)
-
-
-def elo_share(lead: np.ndarray) -> np.ndarray:
-    """Return the expected share of people who prefer an image that leads by `lead` Elo points.
-
-    Source: the Elo model of PIPAL (Gu et al. 2020).
-    """
-    return 1 / (1 + 10 ** (-np.asarray(lead, dtype=np.float64) / ELO_SCALE))
+        return judgments.triplets(draw, c.votes)

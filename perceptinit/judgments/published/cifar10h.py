@@ -129,7 +129,7 @@ class Cifar10H(DerivedAnswers):
                 f"majority label is the official one for {agreement:.1%} of the images"
             )
         ids = tuple(f"test-{i:05d}" for i in range(len(images)))
-        return counts, Stimuli(ids, images, tuple(CLASSES[label] for label in labels))
+        return counts, Stimuli(ids, images)
 
 
 def _read_photographs(path: Path) -> tuple[list[ImageSource], np.ndarray]:

@@ -119,8 +119,7 @@ class Materials:
         if len(names) != NUM_IMAGES:
             found = f"{len(names)} .jpg images in {IMAGES}, expected {NUM_IMAGES}"
             raise DataError(f'root = "{root}": {found}. Download them with: {SOURCE}')
-        concepts = tuple(Path(name).stem for name in names)
-        return Stimuli(tuple(names), [folder / name for name in names], concepts)
+        return Stimuli(tuple(names), [folder / name for name in names])
 
     def _read(self, part: str) -> Triplets:
         """Return the judgments of a published file, with randomly assigned sides."""

@@ -21,11 +21,10 @@ Z_95 = 1.96
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Accuracy on held-out answers, the half-width of its 95 % interval, and the number of questions."""
+    """Accuracy on held-out answers, and the half-width of its 95 % interval."""
 
     accuracy: float
     half_width: float
-    num_questions: int
 
     def answers_until(self, half_width: float, num_answers: int) -> int:
         """Return the number of additional answers needed for an interval of this half-width.
@@ -60,7 +59,7 @@ def held_out_2afc(triplets: np.ndarray, questions: np.ndarray, num_images: int) 
     accuracy = float(is_right.mean())
     by_question = np.bincount(question, is_right - accuracy)
     half_width = float(Z_95 * np.sqrt((by_question**2).sum()) / len(triplets))
-    return HeldOut(accuracy, half_width, len(ids))
+    return HeldOut(accuracy, half_width)
 
 
 def fit(triplets: np.ndarray, num_images: int, num_dimensions: int = NUM_DIMENSIONS) -> np.ndarray:

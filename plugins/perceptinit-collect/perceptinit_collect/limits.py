@@ -5,11 +5,10 @@ from collections import Counter, OrderedDict
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from perceptinit.plugin import PerceptInitError
 
 MAX_BODY_BYTES = 4096
 MAX_ADDRESS_BYTES = 2048
@@ -28,17 +27,13 @@ HEADERS = {
 }
 
 
-class TooLargeError(PerceptInitError):
-    """A request body is larger than MAX_BODY_BYTES."""
-
-
 async def read_body(request: Request) -> bytes:
-    """Return the body of a request; TooLargeError if it exceeds MAX_BODY_BYTES."""
+    """Return the body of a request; HTTPException if it exceeds MAX_BODY_BYTES."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY_BYTES:
-            raise TooLargeError(f"request body exceeds {MAX_BODY_BYTES} bytes")
+            raise HTTPException(413, f"request body exceeds {MAX_BODY_BYTES} bytes")
     return body
 
 
@@ -74,7 +69,7 @@ class PeerLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = peer_of(scope.get("client"))
-        if scope["type"] != "http" or is_local(peer):
+        if is_local(peer):
             await self.app(scope, receive, send)
             return
         if self._in_progress[peer] >= MAX_REQUESTS_PER_PEER:
@@ -84,9 +79,7 @@ class PeerLimit:
         try:
             await self.app(scope, receive, send)
         finally:
-            self._in_progress[peer] -= 1
-            if not self._in_progress[peer]:
-                del self._in_progress[peer]
+            self._in_progress -= Counter([peer])  # drops a count of 0
 
 
 class SafeHeaders:
@@ -96,10 +89,6 @@ class SafeHeaders:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)

@@ -79,14 +79,6 @@ class Answer:
     screen: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """The result of storing an answer. is_correct: None except for practice trials."""
-
-    next_position: int
-    is_correct: bool | None
-
-
 def read_origin(parameters: Mapping[str, str]) -> Origin:
     """Return the platform and id in URL parameters; ids with unexpected characters are ignored."""
     for name, platform in PLATFORMS.items():
@@ -219,8 +211,10 @@ def read_answer(body: bytes, person: Person, design: Design) -> Answer:
     return answer
 
 
-def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer) -> Stored:
-    """Store an answer and return the next position; a resent answer is accepted but stored only once.
+def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer) -> tuple[int, bool | None]:
+    """Store an answer, and return the next position and, for practice trials, whether it is correct.
+
+    A resent answer is accepted but stored only once.
 
     Raises:
         RefusedError: If the answer skips a trial or differs from a stored answer, all trials have answers, or
@@ -252,7 +246,7 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
             (person.id, *row, last and chain_sha256(last, row)),
         )
     is_correct = candidate == trial.correct if trial.kind == "practice" else None
-    return Stored(max(due, answer.position + 1), is_correct)
+    return max(due, answer.position + 1), is_correct
 
 
 def match_people(connection: sqlite3.Connection, name: str) -> dict[str, str]:

@@ -50,6 +50,12 @@ class Record:
             if trial.kind == kind and position in self.answers:
                 yield position, trial, self.answers[position]
 
+    def votes(self) -> Iterator[tuple[tuple[str, ...], int]]:
+        """Yield image names and answer of each answered question, without repeats and "not sure"."""
+        for _, trial, given in self.given("question"):
+            if given.answer is not None:
+                yield self.names(trial), given.answer
+
     def names(self, trial: Trial) -> tuple[str, ...]:
         """Return the image names of a trial, which are the same in all design versions."""
         return tuple(self.design.images[image].name for image in trial.images)
@@ -99,10 +105,8 @@ def votes_of(records: Iterable[Record]) -> dict[Asked, Counter[str]]:
     """Count the votes for each image of each question, excluding repeats and "not sure"."""
     votes: dict[Asked, Counter[str]] = defaultdict(Counter)
     for record in records:
-        for _, trial, given in record.given("question"):
-            if given.answer is not None:
-                images = record.names(trial)
-                votes[question_of(record, images)][image_of(record, images, given.answer)] += 1
+        for images, answer in record.votes():
+            votes[question_of(record, images)][image_of(record, images, answer)] += 1
     return votes
 
 
@@ -137,11 +141,8 @@ def _repeats(record: Record) -> Iterable[float]:
 
 
 def _agreements(record: Record, votes: Mapping[Asked, Counter[str]]) -> Iterable[bool]:
-    for _, trial, given in record.given("question"):
-        if given.answer is None:
-            continue
-        images = record.names(trial)
-        mine = image_of(record, images, given.answer)
+    for images, answer in record.votes():
+        mine = image_of(record, images, answer)
         others = votes[question_of(record, images)] - Counter([mine])
         top = others.most_common(2)
         if top and (len(top) == 1 or top[0][1] > top[1][1]):

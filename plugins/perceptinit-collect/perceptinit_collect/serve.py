@@ -59,7 +59,7 @@ def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.S
     """Return a uvicorn server for the study."""
     app = Server(study, begins_per_minute or study.settings.people.begins_per_minute).app()
     config = uvicorn.Config(
-        app, http=Connection, ws="none", log_level="warning", access_log=False,
+        app, http=Connection, ws="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, backlog=BACKLOG, timeout_keep_alive=65, timeout_graceful_shutdown=5,
         forwarded_allow_ips=PROXIES,
     )  # fmt: skip

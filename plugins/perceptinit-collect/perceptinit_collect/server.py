@@ -42,7 +42,7 @@ from starlette.types import ASGIApp
 from perceptinit_collect import people
 from perceptinit_collect.checks import forget
 from perceptinit_collect.design import Design, Trial
-from perceptinit_collect.limits import PeerLimit, RateLimit, SafeHeaders, TooLargeError, peer_of, read_body
+from perceptinit_collect.limits import PeerLimit, RateLimit, SafeHeaders, peer_of, read_body
 from perceptinit_collect.owner import Owner, templates
 from perceptinit_collect.people import Person
 from perceptinit_collect.store import StoreError
@@ -85,8 +85,6 @@ class Server:
                 Mount("/static", StaticFiles(packages=[("perceptinit_collect", "static")])),
             ],
             exception_handlers={
-                HTTPException: _plain_error,
-                TooLargeError: lambda request, error: PlainTextResponse(str(error), 413),
                 ClientDisconnect: lambda request, error: PlainTextResponse("the connection was lost", 408),
                 people.NoWayBackError: self._no_way_back,
                 StoreError: self._not_stored,
@@ -202,10 +200,10 @@ class Server:
         body = await read_body(request)
         try:
             answer = people.read_answer(body, person, design)
-            stored = await self._write(lambda c: people.store_answer(c, person, answer))
+            next_position, is_correct = await self._write(lambda c: people.store_answer(c, person, answer))
         except people.RefusedError as error:
             return JSONResponse({"error": str(error), "next": error.next_position}, error.status)
-        return JSONResponse({"next": stored.next_position, "correct": stored.is_correct})
+        return JSONResponse({"next": next_position, "correct": is_correct})
 
     async def done(self, request: Request) -> Response:
         """Show the debriefing and the completion link after the last trial."""
@@ -300,8 +298,3 @@ def _shown(design: Design, trial: Trial) -> dict[str, Any]:
         "places": [candidates[candidate] for candidate in trial.order],
         "instruction": trial.order.index(trial.correct) + 1 if trial.kind == "instructed" else None,
     }
-
-
-def _plain_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return PlainTextResponse(error.detail, error.status_code, headers=error.headers)

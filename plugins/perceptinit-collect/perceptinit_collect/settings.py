@@ -48,34 +48,30 @@ class DesignSettings:
         if self.task not in TASKS:
             meant = suggest(self.task, TASKS)
             raise ValueError(f"unknown task '{self.task}'.{meant} Tasks: {', '.join(TASKS)}")
-        for problem in self._unbalanced():
-            raise ValueError(problem)
-
-    def _unbalanced(self) -> list[str]:
-        """Return an error message for each setting that prevents balanced candidate orders."""
-        c, found = TASKS[self.task].num_candidates, []
+        c = TASKS[self.task].num_candidates
         if self.questions < c:
-            found.append(f"questions = {self.questions}: must be at least {c}, to balance screen positions")
+            raise ValueError(
+                f"questions = {self.questions}: must be at least {c}, to balance screen positions"
+            )
         if not c <= self.per_person <= self.questions:
-            found.append(
+            raise ValueError(
                 f"per_person = {self.per_person}: must be at least {c}, to balance screen positions, "
                 f"and at most questions = {self.questions}"
             )
         if self.shared > self.per_person:
-            found.append(f"shared = {self.shared}: must be at most per_person = {self.per_person}")
+            raise ValueError(f"shared = {self.shared}: must be at most per_person = {self.per_person}")
         for name in ("practice", "repeats", "catch", "instructed"):
             if getattr(self, name) % c:
-                found.append(
+                raise ValueError(
                     f"{name} = {getattr(self, name)}: must be a multiple of {c}, so that all candidates "
                     "are shown equally often at each screen position"
                 )
         most = most_repeats(self.per_person, c)
         if self.repeats > most:
-            found.append(
+            raise ValueError(
                 f"repeats = {self.repeats}: must be at most {most} with per_person = {self.per_person}, "
                 "because repeated questions are drawn from the first 40 %"
             )
-        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

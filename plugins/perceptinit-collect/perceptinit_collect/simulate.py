@@ -10,7 +10,6 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
@@ -84,12 +83,8 @@ class Browser:
     """A minimal HTTP client that stores the session cookie."""
 
     def __init__(self, address: str) -> None:
-        self._host = urlsplit(address).netloc
+        self._connection = HTTPConnection(urlsplit(address).netloc, timeout=60)
         self._cookie = ""
-
-    @cached_property
-    def _connection(self) -> HTTPConnection:
-        return HTTPConnection(self._host, timeout=60)
 
     def ask(self, method: str, path: str, body: str = "", kind: str = "") -> tuple[int, bytes, str]:
         """Send a request and return the status, body and redirect location."""

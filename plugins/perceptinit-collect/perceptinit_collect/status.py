@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,19 +35,6 @@ COLUMNS = (
     "minutes",
     "excluded",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Ceiling:
-    """Agreement between participants on questions with several answers.
-
-    majority: share of votes for the majority, biased upward for few votes. pair: probability in [0, 1] that
-    two participants agree.
-    """
-
-    majority: float
-    pair: float
-    num_questions: int
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -120,25 +106,19 @@ def _answers(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tupl
 
 
 def _agreement(used: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    found = ceiling(used)
-    if found is None:
+    """Yield the agreement between participants, weighted by votes, on questions with several answers."""
+    counts = [votes for votes in votes_of(used).values() if votes.total() > 1]
+    if not counts:
         yield "ceiling", "unknown, because no question has two answers yet"
         return
+    total = sum(votes.total() for votes in counts)
+    pair = sum(sum(k * (k - 1) for k in votes.values()) / (votes.total() - 1) for votes in counts) / total
+    majority = sum(max(votes.values()) for votes in counts) / total
     yield (
         "agreement of two participants",
-        f"{found.pair:.1%} (on {found.num_questions:,} questions with at least two answers)",
+        f"{pair:.1%} (on {len(counts):,} questions with at least two answers)",
     )
-    yield "ceiling (majority)", f"{found.majority:.1%} (biased upward for few votes)"
-
-
-def ceiling(records: Sequence[Record]) -> Ceiling | None:
-    """Return the agreement between participants, weighted by votes; None if no question has two answers."""
-    counts = [votes for votes in votes_of(records).values() if votes.total() > 1]
-    if not counts:
-        return None
-    total = sum(votes.total() for votes in counts)
-    pair = sum(sum(k * (k - 1) for k in votes.values()) / (votes.total() - 1) for votes in counts)
-    return Ceiling(sum(max(votes.values()) for votes in counts) / total, pair / total, len(counts))
+    yield "ceiling (majority)", f"{majority:.1%} (biased upward for few votes)"
 
 
 def _prediction(records: Sequence[Record], used: Sequence[Record]) -> Iterator[tuple[str, str]]:
@@ -163,13 +143,10 @@ def held_out(records: Sequence[Record]) -> HeldOut | None:
     questions: dict[tuple[str, ...], int] = {}
     triplets, of = [], []
     for record in records:
-        for _, trial, given in record.given("question"):
-            if given.answer is None:
-                continue
-            names = record.names(trial)
+        for names, answer in record.votes():
             numbers = tuple(images.setdefault(name, len(images)) for name in names)
             question = questions.setdefault(question_of(record, names), len(questions))
-            for triplet in record.design.task.triplets(numbers, given.answer):
+            for triplet in record.design.task.triplets(numbers, answer):
                 triplets.append(triplet)
                 of.append(question)
     return held_out_2afc(np.array(triplets), np.array(of), len(images)) if triplets else None

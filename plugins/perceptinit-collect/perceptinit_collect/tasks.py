@@ -135,8 +135,5 @@ def combination(rank: int, size: int) -> list[int]:
 
 
 def _largest(rank: int, k: int) -> int:
-    """Return the largest number with comb(number, k) <= rank."""
-    high = k
-    while comb(high, k) <= rank:
-        high *= 2
-    return bisect_right(range(high), rank, key=lambda number: comb(number, k)) - 1
+    """Return the largest number below 2 ** 24 with comb(number, k) <= rank."""
+    return bisect_right(range(1 << 24), rank, key=lambda number: comb(number, k)) - 1

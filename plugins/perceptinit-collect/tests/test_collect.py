@@ -29,7 +29,7 @@ from perceptinit_collect.records import (
 from perceptinit_collect.serve import address_of, is_on_a_network, listen
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
-from perceptinit_collect.status import ceiling, show, status
+from perceptinit_collect.status import _agreement, show, status
 from perceptinit_collect.study import create
 from rich.console import Console
 
@@ -219,11 +219,10 @@ def test_the_ceiling_is_the_majority_share_with_the_pair_agreement():
     answers = {"a": 0, "b": 0, "c": 0, "d": 1}
     records = [made_record(person, question(answer)) for person, answer in answers.items()]
     alone = made_record("e", question(0, (3, 1, 2)))
-    found = ceiling([*records, alone])
-    assert found.majority == 3 / 4
-    assert found.pair == pytest.approx(3 / 6)  # three of the six pairs agree
-    assert found.num_questions == 1
-    assert ceiling([alone]) is None
+    found = dict(_agreement([*records, alone]))
+    assert found["ceiling (majority)"].startswith("75.0%")
+    assert found["agreement of two participants"].startswith("50.0% (on 1 ")  # three of the six pairs agree
+    assert dict(_agreement([alone])) == {"ceiling": "unknown, because no question has two answers yet"}
 
 
 def points_and_answers(count, noise):
@@ -263,8 +262,8 @@ def test_repeated_answers_to_one_question_do_not_narrow_the_interval():
 
 
 def test_halving_an_interval_requires_four_times_the_answers():
-    assert HeldOut(0.7, 0.02, 100).answers_until(0.01, 1000) == 3000
-    assert HeldOut(0.7, 0.009, 100).answers_until(0.01, 1000) == 0
+    assert HeldOut(0.7, 0.02).answers_until(0.01, 1000) == 3000
+    assert HeldOut(0.7, 0.009).answers_until(0.01, 1000) == 0
 
 
 def test_simulated_people_do_not_change_the_study(tmp_path):

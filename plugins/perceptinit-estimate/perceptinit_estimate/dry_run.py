@@ -42,15 +42,6 @@ NUM_CAPTIONS = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """A row of the table; `how` is "traced", "computed" from the recipe, or "measured" on another machine."""
-
-    name: str
-    how: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
 class Traced:
     """Peak memory of a tower's forward and backward pass: bytes per row, and fixed bytes (weight copies)."""
 
@@ -125,9 +116,7 @@ class DryRun:
     cost: ModelCost
     image: Traced
     text: Traced
-    embed_dim: int
-    image_size: int
-    context_length: int
+    model: Any
     text_share: float
 
     @property
@@ -162,14 +151,14 @@ class DryRun:
     @property
     def batch_bytes(self) -> float:
         """Bytes of the uint8 images of this and the next step, and of features with their gradients."""
-        pixels = 3 * self.image_size**2
-        return self.rows * (2 * pixels + 4 * 4 * self.embed_dim)
+        pixels = 3 * self.model.image_size**2
+        return self.rows * (2 * pixels + 4 * 4 * self.model.embed_dim)
 
     @property
     def loss_bytes(self) -> float:
         """Bytes of three chunks of logits, and of the gathered text features with their gradients."""
         batch = self.config.batch_size
-        return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.embed_dim
+        return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.model.embed_dim
 
     def activation_bytes(self, micro_batch: int) -> float:
         """Return the peak bytes for `micro_batch` rows of one tower, or for all rows of both towers if 0."""
@@ -213,7 +202,7 @@ class DryRun:
             return {}
         others = (self.world - 1) / self.world
         num = self.cost.num_parameters
-        features = others * 4 * self.config.batch_size * self.embed_dim
+        features = others * 4 * self.config.batch_size * self.model.embed_dim
         named = {"all-gather of texts": features, "reduce-scatter of text gradients": features}
         if not self.is_sharded:
             return {"all-reduce of gradients": 2 * others * 4 * num, **named}
@@ -226,36 +215,39 @@ class DryRun:
             **named,
         }
 
-    def figures(self) -> list[Figure]:
-        """Return the rows of the table."""
+    def figures(self) -> dict[str, tuple[str, str]]:
+        """Return the rows of the table: source and value by name.
+
+        The source is "traced", "computed" from the recipe, or "measured" on another machine.
+        """
         micro, most = self.micro_batch, self.largest_micro_batch()
         fitting = {None: "none", self.rows: "not needed"}.get(most, f"{most:,}")
         counted = 3 * (self.cost.image_flops + self.cost.text_flops)
         cores = self.rate / self.world * DECODE_SECONDS
         num_images = stage_plan(cast(Spec, self.recipe.pretrain)).num_images
         hours = "data absent" if num_images is None else f"{num_images / self.rate / 3600:.3g}"
-        return [
-            Figure("pairs per step and GPU", "computed", f"{self.rows:,}"),
-            Figure("weights, gradients, AdamW", "computed", _gb(self.state_bytes(micro))),
-            Figure("images and features of the batch", "computed", _gb(self.batch_bytes)),
-            Figure("loss", "computed", _gb(self.loss_bytes)),
-            Figure("activations", "traced", _gb(self.activation_bytes(micro))),
-            Figure("total memory", "traced", _gb(self.total_bytes(micro))),
-            Figure(f"largest micro_batch in {USABLE_SHARE:.0%} of {self.memory_gb:g} GB", "traced", fitting),
-            Figure("tokens per text", "computed", self._tokens()),
-            Figure("model FLOPs per pair", "traced", f"{counted / 1e9:.1f} GFLOP"),
-            Figure("executed FLOPs per pair", "traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
-            *(Figure(name, "computed", _gb(num_bytes)) for name, num_bytes in self.traffic().items()),
-            Figure(f"pairs/s at {SHARE_OF_PEAK:.0%} of peak", "computed", f"{self.rate:,.0f}"),
-            Figure("decoding cores per GPU", "measured", f"{cores:.1f}"),
-            Figure("time per million pairs", "computed", f"{1e6 / self.rate:,.1f} s"),
-            Figure("total hours", "computed", hours),
-        ]
+        return {
+            "pairs per step and GPU": ("computed", f"{self.rows:,}"),
+            "weights, gradients, AdamW": ("computed", _gb(self.state_bytes(micro))),
+            "images and features of the batch": ("computed", _gb(self.batch_bytes)),
+            "loss": ("computed", _gb(self.loss_bytes)),
+            "activations": ("traced", _gb(self.activation_bytes(micro))),
+            "total memory": ("traced", _gb(self.total_bytes(micro))),
+            f"largest micro_batch in {USABLE_SHARE:.0%} of {self.memory_gb:g} GB": ("traced", fitting),
+            "tokens per text": ("computed", self._tokens()),
+            "model FLOPs per pair": ("traced", f"{counted / 1e9:.1f} GFLOP"),
+            "executed FLOPs per pair": ("traced", f"{self.executed_flops / 1e9:.1f} GFLOP"),
+            **{name: ("computed", _gb(num_bytes)) for name, num_bytes in self.traffic().items()},
+            f"pairs/s at {SHARE_OF_PEAK:.0%} of peak": ("computed", f"{self.rate:,.0f}"),
+            "decoding cores per GPU": ("measured", f"{cores:.1f}"),
+            "time per million pairs": ("computed", f"{1e6 / self.rate:,.1f} s"),
+            "total hours": ("computed", hours),
+        }
 
     def _tokens(self) -> str:
         if self.text_share == 1:
-            return f"{self.context_length} (full context)"
-        return f"{self.text_share * self.context_length:.1f} of {self.context_length} (packed)"
+            return f"{self.model.context_length} (full context)"
+        return f"{self.text_share * self.model.context_length:.1f} of {self.model.context_length} (packed)"
 
     @property
     def gpus(self) -> str:
@@ -283,12 +275,12 @@ class DryRun:
 
 def table(runs: Sequence[DryRun]) -> list[str]:
     """Return the lines of a Markdown table with one column per number of GPUs."""
-    columns = [{figure.name: figure for figure in run.figures()} for run in runs]
+    columns = [run.figures() for run in runs]
     names = dict.fromkeys(name for column in reversed(columns) for name in column)
     rows = [["", "", *(run.gpus for run in runs)], ["---"] * (2 + len(runs))]
     for name in names:
-        how = next(column[name].how for column in columns if name in column)
-        cells = [column[name].value if name in column else "-" for column in columns]
+        how = next(column[name][0] for column in columns if name in column)
+        cells = [column[name][1] if name in column else "-" for column in columns]
         rows.append([name, how, *cells])
     return [f"| {' | '.join(row)} |" for row in rows]
 
@@ -312,10 +304,8 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
-    model = tracer.model
     share = tracer.packed_share(getattr(cast(Spec, recipe.pretrain).build(), "pairs", None))
-    sizes = model.embed_dim, model.image_size, model.context_length, share
-    runs = [DryRun(recipe, world, memory_gb, cost, image, text, *sizes) for world in worlds]
+    runs = [DryRun(recipe, w, memory_gb, cost, image, text, tracer.model, share) for w in worlds]
     for run in runs:
         least = run.state_bytes(run.micro_batch) + run.batch_bytes
         if least > memory_gb * GB:

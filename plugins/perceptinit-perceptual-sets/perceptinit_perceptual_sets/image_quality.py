@@ -14,14 +14,13 @@ import numpy as np
 
 from perceptinit.companion import (
     DerivedAnswers,
-    RatedImages,
+    RatedPairs,
     TripletDraw,
     VoteRule,
     list_some,
     problems_of,
     read_table,
     split_names,
-    triplets_from_ratings,
 )
 from perceptinit.plugin import (
     Conventions,
@@ -86,13 +85,13 @@ class ImageQualitySet(DerivedAnswers, ABC):
         """Return the triplets of a split; DataError for missing or invalid files, or an empty split."""
         c, (rated, splits) = self.config, self._rated
         rated = rated.select(splits == split)
-        if not len(rated.reference):
+        if not len(rated):
             raise DataError(f"root = \"{c.root}\": {self.name} has no references in split '{split}'")
         draw = TripletDraw(self.name, c.pairs_per_reference, c.min_gap, c.seed)
-        return triplets_from_ratings(rated, self.rule, draw)
+        return rated.triplets(draw, self.rule)
 
     @cached_property
-    def _rated(self) -> tuple[RatedImages, np.ndarray]:
+    def _rated(self) -> tuple[RatedPairs, np.ndarray]:
         """All ratings and the split of each, (K,)."""
         c, ratings, files = self.config, list(self.read_labels()), self._files
         place_of: dict[str, str] = {}
@@ -109,7 +108,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
             )
         index = {name: i for i, name in enumerate(names)}
         reference = [r.reference.lower() for r in ratings]
-        rated = RatedImages(
+        rated = RatedPairs(
             Stimuli(tuple(names), [files[name] for name in names]),
             np.array([index[name] for name in reference], dtype=np.int64),
             np.array([index[r.image.lower()] for r in ratings], dtype=np.int64),

@@ -4,7 +4,6 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,41 +29,11 @@ NUM_SHOWN = 3
 THUMBNAIL_SIZE = 112  # pixels
 
 
-@dataclass(frozen=True, slots=True)
-class TripletExample:
-    """A judgment with three images (data URIs), human votes and the model's cosine distances."""
-
-    anchor: str
-    first: str
-    second: str
-    first_votes: int
-    second_votes: int
-    d_first: float
-    d_second: float
-
-    @property
-    def model_picks(self) -> str:
-        return "first" if self.d_first < self.d_second else "second"
-
-    @property
-    def people_pick(self) -> str:
-        return "first" if self.first_votes > self.second_votes else "second"
-
-
-@dataclass(frozen=True, slots=True)
-class TripletExamples:
-    """The clearest agreements and disagreements among `num_sampled` judgments of a split."""
-
-    right: tuple[TripletExample, ...]
-    wrong: tuple[TripletExample, ...]
-    num_sampled: int
-    num_right: int
-
-
-def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
+def triplet_examples(run: ShownRun, judgments: Judgments) -> dict[str, Any]:
     """Return held-out judgments on which the image tower agrees or disagrees with people after stage 1.
 
-    Of a random sample, the judgments with the largest margins in distances and votes are selected.
+    Of a random sample, the judgments with the largest margins in distances and votes are selected, as "right"
+    and "wrong". "num_sampled" and "num_right" count the decided and the correct judgments of the sample.
     """
     triplets = judgments.load("test")
     triplets = triplets.select(draw_sample(len(triplets), "triplets"))
@@ -76,14 +45,19 @@ def triplet_examples(run: ShownRun, judgments: Judgments) -> TripletExamples:
     clarity = np.abs(d_first - d_second) * np.abs(2 * triplets.p_second - 1)
     order = np.argsort(-clarity)
 
-    def choose(rows: np.ndarray) -> tuple[TripletExample, ...]:
-        return tuple(_triplet(triplets, i, d_first[i], d_second[i]) for i in rows[:NUM_SHOWN])
+    def choose(rows: np.ndarray) -> list[dict[str, Any]]:
+        return [_triplet(triplets, i, d_first[i], d_second[i]) for i in rows[:NUM_SHOWN]]
 
-    right, wrong = choose(order[agrees[order]]), choose(order[(decided & ~agrees)[order]])
-    return TripletExamples(right, wrong, int(decided.sum()), int(agrees.sum()))
+    return {
+        "right": choose(order[agrees[order]]),
+        "wrong": choose(order[(decided & ~agrees)[order]]),
+        "num_sampled": int(decided.sum()),
+        "num_right": int(agrees.sum()),
+    }
 
 
-def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> TripletExample:
+def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> dict[str, Any]:
+    """Return a judgment with three images (data URIs), human votes and the model's cosine distances."""
     stimuli = triplets.stimuli
     anchor, first, second = (
         thumbnail(stimuli.images[i], stimuli.ids[i], stimuli.background)
@@ -91,8 +65,16 @@ def _triplet(triplets: Triplets, row: int, d_first: float, d_second: float) -> T
     )
     num_votes = int(triplets.num_votes[row])
     num_second = round(float(triplets.p_second[row]) * num_votes)
-    votes, distances = (num_votes - num_second, num_second), (float(d_first), float(d_second))
-    return TripletExample(anchor, first, second, *votes, *distances)
+    return {
+        "anchor": anchor,
+        "first": first,
+        "second": second,
+        "first_votes": num_votes - num_second,
+        "second_votes": num_second,
+        "d_first": float(d_first),
+        "d_second": float(d_second),
+        "model_picks": "first" if d_first < d_second else "second",
+    }
 
 
 def draw_sample(count: int, name: str) -> np.ndarray:
