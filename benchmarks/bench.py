@@ -12,6 +12,7 @@ is the installed one, or that of PYTHONPATH: `PYTHONPATH=OTHER python benchmarks
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
 import multiprocessing
 import os
@@ -202,7 +203,17 @@ def profile(module: str, words: Sequence[object], num: int = 8) -> str:
         file = Path(folder) / "profile"
         command = [sys.executable, "-m", "cProfile", "-o", file, "-m", module, *words]
         subprocess.run([str(word) for word in command], capture_output=True, check=False)
-        stats: Any = pstats.Stats(str(file))
+        return _describe_profile(pstats.Stats(str(file)), num)
+
+
+def profile_here(work: Callable[[], object], num: int = 8) -> str:
+    """Return the functions with the largest own time of some work in this process, as `profile` does."""
+    with cProfile.Profile() as found:
+        work()
+    return _describe_profile(pstats.Stats(found), num)
+
+
+def _describe_profile(stats: Any, num: int) -> str:
     own = {place: row[2] for place, row in stats.stats.items()}
     total = sum(own.values())
     imports = sum(row[3] for place, row in stats.stats.items() if place[2] == "_find_and_load")

@@ -329,6 +329,10 @@ def main() -> None:
         starts = [partial(bench.PausedProcess, name, [*command, name], MARK) for name in options.sides]
         # the first turns start interpreters, write MosaicML's shards and fill buffers
         bench.race(starts, options.rounds, 2, TURN_SAMPLES)
+        batches = perceptinit(shards, options.batch_size, options.texts)
+        next(batches)  # imports, and the index of the shards
+        work = partial(list, islice(batches, TURN_SAMPLES // options.batch_size))
+        print(f"perceptinit, {bench.profile_here(work)}")
 
 
 if __name__ == "__main__":

@@ -67,6 +67,10 @@ def test_turns_of_two_processes_are_measured_in_alternation(capsys):
     assert re.fullmatch(r"\| peer .* x \(.* to .*\) \|", peer)
 
 
+def test_a_profile_of_work_in_this_process_names_its_functions():
+    assert "sorted" in bench.profile_here(lambda: sorted(range(100_000), key=str))
+
+
 def test_a_process_that_ends_early_shows_its_last_lines():
     process = bench.PausedProcess("peer", [sys.executable, "-c", "raise SystemExit('no data')"], "turn")
     with pytest.raises(SystemExit, match="no data"):

@@ -8,7 +8,7 @@ from coloraide import Color
 
 from perceptinit.configs import read_config
 from perceptinit.judgments.baselines import two_afc_ceiling
-from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.controls.synthetic import SyntheticJudgments, draw_triplet
 from perceptinit.judgments.scoring import two_afc_accuracy
 from perceptinit.pairs.synthetic import SyntheticPairs
 from perceptinit.test_sets.choice import render_set
@@ -151,8 +151,8 @@ def test_captions_contain_no_false_attribute():
 
 
 def test_a_candidate_in_the_scene_of_the_anchor_has_independent_noise(judgments):
-    factors = judgments.load("train").stimuli.images.factors
-    shared = [(a, b) for a, b in zip(factors[::3], factors[1::3], strict=True) if a.scene == b.scene]
+    rows = [draw_triplet(judgments.config.seed, "train", i) for i in range(200)]
+    shared = [(a, b) for a, b, _ in rows if a.scene == b.scene]
     assert 50 < len(shared) < 110  # 80 of 200 expected, standard deviation 7
     assert all(a.noise_seed != b.noise_seed for a, b in shared)
 
