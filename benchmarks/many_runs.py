@@ -101,7 +101,7 @@ def main() -> None:
             recipe = read_recipe(text)
             planned = plan_cells(recipe, out=out)
             prepare(recipe, planned, fresh=False)
-            assert sum(cell.state.state == "finished" for cell in planned) == num_finished
+            assert sum(cell.loaded.state == "finished" for cell in planned) == num_finished
 
         def show_table() -> None:
             runs = load_runs([root])

@@ -15,7 +15,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_() -> None:
-    """List cached towers with initializer, judgments, model, seed, 2AFC score and size, then all caches.
+    """List cached towers with initializer, judgments, model, seed, 2AFC and size, and the size of each cache.
 
     Example: perceptinit cache list
     """
@@ -51,7 +51,10 @@ def clear() -> None:
 
     Example: perceptinit cache clear
     """
-    for kept in kept_files():
+    found = kept_files()
+    if not found:
+        typer.echo("The cache is empty.")
+    for kept in found:
         num_bytes = kept.num_bytes
         kept.clear()
         typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of {kept.title}")

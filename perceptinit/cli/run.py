@@ -107,7 +107,7 @@ class Execution:
         if not chosen:
             raise UsageError(f"{path}: no run of this arm and seed. Use the recipe's TOML file")
         if recipe.is_trial:  # diverged training is a result of a trial, and not repeated
-            chosen = [cell for cell in chosen if not is_over(cell.state)]
+            chosen = [cell for cell in chosen if not is_over(cell.loaded)]
         if chosen:
             run_recipe(recipe, cells=chosen, **asdict(self))
         if is_first_process() and not recipe.is_trial:

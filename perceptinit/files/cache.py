@@ -127,7 +127,8 @@ def kept_files() -> list[KeptFiles]:
         for folder in sorted((base / "images").glob("*px-*"))
         for suffix in (".npy", ".safetensors")  # .safetensors: release 0.1
     ]
-    found.append(KeptFiles("initialized towers", [path.parent for path in base.glob(f"*/{WEIGHTS}")]))
+    towers = {path.parent for name in (MANIFEST, WEIGHTS) for path in base.glob(f"*/{name}")}
+    found.append(KeptFiles("initialized towers", sorted(towers)))
     found.append(KeptFiles("tar indexes", [*tar_index_folder().glob("*.index")]))
     found.append(KeptFiles("embeddings", [*(base / "embeddings").glob("*.safetensors")]))
     found.append(KeptFiles("remote shards", [*(base / "shards").glob("*-*")]))

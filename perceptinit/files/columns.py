@@ -39,7 +39,7 @@ class Coded:
     @classmethod
     def of(cls, codes: np.ndarray, texts: Sequence[str]) -> Coded:
         """Encode the texts `texts[codes[i]]`; `texts` may contain duplicates and unused texts."""
-        used = np.flatnonzero(np.bincount(codes, minlength=len(texts))).tolist()
+        used = find_used(codes, len(texts))
         distinct = sorted({texts[code] for code in used})
         place = {text: i for i, text in enumerate(distinct)}
         new = np.zeros(len(texts), dtype=np.int32)
@@ -171,7 +171,7 @@ class Columns:
         cells = self.distinct[name]
         values: list[Any] = [None] * len(cells)
         wrong: dict[str, dict[int, str]] = {}
-        for code in np.flatnonzero(np.bincount(codes, minlength=len(cells))).tolist():
+        for code in find_used(codes, len(cells)):
             cell = cells[code]
             is_empty = cell is None or cell == "" or (isinstance(cell, float) and math.isnan(cell))
             try:
@@ -188,6 +188,11 @@ class Columns:
             errors.append(self.error(indices, f"{name}{message if message[0] == ':' else ' ' + message}"))
         raise_all(errors)
         return values
+
+
+def find_used(codes: np.ndarray, count: int) -> list[int]:
+    """Return the distinct codes below `count`, sorted; for many rows, np.unique takes 50 times as long."""
+    return np.flatnonzero(np.bincount(codes, minlength=count)).tolist()
 
 
 def row_error(path: Path, rows: np.ndarray, message: str) -> DataError:

@@ -43,15 +43,15 @@ class Cell:
         return self.folder / RECORD
 
     @property
-    def state(self) -> LoadedRun:
-        """Current state of the run."""
+    def loaded(self) -> LoadedRun:
+        """The run with its current state."""
         return load_run(self.folder)
 
     def verify_state(self) -> LoadedRun:
         """Return the current state; CheckpointError if a finished run lacks its recorded final weights."""
         from perceptinit.files.checkpoints import load_weights
 
-        found = self.state
+        found = self.loaded
         weights = self.folder / "weights" / "final.safetensors"
         if found.state == "finished":
             try:
@@ -136,7 +136,7 @@ def check_writable(folder: Path) -> None:
 
 def check_same_run(cell: Cell) -> None:
     """Raise UsageError if the folder contains a run with other settings, DataError for a damaged record."""
-    found = cell.state
+    found = cell.loaded
     recipe = cell.recipe
     if found.state == "unreadable":
         raise DataError(f"{found.reason}. Restore the file, or repeat the run with --fresh")

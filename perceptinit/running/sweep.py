@@ -95,7 +95,7 @@ class Sweep:
         if not cell.record_path.is_file():
             return False
         is_new = cell.record_path.stat().st_mtime_ns != self.earlier.get(str(cell.folder))
-        return is_new and cell.state.state == "failed"
+        return is_new and cell.loaded.state == "failed"
 
     def _run(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> None:
         starts_over = distributed.decide(lambda: self.fresh and not cell.record_path.is_file())

@@ -66,10 +66,10 @@ class Tune:
     def unfinished(self) -> list[tuple[Recipe, list[Cell]]]:
         """Return the runs to start next, by experiment: trials; after them, the final runs; [] at the end."""
         self._check()
-        if trials := [cell for cell in self.trials if not is_over(cell.state)]:
+        if trials := [cell for cell in self.trials if not is_over(cell.loaded)]:
             return [(trials[0].recipe, trials)]
         final = self.final(self._read_searches())
-        return [(r, cells) for r, cells in final if not all(c.state.state == "finished" for c in cells)]
+        return [(r, cells) for r, cells in final if not all(c.loaded.state == "finished" for c in cells)]
 
     def search(self) -> list[Search]:
         """Run all trials and return them by arm.
@@ -120,7 +120,7 @@ class Tune:
         return plan_cells(recipe, out=self._out, **chosen)
 
     def _read_searches(self) -> list[Search]:
-        runs = [cell.state for cell in self.trials]
+        runs = [cell.loaded for cell in self.trials]
         return read_searches(runs, self._plan.config, [arm.name for arm in self.recipe.arms])
 
     def _check(self) -> None:
@@ -129,7 +129,7 @@ class Tune:
             check_same_run(cell)
         for cell in self._plan_cells(self._of_best, {}):
             recipe = cell.recipe
-            record = cell.state.record
+            record = cell.loaded.record
             now = parse_tuning(recipe.text, recipe.source, recipe.overrides)
             if record and find_tuning(record).how != now.how:
                 raise UsageError(
@@ -139,12 +139,12 @@ class Tune:
 
     def _finish(self, cells: Sequence[Cell]) -> None:
         is_fresh = self._options["fresh"]
-        todo = [cell for cell in cells if is_fresh or not is_over(cell.state)]
+        todo = [cell for cell in cells if is_fresh or not is_over(cell.loaded)]
         try:
             if todo:
                 self.run(todo[0].recipe, todo)
         except Exception:
-            if not all(is_over(cell.state) for cell in cells):
+            if not all(is_over(cell.loaded) for cell in cells):
                 raise
 
 

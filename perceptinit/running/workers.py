@@ -144,7 +144,7 @@ def _show_lines(lines: Iterable[str], console: Tracker | None) -> None:
 
 
 def _read_records(sweep: Sweep) -> list[dict[str, Any]]:
-    states = [(cell, cell.state) for cell in sweep.cells]
+    states = [(cell, cell.loaded) for cell in sweep.cells]
     complaints = [
         f"{cell.title}: {found.record.get('error') or 'its process ended without an error message'}"
         for cell, found in states

@@ -181,8 +181,10 @@ def test_the_cache_command_lists_and_clears_entries(cli, cache):
     listing = cli("cache", "list", **environment).stdout
     assert entry.folder.name[:12] in listing
     assert "triplet-hinge" in listing
+    entry.weights_path.unlink()  # an incomplete entry is removed, too
     assert "MiB of initialized towers" in cli("cache", "clear", **environment).stdout
     assert cache.entries() == []
+    assert cli("cache", "clear", **environment).stdout == "The cache is empty.\n"
 
 
 def test_cache_list_and_clear_include_tar_indexes(cli, tmp_path, monkeypatch):
