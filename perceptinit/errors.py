@@ -30,7 +30,7 @@ _PARAMETER = re.compile(
     re.IGNORECASE,
 )
 # tokens of Hugging Face, IDs of AWS keys and bearer tokens; below: keys and tokens after their names
-_TOKEN = re.compile(r"\bhf_\w{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=\bBearer )[\w.~+/=-]{8,}")
+_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{16,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=\bBearer )[\w.~+/=-]{8,}")
 _SPELT = re.compile(
     r"((?:aws_)?(?:secret_access_key|session_token|access_token|api_key|password)[\"']?\s*[=:]\s*[\"']?)"
     r"[^\s\"',&)]+",

@@ -42,10 +42,17 @@ PLACES = {  # environment variables of the recipes, and the paths that records s
     "KNOWN_EFFECTS": DATA,
     "MATERIALS_ROOT": "data/materials",
     "LITE0": "data/tf_efficientnet_lite0.safetensors",
+    "DRAWINGS_ROOT": "data/drawings",
 }
 MARK = re.compile(r"(<!-- figures of ([a-z0-9-]+) -->\n).*?(<!-- to here -->)", re.DOTALL)
-SCORES = ("top1/", "accuracy/", "2afc/", "knn/", "cross-entropy/", "calibration_error/", "tuning_loss/")
-OF_ITEMS = ("cross-entropy/shares", "accuracy/few-labels")  # primary scores whose values by image are saved
+SCORES = (
+    "top1/", "accuracy/", "2afc/", "knn/", "cross-entropy/", "calibration_error/", "tuning_loss/", "image_recall_", "text_recall_",
+)  # fmt: skip
+OF_ITEMS = (
+    "cross-entropy/shares",
+    "accuracy/few-labels",
+    "image_recall_10/titles",
+)  # primary scores whose values by image are saved
 MEASURES = ("top1", "accuracy")  # of the tables
 # contrasts that the tool does not make: arm, reference, whether the contrast was planned
 BESIDES = {

@@ -48,6 +48,7 @@ init = []
             "https://osf.io/f5rn6?view_only=1 (by hand)",
             "https://osf.io/f5rn6?view_only=1 (by hand)",
         ),
+        ("hf_vit_base_patch16_clip_224", "hf_vit_base_patch16_clip_224"),
         ("https:/me:secret@host/a.tar", "https:/...@host/a.tar"),
         ("mail me@host.org about a://b", "mail me@host.org about a://b"),
     ],

@@ -72,6 +72,10 @@ FINGERPRINTS = {
         "pi-50": "a62c9197deb23c60",
         "pi-100": "802446706ca6e578",
     },
+    "drawings": {
+        "random": "5f22a821a5e50f20",
+        "topics": "c26496886e53f4c8",
+    },
     "materials_cifar10": {
         "random": "35bc49aeaa354154",
         "pi": "a77df7d12200dd6e",
