@@ -21,6 +21,7 @@ SCORE = "cross-entropy/shares"
 DELTA = 0.01  # nats
 ARMS = ("random", "people", "labels", "classes", "pixels", "shuffled")
 SIZES = {250: "beyond-labels", 1000: "beyond-labels-1000"}
+TABLE = "beyond-labels-table"  # the arm `table`, with 250 labels, which has a plan of its own
 SOFT = {250: "beyond-labels-soft", 1000: "beyond-labels-1000-soft"}
 RATES = ("3e-4", "1e-3", "3e-3")
 SHARED_RATE = "3e-4"
@@ -29,15 +30,21 @@ BASELINE = "classes"
 REFERENCES = "entropy of the shares 0.154, class means 0.257, the official labels at 0.99 0.334"
 HEAD = [
     "arm", "cross-entropy", "- classes [95 %]", "- random [simultaneous]", "top-1, %", "calibration error",
-    "2AFC on held-out ties", "on those beyond classes",
+    "2AFC before, after stage 1, %", "spread after", "2AFC of the classifier on held-out ties", "on those beyond classes",
 ]  # fmt: skip
 
 
 def load() -> dict[str, Runs]:
-    """Return the runs of each experiment that has records, by name."""
-    names = [*SIZES.values(), *SOFT.values(), *(at(name, rate) for name in SIZES.values() for rate in RATES)]
+    """Return the runs of each experiment that has records, by name. Those of the arm `table` are with the others."""
+    names = [
+        *SIZES.values(),
+        TABLE,
+        *SOFT.values(),
+        *(at(name, rate) for name in SIZES.values() for rate in RATES),
+    ]
     folders = {name: KEPT / name for name in names}
     found = {name: records.read_runs(folder, SCORE) for name, folder in folders.items() if folder.is_dir()}
+    found[SIZES[250]] = {**found[SIZES[250]], **found.pop(TABLE, {})}
     return {name: runs for name, runs in found.items() if runs}
 
 
@@ -71,7 +78,8 @@ CIFAR-10H, people's answers on random triplets agree with class labels in 99.9 %
 from them could mean more labeled images. Here, stage 1 learns from 21,000 ties of 7,000 photographs: triplets whose
 candidates both have the anchor's class or both another. In most of them the table of classes, the mean label shares of
 each class, has people's answer, so `classes` learns from as many triplets answered by this table. `labels` learns from
-triplets that class labels decide; `pixels` and `shuffled` from the ties with other answers. Then 250 or 1,000 labeled
+triplets that class labels decide; `pixels` and `shuffled` from the ties with other answers; `table` from the ties with
+the answers of the table of classes. Then 250 or 1,000 labeled
 photographs of the 7,000 train a classifier. Score: cross-entropy with people's label shares on 2,000 photographs that
 neither stage sees, in nats, with one temperature a run, fitted on 1,000 others. Lower is better ({REFERENCES})."""
 
@@ -81,7 +89,8 @@ LIMITS = """* The network is a ViT of 0.8 million parameters on 32-pixel photogr
   reveals that its photographs have one class. `shuffled` keeps this and loses people's answers.
 * `classes` has random triplets of three classes. The class table has a median difference of 0.008 in them, and of 0.026 in
   the triplets of people. A lead over `classes` can therefore come from better triplets, as it does in a
-  [simulated world](simulated-share.md). `beyond_labels_table.toml` answers people's triplets by the class table.
+  [simulated world](simulated-share.md). Stage 1 of `classes` also contracted the embeddings (column "spread"). `table`
+  has people's triplets; where the class table is equal, in 18 % of them, it has no answer.
 * The answers are computed from labels that people gave to single photographs, not from direct similarity judgments."""
 
 RERUN = """```console
@@ -90,6 +99,7 @@ perceptinit run recipes/known_effects/beyond_labels.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_soft.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000_soft.toml --jobs 2
+perceptinit run recipes/known_effects/beyond_labels_table.toml --jobs 2
 python benchmarks/studies/known_effects.py keep runs/beyond-labels*
 perceptinit compare recipes/known_effects/beyond_labels.toml --out docs/results
 python benchmarks/studies/beyond_labels.py
@@ -136,13 +146,24 @@ def answer(found: Mapping[str, Runs]) -> str:
         return "Not answered: fewer than two seeds."
     if soft is None or soft.high >= 0:
         return "Void: soft labels are not shown to lower the cross-entropy, so this experiment cannot answer."
-    text = f"{first.text()} nats against the table of classes, {first.num_seeds} seeds"
-    outcome = records.answer(first, DELTA, lower_is_better=True)
-    if outcome == "undecided":
-        half = (first.high - first.low) / 2
-        return f"Undecided: {text}. The half-width is {half:.3f}; an interval on one side of 0 would decide."
-    begin = "Yes" if outcome == "better" else "No"
-    return f"{begin}: people's answers are {outcome} ({text})."
+    controls = {
+        "the table of classes": first,
+        "class labels": contrast(found[SIZES[250]], "people", "labels"),
+        "the answers of the table of classes to the same triplets": contrast(
+            found[SIZES[250]], "people", "table"
+        ),
+    }
+    known = {name: each for name, each in controls.items() if each}
+    outcomes = [records.answer(each, DELTA, lower_is_better=True) for each in known.values()]
+    begin = {"better": "In part", "undecided": "Undecided"}.get(outcomes[0], "No")
+    if set(outcomes) == {"better"}:
+        begin = "Yes"
+    parts = [
+        f"{outcome} against {name} ({each.text()} nats)"
+        for outcome, (name, each) in zip(outcomes, known.items(), strict=True)
+    ]
+    half = f" The half-width is {(first.high - first.low) / 2:.3f}." if begin == "Undecided" else ""
+    return f"{begin}: people's answers are {', '.join(parts)}; {first.num_seeds} seeds, each contrast at 95 %.{half}"
 
 
 def tables(found: Mapping[str, Runs]) -> Iterator[str]:
@@ -151,8 +172,9 @@ def tables(found: Mapping[str, Runs]) -> Iterator[str]:
         if name in found:
             runs = found[name]
             seeds = ", ".join(map(str, records.seeds_of(runs)))
+            shown = [*ARMS, *(arm for arm in records.arms_of(runs) if arm not in ARMS)]
             yield f"**{size:,} labeled photographs**, seeds {seeds}."
-            yield records.markdown(HEAD, (row(runs, arm) for arm in ARMS))
+            yield records.markdown(HEAD, (row(runs, arm) for arm in shown))
             yield notes(found, size)
     yield from rates(found)
 
@@ -161,8 +183,11 @@ def row(runs: Runs, arm: str) -> list[str]:
     """Return the cells of an arm."""
     others = len(ARMS) - 2  # simultaneous; people - classes is the first contrast of the plan
     against = contrast(runs, arm, BASELINE, 1 if arm == "people" else others)
+    fresh = contrast(runs, arm, "random", NUM_CONTROLLED)
+    # the plan of `table` has no contrast of these columns
     texts = [
-        found.text() if found else "" for found in (against, contrast(runs, arm, "random", NUM_CONTROLLED))
+        each.text() if each and arm in ARMS and arm != name else ""
+        for each, name in ((against, BASELINE), (fresh, "random"))
     ]
     return [
         arm,
@@ -170,6 +195,10 @@ def row(runs: Runs, arm: str) -> list[str]:
         *texts,
         records.mean_text(records.values_of(runs, arm, "accuracy/shares"), 100, 1),
         records.mean_text(records.values_of(runs, arm, "calibration_error/shares")),
+        ", ".join(stage_1(runs, arm, name, 100, 1) for name in ("2afc_val_before", "2afc_val_after")).strip(
+            ", "
+        ),
+        stage_1(runs, arm, "spread_after"),
         *(
             records.mean_text(records.values_of(runs, arm, name), 100, 1)
             for name in ("2afc/ties", "2afc/people")
@@ -177,11 +206,17 @@ def row(runs: Runs, arm: str) -> list[str]:
     ]
 
 
+def stage_1(runs: Runs, arm: str, name: str, factor: float = 1.0, digits: int = 3) -> str:
+    """Return the mean of a metric of stage 1, empty for an arm without stage 1."""
+    values = [run.stage_1[name] for run in runs.values() if run.arm == arm and name in run.stage_1]
+    return records.mean_text(values, factor, digits)
+
+
 def notes(found: Mapping[str, Runs], size: int) -> str:
     """Return the contrasts that the plan names beside those of the table."""
     runs = found[SIZES[size]]
     lines = []
-    for reference in ("classes", "labels", "shuffled", "pixels", "random"):
+    for reference in ("classes", "table", "labels", "shuffled", "pixels", "random"):
         if each := contrast(runs, "people", reference):
             outcome = records.answer(each, DELTA, lower_is_better=True)
             p = "" if each.p is None else f", sign test p = {each.p:.3f}"

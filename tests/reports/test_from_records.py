@@ -68,6 +68,21 @@ def test_the_answer_follows_the_plan(tmp_path, soft, people, sentence):
     assert text.startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("arm", "lead", "sentence"),
+    [
+        ("labels", -0.2, "In part: people's answers are better against the table of classes (-0."),
+        ("labels", 0.0, "Yes: people's answers are better against the table of classes (-0."),
+        ("table", -0.2, "In part: people's answers are better against the table of classes (-0."),
+    ],
+)
+def test_the_answer_is_yes_if_people_are_better_than_each_control(tmp_path, arm, lead, sentence):
+    runs = write_runs(tmp_path / "a", {"random": 0.0, "people": -0.2, "classes": 0.0, arm: lead})
+    control = write_runs(tmp_path / "b", {"random": -0.2})
+    text = beyond_labels.answer({"beyond-labels": runs, "beyond-labels-soft": control})
+    assert text.startswith(sentence)
+
+
 def test_the_page_has_a_row_for_each_arm_and_the_control(tmp_path):
     leads = dict.fromkeys(beyond_labels.ARMS, 0.0)
     found = {
