@@ -71,9 +71,9 @@ def test_the_answer_follows_the_plan(tmp_path, soft, people, sentence):
 @pytest.mark.parametrize(
     ("arm", "lead", "sentence"),
     [
-        ("labels", -0.2, "In part: people's answers are better against the table of classes (-0."),
+        ("labels", -0.2, "Not shown: people's answers are better against the table of classes (-0."),
         ("labels", 0.0, "Yes: people's answers are better against the table of classes (-0."),
-        ("table", -0.2, "In part: people's answers are better against the table of classes (-0."),
+        ("table", -0.2, "Not shown: people's answers are better against the table of classes (-0."),
     ],
 )
 def test_the_answer_is_yes_if_people_are_better_than_each_control(tmp_path, arm, lead, sentence):
