@@ -32,7 +32,7 @@ HEAD = [
     "2AFC of people before, after stage 1", *(f"of {arm} after" for arm in CONTROLS),
 ]  # fmt: skip
 
-QUESTION = """What share of information that only people have would [beyond-labels](../../recipes/known_effects/README.md) find? In a
+QUESTION = """What share of information that only people have would [beyond-labels](beyond-labels.md) find? In a
 simulated world, images show an object in one of eight colors, its class, with a shape. People give the class with 60 %
 and a second class with 40 %. A planted share of the second classes depends on the shape, and the rest on the class
 alone. Class labels do not contain the second class, and a table of classes contains it on average over shapes. `people`
