@@ -45,7 +45,7 @@ KEYWORD = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}li"
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A drawing: its file, title (of its own or the name of the file) and keywords, and the rendered image as PNG."""
+    """A drawing: its file, its title or else the name of the file, its keywords, and the rendered image as PNG."""
 
     path: Path
     topic: str
@@ -61,6 +61,7 @@ class Drawing:
 
     @property
     def caption(self) -> str:
+        """The title and the keywords that it does not contain."""
         known = self.title.lower()
         return ", ".join([self.title, *(word for word in self.keywords if word.lower() not in known)])
 
@@ -86,7 +87,7 @@ def main(source: Path, out: Path) -> None:
 
 
 def named(source: Path) -> list[Drawing]:
-    """Return the drawings with a title or file name of their own, in the order of their paths."""
+    """Return the drawings with a title, or else a file name, that is not common, in the order of their paths."""
     files = [path for path in sorted(source.rglob("*.svg")) if not path.is_symlink()]
     if not files:
         sys.exit(
@@ -116,9 +117,8 @@ def read(path: Path, topic: str) -> Drawing:
         return Drawing(path, topic, "", [])
     title = tidy(work.findtext(TITLE, ""))
     words = [(found.text or "").strip() for found in work.iter(KEYWORD)]
-    return Drawing(
-        path, topic, title, [word for word in words if word and not re.match(r"hash\b", word, re.IGNORECASE)]
-    )
+    keywords = [word for word in words if word and not re.match(r"hash\b", word, re.IGNORECASE)]
+    return Drawing(path, topic, title, keywords)
 
 
 def distinct(drawings: Sequence[Drawing]) -> Iterator[Drawing]:

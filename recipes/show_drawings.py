@@ -9,14 +9,15 @@ from left to right. A frame marks the drawing of the title.
 
 # N drawings, D embedding
 import sys
-import tarfile
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
 from PIL import Image, ImageDraw
+
+from perceptinit.images.decoding import decode
+from perceptinit.test_sets.readers import read_retrieval_set
 
 SEED = 0
 NUM_TITLES = 12
@@ -27,23 +28,12 @@ MARGIN = 300
 
 
 def main(data: Path, model: Path, out: Path) -> None:
-    drawings, titles = read(data / "titles" / "test" / "0.tar")
+    found = read_retrieval_set(data / "titles")
+    drawings = [Image.fromarray(decode(*each)) for each in zip(found.images, found.keys, strict=True)]
+    titles = list(found.captions)
     similarity = compare(model, drawings, titles)
     chosen = np.sort(np.random.default_rng(SEED).choice(len(titles), NUM_TITLES, replace=False))
     draw(drawings, titles, similarity, chosen).save(out)
-
-
-def read(shard: Path) -> tuple[list[Image.Image], list[str]]:
-    """Return the N drawings of a shard and their titles."""
-    drawings, titles = [], []
-    with tarfile.open(shard) as tar:
-        for member in tar:
-            content = tar.extractfile(member).read()
-            if member.name.endswith(".png"):
-                drawings.append(Image.open(BytesIO(content)).convert("RGB"))
-            else:
-                titles.append(content.decode())
-    return drawings, titles
 
 
 @torch.no_grad()

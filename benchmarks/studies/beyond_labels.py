@@ -79,9 +79,8 @@ from them could mean more labeled images. Here, stage 1 learns from 21,000 ties 
 candidates both have the anchor's class or both another. In most of them the table of classes, the mean label shares of
 each class, has people's answer, so `classes` learns from as many triplets answered by this table. `labels` learns from
 triplets that class labels decide; `pixels` and `shuffled` from the ties with other answers; `table` from the ties with
-the answers of the table of classes. Then 250 or 1,000 labeled
-photographs of the 7,000 train a classifier. Score: cross-entropy with people's label shares on 2,000 photographs that
-neither stage sees, in nats, with one temperature a run, fitted on 1,000 others. Lower is better ({REFERENCES})."""
+the answers of the table of classes. Then 250 or 1,000 labeled photographs of the 7,000 train a classifier. Score:
+cross-entropy with people's label shares on 2,000 photographs that neither stage sees, in nats, with one temperature a run, fitted on 1,000 others. Lower is better ({REFERENCES})."""
 
 LIMITS = """* The network is a ViT of 0.8 million parameters on 32-pixel photographs; larger networks may learn more from the same
   triplets.
@@ -103,8 +102,8 @@ perceptinit run recipes/known_effects/beyond_labels_soft.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_1000_soft.toml --jobs 2
 perceptinit run recipes/known_effects/beyond_labels_table.toml --jobs 2
-perceptinit run recipes/known_effects/beyond_labels.toml --set 'name="beyond-labels-rate-1e-3"' --set pretrain.lr=1e-3
-perceptinit run recipes/known_effects/beyond_labels.toml --set 'name="beyond-labels-rate-3e-3"' --set pretrain.lr=3e-3
+perceptinit run recipes/known_effects/beyond_labels.toml --set 'name="beyond-labels-rate-1e-3"' --set pretrain.lr=1e-3 --set 'checkpoint.stages_from=["beyond-labels"]'
+perceptinit run recipes/known_effects/beyond_labels.toml --set 'name="beyond-labels-rate-3e-3"' --set pretrain.lr=3e-3 --set 'checkpoint.stages_from=["beyond-labels"]'
 python benchmarks/studies/known_effects.py keep runs/beyond-labels*
 perceptinit compare recipes/known_effects/beyond_labels.toml --out docs/results
 python benchmarks/studies/beyond_labels.py
@@ -151,12 +150,11 @@ def answer(found: Mapping[str, Runs]) -> str:
         return "Not answered: fewer than two seeds."
     if soft is None or soft.high >= 0:
         return "Void: soft labels are not shown to lower the cross-entropy, so this experiment cannot answer."
+    runs = found[SIZES[250]]
     controls = {
-        "the table of classes": first,
-        "class labels": contrast(found[SIZES[250]], "people", "labels"),
-        "the answers of the table of classes to the same triplets": contrast(
-            found[SIZES[250]], "people", "table"
-        ),
+        "random triplets answered by the table of classes": first,
+        "triplets answered by class labels": contrast(runs, "people", "labels"),
+        "the same triplets answered by the table of classes": contrast(runs, "people", "table"),
     }
     known = {name: each for name, each in controls.items() if each}
     outcomes = [records.answer(each, DELTA, lower_is_better=True) for each in known.values()]
@@ -164,11 +162,12 @@ def answer(found: Mapping[str, Runs]) -> str:
     if set(outcomes) == {"better"}:
         begin = "Yes"
     parts = [
-        f"{outcome} against {name} ({each.text()} nats)"
+        f"{name} {each.text()} ({outcome})"
         for outcome, (name, each) in zip(outcomes, known.items(), strict=True)
     ]
     half = f" The half-width is {(first.high - first.low) / 2:.3f}." if begin == "Undecided" else ""
-    return f"{begin}: people's answers are {', '.join(parts)}; {first.num_seeds} seeds, each contrast at 95 %.{half}"
+    head = f"Cross-entropy of people minus that of each control, in nats, {first.num_seeds} seeds, each interval at 95 %"
+    return f"{begin}. {head}: {', '.join(parts)}.{half}"
 
 
 def tables(found: Mapping[str, Runs]) -> Iterator[str]:
@@ -189,20 +188,19 @@ def row(runs: Runs, arm: str) -> list[str]:
     others = len(ARMS) - 2  # simultaneous; people - classes is the first contrast of the plan
     against = contrast(runs, arm, BASELINE, 1 if arm == "people" else others)
     fresh = contrast(runs, arm, "random", NUM_CONTROLLED)
-    # the plan of `table` has no contrast of these columns
+    is_planned = arm in ARMS  # the plan of `table` has no contrast with these references
     texts = [
-        each.text() if each and arm in ARMS and arm != name else ""
-        for each, name in ((against, BASELINE), (fresh, "random"))
+        each.text() if each and is_planned and arm != reference else ""
+        for each, reference in ((against, BASELINE), (fresh, "random"))
     ]
+    learned = [stage_1(runs, arm, f"2afc_val_{when}", 100, 1) for when in ("before", "after")]
     return [
         arm,
         records.mean_text(records.values_of(runs, arm, SCORE)),
         *texts,
         records.mean_text(records.values_of(runs, arm, "accuracy/shares"), 100, 1),
         records.mean_text(records.values_of(runs, arm, "calibration_error/shares")),
-        ", ".join(stage_1(runs, arm, name, 100, 1) for name in ("2afc_val_before", "2afc_val_after")).strip(
-            ", "
-        ),
+        ", ".join(filter(None, learned)),
         stage_1(runs, arm, "spread_after"),
         *(
             records.mean_text(records.values_of(runs, arm, name), 100, 1)

@@ -14,6 +14,7 @@ import numpy as np
 
 from perceptinit.errors import DataError, list_some, reading
 from perceptinit.files.columns import Coded, Columns, raise_all, read_all
+from perceptinit.files.reading import require_file
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
@@ -181,6 +182,7 @@ def read_labelled_parquet(
     import pyarrow
     from pyarrow import parquet
 
+    require_file(path)
     what = f"{path}: cannot read columns {image_column} and {label_column}"
     with reading(what, pyarrow.ArrowException, OSError, KeyError):
         table = parquet.read_table(path, columns=[image_column, label_column])

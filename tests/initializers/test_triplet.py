@@ -396,6 +396,9 @@ def test_class_triplets_read_parquet(tmp_path):
     config = ClassTriplets.Config(root=tmp_path / "images.parquet", label_column="class")
     with pytest.raises(DataError, match="cannot read columns image and class"):
         ClassTriplets(config).load("train")
+    config = ClassTriplets.Config(root=tmp_path / "missing.parquet")
+    with pytest.raises(DataError, match=r"missing\.parquet: no such file"):
+        ClassTriplets(config).load("train")
 
 
 def test_class_triplets_require_two_images_of_one_class_and_one_of_another(tmp_path):

@@ -56,9 +56,9 @@ def test_values_of_zero_and_one_are_read_from_bits(tmp_path):
     ("soft", "people", "sentence"),
     [
         (0.0, -0.2, "Void: soft labels are not shown to lower the cross-entropy"),
-        (-0.2, 0.2, "No: people's answers are worse"),
-        (-0.2, 0.0, "Undecided:"),
-        (-0.2, -0.2, "Yes: people's answers are better"),
+        (-0.2, 0.2, "No. "),
+        (-0.2, 0.0, "Undecided. "),
+        (-0.2, -0.2, "Yes. "),
     ],
 )
 def test_the_answer_follows_the_plan(tmp_path, soft, people, sentence):
@@ -71,9 +71,21 @@ def test_the_answer_follows_the_plan(tmp_path, soft, people, sentence):
 @pytest.mark.parametrize(
     ("arm", "lead", "sentence"),
     [
-        ("labels", -0.2, "Not shown: people's answers are better against the table of classes (-0."),
-        ("labels", 0.0, "Yes: people's answers are better against the table of classes (-0."),
-        ("table", -0.2, "Not shown: people's answers are better against the table of classes (-0."),
+        (
+            "labels",
+            -0.2,
+            "Not shown. Cross-entropy of people minus",
+        ),
+        (
+            "labels",
+            0.0,
+            "Yes. Cross-entropy of people minus",
+        ),
+        (
+            "table",
+            -0.2,
+            "Not shown. Cross-entropy of people minus",
+        ),
     ],
 )
 def test_the_answer_is_yes_if_people_are_better_than_each_control(tmp_path, arm, lead, sentence):
