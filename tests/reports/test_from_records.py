@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import beyond_labels
+import drawings
 import from_records
 import ladder
 import numpy as np
@@ -180,3 +181,8 @@ def test_when_leads_emerge_is_recomputed_without_the_package(num_seeds):
 def test_the_published_page_of_the_simulated_shares_is_computed_from_its_records():
     published = (simulated_share.KEPT / f"{simulated_share.PAGE}.md").read_text(encoding="utf-8")
     assert simulated_share.page(simulated_share.load()) == published
+
+
+def test_the_published_page_of_the_drawings_is_computed_from_its_records():
+    published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
+    assert drawings.page(from_records.read_runs(drawings.KEPT / drawings.NAME, drawings.SCORE)) == published
