@@ -32,6 +32,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a chart: x, y, and the limits of y, each (K,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """A mean difference with its interval, and the p-value of a sign test (None for few seeds)."""
 
@@ -177,6 +187,13 @@ def answer(found: Difference | None, delta: float, lower_is_better: bool = False
     return "better" if (found.mean < 0) == lower_is_better else "worse"
 
 
+def power(leads: Sequence[float], num_seeds: int) -> float:
+    """Return the probability that a number of seeds shows a lead, with the mean and deviation of the leads of seeds."""
+    values, degrees = np.asarray(leads), num_seeds - 1
+    shift = values.mean() / values.std(ddof=1) * num_seeds**0.5
+    return float(stats.nct.sf(stats.t.ppf(0.975, degrees), degrees, shift))
+
+
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Return a table; all columns but the first are aligned to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
@@ -214,3 +231,48 @@ def dot_plot(rows: Sequence[tuple[str, Difference]], title: str, factor: float =
             f'<text x="{x(value):.1f}" y="{bottom + 18}" fill="#6b6b6b" text-anchor="middle">{value:+.3g}</text>'
         )
     return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+COLORS = ("#0072b2", "#d55e00", "#4d4d4d", "#009e73", "#cc79a7")
+
+
+def line_plot(lines: Mapping[str, Line], title: str) -> str:
+    """Return an SVG image of lines with their bands, each with its name at its end."""
+    width, height, left, right, top, bottom = 640, 320, 44, 560, 34, 280
+    x_high = max(line.x.max() for line in lines.values())
+    low = min(0.0, *(line.low.min() for line in lines.values()))
+    high = max(0.0, *(line.high.max() for line in lines.values()))
+
+    def place(x: np.ndarray, y: np.ndarray) -> str:
+        across = left + (right - left) * x / x_high
+        down = bottom - (bottom - top) * (y - low) / (high - low)
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(across, down, strict=True))
+
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="13">',
+        f"<title>{title}</title>",
+        f'<rect width="{width}" height="{height}" fill="#fff"/>',
+        f'<text x="10" y="18" fill="#1a1a1a">{title}</text>',
+        f'<polyline points="{place(np.array([0, x_high]), np.zeros(2))}" stroke="#6b6b6b"/>',
+    ]
+    label_y: list[float] = []
+    for color, (name, line) in zip(COLORS, lines.items(), strict=False):
+        band = f"{place(line.x, line.low)} {place(line.x[::-1], line.high[::-1])}"
+        parts.append(f'<polygon points="{band}" fill="{color}" fill-opacity="0.15"/>')
+        parts.append(
+            f'<polyline points="{place(line.x, line.y)}" fill="none" stroke="{color}" stroke-width="2"/>'
+        )
+        y = float(place(line.x[-1:], line.y[-1:]).partition(",")[2])
+        while any(abs(y - other) < 14 for other in label_y):  # names that would overlap move down
+            y += 1
+        label_y.append(y)
+        parts.append(f'<text x="{right + 6}" y="{y + 4:.1f}" fill="{color}">{name}</text>')
+    for value in sorted({low, 0.0, high}):
+        y = float(place(np.zeros(1), np.array([value])).partition(",")[2])
+        parts.append(
+            f'<text x="{left - 4}" y="{y + 4:.1f}" fill="#6b6b6b" text-anchor="end">{value:+.1f}</text>'
+        )
+    for x, anchor in ((0, "start"), (x_high, "end")):
+        at = left if x == 0 else right
+        parts.append(f'<text x="{at}" y="{bottom + 20}" fill="#6b6b6b" text-anchor="{anchor}">{x:,}</text>')
+    return "\n".join([*parts, "</svg>"]) + "\n"

@@ -52,6 +52,7 @@ OF_ITEMS = (
     "cross-entropy/shares",
     "accuracy/few-labels",
     "image_recall_10/titles",
+    "top1/aside",
 )  # primary scores whose values by image are saved
 MEASURES = ("top1", "accuracy")  # of the tables
 # contrasts that the tool does not make: arm, reference, whether the contrast was planned

@@ -12,10 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import from_records as records
-import numpy as np
 from beyond_labels import about
 from from_records import Difference, Runs
-from scipy import stats
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
@@ -127,10 +125,8 @@ def outcome(runs: Runs, control: str) -> str:
 
 def power(runs: Runs, control: str) -> float:
     """Return the probability that seven seeds show that people are better, with the observed mean and deviation."""
-    pairs = records.paired(runs, "people", control)
-    values = np.array([b.scores[SCORE] - a.scores[SCORE] for a, b in pairs])
-    shift = values.mean() / values.std(ddof=1) * NUM_SEEDS**0.5
-    return float(stats.nct.sf(stats.t.ppf(0.975, NUM_SEEDS - 1), NUM_SEEDS - 1, shift))
+    leads = [b.scores[SCORE] - a.scores[SCORE] for a, b in records.paired(runs, "people", control)]
+    return records.power(leads, NUM_SEEDS)
 
 
 def row(share: int, runs: Runs) -> list[str]:

@@ -1,9 +1,11 @@
 """Differences that a study computes from records alone equal those of the package."""
 
+import re
 from dataclasses import replace
 
 import beyond_labels
 import drawings
+import fewer_pairs
 import from_records
 import ladder
 import numpy as np
@@ -124,6 +126,57 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
     page = ladder.page(from_records.read_runs(tmp_path, ladder.SCORE))
     assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
     assert "pixels 32 x 32 66.0" in page
+
+
+def write_top_1(folder, leads, num_seeds=8, num_images=200):
+    """Write runs with top-1 before and after training, 0.3 plus a lead at the end, and whether each image is correct."""
+    rng = np.random.default_rng(1)
+    for arm, lead in leads.items():
+        for seed in range(num_seeds):
+            correct = np.zeros(num_images)
+            correct[: round(num_images * (0.3 + lead + rng.normal(0, 0.01)))] = 1
+            path = folder / arm / f"seed{seed}"
+            write_items(path, {fewer_pairs.SCORE: Items(correct, np.arange(num_images)[:, None])})
+            values = {0: 0.1, 100: correct.mean()}
+            scores = [score(float(value), seen, name=fewer_pairs.SCORE) for seen, value in values.items()]
+            write_record(path / "record.json", record(arm, seed, scores))
+    return from_records.read_runs(folder, fewer_pairs.SCORE)
+
+
+@pytest.mark.parametrize(
+    ("people", "labels", "sentence"),
+    [
+        (0.2, 0.0, "Yes: with 250 pairs, people - random is +"),
+        (0.2, 0.0, "It helps more than class labels: people - labels"),
+        (0.2, 0.4, "It helps less than class labels: people - labels"),
+        (0.0, -0.2, "People - labels is not tested."),
+        (-0.2, 0.0, "No, it costs accuracy: with 250 pairs"),
+    ],
+)
+def test_labels_are_compared_only_if_people_differ_from_fresh_weights(tmp_path, people, labels, sentence):
+    runs = write_top_1(tmp_path, {"random": 0.0, "people": people, "labels": labels})
+    assert sentence in fewer_pairs.answer(runs)
+
+
+def test_the_page_of_fewer_pairs_has_a_row_for_each_arm_size_and_planted_share(tmp_path):
+    leads = dict.fromkeys(fewer_pairs.ARMS, 0.0) | {"people": 0.2}
+    names = (*fewer_pairs.SIZES.values(), fewer_pairs.CAPTIONED)
+    found = {name: write_top_1(tmp_path / name, leads, num_images=50) for name in names}
+    simulated = {"random": 0.0, "people": 0.2} | {f"labels-{share}": 0.0 for share in fewer_pairs.SHARES}
+    found[fewer_pairs.SIMULATED] = write_top_1(tmp_path / "simulated", simulated)
+    page = fewer_pairs.page(found, tmp_path)
+    rows = [*fewer_pairs.ARMS, "captioned", "1,000", *(f"{share} %" for share in fewer_pairs.SHARES)]
+    assert [row for row in rows if f"\n| {row} |" not in page] == []
+    assert "* people - random: emerged by 100" in page
+    assert "* labels - random: not emerged" in page
+
+
+def test_the_chart_of_leads_has_a_line_for_each_arm_and_names_that_do_not_overlap(tmp_path):
+    write_top_1(tmp_path, dict.fromkeys(fewer_pairs.ARMS, 0.0))
+    image = from_records.line_plot(fewer_pairs.leads(tmp_path), "leads")
+    ends = sorted(float(y) for y in re.findall(r'<text x="566" y="([0-9.]+)"', image))
+    assert len(ends) == image.count("<polygon") == len(fewer_pairs.ARMS) - 1
+    assert min(np.diff(ends)) >= 14
 
 
 @pytest.mark.parametrize(
