@@ -40,6 +40,7 @@ and `pixels` from those of people with other answers. CLIP then sees 17,500 pair
 
 LIMITS = """* Random triplets with people's labels agree with class labels in 99.9 % of those that labels decide. A lead over random can
   therefore be that of 7,000 more images with class labels; people - labels asks for more than these.
+* A lead that is largest early and fades can be a faster start and not a better end. Training ends after 17,500 pairs.
 * `captioned` is a reference for information: no stage 1, but the 7,000 images of stage 1 with captions among the pairs, for as many
   steps of CLIP.
 * `random` has no stage 1, so every other arm takes more computation than it and sees 7,000 images without captions.
@@ -87,7 +88,7 @@ def page(found: Mapping[str, Runs], kept: Path) -> str:
         f"seeds and images; those of {', '.join(OTHERS)} against random are simultaneous.",
         records.markdown(HEAD, rows(found)),
         "## When does the lead emerge?",
-        when(kept / PLANNED),
+        when(runs, kept / PLANNED),
         *by_size(found),
         *simulation(found),
         "## What this does not say",
@@ -106,7 +107,9 @@ def answer(runs: Runs) -> str:
         return "Not answered: fewer than two seeds."
     outcome = records.answer(first, DELTA)
     begin = {"better": "Yes", "worse": "No, it costs accuracy", "equivalent": "No"}.get(outcome, "Undecided")
-    text = f"{begin}: with 250 pairs, people - random is {first.text(100, 1)} points of top-1, {first.num_seeds} seeds."
+    text = f"{begin}: with 250 pairs, people - random is {first.text(100, 1)} points of top-1, {first.num_seeds} seeds"
+    is_open = outcome in ("better", "worse") and min(abs(first.low), abs(first.high)) < DELTA
+    text += "; whether by more than 1 point is open." if is_open else "."
     if not first.is_decided:
         return f"{text} The half-width is {50 * (first.high - first.low):.1f}. People - labels is not tested."
     second = contrast(runs, "people", "labels")
@@ -117,7 +120,18 @@ def answer(runs: Runs) -> str:
         "worse": "It helps less than class labels",
         "equivalent": "It does not differ from class labels by more than 1 point",
     }.get(records.answer(second, DELTA), "Whether it helps more than class labels is undecided")
-    return f"{text} {more}: people - labels {second.text(100, 1)}."
+    return f"{text} {more}: people - labels {second.text(100, 1)}.{without_people(runs)}"
+
+
+def without_people(runs: Runs) -> str:
+    """Return a sentence on triplets answered by pixels, if they are better than random."""
+    fresh, against = contrast(runs, "pixels", "random", len(OTHERS)), contrast(runs, "people", "pixels")
+    if fresh is None or against is None or records.answer(fresh, DELTA) != "better":
+        return ""
+    return (
+        f" The same triplets answered by pixels are better than random too ({fresh.text(100, 1)}); "
+        f"people - pixels, not planned, is {records.answer(against, DELTA)}: {against.text(100, 1)}."
+    )
 
 
 def rows(found: Mapping[str, Runs]) -> Iterator[list[str]]:
@@ -146,7 +160,7 @@ def rows(found: Mapping[str, Runs]) -> Iterator[list[str]]:
         yield ["captioned", records.mean_text(scores, 100, 1), text, "", "", "", str(len(scores))]
 
 
-def when(folder: Path) -> str:
+def when(runs: Runs, folder: Path) -> str:
     """Return when the leads emerge and fade, by the rule of `perceptinit compare --when`."""
     curves = read_curves(folder, SCORE)
     lines = ["The rule is that of [`compare --when`](../compare.md#when-a-lead-emerges), in samples seen.\n"]
@@ -157,7 +171,9 @@ def when(folder: Path) -> str:
         ("people", "shuffled"),
     ):
         lead = lead_of(curves, arm, reference)
-        emerged, peak = emerged_by(lead), fades_from(lead)
+        last = contrast(runs, arm, reference)
+        ends_ahead = None if last is None else last.is_decided and last.mean > 0
+        emerged, peak = emerged_by(lead, ends_ahead=ends_ahead), fades_from(lead)
         text = f"emerged by {emerged:,}" if emerged is not None else "not emerged"
         if peak is not None:
             first = 100 * lead.values[lead.counts.tolist().index(peak)].mean()

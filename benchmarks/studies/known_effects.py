@@ -8,6 +8,7 @@ Saved runs are ordinary runs without weights: `perceptinit compare docs/results/
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -105,11 +106,20 @@ def shortened(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_places(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a record with data paths in data/ and relative paths of recipes."""
+    """Return a record with data paths in data/, relative paths of recipes, and the fingerprint of these settings."""
     text = json.dumps(record)
     for name, path in PLACES.items():
         text = text.replace(os.environ.get(name, path), path)
-    return json.loads(re.sub(r'"/[^"]*/(recipes/known_effects/)', r'"\1', text))
+    kept = json.loads(re.sub(r'"/[^"]*/(recipes/known_effects/)', r'"\1', text))
+    if fingerprint(record) == record["fingerprint"]:
+        kept["fingerprint"] = fingerprint(kept)
+    return kept
+
+
+def fingerprint(record: Mapping[str, Any]) -> str:
+    """Return the hash of a record's settings, as in `Recipe.fingerprint`."""
+    text = json.dumps(record["arm"]["resolved"], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _used(metrics: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:

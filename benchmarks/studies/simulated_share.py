@@ -44,7 +44,7 @@ LIMITS = """* It is a simulation with its own network (0.4 million parameters, 2
   therefore come from better triplets; `table` has the same ones.
 * "Shown with 7 seeds" is the power of Student's t test over seeds for the observed difference and deviation,
   and a rate of false answers where nothing is planted.
-* The design with few pairs (fewer_pairs) is not simulated."""
+* The design with few pairs is simulated on [its page](fewer-pairs.md#what-would-this-design-find)."""
 
 RERUN = """With the environment variable `KNOWN_EFFECTS` set to `data/simulated-20`:
 

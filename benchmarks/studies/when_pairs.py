@@ -60,13 +60,23 @@ def lead_of(curves: Curves, arm: str, reference: str) -> Lead:
     return Lead(np.array(counts), np.array(values))
 
 
-def emerged_by(lead: Lead, num_family: int = 1) -> int | None:
-    """Return the samples seen at the first of the last evaluations that all show the lead; None without any."""
+def emerged_by(lead: Lead, num_family: int = 1, ends_ahead: bool | None = None) -> int | None:
+    """Return the samples seen at the first of the last evaluations that all show the lead; None without any.
+
+    Args:
+        lead: The lead at each evaluation.
+        num_family: Number of contrasts whose intervals hold together.
+        ends_ahead: Whether the last evaluation shows the lead, by an interval that also covers images. Default: over seeds.
+    """
     low, _ = lead.limits(1 - 0.05 / num_family)
+    is_shown = [
+        low[place] > 0 and (sign_test(values) or 0.0) <= 0.05 for place, values in enumerate(lead.values)
+    ]
+    if ends_ahead is not None:
+        is_shown[-1] = ends_ahead
     found = None
     for place in reversed(range(len(lead.counts))):
-        p = sign_test(lead.values[place])
-        if low[place] <= 0 or (p is not None and p > 0.05):
+        if not is_shown[place]:
             break
         found = int(lead.counts[place])
     return found

@@ -236,6 +236,11 @@ def test_the_published_page_of_the_simulated_shares_is_computed_from_its_records
     assert simulated_share.page(simulated_share.load()) == published
 
 
+def test_the_published_page_of_fewer_pairs_is_computed_from_its_records():
+    published = (fewer_pairs.KEPT / f"{fewer_pairs.PAGE}.md").read_text(encoding="utf-8")
+    assert fewer_pairs.page(fewer_pairs.load(), fewer_pairs.KEPT) == published
+
+
 def test_the_published_page_of_the_drawings_is_computed_from_its_records():
     published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
     assert drawings.page(from_records.read_runs(drawings.KEPT / drawings.NAME, drawings.SCORE)) == published

@@ -7,6 +7,7 @@ import known_effects
 import pytest
 from helpers.made_runs import record, score
 
+from perceptinit.recipe.reading import load_recipe
 from perceptinit.results.record import write_record
 from perceptinit.results.runs import load_runs
 
@@ -31,6 +32,23 @@ def test_a_published_record_can_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(known_effects, "KEPT", tmp_path / "kept")
     known_effects.keep(tmp_path / "made")
     assert [run.arm for run in load_runs([tmp_path / "kept/made"]).finished] == ["random"]
+
+
+def test_a_published_record_has_the_paths_of_the_recipe_and_the_fingerprint_of_these_settings(monkeypatch):
+    monkeypatch.setenv("KNOWN_EFFECTS", "/somewhere/else")
+    recipes = [load_recipe(known_effects.RECIPES / "fewer_pairs_250.toml")]
+    monkeypatch.delenv("KNOWN_EFFECTS")
+    recipes.append(load_recipe(known_effects.RECIPES / "fewer_pairs_250.toml"))
+    elsewhere, planned = (
+        {
+            "arm": {"resolved": recipe.resolve(recipe.arms[1])},
+            "fingerprint": recipe.fingerprint(recipe.arms[1]),
+        }
+        for recipe in recipes
+    )
+    monkeypatch.setenv("KNOWN_EFFECTS", "/somewhere/else")
+    assert elsewhere != planned
+    assert known_effects.without_places(elsewhere) == planned
 
 
 def kept_runs(folder, effects, name="initializations"):
