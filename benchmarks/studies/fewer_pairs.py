@@ -56,11 +56,16 @@ RERUN = """```console
 python recipes/known_effects/prepare_fewer_pairs.py FOLDER data/known_effects
 perceptinit run recipes/known_effects/fewer_pairs_250.toml --jobs 2
 perceptinit run recipes/known_effects/fewer_pairs_captioned.toml --jobs 2
-python recipes/known_effects/prepare_simulated_pairs.py data/simulated-pairs
-KNOWN_EFFECTS=data/simulated-pairs perceptinit run recipes/known_effects/simulated_pairs.toml --jobs 2
 python benchmarks/studies/known_effects.py keep runs/fewer-pairs-* runs/simulated-pairs
 perceptinit compare recipes/known_effects/fewer_pairs_250.toml --out docs/results --when
 python benchmarks/studies/fewer_pairs.py
+```
+
+The simulated world, before `keep`, with the environment variable `KNOWN_EFFECTS` set to `data/simulated-pairs`:
+
+```console
+python recipes/known_effects/prepare_simulated_pairs.py data/simulated-pairs
+perceptinit run recipes/known_effects/simulated_pairs.toml --jobs 2
 ```"""
 
 
