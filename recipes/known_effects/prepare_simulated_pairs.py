@@ -38,8 +38,8 @@ def main(out: Path) -> None:
     np.save(out / "human_counts.npy", rng.multinomial(NUM_PEOPLE, people_shares(classes, rng)))
     write(judged, out / "test.parquet")
     for share, labels in wrong_labels(classes, rng):
-        wrong = pyarrow.array([SHAPES[label] for label in labels])
-        write(judged.set_column(judged.column_names.index("class"), "class", wrong), out / f"labels-{share}.parquet")
+        stated = {"image": judged["image"], "label": labels, "class": [SHAPES[label] for label in labels]}
+        write(pyarrow.table(stated), out / f"labels-{share}.parquet")
     write(tables["pairs"], out / "pairs-250.parquet")
     write(tables["aside"], out / "aside.parquet")
     pack(out / "aside.parquet", out / "aside")
