@@ -169,6 +169,9 @@ def test_the_page_of_fewer_pairs_has_a_row_for_each_arm_size_and_planted_share(t
     assert [row for row in rows if f"\n| {row} |" not in page] == []
     assert "* people - random: emerged by 100" in page
     assert "* labels - random: not emerged" in page
+    assert "not run" not in page
+    del found[fewer_pairs.CAPTIONED]
+    assert "not run for want of time: no stage 1 but its 7,000 images" in fewer_pairs.page(found, tmp_path)
 
 
 def test_the_chart_of_leads_has_a_line_for_each_arm_and_names_that_do_not_overlap(tmp_path):
