@@ -19,10 +19,11 @@ _LINK = re.compile(r"\]\((\.\./[^)#\s]+)(#[^)\s]*)?\)")
 def linked_files() -> list[str]:
     """Return the files outside docs/ to which pages link, sorted."""
     found = set()
-    for page in sorted((ROOT / "docs").glob("*.md")):
+    for page in (ROOT / "docs").rglob("*.md"):
+        folder = page.parent.relative_to(ROOT).as_posix()
         for match in _LINK.finditer(page.read_text(encoding="utf-8")):
-            found.add(posixpath.normpath(posixpath.join("docs", match[1])))
-    return sorted(found)
+            found.add(posixpath.normpath(posixpath.join(folder, match[1])))
+    return sorted(path for path in found if not path.startswith("docs/"))
 
 
 def file_page(path: str) -> str:
