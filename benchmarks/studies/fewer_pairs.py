@@ -12,7 +12,7 @@ from pathlib import Path
 import from_records as records
 from beyond_labels import about, stage_1
 from from_records import Difference, Runs
-from when_pairs import emerged_by, fades_from, lead_of, read_curves
+from when_pairs import emerged_by, fades_from, in_words, lead_of, read_curves
 
 DOCS = Path(__file__).parents[2] / "docs"
 KEPT = DOCS / "results"
@@ -58,6 +58,7 @@ class labels of a planted share of the images of stage 1 are wrong, so that only
 a network of 0.4 million parameters and 5,000 test images; chance is 12.5 %."""
 
 RERUN = """```console
+python recipes/known_effects/prepare.py FOLDER data/known_effects
 python recipes/known_effects/prepare_fewer_pairs.py FOLDER data/known_effects
 perceptinit run recipes/known_effects/fewer_pairs_250.toml --jobs 2
 python benchmarks/studies/known_effects.py keep runs/fewer-pairs-* runs/simulated-pairs
@@ -123,9 +124,10 @@ def answer(runs: Runs) -> str:
         return "Not answered: fewer than two seeds."
     outcome = records.answer(first, DELTA)
     begin = {"better": "Yes", "worse": "No, it costs accuracy", "equivalent": "No"}.get(outcome, "Undecided")
-    text = f"{begin}: with 250 pairs, people - random is {first.text(100, 1)} points of top-1, {first.num_seeds} seeds"
     is_open = outcome in ("better", "worse") and min(abs(first.low), abs(first.high)) < DELTA
-    text += "; whether by more than 1 point is open." if is_open else "."
+    end = "; whether by more than 1 point is open" if is_open else ""
+    lead = f"people - random is {first.text(100, 1)} points of top-1, {first.num_seeds} seeds{end}"
+    text = f"{begin}: with 250 pairs, {lead}."
     if not first.is_decided:
         return f"{text} The half-width is {50 * (first.high - first.low):.1f}. People - labels is not tested."
     second = contrast(runs, "people", "labels")
@@ -179,7 +181,9 @@ def rows(found: Mapping[str, Runs]) -> Iterator[list[str]]:
 def when(runs: Runs, folder: Path) -> str:
     """Return when the leads emerge and fade, by the rule of `perceptinit compare --when`."""
     curves = read_curves(folder, SCORE)
-    lines = ["The rule is that of [`compare --when`](../compare.md#when-a-lead-emerges), in samples seen.\n"]
+    lines = [
+        "The rule is that of [`compare --when`](../compare.md#when-a-lead-emerges), in samples seen; leads in points.\n"
+    ]
     for arm, reference in (
         ("people", "random"),
         ("labels", "random"),
@@ -189,11 +193,7 @@ def when(runs: Runs, folder: Path) -> str:
         lead = lead_of(curves, arm, reference)
         last = contrast(runs, arm, reference)
         ends_ahead = None if last is None else last.is_decided and last.mean > 0
-        emerged, peak = emerged_by(lead, ends_ahead=ends_ahead), fades_from(lead)
-        text = f"emerged by {emerged:,}" if emerged is not None else "not emerged"
-        if peak is not None:
-            first = 100 * lead.values[lead.counts.tolist().index(peak)].mean()
-            text += f", fading from {first:+.1f} points at {peak:,} to {100 * lead.values[-1].mean():+.1f}"
+        text = in_words(lead, emerged_by(lead, ends_ahead=ends_ahead), fades_from(lead))
         lines.append(f"* {arm} - {reference}: {text}")
     return "\n".join(lines)
 
@@ -243,11 +243,9 @@ def simulation(found: Mapping[str, Runs]) -> Iterator[str]:
         arm: records.mean_text(records.values_of(runs, arm, SCORE), 100, 1) for arm in ("random", "people")
     }
     fresh = contrast(runs, "people", "random")
-    text = f"random {scores['random']} %, people {scores['people']} %"
-    if fresh:
-        text += f"; people - random {fresh.text(100, 1)} points, {records.answer(fresh, DELTA)}"
+    lead = f"{fresh.text(100, 1)} points, {records.answer(fresh, DELTA)}" if fresh else "not known"
     yield (
-        f"{text}; {NUM_SIMULATED} seeds. Where no label is wrong, better or worse would be a false answer or an effect of "
+        f"random {scores['random']} %, people {scores['people']} %; people - random {lead}; {NUM_SIMULATED} seeds. Where no label is wrong, better or worse would be a false answer or an effect of "
         f"people's doubt. The last column is the power of Student's t test over {NUM_SEEDS} seeds for the observed difference and deviation."
     )
 

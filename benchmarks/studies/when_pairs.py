@@ -96,7 +96,11 @@ def cell(folder: Path, arm: str, reference: str) -> str:
     """Return when the lead emerges, in words."""
     lead = lead_of(read_curves(folder, SCORE), arm, reference)
     num_family = NUM_OF_FAMILY.get((folder.name, reference), 1)
-    emerged, peak = emerged_by(lead, num_family), fades_from(lead, num_family)
+    return in_words(lead, emerged_by(lead, num_family), fades_from(lead, num_family))
+
+
+def in_words(lead: Lead, emerged: int | None, peak: int | None) -> str:
+    """Return when a lead emerges, in samples seen, and from what it fades, in points."""
     words = [f"emerged by {emerged:,}" if emerged is not None else "not emerged"]
     if peak is not None:
         first = 100 * lead.values[lead.counts.tolist().index(peak)].mean()
