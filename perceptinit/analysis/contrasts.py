@@ -35,8 +35,6 @@ from perceptinit.results.record import list_judgments
 from perceptinit.results.runs import RunSet
 
 SHUFFLED = "shuffled-votes"
-# built-in judgments computed by programs; records from before 0.2 lack `by_people`
-_BY_PROGRAM = ("pixel-triplets", "class-triplets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +174,7 @@ def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
 
 def is_by_people(runs: RunSet, arm: str) -> bool:
     """Return whether people, real or simulated, gave every answer that the arm learns from."""
-    by_program = any(t.get("use") in _BY_PROGRAM for t in list_judgments(_stages(runs, arm)))
-    return bool(runs.about(arm).get("by_people", not by_program))
+    return bool(runs.about(arm).get("by_people", True))
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:

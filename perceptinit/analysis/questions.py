@@ -154,7 +154,7 @@ TAUGHT = Question(
         "after pretraining, not whether the start is worth it."
     },
 )
-# plans of 0.1, and of 0.2 before its release, store texts that begin like this in place of keys
+# six plans in docs/results and recipes store texts that begin like this in place of keys
 _TEXTS_IN_PLANS = {
     "Is it worth it?": "worth",
     "Is it the human structure?": "structure",

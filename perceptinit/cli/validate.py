@@ -6,26 +6,13 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.common import Overrides, RecipeFile, new_console, new_table, print_warnings
-from perceptinit.errors import MissingPackageError, RecipeError, printable
-from perceptinit.registry import companion_of
-
-
-def _refuse_moved(option: str | None) -> None:
-    """Raise MissingPackageError for options of version 0.1 that are now in a companion."""
-    companion = companion_of("verb", "estimate")
-    if option and companion:
-        moved = "--device, --world and --memory are now options of `perceptinit estimate`"
-        raise MissingPackageError(f"{moved}, in a companion package. Install it: {companion.install}")
+from perceptinit.errors import RecipeError, printable
 
 
 def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
     ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
-    moved: Annotated[
-        str | None,
-        typer.Option("--device", "--world", "--memory", hidden=True, is_eager=True, callback=_refuse_moved),
-    ] = None,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 

@@ -123,9 +123,8 @@ def kept_files() -> list[KeptFiles]:
     """Return the cached files, grouped by kind; empty kinds are omitted."""
     base = cache_folder()
     found = [
-        KeptFiles(f"decoded images {folder.name}", [*folder.glob(f"*{suffix}")])
+        KeptFiles(f"decoded images {folder.name}", [*folder.glob("*.npy")])
         for folder in sorted((base / "images").glob("*px-*"))
-        for suffix in (".npy", ".safetensors")  # .safetensors: release 0.1
     ]
     towers = {path.parent for name in (MANIFEST, WEIGHTS) for path in base.glob(f"*/{name}")}
     found.append(KeptFiles("initialized towers", sorted(towers)))

@@ -104,7 +104,7 @@ def content_sha256(value: Mapping[str, Any]) -> str:
 
 
 def unseal(path: Path, value: Mapping[str, Any], hint: str = "", is_old: bool = False) -> dict[str, Any]:
-    """Verify a JSON object's `sha256` and return the rest; files of release 0.1 (`is_old`) may lack it.
+    """Verify a JSON object's `sha256` and return the rest; published records of 0.1 (`is_old`) lack it.
 
     Raises:
         DataError: If a number is not finite, or the hash is missing or wrong. The message names `path` and

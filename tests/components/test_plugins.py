@@ -244,17 +244,6 @@ def test_a_verb_of_a_missing_companion_is_reported_with_the_install_command(cli)
     assert "pip install ./plugins/perceptinit-collect" in done.stderr
 
 
-@pytest.mark.parametrize("words", [(), ("quickstart",), ("quickstart", "--world", "8")])
-def test_options_that_moved_to_estimate_are_reported_with_the_install_command(cli, words):
-    done = cli("validate", *words, "--device", "cuda")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: --device, --world and --memory are now options of `perceptinit estimate`, in a companion package. "
-        "Install it: pip install ./plugins/perceptinit-estimate (in a checkout) or its wheel, "
-        "perceptinit_estimate-*.whl\n"
-    )
-
-
 def test_a_companion_offers_its_listed_components_without_a_prefix(install):
     install("sets", BAPPS, distribution="perceptinit-perceptual-sets")
     plugins = build_plugin_manager()

@@ -68,7 +68,7 @@ class Answer:
     position: index of the trial. place: chosen screen position, from 0; None for "not sure". seconds:
     reaction time by the browser's monotonic clock. is_interrupted: the page was hidden during the trial.
     screen: width and height of the first candidate and of the window in CSS pixels, "300x200 1280x800"; ""
-    from a page of version 0.2.0 or earlier.
+    if the page sent none.
     """
 
     position: int
@@ -243,7 +243,7 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
         )  # fmt: skip
         connection.execute(
             f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (person.id, *row, last and chain_sha256(last, row)),
+            (person.id, *row, chain_sha256(last, row)),
         )
     is_correct = candidate == trial.correct if trial.kind == "practice" else None
     return max(due, answer.position + 1), is_correct

@@ -49,7 +49,6 @@ from perceptinit_collect.store import StoreError
 from perceptinit_collect.study import Study
 from perceptinit_collect.texts import direction, fill_in, html_of, labels_of
 
-OLD_COOKIE = "session"  # cookie of sessions started with version 0.2.0 or earlier
 COOKIE_SECONDS = 60 * 60 * 24 * 30
 # per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
@@ -233,8 +232,7 @@ class Server:
 
     def _person(self, request: Request) -> Person | None:
         """Return the session's participant, read each time because the participant may have been deleted."""
-        token = request.cookies.get(self.study.cookie) or request.cookies.get(OLD_COOKIE, "")
-        code = people.find(self.study.store.reader, token)
+        code = people.find(self.study.store.reader, request.cookies.get(self.study.cookie, ""))
         return None if code is None else self._session(code)
 
     def _require_person(self, request: Request) -> Person:
