@@ -25,6 +25,7 @@ from perceptinit_collect.store import (
     UPDATE_HEADS,
     add_columns,
     chain_sha256,
+    columns_of,
     connect,
     has_column,
     reading_database,
@@ -229,7 +230,9 @@ def _take_over_intact(folder: Path, target: Path) -> None:
                 "INSERT OR IGNORE INTO designs VALUES (?, ?)", (record.design.version, record.design.sha256)
             )
             for table, key in (("people", "id"), ("answers", "person")):
+                columns = ", ".join(columns_of(connection, table, "damaged"))
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?",
+                    f"INSERT OR REPLACE INTO {table} ({columns}) "
+                    f"SELECT {columns} FROM damaged.{table} WHERE {key} = ?",
                     (record.person,),
                 )

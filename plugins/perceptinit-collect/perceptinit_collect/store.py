@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS people (
     trials TEXT NOT NULL,
     began REAL NOT NULL,
     sha256 TEXT,
+    consent_sha256 TEXT,
     UNIQUE (design, slot)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
@@ -72,8 +73,13 @@ BEGIN INSERT OR IGNORE INTO changed VALUES (new.person); END;
 """
 PERSON = "id, design, slot, platform, platform_hash, platform_id, trials, began"
 ANSWER = "position, answer, seconds, input, is_interrupted, received, screen"
-# columns that studies of version 0.2.0 or earlier lack
-LATER_COLUMNS = (("people", "sha256"), ("answers", "sha256"), ("answers", "screen"))
+# columns that studies of version 0.2.0 or earlier lack; `consent_sha256` is also missing from later ones
+LATER_COLUMNS = (
+    ("people", "sha256"),
+    ("people", "consent_sha256"),
+    ("answers", "sha256"),
+    ("answers", "screen"),
+)
 # with MAX, SQLite takes the checksum from the row of the last position
 _HEADS = """
 SELECT p.id, COUNT(a.position), COALESCE(a.sha256, p.sha256), MAX(a.position)
@@ -131,7 +137,7 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 def add_columns(connection: sqlite3.Connection) -> None:
-    """Add the columns that a study of version 0.2.0 or earlier lacks."""
+    """Add the columns that a study of an earlier version lacks."""
     for table, column in LATER_COLUMNS:
         if not has_column(connection, table, column):
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
@@ -139,7 +145,12 @@ def add_columns(connection: sqlite3.Connection) -> None:
 
 def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
     """Return whether a table has a column."""
-    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))
+    return column in columns_of(connection, table)
+
+
+def columns_of(connection: sqlite3.Connection, table: str, database: str = "main") -> list[str]:
+    """Return the names of a table's columns, in the table's order."""
+    return [row[1] for row in connection.execute(f"PRAGMA {database}.table_info({table})")]
 
 
 class Store:

@@ -19,9 +19,13 @@ OPTIONAL_LABELS = {
     "instructed": "Attention check: please choose picture {number}.",
     "withdraw": "Withdraw",
     "withdraw_sure": "Delete all my answers and end my participation",
+    "withdraw_elsewhere": (
+        "You have used more than one browser, so this page cannot delete your answers. To have them deleted, "
+        "send your code to the researchers."
+    ),
     "withdrawn": "Your answers have been deleted, and your participation has ended.",
 }
-"""Defaults for labels that are missing from studies created by version 0.2.0 or earlier."""
+"""Defaults for labels that are missing from studies created by an earlier version."""
 BLANK = re.compile(r"\[FILL IN ([^:\]]+)[^\]]*\]")
 OLD_EXAMPLE = "*(This is example text."
 _LABEL = re.compile(r"^[-*]\s+(\w+):\s+(.+)$", re.MULTILINE)

@@ -229,6 +229,13 @@ def test_a_study_without_sizes_on_screen_is_read_without_changes_and_continued(s
     assert (len(intact(study)), read_checked(study)[1]) == (4, [])
 
 
+def test_a_study_without_tokens_of_the_consent_is_restored_from_a_newer_copy(study):
+    copy_answers(study)
+    change(study / FILE, "ALTER TABLE people DROP COLUMN consent_sha256")
+    restore(study)
+    assert (len(intact(study)), read_checked(study)[1]) == (3, [])
+
+
 def test_closing_asks_and_the_status_of_an_incomplete_study_is_not_open(study, collect):
     asked = collect(study, "--close")
     assert asked.exit_code == 1
