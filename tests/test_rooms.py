@@ -164,7 +164,7 @@ def test_the_top_level_and_every_room_stay_small():
 
 # A budget in statements and names, so that packing lines gains nothing: lower a number when code went, raise one with a
 # reason in the commit.
-MAX_STATEMENTS = 28_900  # of perceptinit/ and plugins/ together
+MAX_STATEMENTS = 29_000  # of perceptinit/ and plugins/ together
 MAX_FILES, MAX_LINES_OF_A_FILE = 320, 350
 # in 1,000 statements
 MAX_PACKED_IN_CORE, MAX_WALRUSES, MAX_COMPREHENSIONS = 8.0, 3.7, 70.5

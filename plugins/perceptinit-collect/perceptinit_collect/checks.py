@@ -19,6 +19,7 @@ from perceptinit_collect.design import Design, draw_trials, read_design, read_tr
 from perceptinit_collect.records import Given, Record
 from perceptinit_collect.store import (
     ANSWER,
+    DATABASE_FILE,
     FILE,
     HEADS_FILE,
     PERSON,
@@ -211,7 +212,8 @@ def restore(folder: Path) -> list[str]:
             lost = check_people(connection, folder)[1]
         damaged.mkdir(mode=0o700)
         for path in folder.glob(f"{FILE}*"):
-            path.replace(damaged / path.name)
+            if DATABASE_FILE.fullmatch(path.name):
+                path.replace(damaged / path.name)
     _write_once(folder / FILE, lambda c: c.execute(UPDATE_HEADS.format("TRUE")))
     return [*lost, f"moved the damaged answers to {damaged}. Delete them after a check"]
 

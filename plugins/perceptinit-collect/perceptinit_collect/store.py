@@ -11,6 +11,7 @@ grow and the queue does not.
 import hashlib
 import json
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from perceptinit.plugin import DataError
 
 FILE = "answers.sqlite"
 HEADS_FILE = f"{FILE}-heads"
+DATABASE_FILE = re.compile(rf"{re.escape(FILE)}(-heads)?(-wal|-shm|-journal)?")
 MAX_TOGETHER = 256  # writes in one commit
 
 SCHEMA = """
