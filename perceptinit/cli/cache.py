@@ -4,7 +4,8 @@ import typer
 
 from perceptinit.cli.common import new_console, new_table
 from perceptinit.cli.group import Group
-from perceptinit.files.cache import Cache, cache_folder, kept_files
+from perceptinit.errors import list_some
+from perceptinit.files.cache import Cache, cache_folder, foreign_files, kept_files
 
 app = typer.Typer(
     cls=Group,
@@ -47,7 +48,7 @@ def _judgments_name(part: object) -> str:
 
 @app.command()
 def clear() -> None:
-    """Delete all cached towers, decoded images, shard indexes and copies of remote files.
+    """Delete all cached towers, decoded images, shard indexes and copies of remote files, and no other files.
 
     Example: perceptinit cache clear
     """
@@ -58,6 +59,9 @@ def clear() -> None:
         num_bytes = kept.num_bytes
         kept.clear()
         typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of {kept.title}")
+    left = [str(path.relative_to(cache_folder())) for path in foreign_files()]
+    if left:
+        typer.echo(f"Left {len(left):,} files that the cache did not write: {list_some(left)}")
 
 
 @app.command()

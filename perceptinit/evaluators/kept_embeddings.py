@@ -18,7 +18,7 @@ import torch
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import remove_abandoned
-from perceptinit.files.cache import key_of
+from perceptinit.files.cache import embedding_files, key_of
 from perceptinit.files.sealed import open_sealed, write_sealed
 from perceptinit.images.store import folder_name, stamp_of
 from perceptinit.types import Fit, ImageSource
@@ -90,7 +90,7 @@ def keep_embeddings(path: Path, embeddings: np.ndarray) -> None:
     with suppress(OSError):  # on a full disk or in a folder of others, the next process encodes again
         remove_abandoned(path.parent)
         write_sealed(path, {}, {"embeddings": embeddings})
-        sizes = {file: file.stat() for file in path.parent.glob("*.safetensors")}
+        sizes = {file: file.stat() for file in embedding_files(path.parent)}
         total = sum(about.st_size for about in sizes.values())
         for file in sorted(sizes, key=lambda file: sizes[file].st_mtime):
             if total <= MAX_BYTES:

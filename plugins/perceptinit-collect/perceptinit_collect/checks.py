@@ -19,11 +19,13 @@ from perceptinit_collect.design import Design, draw_trials, read_design, read_tr
 from perceptinit_collect.records import Given, Record
 from perceptinit_collect.store import (
     ANSWER,
+    DATABASE_FILE,
     FILE,
     HEADS_FILE,
     PERSON,
     UPDATE_HEADS,
     chain_sha256,
+    columns_of,
     connect,
     reading_database,
 )
@@ -204,7 +206,8 @@ def restore(folder: Path) -> list[str]:
             lost = check_people(connection, folder)[1]
         damaged.mkdir(mode=0o700)
         for path in folder.glob(f"{FILE}*"):
-            path.replace(damaged / path.name)
+            if DATABASE_FILE.fullmatch(path.name):
+                path.replace(damaged / path.name)
     _write_once(folder / FILE, lambda c: c.execute(UPDATE_HEADS.format("TRUE")))
     return [*lost, f"moved the damaged answers to {damaged}. Delete them after a check"]
 
@@ -222,7 +225,9 @@ def _take_over_intact(folder: Path, target: Path) -> None:
                 "INSERT OR IGNORE INTO designs VALUES (?, ?)", (record.design.version, record.design.sha256)
             )
             for table, key in (("people", "id"), ("answers", "person")):
+                columns = ", ".join(columns_of(connection, table, "damaged"))
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?",
+                    f"INSERT OR REPLACE INTO {table} ({columns}) "
+                    f"SELECT {columns} FROM damaged.{table} WHERE {key} = ?",
                     (record.person,),
                 )

@@ -11,6 +11,7 @@ grow and the queue does not.
 import hashlib
 import json
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from perceptinit.plugin import DataError
 
 FILE = "answers.sqlite"
 HEADS_FILE = f"{FILE}-heads"
+DATABASE_FILE = re.compile(rf"{re.escape(FILE)}(-heads)?(-wal|-shm|-journal)?")
 MAX_TOGETHER = 256  # writes in one commit
 
 SCHEMA = """
@@ -41,6 +43,7 @@ CREATE TABLE IF NOT EXISTS people (
     trials TEXT NOT NULL,
     began REAL NOT NULL,
     sha256 TEXT NOT NULL,
+    consent_sha256 TEXT,
     UNIQUE (design, slot)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
@@ -124,7 +127,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             connection.execute("ATTACH ? AS heads", (str(heads),))
             connection.executescript(SCHEMA)
+            if "consent_sha256" not in columns_of(connection, "people"):  # a study of an earlier commit
+                connection.execute("ALTER TABLE people ADD COLUMN consent_sha256 TEXT")
         return connection
+
+
+def columns_of(connection: sqlite3.Connection, table: str, database: str = "main") -> list[str]:
+    """Return the names of a table's columns, in the table's order."""
+    return [row[1] for row in connection.execute(f"PRAGMA {database}.table_info({table})")]
 
 
 class Store:
@@ -223,8 +233,12 @@ def read_head(connection: sqlite3.Connection, code: str) -> tuple[int, str]:
 
 
 def chain_sha256(before: str, values: Sequence[Any]) -> str:
-    """Return the checksum of the columns PERSON (`before` is "") or ANSWER of a row."""
-    return sha256(json.dumps([before, *values], default=repr))
+    """Return the checksum of the columns PERSON (`before` is "") or ANSWER of a row.
+
+    A missing last value is left out, so that answers without `screen` keep their checksums.
+    """
+    known = values[:-1] if values[-1] is None else values
+    return sha256(json.dumps([before, *known], default=repr))
 
 
 def sha256(text: str) -> str:

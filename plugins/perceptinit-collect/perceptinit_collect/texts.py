@@ -19,6 +19,10 @@ OPTIONAL_LABELS = {
     "instructed": "Attention check: please choose picture {number}.",
     "withdraw": "Withdraw",
     "withdraw_sure": "Delete all my answers and end my participation",
+    "withdraw_elsewhere": (
+        "You have used more than one browser, so this page cannot delete your answers. To have them deleted, "
+        "send your code to the researchers."
+    ),
     "withdrawn": "Your answers have been deleted, and your participation has ended.",
 }
 """Defaults for labels that a study does not have to translate."""

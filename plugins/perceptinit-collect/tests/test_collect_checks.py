@@ -212,6 +212,46 @@ def test_a_study_that_lost_the_second_file_is_exported_and_continued(study):
     assert (len(intact(study)), read_checked(study)[1]) == (4, [])
 
 
+FOREIGN = ("notes.txt", "answers.sqlite-notes.txt", "design-notes.md", "texts/notes.txt", "mine/study.toml")
+
+
+@pytest.mark.parametrize("option", ["--draft", "--simulate", "--restore", "--forget", "--close", "--export"])
+def test_commands_that_delete_leave_foreign_files(study, collect, tmp_path, monkeypatch, option):
+    monkeypatch.setattr("perceptinit_collect.serve.serve", lambda *arguments: None)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/study.toml").write_text("precious")
+    value = {"--simulate": [2], "--forget": codes(study)[:1], "--export": ["table.csv"], "--close": ["--yes"]}
+    command = [study, option, *value.get(option, [])]
+    assert collect(*command).exit_code == 0
+    planted = []
+    for folder in (study, study / "draft", study / "simulated"):
+        for name in FOREIGN:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("precious")
+            planted.append(path)
+        (folder / "link").symlink_to(tmp_path / "outside")
+        planted.append(folder / "link/study.toml")
+    value["--forget"] = codes(study)[:1]
+    assert collect(study, option, *value.get(option, [])).exit_code == 0
+
+    assert [path for path in planted if path.read_text() != "precious"] == []
+
+
+def test_a_draft_is_not_copied_behind_a_link(study, collect, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (study / "draft").symlink_to(tmp_path / "outside")
+    assert "draft: is a link. Remove it" in str(collect(study, "--draft").exception)
+    assert [*(tmp_path / "outside").iterdir()] == []
+
+
+def test_a_study_without_tokens_of_the_consent_is_restored_from_a_newer_copy(study):
+    copy_answers(study)
+    change(study / FILE, "ALTER TABLE people DROP COLUMN consent_sha256")
+    restore(study)
+    assert (len(intact(study)), read_checked(study)[1]) == (3, [])
+
+
 def test_closing_asks_and_the_status_of_an_incomplete_study_is_not_open(study, collect):
     asked = collect(study, "--close")
     assert asked.exit_code == 1
