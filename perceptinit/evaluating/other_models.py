@@ -3,7 +3,7 @@
 # B batch, M images, D embedding, S image size
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from perceptinit.backbones.encoders import RGB, ImageTower
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fit
-from perceptinit.errors import DataError, MissingPackageError, UsageError, reading
+from perceptinit.errors import DataError, MissingPackageError, UsageError, reading, shown
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import ABOUT, read_json
@@ -37,6 +37,7 @@ CONVERT = (
     "w = torch.load('{0}', map_location='cpu', weights_only=True); "
     "save_file({{k: v.contiguous() for k, v in w.items()}}, '{1}')"
 )
+NUMBERS = "fiu"  # kinds of NumPy types: floats and integers
 DEFAULT_SIZE = 224  # of a function that does not state its image size
 
 
@@ -248,21 +249,44 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
     """Return embeddings in a .parquet file (columns image, embedding), or a .npy file with a .txt of names.
 
     Raises:
-        DataError: If the file cannot be read, or names and rows differ in number.
+        DataError: If the file cannot be read, names and rows differ in number, or a row has no name, a value
+            that is not finite, or no direction.
     """
     if path.suffix == ".npy":
         names = read_names(path.with_suffix(".txt"))
         with reading(f"{path}: not a readable .npy file of numbers", ValueError, OSError):
-            rows = np.load(path, allow_pickle=False).astype(np.float64)
+            stored = np.load(
+                path, mmap_mode="r", allow_pickle=False
+            )  # checks the stated size against the file
+        if stored.dtype.kind not in NUMBERS:
+            raise DataError(f"{path}: values of type {stored.dtype}. Save floats or integers")
+        rows = stored.astype(np.float64)
     else:
         import pyarrow
         from pyarrow import parquet
 
         what = f"{path}: cannot read columns image and embedding"
-        with reading(what, pyarrow.ArrowException, OSError, KeyError, ValueError):
+        with reading(what, pyarrow.ArrowException, OSError, KeyError, ValueError, TypeError):
             table = parquet.read_table(path, columns=["image", "embedding"])
             names = table.column("image").to_pylist()
             rows = np.array(table.column("embedding").to_pylist(), np.float64)
     if rows.ndim != 2 or len(rows) != len(names):
         raise DataError(f"{path}: {len(names)} names for embeddings of shape {rows.shape}")
+    _check_rows(path, names, rows)
     return GivenEmbeddings(str(path), names, torch.from_numpy(rows))
+
+
+def _check_rows(path: Path, names: Sequence[Any], rows: np.ndarray) -> None:
+    """Raise DataError for the first row without a name or a direction, counted from 1."""
+    problems = {
+        "has no image name": np.array([not isinstance(name, str) or not name for name in names], dtype=bool),
+        "contains values that are not finite": ~np.isfinite(rows).all(axis=1),
+        "contains only zeros, which have no direction": ~rows.any(axis=1),
+    }
+    for problem, is_bad in problems.items():
+        if is_bad.any():
+            first = int(is_bad.argmax())
+            more = f" ({is_bad.sum():,} such rows)" if is_bad.sum() > 1 else ""
+            raise DataError(
+                f"{path}, row {first + 1} ({shown(names[first])}): {problem}{more}. Remove the row"
+            )

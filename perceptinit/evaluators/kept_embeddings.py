@@ -48,7 +48,9 @@ def hash_images(images: Sequence[ImageSource], keys: Sequence[str]) -> str | Non
     return digest.hexdigest()
 
 
-def name_embeddings(weights: str, model: Any, images: str, precision: str, device: str) -> str | None:
+def name_embeddings(
+    weights: str, model: Any, images: str, precision: str, device: str, is_published: bool
+) -> str | None:
     """Return the name of the file of a model's embeddings; None for modules outside of `DISTRIBUTIONS`.
 
     Args:
@@ -57,6 +59,7 @@ def name_embeddings(weights: str, model: Any, images: str, precision: str, devic
         images: Hash of the images.
         precision: Precision of the image tower.
         device: torch device string.
+        is_published: Whether the images are of a published set, whose EXIF orientation is ignored.
     """
     fit = Fit.of(model)
     tower = model.image
@@ -71,6 +74,7 @@ def name_embeddings(weights: str, model: Any, images: str, precision: str, devic
         "pixels": folder_name(model.image_size, fit=fit),  # library versions, and pixels of trial images
         "normalization": [str(getattr(tower, name, None)) for name in ("mean", "std")],
         "precision": precision,
+        "is_published": is_published,
         "device": torch.device(device).type,
     }
     return f"{key_of(parts)}.safetensors"
