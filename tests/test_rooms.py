@@ -30,7 +30,7 @@ ROOMS = {
     "exporting": "results recipe backbones components files base",
     "evaluators": "results test_sets judgments images components compute files base",
     "trackers": "results base",
-    "results": "test_sets recipe backbones components files base",
+    "results": "test_sets recipe backbones components compute files base",
     "library": "judgments recipe backbones components compute files base",
     "initializers": "pretrainers judgments pairs backbones images components compute files base",
     "pretrainers": "pairs backbones images compute files base",

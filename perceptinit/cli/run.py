@@ -120,6 +120,7 @@ class Execution:
             Exception: The error of a failed run, raised after the table of the other runs is printed.
         """
         from perceptinit.running.cells import plan_cells
+        from perceptinit.running.readiness import find_slow_precision
         from perceptinit.running.runner import run_recipe
         from perceptinit.verdict.headline import find_undecided
 
@@ -128,6 +129,8 @@ class Execution:
         for recipe, seeds in rounds:
             if cells:
                 typer.echo(f"Undecided after {len(recipe.seeds) - 1} seeds. Adding seed {seeds[0]}.")
+            elif is_first_process():
+                print_warnings(find_slow_precision(recipe, self.device))
             cells += plan_cells(recipe, self.arms, seeds, self.out)
             try:
                 run_recipe(recipe, seeds=seeds, **asdict(self))

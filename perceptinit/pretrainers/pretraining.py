@@ -9,7 +9,7 @@ import torch
 
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.compute import distributed
-from perceptinit.compute.optim import find_optimizer_problems, warmup_cosine
+from perceptinit.compute.optim import choose_precision, find_optimizer_problems, warmup_cosine
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
@@ -222,7 +222,8 @@ class Pretraining(ABC):
         self._whole = self._trained = model
         names = [name for name in TOWERS if name in self.parts]
         if config.sharding == "fsdp" and distributed.world_size() > 1:
-            self._trained = copy_sharded(model, config.precision, names)
+            precision = choose_precision(config.precision, ctx.device)
+            self._trained = copy_sharded(model, precision, names)
         towers = {name: getattr(self._trained, name) for name in names}
         if config.compile:
             compile_blocks(stack, towers.values(), config.compile)

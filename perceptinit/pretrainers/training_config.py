@@ -57,8 +57,8 @@ class TrainingConfig:
     clip_norm: NonNegativeFloat = 0.0
     """Maximum gradient norm over all parameters; 0 disables clipping (PI paper: 3)."""
     precision: Precision = "fp32"
-    """"fp32", "tf32" (TF32 matrix products on NVIDIA GPUs), or autocast to "bf16" or "fp16" (with loss
-    scaling). The loss is always in fp32."""
+    """"fp32", "tf32" (TF32 matrix products on NVIDIA GPUs), autocast to "bf16" or "fp16" (with loss scaling),
+    or "auto": "bf16" on GPUs and CPUs with native bf16 products, else "fp32". The loss is always in fp32."""
     compile: str = ""
     """Backend of torch.compile for the blocks of all towers, such as "inductor"; empty for none."""
     grad_checkpointing: bool = False

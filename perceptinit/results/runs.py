@@ -134,7 +134,7 @@ class RunSet:
     @property
     def is_simulated(self) -> bool:
         """Whether any run uses simulated images, captions or observers."""
-        tables = (t for arm in self.arms for t in _walk_tables(self.resolved(arm)))
+        tables = (t for arm in self.arms for t in walk_tables(self.resolved(arm)))
         return any(table.get("use") == "synthetic" for table in tables)
 
     @property
@@ -172,13 +172,14 @@ class RunSet:
         return [text for arm in self.arms if (text := self.about(arm).get("difference"))]
 
 
-def _walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
+def walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
+    """Yield the tables of resolved settings, with the tables in them."""
     if isinstance(value, Mapping):
         yield value
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _walk_tables(item)
+            yield from walk_tables(item)
 
 
 def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
