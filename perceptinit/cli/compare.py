@@ -83,8 +83,8 @@ def compare(
         raise UsageError("--runs: expected with --csv")
     options = table_options(baseline, delta, columns, plan, pairing)
     loaded = load_results(runs, out, options)
-    if loaded.is_table and form != "table":
-        typer.echo(loaded.summary, err=True)
+    if loaded.source.layout and form != "table":
+        typer.echo(loaded.source.layout, err=True)
     if rows:
         typer.echo(formats.runs_table(loaded), nl=False)
         return

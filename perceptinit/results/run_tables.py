@@ -35,15 +35,14 @@ from perceptinit.results.measures import split_name
 from perceptinit.results.planned import find_changes
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import plain
-from perceptinit.results.runs import Evaluation, LoadedRun, RunSet, load_runs
+from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.source import ABSENT, TABLE, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
 from perceptinit.results.table_scores import ScoreReader, read_details
 
 SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
 COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item"}, key=FIELDS.index))
-ABSENT = "not in the table"
-_UNITS = {"step": "steps", "epoch": "epochs"}
 # words of wandb and MLflow for a state
 _STATES: dict[str, State] = {
     **dict(zip(get_args(State), get_args(State), strict=True)),
@@ -156,26 +155,26 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         stated["delta"] = options.delta
     verdict = require_valid(read_config(VerdictConfig, stated, "verdict"))
     lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
-    summary = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
-    axis: Evaluation = next((axis for axis in AXES if axis in rows), "")
+    notes = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
+    summary = ", ".join(filter(None, notes))
+    axis: Axis = next((axis for axis in AXES if axis in rows), "")
+    progress = Progress.along(axis, read_details(rows, 0).get("samples", ""))
     num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
     return RunSet(
         table.path.stem,
-        ", ".join(filter(None, summary)),
+        summary,
         baseline,
         arms,
         tuple(runs),
-        plan=verdict,
+        rule=verdict,
         num_planned=len(plan.get("seeds", ())) or num_seeds,
         num_listed=num_seeds,
         departures=tuple(find_changes(plan, verdict, verdict)) if plan else (),
         earlier=plan.get("verdict", {}),
-        preregistered=plan,
+        plan=plan,
         planned=planned,
-        is_table=True,
-        evaluation=axis,
-        unit=_UNITS.get(axis) or read_details(rows, 0).get("samples", "samples"),
         is_unpaired=options.is_unpaired or (not plan and num_seeds == 1),
+        source=TABLE.read_along(progress, summary),
     )
 
 
@@ -214,7 +213,7 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
     scores has a row without a measure.
     """
     for run in runs.runs:
-        items = run.items or (read_items(run.folder) if run.record else {})
+        items = run.items or read_items(run.folder)
         shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
         details = {"arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
         for row in run.scores or [{}]:
@@ -229,7 +228,7 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
                 "measure": measure,
                 "data_set": data_set,
                 "num_items": row.get("num_examples"),
-                runs.evaluation or "samples_seen": row.get("samples_seen"),
+                runs.progress.column or "samples_seen": row.get("samples_seen"),
                 "details": json.dumps(stated, separators=(",", ":")),
             }
 

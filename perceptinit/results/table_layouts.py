@@ -19,9 +19,9 @@ import numpy as np
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.columns import Columns, is_number
-from perceptinit.results.runs import Evaluation
+from perceptinit.results.source import Axis
 
-AXES: tuple[Evaluation, ...] = ("samples_seen", "step", "epoch")
+AXES: tuple[Axis, ...] = ("samples_seen", "step", "epoch")
 FACTS = ("higher_is_better", "chance", "num_items")
 FIELDS = ("arm", "seed", "measure", "data_set", *AXES, "item", "value", "status", *FACTS, "details")
 WIDE_MEASURE = "score"

@@ -58,7 +58,7 @@ ROUND_TRIPS = (
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tmp_path):
     records = load_runs([write_runs(SITUATIONS[name], tmp_path)])
-    table = read(tmp_path, runs_table(records), "runs.csv", delta=records.plan.delta)
+    table = read(tmp_path, runs_table(records), "runs.csv", delta=records.rule.delta)
     before, after = answers(records), answers(table)
     for key in ("scores", "values", "baselines", "over_sets", "problems", "trained_on", "family_wise"):
         assert before[key] == after[key], key
