@@ -242,6 +242,7 @@ def _score(
         differences=compare_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
         digits=digits,
+        has_direction=row.get("has_direction", True),
     )
 
 

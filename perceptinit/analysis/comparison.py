@@ -117,6 +117,7 @@ class ScoreComparison:
         incomplete: Note on unreadable images of the data set, or empty.
         is_pretrained: Whether the arms were pretrained before the measurement.
         digits: Decimals of scores that are not shares.
+        has_direction: Whether it is known which values are better.
     """
 
     name: str
@@ -139,10 +140,12 @@ class ScoreComparison:
     incomplete: str = ""
     is_pretrained: bool = True
     digits: int = 3
+    has_direction: bool = True
 
     @property
     def is_diagnostic(self) -> bool:
-        return is_diagnostic(self.measure)
+        """Return whether the score does not rank arms."""
+        return is_diagnostic(self.measure) or not self.has_direction
 
     @property
     def sign(self) -> int:

@@ -62,6 +62,32 @@ HIGHER = {
     *("correlation", "corr", "pearson", "spearman", "kendall", "agreement", "similarity", "2afc"),
     *("knn", "probe", "throughput", "fps"),
 }
+# words of measures that are shares of examples, in [0, 1] or in percent
+SHARES = {
+    *("accuracy", "acc", "precision", "recall", "sensitivity", "specificity", "f1", "f2", "fscore", "dice"),
+    *("auc", "auroc", "auprc", "aupr", "roc", "ap", "map", "iou", "miou", "jaccard", "exact", "match"),
+    *("success", "winrate", "agreement", "2afc", "knn", "probe"),
+}
+# words of measures that are often shares
+MAYBE_SHARES = {
+    "error",
+    "errors",
+    "err",
+    "wer",
+    "cer",
+    "eer",
+    "fpr",
+    "fnr",
+    "ece",
+    "mce",
+    "misclassification",
+}
+# words of columns that describe training, and are not results
+TRAINING = {
+    *("epoch", "epochs", "step", "steps", "iter", "iters", "iteration", "iterations", "index", "rank"),
+    *("train", "training", "lr", "rate", "momentum", "decay", "gpu", "gpus", "batch", "params", "parameters"),
+    *("time", "runtime", "duration", "timestamp", "seconds", "hours", "memory", "date"),
+}
 # `top1`, `Top-5`, `R@10`, `hit@1`, `pass@k`
 _AT_K = re.compile(r"(?<![a-z])(?:top|r|hit|pass)[@\s_-]*(?:\d+|k)(?![a-z])", re.IGNORECASE)
 # parts of `CrossEntropy`, `testLoss`, `macroF1`
@@ -75,8 +101,7 @@ def find_direction(measure: str) -> Direction | None:
     """
     if measure in measure_names():
         return "higher"
-    words = [word for word in re.split(r"[\W_]+", measure) if word]
-    parts = {part for word in words for part in _parts_of(word)}
+    parts = words_of(measure)
     is_lower = not LOWER.isdisjoint(parts)
     is_higher = not HIGHER.isdisjoint(parts)
     if is_lower and is_higher:
@@ -85,6 +110,34 @@ def find_direction(measure: str) -> Direction | None:
         return "lower"
     # the error of top-1 accuracy is called `top1_err`, so an error decides before a rank
     return "higher" if is_higher or "score" in parts or _AT_K.search(measure) else None
+
+
+def is_of_training(column: str) -> bool:
+    """Return whether a column describes training, such as `best_epoch`, `train_acc` or `runtime`."""
+    return not TRAINING.isdisjoint(words_of(column))
+
+
+def is_share_by_name(measure: str, values_are_far_apart: bool) -> bool:
+    """Return whether a measure is a share of examples by the words of its name.
+
+    Args:
+        measure: Name of the measure.
+        values_are_far_apart: Whether percent beside fractions would explain the values. Then words such as
+            `error`, which also name distances, count.
+    """
+    words = words_of(measure)
+    is_rank = bool(_AT_K.search(measure))
+    return (
+        not SHARES.isdisjoint(words)
+        or is_rank
+        or (values_are_far_apart and not MAYBE_SHARES.isdisjoint(words))
+    )
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words of a name in lower case, split as in `find_direction`."""
+    words = [word for word in re.split(r"[\W_]+", name) if word]
+    return {part for word in words for part in _parts_of(word)}
 
 
 def _parts_of(word: str) -> list[str]:

@@ -13,7 +13,7 @@ The plan of runs that other software makes is a TOML file without backbone or da
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from operator import attrgetter
@@ -30,8 +30,9 @@ from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.registry import unknown
+from perceptinit.results.directions import Direction
 from perceptinit.results.items import read_items
-from perceptinit.results.measures import split_name
+from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.planned import find_changes
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import plain
@@ -67,6 +68,7 @@ class TableOptions:
         columns: Columns of the table by field. Default: those of the plan, or of a known layout.
         plan: File of the plan of the runs.
         is_unpaired: Whether arms are never paired by seed.
+        direction: Better values of measures whose name does not state it. Default: that of the plan.
     """
 
     baseline: str | None = None
@@ -74,6 +76,7 @@ class TableOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     plan: Path | None = None
     is_unpaired: bool = False
+    direction: Direction | None = None
 
 
 def parse_columns(texts: Sequence[str]) -> dict[str, str]:
@@ -137,10 +140,11 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
 
     Raises:
         DataError: If the table is invalid.
-        UsageError: If the baseline is not stated or not an arm.
+        UsageError: If the baseline is not stated or not an arm, or no measure has a known direction.
     """
     rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
-    runs = list(_build_runs(rows))
+    runs = list(_build_runs(rows, options.direction or plan.get("direction")))
+    _require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
     absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
@@ -178,13 +182,24 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     )
 
 
-def _build_runs(rows: Columns) -> Iterator[LoadedRun]:
+def _require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
+    """Raise UsageError if no measure that ranks arms states which values are better."""
+    scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
+    unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
+    if unknown_ones and not any(row.get("has_direction", True) for row in scores):
+        raise UsageError(
+            f"{path}: the name {shown(' or '.join(unknown_ones))} does not state whether higher or lower "
+            "values are better. Choose one: --direction higher or --direction lower"
+        )
+
+
+def _build_runs(rows: Columns, direction: Direction | None) -> Iterator[LoadedRun]:
     """Yield a run for each arm and seed. A run is finished if all of its rows are."""
     by_run: dict[tuple[str, int], list[int]] = {}
     for index, cell in enumerate(zip(rows.texts("arm"), rows.counts("seed").tolist(), strict=True)):
         by_run.setdefault(cell, []).append(index)
     states = rows.coded("status", _read_state, "finished").texts() if "status" in rows else []
-    reader = ScoreReader(rows)
+    reader = ScoreReader(rows, direction)
     for cell, indices in by_run.items():
         unfinished: list[Any] = [states[i] for i in indices if states and states[i] != "finished"]
         scores, items = reader.read(indices)
@@ -251,6 +266,8 @@ class TablePlan:
     """Description in a sentence."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns of the table by field, such as arm = "init"."""
+    direction: Direction | None = None
+    """"higher" or "lower": which values of a measure are better whose name does not state it."""
     source: str = ""
     """Path of the file."""
     overrides: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, jud
 from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
+LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
 
 
 def find_smoke(claim: Claim) -> Finding:
@@ -167,9 +168,11 @@ def find_room(claim: Claim) -> Finding:
     value = score.arm(claim.reference).value
     chance = score.facts["chance"]
     upper = score.facts["ceiling"] or (1.0 if score.is_share else None)
-    if value is None or (chance is None and upper is None):
+    if value is None:
         return DOES_NOT_APPLY
     delta = score.rule.delta or 0.0
+    if chance is None and upper is None:
+        return judge([_describe_large_delta(score, value.mean)])
     name = f"{claim.reference} ({score.number(value.mean)}) is less than {score.magnitude(delta)} from"
     is_low = chance is not None and score.sign * (value.mean - chance) < delta
     is_high = upper is not None and score.higher_is_better and upper - value.mean < delta
@@ -178,10 +181,21 @@ def find_room(claim: Claim) -> Finding:
             describe_unlearned(score, claim.reference),
             f"{name} chance" if is_low else "",
             f"{name} the highest possible score" if is_high else "",
+            _describe_large_delta(score, value.mean),
         ]
     )
     is_unknown = chance is None and Fact.ABOVE_CHANCE not in claim.runs.source.shows
     return Finding(State.ASSUMED, Fact.ABOVE_CHANCE) if is_unknown and found.state is State.SHOWN else found
+
+
+def _describe_large_delta(score: ScoreComparison, mean: float) -> str:
+    """Return that delta is above a quarter of what baseline and chance leave; empty if it is not."""
+    delta = score.rule.delta or 0.0
+    ends = [score.facts["chance"] or 0.0, *([1.0] if score.is_share and score.higher_is_better else [])]
+    room = max(abs(mean - end) for end in ends)
+    if delta <= LARGEST_DELTA * room:
+        return ""
+    return f"delta ({score.magnitude(delta)}) is more than a quarter of the possible difference"
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:

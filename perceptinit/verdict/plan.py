@@ -112,6 +112,7 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         ],
         "shared": {"backbone": {}, "pretrain": None, "eval": []},
         "columns": dict(plan.columns),
+        **({"direction": plan.direction} if plan.direction else {}),
         "family": family,
     }
     return _complete_plan(plan, planned, design, [], pilot, anyway)
