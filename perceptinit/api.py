@@ -126,6 +126,7 @@ def compare(
     columns: Mapping[str, str] | None = None,
     plan: str | Path | None = None,
     pairing: Literal["seeds", "none"] = "seeds",
+    direction: Literal["higher", "lower"] | None = None,
     at: int | None = None,
 ) -> Comparison:
     """Compare arms like `perceptinit compare`.
@@ -138,6 +139,7 @@ def compare(
         columns: Columns of a table by field, such as `{"arm": "init", "value": "accuracy"}`.
         plan: `plan.json` of `perceptinit preregister`, for a table.
         pairing: "none" compares the arms of a table as independent samples, even if their seeds are equal.
+        direction: Better values of a measure whose name does not state them, for a table.
         at: Compare at this evaluation and not at the end.
 
     Returns:
@@ -158,6 +160,7 @@ def compare(
         columns=columns or {},
         plan=None if plan is None else Path(plan),
         is_unpaired=pairing == "none",
+        direction=direction,
     )
     runs = load_results([table if hasattr(table, "columns") else Path(table)], options=options)
     return Comparison(compare_runs(runs, "equal" if at is None else at, baseline))

@@ -13,10 +13,11 @@ import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.at_best import MIN_STUDIES
-from perceptinit.analysis.decisions import CONFIDENCE, POINTS
+from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.statistics import Estimate, estimate, widen
 from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
 from perceptinit.recipe.tuning import Dimension, Tuning
+from perceptinit.results.source import POINTS
 from perceptinit.results.tuned import Search, Trial
 from perceptinit.verdict.yardsticks import _judge
 

@@ -132,7 +132,7 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     for run in runs.finished:
         by_arm.setdefault(run.arm, set()).add(run.samples_seen)
     if len(set().union(*by_arm.values())) > 1:
-        unit = runs.samples if runs.is_table else "samples"
+        unit = runs.source.progress.unit
         seen = "; ".join(f"{arm}: {counts(numbers, ', ')} {unit}" for arm, numbers in by_arm.items())
         if budget == "equal":
             common = set.intersection(*map(_measured_at, runs.finished))
@@ -201,21 +201,25 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
-    rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
-    if runs.is_table:
-        delta = rule.delta if is_shown_as_share else runs.plan.delta
-        rule = replace(rule, delta=delta, is_unpaired=runs.is_unpaired, is_of_table=True)
+    rule = replace(
+        rule_of(runs.rule, runs.num_planned, runs.num_listed),
+        delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
+        is_unpaired=runs.is_unpaired,
+        one_run_decides=runs.source.one_run_decides,
+        words=runs.source.words,
+    )
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
-    has_other_unit = runs.is_table and not is_known
+    digits = DIGITS if is_known else runs.source.digits or _choose_digits(list(values.values()))
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
     components = dict(_find_components(items, name, values, asked_pairs))
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
+    seen = {arm: found[arm, seed]["samples_seen"] for arm, seed in found}
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -226,8 +230,9 @@ def _score(
         facts={key: row.get(key) for key in FACTS},
         baselines=from_extra(row["extra"]),
         num_sets=1,
-        samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
-        is_pretrained=runs.evaluation != "samples_seen" or any(r["samples_seen"] for r in found.values()),
+        samples_seen=seen,
+        is_pretrained=runs.progress.column != "samples_seen"
+        or any(r["samples_seen"] for r in found.values()),
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
         seen_in_stage_1={arm: _find_seen(arm, found) for arm in runs.arms},
         arms=arms,
@@ -236,7 +241,8 @@ def _score(
         components=components,
         differences=compare_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
-        digits=_choose_digits(list(values.values())) if has_other_unit else DIGITS,
+        digits=digits,
+        has_direction=row.get("has_direction", True),
     )
 
 

@@ -21,6 +21,7 @@ from perceptinit.analysis.questions import (
     AGAINST,
     AT_BEST,
     CONTROL,
+    MAIN,
     NO_PEOPLE,
     NOISE,
     OTHERWISE,
@@ -33,6 +34,7 @@ from perceptinit.analysis.questions import (
 from perceptinit.components.building import PARTS
 from perceptinit.results.record import list_judgments
 from perceptinit.results.runs import RunSet
+from perceptinit.results.source import Fact
 
 SHUFFLED = "shuffled-votes"
 
@@ -69,8 +71,9 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
     """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
-    asking = [c for c in found if c.question == WORTH and (runs.is_table or runs.resolved(c.arm))]
-    planned = list(planned_questions(runs.preregistered))
+    is_known = Fact.SETTINGS not in runs.source.shows  # else an arm without settings has not started
+    asking = [c for c in found if c.question.is_main and (is_known or runs.resolved(c.arm))]
+    planned = list(planned_questions(runs.plan))
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
     return [replace(c, num_family=len(family)) if c in family else c for c in found]
 
@@ -89,7 +92,9 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
         return AGAINST.format(reference)
     if is_shuffled(runs, arm):
         return CONTROL
-    return NOISE if _is_fresh(runs, arm) and _is_fresh(runs, reference) else WORTH
+    if _is_fresh(runs, arm) and _is_fresh(runs, reference):
+        return NOISE
+    return MAIN[runs.source.question].format(reference)
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:

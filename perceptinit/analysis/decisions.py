@@ -21,10 +21,10 @@ from scipy.special import stdtr
 
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.results.source import POINTS, RECORDS, Words
 from perceptinit.seeding import generator
 
 CONFIDENCE = 0.95
-POINTS = 100  # percentage points per unit of a score
 NUM_PATHS = 100_000
 
 Decision = Literal["equivalent", "above", "below"]  # in order of precedence
@@ -40,7 +40,8 @@ class Rule:
         last: Number of seeds at the last look; None for a single look.
         is_unplanned: Whether seeds were added by hand, without a plan.
         is_unpaired: Whether arms are never paired by seed.
-        is_of_table: Whether delta was stated with a table, and not in a recipe.
+        one_run_decides: Whether single runs are compared over items alone.
+        words: Words of the source of the runs.
     """
 
     delta: float | None = None
@@ -48,7 +49,8 @@ class Rule:
     last: int | None = None
     is_unplanned: bool = False
     is_unpaired: bool = False
-    is_of_table: bool = False
+    one_run_decides: bool = False
+    words: Words = RECORDS.words
 
     @property
     def is_repeated(self) -> bool:

@@ -50,6 +50,12 @@ class Components:
     num_people: int = 0
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """Units over which the mean is replicated, such as seeds and images."""
+        numbers = {"seeds": self.num_seeds, "images": self.num_images, "people": self.num_people}
+        return tuple(unit for unit, num in numbers.items() if num > 1)
+
+    @property
     def variance(self) -> Any:
         """Variance of the mean over seeds, images and people.
 

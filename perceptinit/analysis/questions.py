@@ -45,6 +45,8 @@ class Question:
             difference beyond chance, by outcome.
         after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
         after_others: Clauses that continue all other readings, by outcome.
+        is_main: Whether the reading of an arm starts with its answer. The main contrasts of a comparison are
+            a family.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Question:
     firm: Sentences = field(default_factory=dict, compare=False)
     after_better: Sentences = field(default_factory=dict, compare=False)
     after_others: Sentences = field(default_factory=dict, compare=False)
+    is_main: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -92,6 +95,7 @@ def _ask_structure(key: str, text: str, structure: str) -> Question:
 WORTH = Question(
     key="worth",
     text="Is it worth it?",
+    is_main=True,
     readings={
         Outcome.BETTER: "{arm} is better than {reference}",
         Outcome.WORSE: "{arm} is worse than {reference}",
@@ -107,6 +111,19 @@ WORTH = Question(
         "{reference} within {delta}",
     },
 )
+BETTER_MODEL = Question(
+    key="models",
+    text="Is it better than {}?",
+    is_main=True,
+    readings={
+        Outcome.BETTER: "{arm} is better than {reference}",
+        Outcome.WORSE: "{arm} is worse than {reference}",
+        Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
+        Outcome.EQUAL: "{arm} scores exactly as {reference} does",
+        Outcome.UNDECIDED: "whether {arm} or {reference} is better is undecided",
+    },
+)
+MAIN = {question.key: question for question in (WORTH, BETTER_MODEL)}  # by `Source.question`
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
 SIMULATED = _ask_structure(
     "simulated-structure",

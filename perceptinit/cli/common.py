@@ -60,6 +60,10 @@ Pairing = Annotated[
     Literal["seeds", "none"],
     typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds."),
 ]
+DirectionOf = Annotated[
+    Literal["higher", "lower"] | None,
+    typer.Option("--direction", help="For a table: better values of a measure whose name does not say it."),
+]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")]
@@ -72,6 +76,7 @@ def table_options(
     columns: Sequence[str] | None,
     plan: Path | None,
     pairing: str,
+    direction: Literal["higher", "lower"] | None = None,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
     from perceptinit.results.run_tables import TableOptions, parse_columns
@@ -82,6 +87,7 @@ def table_options(
         columns=parse_columns(columns or ()),
         plan=plan,
         is_unpaired=pairing == "none",
+        direction=direction,
     )
 
 

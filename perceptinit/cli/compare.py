@@ -13,6 +13,7 @@ from perceptinit.cli.common import (
     ColumnNames,
     Csv,
     Delta,
+    DirectionOf,
     Json,
     Pairing,
     PlanFile,
@@ -40,6 +41,7 @@ def compare(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     pairing: Pairing = "seeds",
+    direction: DirectionOf = None,
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
     csv: Csv = False,
@@ -81,10 +83,10 @@ def compare(
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
     if rows and form != "csv":
         raise UsageError("--runs: expected with --csv")
-    options = table_options(baseline, delta, columns, plan, pairing)
+    options = table_options(baseline, delta, columns, plan, pairing, direction)
     loaded = load_results(runs, out, options)
-    if loaded.is_table and form != "table":
-        typer.echo(loaded.summary, err=True)
+    if loaded.source.layout and form != "table":
+        typer.echo(loaded.source.layout, err=True)
     if rows:
         typer.echo(formats.runs_table(loaded), nl=False)
         return

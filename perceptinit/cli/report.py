@@ -10,6 +10,7 @@ from perceptinit.cli.common import (
     Baseline,
     ColumnNames,
     Delta,
+    DirectionOf,
     Pairing,
     PlanFile,
     Runs,
@@ -28,6 +29,7 @@ def report(
     columns: ColumnNames = None,
     plan: PlanFile = None,
     pairing: Pairing = "seeds",
+    direction: DirectionOf = None,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
     figure: Annotated[
         Path | None,
@@ -50,7 +52,7 @@ def report(
     from perceptinit.reports.report import write_figure, write_methods, write_report
     from perceptinit.results.run_tables import load_results
 
-    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
+    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing, direction))
     comparison = compare(loaded, budget(at, unequal), baseline)
     if methods:
         typer.echo(write_methods(comparison))

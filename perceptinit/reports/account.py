@@ -24,6 +24,7 @@ from perceptinit.files.reading import read_json
 from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.source import Fact
 from perceptinit.types import Fit
 
 ENERGY_FILE = "energy.json"
@@ -101,9 +102,9 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     ]
     of_scores = [
         ("measured on", ", ".join(measured) or "nothing yet", ""),
-        ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
+        (runs.source.words.replicates, ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
     ]
-    if runs.is_table:
+    if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [
         settings_row(runs.samples, "pairs", pretrain.get("pairs")),
@@ -128,22 +129,19 @@ def people_in_words(comparison: Comparison) -> str:
 
 def compared_sentence(runs: RunSet) -> str:
     """Return a description of the compared arms and their differences."""
+    words = runs.source.words
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
-    if runs.is_table:
-        return (
-            f"The table {runs.name} contains {len(runs.runs)} runs of {len(runs.arms)} arms: "
-            f"{others or 'no other arm'} against the baseline {runs.baseline}. It contains scores and no "
-            "records, so it does not show how the runs were made."
-        )
-    seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
     differ = list(find_unlike(runs)) or runs.unfinished
     rest = "what is stated below" if differ else "nothing else"
-    return (
-        f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
-        f"{others or 'no other arm'} against the baseline {runs.baseline}. "
-        "The arms differ in the initialization of the image tower (or in "
-        f"stages after pretraining), and in {tuned if is_tuned(runs) else rest}."
+    return words.compared.format(
+        name=runs.name,
+        baseline=runs.baseline,
+        others=others or f"no other {words.arm}",
+        num_arms=len(runs.arms),
+        num_runs=len(runs.runs),
+        num_seeds=len({run.seed for run in runs.runs}),
+        rest=tuned if is_tuned(runs) else rest,
     )
 
 

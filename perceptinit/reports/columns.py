@@ -114,7 +114,8 @@ def headings(comparison: Comparison) -> list[str]:
 def last_headings(comparison: Comparison) -> list[str]:
     """Return the headings for `last_cells`."""
     is_reported = any(held_out_accuracy(comparison.runs).values())
-    return [HELD_OUT_TITLE, "seeds"] if is_reported else ["seeds"]
+    replicates = comparison.runs.source.words.replicates
+    return [HELD_OUT_TITLE, replicates] if is_reported else [replicates]
 
 
 def _level(comparison: Comparison, reference: str) -> str:
@@ -160,9 +161,10 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
 def title(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the heading of a score in a terminal table."""
     num = counts(score.samples_seen.values())
-    seen = f"{num} samples seen" if score.is_pretrained else "without pretraining"
-    if comparison.runs.is_table and score.is_pretrained:
-        seen = f"{num} {comparison.runs.seen}" if comparison.runs.evaluation else ""
+    unit = comparison.runs.source.progress.seen
+    seen = f"{num} {unit}" if unit else ""
+    if not score.is_pretrained:
+        seen = "without pretraining"
     notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name

@@ -121,7 +121,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
     """Return strict JSON with sentences, problems, run states, rows and values by seed."""
     runs = comparison.runs
     found = summary(comparison)
-    plan = runs.preregistered
+    plan = runs.plan
     value = {
         **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
@@ -137,7 +137,7 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
         },
         "held_out_2afc": held_out_accuracy(runs),
         "family_wise": family_wise(comparison),
-        "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
+        "plan": {**pick(runs.rule, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
         "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],
         "answers": [
             {

@@ -48,11 +48,10 @@ def split_paragraphs(text: str, most: int = 60) -> list[str]:
 def rule_in_words(score: ScoreComparison) -> str:
     """Return a description of the decision rule."""
     rule = score.rule
-    name = "delta" if rule.is_of_table else "delta of the recipe"
-    within = f"; without a {'' if rule.is_of_table else '[verdict] '}delta, arms cannot be called equivalent"
+    within = f"; without a {rule.words.delta}, arms cannot be called equivalent"
     if rule.delta is not None:
         within = (
-            f", and one within ±{score.magnitude(rule.delta)} ({name}) is equivalent. "
+            f", and one within ±{score.magnitude(rule.delta)} ({rule.words.stated_delta}) is equivalent. "
             "'Worth it' needs an interval beyond delta"
         )
     sides = f"An interval on one side of 0 is better or worse{within}"
@@ -83,7 +82,7 @@ def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComp
     """Return the interval and number of seeds of an answer, or why there is no answer."""
     if verdict.outcome == Outcome.BARRED:
         return verdict.sentence
-    return evidence(difference, score) if difference.value.num > 1 else ""
+    return evidence(difference, score) if difference.has_interval else ""
 
 
 def find_scale(summary: Summary, score: ScoreComparison) -> float:

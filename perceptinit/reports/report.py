@@ -2,6 +2,7 @@
 
 import json
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from perceptinit.reports.sections import plugin_sections, tuning_section
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
 from perceptinit.reports.tables import pairing_in_words, sets_lines
+from perceptinit.results.source import Fact
 from perceptinit.verdict.headline import NOTHING, family_wise, summary
 from perceptinit.verdict.plan_text import plan_text
+from perceptinit.verdict.verdict import find_units
 from perceptinit.verdict.when import when_lines
 from perceptinit.verdict.yardsticks import yardsticks
 
@@ -85,13 +88,14 @@ def write_methods(comparison: Comparison) -> str:
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    _, found = _main_differences(comparison)
+    score, found = _main_differences(comparison)
     text = _render(
         "methods.md",
         comparison,
         rows={label: value for label, value, _ in account.shared_rows(comparison)},
         pairing=pairing_in_words(comparison),
         differences=found,
+        units=dict.fromkeys(chain(*(find_units(difference, score) for difference in found))),
         min_sign_flip=MIN_SEEDS_SIGN_FLIP,
     )
     return " ".join(text.split())
@@ -133,7 +137,7 @@ def render(comparison: Comparison, *, with_examples: bool = True) -> str:
         lead_figure=lead_figure,
         when_lines=when_lines,
         yardsticks=yardsticks(comparison),
-        plan=plan_text(runs.preregistered) if runs.preregistered else "",
+        plan=plan_text(runs.plan) if runs.plan else "",
         sets_lines=list(sets_lines(comparison)),
         pairing_in_words=pairing_in_words,
         family_wise=family_wise(comparison),
@@ -157,6 +161,7 @@ def _render(template: str, comparison: Comparison, **more: Any) -> str:
         summary=summary(comparison),
         account=account,
         page=page,
+        shows_settings=Fact.SETTINGS in comparison.runs.source.shows,
         **more,
     )
 

@@ -22,6 +22,7 @@ from perceptinit.registry import missing_companion
 from perceptinit.reports.figures import Figure, arm_colour, drawing, finish, plot_arms
 from perceptinit.results.record import recorded_sha256
 from perceptinit.results.runs import BEST, LoadedRun, Record, load_runs
+from perceptinit.results.source import Fact
 from perceptinit.results.tuned import Search, read_searches_beside
 from perceptinit.test_sets.choice import HasChoice
 from perceptinit.verdict.headline import headline, headline_arms
@@ -211,7 +212,7 @@ def tuning_section(comparison: Comparison) -> dict[str, Any] | None:
     """
     runs = comparison.runs
     roots = {run.folder.parent.parent for run in runs.runs}
-    if runs.is_table or len(roots) > 1:
+    if Fact.SETTINGS not in runs.source.shows or len(roots) > 1:
         return None
     root = roots.pop()
     best_root = root.with_name(root.name + BEST)

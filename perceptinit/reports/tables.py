@@ -18,11 +18,10 @@ from perceptinit.verdict.headline import sentences, summary
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
-    "s.e.: standard error over seeds. Differences are {how}, with the interval that decides: 95 %, "
-    "{test}, over {over}; shares in percent and points."
+    "Differences are {how}, with the interval that decides: 95 %, {test}, over {over}; shares in percent and "
+    "points."
 )
 STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
-OVER_BOTH = "seeds and, where runs have values by image, images"
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
@@ -78,7 +77,7 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
     Held-out 2AFC of stage 1 is below the table, because intervals need its space.
     """
-    headings = ("mean ± s.e.", "seeds", "vs", "[95 %]")
+    headings = ("mean ± s.e.", comparison.runs.source.words.replicates, "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
     table = _table(comparison, score, others)
     learned: list[str] = []
@@ -104,8 +103,10 @@ def reading_aids(comparison: Comparison) -> list[str]:
     simulated = [SIMULATED] if runs.is_simulated else []
     stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
     how, test = pairing_in_words(comparison)
-    over = "runs" if "Welch" in test else OVER_BOTH
-    read_me = READ_ME.format(how=how, test=test, over=over)
+    words = runs.source.words
+    over = "runs" if "Welch" in test else words.over
+    spread = f"s.e.: {words.spread}. " if words.spread else ""
+    read_me = f"{spread}{READ_ME.format(how=how, test=test, over=over)}"
     return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
 
 
@@ -113,7 +114,7 @@ def pairing_in_words(comparison: Comparison) -> tuple[str, str]:
     """Return how differences are paired, and the name of their interval."""
     are_paired = {d.num_runs is None for score in comparison.scores for d in score.differences}
     if are_paired <= {True}:
-        return "paired by seed", "Student's t"
+        return comparison.runs.source.words.how
     how = "paired by seed if both arms have the same seeds, and otherwise not paired"
     return ("not paired", "Welch's t") if are_paired == {False} else (how, "Student's t or Welch's t")
 

@@ -168,12 +168,12 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     else:
         departures = list(find_changes(plan, began, verdict))
     return {
-        "plan": verdict,
+        "rule": verdict,
         "num_planned": min(len(p.seeds) for p in same),
         "num_listed": max(len(p.seeds) for p in same),
         "departures": tuple(departures),
         "earlier": (replaced or plan or {"verdict": asdict(began)})["verdict"],
-        "preregistered": plan,
+        "plan": plan,
         "expected": named.expected,
         "origins": named.origins,
         "changes": {

@@ -84,7 +84,7 @@ def of_controls(find: Callable[[Claim], Finding]) -> Callable[[Claim], Finding]:
 
 
 def find_absent_controls(claim: Claim) -> Finding:
-    planned = [arm["name"] for arm in claim.runs.preregistered.get("arms", ())]
+    planned = [arm["name"] for arm in claim.runs.plan.get("arms", ())]
     return judge(f"the planned arm {arm} has no run" for arm in planned if arm not in claim.runs.arms)
 
 

@@ -57,7 +57,7 @@ def summary(comparison: Comparison) -> Summary | None:
         readings.append(read_arm(comparison, score, arm, own, named))
         named += find_assumptions(own)
     departures = list(describe_departures(comparison))
-    is_planned = comparison.runs.preregistered and not departures
+    is_planned = comparison.runs.plan and not departures
     notes = [
         confirm_plan(comparison.runs, answers) if is_planned else "",
         describe_failures(comparison.runs, score),
@@ -126,7 +126,7 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    sure = describe_interval(difference, score) if difference.value.num > 1 else count_runs(difference)
+    sure = describe_interval(difference, score) if difference.has_interval else count_runs(difference)
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
@@ -157,11 +157,11 @@ def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str
 
 
 def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
-    """Return the samples seen at a measurement; empty in a table that does not state them."""
+    """Return the samples seen at a measurement; empty if they are not stated."""
     if not score.is_pretrained:
         return "without pretraining"
     seen = counts(score.samples_seen.values(), " and ")
-    return f"after {seen} {runs.seen}" if runs.evaluation else ""
+    return f"after {seen} {runs.seen}" if runs.seen else ""
 
 
 def family_wise(comparison: Comparison) -> str:

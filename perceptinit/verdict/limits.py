@@ -157,12 +157,16 @@ def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
     tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
     num = max((a.contrast.num_family for a in answers if a.outcome is not Outcome.ONE_RUN), default=1)
+    if num == 1:
+        return ""
     text = (
-        f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(sorted(tests))} "
-        "over all arms agrees."
+        f"Intervals of {num} {score.rule.words.arm}s against the baseline are simultaneous: with at least "
+        "95 % confidence all of them hold (Bonferroni)."
     )
-    return text if num > 1 else ""
+    if score.rule.one_run_decides:
+        return text
+    agree = f"{' or '.join(sorted(tests))} over all arms agrees"
+    return f"{text} 'Better' or 'worse' is said only if {agree}."
 
 
 def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts
-from perceptinit.analysis.decisions import POINTS, Rule, rule_of
+from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise_of
 from perceptinit.errors import Problem
@@ -24,6 +24,7 @@ from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_
 from perceptinit.results.record import arm_row
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.source import POINTS
 from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
@@ -64,7 +65,7 @@ def planned_runs(recipe: Recipe, root: Path) -> RunSet:
         recipe.baseline,
         tuple(rows),
         tuple(runs),
-        plan=recipe.verdict,
+        rule=recipe.verdict,
         num_planned=len(recipe.seeds),
     )
 

@@ -9,8 +9,9 @@ from operator import attrgetter
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.questions import NOISE, TAUGHT, WORTH, Outcome, Sentences
 from perceptinit.results.measures import is_perceptual, measure_names
+from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import Claim, State
-from perceptinit.verdict.conditions import ASSUMPTIONS, check
+from perceptinit.verdict.conditions import check
 from perceptinit.verdict.controls import describe_more_contracted
 from perceptinit.verdict.evidence import DEFECT_P
 from perceptinit.verdict.limits import describe_lead
@@ -67,15 +68,16 @@ def read_arm(
         named: Assumptions that an earlier reading names.
     """
     by_question = {v.contrast.question: v for v in own}
+    main = next((v for v in own if v.contrast.question.is_main), None)
     if noise := by_question.get(NOISE):
         return _read_noise(score, noise)
     if arm in score.taught and score.is_pretrained:
         return TAUGHT.readings[Outcome.UNDECIDED].format(arm=arm, seen=score.seen_in_words)
-    if WORTH not in by_question:
+    if main is None:
         return ""
     if not score.is_pretrained:
         return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
-    text = _read_worth(comparison, score, by_question[WORTH], _find_structure(own))
+    text = _read_worth(comparison, score, main, _find_structure(own))
     start = "in the simulated world " if comparison.runs.is_simulated else ""
     if assumed := assumptions_in_words(own, named):
         start = f"{assumed}, {start}"
@@ -86,10 +88,10 @@ def read_arm(
 
 
 def find_assumptions(own: Iterable[Verdict]) -> list[str]:
-    """Return what the claims about an arm of a table assume, as clauses; empty without assumptions."""
+    """Return what the claims about an arm assume, as clauses; empty without assumptions."""
     checked = chain(*map(attrgetter("checked"), own))
     reasons = {each.reason for each in checked if each.state is State.ASSUMED}
-    return [text for text in ASSUMPTIONS if text in reasons]
+    return [fact for fact in Fact if fact in reasons]
 
 
 def assumptions_in_words(own: Iterable[Verdict], named: Sequence[str]) -> str:
@@ -140,7 +142,8 @@ def _read_worth(
 ) -> str:
     """Return whether an arm is worth it and whether structure explains it, or the most important obstacle."""
     difference = score.difference(worth.contrast)
-    sentences = WORTH.firm if worth.is_firm else WORTH.readings
+    question = worth.contrast.question
+    sentences = question.firm if worth.is_firm else question.readings
     clauses = [
         _choose(sentences, worth.outcome),
         _limit_to_items(score, worth),
@@ -152,7 +155,7 @@ def _read_worth(
         reference=worth.contrast.reference,
         structure=structure.contrast.question.structure if structure else "",
         delta=score.magnitude(score.rule.delta or 0.0),
-        single=describe_single(difference) if difference else "",
+        single=describe_single(difference, score) if difference else "",
     )
 
 

@@ -120,9 +120,11 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
 
 
 def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
-    if difference.value.num == 1:
-        return Outcome.ONE_RUN if difference.num_runs else Outcome.ONE_SEED
-    if difference.by_seed and not any(difference.by_seed.values()):
+    if not difference.has_interval:
+        is_run = difference.num_runs or score.rule.one_run_decides
+        return Outcome.ONE_RUN if is_run else Outcome.ONE_SEED
+    is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
+    if difference.by_seed and not any(difference.by_seed.values()) and not is_varied:
         return Outcome.EQUAL
     decision = decide(difference, score.rule)
     if decision in ("above", "below"):
@@ -140,11 +142,12 @@ def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) 
         effect = f"{effect}, where positive is better"
     match outcome:
         case Outcome.EQUAL:
-            return f"{arm} equals {reference} exactly in every seed ({_count_seeds(difference.value.num)})."
+            equal = score.rule.words.equal.format(num=_count_seeds(difference.value.num))
+            return f"{arm} equals {reference} {equal}."
         case Outcome.ONE_SEED | Outcome.ONE_RUN:
             where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
             if outcome is Outcome.ONE_RUN:
-                return f"{arm} {where} {reference}; {describe_single(difference)} does not decide."
+                return f"{arm} {where} {reference}; {describe_single(difference, score)} does not decide."
             return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
         case Outcome.EQUIVALENT:
             within = score.magnitude(score.rule.delta or 0.0)
@@ -170,19 +173,24 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     family = difference.contrast.num_family
     title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
+    *others, last = units = find_units(difference, score)
+    covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
+    over = " and ".join(filter(None, covered))
+    are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
+    parts = [
+        f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
+        "for the pooled votes of these judges" if are_pooled else "",
+        count_runs(difference) if "seeds" in units else "",
+    ]
+    if over != "seeds":  # the number of seeds says it
+        parts[0] = f"{parts[0]} over {over}"
+    return ", ".join(filter(None, parts))
+
+
+def find_units(difference: Difference, score: ScoreComparison) -> tuple[str, ...]:
+    """Return the units over which a difference is replicated, such as seeds and images."""
     parts = score.components.get(difference.contrast)
-    names_people = parts is not None and parts.num_people > 0
-    are_pooled = bool(difference.two_way) and is_perceptual(score.measure) and not names_people
-    sources = {
-        ", images and people": names_people,
-        " and images": difference.two_way and not names_people,
-        " and searches": difference.over_searches,
-        ", for the pooled votes of these judges": are_pooled,
-    }
-    also = "".join(name for name, found in sources.items() if found)
-    over = f" over seeds{also}" if also else ""
-    tested = score.improvement(difference.tested)
-    return f"{title}{looks} {score.interval(tested)}{over}, {count_runs(difference)}"
+    return parts.units if parts and difference.two_way else ("seeds",)
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
@@ -209,8 +217,10 @@ def count_runs(difference: Difference) -> str:
     return f"{own} run{'s' if own > 1 else ''} each" if own == others else f"{own} and {others} runs"
 
 
-def describe_single(difference: Difference) -> str:
+def describe_single(difference: Difference, score: ScoreComparison) -> str:
     """Return which arms have a single run: `one run each`, or `one run of random`."""
+    if score.rule.words.single:
+        return score.rule.words.single
     own, others = difference.num_runs or (1, 1)
     single = difference.contrast.arm if own == 1 else difference.contrast.reference
     return "one run each" if own == others else f"one run of {single}"
@@ -222,14 +232,15 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
     rule = score.rule
     if difference.over_searches:
         return "The searches for settings vary, too, so more seeds alone may not decide it."
+    if num == 1:
+        return f"Only more {' or '.join(find_units(difference, score))} can decide it."
     if rule.last is not None and num >= rule.last:
         return f"This answer is final: the plan allows at most {num} seeds."
     if rule.delta is None or difference.num_runs:
         detectable = difference.detectable or 0.0
         if score.is_share and detectable > 1:
             return "With this variance, these seeds are too few to detect any difference reliably."
-        missing = "No delta is stated" if rule.is_of_table else "The recipe states no [verdict] delta"
-        note = f" {missing}, so arms cannot be called equivalent." if rule.delta is None else ""
+        note = f" {rule.words.no_delta}, so arms cannot be called equivalent." if rule.delta is None else ""
         return (
             f"With this variance over seeds, a true difference of {score.magnitude(detectable)} is "
             f"detected in 8 of 10 experiments.{note}"

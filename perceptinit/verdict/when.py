@@ -29,7 +29,7 @@ class When:
     score: ScoreComparison
     difference: Difference
     found: Emergence
-    unit: str = "samples seen"
+    unit: str
 
     @property
     def course(self) -> str:
@@ -102,8 +102,7 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
         floor = score.floor / score.num_sets**0.5
         found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
         if found:
-            is_counted = comparison.runs.evaluation == "samples_seen"
-            yield When(score, difference, found, "samples seen" if is_counted else comparison.runs.seen)
+            yield When(score, difference, found, comparison.runs.source.progress.seen)
 
 
 def when_lines(found: Sequence[When]) -> list[str]:
