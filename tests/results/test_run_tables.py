@@ -288,7 +288,7 @@ def test_an_unknown_direction_is_asked_for_and_stated_by_an_option(verb, tmp_pat
     assert "b is not worth it" in verb(*command, "--direction", "lower")
 
 
-def test_a_measure_without_direction_does_not_rank_arms_beside_one_with(tmp_path):
+def test_a_measure_without_a_direction_does_not_rank_arms(tmp_path):
     rows = [f"{arm},{seed},{name},{value}" for arm in ("random", "pi") for seed in (0, 1) for name, value in (("kpi", seed), ("acc", 0.5 + seed / 9))]  # fmt: skip
     comparison = compare(read(tmp_path, "\n".join([HEADER, *rows])))
     assert [score.is_diagnostic for score in comparison.scores] == [True, False]
