@@ -245,9 +245,8 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     for_high = np.where(second == high, p_second, 1 - p_second) * num
     question = np.unique([anchor, low, high], axis=1, return_inverse=True)[1].ravel()
     own = np.unique(question * len(people) + owner, return_inverse=True)[1]
-    left, left_for_high = (
-        np.bincount(question, votes)[question] - np.bincount(own, votes)[own] for votes in (num, for_high)
-    )
+    left = np.bincount(question, num)[question] - np.bincount(own, num)[own]
+    left_for_high = np.bincount(question, for_high)[question] - np.bincount(own, for_high)[own]
     side = np.sign(2 * left_for_high - left)
     predicted = np.where(side > 0, for_high, np.where(side < 0, num - for_high, num / 2))
     totals = np.bincount(owner, num * (left > 0), len(people)).tolist()

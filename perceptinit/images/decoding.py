@@ -126,7 +126,8 @@ def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[
 def _crop_or_pad(image: np.ndarray, size: int, fill: Color) -> np.ndarray:
     """Return the central square (3, S, S) of an image (3, H, W), padded if a side is shorter."""
     # as in torchvision and timm: crops round to even, borders round down
-    top, left = (round((side - size) / 2) if side > size else 0 for side in image.shape[1:])
+    top = round(max(image.shape[1] - size, 0) / 2)
+    left = round(max(image.shape[2] - size, 0) / 2)
     image = image[:, top : top + size, left : left + size]
     height, width = image.shape[1:]
     if height == width:

@@ -100,7 +100,11 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
     Raises:
         DataError: If the tar is truncated or damaged, or a sample has two members with the same extension.
     """
-    starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
+    starts = array("q")
+    firsts = array("q")
+    members = array("i")
+    offsets = array("q")
+    sizes = array("q")
     extensions: dict[str, int] = {}
     kinds = Counter[tuple[int, ...]]()
     stem = None

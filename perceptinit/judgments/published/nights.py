@@ -174,8 +174,9 @@ class Nights:
         raw = self._raw_columns
         if split == "train" and raw is not None:
             path = self.config.root / "data.csv"
-            references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
-            held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
+            whole = read_table(path)
+            rows = zip(whole.texts("ref_path"), whole.texts("split"), strict=True)
+            held_out = {reference for reference, its_split in rows if its_split != "train"}
             mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
             columns = raw
             others = f"outside val and test of {path}"

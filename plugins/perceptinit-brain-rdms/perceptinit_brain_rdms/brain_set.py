@@ -124,7 +124,8 @@ def near_and_far(distances: np.ndarray, near: float, far: float) -> np.ndarray:
     """
     groups = np.full(len(distances), np.nan)
     order = np.argsort(distances, kind="stable")[: np.count_nonzero(~np.isnan(distances))]  # NaN is last
-    num_near, num_far = (max(1, round(share * len(order))) for share in (near, far))
+    num_near = max(1, round(near * len(order)))
+    num_far = max(1, round(far * len(order)))
     num_far = min(num_far, len(order) - num_near)  # both may be rounded up
     nearest, farthest = order[:num_near], order[len(order) - num_far :]
     if num_far > 0 and distances[nearest[-1]] < distances[farthest[0]]:

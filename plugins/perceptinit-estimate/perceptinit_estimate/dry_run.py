@@ -88,7 +88,8 @@ class Tracer:
 
     def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
         few, many = TRACED_ROWS
-        first, second = (self._peak_bytes(encode, (n, *shape), dtype) for n in (few, many))
+        first = self._peak_bytes(encode, (few, *shape), dtype)
+        second = self._peak_bytes(encode, (many, *shape), dtype)
         per_row = (second - first) / (many - few)
         return Traced(per_row, max(0.0, first - few * per_row))
 

@@ -118,7 +118,8 @@ class Linear:
     def _loss(self, matrix: Tensor, a: Tensor, f: Tensor, s: Tensor, p_second: Tensor) -> Tensor:
         """Return the scalar loss of a batch; a, f, s: embeddings (B, D) of anchor, first and second."""
         c = self.config
-        to_first, to_second = (_cosine(matrix, a, other) for other in (f, s))
+        to_first = _cosine(matrix, a, f)
+        to_second = _cosine(matrix, a, s)
         logit = (to_second - to_first) / c.temperature
         people = functional.binary_cross_entropy_with_logits(logit, p_second)
         scale = matrix.diagonal().mean() * torch.eye(len(matrix))
@@ -141,5 +142,6 @@ def _local(matrix: Tensor, a: Tensor, temperature: float) -> Tensor:
     """Return the mean cross-entropy between the similarities of the images before and after the map."""
     itself = torch.eye(len(a), dtype=torch.bool)
     mapped = functional.normalize(a @ matrix.T, dim=-1)
-    before, after = ((x @ x.T / temperature).masked_fill(itself, -1e9) for x in (a, mapped))
+    before = (a @ a.T / temperature).masked_fill(itself, -1e9)
+    after = (mapped @ mapped.T / temperature).masked_fill(itself, -1e9)
     return functional.cross_entropy(after, before.softmax(dim=-1))
