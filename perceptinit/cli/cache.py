@@ -57,7 +57,8 @@ def clear() -> None:
         typer.echo("The cache is empty.")
     for kept in found:
         num_bytes = kept.num_bytes
-        kept.clear()
+        for complaint in kept.clear():
+            typer.echo(complaint, err=True)
         typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of {kept.title}")
     left = [str(path.relative_to(cache_folder())) for path in foreign_files()]
     if left:

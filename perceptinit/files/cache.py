@@ -130,18 +130,19 @@ class KeptFiles:
     def num_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.paths if path.is_file())
 
-    def clear(self) -> None:
-        """Delete the files, and the folders between them and the root that are empty then.
+    def clear(self) -> list[str]:
+        """Delete the files and the folders that are empty then, and return a message for each failure.
 
         Lock files remain, and running processes can still read open files.
         """
-        remove_files(self.paths)
+        complaints = remove_files(self.paths)
         for folder in {path.parent for path in self.paths}:
             remove_abandoned(folder)
             with suppress(OSError):  # the first folder that is not empty
                 for inner in (folder, *folder.parents):
                     if self.root in inner.parents:
                         inner.rmdir()
+        return complaints
 
 
 def kept_files() -> list[KeptFiles]:
@@ -150,10 +151,10 @@ def kept_files() -> list[KeptFiles]:
     Names identify them, and content where a name can be chance. Links are not followed.
     """
     base = cache_folder()
-    found = [
-        KeptFiles(f"decoded images {folder.name}", folder, _list(folder, _STORED_IMAGES))
-        for folder in _list(base / "images", _IMAGE_FOLDER)
-    ]
+    found = []
+    for folder in _list(base / "images", _IMAGE_FOLDER):
+        title = f"decoded images {folder.name}"
+        found.append(KeptFiles(title, folder, _list(folder, _STORED_IMAGES)))
     for title, folder, name in (
         ("tar indexes", tar_index_folder(), _TAR_INDEX),
         ("embeddings", base / "embeddings", _EMBEDDINGS),
@@ -166,7 +167,9 @@ def kept_files() -> list[KeptFiles]:
         ("remote files", base / "copies", _PIECE, piece_files),
         ("test sets", base / "test-sets", _REPOSITORY, _downloaded_files),
     ):
-        paths = [path for entry in _list(folder, name) for path in files_of(entry)]
+        paths: list[Path] = []
+        for entry in _list(folder, name):
+            paths += files_of(entry)
         found.append(KeptFiles(title, folder, paths))
     return [kept for kept in found if kept.paths]
 

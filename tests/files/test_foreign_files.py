@@ -257,3 +257,17 @@ def test_every_module_that_deletes_has_a_case():
                 found.add(path.relative_to(PACKAGE).as_posix())
     assert found == DELETING.keys()
     assert set(DELETING.values()) - {"own"} <= vars(Cases).keys()
+
+
+def test_an_evicted_piece_leaves_its_foreign_files_and_its_room(bucket):
+    a, b = pieces_of(bucket, *"ab")
+    cache = FetchedCache(150)
+    use(cache, a)
+    (folder,) = cache.folder.glob("*-100")
+    (folder / "notes.txt").write_text("mine")
+    (folder / ".seal.json.1-ab.tmp").write_text("of a killed process")
+    use(cache, b)
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+    assert cache._used() == 100
+    use(cache, a)
+    assert (folder / "a.tar").read_bytes() == b"a" * 100

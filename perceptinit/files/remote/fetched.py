@@ -21,7 +21,7 @@ from pathlib import Path
 
 from perceptinit.errors import DataError, RemoteError, WriteError, writing
 from perceptinit.files.archives import SPARE_BYTES
-from perceptinit.files.atomic import file_lock, remove_files, write_json
+from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
 from perceptinit.files.cache import (
     PIECE_FILES,
     SEAL,
@@ -257,8 +257,10 @@ class FetchedCache:
 
 
 def _delete(owned: Held) -> None:
-    """Delete the files of a piece, the seal first, and release its lock."""
+    """Delete the files of a piece, the seal first, and release its lock. No process writes to it then."""
     paths = [owned.folder / SEAL, *piece_files(owned.folder)]
+    for folder in {path.parent for path in paths}:
+        paths += temporaries(folder)
     KeptFiles("", owned.folder.parent, paths).clear()
     owned.release()
 
