@@ -77,22 +77,6 @@ class TableOptions:
     is_unpaired: bool = False
 
 
-def parse_columns(texts: Sequence[str]) -> dict[str, str]:
-    """Return columns by field from texts such as `arm=init,seed=config/seed,value=accuracy`.
-
-    Raises:
-        UsageError: If a text has another form, or a field is unknown.
-    """
-    columns = {}
-    for part in ",".join(texts).split(",") if texts else ():
-        name, _, column = (piece.strip() for piece in part.partition("="))
-        if name not in FIELDS or not column:
-            hint = unknown("no field called", name, FIELDS) if column else "expected FIELD=COLUMN"
-            raise UsageError(f"--columns {part}: {hint}")
-        columns[name] = column
-    return columns
-
-
 def load_results(
     sources: Sequence[Any], out: Path = Path("runs"), options: TableOptions | None = None
 ) -> RunSet:
