@@ -27,10 +27,9 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words after the command; UsageError for a refused one."""
-        is_nested = ctx.parent is not None and ctx.parent.parent is not None
-        name = f"{ctx.parent.info_name} {ctx.info_name}" if is_nested else ctx.info_name
         if ctx.resilient_parsing:
             return super().parse_args(ctx, args)
+        name = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
         refuse_replaced(name, args)
         rest = super().parse_args(ctx, args)
         refuse_pairs(name, ctx)

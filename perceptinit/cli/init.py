@@ -12,7 +12,7 @@ def init(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Safetensors file to write.")],
     backbone: Annotated[
-        str, typer.Argument(metavar="[BACKBONE[:MODEL]]", help="See perceptinit list backbone.")
+        str, typer.Argument(metavar="BACKBONE[:MODEL]", help="See perceptinit list backbone.")
     ] = "timm",
     initializer: Annotated[str, typer.Argument(help="See perceptinit list initializer.")] = "triplet-hinge",
     judgments: Annotated[

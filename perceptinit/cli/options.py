@@ -1,15 +1,13 @@
 """Spellings of options that were replaced, and pairs of options that a command refuses."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
 from perceptinit.errors import UsageError, shown
 
-ON = "--on DATA,KEY=VALUE, such as"
-ROOT = "a key of the argument: paper29,root=data/eval"
-FORMAT = "--format"
 SUBMIT = "--submit slurm or --submit commands"
+FORMATS = {f"--{name}": f"--format {name}" for name in ("csv", "json", "latex", "markdown")}
 PACKED = ("image", "text", "label", "class")  # fields of `data pack --columns`
 # old word -> replacement, by command
 REPLACED = {
@@ -25,24 +23,25 @@ REPLACED = {
     },
     "export": {"--to": "the second argument: perceptinit export RUN open-clip"},
     "eval": {
-        "--suite": f"{ON} --on paper29,root=data/eval",
-        "--sets": f"{ON} --on cifar10,root=data/eval",
-        "--root": f"{ON} --on cifar10,root=data/eval",
-        "--set": f"{ON} --on cifar10,precision=bf16",
-        "--images": f"{ON} --on judgments.csv,images=photographs",
-        "--split": f"{ON} --on judgments.csv,split=test",
+        "--suite": "--on paper29,root=data/eval",
+        "--sets": "--on cifar10,root=data/eval",
+        "--root": "--on cifar10,root=data/eval",
+        "--set": "--on cifar10,precision=bf16",
+        "--images": "--on judgments.csv,images=photographs",
+        "--split": "--on judgments.csv,split=test",
         "--recipe": "--on RECIPE, such as --on recipe.toml",
-        **{f"--{name}": f"{FORMAT} {name}" for name in ("csv", "json", "latex", "markdown")},
+        **FORMATS,
     },
     "compare": {
         "--unequal": "--at end",
         "--out": "the folder of the runs: perceptinit compare OUT/RECIPE",
-        **{f"--{name}": f"{FORMAT} {name}" for name in ("csv", "json", "latex", "markdown", "runs")},
+        **FORMATS,
+        "--runs": "--format runs",
     },
     "report": {"--unequal": "--at end", "--figure": "--out FILE.pdf or --out FILE.svg"},
-    "data list": {"--root": ROOT},
+    "data list": {"--root": "a key of the argument: paper29,root=data/eval"},
     "data check": {
-        "--root": ROOT,
+        "--root": "a key of the argument: paper29,root=data/eval",
         "--images": "a key of the argument: judgments.csv,images=photographs",
         "--use": "a key of the argument: choices.csv,use=odd-one-out",
     },
@@ -62,7 +61,6 @@ CHOOSES = (
 )
 SCHEDULES = "Remove it: the scheduler runs several at a time"
 KEEPS = "Use another --out, or remove the runs"
-FROZEN = "The recipe is frozen: use its TOML file"
 # what a command refuses together, by command: two options, and what to do. An option may be followed by a
 # pattern of its value, an argument is a name in capitals, and `no` means that an option is missing
 REFUSED = {
@@ -72,11 +70,14 @@ REFUSED = {
         ("--submit commands", "--fresh", KEEPS),
         ("--submit slurm", "--nproc", "Set [slurm] nodes and gpus"),
         *(
-            ("RECIPE *.json", other, FROZEN)
+            ("RECIPE *.json", other, "The recipe is frozen: use its TOML file")
             for other in ("--out", "--set", "--smoke", "--submit", "--until-decided")
         ),
     ),
-    "tune": (("--submit", "--jobs", SCHEDULES), ("--submit", "--fresh", KEEPS)),
+    "tune": (
+        ("--submit", "--jobs", SCHEDULES),
+        ("--submit", "--fresh", KEEPS),
+    ),
     "eval": (("--pooling", "no --layer", "Add --layer, such as --layer all"),),
     "compare": (
         ("--explain", "--when", "Choose one"),
@@ -84,7 +85,7 @@ REFUSED = {
         ("--when", "--format latex", "Choose csv, json or markdown"),
         *(("--format runs", other, "Choose another format") for other in ("--when", "--score", "--at")),
     ),
-    "data pack": (("--test-set", "--columns text=*", "A test set has labels instead of captions"),),
+    "data pack": (("--test-set", "--columns *text=*", "A test set has labels instead of captions"),),
 }
 
 
@@ -115,16 +116,9 @@ def _find_given(wanted: str, parsed: Any) -> str:
     """Return a given option in words, or the value of an argument; empty if it is not given."""
     name, _, pattern = wanted.partition(" ")
     param = next((p for p in parsed.command.params if name in (*p.opts, (p.name or "").upper())), None)
-    assert param is not None, wanted
-    value = parsed.params[param.name]
-    if value in (None, False, (), [], param.default):
+    value = parsed.params.get(param.name) if param else None
+    if param is None or value in (None, False, (), [], param.default):
         return ""
-    if pattern and not any(fnmatchcase(part, pattern) for part in _split(value)):
+    if pattern and not fnmatchcase(str(value), pattern):
         return ""
-    return wanted.removesuffix("=*") if name.startswith("-") else shown(str(value))
-
-
-def _split(value: object) -> Iterator[str]:
-    """Yield the parts of an option that may be repeated, and has commas."""
-    for text in value if isinstance(value, list | tuple) else [value]:
-        yield from str(text).split(",")
+    return wanted.replace("*", "").rstrip("=") if name.startswith("-") else shown(str(value))

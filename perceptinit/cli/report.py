@@ -15,6 +15,7 @@ from perceptinit.cli.common import (
     Runs,
     table_options,
 )
+from perceptinit.errors import UsageError
 
 
 def report(
@@ -50,13 +51,15 @@ def report(
     from perceptinit.reports.report import FIGURES, write_figure, write_methods, write_report
     from perceptinit.results.run_tables import load_results
 
+    files = out or ([] if methods else [Path("report.html")])
+    for file in files:
+        if file.suffix not in (".html", *FIGURES):
+            raise UsageError(f"{file}: expected a file name that ends with .html, .pdf or .svg")
     loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
     comparison = compare(loaded, budget(at), baseline)
     if methods:
         typer.echo(write_methods(comparison))
-    if not out:
-        out = [] if methods else [Path("report.html")]
-    for file in out:
+    for file in files:
         if file.suffix in FIGURES:
             write_figure(comparison, file)
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,12 +49,11 @@ def read_asked(texts: Sequence[str], registry: Registry) -> list[Asked]:
     for text in dict.fromkeys(texts):
         name, keys = split_keys(text)
         asked.append(Asked(text, name, tuple(keys), _find_kind(name, keys, registry)))
-    judgments = [each for each in asked if each.kind == "judgments"]
-    others = [each for each in asked if each.kind != "judgments"]
-    if judgments and others:
+    found = {each.kind == "judgments": each for each in asked}
+    if len(found) == 2:
         raise UsageError(
-            f"--on: {judgments[0].name} has human judgments, and {others[0].name} is a {others[0].kind}. "
-            f"Run two commands: one with --on {judgments[0].text}, one with --on {others[0].text}"
+            f"--on: human judgments and a {found[False].kind} are measured by two commands. Run one with --on "
+            f"{found[True].text}, and one with --on {found[False].text}"
         )
     return asked
 
@@ -79,25 +79,21 @@ def set_tables(asked: Sequence[Asked]) -> Iterator[dict[str, Any]]:
 
     Raises:
         RecipeError: If a key is invalid.
-        UsageError: If a set is requested twice, with different keys.
+        UsageError: If a set is requested twice.
     """
-    by_keys: dict[tuple[str, ...], dict[str, Any]] = {}
-    owners: dict[str, Asked] = {}
+    groups: dict[str, tuple[dict[str, Any], list[str]]] = {}
     for each in asked:
         name, keys = read_set(each)
-        group = by_keys.setdefault((keys["root"], *each.keys), {"datasets": [], **COMMON, **keys})
-        for key in members(name):
-            owner = owners.setdefault(key, each)
-            if owner.keys != each.keys:
-                raise UsageError(f"--on: {owner.text} and {each.text} evaluate {key} twice")
-            if owner is each:
-                group["datasets"].append(key)
-    for table in by_keys.values():
-        captioned = [name for name in table["datasets"] if is_retrieval(name, table["root"])]
-        others = [name for name in table["datasets"] if name not in captioned]
+        groups.setdefault(str(keys), (keys, []))[1].extend(members(name))
+    counts = Counter(name for _, names in groups.values() for name in names)
+    if twice := [name for name, count in counts.items() if count > 1]:
+        raise UsageError(f"--on: requested twice: {', '.join(twice)}")
+    for keys, names in groups.values():
+        captioned = [name for name in names if is_retrieval(name, keys["root"])]
+        others = [name for name in names if name not in captioned]
         for use, chosen in (("zero-shot", others), ("retrieval", captioned)):
             if chosen:
-                yield {"use": use, **table, "datasets": chosen}
+                yield {"use": use, "datasets": chosen, **COMMON, **keys}
 
 
 def read_set(asked: Asked) -> tuple[str, dict[str, Any]]:

@@ -51,6 +51,6 @@ def test_the_methods_of_an_unpaired_table_name_its_tests(cli):
 
 
 def test_the_figure_of_a_table_is_written(cli, tmp_path):
-    done = cli("report", TABLE, "--baseline", "random", "--figure", "figure.svg")
+    done = cli("report", TABLE, "--baseline", "random", "--out", "figure.svg")
     assert done.returncode == 0, done.text
     assert (tmp_path / "figure.svg").stat().st_size > 1000

@@ -21,7 +21,7 @@ def list_(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME[,root=FOLDER]]", help="Data set, test set or suite to describe in detail."
+            metavar="NAME[,root=FOLDER]", help="Data set, test set or suite to describe in detail."
         ),
     ] = None,
 ) -> None:
