@@ -52,8 +52,8 @@ def read_asked(texts: Sequence[str], registry: Registry) -> list[Asked]:
     found = {each.kind == "judgments": each for each in asked}
     if len(found) == 2:
         raise UsageError(
-            f"--on: human judgments and a {found[False].kind} are measured by two commands. Run one with --on "
-            f"{found[True].text}, and one with --on {found[False].text}"
+            f"--on: human judgments and a {found[False].kind} are measured by two commands. Run one with "
+            f"--on {found[True].text}, and one with --on {found[False].text}"
         )
     return asked
 

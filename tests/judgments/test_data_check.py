@@ -355,7 +355,7 @@ def test_a_square_matrix_read_as_a_table_suggests_rdm(tmp_path, layout):
     (said,) = messages(check_judgments(table(tmp_path)), "error")
     assert said == (
         f'{tmp_path}/lab.csv: a square matrix, not a table. To read it, set use = "rdm" and its kind '
-        "(--use rdm --set kind=dissimilarity)"
+        f"({tmp_path}/lab.csv,use=rdm,kind=dissimilarity)"
     )
 
 

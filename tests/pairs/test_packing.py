@@ -465,7 +465,7 @@ def test_the_error_for_an_image_outside_of_the_class_folders_names_it(tmp_path):
         (
             "t.parquet",
             {},
-            "the source has neither captions nor labels. Add --text-column or --columns label=COLUMN",
+            "the source has neither captions nor labels. Add --columns text=COLUMN or label=COLUMN",
         ),
     ],
 )

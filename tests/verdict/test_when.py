@@ -88,7 +88,9 @@ def test_markdown_is_a_list_and_latex_is_refused(tmp_path):
     assert when(folder, "--format", "markdown").stdout.startswith("* pi - random, top1/x: emerged by")
     refused = when(folder, "--format", "latex")
     assert refused.returncode == 2
-    assert "--when has no LaTeX table: choose --markdown, --csv or --json" in " ".join(refused.stderr.split())
+    assert "--when does not support --format latex. Choose csv, json or markdown" in " ".join(
+        refused.stderr.split()
+    )
 
 
 def test_runs_with_one_evaluation_are_refused_with_the_setting(tmp_path):
