@@ -61,13 +61,14 @@ Delta = Annotated[
     ),
 ]
 ColumnNames = Annotated[
-    Texts, typer.Option("--columns", metavar="FIELD=COLUMN,...", help="For a table: columns of its fields.")
+    Texts,
+    typer.Option(
+        "--columns",
+        metavar="FIELD=COLUMN,...",
+        help="For a table: columns of its fields; run instead of seed: arms are not paired.",
+    ),
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="For a table: plan.json of `preregister`.")]
-Pairing = Annotated[
-    Literal["seeds", "none"],
-    typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds."),
-]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
 Format = Annotated[
     Literal["csv", "json", "latex", "markdown"] | None,
@@ -80,18 +81,19 @@ def table_options(
     delta: float | None,
     columns: Sequence[str] | None,
     plan: Path | None,
-    pairing: str,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
     from perceptinit.results.run_tables import TableOptions
     from perceptinit.results.table_layouts import FIELDS
 
+    named = parse_columns(columns or (), (*FIELDS, "run"))
+    run = named.pop("run", "")
     return TableOptions(
         baseline=baseline,
         delta=delta,
-        columns=parse_columns(columns or (), FIELDS),
+        columns=named | ({"seed": run} if run else {}),
         plan=plan,
-        is_unpaired=pairing == "none",
+        is_unpaired=bool(run),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,9 +12,9 @@ from perceptinit.cli.common import (
     Baseline,
     ColumnNames,
     Delta,
-    Pairing,
     PlanFile,
     Runs,
+    RunsFolder,
     Texts,
     new_console,
     table_options,
@@ -32,8 +33,8 @@ def compare(
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: Pairing = "seeds",
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
+    out: RunsFolder = Path("runs"),
     format_: Annotated[
         Literal["csv", "json", "latex", "markdown", "runs"] | None,
         typer.Option(
@@ -71,8 +72,8 @@ def compare(
     from perceptinit.results.run_tables import load_results
     from perceptinit.verdict.when import find_when
 
-    options = table_options(baseline, delta, columns, plan, pairing)
-    loaded = load_results(runs, options=options)
+    options = table_options(baseline, delta, columns, plan)
+    loaded = load_results(runs, out, options)
     if loaded.is_table and format_:
         typer.echo(loaded.summary, err=True)
     if format_ == "runs":

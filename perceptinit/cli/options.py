@@ -8,6 +8,7 @@ from perceptinit.errors import UsageError, shown
 
 SUBMIT = "--submit slurm or --submit commands"
 FORMATS = {f"--{name}": f"--format {name}" for name in ("csv", "json", "latex", "markdown")}
+PAIRING = "--columns run=COLUMN instead of seed=COLUMN"
 PACKED = ("image", "text", "label", "class")  # fields of `data pack --columns`
 # old word -> replacement, by command
 REPLACED = {
@@ -34,11 +35,11 @@ REPLACED = {
     },
     "compare": {
         "--unequal": "--at end",
-        "--out": "the folder of the runs: perceptinit compare OUT/RECIPE",
+        "--pairing": PAIRING,
         **FORMATS,
         "--runs": "--format runs",
     },
-    "report": {"--unequal": "--at end", "--figure": "--out FILE.pdf or --out FILE.svg"},
+    "report": {"--unequal": "--at end", "--pairing": PAIRING, "--figure": "--out FILE.pdf or --out FILE.svg"},
     "data list": {"--root": "a key of the argument: paper29,root=data/eval"},
     "data check": {
         "--root": "a key of the argument: paper29,root=data/eval",
@@ -60,6 +61,7 @@ CHOOSES = (
     "--set seeds=[...]"
 )
 SCHEDULES = "Remove it: the scheduler runs several at a time"
+RUN_OR_SEED = ("--columns *seed=*", "--columns *run=*", "Arms are paired by seed=COLUMN only")
 KEEPS = "Use another --out, or remove the runs"
 # what a command refuses together, by command: two options, and what to do. An option may be followed by a
 # pattern of its value, an argument is a name in capitals, and `no` means that an option is missing
@@ -80,11 +82,13 @@ REFUSED = {
     ),
     "eval": (("--pooling", "no --layer", "Add --layer, such as --layer all"),),
     "compare": (
+        RUN_OR_SEED,
         ("--explain", "--when", "Choose one"),
         ("--explain", "--format", "Without --explain, --format json has the conditions of each claim"),
         ("--when", "--format latex", "Choose csv, json or markdown"),
         *(("--format runs", other, "Choose another format") for other in ("--when", "--score", "--at")),
     ),
+    "report": (RUN_OR_SEED,),
     "data pack": (("--test-set", "--columns *text=*", "A test set has labels instead of captions"),),
 }
 

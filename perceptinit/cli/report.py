@@ -10,7 +10,6 @@ from perceptinit.cli.common import (
     Baseline,
     ColumnNames,
     Delta,
-    Pairing,
     PlanFile,
     Runs,
     table_options,
@@ -32,7 +31,6 @@ def report(
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: Pairing = "seeds",
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
     methods: Annotated[bool, typer.Option("--methods", help="Print a methods paragraph instead.")] = False,
 ) -> None:
@@ -55,7 +53,7 @@ def report(
     for file in files:
         if file.suffix not in (".html", *FIGURES):
             raise UsageError(f"{file}: expected a file name that ends with .html, .pdf or .svg")
-    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
+    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan))
     comparison = compare(loaded, budget(at), baseline)
     if methods:
         typer.echo(write_methods(comparison))

@@ -95,9 +95,7 @@ def load_results(
     tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
     if not tables:
         if options != TableOptions(baseline=options.baseline):
-            raise UsageError(
-                "--delta, --columns, --plan and --pairing are for tables. Set [verdict] in the recipe"
-            )
+            raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
         return load_runs(sources, out)
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")

@@ -13,7 +13,6 @@ MAX_OPTIONS = 90  # of all commands of the core, without plug-ins
 MAX_PER_COMMAND = 15
 VALUES = {
     "--at": "end",
-    "--columns": "text=caption",
     "--format": "json",
     "--jobs": "2",
     "--nproc": "2",
@@ -92,6 +91,8 @@ def words_of(wanted):
         return [pattern.replace("*", "any")]
     if pattern and "*" not in pattern:
         return [name, pattern]
+    if pattern:
+        return [name, pattern.replace("*", "") + "column"]
     return [name, VALUES[name]] if name in VALUES else [name]
 
 

@@ -101,7 +101,7 @@ def test_runs_with_one_evaluation_are_refused_with_the_setting(tmp_path):
 
 def test_two_printed_forms_are_refused(tmp_path):
     done = when(runs_of(tmp_path, "top1/x"), "--explain")
-    assert "--when and --explain: choose one" in " ".join(done.stderr.split())
+    assert "--explain does not support --when. Choose one" in " ".join(done.stderr.split())
 
 
 def test_the_lead_of_people_on_1000_pairs_emerges_by_10752_samples():
