@@ -1,7 +1,6 @@
 """`perceptinit validate`: all problems of a recipe, then its plan and cost."""
 
 import shlex
-from typing import Annotated
 
 import typer
 
@@ -12,11 +11,10 @@ from perceptinit.errors import RecipeError, printable
 def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
-    ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet (with --ready: 2).
+    Exit code 2: the recipe is invalid. Exit code 1: data or files are missing, so it cannot run yet.
 
     Example: perceptinit validate pi_clip_yfcc
     """
@@ -59,10 +57,8 @@ def validate(
             console.print(f"warning: {printable(str(problem))}", soft_wrap=True)
         console.print("Ready to run, with warnings." if warnings else "Ready to run.")
         return
-    if ready:
-        raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
+    command = shlex.join(["perceptinit", "data", "download", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {printable(line)}", soft_wrap=True)
     raise typer.Exit(1)

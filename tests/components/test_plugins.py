@@ -217,7 +217,7 @@ def test_a_plugin_adds_a_verb_unless_the_name_exists(install, cli_process, tmp_p
     environment["PERCEPTINIT_PLUGINS"] = "acme_verbs,acme_clash"
     done = cli_process("hello", **environment)
     assert done.stdout == "hello from the lab\n", done.stderr
-    listing = cli_process("plugins", **environment).stdout
+    listing = cli_process("list", "plugins", **environment).stdout
     assert "the command 'run' already exists" in listing
     assert "Run a recipe" in cli_process("run", "--help", **environment).stdout
 
