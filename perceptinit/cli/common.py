@@ -22,7 +22,7 @@ Texts = list[str] | None  # an option that may be repeated
 
 On = Annotated[
     Literal["slurm", "commands"] | None,
-    typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
+    typer.Option(help="Submit missing runs with the settings in [jobs], or print a command for each."),
 ]
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]

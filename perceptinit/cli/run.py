@@ -68,7 +68,7 @@ class Execution:
 
         If all runs are finished, `--on slurm` prints their table.
         """
-        from perceptinit.running.launch import list_commands
+        from perceptinit.running.commands import list_commands
         from perceptinit.running.slurm import submit
 
         root = self.out / recipe.name
@@ -95,7 +95,7 @@ class Execution:
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
         """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
         from perceptinit.results.tuned import is_over
-        from perceptinit.running.launch import thaw
+        from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
         recipe, cells = thaw(path)
@@ -223,7 +223,8 @@ def run(
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
     from perceptinit.running.cells import plan_cells
-    from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
+    from perceptinit.running.frozen import SUFFIX as FROZEN
+    from perceptinit.running.torchrun import is_launcher, run_in_processes
 
     if until_decided:
         others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
@@ -233,7 +234,7 @@ def run(
                 "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
             )
     if on == "slurm" and nproc > 1:
-        raise UsageError("--on slurm does not support --nproc. Set [slurm] nodes and gpus")
+        raise UsageError("--on slurm does not support --nproc. Set [jobs] nodes and gpus")
     is_frozen = recipe.suffix == FROZEN
     if is_frozen:
         fixed = {
