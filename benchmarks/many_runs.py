@@ -28,6 +28,7 @@ from perceptinit.results.record import write_record
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.states import note_job
 from perceptinit.running.cells import Cell, plan_cells, prepare
+from perceptinit.running.queue import in_queue
 from perceptinit.running.runner import run_recipe
 
 RECIPE = (
@@ -111,7 +112,7 @@ def main() -> None:
 
         def show_status() -> None:
             for experiment in load_experiments([root]):
-                status_table(experiment)
+                status_table(experiment, in_queue)
 
         works = {"plan": plan, "status": show_status, "compare": show_table}
         sides = {name: partial(bench.spend, work) for name, work in works.items()}

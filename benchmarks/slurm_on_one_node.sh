@@ -133,7 +133,7 @@ num_test = 32
 image_size = 16
 [checkpoint]
 every_steps = 50
-[slurm]
+[jobs]
 partition = "low"
 time = "30"
 gpus = 0
@@ -148,13 +148,13 @@ task_of() {  # arm seed -> array task
   "$python" -c 'import sys; from pathlib import Path; from perceptinit.results.states import find_submitted
 print(find_submitted(Path(sys.argv[1]))[sys.argv[2], int(sys.argv[3])])' $runs "$1" "$2"
 }
-is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.claim.json" ]; }
+is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.run.json" ]; }
 upset() {  # what happens to a run once it trains
   local run=$1 arm seed task
   arm=${run%/*} seed=${run#*/seed}
   until is_training "$run"; do sleep 0.3; done
   case $2 in
-    kill) kill -9 "$(grep -o '"pid": *[0-9]*' "$runs/$run/.claim.json" | grep -o '[0-9]*')" ;;
+    kill) kill -9 "$(grep -o '"pid": *[0-9]*' "$runs/$run/.run.json" | grep -o '[0-9]*')" ;;
     preempt)
       task=$(task_of "$arm" "$seed")
       sbatch -Q -p high -w "$(squeue -h -j "$task" -o %N)" -J urgent -o /dev/null --wrap "sleep 5" ;;
@@ -203,7 +203,7 @@ perceptinit run slow.toml --out slow --device cpu --submit slurm --arm pi
 # --- a recipe that is edited while its runs are queued, and submitted twice --------------------------------------------------
 say "2 runs in the queue under another name; the same command, and an edit"
 sed 's/^name = "six"/name = "edited"/; s/^seeds = .*/seeds = [0, 1]/' six.toml > edited.toml
-held=(--out edited --device cpu --arm pi --set 'slurm.options=["--hold", "--job-name=x"]' --submit slurm)
+held=(--out edited --device cpu --arm pi --set 'jobs.options=["--hold", "--job-name=x"]' --submit slurm)
 perceptinit run edited.toml "${held[@]}"
 perceptinit run edited.toml "${held[@]}" | tee again.out
 check_line "queued runs are not submitted twice" "^Nothing to submit: 0 finished, 2 already in the queue" again.out
@@ -253,7 +253,7 @@ check "srun evaluates the 4 runs" 4 "$(grep -c ",2afc,synthetic," evaluated.csv)
 
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
-perceptinit run six.toml --out two --device cpu --submit slurm --set slurm.nodes=2 --arm pi --seed 0
+perceptinit run six.toml --out two --device cpu --submit slurm --set jobs.nodes=2 --arm pi --seed 0
 runs=two/six
 upset pi/seed0 warn
 wait_for_queue

@@ -59,6 +59,7 @@ _MODULES = {
     "JudgedMeasure": "perceptinit.evaluators.judged",
     "Judgments": "perceptinit.protocols",
     "MatrixSet": "perceptinit.judgments.own.matrix_set",
+    "NEUTRAL": "perceptinit.configs",
     "NonNegativeFloat": "perceptinit.configs",
     "NonNegativeInt": "perceptinit.configs",
     "Objective": "perceptinit.pretrainers.objective",

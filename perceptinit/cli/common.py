@@ -24,7 +24,7 @@ Texts = list[str] | None  # an option that may be repeated
 Submit = Annotated[
     Literal["slurm", "commands"] | None,
     typer.Option(
-        "--submit", help="Submit missing runs with the settings in [slurm], or print a command for each."
+        "--submit", help="Submit missing runs with the settings in [jobs], or print a command for each."
     ),
 ]
 

@@ -70,7 +70,7 @@ REFUSED = {
         *(("--until-decided", other, CHOOSES) for other in ("--seed", "--smoke", "--nproc", "--submit")),
         ("--submit", "--jobs", SCHEDULES),
         ("--submit commands", "--fresh", KEEPS),
-        ("--submit slurm", "--nproc", "Set [slurm] nodes and gpus"),
+        ("--submit slurm", "--nproc", "Set [jobs] nodes and gpus"),
         *(
             ("RECIPE *.json", other, "The recipe is frozen: use its TOML file")
             for other in ("--out", "--set", "--smoke", "--submit", "--until-decided")

@@ -68,7 +68,7 @@ class Execution:
 
         If all runs are finished, `--submit slurm` prints their table.
         """
-        from perceptinit.running.launch import list_commands
+        from perceptinit.running.commands import list_commands
         from perceptinit.running.slurm import submit
 
         root = self.out / recipe.name
@@ -89,7 +89,7 @@ class Execution:
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
         """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
         from perceptinit.results.tuned import is_over
-        from perceptinit.running.launch import thaw
+        from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
         recipe, cells = thaw(path)
@@ -220,7 +220,8 @@ def run(
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
     from perceptinit.running.cells import plan_cells
-    from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
+    from perceptinit.running.frozen import SUFFIX as FROZEN
+    from perceptinit.running.torchrun import is_launcher, run_in_processes
 
     is_frozen = recipe.suffix == FROZEN
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)

@@ -4,14 +4,14 @@
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from perceptinit.compute.devices import to_device
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.triplet_loss import (
     Distance,
@@ -196,10 +196,10 @@ class TripletConfig:
     restore the best weights. None disables early stopping. The learning-rate schedule does not change."""
     allow_collapse: bool | None = None
     """Whether to continue if stage 1 collapses the embeddings, which otherwise is an error."""
-    image_store: str = "auto"
+    image_store: Annotated[str, NEUTRAL] = "auto"
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
     for sets of at least 256 MiB of pixels. "off" disables the store. Other values are paths."""
-    cache_gib: NonNegativeFloat = 4.0
+    cache_gib: Annotated[NonNegativeFloat, NEUTRAL] = 4.0
     """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use."""
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Parse a recipe's text and resolve `like`, `arms`, `without` and `through`.
+"""Parse a recipe's text and resolve `like`, `take`, `without` and `through`.
 
 * `like = "FILE"` at the top: inherit the tables of that recipe, which can inherit from another
-* `arms = ["random"]` next to this `like`: inherit these arms, which precede the recipe's own `[[arm]]` tables
+* `take = ["random"]` next to this `like`: inherit these arms, which precede the recipe's own `[[arm]]` tables
 * `like = "init"` in a stage: inherit the keys of the shared stage
 * `like = "data.people"` in a part (judgments, pairs): inherit the keys of the table [data.people]
 * `without = ["temperature"]` next to a `like`: do not inherit these keys
@@ -32,6 +32,14 @@ from perceptinit.registry import unknown
 
 Files = Sequence[tuple[str, str]]  # path and text of a recipe and of its `like` ancestors
 SHARED_SLOTS = ("backbone", "pretrain", "eval")
+# keys of earlier versions, and their names today; without a name, the key has gone
+RENAMED = {
+    "arms": "take",
+    "launch": "jobs",
+    "slurm": "jobs",
+    "verdict.published_effect": "",
+    "verdict.source": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,62 @@ class RecipeText:
         }
 
 
+def find_old_keys(tables: Mapping[str, Any], at: str = "") -> list[Problem]:
+    """Return a problem for each key of an earlier version, with its name today. at: Prefix of the keys."""
+    return [Problem(at + old, _explain(old)) for old in RENAMED if _holds(tables, old)]
+
+
+def _holds(tables: Mapping[str, Any], path: str) -> bool:
+    table, _, key = path.rpartition(".")
+    inner = tables.get(table) if table else tables
+    return isinstance(inner, Mapping) and key in inner
+
+
+def restore_text(text: str, source: str) -> str:
+    """Return the text of a recipe in a record, plan or frozen recipe with the keys of today."""
+    tables = parse_toml(text, source)
+    if not find_old_keys(tables):
+        return text
+    import tomli_w
+
+    for old, new in RENAMED.items():
+        table, _, key = old.rpartition(".")
+        if not _holds(tables, old):
+            continue
+        value = (tables[table] if table else tables).pop(key)
+        if new:
+            tables[new] = {**tables.get(new, {}), **value} if isinstance(value, dict) else value
+    return tomli_w.dumps(tables)
+
+
+def restore_overrides(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return the overrides in a record or frozen recipe with the keys of today."""
+    kept = []
+    for override in overrides:
+        old = _find_old_key(override)
+        if not old:
+            kept.append(override)
+        elif RENAMED[old]:
+            kept.append(RENAMED[old] + override.strip().removeprefix(old))
+    return tuple(kept)
+
+
+def find_old_overrides(overrides: Sequence[str]) -> list[Problem]:
+    """Return a problem for each override of a key of an earlier version."""
+    found = [(override, _find_old_key(override)) for override in overrides]
+    return [Problem(f"--set {override}", _explain(old)) for override, old in found if old]
+
+
+def _find_old_key(override: str) -> str:
+    path = override.partition("=")[0].strip()
+    return next((old for old in RENAMED if path == old or path.startswith(f"{old}.")), "")
+
+
+def _explain(old: str) -> str:
+    new = RENAMED[old]
+    return f"renamed. Write '{new}' instead of '{old}'" if new else "removed. State it in a comment"
+
+
 def read_recipe_text(text: str, source: str, folder: Path) -> RecipeText:
     """Return a recipe merged into its `like` ancestors, which are in `folder` or bundled.
 
@@ -130,30 +194,32 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
     """Merge the first file into its `like` ancestors. at: Prefix of the paths of its keys."""
     (source, text), *others = files
     own: LocatedTable = locate(parse_toml(text, source), at)
+    if problems := find_old_keys(own, at):
+        raise RecipeError(problems, source)
     if not others:
-        if "arms" in own:
+        if "take" in own:
             message = "requires 'like'. To define arms, write [[arm]] tables"
-            raise RecipeError([Problem("arms", message)], source)
+            raise RecipeError([Problem("take", message)], source)
         return RecipeText(own, files)
     name = str(own.get("like", ""))
     base = merge_files(others, f"{name}:")
-    whole = merge(base.tables, own.without("like", "arms"))
+    whole = merge(base.tables, own.without("like", "take"))
     plugins = whole.get("plugins")
     if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that lists them
         whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
-    if "arms" not in own:
+    if "take" not in own:
         return RecipeText(whole, files, base)
     taken = _take_arms(base.tables, own, source)
     added = own.get("arm", [])
     whole["arm"] = [*taken, *added] if isinstance(added, list) else added
-    return RecipeText(whole, files, base, tuple(own["arms"]))
+    return RecipeText(whole, files, base, tuple(own["take"]))
 
 
 def _take_arms(base: LocatedTable, own: LocatedTable, source: str) -> list[LocatedTable]:
     """Return the arms of `base` that `own` lists. They keep the shared stages of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
-    names = own["arms"]
-    where = own.path("arms")
+    names = own["take"]
+    where = own.path("take")
     like = own.get("like")
     if not _is_list_of_texts(names):
         raise RecipeError(

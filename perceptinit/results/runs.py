@@ -11,10 +11,11 @@ from typing import Any, Self
 from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
+from perceptinit.results.locks import is_locked
 from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
 from perceptinit.results.record import RECORD, read_record
 from perceptinit.results.source import RECORDS, Progress, Source
-from perceptinit.results.states import State, find_submitted, is_claimed, run_folder
+from perceptinit.results.states import State, find_submitted, run_folder
 from perceptinit.types import Items
 
 Record = dict[str, Any]
@@ -259,14 +260,14 @@ def load_run(folder: Path) -> LoadedRun:
     if not folder.exists():
         return absent("not started")
     if not (folder / RECORD).exists():
-        if is_claimed(folder):
+        if is_locked(folder):
             return absent("running", reason="in its first stage")
         return absent("stopped", reason="ended before its first record")
     try:
         record = read_record(folder / RECORD)
     except DataError as error:
         return absent("unreadable", reason=str(error))
-    if record["status"] == "running" and not is_claimed(folder):
+    if record["status"] == "running" and not is_locked(folder):
         reason = "its process ended; rerun the same `perceptinit run` to resume it"
         return LoadedRun.of_record(folder, "stopped", record, reason)
     return LoadedRun.of_record(folder, record["status"], record, record.get("error", ""))

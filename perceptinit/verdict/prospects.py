@@ -156,10 +156,6 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     if plan.delta < SMALL_DELTA:
         share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
         yield Problem("verdict.delta", f"{share}. If {plan.delta:g} is a share, set {POINTS * plan.delta:g}")
-    if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
-        effect = f"half of the smallest published effect ({plan.published_effect:g}, {plan.source})"
-        message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
-        yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
         num_family = max((contrast.num_family for contrast in contrasts), default=1)

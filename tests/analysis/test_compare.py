@@ -16,9 +16,9 @@ from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, OTHERWISE, STRUCT
 from perceptinit.analysis.statistics import estimate, p_value
 from perceptinit.errors import UsageError
 from perceptinit.reports.tables import rich_table, sets_lines
+from perceptinit.results.locks import lock
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
-from perceptinit.results.states import claim
 from perceptinit.verdict.headline import sentences
 from perceptinit.verdict.verdict import verdict
 
@@ -173,7 +173,7 @@ def test_a_running_record_without_a_process_is_reported_as_stopped(tmp_path):
         return {(r.arm, r.seed): r.state for r in load_runs([folder]).runs}
 
     assert state()["random", 0] == "stopped"
-    with claim(folder / "random" / "seed0"):
+    with lock(folder / "random" / "seed0"):
         assert state()["random", 0] == "running"
     (folder / "pi" / "seed0").mkdir(parents=True)  # died before its first record
     assert state()["pi", 0] == "stopped"

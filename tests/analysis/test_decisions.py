@@ -129,7 +129,6 @@ def test_an_invalid_plan_is_refused(tmp_path):
         ("delta = -1", "verdict.delta: should be greater than 0"),
         ('delta = "0.5 %"', "verdict.delta: expected a number"),
         ("delta = 200", "delta = 200: expected less than 100 points (hundredths of a score)"),
-        ("published_effect = 3.0", "published_effect requires `source`"),
         ("deltas = 1.0", "did you mean 'delta'?"),
     ):
         with pytest.raises(RecipeError) as error:

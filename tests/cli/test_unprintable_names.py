@@ -36,6 +36,7 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
 
     from perceptinit.reports.status import status_table
     from perceptinit.reports.tables import rich_table
+    from perceptinit.running.queue import in_queue
 
     records = three_by_three()
     records[0] = record("random", 0, [], status="failed", error=f"OSError: {EVIL} [/red] [[init]]")
@@ -45,7 +46,7 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
     assert read_record(path)["error"] == f"OSError: {TAMED} [/red] [[init]]"
     console = Console(width=400, markup=False, highlight=False)
     runs = load_runs([folder])
-    console.print(status_table(runs))
+    console.print(status_table(runs, in_queue))
     comparison = compare(runs)
     console.print(rich_table(comparison, comparison.scores))
     shown = capsys.readouterr().out

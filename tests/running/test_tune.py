@@ -21,7 +21,7 @@ from perceptinit.reports.report import render
 from perceptinit.reports.sections import search_figure, search_rows
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
-from perceptinit.running.launch import restore_cells
+from perceptinit.running.frozen import restore_cells
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _job
@@ -198,7 +198,7 @@ def test_printed_commands_of_trials_and_final_runs_reproduce_a_local_tuning(plac
 
 def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cli):
     (place / "child.toml").write_text(
-        'schema = 1\nname = "child"\nlike = "planted.toml"\narms = ["random", "pi"]\n[launch]\nwrap = "nice -n 1"\n'
+        'schema = 1\nname = "child"\nlike = "planted.toml"\ntake = ["random", "pi"]\n[jobs]\nwrap = "nice -n 1"\n'
     )
     words = ("tune", "child.toml", *FEW[1:], "--submit", "commands")
     execute(cli(*words), cli)
@@ -213,7 +213,7 @@ def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cl
 
 def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):
     fake = fake_slurm(place, monkeypatch)
-    words = ("tune", *FEW, "--submit", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
+    words = ("tune", *FEW, "--submit", "slurm", "--set", "jobs.partition=long", "--set", "jobs.gpus=0")
     shown = verb(*words)
     trials = [f"{arm} {seed}" for seed in (1000, 1001) for arm in ("random", "pi")]
     assert runs_of(fake, 11) == trials

@@ -82,8 +82,6 @@ def test_validate_prints_the_detectable_difference(verb):
          "0.5 points are below the noise: with 3 seeds, the difference between equal arms has an interval of ±1.2 points"),
         (["verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]"],
          "3 seeds detect a true difference of delta (0.5 points) with only 17 % probability. Add seeds"),
-        (["verdict.delta=2", "verdict.published_effect=3", "verdict.source='a paper'"],
-         "2 points exceed half of the smallest published effect (3, a paper)"),
     ],
 )  # fmt: skip
 def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):

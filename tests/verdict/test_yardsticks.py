@@ -171,7 +171,46 @@ def test_paths_speed_options_and_other_arms_do_not_change_the_setting(tmp_path):
         "pretrain.pairs.root='/x'",
     ]
     overrides.append("arm.pi.init=[{use='random'}]")
-    assert outcome(tmp_path, (0.328,), changed={"overrides": overrides})[0] != "another setting"
+    text = (RECIPE + EXPECT).replace('use = "synthetic"', 'use = "csv"\npath = "pairs.csv"\nroot = "/y"')
+    assert outcome(tmp_path, (0.328,), text, {"overrides": overrides})[0] != "another setting"
+
+
+PLUGIN = """
+from dataclasses import dataclass
+from typing import Annotated
+
+from perceptinit.plugin import NEUTRAL, Component, PositiveInt, hookimpl
+
+
+class Shapes:
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Config:
+        shelf: Annotated[str, NEUTRAL] = ""
+        sides: PositiveInt = 3
+
+
+@hookimpl
+def perceptinit_pairs():
+    return [Component(name="acme/shapes", target=Shapes, summary="polygons")]
+"""
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [("pretrain.pairs.shelf='b'", False), ("pretrain.pairs.sides=4", True)],
+    ids=["a marked key", "another key"],
+)
+def test_a_plugin_marks_keys_that_do_not_change_the_setting(tmp_path, monkeypatch, override, expected):
+    (tmp_path / "acme_shapes.py").write_text(PLUGIN)
+    info = tmp_path / "acme_shapes-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_shapes\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[perceptinit]\nacme = acme_shapes\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PERCEPTINIT_PLUGINS", "acme")
+    text = (RECIPE + EXPECT).replace('use = "synthetic"', 'use = "acme/shapes"')
+    found, sentence = outcome(tmp_path / "runs", (0.328,), text, {"overrides": [override]})
+    assert (found == "another setting") is expected, sentence
 
 
 def test_a_recipe_like_a_yardstick_lists_its_changes(tmp_path):

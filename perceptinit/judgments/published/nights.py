@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import PositiveInt
+from perceptinit.configs import NEUTRAL, PositiveInt
 from perceptinit.errors import DataError, list_some
 from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
@@ -101,7 +101,7 @@ class Nights:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """The folder that contains `data.csv`."""
         min_votes: PositiveInt = 6
         """Minimum number of votes per triplet. DreamSim and all published scores use 6."""

@@ -4,12 +4,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from perceptinit.companion import TripletDraw, draw_triplets, read_names, reading, square
 from perceptinit.plugin import (
+    NEUTRAL,
     Conventions,
     DataCard,
     DataError,
@@ -158,7 +159,7 @@ class Regions(BrainSet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """Folder with one subfolder per subject."""
         regions: tuple[str, ...]
         """Regions or groups of regions, standardized and averaged within each subject."""
