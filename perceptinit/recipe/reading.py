@@ -11,6 +11,7 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.differences import find_closest, write_like
+from perceptinit.recipe.old_keys import find_old_overrides
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
 from perceptinit.recipe.settings import (
     CheckpointConfig,
@@ -28,7 +29,7 @@ from perceptinit.recipe.tables import (
     locate,
     places,
 )
-from perceptinit.recipe.text import Files, find_old_overrides, read_recipe_text, resolve
+from perceptinit.recipe.text import Files, read_recipe_text, resolve
 from perceptinit.recipe.tuning import Tuning, read_tuning, seed_problems
 from perceptinit.registry import unknown
 

@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 from perceptinit.backbones.image_models import image_model
 from perceptinit.components.building import Spec, build_model
 from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.recipe.old_keys import restore_overrides, restore_text
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.recipe.text import restore_overrides, restore_text
 from perceptinit.seeding import named_torch_seed
 
 # Tensor methods are not skipped: rejection sampling on uninitialized memory might never terminate

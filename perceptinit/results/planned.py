@@ -13,6 +13,7 @@ from perceptinit.components.building import PARTS
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import find_neutral_keys, read_config
 from perceptinit.errors import DataError, PerceptInitError, require_valid
+from perceptinit.recipe.old_keys import restore_overrides, restore_text
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
@@ -21,8 +22,6 @@ from perceptinit.recipe.text import (
     RecipeText,
     merge_files,
     read_recipe_text,
-    restore_overrides,
-    restore_text,
     settings_by_arm,
 )
 from perceptinit.recipe.tuning import flatten

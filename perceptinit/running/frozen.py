@@ -9,9 +9,9 @@ from typing import Any
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import write_file
+from perceptinit.recipe.old_keys import restore_overrides, restore_text
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.recipe.text import restore_overrides, restore_text
 from perceptinit.results.states import FOLDER
 from perceptinit.running.cells import Cell
 

@@ -7,8 +7,8 @@ import pytest
 from helpers.short_recipes import RECIPE as TINY
 
 from perceptinit.errors import RecipeError
+from perceptinit.recipe.old_keys import find_old_keys, restore_overrides, restore_text
 from perceptinit.recipe.reading import load_recipe, read_recipe
-from perceptinit.recipe.text import find_old_keys, restore_overrides, restore_text
 from perceptinit.results.loading import read_recorded_recipe
 from perceptinit.results.planned import read_planned
 from perceptinit.running.cells import plan_cells
