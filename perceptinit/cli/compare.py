@@ -28,7 +28,7 @@ from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.analysis.compare import Budget
-    from perceptinit.analysis.comparison import Comparison
+    from perceptinit.verdict.headline import Judged
 
 
 def compare(
@@ -74,8 +74,10 @@ def compare(
     Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
     from perceptinit.analysis.compare import compare as compare_runs
-    from perceptinit.reports import formats, tables
+    from perceptinit.reports.formats import FORMATS, runs_table, when_text
+    from perceptinit.reports.tables import explain as explain_claims, rich_table
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
     from perceptinit.verdict.when import find_when
 
     form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
@@ -86,34 +88,33 @@ def compare(
     if loaded.source.layout and form != "table":
         typer.echo(loaded.source.layout, err=True)
     if rows:
-        typer.echo(formats.runs_table(loaded), nl=False)
+        typer.echo(runs_table(loaded), nl=False)
         return
     comparison = compare_runs(loaded, budget(at, unequal), baseline)
     scores = comparison.matching(score or ())
     if when and explain:
         raise UsageError("--when and --explain: choose one")
+    judged = Judged.of(comparison)
     if when:
-        typer.echo(formats.when_text(find_when(comparison, scores), form), nl=False)
+        typer.echo(when_text(find_when(comparison, scores), form), nl=False)
     elif explain:
-        typer.echo("\n".join(tables.explain(comparison)))
-    elif form == "table":
-        new_console(markup=False).print(tables.rich_table(comparison, scores))
+        typer.echo("\n".join(explain_claims(judged)))
+    elif form in FORMATS:
+        typer.echo(FORMATS[form](judged, scores), nl=False)
     else:
-        typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
+        new_console(markup=False).print(rich_table(judged, scores))
     if not comparison.scores:
         raise typer.Exit(1)
     if exit_code:
-        raise typer.Exit(find_exit_code(comparison))
+        raise typer.Exit(find_exit_code(judged))
 
 
-def find_exit_code(comparison: Comparison) -> int:
+def find_exit_code(judged: Judged) -> int:
     """Return the exit code of the first answer of the headline."""
-    from perceptinit.analysis.questions import Outcome
-    from perceptinit.verdict.headline import summary
+    from perceptinit.analysis.outcomes import Outcome
 
-    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.EQUAL: 10, Outcome.WORSE: 11}
-    found = summary(comparison)
-    return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
+    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}
+    return codes.get(judged.answers[0].outcome, 12) if judged.answers else 12
 
 
 def budget(at: int | None, unequal: bool) -> Budget:

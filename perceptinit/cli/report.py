@@ -49,15 +49,16 @@ def report(
     from perceptinit.cli.compare import budget
     from perceptinit.reports.report import write_figure, write_methods, write_report
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
 
     loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
-    comparison = compare(loaded, budget(at, unequal), baseline)
+    judged = Judged.of(compare(loaded, budget(at, unequal), baseline))
     if methods:
-        typer.echo(write_methods(comparison))
+        typer.echo(write_methods(judged))
     if figure:
-        write_figure(comparison, figure)
+        write_figure(judged, figure)
     if out is None and (methods or figure):
         return
     out = out or Path("report.html")
-    write_report(comparison, out, with_examples=examples)
+    write_report(judged, out, with_examples=examples)
     typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")

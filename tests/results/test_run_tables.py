@@ -17,6 +17,7 @@ from perceptinit.errors import DataError, UsageError
 from perceptinit.reports.formats import json_table, runs_table
 from perceptinit.results.run_tables import TableOptions, load_results, parse_columns
 from perceptinit.results.runs import load_runs
+from perceptinit.verdict.headline import Judged
 
 TABLES = Path(__file__).parent / "tables"
 HEADER = "arm,seed,measure,value"
@@ -37,7 +38,7 @@ def read(folder, text, name="results.csv", **options):
 
 def answers(runs):
     comparison = compare(runs)
-    return json.loads(json_table(comparison, comparison.scores))
+    return json.loads(json_table(Judged.of(comparison), comparison.scores))
 
 
 def conditions(found, arm):
