@@ -1,6 +1,6 @@
 """Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
@@ -10,13 +10,13 @@ from typing import Any
 from perceptinit._version import __version__
 from perceptinit.analysis.comparison import Difference, ScoreComparison
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.outcomes import Case
+from perceptinit.analysis.questions import Case
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports.account import (
-    Account,
     SharedRow,
     compared_sentence,
+    give_account,
     people_in_words,
     shared_rows,
 )
@@ -114,7 +114,7 @@ def write_methods(judged: Judged) -> str:
         judged=judged,
         runs=comparison.runs,
         score=score,
-        account=Account.of(comparison.runs),
+        account=give_account(comparison.runs),
         people=people_in_words(comparison),
         rule=rule_in_words(score),
         rows={label: value for label, value, _ in shared_rows(comparison)},
@@ -156,7 +156,7 @@ class PageContent:
     plan: str
     compared: str
     shared: Sequence[SharedRow]
-    account: Account | None
+    account: Mapping[str, Any]
     rule: str
     pairing: Pairing
     table: ScoreTable
@@ -190,7 +190,7 @@ def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
         plan=plan_text(runs.plan) if runs.plan else "",
         compared=compared_sentence(runs),
         shared=shared_rows(comparison),
-        account=Account.of(runs),
+        account=give_account(runs),
         rule=rule_in_words(comparison.primary) if comparison.primary else "",
         pairing=find_pairing(comparison),
         table=ScoreTable.of(comparison),

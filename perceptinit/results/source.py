@@ -91,7 +91,7 @@ class Words:
     compared: str
     listed: str
     how: tuple[str, str] = ("paired by seed", "Student's t")
-    states: Mapping[State, str] = field(default_factory=dict, hash=False)
+    states: Mapping[str, str] = field(default_factory=dict, hash=False)
     delta: str = "delta"
     stated_delta: str = "delta"
     missing_delta: str = "no delta is stated"
