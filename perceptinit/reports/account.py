@@ -100,10 +100,9 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     measured = [
         s.name + (f" ({n:,} examples)" if (n := s.facts["num_examples"]) else "") for s in comparison.scores
     ]
-    of_scores = [
-        ("measured on", ", ".join(measured) or "nothing yet", ""),
-        (runs.source.words.replicates, ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
-    ]
+    of_scores = [("measured on", ", ".join(measured) or "nothing yet", "")]
+    if not runs.source.one_run_decides:
+        of_scores.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""))
     if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [

@@ -164,7 +164,8 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    sure = describe_interval(difference, score) if difference.has_interval else count_runs(difference)
+    single = score.rule.words.single or count_runs(difference)
+    sure = describe_interval(difference, score) if difference.has_interval else single
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
