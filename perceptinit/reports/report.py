@@ -1,7 +1,5 @@
 """Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -14,17 +12,14 @@ from perceptinit.analysis.questions import Case
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports.account import (
-    SharedRow,
     compared_sentence,
     give_account,
     people_in_words,
     shared_rows,
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
-from perceptinit.reports.figures import Figure, require_matplotlib
+from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.page import (
-    Breakdown,
-    Card,
     curve_figures,
     difference_figures,
     find_breakdowns,
@@ -35,12 +30,11 @@ from perceptinit.reports.page import (
     split_paragraphs,
 )
 from perceptinit.reports.plots import draw_answers, lead_figure
-from perceptinit.reports.sections import Section, plugin_sections
+from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
-from perceptinit.reports.tables import Pairing, find_pairing, sets_lines
-from perceptinit.reports.tuning import TuningSection, tuning_section
-from perceptinit.results.runs import LoadedRun
+from perceptinit.reports.tables import find_pairing, sets_lines
+from perceptinit.reports.tuning import tuning_section
 from perceptinit.verdict.headline import NOTHING, Judged
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.verdict import find_units
@@ -146,45 +140,19 @@ def _check_out(out: Path, start: bytes, mark: bytes) -> None:
         raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageContent:
-    """The content of `templates/report.html`, in the order of the page."""
-
-    judged: Judged
-    cards: Sequence[Card]
-    scale: float
-    plan: str
-    compared: str
-    shared: Sequence[SharedRow]
-    account: Mapping[str, Any]
-    rule: str
-    pairing: Pairing
-    table: ScoreTable
-    statistics: Sequence[Sequence[str]]
-    sets: Sequence[str]
-    differences: Sequence[Figure]
-    tuning: TuningSection | None
-    tuned_table: ScoreTable | None
-    curves: Sequence[Figure]
-    when: Sequence[str]
-    leads: Figure | None
-    stage_one: Sequence[Figure]
-    breakdowns: Sequence[Breakdown]
-    sections: Sequence[Section]
-    notes: Sequence[str]
-    runs: Sequence[tuple[LoadedRun, str]]
-
-
-def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
-    """Return the content of the page. See `write_report`."""
+def render(judged: Judged, *, with_examples: bool = True) -> str:
+    """Return the HTML of the page. See `write_report`."""
+    require_matplotlib()
     comparison = judged.comparison
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
     cards = list_cards(judged)
     leads = find_leads(comparison)
     tuning = tuning_section(comparison)
-    return PageContent(
+    html = render_template(
+        "report.html",
         judged=judged,
+        nothing=NOTHING,
         cards=cards,
         scale=find_scale(cards),
         plan=plan_text(runs.plan) if runs.plan else "",
@@ -194,6 +162,7 @@ def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
         rule=rule_in_words(comparison.primary) if comparison.primary else "",
         pairing=find_pairing(comparison),
         table=ScoreTable.of(comparison),
+        headings=STATISTICS,
         statistics=list_statistics(comparison),
         sets=list(sets_lines(comparison)),
         differences=difference_figures(comparison),
@@ -206,15 +175,9 @@ def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
         breakdowns=list(find_breakdowns(comparison)),
         sections=sections,
         notes=notes,
-        runs=[(run, describe_run(run)) for run in runs.runs],
+        states=[(run, describe_run(run)) for run in runs.runs],
     )
-
-
-def render(judged: Judged, *, with_examples: bool = True) -> str:
-    """Return the HTML of the page. See `write_report`."""
-    require_matplotlib()
-    content = find_content(judged, with_examples=with_examples)
-    return render_template("report.html", content=content, nothing=NOTHING, headings=STATISTICS).lstrip()
+    return html.lstrip()
 
 
 def render_template(template: str, **values: Any) -> str:

@@ -5,7 +5,7 @@ words, and never for the source itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -131,10 +131,6 @@ class Source:
     def units_of_delta(self, is_share: bool) -> int:
         """Return how many units of delta are one unit of a score."""
         return POINTS if is_share else self.delta_unit
-
-    def read_along(self, progress: Progress, layout: str) -> Self:
-        """Return the source of a table with its progress and layout."""
-        return replace(self, progress=progress, layout=layout)
 
 
 RECORDS = Source(

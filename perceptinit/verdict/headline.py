@@ -83,11 +83,6 @@ class Judged:
         return [*self.headline, *published, *answers, *rest]
 
     @property
-    def undecided(self) -> list[Verdict]:
-        """Answers that are undecided."""
-        return [v for v in self.answers if not v.is_decided]
-
-    @property
     def family_wise(self) -> str:
         """A note on how many differences would exclude 0 by chance; empty without intervals."""
         alphas = list(_find_error_rates(self.comparison))
