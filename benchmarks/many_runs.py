@@ -30,6 +30,7 @@ from perceptinit.results.states import note_job
 from perceptinit.running.cells import Cell, plan_cells, prepare
 from perceptinit.running.queue import in_queue
 from perceptinit.running.runner import run_recipe
+from perceptinit.verdict.headline import Judged
 
 RECIPE = (
     """
@@ -108,7 +109,7 @@ def main() -> None:
             runs = load_runs([root])
             assert len(runs.finished) == num_finished
             found = compare(runs)
-            rich_table(found, found.matching(()))
+            rich_table(Judged.of(found), found.matching(()))
 
         def show_status() -> None:
             for experiment in load_experiments([root]):

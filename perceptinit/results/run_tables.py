@@ -160,7 +160,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         plan=plan,
         planned=planned,
         is_unpaired=options.is_unpaired or (not plan and num_seeds == 1),
-        source=TABLE.read_along(progress, summary),
+        source=replace(TABLE, progress=progress, layout=summary),
     )
 
 

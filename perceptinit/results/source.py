@@ -5,7 +5,7 @@ words, and never for the source itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -91,7 +91,7 @@ class Words:
     compared: str
     listed: str
     how: tuple[str, str] = ("paired by seed", "Student's t")
-    states: Mapping[State, str] = field(default_factory=dict, hash=False)
+    states: Mapping[str, str] = field(default_factory=dict, hash=False)
     delta: str = "delta"
     stated_delta: str = "delta"
     missing_delta: str = "no delta is stated"
@@ -132,10 +132,6 @@ class Source:
         """Return how many units of delta are one unit of a score."""
         return POINTS if is_share else self.delta_unit
 
-    def read_along(self, progress: Progress, layout: str) -> Self:
-        """Return the source of a table with its progress and layout."""
-        return replace(self, progress=progress, layout=layout)
-
 
 RECORDS = Source(
     shows=frozenset(Fact),
@@ -175,7 +171,7 @@ MODELS = Source(
     words=Words(
         arm="model",
         replicates="runs",
-        single="one score each, without values by image,",
+        single="one score each without values by image",
         equal="exactly on every item",
         spread="",
         over="images and, where the judgments name people, people",

@@ -10,7 +10,7 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.questions import Outcome
+from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
@@ -156,7 +156,7 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
 def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
     tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
-    num = max((a.contrast.num_family for a in answers if a.outcome is not Outcome.ONE_RUN), default=1)
+    num = max((a.contrast.num_family for a in answers if a.case is not Case.ONE_RUN), default=1)
     if num == 1:
         return ""
     text = (
