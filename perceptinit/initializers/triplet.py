@@ -160,6 +160,7 @@ class Triplet:
             stage.run()
             report.metrics = {
                 **stage.metrics(),
+                **training.norms.metrics(),
                 "triplets": len(objective.columns),
                 "ties_dropped": objective.num_ties_dropped,
                 **weight_changes(report.before, model.state_dict()),

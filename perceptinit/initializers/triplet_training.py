@@ -3,7 +3,7 @@
 # N judgments, B batch, U distinct images in a batch, S image size
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
+from perceptinit.initializers.norms import NormLayers
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
 from perceptinit.initializers.weights import no_change_error
@@ -69,6 +70,7 @@ class TripletTraining:
     Attributes:
         step: Number of completed optimizer steps.
         total_steps: Number of optimizer steps in the stage.
+        norms: Layers with running statistics. Whether they are frozen is decided before the first step.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class TripletTraining:
             no_decay=config.no_decay or (),
         )
         self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self.norms = NormLayers.of(model, config.norm)
         self.total_steps = config.num_steps(len(objective.columns))
         self.step = 0
         self.steps_per_epoch = self.total_steps // config.epochs
@@ -127,6 +130,7 @@ class TripletTraining:
             TrainingError: If a loss is not finite.
         """
         self._model.train()
+        self.norms.freeze()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
         batches = batches_of(order, self._config.batch_size)
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
@@ -149,6 +153,7 @@ class TripletTraining:
             "step": self.step,
             "total_steps": self.total_steps,
             "numbers": self._numbers,
+            "are_norms_frozen": self.norms.are_frozen,
             "optimizer": self._optimizer.state_dict(),
         }
 
@@ -165,6 +170,8 @@ class TripletTraining:
             )
         self.step = state["step"]
         self._numbers = list(state["numbers"])
+        # not from the statistics, which training changes; perceptinit 0.2.0 trained all layers
+        self.norms = replace(self.norms, are_frozen=state.get("are_norms_frozen", False))
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
