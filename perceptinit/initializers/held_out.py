@@ -1,6 +1,7 @@
 """Evaluation of stage 1 on held-out judgments, and early stopping."""
 
 # N held-out judgments
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -32,6 +33,7 @@ class HeldOut:
     Attributes:
         results: Result by number of completed epochs; 0 is before training.
         epochs: Training loss and margin violations by epoch.
+        seconds_per_image: Time to encode an image in the last evaluation, with all processes.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class HeldOut:
     ) -> None:
         self.results: dict[int, TwoAFCResult] = {}
         self.epochs: dict[int, EpochResult] = {}
+        self.seconds_per_image = 0.0
         self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
         self._model = model
         self._triplets = triplets
@@ -56,15 +59,23 @@ class HeldOut:
     def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
         self._model.eval()
-        encode = split(self._model.encode_image)
-        device = self._ctx.device
-        embedded = embed_judged(encode, self._triplets, self._images, device=device)
+        self._seconds = 0.0
+        embedded = embed_judged(split(self._encode), self._triplets, self._images, device=self._ctx.device)
+        self.seconds_per_image = self._seconds / len(embedded.used)
         distances = embedded.distances(self._triplets)
         self._agreement[epoch] = torch.from_numpy(agreement(*distances, self._triplets.p_second))
         result = self.results[epoch] = score(embedded, self._triplets)
         scores = {f"2afc_{self._split}": result.accuracy, "spread": result.spread}
         self._ctx.progress(step, total_steps, **scores)
         return result
+
+    def _encode(self, images: Tensor) -> Tensor:
+        start = time.perf_counter()
+        embeddings: Tensor = self._model.encode_image(images)
+        if embeddings.is_cuda:
+            torch.cuda.synchronize(embeddings.device)
+        self._seconds += time.perf_counter() - start
+        return embeddings
 
     def check(self, kept: int, is_shuffled: bool, allow_collapse: bool) -> None:
         """Warn if stage 1 contracted the embeddings, or did not learn to predict the judgments.

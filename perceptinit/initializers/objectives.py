@@ -153,8 +153,9 @@ class TripletConfig:
     moving all images closer together (docs/controls.md)."""
     epochs: PositiveInt = 32
     """Number of passes over the judgments. Source: PI."""
-    batch_size: PositiveInt = 128
-    """Judgments per optimizer step. Each distinct image in a batch is encoded once."""
+    batch_size: PositiveInt | Literal["auto"] = 128
+    """Judgments per optimizer step. Each distinct image in a batch is encoded once, so judgments that share
+    images cost little. "auto" chooses up to 4,096, as many as 384 images per step allow."""
     optimizer: str | None = None
     """None for AdamW, the name of a timm optimizer such as "nadamuon", or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
@@ -222,9 +223,15 @@ class TripletConfig:
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected two positive shares in ascending order")
 
+    @property
+    def judgments_per_step(self) -> int:
+        """Numeric batch size; the initializer replaces "auto"."""
+        assert isinstance(self.batch_size, int)
+        return self.batch_size
+
     def num_steps(self, num_judgments: int) -> int:
         """Return the total number of optimizer steps."""
-        return self.epochs * math.ceil(num_judgments / self.batch_size)
+        return self.epochs * math.ceil(num_judgments / self.judgments_per_step)
 
     def num_warmup_steps(self, total_steps: int) -> int:
         """Return the number of warm-up steps."""

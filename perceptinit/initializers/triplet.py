@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
@@ -21,7 +23,7 @@ from perceptinit.initializers.objectives import (
 )
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
 from perceptinit.initializers.triplet_loss import Distance
-from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
+from perceptinit.initializers.triplet_training import TripletTraining, choose_batch_size, num_distinct
 from perceptinit.initializers.weights import (
     Reporter,
     no_change_error,
@@ -37,6 +39,9 @@ from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.protocols import Judgments
 from perceptinit.seeding import generator
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
+
+MANY_IMAGES = 50_000  # minutes of CPU time for a small network
+TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 
 
 class Triplet:
@@ -98,14 +103,36 @@ class Triplet:
         return objective, held_out
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if a batch is larger than the number of judgments."""
-        count = len(self._objective.columns)
-        batch_size = self.config.batch_size
-        if batch_size > count:
+        """Yield warnings if a batch is larger than the judgments, or needlessly small for few images."""
+        columns = self._objective.columns
+        batch_size = self._sized.judgments_per_step
+        if batch_size > len(columns):
             yield (
-                f"batch_size = {batch_size} is more than the {count} judgments, so each epoch is one step. "
-                "Lower batch_size"
+                f"batch_size = {batch_size} is more than the {len(columns)} judgments, so each epoch is one "
+                "step. Lower batch_size"
             )
+        auto = replace(self.config, batch_size=choose_batch_size(columns))
+        now, then = self._num_images(self._sized), self._num_images(auto)
+        num_distinct_images = len(np.unique(columns))
+        per_step = now / self._sized.num_steps(len(columns))
+        if per_step > 0.9 * num_distinct_images and now - then >= MANY_IMAGES:
+            yield (
+                f"each step encodes {per_step:.0f} of the {num_distinct_images} judged images, {now:,} in "
+                f'all. batch_size = "auto" ({auto.batch_size}) encodes {then:,} in as many epochs'
+            )
+
+    def _num_images(self, config: TripletConfig) -> int:
+        """Return the number of images that the stage encodes, for one random order of the judgments."""
+        columns = self._objective.columns
+        order = generator(0, "plan").permutation(len(columns))
+        return config.epochs * num_distinct(columns[order], config.judgments_per_step)
+
+    @cached_property
+    def _sized(self) -> TripletConfig:
+        """The config with a numeric batch size."""
+        if self.config.batch_size != "auto":
+            return self.config
+        return replace(self.config, batch_size=choose_batch_size(self._objective.columns))
 
     def plan(self) -> StagePlan:
         """Return the number of steps and images. The exact number of images depends on the random order.
@@ -121,18 +148,19 @@ class Triplet:
             count = self.judgments.card.num_train
             if count is None:
                 raise DataError("the judgments are missing and their published number is unknown") from None
+            if self.config.batch_size == "auto":
+                raise DataError('batch_size = "auto" depends on the judgments, which are missing') from None
             return StagePlan(
                 steps=self.config.num_steps(count),
                 num_images=3 * self.config.epochs * count,
                 note=f"{count:,} judgments as published, data missing",
             )
-        c = self.config
+        c = self._sized
         count = len(objective.columns)
         num_ties = objective.num_ties_dropped
-        order = generator(0, "plan").permutation(count)
         return StagePlan(
             steps=c.num_steps(count),
-            num_images=c.epochs * num_distinct(objective.columns[order], c.batch_size),
+            num_images=self._num_images(c),
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),
@@ -146,8 +174,8 @@ class Triplet:
             TrainingError: If a loss is not finite, or the embeddings collapse.
             DataError: If an image cannot be decoded.
         """
-        c = self.config
         objective, triplets = self._load()
+        c = self._sized
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
             raise no_change_error(self.name, model)
@@ -157,6 +185,8 @@ class Triplet:
             stopping = EarlyStopping(model, c.patience)
             stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
             stage.resume(ctx.resumed or {})
+            if not ctx.resumed:
+                stage.measure_before(self._num_images(c))
             stage.run()
             report.metrics = {
                 **stage.metrics(),
@@ -171,7 +201,7 @@ class Triplet:
         self, model: Any, objective: JudgmentObjective, triplets: Triplets, ctx: RunContext
     ) -> tuple[ImageArray, HeldOut]:
         """Return the images of the training judgments, and the evaluation on the held-out ones."""
-        c = self.config
+        c = self._sized
         total_steps = c.num_steps(len(objective.columns))
         images, held_out_images = open_images(
             [(objective.stimuli, objective.columns), (triplets.stimuli, triplets.roles)],
@@ -205,7 +235,7 @@ class Triplet:
             raise InitializerError(f"initializer '{self.name}': {error}") from None
 
     def _check_schedule(self, num_judgments: int) -> None:
-        c = self.config
+        c = self._sized
         total = c.num_steps(num_judgments)
         warmup = c.num_warmup_steps(total)
         if warmup >= total:
@@ -232,10 +262,14 @@ class _Stage:
     stopping: EarlyStopping
     is_shuffled: bool
 
+    def measure_before(self, num_images: int) -> None:
+        """Measure the weights before training, and report the cost of training on `num_images` images."""
+        self._measure(0)
+        seconds = TRAINING_FACTOR * num_images * self.held_out.seconds_per_image
+        self.training.announce(num_images, seconds / 60)
+
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
-        if not self.held_out.results:
-            self._measure(0)
         for epoch in range(self.training.epoch, self.config.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
             if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):

@@ -2,6 +2,7 @@
 
 # N judgments, B batch, U distinct images in a batch, S image size
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,9 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, State
 
 REPORT_EVERY_STEPS = 10
+DEFAULT_BATCH_SIZE = 128
+MAX_BATCH_SIZE = 4096
+IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
 
 
@@ -132,7 +136,7 @@ class TripletTraining:
         self._model.train()
         self.norms.freeze()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
-        batches = batches_of(order, self._config.batch_size)
+        batches = batches_of(order, self._config.judgments_per_step)
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
@@ -145,6 +149,10 @@ class TripletTraining:
         weights = list(map(len, batches))
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
+
+    def announce(self, num_images: int, minutes: float) -> None:
+        """Report the number of images to encode and the estimated duration, before the first step."""
+        self._ctx.progress(0, self.total_steps, images_planned=num_images, minutes_planned=minutes)
 
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors, which are not copied, and plain values."""
@@ -170,7 +178,7 @@ class TripletTraining:
             )
         self.step = state["step"]
         self._numbers = list(state["numbers"])
-        # not from the statistics, which training changes; perceptinit 0.2.0 trained all layers
+        # not from the statistics, which training changes; earlier versions trained all layers
         self.norms = replace(self.norms, are_frozen=state.get("are_norms_frozen", False))
         self._optimizer.load_state_dict(state["optimizer"])
 
@@ -259,6 +267,23 @@ class TripletTraining:
 def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
     """Return the row indices of each batch. The last batch may be smaller."""
     return np.split(rows, range(batch_size, len(rows), batch_size))
+
+
+def choose_batch_size(columns: np.ndarray) -> int:
+    """Return the batch size for "auto": as many judgments as a step with `IMAGES_PER_STEP` images allows.
+
+    The batches of an epoch have equal sizes, except for rounding.
+
+    Args:
+        columns: Image indices of the judgments, int64 (N, 3).
+    """
+    count = len(columns)
+    shares = np.unique(columns, return_counts=True)[1] / count
+    sizes = range(DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE + 1)
+    # increases with the size, and so does the expected number of distinct images of a random batch
+    fitting = bisect_right(sizes, IMAGES_PER_STEP, key=lambda size: float((1 - (1 - shares) ** size).sum()))
+    largest = sizes[max(fitting - 1, 0)]
+    return math.ceil(count / math.ceil(count / largest))
 
 
 def num_distinct(columns: np.ndarray, batch_size: int) -> int:

@@ -146,6 +146,11 @@ def _show(event: Event, bars: Bars, title: str) -> None:
     if event.kind == "warning":
         warnings.warn(event.message, UserWarning, stacklevel=callers_level())
     if event.kind == "step":
+        if "minutes_planned" in event.metrics:
+            bars.say(
+                f"{title}: {event.total_steps:,} steps encode {event.metrics['images_planned']:,.0f} images, "
+                f"about {event.metrics['minutes_planned']:.1f} minutes"
+            )
         loss = event.metrics.get("loss")
         note = "" if loss is None else f"loss {loss:.3f}"
         bars.update(title, event.step or 0, event.total_steps, note)

@@ -120,7 +120,7 @@ def test_a_resumed_stage_keeps_its_choice_and_ends_with_equal_weights(tmp_path, 
     assert replace(report, seconds=0) == replace(uninterrupted, seconds=0)
 
 
-def test_a_state_of_version_0_2_0_trains_all_layers_to_the_end(tmp_path):
+def test_a_state_without_the_choice_trains_all_layers_to_the_end(tmp_path):
     saved = resumed_after(1, tmp_path, learned(), are_norms_frozen=False)
     assert about_norms(saved) == TRAINED
 
