@@ -1,5 +1,6 @@
 """Layers with running statistics, such as batch norm, in a stage that trains on few images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,9 +28,11 @@ class NormLayers:
         Stage 1 shows the same few images in every step. In training mode, a layer normalizes by their
         statistics and replaces its own by them, which fit no other images.
         """
-        layers = tuple(m for m in model.modules() if _has_statistics(m))
-        is_auto = norm in (None, "auto")
-        return cls(layers, any(map(_is_learned, layers)) if is_auto else norm == "frozen")
+        layers = tuple(m for m in model.modules() if isinstance(getattr(m, "running_var", None), Tensor))
+        if norm in ("train", "frozen"):
+            return cls(layers, norm == "frozen")
+        buffers = (layer.named_buffers(recurse=False) for layer in layers)
+        return cls(layers, any(are_learned(dict(own)) for own in buffers))
 
     def freeze(self) -> None:
         """Set the layers to eval mode if they are frozen; call it after `train()` of the whole model."""
@@ -42,11 +45,19 @@ class NormLayers:
         return {"norm_layers": count, "norm_layers_frozen": count * self.are_frozen} if count else {}
 
 
-def _has_statistics(module: Any) -> bool:
-    statistics = (getattr(module, "running_mean", None), getattr(module, "running_var", None))
-    return all(isinstance(values, Tensor) for values in statistics)
+def are_learned(weights: Mapping[str, Tensor]) -> bool:
+    """Return whether weights were trained: learned running statistics, or unequal gains of a norm layer.
+
+    All gains of a layer are equal in random weights. Models without norm layers count as random.
+
+    Args:
+        weights: Weights and buffers by name.
+    """
+    return any(_shows_training(name.rpartition(".")[2], tensor) for name, tensor in weights.items())
 
 
-def _is_learned(layer: Any) -> bool:
-    """Return whether a running mean is not 0 or a running variance is not 1, the initial values."""
-    return bool(layer.running_mean.ne(0).any() or layer.running_var.ne(1).any())
+def _shows_training(name: str, tensor: Tensor) -> bool:
+    initial = {"running_mean": 0.0, "running_var": 1.0}.get(name)
+    if name == "weight" and tensor.ndim == 1:
+        initial = float(tensor[0])
+    return initial is not None and bool(tensor.ne(initial).any())

@@ -12,6 +12,7 @@ from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
+from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
     JudgmentObjective,
@@ -22,6 +23,7 @@ from perceptinit.initializers.objectives import (
     TripletObjective,
 )
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
+from perceptinit.initializers.stage_report import find_unseen
 from perceptinit.initializers.triplet_loss import Distance
 from perceptinit.initializers.triplet_training import TripletTraining, choose_batch_size, num_distinct
 from perceptinit.initializers.weights import (
@@ -41,7 +43,6 @@ from perceptinit.seeding import generator
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
-TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 
 
 class Triplet:
@@ -85,15 +86,19 @@ class Triplet:
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
             return replace(TripletConfig.smoke(self), loss=loss)
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
+    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
         self.config: Any = config
         self.judgments = judgments
+        self.also_on = also_on
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer, the judgments and the learning-rate schedule."""
         yield from find_optimizer_problems(self.config.optimizer)
         if not preflight(self.judgments):  # otherwise the judgments report their own problems
             yield from problems_of(self._load)
+        if self.also_on is not None:
+            problems = preflight(self.also_on) or problems_of(self.also_on.load, self.config.eval_split)
+            yield from (f"also_on: {problem}" for problem in problems)
 
     def _load(self) -> tuple[JudgmentObjective, Triplets]:
         """Return the objective and the held-out triplets, after checks."""
@@ -200,11 +205,13 @@ class Triplet:
     def _open(
         self, model: Any, objective: JudgmentObjective, triplets: Triplets, ctx: RunContext
     ) -> tuple[ImageArray, HeldOut]:
-        """Return the images of the training judgments, and the evaluation on the held-out ones."""
+        """Return the images of the training judgments, and the evaluation on held-out and other ones."""
         c = self._sized
         total_steps = c.num_steps(len(objective.columns))
-        images, held_out_images = open_images(
-            [(objective.stimuli, objective.columns), (triplets.stimuli, triplets.roles)],
+        second = self.also_on.load(c.eval_split) if self.also_on else None
+        measured = [triplets, second] if second else [triplets]
+        images, held_out_images, *second_images = open_images(
+            [(objective.stimuli, objective.columns), *((t.stimuli, t.roles) for t in measured)],
             model.image_size,
             Fit.of(model),
             image_store=c.image_store,
@@ -214,7 +221,10 @@ class Triplet:
         )
         images = move_to_gpu(images, objective.columns, model.image_size, ctx.device)
         ceiling = ceiling_of_split(self.judgments, c.eval_split, triplets)
-        return images, HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, ctx)
+        unseen = find_unseen(triplets, objective.stimuli, objective.columns)
+        held_out = HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, unseen, ctx)
+        held_out.second = (second, *second_images) if second else None
+        return images, held_out
 
     def _loss(self) -> Loss:
         c = self.config
@@ -265,8 +275,7 @@ class _Stage:
     def measure_before(self, num_images: int) -> None:
         """Measure the weights before training, and report the cost of training on `num_images` images."""
         self._measure(0)
-        seconds = TRAINING_FACTOR * num_images * self.held_out.seconds_per_image
-        self.training.announce(num_images, seconds / 60)
+        self.training.announce(num_images, self.held_out.seconds_per_image)
 
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
@@ -275,7 +284,8 @@ class _Stage:
             if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
                 break
         self.stopping.restore()
-        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse))
+        was_learned = are_learned(self.report.before)
+        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse), was_learned)
 
     @property
     def kept_epoch(self) -> int:

@@ -28,6 +28,7 @@ from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, State
 
 REPORT_EVERY_STEPS = 10
+TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
@@ -150,8 +151,9 @@ class TripletTraining:
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
 
-    def announce(self, num_images: int, minutes: float) -> None:
+    def announce(self, num_images: int, seconds_per_image: float) -> None:
         """Report the number of images to encode and the estimated duration, before the first step."""
+        minutes = TRAINING_FACTOR * num_images * seconds_per_image / 60
         self._ctx.progress(0, self.total_steps, images_planned=num_images, minutes_planned=minutes)
 
     def state(self) -> dict[str, Any]:
