@@ -87,13 +87,12 @@ def test_the_call_prints_which_settings_it_took(capsys):
     next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
     report, printed = call(model, capsys, epochs=2, batch_size=32)
     assert (
-        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=8. Pass others"
-        in printed
+        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=8. Pass other" in printed
     )
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
 
 
-def test_a_call_that_gives_all_settings_prints_none_of_its_own(capsys):
+def test_a_call_with_all_settings_prints_no_chosen_settings(capsys):
     options = {"lr": 1e-3, "margin": 0.1, "epochs": 2, "batch_size": 32, "eval_every": 1}
     assert "settings for" not in call(timm.create_model("test_resnet"), capsys, **options)[1]
 
