@@ -38,7 +38,9 @@ def choose_batch_size(columns: np.ndarray) -> int:
     shares = np.unique(columns, return_counts=True)[1] / count
     sizes = range(DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE + 1)
     # increases with the size, and so does the expected number of distinct images of a random batch
-    fitting = bisect_right(sizes, IMAGES_PER_STEP, key=lambda size: float((1 - (1 - shares) ** size).sum()))
+    fitting = bisect_right(
+        sizes, IMAGES_PER_STEP, key=lambda size: math.ceil((1 - (1 - shares) ** size).sum())
+    )
     largest = sizes[max(fitting - 1, 0)]
     return math.ceil(count / math.ceil(count / largest))
 

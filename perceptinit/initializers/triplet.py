@@ -214,7 +214,7 @@ class Triplet:
         ceiling = ceiling_of_split(self.judgments, c.eval_split, triplets)
         unseen = find_unseen(triplets, objective.stimuli, objective.columns)
         held_out = HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, unseen, ctx)
-        held_out.second = (second, *second_images) if second else None
+        held_out.second = (second, second_images[0]) if second else None
         return images, held_out
 
     def _loss(self) -> Loss:
