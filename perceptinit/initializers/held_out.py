@@ -16,7 +16,7 @@ from perceptinit.initializers.stage_report import best_trivial, find_loss, gain_
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
-from perceptinit.judgments.scoring import agreement, find_shape, held_out_error, is_above_chance
+from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
 from perceptinit.judgments.two_afc import Embedded, ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
 
@@ -143,8 +143,6 @@ class HeldOut:
         if after.stderr is not None:
             metrics[f"{name}_stderr"] = after.stderr
         if {0, kept} <= self._agreement.keys():  # absent from checkpoints of perceptinit 0.1
-            stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
-            metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
             metrics |= self._by_training(kept)
         metrics[f"{name}_judgments"] = after.num_judgments
         if after.num_units is not None:
@@ -190,20 +188,6 @@ class HeldOut:
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
         self._agreement.update(state.get("values", {}))
         self._second_before = state.get("second")
-
-
-def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
-    """Return the standard error of the gain in 2AFC, paired by judgment; None for few units.
-
-    Args:
-        before: Share of votes that agree with the model, by judgment, shape (N,), in [0, 1].
-        after: The same after training.
-        triplets: The judgments.
-    """
-    t = triplets
-    gains = (after - before).numpy()
-    error = held_out_error(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes, are_differences=True)
-    return error.stderr
 
 
 class EarlyStopping:

@@ -185,28 +185,25 @@ def test_an_expansion_of_learned_embeddings_is_a_warning(is_learned):
     assert any(text.startswith("stage 1 expanded the embeddings") for text in heard.warnings) == is_learned
 
 
-ALSO_ON = """
-[init.also_on]
+OTHER = """
+[data.other]
 use = "synthetic"
 num_train = 1
 num_val = 40
 num_test = 1
 image_size = 16
 seed = 5
-[pretrain]
 """
 
 
 def test_a_recipe_measures_another_set_in_stage_one(tmp_path):
-    recipe = read_recipe(TINY.replace("[pretrain]\n", ALSO_ON), source="tiny.toml")
-    [record] = run_recipe(recipe, arms=["pi"], seeds=[0], out=tmp_path, device="cpu")
-    assert record["init"][0]["metrics"]["also_on_2afc_judgments"] == 40
-    [plain] = run_recipe(
-        read_recipe(TINY.replace('"tiny"', '"plain"'), source="tiny.toml"),
-        arms=["pi"],
-        seeds=[0],
-        out=tmp_path,
-        device="cpu",
-    )
-    assert record["hashes"]["init"] == plain["hashes"]["init"]
-    assert record["fingerprint"] != plain["fingerprint"]
+    with_other = TINY.replace("[init.judgments]", 'also_on.like = "data.other"\n[init.judgments]') + OTHER
+    records = []
+    for name, text in (("tiny", with_other), ("plain", TINY.replace('"tiny"', '"plain"'))):
+        recipe = read_recipe(text, source=f"{name}.toml")
+        records += run_recipe(recipe, arms=["pi"], seeds=[0], out=tmp_path, device="cpu")
+    measured, plain = records
+    assert measured["init"][0]["metrics"]["also_on_2afc_judgments"] == 40
+    assert measured["hashes"]["init"] == plain["hashes"]["init"]
+    assert measured["arm"]["resolved"]["init"][0]["also_on"]["seed"] == 5
+    assert "also_on" not in plain["arm"]["resolved"]["init"][0]
