@@ -210,7 +210,8 @@ def apply_perceptual_init(
             save new results (`perceptinit cache`).
         progress: Show progress bars.
         num_workers: Number of threads that decode images.
-        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
+        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`). Stage 1
+            chooses rate, margin, batch, epochs and patience by whether the weights are learned or random.
 
     Returns:
         A report with the names of changed tensors, hashes of the weights, and metrics such as

@@ -13,7 +13,6 @@ from torch import Tensor
 from perceptinit.compute.devices import to_device
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError
-from perceptinit.initializers.norms import Norm
 from perceptinit.initializers.triplet_loss import (
     Distance,
     agreement_weights,
@@ -181,7 +180,7 @@ class TripletConfig:
     """Parameters to train: "all", or "qkv" for the attention projections (PI's post-hoc control)."""
     last_blocks: NonNegativeInt = 0
     """Number of last blocks to train, with all later parameters; 0 for the whole tower."""
-    norm: Norm | None = None
+    norm: Literal["auto", "train", "frozen"] | None = None
     """Layers with running statistics, such as batch norm: "frozen" keeps their statistics, "train" replaces
     them by those of the judged images, and "auto" keeps learned statistics (a mean other than 0 or a variance
     other than 1). Gains and biases are always trained. None for "auto"."""
