@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.atomic import write_json
-from perceptinit.files.reading import ABOUT, SUMS, file_sha256
+from perceptinit.files.reading import ABOUT, CLASSIFIER, SUMS, file_sha256
 from perceptinit.registry import unknown
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def export(run: Path, target: str, folder: Path) -> Path:
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
         about = {"fit": source.model.fit.mode, "mean": source.mean, "judgments": source.judgments}
+        if written.is_classifier:
+            about["embedding"] = CLASSIFIER
         write_json(temporary / ABOUT, about)
         _write_sums(temporary)
         if folder.exists():

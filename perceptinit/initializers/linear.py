@@ -15,9 +15,9 @@ from perceptinit.errors import InitializerError, problems_of
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.held_out import gain_stderr
 from perceptinit.initializers.weights import only_training, reporting, trainable_names
-from perceptinit.judgments.linear_map import fit_linear
+from perceptinit.judgments.linear_map import IDENTITY, fit_linear
 from perceptinit.judgments.scoring import agreement
-from perceptinit.judgments.two_afc import Embedded, embed, score, unit_rows
+from perceptinit.judgments.two_afc import Embedded, embed_judged, score, unit_rows
 from perceptinit.protocols import Judgments
 from perceptinit.types import Fit, InitReport, RunContext, Split, Triplets
 
@@ -72,27 +72,33 @@ class Linear:
 
         Raises:
             DataError: If the judgments are too few for cross-validation.
-            InitializerError: If the model has no layer for the map, or the layer is frozen.
+            InitializerError: If the model has no layer for the map.
         """
         triplets, held_out = self._load()
         with reporting(self.name, model) as report, only_training(model, trainable_names(model, "all")):
             model.eval()
-            embedded, judged = _embed(model, [triplets, held_out], ctx)
+            images = _images(model, triplets, ctx)
+            embedded = embed_judged(model.encode_image, triplets, images, device=ctx.device)
+            judged = embedded
+            if held_out.stimuli is not triplets.stimuli or not np.isin(held_out.used, embedded.used).all():
+                images_judged = _images(model, held_out, ctx)
+                judged = embed_judged(model.encode_image, held_out, images_judged, device=ctx.device)
             fitted = fit_linear(embedded, triplets, ctx.rng("halves"), self.config.pull)
-            report.may_be_unchanged = fitted.is_identity
+            report.may_be_unchanged = fitted.pull == IDENTITY
             if report.may_be_unchanged:
                 ctx.warn(
                     f"linear: no map is shown to be better than the identity on images without a part in the "
                     f"fit (gain {fitted.gain or 0:+.3f}), so the embeddings are unchanged"
                 )
             else:
-                fold(model, torch.from_numpy(fitted.matrix), _few_images(model, triplets, ctx))
+                probed = images[triplets.used[:NUM_PROBED]].to(ctx.device)
+                fold(model, torch.from_numpy(fitted.matrix), probed)
                 report.metrics["pull"] = fitted.pull
             if fitted.gain is not None:
                 report.metrics["unseen_images_gain"] = fitted.gain
             if fitted.stderr is not None:
                 report.metrics["unseen_images_gain_stderr"] = fitted.stderr
-            report.metrics |= self._held_out_metrics(judged, held_out, fitted.matrix)
+            report.metrics |= self._held_out_metrics(judged.select(held_out.used), held_out, fitted.matrix)
         return report.result
 
     def _held_out_metrics(self, before: Embedded, triplets: Triplets, matrix: np.ndarray) -> dict[str, float]:
@@ -118,22 +124,6 @@ def _images(model: Any, triplets: Triplets, ctx: RunContext) -> StimulusImages:
     return StimulusImages(triplets.stimuli, model.image_size, fit=Fit.of(model), num_workers=ctx.num_workers)
 
 
-def _few_images(model: Any, triplets: Triplets, ctx: RunContext) -> Tensor:
-    return _images(model, triplets, ctx)[triplets.used[:NUM_PROBED]].to(ctx.device)
-
-
-def _embed(model: Any, sets: list[Triplets], ctx: RunContext) -> list[Embedded]:
-    """Return the embeddings of each set; sets with the same stimuli are embedded together."""
-    found: dict[int, Embedded] = {}
-    for triplets in sets:
-        key = id(triplets.stimuli)
-        if key not in found:
-            used = np.unique(np.concatenate([t.used for t in sets if t.stimuli is triplets.stimuli]))
-            z = embed(model.encode_image, _images(model, triplets, ctx), used, device=ctx.device)
-            found[key] = Embedded(used, z)
-    return [found[id(triplets.stimuli)].select(triplets.used) for triplets in sets]
-
-
 @torch.no_grad()
 def fold(model: Any, matrix: Tensor, images: Tensor) -> None:
     """Multiply the embeddings of a model by a matrix, in place.
@@ -144,63 +134,44 @@ def fold(model: Any, matrix: Tensor, images: Tensor) -> None:
         images: A few images that the model encodes.
 
     Raises:
-        InitializerError: If the embedding is not the output of a linear layer and the model cannot receive
-            another layer, or if the layer is frozen.
+        InitializerError: If the embedding is not the output of a trainable linear layer, and the model cannot
+            receive another layer.
     """
     embeddings = model.encode_image(images)
     layers = _linear_layers(model, embeddings.shape[1])
-    last = next((layer for layer in layers if layer.is_last(model, images, embeddings)), None)
+    last = next((layer for layer in layers if _is_last(layer, model, images, embeddings)), None)
     if last is None:
         if not hasattr(model, "add_map"):
             raise InitializerError(
-                "initializer 'linear': the embedding is not the output of a linear layer, into which the map "
-                "could be folded. Use a backbone with a projection, such as 'timm'"
+                "initializer 'linear': the embedding is not the output of a linear layer with trainable "
+                "weights, which could contain the map. Use a backbone with a projection, such as 'timm'"
             )
-        last = _Layer([model.add_map().weight])
-    if not all(parameter.requires_grad for parameter in last.parameters):
-        raise InitializerError(
-            "initializer 'linear': the last linear layer, into which the map is folded, is frozen. Call "
-            "requires_grad_(True) on it"
-        )
-    for weights in last.weights:
-        weights.copy_(matrix.to(weights.device) @ weights.to(matrix.dtype))
+        last = [model.add_map().weight]
+    for weight in last:
+        weight.copy_(matrix.to(weight.device) @ weight.to(matrix.dtype))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Layer:
-    """The parameters of a linear layer: weight and bias, or a weight whose last dimension is the output."""
-
-    parameters: list[nn.Parameter]
-    is_transposed: bool = False
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """Views of the parameters whose first dimension is the output."""
-        return [p.detach().T if self.is_transposed else p.detach() for p in self.parameters]
-
-    def is_last(self, model: Any, images: Tensor, embeddings: Tensor) -> bool:
-        """Return whether the output of the layer is the embedding.
-
-        Permuted and negated outputs distinguish it from the input of another layer, activation or norm.
-        """
-        copies = [weights.clone() for weights in self.weights]
-        try:
-            for weights, copy in zip(self.weights, copies, strict=True):
-                weights.copy_(PROBED_FACTOR * copy.flip(0))
-            found = model.encode_image(images)
-        finally:
-            for weights, copy in zip(self.weights, copies, strict=True):
-                weights.copy_(copy)
-        wanted = PROBED_FACTOR * embeddings.flip(1)
-        return torch.allclose(found, wanted, rtol=0, atol=float(wanted.abs().max()) * PROBED_TOLERANCE)
-
-
-def _linear_layers(model: nn.Module, embed_dim: int) -> Iterator[_Layer]:
-    """Yield each linear layer with D outputs, from the last module to the first."""
+def _linear_layers(model: nn.Module, embed_dim: int) -> Iterator[list[Tensor]]:
+    """Yield weight and bias of each trainable linear layer with D outputs, which come first in the shape."""
     for module in reversed([*model.modules()]):
-        projection = getattr(module, "proj", None)
-        if isinstance(projection, nn.Parameter) and projection.shape[-1] == embed_dim:  # open_clip's ViT
-            yield _Layer([projection], is_transposed=True)
-        if isinstance(module, nn.Linear) and module.out_features == embed_dim:
-            parameters = [module.weight, module.bias]
-            yield _Layer([parameter for parameter in parameters if parameter is not None])
+        is_linear = isinstance(module, nn.Linear)
+        weight: Any = getattr(module, "weight" if is_linear else "proj", None)  # "proj" of open_clip's ViT
+        if isinstance(weight, nn.Parameter) and weight.requires_grad:
+            layer = [weight, module.bias] if is_linear else [weight.T]
+            if len(layer[0]) == embed_dim:
+                yield [tensor for tensor in layer if tensor is not None]
+
+
+def _is_last(layer: list[Tensor], model: Any, images: Tensor, embeddings: Tensor) -> bool:
+    """Return whether the output of a layer is the embedding.
+
+    Permuted and negated outputs distinguish it from the input of another layer, activation or norm.
+    """
+    copies = [weight.clone() for weight in layer]
+    for weight, copy in zip(layer, copies, strict=True):
+        weight.copy_(PROBED_FACTOR * copy.flip(0))
+    found = model.encode_image(images)
+    for weight, copy in zip(layer, copies, strict=True):
+        weight.copy_(copy)
+    wanted = PROBED_FACTOR * embeddings.flip(1)
+    return torch.allclose(found, wanted, rtol=0, atol=float(wanted.abs().max()) * PROBED_TOLERANCE)

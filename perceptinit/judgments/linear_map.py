@@ -1,10 +1,10 @@
 """A linear map of fixed embeddings that predicts judgments better, fitted by a convex loss.
 
-The map is I + B, where B is symmetric. Linearized at B = 0, the cosine of two mapped embeddings is linear in B.
-The fit minimizes the logistic loss of the votes plus `pull` times the mean square of the eigenvalues of B. The
-logit is the difference of two linearized cosines, divided by its standard deviation at B = 0. This objective is
-convex in B; with exact cosines it is not. The minimizer is zero outside the span of the judged images, so it
-has R x R numbers, where R is at most the number of images.
+The map is I + B, where B is symmetric. Linearized at B = 0, the cosine of two mapped embeddings is linear in
+B. The fit minimizes the logistic loss of the votes plus `pull` times the mean square of the eigenvalues of B.
+The logit is the difference of two linearized cosines, divided by its standard deviation at B = 0. This
+objective is convex in B; with exact cosines it is not. The minimizer is zero outside the span of the judged
+images, so it has R x R numbers, where R is at most the number of images.
 """
 
 # N judgments, M judged images, P pairs of images, D embedding, R rank of the embeddings
@@ -50,11 +50,6 @@ class LinearFit:
     pull: float
     gain: float | None = None
     stderr: float | None = None
-
-    @property
-    def is_identity(self) -> bool:
-        """Whether the map changes no embedding."""
-        return np.array_equal(self.matrix, np.eye(len(self.matrix)))
 
 
 def fit_linear(
@@ -137,26 +132,33 @@ class _Problem:
         self._cosine = self._bilinear(self._z)
         self._p_second = triplets.p_second.astype(np.float64)
         self._weights = triplets.num_votes / triplets.num_votes.sum()
-        spread = self._lead(self._cosine).std()
+        self._shape = (self._z.shape[1], self._z.shape[1])
+        spread = (self._cosine[self._second] - self._cosine[self._first]).std()
         self._scale = 1 / spread if spread else 0.0
 
-    def loss(self, change: np.ndarray, pull: float = 0.0) -> tuple[float, np.ndarray]:
-        """Return the objective for the symmetric part of B in the basis, (K, K), and its gradient."""
+    def loss(self, values: np.ndarray, pull: float) -> tuple[float, np.ndarray]:
+        """Return the objective for B in the basis, flat (K * K,), of which the symmetric part counts.
+
+        Returns:
+            The objective and its gradient, (K * K,).
+        """
+        change = values.reshape(self._shape)
         change = (change + change.T) / 2
         moved = self._z @ change
         own = (moved * self._z).sum(axis=1)
         cosine = self._cosine + 2 * self._bilinear(moved) - self._cosine * (own[self._a] + own[self._b])
-        loss, slope = self._people(self._scale * self._lead(cosine))
-        slope = self._scale * slope
-        num_pairs = len(self._cosine)
+        logits = self._scale * (cosine[self._second] - cosine[self._first])
+        losses = np.logaddexp(0, logits) - self._p_second * logits
+        slope = self._scale * self._weights * (expit(logits) - self._p_second)
+        num_images, num_pairs = len(self._z), len(self._cosine)
         by_pair = np.bincount(self._second, slope, num_pairs) - np.bincount(self._first, slope, num_pairs)
-        shape = (len(self._z), len(self._z))
-        crossed = coo_array((by_pair, (self._a, self._b)), shape)
+        crossed = coo_array((by_pair, (self._a, self._b)), (num_images, num_images))
         ends = np.concatenate([self._a, self._b])
-        squared = np.bincount(ends, np.tile(by_pair * self._cosine, 2), len(self._z))
-        by_row = crossed @ self._z + crossed.T @ self._z - squared[:, None] * self._z
-        gradient = self._z.T @ by_row + 2 * pull * change / len(self._basis)
-        return loss + pull * float(np.square(change).sum()) / len(self._basis), gradient
+        squared = np.bincount(ends, np.tile(by_pair * self._cosine, 2), num_images)
+        by_image = crossed @ self._z + crossed.T @ self._z - squared[:, None] * self._z
+        mean_square = np.square(change).sum() / len(self._basis)
+        gradient = self._z.T @ by_image + 2 * pull * change / len(self._basis)
+        return float(self._weights @ losses + pull * mean_square), gradient.ravel()
 
     def solve(self, pulls: Sequence[float], tolerance: float) -> Iterator[np.ndarray]:
         """Yield the minimizer B for each pull, symmetric (R, R); each starts at the one before.
@@ -165,31 +167,17 @@ class _Problem:
             pulls: Weights of the pull to the identity.
             tolerance: Largest absolute value in the gradient at the solution.
         """
-        shape = (self._z.shape[1], self._z.shape[1])
-        change = np.zeros(shape)
+        options = {"maxiter": MAX_ITERATIONS, "gtol": tolerance, "ftol": 0.0}
+        values = np.zeros(self._shape).ravel()
         for pull in pulls:
-
-            def flat(values: np.ndarray, pull: float = pull) -> tuple[float, np.ndarray]:
-                loss, gradient = self.loss(values.reshape(shape), pull)
-                return loss, gradient.ravel()
-
-            options = {"maxiter": MAX_ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-            result = minimize(flat, change.ravel(), jac=True, method="L-BFGS-B", options=options)
-            change = result.x.reshape(shape)
-            yield self._basis @ change @ self._basis.T
+            found = minimize(self.loss, values, (pull,), jac=True, method="L-BFGS-B", options=options)
+            values = found.x
+            change = values.reshape(self._shape)
+            yield self._basis @ (change + change.T) @ self._basis.T / 2
 
     def _bilinear(self, moved: np.ndarray) -> np.ndarray:
         """Return the product of each pair, one of which is moved, (P,)."""
         return np.einsum("pr,pr->p", moved[self._a], self._z[self._b])
-
-    def _lead(self, cosine: np.ndarray) -> np.ndarray:
-        """Return by how much the second candidate is nearer to the anchor, (N,)."""
-        return cosine[self._second] - cosine[self._first]
-
-    def _people(self, logits: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the mean logistic loss of the votes, and its gradient (N,)."""
-        losses = np.logaddexp(0, logits) - self._p_second * logits
-        return float(self._weights @ losses), self._weights * (expit(logits) - self._p_second)
 
 
 def _choose_pull(

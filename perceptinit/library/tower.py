@@ -72,12 +72,23 @@ class ModelTower(ImageTower):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return unnormalized embeddings (B, D)."""
-        embeddings = self._surface.encode(self.normalize(images))
+        images = self.normalize(images)
         last = getattr(self.trunk, MAP, None)
-        return embeddings if last is None else last(embeddings)
+        if last is None:
+            return self._surface.encode(images)
+        calls: list[Tensor] = []
+        with last.register_forward_hook(lambda module, inputs, output: calls.append(output)):
+            embeddings = self._surface.encode(images)
+        return embeddings if calls else last(embeddings)  # a Sequential calls its new layer itself
 
     def add_map(self) -> nn.Linear:
-        """Add a layer to the vision part that follows its embedding, and return it; it is the identity."""
+        """Add a layer to the vision part that follows its embedding, and return it; it is the identity.
+
+        Raises:
+            UsageError: If the vision part is not a single module of the model.
+        """
+        if isinstance(self.trunk, nn.ModuleDict):
+            raise UsageError("the model's projection is frozen. Call requires_grad_(True) on it")
         layer = nn.Linear(self.embed_dim, self.embed_dim, bias=False, device=device_of(self.trunk))
         nn.init.eye_(layer.weight)
         self.trunk.add_module(MAP, layer)
