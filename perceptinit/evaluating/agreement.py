@@ -76,6 +76,8 @@ def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry)
             problems += wrong
             continue
         measure = spec.build()
+        if getattr(measure.config, "readout", None):
+            rows += ", under a linear map fitted on the other half of the images"
         lacking = preflight(measure.judgments) + preflight(measure)
         problems += [Problem(text, lack.removeprefix(f"{name}: ")) for lack in lacking]
         title = Path(name).stem
@@ -127,7 +129,8 @@ def _read_evaluator(
         use = "rsa"
     elif isinstance(cls, HasOddOneOut):
         use = "odd-one-out"
-    whole = {"use": use, "split": request.split or "test", "judgments": plain_value(table)}
+    readout = {"readout": table.pop("readout")} if "readout" in table else {}
+    whole = {"use": use, "split": request.split or "test", **readout, "judgments": plain_value(table)}
     return read_spec(registry, "evaluator", whole, where)
 
 

@@ -10,7 +10,7 @@ import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.atomic import write_json
@@ -67,7 +67,11 @@ def export(run: Path, target: str, folder: Path) -> Path:
         written = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
-        about = {"fit": source.model.fit.mode, "mean": source.mean, "judgments": source.judgments}
+        about: dict[str, Any] = {
+            "fit": source.model.fit.mode,
+            "mean": source.mean,
+            "judgments": source.judgments,
+        }
         if written.is_classifier:
             about["embedding"] = CLASSIFIER
         write_json(temporary / ABOUT, about)

@@ -104,16 +104,16 @@ class Linear:
     def _held_out_metrics(self, before: Embedded, triplets: Triplets, matrix: np.ndarray) -> dict[str, float]:
         name = f"2afc_{self.config.eval_split}"
         after = Embedded(before.used, unit_rows(torch.from_numpy(before.z @ matrix)))
-        values = [agreement(*z.distances(triplets), triplets.p_second) for z in (before, after)]
+        agreements = [agreement(*z.distances(triplets), triplets.p_second) for z in (before, after)]
+        first, second = map(torch.from_numpy, agreements)
         old, new = (score(z, triplets) for z in (before, after))
-        stderr = gain_stderr(*map(torch.from_numpy, values), triplets)
         found = {
             f"{name}_before": old.accuracy,
             f"{name}_after": new.accuracy,
             "spread_before": old.spread,
             "spread_after": new.spread,
             f"{name}_stderr": new.stderr,
-            f"{name}_gain_stderr": stderr,
+            f"{name}_gain_stderr": gain_stderr(first, second, triplets),
             f"{name}_judgments": new.num_judgments,
             f"{name}_units": new.num_units,
         }
@@ -157,7 +157,7 @@ def _linear_layers(model: nn.Module, embed_dim: int) -> Iterator[list[Tensor]]:
         is_linear = isinstance(module, nn.Linear)
         weight: Any = getattr(module, "weight" if is_linear else "proj", None)  # "proj" of open_clip's ViT
         if isinstance(weight, nn.Parameter) and weight.requires_grad:
-            layer = [weight, module.bias] if is_linear else [weight.T]
+            layer: list[Any] = [weight, module.bias] if is_linear else [weight.T]
             if len(layer[0]) == embed_dim:
                 yield [tensor for tensor in layer if tensor is not None]
 

@@ -80,19 +80,16 @@ def fit_linear(
     return LinearFit(matrix, pull, gain, stderr)
 
 
-def read_out(embedded: Embedded, triplets: Triplets, rng: np.random.Generator) -> tuple[Embedded, np.ndarray]:
-    """Return embeddings under a linear readout, and which judgments it can be scored on.
+def read_out(embedded: Embedded, triplets: Triplets, rng: np.random.Generator) -> Embedded:
+    """Return embeddings under a linear readout, to score the judgments that `is_read_out` selects.
 
     The images are divided into halves. Each half is mapped by a map that is fitted on the judgments within
     the other half, so that a judgment within one half is scored on images without a part in the fit.
 
     Args:
         embedded: Embeddings of the images of the judgments.
-        triplets: The N judgments.
+        triplets: The judgments.
         rng: Divides the images.
-
-    Returns:
-        The mapped embeddings, and a mask of the judgments within one half, (N,).
 
     Raises:
         DataError: If a half contains too few judgments.
@@ -100,15 +97,20 @@ def read_out(embedded: Embedded, triplets: Triplets, rng: np.random.Generator) -
     roles = np.searchsorted(embedded.used, triplets.roles)
     is_in_half = _halve(roles, len(embedded.used), rng)
     z = embedded.z.copy()
-    is_scored = np.zeros(len(triplets), dtype=bool)
     for chosen in (is_in_half, ~is_in_half):
-        is_within = chosen[roles].all(axis=0)
-        if not is_within.any():
+        train = triplets.select(np.flatnonzero(chosen[roles].all(axis=0)))
+        if not len(train):
             raise DataError(f"{len(triplets)} judgments of {len(z)} images are too few for a linear readout")
-        fitted = fit_linear(embedded, triplets.select(is_within), rng)
-        z[~chosen] = _unit(embedded.z[~chosen] @ fitted.matrix)
-        is_scored |= is_within
-    return Embedded(embedded.used, z), is_scored
+        z[~chosen] = _unit(embedded.z[~chosen] @ fit_linear(embedded, train, rng).matrix)
+    return Embedded(embedded.used, z)
+
+
+def is_read_out(triplets: Triplets, rng: np.random.Generator) -> np.ndarray:
+    """Return a mask of the judgments within one half of the images, (N,), for an equal generator."""
+    used = triplets.used
+    roles = np.searchsorted(used, triplets.roles)
+    num_in_half = _halve(roles, len(used), rng)[roles].sum(axis=0)
+    return np.isin(num_in_half, (0, len(roles)))
 
 
 class _Problem:
@@ -150,7 +152,8 @@ class _Problem:
         logits = self._scale * (cosine[self._second] - cosine[self._first])
         losses = np.logaddexp(0, logits) - self._p_second * logits
         slope = self._scale * self._weights * (expit(logits) - self._p_second)
-        num_images, num_pairs = len(self._z), len(self._cosine)
+        num_images = len(self._z)
+        num_pairs = len(self._cosine)
         by_pair = np.bincount(self._second, slope, num_pairs) - np.bincount(self._first, slope, num_pairs)
         crossed = coo_array((by_pair, (self._a, self._b)), (num_images, num_images))
         ends = np.concatenate([self._a, self._b])
@@ -199,8 +202,8 @@ def _choose_pull(
             if len(train) and len(test):
                 problem = _Problem(z, roles[:, train], triplets.select(train))
                 maps = [np.zeros((z.shape[1], z.shape[1])), *problem.solve(PULLS, ROUGH)]
-                scored = (roles[:, test], triplets.p_second[test])
-                found.append([_agreement(z + z @ change, *scored) for change in maps])
+                p_second = triplets.p_second[test]
+                found.append([_agreement(z + z @ change, roles[:, test], p_second) for change in maps])
                 rows.append(test)
     if not rows:
         raise DataError(
@@ -211,9 +214,8 @@ def _choose_pull(
     scored = triplets.select(np.concatenate(rows))
     gains = np.average(values - values[0], axis=1, weights=scored.num_votes)
     best = int(gains.argmax())
-    differences = values[best] - values[0]
     error = held_out_error(
-        differences,
+        values[best] - values[0],
         "image",
         scored.anchor,
         scored.group,

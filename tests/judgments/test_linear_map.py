@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from perceptinit.errors import DataError
-from perceptinit.judgments.linear_map import IDENTITY, _halve, _Problem, fit_linear, read_out
+from perceptinit.judgments.linear_map import (
+    IDENTITY,
+    _halve,
+    _Problem,
+    fit_linear,
+    is_read_out,
+    read_out,
+)
 from perceptinit.judgments.two_afc import Embedded, score
 from perceptinit.types import Stimuli, Triplets
 
@@ -115,7 +122,8 @@ def test_images_of_one_judgment_stay_together_if_each_image_is_used_once():
 
 def test_a_readout_is_scored_on_images_without_a_part_in_its_fit():
     z, triplets = planted(num_images=80, num_judgments=8000)
-    mapped, is_scored = read_out(embedded(z, triplets), triplets, rng())
+    mapped = read_out(embedded(z, triplets), triplets, rng())
+    is_scored = is_read_out(triplets, rng())
     scored = triplets.select(is_scored)
     assert 0.1 < is_scored.mean() < 0.4
     gain = score(mapped, scored).accuracy - score(embedded(z, triplets), scored).accuracy
@@ -125,7 +133,7 @@ def test_a_readout_is_scored_on_images_without_a_part_in_its_fit():
     p_second = np.where(is_in_half, 1 - triplets.p_second, triplets.p_second)
     t = triplets
     reversed_half = Triplets.build(t.stimuli, *t.roles, p_second, t.num_votes, unit="image")
-    again, _ = read_out(embedded(z, triplets), reversed_half, rng())
+    again = read_out(embedded(z, triplets), reversed_half, rng())
     others = np.setdiff1d(np.arange(len(z)), half)
     assert np.array_equal(again.z[half], mapped.z[half])
     assert not np.allclose(again.z[others], mapped.z[others])
