@@ -168,6 +168,7 @@ def apply_perceptual_init(
     initializer: str = "triplet-hinge",
     *,
     judgments: Source = None,
+    also_on: Source = None,
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None,
     image_size: int | None = None,
     mean: RGB | None = None,
@@ -194,6 +195,8 @@ def apply_perceptual_init(
         judgments: Name of a data set, path of a table or a matrix, a name or path with its options
             `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
             set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
+        also_on: Judgments that are not trained on, like `judgments`. 2AFC on them is reported, with a warning
+            if it decreases by more than its error.
         encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.
         image_size: Height and width S of the input, pixels; by default that of the model. Required with
             `encode`.
@@ -211,7 +214,7 @@ def apply_perceptual_init(
 
     Returns:
         A report with the names of changed tensors, hashes of the weights, and metrics such as
-        `2afc_val_after`. `print(report)` prints one line.
+        `unseen_2afc_after`. `print(report)` prints up to six lines.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.
@@ -229,7 +232,7 @@ def apply_perceptual_init(
     registry = build_plugin_manager().registry
     with Bars(stays=True, shown=progress) as bars:
         bars.update("loading data", 0)
-        job = read_job(registry, initializer, options, judgments, seed)
+        job = read_job(registry, initializer, options, judgments, seed, also_on)
         tower = adapt(model, **given)
         bars.retain([])
         report = initialize_tower(

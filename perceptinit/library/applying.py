@@ -39,17 +39,20 @@ class Job:
         entry: Registry entry of the initializer.
         config: Validated Config of the initializer.
         judgments: Judgments that it uses, or None.
+        also_on: Judgments that it also measures, or None.
         seed: Random seed.
     """
 
     entry: Entry
     config: Any
     judgments: OpenJudgments | None
+    also_on: OpenJudgments | None
     seed: int
 
     def build(self) -> Any:
         """Construct the initializer."""
-        parts = {"judgments": self.judgments.component} if self.judgments else {}
+        opened = {"judgments": self.judgments, "also_on": self.also_on}
+        parts = {name: part.component for name, part in opened.items() if part}
         return self.entry.load()(self.config, **parts)
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
@@ -61,21 +64,30 @@ class Job:
             "initializer": {"use": self.entry.name, **to_table(self.config)},
             "files": files,
             "plugin": [self.entry.distribution, self.entry.version],
-            "judgments": self._judgments_parts(),
+            "judgments": _judgments_parts(self.judgments),
+            **({"also_on": _judgments_parts(self.also_on)} if self.also_on else {}),
             "seed": self.seed,
             "model": [type(tower.trunk).__name__, tower.image_size, str(tower.fit), tower.embed_dim],
             "start": weights_sha256(tower),
         }
 
-    def _judgments_parts(self) -> Any:
-        if self.judgments is None:
-            return None
-        if self.judgments.table is not None and self.judgments.component.card.simulated:
-            return self.judgments.table  # the table determines simulated images, which are slow to render
-        return [self.judgments.table, judgments_sha256(self.judgments.component)]
+
+def _judgments_parts(opened: OpenJudgments | None) -> Any:
+    if opened is None:
+        return None
+    if opened.table is not None and opened.component.card.simulated:
+        return opened.table  # the table determines simulated images, which are slow to render
+    return [opened.table, judgments_sha256(opened.component)]
 
 
-def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int) -> Job:
+def read_job(
+    registry: Registry,
+    name: str,
+    options: Mapping[str, Any],
+    judgments: Source,
+    seed: int,
+    also_on: Source = None,
+) -> Job:
     """Return a validated job.
 
     Args:
@@ -84,6 +96,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
         options: Values of its Config by key.
         judgments: See `apply_perceptual_init`.
         seed: Random seed.
+        also_on: Judgments to measure, or None.
 
     Raises:
         UsageError: If the name is unknown, or options or judgments do not fit the initializer.
@@ -98,7 +111,10 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     if "judgments" not in wanted and judgments is not None:
         raise UsageError(f"{entry.title} does not use judgments. Omit them")
     opened = open_judgments(judgments, registry) if "judgments" in wanted else None
-    job = Job(entry, config, opened, seed)
+    if "also_on" not in wanted and also_on is not None:
+        raise UsageError(f"{entry.title} does not measure other judgments. Omit also_on")
+    second = None if also_on is None else open_judgments(also_on, registry)
+    job = Job(entry, config, opened, second, seed)
     lacking = preflight(job.build())
     if lacking:
         raise DataError(f"{entry.title}: {'; '.join(lacking).removeprefix(entry.title + ': ')}")
@@ -146,6 +162,11 @@ def _show(event: Event, bars: Bars, title: str) -> None:
     if event.kind == "warning":
         warnings.warn(event.message, UserWarning, stacklevel=callers_level())
     if event.kind == "step":
+        if "minutes_planned" in event.metrics:
+            bars.say(
+                f"{title}: {event.total_steps:,} steps encode {event.metrics['images_planned']:,.0f} images, "
+                f"about {event.metrics['minutes_planned']:.1f} minutes"
+            )
         loss = event.metrics.get("loss")
         note = "" if loss is None else f"loss {loss:.3f}"
         bars.update(title, event.step or 0, event.total_steps, note)
