@@ -1,6 +1,6 @@
 """A linear map of the embeddings, fitted on judgments (`linear`)."""
 
-# M images, D embedding
+# N judgments, M images, D embedding
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -13,7 +13,7 @@ from perceptinit.components.building import preflight
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import InitializerError, problems_of
 from perceptinit.images.stimuli import StimulusImages
-from perceptinit.initializers.held_out import gain_stderr
+from perceptinit.initializers.stage_report import best_trivial, find_loss, find_unseen, gain_metrics
 from perceptinit.initializers.weights import only_training, reporting, trainable_names
 from perceptinit.judgments.linear_map import IDENTITY, fit_linear
 from perceptinit.judgments.scoring import agreement
@@ -55,17 +55,20 @@ class Linear:
             """Return a copy with a fixed pull, because few judgments do not allow cross-validation."""
             return replace(self, pull=1.0)
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
+    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
         self.config = config
         self.judgments = judgments
+        self.also_on = also_on
 
     def preflight(self) -> Iterator[str]:
-        """Yield problems with the training and the held-out judgments."""
+        """Yield problems with the training, the held-out and the second judgments."""
         if not preflight(self.judgments):
             yield from problems_of(self._load)
 
-    def _load(self) -> tuple[Triplets, Triplets]:
-        return self.judgments.load("train"), self.judgments.load(self.config.eval_split)
+    def _load(self) -> tuple[Triplets, Triplets, Triplets | None]:
+        split = self.config.eval_split
+        second = self.also_on.load(split) if self.also_on else None
+        return self.judgments.load("train"), self.judgments.load(split), second
 
     def initialize(self, model: Any, ctx: RunContext) -> InitReport:
         """Fit the map and fold it into the model in place.
@@ -74,15 +77,13 @@ class Linear:
             DataError: If the judgments are too few for cross-validation.
             InitializerError: If the model has no layer for the map.
         """
-        triplets, held_out = self._load()
+        triplets, held_out, second = self._load()
         with reporting(self.name, model) as report, only_training(model, trainable_names(model, "all")):
             model.eval()
-            images = _images(model, triplets, ctx)
-            embedded = embed_judged(model.encode_image, triplets, images, device=ctx.device)
-            judged = embedded
-            if held_out.stimuli is not triplets.stimuli or not np.isin(held_out.used, embedded.used).all():
-                images_judged = _images(model, held_out, ctx)
-                judged = embed_judged(model.encode_image, held_out, images_judged, device=ctx.device)
+            embedded = _embed(model, triplets, ctx)
+            has_all = held_out.stimuli is triplets.stimuli and np.isin(held_out.used, embedded.used).all()
+            judged = embedded.select(held_out.used) if has_all else _embed(model, held_out, ctx)
+            others = _embed(model, second, ctx) if second else None
             fitted = fit_linear(embedded, triplets, ctx.rng("halves"), self.config.pull)
             report.may_be_unchanged = fitted.pull == IDENTITY
             if report.may_be_unchanged:
@@ -91,37 +92,58 @@ class Linear:
                     f"fit (gain {fitted.gain or 0:+.3f}), so the embeddings are unchanged"
                 )
             else:
-                probed = images[triplets.used[:NUM_PROBED]].to(ctx.device)
-                fold(model, torch.from_numpy(fitted.matrix), probed)
+                few = _images(model, triplets, ctx)[triplets.used[:NUM_PROBED]]
+                fold(model, torch.from_numpy(fitted.matrix), few.to(ctx.device))
                 report.metrics["pull"] = fitted.pull
-            if fitted.gain is not None:
-                report.metrics["unseen_images_gain"] = fitted.gain
-            if fitted.stderr is not None:
-                report.metrics["unseen_images_gain_stderr"] = fitted.stderr
-            report.metrics |= self._held_out_metrics(judged.select(held_out.used), held_out, fitted.matrix)
+            found = {"unseen_images_gain": fitted.gain, "unseen_images_gain_stderr": fitted.stderr}
+            report.metrics |= {name: value for name, value in found.items() if value is not None}
+            unseen = find_unseen(held_out, triplets.stimuli, triplets.roles)
+            report.metrics |= self._held_out_metrics(judged, held_out, fitted.matrix, unseen)
+            report.metrics |= best_trivial(held_out, unseen if unseen.any() else ~unseen, ctx.num_workers)
+            if second and others:
+                report.metrics |= gain_metrics("also_on", *_agreements(others, second, fitted.matrix), second)
+                if loss := find_loss(report.metrics, "also_on", "Increase pull"):
+                    ctx.warn(loss)
         return report.result
 
-    def _held_out_metrics(self, before: Embedded, triplets: Triplets, matrix: np.ndarray) -> dict[str, float]:
+    def _held_out_metrics(
+        self, before: Embedded, triplets: Triplets, matrix: np.ndarray, unseen: np.ndarray
+    ) -> dict[str, float]:
         name = f"2afc_{self.config.eval_split}"
-        after = Embedded(before.used, unit_rows(torch.from_numpy(before.z @ matrix)))
-        agreements = [agreement(*z.distances(triplets), triplets.p_second) for z in (before, after)]
-        first, second = map(torch.from_numpy, agreements)
-        old, new = (score(z, triplets) for z in (before, after))
+        old = score(before, triplets)
+        new = score(_map(before, matrix), triplets)
         found = {
             f"{name}_before": old.accuracy,
             f"{name}_after": new.accuracy,
+            f"{name}_stderr": new.stderr,
+            f"{name}_judgments": new.num_judgments,
             "spread_before": old.spread,
             "spread_after": new.spread,
-            f"{name}_stderr": new.stderr,
-            f"{name}_gain_stderr": gain_stderr(first, second, triplets),
-            f"{name}_judgments": new.num_judgments,
-            f"{name}_units": new.num_units,
         }
-        return {key: value for key, value in found.items() if value is not None}
+        metrics = {key: value for key, value in found.items() if value is not None}
+        first, second = _agreements(before, triplets, matrix)
+        for kind, chosen in (("unseen", unseen), ("known", ~unseen)):
+            if chosen.any():
+                metrics |= gain_metrics(kind, first[chosen], second[chosen], triplets.select(chosen))
+        return metrics
 
 
 def _images(model: Any, triplets: Triplets, ctx: RunContext) -> StimulusImages:
     return StimulusImages(triplets.stimuli, model.image_size, fit=Fit.of(model), num_workers=ctx.num_workers)
+
+
+def _embed(model: Any, triplets: Triplets, ctx: RunContext) -> Embedded:
+    return embed_judged(model.encode_image, triplets, _images(model, triplets, ctx), device=ctx.device)
+
+
+def _map(embedded: Embedded, matrix: np.ndarray) -> Embedded:
+    return Embedded(embedded.used, unit_rows(torch.from_numpy(embedded.z @ matrix)))
+
+
+def _agreements(before: Embedded, triplets: Triplets, matrix: np.ndarray) -> list[np.ndarray]:
+    """Return the share of votes that agree with each judgment, before and after the map, (N,) each."""
+    both = (before, _map(before, matrix))
+    return [agreement(*embedded.distances(triplets), triplets.p_second) for embedded in both]
 
 
 @torch.no_grad()
