@@ -46,14 +46,14 @@ class Linear:
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
         pull: PositiveFloat | None = None
-        """Weight of the mean square of the map's eigenvalues minus 1. None chooses one of 10, 3, 1, 0.3, 0.1,
-        0.03 or the identity by cross-validation over images."""
+        """Weight of the mean square of the map's change; see docs/library.md. None chooses 3, 1, 0.3, 0.1,
+        0.03, 0.01 or the identity by cross-validation over images."""
         eval_split: Split = "val"
         """Split for evaluating 2AFC and embedding spread; "train" if the judgments have no other split."""
 
         def smoke(self) -> Self:
             """Return a copy with a fixed pull, because few judgments do not allow cross-validation."""
-            return replace(self, pull=1.0)
+            return replace(self, pull=0.1)
 
     def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
         self.config = config

@@ -1,10 +1,11 @@
 """A linear map of fixed embeddings that predicts judgments better, fitted by a convex loss.
 
-The map is I + B, where B is symmetric. Linearized at B = 0, the cosine of two mapped embeddings is linear in
-B. The fit minimizes the logistic loss of the votes plus `pull` times the mean square of the eigenvalues of B.
-The logit is the difference of two linearized cosines, divided by its standard deviation at B = 0. This
-objective is convex in B; with exact cosines it is not. The minimizer is zero outside the span of the judged
-images, so it has R x R numbers, where R is at most the number of images.
+The map is the square root of a symmetric matrix M = I + C / t. The cosine of two mapped embeddings,
+linearized at M = I, is linear in M. The logit is t times the difference of two linearized cosines, divided by
+its standard deviation at M = I. The fit minimizes the logistic loss of the votes plus `pull` times the mean
+square of the eigenvalues of C. This objective is convex in C and t >= 1; with exact cosines it is not. Negative
+eigenvalues of M become 0 in the map. C is zero outside the span of the judged images, so it has R x R numbers,
+where R is at most the number of images.
 """
 
 # N judgments, M judged images, P pairs of images, D embedding, R rank of the embeddings
@@ -23,7 +24,7 @@ from perceptinit.judgments.two_afc import Embedded
 from perceptinit.types import Triplets
 
 # pulls to the identity, from strong to weak. Stronger ones hardly change the embeddings
-PULLS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03)
+PULLS = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
 IDENTITY = float("inf")  # the strongest pull
 # random divisions of the images into halves, fewer for many images, of which one is enough
 MAX_HALVINGS = 20
@@ -76,7 +77,7 @@ def fit_linear(
     matrix = np.eye(len(basis))
     if pull != IDENTITY:
         (change,) = _Problem(z, roles, triplets).solve([pull], FINE)
-        matrix += basis @ change @ basis.T
+        matrix += basis @ (_root(change) - np.eye(len(change))) @ basis.T
     return LinearFit(matrix, pull, gain, stderr)
 
 
@@ -135,23 +136,26 @@ class _Problem:
         self._p_second = triplets.p_second.astype(np.float64)
         self._weights = triplets.num_votes / triplets.num_votes.sum()
         self._shape = (self._z.shape[1], self._z.shape[1])
-        spread = (self._cosine[self._second] - self._cosine[self._first]).std()
-        self._scale = 1 / spread if spread else 0.0
+        lead = self._cosine[self._second] - self._cosine[self._first]
+        self._scale = 1 / lead.std() if lead.any() else 0.0
+        self._lead = self._scale * lead
 
     def loss(self, values: np.ndarray, pull: float) -> tuple[float, np.ndarray]:
-        """Return the objective for B in the basis, flat (K * K,), of which the symmetric part counts.
+        """Return the objective for t and C in the basis, flat (1 + K * K,), and its gradient.
 
-        Returns:
-            The objective and its gradient, (K * K,).
+        The symmetric part of C counts.
         """
-        change = values.reshape(self._shape)
+        factor = values[0]
+        change = values[1:].reshape(self._shape)
         change = (change + change.T) / 2
         moved = self._z @ change
         own = (moved * self._z).sum(axis=1)
-        cosine = self._cosine + 2 * self._bilinear(moved) - self._cosine * (own[self._a] + own[self._b])
-        logits = self._scale * (cosine[self._second] - cosine[self._first])
+        cosine = self._cosine * (1 - (own[self._a] + own[self._b]) / 2) + self._bilinear(moved)
+        moved_lead = self._scale * (cosine[self._second] - cosine[self._first])
+        logits = moved_lead + (factor - 1) * self._lead
         losses = np.logaddexp(0, logits) - self._p_second * logits
-        slope = self._scale * self._weights * (expit(logits) - self._p_second)
+        residuals = self._weights * (expit(logits) - self._p_second)
+        slope = self._scale * residuals
         num_images = len(self._z)
         num_pairs = len(self._cosine)
         by_pair = np.bincount(self._second, slope, num_pairs) - np.bincount(self._first, slope, num_pairs)
@@ -160,22 +164,26 @@ class _Problem:
         squared = np.bincount(ends, np.tile(by_pair * self._cosine, 2), num_images)
         by_image = crossed @ self._z + crossed.T @ self._z - squared[:, None] * self._z
         mean_square = np.square(change).sum() / len(self._basis)
-        gradient = self._z.T @ by_image + 2 * pull * change / len(self._basis)
-        return float(self._weights @ losses + pull * mean_square), gradient.ravel()
+        gradient = self._z.T @ by_image / 2 + 2 * pull * change / len(self._basis)
+        return float(self._weights @ losses + pull * mean_square), np.append(self._lead @ residuals, gradient)
 
     def solve(self, pulls: Sequence[float], tolerance: float) -> Iterator[np.ndarray]:
-        """Yield the minimizer B for each pull, symmetric (R, R); each starts at the one before.
+        """Yield C / t at the minimum for each pull, symmetric (R, R); each starts at the one before.
 
         Args:
             pulls: Weights of the pull to the identity.
             tolerance: Largest absolute value in the gradient at the solution.
         """
         options = {"maxiter": MAX_ITERATIONS, "gtol": tolerance, "ftol": 0.0}
-        values = np.zeros(self._shape).ravel()
+        values = np.zeros(1 + self._shape[0] ** 2)
+        values[0] = 1.0
+        bounds = [(1.0, None), *[(None, None)] * (len(values) - 1)]
         for pull in pulls:
-            found = minimize(self.loss, values, (pull,), jac=True, method="L-BFGS-B", options=options)
+            found = minimize(
+                self.loss, values, (pull,), jac=True, method="L-BFGS-B", bounds=bounds, options=options
+            )
             values = found.x
-            change = values.reshape(self._shape)
+            change = values[1:].reshape(self._shape) / values[0]
             yield self._basis @ (change + change.T) @ self._basis.T / 2
 
     def _bilinear(self, moved: np.ndarray) -> np.ndarray:
@@ -201,9 +209,9 @@ def _choose_pull(
             test = np.flatnonzero(~chosen[roles].any(axis=0))
             if len(train) and len(test):
                 problem = _Problem(z, roles[:, train], triplets.select(train))
-                maps = [np.zeros((z.shape[1], z.shape[1])), *problem.solve(PULLS, ROUGH)]
+                changes = [np.zeros((z.shape[1], z.shape[1])), *problem.solve(PULLS, ROUGH)]
                 p_second = triplets.p_second[test]
-                found.append([_agreement(z + z @ change, roles[:, test], p_second) for change in maps])
+                found.append([_agreement(z @ _root(change), roles[:, test], p_second) for change in changes])
                 rows.append(test)
     if not rows:
         raise DataError(
@@ -238,6 +246,12 @@ def _halve(roles: np.ndarray, num_images: int, rng: np.random.Generator) -> np.n
     if np.bincount(group).max() > num_images / MIN_UNITS:
         count, group = num_images, np.arange(num_images)
     return (rng.permutation(count) < count // 2)[group]
+
+
+def _root(change: np.ndarray) -> np.ndarray:
+    """Return the square root of I + C, for symmetric C (R, R)."""
+    values, vectors = np.linalg.eigh(np.eye(len(change)) + change)
+    return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
 
 def _agreement(z: np.ndarray, roles: np.ndarray, p_second: np.ndarray) -> np.ndarray:

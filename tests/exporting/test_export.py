@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from perceptinit import exporting
 from perceptinit.errors import CheckpointError, UsageError
-from perceptinit.exporting.source import open_run
+from perceptinit.exporting.source import TrainedRun, open_run
+from perceptinit.exporting.timm_folder import with_classifier
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.record import read_record, write_record
 from perceptinit.running.runner import run_recipe
@@ -197,6 +199,17 @@ def test_a_model_that_a_library_does_not_support_is_refused(runs, tmp_path):
         exporting.export(runs["open-clip"], "timm", tmp_path / "out")
     assert "exported, arm pi, seed 0 cannot be exported to timm: its image tower is a" in str(error.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_map_cannot_be_exported_to_a_timm_model_whose_classifier_is_not_linear():
+    import timm
+
+    trunk = timm.create_model("levit_128s", num_classes=0)  # its classifier begins with a batch norm
+    image = SimpleNamespace(projection=torch.nn.Linear(trunk.num_features, 8, bias=False))
+    model = SimpleNamespace(image=image, embed_dim=8, image_size=224)
+    record = {"recipe": {"name": "mapped"}, "arm": {"name": "pi"}, "seed": 0}
+    with pytest.raises(UsageError, match=r"its classifier is not a linear layer.*Use --to onnx"):
+        with_classifier(TrainedRun(model, {}, record, None), trunk)
 
 
 def test_a_damaged_run_is_not_exported(runs, tmp_path):

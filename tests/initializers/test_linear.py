@@ -11,11 +11,13 @@ from torch import nn
 
 from perceptinit import apply_perceptual_init
 from perceptinit.errors import InitializerError, UsageError
+from perceptinit.images.stimuli import StimulusImages
 from perceptinit.initializers.linear import Linear, fold
 from perceptinit.judgments.controls.synthetic import SyntheticJudgments
+from perceptinit.judgments.two_afc import embed, measure
 from perceptinit.library.adapters import adapt
 from perceptinit.testing import tiny_judgments, tiny_model
-from perceptinit.types import RunContext
+from perceptinit.types import InitReport, RunContext, Triplets
 
 TINY = ("synthetic", {"num_train": 24, "num_val": 12, "num_test": 1})
 SMALL_VIT = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 1, "num_heads": 2}
@@ -184,9 +186,6 @@ def test_judgments_that_no_map_predicts_better_leave_the_weights_unchanged():
 
 
 def test_reported_scores_after_the_map_are_those_of_the_changed_model():
-    from perceptinit.images.stimuli import StimulusImages
-    from perceptinit.judgments.two_afc import measure
-
     tower = tiny_model().image.eval()
     judgments = tiny_judgments()
     report = Linear(Linear.Config(pull=0.03), judgments).initialize(tower, RunContext(stage="init.0"))
@@ -195,3 +194,50 @@ def test_reported_scores_after_the_map_are_those_of_the_changed_model():
     assert report.changed == ("projection.weight",)
     assert report.metrics["2afc_val_after"] == pytest.approx(found.accuracy)
     assert report.metrics["spread_after"] == pytest.approx(found.spread, rel=1e-4)
+
+
+def test_the_report_states_the_gain_by_cross_validation_if_every_held_out_image_is_known():
+    report = InitReport(
+        name="linear",
+        changed=("projection.weight",),
+        sha256_before="",
+        sha256_after="",
+        metrics={"spread_before": 0.2, "spread_after": 0.3, "unseen_images_gain": 0.0384},
+        seconds=1.0,
+    )
+    assert str(report).splitlines() == [
+        "linear: 1 tensors changed",
+        "2AFC on images without a part in the fit, by cross-validation: gain +0.038",
+        "mean cosine distance of two images: 0.2 -> 0.3",
+    ]
+
+
+class Planted:
+    """Judgments of people who see half of the dimensions of a tower's embeddings, or only the other half."""
+
+    def __init__(self, tower, dimensions):
+        stimuli = tiny_judgments().load("train").stimuli
+        rng = np.random.default_rng(0)
+        triplets = np.stack([rng.permutation(len(stimuli))[:3] for _ in range(3000)], axis=1)
+        images = StimulusImages(stimuli, 32, fit=tower.fit)
+        z = embed(tower.eval().encode_image, images, np.arange(len(stimuli)))
+        seen = np.full(z.shape[1], 0.1)
+        seen[dimensions] = 1.0
+        distances = [((z[triplets[0]] - z[other]) * seen) ** 2 for other in triplets[1:]]
+        is_second = distances[1].sum(axis=1) < distances[0].sum(axis=1)
+        self.triplets = Triplets.build(stimuli, *triplets, is_second.astype(float), unit="image")
+
+    def load(self, split):
+        return self.triplets
+
+
+def test_a_second_set_that_loses_more_than_its_error_is_a_warning():
+    tower = tiny_model().image
+    first, second = Planted(tower, slice(0, 16)), Planted(tower, slice(16, 32))
+    warnings = []
+    ctx = RunContext(stage="init.0", send=lambda event: warnings.append(event.message))
+    metrics = Linear(Linear.Config(pull=0.03), first, second).initialize(tower, ctx).metrics
+    assert metrics["known_2afc_after"] > metrics["known_2afc_before"] + 0.03
+    assert metrics["also_on_2afc_after"] < metrics["also_on_2afc_before"] - 0.03
+    assert "also_on: stage 1 lowered 2AFC" in warnings[0]
+    assert "Increase pull" in warnings[0]

@@ -3,6 +3,7 @@
 # N judgments, M images, D embedding
 import numpy as np
 import pytest
+from scipy.optimize import minimize_scalar
 
 from perceptinit.errors import DataError
 from perceptinit.judgments.linear_map import (
@@ -87,19 +88,24 @@ def test_a_stronger_pull_gives_a_map_nearer_to_the_identity():
 def test_the_gradient_is_correct_and_zero_at_the_solution():
     z, triplets = planted(num_judgments=200)
     problem = _Problem(z, triplets.roles, triplets)
-    point, direction = np.random.default_rng(1).standard_normal((2, 36))
+    point, direction = np.random.default_rng(1).standard_normal((2, 37))
     ahead, behind = (problem.loss(point + step * direction, 0.3)[0] for step in (1e-6, -1e-6))
     slope = (problem.loss(point, 0.3)[1] * direction).sum()
     assert (ahead - behind) / 2e-6 == pytest.approx(slope, rel=1e-5)
     (change,) = problem.solve([0.3], 1e-8)
     in_basis = (problem._basis.T @ change @ problem._basis).ravel()
-    assert np.abs(problem.loss(in_basis, 0.3)[1]).max() < 1e-7
+    minimum = minimize_scalar(
+        lambda t: problem.loss(np.append(t, t * in_basis), 0.3)[0], (1.0, 2.0), tol=1e-10
+    ).x
+    gradient = problem.loss(np.append(minimum, minimum * in_basis), 0.3)[1]
+    assert minimum > 1
+    assert np.abs(gradient).max() < 1e-6
 
 
 def test_the_objective_is_convex():
     z, triplets = planted(num_judgments=200)
     problem = _Problem(z, triplets.roles, triplets)
-    for a, b in np.random.default_rng(2).standard_normal((20, 2, 36)):
+    for a, b in np.random.default_rng(2).standard_normal((20, 2, 37)):
         middle = problem.loss((a + b) / 2, 0.0)[0]
         assert middle <= (problem.loss(a, 0.0)[0] + problem.loss(b, 0.0)[0]) / 2
 
