@@ -235,6 +235,9 @@ def apply_perceptual_init(
         job = read_job(registry, initializer, options, judgments, seed, also_on)
         tower = adapt(model, **given)
         bars.retain([])
+        job, sentence = job.suited(tower, options)
+        if sentence:
+            bars.say(sentence)
         report = initialize_tower(
             tower,
             job,

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
-import numpy as np
+from torch import Tensor
 
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
+from perceptinit.initializers.batches import choose_batch_size, describe_waste, num_encoded, suggest_settings
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
 from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
@@ -25,7 +26,7 @@ from perceptinit.initializers.objectives import (
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
 from perceptinit.initializers.stage_report import find_unseen
 from perceptinit.initializers.triplet_loss import Distance
-from perceptinit.initializers.triplet_training import TripletTraining, choose_batch_size, num_distinct
+from perceptinit.initializers.triplet_training import TripletTraining
 from perceptinit.initializers.weights import (
     Reporter,
     no_change_error,
@@ -39,10 +40,7 @@ from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.protocols import Judgments
-from perceptinit.seeding import generator
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
-
-MANY_IMAGES = 50_000  # minutes of CPU time for a small network
 
 
 class Triplet:
@@ -107,6 +105,12 @@ class Triplet:
         self._check_schedule(len(objective.columns))
         return objective, held_out
 
+    def suggest(self, weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return settings for such weights that are not `given`, and their kind: "learned" or "random"."""
+        was_learned = are_learned(weights)
+        settings = suggest_settings(self._objective.columns, was_learned, given, self.config.epochs)
+        return settings, "learned" if was_learned else "random"
+
     def warnings(self) -> Iterator[str]:
         """Yield warnings if a batch is larger than the judgments, or needlessly small for few images."""
         columns = self._objective.columns
@@ -116,21 +120,8 @@ class Triplet:
                 f"batch_size = {batch_size} is more than the {len(columns)} judgments, so each epoch is one "
                 "step. Lower batch_size"
             )
-        auto = replace(self.config, batch_size=choose_batch_size(columns))
-        now, then = self._num_images(self._sized), self._num_images(auto)
-        num_distinct_images = len(np.unique(columns))
-        per_step = now / self._sized.num_steps(len(columns))
-        if per_step > 0.9 * num_distinct_images and now - then >= MANY_IMAGES:
-            yield (
-                f"each step encodes {per_step:.0f} of the {num_distinct_images} judged images, {now:,} in "
-                f'all. batch_size = "auto" ({auto.batch_size}) encodes {then:,} in as many epochs'
-            )
-
-    def _num_images(self, config: TripletConfig) -> int:
-        """Return the number of images that the stage encodes, for one random order of the judgments."""
-        columns = self._objective.columns
-        order = generator(0, "plan").permutation(len(columns))
-        return config.epochs * num_distinct(columns[order], config.judgments_per_step)
+        if waste := describe_waste(columns, batch_size, self.config.epochs):
+            yield waste
 
     @cached_property
     def _sized(self) -> TripletConfig:
@@ -165,7 +156,7 @@ class Triplet:
         num_ties = objective.num_ties_dropped
         return StagePlan(
             steps=c.num_steps(count),
-            num_images=self._num_images(c),
+            num_images=num_encoded(objective.columns, c.judgments_per_step, c.epochs),
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),
@@ -191,7 +182,7 @@ class Triplet:
             stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
             stage.resume(ctx.resumed or {})
             if not ctx.resumed:
-                stage.measure_before(self._num_images(c))
+                stage.measure_before(num_encoded(objective.columns, c.judgments_per_step, c.epochs))
             stage.run()
             report.metrics = {
                 **stage.metrics(),
@@ -223,7 +214,7 @@ class Triplet:
         ceiling = ceiling_of_split(self.judgments, c.eval_split, triplets)
         unseen = find_unseen(triplets, objective.stimuli, objective.columns)
         held_out = HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, unseen, ctx)
-        held_out.second = (second, *second_images) if second else None
+        held_out.second = (second, second_images[0]) if second else None
         return images, held_out
 
     def _loss(self) -> Loss:

@@ -2,7 +2,6 @@
 
 # N judgments, B batch, U distinct images in a batch, S image size
 import math
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,11 +16,11 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
+from perceptinit.initializers.batches import batches_of
 from perceptinit.initializers.norms import NormLayers
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
 from perceptinit.initializers.weights import no_change_error
-from perceptinit.judgments.forms.named_triplets import sort_distinct
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
@@ -29,9 +28,6 @@ from perceptinit.types import RunContext, State
 
 REPORT_EVERY_STEPS = 10
 TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
-DEFAULT_BATCH_SIZE = 128
-MAX_BATCH_SIZE = 4096
-IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
 
 
@@ -264,39 +260,6 @@ class TripletTraining:
                 )
         self._ctx.progress(self.step, self.total_steps, loss=numbers[-1][0], lr=self.lr(self.step))
         self._numbers += numbers
-
-
-def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the row indices of each batch. The last batch may be smaller."""
-    return np.split(rows, range(batch_size, len(rows), batch_size))
-
-
-def choose_batch_size(columns: np.ndarray) -> int:
-    """Return the batch size for "auto": as many judgments as a step with `IMAGES_PER_STEP` images allows.
-
-    The batches of an epoch have equal sizes, except for rounding.
-
-    Args:
-        columns: Image indices of the judgments, int64 (N, 3).
-    """
-    count = len(columns)
-    shares = np.unique(columns, return_counts=True)[1] / count
-    sizes = range(DEFAULT_BATCH_SIZE, MAX_BATCH_SIZE + 1)
-    # increases with the size, and so does the expected number of distinct images of a random batch
-    fitting = bisect_right(sizes, IMAGES_PER_STEP, key=lambda size: float((1 - (1 - shares) ** size).sum()))
-    largest = sizes[max(fitting - 1, 0)]
-    return math.ceil(count / math.ceil(count / largest))
-
-
-def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return the number of images encoded in an epoch: distinct images per batch, summed.
-
-    Args:
-        columns: Image indices of the judgments, in the order of the epoch, int64 (N, 3).
-        batch_size: Judgments in a batch.
-    """
-    batch = np.arange(len(columns)) // batch_size
-    return len(sort_distinct(batch[:, None] * (columns.max(initial=0) + 1) + columns))
 
 
 def augment_alike(

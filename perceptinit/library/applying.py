@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,21 @@ class Job:
         opened = {"judgments": self.judgments, "also_on": self.also_on}
         parts = {name: part.component for name, part in opened.items() if part}
         return self.entry.load()(self.config, **parts)
+
+    def suited(self, tower: ImageTower, given: Mapping[str, Any]) -> tuple["Job", str]:
+        """Return the job with settings for the weights of the tower, and a sentence about them, if any.
+
+        The initializer suggests values for keys that the caller has not `given`.
+        """
+        initializer = self.build()
+        if not hasattr(initializer, "suggest"):
+            return self, ""
+        settings, kind = initializer.suggest(tower.state_dict(), given)
+        listed = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        sentence = (
+            f"{self.entry.name}: settings for {kind} weights: {listed}. Pass other values to change them"
+        )
+        return replace(self, config=replace(self.config, **settings)), sentence if settings else ""
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
         """Return everything that determines the resulting weights, as plain values for the cache key."""

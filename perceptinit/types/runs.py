@@ -64,7 +64,7 @@ class InitReport:
 
     def _describe_training(self) -> str:
         metrics = self.metrics
-        kept = ", weights of epoch {kept_epoch:.0f} of {epochs:.0f}" if "kept_epoch" in metrics else ""
+        kept = ", epoch {kept_epoch:.0f} of {epochs:.0f} was best and kept" if "kept_epoch" in metrics else ""
         norms = "; {norm_layers_frozen:.0f} of {norm_layers:.0f} layers kept their running statistics"
         return (kept + (norms if "norm_layers" in metrics else "")).format_map(metrics)
 

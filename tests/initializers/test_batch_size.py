@@ -7,7 +7,7 @@ import pytest
 from helpers.stage_one import Colours, Heard, TinyTower, hinge_initializer
 
 from perceptinit.errors import DataError
-from perceptinit.initializers.triplet_training import choose_batch_size, num_distinct
+from perceptinit.initializers.batches import choose_batch_size, num_distinct
 
 RNG = np.random.default_rng(0)
 

@@ -103,7 +103,7 @@ def test_the_report_prints_six_lines():
     second = {name.replace("unseen", "also_on"): value for name, value in UNSEEN.items()}
     training = {"kept_epoch": 9, "epochs": 32, "norm_layers": 49, "norm_layers_frozen": 49}
     assert lines(**UNSEEN, **known, **second, **training, **{"trivial_2afc/mean colour": 0.605}) == [
-        "mine: 2 tensors changed, weights of epoch 9 of 32; 49 of 49 layers kept their running statistics",
+        "mine: 2 tensors changed, epoch 9 of 32 was best and kept; 49 of 49 layers kept their running statistics",
         "2AFC on 1,425 judgments without training images (chance 0.5) 0.670 -> 0.761, gain +0.091, "
         "95 % interval [+0.071, +0.111]",  # t(39) = 2.023
         "2AFC on 1,425 held-out judgments with training images (chance 0.5) 0.670 -> 0.761, gain +0.091, "

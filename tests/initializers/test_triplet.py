@@ -10,6 +10,7 @@ from torch import nn
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, InitializerError, UsageError
+from perceptinit.initializers.batches import num_distinct
 from perceptinit.initializers.objectives import Loss, OddOneOutObjective, TripletObjective
 from perceptinit.initializers.triplet import Triplet, TripletHinge
 from perceptinit.initializers.triplet_loss import (
@@ -22,7 +23,7 @@ from perceptinit.initializers.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
-from perceptinit.initializers.triplet_training import augment_alike, num_distinct
+from perceptinit.initializers.triplet_training import augment_alike
 from perceptinit.initializers.weights import trainable_names, weight_changes
 from perceptinit.judgments.controls.synthetic import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
