@@ -101,7 +101,8 @@ class Linear:
             report.metrics |= self._held_out_metrics(judged, held_out, fitted.matrix, unseen)
             report.metrics |= best_trivial(held_out, unseen if unseen.any() else ~unseen, ctx.num_workers)
             if second and others:
-                report.metrics |= gain_metrics("also_on", *_agreements(others, second, fitted.matrix), second)
+                before, after = _agreements(others, second, fitted.matrix)
+                report.metrics |= gain_metrics("also_on", before, after, second)
                 if loss := find_loss(report.metrics, "also_on", "Increase pull"):
                     ctx.warn(loss)
         return report.result

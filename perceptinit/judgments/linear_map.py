@@ -3,9 +3,9 @@
 The map is the square root of a symmetric matrix M = I + C / t. The cosine of two mapped embeddings,
 linearized at M = I, is linear in M. The logit is t times the difference of two linearized cosines, divided by
 its standard deviation at M = I. The fit minimizes the logistic loss of the votes plus `pull` times the mean
-square of the eigenvalues of C. This objective is convex in C and t >= 1; with exact cosines it is not. Negative
-eigenvalues of M become 0 in the map. C is zero outside the span of the judged images, so it has R x R numbers,
-where R is at most the number of images.
+square of the eigenvalues of C. This objective is convex in C and t >= 1; with exact cosines it is not.
+Negative eigenvalues of M become 0 in the map. C is zero outside the span of the judged images, so it has
+R x R numbers, where R is at most the number of images.
 """
 
 # N judgments, M judged images, P pairs of images, D embedding, R rank of the embeddings
