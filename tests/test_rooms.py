@@ -113,7 +113,7 @@ def test_the_table_lists_every_room_and_every_import_between_rooms():
 # room -> its floors, top to bottom. A floor is a sub-folder, or loose files that stand together
 FLOORS = {
     "judgments": (
-        "sources data_check checks baselines fingerprints sheet",
+        "sources data_check checks baselines fingerprints sheet linear_map",
         "controls",
         "published",
         "own",

@@ -75,6 +75,8 @@ def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Reg
             problems += wrong
             continue
         measure = spec.build()
+        if getattr(measure.config, "readout", None):
+            rows += ", under a linear map fitted on the other half of the images"
         lacking = preflight(measure.judgments) + preflight(measure)
         problems += [Problem(each.text, lack.removeprefix(f"{each.name}: ")) for lack in lacking]
         title = Path(each.name).stem
@@ -125,7 +127,8 @@ def _read_evaluator(
         use = "rsa"
     elif isinstance(cls, HasOddOneOut):
         use = "odd-one-out"
-    whole = {"use": use, "split": split or "test", "judgments": plain_value(table)}
+    readout = {"readout": table.pop("readout")} if "readout" in table else {}
+    whole = {"use": use, "split": split or "test", **readout, "judgments": plain_value(table)}
     return read_spec(registry, "evaluator", whole, where)
 
 

@@ -74,17 +74,18 @@ def stderr_over_images(differences: np.ndarray, triplets: Triplets) -> float | N
     return max(math.sqrt(variance), binomial_stderr(differences))
 
 
-def find_loss(metrics: Mapping[str, float], name: str) -> str:
+def find_loss(
+    metrics: Mapping[str, float],
+    name: str,
+    advice: str = "Lower lr or epochs, or train fewer layers with last_blocks",
+) -> str:
     """Return a sentence if 2AFC decreased by more than its error; empty if not, or for few images."""
     loss = metrics[f"{name}_2afc_before"] - metrics[f"{name}_2afc_after"]
     stderr = metrics.get(f"{name}_2afc_gain_stderr", math.inf)
     half = t_quantile(CONFIDENCE, max(metrics[f"{name}_2afc_units"] - 1, 1)) * stderr
     if loss <= half:
         return ""
-    return (
-        f"{name}: stage 1 lowered 2AFC by {loss:.3f}, more than its 95 % interval of ±{half:.3f}. "
-        "Lower lr or epochs, or train fewer layers with last_blocks"
-    )
+    return f"{name}: stage 1 lowered 2AFC by {loss:.3f}, more than its 95 % interval of ±{half:.3f}. {advice}"
 
 
 @lru_cache(maxsize=8)  # triplets are compared by identity; arms and seeds share them

@@ -21,7 +21,7 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
 from perceptinit.library.arguments import callers_level
-from perceptinit.library.tower import device_of, in_float32
+from perceptinit.library.tower import MAP_WEIGHT, device_of, in_float32
 from perceptinit.progress import Bars
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry
@@ -187,7 +187,7 @@ def _show(event: Event, bars: Bars, title: str) -> None:
         bars.update(title, event.step or 0, event.total_steps, note)
 
 
-def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
+def _initialize_cached(tower: Any, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
     parts = job.key_parts(tower)
     key = key_of(parts)
     with cache.locked(key):
@@ -196,6 +196,8 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
             try:
                 stored = entry.manifest["report"]  # its `seconds` are those of the original computation
                 weights = load_weights(entry.weights_path, stored["sha256_after"])
+                if MAP_WEIGHT in weights.keys() - tower.state_dict().keys():
+                    tower.add_map()
                 load_strict(tower, weights, str(entry.weights_path))
                 metrics = {**stored["metrics"], "from_cache": 1.0}
                 return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})

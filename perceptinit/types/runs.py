@@ -74,7 +74,10 @@ class InitReport:
             "known_2afc": "held-out judgments with training images",
             "also_on_2afc": "judgments of also_on",
         }
-        if "unseen_2afc_before" not in self.metrics:
+        if "unseen_2afc_before" not in self.metrics and "unseen_images_gain" in self.metrics:
+            gain = self.metrics["unseen_images_gain"]
+            yield f"2AFC on images without a part in the fit, by cross-validation: gain {gain:+.3f}"
+        elif "unseen_2afc_before" not in self.metrics:
             yield "Every held-out judgment has a training image: the gain on other images was not measured"
         for name, title in sets.items():
             if f"{name}_before" in self.metrics:

@@ -158,7 +158,7 @@ def test_python_on_the_page_for_library_users_runs(tmp_path, monkeypatch):
     few = 'judgments=("synthetic", {"num_train": 16, "num_val": 8}), batch_size=8'  # one second instead of minutes
     namespace = {}
     for parameter in blocks("python", "library.md"):
-        code = parameter.values[1].replace('judgments="synthetic"', few)
+        code = parameter.values[1].replace('judgments="synthetic", epochs=1', f"{few}, epochs=1")
         exec(compile(code, "library.md", "exec"), namespace)
     assert namespace["report"].changed
 

@@ -116,6 +116,24 @@ def test_scores_equal_a_computation_in_numpy(on):
     assert rows[2]["people"] == 6
 
 
+def test_a_linear_readout_is_fitted_and_scored_on_different_images(on, lab):
+    seen = EMBEDDINGS * [1, 1, 0.1, 0.1, 0.1]  # people see two dimensions
+    seen = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+    images, _ = draw_rows(4000, 2, 4)
+    a, b, c = images.T
+    chooses_first = (seen[a] * (seen[b] - seen[c])).sum(axis=1) > 0
+    votes = np.stack([chooses_first, ~chooses_first], axis=1).astype(int)
+    write_table(lab / "seen.csv", "anchor first second first_votes second_votes", images, votes)
+    sets = ("--on", "seen.csv", "--on", "seen.csv,readout=linear")
+    rows = [row for row in on("ours.parquet", "noise.parquet", sets=sets) if row["layer"]]
+    plain, read_out = [row for row in rows if row["model"] == "ours.parquet"]
+    noise = [row for row in rows if row["model"] == "noise.parquet"]
+    assert plain["judgments"] == "all judgments"
+    assert read_out["judgments"] == "all judgments, under a linear map fitted on the other half of the images"
+    assert read_out["value"] > plain["value"] + 0.05
+    assert noise[1]["value"] < 0.6
+
+
 def squares(folder, fit):
     """Return the images as squares of test_vit (160 pixels), resized by torch, float (N, 3, 160, 160)."""
     found = []
