@@ -1,15 +1,13 @@
 """Intervals, shares of the human ceiling, and paired differences of models on judgments."""
 
 # N items, R image roles
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from perceptinit.analysis.intervals import MIN_PEOPLE, find_components
+from perceptinit.analysis.intervals import MIN_PEOPLE, estimate_two_way, find_item_components
 from perceptinit.evaluating.agreement import JudgedSet, Subject
-from perceptinit.judgments.scoring import binomial_stderr, t_quantile
 from perceptinit.protocols import HasPeople
 from perceptinit.results.measures import FACTS, split_name
 from perceptinit.types import Items, Score
@@ -100,8 +98,6 @@ def _compare(differences: np.ndarray, items: Items, num_compared: int) -> Row:
 def half_width(values: np.ndarray, items: Items, confidence: float, is_share: bool = False) -> float | None:
     """Return the half-width of an interval over images and people, or None for too few images.
 
-    It is that of `find_components` without a variance over seeds, and never below that of independent items.
-
     Args:
         values: Value of each item, or a difference of two values, shape (N,).
         items: Images, weights and people of the items.
@@ -109,14 +105,12 @@ def half_width(values: np.ndarray, items: Items, confidence: float, is_share: bo
         is_share: Whether the values are shares of votes, so that weights are numbers of votes.
     """
     places = np.unique(items.images, return_inverse=True)[1].reshape(items.images.shape)
-    # pooled votes count as those of different people, so that items are not counted once for each role
-    owners = items.people if names_people(items) else np.arange(len(values))
-    people = np.unique(np.asarray(owners), return_inverse=True)[1]
-    parts = find_components(np.stack([values, values]), places, items.weights, people)
+    people = None if items.people is None else np.unique(items.people, return_inverse=True)[1]
+    parts = find_item_components(values, places, items.weights, people, is_share)
     if parts is None:
         return None
-    floor = binomial_stderr(values, items.weights if is_share else None)
-    return t_quantile(confidence, float(parts.degrees)) * max(math.sqrt(parts.variance), floor)
+    found = estimate_two_way(parts, confidence)
+    return (found.high or 0.0) - found.mean
 
 
 def names_people(items: Items) -> bool:

@@ -23,10 +23,8 @@ from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
 from perceptinit.evaluating.request import Request
-from perceptinit.evaluating.standing import half_width
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.scoring import clustered_stderr
-from perceptinit.types import Fit, Items
+from perceptinit.types import Fit
 
 NUM = 24
 NAMES = [f"{i:02d}.png" for i in range(NUM)]
@@ -322,13 +320,3 @@ def test_pooling_separates_class_tokens_from_patches():
     assert pool(tokens[:, 1:].reshape(1, 1, 2, 2), None).item() == 2.5
     with pytest.raises(Exception, match="no class token"):
         pool(tokens[:, 1:], "class")
-
-
-def test_the_interval_covers_people_who_agree_with_a_model_to_different_degrees():
-    rng = np.random.default_rng(0)
-    people, images = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)[:, None]
-    values = (rng.random(1000) < np.repeat(rng.uniform(0.3, 0.9, 20), 50)).astype(float)
-    named = half_width(values, Items(values, images, people=people), 0.95)
-    pooled = half_width(values, Items(values, images), 0.95)
-    assert named > 2 * pooled
-    assert named > 1.96 * clustered_stderr(values, people)
