@@ -4,7 +4,7 @@
     python benchmarks/many_runs.py --checkouts OTHER .    alternates two checkouts
 
 Nothing is trained: each run has the record of a finished run, of the quickstart's size and with 40 scores. One run in
-ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --on slurm` before it
+ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --submit slurm` before it
 submits. Its process has already imported the package, as for the first rows. The commands `compare` and `report` run
 in new processes, so their imports count.
 """

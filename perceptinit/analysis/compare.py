@@ -140,7 +140,7 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
             raise UsageError(
                 f"the runs ended after different numbers of {unit}, so their final scores are not "
                 f"comparable. {seen}. Compare at a number at which all runs have scores ({at}), or compare "
-                "final scores with --unequal"
+                "final scores with --at end"
             )
         problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems

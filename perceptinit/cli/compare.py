@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,16 +11,11 @@ from perceptinit.cli.common import (
     At,
     Baseline,
     ColumnNames,
-    Csv,
     Delta,
-    Json,
-    Pairing,
     PlanFile,
     Runs,
     RunsFolder,
     Texts,
-    Unequal,
-    choose_format,
     new_console,
     table_options,
 )
@@ -34,18 +29,20 @@ if TYPE_CHECKING:
 def compare(
     runs: Runs,
     at: At = None,
-    unequal: Unequal = False,
     baseline: Baseline = None,
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: Pairing = "seeds",
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
-    csv: Csv = False,
-    json: Json = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    format_: Annotated[
+        Literal["csv", "json", "latex", "markdown", "runs"] | None,
+        typer.Option(
+            "--format",
+            help="Print CSV or JSON, unrounded, a table for papers, or the scores of the runs as CSV, which "
+            "compare reads. [default: a table]",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the conditions of each claim, instead of the table.")
     ] = False,
@@ -57,9 +54,6 @@ def compare(
         bool,
         typer.Option("--exit-code", help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided."),
     ] = False,
-    rows: Annotated[
-        bool, typer.Option("--runs", help="With --csv: print the scores of the runs, as a table to compare.")
-    ] = False,
 ) -> None:
     """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
 
@@ -69,7 +63,7 @@ def compare(
     2: the runs are not comparable. With --exit-code, the first answer of the headline also sets it: 0 better,
     10 equivalent, 11 worse, 12 undecided.
 
-    Example: perceptinit compare runs/quickstart --markdown
+    Example: perceptinit compare runs/quickstart --format markdown
 
     Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
@@ -78,28 +72,29 @@ def compare(
     from perceptinit.results.run_tables import load_results
     from perceptinit.verdict.when import find_when
 
-    form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
-    if rows and form != "csv":
-        raise UsageError("--runs: expected with --csv")
-    options = table_options(baseline, delta, columns, plan, pairing)
+    options = table_options(baseline, delta, columns, plan)
     loaded = load_results(runs, out, options)
-    if loaded.source.layout and form != "table":
+    if loaded.source.layout and format_:
         typer.echo(loaded.source.layout, err=True)
-    if rows:
+    if format_ == "runs":
         typer.echo(formats.runs_table(loaded), nl=False)
         return
-    comparison = compare_runs(loaded, budget(at, unequal), baseline)
+    comparison = compare_runs(loaded, budget(at), baseline)
     scores = comparison.matching(score or ())
-    if when and explain:
-        raise UsageError("--when and --explain: choose one")
+    writers = {
+        "csv": formats.csv_table,
+        "json": formats.json_table,
+        "latex": formats.latex_table,
+        "markdown": formats.markdown_table,
+    }
     if when:
-        typer.echo(formats.when_text(find_when(comparison, scores), form), nl=False)
+        typer.echo(formats.when_text(find_when(comparison, scores), format_ or "table"), nl=False)
     elif explain:
         typer.echo("\n".join(tables.explain(comparison)))
-    elif form == "table":
+    elif format_ is None:
         new_console(markup=False).print(tables.rich_table(comparison, scores))
     else:
-        typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
+        typer.echo(writers[format_](comparison, scores), nl=False)
     if not comparison.scores:
         raise typer.Exit(1)
     if exit_code:
@@ -116,8 +111,10 @@ def find_exit_code(comparison: Comparison) -> int:
     return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
 
 
-def budget(at: int | None, unequal: bool) -> Budget:
-    """Return the value of `--at`, else "unequal" or "equal"; UsageError if both options are given."""
-    if at is not None and unequal:
-        raise UsageError("--at and --unequal: choose one")
-    return at if at is not None else "unequal" if unequal else "equal"
+def budget(at: str | None) -> Budget:
+    """Return the budget that `--at` states: equal, unequal (`end`), or a number of samples seen."""
+    if at in (None, "end"):
+        return "equal" if at is None else "unequal"
+    if not at.isdecimal():
+        raise UsageError(f"--at {at}: expected a number of samples seen, or end")
+    return int(at)

@@ -16,10 +16,10 @@ from perceptinit.cli.common import (
     Device,
     Fresh,
     Jobs,
-    On,
     Overrides,
     RecipeFile,
     RunsFolder,
+    Submit,
     Texts,
     UntilDecided,
     Workers,
@@ -63,29 +63,23 @@ class Execution:
     jobs: int
     num_workers: int | None
 
-    def distribute(self, on: str, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
-        """Submit the missing runs to Slurm, or print a shell command for each.
+    def distribute(self, to: str, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
+        """Submit the missing runs to "slurm", or print shell "commands".
 
-        If all runs are finished, `--on slurm` prints their table.
+        If all runs are finished, `--submit slurm` prints their table.
         """
         from perceptinit.running.launch import list_commands
         from perceptinit.running.slurm import submit
 
         root = self.out / recipe.name
         options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
-        if self.jobs > 1:
-            raise UsageError(
-                f"--on {on} does not support --jobs. Remove it: the scheduler runs several at a time"
-            )
-        if on == "slurm":
+        if to == "slurm":
             done = submit(recipe, cells, fresh=self.fresh, **options)
             if done.num_finished == len(cells) and not recipe.is_trial:
                 print_table(compare_cells(cells), root)
             else:
                 typer.echo(f"{done}\nProgress: perceptinit status {root}")
             return
-        if self.fresh:
-            raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
         lines = list_commands(recipe, cells, num_processes=nproc, **options)
         for line in lines:
             typer.echo(line)
@@ -203,7 +197,7 @@ def run(
     jobs: Jobs = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Number of local processes (GPUs) for each run.")] = 1,
     workers: Workers = None,
-    on: On = None,
+    submit: Submit = None,
     until_decided: UntilDecided = False,
 ) -> None:
     """Run a recipe, every arm with every seed, and print a table of scores.
@@ -218,41 +212,22 @@ def run(
 
     Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
 
-    Example: perceptinit run my_recipe.toml --on commands | parallel -j 4
+    Example: perceptinit run my_recipe.toml --submit commands | parallel -j 4
 
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
     from perceptinit.running.cells import plan_cells
     from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
 
-    if until_decided:
-        others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
-        if given := [name for name, is_given in others.items() if is_given]:
-            raise UsageError(
-                f"--until-decided chooses the runs and does not support {given[0]}. To choose them yourself, "
-                "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
-            )
-    if on == "slurm" and nproc > 1:
-        raise UsageError("--on slurm does not support --nproc. Set [slurm] nodes and gpus")
     is_frozen = recipe.suffix == FROZEN
-    if is_frozen:
-        fixed = {
-            "--out": out != Path("runs"),
-            "--set": set_,
-            "--smoke": smoke,
-            "--on": on,
-            "--until-decided": until_decided,
-        }
-        if given := [name for name, is_given in fixed.items() if is_given]:
-            raise UsageError(f"{recipe}: a frozen recipe does not support {given[0]}. Use its TOML file")
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
-        if on != "commands" and is_launcher(nproc):
+        if submit != "commands" and is_launcher(nproc):
             return run_in_processes(nproc, sys.argv[1:])
         if is_frozen:
             return execution.run_frozen(recipe, seed or ())
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
-        if on:
+        if submit:
             planned, seeds = next(rounds)
-            return execution.distribute(on, planned, plan_cells(planned, arm or (), seeds, out), nproc)
+            return execution.distribute(submit, planned, plan_cells(planned, arm or (), seeds, out), nproc)
         execution.run(rounds)

@@ -14,16 +14,16 @@ from torch import Tensor
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
+from perceptinit.evaluating.asked import judgments_table
 from perceptinit.evaluating.layers import OUTPUT, choose_layers, encode_layers
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.sources import as_table
-from perceptinit.recipe.tables import apply_overrides
 from perceptinit.types import ImageSource, RunContext, Score
 
 if TYPE_CHECKING:
+    from perceptinit.evaluating.asked import Asked
     from perceptinit.evaluating.measure import Session
     from perceptinit.evaluating.models import EvalModel
     from perceptinit.evaluating.request import Request
@@ -56,44 +56,39 @@ class Subject:
     scores: dict[str, Score] = field(default_factory=dict)
 
 
-def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
-    """Return the sets of `--on NAME[,KEY=VALUE...]`, whose titles are unique.
+def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
+    """Return the requested sets of judgments, whose titles are unique.
 
-    All judgments of a file count, unless a model was trained on it or `request.split` is set.
+    All judgments of a file count, unless a model was trained on it or the key `split` is given.
 
     Raises:
         RecipeError: If a set is invalid; lists all problems by what the user typed.
     """
     sets: list[JudgedSet] = []
     problems: list[Problem] = []
-    for text in request.on:
-        name, *keys = text.split(",")
-        table = as_table(name, registry)
-        problems += apply_overrides(table, keys)
-        rows = _choose_rows(table, request, models, registry)
-        spec, wrong = _read_evaluator(table, request, registry, text)
+    for each in asked:
+        table, split, wrong = judgments_table(each, registry)
+        problems += wrong
+        rows = _choose_rows(table, split, models, registry)
+        spec, wrong = _read_evaluator(table, split, registry, each.text)
         if spec is None:
             problems += wrong
             continue
         measure = spec.build()
         lacking = preflight(measure.judgments) + preflight(measure)
-        problems += [Problem(text, lack.removeprefix(f"{name}: ")) for lack in lacking]
-        title = Path(name).stem
-        sets.append(JudgedSet(text if title in [s.title for s in sets] else title, measure, rows))
+        problems += [Problem(each.text, lack.removeprefix(f"{each.name}: ")) for lack in lacking]
+        title = Path(each.name).stem
+        sets.append(JudgedSet(each.text if title in [s.title for s in sets] else title, measure, rows))
     if problems:
         raise RecipeError(problems, "--on")
     return sets
 
 
-def _choose_rows(
-    table: dict[str, Any], request: Request, models: Sequence[EvalModel], registry: Registry
-) -> str:
+def _choose_rows(table: dict[str, Any], split: str, models: Sequence[EvalModel], registry: Registry) -> str:
     """Add the keys that choose the judgments of a set to its table, and return the choice in words."""
     fields = registry.get("judgments", table["use"]).load().Config.__dataclass_fields__  # type: ignore[attr-defined]
-    if request.images and "images" in fields:
-        table.setdefault("images", request.images)
-    if request.split:
-        return f"split {request.split}"
+    if split:
+        return f"split {split}"
     if "path" not in table or "whole" not in fields:
         return "split test"
     trained = {m.title: old for m in models for old in m.judgments if _is_same(old, table)}
@@ -102,7 +97,10 @@ def _choose_rows(
         return "all judgments"
     first, *others = [{k: v for k, v in old.items() if k not in OWN_KEYS} for old in trained.values()]
     if any(other != first for other in others):
-        raise UsageError(f"{table['path']}: {', '.join(trained)} hold out different judgments. Set --split")
+        raise UsageError(
+            f"{table['path']}: {', '.join(trained)} hold out different judgments. Choose a split: --on "
+            f"{table['path']},split=test"
+        )
     table |= first | table
     return f"judgments held out from stage 1 of {' and '.join(trained)}"
 
@@ -119,7 +117,7 @@ def _is_same(old: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
 
 
 def _read_evaluator(
-    table: dict[str, Any], request: Request, registry: Registry, where: str
+    table: dict[str, Any], split: str, registry: Registry, where: str
 ) -> tuple[Spec | None, list[Problem]]:
     cls = registry.get("judgments", table["use"]).load()
     use = "two-afc"
@@ -127,7 +125,7 @@ def _read_evaluator(
         use = "rsa"
     elif isinstance(cls, HasOddOneOut):
         use = "odd-one-out"
-    whole = {"use": use, "split": request.split or "test", "judgments": plain_value(table)}
+    whole = {"use": use, "split": split or "test", "judgments": plain_value(table)}
     return read_spec(registry, "evaluator", whole, where)
 
 
@@ -160,7 +158,7 @@ def _measure(
     if request.fit:
         built.image.fit_mode = request.fit
         built.image.crop = 1.0
-    layers = choose_layers(built, request.layers or [OUTPUT])
+    layers = choose_layers(built, request.layer or [OUTPUT])
     titles = [model.title if layer == OUTPUT else f"{model.title} {layer}" for layer in layers]
     subjects = [Subject(t, layer, describe_input(built)) for t, layer in zip(titles, layers, strict=True)]
     encoded: dict[str, Mapping[str, Tensor]] = {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from perceptinit.errors import UsageError
 from perceptinit.evaluating.agreement import measure_models, read_sets
+from perceptinit.evaluating.asked import Asked
 from perceptinit.evaluating.layers import OUTPUT
 from perceptinit.evaluating.measure import Session
 from perceptinit.evaluating.models import EvalModel
@@ -26,10 +27,14 @@ LONGEST = 34  # characters in a line of a label
 
 
 def find_agreement(
-    request: Request, models: Sequence[EvalModel], registry: Registry, session: Session
+    request: Request,
+    asked: Sequence[Asked],
+    models: Sequence[EvalModel],
+    registry: Registry,
+    session: Session,
 ) -> Evaluation:
     """Return the scores of models on the judgments of `--on`; UsageError if no model has a score."""
-    sets = read_sets(request, models, registry)
+    sets = read_sets(asked, models, registry)
     subjects = measure_models(models, sets, request, session)
     titles = [subject.title for subject in subjects]
     if request.baseline not in ("", *titles):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from perceptinit.evaluating.layers import Pooling
@@ -18,25 +17,19 @@ from perceptinit.types import FitMode
 class Request:
     """The options of the command line; see `perceptinit eval --help`."""
 
-    models: tuple[str, ...]
-    recipe: Path | None = None
-    suite: str = ""
-    sets: tuple[str, ...] = ()
-    root: str = ""
-    settings: tuple[str, ...] = ()
-    on: tuple[str, ...] = ()
-    images: str = ""
-    split: str = ""
-    fit: FitMode | None = None
-    layers: tuple[str, ...] = ()
-    pooling: Pooling | None = None
-    baseline: str = ""
-    backbone: str | None = None
-    weights: str = "final"
-    workers: int | None = None
-    at_once: int = 8
-    device: str = "auto"
-    cache: bool = True
+    models: Sequence[str]
+    on: Sequence[str]
+    fit: FitMode | None
+    layer: Sequence[str]
+    pooling: Pooling | None
+    baseline: str
+    html: str
+    backbone: str
+    weights: str
+    workers: int | None
+    at_once: int
+    device: str
+    no_cache: bool
 
 
 class Table(NamedTuple):

@@ -87,7 +87,7 @@ class TrainedRun:
     def cannot(self, target: str, why: str) -> UsageError:
         """Return the error for a target that does not support the model."""
         return UsageError(
-            f"{self.title} cannot be exported to {target}: {why}. Use --to onnx, which supports all models"
+            f"{self.title} cannot be exported to {target}: {why}. Use onnx, which supports all models"
         )
 
 

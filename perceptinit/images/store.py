@@ -176,7 +176,7 @@ class ImageStore:
             )
         self._ctx.warn(
             f"{num_images:,} images are decoded once into {folder} ({need / 2**30:.2g} GiB) and reused by "
-            'later runs (perceptinit cache list). Set image_store = "off" to disable the store'
+            'later runs (perceptinit cache). Set image_store = "off" to disable the store'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
 

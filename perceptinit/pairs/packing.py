@@ -114,12 +114,14 @@ def _check(source: Source, settings: PackSettings) -> None:
         raise UsageError(f"template {bad[0]!r} has no {{c}}. Add it where the class name belongs")
     if settings.test_set and source.classes is None:
         raise UsageError(
-            "a test set needs labels. Use class folders, or --label-column and --class-column for a table"
+            "a test set needs labels. Use class folders, or --columns label=COLUMN,class=COLUMN for a table"
         )
     if settings.test_set and not settings.templates:
         raise UsageError('a test set needs prompts. Add --template "a photo of a {c}."')
     if not settings.test_set and not source.has_texts and source.classes is None:
-        raise UsageError("the source has neither captions nor labels. Add --text-column or --label-column")
+        raise UsageError(
+            "the source has neither captions nor labels. Add --columns text=COLUMN or label=COLUMN"
+        )
     if not source.num_records:
         raise DataError("nothing to pack: the source has no records")
 

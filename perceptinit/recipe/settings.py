@@ -180,7 +180,7 @@ class LaunchConfig:
     """The keys of `[launch]`."""
 
     wrap: str = ""
-    """Prefix of each command of `--on slurm` and `--on commands`, such as
+    """Prefix of each command of `--submit slurm` and `--submit commands`, such as
     "apptainer exec --nv image.sif". `perceptinit` must be on the PATH of the container."""
 
     def __post_init__(self) -> None:

@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.configs import pick
-from perceptinit.errors import UsageError
 from perceptinit.reports.columns import (
     BESIDE,
     COLUMNS,
@@ -154,14 +153,8 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
 
 
 def when_text(found: Sequence[When], form: str) -> str:
-    """Return when leads emerge, as "table" (a sentence per line), "markdown", "csv" or "json".
-
-    Raises:
-        UsageError: If the format is "latex".
-    """
+    """Return when leads emerge, as "table" (a sentence per line), "markdown", "csv" or "json"."""
     rows = list(when_rows(found))
-    if form == "latex":
-        raise UsageError("--when has no LaTeX table: choose --markdown, --csv or --json")
     if form == "json":
         return json.dumps(rows, indent=2, allow_nan=False) + "\n"
     if form == "csv":

@@ -76,22 +76,6 @@ class TableOptions:
     is_unpaired: bool = False
 
 
-def parse_columns(texts: Sequence[str]) -> dict[str, str]:
-    """Return columns by field from texts such as `arm=init,seed=config/seed,value=accuracy`.
-
-    Raises:
-        UsageError: If a text has another form, or a field is unknown.
-    """
-    columns = {}
-    for part in ",".join(texts).split(",") if texts else ():
-        name, _, column = (piece.strip() for piece in part.partition("="))
-        if name not in FIELDS or not column:
-            hint = unknown("no field called", name, FIELDS) if column else "expected FIELD=COLUMN"
-            raise UsageError(f"--columns {part}: {hint}")
-        columns[name] = column
-    return columns
-
-
 def load_results(
     sources: Sequence[Any], out: Path = Path("runs"), options: TableOptions | None = None
 ) -> RunSet:
@@ -110,9 +94,7 @@ def load_results(
     tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
     if not tables:
         if options != TableOptions(baseline=options.baseline):
-            raise UsageError(
-                "--delta, --columns, --plan and --pairing are for tables. Set [verdict] in the recipe"
-            )
+            raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
         return load_runs(sources, out)
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")

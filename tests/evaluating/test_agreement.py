@@ -19,17 +19,17 @@ from torch.nn.functional import interpolate
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.evaluating.agreement import read_sets
+from perceptinit.evaluating.asked import read_asked
 from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
-from perceptinit.evaluating.request import Request
 from perceptinit.judgments.own.table import Table
 from perceptinit.types import Fit
 
 NUM = 24
 NAMES = [f"{i:02d}.png" for i in range(NUM)]
 EMBEDDINGS = np.random.default_rng(0).normal(size=(NUM, 5))
-SETS = ("--on", "triplets.csv", "--on", "odd.csv", "--on", "rdm.npy,kind=dissimilarity,names=names.txt")
+SETS = ("triplets.csv", "odd.csv", "rdm.npy,kind=dissimilarity,names=names.txt")
 
 
 def draw_rows(count, high, seed):
@@ -73,6 +73,11 @@ def lab(tmp_path):
     return tmp_path
 
 
+def asked(*sets):
+    """Return the options that measure on sets of judgments whose images are in `photos`."""
+    return [word for each in sets for word in ("--on", f"{each},images=photos")]
+
+
 def write_embeddings(path, rows):
     parquet.write_table(pyarrow.table({"image": NAMES, "embedding": rows.tolist()}), path)
 
@@ -82,7 +87,7 @@ def on(lab):
     """Return a function that runs `eval` on the judgments of the lab and returns the rows of its JSON."""
 
     def run(*arguments, sets=SETS):
-        done = run_command(["eval", *arguments, *sets, "--images", "photos", "--json"], lab)
+        done = run_command(["eval", *arguments, *asked(*sets), "--format", "json"], lab)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["scores"]
 
@@ -187,12 +192,12 @@ def test_the_baseline_is_the_reference_of_the_others(on):
 
 
 def test_a_split_column_is_ignored_unless_a_split_is_chosen(on, lab):
-    sets = ("--on", "triplets.csv")
+    sets = ("triplets.csv",)
     num_questions = on("ours.parquet", sets=sets)[0]["num_examples"]
     text = (lab / "triplets.csv").read_text().splitlines()
     rows = [f"{row},{'test' if int(row[:2]) > 12 else 'train'}" for row in text[1:]]
     (lab / "triplets.csv").write_text("\n".join([f"{text[0]},split", *rows]))
-    whole, test = on("ours.parquet", sets=sets)[0], on("ours.parquet", "--split", "test", sets=sets)[0]
+    whole, test = on("ours.parquet", sets=sets)[0], on("ours.parquet", sets=("triplets.csv,split=test",))[0]
     assert whole["num_examples"] == num_questions
     assert 0 < test["num_examples"] < num_questions
     assert test["judgments"] == "split test"
@@ -202,14 +207,14 @@ def test_a_model_that_was_trained_on_a_table_is_scored_on_held_out_judgments(lab
     trained = {"use": "table", "path": str(lab / "triplets.csv"), "test_share": 0.3, "seed": 7}
     models = [EvalModel("ours", lambda: None, judgments=[trained]), EvalModel("other", lambda: None)]
     registry = build_plugin_manager().registry
-    request = Request(models=(), on=(str(lab / "triplets.csv"),), images=str(lab / "photos"))
-    (found,) = read_sets(request, models, registry)
+    on = read_asked([f"{lab}/triplets.csv,images={lab}/photos"], registry)
+    (found,) = read_sets(on, models, registry)
     assert found.rows == "judgments held out from stage 1 of ours"
     held_out = Table(Table.Config(path=lab / "triplets.csv", images=lab / "photos", test_share=0.3, seed=7))
     assert found.measure.data.anchor.tolist() == held_out.load("test").anchor.tolist()
     models.append(EvalModel("third", lambda: None, judgments=[{**trained, "seed": 8}]))
     with pytest.raises(UsageError, match="ours, third hold out different judgments"):
-        read_sets(request, models, registry)
+        read_sets(on, models, registry)
 
 
 def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
@@ -217,12 +222,12 @@ def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
     few = (images[:, 0] < 3) & (images[:, 1:] > 3).all(axis=1)
     header = "anchor first second first_votes second_votes"
     write_table(lab / "few.csv", header, images[few], votes[few, :2])
-    (row, *_) = on("ours.parquet", sets=("--on", "few.csv"))
+    (row, *_) = on("ours.parquet", sets=("few.csv",))
     assert (row["low"], row["missing"]) == (None, "too few anchors for an interval")
 
 
 def test_tables_and_page_show_every_model_and_set(cli, lab):
-    arguments = ["eval", "ours.parquet", "noise.parquet", *SETS, "--images", "photos"]
+    arguments = ["eval", "ours.parquet", "noise.parquet", *asked(*SETS)]
     done = cli(*arguments, "--html", "page.html", COLUMNS="80")
     assert done.returncode == 0, done.stderr
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -231,9 +236,9 @@ def test_tables_and_page_show_every_model_and_set(cli, lab):
     page = (lab / "page.html").read_text()
     assert page.count("<svg") == 3
     assert "Band: human ceiling" in page
-    assert cli(*arguments, "--markdown").stdout.startswith("| model | triplets | odd | rdm |")
-    assert r"\toprule" in cli(*arguments, "--latex").stdout
-    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--csv").stdout)))
+    assert cli(*arguments, "--format", "markdown").stdout.startswith("| model | triplets | odd | rdm |")
+    assert r"\toprule" in cli(*arguments, "--format", "latex").stdout
+    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv").stdout)))
     assert {row["set"] for row in rows} == {"triplets", "odd", "rdm"}
 
 
@@ -242,17 +247,17 @@ def test_tables_and_page_show_every_model_and_set(cli, lab):
     [
         (("x.pth",), ("x.pth", "pickled weights", "save_file", "docs/export.md")),
         (("timm:test_vit:x.pth",), ("x.pth", "pickled weights", "save_file")),
-        (("ours.parquet", "--on", "none.csv"), ("none.csv", "no such file")),
-        (("ours.parquet", "--on", "rdm.npy,names=names.txt"), ("rdm.npy,names=names.txt", "kind", "required")),
-        (("ours.parquet", "--on", "triplets.csv,nonsense=1"), ("nonsense", "unknown key")),
-        (("ours.parquet", "--suite", "smoke"), ("ours.parquet", "--on")),
-        (("timm:test_vit", "--fit", "pad", "--suite", "smoke"), ("--fit", "require --on")),
-        (("ours.parquet", "--on", "triplets.csv", "--baseline", "our"), ("our", "ours.parquet")),
+        (("ours.parquet", *asked("none.csv")), ("none.csv", "no such file")),
+        (("ours.parquet", *asked("rdm.npy,names=names.txt")), ("rdm.npy,names=names.txt", "kind", "required")),
+        (("ours.parquet", *asked("triplets.csv,nonsense=1")), ("nonsense", "unknown key")),
+        (("ours.parquet", "--on", "smoke"), ("ours.parquet", "--on")),
+        (("timm:test_vit", "--fit", "pad", "--on", "smoke"), ("--fit is for human judgments", "--on JUDGMENTS")),
+        (("ours.parquet", *asked("triplets.csv"), "--baseline", "our"), ("our", "ours.parquet")),
     ],
 )  # fmt: skip
 def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts):
     (lab / "x.pth").touch()
-    done = cli("eval", *arguments, "--images", "photos") if "--on" in arguments else cli("eval", *arguments)
+    done = cli("eval", *arguments)
     assert done.returncode in (1, 2)
     for part in parts:
         assert part in done.stderr, done.stderr
@@ -261,14 +266,14 @@ def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts
 def test_a_missing_image_of_an_embeddings_file_is_named(cli, lab):
     np.save(lab / "short.npy", EMBEDDINGS[:-1])
     (lab / "short.txt").write_text("\n".join(NAMES[:-1]))
-    done = cli("eval", "short.npy", "ours.parquet", "--on", "triplets.csv", "--images", "photos")
+    done = cli("eval", "short.npy", "ours.parquet", *asked("triplets.csv"))
     assert done.returncode == 1
     assert "short.npy has no score: short.npy: no embedding of image '23.png'" in done.stderr
     assert "ours.parquet" in done.stdout
 
 
 def test_random_weights_are_marked_and_the_fit_is_shown(on):
-    rows = on("timm:test_vit", "--fit", "pad", sets=("--on", "triplets.csv"))
+    rows = on("timm:test_vit", "--fit", "pad", sets=("triplets.csv",))
     assert rows[0]["model"] == "timm:test_vit (random weights)"
     assert "160 x 160 pixels, pad, mean 0.5" in rows[0]["input"]
 

@@ -235,7 +235,7 @@ def test_exports_have_equal_bytes_usual_permissions_and_hashes(backbone, target,
 
 def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
     folder = exporting.export(runs["vit"], "timm", tmp_path / "out")
-    command = ("eval", folder, "--backbone", "timm:vit_tiny_patch16_224", "--suite", "smoke")
+    command = ("eval", folder, "--backbone", "timm:vit_tiny_patch16_224", "--on", "smoke")
     path = folder / "config.json"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.4", 1))
     failed = cli(*command)
@@ -244,7 +244,7 @@ def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
 
 
 def test_torchscript_names_its_replacement(runs, tmp_path):
-    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use --to onnx"):
+    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use onnx"):
         exporting.export(runs["vit"], "torchscript", tmp_path / "out")
 
 
@@ -262,7 +262,7 @@ def test_an_unknown_target_or_folder_is_reported(runs, tmp_path):
 
 
 def test_export_writes_into_the_folder_of_the_run(runs, cli):
-    done = cli("export", runs["vit"], "--to", "timm")
+    done = cli("export", runs["vit"], "timm")
     assert done.returncode == 0, done.stderr
     assert (runs["vit"] / "export" / "timm" / "config.json").is_file()
 
@@ -313,7 +313,7 @@ def test_a_convmixer_of_an_unpublished_size_cannot_be_exported_to_timm(target, t
     sizes = "model_args = { dim = 32, depth = 2, kernel_size = 3, patch_size = 8 }"
     backbone = f'use = "timm"\nmodel = "convmixer_768_32"\nimage_size = 32\n{TEXT_TOWER}\n{sizes}'
     run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")
-    with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use --to onnx"):
+    with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use onnx"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", target, tmp_path / "out")
 
 
@@ -464,7 +464,7 @@ def test_the_card_states_the_score_of_the_folder_in_its_own_library(key, scored,
     card = (folder / "README.md").read_text()
     first = re.search(r"\| 2afc/judgments \| ([0-9.]+) \|", card)
     assert float(first[1]) == pytest.approx(theirs, abs=1e-4)
-    done = cli("eval", folder, "--recipe", folder.parent / "judged.toml", "--csv")
+    done = cli("eval", folder, "--on", folder.parent / "judged.toml", "--format", "csv")
     assert done.returncode == 0 or "have collapsed" in done.stderr, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert float(rows[0]["value"]) == pytest.approx(theirs, abs=1e-4)

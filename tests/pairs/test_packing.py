@@ -438,7 +438,9 @@ def test_the_error_for_an_invalid_label_names_the_row(tmp_path, columns, wrong, 
 
 def test_the_error_for_labels_without_names_names_the_options(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
-    with pytest.raises(DataError, match=r"labels have no class names\. Name their column with --class-"):
+    with pytest.raises(
+        DataError, match=r"labels have no class names\. Name their column with --columns class="
+    ):
         open_source(source, Columns(label="label"))
 
 
@@ -457,10 +459,14 @@ def test_the_error_for_an_image_outside_of_the_class_folders_names_it(tmp_path):
         (
             "captions",
             {"test_set": True},
-            "a test set needs labels. Use class folders, or --label-column",
+            "a test set needs labels. Use class folders, or --columns label=COLUMN",
         ),
         ("classes", {"test_set": True}, 'a test set needs prompts. Add --template "a photo of a {c}."'),
-        ("t.parquet", {}, "the source has neither captions nor labels. Add --text-column or --label-column"),
+        (
+            "t.parquet",
+            {},
+            "the source has neither captions nor labels. Add --columns text=COLUMN or label=COLUMN",
+        ),
     ],
 )
 def test_a_source_that_lacks_what_the_settings_need_is_refused_before_a_file_is_written(

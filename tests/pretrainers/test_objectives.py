@@ -572,10 +572,17 @@ def test_a_supervised_run_scores_accuracy_and_the_measures_of_the_tower(finished
     assert 0 <= accuracy["value"] <= 1
 
 
+def request(model, on=()):
+    """Return the request of `perceptinit eval MODEL --device cpu --on ...`."""
+    judged = {"fit": None, "layer": (), "pooling": None, "baseline": "", "html": ""}
+    others = {"backbone": "", "weights": "final", "workers": None, "at_once": 8, "no_cache": False}
+    return Request(models=(model,), on=on, device="cpu", **judged, **others)
+
+
 def test_eval_reproduces_the_scores_of_a_finished_supervised_run(finished):
     folder, records = finished
     registry = read_recipe(RECIPE).plugins.registry
-    outcome = evaluate(Request(models=(str(folder),), device="cpu"), registry, lambda text: None)
+    outcome = evaluate(request(str(folder)), registry, lambda text: None)
     found = {(row["arm"], f"{row['measure']}/{row['data_set']}"): row["value"] for row in outcome.rows}
     assert len(found) >= 6
     for arm, record in records.items():
@@ -587,8 +594,8 @@ def test_eval_reproduces_the_scores_of_a_finished_supervised_run(finished):
 def test_eval_skips_evaluators_that_need_a_missing_tower(finished):
     folder, _ = finished
     told = []
-    request = Request(models=(str(folder / "labels" / "random"),), sets=("synthetic",), device="cpu")
-    outcome = evaluate(request, read_recipe(RECIPE).plugins.registry, told.append)
+    asked = request(str(folder / "labels" / "random"), on=("smoke",))
+    outcome = evaluate(asked, read_recipe(RECIPE).plugins.registry, told.append)
     assert told == ["random/seed0: zero-shot skipped, because the model has no text tower"]
     assert outcome.rows == []
 

@@ -224,9 +224,9 @@ def test_a_file_that_is_not_a_report_is_not_overwritten(cli, tmp_path):
 def test_a_file_that_quotes_a_report_is_not_overwritten(cli, tmp_path):
     write(tmp_path, three_by_three())
     quote = 'GENERATOR = \'<meta name="generator" content="perceptinit\''
-    (tmp_path / "notes.py").write_text(quote)
-    done = cli("report", "made", "--out", "notes.py", "--no-examples")
-    assert (done.returncode, (tmp_path / "notes.py").read_text()) == (2, quote)
+    (tmp_path / "notes.html").write_text(quote)
+    done = cli("report", "made", "--out", "notes.html", "--no-examples")
+    assert (done.returncode, (tmp_path / "notes.html").read_text()) == (2, quote)
 
 
 def test_a_report_replaces_an_older_report(cli, tmp_path):
@@ -240,12 +240,12 @@ def test_the_figure_is_reproducible_byte_by_byte(cli, tmp_path, suffix):
     write(tmp_path, three_by_three())
     figure, found = tmp_path / f"main{suffix}", set()
     for _ in range(2):
-        assert cli("report", "made", "--figure", figure.name).returncode == 0
+        assert cli("report", "made", "--out", figure.name).returncode == 0
         found.add(figure.read_bytes())
     assert len(found) == 1
     assert not (tmp_path / "report.html").exists()
     figure.write_text("my drawing")
-    done = cli("report", "made", "--figure", figure.name)
+    done = cli("report", "made", "--out", figure.name)
     assert (done.returncode, figure.read_text()) == (2, "my drawing")
     assert f"main{suffix}: not a report of perceptinit, so it is not overwritten" in done.stderr
 
@@ -268,14 +268,13 @@ def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(t
 
 def test_figures_and_pages_do_not_overwrite_each_other(cli, tmp_path):
     write(tmp_path, three_by_three())
-    assert cli("report", "made", "--figure", "a.pdf").returncode == 0
-    before = (tmp_path / "a.pdf").read_bytes()
-    done = cli("report", "made", "--out", "a.pdf", "--no-examples")
-    assert (done.returncode, (tmp_path / "a.pdf").read_bytes()) == (2, before)
-    done = cli("report", "made", "--figure", "b.svg", "--out", "page.html", "--no-examples")
+    done = cli("report", "made", "--out", "a.pdf", "--out", "page.html", "--no-examples")
     assert done.returncode == 0
-    assert (tmp_path / "b.svg").exists()
-    assert (tmp_path / "page.html").exists()
+    assert done.stdout.startswith("page.html: ")
+    drawn = (tmp_path / "a.pdf").read_bytes()
+    (tmp_path / "page.html").write_bytes(drawn)
+    done = cli("report", "made", "--out", "page.html", "--no-examples")
+    assert (done.returncode, (tmp_path / "page.html").read_bytes()) == (2, drawn)
 
 
 def test_names_of_scores_are_drawn_verbatim(tmp_path):
@@ -289,12 +288,12 @@ def test_names_of_scores_are_drawn_verbatim(tmp_path):
 
 def test_a_figure_requires_a_known_suffix_and_a_difference(cli, tmp_path):
     write(tmp_path, three_by_three())
-    done = cli("report", "made", "--figure", "main.jpg")
+    done = cli("report", "made", "--out", "main.jpg")
     assert done.returncode == 2
-    assert "main.jpg: expected a file name that ends with .pdf or .svg" in done.stderr
+    assert "main.jpg: expected a file name that ends with .html, .pdf or .svg" in done.stderr
     alone = tmp_path / "alone"
     write(alone, [record("random", 0, 0.5)])
-    for options in (("--figure", "main.svg"), ("--methods",)):
+    for options in (("--out", "main.svg"), ("--methods",)):
         done = cli("report", "alone/made", *options)
         assert done.returncode == 1
         assert "no two compared arms have a seed in common in the primary score" in done.stderr

@@ -13,10 +13,12 @@ from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
 from perceptinit.analysis.compare import compare
+from perceptinit.cli.common import parse_columns
 from perceptinit.errors import DataError, UsageError
 from perceptinit.reports.formats import json_table, runs_table
-from perceptinit.results.run_tables import TableOptions, load_results, parse_columns
+from perceptinit.results.run_tables import TableOptions, load_results
 from perceptinit.results.runs import load_runs
+from perceptinit.results.table_layouts import FIELDS
 
 TABLES = Path(__file__).parent / "tables"
 HEADER = "arm,seed,measure,value"
@@ -69,18 +71,13 @@ def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tm
 
 def test_a_printed_table_has_a_row_for_each_evaluation(cli, tmp_path):
     runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    done = cli("compare", runs, "--csv", "--runs")
+    done = cli("compare", runs, "--format", "runs")
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [(r["arm"], r["seed"], r["measure"], r["data_set"]) for r in rows[:2]] == [
         ("random", "0", "top1", "cifar10"),
         ("random", "1", "top1", "cifar10"),
     ]
     assert len(rows) == 18
-
-
-def test_runs_are_printed_as_csv_only(cli, tmp_path):
-    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    assert cli("compare", runs, "--runs").text == "error: --runs: expected with --csv"
 
 
 # --- conditions ----------------------------------------------------------------------------------------------------
@@ -227,7 +224,7 @@ def test_a_data_frame_is_a_table():
 
 def test_columns_name_the_fields_of_a_table(tmp_path):
     text = "init,run,top,other\nrandom,0,0.5,x\nrandom,1,0.6,x\npi,0,0.7,y\npi,1,0.7,z\n"
-    runs = read(tmp_path, text, columns=parse_columns(["arm=init,seed=run", "value=top"]))
+    runs = read(tmp_path, text, columns=parse_columns(["arm=init,seed=run", "value=top"], FIELDS))
     assert compare(runs).scores[0].arm("pi").by_seed == {0: 0.7, 1: 0.7}
 
 
@@ -273,9 +270,7 @@ def test_a_table_needs_a_baseline(tmp_path):
 
 def test_options_of_tables_are_refused_for_records(cli, tmp_path):
     runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    assert (
-        "--delta, --columns, --plan and --pairing are for tables" in cli("compare", runs, "--delta", "1").text
-    )
+    assert "--delta, --columns and --plan are for tables" in cli("compare", runs, "--delta", "1").text
 
 
 # --- answers for scripts -------------------------------------------------------------------------------------------
@@ -298,5 +293,5 @@ def test_an_undecided_answer_has_its_own_exit_code(cli, tmp_path):
 
 def test_markdown_begins_with_the_verdict(cli, tmp_path):
     (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
-    done = cli("compare", "results.csv", "--baseline", "random", "--markdown")
+    done = cli("compare", "results.csv", "--baseline", "random", "--format", "markdown")
     assert done.stdout.startswith("* pi scores 72.1 %, and random 70.0 %")

@@ -1,4 +1,4 @@
-"""`perceptinit run --on slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
+"""`perceptinit run --submit slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
 
 import json
 import os
@@ -320,7 +320,7 @@ def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, 
     file.write_text(text)
     options = ["tiny.toml", "--device", "cpu", "--seed", "1"]
     alone = cli("run", *options, "--out", "alone")
-    printed = cli("run", *options, "--on", "commands")
+    printed = cli("run", *options, "--submit", "commands")
     file.write_text(text.replace("epochs = 2", "epochs = 3"))
     assert printed.returncode == 0, printed.stderr
     lines = printed.stdout.splitlines()
@@ -334,7 +334,7 @@ def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, 
     assert tables[0] == tables[1]
     assert "pi" in tables[0]
     file.write_text(text)
-    again = cli("run", *options, "--on", "commands")
+    again = cli("run", *options, "--submit", "commands")
     assert (again.stdout, again.returncode) == ("", 0)
     assert "runs/tiny: all runs are finished or running" in again.stderr
 
@@ -342,11 +342,11 @@ def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands does not support --jobs"),
-        (["tiny.toml", "--on", "slurm", "--jobs", "2"], "--on slurm does not support --jobs"),
-        (["tiny.toml", "--on", "commands", "--fresh"], "--on commands does not support --fresh"),
-        (["recipe-1.json", "--set", "a=1"], "a frozen recipe does not support --set"),
-        (["recipe-1.json", "--until-decided"], "a frozen recipe does not support --until-decided"),
+        (["tiny.toml", "--submit", "commands", "--jobs", "2"], "--submit does not support --jobs"),
+        (["tiny.toml", "--submit", "slurm", "--jobs", "2"], "--submit does not support --jobs"),
+        (["tiny.toml", "--submit", "commands", "--fresh"], "--submit commands does not support --fresh"),
+        (["recipe-1.json", "--set", "a=1"], "recipe-1.json does not support --set. The recipe is frozen: use its TOML file"),
+        (["recipe-1.json", "--until-decided"], "recipe-1.json does not support --until-decided"),
         (["recipe-1.json"], "recipe-1.json: cannot be read (No such file or directory)"),
     ],
 )  # fmt: skip
@@ -427,7 +427,7 @@ def test_slurm_settings_do_not_change_fingerprints(out):
 
 def test_run_on_slurm_without_slurm_is_refused(cli, tmp_path, out):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
-    done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
+    done = cli("run", "tiny.toml", "--submit", "slurm", PATH="/nowhere")
     assert done.returncode == 2
     assert done.stderr == "error: `scontrol` not found. This machine is not part of a Slurm cluster\n"
     assert not (tmp_path / "runs").exists()
@@ -467,7 +467,7 @@ def test_status_prints_jobs_before_any_run_starts_and_without_slurm(fake, out, m
 
 def test_nproc_with_slurm_is_refused_in_favor_of_the_recipe(tmp_path):
     plugins = build_plugin_manager()
-    words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", "--nproc", "2"]
+    words = ["run", str(tmp_path / "tiny.toml"), "--submit", "slurm", "--nproc", "2"]
     with pytest.raises(UsageError, match=r"Set \[slurm\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 

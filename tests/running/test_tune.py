@@ -180,13 +180,13 @@ def execute(shown, cli):
 
 
 def test_printed_commands_of_trials_and_final_runs_reproduce_a_local_tuning(place, cli):
-    trials = cli("tune", *FEW, "--on", "commands")
+    trials = cli("tune", *FEW, "--submit", "commands")
     assert execute(trials, cli) == [0, 0, 1, 0]  # training diverged in one run
     before = {path: path.read_bytes() for path in place.rglob("record.json")}
     assert execute(trials, cli) == [0, 0, 0, 0]
     assert before == {path: path.read_bytes() for path in place.rglob("record.json")}
-    assert execute(cli("tune", *FEW, "--on", "commands"), cli) == [0] * 8
-    done = cli("tune", *FEW, "--on", "commands")
+    assert execute(cli("tune", *FEW, "--submit", "commands"), cli) == [0] * 8
+    done = cli("tune", *FEW, "--submit", "commands")
     assert (done.stdout, done.returncode) == ("", 0)
     assert done.stderr.endswith("All runs are finished. For the tables: perceptinit report runs/planted\n")
     tables = [
@@ -200,7 +200,7 @@ def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cl
     (place / "child.toml").write_text(
         'schema = 1\nname = "child"\nlike = "planted.toml"\narms = ["random", "pi"]\n[launch]\nwrap = "nice -n 1"\n'
     )
-    words = ("tune", "child.toml", *FEW[1:], "--on", "commands")
+    words = ("tune", "child.toml", *FEW[1:], "--submit", "commands")
     execute(cli(*words), cli)
     shown = cli(*words)
     final = shown.stdout.splitlines()
@@ -213,7 +213,7 @@ def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cl
 
 def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):
     fake = fake_slurm(place, monkeypatch)
-    words = ("tune", *FEW, "--on", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
+    words = ("tune", *FEW, "--submit", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
     shown = verb(*words)
     trials = [f"{arm} {seed}" for seed in (1000, 1001) for arm in ("random", "pi")]
     assert runs_of(fake, 11) == trials
@@ -222,14 +222,14 @@ def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch
     (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(4)))
     assert "Nothing to submit: 0 finished, 4 already in the queue or running" in verb(*words)
     (fake / "queue").unlink()
-    execute(cli("tune", *FEW, "--on", "commands"), cli)
+    execute(cli("tune", *FEW, "--submit", "commands"), cli)
     shown = verb(*words)
     final = [f"{arm} {seed}" for seed in (0, 1) for arm in ("random", "pi")]
     assert [runs_of(fake, job) for job in (12, 14)] == [final, final]  # 13 and 15 write tables
     assert "status runs/planted " in shown
     assert "status runs/planted-best" in shown
     assert "When these runs have ended, run the same command again." in shown
-    assert "tune --on does not support --fresh" in verb(*words, "--fresh", code=2)
+    assert "--submit does not support --fresh. Use another --out" in verb(*words, "--fresh", code=2)
 
 
 @pytest.mark.slow

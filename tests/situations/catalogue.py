@@ -499,7 +499,7 @@ ENVIRONMENTS = {
         truth="random saw half of the pairs",
         arms=arms(Lead(3)),
         change=fewer_samples("random"),
-        options=("--unequal",),
+        options=("--at", "end"),
         must=(r"[Nn]ot equally trained",),
         never=(WORTH, STRUCTURE),
     ),

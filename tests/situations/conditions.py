@@ -682,7 +682,7 @@ EACH = {
         truth="the control was pretrained on half of the pairs",
         arms=arms(Lead(3)),
         change=fewer_samples("shuffled"),
-        options=("--unequal",),
+        options=("--at", "end"),
         must=(r"equally trained|half|50,000",),
         never=(STRUCTURE,),
     ),

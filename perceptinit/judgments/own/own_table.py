@@ -96,7 +96,7 @@ class OwnTable(ABC):
         except DataError as error:
             if not is_square_csv(path):
                 raise
-            advice = 'use = "rdm" and its kind (--use rdm --set kind=dissimilarity)'
+            advice = f'use = "rdm" and its kind ({path},use=rdm,kind=dissimilarity)'
             raise DataError(f"{path}: a square matrix, not a table. To read it, set {advice}") from error
 
     @property
