@@ -22,6 +22,9 @@ READ_ME = (
     "points."
 )
 STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
+TO_PEOPLE = (
+    "% to people: part of the way from chance to the upper, and to the lower end of the human ceiling."
+)
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
@@ -77,7 +80,8 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
     Held-out 2AFC of stage 1 is below the table, because intervals need its space.
     """
-    headings = ("mean ± s.e.", comparison.runs.source.words.replicates, "vs", "[95 %]")
+    words = comparison.runs.source.words
+    headings = (words.mean, words.replicates, "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
     table = _table(comparison, score, others)
     learned: list[str] = []
@@ -107,7 +111,9 @@ def reading_aids(comparison: Comparison) -> list[str]:
     over = "runs" if "Welch" in test else words.over
     spread = f"s.e.: {words.spread}. " if words.spread else ""
     read_me = f"{spread}{READ_ME.format(how=how, test=test, over=over)}"
-    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
+    is_judged = any(s.rule.one_run_decides and s.facts["ceiling"] for s in comparison.scores)
+    people = [TO_PEOPLE] if is_judged else []
+    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *people, *stage_one]
 
 
 def pairing_in_words(comparison: Comparison) -> tuple[str, str]:
