@@ -65,12 +65,12 @@ def _find_kind(name: str, keys: Sequence[str], registry: Registry) -> Kind:
     judgments = [entry.name for entry in registry.of_kind("judgments")]
     if name in judgments or is_judgments_file(name):
         return "judgments"
+    if missing := missing_companion("judgments", name, registry.left_out):
+        raise MissingPackageError(missing)
     has_root = any(key.startswith("root=") for key in keys)
     is_folder = is_set_folder(name) or Path(ROOT, name).is_dir()
     if has_root or is_folder or name in suite_names() or find_set(name) or is_remote(name):
         return "test set"
-    if missing := missing_companion("judgments", name, registry.left_out):
-        raise MissingPackageError(missing)
     raise UsageError(unknown("no data called", name, [*judgments, *suite_names(), *known_sets()]))
 
 

@@ -11,7 +11,7 @@ from perceptinit.types import FitMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """The options of the command line; see `perceptinit eval --help`."""
+    """The options of `perceptinit eval`; fields are parameters of the command, which states the defaults."""
 
     models: Sequence[str]
     on: Sequence[str]

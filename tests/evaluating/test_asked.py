@@ -92,7 +92,7 @@ def test_an_unknown_name_is_an_error_with_the_most_similar_one(registry):
     with pytest.raises(UsageError, match=r"no data called 'cifra10'\. Did you mean 'cifar10'"):
         read_asked(["cifra10"], registry)
     with pytest.raises(MissingPackageError, match="companion package perceptinit-perceptual-sets"):
-        read_asked(["bapps"], registry)
+        read_asked(["bapps,root=data/bapps"], registry)
 
 
 def test_a_key_without_a_table_is_an_error(registry):
