@@ -29,6 +29,7 @@ from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.states import note_job
 from perceptinit.running.cells import Cell, plan_cells, prepare
 from perceptinit.running.runner import run_recipe
+from perceptinit.verdict.headline import Judged
 
 RECIPE = (
     """
@@ -107,7 +108,7 @@ def main() -> None:
             runs = load_runs([root])
             assert len(runs.finished) == num_finished
             found = compare(runs)
-            rich_table(found, found.matching(()))
+            rich_table(Judged.of(found), found.matching(()))
 
         def show_status() -> None:
             for experiment in load_experiments([root]):

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from perceptinit.analysis import comparison
     from perceptinit.judgments.sources import Source
     from perceptinit.types import FitMode, InitReport
+    from perceptinit.verdict.headline import Judged
 
 RGB = tuple[float, float, float]
 
@@ -91,31 +91,29 @@ def run_recipe(
 class Comparison:
     """A comparison of arms. `print` shows its table in Markdown with the verdict."""
 
-    data: comparison.Comparison
+    judged: Judged
 
     @property
     def verdict(self) -> str:
         """Scores, the answer for each arm, and the most important limit, in sentences."""
-        from perceptinit.verdict.headline import headline
-
-        return "\n".join(headline(self.data))
+        return "\n".join(self.judged.headline)
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each score, arm and contrast, unrounded, with shares in [0, 1]."""
         from perceptinit.reports.columns import flat_rows
 
-        return list(flat_rows(self.data.all_scores))
+        return list(flat_rows(self.judged.comparison.all_scores))
 
     def to_html(self) -> str:
         """Return the page that `perceptinit report` writes. Requires the extra `report`."""
         from perceptinit.reports.report import render
 
-        return render(self.data)
+        return render(self.judged)
 
     def __repr__(self) -> str:
         from perceptinit.reports.formats import markdown_table
 
-        return markdown_table(self.data, self.data.all_scores)
+        return markdown_table(self.judged, self.judged.comparison.all_scores)
 
 
 def compare(
@@ -149,6 +147,7 @@ def compare(
     """
     from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.results.run_tables import TableOptions, load_results
+    from perceptinit.verdict.headline import Judged
 
     if pairing not in ("seeds", "none"):
         raise UsageError(f'pairing = {pairing!r}: expected "seeds" or "none"')
@@ -160,7 +159,7 @@ def compare(
         is_unpaired=pairing == "none",
     )
     runs = load_results([table if hasattr(table, "columns") else Path(table)], options=options)
-    return Comparison(compare_runs(runs, "equal" if at is None else at, baseline))
+    return Comparison(Judged.of(compare_runs(runs, "equal" if at is None else at, baseline)))
 
 
 def apply_perceptual_init(

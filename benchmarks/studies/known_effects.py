@@ -33,6 +33,7 @@ from perceptinit.reports.plots import curve_figure
 from perceptinit.results.items import read_items, write_items
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
+from perceptinit.verdict.headline import Judged
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -145,7 +146,7 @@ def section(name: str) -> str:
     parts = [
         f"![{figure.alt}](../images/{name}.svg)" if figure else "",
         _command(comparison.runs),
-        markdown_table(comparison, [score]).strip(),
+        markdown_table(Judged.of(comparison), [score]).strip(),
         "" if name in SECOND else _contrasts(name, score),  # part of the table of stage 1
         _along(comparison, score),
         _stage_one(name, comparison, score),

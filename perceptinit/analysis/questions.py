@@ -1,4 +1,4 @@
-"""The questions that contrasts answer, with their sentences by outcome.
+"""The questions that contrasts answer. `outcomes` contains their sentences.
 
 Questions mention people only if people gave the answers.
 """
@@ -7,25 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
-
-class Outcome(StrEnum):
-    """The answer that a difference gives to the question of its contrast."""
-
-    BETTER = "better"
-    WORSE = "worse"
-    EQUIVALENT = "equivalent"
-    EQUAL = "equal"
-    UNDECIDED = "undecided"
-    ONE_SEED = "one seed"
-    ONE_RUN = "one run"
-    MISSING = "missing"
-    BARRED = "barred"
-
-
-Sentences = Mapping[Outcome, str]  # an outcome without a sentence has that of `UNDECIDED`
+from perceptinit.analysis.outcomes import (
+    AFTER_BETTER,
+    AFTER_OTHERS,
+    NOISE_FIRM,
+    NOISE_READINGS,
+    READINGS,
+    WORTH_CLAIMS,
+    WORTH_FIRM,
+    WORTH_READINGS,
+    Outcome,
+    Sentences,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +38,7 @@ class Question:
         readings: Sentences of the summary, by outcome.
         firm: Sentences that require every condition of `verdict.conditions` or, for arms that start alike, a
             difference beyond chance, by outcome.
+        claims: What the outcomes would support if every condition is shown, as clauses.
         after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
         after_others: Clauses that continue all other readings, by outcome.
         is_main: Whether the reading of an arm starts with its answer. The main contrasts of a comparison are
@@ -56,6 +52,7 @@ class Question:
     structure: str = field(default="", compare=False)
     readings: Sentences = field(default_factory=dict, compare=False)
     firm: Sentences = field(default_factory=dict, compare=False)
+    claims: Sentences = field(default_factory=dict, compare=False)
     after_better: Sentences = field(default_factory=dict, compare=False)
     after_others: Sentences = field(default_factory=dict, compare=False)
     is_main: bool = field(default=False, compare=False)
@@ -69,60 +66,26 @@ class Question:
 
 
 def _ask_structure(key: str, text: str, structure: str) -> Question:
-    better = ", but shuffled votes do as well: {structure} does not explain it"
-    others = ", and shuffled votes do as well as those given"
     return Question(
         key=key,
         text=text,
         structure=structure,
         firm={Outcome.BETTER: ", and it is {structure} that helps"},
-        after_better={
-            Outcome.WORSE: ", but shuffled votes do better still: {structure} does not explain it",
-            Outcome.EQUIVALENT: better,
-            Outcome.EQUAL: better,
-            Outcome.UNDECIDED: ", but whether {structure} helps is undecided",
-        },
-        after_others={
-            Outcome.BETTER: ", although votes as given do better than shuffled ones",
-            Outcome.WORSE: ", and shuffled votes do better than those given",
-            Outcome.EQUIVALENT: others,
-            Outcome.EQUAL: others,
-            Outcome.UNDECIDED: ", and so is whether votes as given do better than shuffled ones",
-        },
+        claims={Outcome.BETTER: f"it is {structure}"},
+        after_better=AFTER_BETTER,
+        after_others=AFTER_OTHERS,
     )
 
 
 WORTH = Question(
     key="worth",
     text="Is it worth it?",
+    readings=WORTH_READINGS,
+    firm=WORTH_FIRM,
+    claims=WORTH_CLAIMS,
     is_main=True,
-    readings={
-        Outcome.BETTER: "{arm} is better than {reference}",
-        Outcome.WORSE: "{arm} is worse than {reference}",
-        Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
-        Outcome.EQUAL: "{arm} scores exactly as {reference} does in every seed",
-        Outcome.ONE_RUN: "{single} does not show whether {arm} is worth it",
-        Outcome.UNDECIDED: "whether {arm} is worth it is undecided",
-    },
-    firm={
-        Outcome.BETTER: "{arm} is worth it",
-        Outcome.WORSE: "{arm} is not worth it",
-        Outcome.EQUIVALENT: "{arm} makes no difference that matters in seeds like these: it is equivalent to "
-        "{reference} within {delta}",
-    },
 )
-BETTER_MODEL = Question(
-    key="models",
-    text="Is it better than {}?",
-    is_main=True,
-    readings={
-        Outcome.BETTER: "{arm} is better than {reference}",
-        Outcome.WORSE: "{arm} is worse than {reference}",
-        Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
-        Outcome.EQUAL: "{arm} scores exactly as {reference} does",
-        Outcome.UNDECIDED: "whether {arm} or {reference} is better is undecided",
-    },
-)
+BETTER_MODEL = Question(key="models", text="Is it better than {}?", readings=READINGS, is_main=True)
 MAIN = {question.key: question for question in (WORTH, BETTER_MODEL)}  # by `Source.question`
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
 SIMULATED = _ask_structure(
@@ -141,25 +104,13 @@ OTHERWISE = Question(
     asks_for_better=False,
 )
 CONTROL = Question(key="shuffled", text="Do shuffled votes make a difference?", asks_for_better=False)
-_NOISE_SHOWN = (
-    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
-    "comparisons. Do not trust differences of this size elsewhere."
-)
-_DEFECT = (
-    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
-    "other data or settings in one of them, and not a difference of the starts."
-)
 NOISE = Question(
     key="noise",
     text="Do equal arms differ (A/A)?",
     asks_for_better=False,
     expected="{arm} and {reference} do not differ",
-    readings={
-        Outcome.BETTER: _NOISE_SHOWN,
-        Outcome.WORSE: _NOISE_SHOWN,
-        Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
-    },
-    firm={Outcome.BETTER: _DEFECT, Outcome.WORSE: _DEFECT},
+    readings=NOISE_READINGS,
+    firm=NOISE_FIRM,
 )
 AGAINST = Question(key="against", text="Is it better than {}?")
 AT_BEST = Question(key="at-best", text="Each at its best settings: is it better than {}?")

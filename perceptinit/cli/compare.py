@@ -23,7 +23,7 @@ from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.analysis.compare import Budget
-    from perceptinit.analysis.comparison import Comparison
+    from perceptinit.verdict.headline import Judged
 
 
 def compare(
@@ -68,8 +68,10 @@ def compare(
     Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
     from perceptinit.analysis.compare import compare as compare_runs
-    from perceptinit.reports import formats, tables
+    from perceptinit.reports.formats import FORMATS, runs_table, when_text
+    from perceptinit.reports.tables import explain as explain_claims, rich_table
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
     from perceptinit.verdict.when import find_when
 
     options = table_options(baseline, delta, columns, plan)
@@ -77,38 +79,31 @@ def compare(
     if loaded.source.layout and format_:
         typer.echo(loaded.source.layout, err=True)
     if format_ == "runs":
-        typer.echo(formats.runs_table(loaded), nl=False)
+        typer.echo(runs_table(loaded), nl=False)
         return
     comparison = compare_runs(loaded, budget(at), baseline)
     scores = comparison.matching(score or ())
-    writers = {
-        "csv": formats.csv_table,
-        "json": formats.json_table,
-        "latex": formats.latex_table,
-        "markdown": formats.markdown_table,
-    }
+    judged = Judged.of(comparison)
     if when:
-        typer.echo(formats.when_text(find_when(comparison, scores), format_ or "table"), nl=False)
+        typer.echo(when_text(find_when(comparison, scores), format_ or "table"), nl=False)
     elif explain:
-        typer.echo("\n".join(tables.explain(comparison)))
-    elif format_ is None:
-        new_console(markup=False).print(tables.rich_table(comparison, scores))
+        typer.echo("\n".join(explain_claims(judged)))
+    elif format_:
+        typer.echo(FORMATS[format_](judged, scores), nl=False)
     else:
-        typer.echo(writers[format_](comparison, scores), nl=False)
+        new_console(markup=False).print(rich_table(judged, scores))
     if not comparison.scores:
         raise typer.Exit(1)
     if exit_code:
-        raise typer.Exit(find_exit_code(comparison))
+        raise typer.Exit(find_exit_code(judged))
 
 
-def find_exit_code(comparison: Comparison) -> int:
+def find_exit_code(judged: Judged) -> int:
     """Return the exit code of the first answer of the headline."""
-    from perceptinit.analysis.questions import Outcome
-    from perceptinit.verdict.headline import summary
+    from perceptinit.analysis.outcomes import Outcome
 
-    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.EQUAL: 10, Outcome.WORSE: 11}
-    found = summary(comparison)
-    return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
+    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}
+    return codes.get(judged.answers[0].outcome, 12) if judged.answers else 12
 
 
 def budget(at: str | None) -> Budget:

@@ -91,21 +91,21 @@ def eval_(
 def _print(found: Evaluation, form: str | None) -> None:
     """Print the comparison of the models or, as CSV, their scores, which `compare` reads."""
     from perceptinit.analysis.compare import compare
-    from perceptinit.reports import formats, tables
+    from perceptinit.reports.formats import FORMATS, json_table, runs_table
+    from perceptinit.reports.tables import rich_table
+    from perceptinit.verdict.headline import Judged
 
     if form == "csv":
-        typer.echo(formats.runs_table(found.runs), nl=False)
+        typer.echo(runs_table(found.runs), nl=False)
         return
-    comparison = compare(found.runs)
-    scores = comparison.all_scores
-    if form == "json":
-        typer.echo(formats.json_table(comparison, scores, describe(found)), nl=False)
-    elif form == "latex":
-        typer.echo(formats.latex_table(comparison, scores), nl=False)
-    elif form == "markdown":
-        typer.echo(formats.markdown_table(comparison, scores), nl=False)
+    judged = Judged.of(compare(found.runs))
+    scores = judged.comparison.all_scores
+    if form is None:
+        new_console(markup=False).print(rich_table(judged, scores))
+    elif form == "json":
+        typer.echo(json_table(judged, scores, describe(found)), nl=False)
     else:
-        new_console(markup=False).print(tables.rich_table(comparison, scores))
+        typer.echo(FORMATS[form](judged, scores), nl=False)
 
 
 def describe(found: Evaluation) -> dict[str, Any]:

@@ -48,18 +48,19 @@ def report(
     from perceptinit.cli.compare import budget
     from perceptinit.reports.report import FIGURES, write_figure, write_methods, write_report
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
 
     files = out or ([] if methods else [Path("report.html")])
     for file in files:
         if file.suffix not in (".html", *FIGURES):
             raise UsageError(f"{file}: expected a file name that ends with .html, .pdf or .svg")
     loaded = load_results(runs, options=table_options(baseline, delta, columns, plan))
-    comparison = compare(loaded, budget(at), baseline)
+    judged = Judged.of(compare(loaded, budget(at), baseline))
     if methods:
-        typer.echo(write_methods(comparison))
+        typer.echo(write_methods(judged))
     for file in files:
         if file.suffix in FIGURES:
-            write_figure(comparison, file)
+            write_figure(judged, file)
             continue
-        write_report(comparison, file, with_examples=examples)
+        write_report(judged, file, with_examples=examples)
         typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

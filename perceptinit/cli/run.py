@@ -29,9 +29,9 @@ from perceptinit.cli.common import (
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perceptinit.analysis.comparison import Comparison
     from perceptinit.recipe.recipe import Recipe
     from perceptinit.running.cells import Cell
+    from perceptinit.verdict.headline import Judged
 
 
 def is_first_process() -> bool:
@@ -76,7 +76,7 @@ class Execution:
         if to == "slurm":
             done = submit(recipe, cells, fresh=self.fresh, **options)
             if done.num_finished == len(cells) and not recipe.is_trial:
-                print_table(compare_cells(cells), root)
+                print_table(judge_cells(cells), root)
             else:
                 typer.echo(f"{done}\nProgress: perceptinit status {root}")
             return
@@ -105,7 +105,7 @@ class Execution:
         if chosen:
             run_recipe(recipe, cells=chosen, **asdict(self))
         if is_first_process() and not recipe.is_trial:
-            print_table(compare_cells(chosen), chosen[0].root)
+            print_table(judge_cells(chosen), chosen[0].root)
 
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
         """Run rounds until the verdict is decided or no round is left, then print the table.
@@ -115,7 +115,6 @@ class Execution:
         """
         from perceptinit.running.cells import plan_cells
         from perceptinit.running.runner import run_recipe
-        from perceptinit.verdict.headline import find_undecided
 
         cells: list[Cell] = []
         failure: Exception | None = None
@@ -131,11 +130,11 @@ class Execution:
                 failure = error
             if not is_first_process():
                 break
-            comparison = compare_cells(cells)
-            if failure or not find_undecided(comparison):
+            judged = judge_cells(cells)
+            if failure or not judged.undecided:
                 break
         if is_first_process():
-            print_table(comparison, self.out / recipe.name)
+            print_table(judged, self.out / recipe.name)
         if failure:
             raise failure
 
@@ -165,15 +164,16 @@ def read_rounds(
     yield from rounds
 
 
-def compare_cells(cells: Sequence[Cell]) -> Comparison:
-    """Load the runs of the cells and compare their arms."""
+def judge_cells(cells: Sequence[Cell]) -> Judged:
+    """Load the runs of the cells, compare their arms and judge the comparison."""
     from perceptinit.analysis.compare import compare
     from perceptinit.results.runs import load_runs
+    from perceptinit.verdict.headline import Judged
 
-    return compare(load_runs([cell.folder for cell in cells]))
+    return Judged.of(compare(load_runs([cell.folder for cell in cells])))
 
 
-def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
+def print_table(judged: Judged, root: Path, title: str = "") -> None:
     """Print the table of scores and the folder of the runs."""
     from perceptinit.reports.tables import rich_table
 
@@ -181,7 +181,7 @@ def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
     console.print()
     if title:
         console.rule(title, align="left")
-    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(rich_table(judged, judged.comparison.matching(())))
     console.print(f"Records, weights and events: {root}", soft_wrap=True)
 
 

@@ -43,8 +43,8 @@ def tune(
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from perceptinit.cli.run import Execution, compare_cells, exit_on_interrupt, print_table
-    from perceptinit.reports.sections import search_table
+    from perceptinit.cli.run import Execution, exit_on_interrupt, judge_cells, print_table
+    from perceptinit.reports.tuning import search_table
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:
@@ -70,4 +70,4 @@ def tune(
     console.print()
     console.print(search_table(searches))
     for title, (planned, cells) in zip((SHARED, BEST), final, strict=True):
-        print_table(compare_cells(cells), out / planned.name, title)
+        print_table(judge_cells(cells), out / planned.name, title)

@@ -31,7 +31,7 @@ def validate(
     from perceptinit.running.resources import HEADINGS, resource_lines, resource_rows
     from perceptinit.running.tuning import find_same_data, tuning_lines
     from perceptinit.verdict.prospects import doubts, prospects
-    from perceptinit.verdict.yardsticks import expectations
+    from perceptinit.verdict.published import describe_published
 
     loaded = load_recipe(recipe, set_ or ())
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
@@ -41,7 +41,7 @@ def validate(
     for line in plan_lines(loaded):
         console.print(printable(line), soft_wrap=True)
     console.print(new_table(HEADINGS, resource_rows(loaded), right=HEADINGS[1:]))
-    after = (resource_lines, expectations, prospects, tuning_lines)
+    after = (resource_lines, describe_published, prospects, tuning_lines)
     for line in (line for lines in after for line in lines(loaded)):
         console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]

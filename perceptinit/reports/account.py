@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from typing_extensions import TypedDict
 
@@ -65,7 +65,7 @@ def _list_settings(settings: Mapping[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
+def _describe_stages(tables: Iterable[Mapping[str, Any]]) -> str:
     """Return the stages of an arm in order, with their data and non-default settings."""
     return ", then ".join(_describe_stage("initializer", table) for table in tables)
 
@@ -77,17 +77,17 @@ def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
     return " ".join([text, *parts])
 
 
-def starts_in_words(runs: RunSet, arm: str) -> str:
+def _describe_start(runs: RunSet, arm: str) -> str:
     """Return a description of an arm's initialization."""
     resolved = runs.resolved(arm)
     if not resolved:
         return "unknown, because no run of this arm has a record"
-    return stages_in_words(resolved.get("init", [])) or "random initialization, unchanged"
+    return _describe_stages(resolved.get("init", [])) or "random initialization, unchanged"
 
 
-def newest_date(runs: RunSet) -> str:
-    """Return the date of the most recent start or end of a run."""
-    return max(r.get("finished") or r["started"] for r in runs.records)[:10]
+def _newest_date(runs: RunSet) -> str:
+    """Return the date of the most recent start or end of a run; empty without records."""
+    return max((r.get("finished") or r["started"] for r in runs.records), default="")[:10]
 
 
 def shared_rows(comparison: Comparison) -> list[SharedRow]:
@@ -145,7 +145,7 @@ def compared_sentence(runs: RunSet) -> str:
     )
 
 
-def fairness_in_words(runs: RunSet) -> str:
+def _describe_fairness(runs: RunSet) -> str:
     """Return whether the runs of a seed differ in more than their arms, and how many have finished."""
     unlike = "; ".join(find_unlike(runs))
     same = "The runs of a seed do not differ in first weights, text tower, batches, packages or machine"
@@ -155,13 +155,7 @@ def fairness_in_words(runs: RunSet) -> str:
     return f"{f'The runs of a seed differ in {unlike}' if unlike else same}; {finished}.{people}"
 
 
-def find_stages(runs: RunSet) -> list[str]:
-    """Return the stages with a recorded duration, with "total" last."""
-    stages = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
-    return [*(stage for stage in stages if stage != "total"), "total"]
-
-
-def cost_sentence(runs: RunSet) -> str:
+def _describe_cost(runs: RunSet) -> str:
     """Return the total duration of all finished runs, and their devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
     devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
@@ -169,7 +163,12 @@ def cost_sentence(runs: RunSet) -> str:
     return f"{len(runs.finished)} finished runs took {took} in total, on {devices or 'no device'}."
 
 
-def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
+def _find_costs(runs: RunSet, arm: str, stages: Iterable[str]) -> list[str]:
+    """Return the mean duration of each stage, and the mean energy, over the finished runs of an arm."""
+    return [*(_mean_seconds(runs, arm, stage) for stage in stages), _mean_energy(runs, arm)]
+
+
+def _mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
     """Return the mean duration of a stage over the finished runs of an arm."""
     times = [run.record["wall_seconds"] for run in runs.finished if run.arm == arm]
     values = [seconds[stage] for seconds in times if stage in seconds]
@@ -191,13 +190,13 @@ def _read_energies(runs: RunSet) -> Iterator[tuple[LoadedRun, Energy]]:
             yield run, read_json(file, Energy, "the energy of a run")
 
 
-def mean_energy(runs: RunSet, arm: str) -> str:
+def _mean_energy(runs: RunSet, arm: str) -> str:
     """Return the mean energy of the finished runs of an arm; empty if not measured."""
     values = [energy["kwh"] for run, energy in _read_energies(runs) if run.arm == arm]
     return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
 
 
-def energy_note(runs: RunSet) -> str:
+def _describe_energy(runs: RunSet) -> str:
     """Return a note on the library that estimated the energy, or on how to measure it."""
     libraries = sorted({energy["library"] for _, energy in _read_energies(runs)})
     if not libraries:
@@ -205,7 +204,7 @@ def energy_note(runs: RunSet) -> str:
     return f"Energy as estimated by {', '.join(libraries)}."
 
 
-def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
+def _find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     """Return each distinct recipe with the commands to rerun it."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in runs.records:
@@ -223,7 +222,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
+def _environment_rows(runs: RunSet) -> list[tuple[str, str]]:
     """Return rows of versions and machine properties, with the distinct values of all runs."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
@@ -233,3 +232,57 @@ def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
             values.setdefault(label, {})[str(value)] = None
     values.pop("packages", None)
     return [(label, ", ".join(of_label)) for label, of_label in values.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What records say about the runs, in words. Texts and rows of arms are by arm.
+
+    Attributes:
+        date: Most recent start or end of a run.
+        fairness: Whether the runs of a seed differ in more than their arms.
+        starts: Initializations.
+        posthoc: Stages after pretraining; without arms that have none.
+        settings: All settings as JSON.
+        cost: Duration and devices of all runs.
+        stages: Stages with a recorded duration, with "total" last.
+        costs: Duration of each stage, and energy.
+        energy: Note on the energy.
+        experiments: Distinct recipes with the commands to rerun them.
+        environment: Versions and machine properties.
+    """
+
+    date: str
+    fairness: str
+    starts: Mapping[str, str]
+    posthoc: Mapping[str, str]
+    settings: Mapping[str, str]
+    cost: str
+    stages: Sequence[str]
+    costs: Mapping[str, Sequence[str]]
+    energy: str
+    experiments: Sequence[Mapping[str, Any]]
+    environment: Sequence[tuple[str, str]]
+
+    @classmethod
+    def of(cls, runs: RunSet) -> Self | None:
+        """Return the account of runs with records; None if their source does not show their settings."""
+        if Fact.SETTINGS not in runs.source.shows:
+            return None
+        known = {arm: resolved for arm in runs.arms if (resolved := runs.resolved(arm))}
+        durations = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
+        stages = [*(stage for stage in durations if stage != "total"), "total"]
+        later = {arm: resolved["posthoc"] for arm, resolved in known.items() if resolved.get("posthoc")}
+        return cls(
+            date=_newest_date(runs),
+            fairness=_describe_fairness(runs),
+            starts={arm: _describe_start(runs, arm) for arm in runs.arms},
+            posthoc={arm: _describe_stages(tables) for arm, tables in later.items()},
+            settings={arm: json.dumps(resolved, indent=1) for arm, resolved in known.items()},
+            cost=_describe_cost(runs),
+            stages=stages,
+            costs={arm: _find_costs(runs, arm, stages) for arm in runs.arms},
+            energy=_describe_energy(runs),
+            experiments=_find_experiments(runs),
+            environment=_environment_rows(runs),
+        )

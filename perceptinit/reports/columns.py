@@ -6,7 +6,9 @@ To add a field of `Score`, add it to `FACTS` in results/measures.py and, for CSV
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Self
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.numbers import counts, number
@@ -118,6 +120,24 @@ def headings(comparison: Comparison) -> list[str]:
     return [comparison.runs.source.words.mean, *differences, *last_headings(comparison)]
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The table of scores on the page: headings, and for each score its note and the cells of each arm."""
+
+    headings: list[str]
+    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]]]]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """Return the table of all scores, with averages first and diagnostics last."""
+        scores = sorted([*comparison.averages, *comparison.scores], key=attrgetter("is_diagnostic"))
+        bodies = []
+        for score in scores:
+            rows = [(arm.arm, cells(comparison, score, arm)) for arm in score.arms]
+            bodies.append((score, page_note(score), rows))
+        return cls(headings(comparison), bodies)
+
+
 def last_headings(comparison: Comparison) -> list[str]:
     """Return the headings for `last_cells`."""
     is_reported = any(held_out_accuracy(comparison.runs).values())
@@ -192,6 +212,15 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name
+
+
+def list_statistics(comparison: Comparison) -> list[list[str]]:
+    """Return a row of `STATISTICS` for each score and contrast."""
+    rows = []
+    for score in (*comparison.averages, *comparison.scores):
+        for d in score.differences:
+            rows.append([score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())])
+    return rows
 
 
 def page_note(score: ScoreComparison) -> str:

@@ -68,7 +68,7 @@ _WORTH: tuple[Condition, ...] = (
 )
 CONDITIONS: dict[str, tuple[Condition, ...]] = {
     "worth": _WORTH,
-    "equivalent": (
+    "no difference": (
         *_OF_A_DIFFERENCE,
         Condition(
             "The baseline is above chance, and could differ by delta in both directions.", evidence.find_room

@@ -10,6 +10,7 @@ from perceptinit.analysis.contrasts import is_trained_on_data
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
+from perceptinit.analysis.outcomes import BASELINE, SIDES
 from perceptinit.analysis.questions import NOISE
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.results.runs import RunSet
@@ -108,8 +109,7 @@ def find_defect(claim: Claim) -> Finding:
 def find_published(claim: Claim) -> Finding:
     if not claim.published:
         return DOES_NOT_APPLY
-    sides = {"below", "above"}.intersection(claim.published)
-    return judge(f"the baseline is {side} its published score" for side in sorted(sides))
+    return judge(BASELINE.format(side) for side in SIDES if side in claim.published)
 
 
 def find_seen(claim: Claim) -> Finding:
@@ -200,8 +200,8 @@ def find_size(claim: Claim) -> Finding:
         return judge([])
     if delta is None:
         missing = claim.runs.source.words.missing_delta
-        return judge([], [f"whether it matters is open, because {missing}"])
-    return judge([], [f"whether by more than {claim.score.magnitude(delta)} is open"])
+        return Finding(State.OPEN, f"whether it matters is open, because {missing}")
+    return Finding(State.OPEN, f"whether by more than {claim.score.magnitude(delta)} is open")
 
 
 def find_opposed(claim: Claim) -> Finding:

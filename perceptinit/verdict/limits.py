@@ -10,7 +10,7 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.questions import Outcome
+from perceptinit.analysis.outcomes import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
@@ -156,14 +156,14 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
 def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
     tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
-    asked = [a.contrast for a in answers if a.outcome is not Outcome.ONE_RUN]
+    asked = [a.contrast for a in answers if a.case is not Case.ONE_RUN]
     largest = max(asked, key=lambda contrast: contrast.num_family, default=None)
     if largest is None or largest.num_family == 1:
         return ""
     against = "" if largest.is_of_pairs else " against the baseline"
     text = (
-        f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % confidence "
-        "all of them hold (Bonferroni)."
+        f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % "
+        "confidence all of them hold (Bonferroni)."
     )
     if score.rule.one_run_decides:
         return text

@@ -10,6 +10,7 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
+from perceptinit.analysis.outcomes import BEYOND_DELTA
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
@@ -134,7 +135,7 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
 def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
     """Return the outcome of a contrast, and whether the difference is beyond delta."""
     found = verdict(score, contrast)
-    return f"{found.outcome} by more than delta" if found.is_beyond_delta else found.outcome
+    return BEYOND_DELTA.format(found.outcome) if found.is_beyond_delta else found.outcome
 
 
 def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:

@@ -25,7 +25,7 @@ from perceptinit.results.record import arm_row
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import POINTS
-from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
+from perceptinit.verdict.published import find_odd_published, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
@@ -147,7 +147,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield a problem for each setting that makes a verdict impossible or misleading."""
     plan = recipe.verdict
     num = num_looked_at(recipe)
-    yield from find_odd_expectations(recipe)
+    yield from find_odd_published(recipe)
     yield from _find_odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
         yield Problem("seeds", "one seed cannot decide anything. Use at least 2, preferably 5")

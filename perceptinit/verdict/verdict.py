@@ -4,14 +4,21 @@ from dataclasses import dataclass
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule, probabilities
+from perceptinit.analysis.decisions import CONFIDENCE, Rule, probabilities
+from perceptinit.analysis.outcomes import (
+    DECIDED,
+    NONE_IN_COMMON,
+    PROBABILITIES,
+    SENTENCES,
+    SIDES,
+    Case,
+    Outcome,
+    choose,
+)
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
-from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
+from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Question
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Finding
-
-SIDES = (Outcome.BETTER, Outcome.WORSE)
-DECIDED = (*SIDES, Outcome.EQUIVALENT, Outcome.EQUAL)
 
 # derived figures, such as ratios, require this number of seeds
 MIN_SEEDS_DERIVED = 5
@@ -24,7 +31,8 @@ class Verdict:
     Attributes:
         contrast: The compared arms.
         question: The question that the contrast answers.
-        outcome: The answer, such as "better" or "undecided".
+        outcome: The answer.
+        case: Why there is an outcome without an interval; None with one.
         sentence: The answer as a sentence, with the effect and its interval.
         is_beyond_delta: Whether the whole interval is above delta, or below -delta.
         checked: Conditions of the claim that the outcome would support; empty if there is none.
@@ -34,6 +42,7 @@ class Verdict:
     question: Question
     outcome: Outcome
     sentence: str
+    case: Case | None = None
     is_beyond_delta: bool = False
     checked: tuple[Finding, ...] = ()
 
@@ -42,19 +51,19 @@ class Verdict:
         return self.outcome in DECIDED
 
     @property
+    def obstacles(self) -> list[Finding]:
+        """Return the conditions that are not shown, with the most important first; empty if the claim is."""
+        return [each for each in self.checked if each.obstacle]
+
+    @property
     def reasons(self) -> list[str]:
         """Return why the claim is not shown, with the most important reason first; empty if it is shown."""
-        return [each.obstacle for each in self.checked if each.obstacle]
+        return [each.reason for each in self.obstacles]
 
     @property
     def claim(self) -> str:
         """Return the claim that the outcome would support, in words; empty if there is none."""
-        worth = {
-            Outcome.WORSE: "it is not worth it",
-            Outcome.EQUIVALENT: "it makes no difference",
-        }
-        structure = f"it is {self.question.structure}" if self.question.structure else ""
-        return structure or worth.get(self.outcome, "it is worth it") if self.checked else ""
+        return self.question.claims[self.outcome] if self.checked else ""
 
     @property
     def is_firm(self) -> bool:
@@ -72,22 +81,29 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if contrast.barred:
-        return Verdict(contrast, question, Outcome.BARRED, contrast.barred)
+        return Verdict(contrast, question, Outcome.UNDECIDED, contrast.barred, Case.BARRED)
     if difference is None:
-        sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
-        return Verdict(contrast, question, Outcome.MISSING, sentence)
-    outcome = _outcome(difference, score)
+        sentence = NONE_IN_COMMON.format(arm=contrast.arm, reference=contrast.reference)
+        return Verdict(contrast, question, Outcome.UNDECIDED, sentence, Case.MISSING)
+    outcome, case = _outcome(difference, score)
     is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
-    return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
+    sentence = _sentence(outcome, case, difference, score)
+    return Verdict(contrast, question, outcome, sentence, case, is_beyond)
 
 
-def decide(difference: Difference, rule: Rule) -> Decision | None:
-    """Return the decision for an interval. The sign-flip or permutation test must agree if it can."""
-    decision = rule.decide(difference.tested)
-    if decision in (None, "equivalent") or not difference.has_exact_test:
-        return decision
+def decide(difference: Difference, rule: Rule, sign: int = 1) -> Outcome:
+    """Return the outcome of an interval. The sign-flip or permutation test must agree if it can.
+
+    Args:
+        difference: Difference with its interval.
+        rule: Decision rule.
+        sign: -1 if a negative difference is better.
+    """
+    outcome = rule.decide(difference.tested, sign)
+    if outcome not in SIDES or not difference.has_exact_test:
+        return outcome
     # a robustness check; the p-value is corrected for the family, not for several looks
-    return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
+    return outcome if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else Outcome.UNDECIDED
 
 
 def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
@@ -116,45 +132,36 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
-    return _outcome(difference, score) in SIDES
+    return _outcome(difference, score)[0] in SIDES
 
 
-def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
+def _outcome(difference: Difference, score: ScoreComparison) -> tuple[Outcome, Case | None]:
     if not difference.has_interval:
         is_run = difference.num_runs or score.rule.one_run_decides
-        return Outcome.ONE_RUN if is_run else Outcome.ONE_SEED
+        return Outcome.UNDECIDED, Case.ONE_RUN if is_run else Case.ONE_SEED
     is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
     if difference.by_seed and not any(difference.by_seed.values()) and not is_varied:
-        return Outcome.EQUAL
-    decision = decide(difference, score.rule)
-    if decision in ("above", "below"):
-        return Outcome.BETTER if (decision == "above") == score.higher_is_better else Outcome.WORSE
-    return Outcome(decision) if decision else Outcome.UNDECIDED
+        return Outcome.EQUIVALENT, Case.EQUAL
+    return decide(difference, score.rule, score.sign), None
 
 
-def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
-    arm = difference.contrast.arm
-    reference = difference.contrast.reference
+def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score: ScoreComparison) -> str:
     mean = difference.value.mean
     size = score.magnitude(mean)
     effect = f"{score.signed(score.sign * mean)} ({evidence(difference, score)})"
-    if not score.higher_is_better:
-        effect = f"{effect}, where positive is better"
-    match outcome:
-        case Outcome.EQUAL:
-            equal = score.rule.words.equal.format(num=_count_seeds(difference.value.num))
-            return f"{arm} equals {reference} {equal}."
-        case Outcome.ONE_SEED | Outcome.ONE_RUN:
-            where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
-            if outcome is Outcome.ONE_RUN:
-                return f"{arm} {where} {reference}; {describe_single(difference, score)} does not decide."
-            return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
-        case Outcome.EQUIVALENT:
-            within = score.magnitude(score.rule.delta or 0.0)
-            return f"{arm} and {reference} differ by less than {within}: {effect}."
-        case Outcome.UNDECIDED:
-            return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
-    return f"{arm} is {outcome} than {reference} by {size} ({_describe_side(difference, score)})."
+    is_open = outcome is Outcome.UNDECIDED and case is None
+    return choose(SENTENCES, outcome, case).format(
+        arm=difference.contrast.arm,
+        reference=difference.contrast.reference,
+        size=size,
+        where=f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as",
+        delta=score.magnitude(score.rule.delta or 0.0),
+        effect=effect if score.higher_is_better else f"{effect}, where positive is better",
+        side=_describe_side(difference, score),
+        equal=score.rule.words.equal.format(num=_count_seeds(difference.value.num)),
+        single=describe_single(difference, score),
+        outlook=_outlook(difference, score) if is_open else "",
+    )
 
 
 def _describe_side(difference: Difference, score: ScoreComparison) -> str:
@@ -208,7 +215,8 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
         return text
     better, within, worse = map(_probability, found[::-1])
     delta = score.magnitude(score.rule.delta or 0.0)
-    return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
+    chances = PROBABILITIES.format(delta=delta, better=better, within=within, worse=worse)
+    return f"{text}; {chances}"
 
 
 def _probability(value: float) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
+from perceptinit.analysis.outcomes import Outcome
 from perceptinit.errors import UsageError
 from perceptinit.verdict.verdict import decide
 
@@ -97,8 +98,7 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
         ends_ahead = None
         if {max(leads, default=0)} == until:  # the arms have equal budgets
             last = score.improvement(difference.tested)
-            side = "above" if score.higher_is_better else "below"
-            ends_ahead = decide(difference, replace(score.rule, delta=None)) == side
+            ends_ahead = decide(difference, replace(score.rule, delta=None), score.sign) is Outcome.BETTER
         floor = score.floor / score.num_sets**0.5
         found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
         if found:

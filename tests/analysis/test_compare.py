@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+from helpers.judging import sentences
 from helpers.made_runs import RECIPE, record, score, three_by_three, write
 from rich.console import Console
 
@@ -19,7 +20,7 @@ from perceptinit.reports.tables import rich_table, sets_lines
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
 from perceptinit.results.states import claim
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.verdict import verdict
 
 PI = Contrast("pi", "random", WORTH)
@@ -406,7 +407,7 @@ def test_the_table_states_how_each_arm_differs(printed, tmp_path):
 def shown_in(columns, comparison):
     """Return the heading and rows of the first table in a terminal of this width."""
     console = Console(width=columns, file=io.StringIO())
-    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(rich_table(Judged.of(comparison), comparison.matching(())))
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= columns
     lines = [" ".join(line.split()) for line in lines]

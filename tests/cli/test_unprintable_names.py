@@ -12,6 +12,7 @@ from perceptinit.exporting.source import _fence, _text
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.types import RunContext
+from perceptinit.verdict.headline import Judged
 
 # sets the clipboard, moves up a line and erases it, reverses the text direction
 EVIL = "a\x1b]52;c;ZXZpbA==\x07b\x1b[1A\x1b[2Kc\u202ed\x9be"
@@ -47,7 +48,7 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
     runs = load_runs([folder])
     console.print(status_table(runs))
     comparison = compare(runs)
-    console.print(rich_table(comparison, comparison.scores))
+    console.print(rich_table(Judged.of(comparison), comparison.scores))
     shown = capsys.readouterr().out
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
     assert "[/red] [[init]]" in shown

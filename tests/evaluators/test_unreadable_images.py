@@ -20,6 +20,7 @@ from perceptinit.reports.tables import rich_table as arms_table
 from perceptinit.results.runs import load_runs
 from perceptinit.test_sets.sets import RetrievalSet
 from perceptinit.types import RunContext
+from perceptinit.verdict.headline import Judged
 
 RIGHT, UP = image_of(9, 1), image_of(1, 9)
 LABELS = [0, 1] * 1000
@@ -165,13 +166,13 @@ def test_a_note_states_that_its_list_of_images_is_truncated(tmp_path):
     extra = {"num_images": 49_979, "num_images_of_set": 50_000, "unreadable": [f"s{i}" for i in range(20)]}
     records[0]["scores"] = [score(0.5, num_examples=49_979, extra=extra)]
     found = compare(load_runs([write(tmp_path, records)]))
-    assert "not read: the first 20 of 21: s0, s1" in markdown_table(found, found.scores)
+    assert "not read: the first 20 of 21: s0, s1" in markdown_table(Judged.of(found), found.scores)
 
 
 def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
     from rich.console import Console
 
-    Console(width=160).print(arms_table(comparison, comparison.scores))
+    Console(width=160).print(arms_table(Judged.of(comparison), comparison.scores))
     shown = " ".join(capsys.readouterr().out.split())
     assert "samples seen, incomplete: 49,999 of 50,000 images)" in shown
     assert (
@@ -179,7 +180,7 @@ def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
         in shown
     )
     assert "incomplete: 49,999 of 50,000 images" in page_note(comparison.scores[0])
-    assert "not read: val/0/s17" in markdown_table(comparison, comparison.scores)
+    assert "not read: val/0/s17" in markdown_table(Judged.of(comparison), comparison.scores)
     assert {row["incomplete"] for row in comparison_rows(comparison.scores)} == {
         "incomplete: 49,999 of 50,000 images"
     }

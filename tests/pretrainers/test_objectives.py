@@ -42,6 +42,7 @@ from perceptinit.running.readiness import find_obstacles
 from perceptinit.running.runner import run_recipe
 from perceptinit.test_sets.labelled_images import LabelledImages
 from perceptinit.types import Classes, Pair
+from perceptinit.verdict.headline import Judged
 
 NAMES = ("red", "dark green", "light blue")
 
@@ -624,7 +625,7 @@ def test_plan_and_report_of_a_supervised_run_mention_no_texts(finished, tmp_path
     assert "no text tower" in lines
     assert "GFLOP per image" in lines
     page = tmp_path / "page.html"
-    write_report(compare(load_runs([folder / "labels"])), page)
+    write_report(Judged.of(compare(load_runs([folder / "labels"]))), page)
     text = page.read_text()
     assert "images seen" in text
     assert "image-text" not in text

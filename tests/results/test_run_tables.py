@@ -19,6 +19,7 @@ from perceptinit.reports.formats import json_table, runs_table
 from perceptinit.results.run_tables import TableOptions, load_results
 from perceptinit.results.runs import load_runs
 from perceptinit.results.table_layouts import FIELDS
+from perceptinit.verdict.headline import Judged
 
 TABLES = Path(__file__).parent / "tables"
 HEADER = "arm,seed,measure,value"
@@ -39,7 +40,7 @@ def read(folder, text, name="results.csv", **options):
 
 def answers(runs):
     comparison = compare(runs)
-    return json.loads(json_table(comparison, comparison.scores))
+    return json.loads(json_table(Judged.of(comparison), comparison.scores))
 
 
 def conditions(found, arm):

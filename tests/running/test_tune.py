@@ -18,13 +18,14 @@ from helpers.short_recipes import BACKBONE
 from perceptinit.analysis.compare import compare
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.reports.report import render
-from perceptinit.reports.sections import search_figure, search_rows
+from perceptinit.reports.tuning import search_figure, search_rows
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
 from perceptinit.running.launch import restore_cells
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _job
+from perceptinit.verdict.headline import Judged
 
 ROOT = Path(__file__).parents[2]
 # a pretrainer whose score decreases with the distance of its learning rate from the best one; far above, it diverges
@@ -164,7 +165,7 @@ def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tabl
     assert before == {path: path.stat().st_mtime_ns for path in place.rglob("record.json")}
     names = [e.name for e in load_experiments([place / "planted.toml"], place / "runs")]
     assert names == ["planted", "planted-trials", "planted-best"]
-    page = render(compare(load_runs([place / "runs/planted"])), with_examples=False)
+    page = render(Judged.of(compare(load_runs([place / "runs/planted"]))), with_examples=False)
     assert "Best after k trials" in page
     assert "Each arm at its best settings" in page
 

@@ -33,7 +33,7 @@ from situations.patterns import (
 
 N = None
 NO_DIFFERENCE = r"makes no difference that matters"
-PUBLISHED = r"as published, within"
+PUBLISHED = r"equivalent, within"
 UNHEDGED = (
     r"^people is worth it\.$",
     r"^people is worth it, and it is the human structure that helps\.$",

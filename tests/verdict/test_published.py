@@ -1,14 +1,15 @@
 """Published scores in a recipe: validation, and the report of the baseline before the verdict."""
 
 import re
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from helpers.judging import sentences
 from helpers.made_runs import record, score, write
 
 from perceptinit.analysis.compare import compare
+from perceptinit.analysis.statistics import estimate
 from perceptinit.errors import RecipeError
 from perceptinit.recipe.reading import load_recipe, read_recipe
 from perceptinit.recipe.settings import ExpectConfig
@@ -18,9 +19,14 @@ from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
 from perceptinit.running.readiness import find_obstacles
 from perceptinit.running.runner import run_recipe
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.prospects import doubts
-from perceptinit.verdict.yardsticks import _judge, expectations, yardsticks
+from perceptinit.verdict.published import (
+    CONFIDENCE,
+    decide_published,
+    describe_published,
+    judge_published,
+)
 
 EXPECT = """
 [[expect]]
@@ -50,20 +56,19 @@ name = "random"
 [[arm]]
 name = "pi"
 """
-SHARE = {"floor": 0.0, "number": str, "magnitude": str}
 SENTENCE = "top1/x: baseline {} against 32.8 published (a table): {}"
 
 
 def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
-    """Return the outcome and sentence for runs of `random` with one value per seed."""
+    """Return the case or outcome, and the sentence, for runs of `random` with one value per seed."""
     records = []
     for seed, value in enumerate(values):
         for arm in ("random", "pi"):
             one = record(arm, seed, [score(value, num_examples=10_000, **score_keys)])
             one["recipe"] |= {"text": text, **(changed or {})}
             records.append(one)
-    (found,) = yardsticks(compare(load_runs([write(folder, records)])))
-    return found.outcome, found.sentence
+    (found,) = judge_published(compare(load_runs([write(folder, records)])))
+    return found.case or found.outcome, found.sentence
 
 
 @pytest.mark.parametrize(
@@ -72,12 +77,12 @@ def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
         # half the interval: 2.92 standard errors of 0.0577 points
         (
             (0.325, 0.326, 0.327),
-            "as published",
-            "as published, within 1.0 points (90 % interval 32.4 to 32.8",
+            "equivalent",
+            "equivalent, within 1.0 points (90 % interval 32.4 to 32.8",
         ),
-        ((0.326,), "undecided", "undecided, one seed has no interval"),
-        ((0.240, 0.241, 0.242), "below", "below by 8.7 points, more than the allowed 1.0 points"),
-        ((0.390, 0.391, 0.392), "above", "above by 6.3 points (90 % interval"),
+        ((0.326,), "one seed", "undecided, one seed has no interval"),
+        ((0.240, 0.241, 0.242), "worse", "worse by 8.7 points, more than the allowed 1.0 points"),
+        ((0.390, 0.391, 0.392), "better", "better by 6.3 points (90 % interval"),
         (
             (0.286, 0.326, 0.366),
             "undecided",
@@ -95,10 +100,10 @@ def outcome(folder, values, text=RECIPE + EXPECT, changed=None, **score_keys):
         ),
     ],
     ids=[
-        "as published",
+        "equivalent",
         "one seed",
-        "below",
-        "above",
+        "worse",
+        "better",
         "far apart",
         "at the edge",
         "a mean within, an interval not",
@@ -110,24 +115,23 @@ def test_the_baseline_is_judged_by_its_interval_and_the_tolerance(tmp_path, valu
     assert sentence.startswith(SENTENCE.format(f"{100 * sum(values) / len(values):.1f}", words))
 
 
-def test_a_mean_at_the_tolerance_is_as_published_in_5_percent_of_experiments():
+def test_a_mean_at_the_tolerance_is_equivalent_in_5_percent_of_experiments():
     """Two one-sided tests have a rate of 5 % at the edge with three seeds."""
     rng = np.random.default_rng(0)
     expected = ExpectConfig(arm="a", measure="top1", data_set="x", value=50, tolerance=1, source="a table")
     num = 0
     for values in rng.normal(0.51, 0.003, (2000, 3)).tolist():
-        score = SimpleNamespace(arm=lambda _, v=values: SimpleNamespace(by_seed=dict(enumerate(v))), **SHARE)
-        num += _judge(score, expected)[0] == "as published"
+        num += decide_published(estimate(values, CONFIDENCE), expected) == "equivalent"
     assert 60 <= num <= 140
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ((0.310, 0.311, 0.312), "as re-runs"),
-        ((0.340, 0.341, 0.342), "above"),
+        ((0.310, 0.311, 0.312), "equivalent"),
+        ((0.340, 0.341, 0.342), "better"),
         ((0.327, 0.328, 0.329), "undecided"),
-        ((0.300, 0.301, 0.302), "below"),
+        ((0.300, 0.301, 0.302), "worse"),
     ],
 )
 def test_a_score_with_lower_reruns_has_a_one_sided_tolerance(tmp_path, values, expected):
@@ -145,7 +149,7 @@ def test_a_baseline_below_the_published_score_is_reported_as_weak_evidence(tmp_p
 def test_a_missing_score_is_reported_as_not_measured(tmp_path):
     found, sentence = outcome(tmp_path, (0.3,), name="top1/y")
     assert found == "not measured"
-    assert sentence == "top1/x: baseline against 32.8 published (a table): not measured yet."
+    assert sentence == "top1/x: baseline against 32.8 published (a table): undecided, not measured yet."
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,7 @@ def test_a_missing_score_is_reported_as_not_measured(tmp_path):
 def test_runs_with_another_setting_are_not_judged(tmp_path, changed, what):
     found, sentence = outcome(tmp_path, (0.328,), changed=changed)
     assert found == "another setting"
-    assert f"another setting ({what}), not judged" in sentence
+    assert f"undecided, another setting ({what}) is not judged" in sentence
 
 
 def test_paths_speed_options_and_other_arms_do_not_change_the_setting(tmp_path):
@@ -174,7 +178,7 @@ def test_paths_speed_options_and_other_arms_do_not_change_the_setting(tmp_path):
     assert outcome(tmp_path, (0.328,), changed={"overrides": overrides})[0] != "another setting"
 
 
-def test_a_recipe_like_a_yardstick_lists_its_changes(tmp_path):
+def test_a_recipe_like_a_published_one_lists_its_changes(tmp_path):
     base = RECIPE + EXPECT
     own = 'like = "base.toml"\nname = "made"\n[pretrain]\nepochs = 2\n'
     sources = [{"path": "own.toml", "text": own}, {"path": "base.toml", "text": base}]
@@ -201,22 +205,22 @@ def test_a_published_mean_is_compared_over_the_same_number_of_sets_only(tmp_path
         rows = [score(v, name=f"top1/{s}") for s, v in (("x", 0.318), ("y", 0.338))]
         one = record("random", 0, rows)
         one["recipe"]["text"] = text
-        (found,) = yardsticks(compare(load_runs([write(tmp_path / str(num_sets), [one])])))
+        (found,) = judge_published(compare(load_runs([write(tmp_path / str(num_sets), [one])])))
         return found
 
     assert over(2).outcome == "undecided"
     assert over(2).sentence.startswith("top1/mean of 2 sets: baseline 32.8 against 32.8")
-    assert over(38).outcome == "not measured"
+    assert over(38).case == "not measured"
 
 
-def test_the_yardstick_is_in_the_table_and_precedes_the_verdict_on_the_page(tmp_path):
+def test_the_published_score_is_in_the_table_and_precedes_the_verdict_on_the_page(tmp_path):
     one = record("random", 0, [score(0.328)])
     one["recipe"]["text"] = RECIPE + EXPECT
     comparison = compare(load_runs([write(tmp_path, [one])]))
-    (sentence,) = [y.sentence for y in yardsticks(comparison)]
+    (sentence,) = [y.sentence for y in judge_published(comparison)]
     assert sentence in sentences(comparison)
-    assert f"* {sentence}" in markdown_table(comparison, comparison.scores)
-    html = render(comparison, with_examples=False)
+    assert f"* {sentence}" in markdown_table(Judged.of(comparison), comparison.scores)
+    html = render(Judged.of(comparison), with_examples=False)
     assert html.index("against 32.8 published") < html.index('class="card summary"')
 
 
@@ -239,14 +243,14 @@ def test_an_invalid_expectation_is_reported(old, new, sentence):
 
 
 def test_validate_prints_the_expected_score_and_its_source():
-    assert list(expectations(read_recipe(RECIPE + EXPECT))) == [
-        "expected: random 32.8 ± 1 in top1/x (a table)"
+    assert list(describe_published(read_recipe(RECIPE + EXPECT))) == [
+        "published score: random 32.8 ± 1 in top1/x (a table)"
     ]
     below = RECIPE + EXPECT + "reruns_are_below = true\n"
-    assert list(expectations(read_recipe(below))) == [
-        "expected: random 32.8 up to 1 below in top1/x (a table; not reproduced by others, whose re-runs are below)"
+    assert list(describe_published(read_recipe(below))) == [
+        "published score: random 32.8 up to 1 below in top1/x (a table; not reproduced by others, whose re-runs are below)"
     ]
-    *_, line = expectations(read_recipe(RECIPE + EXPECT, overrides=["pretrain.epochs=1"]))
+    *_, line = describe_published(read_recipe(RECIPE + EXPECT, overrides=["pretrain.epochs=1"]))
     assert line == "  not comparable with these runs: pretrain.epochs = 1 instead of 32"
 
 
@@ -281,7 +285,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=[path.stem for path in SHIPPED])
-def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_path):
+def test_a_published_score_states_its_setting_cost_and_value(path, monkeypatch, tmp_path):
     for name in ("NIGHTS", "YFCC15M", "YFCC15M_V2", "CC3M", "DATACOMP", "EVAL"):
         monkeypatch.delenv(f"{name}_ROOT", raising=False)
     monkeypatch.chdir(tmp_path)  # no data
@@ -290,7 +294,7 @@ def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_pa
     (first, *_) = recipe.expected
     assert (first.arm, first.score, first.value) == ("random", "top1/imagenet1k", value)
     assert (recipe.warnings, list(doubts(recipe))) == ((), [])
-    assert len(list(expectations(recipe))) == len(recipe.expected)  # all have the setting of the recipe
+    assert len(list(describe_published(recipe))) == len(recipe.expected)  # all have the setting of the recipe
     plan = recipe.pretrain.build().plan()
     assert plan.num_images == plan.steps * 4096 == samples
     assert abs(samples - (first.samples_seen or samples)) <= 0.01 * samples
@@ -305,10 +309,10 @@ def test_a_yardstick_states_its_setting_cost_and_value(path, monkeypatch, tmp_pa
     )  # missing data is the only obstacle
 
 
-def test_a_yardstick_with_many_keys_finishes_a_smoke_run(tmp_path):
+def test_a_published_score_with_many_keys_finishes_a_smoke_run(tmp_path):
     recipe = load_recipe("declip_yfcc15m_b32").smoke()
     (found,) = run_recipe(recipe, arms=["random"], out=tmp_path, device="cpu")
     assert found["status"] == "finished"
     comparison = compare(load_runs([tmp_path / recipe.name]))
-    (sentence,) = [yardstick.sentence for yardstick in yardsticks(comparison)]
-    assert "another setting (smoke run), not judged" in sentence
+    (sentence,) = [each.sentence for each in judge_published(comparison)]
+    assert "undecided, another setting (smoke run) is not judged" in sentence

@@ -1,20 +1,19 @@
 """Compare arms with the published scores in a recipe's `[[expect]]`.
 
-The outcome is determined by two one-sided tests at 5 % (Schuirmann 1987). An arm is "as published" if its
-90 % interval over seeds is within the tolerance, "below" or "above" if the interval is outside, and
-"undecided" if it is partly outside. If all known reruns are below the published score, the tolerance
-extends only downward, and the outcome is "as re-runs" instead of "as published". Runs in another setting are
-not judged; their differences from the published setting are listed.
+The outcome is determined by two one-sided tests at 5 % (Schuirmann 1987). An arm is equivalent to its
+published score if its 90 % interval over seeds is within the tolerance, better or worse if the interval is
+outside, and undecided if it is partly outside. If all known reruns are below the published score, the
+tolerance extends only downward. Runs in another setting are not judged; their differences from the published
+setting are listed.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.questions import Outcome as Equality
-from perceptinit.analysis.statistics import estimate
+from perceptinit.analysis.outcomes import PUBLISHED, Case, Outcome, choose
+from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import ExpectConfig
@@ -25,10 +24,6 @@ from perceptinit.test_sets.choice import HasChoice
 from perceptinit.verdict.claim import Claim
 from perceptinit.verdict.conditions import check
 
-Outcome = Literal[
-    "as published", "as re-runs", "below", "above", "undecided", "another setting", "not measured"
-]
-
 PER_CENT = 100
 CONFIDENCE = 0.9  # level of an interval that corresponds to two one-sided tests at 5 %
 # tolerated relative difference in pairs seen, because some published links are dead
@@ -37,32 +32,33 @@ MAX_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Yardstick:
-    """The outcome for an expected score."""
+class PublishedScore:
+    """The outcome of an arm against a published score. `case` is why an arm is not judged, if it is not."""
 
     expected: ExpectConfig
     outcome: Outcome
     sentence: str
+    case: Case | None = None
 
 
-def yardsticks(comparison: Comparison) -> list[Yardstick]:
+def judge_published(comparison: Comparison) -> list[PublishedScore]:
     """Return the outcome for each `[[expect]]`, in recipe order."""
-    return [_yardstick(comparison, expected) for expected in comparison.runs.expected]
+    return [_judge(comparison, expected) for expected in comparison.runs.expected]
 
 
-def expectations(recipe: Recipe) -> Iterator[str]:
-    """Yield lines on the expected scores and their sources, before any run."""
+def describe_published(recipe: Recipe) -> Iterator[str]:
+    """Yield lines on the published scores and their sources, before any run."""
     left = read_planned(recipe.text, recipe.source, recipe.overrides, recipe.sources).changes
     for e in recipe.expected:
         sides = "up to {:g} below" if e.reruns_are_below else "± {:g}"
-        yield f"expected: {e.arm} {e.value:g} {sides.format(e.tolerance)} in {e.score} ({_cite(e)})"
+        yield f"published score: {e.arm} {e.value:g} {sides.format(e.tolerance)} in {e.score} ({_cite(e)})"
         differs = left.get(e.arm, ())
         if recipe.is_smoke or differs:
             yield f"  not comparable with these runs: {_list_differences(differs) or 'smoke run'}"
 
 
-def find_odd_expectations(recipe: Recipe) -> Iterator[Problem]:
-    """Yield probable mistakes in expected scores: shares instead of percent, unmeasured data sets."""
+def find_odd_published(recipe: Recipe) -> Iterator[Problem]:
+    """Yield probable mistakes in published scores: shares instead of percent, unmeasured data sets."""
     for expected in recipe.expected:
         value = expected.value
         if 0 < value < 1 and expected.tolerance < 1 / PER_CENT:
@@ -82,33 +78,40 @@ def find_unmeasured(recipe: Recipe, data_set: str) -> str:
     return "" if data_set in names else unknown("no evaluator of the recipe uses", data_set, names)
 
 
-def _yardstick(comparison: Comparison, expected: ExpectConfig) -> Yardstick:
-    runs = comparison.runs
+def _judge(comparison: Comparison, expected: ExpectConfig) -> PublishedScore:
     score = _find_score(comparison, expected)
-    who = "baseline" if expected.arm == runs.baseline else expected.arm
-    value = score.arm(expected.arm).value if score and expected.arm in runs.arms else None
+    is_arm = expected.arm in comparison.runs.arms
+    value = score.arm(expected.arm).value if score and is_arm else None
     differs = list(_find_differences(comparison, expected, score))
-    outcome: Outcome = "another setting"
-    found = f"another setting ({_list_differences(differs)}), not judged"
-    if not differs:
-        outcome = "not measured"
-        found = "not measured yet"
-        if score and value:
-            outcome, found = _judge(score, expected)
-            claim = Claim(
-                comparison=comparison,
-                score=score,
-                arm=expected.arm,
-                reference=expected.arm,
-                outcome=Equality.EQUIVALENT,
-            )
-            reasons = [each.obstacle for each in check("published", claim) if each.obstacle]
-            if outcome in ("as published", "as re-runs") and reasons:
-                outcome, found = "undecided", f"undecided, {reasons[0]}"
+    fields = {"differs": _list_differences(differs)}
+    outcome = Outcome.UNDECIDED
+    case: Case | None = Case.OTHER_SETTING if differs else Case.NOT_MEASURED
+    if score and value and not differs:
+        found = estimate([*score.arm(expected.arm).by_seed.values()], CONFIDENCE, score.floor)
+        outcome = decide_published(found, expected, score.higher_is_better)
+        case = Case.ONE_SEED if found.low is None else None
+        fields = _describe(found, expected, score)
+        fields["reason"] = _find_reason(comparison, expected, score)
+        if outcome is Outcome.EQUIVALENT and fields["reason"]:
+            outcome, case = Outcome.UNDECIDED, Case.NOT_SHOWN
+    who = "baseline" if expected.arm == comparison.runs.baseline else expected.arm
     measured = f" {score.number(value.mean)}" if score and value else ""
     published = expected.value if score is None or score.is_share else expected.value / PER_CENT
     against = f"{who}{measured} against {published:g} published ({_cite(expected)})"
-    return Yardstick(expected, outcome, f"{expected.score}: {against}: {found}.")
+    text = choose(PUBLISHED, outcome, case).format(**fields)
+    return PublishedScore(expected, outcome, f"{expected.score}: {against}: {text}.", case)
+
+
+def _find_reason(comparison: Comparison, expected: ExpectConfig, score: ScoreComparison) -> str:
+    """Return the most important condition that is not shown; empty if all are."""
+    claim = Claim(
+        comparison=comparison,
+        score=score,
+        arm=expected.arm,
+        reference=expected.arm,
+        outcome=Outcome.EQUIVALENT,
+    )
+    return next((each.obstacle for each in check("published", claim) if each.obstacle), "")
 
 
 def _find_score(comparison: Comparison, expected: ExpectConfig) -> ScoreComparison | None:
@@ -134,37 +137,31 @@ def _find_differences(
         yield score.incomplete
 
 
-def _judge(score: ScoreComparison, expected: ExpectConfig) -> tuple[Outcome, str]:
-    value = estimate([*score.arm(expected.arm).by_seed.values()], CONFIDENCE, score.floor)
+def decide_published(value: Estimate, expected: ExpectConfig, higher_is_better: bool = True) -> Outcome:
+    """Return the outcome of an arm, given its mean with a 90 % interval."""
     if value.low is None or value.high is None:
-        return "undecided", "undecided, one seed has no interval"
+        return Outcome.UNDECIDED
     published = expected.value / PER_CENT
     tolerance = expected.tolerance / PER_CENT
     least = published - tolerance
     most = published + (0 if expected.reruns_are_below else tolerance)
-    between = f"{score.number(value.low)} to {score.number(value.high)}"
-    seeds = f"90 % interval {between}, {value.num} seeds"
-    allowed = score.magnitude(tolerance)
-    gap = score.magnitude(value.mean - published)
-    is_within = least <= value.low and value.high <= most
-    too_low = f"below by {gap}, more than the allowed {allowed} ({seeds})"
-    outcomes: dict[Outcome, tuple[bool, str]] = {
-        "as re-runs": (
-            is_within and expected.reruns_are_below,
-            f"as re-runs, at most {allowed} below ({seeds})",
-        ),
-        "as published": (is_within, f"as published, within {allowed} ({seeds})"),
-        "below": (value.high < least, f"{too_low}; these runs are weak evidence about PI"),
-        "above": (
-            value.low > most,
-            f"above by {gap} ({seeds}); the setting may differ from the published one",
-        ),
-        "undecided": (
-            True,
-            f"undecided, the interval is partly outside the allowed {allowed} ({seeds})",
-        ),
+    if least <= value.low and value.high <= most:
+        return Outcome.EQUIVALENT
+    if value.high >= least and value.low <= most:
+        return Outcome.UNDECIDED
+    return Outcome.BETTER if (value.low > most) == higher_is_better else Outcome.WORSE
+
+
+def _describe(value: Estimate, expected: ExpectConfig, score: ScoreComparison) -> dict[str, str]:
+    """Return the values of the fields of `outcomes.PUBLISHED`."""
+    allowed = score.magnitude(expected.tolerance / PER_CENT)
+    between = " to ".join(score.number(end) for end in (value.low, value.high) if end is not None)
+    return {
+        "gap": score.magnitude(value.mean - expected.value / PER_CENT),
+        "allowed": allowed,
+        "within": f"at most {allowed} below" if expected.reruns_are_below else f"within {allowed}",
+        "seeds": f"90 % interval {between}, {value.num} seeds",
     }
-    return next((outcome, text) for outcome, (holds, text) in outcomes.items() if holds)
 
 
 def _cite(expected: ExpectConfig) -> str:
