@@ -22,6 +22,7 @@ from perceptinit.reports.account import (
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import Figure, require_matplotlib
+from perceptinit.reports.forest import model_figures
 from perceptinit.reports.page import (
     Breakdown,
     Card,
@@ -196,7 +197,7 @@ def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
         table=ScoreTable.of(comparison),
         statistics=list_statistics(comparison),
         sets=list(sets_lines(comparison)),
-        differences=difference_figures(comparison),
+        differences=[*model_figures(comparison), *difference_figures(comparison)],
         tuning=tuning,
         tuned_table=ScoreTable.of(tuning.best.comparison) if tuning and tuning.best else None,
         curves=curve_figures(comparison),
