@@ -142,7 +142,7 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
     ]  # fmt: skip
     done = cli(*arguments)
     assert done.returncode == 0, done.stderr
-    for text in ("step0", "step1", "top1/mnist", "mean of 2 misc sets", "image_recall_1/captions"):
+    for text in ("step0", "step1", "top1/mnist", "mean of 2 sets", "image_recall_1/captions"):
         assert text in done.stdout
     rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv").stdout)))
     top1 = [r for r in rows if r["measure"] == "top1" and r["arm"] == "step0"]
@@ -150,7 +150,7 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
     found = json.loads(cli(*arguments, "--format", "json").stdout)
     assert {r["extra"].get("precision") for r in found["measured"] if "top1" in r["name"]} == {"fp32"}
     mean = next(
-        r for r in found["scores"] if r["score"] == "top1/mean of 2 misc sets" and r["arm"] == "step0"
+        r for r in found["scores"] if r["score"] == "top1/mean of 2 sets" and r["arm"] == "step0"
     )
     assert mean["mean"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
 
