@@ -12,7 +12,7 @@ from calibration_seeds import DELTA, NOISE, NUM, NUM_SEEDS, Answer, ask, ask_at_
 
 from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
-from perceptinit.analysis.outcomes import SIDES
+from perceptinit.analysis.questions import SIDES
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.results.source import POINTS
 

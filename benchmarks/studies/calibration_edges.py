@@ -12,7 +12,7 @@ from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.at_best import MIN_STUDIES
 from perceptinit.analysis.decisions import CONFIDENCE
-from perceptinit.analysis.outcomes import Outcome
+from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate, estimate, widen
 from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
 from perceptinit.recipe.tuning import Dimension, Tuning

@@ -18,7 +18,7 @@ from perceptinit.analysis.comparison import Difference
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
-from perceptinit.analysis.outcomes import SIDES
+from perceptinit.analysis.questions import SIDES
 from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.verdict.verdict import decide, is_beyond_delta
 

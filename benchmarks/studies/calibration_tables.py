@@ -12,7 +12,7 @@ import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.compare import compare
-from perceptinit.analysis.outcomes import SIDES
+from perceptinit.analysis.questions import SIDES
 from perceptinit.files.columns import Columns
 from perceptinit.results.run_tables import TableOptions, read_runs
 from perceptinit.verdict import verdict

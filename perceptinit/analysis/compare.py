@@ -296,7 +296,7 @@ def _report_missing_intervals(
         found = next((own[score.name] for own in items.values() if score.name in own), None)
         if found is None:
             yield f"{score.name}: {runs.source.words.without_items}"
-        elif all(arm.value is None or arm.value.low is None for arm in score.arms):
+        elif score.rule.one_run_decides and all(a.value is None or a.value.low is None for a in score.arms):
             unit = "anchors" if found.images.shape[1] > 1 else "images"
             yield f"{score.name}: too few {unit} for an interval"
 

@@ -79,10 +79,11 @@ class Difference:
         """
         stderr = self.tested.stderr
         deviation = (self.value.stderr or 0.0) * math.sqrt(self.value.num)
-        if not stderr or (self.value.num > 1 and not deviation):
+        is_replicated = self.num_runs is None and self.value.num > 1
+        if not stderr or (is_replicated and not deviation):
             return stderr
         by_interval = noncentrality(self.tested.degrees, 1 - self.confidence) * stderr
-        if self.num_runs or self.value.num == 1:
+        if not is_replicated:
             return by_interval
         by_signs = detected_by_signs(self.value.num, self.confidence, self.contrast.num_family) * deviation
         return max(by_interval, by_signs)

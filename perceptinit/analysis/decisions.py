@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
-from perceptinit.analysis.outcomes import Outcome
+from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.results.source import POINTS, RECORDS, Words

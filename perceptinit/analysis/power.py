@@ -16,7 +16,7 @@ from scipy.special import nctdtr, stdtrit
 
 from perceptinit.analysis.decisions import CONFIDENCE, Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, Components, sign_patterns
-from perceptinit.analysis.outcomes import DECIDED, SIDES, Outcome
+from perceptinit.analysis.questions import DECIDED, SIDES, Outcome
 from perceptinit.seeding import generator
 
 POWER = 0.8

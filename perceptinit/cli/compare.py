@@ -100,7 +100,7 @@ def compare(
 
 def find_exit_code(judged: Judged) -> int:
     """Return the exit code of the first answer of the headline."""
-    from perceptinit.analysis.outcomes import Outcome
+    from perceptinit.analysis.questions import Outcome
 
     codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}
     return codes.get(judged.answers[0].outcome, 12) if judged.answers else 12

@@ -131,7 +131,7 @@ class Execution:
             if not is_first_process():
                 break
             judged = judge_cells(cells)
-            if failure or not judged.undecided:
+            if failure or all(answer.is_decided for answer in judged.answers):
                 break
         if is_first_process():
             print_table(judged, self.out / recipe.name)

@@ -47,7 +47,7 @@ def as_runs(measured: Sequence[Measured], baseline: str = "", summary: str = "")
         tuple(runs),
         num_planned=num_seeds,
         num_listed=num_seeds,
-        source=MODELS.read_along(Progress.along("samples_seen") if are_runs else Progress(), ""),
+        source=replace(MODELS, progress=Progress.along("samples_seen") if are_runs else Progress()),
     )
 
 

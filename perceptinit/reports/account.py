@@ -2,12 +2,12 @@
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from typing_extensions import TypedDict
 
@@ -100,10 +100,9 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     measured = [
         s.name + (f" ({n:,} examples)" if (n := s.facts["num_examples"]) else "") for s in comparison.scores
     ]
-    of_scores = [
-        ("measured on", ", ".join(measured) or "nothing yet", ""),
-        (runs.source.words.replicates, ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
-    ]
+    of_scores = [("measured on", ", ".join(measured) or "nothing yet", "")]
+    if not runs.source.one_run_decides:
+        of_scores.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""))
     if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [
@@ -234,55 +233,27 @@ def _environment_rows(runs: RunSet) -> list[tuple[str, str]]:
     return [(label, ", ".join(of_label)) for label, of_label in values.items()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What records say about the runs, in words. Texts and rows of arms are by arm.
+def give_account(runs: RunSet) -> dict[str, Any]:
+    """Return what records say about the runs, by name, for templates. Values of arms are by arm.
 
-    Attributes:
-        date: Most recent start or end of a run.
-        fairness: Whether the runs of a seed differ in more than their arms.
-        starts: Initializations.
-        posthoc: Stages after pretraining; without arms that have none.
-        settings: All settings as JSON.
-        cost: Duration and devices of all runs.
-        stages: Stages with a recorded duration, with "total" last.
-        costs: Duration of each stage, and energy.
-        energy: Note on the energy.
-        experiments: Distinct recipes with the commands to rerun them.
-        environment: Versions and machine properties.
+    The account is empty if the source of the runs does not show their settings.
     """
-
-    date: str
-    fairness: str
-    starts: Mapping[str, str]
-    posthoc: Mapping[str, str]
-    settings: Mapping[str, str]
-    cost: str
-    stages: Sequence[str]
-    costs: Mapping[str, Sequence[str]]
-    energy: str
-    experiments: Sequence[Mapping[str, Any]]
-    environment: Sequence[tuple[str, str]]
-
-    @classmethod
-    def of(cls, runs: RunSet) -> Self | None:
-        """Return the account of runs with records; None if their source does not show their settings."""
-        if Fact.SETTINGS not in runs.source.shows:
-            return None
-        known = {arm: resolved for arm in runs.arms if (resolved := runs.resolved(arm))}
-        durations = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
-        stages = [*(stage for stage in durations if stage != "total"), "total"]
-        later = {arm: resolved["posthoc"] for arm, resolved in known.items() if resolved.get("posthoc")}
-        return cls(
-            date=_newest_date(runs),
-            fairness=_describe_fairness(runs),
-            starts={arm: _describe_start(runs, arm) for arm in runs.arms},
-            posthoc={arm: _describe_stages(tables) for arm, tables in later.items()},
-            settings={arm: json.dumps(resolved, indent=1) for arm, resolved in known.items()},
-            cost=_describe_cost(runs),
-            stages=stages,
-            costs={arm: _find_costs(runs, arm, stages) for arm in runs.arms},
-            energy=_describe_energy(runs),
-            experiments=_find_experiments(runs),
-            environment=_environment_rows(runs),
-        )
+    if Fact.SETTINGS not in runs.source.shows:
+        return {}
+    known = {arm: runs.resolved(arm) for arm in runs.arms}
+    durations = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
+    stages = [*(stage for stage in durations if stage != "total"), "total"]
+    later = {arm: resolved["posthoc"] for arm, resolved in known.items() if resolved.get("posthoc")}
+    return {
+        "date": _newest_date(runs),
+        "fairness": _describe_fairness(runs),
+        "starts": {arm: _describe_start(runs, arm) for arm in runs.arms},
+        "posthoc": {arm: _describe_stages(tables) for arm, tables in later.items()},
+        "settings": {arm: json.dumps(resolved, indent=1) for arm, resolved in known.items() if resolved},
+        "cost": _describe_cost(runs),
+        "stages": stages,
+        "costs": {arm: _find_costs(runs, arm, stages) for arm in runs.arms},
+        "energy": _describe_energy(runs),
+        "experiments": _find_experiments(runs),
+        "environment": _environment_rows(runs),
+    }

@@ -198,7 +198,8 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = score.signed(d.value.mean).removesuffix(" points")
             between = score.interval(d.tested, ", ")
-            return f"{mean} [{between}]" if between else f"{mean} (one {'run' if d.num_runs else 'seed'})"
+            unit = "run" if d.num_runs or score.rule.one_run_decides else "seed"
+            return f"{mean} [{between}]" if between else f"{mean} (one {unit})"
     return ""
 
 

@@ -7,8 +7,7 @@ from itertools import chain, product
 from typing import Any, NamedTuple
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.outcomes import ANSWERS, YES_OR_NO, Case, choose
-from perceptinit.analysis.questions import WORTH
+from perceptinit.analysis.questions import ANSWERS, WORTH, YES_OR_NO, Case, choose
 from perceptinit.errors import UsageError
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
@@ -86,10 +85,12 @@ class Card(NamedTuple):
 def list_cards(judged: Judged) -> list[Card]:
     """Return a card for each answer of the headline."""
     score = judged.comparison.primary
-    cards = []
-    for verdict in judged.answers if score else ():
-        found = score.difference(verdict.contrast) if score else None
-        shown = evidence_in_words(verdict, found, score) if score and found else ""
+    cards: list[Card] = []
+    if score is None:
+        return cards
+    for verdict in judged.answers:
+        found = score.difference(verdict.contrast)
+        shown = evidence_in_words(verdict, found, score) if found else ""
         cards.append(Card(verdict, found, answer_in_words(verdict), shown))
     return cards
 
@@ -104,8 +105,8 @@ def find_scale(cards: Sequence[Card]) -> float:
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
     """Return a dot plot of differences for each reference."""
-    figures = [difference_figure(comparison, reference) for reference in find_references(comparison)]
-    return [figure for figure in figures if figure]
+    figures = (difference_figure(comparison, reference) for reference in find_references(comparison))
+    return list(filter(None, figures))
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
@@ -113,8 +114,7 @@ def curve_figures(comparison: Comparison) -> list[Figure]:
     first = comparison.primary
     scores = list(_curve_scores(comparison))
     scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))
-    figures = [curve_figure(comparison, score) for score in scores]
-    return [figure for figure in figures if figure]
+    return list(filter(None, (curve_figure(comparison, score) for score in scores)))
 
 
 def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:

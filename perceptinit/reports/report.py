@@ -1,7 +1,5 @@
 """Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -10,22 +8,19 @@ from typing import Any
 from perceptinit._version import __version__
 from perceptinit.analysis.comparison import Difference, ScoreComparison
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.outcomes import Case
+from perceptinit.analysis.questions import Case
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
 from perceptinit.reports.account import (
-    Account,
-    SharedRow,
     compared_sentence,
+    give_account,
     people_in_words,
     shared_rows,
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
-from perceptinit.reports.figures import Figure, require_matplotlib
+from perceptinit.reports.figures import require_matplotlib
 from perceptinit.reports.forest import model_figures
 from perceptinit.reports.page import (
-    Breakdown,
-    Card,
     curve_figures,
     difference_figures,
     find_breakdowns,
@@ -36,12 +31,11 @@ from perceptinit.reports.page import (
     split_paragraphs,
 )
 from perceptinit.reports.plots import draw_answers, lead_figure
-from perceptinit.reports.sections import Section, plugin_sections
+from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
-from perceptinit.reports.tables import Pairing, find_pairing, sets_lines
-from perceptinit.reports.tuning import TuningSection, tuning_section
-from perceptinit.results.runs import LoadedRun
+from perceptinit.reports.tables import find_pairing, sets_lines
+from perceptinit.reports.tuning import tuning_section
 from perceptinit.verdict.headline import NOTHING, Judged
 from perceptinit.verdict.plan_text import plan_text
 from perceptinit.verdict.verdict import find_units
@@ -115,7 +109,7 @@ def write_methods(judged: Judged) -> str:
         judged=judged,
         runs=comparison.runs,
         score=score,
-        account=Account.of(comparison.runs),
+        account=give_account(comparison.runs),
         people=people_in_words(comparison),
         rule=rule_in_words(score),
         rows={label: value for label, value, _ in shared_rows(comparison)},
@@ -147,54 +141,29 @@ def _check_out(out: Path, start: bytes, mark: bytes) -> None:
         raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PageContent:
-    """The content of `templates/report.html`, in the order of the page."""
-
-    judged: Judged
-    cards: Sequence[Card]
-    scale: float
-    plan: str
-    compared: str
-    shared: Sequence[SharedRow]
-    account: Account | None
-    rule: str
-    pairing: Pairing
-    table: ScoreTable
-    statistics: Sequence[Sequence[str]]
-    sets: Sequence[str]
-    differences: Sequence[Figure]
-    tuning: TuningSection | None
-    tuned_table: ScoreTable | None
-    curves: Sequence[Figure]
-    when: Sequence[str]
-    leads: Figure | None
-    stage_one: Sequence[Figure]
-    breakdowns: Sequence[Breakdown]
-    sections: Sequence[Section]
-    notes: Sequence[str]
-    runs: Sequence[tuple[LoadedRun, str]]
-
-
-def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
-    """Return the content of the page. See `write_report`."""
+def render(judged: Judged, *, with_examples: bool = True) -> str:
+    """Return the HTML of the page. See `write_report`."""
+    require_matplotlib()
     comparison = judged.comparison
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
     cards = list_cards(judged)
     leads = find_leads(comparison)
     tuning = tuning_section(comparison)
-    return PageContent(
+    html = render_template(
+        "report.html",
         judged=judged,
+        nothing=NOTHING,
         cards=cards,
         scale=find_scale(cards),
         plan=plan_text(runs.plan) if runs.plan else "",
         compared=compared_sentence(runs),
         shared=shared_rows(comparison),
-        account=Account.of(runs),
+        account=give_account(runs),
         rule=rule_in_words(comparison.primary) if comparison.primary else "",
         pairing=find_pairing(comparison),
         table=ScoreTable.of(comparison),
+        headings=STATISTICS,
         statistics=list_statistics(comparison),
         sets=list(sets_lines(comparison)),
         differences=[*model_figures(comparison), *difference_figures(comparison)],
@@ -207,15 +176,9 @@ def find_content(judged: Judged, *, with_examples: bool = True) -> PageContent:
         breakdowns=list(find_breakdowns(comparison)),
         sections=sections,
         notes=notes,
-        runs=[(run, describe_run(run)) for run in runs.runs],
+        states=[(run, describe_run(run)) for run in runs.runs],
     )
-
-
-def render(judged: Judged, *, with_examples: bool = True) -> str:
-    """Return the HTML of the page. See `write_report`."""
-    require_matplotlib()
-    content = find_content(judged, with_examples=with_examples)
-    return render_template("report.html", content=content, nothing=NOTHING, headings=STATISTICS).lstrip()
+    return html.lstrip()
 
 
 def render_template(template: str, **values: Any) -> str:

@@ -158,7 +158,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         plan=plan,
         planned=planned,
         is_unpaired=options.is_unpaired or (not plan and num_seeds == 1 and not source.one_run_decides),
-        source=source.read_along(progress, layout),
+        source=replace(source, progress=progress, layout=layout),
     )
 
 

@@ -5,7 +5,7 @@ words, and never for the source itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Self
 
@@ -94,7 +94,7 @@ class Words:
     compared: str
     listed: str
     how: tuple[str, str] = ("paired by seed", "Student's t")
-    states: Mapping[State, str] = field(default_factory=dict, hash=False)
+    states: Mapping[str, str] = field(default_factory=dict, hash=False)
     delta: str = "delta"
     stated_delta: str = "delta"
     missing_delta: str = "no delta is stated"
@@ -140,10 +140,6 @@ class Source:
         """Return how many units of delta are one unit of a score."""
         return POINTS if is_share else self.delta_unit
 
-    def read_along(self, progress: Progress, layout: str) -> Self:
-        """Return the source of a table with its progress and layout."""
-        return replace(self, progress=progress, layout=layout)
-
 
 RECORDS = Source(
     shows=frozenset(Fact),
@@ -175,8 +171,8 @@ TABLE = Source(
         ),
         listed="We compared {num} arms of the table {name}",
         states={"not started": ABSENT},
-        without_items="one run an arm and no values by item. Intervals over images need the column item, or "
-        "details as `perceptinit eval` writes it",
+        without_items="one run an arm and no values by item. Intervals over images need them: `perceptinit eval` "
+        "writes them in the column details",
         other_primary="; then the first measure of the table",
     ),
 )
@@ -185,7 +181,7 @@ MODELS = Source(
     words=Words(
         arm="model",
         replicates="runs",
-        single="one score each, without values by image,",
+        single="one score each without values by image",
         equal="exactly on every item",
         mean="score [95 %]",
         spread="",

@@ -7,8 +7,8 @@ from enum import StrEnum
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.intervals import Components
-from perceptinit.analysis.outcomes import Outcome
 from perceptinit.analysis.pairing import estimate_difference
+from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.results.runs import RunSet
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
 from perceptinit.analysis.intervals import estimate_two_way
-from perceptinit.analysis.outcomes import CONTROL, Outcome
+from perceptinit.analysis.questions import OF_CONTROL, Outcome
 from perceptinit.judgments.baselines import STRONG
 from perceptinit.judgments.scoring import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
@@ -138,7 +138,7 @@ def find_unbeaten(claim: Claim) -> Finding:
             is_equal = -delta <= low and high <= delta
             undecided = Outcome.EQUIVALENT if is_equal else Outcome.UNDECIDED
             outcome = Outcome.WORSE if high < 0 else undecided
-            refuted.append(CONTROL[outcome].format(control=control))
+            refuted.append(OF_CONTROL[outcome].format(control=control))
     return judge(refuted, unknown)
 
 

@@ -10,14 +10,13 @@ from perceptinit.analysis.contrasts import is_trained_on_data
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
-from perceptinit.analysis.outcomes import BASELINE, SIDES
-from perceptinit.analysis.questions import NOISE
+from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.results.runs import RunSet
 from perceptinit.results.source import Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
-from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
+from perceptinit.verdict.verdict import describe_answer, find_earlier_answers
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
 
@@ -109,7 +108,9 @@ def find_defect(claim: Claim) -> Finding:
 def find_published(claim: Claim) -> Finding:
     if not claim.published:
         return DOES_NOT_APPLY
-    return judge(BASELINE.format(side) for side in SIDES if side in claim.published)
+    return judge(
+        f"the baseline is {side} than its published score" for side in SIDES if side in claim.published
+    )
 
 
 def find_seen(claim: Claim) -> Finding:

@@ -83,11 +83,6 @@ class Judged:
         return [*self.headline, *published, *answers, *rest]
 
     @property
-    def undecided(self) -> list[Verdict]:
-        """Answers that are undecided."""
-        return [v for v in self.answers if not v.is_decided]
-
-    @property
     def family_wise(self) -> str:
         """A note on how many differences would exclude 0 by chance; empty without intervals."""
         alphas = list(_find_error_rates(self.comparison))
@@ -164,7 +159,8 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    sure = describe_interval(difference, score) if difference.has_interval else count_runs(difference)
+    single = score.rule.words.single or count_runs(difference)
+    sure = describe_interval(difference, score) if difference.has_interval else single
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."

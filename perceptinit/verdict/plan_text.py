@@ -1,20 +1,18 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
-from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.contrasts import Contrast, find_differences
+from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.contrasts import find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
-from perceptinit.analysis.outcomes import BEYOND_DELTA
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.verdict import Verdict, verdict
+from perceptinit.verdict.verdict import Verdict, describe_answer, find_earlier_answers
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
@@ -115,27 +113,6 @@ def _describe_effect(comparison: Comparison) -> Iterator[str]:
         pairs = [(c.title, before, describe_answer(score, c)) for c, before in answers.items()]
         changed = [f"{title} {before} instead of {now}" for title, before, now in pairs if before != now]
         yield f"With the earlier [verdict]: {'; '.join(changed) or 'the same answers'}."
-
-
-def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
-    """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
-    runs = comparison.runs
-    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
-    if not runs.earlier or all(earlier[key] == (getattr(runs.rule, key) or None) for key in earlier):
-        return {}
-    rule = replace(runs.rule, delta=earlier["delta"], primary=earlier["primary"] or "")
-    score = replace(comparison, runs=replace(runs, rule=rule)).primary
-    if score is None:
-        return {}
-    units = runs.source.units_of_delta(score.is_share)
-    score = replace(score, rule=replace(score.rule, delta=rule.delta and rule.delta / units))
-    return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
-
-
-def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
-    """Return the outcome of a contrast, and whether the difference is beyond delta."""
-    found = verdict(score, contrast)
-    return BEYOND_DELTA.format(found.outcome) if found.is_beyond_delta else found.outcome
 
 
 def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:

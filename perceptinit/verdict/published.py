@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.outcomes import PUBLISHED, Case, Outcome, choose
+from perceptinit.analysis.questions import PUBLISHED, Case, Outcome, choose
 from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.errors import Problem
 from perceptinit.recipe.recipe import Recipe

@@ -7,8 +7,7 @@ from itertools import chain
 from operator import attrgetter
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.outcomes import SIDES, Outcome, choose
-from perceptinit.analysis.questions import NOISE, TAUGHT, WORTH
+from perceptinit.analysis.questions import NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
 from perceptinit.results.measures import is_perceptual, measure_names
 from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import Claim, State

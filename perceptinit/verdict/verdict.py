@@ -1,22 +1,24 @@
 """The verdict on a contrast in a score: effect, uncertainty, and the number of seeds that would decide it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import CONFIDENCE, Rule, probabilities
-from perceptinit.analysis.outcomes import (
+from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
+from perceptinit.analysis.questions import (
+    AGAINST,
     DECIDED,
-    NONE_IN_COMMON,
     PROBABILITIES,
     SENTENCES,
     SIDES,
+    TAUGHT,
+    WORTH,
     Case,
     Outcome,
+    Question,
     choose,
 )
-from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
-from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Question
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Finding
 
@@ -83,7 +85,7 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     if contrast.barred:
         return Verdict(contrast, question, Outcome.UNDECIDED, contrast.barred, Case.BARRED)
     if difference is None:
-        sentence = NONE_IN_COMMON.format(arm=contrast.arm, reference=contrast.reference)
+        sentence = SENTENCES[Case.MISSING].format(arm=contrast.arm, reference=contrast.reference)
         return Verdict(contrast, question, Outcome.UNDECIDED, sentence, Case.MISSING)
     outcome, case = _outcome(difference, score)
     is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
@@ -273,3 +275,24 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
 
 def _count_seeds(num: int, more: str = "") -> str:
     return f"{num}{more} seed{'s' if num > 1 else ''}"
+
+
+def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
+    """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
+    runs = comparison.runs
+    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
+    if not runs.earlier or all(earlier[key] == (getattr(runs.rule, key) or None) for key in earlier):
+        return {}
+    rule = replace(runs.rule, delta=earlier["delta"], primary=earlier["primary"] or "")
+    score = replace(comparison, runs=replace(runs, rule=rule)).primary
+    if score is None:
+        return {}
+    units = runs.source.units_of_delta(score.is_share)
+    score = replace(score, rule=replace(score.rule, delta=rule.delta and rule.delta / units))
+    return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
+
+
+def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
+    """Return the outcome of a contrast, and whether the difference is beyond delta."""
+    found = verdict(score, contrast)
+    return f"{found.outcome} by more than delta" if found.is_beyond_delta else found.outcome

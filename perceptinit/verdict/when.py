@@ -7,7 +7,7 @@ from typing import Any
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
-from perceptinit.analysis.outcomes import Outcome
+from perceptinit.analysis.questions import Outcome
 from perceptinit.errors import UsageError
 from perceptinit.verdict.verdict import decide
 

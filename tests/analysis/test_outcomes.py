@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import perceptinit
-from perceptinit.analysis import outcomes
-from perceptinit.analysis.outcomes import DECIDED, Case, Outcome, choose
+from perceptinit.analysis import questions
+from perceptinit.analysis.questions import DECIDED, Case, Outcome, choose
 
 ROOT = Path(perceptinit.__file__).parents[1]
-TEXTS = Path(outcomes.__file__)
+TEXTS = Path(questions.__file__)
 # an outcome alone or as a heading, or a sentence about one
 WORD = re.compile(rf"^\W*({'|'.join(Outcome)})\W*$", re.IGNORECASE)
 PHRASE = re.compile(

@@ -149,9 +149,7 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
     assert [r["data_set"] for r in top1] == ["mnist", "stl10"]
     found = json.loads(cli(*arguments, "--format", "json").stdout)
     assert {r["extra"].get("precision") for r in found["measured"] if "top1" in r["name"]} == {"fp32"}
-    mean = next(
-        r for r in found["scores"] if r["score"] == "top1/mean of 2 sets" and r["arm"] == "step0"
-    )
+    mean = next(r for r in found["scores"] if r["score"] == "top1/mean of 2 sets" and r["arm"] == "step0")
     assert mean["mean"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
 
 

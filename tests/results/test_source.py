@@ -12,10 +12,12 @@ from perceptinit.analysis.compare import compare
 from perceptinit.analysis.intervals import Components
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.reports.account import compared_sentence
-from perceptinit.reports.tables import reading_aids
+from perceptinit.reports.formats import latex_table, markdown_table
+from perceptinit.reports.report import render, write_methods
 from perceptinit.results import source
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import MODELS, RECORDS, TABLE, Fact, Progress, Source
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.verdict import verdict
 
 ROOT = Path(perceptinit.__file__).parents[1]
@@ -152,7 +154,7 @@ def test_an_undecided_difference_of_models_asks_for_more_images():
 
 def test_models_without_values_by_image_are_not_compared():
     found = answer(0.1, None, None, components=False)
-    assert "one score each, without values by image, does not decide" in found.sentence
+    assert "one score each without values by image does not decide" in found.sentence
 
 
 def test_models_are_asked_which_is_better():
@@ -165,11 +167,21 @@ def test_three_models_are_a_family():
     assert {contrast.num_family for contrast in comparison.contrasts} == {2}
 
 
-def test_sentences_about_models_do_not_mention_seeds():
-    comparison = compare(models({"random": 0.5, "a": 0.6}))
-    said = " ".join([compared_sentence(comparison.runs), *reading_aids(comparison)])
-    assert "2 models were measured: a against the baseline random." in said
-    assert "seed" not in said
+def test_texts_about_models_do_not_mention_seeds():
+    judged = Judged.of(compare(models({"random": 0.5, "a": 0.6, "b": 0.7})))
+    scores = judged.comparison.scores
+    assert "3 models were measured: a, b against the baseline random." in compared_sentence(
+        judged.comparison.runs
+    )
+    assert "seed" not in markdown_table(judged, scores)
+    assert "seed" not in latex_table(judged, scores)
+    assert "seed" not in write_methods(judged)
+
+
+def test_the_page_shows_models():
+    html = render(Judged.of(compare(models({"random": 0.5, "a": 0.6}))), with_examples=False)
+    assert "2 models were measured: a against the baseline random." in html
+    assert "standard error over seeds" not in html
 
 
 def test_a_table_states_its_layout():
