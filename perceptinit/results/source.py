@@ -171,8 +171,8 @@ TABLE = Source(
         ),
         listed="We compared {num} arms of the table {name}",
         states={"not started": ABSENT},
-        without_items="one run an arm and no values by item. Intervals over images need them: `perceptinit eval` "
-        "writes them in the column details",
+        without_items="one run an arm and no values by item. Intervals over images need them: `perceptinit "
+        "eval` writes them in the column details",
         other_primary="; then the first measure of the table",
     ),
 )

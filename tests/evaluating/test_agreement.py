@@ -298,10 +298,7 @@ def test_scores_without_items_say_what_an_interval_over_images_needs(cli, lab):
         writer.writerows(rows)
     done = cli("compare", "bare.csv", "--baseline", "noise.parquet", COLUMNS="300")
     assert "one run each does not decide" in done.stdout
-    assert (
-        "Intervals over images need the column item, or details as `perceptinit eval` writes it"
-        in done.stdout
-    )
+    assert "no values by item. Intervals over images need them: `perceptinit eval` writes them" in done.stdout
 
 
 def test_the_report_draws_models_layers_ceiling_and_chance(cli, lab):
