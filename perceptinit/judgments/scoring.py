@@ -121,17 +121,19 @@ class HeldOutError:
         stderr: Standard error; None for fewer than `MIN_UNITS` units.
         num_units: Number of held-out units: anchors, groups or images. None if unknown.
         unit: The held-out unit.
+        degrees: Degrees of freedom of the error. Default: `num_units` - 1.
     """
 
     stderr: float | None
     num_units: int | None = None
     unit: Unit = "anchor"
+    degrees: float | None = None
 
     def interval(self, value: float, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Return Student's t interval with `num_units` - 1 degrees of freedom, clipped to [0, 1]."""
+        """Return Student's t interval, clipped to [0, 1]."""
         if self.stderr is None:
             return None
-        half = t_quantile(confidence, (self.num_units or math.inf) - 1) * self.stderr
+        half = t_quantile(confidence, self.degrees or (self.num_units or math.inf) - 1) * self.stderr
         return max(0.0, value - half), min(1.0, value + half)
 
     @property
