@@ -56,8 +56,9 @@ class ItemScores:
         if not own:
             return None
         first = next(iter(own.values()))
-        trivial = {arm: list(found.baselines) for (arm, _), found in own.items()}
-        for (_, seed), found in list(own.items()):
+        trivial: dict[str, list[str]] = {}
+        for (arm, seed), found in list(own.items()):
+            trivial[arm] = [*dict.fromkeys([*trivial.get(arm, ()), *found.baselines])]
             for model, of_model in found.baselines.items():
                 own[model, seed] = replace(found, values=of_model)
         return cls(
