@@ -58,10 +58,6 @@ class Contrast:
     is_of_pairs: bool = field(default=False, compare=False)
 
     @property
-    def pair(self) -> tuple[str, str]:
-        return self.arm, self.reference
-
-    @property
     def title(self) -> str:
         return f"{self.arm} - {self.reference}"
 

@@ -132,7 +132,8 @@ def find_components(
         of_images = leave_out(places.T)
         if of_images is None:
             return None
-        return Components(mean, of_seeds, *of_images.tolist(), num_seeds, num_images)
+        over_images, both = of_images.tolist()
+        return Components(mean, of_seeds, over_images, both, num_seeds, num_images)
     found = _leave_out_people(leave_out, places, people)
     if found is None:
         return None

@@ -56,8 +56,9 @@ class ItemScores:
         if not own:
             return None
         first = next(iter(own.values()))
-        trivial = {arm: list(found.baselines) for (arm, _), found in own.items()}
-        for (_, seed), found in list(own.items()):
+        trivial: dict[str, list[str]] = {}
+        for (arm, seed), found in list(own.items()):
+            trivial[arm] = [*dict.fromkeys([*trivial.get(arm, ()), *found.baselines])]
             for model, of_model in found.baselines.items():
                 own[model, seed] = replace(found, values=of_model)
         return cls(
@@ -75,7 +76,10 @@ class ItemScores:
         leads = [Contrast(arm, model) for arm, models in self.trivial.items() for model in models]
         for contrast in dict.fromkeys([*contrasts, *leads]):
             seeds = [seed for seed in self._seeds(contrast.arm) if (contrast.reference, seed) in self.cells]
-            pairs = [(self.own.get((arm, seed)) for arm in contrast.pair) for seed in seeds]
+            pairs = [
+                (self.own.get((contrast.arm, seed)), self.own.get((contrast.reference, seed)))
+                for seed in seeds
+            ]
             known = [a.values - b.values for a, b in pairs if a and b]
             is_complete = len(known) == len(pairs) > 0
             if is_complete and (parts := self._find(np.array(known))):

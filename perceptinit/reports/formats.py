@@ -97,6 +97,8 @@ def _escape(text: str) -> str:
 
 
 def _latex(cell: str) -> str:
+    if "%" in cell:  # a share of the human ceiling, in words
+        return _escape(cell)
     return f"${cell.replace('±', chr(92) + 'pm')}$" if cell[:1] in "+-0123456789" and cell else cell
 
 

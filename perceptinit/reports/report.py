@@ -60,12 +60,7 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
         MissingPackageError: If the extra `report` is not installed.
     """
     _check_out(out, *PAGE)
-    write_page(out, render(judged, with_examples=with_examples))
-
-
-def write_page(out: Path, html: str) -> None:
-    """Write an HTML page atomically; UsageError if the file exists and is not a page of perceptinit."""
-    _check_out(out, *PAGE)
+    html = render(judged, with_examples=with_examples)
     with atomic_path(out) as temporary:
         temporary.write_text(html, encoding="utf-8")
 

@@ -160,6 +160,10 @@ def lab(tmp_path_factory, plugins):
     write_rows(folder / "choices.csv", "image_1,image_2,image_3,odd", *odd)
     rated = [f"{names[i % 3]},{name},{i}" for i, name in enumerate(names[3:])]
     write_rows(folder / "ratings.csv", "reference,image,rating", *rated)
+    of_models = [
+        f'{name},0,top1,{value},"{{""source"":""models""}}"' for name, value in (("a", 0.5), ("b", 0.6))
+    ]
+    write_rows(folder / "scores.csv", "arm,seed,measure,value,details", *of_models)
     places = np.random.default_rng(0).normal(size=(12, 3))
     matrix = np.linalg.norm(places[:, None] - places[None], axis=-1)
     np.save(folder / "rdm.npy", matrix)

@@ -286,7 +286,9 @@ def test_tables_show_every_model_set_ceiling_and_trivial_model(cli, lab):
     ):  # fmt: skip
         assert text in " ".join(done.stdout.split())
     assert "| score | arm |" in cli(*arguments, "--format", "markdown").stdout
-    assert r"\toprule" in cli(*arguments, "--format", "latex").stdout
+    latex = cli(*arguments, "--format", "latex").stdout
+    assert r"\toprule" in latex
+    assert r"\% to people" in latex
 
 
 def test_compare_reads_what_eval_writes(cli, lab):
