@@ -170,6 +170,7 @@ def apply_perceptual_init(
     initializer: str = "triplet-hinge",
     *,
     judgments: Source = None,
+    also_on: Source = None,
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None,
     image_size: int | None = None,
     mean: RGB | None = None,
@@ -196,6 +197,8 @@ def apply_perceptual_init(
         judgments: Name of a data set, path of a table or a matrix, a name or path with its options
             `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
             set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
+        also_on: Judgments that are not trained on, like `judgments`. 2AFC on them is reported, with a warning
+            if it decreases by more than its error.
         encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.
         image_size: Height and width S of the input, pixels; by default that of the model. Required with
             `encode`.
@@ -209,11 +212,12 @@ def apply_perceptual_init(
             save new results (`perceptinit cache`).
         progress: Show progress bars.
         num_workers: Number of threads that decode images.
-        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
+        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`). Stage 1
+            chooses rate, margin, batch, epochs and patience by whether the weights are learned or random.
 
     Returns:
         A report with the names of changed tensors, hashes of the weights, and metrics such as
-        `2afc_val_after`. `print(report)` prints one line.
+        `unseen_2afc_after`. `print(report)` prints up to six lines.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.
@@ -231,9 +235,12 @@ def apply_perceptual_init(
     registry = build_plugin_manager().registry
     with Bars(stays=True, shown=progress) as bars:
         bars.update("loading data", 0)
-        job = read_job(registry, initializer, options, judgments, seed)
+        job = read_job(registry, initializer, options, judgments, seed, also_on)
         tower = adapt(model, **given)
         bars.retain([])
+        job, sentence = job.suited(tower, options)
+        if sentence:
+            bars.say(sentence)
         report = initialize_tower(
             tower,
             job,

@@ -22,7 +22,7 @@ ROOMS = {
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",
     "running": "evaluators results recipe images components compute files base",
-    "evaluating": "reports analysis evaluators library test_sets judgments results initializers recipe backbones"
+    "evaluating": "evaluators library test_sets judgments results initializers recipe backbones"
     " components compute files base",
     "reports": "verdict analysis results test_sets judgments recipe components files base",
     "verdict": "analysis results test_sets judgments recipe files base",
@@ -113,7 +113,7 @@ def test_the_table_lists_every_room_and_every_import_between_rooms():
 # room -> its floors, top to bottom. A floor is a sub-folder, or loose files that stand together
 FLOORS = {
     "judgments": (
-        "sources data_check checks baselines fingerprints sheet",
+        "sources data_check checks baselines fingerprints sheet linear_map",
         "controls",
         "published",
         "own",

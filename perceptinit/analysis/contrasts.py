@@ -10,6 +10,7 @@ lists the differences.
 To add a contrast, write a `Question` in questions.py, and return it from `_ask`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -46,6 +47,7 @@ class Contrast:
     Attributes:
         barred: Reason why neither arm can be called better, or empty.
         num_family: Number of contrasts in its family, whose intervals are simultaneous.
+        is_of_pairs: Whether the family contains every pair of arms, because the baseline is the best arm.
     """
 
     arm: str
@@ -53,6 +55,11 @@ class Contrast:
     question: Question = WORTH
     barred: str = ""
     num_family: int = field(default=1, compare=False)
+    is_of_pairs: bool = field(default=False, compare=False)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.arm, self.reference
 
     @property
     def title(self) -> str:
@@ -75,7 +82,9 @@ def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
     asking = [c for c in found if c.question.is_main and (is_known or runs.resolved(c.arm))]
     planned = list(planned_questions(runs.plan))
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
-    return [replace(c, num_family=len(family)) if c in family else c for c in found]
+    is_of_pairs = runs.is_baseline_best  # any pair could have been compared
+    num = math.comb(len(runs.arms), 2) if is_of_pairs else len(family)
+    return [replace(c, num_family=num, is_of_pairs=is_of_pairs) if c in family else c for c in found]
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,12 +13,11 @@ from perceptinit.cli.common import (
     Texts,
     Workers,
     new_console,
-    new_table,
     print_warnings,
 )
 
 if TYPE_CHECKING:
-    from perceptinit.evaluating.request import Evaluation
+    from perceptinit.evaluating.evaluate import Evaluation
 
 
 def eval_(
@@ -51,9 +49,8 @@ def eval_(
         Literal["class", "mean"] | None, typer.Option(help="With --layer: class token or mean over patches.")
     ] = None,
     baseline: Annotated[
-        str, typer.Option(help="For judgments: model with which the others are compared. [default: the best]")
+        str, typer.Option(help="Model with which the others are compared. [default: the best]")
     ] = "",
-    html: Annotated[str, typer.Option(help="For judgments: write a page with figures.")] = "",
     backbone: Annotated[
         str, typer.Option(help="Model for the checkpoints: RECIPE, open-clip:MODEL or timm:MODEL.")
     ] = "",
@@ -69,9 +66,10 @@ def eval_(
     """Evaluate models: zero-shot, retrieval, human judgments and nearest neighbors.
 
     By default, runs are evaluated with their own recipe; --on replaces it. Each set is decoded once for all
-    models. With torchrun, each process encodes a part of the images. On judgments, models are compared, with
-    intervals, ceilings and trivial models. Keys follow the data: root and precision of test sets, images and
-    split of judgments, and all others of `perceptinit show`. Exit code 1: a set or a model has no score.
+    models. With torchrun, each process encodes a part of the images. Models are compared over images and
+    people; runs of a recipe are arms with seeds. `compare` and `report` read the output of --format csv. Keys
+    follow the data: root and precision of test sets, images and split of judgments, and all others of
+    `perceptinit show`. Exit code 1: a set or a model has no score.
 
     Example: perceptinit eval timm:resnet50:a1_in1k model.parquet --on judgments.csv,images=photographs
 
@@ -84,21 +82,40 @@ def eval_(
 
     request = Request(**{each.name: ctx.params[each.name] for each in fields(Request)})
     found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
-    if not found.session.joint.rank:
-        _print(found, format_ or "table")
-        if html:
-            from perceptinit.evaluating.agreement_table import write_agreement
-
-            write_agreement(found, Path(html))
-    if found.session.problems:
+    if not found.session.joint.rank and found.runs.runs:
+        _print(found, format_)
+    if found.session.problems or not found.runs.runs:
         raise typer.Exit(1)
 
 
-def _print(found: Evaluation, form: str) -> None:
-    if form != "table":
-        typer.echo(found.text(form), nl=False)
+def _print(found: Evaluation, form: str | None) -> None:
+    """Print the comparison of the models or, as CSV, their scores, which `compare` reads."""
+    from perceptinit.analysis.compare import compare
+    from perceptinit.reports.formats import FORMATS, json_table, runs_table
+    from perceptinit.reports.tables import rich_table
+    from perceptinit.verdict.headline import Judged
+
+    if form == "csv":
+        typer.echo(runs_table(found.runs), nl=False)
         return
-    console = new_console(markup=False)
-    for headings, rows, num_texts in found.tables:
-        console.print(new_table(headings, rows, right=headings[num_texts:]), "")
-    console.print("\n".join(found.notes))
+    judged = Judged.of(compare(found.runs))
+    scores = judged.comparison.all_scores
+    if form is None:
+        new_console(markup=False).print(rich_table(judged, scores))
+    elif form == "json":
+        typer.echo(json_table(judged, scores, describe(found)), nl=False)
+    else:
+        typer.echo(FORMATS[form](judged, scores), nl=False)
+
+
+def describe(found: Evaluation) -> dict[str, Any]:
+    """Return what JSON contains beside the comparison: scores with all details, and the environment."""
+    from perceptinit.results.record import environment, plain
+
+    rows = [{"arm": run.arm, "seed": run.seed, **row} for run in found.runs.runs for row in run.scores]
+    more = {
+        "measured": rows,
+        "left_out": found.session.problems,
+        "environment": environment(found.session.device),
+    }
+    return dict(plain(more))

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import choose_device, set_up_process, usable_cores
 from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.evaluating.agreement import describe_set, measure_models, read_sets
+from perceptinit.evaluating.as_runs import as_runs
 from perceptinit.evaluating.asked import Asked, read_asked, set_tables
-from perceptinit.evaluating.measure import Session, measure
+from perceptinit.evaluating.measure import Measured, Session, measure
 from perceptinit.evaluating.models import EvalModel, find_backbone, find_models
-from perceptinit.evaluating.request import Evaluation, Request
-from perceptinit.evaluating.table import FIELDS, flat_rows, judged_notes, means, table_rows, text_table
+from perceptinit.evaluating.request import Request
 from perceptinit.evaluators.features import Joint
 from perceptinit.files.cache import cache_folder
 from perceptinit.registry import Registry, unknown
+from perceptinit.results.runs import RunSet
 
-JUDGED_ONLY = ("fit", "layer", "pooling", "baseline", "html")  # options of measures on judgments
+JUDGED_ONLY = ("fit", "layer", "pooling")  # options of measures on judgments
 WEIGHTS = ("final", "init", "pretrain", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The scores of models as runs, and the session, with errors and skipped measures."""
+
+    runs: RunSet
+    session: Session
 
 
 def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) -> Evaluation:
     """Measure the requested models; `tell` receives each problem when it occurs.
 
-    Raises UsageError for an invalid request, before any model is built, or if no model agrees with `--on`.
+    Raises:
+        UsageError: If the request is invalid, before any model is built, or the baseline has no score.
     """
     asked = read_asked(request.on, registry)
     is_judged = any(each.kind == "judgments" for each in asked)
@@ -44,31 +56,28 @@ def evaluate(request: Request, registry: Registry, tell: Callable[[str], None]) 
             ),
             tell=tell,
         )
-        if not is_judged:
-            return _find_scores(asked, models, registry, session)
-        from perceptinit.evaluating.agreement_table import find_agreement
+        summary = ""
+        if is_judged:
+            sets = read_sets(asked, models, registry)
+            measured = measure_models(models, sets, request, session)
+            summary = "; ".join(map(describe_set, sets))
+        else:
+            measured = _measure_on_sets(asked, models, registry, session)
+    runs = as_runs([each for each in measured if each.scores], request.baseline, summary)
+    if request.baseline not in ("", *runs.arms):
+        raise UsageError(unknown("--baseline: no model called", request.baseline, runs.arms))
+    return Evaluation(runs, session)
 
-        return find_agreement(request, asked, models, registry, session)
 
-
-def _find_scores(
+def _measure_on_sets(
     asked: Sequence[Asked], models: Sequence[EvalModel], registry: Registry, session: Session
-) -> Evaluation:
+) -> list[Measured]:
     """Return the scores of models on test sets, or with the evaluators of a recipe."""
     if without := [model.title for model in models if not model.parts]:
         raise UsageError(
             f"{without[0]}: embeddings from a file are measured on judgments only. Add --on JUDGMENTS"
         )
-    results = measure(models, _chooser(_asked_specs(asked, registry), models), session)
-    rows = table_rows(results)
-    return Evaluation(
-        fields=FIELDS,
-        rows=list(flat_rows(results)),
-        tables=[text_table(results, rows)],
-        notes=list(judged_notes(results)),
-        means=list(means(results, rows)),
-        session=session,
-    )
+    return measure(models, _chooser(_asked_specs(asked, registry), models), session)
 
 
 def _prepare(request: Request, asked: Sequence[Asked], registry: Registry) -> tuple[str, list[EvalModel]]:

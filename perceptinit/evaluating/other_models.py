@@ -19,7 +19,7 @@ from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fi
 from perceptinit.errors import DataError, MissingPackageError, UsageError, reading, shown
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.files.reading import ABOUT, read_json
+from perceptinit.files.reading import ABOUT, CLASSIFIER, read_json
 from perceptinit.initializers.imagenet import download, fit
 from perceptinit.judgments.own.rdm_files import read_names
 from perceptinit.library.adapters import adapt
@@ -91,9 +91,11 @@ def load_timm(model: str, weights: str) -> Any:
         return _timm(model, load_weights(file), vars(about), source=f"{file} ({model})")
     config = Path(weights).parent / CONFIG
     stated = read_json(config, dict[str, Any], "a configuration") if config.is_file() else {}
+    is_mapped = read_about(config.parent).get("embedding") == CLASSIFIER
     args = stated.get("model_args") or {}
     found = {n.removeprefix("timm_model."): weight for n, weight in load_weights(Path(weights)).items()}
-    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})")
+    num_classes = stated["num_classes"] if is_mapped else 0
+    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})", num_classes)
 
 
 def _timm(
@@ -102,19 +104,20 @@ def _timm(
     about: Mapping[str, Any] | None = None,
     args: Mapping[str, Any] = {},
     source: str = "",
+    num_classes: int = 0,
 ) -> ImageModel:
-    """Return a timm model with pooled features as embeddings, for timm's configuration `about`."""
+    """Return a timm model with pooled features or logits as embeddings, for timm's configuration `about`."""
     with named_torch_seed(0, "backbone"), nullcontext() if weights is None else Undrawn():
-        trunk: Any = timm.create_model(architecture, num_classes=0, **args)
+        trunk: Any = timm.create_model(architecture, num_classes=num_classes, **args)
     about = about or trunk.pretrained_cfg
     if weights is not None:
-        fitted, _ = fit(weights, trunk)
+        fitted = weights if num_classes else fit(weights, trunk)[0]
         load_strict(trunk, fitted, source)
     tower = ImageTower(
         trunk,
         nn.Identity(),
         image_size=about["input_size"][-1],
-        embed_dim=trunk.num_features,
+        embed_dim=num_classes or trunk.num_features,
         mean=about["mean"],
         std=about["std"],
         fresh=lambda: _timm(architecture, None, about, args).image,

@@ -37,10 +37,12 @@ class Written:
     """An exported folder.
 
     usage: Code that loads it. has_projection: Whether it contains the projection of the image tower.
+    is_classifier: Whether the projection is stored as the classifier of the model.
     """
 
     usage: str
     has_projection: bool = True
+    is_classifier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,12 @@ class TrainedRun:
     def has_text(self) -> bool:
         """Return whether the model has a text tower."""
         return hasattr(self.model, "text")
+
+    @property
+    def has_map(self) -> bool:
+        """Return whether initializer `linear` changed the projection, so that exports contain it."""
+        stages = self.record["arm"]["resolved"]
+        return any(stage["use"] == "linear" for stage in [*stages["init"], *stages["posthoc"]])
 
     @property
     def mean(self) -> list[float]:

@@ -16,7 +16,8 @@ T = TypeVar("T")
 # JSON files contain settings or counts
 MAX_JSON_BYTES = 256 << 20
 SUMS = "SHA256SUMS"  # of an exported folder, for `sha256sum -c`
-ABOUT = "perceptinit.json"  # of an exported folder: fit, and the judgments of stage 1
+ABOUT = "perceptinit.json"  # of an exported folder: fit, embedding, and the judgments of stage 1
+CLASSIFIER = "classifier"  # the embedding of an exported timm model, if it is not its pooled features
 
 
 def open_regular(path: Path) -> IO[bytes]:

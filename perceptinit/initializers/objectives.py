@@ -152,8 +152,9 @@ class TripletConfig:
     moving all images closer together (docs/controls.md)."""
     epochs: PositiveInt = 32
     """Number of passes over the judgments. Source: PI."""
-    batch_size: PositiveInt = 128
-    """Judgments per optimizer step. Each distinct image in a batch is encoded once."""
+    batch_size: PositiveInt | Literal["auto"] = 128
+    """Judgments per optimizer step. Each distinct image in a batch is encoded once, so judgments that share
+    images cost little. "auto" chooses up to 4,096, as many as 384 images per step allow."""
     optimizer: str | None = None
     """None for AdamW, the name of a timm optimizer such as "nadamuon", or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
@@ -179,6 +180,10 @@ class TripletConfig:
     """Parameters to train: "all", or "qkv" for the attention projections (PI's post-hoc control)."""
     last_blocks: NonNegativeInt = 0
     """Number of last blocks to train, with all later parameters; 0 for the whole tower."""
+    norm: Literal["auto", "train", "frozen"] | None = None
+    """Layers with running statistics, such as batch norm: "frozen" keeps their statistics, "train" replaces
+    them by those of the judged images, and "auto" keeps learned statistics (a mean other than 0 or a variance
+    other than 1). Gains and biases are always trained. None for "auto"."""
     weighting: Weighting = "judgments"
     """Weight of a judgment in the loss: "judgments" for equal weights (PI), "votes" for its number of votes,
     or "agreement" for |2p - 1|, where p is the share of votes."""
@@ -217,9 +222,15 @@ class TripletConfig:
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected two positive shares in ascending order")
 
+    @property
+    def judgments_per_step(self) -> int:
+        """Numeric batch size; the initializer replaces "auto"."""
+        assert isinstance(self.batch_size, int)
+        return self.batch_size
+
     def num_steps(self, num_judgments: int) -> int:
         """Return the total number of optimizer steps."""
-        return self.epochs * math.ceil(num_judgments / self.batch_size)
+        return self.epochs * math.ceil(num_judgments / self.judgments_per_step)
 
     def num_warmup_steps(self, total_steps: int) -> int:
         """Return the number of warm-up steps."""

@@ -42,7 +42,7 @@ class TrainingConfig:
     min_lr: NonNegativeFloat = 0.0
     """Learning rate of the last step."""
     warmup_steps: NonNegativeInt = 2000
-    """Steps of linear warm-up, fewer than the total (CLIP: 2000)."""
+    """Steps of linear warm-up (CLIP: 2000); a tenth of a run without more steps."""
     warmup_lr: PositiveFloat | None = None
     """Learning rate of the first warm-up step; None for lr / warmup_steps (DeCLIP: 1e-4, SLIP: 1e-6)."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.98)

@@ -72,6 +72,7 @@ def _describe_stages(tables: Iterable[Mapping[str, Any]]) -> str:
 
 def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
     links = {"pretrain": "of", "judgments": "of" if kind == "judgments" else "on", "pairs": "on"}
+    links["also_on"] = "also measured on"
     text = f"{table['use']}{_list_settings(changed_settings(kind, table))}"
     parts = [f"{links[part]} {_describe_stage(PARTS[part], table[part])}" for part in links if part in table]
     return " ".join([text, *parts])

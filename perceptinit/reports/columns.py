@@ -17,6 +17,7 @@ from perceptinit.results.measures import measure_title
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
+TO_CEILING = "to people"
 HELD_OUT_TITLE = "2AFC before, after stage 1"
 
 
@@ -39,9 +40,15 @@ OF_ARM: dict[str, Callable[[ScoreComparison, ArmScore], Any]] = {
     "missing_seeds": lambda _, arm: list(arm.missing),
     "mean": lambda _, arm: arm.value.mean if arm.value else None,
     "stderr": lambda _, arm: arm.value.stderr if arm.value else None,
+    "mean_low": lambda _, arm: arm.value.low if arm.value else None,
+    "mean_high": lambda _, arm: arm.value.high if arm.value else None,
     "chance": lambda score, _: score.facts["chance"],
     "lower_ceiling": lambda score, _: score.facts["lower_ceiling"],
     "ceiling": lambda score, _: score.facts["ceiling"],
+    "share_of_ceiling": lambda score, arm: arm.value and share_of_ceiling(score, arm.value.mean, "ceiling"),
+    "share_of_lower_ceiling": lambda score, arm: (
+        arm.value and share_of_ceiling(score, arm.value.mean, "lower_ceiling")
+    ),
 }
 OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "reference": lambda d: d.contrast.reference,
@@ -110,7 +117,7 @@ def headings(comparison: Comparison) -> list[str]:
     """Return the column headings for `cells`."""
     references = find_references(comparison)
     differences = [f"vs {name} [{_level(comparison, name)}]" for name in references]
-    return ["mean ± s.e.", *differences, *last_headings(comparison)]
+    return [comparison.runs.source.words.mean, *differences, *last_headings(comparison)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +168,28 @@ def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
 
 
 def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
-    """Return the mean of an arm with its standard error over seeds."""
+    """Return the mean of an arm with its standard error over seeds or, for models, its interval."""
     if arm.value is None:
         return "no value"
+    if score.rule.one_run_decides and arm.value.low is not None and arm.value.high is not None:
+        edges = ", ".join(map(score.number, (arm.value.low, arm.value.high)))
+        return f"{score.number(arm.value.mean)} [{edges}]{_ceiling_note(score, arm.value.mean)}"
     parts = [arm.value.mean, arm.value.stderr]
     return " ± ".join(score.number(part) for part in parts if part is not None)
+
+
+def _ceiling_note(score: ScoreComparison, value: float) -> str:
+    """Return how far a score is from chance to both ends of the human ceiling; empty without a ceiling."""
+    shares = [share_of_ceiling(score, value, end) for end in ("ceiling", "lower_ceiling")]
+    known = [f"{100 * share:.0f}" for share in shares if share is not None]
+    return f", {' to '.join(known)} % {TO_CEILING}" if known else ""
+
+
+def share_of_ceiling(score: ScoreComparison, value: float, end: str) -> float | None:
+    """Return the part of the way from chance to an end of the human ceiling; None without it."""
+    chance = score.facts["chance"] or 0.0
+    room = (score.facts[end] or 0.0) - chance
+    return (value - chance) / room if room > 0 else None
 
 
 def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> str:

@@ -1,8 +1,9 @@
 """Format a comparison as Markdown, LaTeX, CSV or JSON."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.configs import pick
@@ -80,14 +81,6 @@ def latex_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     return _booktabs(["score", *arms], rows, 1, [*notes, *reading_aids(comparison)])
 
 
-def latex_rows(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
-) -> str:
-    """Return a `booktabs` table with notes as comments; columns after `num_texts` are right-aligned."""
-    escaped = [[_escape(cell).replace("\n", " ") for cell in row] for row in rows]
-    return _booktabs(headings, escaped, num_texts, notes)
-
-
 def _booktabs(
     headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
 ) -> str:
@@ -117,8 +110,10 @@ def runs_table(runs: RunSet) -> str:
     return csv_text(COLUMNS_OF_RUNS, list_rows(runs))
 
 
-def json_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
-    """Return strict JSON with sentences, problems, run states, rows and values by seed."""
+def json_table(
+    judged: Judged, scores: Sequence[ScoreComparison], more: Mapping[str, Any] | None = None
+) -> str:
+    """Return strict JSON with sentences, problems, run states, rows and values by seed, and `more`."""
     comparison = judged.comparison
     runs = comparison.runs
     plan = runs.plan
@@ -149,6 +144,7 @@ def json_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
             for answer in judged.answers
         ],
         "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
+        **(more or {}),
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 

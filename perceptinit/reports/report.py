@@ -19,6 +19,7 @@ from perceptinit.reports.account import (
 )
 from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
+from perceptinit.reports.forest import model_figures
 from perceptinit.reports.page import (
     curve_figures,
     difference_figures,
@@ -165,7 +166,7 @@ def render(judged: Judged, *, with_examples: bool = True) -> str:
         headings=STATISTICS,
         statistics=list_statistics(comparison),
         sets=list(sets_lines(comparison)),
-        differences=difference_figures(comparison),
+        differences=[*model_figures(comparison), *difference_figures(comparison)],
         tuning=tuning,
         tuned_table=ScoreTable.of(tuning.best.comparison) if tuning and tuning.best else None,
         curves=curve_figures(comparison),

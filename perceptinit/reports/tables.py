@@ -22,6 +22,9 @@ READ_ME = (
     "points."
 )
 STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
+TO_PEOPLE = (
+    "% to people: part of the way from chance to the upper, and to the lower end of the human ceiling."
+)
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
@@ -78,7 +81,8 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
     Held-out 2AFC of stage 1 is below the table, because intervals need its space.
     """
-    headings = ("mean ± s.e.", comparison.runs.source.words.replicates, "vs", "[95 %]")
+    words = comparison.runs.source.words
+    headings = (words.mean, words.replicates, "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
     table = _table(comparison, score, others)
     learned: list[str] = []
@@ -103,10 +107,12 @@ def reading_aids(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
+    is_judged = any(s.rule.one_run_decides and s.facts["ceiling"] for s in comparison.scores)
+    people = [TO_PEOPLE] if is_judged else []
     spread = runs.source.words.spread
     of_means = f"s.e.: {spread}. " if spread else ""
     read_me = f"{of_means}{READ_ME.format(**find_pairing(comparison)._asdict())}"
-    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
+    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *people, *stage_one]
 
 
 class Pairing(NamedTuple):

@@ -37,7 +37,7 @@ from perceptinit.results.planned import find_changes
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import plain
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
-from perceptinit.results.source import ABSENT, TABLE, Axis, Progress
+from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
 from perceptinit.results.table_scores import ScoreReader, read_details
@@ -132,8 +132,10 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
     runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
     runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
+    about = read_details(rows, 0)
+    source = KEYS[about.get("source", "")]
     baseline = options.baseline or plan.get("baseline", "")
-    if baseline not in arms:
+    if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
     stated = dict(plan.get("verdict", {}))
@@ -142,13 +144,13 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     verdict = require_valid(read_config(VerdictConfig, stated, "verdict"))
     lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
     notes = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
-    summary = ", ".join(filter(None, notes))
+    layout = "" if source.key else ", ".join(filter(None, notes))
     axis: Axis = next((axis for axis in AXES if axis in rows), "")
-    progress = Progress.along(axis, read_details(rows, 0).get("samples", ""))
+    progress = Progress.along(about.get("axis", "") if source.key else axis, about.get("samples", ""))
     num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
     return RunSet(
-        table.path.stem,
-        summary,
+        about.get("name", table.path.stem),
+        about.get("summary", layout),
         baseline,
         arms,
         tuple(runs),
@@ -159,8 +161,8 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         earlier=plan.get("verdict", {}),
         plan=plan,
         planned=planned,
-        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1),
-        source=replace(TABLE, progress=progress, layout=summary),
+        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1 and not source.one_run_decides),
+        source=replace(source, progress=progress, layout=layout),
     )
 
 
@@ -209,15 +211,17 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
     The column `details` contains the settings of the arm and the per-item values as JSON. A run without
     scores has a row without a measure.
     """
+    key = runs.source.key
+    stated = {"source": key, "axis": runs.progress.column, **pick(runs, "name", "summary")} if key else {}
     for run in runs.runs:
         items = run.items or read_items(run.folder)
         shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
-        details = {"arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
+        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
         for row in run.scores or [{}]:
             found = items.get(row.get("name", "")) if row.get("samples_seen") == run.samples_seen else None
             details["score"] = {key: value for key, value in row.items() if key not in _FLAT}
             details["items"] = asdict(found) if found else {}
-            stated = {key: value for key, value in plain(details).items() if value}
+            known = {key: value for key, value in plain(details).items() if value}
             measure, data_set = split_name(row.get("name", ""))
             yield {
                 **shared,
@@ -226,7 +230,7 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
                 "data_set": data_set,
                 "num_items": row.get("num_examples"),
                 runs.progress.column or "samples_seen": row.get("samples_seen"),
-                "details": json.dumps(stated, separators=(",", ":")),
+                "details": json.dumps(known, separators=(",", ":")),
             }
 
 

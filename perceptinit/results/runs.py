@@ -81,7 +81,7 @@ class RunSet:
     """A set of runs to compare.
 
     Attributes:
-        baseline: Arm with which the others are compared.
+        baseline: Arm with which the others are compared; empty for the best one, which `compare` finds.
         arms: Names of the arms in the recipe's order.
         rule: The decision rule, as stated in `[verdict]`.
         num_planned: Smallest number of seeds in the recipes of the runs.
@@ -94,6 +94,7 @@ class RunSet:
         origins: Experiments whose runs are reused, by arm.
         planned: Planned seeds of each arm. Default: the seeds of its runs.
         is_unpaired: Whether arms are never paired by seed.
+        is_baseline_best: Whether the baseline was chosen because its score is the best.
         source: Where the runs come from.
     """
 
@@ -113,6 +114,7 @@ class RunSet:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
     is_unpaired: bool = False
+    is_baseline_best: bool = False
     source: Source = RECORDS
 
     @property

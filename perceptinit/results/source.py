@@ -67,6 +67,7 @@ class Words:
         replicates: Heading for the number of runs of an arm, which measure the noise.
         single: What does not decide a difference without an interval; empty for the number of runs.
         equal: How arms score that have equal scores, with the field `num`.
+        mean: Heading of the scores of arms.
         spread: What the table shows beside means; empty without it.
         over: What intervals cover.
         evidence: What shows the conditions of a claim.
@@ -78,6 +79,7 @@ class Words:
         stated_delta: Name of delta if it is stated.
         missing_delta: Clause on a missing delta.
         no_delta: The same as the start of a sentence.
+        without_items: Clause on a score of single runs without values by item; empty if it is not reported.
         other_primary: End of the rule that chooses the primary score.
     """
 
@@ -85,6 +87,7 @@ class Words:
     replicates: str = "seeds"
     single: str = ""
     equal: str = "exactly in every seed ({num})"
+    mean: str = "mean ± s.e."
     spread: str = "standard error over seeds"
     over: str = "seeds and, where runs have values by image, images"
     evidence: str = "scores"
@@ -96,6 +99,7 @@ class Words:
     stated_delta: str = "delta"
     missing_delta: str = "no delta is stated"
     no_delta: str = "No delta is stated"
+    without_items: str = ""
     other_primary: str = ""
 
 
@@ -115,6 +119,8 @@ class Source:
         digits: Decimals of scores of unknown measures; None for decimals that show the noise.
         keeps_order: Whether the order of measures was chosen by the author of the source.
         layout: How the columns of a table are interpreted.
+        key: Name in a table that is written from these runs; empty if its rows are those of a table.
+        has_best: Whether the best arm is the baseline if none is stated.
     """
 
     shows: frozenset[Fact]
@@ -127,6 +133,8 @@ class Source:
     digits: int | None = None
     keeps_order: bool = True
     layout: str = ""
+    key: str = ""
+    has_best: bool = False
 
     def units_of_delta(self, is_share: bool) -> int:
         """Return how many units of delta are one unit of a score."""
@@ -163,6 +171,8 @@ TABLE = Source(
         ),
         listed="We compared {num} arms of the table {name}",
         states={"not started": ABSENT},
+        without_items="one run an arm and no values by item. Intervals over images need them: `perceptinit "
+        "eval` writes them in the column details",
         other_primary="; then the first measure of the table",
     ),
 )
@@ -173,7 +183,9 @@ MODELS = Source(
         replicates="runs",
         single="one score each without values by image",
         equal="exactly on every item",
+        mean="score [95 %]",
         spread="",
+        without_items="no values by item, so no interval over images",
         over="images and, where the judgments name people, people",
         compared=(
             "{num_arms} models were measured: {others} against the baseline {baseline}. Their scores do not "
@@ -185,4 +197,7 @@ MODELS = Source(
     question="models",
     one_run_decides=True,
     digits=3,
+    key="models",
+    has_best=True,
 )
+KEYS = {source.key: source for source in (TABLE, MODELS)}  # by `details` of a table

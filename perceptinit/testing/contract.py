@@ -81,7 +81,12 @@ def tiny_pretrainer() -> Supervised:
     return Supervised(Supervised.Config().smoke(), pairs)
 
 
-PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
+PARTS = {
+    "judgments": tiny_judgments,
+    "also_on": tiny_judgments,
+    "pairs": tiny_pairs,
+    "pretrain": tiny_pretrainer,
+}
 
 
 class Contract:

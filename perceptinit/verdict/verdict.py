@@ -179,8 +179,8 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
 
 def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     """Return the interval that decides, what it covers, and the number of seeds."""
-    family = difference.contrast.num_family
-    title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
+    family = count_family(difference.contrast, score)
+    title = f"simultaneous 95 % interval of {family}" if family else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
     *others, last = units = find_units(difference, score)
     covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
@@ -194,6 +194,12 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     if over != "seeds":  # the number of seeds says it
         parts[0] = f"{parts[0]} over {over}"
     return ", ".join(filter(None, parts))
+
+
+def count_family(contrast: Contrast, score: ScoreComparison) -> str:
+    """Return the size of the family of a contrast, such as `3 arms`; empty without a family."""
+    pairs = "pairs of " if contrast.is_of_pairs else ""
+    return f"{contrast.num_family} {pairs}{score.rule.words.arm}s" if contrast.num_family > 1 else ""
 
 
 def find_units(difference: Difference, score: ScoreComparison) -> tuple[str, ...]:

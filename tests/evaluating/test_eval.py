@@ -66,8 +66,8 @@ def test_eval_of_all_epochs_reproduces_the_scores_of_the_run(cli, tmp_path, reci
     record = json.loads((tmp_path / "runs/tiny/default/seed0/record.json").read_text())
     done = cli("eval", "runs/tiny", "--weights", "all", "--format", "json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["scores"]
-    ours = {(r["samples_seen"], f"{r['measure']}/{r['data_set']}"): r["value"] for r in rows}
+    rows = json.loads(done.stdout)["measured"]
+    ours = {(r["samples_seen"], r["name"]): r["value"] for r in rows}
     theirs = {(r["samples_seen"], r["name"]): r["value"] for r in record["scores"]}
     assert {samples for samples, _ in ours} == {0, 32, 64}
     assert ours == theirs
@@ -79,7 +79,7 @@ def test_initial_weights_are_evaluated_although_only_final_weights_are_kept(cli,
     assert done.returncode == 0, done.stderr
     done = cli("eval", "runs/tiny", "--weights", "all", "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert {row["samples_seen"] for row in json.loads(done.stdout)["scores"]} == {0, 64}
+    assert {row["samples_seen"] for row in json.loads(done.stdout)["measured"]} == {0, 64}
 
 
 def test_weights_that_do_not_match_the_record_are_not_evaluated(cli, tmp_path, recipe):
@@ -142,16 +142,26 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
     ]  # fmt: skip
     done = cli(*arguments)
     assert done.returncode == 0, done.stderr
-    for text in ("step0", "step1", "mnist", "mean of misc (2)", "image_recall_1", "captions"):
+    for text in ("step0", "step1", "top1/mnist", "mean of 2 sets", "image_recall_1/captions"):
         assert text in done.stdout
     rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv").stdout)))
-    top1 = [r for r in rows if r["measure"] == "top1" and r["model"] == "step0"]
-    assert [(r["data_set"], r["family"], r["precision"]) for r in top1] == [
-        ("mnist", "misc", "fp32"), ("stl10", "misc", "fp32"),
-    ]  # fmt: skip
-    means = json.loads(cli(*arguments, "--format", "json").stdout)["means"]
-    mean = next(m for m in means if m["measure"] == "top1" and "misc" in m["of"])
-    assert mean["values"]["step0"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
+    top1 = [r for r in rows if r["measure"] == "top1" and r["arm"] == "step0"]
+    assert [r["data_set"] for r in top1] == ["mnist", "stl10"]
+    found = json.loads(cli(*arguments, "--format", "json").stdout)
+    assert {r["extra"].get("precision") for r in found["measured"] if "top1" in r["name"]} == {"fp32"}
+    mean = next(r for r in found["scores"] if r["score"] == "top1/mean of 2 sets" and r["arm"] == "step0")
+    assert mean["mean"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
+
+
+def test_runs_of_a_recipe_are_arms_over_seeds(cli, tmp_path, recipe):
+    arms = '[[arm]]\nname = "a"\n[[arm]]\nname = "b"\n'
+    recipe.write_text(f"{RECIPE.replace('[backbone]', 'seeds = [0, 1]' + chr(10) + '[backbone]')}{arms}")
+    assert cli("run", recipe).returncode == 0
+    (tmp_path / "scores.csv").write_text(cli("eval", "runs/tiny", "--format", "csv").stdout)
+    done = cli("eval", "runs/tiny")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2" in done.stdout
+    assert cli("compare", "scores.csv").stdout == done.stdout
 
 
 def test_eval_fails_if_every_set_is_missing_and_skipped(cli, tmp_path, recipe):
@@ -197,7 +207,7 @@ def test_a_model_with_nan_weights_does_not_affect_other_models(cli, tmp_path, re
     )
     assert done.returncode == 1
     assert "step1 has no score: the text embeddings are not finite" in done.stderr
-    assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
+    assert {r["arm"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
 def test_a_checkpoint_that_does_not_fit_does_not_affect_other_models(cli, tmp_path, recipe):
@@ -206,7 +216,7 @@ def test_a_checkpoint_that_does_not_fit_does_not_affect_other_models(cli, tmp_pa
     done = cli("eval", "checkpoints", "--backbone", recipe, "--on", "smoke", "--format", "csv")
     assert done.returncode == 1
     assert "does not fit ImageModel" in done.stderr  # it has no text tower
-    assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
+    assert {r["arm"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
 def test_a_damaged_checkpoint_is_reported_before_evaluation_starts(cli, tmp_path, recipe):

@@ -7,9 +7,9 @@ from helpers.made_runs import score, three_by_three, write
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError
+from perceptinit.evaluating.as_runs import as_runs
 from perceptinit.evaluating.measure import Measured
 from perceptinit.evaluating.models import EvalModel
-from perceptinit.evaluating.table import flat_rows, table_rows, text_table
 from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.readable import note_unreadable, readable_rows
 from perceptinit.evaluators.retrieval import Retrieval
@@ -147,10 +147,9 @@ def test_processes_that_share_a_set_exclude_every_unreadable_image():
 
 def test_the_table_of_models_marks_the_incomplete_set():
     scores = list(zero_shot([1301]).values())
-    measured = [Measured(EvalModel("one", lambda: None), scores)]
-    assert table_rows(measured)[0].label == "set (incomplete: 1,999 of 2,000 images)"
-    assert next(flat_rows(measured))["incomplete"] == "incomplete: 1,999 of 2,000 images"
-    assert len(text_table(measured, table_rows(measured)).rows) == 2
+    runs = as_runs([Measured(EvalModel("one", lambda: None), scores=scores)])
+    (row, *_) = comparison_rows(compare(runs).scores)
+    assert row["incomplete"] == "incomplete: 1,999 of 2,000 images"
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_a_repeated_call_returns_the_cached_weights_and_report():
     "other",
     [
         {"seed": 1},
-        {"lr": 1e-3},
+        {"lr": 2e-3},
         {"start": 1},
         {"judgments": ("synthetic", {**TINY[1], "num_train": 25})},
         {"mean": (0.4, 0.4, 0.4)},

@@ -576,7 +576,7 @@ def test_a_supervised_run_scores_accuracy_and_the_measures_of_the_tower(finished
 
 def request(model, on=()):
     """Return the request of `perceptinit eval MODEL --device cpu --on ...`."""
-    judged = {"fit": None, "layer": (), "pooling": None, "baseline": "", "html": ""}
+    judged = {"fit": None, "layer": (), "pooling": None, "baseline": ""}
     others = {"backbone": "", "weights": "final", "workers": None, "at_once": 8, "no_cache": False}
     return Request(models=(model,), on=on, device="cpu", **judged, **others)
 
@@ -585,7 +585,7 @@ def test_eval_reproduces_the_scores_of_a_finished_supervised_run(finished):
     folder, records = finished
     registry = read_recipe(RECIPE).plugins.registry
     outcome = evaluate(request(str(folder)), registry, lambda text: None)
-    found = {(row["arm"], f"{row['measure']}/{row['data_set']}"): row["value"] for row in outcome.rows}
+    found = {(run.arm, row["name"]): row["value"] for run in outcome.runs.runs for row in run.scores}
     assert len(found) >= 6
     for arm, record in records.items():
         for name in ("accuracy/synthetic", "knn/synthetic"):
@@ -599,7 +599,7 @@ def test_eval_skips_evaluators_that_need_a_missing_tower(finished):
     asked = request(str(folder / "labels" / "random"), on=("smoke",))
     outcome = evaluate(asked, read_recipe(RECIPE).plugins.registry, told.append)
     assert told == ["random/seed0: zero-shot skipped, because the model has no text tower"]
-    assert outcome.rows == []
+    assert outcome.runs.runs == ()
 
 
 def test_an_interrupted_run_resumes_to_the_same_record(finished, tmp_path, monkeypatch):

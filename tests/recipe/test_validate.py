@@ -31,11 +31,16 @@ def test_a_batch_larger_than_the_pairs_is_an_obstacle():
     assert "batch_size = 5000, but there are only 2500 pairs" in sentence
 
 
-@pytest.mark.parametrize("stage", ["init", "pretrain"])
-def test_a_warm_up_longer_than_the_run_is_an_obstacle(stage):
-    (sentence,) = told(find_obstacles, f"{stage}.warmup_steps=5000")
-    assert sentence.startswith(f"[{stage}]: ")
+def test_a_warm_up_longer_than_stage_one_is_an_obstacle():
+    (sentence,) = told(find_obstacles, "init.warmup_steps=5000")
+    assert sentence.startswith("[init]: ")
     assert "5000" in sentence
+
+
+def test_a_warm_up_longer_than_pretraining_is_a_warning():
+    (sentence,) = told(find_warnings, "pretrain.warmup_steps=5000")
+    assert sentence.startswith("[pretrain]: warmup_steps = 5000 is not less than the")
+    assert told(find_obstacles, "pretrain.warmup_steps=5000") == []
 
 
 def test_a_context_without_space_for_a_word_is_an_obstacle():
