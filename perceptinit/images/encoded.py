@@ -4,6 +4,7 @@
 import io
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from perceptinit.images.jpeg import MAX_PIXELS
 from perceptinit.types import ImageSource
 
 ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+PNG_DEPTH = 24  # position of the bits per channel in a PNG
 HEADER_BYTES = 1 << 18  # of a JPEG, in which EXIF data is looked for
 # how the pixels of each EXIF orientation become upright
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -75,6 +77,31 @@ def orientation_of(data: bytes) -> int:
     except Exception:  # PIL raises OSError, SyntaxError, struct.error, ... for damaged EXIF data
         return 1
     return stated if isinstance(stated, int) else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """Properties of an encoded image that its pixels do not show.
+
+    Attributes:
+        is_turned: Whether its EXIF orientation turns it.
+        is_deep: Whether it has 16 bits per channel.
+        is_animated: Whether it has several frames.
+    """
+
+    is_turned: bool = False
+    is_deep: bool = False
+    is_animated: bool = False
+
+
+def traits_of(data: bytes) -> Traits:
+    """Return the properties of an encoded image that `pixels_of` can decode."""
+    is_turned = orientation_of(data) in _TURNS
+    if data.startswith(b"\xff\xd8"):  # JPEG has 8 bits and one frame
+        return Traits(is_turned)
+    with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        is_deep = image.mode.startswith("I") or (image.format == "PNG" and data[PNG_DEPTH] == 16)
+        return Traits(is_turned, is_deep, getattr(image, "is_animated", False))
 
 
 def place_of(source: ImageSource, key: str) -> str:

@@ -1,7 +1,7 @@
 """Check human judgments before training on them: counts, files, duplicates, leaks, votes, ceilings."""
 
 # N judgments
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from perceptinit.components.building import find_component_warnings, preflight
 from perceptinit.errors import DataError, EmptySplitError, UsageError, list_some
 from perceptinit.files.reading import file_sha256
 from perceptinit.images.background import cropped_share, describe_crops, transparent_share
-from perceptinit.images.encoded import pixels_of, place_of
+from perceptinit.images.encoded import Traits, pixels_of, place_of, read, traits_of
 from perceptinit.judgments import checks
 from perceptinit.judgments.baselines import (
     MIN_VOTES,
@@ -32,7 +32,7 @@ from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.own_table import OwnTable
 from perceptinit.judgments.own.table import Table, find_winner
 from perceptinit.judgments.scoring import find_few
-from perceptinit.types import DataCard, Split, Triplets
+from perceptinit.types import Color, DataCard, ImageSource, Split, Triplets
 
 HISTOGRAM_BINS = 10
 
@@ -74,6 +74,21 @@ class SplitSummary:
     pair_agreement: float | None
     histogram: tuple[int, ...]
     p_second_wins: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """Properties of an image that can be read.
+
+    Args:
+        traits: Properties of its file.
+        transparent: Share of pixels that are not opaque.
+        cropped: Share of the image that a center crop removes.
+    """
+
+    traits: Traits
+    transparent: float
+    cropped: float
 
 
 @dataclass
@@ -218,6 +233,12 @@ def _check_component(judgments: Any, triplets: Splits) -> Iterator[Finding]:
             yield from _as_findings("note", judgments.describe_people())
 
 
+def _check_direction(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield an error if matrices that are given as dissimilarities look like similarities."""
+    if isinstance(judgments, RdmSet):
+        yield from _as_findings("error", checks.find_inverted_matrices(judgments))
+
+
 def _check_files(judgments: Any, triplets: Splits) -> Iterator[Finding]:
     """Yield an error for each file that differs from the published one."""
     if root := getattr(getattr(judgments, "config", None), "root", None):
@@ -235,6 +256,7 @@ CHECKS: tuple[Check, ...] = (
     _check_shared_images,
     _check_own_table,
     _check_component,
+    _check_direction,
     _check_files,
 )
 
@@ -256,31 +278,16 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     }
     used = sorted({name for t in report.triplets.values() for name in t.used_names})
 
-    def find_shares(key: str) -> tuple[float, float] | str:
-        try:
-            image = sources[key][0]
-            pixels = pixels_of(image, place_of(image, key))
-        except DataError as error:
-            return str(error)
-        return transparent_share(pixels), cropped_share(pixels)
-
-    found: list[tuple[float, float] | str] = []
+    found: list[ReadImage | str] = []
     with ThreadPoolExecutor(max(1, num_workers)) as pool:
-        for result in pool.map(find_shares, used):
+        for result in pool.map(lambda key: _read_image(sources[key][0], key), used):
             found.append(result)
             if progress:
                 progress(len(found), len(used))
     problems = [result for result in found if isinstance(result, str)]
     readable = [result for result in found if not isinstance(result, str)]
-    if crops := describe_crops([cut for _, cut in readable]):
-        report.add("note", [crops])
-    shares = [transparent for transparent, _ in readable if transparent]
-    if shares:
-        transparent = (
-            f"{len(shares):,} of {len(readable):,} images have transparent pixels ({np.mean(shares):.1%} on "
-            f"average), which are shown on background = #{bytes(sources[used[0]][1]).hex()}"
-        )
-        report.add("note", [transparent])
+    if used:
+        report.add("note", describe_images(readable, sources[used[0]][1]))
     if problems:
         some = list_some(problems)
         unreadable = f"{len(problems):,} of {len(found):,} images cannot be read: {some}"
@@ -290,6 +297,39 @@ def _check_images(report: CheckReport, num_workers: int, progress: Progress | No
     scored = {split: report.triplets[split] for split in held_out or report.triplets}
     rows = baselines_of_splits([*scored.values()], num_workers=num_workers)
     report.baselines |= dict(zip(scored, rows, strict=True))
+
+
+def _read_image(image: ImageSource, key: str) -> ReadImage | str:
+    """Return what the notes need of an image, or the reason why it cannot be read."""
+    place = place_of(image, key)
+    try:
+        data = image if isinstance(image, np.ndarray) else read(image, place)
+        pixels = pixels_of(data, place)
+    except DataError as error:
+        return str(error)
+    traits = Traits() if isinstance(data, np.ndarray) else traits_of(data)
+    return ReadImage(traits, transparent_share(pixels), cropped_share(pixels))
+
+
+def describe_images(images: Sequence[ReadImage], background: Color) -> Iterator[str]:
+    """Yield a sentence for each property of images that changes what a model sees."""
+    if crops := describe_crops([image.cropped for image in images]):
+        yield crops
+    shares = [image.transparent for image in images if image.transparent]
+    if shares:
+        yield (
+            f"{len(shares):,} of {len(images):,} images have transparent pixels ({np.mean(shares):.1%} on "
+            f"average), which are shown on background = #{bytes(background).hex()}"
+        )
+    traits = [image.traits for image in images]
+    counts = {
+        "are turned by their EXIF orientation, as in browsers": sum(t.is_turned for t in traits),
+        "have 16 bits per channel, of which the upper 8 are used": sum(t.is_deep for t in traits),
+        "have several frames (animations), of which the first is used": sum(t.is_animated for t in traits),
+    }
+    for what, count in counts.items():
+        if count:
+            yield f"{count:,} of {len(images):,} images {what}"
 
 
 def describe_other_forms(judgments: Any, scored: Collection[Split], num_workers: int) -> Iterator[str]:

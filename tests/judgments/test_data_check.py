@@ -2,14 +2,18 @@
 
 import csv
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from perceptinit.errors import DataError
 from perceptinit.judgments.baselines import pair_agreement
 from perceptinit.judgments.data_check import check_judgments
 from perceptinit.judgments.forms.splits import SPLITS
+from perceptinit.judgments.own.matrix_set import RdmSet
 from perceptinit.judgments.own.table import Table
 from perceptinit.judgments.sheet import write_sheet
 from perceptinit.types import DataCard, Stimuli, Triplets
@@ -177,6 +181,119 @@ def test_transparent_images_are_reported_with_their_background(tmp_path):
     assert f"{sentence} #ffffff" in messages(report, "note")
     report = check_judgments(table(tmp_path, background="#8090a0"))
     assert f"{sentence} #8090a0" in messages(report, "note")
+
+
+def png_of_16_bits(shape):
+    """Return an encoded PNG with three channels of 16 bits, which Pillow cannot write."""
+    height, width = shape
+    rows = b"".join(b"\0" + bytes(6 * width) for _ in range(height))
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0),
+        b"IDAT": zlib.compress(rows),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks.items()
+    )
+
+
+def test_turned_deep_and_animated_images_are_counted(tmp_path):
+    write_images(tmp_path, 12)
+    write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
+    frames = [Image.new("L", (8, 6), 10 * i) for i in range(3)]
+    frames[0].save(tmp_path / "00.png", format="GIF", save_all=True, append_images=frames[1:])
+    Image.fromarray(np.full((6, 8), 9000, np.uint16)).save(tmp_path / "01.png")
+    (tmp_path / "02.png").write_bytes(png_of_16_bits((6, 8)))
+    exif = Image.Exif()
+    for name, orientation in (("03.png", 6), ("04.png", 3), ("05.png", 1)):
+        exif[0x0112] = orientation
+        Image.new("RGB", (8, 6)).save(tmp_path / name, format="JPEG", exif=exif)
+    notes = messages(check_judgments(table(tmp_path)), "note")
+    assert "2 of 12 images are turned by their EXIF orientation, as in browsers" in notes
+    assert "2 of 12 images have 16 bits per channel, of which the upper 8 are used" in notes
+    assert "1 of 12 images have several frames (animations), of which the first is used" in notes
+
+
+def test_usual_images_give_no_note_on_their_files(tmp_path):
+    write_images(tmp_path, 12)
+    write_table(tmp_path, [row(i, i + 1, i + 2, 3, 1) for i in range(10)])
+    notes = " ".join(messages(check_judgments(table(tmp_path)), "note"))
+    assert not any(word in notes for word in ("EXIF", "16 bits", "frames", "transparent"))
+
+
+def test_equal_problems_are_reported_once_and_longer_ones_are_kept():
+    class Broken(Given):
+        def preflight(self):
+            return ["lab.csv: row 2 is empty"]
+
+        def load(self, split):
+            details = {"train": "", "val": " and row 3 too", "test": ""}
+            raise DataError(f"lab.csv: row 2 is empty{details[split]}")
+
+    found = check_judgments(Broken(**GOOD)).findings
+    assert [(f.severity, f.message) for f in found] == [
+        ("error", "lab.csv: row 2 is empty"),
+        ("note", "lab.csv: row 2 is empty and row 3 too"),
+    ]
+
+
+def matrix(folder, cells, kind="dissimilarity"):
+    """Return the judgments of matrices of 12 images; shape of the cells: (12, 12) or (S, 12, 12)."""
+    write_images(folder, 12)
+    np.save(folder / "lab.npy", cells)
+    (folder / "names.txt").write_text("\n".join(f"{i:02d}.png" for i in range(12)))
+    paths = {"path": folder / "lab.npy", "names": folder / "names.txt", "images": folder}
+    return RdmSet(RdmSet.Config(**paths, kind=kind, val_share=0.3, test_share=0.3, min_gap=0.0))
+
+
+def similarities():
+    """Return the similarities of 12 points on a line, 1 on the diagonal."""
+    place = np.arange(12.0) ** 1.5
+    return np.exp(-np.abs(place[:, None] - place) / 10)
+
+
+def inverted(judgments):
+    found = check_judgments(judgments, decode=False).findings
+    return [f.message for f in found if f.severity == "error"]
+
+
+def test_a_similarity_matrix_given_as_dissimilarity_is_an_error_with_the_way_out(tmp_path):
+    assert inverted(matrix(tmp_path, similarities())) == [
+        f'{tmp_path}/lab.npy: kind = "dissimilarity", but the diagonal of the matrix is the maximum, as in '
+        'similarities. Set kind = "similarity", or the cells of the diagonal to nan'
+    ]
+
+
+def test_the_number_of_inverted_matrices_is_reported(tmp_path):
+    cells = np.stack([similarities(), 1 - similarities(), similarities() ** 2])
+    (said,) = inverted(matrix(tmp_path, cells))
+    assert "the diagonal of 2 of 3 matrices is the maximum" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda cells: cells, "similarity"),
+        (lambda cells: 1 - cells, "dissimilarity"),
+        (lambda cells: np.where(np.eye(12, dtype=bool), np.nan, cells), "dissimilarity"),
+    ],
+    ids=["similarity", "zeros on the diagonal", "no diagonal"],
+)
+def test_a_matrix_of_the_stated_kind_is_not_an_error(tmp_path, change, kind):
+    assert inverted(matrix(tmp_path, change(similarities()), kind)) == []
+
+
+def test_a_constant_matrix_is_reported_once(tmp_path):
+    (said,) = inverted(matrix(tmp_path, np.ones((12, 12))))
+    assert "all non-missing cells are equal" in said
+
+
+def test_an_unreadable_matrix_is_reported_once(tmp_path):
+    judgments = matrix(tmp_path, similarities())
+    (tmp_path / "lab.npy").write_bytes(b"no matrix")
+    (said,) = inverted(judgments)
+    assert "not a readable .npy file" in said
 
 
 def test_a_file_with_an_unpublished_checksum_is_reported(tmp_path):
