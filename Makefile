@@ -81,7 +81,7 @@ release: $(INSTALLED)
 	$(BIN)/python -m twine check --strict dist/*
 	$(PYTHON) -m venv dist/environment
 	dist/environment/bin/python -m pip install --quiet dist/*.whl
-	cd dist && environment/bin/perceptinit --version && environment/bin/perceptinit plugins && \
+	cd dist && environment/bin/perceptinit --version && environment/bin/perceptinit list plugins && \
 	  environment/bin/perceptinit run quickstart --smoke --out runs >/dev/null
 	rm -rf dist/environment dist/runs
 	@echo 'Built and checked in dist/. To publish, by hand:'

@@ -79,11 +79,11 @@ class Peer:
 def ours_command(
     root: Path, sets: Sequence[str], checkpoints: Path, config: Path, extra: Sequence[str] = ()
 ) -> list[str]:
-    names = [word for name in sets for word in ("--sets", name)]
+    names = [word for name in sets for word in ("--on", f"{name},root={root},batch_size=64")]
     return [
         sys.executable, "-m", "perceptinit", "eval", str(checkpoints),
-        "--backbone", f"open-clip:{config}", "--root", str(root), *names,
-        "--set", "batch_size=64", "--workers", "0", "--no-cache", "--json", *extra,
+        "--backbone", f"open-clip:{config}", *names,
+        "--workers", "0", "--no-cache", "--format", "json", *extra,
     ]  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def main() -> None:
         bench.in_new_process(write_data, folder)
         evaluation = [
             "eval", f"{folder}/weights", "--backbone", f"open-clip:{folder}/weights/configs/tiny-eval.json",
-            "--root", name, "--sets", "small",
+            "--on", f"small,root={name}",
         ]  # fmt: skip
         run = ["run", f"{folder}/recipe.toml", "--out", f"{folder}/runs", "--device", "cpu"]
         list_modules(evaluation, folder / "cache")  # keeps classifiers and embeddings

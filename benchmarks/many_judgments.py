@@ -97,7 +97,7 @@ def main() -> None:
         words = {
             "validate": ["validate", recipe],
             "check": ["data", "check", recipe],
-            "check-table": ["data", "check", table, "--images", folder / "images"],
+            "check-table": ["data", "check", f"{table},images={folder}/images"],
         }
         commands = {f"{COMMANDS[name]}, {size}": words[name] for name in options.commands}
         cache = str(folder / "cache")

@@ -4,7 +4,7 @@
     python benchmarks/many_runs.py --checkouts OTHER .    alternates two checkouts
 
 Nothing is trained: each run has the record of a finished run, of the quickstart's size and with 40 scores. One run in
-ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --on slurm` before it
+ten has no record, and half of these are listed as queued jobs. `plan` is the work of `run --submit slurm` before it
 submits. Its process has already imported the package, as for the first rows. The commands `compare` and `report` run
 in new processes, so their imports count.
 """
@@ -28,7 +28,9 @@ from perceptinit.results.record import write_record
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.states import note_job
 from perceptinit.running.cells import Cell, plan_cells, prepare
+from perceptinit.running.queue import in_queue
 from perceptinit.running.runner import run_recipe
+from perceptinit.verdict.headline import Judged
 
 RECIPE = (
     """
@@ -107,11 +109,11 @@ def main() -> None:
             runs = load_runs([root])
             assert len(runs.finished) == num_finished
             found = compare(runs)
-            rich_table(found, found.matching(()))
+            rich_table(Judged.of(found), found.matching(()))
 
         def show_status() -> None:
             for experiment in load_experiments([root]):
-                status_table(experiment)
+                status_table(experiment, in_queue)
 
         works = {"plan": plan, "status": show_status, "compare": show_table}
         sides = {name: partial(bench.spend, work) for name, work in works.items()}

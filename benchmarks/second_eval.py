@@ -40,7 +40,18 @@ def evaluate(folder: str, k: int) -> bench.Spent:
     recipe = write_recipe(Path(folder), "photos", "vit_base_patch32_clip_224", k)
 
     def run(model: str, file: Path, *options: str) -> None:
-        sys.argv = ["perceptinit", "eval", model, "--recipe", str(file), "--csv", "--device", "cpu", *options]
+        sys.argv = [
+            "perceptinit",
+            "eval",
+            model,
+            "--on",
+            str(file),
+            "--format",
+            "csv",
+            "--device",
+            "cpu",
+            *options,
+        ]
         try:
             main()
         except SystemExit as error:

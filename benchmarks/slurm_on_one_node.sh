@@ -2,7 +2,7 @@
 # A real Slurm on this machine, with three virtual nodes, and an experiment of 12 runs through it: three are killed, one is
 # pre-empted, one is warned as before the end of its time; the same command once more, and the table has to be that of a run alone.
 # Before them: a recipe that is edited while its runs are queued, a second submission under another job name, an evaluation longer
-# than the time limit (on a fourth node, while the others run), and the commands of `--on commands` in a shell.
+# than the time limit (on a fourth node, while the others run), and the commands of `--submit commands` in a shell.
 #
 #     apt-get install slurm-wlm munge
 #     benchmarks/slurm_on_one_node.sh            as root, on a machine without a Slurm of its own; about 12 minutes on 2 cores
@@ -133,7 +133,7 @@ num_test = 32
 image_size = 16
 [checkpoint]
 every_steps = 50
-[slurm]
+[jobs]
 partition = "low"
 time = "30"
 gpus = 0
@@ -148,13 +148,13 @@ task_of() {  # arm seed -> array task
   "$python" -c 'import sys; from pathlib import Path; from perceptinit.results.states import find_submitted
 print(find_submitted(Path(sys.argv[1]))[sys.argv[2], int(sys.argv[3])])' $runs "$1" "$2"
 }
-is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.claim.json" ]; }
+is_training() { grep -qs '"kind": *"step"' "$runs/$1/events.jsonl" && [ -e "$runs/$1/.run.json" ]; }
 upset() {  # what happens to a run once it trains
   local run=$1 arm seed task
   arm=${run%/*} seed=${run#*/seed}
   until is_training "$run"; do sleep 0.3; done
   case $2 in
-    kill) kill -9 "$(grep -o '"pid": *[0-9]*' "$runs/$run/.claim.json" | grep -o '[0-9]*')" ;;
+    kill) kill -9 "$(grep -o '"pid": *[0-9]*' "$runs/$run/.run.json" | grep -o '[0-9]*')" ;;
     preempt)
       task=$(task_of "$arm" "$seed")
       sbatch -Q -p high -w "$(squeue -h -j "$task" -o %N)" -J urgent -o /dev/null --wrap "sleep 5" ;;
@@ -198,12 +198,12 @@ def perceptinit_evaluators():
 PY
 sed -e 's/^name = "six"/name = "slow"\nplugins = ["sleeping.py"]/; s/^partition = .*/partition = "slow"/; s/^time = .*/time = "5"/' \
   -e 's/^seeds = .*/seeds = [0]/; s/^\[checkpoint\]/[[eval]]\nuse = "local\/sleep"\nevery = "end"\n&/' six.toml > slow.toml
-perceptinit run slow.toml --out slow --device cpu --on slurm --arm pi
+perceptinit run slow.toml --out slow --device cpu --submit slurm --arm pi
 
 # --- a recipe that is edited while its runs are queued, and submitted twice --------------------------------------------------
 say "2 runs in the queue under another name; the same command, and an edit"
 sed 's/^name = "six"/name = "edited"/; s/^seeds = .*/seeds = [0, 1]/' six.toml > edited.toml
-held=(--out edited --device cpu --arm pi --set 'slurm.options=["--hold", "--job-name=x"]' --on slurm)
+held=(--out edited --device cpu --arm pi --set 'jobs.options=["--hold", "--job-name=x"]' --submit slurm)
 perceptinit run edited.toml "${held[@]}"
 perceptinit run edited.toml "${held[@]}" | tee again.out
 check_line "queued runs are not submitted twice" "^Nothing to submit: 0 finished, 2 already in the queue" again.out
@@ -217,7 +217,7 @@ wait_for_queue
 cp before.toml edited.toml
 
 say "the same runs as commands in a shell"
-perceptinit run edited.toml --out piped --device cpu --arm pi --on commands > commands.txt
+perceptinit run edited.toml --out piped --device cpu --arm pi --submit commands > commands.txt
 cat commands.txt
 PATH=$work/bin:$PATH sh < commands.txt > piped.out 2> piped.err
 COLUMNS=160 perceptinit compare piped/edited > piped.txt
@@ -243,17 +243,17 @@ image_size = 16
 pretrain.lr = { low = 1e-4, high = 1e-2, scale = "log" }
 TOML
 for expected in "Submitted 4 runs" "Submitted 4 runs" "All runs are finished"; do
-  perceptinit tune tuned.toml --out tuned --device cpu --on slurm 2>&1 | tee tuned.out
+  perceptinit tune tuned.toml --out tuned --device cpu --submit slurm 2>&1 | tee tuned.out
   check_line "tuning" "$expected" tuned.out
   wait_for_queue
 done
 perceptinit tune tuned.toml --out tuned-alone --device cpu > /dev/null
-PATH=$work/bin:$PATH srun --partition=low perceptinit eval tuned/tuned --csv > evaluated.csv
+PATH=$work/bin:$PATH srun --partition=low perceptinit eval tuned/tuned --format csv > evaluated.csv
 check "srun evaluates the 4 runs" 4 "$(grep -c ",2afc,synthetic," evaluated.csv)"
 
 # --- a run on two nodes ----------------------------------------------------------------------------------------------------
 say "a run on two nodes, warned once"
-perceptinit run six.toml --out two --device cpu --on slurm --set slurm.nodes=2 --arm pi --seed 0
+perceptinit run six.toml --out two --device cpu --submit slurm --set jobs.nodes=2 --arm pi --seed 0
 runs=two/six
 upset pi/seed0 warn
 wait_for_queue
@@ -262,7 +262,7 @@ perceptinit status two/six
 "$python" -c 'import json; r = json.load(open("two/six/pi/seed0/record.json")); print(r["status"], [w["message"] for w in r["warnings"]])'
 
 say "a run that is cancelled stays so"
-perceptinit run six.toml --out two --device cpu --on slurm --arm pi --seed 1
+perceptinit run six.toml --out two --device cpu --submit slurm --arm pi --seed 1
 upset pi/seed1 cancel
 wait_for_queue
 check_line "a canceled run stays interrupted" '"status": "interrupted"' two/six/pi/seed1/record.json
@@ -273,7 +273,7 @@ say "12 runs alone, in one process"
 perceptinit run six.toml --out alone --device cpu > alone.out 2> alone.err
 runs=shared/six
 say "12 runs through Slurm; MaxArraySize = 8"
-time perceptinit run six.toml --out shared --device cpu --on slurm
+time perceptinit run six.toml --out shared --device cpu --submit slurm
 upsets=()
 for each in "pi/seed0 kill" "random/seed2 kill" "pi/seed4 kill" "random/seed0 preempt" "pi/seed1 warn"; do
   upset $each &
@@ -288,7 +288,7 @@ check_line "stopped runs say why" "DUE TO\|rerun the command to resume" $runs/.s
 perceptinit status $runs
 cat $runs/table.txt
 say "the same command once more"
-perceptinit run six.toml --out shared --device cpu --on slurm
+perceptinit run six.toml --out shared --device cpu --submit slurm
 wait_for_queue
 say "all have ended"
 "$python" - << 'PY'

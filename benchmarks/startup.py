@@ -15,7 +15,7 @@ COMMANDS = {
     BASE: ["-c", "import typer"],
     "perceptinit --help": ["-m", "perceptinit", "--help"],
     "perceptinit list": ["-m", "perceptinit", "list"],
-    "perceptinit plugins": ["-m", "perceptinit", "plugins"],
+    "perceptinit list plugins": ["-m", "perceptinit", "list", "plugins"],
     "import open_clip": ["-c", "import open_clip"],
 }
 

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from perceptinit.analysis import comparison
     from perceptinit.judgments.sources import Source
     from perceptinit.types import FitMode, InitReport
+    from perceptinit.verdict.headline import Judged
 
 RGB = tuple[float, float, float]
 
@@ -91,31 +91,29 @@ def run_recipe(
 class Comparison:
     """A comparison of arms. `print` shows its table in Markdown with the verdict."""
 
-    data: comparison.Comparison
+    judged: Judged
 
     @property
     def verdict(self) -> str:
         """Scores, the answer for each arm, and the most important limit, in sentences."""
-        from perceptinit.verdict.headline import headline
-
-        return "\n".join(headline(self.data))
+        return "\n".join(self.judged.headline)
 
     def table(self) -> list[dict[str, Any]]:
         """Return a row for each score, arm and contrast, unrounded, with shares in [0, 1]."""
         from perceptinit.reports.columns import flat_rows
 
-        return list(flat_rows(self.data.all_scores))
+        return list(flat_rows(self.judged.comparison.all_scores))
 
     def to_html(self) -> str:
         """Return the page that `perceptinit report` writes. Requires the extra `report`."""
         from perceptinit.reports.report import render
 
-        return render(self.data)
+        return render(self.judged)
 
     def __repr__(self) -> str:
         from perceptinit.reports.formats import markdown_table
 
-        return markdown_table(self.data, self.data.all_scores)
+        return markdown_table(self.judged, self.judged.comparison.all_scores)
 
 
 def compare(
@@ -126,6 +124,7 @@ def compare(
     columns: Mapping[str, str] | None = None,
     plan: str | Path | None = None,
     pairing: Literal["seeds", "none"] = "seeds",
+    direction: Literal["higher", "lower"] | None = None,
     at: int | None = None,
 ) -> Comparison:
     """Compare arms like `perceptinit compare`.
@@ -138,6 +137,7 @@ def compare(
         columns: Columns of a table by field, such as `{"arm": "init", "value": "accuracy"}`.
         plan: `plan.json` of `perceptinit preregister`, for a table.
         pairing: "none" compares the arms of a table as independent samples, even if their seeds are equal.
+        direction: Better values of a measure whose name does not state them, for a table.
         at: Compare at this evaluation and not at the end.
 
     Returns:
@@ -149,6 +149,7 @@ def compare(
     """
     from perceptinit.analysis.compare import compare as compare_runs
     from perceptinit.results.run_tables import TableOptions, load_results
+    from perceptinit.verdict.headline import Judged
 
     if pairing not in ("seeds", "none"):
         raise UsageError(f'pairing = {pairing!r}: expected "seeds" or "none"')
@@ -158,9 +159,10 @@ def compare(
         columns=columns or {},
         plan=None if plan is None else Path(plan),
         is_unpaired=pairing == "none",
+        direction=direction,
     )
     runs = load_results([table if hasattr(table, "columns") else Path(table)], options=options)
-    return Comparison(compare_runs(runs, "equal" if at is None else at, baseline))
+    return Comparison(Judged.of(compare_runs(runs, "equal" if at is None else at, baseline)))
 
 
 def apply_perceptual_init(
@@ -168,6 +170,7 @@ def apply_perceptual_init(
     initializer: str = "triplet-hinge",
     *,
     judgments: Source = None,
+    also_on: Source = None,
     encode: Callable[[torch.Tensor], torch.Tensor] | None = None,
     image_size: int | None = None,
     mean: RGB | None = None,
@@ -194,6 +197,8 @@ def apply_perceptual_init(
         judgments: Name of a data set, path of a table or a matrix, a name or path with its options
             `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
             set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
+        also_on: Judgments that are not trained on, like `judgments`. 2AFC on them is reported, with a warning
+            if it decreases by more than its error.
         encode: Maps images (B, 3, S, S) to embeddings (B, D). Required for models of other libraries.
         image_size: Height and width S of the input, pixels; by default that of the model. Required with
             `encode`.
@@ -207,11 +212,12 @@ def apply_perceptual_init(
             save new results (`perceptinit cache`).
         progress: Show progress bars.
         num_workers: Number of threads that decode images.
-        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`).
+        **options: Keys of the initializer, such as `epochs=4` (`perceptinit show initializer NAME`). Stage 1
+            chooses rate, margin, batch, epochs and patience by whether the weights are learned or random.
 
     Returns:
         A report with the names of changed tensors, hashes of the weights, and metrics such as
-        `2afc_val_after`. `print(report)` prints one line.
+        `unseen_2afc_after`. `print(report)` prints up to six lines.
 
     Raises:
         UsageError: If arguments are invalid or do not fit the model.
@@ -229,9 +235,12 @@ def apply_perceptual_init(
     registry = build_plugin_manager().registry
     with Bars(stays=True, shown=progress) as bars:
         bars.update("loading data", 0)
-        job = read_job(registry, initializer, options, judgments, seed)
+        job = read_job(registry, initializer, options, judgments, seed, also_on)
         tower = adapt(model, **given)
         bars.retain([])
+        job, sentence = job.suited(tower, options)
+        if sentence:
+            bars.say(sentence)
         report = initialize_tower(
             tower,
             job,

@@ -81,60 +81,6 @@ _MODULES = {
     "writing": "perceptinit.errors",
     "zero_shot_classifier": "perceptinit.evaluators.classifier",
 }
-# names that `perceptinit.plugin` had before 0.2 -> module, which can change at any time
-_INTERNAL = {
-    "Augment": "perceptinit.pairs.augment",
-    "Bars": "perceptinit.progress",
-    "CheckpointError": "perceptinit.errors",
-    "CsvTable": "perceptinit.pairs.csv_pairs",
-    "HasChoice": "perceptinit.test_sets.choice",
-    "HasEvaluateMany": "perceptinit.evaluators.features",
-    "HasMaxShuffleBlocks": "perceptinit.protocols",
-    "HasPublishedNumPairs": "perceptinit.protocols",
-    "HasSay": "perceptinit.protocols",
-    "HeldBlocks": "perceptinit.pairs.parquet_table",
-    "IMAGE_SUFFIXES": "perceptinit.types",
-    "JOURNAL": "perceptinit.pairs.sizes",
-    "Joint": "perceptinit.evaluators.features",
-    "MissingPackageError": "perceptinit.errors",
-    "PairLoader": "perceptinit.pairs.loader",
-    "ParquetTable": "perceptinit.pairs.parquet_table",
-    "RemoteError": "perceptinit.errors",
-    "SIZES": "perceptinit.pairs.sizes",
-    "Scalars": "perceptinit.trackers.scalars",
-    "SetChoice": "perceptinit.test_sets.choice",
-    "TimmSource": "perceptinit.initializers.imagenet",
-    "TrainingError": "perceptinit.errors",
-    "WebdatasetPairs": "perceptinit.pairs.webdataset_pairs",
-    "adamw": "perceptinit.compute.optim",
-    "captions_in": "perceptinit.pairs.texts",
-    "content_sha256": "perceptinit.files.reading",
-    "decode_with_alpha": "perceptinit.images.decoding",
-    "expand_braces": "perceptinit.pairs.paths",
-    "file_name": "perceptinit.judgments.image_files",
-    "final_path": "perceptinit.files.atomic",
-    "find_misfit": "perceptinit.configs",
-    "journals": "perceptinit.pairs.sizes",
-    "load_trunk": "perceptinit.initializers.imagenet",
-    "named_torch_seed": "perceptinit.seeding",
-    "nearest": "perceptinit.registry",
-    "num_fused_parts": "perceptinit.initializers.weights",
-    "only_training": "perceptinit.initializers.weights",
-    "parse_rows": "perceptinit.files.reading",
-    "read_bytes": "perceptinit.files.reading",
-    "read_classes": "perceptinit.pairs.parquet_pairs",
-    "read_timm_weights": "perceptinit.initializers.imagenet",
-    "remove_files": "perceptinit.files.atomic",
-    "set_lr": "perceptinit.compute.optim",
-    "shown": "perceptinit.errors",
-    "temporaries": "perceptinit.files.atomic",
-    "timm_architecture": "perceptinit.initializers.imagenet",
-    "transparent_share": "perceptinit.images.background",
-    "unseal": "perceptinit.files.reading",
-    "warmup_cosine": "perceptinit.compute.optim",
-    "without_credentials": "perceptinit.errors",
-    "write_json": "perceptinit.files.atomic",
-}
 
 
 def __getattr__(name: str) -> Any:
@@ -146,12 +92,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(_MODULES)
-
-
-def find_moved(name: str) -> str:
-    """Return where a name that left `perceptinit.plugin` is now, as the end of an error message."""
-    if name in _MODULES:
-        return ". It moved to perceptinit.companion, which only the packages in plugins/ may use"
-    if name in _INTERNAL:
-        return f". It is not public: {_INTERNAL[name]} has it, and can change at any time"
-    return ""

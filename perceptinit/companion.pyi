@@ -70,5 +70,3 @@ from perceptinit.seeding import derive_seed as derive_seed
 from perceptinit.test_sets.sets import RetrievalSet as RetrievalSet, ZeroShotSet as ZeroShotSet
 from perceptinit.trackers.scalars import flat as flat
 from perceptinit.types import WHITE as WHITE, Color as Color, ImageSource as ImageSource
-
-def find_moved(name: str) -> str: ...

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import attrgetter
 from pathlib import PurePath
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 from annotated_types import Ge, Gt, Le
 
 from perceptinit.errors import Problem, shown
 from perceptinit.registry import nearest
 
+# mark of a key that does not change a result, such as the location of data: `Annotated[Path, NEUTRAL]`
+NEUTRAL = object()
 PositiveInt = Annotated[int, Gt(0)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
@@ -139,6 +141,12 @@ def _describe(error: Mapping[str, Any]) -> str:
 
 _JSON_TYPES = {dict: "a table", list: "an array", type(None): "null"}
 _UNION_MEMBERS = {"str", "int", "float", "bool", "path", "none", "list", "tuple", "dict"}
+
+
+def find_neutral_keys(cls: type) -> frozenset[str]:
+    """Return the keys of a Config that are marked with `NEUTRAL`."""
+    kinds = get_type_hints(cls, include_extras=True)
+    return frozenset(key for key, kind in kinds.items() if NEUTRAL in getattr(kind, "__metadata__", ()))
 
 
 def to_table(config: Any) -> dict[str, Any]:

@@ -59,6 +59,7 @@ _MODULES = {
     "JudgedMeasure": "perceptinit.evaluators.judged",
     "Judgments": "perceptinit.protocols",
     "MatrixSet": "perceptinit.judgments.own.matrix_set",
+    "NEUTRAL": "perceptinit.configs",
     "NonNegativeFloat": "perceptinit.configs",
     "NonNegativeInt": "perceptinit.configs",
     "Objective": "perceptinit.pretrainers.objective",
@@ -107,8 +108,10 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        moved = import_module("perceptinit.companion").find_moved(name)
-        raise AttributeError(f"module 'perceptinit.plugin' has no attribute '{name}'{moved}")
+        problem = f"module 'perceptinit.plugin' has no attribute '{name}'"
+        if name in dir(import_module("perceptinit.companion")):
+            problem += ". Only the packages in plugins/ may use it, from perceptinit.companion"
+        raise AttributeError(problem)
     value = globals()[name] = getattr(import_module(_MODULES[name]), name)
     return value
 

@@ -4,6 +4,7 @@ from perceptinit.backbones.clip_tokenizer import clip_tokenizer as clip_tokenize
 from perceptinit.backbones.encoders import DualTower as DualTower, ImageTower as ImageTower
 from perceptinit.backbones.text import TextTower as TextTower
 from perceptinit.configs import (
+    NEUTRAL as NEUTRAL,
     NonNegativeFloat as NonNegativeFloat,
     NonNegativeInt as NonNegativeInt,
     PositiveFloat as PositiveFloat,

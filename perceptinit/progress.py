@@ -53,6 +53,11 @@ class Bars:
         """Advance a bar by `by` of `total`."""
         self.update(name, self._done.get(name, 0) + by, total)
 
+    def say(self, message: str) -> None:
+        """Print a line above the bars, if they are shown."""
+        if not self._progress.disable:
+            self._progress.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
     def retain(self, names: Collection[str]) -> None:
         """Remove all bars except those with these names."""
         for name in self._tasks.keys() - set(names):

@@ -150,7 +150,7 @@ class Registry:
             if slash and vendor not in {entry.name.partition("/")[0] for entry in self.entries}:
                 raise MissingPackageError(
                     f"the {kind} '{name}' is offered by plug-in {vendor}, and plug-in {vendor} is not "
-                    "installed. Install its package, or check the name: perceptinit plugins"
+                    "installed. Install its package, or check the name: perceptinit list plugins"
                 )
             raise UsageError(unknown(f"no {kind} called", name, [e.name for e in known]))
         if len(found) > 1:

@@ -1,6 +1,6 @@
 """Draw the held-out drawings that a model of drawings.toml finds for a title.
 
-    perceptinit export runs/drawings/random/seed0 --to open-clip
+    perceptinit export runs/drawings/random/seed0 open-clip
     python recipes/show_drawings.py data/drawings runs/drawings/random/seed0/export/open-clip retrieved.png
 
 Each row is a title, drawn at random, with the rank of its drawing among all held-out drawings and the nearest drawings

@@ -1,9 +1,10 @@
 """Size of the Python files that git tracks, in statements and names, which do not depend on line breaks.
 
-    python tests/size.py [FOLDER ...]      default: perceptinit and every package in plugins/, without tests
+    python tests/size.py               every room of perceptinit and every package in plugins/, without tests
+    python tests/size.py FOLDER ...    these folders
 
-Docstrings do not count. A packed assignment (`a, b = x, y`) counts as its parts. The last line is the number
-of names in `perceptinit.plugin`.
+Docstrings do not count. A packed assignment (`a, b = x, y`) and an unpacked generator (`a, b = (f(x) for x in z)`)
+count as their parts. The last lines are the code outside these folders and the number of names in `perceptinit.plugin`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).parents[1]
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+ELSEWHERE = ("examples", "benchmarks", "recipes", "site_hooks")
 
 
 @dataclass
@@ -33,14 +36,15 @@ class Size:
         """Count the statements of one more file."""
         self.files += 1
         for node in ast.walk(ast.parse(source)):
-            if isinstance(node, ast.stmt) and not _is_docstring(node):
+            if isinstance(node, ast.stmt) and not is_docstring(node):
                 self.statements += 1
-            parts = _num_packed(node)
-            if parts:
-                self.packed += 1
-                self.statements += parts - 1
+            self.statements += max(_num_unpacked(node, (ast.Tuple, ast.GeneratorExp)) - 1, 0)
+            self.packed += _num_unpacked(node, ast.Tuple) > 0
             self.walruses += isinstance(node, ast.NamedExpr)
             self.comprehensions += isinstance(node, COMPREHENSIONS)
+
+    def __add__(self, other: Self) -> Size:
+        return Size(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Size)))
 
     def rate(self, count: str) -> float:
         """Return a count in 1,000 statements."""
@@ -53,36 +57,50 @@ class Size:
         return f"{self.files:4d} files {self.statements:6d} statements; in 1,000: {rates}"
 
 
-def _is_docstring(node: ast.AST) -> bool:
+def is_docstring(node: ast.AST) -> bool:
+    """Return whether a node is a string that stands alone."""
     constant = node.value if isinstance(node, ast.Expr) else None
     return isinstance(constant, ast.Constant) and isinstance(constant.value, str)
 
 
-def _num_packed(node: ast.AST) -> int:
-    """Return the number of assignments in `a, b = x, y`, or 0 for another statement."""
+def _num_unpacked(node: ast.AST, values: type | tuple[type, ...]) -> int:
+    """Return the number of targets of `a, b = value`, or 0 if the value has another type."""
     if not isinstance(node, ast.Assign):
         return 0
     target = node.targets[0]
-    is_packed = isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple)
-    return len(target.elts) if is_packed else 0
+    return len(target.elts) if isinstance(target, ast.Tuple) and isinstance(node.value, values) else 0
 
 
-def tracked(folders: Iterable[str]) -> Iterator[Path]:
+def tracked(folders: Iterable[str], endings: Sequence[str] = (".py",)) -> Iterator[Path]:
     """Yield the tracked Python files of folders, without tests."""
     listed = subprocess.run(
         ["git", "ls-files", "--", *folders], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     for name in listed:
-        if name.endswith(".py") and "/tests/" not in name and (ROOT / name).is_file():
+        if name.endswith(tuple(endings)) and "/tests/" not in name and (ROOT / name).is_file():
             yield ROOT / name
 
 
 def measure(*folders: str) -> Size:
     """Return the size of the tracked Python files of folders."""
+    return _measure(tracked(folders))
+
+
+def _measure(paths: Iterable[Path]) -> Size:
     size = Size()
-    for path in tracked(folders):
+    for path in paths:
         size.add(path.read_text("utf-8"))
     return size
+
+
+def by_room() -> dict[str, Size]:
+    """Return the size of the top level and each subpackage of perceptinit, and of each package in plugins/."""
+    rooms: dict[str, Size] = {}
+    for path in tracked(["perceptinit", "plugins"]):
+        top, second, *rest = path.relative_to(ROOT).parts
+        room = f"{top}/{second}" if rest else top
+        rooms[room] = rooms.get(room, Size()) + _measure([path])
+    return rooms
 
 
 def count_names() -> int:
@@ -93,9 +111,12 @@ def count_names() -> int:
 
 
 if __name__ == "__main__":
-    packages = [f"plugins/{path.name}" for path in sorted((ROOT / "plugins").iterdir()) if path.is_dir()]
-    folders = sys.argv[1:] or ["perceptinit", *packages]
-    for folder in folders:
-        print(f"{folder:40s} {measure(folder)}")
-    print(f"{'all':40s} {measure(*folders)}")
+    rooms = {folder: measure(folder) for folder in sys.argv[1:]} or by_room()
+    rooms["all"] = sum(rooms.values(), Size())
+    if not sys.argv[1:]:
+        rooms["elsewhere"] = _measure(
+            [*tracked(ELSEWHERE, (".py", ".pyi")), *tracked(["perceptinit"], (".pyi",))]
+        )
+    for room, size in rooms.items():
+        print(f"{room:40s} {size}")
     print(f"{count_names()} names in perceptinit.plugin")

@@ -94,7 +94,7 @@ def options_of(name, folder):
 def build(cls, options):
     config, problems = read_config(cls.Config, options, "component")
     assert not problems
-    parts = {"judgments": AllForms, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
+    parts = {"judgments": AllForms, "also_on": AllForms, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
     return cls(config, **{name: parts[name]() for name in find_parts(cls)})
 
 

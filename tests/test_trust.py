@@ -1,6 +1,8 @@
 """The source satisfies the claims of docs/trust.md about loading, execution and network access."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import perceptinit
@@ -82,3 +84,24 @@ def test_the_network_is_used_only_by_the_listed_modules():
         "urllib.request", "requests", "httpx", "huggingface_hub", "http.client", "fsspec", "aiohttp"
     )
     assert found <= allowed
+
+
+def lowest_versions():
+    """Return the lower bounds of each package in all pyproject.toml, as tuples of numbers."""
+    found = {}
+    for path in (PACKAGE.parent / "pyproject.toml", *PACKAGE.parent.glob("plugins/*/pyproject.toml")):
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        extras = project.get("optional-dependencies", {}).values()
+        for line in (*project.get("dependencies", ()), *(line for extra in extras for line in extra)):
+            if match := re.match(r"([\w-]+)(?:\[.*?\])?>=([\d.]+)", line):
+                found.setdefault(match[1].lower(), []).append(tuple(map(int, match[2].split("."))))
+    return found
+
+
+def test_lower_bounds_have_no_hole_that_the_page_names():
+    page = (PACKAGE.parent / "docs/trust.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\w+) \(.*?\) \| ([\d.]+) \| CVE", page, re.MULTILINE)
+    assert {name for name, _ in rows} == {"h11", "jinja2", "onnx"}
+    lowest = lowest_versions()
+    too_low = [name for name, version in rows if min(lowest[name]) < tuple(map(int, version.split(".")))]
+    assert too_low == []

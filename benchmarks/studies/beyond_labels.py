@@ -43,7 +43,7 @@ def load() -> dict[str, Runs]:
         *(at(name, rate) for name in SIZES.values() for rate in RATES),
     ]
     folders = {name: KEPT / name for name in names}
-    found = {name: records.read_runs(folder, SCORE) for name, folder in folders.items() if folder.is_dir()}
+    found = {name: records.read_runs(folder) for name, folder in folders.items() if folder.is_dir()}
     found[SIZES[250]] = {**found[SIZES[250]], **found.pop(TABLE, {})}
     return {name: runs for name, runs in found.items() if runs}
 
@@ -112,7 +112,7 @@ python benchmarks/studies/beyond_labels.py
 
 def before() -> str:
     """Return a sentence on the runs of ties.toml, which decided the triplets."""
-    runs = records.read_runs(KEPT / "ties", "2afc/people")
+    runs = records.read_runs(KEPT / "ties")
     if not runs:
         return ""
     scores = {

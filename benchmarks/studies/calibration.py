@@ -7,7 +7,8 @@ tables of docs/calibration.md between their markers. Seeds are fixed, and an int
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
 `calibration_power.py` (promises), `calibration_images.py` (seeds and images), `calibration_people.py`
-(people), `calibration_anchors.py` (few anchors), `calibration_edges.py` (published scores, tuned arms),
+(people), `calibration_anchors.py` (few anchors), `calibration_models.py` (models measured once),
+`calibration_edges.py` (published scores, tuned arms),
 `calibration_runs.py` (sentences, real A/A comparisons), `calibration_tables.py` (tables of scores),
 `random_designs.py` (firm sentences) and `calibration_when.py` (emergence).
 """
@@ -23,6 +24,7 @@ import calibration_anchors
 import calibration_designs
 import calibration_edges
 import calibration_images
+import calibration_models
 import calibration_people
 import calibration_power
 import calibration_runs
@@ -42,6 +44,7 @@ STUDIES: Mapping[str, Study] = {
     **calibration_images.STUDIES,
     **calibration_people.STUDIES,
     **calibration_anchors.STUDIES,
+    **calibration_models.STUDIES,
     **calibration_edges.STUDIES,
     **calibration_runs.STUDIES,
     **calibration_tables.STUDIES,

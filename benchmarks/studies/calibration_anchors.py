@@ -12,9 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
-from perceptinit.evaluating.standing import half_width
+from perceptinit.analysis.intervals import estimate_two_way, find_item_components
 from perceptinit.judgments.scoring import binomial_stderr, held_out_error
-from perceptinit.types import Items
 
 NUM = 2_000
 NUM_ANCHORS = (2, 5, 10, 30, 100)
@@ -45,8 +44,11 @@ def count(rng: np.random.Generator, num: int, num_anchors: int, effect: float) -
             covered += ends[0] <= AGREEMENT <= ends[1]
             halves.append((ends[1] - ends[0]) / 2)
             difference = values[0] - values[1]
-            half = half_width(difference, Items(difference, images.T, votes), 0.95) or 0.0
-            both += abs(np.average(difference, weights=votes)) <= half
+            places = np.unique(images, return_inverse=True)[1].reshape(images.shape)
+            parts = find_item_components(difference, places.T, votes)
+            if parts is not None:
+                gap = estimate_two_way(parts)
+                both += gap.low <= 0 <= gap.high
     return {
         "shown": shown,
         "covered": int(covered),

@@ -10,10 +10,11 @@ import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 from calibration_seeds import DELTA, NOISE, NUM, NUM_SEEDS, Answer, ask, ask_at_looks
 
-from perceptinit.analysis.decisions import POINTS, Rule, rule_of
+from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
+from perceptinit.analysis.questions import SIDES
 from perceptinit.recipe.settings import VerdictConfig
-from perceptinit.verdict.verdict import SIDES
+from perceptinit.results.source import POINTS
 
 NUM_TABLES = 2_000
 NUM_ARMS = 10

@@ -6,19 +6,19 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.at_best import MIN_STUDIES
-from perceptinit.analysis.decisions import CONFIDENCE, POINTS
+from perceptinit.analysis.decisions import CONFIDENCE
+from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate, estimate, widen
 from perceptinit.recipe.settings import ExpectConfig, Range, TuneConfig
 from perceptinit.recipe.tuning import Dimension, Tuning
+from perceptinit.results.source import POINTS
 from perceptinit.results.tuned import Search, Trial
-from perceptinit.verdict.yardsticks import _judge
+from perceptinit.verdict.published import CONFIDENCE as PUBLISHED_CONFIDENCE, decide_published
 
 NUM = 10_000
 NUM_TUNINGS = 1_000
@@ -33,8 +33,8 @@ ONE_SIDED = replace(EXPECTED, reruns_are_below=True)
 # --- published scores ------------------------------------------------------------------------------------------------
 
 
-def yardstick_rows(cells: Cells) -> Iterator[Row]:
-    """Yield how often an arm is called as published, by the distance of its true mean."""
+def published_rows(cells: Cells) -> Iterator[Row]:
+    """Yield how often an arm is called equivalent to its published score, by the distance of its true mean."""
     for expected, name in ((EXPECTED, "two sides"), (ONE_SIDED, "re-runs are below")):
         for num_seeds in NUM_SEEDS:
             for spread in SPREADS:
@@ -53,9 +53,8 @@ def _count_judged(
         mean = expected.value + expected.tolerance * offset
         drawn = (mean + spread * expected.tolerance * rng.standard_normal((num, num_seeds))) / POINTS
         for values in drawn.tolist():
-            arm = SimpleNamespace(by_seed=dict(enumerate(values)))
-            score: Any = SimpleNamespace(arm=lambda name, arm=arm: arm, floor=0.0, is_share=True)
-            counts[f"{offset:g}"] += _judge(score, expected)[0] in ("as published", "as re-runs")
+            value = estimate(values, PUBLISHED_CONFIDENCE)
+            counts[f"{offset:g}"] += decide_published(value, expected) is Outcome.EQUIVALENT
     return dict(counts)
 
 
@@ -126,7 +125,7 @@ def _tune(
 STUDIES = {
     "yardsticks": Study(
         ("tolerance", "seeds", "deviation over seeds", *(f"mean off by {offset:g}" for offset in OFFSETS)),
-        yardstick_rows,
+        published_rows,
     ),
     "tuning": Study(
         (

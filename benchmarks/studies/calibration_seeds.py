@@ -18,6 +18,7 @@ from perceptinit.analysis.comparison import Difference
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
+from perceptinit.analysis.questions import SIDES
 from perceptinit.analysis.statistics import Estimate, estimate
 from perceptinit.verdict.verdict import decide, is_beyond_delta
 
@@ -72,7 +73,6 @@ class Answer:
         return self.value.low <= truth <= self.value.high
 
 
-OUTCOMES = {"above": "better", "below": "worse", "equivalent": "equivalent", None: "undecided"}
 CONTRAST = Contrast("arm", "baseline")
 
 
@@ -88,15 +88,14 @@ def ask(
     floor: least standard deviation. p_signs: of the sign-flip test over the family; of these values if None.
     """
     value = estimate(values, rule.level_for(num_family), floor)
-    is_side = rule.decide(value) in ("above", "below")
+    is_side = rule.decide(value) in SIDES
     if p_signs is None and is_side and len(values) >= MIN_SEEDS_SIGN_FLIP:
         (p_signs,) = max_t_p([values])  # `decide` needs it only here
     difference = Difference(
         contrast=CONTRAST, by_seed=dict(enumerate(values)), value=value,
         relative=None, p_value=None, p_signs=p_signs,
     )  # fmt: skip
-    outcome = OUTCOMES[decide(difference, rule)]
-    return Answer(outcome, is_beyond_delta(difference, rule), value)
+    return Answer(decide(difference, rule), is_beyond_delta(difference, rule), value)
 
 
 def ask_at_looks(values: Sequence[float], rules: Sequence[Rule], first: int) -> tuple[Answer, int]:

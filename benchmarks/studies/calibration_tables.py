@@ -12,11 +12,12 @@ import numpy as np
 from calibration_counts import Cells, Counts, Row, Study, share
 
 from perceptinit.analysis.compare import compare
+from perceptinit.analysis.questions import SIDES
 from perceptinit.files.columns import Columns
 from perceptinit.results.run_tables import TableOptions, read_runs
 from perceptinit.verdict import verdict
-from perceptinit.verdict.headline import summary
-from perceptinit.verdict.verdict import SIDES, Verdict
+from perceptinit.verdict.headline import Judged
+from perceptinit.verdict.verdict import Verdict
 
 NUM = 600
 DELTA = 1.0  # the unit is the standard deviation of a score over seeds
@@ -85,9 +86,7 @@ def _answer(noise: Mapping[str, np.ndarray], lead: float, is_unpaired: bool) -> 
         mock.patch.object(verdict, "seeds_to_decide", return_value=None),
         mock.patch.object(verdict, "probabilities", return_value=None),
     ):
-        found = summary(compare(runs))
-    assert found is not None
-    return found.answers
+        return Judged.of(compare(runs)).answers
 
 
 STUDIES = {

@@ -27,7 +27,7 @@ from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.states import State
 from perceptinit.types import Items
 from perceptinit.verdict import verdict
-from perceptinit.verdict.headline import headline
+from perceptinit.verdict.headline import Judged
 
 Run = tuple[str, int]  # arm, seed
 FOLDER = Path("designs")  # is not created
@@ -69,7 +69,7 @@ def headline_in_memory(experiment: Experiment) -> list[str]:
             (verdict, "probabilities", lambda value, delta: None),
         ):
             patched.enter_context(mock.patch.object(module, name, function))
-        return headline(comparing.compare(load(experiment), experiment.at or "equal"))
+        return Judged.of(comparing.compare(load(experiment), experiment.at or "equal")).headline
 
 
 def _to_items(values: np.ndarray) -> Items:

@@ -108,7 +108,7 @@ def answer(runs: Runs) -> str:
 
 def write() -> None:
     """Write the page."""
-    (KEPT / f"{NAME}.md").write_text(page(records.read_runs(KEPT / NAME, SCORE)), encoding="utf-8")
+    (KEPT / f"{NAME}.md").write_text(page(records.read_runs(KEPT / NAME)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from perceptinit.reports.page import answer_in_words
 from perceptinit.results import record
 from perceptinit.results.runs import load_runs
 from perceptinit.seeding import generator
-from perceptinit.verdict.headline import sentences, summary
+from perceptinit.verdict.headline import Judged
 
 MOST_KEPT = 5  # false sentences of a kind
 VERSIONS = record.versions()
@@ -39,14 +39,9 @@ def sentences_of(situation: Situation) -> list[str]:
     The other sentences of the page's summary are those of the table.
     """
     with tempfile.TemporaryDirectory() as folder:
-        comparison = compare(load_runs([write_runs(situation, Path(folder))]))
-    found = summary(comparison)
-    cards = (
-        [sentence_rules.card(v.contrast.title, v.question, answer_in_words(v)) for v in found.answers]
-        if found
-        else []
-    )
-    return list(dict.fromkeys([*sentences(comparison), *cards]))
+        judged = Judged.of(compare(load_runs([write_runs(situation, Path(folder))])))
+    cards = [sentence_rules.card(v.contrast.title, v.question, answer_in_words(v)) for v in judged.answers]
+    return list(dict.fromkeys([*judged.sentences, *cards]))
 
 
 def mark(situation: Situation, truth: Truth) -> dict[str, str]:

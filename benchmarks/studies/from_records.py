@@ -21,12 +21,12 @@ MIN_SEEDS_OF_SIGN_TEST = 6
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: its final scores by name, the values of images of one score, (N,), and the metrics of stage 1."""
+    """A run: its final scores by name, their values of images, (N,), where there are any, and metrics of stage 1."""
 
     arm: str
     seed: int
     scores: Mapping[str, float]
-    items: np.ndarray | None
+    items: Mapping[str, np.ndarray]
     stage_1: Mapping[str, float]
     record: Mapping[str, object] = field(repr=False)
 
@@ -65,8 +65,8 @@ class Difference:
 Runs = Mapping[tuple[str, int], Run]
 
 
-def read_runs(folder: Path, score: str) -> Runs:
-    """Return the finished runs of an experiment by arm and seed, with the values of images of a score."""
+def read_runs(folder: Path) -> Runs:
+    """Return the finished runs of an experiment by arm and seed."""
     found = {}
     for path in sorted(folder.glob("*/seed*/record.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -76,26 +76,29 @@ def read_runs(folder: Path, score: str) -> Runs:
         seed = int(path.parent.name.removeprefix("seed"))
         last = {row["name"]: row["value"] for row in record["scores"]}  # rows are in the order of training
         metrics = {k: v for row in record["init"] for k, v in row["metrics"].items()}
-        found[arm, seed] = Run(arm, seed, last, read_items(path.parent, score), metrics, record)
+        found[arm, seed] = Run(arm, seed, last, read_items(path.parent), metrics, record)
     return found
 
 
-def read_items(folder: Path, score: str) -> np.ndarray | None:
-    """Return the values of the images of a score from items.safetensors; None if there are none."""
+def read_items(folder: Path) -> dict[str, np.ndarray]:
+    """Return the values of images by score, from items.safetensors; empty without the file."""
     path = folder / "items.safetensors"
     if not path.is_file():
-        return None
+        return {}
     content = path.read_bytes()
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
-    if score not in header:
-        return None
-    low, high = header[score]["data_offsets"]
-    stored = content[start + low : start + high]
-    if header[score]["dtype"] == "F32":
-        return np.frombuffer(stored, "<f4").astype(np.float64)
-    about = json.loads(header["__metadata__"]["sealed"].partition(" ")[2])
-    return np.unpackbits(np.frombuffer(stored, np.uint8), count=about[score]["num"]).astype(np.float64)
+    about = json.loads(header.pop("__metadata__")["sealed"].partition(" ")[2])
+    found = {}
+    for score in about:
+        low, high = header[score]["data_offsets"]
+        stored = content[start + low : start + high]
+        if header[score]["dtype"] == "F32":
+            found[score] = np.frombuffer(stored, "<f4").astype(np.float64)
+        else:
+            bits = np.unpackbits(np.frombuffer(stored, np.uint8), count=about[score]["num"])
+            found[score] = bits.astype(np.float64)
+    return found
 
 
 def arms_of(runs: Runs) -> list[str]:
@@ -125,17 +128,22 @@ def difference(pairs: Iterable[tuple[Run, Run]], score: str, num_family: int = 1
 
     Args:
         pairs: An arm and its reference, one pair for each seed.
-        score: Name of the score, for runs without values of images.
+        score: Name of the score. Without values of its images, the interval is over seeds.
         num_family: Number of contrasts whose intervals hold together with at least 95 % (Bonferroni).
     """
     pairs = list(pairs)
     if len(pairs) < 2:
         return None
     by_seed = np.array([a.scores[score] - b.scores[score] for a, b in pairs])
-    known = [a.items - b.items for a, b in pairs if a.items is not None and b.items is not None]
+    known = [a.items[score] - b.items[score] for a, b in pairs if score in a.items and score in b.items]
+    return mean_of(by_seed, np.array(known) if len(known) == len(pairs) else None, num_family)
+
+
+def mean_of(by_seed: np.ndarray, by_image: np.ndarray | None = None, num_family: int = 1) -> Difference:
+    """Return the mean of differences (S,) with its interval over seeds, or over seeds and images (S, N)."""
     variance, degrees = by_seed.var(ddof=1) / len(by_seed), len(by_seed) - 1.0
-    if len(known) == len(pairs):
-        variance, degrees = two_way(np.array(known))
+    if by_image is not None:
+        variance, degrees = two_way(by_image)
     reach = stats.t.ppf(1 - 0.025 / num_family, degrees) * np.sqrt(variance)
     mean = float(by_seed.mean())
     return Difference(mean, mean - reach, mean + reach, sign_test(by_seed), len(by_seed))

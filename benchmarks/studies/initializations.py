@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Difference, ScoreComparison
 from perceptinit.analysis.numbers import interval, number, signed
 from perceptinit.analysis.statistics import Estimate, differences, estimate
+from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.verdict import verdict
 
@@ -55,7 +57,7 @@ def _stage(kept: Path, name: str) -> Iterator[str]:
     interim = "" if len(seeds) >= NUM_SEEDS else f" ({len(seeds)} of {NUM_SEEDS}, interim)"
     yield f"**{STAGES[name]}**: seeds {', '.join(map(str, seeds))}{interim}."
     yield "\n".join(_rows(score, longer, costs(kept / name)))
-    yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, score)))
+    yield "\n".join(f"* {line}" for line in (*effects(score), *notes(kept, name, score)))
 
 
 def trials(kept: Path) -> Iterator[str]:
@@ -129,17 +131,25 @@ def costs(folder: Path) -> dict[str, float]:
     """Return the CPU seconds of each start, a mean over seeds.
 
     They are the CPU seconds of the run times the share of these stages in its wall time. A difference from
-    random's runs would vary with the load of the machine.
+    random's runs would vary with the load of the machine. A run that copied its stages has those of their source.
     """
-    spent = processor_seconds(folder)
     found: dict[str, list[float]] = {}
     for run in load_runs([folder]).finished:
-        if run.seed in spent.get(run.arm, {}):
-            wall = run.record["wall_seconds"]
-            stages = sum(value for name, value in wall.items() if name.startswith("init"))
-            share = stages / wall["total"]
-            found.setdefault(run.arm, []).append(spent[run.arm][run.seed] * share)
+        source, record = source_of(run.record), run.record
+        experiment = folder.parent / source.split("/")[0] if source else folder
+        if source:
+            record = read_record(folder.parent / source / "record.json")
+        spent = processor_seconds(experiment).get(record["arm"]["name"], {}).get(run.seed)
+        if spent is not None:
+            wall = record["wall_seconds"]
+            stages = sum(value for stage, value in wall.items() if stage.startswith("init"))
+            found.setdefault(run.arm, []).append(spent * stages / wall["total"])
     return {arm: estimate(values).mean for arm, values in found.items()}
+
+
+def source_of(record: Mapping[str, Any]) -> str:
+    """Return the run `EXPERIMENT/ARM/seedN` whose stages a run copied; empty if it has stages of its own."""
+    return next((row["taken_from"] for row in record["init"] if "taken_from" in row), "")
 
 
 def _rows(score: ScoreComparison, longer: Mapping[int, float], seconds: Mapping[str, float]) -> Iterator[str]:
@@ -196,12 +206,15 @@ def effects(score: ScoreComparison) -> Iterator[str]:
             yield f"`{arm}` (published: {published}): {answer(score, arm)}{size}, {_between(found.value)}."
 
 
-def notes(kept: Path, score: ScoreComparison) -> Iterator[str]:
+def notes(kept: Path, name: str, score: ScoreComparison) -> Iterator[str]:
     """Yield notes on the intervals and costs of a stage."""
     alone = [d.contrast.title for d in score.differences if d.contrast.num_family == 1]
     if 0 < len(alone) < len(score.differences):
         yield f"Interval of 95 %: {', '.join(alone)}. The others are simultaneous."
     yield "CPU seconds are those of the start's stages on one thread, without pretraining."
+    sources = {source_of(run.record).split("/")[0] for run in load_runs([kept / name]).finished}
+    if copied := sorted(sources - {""}):
+        yield f"Stages were copied from the runs of {', '.join(copied)}. Their CPU seconds are those of these runs."
     teacher = kept / "initializations-teacher"
     if teacher.is_dir():
         spent = sum(processor_seconds(teacher)[BASELINE].values())

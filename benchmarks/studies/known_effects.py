@@ -27,12 +27,13 @@ from perceptinit.analysis.compare import compare
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import all_curves, band
 from perceptinit.analysis.numbers import interval, number, signed
-from perceptinit.analysis.statistics import estimate
+from perceptinit.analysis.statistics import Estimate, differences, estimate
 from perceptinit.reports.formats import markdown_table
 from perceptinit.reports.plots import curve_figure
 from perceptinit.results.items import read_items, write_items
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import RunSet, load_runs
+from perceptinit.verdict.headline import Judged
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -145,7 +146,7 @@ def section(name: str) -> str:
     parts = [
         f"![{figure.alt}](../images/{name}.svg)" if figure else "",
         _command(comparison.runs),
-        markdown_table(comparison, [score]).strip(),
+        markdown_table(Judged.of(comparison), [score]).strip(),
         "" if name in SECOND else _contrasts(name, score),  # part of the table of stage 1
         _along(comparison, score),
         _stage_one(name, comparison, score),
@@ -195,7 +196,8 @@ def by_causes() -> str:
                 _mean(list(arm.by_seed.values())),
             ]
             found = against.get(arm.arm)
-            cells += [_difference(found, score), _p(found)] if found else ["", ""]
+            alone = _between(_alone(score, arm.arm, "mimetic"), score) if found else ""
+            cells += [alone, _p(found)] if found else ["", ""]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -210,7 +212,8 @@ def _size_rows(comparison: Comparison, score: ScoreComparison) -> Iterator[str]:
             yield f"| {seen} | | | |"
             continue
         needed = ratio_of_samples(curves[arm.arm], curves[runs.baseline])
-        yield f"| {seen} | {_difference(against, score)} | {_p(against)} | {_times(needed)} |"
+        alone = _between(_alone(score, arm.arm, runs.baseline), score)
+        yield f"| {seen} | {alone} | {_p(against)} | {_times(needed)} |"
 
 
 def _is_against(difference: Difference, arm: str, runs: RunSet) -> bool:
@@ -222,8 +225,10 @@ def _contrasts(name: str, score: ScoreComparison) -> str:
     """Return the contrasts of arms with interval and p: those of the tool, then those of BESIDES."""
     rows = [_row(d, score) for d in score.differences]
     for arm, reference, planned in BESIDES.get(name, ()):
-        differences = _differences(name, reference, score.measure)
-        rows.append(_row(differences[arm], score, "" if planned else ", not in the plan"))
+        found = _differences(name, reference, score.measure)[arm]
+        note = "" if planned else ", not in the plan"
+        between = _between(_alone(score, arm, reference), score)
+        rows.append(f"| {arm} - {reference}{note} | {between} | {_p(found)} | {found.value.num} |")
     title = f"| {score.name}, paired by seed | points [95 %] | p | seeds |"
     return "\n".join([title, "|---|---:|---:|---:|", *rows])
 
@@ -235,14 +240,24 @@ def _differences(name: str, reference: str, measure: str) -> dict[str, Differenc
     return {d.contrast.arm: d for d in found if d.contrast.reference == reference}
 
 
-def _row(d: Difference, score: ScoreComparison, note: str = "") -> str:
-    contrast = f"{d.contrast.arm} - {d.contrast.reference}{note}"
+def _row(d: Difference, score: ScoreComparison) -> str:
+    contrast = f"{d.contrast.arm} - {d.contrast.reference}"
     return f"| {contrast} | {_difference(d, score)} | {_p(d)} | {d.value.num} |"
 
 
 def _difference(difference: Difference, score: ScoreComparison) -> str:
-    mean = signed(difference.value.mean, score.is_share)
-    between = interval(difference.value, score.is_share, between=", ")
+    """Return a difference with the interval that decides, marked if it is simultaneous."""
+    return _between(difference.value, score) + ", simultaneous" * (difference.contrast.num_family > 1)
+
+
+def _alone(score: ScoreComparison, arm: str, reference: str) -> Estimate:
+    """Return a difference with its single interval, for tables of several families of arms."""
+    return estimate(list(differences(score.arm(arm).by_seed, score.arm(reference).by_seed).values()))
+
+
+def _between(value: Estimate, score: ScoreComparison) -> str:
+    mean = signed(value.mean, score.is_share)
+    between = interval(value, score.is_share, between=", ")
     return f"{mean} [{between}]" if between else mean
 
 

@@ -17,9 +17,10 @@ from calibration_seeds import NOISE, ask_at_looks
 from sentence_rules import Pair, Truth
 from situations.made import INIT, Situation
 
-from perceptinit.analysis.decisions import POINTS, rule_of
+from perceptinit.analysis.decisions import rule_of
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.results.items import write_items
+from perceptinit.results.source import POINTS
 from perceptinit.types import Items
 
 DELTA, SPREAD, LEVEL = 1.0, 0.8, 40.0  # points

@@ -60,7 +60,7 @@ The other shares are 0, 5 and 50."""
 
 def load() -> dict[int, Runs]:
     """Return the runs of each share that has records."""
-    found = {share: records.read_runs(KEPT / f"simulated-{share}", SCORE) for share in SHARES}
+    found = {share: records.read_runs(KEPT / f"simulated-{share}") for share in SHARES}
     return {share: runs for share, runs in found.items() if any(contrast(runs, arm) for arm in CONTROLS)}
 
 
@@ -109,14 +109,24 @@ def answer_against(found: Mapping[int, Runs], control: str) -> str:
     outcomes = {share: outcome(runs, control) for share, runs in found.items() if contrast(runs, control)}
     better = [f"{share} %" for share in outcomes if outcomes[share] == "better"]
     others = [f"{share} % {outcomes[share]}" for share in outcomes if outcomes[share] != "better"]
+    slightly = [f"{share} %" for share, runs in found.items() if is_slightly_better(runs, control)]
     first = (
-        f"better with planted shares of {', '.join(better)}"
+        "better with planted shares of " + ", ".join(better)
         if better
         else "not shown to be better with any share"
     )
+    if slightly:
+        first = f"better with {', '.join([*better, *slightly])}, there by less than {DELTA} nats"
+        others = [text for text in others if text.rpartition(" ")[0] not in slightly]
     rest = f" ({', '.join(others)})" if others else ""
     false = ", although nothing is planted with 0 %" if outcomes.get(0) == "better" else ""
     return f"People - {control}: {first}{rest}{false}."
+
+
+def is_slightly_better(runs: Runs, control: str) -> bool:
+    """Return whether people are shown to be better than a control, but by less than delta."""
+    lead = contrast(runs, control)
+    return outcome(runs, control) == "equivalent" and lead is not None and lead.is_decided and lead.mean < 0
 
 
 def outcome(runs: Runs, control: str) -> str:
@@ -133,13 +143,14 @@ def row(share: int, runs: Runs) -> list[str]:
     """Return the cells of a planted share."""
     found = [contrast(runs, control) for control in CONTROLS]
     known = [control for control, each in zip(CONTROLS, found, strict=True) if each]
+    note = f" (better by less than {DELTA})"
     before = held_out(runs, "people", "before")
     after, *of_controls = (held_out(runs, arm, "after") for arm in ARMS)
     return [
         f"{share} %",
         *(records.mean_text(records.values_of(runs, arm, SCORE)) for arm in ARMS),
         *(each.text() if each else "" for each in found),
-        ", ".join(outcome(runs, control) for control in known),
+        ", ".join(outcome(runs, control) + note * is_slightly_better(runs, control) for control in known),
         ", ".join(f"{100 * power(runs, control):.0f} %" for control in known),
         f"{before}, {after}",
         *of_controls,

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, product
+from statistics import fmean
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,13 +14,13 @@ from perceptinit.analysis.at_best import Resampled, resample_studies, tuned_keys
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
-from perceptinit.analysis.intervals import Components, find_components
 from perceptinit.analysis.numbers import counts
+from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
 from perceptinit.analysis.pairing import are_paired, compare_arms, score_arm
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
-from perceptinit.judgments.baselines import from_extra
+from perceptinit.judgments.baselines import Baseline, from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.results.items import read_items
@@ -32,18 +33,16 @@ from perceptinit.results.measures import (
     is_share,
     may_ask_people,
     measure_names,
+    rank,
     split_name,
 )
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.types import Items, Split
+from perceptinit.types import Split
 
 Budget = Literal["equal", "unequal"] | int
 SPLITS = get_args(Split)
 LARGEST = 1e100  # accepted absolute value of a score
 DIGITS = 3  # decimals of scores that are not shares
-SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
-Cell = tuple[str, int]  # arm, seed
-ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
 Rows = dict[Cell, dict[str, dict[str, Any]]]  # score name -> row
 
 
@@ -64,15 +63,16 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     baseline = baseline or runs.baseline
     if baseline != runs.baseline and baseline not in runs.arms:
         raise UsageError(unknown("no arm called", baseline, runs.arms))
-    runs = replace(runs, baseline=baseline)
     _refuse_mixed_settings(runs)
     rows, problems = _choose_rows(runs, budget)
+    runs = replace(runs, baseline=baseline or _find_best(runs, rows), is_baseline_best=not baseline)
     contrasts = tuple(find_contrasts(runs))
     items, unreadable = _read_items(runs)
     names = dict.fromkeys(chain(*rows.values()))
     scores = [_score(runs, rows, name, contrasts, items) for name in names]
     cover = partial(_cover_searches, resample_studies(runs))
     excluded = [*_excluded_values(scores, rows), *_incomplete_sets(rows)]
+    excluded += _report_missing_intervals(runs, scores, items)
     return Comparison(
         runs=runs,
         contrasts=contrasts,
@@ -132,15 +132,15 @@ def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
     for run in runs.finished:
         by_arm.setdefault(run.arm, set()).add(run.samples_seen)
     if len(set().union(*by_arm.values())) > 1:
-        unit = runs.samples if runs.is_table else "samples"
+        unit = runs.source.progress.unit
         seen = "; ".join(f"{arm}: {counts(numbers, ', ')} {unit}" for arm, numbers in by_arm.items())
-        if budget == "equal":
+        if budget == "equal" and not runs.source.one_run_decides:
             common = set.intersection(*map(_measured_at, runs.finished))
             at = f"--at {max(common)}" if common else "--at N"
             raise UsageError(
                 f"the runs ended after different numbers of {unit}, so their final scores are not "
                 f"comparable. {seen}. Compare at a number at which all runs have scores ({at}), or compare "
-                "final scores with --unequal"
+                "final scores with --at end"
             )
         problems.append(f"Budgets differ: the arms are not equally trained. {seen}")
     return {(r.arm, r.seed): _rows_at(r, r.samples_seen) for r in runs.finished}, problems
@@ -201,21 +201,30 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
-    rule = rule_of(runs.plan, runs.num_planned, runs.num_listed)
-    if runs.is_table:
-        delta = rule.delta if is_shown_as_share else runs.plan.delta
-        rule = replace(rule, delta=delta, is_unpaired=runs.is_unpaired, is_of_table=True)
+    rule = replace(
+        rule_of(runs.rule, runs.num_planned, runs.num_listed),
+        delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
+        is_unpaired=runs.is_unpaired,
+        one_run_decides=runs.source.one_run_decides,
+        words=runs.source.words,
+    )
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
-    has_other_unit = runs.is_table and not is_known
+    digits = DIGITS if is_known else runs.source.digits or _choose_digits(list(values.values()))
     asked_pairs = _list_paired((*contrasts, *find_control_contrasts(runs)), arms, rule)
-    components = dict(_find_components(items, name, values, asked_pairs))
+    of_items = ItemScores.of(items, name, values, rule.one_run_decides)
+    components = dict(of_items.find_components(asked_pairs)) if of_items else {}
+    baselines = from_extra(row["extra"])
+    if rule.one_run_decides:
+        arms = tuple(_cover_items(arm, of_items, is_shown_as_share, found) for arm in arms)
+        baselines = tuple(_cover_trivial(each, of_items, is_shown_as_share) for each in baselines)
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
+    seen = {arm: found[arm, seed]["samples_seen"] for arm, seed in found}
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -224,10 +233,11 @@ def _score(
         is_share=is_shown_as_share,
         higher_is_better=row.get("higher_is_better", True),
         facts={key: row.get(key) for key in FACTS},
-        baselines=from_extra(row["extra"]),
+        baselines=baselines,
         num_sets=1,
-        samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
-        is_pretrained=runs.evaluation != "samples_seen" or any(r["samples_seen"] for r in found.values()),
+        samples_seen=seen,
+        is_pretrained=runs.progress.column != "samples_seen"
+        or any(r["samples_seen"] for r in found.values()),
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),
         seen_in_stage_1={arm: _find_seen(arm, found) for arm in runs.arms},
         arms=arms,
@@ -236,8 +246,28 @@ def _score(
         components=components,
         differences=compare_arms(arms, contrasts, rule, floor, components),
         incomplete=max(incomplete(row["extra"]) for row in found.values()),
-        digits=_choose_digits(list(values.values())) if has_other_unit else DIGITS,
+        digits=digits,
+        has_direction=row.get("has_direction", True),
     )
+
+
+def _cover_items(
+    arm: ArmScore, of_items: ItemScores | None, is_share: bool, rows: Mapping[Cell, Mapping[str, Any]]
+) -> ArmScore:
+    """Return a score with its interval over items or, without values by item, its recorded error."""
+    value = of_items.estimate(arm.arm, is_share) if of_items else None
+    if value is None and arm.value and len(arm.by_seed) == 1:
+        (seed,) = arm.by_seed
+        value = replace(arm.value, stderr=rows[arm.arm, seed].get("stderr"))
+    return replace(arm, value=value or arm.value)
+
+
+def _cover_trivial(trivial: Baseline, of_items: ItemScores | None, is_share: bool) -> Baseline:
+    """Return a trivial model with the interval of models, if its values by item are known."""
+    found = of_items.estimate(trivial.name, is_share) if of_items else None
+    if found is None:
+        return trivial
+    return replace(trivial, error=replace(trivial.error, stderr=found.stderr, degrees=found.degrees))
 
 
 def _choose_digits(values: Sequence[float]) -> int:
@@ -257,37 +287,34 @@ def _find_seen(arm: str, rows: Mapping[Cell, Mapping[str, Any]]) -> float | None
     return None if None in shares else max(shares, default=None)
 
 
-def _find_components(
-    items: ItemsOf, name: str, values: Mapping[Cell, float], contrasts: Sequence[Contrast]
-) -> Iterator[tuple[Contrast, Components]]:
-    """Yield variance components of contrasts and of leads over trivial models, from per-item values."""
-    own = {}
-    for cell, value in values.items():
-        found = items.get(cell, {}).get(name)
-        # items exist for final scores only, not for scores selected by `--at`
-        if found and abs(np.average(found.values, weights=found.weights) - value) < SAME_MEAN:
-            own[cell] = found
-    if not own:
+def _report_missing_intervals(
+    runs: RunSet, scores: Sequence[ScoreComparison], items: ItemsOf
+) -> Iterator[str]:
+    """Yield a sentence for each score of single runs that has no interval over its items."""
+    if any(len(runs.arm_runs(arm)) > 1 for arm in runs.arms) or not runs.source.words.without_items:
         return
-    first = next(iter(own.values()))
-    leads: dict[Contrast, None] = {}
-    for (arm, seed), found in list(own.items()):
-        for model, of_model in found.baselines.items():
-            own[model, seed] = replace(found, values=of_model)
-            leads[Contrast(arm, model)] = None
-    cells = {*values, *own}
-    own = {cell: each for cell, each in own.items() if np.array_equal(each.images, first.images)}
-    # computed once: sets can have 50,000 images
-    places = np.unique(first.images, return_inverse=True)[1].reshape(first.images.shape)
-    people = None if first.people is None else np.unique(first.people, return_inverse=True)[1]
-    for contrast in (*contrasts, *leads):
-        seeds = {seed for arm, seed in cells if arm == contrast.arm}
-        common = sorted(seed for seed in seeds if (contrast.reference, seed) in cells)
-        pairs = [(own.get((contrast.arm, seed)), own.get((contrast.reference, seed))) for seed in common]
-        known = [a.values - b.values for a, b in pairs if a and b]
-        is_complete = len(known) == len(pairs) > 0
-        if is_complete and (parts := find_components(np.array(known), places, first.weights, people)):
-            yield contrast, parts
+    for score in scores:
+        found = next((own[score.name] for own in items.values() if score.name in own), None)
+        if found is None:
+            yield f"{score.name}: {runs.source.words.without_items}"
+        elif score.rule.one_run_decides and all(a.value is None or a.value.low is None for a in score.arms):
+            unit = "anchors" if found.images.shape[1] > 1 else "images"
+            yield f"{score.name}: too few {unit} for an interval"
+
+
+def _find_best(runs: RunSet, rows: Rows) -> str:
+    """Return the arm with the best mean over the sets of the first measure, in the order of measures."""
+    by_measure: dict[str, dict[str, list[float]]] = {}
+    for (arm, _), scores in rows.items():
+        for name, row in scores.items():
+            measure = split_name(name)[0]
+            if row["value"] is not None and not is_diagnostic(measure):
+                sign = 1 if row.get("higher_is_better", True) else -1
+                by_measure.setdefault(measure, {}).setdefault(arm, []).append(sign * row["value"])
+    first = by_measure[min(by_measure, key=rank)] if by_measure else {}
+    most = max(map(len, first.values()), default=0)
+    means = {arm: fmean(values) for arm, values in first.items() if len(values) == most}
+    return max(means, key=lambda arm: means[arm]) if means else runs.arms[0]
 
 
 def _incomplete_sets(rows: Rows) -> Iterator[str]:

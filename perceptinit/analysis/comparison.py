@@ -63,6 +63,10 @@ class Difference:
         return math.comb(sum(self.num_runs), self.num_runs[0]) >= MIN_LABELINGS
 
     @property
+    def has_interval(self) -> bool:
+        return self.tested.low is not None
+
+    @property
     def tested(self) -> Estimate:
         """Return the estimate for the verdict, which covers all known sources of variance."""
         return self.over_searches or self.two_way or self.value
@@ -75,10 +79,11 @@ class Difference:
         """
         stderr = self.tested.stderr
         deviation = (self.value.stderr or 0.0) * math.sqrt(self.value.num)
-        if not stderr or not deviation:
+        is_replicated = self.num_runs is None and self.value.num > 1
+        if not stderr or (is_replicated and not deviation):
             return stderr
         by_interval = noncentrality(self.tested.degrees, 1 - self.confidence) * stderr
-        if self.num_runs:
+        if not is_replicated:
             return by_interval
         by_signs = detected_by_signs(self.value.num, self.confidence, self.contrast.num_family) * deviation
         return max(by_interval, by_signs)
@@ -113,6 +118,7 @@ class ScoreComparison:
         incomplete: Note on unreadable images of the data set, or empty.
         is_pretrained: Whether the arms were pretrained before the measurement.
         digits: Decimals of scores that are not shares.
+        has_direction: Whether it is known which values are better.
     """
 
     name: str
@@ -135,10 +141,12 @@ class ScoreComparison:
     incomplete: str = ""
     is_pretrained: bool = True
     digits: int = 3
+    has_direction: bool = True
 
     @property
     def is_diagnostic(self) -> bool:
-        return is_diagnostic(self.measure)
+        """Return whether the score does not rank arms."""
+        return is_diagnostic(self.measure) or not self.has_direction
 
     @property
     def sign(self) -> int:
@@ -259,13 +267,15 @@ class Comparison:
         """
         judging = [s for s in self.all_scores if not s.is_diagnostic]
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
-        # measures of a table are in its order
-        key = lambda s: (bool(s.taught), rank(s.measure), -s.num_sets, "" if self.runs.is_table else s.name)  # noqa: E731
-        return min(candidates, key=key, default=None)
+        return min(candidates, key=self._primary_key, default=None)
+
+    def _primary_key(self, score: ScoreComparison) -> tuple[bool, int, int, str]:
+        name = "" if self.runs.source.keeps_order else score.name
+        return bool(score.taught), rank(score.measure), -score.num_sets, name
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
         """Return whether `[verdict] primary` names the score or its measure."""
-        return self.runs.plan.primary in (score.name, score.measure)
+        return self.runs.rule.primary in (score.name, score.measure)
 
     def matching(self, patterns: Sequence[str]) -> list[ScoreComparison]:
         """Return the scores and averages that match a pattern such as `top1/*`; all without patterns.

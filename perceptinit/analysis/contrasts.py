@@ -10,6 +10,7 @@ lists the differences.
 To add a contrast, write a `Question` in questions.py, and return it from `_ask`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -21,6 +22,7 @@ from perceptinit.analysis.questions import (
     AGAINST,
     AT_BEST,
     CONTROL,
+    MAIN,
     NO_PEOPLE,
     NOISE,
     OTHERWISE,
@@ -33,10 +35,9 @@ from perceptinit.analysis.questions import (
 from perceptinit.components.building import PARTS
 from perceptinit.results.record import list_judgments
 from perceptinit.results.runs import RunSet
+from perceptinit.results.source import Fact
 
 SHUFFLED = "shuffled-votes"
-# built-in judgments computed by programs; records from before 0.2 lack `by_people`
-_BY_PROGRAM = ("pixel-triplets", "class-triplets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Contrast:
     Attributes:
         barred: Reason why neither arm can be called better, or empty.
         num_family: Number of contrasts in its family, whose intervals are simultaneous.
+        is_of_pairs: Whether the family contains every pair of arms, because the baseline is the best arm.
     """
 
     arm: str
@@ -53,6 +55,11 @@ class Contrast:
     question: Question = WORTH
     barred: str = ""
     num_family: int = field(default=1, compare=False)
+    is_of_pairs: bool = field(default=False, compare=False)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.arm, self.reference
 
     @property
     def title(self) -> str:
@@ -71,10 +78,13 @@ def find_contrasts(runs: RunSet) -> list[Contrast]:
 
 def _in_families(runs: RunSet, found: list[Contrast]) -> list[Contrast]:
     """Return the contrasts with the sizes of their families. A plan's first contrast is in no family."""
-    asking = [c for c in found if c.question == WORTH and (runs.is_table or runs.resolved(c.arm))]
-    planned = list(planned_questions(runs.preregistered))
+    is_known = Fact.SETTINGS not in runs.source.shows  # else an arm without settings has not started
+    asking = [c for c in found if c.question.is_main and (is_known or runs.resolved(c.arm))]
+    planned = list(planned_questions(runs.plan))
     family = [c for c in asking if (c.arm, c.reference) not in planned[:1]]
-    return [replace(c, num_family=len(family)) if c in family else c for c in found]
+    is_of_pairs = runs.is_baseline_best  # any pair could have been compared
+    num = math.comb(len(runs.arms), 2) if is_of_pairs else len(family)
+    return [replace(c, num_family=num, is_of_pairs=is_of_pairs) if c in family else c for c in found]
 
 
 def _ask(runs: RunSet, arm: str, reference: str) -> Question:
@@ -91,7 +101,9 @@ def _ask(runs: RunSet, arm: str, reference: str) -> Question:
         return AGAINST.format(reference)
     if is_shuffled(runs, arm):
         return CONTROL
-    return NOISE if _is_fresh(runs, arm) and _is_fresh(runs, reference) else WORTH
+    if _is_fresh(runs, arm) and _is_fresh(runs, reference):
+        return NOISE
+    return MAIN[runs.source.question].format(reference)
 
 
 def _is_beside_shuffled(runs: RunSet, arm: str, control: str) -> bool:
@@ -176,8 +188,7 @@ def find_differences(arm: Any, control: Any, where: str = "") -> Iterable[str]:
 
 def is_by_people(runs: RunSet, arm: str) -> bool:
     """Return whether people, real or simulated, gave every answer that the arm learns from."""
-    by_program = any(t.get("use") in _BY_PROGRAM for t in list_judgments(_stages(runs, arm)))
-    return bool(runs.about(arm).get("by_people", not by_program))
+    return bool(runs.about(arm).get("by_people", True))
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:

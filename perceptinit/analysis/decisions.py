@@ -14,20 +14,19 @@ Pocock 1977).
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtr
 
+from perceptinit.analysis.questions import Outcome
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.recipe.settings import VerdictConfig
+from perceptinit.results.source import POINTS, RECORDS, Words
 from perceptinit.seeding import generator
 
 CONFIDENCE = 0.95
-POINTS = 100  # percentage points per unit of a score
 NUM_PATHS = 100_000
-
-Decision = Literal["equivalent", "above", "below"]  # in order of precedence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +39,8 @@ class Rule:
         last: Number of seeds at the last look; None for a single look.
         is_unplanned: Whether seeds were added by hand, without a plan.
         is_unpaired: Whether arms are never paired by seed.
-        is_of_table: Whether delta was stated with a table, and not in a recipe.
+        one_run_decides: Whether single runs are compared over items alone.
+        words: Words of the source of the runs.
     """
 
     delta: float | None = None
@@ -48,7 +48,8 @@ class Rule:
     last: int | None = None
     is_unplanned: bool = False
     is_unpaired: bool = False
-    is_of_table: bool = False
+    one_run_decides: bool = False
+    words: Words = RECORDS.words
 
     @property
     def is_repeated(self) -> bool:
@@ -64,20 +65,25 @@ class Rule:
         confidence = 1 - (1 - CONFIDENCE) / num_family
         return confidence if self.last is None else level_of_looks(max(self.first, 2), self.last, confidence)
 
-    def decide(self, value: Estimate) -> Decision | None:
-        """Return the decision for an interval; None if it is undecided, or before the first look."""
-        if value.low is None or value.high is None or (self.last and value.num < self.first):
-            return None
-        held = self.classify(value.low, value.high)
-        return next((decision for decision in get_args(Decision) if held[decision]), None)
+    def decide(self, value: Estimate, sign: int = 1) -> Outcome:
+        """Return the outcome of an interval, which is undecided before the first look.
 
-    def classify(self, low: Any, high: Any) -> dict[Decision, Any]:
-        """Return, by decision in order of precedence, whether it applies to intervals (floats or arrays)."""
+        Args:
+            value: Difference.
+            sign: -1 if a negative difference is better.
+        """
+        if value.low is None or value.high is None or (self.last and value.num < self.first):
+            return Outcome.UNDECIDED
+        held = self.classify(*sorted((sign * value.low, sign * value.high)))
+        return next((outcome for outcome in held if held[outcome]), Outcome.UNDECIDED)
+
+    def classify(self, low: Any, high: Any) -> dict[Outcome, Any]:
+        """Return, by outcome in order of precedence, whether intervals (floats or arrays) decide it."""
         delta = -math.inf if self.delta is None else self.delta
         return {
-            "equivalent": (low >= -delta) & (high <= delta),
-            "above": low > 0,
-            "below": high < 0,
+            Outcome.EQUIVALENT: (low >= -delta) & (high <= delta),
+            Outcome.BETTER: low > 0,
+            Outcome.WORSE: high < 0,
         }
 
 

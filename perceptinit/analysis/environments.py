@@ -4,12 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from typing import Any
 
-from perceptinit.results.runs import RunSet
+from perceptinit.results.runs import RunSet, walk_tables
 
 Record = Mapping[str, Any]
 MAX_NAMED = 3
 MACHINE = ("python", "device", "processor")
 BATCHES = "batches"
+PRECISION = "precision"
 FIRST_WEIGHTS = "weights before stage 1"
 TEXT_TOWER = "text tower after stage 1"
 
@@ -18,7 +19,7 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
     """Yield differences between the arms of a seed, such as `torch 1.0 (people) and 2.13 (random)`."""
     facts = [(run, _facts(run.record)) for run in runs.finished if run.record]
     packages = set().union(*(record["environment"]["packages"] for record in runs.records))
-    for name in (*sorted(packages), *MACHINE, FIRST_WEIGHTS, TEXT_TOWER, BATCHES):
+    for name in (*sorted(packages), *MACHINE, PRECISION, FIRST_WEIGHTS, TEXT_TOWER, BATCHES):
         by_seed: dict[int, dict[str, list[str]]] = {}
         for run, of_run in facts:
             if of_run.get(name):
@@ -42,7 +43,13 @@ def _facts(record: Record) -> dict[str, Any]:
         TEXT_TOWER: (hashes.get("init") or {}).get("text"),
         BATCHES: hashes.get("pretrain_data"),
     }
-    return {**environment["packages"], **machine, **weights}
+    return {**environment["packages"], **machine, **weights, PRECISION: chosen_precision(record)}
+
+
+def chosen_precision(record: Record) -> str:
+    """Return what `precision = "auto"` selected in a run; empty if no stage has this setting."""
+    is_auto = any(table.get("precision") == "auto" for table in walk_tables(record["arm"]["resolved"]))
+    return record["environment"].get("auto_precision", "") if is_auto else ""
 
 
 def _name_arms(value: str, arms: Iterable[str]) -> str:

@@ -4,15 +4,15 @@
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from perceptinit.analysis.statistics import Estimate
-from perceptinit.judgments.scoring import MIN_UNITS, jackknife_stderrs
+from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, jackknife_stderrs
 from perceptinit.seeding import generator
 
 MIN_SEEDS_SIGN_FLIP = 6
@@ -38,6 +38,7 @@ class Components:
         num_images: Number of images, of the role with the fewest.
         people: Variance over people beyond that of their items.
         num_people: Number of people; 0 if unknown.
+        floor: Lower bound on the variance; that of independent items for a single run.
     """
 
     mean: float
@@ -48,6 +49,13 @@ class Components:
     num_images: int
     people: float = 0.0
     num_people: int = 0
+    floor: float = 0.0
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Units over which the mean is replicated, such as seeds and images."""
+        numbers = {"seeds": self.num_seeds, "images": self.num_images, "people": self.num_people}
+        return tuple(unit for unit, num in numbers.items() if num > 1)
 
     @property
     def variance(self) -> Any:
@@ -56,21 +64,30 @@ class Components:
         The variances over seeds and over images both include the interaction, so it is subtracted once from
         their sum. The result is never below either variance.
         """
+        return np.maximum(self._combined, self.floor)
+
+    @property
+    def _combined(self) -> Any:
         combined = np.maximum(self.seeds + self.images - self.both, self.images) + self.people
         return np.maximum(combined, self.seeds)
 
     @property
     def degrees(self) -> Any:
-        """Degrees of freedom of the variance: Satterthwaite's, and at least those of the smallest sample."""
-        least = seeds = self.num_seeds - 1
-        squares = self.seeds**2 / seeds
-        if self.num_images > 1:
-            images = self.num_images - 1
-            squares = squares + self.images**2 / images + self.both**2 / (seeds * images)
+        """Degrees of freedom of the variance: Satterthwaite's, and at least those of the smallest sample.
+
+        A single seed is not a sample: the degrees are then those over images and people alone.
+        """
+        seeds = self.num_seeds - 1
+        images = self.num_images - 1
+        least = seeds or images
+        squares = self.seeds**2 / seeds if seeds else 0.0
+        if images > 0:
+            squares = squares + self.images**2 / images
+            squares = squares + self.both**2 / (seeds * images) if seeds else squares
         if self.people:
-            least = min(seeds, self.num_people - 1)
+            least = min(least, self.num_people - 1)
             squares = squares + (self.people + self.images) ** 2 / (self.num_people - 1)
-        return np.maximum(self.variance**2 / np.maximum(squares, TINY), least)
+        return np.maximum(self._combined**2 / np.maximum(squares, TINY), least)
 
 
 def find_components(
@@ -95,45 +112,116 @@ def find_components(
     Source: Owen 2007, "The pigeonhole bootstrap" (variance of crossed random effects).
     """
     num_seeds = len(differences)
-    num_images = min(len(np.unique(role)) for role in places.T)
+    num_images = _count_images(places)
     if num_seeds < 2 or num_images < MIN_UNITS:
         return None
     by_seed = np.average(differences, axis=1, weights=weights)
     by_item = differences.mean(axis=0)
     mean = float(by_seed.mean())
     centred = differences - by_seed[:, None] - by_item + mean
-    rows = np.vstack([by_item, centred])
 
     def leave_out(groups: np.ndarray) -> np.ndarray | None:
         """Return the variances over groups of items, shape (R, N): of the mean, and of the interaction."""
-        errors = jackknife_stderrs(rows, groups, weights)
+        errors = jackknife_stderrs(np.vstack([by_item, centred]), groups, weights)
         if errors is None:
             return None
         return np.array([errors[0] ** 2, np.square(errors[1:]).sum() / num_seeds / (num_seeds - 1)])
 
-    of_images = leave_out(places.T)
-    if of_images is None:
-        return None
     of_seeds = float(by_seed.var(ddof=1)) / num_seeds
-    over_images, both = of_images.tolist()
-    parts = Components(mean, of_seeds, over_images, both, num_seeds, num_images)
     if people is None or people.max() + 1 < MIN_PEOPLE:
-        return parts
-    of_people = leave_out(people[None])
-    of_items = leave_out(np.arange(len(places))[None])
-    questions = np.unique(places, axis=0, return_inverse=True)[1].reshape(1, -1)
-    of_questions = leave_out(questions)
-    if of_people is None or of_items is None or of_questions is None:
+        of_images = leave_out(places.T)
+        if of_images is None:
+            return None
+        return Components(mean, of_seeds, *of_images.tolist(), num_seeds, num_images)
+    found = _leave_out_people(leave_out, places, people)
+    if found is None:
         return None
-    # items of one question are left out once for each role
-    over_images, both = (of_images - (places.shape[1] - 1) * of_questions).tolist()
-    return replace(
-        parts,
-        images=max(over_images, float(of_items[0])),
-        both=max(both + float(of_people[1] - of_items[1]), 0.0),
-        people=max(float(of_people[0] - of_items[0]), 0.0),
+    images, of_people = found
+    return Components(
+        mean,
+        of_seeds,
+        float(images[0]),
+        max(float(images[1] + of_people[1]), 0.0),
+        num_seeds,
+        num_images,
+        people=max(float(of_people[0]), 0.0),
         num_people=int(people.max()) + 1,
     )
+
+
+def find_item_components(
+    values: np.ndarray,
+    places: np.ndarray,
+    weights: np.ndarray | None = None,
+    people: np.ndarray | None = None,
+    are_shares: bool = False,
+) -> Components | None:
+    """Return the variance components over images and people of a score, or of a difference, measured once.
+
+    The result is None for few images, as in `find_components`. Pooled votes (without people) count as those
+    of different people. The variance is at least that of independent items.
+
+    Args:
+        values: Value of each item, or a difference of two values, shape (N,).
+        places: Image indices of each item, shape (N, R), from 0 without gaps.
+        weights: Weight of each item, shape (N,). Default: equal weights.
+        people: Person of each item, shape (N,), from 0 without gaps; None if unknown.
+        are_shares: Whether values are shares of votes, so that weights are numbers of votes.
+    """
+    num_images = _count_images(places)
+    if num_images < MIN_UNITS:
+        return None
+    num_people = 0 if people is None else int(people.max()) + 1
+    if people is None or num_people < MIN_PEOPLE:
+        num_people = 0
+        people = np.arange(len(values))
+
+    def leave_out(groups: np.ndarray) -> np.ndarray | None:
+        errors = jackknife_stderrs(values[None], groups, weights)
+        return None if errors is None else errors**2
+
+    found = _leave_out_people(leave_out, places, people)
+    if found is None:
+        return None
+    (images,), (of_people,) = found
+    return Components(
+        float(np.average(values, weights=weights)),
+        0.0,
+        float(images),
+        0.0,
+        1,
+        num_images,
+        people=max(float(of_people), 0.0) if num_people else 0.0,
+        num_people=num_people,
+        floor=binomial_stderr(values, weights if are_shares else None) ** 2,
+    )
+
+
+def _count_images(places: np.ndarray) -> int:
+    """Return the number of images in the role with the fewest."""
+    return min(len(np.unique(role)) for role in places.T)
+
+
+def _leave_out_people(
+    leave_out: Callable[[np.ndarray], np.ndarray | None], places: np.ndarray, people: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return variances over images, and over people beyond those of their items; None if not estimable.
+
+    Args:
+        leave_out: Returns the variances over groups of items, shape (R, N), of the mean first.
+        places: Image indices of each item, shape (N, R).
+        people: Person of each item, shape (N,).
+    """
+    questions = np.unique(places, axis=0, return_inverse=True)[1].reshape(1, -1)
+    groups = (places.T, people[None], np.arange(len(places))[None], questions)
+    variances = [found for found in map(leave_out, groups) if found is not None]
+    if len(variances) < len(groups):
+        return None
+    of_images, of_people, of_items, of_questions = variances
+    # items of one question are left out once for each role
+    images = of_images - (places.shape[1] - 1) * of_questions
+    images[0] = max(images[0], of_items[0])
+    return images, of_people - of_items
 
 
 def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components:
@@ -147,13 +235,14 @@ def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components
     values = np.asarray(by_seed)
     return Components(
         float(values.mean()),
-        float(values.var(ddof=1)) / len(values),
+        float(values.var(ddof=1)) / len(values) if len(values) > 1 else 0.0,
         sum(part.images for part in parts) / num**2,
         sum(part.both for part in parts) / num**2,
         len(values),
         sum(part.num_images for part in parts),
         sum(part.people for part in parts) / num**2,
         max(part.num_people for part in parts),
+        sum(part.floor for part in parts) / num**2,
     )
 
 

@@ -88,7 +88,7 @@ def _mean_components(
     for contrast in contrasts:
         parts = [score.components.get(contrast) for score in group]
         by_seed = differences(by_name[contrast.arm], by_name[contrast.reference])
-        if all(parts) and len(by_seed) > 1:
+        if all(parts) and by_seed:
             yield contrast, mean_of([part for part in parts if part], list(by_seed.values()))
 
 

@@ -9,13 +9,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import nctdtr, stdtrit
 
-from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule
+from perceptinit.analysis.decisions import CONFIDENCE, Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, Components, sign_patterns
+from perceptinit.analysis.questions import DECIDED, SIDES, Outcome
 from perceptinit.seeding import generator
 
 POWER = 0.8
@@ -25,7 +26,6 @@ MOST_SEEDS_SIGN_FLIP = 12
 """With more seeds, the sign-flip test confirms almost every decision by intervals."""
 CHUNK = 1 << 22  # elements of an array of sums
 ROUNDING = 1e-5
-SIDES: tuple[Decision, ...] = ("above", "below")
 
 
 class Chances(NamedTuple):
@@ -159,7 +159,7 @@ def detected_by_signs(num: int, confidence: float, num_family: int) -> float:
     first = np.eye(num_family)[0][:, None]
 
     def power(effect: float) -> float:
-        return float(_decide(Rule(), confidence, noise + effect * first, Noise(1.0))["above"].mean())
+        return float(_decide(Rule(), confidence, noise + effect * first, Noise(1.0))[Outcome.BETTER].mean())
 
     return find_effect(power, 1.0)
 
@@ -180,26 +180,26 @@ def _look(rule: Rule, values: np.ndarray, numbers: Iterable[int], noise: Noise) 
         noise: Noise of the contrast.
     """
     confidence = rule.level_for(values.shape[1])
-    earlier = dict.fromkeys(get_args(Decision), np.zeros(len(values), bool))
+    earlier = dict.fromkeys(DECIDED, np.zeros(len(values), bool))
     for num in numbers:
         found = _decide(rule, confidence, values[:, :, :num], noise)
         if rule.is_repeated:
             is_open = ~np.any([*earlier.values()], axis=0)
             earlier = found = {name: earlier[name] | (is_open & found[name]) for name in found}
-        better = float(found["above"].mean())
-        equivalent = float(found["equivalent"].mean())
-        yield Chances(better, equivalent, better + equivalent + float(found["below"].mean()))
+        better = float(found[Outcome.BETTER].mean())
+        equivalent = float(found[Outcome.EQUIVALENT].mean())
+        yield Chances(better, equivalent, better + equivalent + float(found[Outcome.WORSE].mean()))
 
 
-def _decide(rule: Rule, confidence: float, values: np.ndarray, noise: Noise) -> dict[Decision, np.ndarray]:
-    """Return which experiments have each decision, shape (P,), as `verdict.decide`."""
+def _decide(rule: Rule, confidence: float, values: np.ndarray, noise: Noise) -> dict[Outcome, np.ndarray]:
+    """Return which experiments have each outcome, shape (P,), as `verdict.decide`."""
     num = values.shape[2]
     means = values[:, 0].mean(axis=1)
     parts = noise.at(num, values[:, 0].var(axis=1, ddof=1) / num)
     half = stdtrit(parts.degrees, 0.5 + confidence / 2) * np.sqrt(parts.variance)
     found = rule.classify(means - half, means + half)
     for side in SIDES:
-        found[side] = found[side] & ~found["equivalent"]
+        found[side] = found[side] & ~found[Outcome.EQUIVALENT]
         if MIN_SEEDS_SIGN_FLIP <= num <= MOST_SEEDS_SIGN_FLIP:
             found[side][found[side]] = _is_confirmed(values[found[side]])
     return found

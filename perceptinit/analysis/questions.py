@@ -1,6 +1,8 @@
-"""The questions that contrasts answer, with their sentences by outcome.
+"""The questions that contrasts answer, the outcomes of a difference, and every text of an outcome.
 
-Questions mention people only if people gave the answers.
+Arms, models, published scores and tuned arms have the same four outcomes. Texts are looked up by outcome or,
+if there is one, by case: `choose(SENTENCES, outcome, case)`. Questions mention people only if people gave the
+answers.
 """
 
 from __future__ import annotations
@@ -12,20 +14,80 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """The answer that a difference gives to the question of its contrast."""
+    """The outcome of a difference, with the first that applies first. A positive difference is better."""
 
+    EQUIVALENT = "equivalent"
     BETTER = "better"
     WORSE = "worse"
-    EQUIVALENT = "equivalent"
-    EQUAL = "equal"
     UNDECIDED = "undecided"
+
+
+class Case(StrEnum):
+    """Why a difference has an outcome without an interval: it is equivalent if equal, and else undecided."""
+
+    EQUAL = "equal in every seed"
     ONE_SEED = "one seed"
     ONE_RUN = "one run"
-    MISSING = "missing"
-    BARRED = "barred"
+    MISSING = "no seed in common"
+    BARRED = "not comparable"
+    OTHER_SETTING = "another setting"
+    NOT_MEASURED = "not measured"
+    NOT_SHOWN = "a condition is not shown"
 
 
-Sentences = Mapping[Outcome, str]  # an outcome without a sentence has that of `UNDECIDED`
+SIDES = (Outcome.BETTER, Outcome.WORSE)
+DECIDED = (Outcome.EQUIVALENT, *SIDES)
+Sentences = Mapping[Outcome | Case, str]
+
+
+def choose(sentences: Sentences, outcome: Outcome, case: Case | None = None) -> str:
+    """Return the sentence of a case, else of an outcome, else of `UNDECIDED`."""
+    return sentences.get(case or outcome) or sentences.get(outcome) or sentences[Outcome.UNDECIDED]
+
+
+# a difference of two arms in one score
+SENTENCES: Sentences = {
+    Outcome.BETTER: "{arm} is better than {reference} by {size} ({side}).",
+    Outcome.WORSE: "{arm} is worse than {reference} by {size} ({side}).",
+    Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}: {effect}.",
+    Outcome.UNDECIDED: "{arm} against {reference} is undecided: {effect}. {outlook}",
+    Case.EQUAL: "{arm} equals {reference} {equal}.",
+    Case.ONE_SEED: "{arm} {where} {reference} in the only common seed; one seed has no interval.",
+    Case.ONE_RUN: "{arm} {where} {reference}; {single} does not decide.",
+    Case.MISSING: "{arm} and {reference} have no seed in common.",
+}
+PROBABILITIES = "probability of better by more than {delta} {better}, within {within}, worse {worse}"
+# headings of answers on the page
+ANSWERS: Sentences = {
+    Outcome.BETTER: "Better:",
+    Outcome.WORSE: "Worse:",
+    Outcome.EQUIVALENT: "No difference that matters:",
+    Outcome.UNDECIDED: "Undecided:",
+    Case.EQUAL: "Equal in every seed:",
+    Case.ONE_SEED: "Unknown from one seed:",
+    Case.ONE_RUN: "Unknown from one run:",
+    Case.MISSING: "No seed in common.",
+    Case.BARRED: "Not comparable:",
+}
+YES_OR_NO: Sentences = {**ANSWERS, Outcome.BETTER: "Yes:", Outcome.WORSE: "No, it is worse:"}
+# the baseline or another arm against its published score
+PUBLISHED: Sentences = {
+    Outcome.BETTER: "better by {gap} ({seeds}); the setting may differ from the published one",
+    Outcome.WORSE: "worse by {gap}, more than the allowed {allowed} ({seeds}); these runs are weak evidence "
+    "about PI",
+    Outcome.EQUIVALENT: "equivalent, {within} ({seeds})",
+    Outcome.UNDECIDED: "undecided, the interval is partly outside the allowed {allowed} ({seeds})",
+    Case.ONE_SEED: "undecided, one seed has no interval",
+    Case.OTHER_SETTING: "undecided, another setting ({differs}) is not judged",
+    Case.NOT_MEASURED: "undecided, not measured yet",
+    Case.NOT_SHOWN: "undecided, {reason}",
+}
+# a control, given the outcome of the arm that it controls
+OF_CONTROL: Sentences = {
+    Outcome.WORSE: "{control} is better",
+    Outcome.EQUIVALENT: "{control} does as well",
+    Outcome.UNDECIDED: "{control} is not shown to do worse",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +105,11 @@ class Question:
         readings: Sentences of the summary, by outcome.
         firm: Sentences that require every condition of `verdict.conditions` or, for arms that start alike, a
             difference beyond chance, by outcome.
+        claims: What the outcomes would support if every condition is shown, as clauses.
         after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
         after_others: Clauses that continue all other readings, by outcome.
+        is_main: Whether the reading of an arm starts with its answer. The main contrasts of a comparison are
+            a family.
     """
 
     key: str
@@ -54,8 +119,10 @@ class Question:
     structure: str = field(default="", compare=False)
     readings: Sentences = field(default_factory=dict, compare=False)
     firm: Sentences = field(default_factory=dict, compare=False)
+    claims: Sentences = field(default_factory=dict, compare=False)
     after_better: Sentences = field(default_factory=dict, compare=False)
     after_others: Sentences = field(default_factory=dict, compare=False)
+    is_main: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         return self.text
@@ -65,25 +132,33 @@ class Question:
         return replace(self, text=self.text.format(*values))
 
 
+# of an arm and of a model
+_READINGS: Sentences = {
+    Outcome.BETTER: "{arm} is better than {reference}",
+    Outcome.WORSE: "{arm} is worse than {reference}",
+    Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
+    Outcome.UNDECIDED: "whether {arm} is better than {reference} is undecided",
+    Case.EQUAL: "{arm} scores exactly as {reference} does",
+    Case.ONE_RUN: "{single} does not show whether {arm} is better than {reference}",
+}
+
+
 def _ask_structure(key: str, text: str, structure: str) -> Question:
-    better = ", but shuffled votes do as well: {structure} does not explain it"
-    others = ", and shuffled votes do as well as those given"
     return Question(
         key=key,
         text=text,
         structure=structure,
         firm={Outcome.BETTER: ", and it is {structure} that helps"},
+        claims={Outcome.BETTER: f"it is {structure}"},
         after_better={
             Outcome.WORSE: ", but shuffled votes do better still: {structure} does not explain it",
-            Outcome.EQUIVALENT: better,
-            Outcome.EQUAL: better,
+            Outcome.EQUIVALENT: ", but shuffled votes do as well: {structure} does not explain it",
             Outcome.UNDECIDED: ", but whether {structure} helps is undecided",
         },
         after_others={
             Outcome.BETTER: ", although votes as given do better than shuffled ones",
             Outcome.WORSE: ", and shuffled votes do better than those given",
-            Outcome.EQUIVALENT: others,
-            Outcome.EQUAL: others,
+            Outcome.EQUIVALENT: ", and shuffled votes do as well as those given",
             Outcome.UNDECIDED: ", and so is whether votes as given do better than shuffled ones",
         },
     )
@@ -93,12 +168,10 @@ WORTH = Question(
     key="worth",
     text="Is it worth it?",
     readings={
-        Outcome.BETTER: "{arm} is better than {reference}",
-        Outcome.WORSE: "{arm} is worse than {reference}",
-        Outcome.EQUIVALENT: "{arm} and {reference} differ by less than {delta}",
-        Outcome.EQUAL: "{arm} scores exactly as {reference} does in every seed",
-        Outcome.ONE_RUN: "{single} does not show whether {arm} is worth it",
+        **_READINGS,
         Outcome.UNDECIDED: "whether {arm} is worth it is undecided",
+        Case.EQUAL: "{arm} scores exactly as {reference} does in every seed",
+        Case.ONE_RUN: "{single} does not show whether {arm} is worth it",
     },
     firm={
         Outcome.BETTER: "{arm} is worth it",
@@ -106,7 +179,15 @@ WORTH = Question(
         Outcome.EQUIVALENT: "{arm} makes no difference that matters in seeds like these: it is equivalent to "
         "{reference} within {delta}",
     },
+    claims={
+        Outcome.BETTER: "it is worth it",
+        Outcome.WORSE: "it is not worth it",
+        Outcome.EQUIVALENT: "it makes no difference",
+    },
+    is_main=True,
 )
+BETTER_MODEL = Question(key="models", text="Is it better than {}?", readings=_READINGS, is_main=True)
+MAIN = {question.key: question for question in (WORTH, BETTER_MODEL)}  # by `Source.question`
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
 SIMULATED = _ask_structure(
     "simulated-structure",
@@ -142,7 +223,11 @@ NOISE = Question(
         Outcome.WORSE: _NOISE_SHOWN,
         Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
     },
-    firm={Outcome.BETTER: _DEFECT, Outcome.WORSE: _DEFECT},
+    firm={
+        Outcome.BETTER: _DEFECT,
+        Outcome.WORSE: _DEFECT,
+        Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
+    },
 )
 AGAINST = Question(key="against", text="Is it better than {}?")
 AT_BEST = Question(key="at-best", text="Each at its best settings: is it better than {}?")
@@ -154,7 +239,7 @@ TAUGHT = Question(
         "after pretraining, not whether the start is worth it."
     },
 )
-# plans of 0.1, and of 0.2 before its release, store texts that begin like this in place of keys
+# six plans in docs/results and recipes store texts that begin like this in place of keys
 _TEXTS_IN_PLANS = {
     "Is it worth it?": "worth",
     "Is it the human structure?": "structure",

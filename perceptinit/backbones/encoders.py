@@ -123,8 +123,10 @@ class ImageTower(nn.Module):
         pixels = images
         if images.is_contiguous(memory_format=torch.channels_last):
             # vectorizes over rows of pixels instead of three channels
-            values, pixels = (x.permute(0, 2, 3, 1).flatten(2) for x in (floats, images))
-            gain, offset = (x.flatten().repeat(images.shape[3]) for x in (gain, offset))
+            values = floats.permute(0, 2, 3, 1).flatten(2)
+            pixels = images.permute(0, 2, 3, 1).flatten(2)
+            gain = gain.flatten().repeat(images.shape[3])
+            offset = offset.flatten().repeat(images.shape[3])
         for part, read in zip(values.split(num), pixels.split(num), strict=True):
             part.copy_(read).mul_(gain).add_(offset)
         return floats

@@ -102,7 +102,8 @@ def read_block(block: Any, x: Tensor, read: Tensor, mask: Tensor) -> Tensor:
     if type(block) is not ResidualAttentionBlock or block._forward_hooks:
         return block(x, attn_mask=mask).flatten(0, 1).index_select(0, read)
     mixed = block.attention(block.ln_1(x), attn_mask=mask)
-    x, mixed = (part.flatten(0, 1).index_select(0, read) for part in (x, mixed))
+    mixed = mixed.flatten(0, 1).index_select(0, read)
+    x = x.flatten(0, 1).index_select(0, read)
     x = x + block.ls_1(mixed)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 

@@ -154,7 +154,10 @@ def _forward_rows(
     # values at padding are not used
     ids = tokens[text.clamp(max=len(tokens) - 1), position]
     read = first + _find_read_position(transformer, tokens)
-    ids, position, end, read = (to_device(t, device) for t in (ids, position, end, read))
+    ids = to_device(ids, device)
+    position = to_device(position, device)
+    end = to_device(end, device)
+    read = to_device(read, device)
     x = transformer.token_embedding(ids) + F.embedding(position, transformer.positional_embedding)
     # autocast would convert a float32 mask in each block
     is_converted = x.is_cuda and torch.is_autocast_enabled("cuda")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.common import accept_any_encoding
-from perceptinit.cli.group import Group
+from perceptinit.cli.group import Command, Group
 from perceptinit.components.plugin_manager import WITHOUT, Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
 
@@ -21,7 +21,7 @@ def create_app(plugins: Plugins) -> typer.Typer:
 
     A plug-in that raises an error or adds an existing command is skipped and reported.
     """
-    from perceptinit.cli import cache, data, new
+    from perceptinit.cli import data, new
 
     app = typer.Typer(
         cls=Group,
@@ -37,8 +37,8 @@ def create_app(plugins: Plugins) -> typer.Typer:
     )
     app.callback()(_root)
     for name, command in _import_commands().items():
-        app.command(name)(command)
-    for name, group in {"data": data.create_group(), "cache": cache.app, "new": new.app}.items():
+        app.command(name, cls=Command)(command)
+    for name, group in {"data": data.create_group(), "new": new.app}.items():
         app.add_typer(group, name=name)
     _add_plugin_commands(app, plugins)
     return app
@@ -47,12 +47,12 @@ def create_app(plugins: Plugins) -> typer.Typer:
 def _import_commands() -> dict[str, Callable[..., None]]:
     """Return the commands by name, in the order of --help."""
     from perceptinit.cli import (
+        cache,
         compare,
         eval_,
         export,
         init,
         list_,
-        plugins,
         preregister,
         report,
         run,
@@ -75,7 +75,7 @@ def _import_commands() -> dict[str, Callable[..., None]]:
         "status": status.status,
         "list": list_.list_,
         "show": show.show,
-        "plugins": plugins.plugins,
+        "cache": cache.cache,
     }
 
 

@@ -1,27 +1,31 @@
 """`perceptinit cache`: initialized towers, decoded images, shard indexes and copies of remote files."""
 
+from typing import Annotated
+
 import typer
 
 from perceptinit.cli.common import new_console, new_table
-from perceptinit.cli.group import Group
-from perceptinit.files.cache import Cache, cache_folder, kept_files
-
-app = typer.Typer(
-    cls=Group,
-    help="Manage cached towers, decoded images, shard indexes and copies of remote files.",
-    no_args_is_help=True,
-)
+from perceptinit.errors import list_some
+from perceptinit.files.cache import Cache, cache_folder, foreign_files, kept_files
 
 
-@app.command("list")
-def list_() -> None:
-    """List cached towers with initializer, judgments, model, seed, 2AFC and size, and the size of each cache.
+def cache(
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete all cached towers, images, indexes and copies.")
+    ] = False,
+) -> None:
+    """List cached towers, decoded images, shard indexes and copies of remote files, with their sizes.
 
-    Example: perceptinit cache list
+    The last line is the folder. Set PERCEPTINIT_CACHE to change it.
+
+    Example: perceptinit cache --clear
     """
-    cache = Cache(cache_folder())
+    if clear:
+        _clear()
+        return
+    found = Cache(cache_folder())
     table = new_table(("entry", "initializer", "judgments", "model", "seed", "2AFC", "MiB"))
-    for entry in cache.entries():
+    for entry in found.entries():
         parts = entry.manifest["parts"]
         metrics = entry.manifest["report"]["metrics"]
         score = next((v for k, v in metrics.items() if k.endswith("_after") and "2afc" in k), None)
@@ -37,7 +41,7 @@ def list_() -> None:
     new_console(markup=False).print(table)
     for kept in kept_files():
         typer.echo(f"{kept.title}: {kept.num_bytes / 2**20:,.1f} MiB")
-    typer.echo(f"in {cache.folder}")
+    typer.echo(f"in {found.folder}")
 
 
 def _judgments_name(part: object) -> str:
@@ -45,12 +49,8 @@ def _judgments_name(part: object) -> str:
     return table["use"] if isinstance(table, dict) else ("triplets" if part else "")
 
 
-@app.command()
-def clear() -> None:
-    """Delete all cached towers, decoded images, shard indexes and copies of remote files.
-
-    Example: perceptinit cache clear
-    """
+def _clear() -> None:
+    """Delete the files that the cache wrote, and no others."""
     found = kept_files()
     if not found:
         typer.echo("The cache is empty.")
@@ -58,9 +58,6 @@ def clear() -> None:
         num_bytes = kept.num_bytes
         kept.clear()
         typer.echo(f"Removed {num_bytes / 2**20:,.1f} MiB of {kept.title}")
-
-
-@app.command()
-def path() -> None:
-    """Print the cache folder. Set PERCEPTINIT_CACHE to change it."""
-    typer.echo(cache_folder())
+    left = [str(path.relative_to(cache_folder())) for path in foreign_files()]
+    if left:
+        typer.echo(f"Left {len(left):,} files that the cache did not write: {list_some(left)}")

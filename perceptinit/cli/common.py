@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from perceptinit.errors import UsageError, printable
+from perceptinit.registry import unknown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 Texts = list[str] | None  # an option that may be repeated
 
 
-On = Annotated[
+Submit = Annotated[
     Literal["slurm", "commands"] | None,
-    typer.Option(help="Submit missing runs with the settings in [slurm], or print a command for each."),
+    typer.Option(
+        "--submit", help="Submit missing runs with the settings in [jobs], or print a command for each."
+    ),
 ]
 
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
@@ -43,8 +46,13 @@ UntilDecided = Annotated[
 Workers = Annotated[
     int | None, typer.Option(min=0, help="Decoding threads per process. [default: cores per process]")
 ]
-At = Annotated[int | None, typer.Option(help="Compare at this number of samples seen, not at the end.")]
-Unequal = Annotated[bool, typer.Option("--unequal", help="Compare final scores at unequal samples seen.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N|end",
+        help="Compare at N samples seen, or all runs at their end. [default: the end, if it is the same]",
+    ),
+]
 Delta = Annotated[
     float | None,
     typer.Option(
@@ -53,17 +61,23 @@ Delta = Annotated[
     ),
 ]
 ColumnNames = Annotated[
-    Texts, typer.Option("--columns", metavar="FIELD=COLUMN,...", help="For a table: columns of its fields.")
+    Texts,
+    typer.Option(
+        "--columns",
+        metavar="FIELD=COLUMN,...",
+        help="For a table: columns of its fields; run instead of seed: arms are not paired.",
+    ),
 ]
 PlanFile = Annotated[Path | None, typer.Option("--plan", help="For a table: plan.json of `preregister`.")]
-Pairing = Annotated[
-    Literal["seeds", "none"],
-    typer.Option("--pairing", help="For a table: whether arms are paired if they have equal seeds."),
+DirectionOf = Annotated[
+    Literal["higher", "lower"] | None,
+    typer.Option("--direction", help="For a table: better values of a measure whose name does not say it."),
 ]
 Baseline = Annotated[str | None, typer.Option(help="Arm with which the others are compared.")]
-SetsRoot = Annotated[str, typer.Option(help="Folder of the test sets.")]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV, unrounded.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, unrounded, with all details.")]
+Format = Annotated[
+    Literal["csv", "json", "latex", "markdown"] | None,
+    typer.Option("--format", help="Print CSV or JSON, unrounded, or a table for papers. [default: a table]"),
+]
 
 
 def table_options(
@@ -71,26 +85,38 @@ def table_options(
     delta: float | None,
     columns: Sequence[str] | None,
     plan: Path | None,
-    pairing: str,
+    direction: Literal["higher", "lower"] | None = None,
 ) -> TableOptions:
     """Return the options of a table; UsageError for an invalid one."""
-    from perceptinit.results.run_tables import TableOptions, parse_columns
+    from perceptinit.results.run_tables import TableOptions
+    from perceptinit.results.table_layouts import FIELDS
 
+    named = parse_columns(columns or (), (*FIELDS, "run"))
+    run = named.pop("run", "")
     return TableOptions(
         baseline=baseline,
         delta=delta,
-        columns=parse_columns(columns or ()),
+        columns=named | ({"seed": run} if run else {}),
         plan=plan,
-        is_unpaired=pairing == "none",
+        is_unpaired=bool(run),
+        direction=direction,
     )
 
 
-def choose_format(**formats: bool) -> str:
-    """Return the chosen format, by default "table"; UsageError for two formats."""
-    chosen = [name for name, is_chosen in formats.items() if is_chosen]
-    if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]}: choose one format")
-    return chosen[0] if chosen else "table"
+def parse_columns(texts: Sequence[str], fields: Sequence[str]) -> dict[str, str]:
+    """Return columns by field from texts such as `arm=init,seed=config/seed,value=accuracy`.
+
+    Raises:
+        UsageError: If a text has another form, or a field is unknown.
+    """
+    columns = {}
+    for part in ",".join(texts).split(",") if texts else ():
+        name, _, column = (piece.strip() for piece in part.partition("="))
+        if name not in fields or not column:
+            hint = unknown("no field called", name, fields) if column else "expected FIELD=COLUMN"
+            raise UsageError(f"--columns {part}: {hint}")
+        columns[name] = column
+    return columns
 
 
 def new_console(*, markup: bool = True) -> Console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,16 +11,12 @@ from perceptinit.cli.common import (
     At,
     Baseline,
     ColumnNames,
-    Csv,
     Delta,
-    Json,
-    Pairing,
+    DirectionOf,
     PlanFile,
     Runs,
     RunsFolder,
     Texts,
-    Unequal,
-    choose_format,
     new_console,
     table_options,
 )
@@ -28,24 +24,27 @@ from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
     from perceptinit.analysis.compare import Budget
-    from perceptinit.analysis.comparison import Comparison
+    from perceptinit.verdict.headline import Judged
 
 
 def compare(
     runs: Runs,
     at: At = None,
-    unequal: Unequal = False,
     baseline: Baseline = None,
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: Pairing = "seeds",
+    direction: DirectionOf = None,
     score: Annotated[Texts, typer.Option(help="Score pattern, such as 'top1/*'; may be repeated.")] = None,
     out: RunsFolder = Path("runs"),
-    csv: Csv = False,
-    json: Json = False,
-    latex: Annotated[bool, typer.Option("--latex", help="Print a LaTeX table (booktabs).")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    format_: Annotated[
+        Literal["csv", "json", "latex", "markdown", "runs"] | None,
+        typer.Option(
+            "--format",
+            help="Print CSV or JSON, unrounded, a table for papers, or the scores of the runs as CSV, which "
+            "compare reads. [default: a table]",
+        ),
+    ] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Print the conditions of each claim, instead of the table.")
     ] = False,
@@ -57,9 +56,6 @@ def compare(
         bool,
         typer.Option("--exit-code", help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided."),
     ] = False,
-    rows: Annotated[
-        bool, typer.Option("--runs", help="With --csv: print the scores of the runs, as a table to compare.")
-    ] = False,
 ) -> None:
     """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
 
@@ -69,55 +65,53 @@ def compare(
     2: the runs are not comparable. With --exit-code, the first answer of the headline also sets it: 0 better,
     10 equivalent, 11 worse, 12 undecided.
 
-    Example: perceptinit compare runs/quickstart --markdown
+    Example: perceptinit compare runs/quickstart --format markdown
 
     Example: perceptinit compare results.csv --baseline random --delta 0.5
     """
     from perceptinit.analysis.compare import compare as compare_runs
-    from perceptinit.reports import formats, tables
+    from perceptinit.reports.formats import FORMATS, runs_table, when_text
+    from perceptinit.reports.tables import explain as explain_claims, rich_table
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
     from perceptinit.verdict.when import find_when
 
-    form = choose_format(csv=csv, json=json, latex=latex, markdown=markdown)
-    if rows and form != "csv":
-        raise UsageError("--runs: expected with --csv")
-    options = table_options(baseline, delta, columns, plan, pairing)
+    options = table_options(baseline, delta, columns, plan, direction)
     loaded = load_results(runs, out, options)
-    if loaded.is_table and form != "table":
-        typer.echo(loaded.summary, err=True)
-    if rows:
-        typer.echo(formats.runs_table(loaded), nl=False)
+    if loaded.source.layout and format_:
+        typer.echo(loaded.source.layout, err=True)
+    if format_ == "runs":
+        typer.echo(runs_table(loaded), nl=False)
         return
-    comparison = compare_runs(loaded, budget(at, unequal), baseline)
+    comparison = compare_runs(loaded, budget(at), baseline)
     scores = comparison.matching(score or ())
-    if when and explain:
-        raise UsageError("--when and --explain: choose one")
+    judged = Judged.of(comparison)
     if when:
-        typer.echo(formats.when_text(find_when(comparison, scores), form), nl=False)
+        typer.echo(when_text(find_when(comparison, scores), format_ or "table"), nl=False)
     elif explain:
-        typer.echo("\n".join(tables.explain(comparison)))
-    elif form == "table":
-        new_console(markup=False).print(tables.rich_table(comparison, scores))
+        typer.echo("\n".join(explain_claims(judged)))
+    elif format_:
+        typer.echo(FORMATS[format_](judged, scores), nl=False)
     else:
-        typer.echo(getattr(formats, f"{form}_table")(comparison, scores), nl=False)
+        new_console(markup=False).print(rich_table(judged, scores))
     if not comparison.scores:
         raise typer.Exit(1)
     if exit_code:
-        raise typer.Exit(find_exit_code(comparison))
+        raise typer.Exit(find_exit_code(judged))
 
 
-def find_exit_code(comparison: Comparison) -> int:
+def find_exit_code(judged: Judged) -> int:
     """Return the exit code of the first answer of the headline."""
     from perceptinit.analysis.questions import Outcome
-    from perceptinit.verdict.headline import summary
 
-    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.EQUAL: 10, Outcome.WORSE: 11}
-    found = summary(comparison)
-    return codes.get(found.answers[0].outcome, 12) if found and found.answers else 12
+    codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}
+    return codes.get(judged.answers[0].outcome, 12) if judged.answers else 12
 
 
-def budget(at: int | None, unequal: bool) -> Budget:
-    """Return the value of `--at`, else "unequal" or "equal"; UsageError if both options are given."""
-    if at is not None and unequal:
-        raise UsageError("--at and --unequal: choose one")
-    return at if at is not None else "unequal" if unequal else "equal"
+def budget(at: str | None) -> Budget:
+    """Return the budget that `--at` states: equal, unequal (`end`), or a number of samples seen."""
+    if at in (None, "end"):
+        return "equal" if at is None else "unequal"
+    if not at.isdecimal():
+        raise UsageError(f"--at {at}: expected a number of samples seen, or end")
+    return int(at)

@@ -8,7 +8,7 @@ import typer
 
 def export(
     run: Annotated[Path, typer.Argument(help="Folder of a run: OUT/<recipe>/<arm>/seed<k>.")],
-    to: Annotated[str, typer.Option(help="timm, open-clip, huggingface or onnx.")],
+    to: Annotated[str, typer.Argument(metavar="TARGET", help="timm, open-clip, huggingface or onnx.")],
     out: Annotated[Path | None, typer.Option(help="New folder. [default: RUN/export/<target>]")] = None,
     push: Annotated[
         str | None, typer.Option(metavar="OWNER/NAME", help="Also upload the folder to the Hugging Face Hub.")
@@ -16,7 +16,7 @@ def export(
 ) -> None:
     """Write a folder that another library can load, with a model card.
 
-    Example: perceptinit export runs/quickstart/pi/seed0 --to open-clip
+    Example: perceptinit export runs/quickstart/pi/seed0 open-clip
     """
     from perceptinit import exporting
 

@@ -1,4 +1,4 @@
-"""The class of command groups: brackets in help texts are literal, and file errors become messages."""
+"""The classes of commands and groups: literal brackets in help, messages of options and file errors."""
 
 import errno
 import os
@@ -7,8 +7,9 @@ import sys
 from inspect import cleandoc
 from typing import Any
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
+from perceptinit.cli.options import refuse_pairs, refuse_replaced
 from perceptinit.errors import MissingPackageError, PerceptInitError, UsageError, shown
 from perceptinit.registry import missing_companion, unknown
 
@@ -19,6 +20,20 @@ _WRONG_PLACE = (
 )
 _NO_OUTPUT = (errno.ENOSPC, errno.EIO)
 _LINE_END = re.compile(r"(?<!\n)\n(?![\n*]) *")  # inside a paragraph or an item of a list
+
+
+class Command(TyperCommand):
+    """A command of the core, which refuses options that were replaced, and pairs of options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the command; UsageError for a refused one."""
+        if ctx.resilient_parsing:
+            return super().parse_args(ctx, args)
+        name = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+        refuse_replaced(name, args)
+        rest = super().parse_args(ctx, args)
+        refuse_pairs(name, ctx)
+        return rest
 
 
 class Group(TyperGroup):
@@ -48,6 +63,7 @@ class Group(TyperGroup):
             raise MissingPackageError(missing)
         if ctx.resilient_parsing or cmd_name.startswith("-"):
             return None
+        refuse_replaced(group.strip(), [cmd_name])
         known = [group + name for name in self.list_commands(ctx)]
         raise UsageError(unknown("no command called", verb, known))
 

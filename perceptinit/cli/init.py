@@ -10,9 +10,11 @@ from perceptinit.cli.common import Device, Texts
 
 def init(
     ctx: typer.Context,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Safetensors file to write.")],
-    backbone: Annotated[str, typer.Option(help="See perceptinit list backbone.")] = "timm",
-    initializer: Annotated[str, typer.Option(help="See perceptinit list initializer.")] = "triplet-hinge",
+    out: Annotated[Path, typer.Option(help="Safetensors file to write.")],
+    backbone: Annotated[
+        str, typer.Argument(metavar="BACKBONE[:MODEL]", help="See perceptinit list backbone.")
+    ] = "timm",
+    initializer: Annotated[str, typer.Argument(help="See perceptinit list initializer.")] = "triplet-hinge",
     judgments: Annotated[
         str | None, typer.Option(help="Data set or table (.csv, .parquet). [default: nights]")
     ] = None,
@@ -28,11 +30,13 @@ def init(
     To load the file in a recipe, use initializer `checkpoint`. The weights equal those of a recipe with the
     same seed.
 
-    Example: perceptinit init --backbone timm --set backbone.model=vit_small_patch16_224 -o vit_s.safetensors
+    Example: perceptinit init timm:vit_small_patch16_224 triplet-hinge --out vit_s.safetensors
     """
     from perceptinit.library.applying import initialize_backbone
 
-    tables: dict[str, Any] = {"backbone": {"use": backbone}, "init": {}, "judgments": {}}
+    use, _, model = backbone.partition(":")
+    chosen = {"use": use, "model": model} if model else {"use": use}
+    tables: dict[str, Any] = {"backbone": chosen, "init": {}, "judgments": {}}
     report = initialize_backbone(
         ctx.obj.registry,
         tables,
@@ -42,11 +46,11 @@ def init(
         seed=seed,
         device=device,
         use_cache=not no_cache,
-        output=output,
+        output=out,
     )
     if "from_cache" in report.metrics:
         typer.echo("Loaded the weights from the cache.")
     for name, value in report.metrics.items():
         if "/" not in name:  # names with a slash are metrics of individual blocks
             typer.echo(f"{name:28} {value:.4g}")
-    typer.echo(f"{output}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")
+    typer.echo(f"{out}: {len(report.changed)} tensors changed, sha256 {report.sha256_after}")

@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.common import print_warnings
+from perceptinit.cli.common import new_console, new_table, print_warnings
 from perceptinit.components.plugin_manager import CORE, Plugins
 from perceptinit.errors import UsageError
 from perceptinit.recipe.shipped import summaries
 from perceptinit.registry import COMPANIONS, KINDS, unknown
 
 RECIPE = "recipe"
+PLUGINS = "plugins"
 ELLIPSIS = "..."
 
 Row = tuple[str, str, str, str]
@@ -23,20 +24,25 @@ Row = tuple[str, str, str, str]
 
 def list_(
     ctx: typer.Context,
-    kind: Annotated[str | None, typer.Argument(help="Kind, such as initializer, or recipe.")] = None,
+    kind: Annotated[
+        str | None, typer.Argument(help="Kind, such as initializer, or recipe or plugins.")
+    ] = None,
 ) -> None:
-    """List components by kind, and the bundled recipes.
+    """List components by kind, the bundled recipes, or the plug-ins.
 
     A terminal shows one line for each, cut at its width. A pipe receives full lines with tabs between kind,
-    name, plug-in and summary.
+    name, plug-in and summary. The list of plug-ins has versions, import times and failures to load.
 
     Example: perceptinit list judgments
     """
     plugins = ctx.obj
+    if kind == PLUGINS:
+        _print_plugins(plugins)
+        return
     folders = {folder: k for k, folder in KINDS.items()} | {f"{RECIPE}s": RECIPE}
     kind = folders.get(kind or "", kind)
     if kind is not None and kind not in (*KINDS, RECIPE):
-        raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE]))
+        raise UsageError(unknown("no kind called", kind, [*KINDS, RECIPE, PLUGINS]))
     rows = _rows(plugins, [kind] if kind else [*KINDS, RECIPE])
     width = shutil.get_terminal_size().columns
     lines = align(rows, width) if sys.stdout.isatty() else map("\t".join, rows)
@@ -45,7 +51,7 @@ def list_(
         typer.echo(line, err=True)
     print_warnings(plugins.registry.collisions())
     if plugins.failures:
-        typer.echo("Some plug-ins did not load. For details, run: perceptinit plugins", err=True)
+        typer.echo("Some plug-ins did not load. For details, run: perceptinit list plugins", err=True)
 
 
 def _rows(plugins: Plugins, kinds: Sequence[str]) -> Iterator[Row]:
@@ -82,3 +88,29 @@ def _absent_companions(plugins: Plugins, kind: str | None) -> Iterator[str]:
         if offers and companion.distribution not in present:
             listing = "; ".join(f"{k} {', '.join(names)}" for k, names in offers.items())
             yield f"not installed: {companion.distribution} ({listing})"
+
+
+def _print_plugins(plugins: Plugins) -> None:
+    """Print plug-ins with version, number of components and import time, and those that failed to load."""
+    from rich.markup import escape
+
+    table = new_table(("plug-in", "distribution", "version", "module", "components", "seconds"))
+    table.collapse_padding = True
+    for info in plugins.loaded:
+        table.add_row(
+            info.name,
+            info.distribution,
+            info.version,
+            info.module,
+            str(info.num_components),
+            f"{info.import_seconds:.3f}",
+        )
+    console = new_console()
+    console.print(table)
+    for failure in plugins.failures:
+        console.print(
+            f"[red]not loaded[/red] {escape(failure.name)} ({escape(failure.distribution)}): "
+            f"{escape(failure.reason)}"
+        )
+    for sentence in plugins.registry.collisions():
+        console.print(f"[red]refused[/red] {escape(sentence)}")

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from perceptinit.cli.group import Group
+from perceptinit.cli.group import Command, Group
 from perceptinit.registry import KINDS
 
 app = typer.Typer(cls=Group, help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def plugin(
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
     name: Annotated[str, typer.Argument(help="Package, such as acme-texture for component acme/texture.")],
-    kind: Annotated[str, typer.Option(help=f"{', '.join(KINDS)}.")],
 ) -> None:
     """Create a working plug-in package that passes the contract test of its kind.
 
-    Example: perceptinit new plugin acme-texture --kind initializer
+    Example: perceptinit new plugin initializer acme-texture
     """
     from perceptinit.components.scaffold import new_plugin
 

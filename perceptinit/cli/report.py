@@ -10,54 +10,59 @@ from perceptinit.cli.common import (
     Baseline,
     ColumnNames,
     Delta,
-    Pairing,
+    DirectionOf,
     PlanFile,
     Runs,
-    Unequal,
     table_options,
 )
+from perceptinit.errors import UsageError
 
 
 def report(
     runs: Runs,
-    out: Annotated[Path | None, typer.Option(help="HTML file to write. Default: report.html.")] = None,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="File to write: a page (.html), or a figure of the main comparison (.pdf or .svg); may be "
+            "repeated. [default: report.html]"
+        ),
+    ] = None,
     at: At = None,
-    unequal: Unequal = False,
     baseline: Baseline = None,
     delta: Delta = None,
     columns: ColumnNames = None,
     plan: PlanFile = None,
-    pairing: Pairing = "seeds",
+    direction: DirectionOf = None,
     examples: Annotated[bool, typer.Option(help="Show the sections of plug-ins.")] = True,
-    figure: Annotated[
-        Path | None,
-        typer.Option(help="Write a figure of the main comparison, .pdf or .svg, instead of the page."),
-    ] = None,
     methods: Annotated[bool, typer.Option("--methods", help="Print a methods paragraph instead.")] = False,
 ) -> None:
     """Write an HTML page with verdict, tables, curves, cost and settings.
 
-    The page is a single file that works offline. Requires: pip install 'perceptinit[report]'. For papers,
-    --figure draws the differences in the primary score with the intervals of the verdict, and --methods
+    The page is a single file that works offline. Requires: pip install 'perceptinit[report]'. For papers, a
+    figure shows the differences in the primary score with the intervals of the verdict, and --methods
     describes the experiment and its analysis as recorded.
 
     Example: perceptinit report runs/quickstart --out quickstart.html
 
-    Example: perceptinit report runs/quickstart --figure differences.pdf --methods
+    Example: perceptinit report runs/quickstart --out differences.pdf --methods
     """
     from perceptinit.analysis.compare import compare
     from perceptinit.cli.compare import budget
-    from perceptinit.reports.report import write_figure, write_methods, write_report
+    from perceptinit.reports.report import FIGURES, write_figure, write_methods, write_report
     from perceptinit.results.run_tables import load_results
+    from perceptinit.verdict.headline import Judged
 
-    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, pairing))
-    comparison = compare(loaded, budget(at, unequal), baseline)
+    files = out or ([] if methods else [Path("report.html")])
+    for file in files:
+        if file.suffix not in (".html", *FIGURES):
+            raise UsageError(f"{file}: expected a file name that ends with .html, .pdf or .svg")
+    loaded = load_results(runs, options=table_options(baseline, delta, columns, plan, direction))
+    judged = Judged.of(compare(loaded, budget(at), baseline))
     if methods:
-        typer.echo(write_methods(comparison))
-    if figure:
-        write_figure(comparison, figure)
-    if out is None and (methods or figure):
-        return
-    out = out or Path("report.html")
-    write_report(comparison, out, with_examples=examples)
-    typer.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+        typer.echo(write_methods(judged))
+    for file in files:
+        if file.suffix in FIGURES:
+            write_figure(judged, file)
+            continue
+        write_report(judged, file, with_examples=examples)
+        typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

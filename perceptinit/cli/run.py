@@ -16,10 +16,10 @@ from perceptinit.cli.common import (
     Device,
     Fresh,
     Jobs,
-    On,
     Overrides,
     RecipeFile,
     RunsFolder,
+    Submit,
     Texts,
     UntilDecided,
     Workers,
@@ -29,9 +29,9 @@ from perceptinit.cli.common import (
 from perceptinit.errors import UsageError
 
 if TYPE_CHECKING:
-    from perceptinit.analysis.comparison import Comparison
     from perceptinit.recipe.recipe import Recipe
     from perceptinit.running.cells import Cell
+    from perceptinit.verdict.headline import Judged
 
 
 def is_first_process() -> bool:
@@ -63,29 +63,23 @@ class Execution:
     jobs: int
     num_workers: int | None
 
-    def distribute(self, on: str, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
-        """Submit the missing runs to Slurm, or print a shell command for each.
+    def distribute(self, to: str, recipe: Recipe, cells: Sequence[Cell], nproc: int = 1) -> None:
+        """Submit the missing runs to "slurm", or print shell "commands".
 
-        If all runs are finished, `--on slurm` prints their table.
+        If all runs are finished, `--submit slurm` prints their table.
         """
-        from perceptinit.running.launch import list_commands
+        from perceptinit.running.commands import list_commands
         from perceptinit.running.slurm import submit
 
         root = self.out / recipe.name
         options: Any = {"out": self.out, "device": self.device, "num_workers": self.num_workers}
-        if self.jobs > 1:
-            raise UsageError(
-                f"--on {on} does not support --jobs. Remove it: the scheduler runs several at a time"
-            )
-        if on == "slurm":
+        if to == "slurm":
             done = submit(recipe, cells, fresh=self.fresh, **options)
             if done.num_finished == len(cells) and not recipe.is_trial:
-                print_table(compare_cells(cells), root)
+                print_table(judge_cells(cells), root)
             else:
                 typer.echo(f"{done}\nProgress: perceptinit status {root}")
             return
-        if self.fresh:
-            raise UsageError("--on commands does not support --fresh. Use another --out, or remove the runs")
         lines = list_commands(recipe, cells, num_processes=nproc, **options)
         for line in lines:
             typer.echo(line)
@@ -95,7 +89,7 @@ class Execution:
     def run_frozen(self, path: Path, seeds: Sequence[int]) -> None:
         """Execute the chosen runs of a frozen recipe, then print their table, except for trials of `tune`."""
         from perceptinit.results.tuned import is_over
-        from perceptinit.running.launch import thaw
+        from perceptinit.running.frozen import thaw
         from perceptinit.running.runner import run_recipe
 
         recipe, cells = thaw(path)
@@ -111,7 +105,7 @@ class Execution:
         if chosen:
             run_recipe(recipe, cells=chosen, **asdict(self))
         if is_first_process() and not recipe.is_trial:
-            print_table(compare_cells(chosen), chosen[0].root)
+            print_table(judge_cells(chosen), chosen[0].root)
 
     def run(self, rounds: Iterable[tuple[Recipe, Sequence[int]]]) -> None:
         """Run rounds until the verdict is decided or no round is left, then print the table.
@@ -120,14 +114,16 @@ class Execution:
             Exception: The error of a failed run, raised after the table of the other runs is printed.
         """
         from perceptinit.running.cells import plan_cells
+        from perceptinit.running.readiness import find_slow_precision
         from perceptinit.running.runner import run_recipe
-        from perceptinit.verdict.headline import find_undecided
 
         cells: list[Cell] = []
         failure: Exception | None = None
         for recipe, seeds in rounds:
             if cells:
                 typer.echo(f"Undecided after {len(recipe.seeds) - 1} seeds. Adding seed {seeds[0]}.")
+            elif is_first_process():
+                print_warnings(find_slow_precision(recipe, self.device))
             cells += plan_cells(recipe, self.arms, seeds, self.out)
             try:
                 run_recipe(recipe, seeds=seeds, **asdict(self))
@@ -137,11 +133,11 @@ class Execution:
                 failure = error
             if not is_first_process():
                 break
-            comparison = compare_cells(cells)
-            if failure or not find_undecided(comparison):
+            judged = judge_cells(cells)
+            if failure or all(answer.is_decided for answer in judged.answers):
                 break
         if is_first_process():
-            print_table(comparison, self.out / recipe.name)
+            print_table(judged, self.out / recipe.name)
         if failure:
             raise failure
 
@@ -171,15 +167,16 @@ def read_rounds(
     yield from rounds
 
 
-def compare_cells(cells: Sequence[Cell]) -> Comparison:
-    """Load the runs of the cells and compare their arms."""
+def judge_cells(cells: Sequence[Cell]) -> Judged:
+    """Load the runs of the cells, compare their arms and judge the comparison."""
     from perceptinit.analysis.compare import compare
     from perceptinit.results.runs import load_runs
+    from perceptinit.verdict.headline import Judged
 
-    return compare(load_runs([cell.folder for cell in cells]))
+    return Judged.of(compare(load_runs([cell.folder for cell in cells])))
 
 
-def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
+def print_table(judged: Judged, root: Path, title: str = "") -> None:
     """Print the table of scores and the folder of the runs."""
     from perceptinit.reports.tables import rich_table
 
@@ -187,7 +184,7 @@ def print_table(comparison: Comparison, root: Path, title: str = "") -> None:
     console.print()
     if title:
         console.rule(title, align="left")
-    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(rich_table(judged, judged.comparison.matching(())))
     console.print(f"Records, weights and events: {root}", soft_wrap=True)
 
 
@@ -203,7 +200,7 @@ def run(
     jobs: Jobs = 1,
     nproc: Annotated[int, typer.Option(min=1, help="Number of local processes (GPUs) for each run.")] = 1,
     workers: Workers = None,
-    on: On = None,
+    submit: Submit = None,
     until_decided: UntilDecided = False,
 ) -> None:
     """Run a recipe, every arm with every seed, and print a table of scores.
@@ -218,41 +215,23 @@ def run(
 
     Example: perceptinit run quickstart --seed 0 --set pretrain.epochs=1
 
-    Example: perceptinit run my_recipe.toml --on commands | parallel -j 4
+    Example: perceptinit run my_recipe.toml --submit commands | parallel -j 4
 
     Example: perceptinit run my_recipe.toml --until-decided --set verdict.max_seeds=8
     """
     from perceptinit.running.cells import plan_cells
-    from perceptinit.running.launch import SUFFIX as FROZEN, is_launcher, run_in_processes
+    from perceptinit.running.frozen import SUFFIX as FROZEN
+    from perceptinit.running.torchrun import is_launcher, run_in_processes
 
-    if until_decided:
-        others = {"--seed": seed, "--smoke": smoke, "--nproc": nproc > 1, "--on": on}
-        if given := [name for name, is_given in others.items() if is_given]:
-            raise UsageError(
-                f"--until-decided chooses the runs and does not support {given[0]}. To choose them yourself, "
-                "use --set verdict.max_seeds=N, perceptinit compare and --set seeds=[...]"
-            )
-    if on == "slurm" and nproc > 1:
-        raise UsageError("--on slurm does not support --nproc. Set [slurm] nodes and gpus")
     is_frozen = recipe.suffix == FROZEN
-    if is_frozen:
-        fixed = {
-            "--out": out != Path("runs"),
-            "--set": set_,
-            "--smoke": smoke,
-            "--on": on,
-            "--until-decided": until_decided,
-        }
-        if given := [name for name, is_given in fixed.items() if is_given]:
-            raise UsageError(f"{recipe}: a frozen recipe does not support {given[0]}. Use its TOML file")
     execution = Execution(arms=arm or (), out=out, device=device, fresh=fresh, jobs=jobs, num_workers=workers)
     with exit_on_interrupt():
-        if on != "commands" and is_launcher(nproc):
+        if submit != "commands" and is_launcher(nproc):
             return run_in_processes(nproc, sys.argv[1:])
         if is_frozen:
             return execution.run_frozen(recipe, seed or ())
         rounds = read_rounds(recipe, set_ or (), seed or (), smoke, until_decided, out)
-        if on:
+        if submit:
             planned, seeds = next(rounds)
-            return execution.distribute(on, planned, plan_cells(planned, arm or (), seeds, out), nproc)
+            return execution.distribute(submit, planned, plan_cells(planned, arm or (), seeds, out), nproc)
         execution.run(rounds)

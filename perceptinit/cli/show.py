@@ -22,6 +22,7 @@ def show(
     from rich.markup import escape
     from rich.padding import Padding
 
+    from perceptinit.components.building import PARTS
     from perceptinit.components.describe import describe
 
     if kind not in KINDS:
@@ -41,4 +42,4 @@ def show(
         if field.doc:
             console.print(Padding(escape(join_lines(field.doc)), (0, 0, 0, 4)))
     for part in description.parts:
-        console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {part}")
+        console.print(f"\\[.{part}] a nested table with 'use': perceptinit list {PARTS[part]}")

@@ -12,8 +12,9 @@ def status(runs: Runs) -> None:
     """
     from perceptinit.reports.status import status_table
     from perceptinit.results.runs import load_experiments
+    from perceptinit.running.queue import in_queue
 
     console = new_console(markup=False)
     for experiment in load_experiments(runs):
-        console.print(status_table(experiment))
+        console.print(status_table(experiment, in_queue))
         console.print()

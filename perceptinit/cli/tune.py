@@ -10,9 +10,9 @@ from perceptinit.cli.common import (
     Device,
     Fresh,
     Jobs,
-    On,
     Overrides,
     RunsFolder,
+    Submit,
     Workers,
     new_console,
     print_warnings,
@@ -31,38 +31,36 @@ def tune(
     fresh: Fresh = False,
     jobs: Jobs = 1,
     workers: Workers = None,
-    on: On = None,
+    submit: Submit = None,
 ) -> None:
     """Tune every arm with the same number of trials, then compare them at shared and at their best settings.
 
     All arms try the same settings. Trials are scored on the validation data of [tune.eval], not on [[eval]].
-    Rerun the command to resume; several machines can share the folder. With --on, it starts the trials. Run
-    the same command again when they have ended, to start the final runs.
+    Rerun the command to resume; several machines can share the folder. With --submit, it starts the trials.
+    Run the same command again when they have ended, to start the final runs.
 
     Exit codes: as for `perceptinit run`.
 
     Example: perceptinit tune my_recipe.toml --jobs 4
     """
-    from perceptinit.cli.run import Execution, compare_cells, exit_on_interrupt, print_table
-    from perceptinit.reports.sections import search_table
+    from perceptinit.cli.run import Execution, exit_on_interrupt, judge_cells, print_table
+    from perceptinit.reports.tuning import search_table
     from perceptinit.running.tuning import Tune, tuning_lines
 
     if "RANK" in os.environ:
         raise UsageError(
             "tune does not support torchrun. Use --jobs N: N runs at a time, each on its own GPU"
         )
-    if on and fresh:
-        raise UsageError("tune --on does not support --fresh. Use another --out, or remove the runs")
     options: Any = {"device": device, "fresh": fresh, "jobs": jobs, "num_workers": workers}
     with exit_on_interrupt():
         tuning = Tune(recipe, set_ or (), out, **options)
         print_warnings(tuning.recipe.warnings)
         for line in tuning_lines(tuning.recipe):
-            typer.echo(line, err=bool(on))
-        if on:
+            typer.echo(line, err=bool(submit))
+        if submit:
             message = f"All runs are finished. For the tables: perceptinit report {out / tuning.recipe.name}"
             for planned, cells in tuning.unfinished():
-                Execution(arms=(), out=out, **options).distribute(on, planned, cells)
+                Execution(arms=(), out=out, **options).distribute(submit, planned, cells)
                 message = "When these runs have ended, run the same command again."
             return typer.echo(message, err=True)
         searches = tuning.search()
@@ -72,4 +70,4 @@ def tune(
     console.print()
     console.print(search_table(searches))
     for title, (planned, cells) in zip((SHARED, BEST), final, strict=True):
-        print_table(compare_cells(cells), out / planned.name, title)
+        print_table(judge_cells(cells), out / planned.name, title)

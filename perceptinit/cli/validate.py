@@ -1,35 +1,20 @@
 """`perceptinit validate`: all problems of a recipe, then its plan and cost."""
 
 import shlex
-from typing import Annotated
 
 import typer
 
 from perceptinit.cli.common import Overrides, RecipeFile, new_console, new_table, print_warnings
-from perceptinit.errors import MissingPackageError, RecipeError, printable
-from perceptinit.registry import companion_of
-
-
-def _refuse_moved(option: str | None) -> None:
-    """Raise MissingPackageError for options of version 0.1 that are now in a companion."""
-    companion = companion_of("verb", "estimate")
-    if option and companion:
-        moved = "--device, --world and --memory are now options of `perceptinit estimate`"
-        raise MissingPackageError(f"{moved}, in a companion package. Install it: {companion.install}")
+from perceptinit.errors import RecipeError, printable
 
 
 def validate(
     recipe: RecipeFile,
     set_: Overrides = None,
-    ready: Annotated[bool, typer.Option("--ready", help="Fail if data or files are missing.")] = False,
-    moved: Annotated[
-        str | None,
-        typer.Option("--device", "--world", "--memory", hidden=True, is_eager=True, callback=_refuse_moved),
-    ] = None,
 ) -> None:
     """Check a recipe without running it: all problems, then arms, steps, files, memory and cost.
 
-    Exit code 2: the recipe is invalid. Exit code 1: it is valid, but cannot run yet (with --ready: 2).
+    Exit code 2: the recipe is invalid. Exit code 1: data or files are missing, so it cannot run yet.
 
     Example: perceptinit validate pi_clip_yfcc
     """
@@ -46,7 +31,7 @@ def validate(
     from perceptinit.running.resources import HEADINGS, resource_lines, resource_rows
     from perceptinit.running.tuning import find_same_data, tuning_lines
     from perceptinit.verdict.prospects import doubts, prospects
-    from perceptinit.verdict.yardsticks import expectations
+    from perceptinit.verdict.published import describe_published
 
     loaded = load_recipe(recipe, set_ or ())
     if wrong := [*find_same_data(loaded), *find_untrained_text(loaded)]:
@@ -56,7 +41,7 @@ def validate(
     for line in plan_lines(loaded):
         console.print(printable(line), soft_wrap=True)
     console.print(new_table(HEADINGS, resource_rows(loaded), right=HEADINGS[1:]))
-    after = (resource_lines, expectations, prospects, tuning_lines)
+    after = (resource_lines, describe_published, prospects, tuning_lines)
     for line in (line for lines in after for line in lines(loaded)):
         console.print(printable(line), soft_wrap=True)
     settings = [part for text in set_ or () for part in ("--set", text)]
@@ -72,10 +57,8 @@ def validate(
             console.print(f"warning: {printable(str(problem))}", soft_wrap=True)
         console.print("Ready to run, with warnings." if warnings else "Ready to run.")
         return
-    if ready:
-        raise RecipeError(obstacles, loaded.source)
     console.print("The recipe is valid. Before it can run:")
-    command = shlex.join(["perceptinit", "data", "download", "--recipe", str(recipe), *settings])
+    command = shlex.join(["perceptinit", "data", "download", str(recipe), *settings])
     for line in summarize_obstacles(loaded, obstacles, command):
         console.print(f"  {printable(line)}", soft_wrap=True)
     raise typer.Exit(1)

@@ -34,10 +34,15 @@ from perceptinit.protocols.required import find_missing_members
 from perceptinit.registry import Entry, Registry
 
 # kinds of nested components by the key of their table
-PARTS = {"judgments": "judgments", "pairs": "pairs", "pretrain": "pretrainer"}
+PARTS = {
+    "judgments": "judgments",
+    "also_on": "judgments",
+    "pairs": "pairs",
+    "pretrain": "pretrainer",
+}
 # nested components that are data, and their replacement in a smoke run
 STAND_INS = {"judgments": "synthetic", "pairs": "synthetic"}
-DATA_PARTS = tuple(STAND_INS)
+DATA_PARTS = (*STAND_INS, "also_on")
 # model parts that evaluators can need, and their names in messages
 PART_TITLES = {"text": "text tower", "head": "trained classifier"}
 

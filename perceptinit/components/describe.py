@@ -79,11 +79,21 @@ def _own_fields(cls: ast.ClassDef) -> Iterator[Field]:
     for following, node in enumerate(cls.body, 1):
         if not isinstance(node, ast.AnnAssign):
             continue
-        kind = ast.unparse(node.annotation)
+        kind = _type_of(node.annotation)
         if not kind.removeprefix("typing.").startswith("ClassVar"):
             default = ast.unparse(node.value) if node.value else None
             doc = ast.get_docstring(ast.Module(cls.body[following:], []))  # a string below the key
             yield Field(ast.unparse(node.target), kind, default, doc or "")
+
+
+def _type_of(annotation: ast.expr) -> str:
+    """Return the type of a key, without the mark `NEUTRAL`."""
+    match annotation:
+        case ast.Subscript(
+            value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, ast.Name(id="NEUTRAL")])
+        ):
+            return ast.unparse(kind)
+    return ast.unparse(annotation)
 
 
 def class_nodes(cls: type) -> Iterator[ast.ClassDef]:

@@ -3,8 +3,11 @@
 import contextlib
 import importlib
 import math
+import platform
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -13,7 +16,8 @@ from torch import nn
 
 from perceptinit.errors import UsageError, problems_of
 
-Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16", "auto"]
+PROBE_SECONDS = 0.5  # for each precision
 _ADVICE = "timm.optim.list_optimizers() lists the names, such as nadamuon, lion, adopt"
 
 # attribute names of the block list in timm, open_clip and transformers
@@ -194,8 +198,48 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("lr_scale", 1.0)
 
 
+def choose_precision(precision: Precision, device: str) -> Precision:
+    """Return the precision for a device; "auto" is bf16 if the device multiplies it natively, else fp32."""
+    if precision != "auto":
+        return precision
+    return "bf16" if has_native_bf16(torch.device(device).type) else "fp32"
+
+
+@cache
+def has_native_bf16(device: str) -> bool:
+    """Return whether a type of device has instructions for products of bfloat16.
+
+    On other processors, autocast to bf16 emulates them and is many times slower than float32.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    # oneDNN emulates bf16 on x86 processors with AVX-512 alone
+    is_x86 = platform.machine().lower() in ("x86_64", "amd64")
+    return not is_x86 or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def measure_bf16_slowdown() -> float:
+    """Return how many times as long a layer takes on this processor in bf16 as in fp32, measured now."""
+    layer = nn.Linear(384, 384)
+    rows = torch.randn(256, 384)
+    seconds = {}
+    for precision in ("fp32", "bf16"):
+        with autocast("cpu", precision):  # type: ignore[arg-type]
+            layer(rows).sum().backward()  # warm-up
+            start = time.perf_counter()
+            count = 0
+            while time.perf_counter() - start < PROBE_SECONDS:
+                layer(rows).sum().backward()
+                count += 1
+        seconds[precision] = (time.perf_counter() - start) / count
+    return seconds["bf16"] / seconds["fp32"]
+
+
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[Any]:
     """Return a context for forward passes in a precision: autocast, or float32 with or without TF32."""
+    precision = choose_precision(precision, device)
     if precision in ("fp32", "tf32"):
         return matmul_precision(precision)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float16

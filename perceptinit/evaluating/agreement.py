@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +14,19 @@ from torch import Tensor
 from perceptinit.components.building import Spec, preflight, read_spec
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
+from perceptinit.evaluating.asked import judgments_table
 from perceptinit.evaluating.layers import OUTPUT, choose_layers, encode_layers
+from perceptinit.evaluating.measure import Measured, Session
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.sources import as_table
-from perceptinit.recipe.tables import apply_overrides
+from perceptinit.protocols import HasPeople
+from perceptinit.results.measures import split_name
 from perceptinit.types import ImageSource, RunContext, Score
 
 if TYPE_CHECKING:
-    from perceptinit.evaluating.measure import Session
+    from perceptinit.evaluating.asked import Asked
     from perceptinit.evaluating.models import EvalModel
     from perceptinit.evaluating.request import Request
     from perceptinit.registry import Registry
@@ -42,58 +44,41 @@ class JudgedSet:
     rows: str
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """A model, or a layer of it, with its scores by set.
+def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
+    """Return the requested sets of judgments, whose titles are unique.
 
-    layer: Name of the layer, `output` for the model's own embedding. input: Size and preprocessing of the
-    images, in words.
-    """
-
-    title: str
-    layer: str
-    input: str
-    scores: dict[str, Score] = field(default_factory=dict)
-
-
-def read_sets(request: Request, models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
-    """Return the sets of `--on NAME[,KEY=VALUE...]`, whose titles are unique.
-
-    All judgments of a file count, unless a model was trained on it or `request.split` is set.
+    All judgments of a file count, unless a model was trained on it or the key `split` is given.
 
     Raises:
         RecipeError: If a set is invalid; lists all problems by what the user typed.
     """
     sets: list[JudgedSet] = []
     problems: list[Problem] = []
-    for text in request.on:
-        name, *keys = text.split(",")
-        table = as_table(name, registry)
-        problems += apply_overrides(table, keys)
-        rows = _choose_rows(table, request, models, registry)
-        spec, wrong = _read_evaluator(table, request, registry, text)
+    for each in asked:
+        table, split, wrong = judgments_table(each, registry)
+        problems += wrong
+        rows = _choose_rows(table, split, models, registry)
+        spec, wrong = _read_evaluator(table, split, registry, each.text)
         if spec is None:
             problems += wrong
             continue
         measure = spec.build()
+        if getattr(measure.config, "readout", None):
+            rows += ", under a linear map fitted on the other half of the images"
         lacking = preflight(measure.judgments) + preflight(measure)
-        problems += [Problem(text, lack.removeprefix(f"{name}: ")) for lack in lacking]
-        title = Path(name).stem
-        sets.append(JudgedSet(text if title in [s.title for s in sets] else title, measure, rows))
+        problems += [Problem(each.text, lack.removeprefix(f"{each.name}: ")) for lack in lacking]
+        title = Path(each.name).stem
+        sets.append(JudgedSet(each.text if title in [s.title for s in sets] else title, measure, rows))
     if problems:
         raise RecipeError(problems, "--on")
     return sets
 
 
-def _choose_rows(
-    table: dict[str, Any], request: Request, models: Sequence[EvalModel], registry: Registry
-) -> str:
+def _choose_rows(table: dict[str, Any], split: str, models: Sequence[EvalModel], registry: Registry) -> str:
     """Add the keys that choose the judgments of a set to its table, and return the choice in words."""
     fields = registry.get("judgments", table["use"]).load().Config.__dataclass_fields__  # type: ignore[attr-defined]
-    if request.images and "images" in fields:
-        table.setdefault("images", request.images)
-    if request.split:
-        return f"split {request.split}"
+    if split:
+        return f"split {split}"
     if "path" not in table or "whole" not in fields:
         return "split test"
     trained = {m.title: old for m in models for old in m.judgments if _is_same(old, table)}
@@ -102,7 +87,10 @@ def _choose_rows(
         return "all judgments"
     first, *others = [{k: v for k, v in old.items() if k not in OWN_KEYS} for old in trained.values()]
     if any(other != first for other in others):
-        raise UsageError(f"{table['path']}: {', '.join(trained)} hold out different judgments. Set --split")
+        raise UsageError(
+            f"{table['path']}: {', '.join(trained)} hold out different judgments. Choose a split: --on "
+            f"{table['path']},split=test"
+        )
     table |= first | table
     return f"judgments held out from stage 1 of {' and '.join(trained)}"
 
@@ -119,7 +107,7 @@ def _is_same(old: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
 
 
 def _read_evaluator(
-    table: dict[str, Any], request: Request, registry: Registry, where: str
+    table: dict[str, Any], split: str, registry: Registry, where: str
 ) -> tuple[Spec | None, list[Problem]]:
     cls = registry.get("judgments", table["use"]).load()
     use = "two-afc"
@@ -127,7 +115,8 @@ def _read_evaluator(
         use = "rsa"
     elif isinstance(cls, HasOddOneOut):
         use = "odd-one-out"
-    whole = {"use": use, "split": request.split or "test", "judgments": plain_value(table)}
+    readout = {"readout": table.pop("readout")} if "readout" in table else {}
+    whole = {"use": use, "split": split or "test", **readout, "judgments": plain_value(table)}
     return read_spec(registry, "evaluator", whole, where)
 
 
@@ -136,46 +125,52 @@ def measure_models(
     sets: Sequence[JudgedSet],
     request: Request,
     session: Session,
-) -> list[Subject]:
-    """Return a subject for each layer of each model. An error in one model does not stop the others."""
-    subjects: list[Subject] = []
+) -> list[Measured]:
+    """Return the scores of each layer of each model. An error in one model does not stop the others."""
+    measured: list[Measured] = []
     for model in models:
         try:
-            subjects += _measure(model, sets, request, session.context(model, "eval"))
+            measured += _measure(model, sets, request, session.context(model, "eval"))
         except PerceptInitError as error:
             session.note(f"{model.title} has no score: {error}")
-    return subjects
+    return measured
 
 
 def _measure(
     model: EvalModel, sets: Sequence[JudgedSet], request: Request, ctx: RunContext
-) -> Sequence[Subject]:
+) -> Sequence[Measured]:
     built = model.build()
     if isinstance(built, GivenEmbeddings):
-        alone = Subject(model.title, OUTPUT, "embeddings from a file")
-        for each in sets:
-            alone.scores[each.title] = _score(each, built, ctx)
-        return [alone]
+        scores = [_score(each, built, ctx) for each in sets]
+        return [Measured(model, input="embeddings from a file", scores=scores)]
     built.to(ctx.device)
     if request.fit:
         built.image.fit_mode = request.fit
         built.image.crop = 1.0
-    layers = choose_layers(built, request.layers or [OUTPUT])
-    titles = [model.title if layer == OUTPUT else f"{model.title} {layer}" for layer in layers]
-    subjects = [Subject(t, layer, describe_input(built)) for t, layer in zip(titles, layers, strict=True)]
+    layers = choose_layers(built, request.layer or [OUTPUT])
+    preprocessing = describe_input(built)
+    found = {layer: Measured(model, "" if layer == OUTPUT else layer, preprocessing) for layer in layers}
     encoded: dict[str, Mapping[str, Tensor]] = {}
     for each in sets:
         names = dict(_encode(built, each, layers, request, ctx, encoded))
-        for subject in subjects:
-            rows = [encoded[key][subject.layer] for key in names.values()]
-            given = GivenEmbeddings(subject.title, list(names), torch.stack(rows))
-            subject.scores[each.title] = _score(each, given, ctx)
-    return subjects
+        for layer, measured in found.items():
+            rows = [encoded[key][layer] for key in names.values()]
+            given = GivenEmbeddings(measured.title, list(names), torch.stack(rows))
+            measured.scores.append(_score(each, given, ctx))
+    return list(found.values())
 
 
 def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> Score:
-    """Return the first score of a measure, which is that of the table."""
-    return next(iter(each.measure.evaluate(given, ctx)))
+    """Return the first score of a measure, under the title of the set."""
+    score = next(iter(each.measure.evaluate(given, ctx)))
+    return replace(score, name=f"{split_name(score.name)[0]}/{each.title}")
+
+
+def describe_set(each: JudgedSet) -> str:
+    """Return which judgments of a set count, and how many people gave them."""
+    judges = each.measure.judgments
+    num = len(judges.people) if isinstance(judges, HasPeople) else 0
+    return f"{each.title}: {each.rows}, {f'{num:,} people' if num else 'people not named'}"
 
 
 def _encode(

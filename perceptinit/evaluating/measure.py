@@ -21,10 +21,20 @@ MAX_SIDE = 384
 
 @dataclass(slots=True)
 class Measured:
-    """A model with its scores."""
+    """A model, or a layer of it, with its scores.
+
+    layer: Name of the layer; empty for the model's own embedding. input: Size and preprocessing of images, in
+    words.
+    """
 
     model: EvalModel
+    layer: str = ""
+    input: str = ""
     scores: list[Score] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        return f"{self.model.title} {self.layer}".strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

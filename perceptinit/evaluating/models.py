@@ -37,13 +37,22 @@ RANDOM = " (random weights)"
 
 @dataclass(frozen=True, slots=True)
 class SourceRun:
-    """The run that a model is read from. samples_seen: Pairs seen in pretraining."""
+    """The run that a model is read from.
+
+    samples_seen: Pairs seen in pretraining. moment: Name of the weights, unless their samples seen tell them
+    from the others of the run.
+    """
 
     folder: Path
     arm: str
     seed: int
     samples_seen: int
     recipe: Recipe
+    moment: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.arm} {self.moment}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +206,10 @@ def _find_in_runs(path: Path, which: str) -> Iterator[EvalModel]:
         for weights in _files(file.parent / "weights", which):
             recipe = recipes[key] = recipes.get(key) or read_recorded_recipe(record)
             seen = _samples_seen(weights, record)
-            run = SourceRun(file.parent, record["arm"]["name"], record["seed"], seen, recipe)
+            # weights before post-hoc stages, or of a run without pretraining, saw as many samples as the last
+            is_last = weights.stem in ("init", "pretrain") and seen == _samples_seen(file, record)
+            own = weights.stem if is_last else ""
+            run = SourceRun(file.parent, record["arm"]["name"], record["seed"], seen, recipe, own)
             moment = "" if weights.stem == "final" else f" {weights.stem}"
             build = partial(load_model, recipe.backbone, weights, run.seed, recorded_sha256(record, weights))
             title = f"{run.arm}/seed{run.seed}{moment}"

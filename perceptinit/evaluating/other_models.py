@@ -3,7 +3,7 @@
 # B batch, M images, D embedding, S image size
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from perceptinit.backbones.encoders import RGB, ImageTower
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fit
-from perceptinit.errors import DataError, MissingPackageError, UsageError, reading
+from perceptinit.errors import DataError, MissingPackageError, UsageError, reading, shown
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.checkpoints import load_strict, load_weights
-from perceptinit.files.reading import ABOUT, read_json
+from perceptinit.files.reading import ABOUT, CLASSIFIER, read_json
 from perceptinit.initializers.imagenet import download, fit
 from perceptinit.judgments.own.rdm_files import read_names
 from perceptinit.library.adapters import adapt
@@ -37,6 +37,7 @@ CONVERT = (
     "w = torch.load('{0}', map_location='cpu', weights_only=True); "
     "save_file({{k: v.contiguous() for k, v in w.items()}}, '{1}')"
 )
+NUMBERS = "fiu"  # kinds of NumPy types: floats and integers
 DEFAULT_SIZE = 224  # of a function that does not state its image size
 
 
@@ -90,9 +91,11 @@ def load_timm(model: str, weights: str) -> Any:
         return _timm(model, load_weights(file), vars(about), source=f"{file} ({model})")
     config = Path(weights).parent / CONFIG
     stated = read_json(config, dict[str, Any], "a configuration") if config.is_file() else {}
+    is_mapped = read_about(config.parent).get("embedding") == CLASSIFIER
     args = stated.get("model_args") or {}
     found = {n.removeprefix("timm_model."): weight for n, weight in load_weights(Path(weights)).items()}
-    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})")
+    num_classes = stated["num_classes"] if is_mapped else 0
+    return _timm(model, found, stated.get("pretrained_cfg"), args, f"{weights} ({model})", num_classes)
 
 
 def _timm(
@@ -101,19 +104,20 @@ def _timm(
     about: Mapping[str, Any] | None = None,
     args: Mapping[str, Any] = {},
     source: str = "",
+    num_classes: int = 0,
 ) -> ImageModel:
-    """Return a timm model with pooled features as embeddings, for timm's configuration `about`."""
+    """Return a timm model with pooled features or logits as embeddings, for timm's configuration `about`."""
     with named_torch_seed(0, "backbone"), nullcontext() if weights is None else Undrawn():
-        trunk: Any = timm.create_model(architecture, num_classes=0, **args)
+        trunk: Any = timm.create_model(architecture, num_classes=num_classes, **args)
     about = about or trunk.pretrained_cfg
     if weights is not None:
-        fitted, _ = fit(weights, trunk)
+        fitted = weights if num_classes else fit(weights, trunk)[0]
         load_strict(trunk, fitted, source)
     tower = ImageTower(
         trunk,
         nn.Identity(),
         image_size=about["input_size"][-1],
-        embed_dim=trunk.num_features,
+        embed_dim=num_classes or trunk.num_features,
         mean=about["mean"],
         std=about["std"],
         fresh=lambda: _timm(architecture, None, about, args).image,
@@ -248,21 +252,44 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
     """Return embeddings in a .parquet file (columns image, embedding), or a .npy file with a .txt of names.
 
     Raises:
-        DataError: If the file cannot be read, or names and rows differ in number.
+        DataError: If the file cannot be read, names and rows differ in number, or a row has no name, a value
+            that is not finite, or no direction.
     """
     if path.suffix == ".npy":
         names = read_names(path.with_suffix(".txt"))
         with reading(f"{path}: not a readable .npy file of numbers", ValueError, OSError):
-            rows = np.load(path, allow_pickle=False).astype(np.float64)
+            stored = np.load(
+                path, mmap_mode="r", allow_pickle=False
+            )  # checks the stated size against the file
+        if stored.dtype.kind not in NUMBERS:
+            raise DataError(f"{path}: values of type {stored.dtype}. Save floats or integers")
+        rows = stored.astype(np.float64)
     else:
         import pyarrow
         from pyarrow import parquet
 
         what = f"{path}: cannot read columns image and embedding"
-        with reading(what, pyarrow.ArrowException, OSError, KeyError, ValueError):
+        with reading(what, pyarrow.ArrowException, OSError, KeyError, ValueError, TypeError):
             table = parquet.read_table(path, columns=["image", "embedding"])
             names = table.column("image").to_pylist()
             rows = np.array(table.column("embedding").to_pylist(), np.float64)
     if rows.ndim != 2 or len(rows) != len(names):
         raise DataError(f"{path}: {len(names)} names for embeddings of shape {rows.shape}")
+    _check_rows(path, names, rows)
     return GivenEmbeddings(str(path), names, torch.from_numpy(rows))
+
+
+def _check_rows(path: Path, names: Sequence[Any], rows: np.ndarray) -> None:
+    """Raise DataError for the first row without a name or a direction, counted from 1."""
+    problems = {
+        "has no image name": np.array([not isinstance(name, str) or not name for name in names], dtype=bool),
+        "contains values that are not finite": ~np.isfinite(rows).all(axis=1),
+        "contains only zeros, which have no direction": ~rows.any(axis=1),
+    }
+    for problem, is_bad in problems.items():
+        if is_bad.any():
+            first = int(is_bad.argmax())
+            more = f" ({is_bad.sum():,} such rows)" if is_bad.sum() > 1 else ""
+            raise DataError(
+                f"{path}, row {first + 1} ({shown(names[first])}): {problem}{more}. Remove the row"
+            )

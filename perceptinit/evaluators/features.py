@@ -30,7 +30,7 @@ from perceptinit.evaluators.readable import has_unreadable, note_unreadable
 from perceptinit.files.checkpoints import weights_sha256
 from perceptinit.images.decoding import stream_batches
 from perceptinit.protocols import DualEncoder
-from perceptinit.test_sets.sets import ImageSet, choose
+from perceptinit.test_sets.sets import ImageSet, choose, find_set
 from perceptinit.types import Fit, RunContext, Score
 
 # caches for the lifetime of a set; evaluators of a process share set objects
@@ -198,7 +198,8 @@ def _find_files(subjects: Subjects, images: ImageSet, encoding: Encoding) -> lis
     folder = encoding.joint.cache_folder / EMBEDDINGS
     about = digest, encoding.precision, encoding.device
     pairs = zip(subjects.keys, subjects.models, strict=True)
-    names = [name_embeddings(str(key), model, *about) for key, model in pairs]
+    is_published = find_set(images.name) is not None
+    names = [name_embeddings(str(key), model, *about, is_published) for key, model in pairs]
     return [folder / name if name else None for name in names]
 
 
@@ -275,6 +276,7 @@ def _pixels(
         encoding.batch_size,
         encoding.num_workers,
         note,
+        is_published=find_set(images.name) is not None,
     )
     done = 0
     for batch in stream:

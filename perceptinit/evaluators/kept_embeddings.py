@@ -18,7 +18,7 @@ import torch
 
 from perceptinit.errors import DataError
 from perceptinit.files.atomic import remove_abandoned
-from perceptinit.files.cache import key_of
+from perceptinit.files.cache import embedding_files, key_of
 from perceptinit.files.sealed import open_sealed, write_sealed
 from perceptinit.images.store import folder_name, stamp_of
 from perceptinit.types import Fit, ImageSource
@@ -48,7 +48,9 @@ def hash_images(images: Sequence[ImageSource], keys: Sequence[str]) -> str | Non
     return digest.hexdigest()
 
 
-def name_embeddings(weights: str, model: Any, images: str, precision: str, device: str) -> str | None:
+def name_embeddings(
+    weights: str, model: Any, images: str, precision: str, device: str, is_published: bool
+) -> str | None:
     """Return the name of the file of a model's embeddings; None for modules outside of `DISTRIBUTIONS`.
 
     Args:
@@ -57,6 +59,7 @@ def name_embeddings(weights: str, model: Any, images: str, precision: str, devic
         images: Hash of the images.
         precision: Precision of the image tower.
         device: torch device string.
+        is_published: Whether the images are of a published set, whose EXIF orientation is ignored.
     """
     fit = Fit.of(model)
     tower = model.image
@@ -71,6 +74,7 @@ def name_embeddings(weights: str, model: Any, images: str, precision: str, devic
         "pixels": folder_name(model.image_size, fit=fit),  # library versions, and pixels of trial images
         "normalization": [str(getattr(tower, name, None)) for name in ("mean", "std")],
         "precision": precision,
+        "is_published": is_published,
         "device": torch.device(device).type,
     }
     return f"{key_of(parts)}.safetensors"
@@ -90,7 +94,7 @@ def keep_embeddings(path: Path, embeddings: np.ndarray) -> None:
     with suppress(OSError):  # on a full disk or in a folder of others, the next process encodes again
         remove_abandoned(path.parent)
         write_sealed(path, {}, {"embeddings": embeddings})
-        sizes = {file: file.stat() for file in path.parent.glob("*.safetensors")}
+        sizes = {file: file.stat() for file in embedding_files(path.parent)}
         total = sum(about.st_size for about in sizes.values())
         for file in sorted(sizes, key=lambda file: sizes[file].st_mtime):
             if total <= MAX_BYTES:

@@ -168,7 +168,9 @@ def knn_predictions(
     chunk = max(1, NEIGHBOUR_ELEMENTS // len(reference))
     for start in range(0, len(features), chunk):
         similarity = torch.from_numpy(features[start : start + chunk] @ reference.T)
-        best, nearest = (a.numpy() for a in similarity.topk(k, dim=1))
+        top = similarity.topk(k, dim=1)
+        best = top.values.numpy()
+        nearest = top.indices.numpy()
         # relative to the nearest neighbor, so that small temperatures do not overflow
         weight = np.exp((best - best[:, :1]) / temperature)
         votes = np.zeros((len(nearest), num_classes))

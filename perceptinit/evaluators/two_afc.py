@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -17,9 +17,11 @@ from perceptinit.judgments.baselines import (
     values_of,
 )
 from perceptinit.judgments.controls.wrappers import source_of
+from perceptinit.judgments.linear_map import is_read_out, read_out
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD, Weighting, agreement, find_few, held_out_error
 from perceptinit.judgments.two_afc import Embedded, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
+from perceptinit.seeding import generator
 from perceptinit.types import Items, RunContext, Score, Split, Triplets
 
 # maximum number of anchors or people in a record
@@ -40,12 +42,18 @@ class TwoAFC(JudgedMeasure):
     by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
     distance between different images. The record also contains the scores of trivial models
     (pixels, histograms, random network) and the agreement by anchor and by person.
+
+    With `readout = "linear"`, the score is `2afc/<set>-linear`: a map as of initializer `linear` is fitted on
+    the judgments within each half of the images, and scored on the judgments within the other half.
     """
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(JudgedMeasure.EncodingConfig):
         weighting: Weighting = "votes"
         """Unit of the mean: "votes", or "judgments" (triplets) as in DreamSim's scores on NIGHTS."""
+        readout: Literal["linear"] | None = None
+        """"linear" scores a linear map of the embeddings, fitted on judgments of other images of the set.
+        None scores the embeddings."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -59,6 +67,7 @@ class TwoAFC(JudgedMeasure):
         """
         embedded = self._embed(model, ctx)
         triplets = self.data
+        embedded = embedded.select(triplets.used)
         result = score(embedded, triplets, self.config.weighting)
         values = agreement(*embedded.distances(triplets), triplets.p_second)
         answers, people = self._answers
@@ -106,8 +115,20 @@ class TwoAFC(JudgedMeasure):
         return find_few(f"2afc/{self.set_name}", len(self.data))
 
     def read(self) -> Triplets:
-        """Return the triplets of the split."""
-        return self.judgments.load(self.config.split)
+        """Return the triplets of the split that are scored."""
+        triplets = self.judgments.load(self.config.split)
+        return triplets.select(is_read_out(triplets, self._halving)) if self.config.readout else triplets
+
+    @property
+    def set_name(self) -> str:
+        """Name of the set in scores, with the split if it is not `test`, and with the readout."""
+        readout = self.config.readout
+        return f"{super().set_name}-{readout}" if readout else super().set_name
+
+    @property
+    def _halving(self) -> np.random.Generator:
+        """A new generator of the halves of a readout, which are the same for all models."""
+        return generator(0, "readout")
 
     @cached_property
     def _ceiling(self) -> Bounds | None:
@@ -140,14 +161,17 @@ class TwoAFC(JudgedMeasure):
     @cached_property
     def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
         """Return the judgments of each person, and the agreement of each person with the others."""
+        if self.config.readout:  # of whom only some judgments are scored
+            return {}, {}
         people = people_of_split(self.judgments, self.config.split)
         source = source_of(self.judgments, self.config.split)
         chosen_by_people = isinstance(source, HasNoiseCeiling)
         return people, {} if chosen_by_people else predict_by_others(people)
 
     def _embed(self, model: DualEncoder, ctx: RunContext) -> Embedded:
-        used = np.unique(self.data.roles)
-        return Embedded(used, self.embed(model, ctx, self.data.stimuli, used))
+        triplets = self.judgments.load(self.config.split) if self.config.readout else self.data
+        embedded = Embedded(triplets.used, self.embed(model, ctx, triplets.stimuli, triplets.used))
+        return read_out(embedded, triplets, self._halving) if self.config.readout else embedded
 
 
 def by_anchor(values: np.ndarray, triplets: Triplets, weights: np.ndarray | None) -> Breakdown:
@@ -245,9 +269,8 @@ def predict_by_others(people: Mapping[str, Triplets]) -> dict[str, float | None]
     for_high = np.where(second == high, p_second, 1 - p_second) * num
     question = np.unique([anchor, low, high], axis=1, return_inverse=True)[1].ravel()
     own = np.unique(question * len(people) + owner, return_inverse=True)[1]
-    left, left_for_high = (
-        np.bincount(question, votes)[question] - np.bincount(own, votes)[own] for votes in (num, for_high)
-    )
+    left = np.bincount(question, num)[question] - np.bincount(own, num)[own]
+    left_for_high = np.bincount(question, for_high)[question] - np.bincount(own, for_high)[own]
     side = np.sign(2 * left_for_high - left)
     predicted = np.where(side > 0, for_high, np.where(side < 0, num - for_high, num / 2))
     totals = np.bincount(owner, num * (left > 0), len(people)).tolist()

@@ -10,11 +10,11 @@ import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from perceptinit.errors import MissingPackageError, UsageError
 from perceptinit.files.atomic import write_json
-from perceptinit.files.reading import ABOUT, SUMS, file_sha256
+from perceptinit.files.reading import ABOUT, CLASSIFIER, SUMS, file_sha256
 from perceptinit.registry import unknown
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
     from perceptinit.exporting.source import model_card, open_run
 
     if target == "torchscript":
-        raise UsageError("TorchScript export was removed in 0.2. Use --to onnx, which supports all models")
+        raise UsageError("TorchScript export was removed in 0.2. Use onnx, which supports all models")
     if target not in TARGETS:
         raise UsageError(unknown("no export target called", target, TARGETS))
     if folder.exists() and any(folder.iterdir()):
@@ -67,7 +67,13 @@ def export(run: Path, target: str, folder: Path) -> Path:
         written = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
-        about = {"fit": source.model.fit.mode, "mean": source.mean, "judgments": source.judgments}
+        about: dict[str, Any] = {
+            "fit": source.model.fit.mode,
+            "mean": source.mean,
+            "judgments": source.judgments,
+        }
+        if written.is_classifier:
+            about["embedding"] = CLASSIFIER
         write_json(temporary / ABOUT, about)
         _write_sums(temporary)
         if folder.exists():

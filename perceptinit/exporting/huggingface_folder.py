@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from perceptinit.exporting.source import TrainedRun, Written
-from perceptinit.exporting.timm_folder import config as timm_config, timm_trunk
+from perceptinit.exporting.timm_folder import config as timm_config, timm_trunk, with_classifier
 from perceptinit.exporting.vit import as_open_clip, has_quick_gelu
 from perceptinit.files.atomic import write_json
 from perceptinit.files.checkpoints import load_strict
@@ -37,6 +37,13 @@ BLOCK_NAMES = {
 # special token in open_clip -> in transformers
 SPECIAL_TOKENS = {"<start_of_text>": "<|startoftext|>", "<end_of_text>": "<|endoftext|>"}
 
+MAPPED_USAGE = """\
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+model = AutoModelForImageClassification.from_pretrained("FOLDER").eval()  # the image tower, requires timm
+processor = AutoImageProcessor.from_pretrained("FOLDER")
+embeddings = model(**processor(images, return_tensors="pt")).logits  # the classifier contains the linear map
+"""
 CLIP_USAGE = """\
 from transformers import AutoProcessor, CLIPModel
 
@@ -177,12 +184,19 @@ def _tokenizer(folder: Path, context_length: int) -> Any:
 
 
 def _write_timm(run: TrainedRun, folder: Path) -> Written:
-    from transformers import TimmWrapperConfig, TimmWrapperImageProcessor, TimmWrapperModel
+    from transformers import (
+        TimmWrapperConfig,
+        TimmWrapperForImageClassification,
+        TimmWrapperImageProcessor,
+        TimmWrapperModel,
+    )
 
-    about = timm_config(run, timm_trunk(run))
-    model = TimmWrapperModel(TimmWrapperConfig.from_dict(about))
-    weights = {f"timm_model.{k}": v for k, v in timm_trunk(run).state_dict().items()}
+    trunk = with_classifier(run, timm_trunk(run)) if run.has_map else timm_trunk(run)
+    about = timm_config(run, trunk)
+    wrapper = TimmWrapperForImageClassification if run.has_map else TimmWrapperModel
+    model = wrapper(TimmWrapperConfig.from_dict(about))
+    weights = {f"timm_model.{k}": v for k, v in trunk.state_dict().items()}
     load_strict(model, weights, run.title)
     model.save_pretrained(folder)
     TimmWrapperImageProcessor(about["pretrained_cfg"], about["architecture"]).save_pretrained(folder)
-    return Written(TIMM_USAGE, has_projection=False)
+    return Written(MAPPED_USAGE if run.has_map else TIMM_USAGE, run.has_map, is_classifier=run.has_map)

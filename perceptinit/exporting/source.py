@@ -37,10 +37,12 @@ class Written:
     """An exported folder.
 
     usage: Code that loads it. has_projection: Whether it contains the projection of the image tower.
+    is_classifier: Whether the projection is stored as the classifier of the model.
     """
 
     usage: str
     has_projection: bool = True
+    is_classifier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,12 @@ class TrainedRun:
         return hasattr(self.model, "text")
 
     @property
+    def has_map(self) -> bool:
+        """Return whether initializer `linear` changed the projection, so that exports contain it."""
+        stages = self.record["arm"]["resolved"]
+        return any(stage["use"] == "linear" for stage in [*stages["init"], *stages["posthoc"]])
+
+    @property
     def mean(self) -> list[float]:
         return self.model.image.mean.tolist()
 
@@ -87,7 +95,7 @@ class TrainedRun:
     def cannot(self, target: str, why: str) -> UsageError:
         """Return the error for a target that does not support the model."""
         return UsageError(
-            f"{self.title} cannot be exported to {target}: {why}. Use --to onnx, which supports all models"
+            f"{self.title} cannot be exported to {target}: {why}. Use onnx, which supports all models"
         )
 
 

@@ -16,7 +16,8 @@ T = TypeVar("T")
 # JSON files contain settings or counts
 MAX_JSON_BYTES = 256 << 20
 SUMS = "SHA256SUMS"  # of an exported folder, for `sha256sum -c`
-ABOUT = "perceptinit.json"  # of an exported folder: fit, and the judgments of stage 1
+ABOUT = "perceptinit.json"  # of an exported folder: fit, embedding, and the judgments of stage 1
+CLASSIFIER = "classifier"  # the embedding of an exported timm model, if it is not its pooled features
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -104,7 +105,7 @@ def content_sha256(value: Mapping[str, Any]) -> str:
 
 
 def unseal(path: Path, value: Mapping[str, Any], hint: str = "", is_old: bool = False) -> dict[str, Any]:
-    """Verify a JSON object's `sha256` and return the rest; files of release 0.1 (`is_old`) may lack it.
+    """Verify a JSON object's `sha256` and return the rest; published records of 0.1 (`is_old`) lack it.
 
     Raises:
         DataError: If a number is not finite, or the hash is missing or wrong. The message names `path` and

@@ -53,15 +53,13 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray], where
             os.fsync(file.fileno())
 
 
-def open_sealed(path: Path, what: str, hint: str = "", allow_unsealed: bool = False) -> Sealed:
+def open_sealed(path: Path, what: str, hint: str = "") -> Sealed:
     """Verify the checksum of a file written by `write_sealed` and return its content.
 
     Args:
         path: The file.
         what: Description of the file; follows "not" in the error.
         hint: Advice at the end of the error.
-        allow_unsealed: Whether to accept a safetensors file of an earlier release, without a checksum. Its
-            metadata is returned as `about`.
 
     Raises:
         DataError: If the file is missing, damaged or of another kind.
@@ -69,8 +67,6 @@ def open_sealed(path: Path, what: str, hint: str = "", allow_unsealed: bool = Fa
     require_file(path)
     try:
         metadata, arrays = _map(path)
-        if allow_unsealed and _SEAL not in metadata:
-            return Sealed(metadata, arrays)
         crc, _, text = metadata.get(_SEAL, "").partition(" ")
         if crc != str(_checksum(text, arrays)):
             raise DataError(f"{path}: not {what} (damaged: its checksum does not match){hint}")

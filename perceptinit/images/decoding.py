@@ -2,9 +2,10 @@
 
 libjpeg-turbo decodes JPEG and torchvision decodes 8-bit PNG. Both are resized by torch (bicubic,
 antialiased), two to four times as fast as PIL (see `resize_box`). PIL decodes all other formats (CMYK,
-palette, 16 bit, WebP, ...) with `convert("RGB")`, which clips 16-bit grayscale at 255. EXIF orientation is
-ignored, as in open_clip and clip-benchmark. Transparent pixels are blended with a background color. For test
-sets, alpha is dropped and PIL resizes, as in those libraries.
+palette, 16 bit, WebP, ...). The EXIF orientation is applied, as in browsers, and transparent pixels are
+blended with a background color. For test sets, alpha is dropped and PIL resizes, as in open_clip and
+clip-benchmark. In published sets, the EXIF orientation is ignored and 16-bit gray is clipped at 255, as in
+those libraries.
 """
 
 # B batch, C channels, H W image, S = size: height and width of the square
@@ -22,7 +23,15 @@ from torch.nn import functional as F
 from perceptinit.errors import DataError
 from perceptinit.images import jpeg
 from perceptinit.images.background import flatten
-from perceptinit.images.encoded import check_pixels, check_size, decode_pil, pixels_of, read
+from perceptinit.images.encoded import (
+    check_pixels,
+    check_size,
+    decode_pil,
+    orientation_of,
+    pixels_of,
+    read,
+    upright,
+)
 from perceptinit.images.jpeg import MAX_PIXELS, Box
 from perceptinit.types import WHITE, Color, Fit, ImageSource
 
@@ -38,8 +47,7 @@ _PLAIN_PNG = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 def decode(source: ImageSource, key: str, background: Color = WHITE) -> np.ndarray:
     """Return the RGB pixels of an image, uint8 (H, W, 3).
 
-    Pixels may differ from PIL's by 1 if PIL uses another JPEG decoder. `load_square` without a background
-    matches PIL exactly.
+    Pixels may differ from PIL's by 1 if PIL uses another JPEG decoder.
 
     Args:
         source: A path, encoded bytes, or pixels, which are returned unchanged.
@@ -59,11 +67,16 @@ def decode_with_alpha(source: ImageSource, key: str) -> np.ndarray:
         return pixels_of(source, key)
     data = read(source, key)
     pixels = _decode_png(data)
-    return pixels_of(data, key) if pixels is None else pixels
+    return pixels_of(data, key) if pixels is None else upright(pixels, data)
 
 
 def load_square(
-    source: ImageSource, key: str, size: int, fit: Fit, background: Color | None = None
+    source: ImageSource,
+    key: str,
+    size: int,
+    fit: Fit,
+    background: Color | None = None,
+    is_published: bool = True,
 ) -> np.ndarray:
     """Return an image as a square, uint8 (3, S, S); the array may be a strided view.
 
@@ -74,6 +87,8 @@ def load_square(
         fit: How an image that is not square becomes square.
         background: Color behind transparent pixels. None is for test sets: PIL drops alpha and resizes, as in
             open_clip's evaluation transform, so scores are comparable.
+        is_published: Without a background, whether the image is of a published test set, whose pixels are
+            those of open_clip: not turned by their EXIF orientation.
 
     Raises:
         DataError: As for `decode`, or if the resized image would be too large.
@@ -85,7 +100,10 @@ def load_square(
     if isinstance(source, np.ndarray):
         original = Image.fromarray(check_pixels(source, key))
     else:
-        original = decode_pil(read(source, key), key, keep_alpha=False)
+        data = read(source, key)
+        original = decode_pil(data, key, keep_alpha=False, is_published=is_published)
+        if not is_published:
+            original = Image.fromarray(upright(np.asarray(original), data))
     shape = _fit_shape(original.height, original.width, size, fit, key)
     image = np.asarray(original.resize(shape[::-1], Image.Resampling.BICUBIC))
     return _crop_or_pad(image.transpose(2, 0, 1), size, fit.fill)
@@ -108,7 +126,8 @@ def _fit_shape(height: int, width: int, size: int, fit: Fit, key: str) -> tuple[
 def _crop_or_pad(image: np.ndarray, size: int, fill: Color) -> np.ndarray:
     """Return the central square (3, S, S) of an image (3, H, W), padded if a side is shorter."""
     # as in torchvision and timm: crops round to even, borders round down
-    top, left = (round((side - size) / 2) if side > size else 0 for side in image.shape[1:])
+    top = round(max(image.shape[1] - size, 0) / 2)
+    left = round(max(image.shape[2] - size, 0) / 2)
     image = image[:, top : top + size, left : left + size]
     height, width = image.shape[1:]
     if height == width:
@@ -178,7 +197,8 @@ def load_box(
     """
     data = source if isinstance(source, np.ndarray) else read(source, key)
     box = None
-    if decoding == "fast" and isinstance(data, bytes) and (shape := jpeg.shape(data)):
+    shape = jpeg.shape(data) if decoding == "fast" and isinstance(data, bytes) else None
+    if shape and orientation_of(data) == 1:
         box = draw_box(*shape)
         factor = jpeg.factor_for(box, size)
         pixels = jpeg.decode(data, factor)
@@ -197,6 +217,7 @@ def load_batch(
     background: Color | None = None,
     on_error: Callable[[int, DataError], None] | None = None,
     rows: Sequence[int] | None = None,
+    is_published: bool = True,
 ) -> torch.Tensor:
     """Return images as a batch, uint8 (B, 3, S, S), in the given order.
 
@@ -212,6 +233,7 @@ def load_batch(
         on_error: Called, in any thread, with the index and error of an image that cannot be decoded. The
             image is black in the batch. If None, the error is raised.
         rows: Indices of the images in the batch; all if None.
+        is_published: See `load_square`.
 
     Raises:
         DataError: For the first image that cannot be decoded, if `on_error` is None.
@@ -222,7 +244,7 @@ def load_batch(
     def fill(place: int) -> None:
         row = rows[place]
         try:
-            batch[place] = load_square(sources[row], keys[row], size, fit, background)
+            batch[place] = load_square(sources[row], keys[row], size, fit, background, is_published)
         except DataError as error:
             if on_error is None:
                 raise
@@ -246,6 +268,7 @@ def stream_batches(
     batch_size: int,
     num_workers: int = 2,
     on_error: Callable[[int, DataError], None] | None = None,
+    is_published: bool = True,
 ) -> Iterator[torch.Tensor]:
     """Yield the batches of `load_batch`, decoding the next batch in a background thread.
 
@@ -253,7 +276,9 @@ def stream_batches(
     """
     indices = range(len(sources))
     rows = [indices[start : start + batch_size] for start in indices[::batch_size]]
-    load = partial(load_batch, sources, keys, size, fit, num_workers, on_error=on_error)
+    load = partial(
+        load_batch, sources, keys, size, fit, num_workers, on_error=on_error, is_published=is_published
+    )
     if num_workers == 0:
         yield from (load(rows=part) for part in rows)
         return

@@ -1,9 +1,10 @@
-"""Image decoding with libjpeg-turbo and PIL, without torch."""
+"""Image decoding with libjpeg-turbo and PIL, without torch, with pixels upright as browsers show them."""
 
 # H W image
 import io
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -15,26 +16,65 @@ from perceptinit.images import jpeg
 from perceptinit.images.jpeg import MAX_PIXELS
 from perceptinit.types import ImageSource
 
+ORIENTATION = 0x0112  # EXIF tag; 1 is upright
+HEADER_BYTES = 1 << 18  # of a JPEG, in which EXIF data is looked for
+# how the pixels of each EXIF orientation become upright
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: partial(np.rot90, k=2),
+    4: np.flipud,
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: partial(np.rot90, k=-1),
+    7: lambda pixels: np.rot90(pixels, k=2).swapaxes(0, 1),
+    8: np.rot90,
+}
 # files that PIL decodes with a warning are accepted
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\b")
 
 
 def pixels_of(source: ImageSource, key: str) -> np.ndarray:
-    """Return the pixels of an image, uint8 (H, W, 3), or (H, W, 4) if it has alpha.
+    """Return the upright pixels of an image, uint8 (H, W, 3), or (H, W, 4) if it has alpha.
+
+    The EXIF orientation is applied, as in browsers. Of 16-bit gray, the high byte of each pixel counts.
 
     Args:
         source: A path, encoded bytes, or pixels, which are returned unchanged.
         key: Name of the image in messages, such as `00012.tar/000123`.
 
     Raises:
-        DataError: If the image cannot be read or decoded, or its header states more than `jpeg.MAX_PIXELS`
-            pixels.
+        DataError: If the image cannot be read or decoded, its header states more than `jpeg.MAX_PIXELS`
+            pixels, or its pixels have no stated range (32-bit integers and floats).
     """
     if isinstance(source, np.ndarray):
         return check_pixels(source, key)
     data = read(source, key)
     pixels = jpeg.decode(data)
-    return np.array(decode_pil(data, key, keep_alpha=True)) if pixels is None else pixels
+    if pixels is None:
+        pixels = np.array(decode_pil(data, key, keep_alpha=True))
+    return upright(pixels, data)
+
+
+def upright(pixels: np.ndarray, data: bytes) -> np.ndarray:
+    """Return the pixels (H, W, C) of an encoded image, turned by its EXIF orientation."""
+    turn = _TURNS.get(orientation_of(data))
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+
+
+def orientation_of(data: bytes) -> int:
+    """Return the EXIF orientation of an encoded image, 1 (upright) to 8; 1 if it states none.
+
+    Pillow turns TIFF images when it decodes them, so they count as upright.
+    """
+    is_jpeg = data.startswith(b"\xff\xd8")
+    mark = b"Exif\0\0" if is_jpeg else b"eXIf" if data.startswith(b"\x89PNG") else b"EXIF"
+    if data.find(mark, 0, HEADER_BYTES if is_jpeg else len(data)) < 0:
+        return 1
+    try:
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            stated = 1 if image.format == "TIFF" else image.getexif().get(ORIENTATION, 1)
+    except Exception:  # PIL raises OSError, SyntaxError, struct.error, ... for damaged EXIF data
+        return 1
+    return stated if isinstance(stated, int) else 1
 
 
 def place_of(source: ImageSource, key: str) -> str:
@@ -52,17 +92,20 @@ def read(source: Path | bytes, key: str) -> bytes:
         raise DataError(f"{key}: cannot be read ({source}: {error.strerror})") from error
 
 
-def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
-    """Return an image in mode RGB, or RGBA if it has transparency and `keep_alpha` is set.
+def decode_pil(data: bytes, key: str, *, keep_alpha: bool, is_published: bool = False) -> Image.Image:
+    """Return an image in mode RGB, or RGBA if it has transparency and `keep_alpha` is set, not turned.
+
+    Of 16-bit gray, the high byte of each pixel counts. If `is_published`, it is clipped at 255, as in
+    open_clip and clip-benchmark.
 
     Raises DataError naming the image if it cannot be decoded.
     """
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             check_size(*image.size, key)
-            if keep_alpha and image.has_transparency_data:
-                return image.convert("RGBA")
-            return image.convert("RGB")
+            if not is_published and (image.mode in ("I", "F") or image.mode.startswith("I;")):
+                return _reduce_gray(image, key).convert("RGB")
+            return image.convert("RGBA" if keep_alpha and image.has_transparency_data else "RGB")
     except DataError:
         raise
     except Exception as error:  # PIL's decoders raise OSError, SyntaxError, struct.error, ...
@@ -70,6 +113,14 @@ def decode_pil(data: bytes, key: str, *, keep_alpha: bool) -> Image.Image:
         if "cannot identify image file" in why:
             why = f"unknown image format, {len(data)} bytes"
         raise DataError(f"{key}: cannot be decoded as an image ({why})") from error
+
+
+def _reduce_gray(image: Image.Image, key: str) -> Image.Image:
+    """Return a 16-bit gray image in 8 bits; DataError naming an image of 32-bit pixels."""
+    # Pillow before 11.3 opens 16-bit PNG as 32-bit integers
+    if not image.mode.startswith("I;") and image.format != "PNG":
+        raise DataError(f"{key}: 32-bit pixels (mode {image.mode}) have no stated range. Save 8 or 16 bits")
+    return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
 
 
 @cache

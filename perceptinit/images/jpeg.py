@@ -36,7 +36,8 @@ def decode(data: bytes, factor: int = 1) -> np.ndarray | None:
     whole = shape(data)
     if whole is None:
         return None
-    height, width = (-(-side // factor) for side in whole)
+    height = -(-whole[0] // factor)
+    width = -(-whole[1] // factor)
     try:
         return simplejpeg.decode_jpeg(data, min_height=height, min_width=width, min_factor=factor)
     except ValueError:

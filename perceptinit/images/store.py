@@ -13,11 +13,13 @@ import os
 import shutil
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,7 @@ from perceptinit.files.atomic import atomic_path, file_lock, remove_abandoned
 from perceptinit.files.cache import key_of
 from perceptinit.files.reading import read_bytes
 from perceptinit.images.decoding import load_square
+from perceptinit.images.encoded import ORIENTATION
 from perceptinit.types import WHITE, Color, Fit, ImageSource, RunContext, Stimuli
 
 SUFFIX = ".npy"
@@ -176,7 +179,7 @@ class ImageStore:
             )
         self._ctx.warn(
             f"{num_images:,} images are decoded once into {folder} ({need / 2**30:.2g} GiB) and reused by "
-            'later runs (perceptinit cache list). Set image_store = "off" to disable the store'
+            'later runs (perceptinit cache). Set image_store = "off" to disable the store'
         )
         self._ctx.event("stage-start", message="decode images", total_steps=num_images)
 
@@ -199,8 +202,16 @@ def folder_name(size: int, background: Color = WHITE, fit: Fit = Fit()) -> str:
 
 
 def _trial(size: int, background: Color, fit: Fit) -> str:
-    """Return the SHA-256 of decoded noise images: large, small, tall and partly transparent."""
+    """Return the SHA-256 of decoded trial images."""
     digest = hashlib.sha256()
+    for number, data in enumerate(_trial_images(size)):
+        square = load_square(data, f"trial image {number}", size, fit, background)
+        digest.update(np.ascontiguousarray(square).data)
+    return digest.hexdigest()
+
+
+def _trial_images(size: int) -> Iterator[bytes]:
+    """Yield encoded noise images: large, small, tall, partly transparent, turned by EXIF, and 16-bit gray."""
     large = size + size // 2 + 5
     small = size // 2 + 5
     trials = (
@@ -211,11 +222,18 @@ def _trial(size: int, background: Color, fit: Fit) -> str:
     )
     for file_format, *shape in trials:
         noise = np.random.default_rng(shape[0]).integers(0, 256, shape, dtype=np.uint8)
-        file = io.BytesIO()
-        Image.fromarray(noise).save(file, file_format)
-        square = load_square(file.getvalue(), f"trial of {file_format}", size, fit, background)
-        digest.update(np.ascontiguousarray(square).data)
-    return digest.hexdigest()
+        yield _encode(noise, file_format)
+    turned = Image.Exif()
+    turned[ORIENTATION] = 6
+    gray = np.random.default_rng(0).integers(0, 1 << 16, (small, small + 1), dtype=np.uint16)
+    yield _encode((gray >> 8).astype(np.uint8), "JPEG", exif=turned)
+    yield _encode(gray, "PNG")
+
+
+def _encode(pixels: np.ndarray, file_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, file_format, **options)
+    return file.getvalue()
 
 
 def _name(stimuli: Stimuli) -> str:

@@ -26,6 +26,10 @@ _INITIALIZERS = {
         "perceptual initialization: hinge loss on human similarity judgments (Hu et al. 2025)",
     ),
     "triplet": ("triplet:Triplet", "stage 1 with a choice of loss: logistic, odd-one-out, info-nce, hinge"),
+    "linear": (
+        "linear:Linear",
+        "a linear map of the embeddings, fitted on judgments (after Muttenthaler et al. 2023)",
+    ),
     "pretrain": ("pretrain:Pretrain", "another pretraining as stage 1; only the image tower is kept"),
     "distil": (
         "pretrain:Distil",

@@ -1,21 +1,26 @@
 """Evaluation of stage 1 on held-out judgments, and early stopping."""
 
 # N held-out judgments
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from perceptinit.compute.split_encoding import split
 from perceptinit.errors import TrainingError
+from perceptinit.initializers.stage_report import best_trivial, find_loss, gain_metrics
 from perceptinit.initializers.triplet_training import EpochResult
 from perceptinit.initializers.weights import copy_weights
 from perceptinit.judgments.baselines import Bounds
-from perceptinit.judgments.scoring import agreement, find_shape, held_out_error, is_above_chance
-from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult, embed_judged, score
+from perceptinit.judgments.scoring import agreement, find_shape, is_above_chance
+from perceptinit.judgments.two_afc import Embedded, ImageArray, TwoAFCResult, embed_judged, score
 from perceptinit.types import RunContext, Triplets
+
+EXPANDED = 2.0  # factor of the mean cosine distance beyond which learned weights count as expanded
 
 
 class HeldOut:
@@ -27,11 +32,14 @@ class HeldOut:
         images: Pixels of their stimuli.
         split: Split name in metrics and messages.
         ceiling: Lower and upper noise ceiling of 2AFC on the split; None if unknown.
+        unseen: Whether no image of a judgment is in training, bool (N,).
         ctx: Receives progress and warnings.
 
     Attributes:
         results: Result by number of completed epochs; 0 is before training.
         epochs: Training loss and margin violations by epoch.
+        second: Judgments that are not trained on, with their images; measured before and after training.
+        seconds_per_image: Time to encode an image in the last evaluation, with all processes.
     """
 
     def __init__(
@@ -41,36 +49,57 @@ class HeldOut:
         images: ImageArray,
         split: str,
         ceiling: Bounds | None,
+        unseen: np.ndarray,
         ctx: RunContext,
     ) -> None:
         self.results: dict[int, TwoAFCResult] = {}
         self.epochs: dict[int, EpochResult] = {}
+        self.second: tuple[Triplets, ImageArray] | None = None
+        self.seconds_per_image = 0.0
         self._agreement: dict[int, Tensor] = {}  # share of votes that agree, by judgment (N,)
+        self._second_before: Tensor | None = None  # the same for `second`, before training
         self._model = model
         self._triplets = triplets
         self._images = images
         self._split = split
         self._ceiling = ceiling
+        self._unseen = unseen
         self._ctx = ctx
 
     def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""
-        self._model.eval()
-        encode = split(self._model.encode_image)
-        device = self._ctx.device
-        embedded = embed_judged(encode, self._triplets, self._images, device=device)
-        distances = embedded.distances(self._triplets)
-        self._agreement[epoch] = torch.from_numpy(agreement(*distances, self._triplets.p_second))
+        self._seconds = 0.0
+        embedded, self._agreement[epoch] = self._embed(self._triplets, self._images)
+        self.seconds_per_image = self._seconds / len(embedded.used)
+        if self.second and epoch == 0:
+            self._second_before = self._embed(*self.second)[1]
         result = self.results[epoch] = score(embedded, self._triplets)
         scores = {f"2afc_{self._split}": result.accuracy, "spread": result.spread}
         self._ctx.progress(step, total_steps, **scores)
         return result
 
-    def check(self, kept: int, is_shuffled: bool, allow_collapse: bool) -> None:
-        """Warn if stage 1 contracted the embeddings, or did not learn to predict the judgments.
+    def _embed(self, triplets: Triplets, images: ImageArray) -> tuple[Embedded, Tensor]:
+        """Return embeddings in eval mode, and the share of votes that agree, by judgment (N,)."""
+        self._model.eval()
+        embedded = embed_judged(split(self._encode), triplets, images, device=self._ctx.device)
+        distances = embedded.distances(triplets)
+        return embedded, torch.from_numpy(agreement(*distances, triplets.p_second))
+
+    def _encode(self, images: Tensor) -> Tensor:
+        start = time.perf_counter()
+        embeddings: Tensor = self._model.encode_image(images)
+        if embeddings.is_cuda:
+            torch.cuda.synchronize(embeddings.device)
+        self._seconds += time.perf_counter() - start
+        return embeddings
+
+    def check(self, kept: int, is_shuffled: bool, allow_collapse: bool, was_learned: bool) -> None:
+        """Warn if stage 1 contracted or expanded the embeddings, or did not learn to predict the judgments.
 
         Args:
             kept: Epoch of the weights that stage 1 keeps.
+            was_learned: Whether the initial weights were learned. Random weights often have embeddings with
+                small distances, which then may increase.
             is_shuffled: Whether the training votes are shuffled, so that 2AFC is expected at chance.
             allow_collapse: Whether collapsed embeddings are a warning.
 
@@ -80,14 +109,16 @@ class HeldOut:
         before = self.results[0]
         after = self.results[kept]
         shape = find_shape(before.spread, after.spread, None if is_shuffled else after.accuracy, after.stderr)
+        is_expanded = was_learned and after.spread > EXPANDED * before.spread
+        change = "expanded" if is_expanded else shape
         text = (
-            f"stage 1 {shape} the embeddings: the mean cosine distance of two images is {after.spread:.2g} "
+            f"stage 1 {change} the embeddings: the mean cosine distance of two images is {after.spread:.2g} "
             f"(range 0 to 2), and was {before.spread:.2g}"
         )
         if shape == "collapsed" and not allow_collapse:
             advice = "Increase the margin or the number of steps, or set allow_collapse = true to continue"
             raise TrainingError(f"{text}. {advice}")
-        if shape:
+        if change:
             self._ctx.warn(f"{text} (docs/controls.md)")
         if not is_shuffled and not is_above_chance(after.accuracy, after.stderr):
             self._ctx.warn(
@@ -112,8 +143,7 @@ class HeldOut:
         if after.stderr is not None:
             metrics[f"{name}_stderr"] = after.stderr
         if {0, kept} <= self._agreement.keys():  # absent from checkpoints of perceptinit 0.1
-            stderr = gain_stderr(self._agreement[0], self._agreement[kept], self._triplets)
-            metrics |= {f"{name}_gain_stderr": stderr} if stderr is not None else {}
+            metrics |= self._by_training(kept)
         metrics[f"{name}_judgments"] = after.num_judgments
         if after.num_units is not None:
             metrics[f"{name}_units"] = after.num_units
@@ -124,12 +154,32 @@ class HeldOut:
         metrics["margin_violations"] = self.epochs[kept].margin_violations
         return metrics
 
+    def _by_training(self, kept: int) -> dict[str, float]:
+        """Return the gains without and with training images and on `second`, and the best trivial model.
+
+        A loss on `second` beyond its error is a warning.
+        """
+        metrics: dict[str, float] = {}
+        before, after = (self._agreement[epoch].numpy() for epoch in (0, kept))
+        for name, chosen in (("unseen", self._unseen), ("known", ~self._unseen)):
+            if chosen.any():
+                own = self._triplets.select(chosen)
+                metrics |= gain_metrics(name, before[chosen], after[chosen], own)
+        if self.second and self._second_before is not None:
+            after = self._embed(*self.second)[1].numpy()
+            metrics |= gain_metrics("also_on", self._second_before.numpy(), after, self.second[0])
+            if loss := find_loss(metrics, "also_on"):
+                self._ctx.warn(loss)
+        chosen = self._unseen if self._unseen.any() else ~self._unseen
+        return metrics | best_trivial(self._triplets, chosen, self._ctx.num_workers)
+
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors and plain values."""
         return {
             "agreement": {epoch: asdict(result) for epoch, result in self.results.items()},
             "epochs": {epoch: asdict(result) for epoch, result in self.epochs.items()},
             "values": dict(self._agreement),
+            "second": self._second_before,
         }
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -137,20 +187,7 @@ class HeldOut:
         self.results.update({e: TwoAFCResult(**r) for e, r in state["agreement"].items()})
         self.epochs.update({e: EpochResult(**r) for e, r in state["epochs"].items()})
         self._agreement.update(state.get("values", {}))
-
-
-def gain_stderr(before: Tensor, after: Tensor, triplets: Triplets) -> float | None:
-    """Return the standard error of the gain in 2AFC, paired by judgment; None for few units.
-
-    Args:
-        before: Share of votes that agree with the model, by judgment, shape (N,), in [0, 1].
-        after: The same after training.
-        triplets: The judgments.
-    """
-    t = triplets
-    gains = (after - before).numpy()
-    error = held_out_error(gains, t.unit, t.anchor, t.group, t.roles, t.num_votes, are_differences=True)
-    return error.stderr
+        self._second_before = state.get("second")
 
 
 class EarlyStopping:

@@ -80,7 +80,7 @@ class Lsuv:
                     layer.weight.copy_(nn.init.orthogonal_(weight, generator=generator))
                     if layer.bias is not None:
                         layer.bias.zero_()
-            model.eval()
+            model.eval()  # batch norm keeps its statistics: those of one batch fit no other images
             for name, layer in layers.items():
                 hook = partial(self._scale_layer, name, scaled)
                 hooks.callback(layer.register_forward_hook(hook).remove)

@@ -4,14 +4,14 @@
 import math
 import os
 from dataclasses import dataclass, replace
-from typing import Literal, Self, TypeAlias
+from typing import Annotated, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from perceptinit.compute.devices import to_device
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.errors import InitializerError
 from perceptinit.initializers.triplet_loss import (
     Distance,
@@ -152,8 +152,9 @@ class TripletConfig:
     moving all images closer together (docs/controls.md)."""
     epochs: PositiveInt = 32
     """Number of passes over the judgments. Source: PI."""
-    batch_size: PositiveInt = 128
-    """Judgments per optimizer step. Each distinct image in a batch is encoded once."""
+    batch_size: PositiveInt | Literal["auto"] = 128
+    """Judgments per optimizer step. Each distinct image in a batch is encoded once, so judgments that share
+    images cost little. "auto" chooses up to 4,096, as many as 384 images per step allow."""
     optimizer: str | None = None
     """None for AdamW, the name of a timm optimizer such as "nadamuon", or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
@@ -179,6 +180,10 @@ class TripletConfig:
     """Parameters to train: "all", or "qkv" for the attention projections (PI's post-hoc control)."""
     last_blocks: NonNegativeInt = 0
     """Number of last blocks to train, with all later parameters; 0 for the whole tower."""
+    norm: Literal["auto", "train", "frozen"] | None = None
+    """Layers with running statistics, such as batch norm: "frozen" keeps their statistics, "train" replaces
+    them by those of the judged images, and "auto" keeps learned statistics (a mean other than 0 or a variance
+    other than 1). Gains and biases are always trained. None for "auto"."""
     weighting: Weighting = "judgments"
     """Weight of a judgment in the loss: "judgments" for equal weights (PI), "votes" for its number of votes,
     or "agreement" for |2p - 1|, where p is the share of votes."""
@@ -196,10 +201,10 @@ class TripletConfig:
     restore the best weights. None disables early stopping. The learning-rate schedule does not change."""
     allow_collapse: bool | None = None
     """Whether to continue if stage 1 collapses the embeddings, which otherwise is an error."""
-    image_store: str = "auto"
+    image_store: Annotated[str, NEUTRAL] = "auto"
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
     for sets of at least 256 MiB of pixels. "off" disables the store. Other values are paths."""
-    cache_gib: NonNegativeFloat = 4.0
+    cache_gib: Annotated[NonNegativeFloat, NEUTRAL] = 4.0
     """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use."""
 
     def __post_init__(self) -> None:
@@ -217,9 +222,15 @@ class TripletConfig:
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected two positive shares in ascending order")
 
+    @property
+    def judgments_per_step(self) -> int:
+        """Numeric batch size; the initializer replaces "auto"."""
+        assert isinstance(self.batch_size, int)
+        return self.batch_size
+
     def num_steps(self, num_judgments: int) -> int:
         """Return the total number of optimizer steps."""
-        return self.epochs * math.ceil(num_judgments / self.batch_size)
+        return self.epochs * math.ceil(num_judgments / self.judgments_per_step)
 
     def num_warmup_steps(self, total_steps: int) -> int:
         """Return the number of warm-up steps."""

@@ -23,8 +23,8 @@ class Pretrain:
     The nested table `[init.pretrain]` has the keys of `[pretrain]`, for example supervised on
     formula-generated images, SimCLR on the training images, or CLIP on other captions. Other parts of the
     model, such as a text tower or a classifier, are initialized with the seed of the run and discarded after
-    the stage. Random streams are separate for each stage, so the later pretraining has the same batches in
-    all arms.
+    the stage. Batch norm learns the statistics of the pairs, as in `[pretrain]`. Random streams are separate
+    for each stage, so the later pretraining has the same batches in all arms.
     """
 
     name = "pretrain"

@@ -5,11 +5,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Self
 
+from torch import Tensor
+
 from perceptinit.components.building import preflight
 from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
+from perceptinit.initializers.batches import choose_batch_size, describe_waste, num_encoded, suggest_settings
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
+from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
     DEFAULT_TEMPERATURE,
     JudgmentObjective,
@@ -20,8 +24,9 @@ from perceptinit.initializers.objectives import (
     TripletObjective,
 )
 from perceptinit.initializers.stage_images import move_to_gpu, open_images
+from perceptinit.initializers.stage_report import find_unseen
 from perceptinit.initializers.triplet_loss import Distance
-from perceptinit.initializers.triplet_training import TripletTraining, num_distinct
+from perceptinit.initializers.triplet_training import TripletTraining
 from perceptinit.initializers.weights import (
     Reporter,
     no_change_error,
@@ -35,7 +40,6 @@ from perceptinit.judgments.controls.wrappers import is_shuffled
 from perceptinit.judgments.forms.odd_one_out import load_odd_one_out
 from perceptinit.judgments.two_afc import ImageArray, TwoAFCResult
 from perceptinit.protocols import Judgments
-from perceptinit.seeding import generator
 from perceptinit.types import Fit, InitReport, RunContext, StagePlan, Triplets
 
 
@@ -80,15 +84,19 @@ class Triplet:
             loss: LossName = "logistic" if self.loss == "odd-one-out" else self.loss
             return replace(TripletConfig.smoke(self), loss=loss)
 
-    def __init__(self, config: Config, judgments: Judgments) -> None:
+    def __init__(self, config: Config, judgments: Judgments, also_on: Judgments | None = None) -> None:
         self.config: Any = config
         self.judgments = judgments
+        self.also_on = also_on
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the optimizer, the judgments and the learning-rate schedule."""
         yield from find_optimizer_problems(self.config.optimizer)
         if not preflight(self.judgments):  # otherwise the judgments report their own problems
             yield from problems_of(self._load)
+        if self.also_on is not None:
+            problems = preflight(self.also_on) or problems_of(self.also_on.load, self.config.eval_split)
+            yield from (f"also_on: {problem}" for problem in problems)
 
     def _load(self) -> tuple[JudgmentObjective, Triplets]:
         """Return the objective and the held-out triplets, after checks."""
@@ -97,15 +105,30 @@ class Triplet:
         self._check_schedule(len(objective.columns))
         return objective, held_out
 
+    def suggest(self, weights: Mapping[str, Tensor], given: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+        """Return settings for such weights that are not `given`, and their kind: "learned" or "random"."""
+        was_learned = are_learned(weights)
+        settings = suggest_settings(self._objective.columns, was_learned, given, self.config.epochs)
+        return settings, "learned" if was_learned else "random"
+
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if a batch is larger than the number of judgments."""
-        count = len(self._objective.columns)
-        batch_size = self.config.batch_size
-        if batch_size > count:
+        """Yield warnings if a batch is larger than the judgments, or needlessly small for few images."""
+        columns = self._objective.columns
+        batch_size = self._sized.judgments_per_step
+        if batch_size > len(columns):
             yield (
-                f"batch_size = {batch_size} is more than the {count} judgments, so each epoch is one step. "
-                "Lower batch_size"
+                f"batch_size = {batch_size} is more than the {len(columns)} judgments, so each epoch is one "
+                "step. Lower batch_size"
             )
+        if waste := describe_waste(columns, batch_size, self.config.epochs):
+            yield waste
+
+    @cached_property
+    def _sized(self) -> TripletConfig:
+        """The config with a numeric batch size."""
+        if self.config.batch_size != "auto":
+            return self.config
+        return replace(self.config, batch_size=choose_batch_size(self._objective.columns))
 
     def plan(self) -> StagePlan:
         """Return the number of steps and images. The exact number of images depends on the random order.
@@ -121,18 +144,19 @@ class Triplet:
             count = self.judgments.card.num_train
             if count is None:
                 raise DataError("the judgments are missing and their published number is unknown") from None
+            if self.config.batch_size == "auto":
+                raise DataError('batch_size = "auto" depends on the judgments, which are missing') from None
             return StagePlan(
                 steps=self.config.num_steps(count),
                 num_images=3 * self.config.epochs * count,
                 note=f"{count:,} judgments as published, data missing",
             )
-        c = self.config
+        c = self._sized
         count = len(objective.columns)
         num_ties = objective.num_ties_dropped
-        order = generator(0, "plan").permutation(count)
         return StagePlan(
             steps=c.num_steps(count),
-            num_images=c.epochs * num_distinct(objective.columns[order], c.batch_size),
+            num_images=num_encoded(objective.columns, c.judgments_per_step, c.epochs),
             note=f"{count:,} judgments"
             + (f" without {num_ties:,} ties" if num_ties else "")
             + (", may stop early" if c.patience else ""),
@@ -146,8 +170,8 @@ class Triplet:
             TrainingError: If a loss is not finite, or the embeddings collapse.
             DataError: If an image cannot be decoded.
         """
-        c = self.config
         objective, triplets = self._load()
+        c = self._sized
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
             raise no_change_error(self.name, model)
@@ -157,9 +181,12 @@ class Triplet:
             stopping = EarlyStopping(model, c.patience)
             stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
             stage.resume(ctx.resumed or {})
+            if not ctx.resumed:
+                stage.measure_before(num_encoded(objective.columns, c.judgments_per_step, c.epochs))
             stage.run()
             report.metrics = {
                 **stage.metrics(),
+                **training.norms.metrics(),
                 "triplets": len(objective.columns),
                 "ties_dropped": objective.num_ties_dropped,
                 **weight_changes(report.before, model.state_dict()),
@@ -169,11 +196,13 @@ class Triplet:
     def _open(
         self, model: Any, objective: JudgmentObjective, triplets: Triplets, ctx: RunContext
     ) -> tuple[ImageArray, HeldOut]:
-        """Return the images of the training judgments, and the evaluation on the held-out ones."""
-        c = self.config
+        """Return the images of the training judgments, and the evaluation on held-out and other ones."""
+        c = self._sized
         total_steps = c.num_steps(len(objective.columns))
-        images, held_out_images = open_images(
-            [(objective.stimuli, objective.columns), (triplets.stimuli, triplets.roles)],
+        second = self.also_on.load(c.eval_split) if self.also_on else None
+        measured = [triplets, second] if second else [triplets]
+        images, held_out_images, *second_images = open_images(
+            [(objective.stimuli, objective.columns), *((t.stimuli, t.roles) for t in measured)],
             model.image_size,
             Fit.of(model),
             image_store=c.image_store,
@@ -183,7 +212,10 @@ class Triplet:
         )
         images = move_to_gpu(images, objective.columns, model.image_size, ctx.device)
         ceiling = ceiling_of_split(self.judgments, c.eval_split, triplets)
-        return images, HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, ctx)
+        unseen = find_unseen(triplets, objective.stimuli, objective.columns)
+        held_out = HeldOut(model, triplets, held_out_images, c.eval_split, ceiling, unseen, ctx)
+        held_out.second = (second, second_images[0]) if second else None
+        return images, held_out
 
     def _loss(self) -> Loss:
         c = self.config
@@ -204,7 +236,7 @@ class Triplet:
             raise InitializerError(f"initializer '{self.name}': {error}") from None
 
     def _check_schedule(self, num_judgments: int) -> None:
-        c = self.config
+        c = self._sized
         total = c.num_steps(num_judgments)
         warmup = c.num_warmup_steps(total)
         if warmup >= total:
@@ -231,16 +263,20 @@ class _Stage:
     stopping: EarlyStopping
     is_shuffled: bool
 
+    def measure_before(self, num_images: int) -> None:
+        """Measure the weights before training, and report the cost of training on `num_images` images."""
+        self._measure(0)
+        self.training.announce(num_images, self.held_out.seconds_per_image)
+
     def run(self) -> None:
         """Train until the last epoch or until early stopping, and load the best weights."""
-        if not self.held_out.results:
-            self._measure(0)
         for epoch in range(self.training.epoch, self.config.epochs + 1):
             self.held_out.epochs[epoch] = self.training.train_epoch(epoch, self.state)
             if self._is_due(epoch) and self.stopping.should_stop(epoch, self._measure(epoch)):
                 break
         self.stopping.restore()
-        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse))
+        was_learned = are_learned(self.report.before)
+        self.held_out.check(self.kept_epoch, self.is_shuffled, bool(self.config.allow_collapse), was_learned)
 
     @property
     def kept_epoch(self) -> int:

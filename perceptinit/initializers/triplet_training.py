@@ -3,7 +3,7 @@
 # N judgments, B batch, U distinct images in a batch, S image size
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,18 @@ from perceptinit.compute.devices import to_device
 from perceptinit.compute.optim import autocast, make_optimizer, matmul_precision, set_lr, warmup_cosine
 from perceptinit.errors import CheckpointError, TrainingError
 from perceptinit.images.decoding import prefetch
+from perceptinit.initializers.batches import batches_of
+from perceptinit.initializers.norms import NormLayers
 from perceptinit.initializers.objectives import JudgmentObjective, TripletConfig
 from perceptinit.initializers.stage_images import ResidentImages
 from perceptinit.initializers.weights import no_change_error
-from perceptinit.judgments.forms.named_triplets import sort_distinct
 from perceptinit.judgments.two_afc import ImageArray
 from perceptinit.pairs.augment import random_box
 from perceptinit.seeding import named_torch_seed
 from perceptinit.types import RunContext, State
 
 REPORT_EVERY_STEPS = 10
+TRAINING_FACTOR = 3  # cost of a forward and a backward pass, in forward passes
 ASPECT_RATIOS = (3 / 4, 4 / 3)  # range of width / height, as in torchvision's RandomResizedCrop
 
 
@@ -69,6 +71,7 @@ class TripletTraining:
     Attributes:
         step: Number of completed optimizer steps.
         total_steps: Number of optimizer steps in the stage.
+        norms: Layers with running statistics. Whether they are frozen is decided before the first step.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class TripletTraining:
             no_decay=config.no_decay or (),
         )
         self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self.norms = NormLayers.of(model, config.norm)
         self.total_steps = config.num_steps(len(objective.columns))
         self.step = 0
         self.steps_per_epoch = self.total_steps // config.epochs
@@ -127,8 +131,9 @@ class TripletTraining:
             TrainingError: If a loss is not finite.
         """
         self._model.train()
+        self.norms.freeze()
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
-        batches = batches_of(order, self._config.batch_size)
+        batches = batches_of(order, self._config.judgments_per_step)
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
         if not num_done:
             self._numbers = []
@@ -142,6 +147,11 @@ class TripletTraining:
         loss, violations = np.average(self._numbers, axis=0, weights=weights)
         return EpochResult(float(loss), float(violations))
 
+    def announce(self, num_images: int, seconds_per_image: float) -> None:
+        """Report the number of images to encode and the estimated duration, before the first step."""
+        minutes = TRAINING_FACTOR * num_images * seconds_per_image / 60
+        self._ctx.progress(0, self.total_steps, images_planned=num_images, minutes_planned=minutes)
+
     def state(self) -> dict[str, Any]:
         """Return the state for `resume`: tensors, which are not copied, and plain values."""
         self._fetch()
@@ -149,6 +159,7 @@ class TripletTraining:
             "step": self.step,
             "total_steps": self.total_steps,
             "numbers": self._numbers,
+            "are_norms_frozen": self.norms.are_frozen,
             "optimizer": self._optimizer.state_dict(),
         }
 
@@ -165,6 +176,8 @@ class TripletTraining:
             )
         self.step = state["step"]
         self._numbers = list(state["numbers"])
+        # not from the statistics, which training changes; earlier versions trained all layers
+        self.norms = replace(self.norms, are_frozen=state.get("are_norms_frozen", False))
         self._optimizer.load_state_dict(state["optimizer"])
 
     def _load_batches(self, batches: Sequence[np.ndarray]) -> Iterator[tuple[_Batch, Tensor]]:
@@ -247,22 +260,6 @@ class TripletTraining:
                 )
         self._ctx.progress(self.step, self.total_steps, loss=numbers[-1][0], lr=self.lr(self.step))
         self._numbers += numbers
-
-
-def batches_of(rows: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """Return the row indices of each batch. The last batch may be smaller."""
-    return np.split(rows, range(batch_size, len(rows), batch_size))
-
-
-def num_distinct(columns: np.ndarray, batch_size: int) -> int:
-    """Return the number of images encoded in an epoch: distinct images per batch, summed.
-
-    Args:
-        columns: Image indices of the judgments, in the order of the epoch, int64 (N, 3).
-        batch_size: Judgments in a batch.
-    """
-    batch = np.arange(len(columns)) // batch_size
-    return len(sort_distinct(batch[:, None] * (columns.max(initial=0) + 1) + columns))
 
 
 def augment_alike(

@@ -38,6 +38,7 @@ class Reporter:
     Attributes:
         metrics: Numbers by name, set by the caller.
         before: Weights and buffers by name before the block, on the CPU.
+        may_be_unchanged: Whether no change is a valid result; by default it is an error.
         result: The report, set at the end of the block.
     """
 
@@ -47,6 +48,7 @@ class Reporter:
         self.name = name
         self.metrics: dict[str, float] = {}
         self.before = copy_weights(model)
+        self.may_be_unchanged = False
         self._model = model
         self._start = time.perf_counter()
 
@@ -71,9 +73,11 @@ class Reporter:
             raise InitializerError(
                 f"initializer '{self.name}' left {len(broken)} non-finite tensors, such as {broken[0]}"
             )
-        changed = tuple(k for k, v in after.items() if not torch.equal(v, self.before[k]))
+        before = self.before
+        changed = tuple(k for k, v in after.items() if k not in before or not torch.equal(v, before[k]))
         # buffers, such as running means, do not count
-        if not any(name in changed for name, _ in self._model.named_parameters()):
+        is_changed = any(name in changed for name, _ in self._model.named_parameters())
+        if not is_changed and not self.may_be_unchanged:
             raise no_change_error(self.name, self._model, hint)
         self.result = InitReport(
             name=self.name,

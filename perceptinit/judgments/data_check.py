@@ -38,6 +38,7 @@ HISTOGRAM_BINS = 10
 
 Severity = Literal["error", "warning", "note"]
 Progress = Callable[[int, int], None]
+Splits = dict[Split, Triplets]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ class Finding:
 
     severity: Severity
     message: str
+
+
+Check = Callable[[Any, Splits], Iterator[Finding]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +96,7 @@ class CheckReport:
         return not any(f.severity == "error" for f in self.findings)
 
     def add(self, severity: Severity, messages: Iterable[str]) -> None:
-        self.findings += [Finding(severity, message) for message in messages]
+        self.findings += _as_findings(severity, messages)
 
 
 def check_judgments(
@@ -107,49 +111,29 @@ def check_judgments(
         progress: Called with the number of images read and the total.
     """
     report = CheckReport(judgments.name)
-    report.add("error", preflight(judgments))
-    for split in SPLITS:
-        try:
-            report.triplets[split] = judgments.load(split)
-        except DataError as error:
-            if not any(str(error) in f.message or f.message in str(error) for f in report.findings):
-                # a set may have no val or test, or no training split
-                missing: Severity = "warning" if isinstance(error, EmptySplitError) else "error"
-                report.add(missing if split == "train" else "note", [str(error)])
-    for split, triplets in report.triplets.items():
-        summary = summarize(judgments, split, triplets)
-        report.splits.append(summary)
-        report.add("warning", find_constant_answers(split, triplets))
-        report.add("warning", checks.find_repeated_questions(split, triplets))
-        if split != "train":
-            report.add("warning", find_few(split, len(triplets)))
-        if summary.ceiling is None:
-            needed = f"{MIN_VOTES} individual votes on questions that at least two people answered"
-            report.add("note", [f"{split}: no human ceiling. It requires {needed}"])
-    # users cannot change the splits of a published set
-    is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
-    config = getattr(judgments, "config", None)
-    found = checks.find_leaks(report.triplets, getattr(config, "split_by", None))
-    report.add("warning" if is_published else "error", found)
-    report.add("warning", checks.find_shared_anchors(report.triplets))
-    report.add("note", checks.find_shared_images(report.triplets))
-    if report.triplets and isinstance(judgments, OwnTable):
-        report.add("warning", checks.find_left_out(judgments))
-        report.add("note", checks.recommend_split(judgments, report.triplets))
-        try:
-            for is_fine, sentence in checks.check_balance(judgments.config.path):
-                report.add("note" if is_fine else "warning", [sentence])
-        except DataError as error:
-            report.add("error", [str(error)])
-    if report.triplets:
-        report.add("warning", find_component_warnings(judgments))
-        report.add("note", judgments.describe_people() if isinstance(judgments, RdmSet | Table) else ())
-    if root := getattr(config, "root", None):
-        report.add("error", find_wrong_checksums(judgments.card, Path(root)))
+    report.triplets, report.findings = _load_splits(judgments)
+    report.splits = [summarize(judgments, split, triplets) for split, triplets in report.triplets.items()]
+    for check in CHECKS:
+        report.findings += check(judgments, report.triplets)
+    report.add("note", find_missing_ceilings(report.splits))
     if decode:
         _check_images(report, num_workers, progress)
     report.add("note", describe_other_forms(judgments, report.baselines, num_workers))
     return report
+
+
+def _load_splits(judgments: Any) -> tuple[dict[Split, Triplets], list[Finding]]:
+    """Return the splits that can be loaded, and each distinct problem of the data."""
+    problems: dict[str, Severity] = dict.fromkeys(preflight(judgments), "error")
+    triplets: dict[Split, Triplets] = {}
+    for split in SPLITS:
+        try:
+            triplets[split] = judgments.load(split)
+        except DataError as error:
+            # a set may have no val or test, or no training split
+            missing: Severity = "warning" if isinstance(error, EmptySplitError) else "error"
+            problems.setdefault(str(error), missing if split == "train" else "note")
+    return triplets, [Finding(severity, message) for message, severity in problems.items()]
 
 
 def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
@@ -172,6 +156,14 @@ def summarize(judgments: Any, split: Split, triplets: Triplets) -> SplitSummary:
     )
 
 
+def find_missing_ceilings(splits: Iterable[SplitSummary]) -> Iterator[str]:
+    """Yield a message for each split with too few votes for a human ceiling."""
+    needed = f"{MIN_VOTES} individual votes on questions that at least two people answered"
+    for summary in splits:
+        if summary.ceiling is None:
+            yield f"{summary.split}: no human ceiling. It requires {needed}"
+
+
 def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
     """Yield a message if all judgments are ties, or if one side wins all decided ones."""
     num_decided = int((triplets.p_second != 0.5).sum())
@@ -182,6 +174,69 @@ def find_constant_answers(split: str, triplets: Triplets) -> Iterator[str]:
             f"{split}: '{winner}' wins all {num_decided:,} decided judgments. If this column lists "
             "the winners, name the columns anchor, positive, negative, so that sides are randomized"
         )
+
+
+def _check_splits(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield warnings about constant answers, repeated questions and small splits."""
+    for split, own in triplets.items():
+        yield from _as_findings("warning", find_constant_answers(split, own))
+        yield from _as_findings("warning", checks.find_repeated_questions(split, own))
+        if split != "train":
+            yield from _as_findings("warning", find_few(split, len(own)))
+
+
+def _check_leaks(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield leaks between splits. Users cannot change the splits of a published set."""
+    is_published = isinstance(getattr(type(judgments), "card", None), DataCard)
+    split_by = getattr(getattr(judgments, "config", None), "split_by", None)
+    yield from _as_findings("warning" if is_published else "error", checks.find_leaks(triplets, split_by))
+
+
+def _check_shared_images(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    yield from _as_findings("warning", checks.find_shared_anchors(triplets))
+    yield from _as_findings("note", checks.find_shared_images(triplets))
+
+
+def _check_own_table(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield findings on the splits, the exclusions and the balance of a user's table."""
+    if not triplets or not isinstance(judgments, OwnTable):
+        return
+    yield from _as_findings("warning", checks.find_left_out(judgments))
+    yield from _as_findings("note", checks.recommend_split(judgments, triplets))
+    try:
+        for is_fine, sentence in checks.check_balance(judgments.config.path):
+            yield Finding("note" if is_fine else "warning", sentence)
+    except DataError as error:
+        yield Finding("error", str(error))
+
+
+def _check_component(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield the warnings of the component, and what it says about its people."""
+    if triplets:
+        yield from _as_findings("warning", find_component_warnings(judgments))
+        if isinstance(judgments, RdmSet | Table):
+            yield from _as_findings("note", judgments.describe_people())
+
+
+def _check_files(judgments: Any, triplets: Splits) -> Iterator[Finding]:
+    """Yield an error for each file that differs from the published one."""
+    if root := getattr(getattr(judgments, "config", None), "root", None):
+        yield from _as_findings("error", find_wrong_checksums(judgments.card, Path(root)))
+
+
+def _as_findings(severity: Severity, messages: Iterable[str]) -> Iterator[Finding]:
+    return (Finding(severity, message) for message in messages)
+
+
+# in the order of the report
+CHECKS: tuple[Check, ...] = (
+    _check_splits,
+    _check_leaks,
+    _check_shared_images,
+    _check_own_table,
+    _check_component,
+    _check_files,
+)
 
 
 def find_wrong_checksums(card: DataCard, root: Path) -> Iterator[str]:

@@ -121,17 +121,19 @@ class HeldOutError:
         stderr: Standard error; None for fewer than `MIN_UNITS` units.
         num_units: Number of held-out units: anchors, groups or images. None if unknown.
         unit: The held-out unit.
+        degrees: Degrees of freedom of the error. Default: `num_units` - 1.
     """
 
     stderr: float | None
     num_units: int | None = None
     unit: Unit = "anchor"
+    degrees: float | None = None
 
     def interval(self, value: float, confidence: float = 0.95) -> tuple[float, float] | None:
-        """Return Student's t interval with `num_units` - 1 degrees of freedom, clipped to [0, 1]."""
+        """Return Student's t interval, clipped to [0, 1]."""
         if self.stderr is None:
             return None
-        half = t_quantile(confidence, (self.num_units or math.inf) - 1) * self.stderr
+        half = t_quantile(confidence, self.degrees or (self.num_units or math.inf) - 1) * self.stderr
         return max(0.0, value - half), min(1.0, value + half)
 
     @property
@@ -170,7 +172,6 @@ def held_out_error(
     groups: np.ndarray,
     images: np.ndarray,
     weights: np.ndarray | None = None,
-    are_differences: bool = False,
 ) -> HeldOutError:
     """Return the error of a weighted mean of shares, clustered by the held-out unit.
 
@@ -183,7 +184,6 @@ def held_out_error(
         groups: Group of each judgment, shape (N,).
         images: All images of each judgment, shape (R, N).
         weights: Number of votes of each judgment, shape (N,); equal if None.
-        are_differences: Whether the values are differences of two shares.
     """
     clusters = groups if unit == "group" or anchors is None else anchors
     if unit == "anchor" and anchors is None:
@@ -195,7 +195,7 @@ def held_out_error(
         stderr = clustered_stderr(values, clusters, weights)
     if stderr is None or num_units < MIN_UNITS:
         return HeldOutError(None, num_units, unit)
-    floor = binomial_stderr(values, None if are_differences else weights)
+    floor = binomial_stderr(values, weights)
     return HeldOutError(max(stderr, floor), num_units, unit)
 
 

@@ -49,7 +49,8 @@ def _draw_triplet(sheet: Image.Image, triplets: Triplets, row: int, corner: tupl
         name = stimuli.ids[index]
         image = Image.fromarray(decode(stimuli.images[index], name, stimuli.background))
         scale = SIDE / max(image.size)
-        width, height = (max(1, round(side * scale)) for side in image.size)
+        width = max(1, round(image.width * scale))
+        height = max(1, round(image.height * scale))
         image = image.resize((width, height), Image.Resampling.BICUBIC)
         sheet.paste(image, (x + (SIDE - width) // 2, y + (SIDE - height) // 2))
         if share is not None and share > 0.5:

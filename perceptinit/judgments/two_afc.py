@@ -97,6 +97,10 @@ class Embedded:
     used: np.ndarray
     z: np.ndarray
 
+    def select(self, used: np.ndarray) -> "Embedded":
+        """Return the embeddings of some of the images, whose sorted indices are `used`."""
+        return Embedded(used, self.z[np.searchsorted(self.used, used)])
+
     def distances(self, triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
         """Return the cosine distances of both candidates to the anchor, (N,) each."""
         anchor, first, second = np.searchsorted(self.used, triplets.roles)

@@ -3,7 +3,7 @@
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
 from perceptinit.library.arguments import callers_level
-from perceptinit.library.tower import device_of, in_float32
+from perceptinit.library.tower import MAP_WEIGHT, device_of, in_float32
 from perceptinit.progress import Bars
 from perceptinit.recipe.tables import apply_overrides
 from perceptinit.registry import Entry, Registry
@@ -39,18 +39,36 @@ class Job:
         entry: Registry entry of the initializer.
         config: Validated Config of the initializer.
         judgments: Judgments that it uses, or None.
+        also_on: Judgments that it also measures, or None.
         seed: Random seed.
     """
 
     entry: Entry
     config: Any
     judgments: OpenJudgments | None
+    also_on: OpenJudgments | None
     seed: int
 
     def build(self) -> Any:
         """Construct the initializer."""
-        parts = {"judgments": self.judgments.component} if self.judgments else {}
+        opened = {"judgments": self.judgments, "also_on": self.also_on}
+        parts = {name: part.component for name, part in opened.items() if part}
         return self.entry.load()(self.config, **parts)
+
+    def suited(self, tower: ImageTower, given: Mapping[str, Any]) -> tuple["Job", str]:
+        """Return the job with settings for the weights of the tower, and a sentence about them, if any.
+
+        The initializer suggests values for keys that the caller has not `given`.
+        """
+        initializer = self.build()
+        if not hasattr(initializer, "suggest"):
+            return self, ""
+        settings, kind = initializer.suggest(tower.state_dict(), given)
+        listed = ", ".join(f"{key}={value!r}" for key, value in settings.items())
+        sentence = (
+            f"{self.entry.name}: settings for {kind} weights: {listed}. Pass other values to change them"
+        )
+        return replace(self, config=replace(self.config, **settings)), sentence if settings else ""
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
         """Return everything that determines the resulting weights, as plain values for the cache key."""
@@ -61,21 +79,30 @@ class Job:
             "initializer": {"use": self.entry.name, **to_table(self.config)},
             "files": files,
             "plugin": [self.entry.distribution, self.entry.version],
-            "judgments": self._judgments_parts(),
+            "judgments": _judgments_parts(self.judgments),
+            **({"also_on": _judgments_parts(self.also_on)} if self.also_on else {}),
             "seed": self.seed,
             "model": [type(tower.trunk).__name__, tower.image_size, str(tower.fit), tower.embed_dim],
             "start": weights_sha256(tower),
         }
 
-    def _judgments_parts(self) -> Any:
-        if self.judgments is None:
-            return None
-        if self.judgments.table is not None and self.judgments.component.card.simulated:
-            return self.judgments.table  # the table determines simulated images, which are slow to render
-        return [self.judgments.table, judgments_sha256(self.judgments.component)]
+
+def _judgments_parts(opened: OpenJudgments | None) -> Any:
+    if opened is None:
+        return None
+    if opened.table is not None and opened.component.card.simulated:
+        return opened.table  # the table determines simulated images, which are slow to render
+    return [opened.table, judgments_sha256(opened.component)]
 
 
-def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgments: Source, seed: int) -> Job:
+def read_job(
+    registry: Registry,
+    name: str,
+    options: Mapping[str, Any],
+    judgments: Source,
+    seed: int,
+    also_on: Source = None,
+) -> Job:
     """Return a validated job.
 
     Args:
@@ -84,6 +111,7 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
         options: Values of its Config by key.
         judgments: See `apply_perceptual_init`.
         seed: Random seed.
+        also_on: Judgments to measure, or None.
 
     Raises:
         UsageError: If the name is unknown, or options or judgments do not fit the initializer.
@@ -98,7 +126,10 @@ def read_job(registry: Registry, name: str, options: Mapping[str, Any], judgment
     if "judgments" not in wanted and judgments is not None:
         raise UsageError(f"{entry.title} does not use judgments. Omit them")
     opened = open_judgments(judgments, registry) if "judgments" in wanted else None
-    job = Job(entry, config, opened, seed)
+    if "also_on" not in wanted and also_on is not None:
+        raise UsageError(f"{entry.title} does not measure other judgments. Omit also_on")
+    second = None if also_on is None else open_judgments(also_on, registry)
+    job = Job(entry, config, opened, second, seed)
     lacking = preflight(job.build())
     if lacking:
         raise DataError(f"{entry.title}: {'; '.join(lacking).removeprefix(entry.title + ': ')}")
@@ -146,12 +177,17 @@ def _show(event: Event, bars: Bars, title: str) -> None:
     if event.kind == "warning":
         warnings.warn(event.message, UserWarning, stacklevel=callers_level())
     if event.kind == "step":
+        if "minutes_planned" in event.metrics:
+            bars.say(
+                f"{title}: {event.total_steps:,} steps encode {event.metrics['images_planned']:,.0f} images, "
+                f"about {event.metrics['minutes_planned']:.1f} minutes"
+            )
         loss = event.metrics.get("loss")
         note = "" if loss is None else f"loss {loss:.3f}"
         bars.update(title, event.step or 0, event.total_steps, note)
 
 
-def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
+def _initialize_cached(tower: Any, job: Job, cache: Cache, ctx: RunContext) -> InitReport:
     parts = job.key_parts(tower)
     key = key_of(parts)
     with cache.locked(key):
@@ -160,6 +196,8 @@ def _initialize_cached(tower: ImageTower, job: Job, cache: Cache, ctx: RunContex
             try:
                 stored = entry.manifest["report"]  # its `seconds` are those of the original computation
                 weights = load_weights(entry.weights_path, stored["sha256_after"])
+                if MAP_WEIGHT in weights.keys() - tower.state_dict().keys():
+                    tower.add_map()
                 load_strict(tower, weights, str(entry.weights_path))
                 metrics = {**stored["metrics"], "from_cache": 1.0}
                 return InitReport(**{**stored, "changed": tuple(stored["changed"]), "metrics": metrics})

@@ -13,6 +13,9 @@ from perceptinit.errors import InitializerError, UsageError
 from perceptinit.types import FitMode
 
 Encode = Callable[[Tensor], Tensor]
+# name of the layer of the vision part that follows its embedding, and of its weight in the tower
+MAP = "embedding_map"
+MAP_WEIGHT = f"trunk.{MAP}.weight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,27 @@ class ModelTower(ImageTower):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return unnormalized embeddings (B, D)."""
-        return self._surface.encode(self.normalize(images))
+        images = self.normalize(images)
+        last = getattr(self.trunk, MAP, None)
+        if last is None:
+            return self._surface.encode(images)
+        calls: list[Tensor] = []
+        with last.register_forward_hook(lambda module, inputs, output: calls.append(output)):
+            embeddings = self._surface.encode(images)
+        return embeddings if calls else last(embeddings)  # a Sequential calls its new layer itself
+
+    def add_map(self) -> nn.Linear:
+        """Add a layer to the vision part that follows its embedding, and return it; it is the identity.
+
+        Raises:
+            UsageError: If the vision part is not a single module of the model.
+        """
+        if isinstance(self.trunk, nn.ModuleDict):
+            raise UsageError("the model's projection is frozen. Call requires_grad_(True) on it")
+        layer = nn.Linear(self.embed_dim, self.embed_dim, bias=False, device=device_of(self.trunk))
+        nn.init.eye_(layer.weight)
+        self.trunk.add_module(MAP, layer)
+        return layer
 
     def _cannot_be_fresh(self) -> ImageTower:
         # the library's initialization scheme is not part of the model
@@ -116,7 +139,8 @@ def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Convert a module to float32 on a device inside the block, with gradients and without autocast.
 
     On exit, the device, dtype, `requires_grad` and gradient of each tensor and the training mode of each
-    module are restored. If the block raises, the weights are restored too.
+    module are restored; added tensors have the device and dtype of the first one. If the block raises, the
+    weights are restored too.
     """
     tensors = _tensors(module)
     found = [(t, t.device, t.dtype, t.requires_grad, t.grad) for t in tensors]
@@ -132,6 +156,10 @@ def in_float32(module: nn.Module, device: torch.device) -> Iterator[None]:
             t.data = copy
         raise
     finally:
+        known = {id(t) for t in tensors}
+        for t in _tensors(module):
+            if id(t) not in known:  # an added layer
+                t.data = t.data.to(*found[0][1:3])
         for t, place, dtype, requires_grad, grad in found:
             t.data = t.data.to(place, dtype)
             if t.requires_grad != requires_grad:

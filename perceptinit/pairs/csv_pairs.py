@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Annotated
 
+from perceptinit.configs import NEUTRAL
 from perceptinit.errors import DataError, problems_of
 from perceptinit.files.csv_files import read_csv
 from perceptinit.files.reading import require_file
@@ -59,7 +61,7 @@ class CsvPairs:
     class Config:
         file: str
         """The CSV file, UTF-8, with a header; a path or an address."""
-        root: str = ""
+        root: Annotated[str, NEUTRAL] = ""
         """Folder of the images, local, in a bucket or on a hub; empty: the folder of the CSV file."""
         image_column: str = "image"
         """Column of image paths."""

@@ -108,14 +108,12 @@ def _open_table(
 
     labels = table.column(columns.label) if columns.label else None
     names = table.column(columns.class_name) if columns.class_name else None
-    # release 0.1 had one more column setting; with it, the datasets that 0.1 packed are recognized
-    how = f"{repr(columns)[:-1]}, separator=',')"
     return Source(
         num_records=table.num_rows,
         record=record,
         has_texts=columns.text is not None,
         classes=read_classes(labels, names, classnames, table.where),
-        fingerprint=_fingerprint(paths, paths[0].parent, how),
+        fingerprint=_fingerprint(paths, paths[0].parent, repr(columns)),
     )
 
 

@@ -20,7 +20,7 @@ from perceptinit.files.reading import parse_rows, read_json
 from perceptinit.images.encoded import read
 from perceptinit.pairs.pack_sources import QUALITY, Source, convert
 from perceptinit.pairs.shard_index import scan
-from perceptinit.pairs.sizes import JOURNAL, SIZES, journals
+from perceptinit.pairs.sizes import JOURNAL, SIZES
 from perceptinit.pairs.tar_file import TarFile
 
 UNREADABLE = "unreadable.txt"
@@ -104,7 +104,7 @@ def pack(source: Source, out: Path, settings: PackSettings, advance: Callable[[i
         counts[name] = len(shards[name]) - len(skipped)
     _describe(source, out, settings, counts)
     write_json(out / _INDEX, {"num_samples": sum(counts.values()), "packing": header})
-    remove_files(journals(out))
+    remove_files([out / JOURNAL])
     return Packed(counts, num_kept, unreadable)
 
 
@@ -114,12 +114,14 @@ def _check(source: Source, settings: PackSettings) -> None:
         raise UsageError(f"template {bad[0]!r} has no {{c}}. Add it where the class name belongs")
     if settings.test_set and source.classes is None:
         raise UsageError(
-            "a test set needs labels. Use class folders, or --label-column and --class-column for a table"
+            "a test set needs labels. Use class folders, or --columns label=COLUMN,class=COLUMN for a table"
         )
     if settings.test_set and not settings.templates:
         raise UsageError('a test set needs prompts. Add --template "a photo of a {c}."')
     if not settings.test_set and not source.has_texts and source.classes is None:
-        raise UsageError("the source has neither captions nor labels. Add --text-column or --label-column")
+        raise UsageError(
+            "the source has neither captions nor labels. Add --columns text=COLUMN or label=COLUMN"
+        )
     if not source.num_records:
         raise DataError("nothing to pack: the source has no records")
 
@@ -133,7 +135,6 @@ def _describe_packing(source: Source, settings: PackSettings) -> dict[str, Any]:
         "texts": source.has_texts,
         "test_set": settings.test_set,
         "templates": list(settings.templates),
-        "limit": 0,  # a setting of release 0.1
         "shard_size": settings.shard_size,
         "resize": settings.resize,
         "quality": QUALITY if settings.resize else None,
@@ -155,9 +156,9 @@ def _check_folder(folder: Path, header: Mapping[str, Any]) -> None:
 
 
 def _read_headers(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the settings in each journal (0.1 wrote finished shards below them) and in the index."""
-    for path in journals(folder):
-        with path.open(encoding="utf-8", errors="replace") as file:
+    """Yield the settings in the journal of unfinished packing and in the index."""
+    if (folder / JOURNAL).is_file():
+        with (folder / JOURNAL).open(encoding="utf-8", errors="replace") as file:
             yield from parse_rows([file.readline()])
     if (folder / _INDEX).is_file():
         what = "the index of a packed dataset; remove it to pack again"

@@ -182,8 +182,8 @@ def read_classes(
         known = _pair_names(numbers, names, where)
     if not known:
         raise DataError(
-            "labels have no class names. Name their column with --class-column, or give --classes a file "
-            "with one name per line"
+            "labels have no class names. Name their column with --columns class=COLUMN, or give "
+            "--classes a file with one name per line"
         )
     outside = np.flatnonzero(numbers >= len(known))
     if outside.size:

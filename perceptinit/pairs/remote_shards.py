@@ -140,11 +140,11 @@ class RemoteShards:
 
     def _read_index(self, folder: RemoteFile) -> dict[str, ShardIndex]:
         if self._index:
-            return read_index(local_file(self._index), allow_unsealed=True)
+            return read_index(local_file(self._index))
         for name in (INDEX, WIDS_INDEX):
             try:
                 copies = local_files(folder, {name: stat(folder / name)})
-                return read_index(copies / name, allow_unsealed=True)
+                return read_index(copies / name)
             except AbsentError:
                 continue
         raise DataError(f"{folder}: no index ({INDEX} or {WIDS_INDEX}) next to the shards. Run {_COMMAND}")

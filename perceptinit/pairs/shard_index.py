@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.configs import NonNegativeInt, find_misfit
 from perceptinit.errors import DataError
-from perceptinit.files.reading import parse_json, read_json
+from perceptinit.files.reading import read_json
 from perceptinit.files.sealed import open_sealed, write_sealed
 from perceptinit.pairs.tar_file import BLOCK_BYTES, META, TarFile, load_splitter
 
@@ -27,7 +27,6 @@ INDEX = "shards.index"
 WIDS_INDEX = "shardindex.json"
 MTIME = "mtime:"  # prefix of a local shard's version, followed by nanoseconds
 _VERSION = 3
-_UNSEALED_VERSION = 2  # of release 0.1, without a checksum; still read next to remote shards
 _WHAT = "an index of shards"
 _HINT = ". Create it again: perceptinit data index"
 _OF_SAMPLES = ("starts", "firsts")
@@ -101,7 +100,11 @@ def scan(tar: TarFile, version: str = "") -> ShardIndex:
     Raises:
         DataError: If the tar is truncated or damaged, or a sample has two members with the same extension.
     """
-    starts, firsts, members, offsets, sizes = (array(code) for code in "qqiqq")
+    starts = array("q")
+    firsts = array("q")
+    members = array("i")
+    offsets = array("q")
+    sizes = array("q")
     extensions: dict[str, int] = {}
     kinds = Counter[tuple[int, ...]]()
     stem = None
@@ -156,12 +159,11 @@ def write_index(path: Path, shards: Iterable[ShardIndex]) -> None:
     write_sealed(path, {"version": _VERSION, "extensions": list(code_of), "shards": rows}, columns)
 
 
-def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex]:
+def read_index(path: Path) -> dict[str, ShardIndex]:
     """Return the shards of an index by name, with memory-mapped columns.
 
     Args:
         path: A file written by `write_index`, or wids' `shardindex.json`.
-        allow_unsealed: Whether to accept an index of release 0.1, which has no checksum.
 
     Raises:
         DataError: If the file is neither of these, or damaged.
@@ -174,17 +176,10 @@ def read_index(path: Path, allow_unsealed: bool = False) -> dict[str, ShardIndex
             num_bytes = size if isinstance(size, int) else -1
             shards[name] = ShardIndex(name, num_bytes, "", row["nsamples"])
         return shards
-    sealed = open_sealed(path, _WHAT, _HINT, allow_unsealed)
-    try:
-        about = sealed.about
-        version = _VERSION
-        if "shard_index" in about:
-            about = parse_json(about["shard_index"])
-            version = _UNSEALED_VERSION
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not {_WHAT}{_HINT}") from error
+    sealed = open_sealed(path, _WHAT, _HINT)
+    about = sealed.about
     problem = find_misfit(about, _About)
-    if not problem and about["version"] != version:
+    if not problem and about["version"] != _VERSION:
         problem = "another format version"
     if problem or (problem := _find_contradiction(about, sealed.arrays)):
         raise DataError(f"{path}: not {_WHAT} ({problem}){_HINT}")

@@ -1,4 +1,4 @@
-"""Names and sizes of data files, recorded numbers of samples, and journals of unfinished packing."""
+"""Names and sizes of data files, recorded numbers of samples, and the journal of unfinished packing."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,6 @@ from perceptinit.protocols import HasFileNames, Pairs
 
 SIZES = "sizes.json"  # {"000000.tar": 10000, ...}: written by `data pack`, read by open_clip
 JOURNAL = ".packing.jsonl"  # next to the shards until `data pack` is complete
-_JOURNALS = ".packing*.jsonl"  # including those of parts, which earlier versions wrote
 
 
 def describe_files(pairs: Pairs) -> dict[str, Any]:
@@ -39,14 +38,9 @@ def find_miscounts(counts: Mapping[Path, int]) -> Iterator[str]:
         place = folder / SIZES
         what = "a JSON table of shard names and counts"
         sizes[folder] = read_json(place, dict[str, int], what) if place.exists() else {}
-        if journals(folder):
+        if (folder / JOURNAL).is_file():
             yield f"{folder}: packing is not finished. Rerun the same `perceptinit data pack` command"
     for path, number in counts.items():
         recorded = sizes[path.parent].get(path.name, number)
         if recorded != number:
             yield f"{path}: {number} samples, but {SIZES} states {recorded}. Copy or pack the shard again"
-
-
-def journals(folder: Path) -> list[Path]:
-    """Return the journals of unfinished packing in a folder, including those of parts."""
-    return sorted(path for path in folder.glob(_JOURNALS) if path.is_file())

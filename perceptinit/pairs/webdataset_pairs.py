@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
-from perceptinit.configs import PositiveFloat, Share
+from perceptinit.configs import NEUTRAL, PositiveFloat, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.remote.addresses import Place, RemoteFile
 from perceptinit.files.remote.copies import local_file
@@ -39,17 +39,17 @@ class WebdatasetPairs:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        shards: str | tuple[str, ...]
+        shards: Annotated[str | tuple[str, ...], NEUTRAL]
         """Files: a glob (`*.tar`: all shards of a folder, by name), a brace pattern (`{00000..01499}.tar`), a
         path or an address (s3://, gs://, hf://datasets/, https://), or a list of these."""
-        image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
+        image_members: Annotated[tuple[str, ...], NEUTRAL] = ("jpg", "jpeg", "png", "webp")
         """Extensions of images in order of preference."""
-        text_member: str = "txt"
+        text_member: Annotated[str, NEUTRAL] = "txt"
         """Extension of the caption, such as txt or json."""
-        text_key: str | tuple[str, ...] = ""
+        text_key: Annotated[str | tuple[str, ...], NEUTRAL] = ""
         """Key of the caption in a JSON text member, such as caption; empty: the member is the caption. Of
         several keys, such as title and description, one is drawn each time the image is used (SLIP)."""
-        max_incomplete_share: Share = 0.01
+        max_incomplete_share: Annotated[Share, NEUTRAL] = 0.01
         """Maximum share of samples without an image or caption, which are skipped."""
         index: str | None = None
         """Path or address of the index (remote shards: also a wids index); by default next to the shards."""

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Annotated
 
-from perceptinit.configs import PositiveInt
+from perceptinit.configs import NEUTRAL, PositiveInt
 from perceptinit.errors import DataError, RemoteError, problems_of, without_credentials
 from perceptinit.pairs.parquet_table import HeldBlocks
 from perceptinit.pairs.paths import expand_braces
@@ -31,15 +32,15 @@ class WebdatasetStreamPairs:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        shards: str | tuple[str, ...]
+        shards: Annotated[str | tuple[str, ...], NEUTRAL]
         """Shard address `pipe:COMMAND`, which may contain braces (`{00000..01499}`), or a list of these."""
         samples_per_shard: PositiveInt
         """Number of samples with image and caption to use from each shard."""
-        image_members: tuple[str, ...] = ("jpg", "jpeg", "png", "webp")
+        image_members: Annotated[tuple[str, ...], NEUTRAL] = ("jpg", "jpeg", "png", "webp")
         """Image extensions in order of preference."""
-        text_member: str = "txt"
+        text_member: Annotated[str, NEUTRAL] = "txt"
         """Caption extension, such as txt or json."""
-        text_key: str | tuple[str, ...] = ""
+        text_key: Annotated[str | tuple[str, ...], NEUTRAL] = ""
         """JSON key of the caption, empty for the entire text; of several keys, one is drawn each time."""
         cached_shards: PositiveInt = 2
         """Number of shards in memory; half of them are shuffled together while the others are streamed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # B batch over all ranks, b rows on this rank, D embedding of the student, T of the teacher
 import copy
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -192,8 +193,7 @@ class Matching(Objective):
         if self._match == "features":
             return 1 - (found * target).sum(dim=1).mean()
         itself = torch.eye(len(found), dtype=torch.bool, device=found.device)
-        own, wanted = (
-            (part @ part.T / self._temperature).masked_fill(itself, float("-inf")) for part in (found, target)
-        )
+        own = (found @ found.T / self._temperature).masked_fill(itself, -math.inf)
+        wanted = (target @ target.T / self._temperature).masked_fill(itself, -math.inf)
         log_own = own.log_softmax(dim=1).masked_fill(itself, 0.0)
         return -(wanted.softmax(dim=1) * log_own).sum(dim=1).mean()

@@ -9,7 +9,7 @@ import torch
 
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.compute import distributed
-from perceptinit.compute.optim import find_optimizer_problems, warmup_cosine
+from perceptinit.compute.optim import choose_precision, find_optimizer_problems, warmup_cosine
 from perceptinit.errors import DataError, TrainingError
 from perceptinit.images.background import colour_of
 from perceptinit.pairs.augment import Augment
@@ -89,7 +89,7 @@ class Pretraining(ABC):
         """Return the learning rate of a step (the first is 1): a linear warm-up, then a cosine decay."""
         c = self.config
         total = self.total_steps
-        return warmup_cosine(step, total, c.warmup_steps, c.lr, c.min_lr, c.warmup_lr)
+        return warmup_cosine(step, total, self.num_warmup_steps, c.lr, c.min_lr, c.warmup_lr)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -100,6 +100,12 @@ class Pretraining(ABC):
     def total_steps(self) -> int:
         """Number of optimizer steps of the whole run."""
         return self.config.steps or self.config.epochs * self.steps_per_epoch
+
+    @property
+    def num_warmup_steps(self) -> int:
+        """Number of warm-up steps: `warmup_steps`, or a tenth of a run without more steps."""
+        total = self.total_steps
+        return self.config.warmup_steps if self.config.warmup_steps < total else total // 10
 
     @property
     def data_sha256(self) -> str:
@@ -138,11 +144,13 @@ class Pretraining(ABC):
             yield too_many_at_once(config.samples_per_epoch or num_pairs)
         if not num_pairs or not self.steps_per_epoch:
             yield too_few_pairs(self.config.samples_per_epoch or num_pairs, config.batch_size)
-        elif config.warmup_steps >= self.total_steps:
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning if the warm-up is not shorter than the run."""
+        if self.num_warmup_steps != self.config.warmup_steps:
             yield (
-                f"warmup_steps = {config.warmup_steps} must be less than the {self.total_steps} steps of the "
-                f"run ({self.total_steps / self.steps_per_epoch:g} epochs of {self.steps_per_epoch} "
-                "batches). Lower warmup_steps"
+                f"warmup_steps = {self.config.warmup_steps} is not less than the {self.total_steps} steps of "
+                f"the run. The warm-up has {self.num_warmup_steps} steps, a tenth of the run"
             )
 
     def plan(self) -> StagePlan:
@@ -191,9 +199,9 @@ class Pretraining(ABC):
         """
         for problem in self.preflight():
             raise TrainingError(problem)
-        if isinstance(self.pairs, HasWarnings):  # so that the record contains them
-            for warning in self.pairs.warnings():
-                ctx.warn(warning)
+        for part in (self, self.pairs):
+            for warning in part.warnings() if isinstance(part, HasWarnings) else ():
+                ctx.warn(warning)  # so that the record contains them
         with ExitStack() as stack:
             training = self._training = self._prepare(stack, model, ctx)
             loader = self._loader(model, ctx)
@@ -222,7 +230,8 @@ class Pretraining(ABC):
         self._whole = self._trained = model
         names = [name for name in TOWERS if name in self.parts]
         if config.sharding == "fsdp" and distributed.world_size() > 1:
-            self._trained = copy_sharded(model, config.precision, names)
+            precision = choose_precision(config.precision, ctx.device)
+            self._trained = copy_sharded(model, precision, names)
         towers = {name: getattr(self._trained, name) for name in names}
         if config.compile:
             compile_blocks(stack, towers.values(), config.compile)

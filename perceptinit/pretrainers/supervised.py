@@ -146,7 +146,7 @@ class Supervised(Pretraining):
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step (the first is 1): a linear warm-up, then the schedule."""
-        if self._schedule is None or step <= self.config.warmup_steps:
+        if self._schedule is None or step <= self.num_warmup_steps:
             return super().rate(step)
         return self._schedule(step)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from annotated_types import Ge, Gt, Le, Lt
 
 from perceptinit.compute.optim import Precision
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, Share
 from perceptinit.images.background import colour_of
 from perceptinit.images.decoding import Decode, Interpolation
 from perceptinit.pairs.augment import Crop
@@ -31,7 +31,7 @@ class TrainingConfig:
     """Number of optimizer steps, instead of `epochs`. The last epoch may be incomplete."""
     batch_size: PositiveInt = 1024
     """Pairs per step over all processes; a multiple of their number."""
-    micro_batch: NonNegativeInt = 0
+    micro_batch: Annotated[NonNegativeInt, NEUTRAL] = 0
     """Pairs that a process encodes at a time; 0 for all. Saves memory at the cost of a second forward pass;
     loss and gradients are still those of the whole batch (Gao et al. 2021)."""
     optimizer: str | None = None
@@ -42,7 +42,7 @@ class TrainingConfig:
     min_lr: NonNegativeFloat = 0.0
     """Learning rate of the last step."""
     warmup_steps: NonNegativeInt = 2000
-    """Steps of linear warm-up, fewer than the total (CLIP: 2000)."""
+    """Steps of linear warm-up (CLIP: 2000); a tenth of a run without more steps."""
     warmup_lr: PositiveFloat | None = None
     """Learning rate of the first warm-up step; None for lr / warmup_steps (DeCLIP: 1e-4, SLIP: 1e-6)."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.98)
@@ -57,24 +57,24 @@ class TrainingConfig:
     clip_norm: NonNegativeFloat = 0.0
     """Maximum gradient norm over all parameters; 0 disables clipping (PI paper: 3)."""
     precision: Precision = "fp32"
-    """"fp32", "tf32" (TF32 matrix products on NVIDIA GPUs), or autocast to "bf16" or "fp16" (with loss
-    scaling). The loss is always in fp32."""
-    compile: str = ""
+    """"fp32", "tf32" (TF32 matrix products on NVIDIA GPUs), autocast to "bf16" or "fp16" (with loss scaling),
+    or "auto": "bf16" on GPUs and CPUs with native bf16 products, else "fp32". The loss is always in fp32."""
+    compile: Annotated[str, NEUTRAL] = ""
     """Backend of torch.compile for the blocks of all towers, such as "inductor"; empty for none."""
-    grad_checkpointing: bool = False
+    grad_checkpointing: Annotated[bool, NEUTRAL] = False
     """Recompute each block in the backward pass, which saves memory but takes a third more time."""
     patch_dropout: ShareBelowOne = 0.0
     """Share of an image's patches that the ViT drops in training (FLIP: 0.5)."""
-    fused: bool = True
+    fused: Annotated[bool, NEUTRAL] = True
     """Use AdamW's fused kernel, which is several times faster than a loop over parameters."""
     layer_decay: PositiveShare = 1.0
     """Layer-wise learning-rate decay: factor per block of the image tower, last to first; 1 disables it."""
     ema_decay: ShareBelowOne = 0.0
     """Decay of an exponential moving average of the weights, which is evaluated and saved; 0 disables it."""
-    on_non_finite: OnNonFinite = "stop"
+    on_non_finite: Annotated[OnNonFinite, NEUTRAL] = "stop"
     """Action for a loss or gradient that is not finite: "stop", or "skip" for up to 9 consecutive steps. A
     file in the run's folder lists the keys of the samples."""
-    sharding: Literal["none", "fsdp"] = "none"
+    sharding: Annotated[Literal["none", "fsdp"], NEUTRAL] = "none"
     """"none" replicates the model in each process (DDP). "fsdp" shards weights, gradients and AdamW's moments
     (FSDP2), for models that do not fit otherwise."""
     crop: Crop = "random"
@@ -102,11 +102,11 @@ class TrainingConfig:
     (open_clip); None for "bicubic"."""
     background: str | None = None
     """Color behind transparent pixels, as a CSS name or `#rrggbb`; None for white."""
-    max_bad_share: Share = 0.01
+    max_bad_share: Annotated[Share, NEUTRAL] = 0.01
     """Maximum share of unreadable pairs before the run stops. Each is replaced and reported."""
     shuffle_blocks: NonNegativeInt = 64
     """Number of shards to shuffle together; 0 for all."""
-    num_workers: NonNegativeInt | None = None
+    num_workers: Annotated[NonNegativeInt | None, NEUTRAL] = None
     """Number of decoding threads or processes; None for the run's setting. Does not change the batches."""
     decode_in: DecodeIn | None = None
     """"threads", or "processes" with shared memory, for more than 8,000 samples/s. None chooses processes for

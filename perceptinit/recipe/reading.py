@@ -11,12 +11,12 @@ from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.configs import read_config
 from perceptinit.errors import Problem, RecipeError, shown
 from perceptinit.recipe.differences import find_closest, write_like
+from perceptinit.recipe.old_keys import find_old_overrides
 from perceptinit.recipe.recipe import Arm, EvalSlot, Recipe, RecipeTable, stages_by_name
 from perceptinit.recipe.settings import (
     CheckpointConfig,
     ExpectConfig,
-    LaunchConfig,
-    SlurmConfig,
+    JobsConfig,
     VerdictConfig,
 )
 from perceptinit.recipe.shipped import find, read_text
@@ -33,14 +33,13 @@ from perceptinit.recipe.text import Files, read_recipe_text, resolve
 from perceptinit.recipe.tuning import Tuning, read_tuning, seed_problems
 from perceptinit.registry import unknown
 
-ROOT_KEYS = ("like", "arms", "data", *(field.name for field in fields(RecipeTable)))
+ROOT_KEYS = ("like", "take", "data", *(field.name for field in fields(RecipeTable)))
 ARM_KEYS = ("name", "summary", *ARM_SLOTS)
 LIST_SLOTS = {"init": "initializer", "posthoc": "initializer", "track": "tracker"}
 ARRAYS = (*LIST_SLOTS, "eval", "expect", "arm")
 SETTINGS = {
     "checkpoint": CheckpointConfig,
-    "launch": LaunchConfig,
-    "slurm": SlurmConfig,
+    "jobs": JobsConfig,
     "verdict": VerdictConfig,
 }
 MERGED_BEFORE = "cannot be overridden, because recipes are merged first. Set it in the file"
@@ -91,8 +90,8 @@ def read_recipe(
     found = read_recipe_text(text, source, folder)
     # the settings have defaults, so --set can set any of their keys
     stated = locate({**{slot: {} for slot in SETTINGS}, **found.tables})
-    problems = apply_overrides(stated, overrides)
-    problems += [Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "arms") if key in stated]
+    problems = find_old_overrides(overrides) or apply_overrides(stated, overrides)
+    problems += [Problem(f"--set {key}", MERGED_BEFORE) for key in ("like", "take") if key in stated]
     resolved, wrong = resolve(stated)
     where = dict(places(resolved))
     tables, unset = expand_variables(resolved)

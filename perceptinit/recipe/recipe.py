@@ -4,7 +4,7 @@
     name = "pi-clip-yfcc"
     seeds = [0, 1, 2]
     [backbone]  [[init]]  [pretrain]  [[posthoc]]  [[eval]]
-    [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [launch]  [slurm]
+    [verdict]  [[expect]]  [tune]  [[track]]  [checkpoint]  [jobs]
     [[arm]]
 
 A recipe defines the slots; the keys inside a slot belong to the component that `use` names. A run is one arm
@@ -29,8 +29,7 @@ from perceptinit.recipe.differences import stages_in_words
 from perceptinit.recipe.settings import (
     CheckpointConfig,
     ExpectConfig,
-    LaunchConfig,
-    SlurmConfig,
+    JobsConfig,
     VerdictConfig,
 )
 from perceptinit.recipe.tables import stage_names
@@ -62,8 +61,7 @@ class RecipeTable:
     tune: dict[str, Any] | None = None
     track: Tables = ()
     checkpoint: dict[str, Any]
-    launch: dict[str, Any]
-    slurm: dict[str, Any]
+    jobs: dict[str, Any]
     arm: Tables = ()
 
 
@@ -133,8 +131,7 @@ class Recipe:
     folder: Path = Path()
     is_smoke: bool = False
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
-    launch: LaunchConfig = field(default_factory=LaunchConfig)
-    slurm: SlurmConfig = field(default_factory=SlurmConfig)
+    jobs: JobsConfig = field(default_factory=JobsConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     expected: tuple[ExpectConfig, ...] = ()
     tune: Tuning | None = None

@@ -1,4 +1,4 @@
-"""Tables of a recipe that are not components, such as `[verdict]`, `[[expect]]` and `[slurm]`.
+"""Tables of a recipe that are not components, such as `[verdict]`, `[[expect]]` and `[jobs]`.
 
 They do not affect the results of `run`.
 """
@@ -41,16 +41,10 @@ class VerdictConfig:
     noise: PositiveFloat | None = None
     """Standard deviation over seeds of the difference between two arms, in points, used by `validate` and
     `preregister` to compute power. Take it from earlier runs of the arms; A/A runs can underestimate it."""
-    published_effect: PositiveFloat | None = None
-    """Smallest published effect of interest, in points. `validate` warns if delta is above half of it."""
-    source: str = ""
-    """Publication that reports `published_effect`."""
 
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
             raise ValueError(f"delta = {self.delta:g}: expected less than 100 points (hundredths of a score)")
-        if self.published_effect is not None and not self.source:
-            raise ValueError("published_effect requires `source`, the publication that reports it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,8 +137,8 @@ class CheckpointConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SlurmConfig:
-    """The keys of `[slurm]`."""
+class JobsConfig:
+    """The keys of `[jobs]`: resources of Slurm jobs, and the prefix of commands."""
 
     partition: str | None = None
     """Partition of the cluster, as listed by `sinfo`."""
@@ -159,6 +153,9 @@ class SlurmConfig:
     """Lines of bash before the run, such as "module load cuda". If a line fails, the job ends."""
     options: tuple[str, ...] = ()
     """Further options of `sbatch`, such as "--account=vision" or "--cpus-per-task=12"."""
+    wrap: str = ""
+    """Prefix of each command of `--submit slurm` and `--submit commands`, such as
+    "apptainer exec --nv image.sif". `perceptinit` must be on the PATH of the container."""
 
     def __post_init__(self) -> None:
         if self.time is not None and _minutes(self.time) < MIN_MINUTES:
@@ -168,26 +165,15 @@ class SlurmConfig:
         strange = [option for option in self.options if not option.startswith("-")]
         if strange:
             raise ValueError(f'options: "{strange[0]}" is not an option of sbatch. Write "--name=value"')
+        try:
+            shlex.split(self.wrap)
+        except ValueError as error:
+            raise ValueError(f"wrap: not a shell command ({error})") from None
 
     @property
     def num_processes(self) -> int:
         """Number of processes per node."""
         return max(self.gpus, 1)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchConfig:
-    """The keys of `[launch]`."""
-
-    wrap: str = ""
-    """Prefix of each command of `--on slurm` and `--on commands`, such as
-    "apptainer exec --nv image.sif". `perceptinit` must be on the PATH of the container."""
-
-    def __post_init__(self) -> None:
-        try:
-            shlex.split(self.wrap)
-        except ValueError as error:
-            raise ValueError(f"wrap: not a shell command ({error})") from None
 
 
 def _minutes(time: str) -> int:

@@ -29,6 +29,11 @@ def summaries() -> dict[str, str]:
     }
 
 
+def is_recipe(target: str) -> bool:
+    """Return whether a text is the path of a TOML file or the name of a bundled recipe."""
+    return target.endswith(".toml") or target in list_shipped()
+
+
 def find(recipe: str | Path, folder: Path = Path()) -> Path:
     """Return the path of a recipe: `folder / recipe`, or the bundled recipe with that name or file name."""
     path = folder / recipe

@@ -24,6 +24,7 @@ _QUOTED = re.compile(
     r"""(?s:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z))|"(?:\\.|[^"\\\n])*"?|'[^'\n]*'?|\#[^\n]*"""
 )
 _LONG_KEY = re.compile(rf"(?<![\w.-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{MAX_DEPTH},}}")
+_NEXT_KEY = re.compile(r",(?=[A-Za-z_][\w.\[\]]*=)")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}")
 
 
@@ -172,21 +173,27 @@ def find_odd_values(value: Any, where: str = "", depth: int = 0) -> list[Problem
     return [p for path, item in items for p in find_odd_values(item, path, depth + 1)]
 
 
-def apply_overrides(tables: dict[str, Any], overrides: Sequence[str]) -> list[Problem]:
+def split_keys(text: str) -> tuple[str, list[str]]:
+    """Return the name and the overrides of `NAME,KEY=VALUE,...`; other commas are part of name or value."""
+    name, *keys = _NEXT_KEY.split(text)
+    return name, keys
+
+
+def apply_overrides(tables: dict[str, Any], overrides: Sequence[str], where: str = "--set ") -> list[Problem]:
     """Set `path=value` in place: `pretrain.epochs=1`, `init.lr=1e-4`, `arm.pi.init.epochs=8`.
 
     A value that is not TOML is a string. A path selects an item by index (`init.0.lr`) and an arm by name;
     the index of a single item is optional. An arm that shares stages gets its own stages, which are `like`
-    the shared ones.
+    the shared ones. Problems begin with `where`.
     """
-    return [p for text in overrides for p in _override(tables, text)]
+    return [p for text in overrides for p in _override(tables, text, where)]
 
 
-def _override(tables: dict[str, Any], text: str) -> list[Problem]:
+def _override(tables: dict[str, Any], text: str, where: str) -> list[Problem]:
     path, equals, value = text.partition("=")
     keys = [k for k in re.split(r"[.\[\]]+", path.strip()) if k]
     if not equals or not keys:
-        return [Problem(f"--set {text}", "expected path=value, such as pretrain.epochs=1")]
+        return [Problem(f"{where}{text}", "expected path=value, such as pretrain.epochs=1")]
     target: Any = tables
     inherits = False
     for depth, key in enumerate(keys[:-1]):
@@ -196,15 +203,15 @@ def _override(tables: dict[str, Any], text: str) -> list[Problem]:
         target = _enter(target, key)
         if not isinstance(target, (dict, list)):
             place = ".".join(keys[: depth + 1])
-            return [Problem(f"--set {text}", f"the recipe has no table '{place}'")]
+            return [Problem(f"{where}{text}", f"the recipe has no table '{place}'")]
     target = _enter_single(target, keys[-1])
     if not isinstance(target, dict):
-        return [Problem(f"--set {text}", f"'{'.'.join(keys[:-1])}' is a list. Add an index")]
+        return [Problem(f"{where}{text}", f"'{'.'.join(keys[:-1])}' is a list. Add an index")]
     try:
         target[keys[-1]] = _loads(f"value = {value.strip()}")["value"]
     except ValueError:
         target[keys[-1]] = value.strip()
-    return find_odd_values(target[keys[-1]], f"--set {path}")
+    return find_odd_values(target[keys[-1]], f"{where}{path}")
 
 
 def _write_inherited(tables: dict[str, Any], target: Any, key: str, inherits: bool) -> None:

@@ -1,7 +1,7 @@
-"""Parse a recipe's text and resolve `like`, `arms`, `without` and `through`.
+"""Parse a recipe's text and resolve `like`, `take`, `without` and `through`.
 
 * `like = "FILE"` at the top: inherit the tables of that recipe, which can inherit from another
-* `arms = ["random"]` next to this `like`: inherit these arms, which precede the recipe's own `[[arm]]` tables
+* `take = ["random"]` next to this `like`: inherit these arms, which precede the recipe's own `[[arm]]` tables
 * `like = "init"` in a stage: inherit the keys of the shared stage
 * `like = "data.people"` in a part (judgments, pairs): inherit the keys of the table [data.people]
 * `without = ["temperature"]` next to a `like`: do not inherit these keys
@@ -17,6 +17,7 @@ from typing import Any
 
 from perceptinit.components.building import DATA_PARTS
 from perceptinit.errors import Problem, RecipeError, UsageError
+from perceptinit.recipe.old_keys import find_old_keys
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import (
     ARM_SLOTS,
@@ -130,30 +131,32 @@ def merge_files(files: Files, at: str = "") -> RecipeText:
     """Merge the first file into its `like` ancestors. at: Prefix of the paths of its keys."""
     (source, text), *others = files
     own: LocatedTable = locate(parse_toml(text, source), at)
+    if problems := find_old_keys(own, at):
+        raise RecipeError(problems, source)
     if not others:
-        if "arms" in own:
+        if "take" in own:
             message = "requires 'like'. To define arms, write [[arm]] tables"
-            raise RecipeError([Problem("arms", message)], source)
+            raise RecipeError([Problem("take", message)], source)
         return RecipeText(own, files)
     name = str(own.get("like", ""))
     base = merge_files(others, f"{name}:")
-    whole = merge(base.tables, own.without("like", "arms"))
+    whole = merge(base.tables, own.without("like", "take"))
     plugins = whole.get("plugins")
     if "plugins" not in own and isinstance(plugins, list):  # relative to the recipe that lists them
         whole["plugins"] = [str(PurePath(name).parent / str(path)) for path in plugins]
-    if "arms" not in own:
+    if "take" not in own:
         return RecipeText(whole, files, base)
     taken = _take_arms(base.tables, own, source)
     added = own.get("arm", [])
     whole["arm"] = [*taken, *added] if isinstance(added, list) else added
-    return RecipeText(whole, files, base, tuple(own["arms"]))
+    return RecipeText(whole, files, base, tuple(own["take"]))
 
 
 def _take_arms(base: LocatedTable, own: LocatedTable, source: str) -> list[LocatedTable]:
     """Return the arms of `base` that `own` lists. They keep the shared stages of `base`."""
     arms = {arm["name"]: arm for arm in _list_arms(base) if isinstance(arm.get("name"), str)}
-    names = own["arms"]
-    where = own.path("arms")
+    names = own["take"]
+    where = own.path("take")
     like = own.get("like")
     if not _is_list_of_texts(names):
         raise RecipeError(

@@ -24,6 +24,7 @@ from perceptinit.files.reading import read_json
 from perceptinit.reports.stages import judgments_in_words
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.source import Fact
 from perceptinit.types import Fit
 
 ENERGY_FILE = "energy.json"
@@ -64,29 +65,30 @@ def _list_settings(settings: Mapping[str, Any]) -> str:
     return f" ({', '.join(parts)})" if parts else ""
 
 
-def stages_in_words(tables: Iterable[Mapping[str, Any]]) -> str:
+def _describe_stages(tables: Iterable[Mapping[str, Any]]) -> str:
     """Return the stages of an arm in order, with their data and non-default settings."""
     return ", then ".join(_describe_stage("initializer", table) for table in tables)
 
 
 def _describe_stage(kind: str, table: Mapping[str, Any]) -> str:
     links = {"pretrain": "of", "judgments": "of" if kind == "judgments" else "on", "pairs": "on"}
+    links["also_on"] = "also measured on"
     text = f"{table['use']}{_list_settings(changed_settings(kind, table))}"
     parts = [f"{links[part]} {_describe_stage(PARTS[part], table[part])}" for part in links if part in table]
     return " ".join([text, *parts])
 
 
-def starts_in_words(runs: RunSet, arm: str) -> str:
+def _describe_start(runs: RunSet, arm: str) -> str:
     """Return a description of an arm's initialization."""
     resolved = runs.resolved(arm)
     if not resolved:
         return "unknown, because no run of this arm has a record"
-    return stages_in_words(resolved.get("init", [])) or "random initialization, unchanged"
+    return _describe_stages(resolved.get("init", [])) or "random initialization, unchanged"
 
 
-def newest_date(runs: RunSet) -> str:
-    """Return the date of the most recent start or end of a run."""
-    return max(r.get("finished") or r["started"] for r in runs.records)[:10]
+def _newest_date(runs: RunSet) -> str:
+    """Return the date of the most recent start or end of a run; empty without records."""
+    return max((r.get("finished") or r["started"] for r in runs.records), default="")[:10]
 
 
 def shared_rows(comparison: Comparison) -> list[SharedRow]:
@@ -99,11 +101,10 @@ def shared_rows(comparison: Comparison) -> list[SharedRow]:
     measured = [
         s.name + (f" ({n:,} examples)" if (n := s.facts["num_examples"]) else "") for s in comparison.scores
     ]
-    of_scores = [
-        ("measured on", ", ".join(measured) or "nothing yet", ""),
-        ("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""),
-    ]
-    if runs.is_table:
+    of_scores = [("measured on", ", ".join(measured) or "nothing yet", "")]
+    if not runs.source.one_run_decides:
+        of_scores.append(("seeds", ", ".join(map(str, sorted({run.seed for run in runs.runs}))), ""))
+    if Fact.SETTINGS not in runs.source.shows:
         return of_scores
     pairs = [
         settings_row(runs.samples, "pairs", pretrain.get("pairs")),
@@ -128,26 +129,23 @@ def people_in_words(comparison: Comparison) -> str:
 
 def compared_sentence(runs: RunSet) -> str:
     """Return a description of the compared arms and their differences."""
+    words = runs.source.words
     others = ", ".join(arm for arm in runs.arms if arm != runs.baseline)
-    if runs.is_table:
-        return (
-            f"The table {runs.name} contains {len(runs.runs)} runs of {len(runs.arms)} arms: "
-            f"{others or 'no other arm'} against the baseline {runs.baseline}. It contains scores and no "
-            "records, so it does not show how the runs were made."
-        )
-    seeds = len({run.seed for run in runs.runs})
     tuned = f"settings that were tuned for each: {', '.join(tuned_keys(runs))}"
     differ = list(find_unlike(runs)) or runs.unfinished
     rest = "what is stated below" if differ else "nothing else"
-    return (
-        f"The same network was trained {len(runs.arms)} ways, {seeds} times each (seeds): "
-        f"{others or 'no other arm'} against the baseline {runs.baseline}. "
-        "The arms differ in the initialization of the image tower (or in "
-        f"stages after pretraining), and in {tuned if is_tuned(runs) else rest}."
+    return words.compared.format(
+        name=runs.name,
+        baseline=runs.baseline,
+        others=others or f"no other {words.arm}",
+        num_arms=len(runs.arms),
+        num_runs=len(runs.runs),
+        num_seeds=len({run.seed for run in runs.runs}),
+        rest=tuned if is_tuned(runs) else rest,
     )
 
 
-def fairness_in_words(runs: RunSet) -> str:
+def _describe_fairness(runs: RunSet) -> str:
     """Return whether the runs of a seed differ in more than their arms, and how many have finished."""
     unlike = "; ".join(find_unlike(runs))
     same = "The runs of a seed do not differ in first weights, text tower, batches, packages or machine"
@@ -157,13 +155,7 @@ def fairness_in_words(runs: RunSet) -> str:
     return f"{f'The runs of a seed differ in {unlike}' if unlike else same}; {finished}.{people}"
 
 
-def find_stages(runs: RunSet) -> list[str]:
-    """Return the stages with a recorded duration, with "total" last."""
-    stages = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
-    return [*(stage for stage in stages if stage != "total"), "total"]
-
-
-def cost_sentence(runs: RunSet) -> str:
+def _describe_cost(runs: RunSet) -> str:
     """Return the total duration of all finished runs, and their devices."""
     seconds = sum(r.record["wall_seconds"].get("total", 0.0) for r in runs.finished)
     devices = ", ".join(sorted({r["environment"]["device"] for r in runs.records}))
@@ -171,7 +163,12 @@ def cost_sentence(runs: RunSet) -> str:
     return f"{len(runs.finished)} finished runs took {took} in total, on {devices or 'no device'}."
 
 
-def mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
+def _find_costs(runs: RunSet, arm: str, stages: Iterable[str]) -> list[str]:
+    """Return the mean duration of each stage, and the mean energy, over the finished runs of an arm."""
+    return [*(_mean_seconds(runs, arm, stage) for stage in stages), _mean_energy(runs, arm)]
+
+
+def _mean_seconds(runs: RunSet, arm: str, stage: str) -> str:
     """Return the mean duration of a stage over the finished runs of an arm."""
     times = [run.record["wall_seconds"] for run in runs.finished if run.arm == arm]
     values = [seconds[stage] for seconds in times if stage in seconds]
@@ -193,13 +190,13 @@ def _read_energies(runs: RunSet) -> Iterator[tuple[LoadedRun, Energy]]:
             yield run, read_json(file, Energy, "the energy of a run")
 
 
-def mean_energy(runs: RunSet, arm: str) -> str:
+def _mean_energy(runs: RunSet, arm: str) -> str:
     """Return the mean energy of the finished runs of an arm; empty if not measured."""
     values = [energy["kwh"] for run, energy in _read_energies(runs) if run.arm == arm]
     return f"{1000 * sum(values) / len(values):.3g} Wh" if values else ""
 
 
-def energy_note(runs: RunSet) -> str:
+def _describe_energy(runs: RunSet) -> str:
     """Return a note on the library that estimated the energy, or on how to measure it."""
     libraries = sorted({energy["library"] for _, energy in _read_energies(runs)})
     if not libraries:
@@ -207,7 +204,7 @@ def energy_note(runs: RunSet) -> str:
     return f"Energy as estimated by {', '.join(libraries)}."
 
 
-def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
+def _find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     """Return each distinct recipe with the commands to rerun it."""
     found: dict[tuple[str, ...], dict[str, Any]] = {}
     for record in runs.records:
@@ -225,7 +222,7 @@ def find_experiments(runs: RunSet) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
+def _environment_rows(runs: RunSet) -> list[tuple[str, str]]:
     """Return rows of versions and machine properties, with the distinct values of all runs."""
     values: dict[str, dict[str, None]] = {}
     for record in runs.records:
@@ -235,3 +232,29 @@ def environment_rows(runs: RunSet) -> list[tuple[str, str]]:
             values.setdefault(label, {})[str(value)] = None
     values.pop("packages", None)
     return [(label, ", ".join(of_label)) for label, of_label in values.items()]
+
+
+def give_account(runs: RunSet) -> dict[str, Any]:
+    """Return what records say about the runs, by name, for templates. Values of arms are by arm.
+
+    The account is empty if the source of the runs does not show their settings.
+    """
+    if Fact.SETTINGS not in runs.source.shows:
+        return {}
+    known = {arm: runs.resolved(arm) for arm in runs.arms}
+    durations = dict.fromkeys(chain(*(run.record["wall_seconds"] for run in runs.finished)))
+    stages = [*(stage for stage in durations if stage != "total"), "total"]
+    later = {arm: resolved["posthoc"] for arm, resolved in known.items() if resolved.get("posthoc")}
+    return {
+        "date": _newest_date(runs),
+        "fairness": _describe_fairness(runs),
+        "starts": {arm: _describe_start(runs, arm) for arm in runs.arms},
+        "posthoc": {arm: _describe_stages(tables) for arm, tables in later.items()},
+        "settings": {arm: json.dumps(resolved, indent=1) for arm, resolved in known.items() if resolved},
+        "cost": _describe_cost(runs),
+        "stages": stages,
+        "costs": {arm: _find_costs(runs, arm, stages) for arm in runs.arms},
+        "energy": _describe_energy(runs),
+        "experiments": _find_experiments(runs),
+        "environment": _environment_rows(runs),
+    }

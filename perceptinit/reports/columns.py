@@ -6,7 +6,9 @@ To add a field of `Score`, add it to `FACTS` in results/measures.py and, for CSV
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Self
 
 from perceptinit.analysis.comparison import ArmScore, Comparison, Difference, ScoreComparison
 from perceptinit.analysis.numbers import counts, number
@@ -15,6 +17,7 @@ from perceptinit.results.measures import measure_title
 from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
+TO_CEILING = "to people"
 HELD_OUT_TITLE = "2AFC before, after stage 1"
 
 
@@ -37,9 +40,15 @@ OF_ARM: dict[str, Callable[[ScoreComparison, ArmScore], Any]] = {
     "missing_seeds": lambda _, arm: list(arm.missing),
     "mean": lambda _, arm: arm.value.mean if arm.value else None,
     "stderr": lambda _, arm: arm.value.stderr if arm.value else None,
+    "mean_low": lambda _, arm: arm.value.low if arm.value else None,
+    "mean_high": lambda _, arm: arm.value.high if arm.value else None,
     "chance": lambda score, _: score.facts["chance"],
     "lower_ceiling": lambda score, _: score.facts["lower_ceiling"],
     "ceiling": lambda score, _: score.facts["ceiling"],
+    "share_of_ceiling": lambda score, arm: arm.value and share_of_ceiling(score, arm.value.mean, "ceiling"),
+    "share_of_lower_ceiling": lambda score, arm: (
+        arm.value and share_of_ceiling(score, arm.value.mean, "lower_ceiling")
+    ),
 }
 OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "reference": lambda d: d.contrast.reference,
@@ -108,13 +117,32 @@ def headings(comparison: Comparison) -> list[str]:
     """Return the column headings for `cells`."""
     references = find_references(comparison)
     differences = [f"vs {name} [{_level(comparison, name)}]" for name in references]
-    return ["mean ± s.e.", *differences, *last_headings(comparison)]
+    return [comparison.runs.source.words.mean, *differences, *last_headings(comparison)]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The table of scores on the page: headings, and for each score its note and the cells of each arm."""
+
+    headings: list[str]
+    bodies: list[tuple[ScoreComparison, str, list[tuple[str, list[str]]]]]
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """Return the table of all scores, with averages first and diagnostics last."""
+        scores = sorted([*comparison.averages, *comparison.scores], key=attrgetter("is_diagnostic"))
+        bodies = []
+        for score in scores:
+            rows = [(arm.arm, cells(comparison, score, arm)) for arm in score.arms]
+            bodies.append((score, page_note(score), rows))
+        return cls(headings(comparison), bodies)
 
 
 def last_headings(comparison: Comparison) -> list[str]:
     """Return the headings for `last_cells`."""
     is_reported = any(held_out_accuracy(comparison.runs).values())
-    return [HELD_OUT_TITLE, "seeds"] if is_reported else ["seeds"]
+    replicates = comparison.runs.source.words.replicates
+    return [HELD_OUT_TITLE, replicates] if is_reported else [replicates]
 
 
 def _level(comparison: Comparison, reference: str) -> str:
@@ -140,11 +168,28 @@ def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
 
 
 def mean_cell(score: ScoreComparison, arm: ArmScore) -> str:
-    """Return the mean of an arm with its standard error over seeds."""
+    """Return the mean of an arm with its standard error over seeds or, for models, its interval."""
     if arm.value is None:
         return "no value"
+    if score.rule.one_run_decides and arm.value.low is not None and arm.value.high is not None:
+        edges = ", ".join(map(score.number, (arm.value.low, arm.value.high)))
+        return f"{score.number(arm.value.mean)} [{edges}]{_ceiling_note(score, arm.value.mean)}"
     parts = [arm.value.mean, arm.value.stderr]
     return " ± ".join(score.number(part) for part in parts if part is not None)
+
+
+def _ceiling_note(score: ScoreComparison, value: float) -> str:
+    """Return how far a score is from chance to both ends of the human ceiling; empty without a ceiling."""
+    shares = [share_of_ceiling(score, value, end) for end in ("ceiling", "lower_ceiling")]
+    known = [f"{100 * share:.0f}" for share in shares if share is not None]
+    return f", {' to '.join(known)} % {TO_CEILING}" if known else ""
+
+
+def share_of_ceiling(score: ScoreComparison, value: float, end: str) -> float | None:
+    """Return the part of the way from chance to an end of the human ceiling; None without it."""
+    chance = score.facts["chance"] or 0.0
+    room = (score.facts[end] or 0.0) - chance
+    return (value - chance) / room if room > 0 else None
 
 
 def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> str:
@@ -153,19 +198,30 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
             mean = score.signed(d.value.mean).removesuffix(" points")
             between = score.interval(d.tested, ", ")
-            return f"{mean} [{between}]" if between else f"{mean} (one {'run' if d.num_runs else 'seed'})"
+            unit = "run" if d.num_runs or score.rule.one_run_decides else "seed"
+            return f"{mean} [{between}]" if between else f"{mean} (one {unit})"
     return ""
 
 
 def title(comparison: Comparison, score: ScoreComparison) -> str:
     """Return the heading of a score in a terminal table."""
     num = counts(score.samples_seen.values())
-    seen = f"{num} samples seen" if score.is_pretrained else "without pretraining"
-    if comparison.runs.is_table and score.is_pretrained:
-        seen = f"{num} {comparison.runs.seen}" if comparison.runs.evaluation else ""
+    unit = comparison.runs.source.progress.seen
+    seen = f"{num} {unit}" if unit else ""
+    if not score.is_pretrained:
+        seen = "without pretraining"
     notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name
+
+
+def list_statistics(comparison: Comparison) -> list[list[str]]:
+    """Return a row of `STATISTICS` for each score and contrast."""
+    rows = []
+    for score in (*comparison.averages, *comparison.scores):
+        for d in score.differences:
+            rows.append([score.name, d.contrast.title, *(text(score, d) for text in STATISTICS.values())])
+    return rows
 
 
 def page_note(score: ScoreComparison) -> str:

@@ -1,12 +1,12 @@
 """Format a comparison as Markdown, LaTeX, CSV or JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
-from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.configs import pick
-from perceptinit.errors import UsageError
 from perceptinit.reports.columns import (
     BESIDE,
     COLUMNS,
@@ -26,18 +26,18 @@ from perceptinit.reports.tables import reading_aids, sets_lines
 from perceptinit.results.preregistration import plan_sha256
 from perceptinit.results.run_tables import COLUMNS as COLUMNS_OF_RUNS, list_rows
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.headline import family_wise, sentences, summary
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.when import When, when_lines, when_rows
-from perceptinit.verdict.yardsticks import yardsticks
 
 # paths of attributes in JSON; the last component of a path is the key
 CONTRAST = ("contrast.arm", "contrast.reference")
 OVER_SETS = ("measure", *CONTRAST, "wins", "ties", "losses")
-ANSWER = ("outcome", "sentence")
+ANSWER = ("outcome", "case", "sentence")
 
 
-def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+def markdown_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     """Return the verdict, the table in GitHub Markdown, and problems and notes as a list."""
+    comparison = judged.comparison
     titles = headings(comparison)
     rows = [[score.name, arm.arm, *cells(comparison, score, arm)] for score, arm in each_arm(scores)]
     notes = [*sets_lines(comparison), *comparison.problems]
@@ -45,7 +45,7 @@ def markdown_table(comparison: Comparison, scores: Sequence[ScoreComparison]) ->
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
-    verdict = [f"* {sentence}" for sentence in sentences(comparison)]
+    verdict = [f"* {sentence}" for sentence in judged.sentences]
     table = markdown_rows(["score", "arm", *titles], rows, 2, notes)
     return "\n".join([*verdict, "", table])
 
@@ -64,10 +64,11 @@ def _markdown_row(row: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+def latex_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     """Return a `booktabs` table with a column per arm, a row of means per score, and rows of differences."""
+    comparison = judged.comparison
     arms = comparison.runs.arms
-    notes = [*sentences(comparison), *comparison.problems]
+    notes = [*judged.sentences, *comparison.problems]
     notes += [f"{s.name}: {trained_on(s)}" for s in scores if s.taught]
     rows = []
     for score in scores:
@@ -78,14 +79,6 @@ def latex_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> st
             if any(gaps):
                 rows.append([rf"\quad vs {_escape(reference)}", *gaps])
     return _booktabs(["score", *arms], rows, 1, [*notes, *reading_aids(comparison)])
-
-
-def latex_rows(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], num_texts: int, notes: Sequence[str]
-) -> str:
-    """Return a `booktabs` table with notes as comments; columns after `num_texts` are right-aligned."""
-    escaped = [[_escape(cell).replace("\n", " ") for cell in row] for row in rows]
-    return _booktabs(headings, escaped, num_texts, notes)
 
 
 def _booktabs(
@@ -107,7 +100,7 @@ def _latex(cell: str) -> str:
     return f"${cell.replace('±', chr(92) + 'pm')}$" if cell[:1] in "+-0123456789" and cell else cell
 
 
-def csv_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
+def csv_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     """Return CSV with a row per score, arm and contrast; missing seeds are separated by spaces."""
     return csv_text(COLUMNS, flat_rows(scores))
 
@@ -117,15 +110,17 @@ def runs_table(runs: RunSet) -> str:
     return csv_text(COLUMNS_OF_RUNS, list_rows(runs))
 
 
-def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str:
-    """Return strict JSON with sentences, problems, run states, rows and values by seed."""
+def json_table(
+    judged: Judged, scores: Sequence[ScoreComparison], more: Mapping[str, Any] | None = None
+) -> str:
+    """Return strict JSON with sentences, problems, run states, rows and values by seed, and `more`."""
+    comparison = judged.comparison
     runs = comparison.runs
-    found = summary(comparison)
-    plan = runs.preregistered
+    plan = runs.plan
     value = {
         **pick(runs, "name", "baseline"),
         "simulated": runs.is_simulated,
-        "summary": sentences(comparison),
+        "summary": judged.sentences,
         "problems": list(comparison.problems),
         "differences": runs.differences,
         "runs": [{**pick(r, "arm", "seed", "state"), "folder": str(r.folder)} for r in runs.runs],
@@ -136,9 +131,9 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
             s.name: {b.name: pick(b, "value", "stderr") for b in s.baselines} for s in scores if s.baselines
         },
         "held_out_2afc": held_out_accuracy(runs),
-        "family_wise": family_wise(comparison),
-        "plan": {**pick(runs.plan, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
-        "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in yardsticks(comparison)],
+        "family_wise": judged.family_wise,
+        "plan": {**pick(runs.rule, "delta", "max_seeds"), "sha256": plan_sha256(plan) if plan else None},
+        "expected": [{**asdict(y.expected), **pick(y, *ANSWER)} for y in judged.published],
         "answers": [
             {
                 **pick(answer, *CONTRAST),
@@ -146,22 +141,25 @@ def json_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> str
                 **pick(answer, *ANSWER),
                 "conditions": [asdict(each) for each in answer.checked],
             }
-            for answer in (found.answers if found else ())
+            for answer in judged.answers
         ],
         "over_sets": [pick(row, *OVER_SETS) for row in comparison.over_sets],
+        **(more or {}),
     }
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def when_text(found: Sequence[When], form: str) -> str:
-    """Return when leads emerge, as "table" (a sentence per line), "markdown", "csv" or "json".
+FORMATS: dict[str, Callable[[Judged, Sequence[ScoreComparison]], str]] = {
+    "markdown": markdown_table,
+    "latex": latex_table,
+    "csv": csv_table,
+    "json": json_table,
+}
 
-    Raises:
-        UsageError: If the format is "latex".
-    """
+
+def when_text(found: Sequence[When], form: str) -> str:
+    """Return when leads emerge, as "table" (a sentence per line), "markdown", "csv" or "json"."""
     rows = list(when_rows(found))
-    if form == "latex":
-        raise UsageError("--when has no LaTeX table: choose --markdown, --csv or --json")
     if form == "json":
         return json.dumps(rows, indent=2, allow_nan=False) + "\n"
     if form == "csv":

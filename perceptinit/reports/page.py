@@ -1,37 +1,25 @@
 """Content of the report page. `templates/report.html` defines its layout."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, product
-from typing import Any
+from typing import Any, NamedTuple
 
 from perceptinit.analysis.comparison import ALL, Comparison, Difference, ScoreComparison
-from perceptinit.analysis.questions import WORTH, Outcome
+from perceptinit.analysis.questions import ANSWERS, WORTH, YES_OR_NO, Case, choose
 from perceptinit.errors import UsageError
 from perceptinit.reports.columns import find_references
 from perceptinit.reports.figures import Figure
 from perceptinit.reports.plots import curve_figure, difference_figure
 from perceptinit.results.measures import is_perceptual
-from perceptinit.verdict.headline import Summary
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.verdict import Verdict, evidence
 from perceptinit.verdict.when import When, find_when
 
 MAX_CURVES_PER_MEASURE = 4
 # key of a breakdown in records -> name of its rows
 UNITS = {"by_person": "person", "by_anchor": "anchor"}
-ANSWERS = {
-    Outcome.BETTER: "Better:",
-    Outcome.WORSE: "Worse:",
-    Outcome.EQUIVALENT: "No difference that matters:",
-    Outcome.UNDECIDED: "Undecided:",
-    Outcome.EQUAL: "Equal in every seed:",
-    Outcome.ONE_SEED: "Unknown from one seed:",
-    Outcome.ONE_RUN: "Unknown from one run:",
-    Outcome.MISSING: "No seed in common.",
-    Outcome.BARRED: "Not comparable:",
-}
-YES_OR_NO = {Outcome.BETTER: "Yes:", Outcome.WORSE: "No, it is worse:"}
 
 
 def split_paragraphs(text: str, most: int = 60) -> list[str]:
@@ -48,11 +36,10 @@ def split_paragraphs(text: str, most: int = 60) -> list[str]:
 def rule_in_words(score: ScoreComparison) -> str:
     """Return a description of the decision rule."""
     rule = score.rule
-    name = "delta" if rule.is_of_table else "delta of the recipe"
-    within = f"; without a {'' if rule.is_of_table else '[verdict] '}delta, arms cannot be called equivalent"
+    within = f"; without a {rule.words.delta}, arms cannot be called equivalent"
     if rule.delta is not None:
         within = (
-            f", and one within ±{score.magnitude(rule.delta)} ({name}) is equivalent. "
+            f", and one within ±{score.magnitude(rule.delta)} ({rule.words.stated_delta}) is equivalent. "
             "'Worth it' needs an interval beyond delta"
         )
     sides = f"An interval on one side of 0 is better or worse{within}"
@@ -75,20 +62,42 @@ def answer_in_words(verdict: Verdict) -> str:
     """
     is_worth = verdict.question == WORTH
     is_settled = verdict.is_firm if is_worth else not verdict.question.structure
-    words = ANSWERS | YES_OR_NO if verdict.question.asks_for_better and is_settled else ANSWERS
-    return words[verdict.outcome]
+    answers = YES_OR_NO if verdict.question.asks_for_better and is_settled else ANSWERS
+    return choose(answers, verdict.outcome, verdict.case)
 
 
 def evidence_in_words(verdict: Verdict, difference: Difference, score: ScoreComparison) -> str:
     """Return the interval and number of seeds of an answer, or why there is no answer."""
-    if verdict.outcome == Outcome.BARRED:
+    if verdict.case is Case.BARRED:
         return verdict.sentence
-    return evidence(difference, score) if difference.value.num > 1 else ""
+    return evidence(difference, score) if difference.has_interval else ""
 
 
-def find_scale(summary: Summary, score: ScoreComparison) -> float:
-    """Return the scale at which all differences of the summary fit into a bar."""
-    differences = score.find_differences(v.contrast for v in summary.answers)
+class Card(NamedTuple):
+    """The card of an answer: its difference, if there is one, the answer in words, and its evidence."""
+
+    verdict: Verdict
+    difference: Difference | None
+    answer: str
+    evidence: str
+
+
+def list_cards(judged: Judged) -> list[Card]:
+    """Return a card for each answer of the headline."""
+    score = judged.comparison.primary
+    cards: list[Card] = []
+    if score is None:
+        return cards
+    for verdict in judged.answers:
+        found = score.difference(verdict.contrast)
+        shown = evidence_in_words(verdict, found, score) if found else ""
+        cards.append(Card(verdict, found, answer_in_words(verdict), shown))
+    return cards
+
+
+def find_scale(cards: Sequence[Card]) -> float:
+    """Return the scale at which the differences of all cards fit into a bar."""
+    differences = [card.difference for card in cards if card.difference]
     ends = [(d.tested.low or 0.0, d.tested.high or 0.0, *d.by_seed.values()) for d in differences]
     widest = max(map(abs, chain(*ends)), default=0.0)
     return 95 / widest if widest else 0.0
@@ -96,8 +105,8 @@ def find_scale(summary: Summary, score: ScoreComparison) -> float:
 
 def difference_figures(comparison: Comparison) -> list[Figure]:
     """Return a dot plot of differences for each reference."""
-    figures = [difference_figure(comparison, reference) for reference in find_references(comparison)]
-    return [figure for figure in figures if figure]
+    figures = (difference_figure(comparison, reference) for reference in find_references(comparison))
+    return list(filter(None, figures))
 
 
 def curve_figures(comparison: Comparison) -> list[Figure]:
@@ -105,8 +114,7 @@ def curve_figures(comparison: Comparison) -> list[Figure]:
     first = comparison.primary
     scores = list(_curve_scores(comparison))
     scores.sort(key=lambda s: (not first or s.measure != first.measure, not is_perceptual(s.measure)))
-    figures = [curve_figure(comparison, score) for score in scores]
-    return [figure for figure in figures if figure]
+    return list(filter(None, (curve_figure(comparison, score) for score in scores)))
 
 
 def _curve_scores(comparison: Comparison) -> Iterator[ScoreComparison]:

@@ -1,38 +1,56 @@
 """Render a comparison as a self-contained HTML file, for `perceptinit report`."""
 
-import json
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from perceptinit._version import __version__
-from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
+from perceptinit.analysis.comparison import Difference, ScoreComparison
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.questions import Outcome
+from perceptinit.analysis.questions import Case
 from perceptinit.errors import DataError, UsageError
 from perceptinit.files.atomic import atomic_path
-from perceptinit.reports import account, columns, page
+from perceptinit.reports.account import (
+    compared_sentence,
+    give_account,
+    people_in_words,
+    shared_rows,
+)
+from perceptinit.reports.columns import STATISTICS, ScoreTable, list_statistics
 from perceptinit.reports.figures import require_matplotlib
+from perceptinit.reports.forest import model_figures
+from perceptinit.reports.page import (
+    curve_figures,
+    difference_figures,
+    find_breakdowns,
+    find_leads,
+    find_scale,
+    list_cards,
+    rule_in_words,
+    split_paragraphs,
+)
 from perceptinit.reports.plots import draw_answers, lead_figure
-from perceptinit.reports.sections import plugin_sections, tuning_section
+from perceptinit.reports.sections import plugin_sections
 from perceptinit.reports.stages import stage_one_figures
 from perceptinit.reports.status import describe_run
-from perceptinit.reports.tables import pairing_in_words, sets_lines
-from perceptinit.verdict.headline import NOTHING, family_wise, summary
+from perceptinit.reports.tables import find_pairing, sets_lines
+from perceptinit.reports.tuning import tuning_section
+from perceptinit.verdict.headline import NOTHING, Judged
 from perceptinit.verdict.plan_text import plan_text
+from perceptinit.verdict.verdict import find_units
 from perceptinit.verdict.when import when_lines
-from perceptinit.verdict.yardsticks import yardsticks
 
 # start and a part of every figure that this module writes, by suffix, and of every page
 FIGURES = {".pdf": (b"%PDF", b"/Creator (perceptinit"), ".svg": (b"<?xml", b"<dc:title>perceptinit")}
 PAGE = (b"<!doctype html>", b'<meta name="generator" content="perceptinit')
 
 
-def write_report(comparison: Comparison, out: Path, *, with_examples: bool = True) -> None:
+def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> None:
     """Write the page of a comparison to `out` atomically.
 
     Args:
-        comparison: Comparison to show.
+        judged: Comparison to show.
         out: HTML file.
         with_examples: Whether to include sections of plug-ins, which load models and data. The page states
             why a section is missing.
@@ -42,7 +60,7 @@ def write_report(comparison: Comparison, out: Path, *, with_examples: bool = Tru
         MissingPackageError: If the extra `report` is not installed.
     """
     _check_out(out, *PAGE)
-    write_page(out, render(comparison, with_examples=with_examples))
+    write_page(out, render(judged, with_examples=with_examples))
 
 
 def write_page(out: Path, html: str) -> None:
@@ -52,11 +70,11 @@ def write_page(out: Path, html: str) -> None:
         temporary.write_text(html, encoding="utf-8")
 
 
-def write_figure(comparison: Comparison, out: Path) -> None:
+def write_figure(judged: Judged, out: Path) -> None:
     """Write a figure of the headline's differences in the primary score, for a paper.
 
     Args:
-        comparison: Comparison to show.
+        judged: Comparison to show.
         out: File to write, `.pdf` or `.svg`.
 
     Raises:
@@ -68,14 +86,13 @@ def write_figure(comparison: Comparison, out: Path) -> None:
     if out.suffix not in FIGURES:
         raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
     _check_out(out, *FIGURES[out.suffix])
-    score, found = _main_differences(comparison)
-    top = summary(comparison)
-    shown = {answer.contrast for answer in top.answers if answer.is_firm} if top else set()
+    score, found = _main_differences(judged)
+    shown = {answer.contrast for answer in judged.answers if answer.is_firm}
     with atomic_path(out) as temporary:
-        draw_answers(score, found, shown, comparison.runs.arms, temporary, out.suffix[1:])
+        draw_answers(score, found, shown, judged.comparison.runs.arms, temporary, out.suffix[1:])
 
 
-def write_methods(comparison: Comparison) -> str:
+def write_methods(judged: Judged) -> str:
     """Return a description of the experiment and its analysis for the methods section of a paper.
 
     It contains only what the records and the plan contain.
@@ -85,26 +102,32 @@ def write_methods(comparison: Comparison) -> str:
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    _, found = _main_differences(comparison)
-    text = _render(
+    score, found = _main_differences(judged)
+    comparison = judged.comparison
+    text = render_template(
         "methods.md",
-        comparison,
-        rows={label: value for label, value, _ in account.shared_rows(comparison)},
-        pairing=pairing_in_words(comparison),
+        judged=judged,
+        runs=comparison.runs,
+        score=score,
+        account=give_account(comparison.runs),
+        people=people_in_words(comparison),
+        rule=rule_in_words(score),
+        rows={label: value for label, value, _ in shared_rows(comparison)},
+        pairing=find_pairing(comparison),
         differences=found,
+        units=dict.fromkeys(chain(*(find_units(difference, score) for difference in found))),
         min_sign_flip=MIN_SEEDS_SIGN_FLIP,
     )
     return " ".join(text.split())
 
 
-def _main_differences(comparison: Comparison) -> tuple[ScoreComparison, list[Difference]]:
+def _main_differences(judged: Judged) -> tuple[ScoreComparison, list[Difference]]:
     """Return the primary score and the differences of the headline; DataError if there are none."""
-    score = comparison.primary
-    found = summary(comparison)
-    if score is None or found is None:
+    score = judged.comparison.primary
+    if score is None:
         raise DataError(NOTHING)
     differences = score.find_differences(
-        answer.contrast for answer in found.answers if answer.outcome != Outcome.BARRED
+        answer.contrast for answer in judged.answers if answer.case is not Case.BARRED
     )
     if not differences:
         raise DataError("no two compared arms have a seed in common in the primary score")
@@ -118,47 +141,44 @@ def _check_out(out: Path, start: bytes, mark: bytes) -> None:
         raise UsageError(f"{out}: not a report of perceptinit, so it is not overwritten. Choose another file")
 
 
-def render(comparison: Comparison, *, with_examples: bool = True) -> str:
+def render(judged: Judged, *, with_examples: bool = True) -> str:
     """Return the HTML of the page. See `write_report`."""
     require_matplotlib()
+    comparison = judged.comparison
     runs = comparison.runs
     sections, notes = plugin_sections(comparison) if with_examples else ([], [])
-    html = _render(
+    cards = list_cards(judged)
+    leads = find_leads(comparison)
+    tuning = tuning_section(comparison)
+    html = render_template(
         "report.html",
-        comparison,
-        arms=list(runs.arms),
-        columns=columns,
+        judged=judged,
         nothing=NOTHING,
-        leads=page.find_leads(comparison),
-        lead_figure=lead_figure,
-        when_lines=when_lines,
-        yardsticks=yardsticks(comparison),
-        plan=plan_text(runs.preregistered) if runs.preregistered else "",
-        sets_lines=list(sets_lines(comparison)),
-        pairing_in_words=pairing_in_words,
-        family_wise=family_wise(comparison),
+        cards=cards,
+        scale=find_scale(cards),
+        plan=plan_text(runs.plan) if runs.plan else "",
+        compared=compared_sentence(runs),
+        shared=shared_rows(comparison),
+        account=give_account(runs),
+        rule=rule_in_words(comparison.primary) if comparison.primary else "",
+        pairing=find_pairing(comparison),
+        table=ScoreTable.of(comparison),
+        headings=STATISTICS,
+        statistics=list_statistics(comparison),
+        sets=list(sets_lines(comparison)),
+        differences=[*model_figures(comparison), *difference_figures(comparison)],
+        tuning=tuning,
+        tuned_table=ScoreTable.of(tuning.best.comparison) if tuning and tuning.best else None,
+        curves=curve_figures(comparison),
+        when=when_lines(leads) if leads else [],
+        leads=lead_figure(comparison, leads) if leads else None,
         stage_one=stage_one_figures(runs),
-        tuning=tuning_section(comparison),
+        breakdowns=list(find_breakdowns(comparison)),
         sections=sections,
         notes=notes,
-        to_json=json.dumps,
-        describe_run=describe_run,
+        states=[(run, describe_run(run)) for run in runs.runs],
     )
     return html.lstrip()
-
-
-def _render(template: str, comparison: Comparison, **more: Any) -> str:
-    """Return a template with the comparison and `more`; values are escaped in HTML."""
-    return render_template(
-        template,
-        comparison=comparison,
-        runs=comparison.runs,
-        score=comparison.primary,
-        summary=summary(comparison),
-        account=account,
-        page=page,
-        **more,
-    )
 
 
 def render_template(template: str, **values: Any) -> str:
@@ -172,7 +192,7 @@ def render_template(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"paragraphs": page.split_paragraphs, "thousands": "{:,}".format}
+    environment.filters |= {"paragraphs": split_paragraphs, "thousands": "{:,}".format}
     style = resources.files("perceptinit.reports").joinpath("templates/report.css")
     css = style.read_text("utf-8")
     return environment.get_template(template).render(version=__version__, css=css, **values)

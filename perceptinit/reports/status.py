@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from typing_extensions import TypedDict
 from perceptinit.analysis.numbers import number
 from perceptinit.configs import find_misfit
 from perceptinit.files.reading import parse_rows
+from perceptinit.results.locks import holder
 from perceptinit.results.measures import is_diagnostic, is_share, rank, readable_seconds, split_name
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.results.states import holder, in_queue
 
+FindJobs = Callable[[Path], Mapping[tuple[str, int], str]]
 TAIL_BYTES = 65_536
 STYLES = {
     "finished": "green",
@@ -41,12 +42,18 @@ class StepEvent(LoggedEvent):
     step: int
 
 
-def status_table(runs: RunSet, now: float | None = None) -> Group:
-    """Return a table with a line per run, and a line of totals with the remaining time if known."""
+def status_table(runs: RunSet, find_jobs: FindJobs, now: float | None = None) -> Group:
+    """Return a table with a line per run, and a line of totals with the remaining time if known.
+
+    Args:
+        runs: The runs of an experiment.
+        find_jobs: Returns the state of the job of each submitted run in an output folder, by arm and seed.
+        now: Time in seconds since the epoch. Default: the current time.
+    """
     columns = [Column(heading, overflow="fold") for heading in ("arm", "seed", "state", "what")]
     table = Table(*columns, box=None, pad_edge=False, title=runs.name, title_justify="left")
     roots = {run.folder.parent.parent for run in runs.unfinished}
-    jobs = {root: in_queue(root) for root in roots}
+    jobs = {root: find_jobs(root) for root in roots}
     for run in runs.runs:
         known = {} if run.state == "finished" else jobs[run.folder.parent.parent]
         parts = [describe_run(run, now), known.get((run.arm, run.seed))]

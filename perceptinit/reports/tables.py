@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, ConsoleOptions, Group
@@ -14,20 +14,23 @@ from perceptinit.analysis.at_best import settings_lines
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.reports import columns
 from perceptinit.reports.columns import cells, each_arm, find_references
-from perceptinit.verdict.headline import sentences, summary
+from perceptinit.verdict.headline import Judged
 
 ANY_WIDTH = 100_000  # in characters, wider than any table
 READ_ME = (
-    "s.e.: standard error over seeds. Differences are {how}, with the interval that decides: 95 %, "
-    "{test}, over {over}; shares in percent and points."
+    "Differences are {how}, with the interval that decides: 95 %, {test}, over {over}; shares in percent and "
+    "points."
 )
 STAGE_ONE = "2AFC before and after stage 1 is agreement with held-out judgments, in percent."
-OVER_BOTH = "seeds and, where runs have values by image, images"
+TO_PEOPLE = (
+    "% to people: part of the way from chance to the upper, and to the lower end of the human ceiling."
+)
 SIMULATED = "Simulated data: a program generates the images and the observers."
 
 
-def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Group:
+def rich_table(judged: Judged, scores: Sequence[ScoreComparison]) -> Group:
     """Return a table per score that fits the terminal, followed by the verdict and problems."""
+    comparison = judged.comparison
     parts: list[Any] = [Text(f"{comparison.runs.name}: {comparison.runs.summary}".rstrip(": "))]
     # align columns across the tables of shares; longer cells fold
     shares = [score for score in scores if score.is_share]
@@ -37,7 +40,7 @@ def rich_table(comparison: Comparison, scores: Sequence[ScoreComparison]) -> Gro
         parts.append(_FirstThatFits((_wide(comparison, score, widths), _long(comparison, score))))
         if baselines := columns.baselines_in_words(score):
             parts.append(Text(f"{columns.BESIDE}: {baselines}"))
-    parts += map(Text, [*sentences(comparison), *sets_lines(comparison)])
+    parts += map(Text, [*judged.sentences, *sets_lines(comparison)])
     parts += [Text(problem, style="yellow") for problem in comparison.problems]
     parts += [Text(line, style="dim") for line in reading_aids(comparison)]
     return Group(*parts)
@@ -78,7 +81,8 @@ def _long(comparison: Comparison, score: ScoreComparison) -> Table:
 
     Held-out 2AFC of stage 1 is below the table, because intervals need its space.
     """
-    headings = ("mean ± s.e.", "seeds", "vs", "[95 %]")
+    words = comparison.runs.source.words
+    headings = (words.mean, words.replicates, "vs", "[95 %]")
     others = [Column(text, justify="left" if text == "vs" else "right", overflow="fold") for text in headings]
     table = _table(comparison, score, others)
     learned: list[str] = []
@@ -103,25 +107,38 @@ def reading_aids(comparison: Comparison) -> list[str]:
     runs = comparison.runs
     simulated = [SIMULATED] if runs.is_simulated else []
     stage_one = [STAGE_ONE] if columns.HELD_OUT_TITLE in columns.headings(comparison) else []
-    how, test = pairing_in_words(comparison)
-    over = "runs" if "Welch" in test else OVER_BOTH
-    read_me = READ_ME.format(how=how, test=test, over=over)
-    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *stage_one]
+    is_judged = any(s.rule.one_run_decides and s.facts["ceiling"] for s in comparison.scores)
+    people = [TO_PEOPLE] if is_judged else []
+    spread = runs.source.words.spread
+    of_means = f"s.e.: {spread}. " if spread else ""
+    read_me = f"{of_means}{READ_ME.format(**find_pairing(comparison)._asdict())}"
+    return [*runs.differences, *settings_lines(runs), *simulated, read_me, *people, *stage_one]
 
 
-def pairing_in_words(comparison: Comparison) -> tuple[str, str]:
-    """Return how differences are paired, and the name of their interval."""
+class Pairing(NamedTuple):
+    """How differences are paired, their interval, what it covers, and what joins `how` to a sentence."""
+
+    how: str
+    test: str
+    over: str
+    joint: str = ", "
+
+
+def find_pairing(comparison: Comparison) -> Pairing:
+    """Return how the differences of a comparison are paired."""
+    words = comparison.runs.source.words
     are_paired = {d.num_runs is None for score in comparison.scores for d in score.differences}
     if are_paired <= {True}:
-        return "paired by seed", "Student's t"
+        return Pairing(*words.how, words.over, " ")
+    if are_paired == {False}:
+        return Pairing("not paired", "Welch's t", "runs")
     how = "paired by seed if both arms have the same seeds, and otherwise not paired"
-    return ("not paired", "Welch's t") if are_paired == {False} else (how, "Student's t or Welch's t")
+    return Pairing(how, "Student's t or Welch's t", "runs")
 
 
-def explain(comparison: Comparison) -> Iterator[str]:
+def explain(judged: Judged) -> Iterator[str]:
     """Yield the claims that the outcomes of the headline would support, with the state of each condition."""
-    found = summary(comparison)
-    claims = [answer for answer in found.answers if answer.checked] if found else []
+    claims = [answer for answer in judged.answers if answer.checked]
     for answer in claims:
         yield f"{answer.contrast.title}, {answer.claim}: {'shown' if answer.is_firm else 'not shown'}"
         for each in answer.checked:

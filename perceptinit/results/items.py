@@ -55,9 +55,8 @@ def read_items(folder: Path) -> dict[str, Items]:
         values = np.unpackbits(stored, count=row["num"]) if row["bits"] else stored
         arrays = open_sealed(folder.parents[1] / SETS / f"{row['set']}.safetensors", WHAT, HINT).arrays
         trivial = {k.removeprefix(TRIVIAL): v for k, v in arrays.items() if k.startswith(TRIVIAL)}
-        key = "images" if "images" in arrays else "pictures"  # in files from before the release of 0.2
         items[name] = Items(
-            values.astype(np.float64), arrays[key], arrays.get("weights"), trivial, arrays.get("people")
+            values.astype(np.float64), arrays["images"], arrays.get("weights"), trivial, arrays.get("people")
         )
     return items
 

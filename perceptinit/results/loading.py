@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 from perceptinit.backbones.image_models import image_model
 from perceptinit.components.building import Spec, build_model
 from perceptinit.files.checkpoints import load_strict, load_weights
+from perceptinit.recipe.old_keys import restore_overrides, restore_text
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.seeding import named_torch_seed
@@ -28,7 +29,9 @@ def read_recorded_recipe(record: Mapping[str, Any]) -> Recipe:
     about = record["recipe"]
     source = about["source"]
     folder = Path(source).parent
-    recipe = read_recipe(about["text"], source=source, overrides=about["overrides"], folder=folder)
+    text = restore_text(about["text"], source)
+    overrides = restore_overrides(about["overrides"])
+    recipe = read_recipe(text, source=source, overrides=overrides, folder=folder)
     return recipe.smoke() if about["smoke"] else recipe
 
 

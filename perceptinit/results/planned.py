@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from perceptinit.configs import read_config
-from perceptinit.errors import DataError, require_valid
+from perceptinit.components.building import PARTS
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.configs import find_neutral_keys, read_config
+from perceptinit.errors import DataError, PerceptInitError, require_valid
+from perceptinit.recipe.old_keys import restore_overrides, restore_text
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
-from perceptinit.recipe.text import Origin, RecipeText, merge_files, read_recipe_text, settings_by_arm
+from perceptinit.recipe.text import (
+    Origin,
+    RecipeText,
+    merge_files,
+    read_recipe_text,
+    settings_by_arm,
+)
 from perceptinit.recipe.tuning import flatten
+from perceptinit.registry import Registry
 from perceptinit.results.preregistration import PLAN, read_plan
 
 PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect the conclusions
-# keys that do not affect results: locations, tolerated data errors, choice of implementation
-NEUTRAL = {
-    "root", "shards", "path", "images", "image_members", "text_member", "text_key", "max_bad_share",
-    "max_incomplete_share", "on_non_finite", "num_workers", "micro_batch", "compile", "grad_checkpointing",
-    "sharding", "fused", "cache_gib", "image_store",
-}  # fmt: skip
-
 Changes = Mapping[str, tuple[str, ...]]  # sentences by arm
 Sources = tuple[tuple[str, str], ...]  # path and text of a recipe and of its `like` ancestors
 
@@ -80,9 +84,10 @@ def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: So
         sources: Files that `text` was merged from. The first one with `[[expect]]` defines the published
             setting.
     """
+    text = restore_text(text, source)
     tables = {"verdict": {}, **parse_toml(text, source)}
-    apply_overrides(tables, overrides)
-    files = sources or ((source, text),)
+    apply_overrides(tables, restore_overrides(overrides))
+    files = tuple((path, restore_text(own, path)) for path, own in sources) or ((source, text),)
     stating = [i for i, (path, own) in enumerate(files) if "expect" in parse_toml(own, path)]
     changes = _compare_settings(merge_files(files[stating[0] :]).tables, tables) if stating else {}
     origins = merge_files(files).find_origins(tables)
@@ -90,33 +95,53 @@ def read_planned(text: str, source: str, overrides: tuple[str, ...], sources: So
 
 
 def _compare_settings(stated: Mapping[str, Any], used: Mapping[str, Any]) -> Changes:
-    """Return how the backbone, stages and pretraining of each arm differ between two recipes."""
-    before = _flatten_settings(stated)
-    after = _flatten_settings(used)
-    return {
-        arm: tuple(
+    """Return how the backbone, stages and pretraining of each arm differ between two recipes.
+
+    Keys that are marked with `NEUTRAL` do not count. Marks are read from installed components only, because
+    a comparison does not execute the one-file plug-ins of a recipe.
+    """
+    stated_by_arm = settings_by_arm(stated, ("backbone", "pretrain"))
+    used_by_arm = settings_by_arm(used, ("backbone", "pretrain"))
+    if stated_by_arm == used_by_arm:  # without an import of the components
+        return {}
+    registry = build_plugin_manager().registry
+    found = {}
+    for arm, settings in used_by_arm.items():
+        old = _flatten_settings(stated_by_arm.get(arm, {}), registry)
+        now = _flatten_settings(settings, registry)
+        found[arm] = tuple(
             f"{path} = {now.get(path, 'its default')} instead of {old.get(path, 'its default')}"
             for path in {**old, **now}
             if old.get(path) != now.get(path)
         )
-        for arm, now in after.items()
-        for old in [before.get(arm, {})]
-    }
-
-
-def _flatten_settings(tables: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the settings of each arm by path, without those that do not affect results."""
-    found = {}
-    for arm, settings in settings_by_arm(tables, ("backbone", "pretrain")).items():
-        for slot in ARM_SLOTS:
-            stages = settings.pop(slot)
-            settings |= zip(stage_names(slot, len(stages)), stages, strict=True)
-        found[arm] = {
-            path: value
-            for path, value in flatten(settings)
-            if value not in (None, [], {}) and NEUTRAL.isdisjoint(path.split("."))
-        }
     return found
+
+
+def _flatten_settings(settings: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """Return the settings of an arm by path, without those that do not affect results."""
+    kinds = {"backbone": "backbone", "pretrain": "pretrainer"}
+    tables = {slot: settings.get(slot) for slot in kinds}
+    for slot in ARM_SLOTS:
+        stages = settings.get(slot, [])
+        names = stage_names(slot, len(stages))
+        tables |= zip(names, stages, strict=True)
+        kinds |= dict.fromkeys(names, "initializer")
+    kept = {name: _leave_out_neutral(kinds[name], table, registry) for name, table in tables.items()}
+    return {path: value for path, value in flatten(kept) if value not in (None, [], {})}
+
+
+def _leave_out_neutral(kind: str, table: Any, registry: Registry) -> Any:
+    """Return the table of a component without its neutral keys. An unknown component has none."""
+    if not isinstance(table, Mapping):
+        return table
+    neutral: frozenset[str] = frozenset()
+    with suppress(PerceptInitError):
+        neutral = find_neutral_keys(registry.get(kind, str(table.get("use"))).load().Config)  # type: ignore[attr-defined]
+    return {
+        key: _leave_out_neutral(PARTS[key], value, registry) if key in PARTS else value
+        for key, value in table.items()
+        if key not in neutral
+    }
 
 
 def _read_tables(tables: Mapping[str, Any], source: str) -> Planned:
@@ -168,12 +193,12 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     else:
         departures = list(find_changes(plan, began, verdict))
     return {
-        "plan": verdict,
+        "rule": verdict,
         "num_planned": min(len(p.seeds) for p in same),
         "num_listed": max(len(p.seeds) for p in same),
         "departures": tuple(departures),
         "earlier": (replaced or plan or {"verdict": asdict(began)})["verdict"],
-        "preregistered": plan,
+        "plan": plan,
         "expected": named.expected,
         "origins": named.origins,
         "changes": {

@@ -35,7 +35,7 @@ class PlannedArm(Named, Stages):
 
 
 class PlannedContrast(TypedDict):
-    """A contrast. `question` is a key; plans of 0.1 and early plans of 0.2 contain the text instead."""
+    """A contrast. `question` is a key; six published plans contain the text instead."""
 
     arm: str
     reference: str

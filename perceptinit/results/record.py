@@ -130,6 +130,8 @@ def environment(device: str) -> dict[str, Any]:
     """Return the versions and machine properties that can affect results."""
     import torch
 
+    from perceptinit.compute.optim import choose_precision
+
     has_affinity = hasattr(os, "sched_getaffinity")
     return {
         **versions(),
@@ -138,6 +140,7 @@ def environment(device: str) -> dict[str, Any]:
         "cores": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "auto_precision": choose_precision("auto", device),
     }
 
 

@@ -13,7 +13,7 @@ The plan of runs that other software makes is a TOML file without backbone or da
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from operator import attrgetter
@@ -30,20 +30,20 @@ from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.recipe.settings import VerdictConfig
 from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.registry import unknown
+from perceptinit.results.directions import Direction
 from perceptinit.results.items import read_items
-from perceptinit.results.measures import split_name
+from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.planned import find_changes
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import plain
-from perceptinit.results.runs import Evaluation, LoadedRun, RunSet, load_runs
+from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
 from perceptinit.results.table_scores import ScoreReader, read_details
 
 SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
 COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item"}, key=FIELDS.index))
-ABSENT = "not in the table"
-_UNITS = {"step": "steps", "epoch": "epochs"}
 # words of wandb and MLflow for a state
 _STATES: dict[str, State] = {
     **dict(zip(get_args(State), get_args(State), strict=True)),
@@ -68,6 +68,7 @@ class TableOptions:
         columns: Columns of the table by field. Default: those of the plan, or of a known layout.
         plan: File of the plan of the runs.
         is_unpaired: Whether arms are never paired by seed.
+        direction: Better values of measures whose name does not state it. Default: that of the plan.
     """
 
     baseline: str | None = None
@@ -75,22 +76,7 @@ class TableOptions:
     columns: Mapping[str, str] = field(default_factory=dict)
     plan: Path | None = None
     is_unpaired: bool = False
-
-
-def parse_columns(texts: Sequence[str]) -> dict[str, str]:
-    """Return columns by field from texts such as `arm=init,seed=config/seed,value=accuracy`.
-
-    Raises:
-        UsageError: If a text has another form, or a field is unknown.
-    """
-    columns = {}
-    for part in ",".join(texts).split(",") if texts else ():
-        name, _, column = (piece.strip() for piece in part.partition("="))
-        if name not in FIELDS or not column:
-            hint = unknown("no field called", name, FIELDS) if column else "expected FIELD=COLUMN"
-            raise UsageError(f"--columns {part}: {hint}")
-        columns[name] = column
-    return columns
+    direction: Direction | None = None
 
 
 def load_results(
@@ -111,9 +97,7 @@ def load_results(
     tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
     if not tables:
         if options != TableOptions(baseline=options.baseline):
-            raise UsageError(
-                "--delta, --columns, --plan and --pairing are for tables. Set [verdict] in the recipe"
-            )
+            raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
         return load_runs(sources, out)
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")
@@ -138,17 +122,20 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
 
     Raises:
         DataError: If the table is invalid.
-        UsageError: If the baseline is not stated or not an arm.
+        UsageError: If the baseline is not stated or not an arm, or no measure has a known direction.
     """
     rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
-    runs = list(_build_runs(rows))
+    runs = list(_build_runs(rows, options.direction or plan.get("direction")))
+    _require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
     absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
     runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
     runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
+    about = read_details(rows, 0)
+    source = KEYS[about.get("source", "")]
     baseline = options.baseline or plan.get("baseline", "")
-    if baseline not in arms:
+    if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
     stated = dict(plan.get("verdict", {}))
@@ -156,36 +143,47 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         stated["delta"] = options.delta
     verdict = require_valid(read_config(VerdictConfig, stated, "verdict"))
     lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
-    summary = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
-    axis: Evaluation = next((axis for axis in AXES if axis in rows), "")
+    notes = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
+    layout = "" if source.key else ", ".join(filter(None, notes))
+    axis: Axis = next((axis for axis in AXES if axis in rows), "")
+    progress = Progress.along(about.get("axis", "") if source.key else axis, about.get("samples", ""))
     num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
     return RunSet(
-        table.path.stem,
-        ", ".join(filter(None, summary)),
+        about.get("name", table.path.stem),
+        about.get("summary", layout),
         baseline,
         arms,
         tuple(runs),
-        plan=verdict,
+        rule=verdict,
         num_planned=len(plan.get("seeds", ())) or num_seeds,
         num_listed=num_seeds,
         departures=tuple(find_changes(plan, verdict, verdict)) if plan else (),
         earlier=plan.get("verdict", {}),
-        preregistered=plan,
+        plan=plan,
         planned=planned,
-        is_table=True,
-        evaluation=axis,
-        unit=_UNITS.get(axis) or read_details(rows, 0).get("samples", "samples"),
-        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1),
+        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1 and not source.one_run_decides),
+        source=replace(source, progress=progress, layout=layout),
     )
 
 
-def _build_runs(rows: Columns) -> Iterator[LoadedRun]:
+def _require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
+    """Raise UsageError if no measure that ranks arms states which values are better."""
+    scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
+    unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
+    if unknown_ones and not any(row.get("has_direction", True) for row in scores):
+        raise UsageError(
+            f"{path}: the name {shown(' or '.join(unknown_ones))} does not state whether higher or lower "
+            "values are better. Choose one: --direction higher or --direction lower"
+        )
+
+
+def _build_runs(rows: Columns, direction: Direction | None) -> Iterator[LoadedRun]:
     """Yield a run for each arm and seed. A run is finished if all of its rows are."""
     by_run: dict[tuple[str, int], list[int]] = {}
     for index, cell in enumerate(zip(rows.texts("arm"), rows.counts("seed").tolist(), strict=True)):
         by_run.setdefault(cell, []).append(index)
     states = rows.coded("status", _read_state, "finished").texts() if "status" in rows else []
-    reader = ScoreReader(rows)
+    reader = ScoreReader(rows, direction)
     for cell, indices in by_run.items():
         unfinished: list[Any] = [states[i] for i in indices if states and states[i] != "finished"]
         scores, items = reader.read(indices)
@@ -213,15 +211,17 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
     The column `details` contains the settings of the arm and the per-item values as JSON. A run without
     scores has a row without a measure.
     """
+    key = runs.source.key
+    stated = {"source": key, "axis": runs.progress.column, **pick(runs, "name", "summary")} if key else {}
     for run in runs.runs:
-        items = run.items or (read_items(run.folder) if run.record else {})
+        items = run.items or read_items(run.folder)
         shared = {**pick(run, "arm", "seed"), "status": run.state, "higher_is_better": True}
-        details = {"arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
+        details = {**stated, "arm": dict(run.about), "reason": run.reason, "samples": runs.samples}
         for row in run.scores or [{}]:
             found = items.get(row.get("name", "")) if row.get("samples_seen") == run.samples_seen else None
             details["score"] = {key: value for key, value in row.items() if key not in _FLAT}
             details["items"] = asdict(found) if found else {}
-            stated = {key: value for key, value in plain(details).items() if value}
+            known = {key: value for key, value in plain(details).items() if value}
             measure, data_set = split_name(row.get("name", ""))
             yield {
                 **shared,
@@ -229,8 +229,8 @@ def list_rows(runs: RunSet) -> Iterator[dict[str, Any]]:
                 "measure": measure,
                 "data_set": data_set,
                 "num_items": row.get("num_examples"),
-                runs.evaluation or "samples_seen": row.get("samples_seen"),
-                "details": json.dumps(stated, separators=(",", ":")),
+                runs.progress.column or "samples_seen": row.get("samples_seen"),
+                "details": json.dumps(known, separators=(",", ":")),
             }
 
 
@@ -252,6 +252,8 @@ class TablePlan:
     """Description in a sentence."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns of the table by field, such as arm = "init"."""
+    direction: Direction | None = None
+    """"higher" or "lower": which values of a measure are better whose name does not state it."""
     source: str = ""
     """Path of the file."""
     overrides: tuple[str, ...] = ()

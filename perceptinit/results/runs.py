@@ -2,22 +2,23 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from perceptinit.errors import DataError, UsageError
 from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
 from perceptinit.recipe.text import Origin
+from perceptinit.results.locks import is_locked
 from perceptinit.results.planned import Changes, Planned, read_recipe_file, verdict_of
 from perceptinit.results.record import RECORD, read_record
-from perceptinit.results.states import State, find_submitted, is_claimed, run_folder
+from perceptinit.results.source import RECORDS, Progress, Source
+from perceptinit.results.states import State, find_submitted, run_folder
 from perceptinit.types import Items
 
 Record = dict[str, Any]
-Evaluation = Literal["samples_seen", "step", "epoch", ""]
 # suffixes of the output folders of tuning trials, and of runs at the best settings
 TRIALS = "-trials"
 BEST = "-best"
@@ -80,22 +81,21 @@ class RunSet:
     """A set of runs to compare.
 
     Attributes:
-        baseline: Arm with which the others are compared.
+        baseline: Arm with which the others are compared; empty for the best one, which `compare` finds.
         arms: Names of the arms in the recipe's order.
-        plan: The recipe's `[verdict]`.
+        rule: The decision rule, as stated in `[verdict]`.
         num_planned: Smallest number of seeds in the recipes of the runs.
         num_listed: Largest number of seeds in the recipes of the runs.
         departures: Sentences about changes of `[verdict]` since the plan.
         earlier: `[verdict]` of the first plan or, without a plan, of the first run.
         expected: Published scores.
         changes: Differences of each arm from the setting of `expected`.
-        preregistered: The plan in the output folder; empty without one.
+        plan: The preregistered plan; empty without one.
         origins: Experiments whose runs are reused, by arm.
         planned: Planned seeds of each arm. Default: the seeds of its runs.
-        is_table: Whether the runs are rows of a table, which contains scores and no records.
-        evaluation: What counts the progress of training at an evaluation; empty in a table without it.
-        unit: Unit of the samples seen, for runs without records.
         is_unpaired: Whether arms are never paired by seed.
+        is_baseline_best: Whether the baseline was chosen because its score is the best.
+        source: Where the runs come from.
     """
 
     name: str
@@ -103,20 +103,19 @@ class RunSet:
     baseline: str
     arms: tuple[str, ...]
     runs: tuple[LoadedRun, ...]
-    plan: VerdictConfig = field(default_factory=VerdictConfig)
+    rule: VerdictConfig = field(default_factory=VerdictConfig)
     num_planned: int = 0
     num_listed: int = 0
     departures: tuple[str, ...] = ()
     earlier: Mapping[str, Any] = field(default_factory=dict)
     expected: tuple[ExpectConfig, ...] = ()
     changes: Changes = field(default_factory=dict)
-    preregistered: Mapping[str, Any] = field(default_factory=dict)
+    plan: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, Origin] = field(default_factory=dict)
     planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    is_table: bool = False
-    evaluation: Evaluation = "samples_seen"
-    unit: str = ""
     is_unpaired: bool = False
+    is_baseline_best: bool = False
+    source: Source = RECORDS
 
     @property
     def finished(self) -> list[LoadedRun]:
@@ -134,18 +133,24 @@ class RunSet:
     @property
     def is_simulated(self) -> bool:
         """Whether any run uses simulated images, captions or observers."""
-        tables = (t for arm in self.arms for t in _walk_tables(self.resolved(arm)))
+        tables = (t for arm in self.arms for t in walk_tables(self.resolved(arm)))
         return any(table.get("use") == "synthetic" for table in tables)
 
     @property
+    def progress(self) -> Progress:
+        """What counts the progress of training; records name the samples, such as `image-text pairs`."""
+        stated = self.source.progress
+        return replace(stated, unit=samples_in_words(self.records)) if self.records else stated
+
+    @property
     def samples(self) -> str:
-        """Unit of the samples seen: `images` or `image-text pairs`, or what a table counts."""
-        return self.unit or samples_in_words(self.records)
+        """Unit of the progress, such as `images`."""
+        return self.progress.unit
 
     @property
     def seen(self) -> str:
-        """Words after a number of samples: `image-text pairs seen`; for tables, also `steps` or `epochs`."""
-        return self.samples if self.evaluation in ("step", "epoch") else f"{self.samples} seen"
+        """Words after a number of samples, such as `image-text pairs seen`; empty if none are stated."""
+        return self.progress.seen
 
     def is_shared(self, run: LoadedRun) -> bool:
         """Return whether a run is reused from another experiment."""
@@ -172,13 +177,14 @@ class RunSet:
         return [text for arm in self.arms if (text := self.about(arm).get("difference"))]
 
 
-def _walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
+def walk_tables(value: Any) -> Iterable[Mapping[str, Any]]:
+    """Yield the tables of resolved settings, with the tables in them."""
     if isinstance(value, Mapping):
         yield value
         value = list(value.values())
     if isinstance(value, list):
         for item in value:
-            yield from _walk_tables(item)
+            yield from walk_tables(item)
 
 
 def load_runs(paths: Sequence[Path], out: Path = Path("runs")) -> RunSet:
@@ -256,14 +262,14 @@ def load_run(folder: Path) -> LoadedRun:
     if not folder.exists():
         return absent("not started")
     if not (folder / RECORD).exists():
-        if is_claimed(folder):
+        if is_locked(folder):
             return absent("running", reason="in its first stage")
         return absent("stopped", reason="ended before its first record")
     try:
         record = read_record(folder / RECORD)
     except DataError as error:
         return absent("unreadable", reason=str(error))
-    if record["status"] == "running" and not is_claimed(folder):
+    if record["status"] == "running" and not is_locked(folder):
         reason = "its process ended; rerun the same `perceptinit run` to resume it"
         return LoadedRun.of_record(folder, "stopped", record, reason)
     return LoadedRun.of_record(folder, record["status"], record, record.get("error", ""))

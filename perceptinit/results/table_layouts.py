@@ -19,9 +19,11 @@ import numpy as np
 
 from perceptinit.errors import DataError, shown
 from perceptinit.files.columns import Columns, is_number
-from perceptinit.results.runs import Evaluation
+from perceptinit.results.directions import is_of_training
+from perceptinit.results.measures import measure_names
+from perceptinit.results.source import Axis
 
-AXES: tuple[Evaluation, ...] = ("samples_seen", "step", "epoch")
+AXES: tuple[Axis, ...] = ("samples_seen", "step", "epoch")
 FACTS = ("higher_is_better", "chance", "num_items")
 FIELDS = ("arm", "seed", "measure", "data_set", *AXES, "item", "value", "status", *FACTS, "details")
 WIDE_MEASURE = "score"
@@ -36,6 +38,12 @@ RUN_TABLES = {
     ),
 }
 NUM_MARKS = 2
+# other names of the columns of a field
+ALIASES = {
+    "seed": ("seed", "run_seed", "random_seed", "rng_seed", "rng"),
+    "arm": ("arm", "method", "init", "initialization", "model", "condition"),
+    "data_set": ("data_set", "dataset", "task", "benchmark"),
+}
 # the seed at the end of a run's name, such as `random-seed3` or `random_3`
 _RUN_NAME = re.compile(r"(?P<arm>.+?)(?:[\s_./:-]*seed|[\s_./:-]+s)?[\s_./:=-]*(?P<seed>\d+)", re.I)
 _CHART = re.compile(r"(?P<run>.+) - (?P<measure>.+?)(?P<bound>__MIN|__MAX)?")
@@ -106,18 +114,36 @@ def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:
         c for c in table.names - {*shared.values()} if c not in ignored and not c.startswith(("_", "tags."))
     ]
     settings.sort(key=list(table.names).index)
-    for field in ("seed", "arm"):
+    for field in ("seed", "arm", "data_set"):
         if field not in shared:
-            found = [c for c in settings if re.split(r"[/.]", c.lower())[-1] == field]
+            found = _find_field(field, settings)
+            if field == "data_set" and not found:
+                continue
             if field == "arm" and not found:
                 found = [c for c in settings if _may_be_arm(table, c, shared["seed"])]
             shared[field] = _choose(table, field, found)
             settings.remove(shared[field])
     values = [value] if value in table else [c for c in settings if _may_be_score(table, c, shared["arm"])]
-    if not values:
-        _choose(table, "value", [])
+    values = _drop_training(values)
+    known_ones = [c for c in values if c.removeprefix("metrics.").replace("/", "_") in measure_names()]
+    if not values or (len(values) > 1 and not known_ones and "measure" not in shared):
+        _choose(table, "value", values)
     stated = [{} if "measure" in shared else {"measure": c.removeprefix("metrics.")} for c in values]
     return Layout(known, shared, dict(zip(values, stated, strict=True)))
+
+
+def _find_field(field: str, columns: Sequence[str]) -> list[str]:
+    """Return the columns of a field: those with its name, else those with the first of its other names."""
+    for alias in ALIASES[field]:
+        found = [c for c in columns if re.split(r"[/.]", c.lower())[-1] == alias]
+        if found:
+            return found
+    return []
+
+
+def _drop_training(columns: Sequence[str]) -> list[str]:
+    """Return the columns that do not describe training; all of them if there are no others."""
+    return [c for c in columns if not is_of_training(c)] or list(columns)
 
 
 def _may_be_arm(table: Columns, column: str, seed: str) -> bool:

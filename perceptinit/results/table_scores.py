@@ -2,7 +2,6 @@
 
 import json
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,23 +9,26 @@ import numpy as np
 
 from perceptinit.errors import shown
 from perceptinit.files.columns import Columns
+from perceptinit.results.directions import Direction, find_direction, is_share_by_name
 from perceptinit.results.measures import is_diagnostic, is_share, measure_names
 from perceptinit.results.record import score_row
 from perceptinit.results.table_layouts import AXES
 from perceptinit.types import Items, Score
 
 PER_CENT = 100
-# words in the names of measures for which a lower value is better
-LOWER_IS_BETTER = {
-    *("loss", "error", "err", "perplexity", "ppl", "mse", "rmse", "mae", "nll"),
-    *("fid", "wer", "cer", "bpb"),
-}
+MOST_FRACTION = 1.5  # a larger share beside values up to 1 is in percent
+FAR_APART = 20.0  # ratio between percent and fractions of similar shares
 
 
 class ScoreReader:
-    """Reads the scores of a table with the fields of `table_layouts`."""
+    """Reads the scores of a table with the fields of `table_layouts`.
 
-    def __init__(self, rows: Columns) -> None:
+    Args:
+        rows: The table.
+        direction: Which values of measures are better whose names do not state it; None if unknown.
+    """
+
+    def __init__(self, rows: Columns, direction: Direction | None = None) -> None:
         self.rows = rows
         self.measures = [name.replace("/", "_") for name in self._texts("measure")]
         self.data_sets = self._texts("data_set")
@@ -37,9 +39,11 @@ class ScoreReader:
         axis = next((axis for axis in AXES if axis in rows), "")
         self.evaluations = np.nan_to_num(self._numbers(axis))
         rows.refuse(self.evaluations % 1 != 0, f"{axis} is not a whole number")
-        self.is_higher = ~np.array(list(map(is_lower_better, self.measures)))
+        self.directions = {measure: find_direction(measure) or direction for measure in self.measures}
+        self.is_higher = np.array([self.directions[measure] != "lower" for measure in self.measures])
         if "higher_is_better" in rows:
             self.is_higher = rows.booleans("higher_is_better")
+            self.directions = dict.fromkeys(self.directions, "higher")
         by_measure: dict[str, list[int]] = {}
         for index, measure in enumerate(self.measures):
             by_measure.setdefault(measure, []).append(index)
@@ -57,16 +61,34 @@ class ScoreReader:
         """Return the factor that makes a share of a measure's values; None if they are not shares.
 
         Shares are in [0, 1], or in percent if the measure is known as a share or has a chance level.
+
+        Raises:
+            DataError: If fractions stand beside percent, or a share is not in [0, 100].
         """
         numbers = np.concatenate([self.values[indices], self.chances[indices]])
+        self._refuse_mixed_units(measure, np.array(indices))
         has_chance = bool(np.isfinite(self.chances[indices]).any())
         can_be = is_share(measure, 0.0) and not is_diagnostic(measure)
         if not can_be or not (has_chance or self.is_higher[indices[0]]) or (numbers < 0).any():
             return None
         if not (numbers > 1).any():
             return 1.0
-        is_percent = (has_chance or measure in measure_names()) and not (numbers > PER_CENT).any()
+        is_known = has_chance or measure in measure_names() or is_share_by_name(measure, False)
+        is_percent = is_known and not (numbers > PER_CENT).any()
         return 1 / PER_CENT if is_percent else None
+
+    def _refuse_mixed_units(self, measure: str, indices: np.ndarray) -> None:
+        """Raise DataError if some values of a share are fractions and others are in percent."""
+        values = self.values[indices]
+        are_large = values > MOST_FRACTION
+        are_fractions = values <= 1
+        if not are_large.any() or not are_fractions.any():
+            return
+        ratio = np.median(values[are_large]) / max(np.median(np.abs(values[are_fractions])), 1e-12)
+        if is_share_by_name(measure, bool(ratio > FAR_APART)):
+            fewer = are_large if are_large.sum() <= are_fractions.sum() else are_fractions
+            text = f"{measure} has values up to 1 beside values above {MOST_FRACTION:g}, so shares are mixed"
+            raise self.rows.error(indices[fewer], f"{text} with percent. Use one unit")
 
     def read(self, indices: Sequence[int]) -> tuple[list[dict[str, Any]], dict[str, Items]]:
         """Return the score rows of a run, and the per-item values of its last evaluation by score name."""
@@ -81,7 +103,10 @@ class ScoreReader:
             details = read_details(self.rows, found[0])
             row = self._read_score(name, found)
             scores.append({**score_row(row, "", 0, int(evaluation)), **details.get("score", {})})
-            scores[-1]["is_share"] = self.scales[self.measures[found[0]]] is not None
+            measure = self.measures[found[0]]
+            scores[-1]["is_share"] = self.scales[measure] is not None
+            if self.directions[measure] is None:
+                scores[-1]["has_direction"] = False
             if own := details.get("items") or self._list_items(found):
                 given = {
                     key: np.array(own[key])
@@ -128,8 +153,3 @@ def read_details(rows: Columns, index: int) -> dict[str, Any]:
         return dict(json.loads(text or "{}"))
     except (TypeError, ValueError) as error:
         raise rows.error(index, f"details is not a JSON object ({shown(error)})") from None
-
-
-def is_lower_better(measure: str) -> bool:
-    """Return whether a lower value of a measure is better, by a word of its name, such as `loss`."""
-    return not LOWER_IS_BETTER.isdisjoint(re.split(r"[\W_]+", measure.lower()))

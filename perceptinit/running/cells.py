@@ -9,10 +9,11 @@ from typing import Any
 from perceptinit.errors import CheckpointError, DataError, UsageError
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.recipe.recipe import Arm, Recipe, fingerprint_difference
+from perceptinit.results.locks import describe_holder, lock
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import RECORD, recorded_sha256
 from perceptinit.results.runs import LoadedRun, load_run
-from perceptinit.results.states import claim, describe_holder, run_folder
+from perceptinit.results.states import run_folder
 from perceptinit.running.readiness import check_ready
 
 
@@ -154,7 +155,7 @@ def _remove_record(cell: Cell) -> None:
     """Remove the record of an earlier run; UsageError if another process is executing the run."""
     if not cell.folder.is_dir():
         return
-    with claim(cell.folder) as is_mine:
+    with lock(cell.folder) as is_mine:
         if not is_mine:
             raise UsageError(f"{cell.folder}: in use by {describe_holder(cell.folder)}. Stop it first")
         cell.record_path.unlink(missing_ok=True)

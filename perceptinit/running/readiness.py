@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from perceptinit.components.building import (
     DATA_PARTS,
@@ -18,6 +19,8 @@ from perceptinit.components.building import (
     preflight,
     walk,
 )
+from perceptinit.compute.devices import choose_device
+from perceptinit.compute.optim import has_native_bf16, measure_bf16_slowdown
 from perceptinit.configs import address_of
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
 from perceptinit.evaluators.judged import find_crops
@@ -82,7 +85,22 @@ def find_warnings(recipe: Recipe) -> list[Problem]:
     """Return warnings about settings that are probably not intended, such as an oversized batch."""
     fit = Fit(getattr(recipe.backbone.config, "fit", None) or "center-crop")
     crops = _collect(find_judgments(recipe), lambda judgments: [*find_crops(judgments, fit)])
-    return [*_collect(recipe.specs(), find_component_warnings), *crops, *find_leaks(recipe)]
+    slow = find_slow_precision(recipe, "auto")
+    return [*_collect(recipe.specs(), find_component_warnings), *crops, *slow, *find_leaks(recipe)]
+
+
+def find_slow_precision(recipe: Recipe, device: str) -> Iterator[Problem]:
+    """Yield a warning for stages in bf16 on a processor that emulates it, with the measured factor."""
+    if has_native_bf16(torch.device(choose_device(device)).type):
+        return
+    stages = [spec.where for spec in recipe.specs() if getattr(spec.config, "precision", "") == "bf16"]
+    if stages:
+        text = (
+            'precision = "bf16" is emulated by this processor: a layer takes '
+            f"{measure_bf16_slowdown():.1f} times as long as in fp32, measured now. "
+            'precision = "auto" uses bf16 only where it is native; runs in another precision are other runs'
+        )
+        yield Problem(f"[{', '.join(dict.fromkeys(stages))}]", text)
 
 
 def find_judgments(recipe: Recipe) -> list[Spec]:

@@ -16,18 +16,12 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import file_lock, write_file
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
-from perceptinit.results.states import (
-    FOLDER,
-    SubmittedRun,
-    Task,
-    ask,
-    find_submitted,
-    note_job,
-    queue,
-)
+from perceptinit.results.states import FOLDER, SubmittedRun, Task, find_submitted, note_job
 from perceptinit.running.cells import Cell, check_writable, prepare
+from perceptinit.running.commands import PERCEPTINIT, task_words, wrap
+from perceptinit.running.frozen import freeze
 from perceptinit.running.interruption import EXIT_CODE
-from perceptinit.running.launch import PERCEPTINIT, freeze, task_words, wrap
+from perceptinit.running.queue import ask, queue
 
 TABLE = "table.txt"
 TABLE_MINUTES = 30
@@ -56,7 +50,7 @@ if [ "$code" = {unfinished} ] && scontrol show job "$SLURM_JOB_ID" | grep -q Job
   echo "${{checkpoints[-1]}}" >> "$stops"
   if [ "$(wc -l < "$stops")" -ge 3 ] && [ "$(tail -n 3 "$stops" | uniq | wc -l)" = 1 ]; then
     echo "error: $arm, seed $seed: two requeues without a new step. A stage or an evaluation takes" \\
-      "longer than the time limit. Raise [slurm] time, then run the same command again" >&2
+      "longer than the time limit. Raise [jobs] time, then run the same command again" >&2
     exit 1
   fi
   scontrol requeue "${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}"
@@ -146,7 +140,7 @@ def submit(
             if state not in ("finished", "running") and (cell.arm.name, cell.seed) not in queued
         ]
         frozen = freeze(recipe, cells, root) if missing else Path()
-        words = task_words(frozen, device, num_workers, recipe.slurm.num_processes)
+        words = task_words(frozen, device, num_workers, recipe.jobs.num_processes)
         command = _command(recipe, words)
         jobs = [
             _submit_runs(recipe, root, missing[begin : begin + most], command, fresh)
@@ -162,12 +156,12 @@ def submit(
 def _check_partition(recipe: Recipe) -> None:
     found = ask(["scontrol", "show", "partition", "--oneliner"])
     there = re.findall(r"^PartitionName=(\S+)", found, re.MULTILINE)
-    wanted = recipe.slurm.partition
+    wanted = recipe.jobs.partition
     if wanted not in there:
         problem = "required" if wanted is None else f"the cluster has no '{wanted}'"
         raise UsageError(
-            f"{recipe.source}: [slurm] partition: {problem}. Choose one of {', '.join(there)}, "
-            "in the recipe or with --set slurm.partition=NAME"
+            f"{recipe.source}: [jobs] partition: {problem}. Choose one of {', '.join(there)}, "
+            "in the recipe or with --set jobs.partition=NAME"
         )
 
 
@@ -195,7 +189,7 @@ def max_tasks(config: str) -> int:
 
 def _submit_runs(recipe: Recipe, root: Path, cells: Sequence[Cell], command: str, fresh: bool) -> str:
     """Submit one array, record its runs, and return its job ID."""
-    config = recipe.slurm
+    config = recipe.jobs
     folder = root / FOLDER
     is_shared = config.nodes * config.num_processes > 1
     script = RUNS.format(
@@ -248,8 +242,8 @@ def _submit_table(recipe: Recipe, root: Path, jobs: Sequence[str]) -> str:
 
 
 def _sbatch(recipe: Recipe, options: Sequence[str], script: str) -> str:
-    common = ["sbatch", "--parsable", f"--partition={recipe.slurm.partition}", "--ntasks-per-node=1"]
-    answer = ask([*common, *options, *recipe.slurm.options], script)
+    common = ["sbatch", "--parsable", f"--partition={recipe.jobs.partition}", "--ntasks-per-node=1"]
+    answer = ask([*common, *options, *recipe.jobs.options], script)
     return answer.strip().partition(";")[0]  # the name of the cluster follows if there are several
 
 
@@ -258,11 +252,11 @@ def _log(folder: Path, name: str) -> str:
 
 
 def _setup(recipe: Recipe) -> str:
-    lines = recipe.slurm.setup
+    lines = recipe.jobs.setup
     return "\n".join(["set -e", *lines, "set +e"]) if lines else ""
 
 
 def _command(recipe: Recipe, words: Sequence[str]) -> str:
-    """Return a perceptinit command that runs in this Python or, with `[launch] wrap`, in the container."""
-    program = [PERCEPTINIT] if recipe.launch.wrap else [sys.executable, "-P", "-m", "perceptinit"]
+    """Return a perceptinit command that runs in this Python or, with `[jobs] wrap`, in the container."""
+    program = [PERCEPTINIT] if recipe.jobs.wrap else [sys.executable, "-P", "-m", "perceptinit"]
     return wrap(recipe, [*program, *words])

@@ -1,6 +1,6 @@
 """Execute the runs of a recipe in several processes without a scheduler.
 
-Each process iterates over all runs in the same order and executes those that it can lock (see `claim`).
+Each process iterates over all runs in the same order and executes those that it can lock (see `locks.lock`).
 Finished runs are kept. If other processes have locked all remaining runs, the process waits. When one of
 these dies, a waiting process resumes the run from the last checkpoint.
 """
@@ -13,8 +13,8 @@ from typing import Any
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
 from perceptinit.protocols import Evaluator, Tracker
+from perceptinit.results.locks import describe_holder, lock
 from perceptinit.results.record import read_record
-from perceptinit.results.states import claim, describe_holder
 from perceptinit.running.cells import Cell
 from perceptinit.running.run import Run
 from perceptinit.running.tracking import Trackers
@@ -82,8 +82,8 @@ class Sweep:
     def _attempt(self, cell: Cell, evaluators: Sequence[Evaluator], trackers: Trackers) -> bool:
         """Execute a run. Return False if another process has locked it."""
         # rank 0 locks the run for all processes that share it
-        claimed = claim(cell.folder) if distributed.is_first() else nullcontext(False)
-        with claimed as is_mine:
+        own = lock(cell.folder) if distributed.is_first() else nullcontext(False)
+        with own as is_mine:
             if not distributed.decide(lambda: is_mine):
                 return False
             if not distributed.decide(lambda: self._failed_elsewhere(cell)):

@@ -21,8 +21,9 @@ from typing import IO, TYPE_CHECKING, Any
 from perceptinit.compute.devices import usable_cores
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import HasExpect, HasSay, Tracker
+from perceptinit.running.frozen import describe_cells, restore_cells
 from perceptinit.running.interruption import INTERRUPT_EXIT_CODE, OF_CTRL_C, StopSignals
-from perceptinit.running.launch import describe_cells, import_path, restore_cells
+from perceptinit.running.torchrun import import_path
 from perceptinit.running.tracking import build_console
 from perceptinit.types import Event, RunContext, Score
 

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 
+from perceptinit.configs import NEUTRAL
 from perceptinit.errors import DataError, problems_of
 from perceptinit.files.remote.addresses import is_remote
 from perceptinit.test_sets.readers import SPLIT, has_shards, read_zero_shot_set
@@ -25,7 +27,7 @@ class LabelledImages:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        path: str
+        path: Annotated[str, NEUTRAL]
         """Folder or address of the class folders, or of a set in clip-benchmark's layout."""
         split: str = "train"
         """Folder of the training shards in clip-benchmark's layout."""

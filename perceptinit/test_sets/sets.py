@@ -19,6 +19,7 @@ from perceptinit.types import ImageSource
 from perceptinit.types.data import Lazy
 
 HUB = "https://huggingface.co/datasets/"
+ROOT = "data/eval"  # default folder of the sets
 SYNTHETIC = "synthetic"  # also the name of judgments
 SetKind = Literal["classification", "multilabel", "retrieval"]
 T = TypeVar("T")
@@ -126,6 +127,12 @@ def is_set_folder(target: str) -> bool:
     path = Path(target)
     has_layout = (path / "classnames.txt").is_file() or (path / "test" / "nshards.txt").is_file()
     return has_layout and target not in suite_names() and target not in known_sets()
+
+
+def locate(target: str, root: str) -> tuple[str, str]:
+    """Return the name of a set or suite and its folder, which is `root` unless the target is a path."""
+    place = Path(target).resolve()
+    return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)
 
 
 def members(target: str) -> tuple[str, ...]:

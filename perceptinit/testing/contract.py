@@ -81,7 +81,12 @@ def tiny_pretrainer() -> Supervised:
     return Supervised(Supervised.Config().smoke(), pairs)
 
 
-PARTS = {"judgments": tiny_judgments, "pairs": tiny_pairs, "pretrain": tiny_pretrainer}
+PARTS = {
+    "judgments": tiny_judgments,
+    "also_on": tiny_judgments,
+    "pairs": tiny_pairs,
+    "pretrain": tiny_pretrainer,
+}
 
 
 class Contract:
@@ -190,9 +195,11 @@ def wrong_arguments(component: type, protocol: type) -> Iterator[str]:
         own: Any = getattr(component, name, None)
         if not callable(own):
             continue
-        wanted, found = (list(inspect.signature(f).parameters.values()) for f in (method, own))
+        wanted = list(inspect.signature(method).parameters.values())
+        found = list(inspect.signature(own).parameters.values())
         more = found[len(wanted) :]
-        names, wanted_names = ([v.name for v in values] for values in (found, wanted))
+        names = [v.name for v in found]
+        wanted_names = [v.name for v in wanted]
         if names[: len(wanted)] != wanted_names or any(v.default is v.empty for v in more):
             yield f"{name}({', '.join(names)}) must be {name}({', '.join(wanted_names)})"
 

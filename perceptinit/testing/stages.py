@@ -154,7 +154,8 @@ class EvaluatorContract(Contract):
             )
 
     def test_scores_are_reproducible(self, tmp_path: Path) -> None:
-        first, second = ([s.value for s in self._scores(tmp_path)] for _ in range(2))
+        first = [s.value for s in self._scores(tmp_path)]
+        second = [s.value for s in self._scores(tmp_path)]
         self.must(first == second, f"the same model scored {first} and {second}: draw from ctx.rng(...)")
 
     def test_evaluate_does_not_change_the_model(self, tmp_path: Path) -> None:

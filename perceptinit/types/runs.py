@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -51,20 +51,51 @@ class InitReport:
     seconds: float
 
     def __str__(self) -> str:
-        """Return a one-line summary: the gain in 2AFC, if measured, and the number of changed tensors."""
-        measured = [name for name in self.metrics if name.startswith("2afc_") and name.endswith("_before")]
-        texts = [self._describe_gain(name.removesuffix("_before")) for name in measured]
-        return f"{self.name}: {'; '.join([*texts, f'{len(self.changed)} tensors changed'])}"
+        """Return a summary in up to six lines: changed tensors, gains in 2AFC, and distances."""
+        changed = f"{len(self.changed)} tensors changed"
+        if {"unseen_2afc_before", "known_2afc_before"} & self.metrics.keys():
+            return "\n".join(
+                [f"{self.name}: {changed}{self._describe_training()}", *self._describe_stage_one()]
+            )
+        names = [name for name in self.metrics if name.startswith("2afc_") and name.endswith("_before")]
+        splits = [name.removeprefix("2afc_").removesuffix("_before") for name in names]
+        texts = [self._describe_gain(f"2afc_{split}", f"{split} judgments") for split in splits]
+        return f"{self.name}: {'; '.join([*texts, changed])}"
 
-    def _describe_gain(self, name: str) -> str:
+    def _describe_training(self) -> str:
         metrics = self.metrics
-        split = name.removeprefix("2afc_")
+        kept = ", epoch {kept_epoch:.0f} of {epochs:.0f} was best and kept" if "kept_epoch" in metrics else ""
+        norms = "; {norm_layers_frozen:.0f} of {norm_layers:.0f} layers kept their running statistics"
+        return (kept + (norms if "norm_layers" in metrics else "")).format_map(metrics)
+
+    def _describe_stage_one(self) -> Iterator[str]:
+        sets = {
+            "unseen_2afc": "judgments without training images",
+            "known_2afc": "held-out judgments with training images",
+            "also_on_2afc": "judgments of also_on",
+        }
+        if "unseen_2afc_before" not in self.metrics and "unseen_images_gain" in self.metrics:
+            gain = self.metrics["unseen_images_gain"]
+            yield f"2AFC on images without a part in the fit, by cross-validation: gain {gain:+.3f}"
+        elif "unseen_2afc_before" not in self.metrics:
+            yield "Every held-out judgment has a training image: the gain on other images was not measured"
+        for name, title in sets.items():
+            if f"{name}_before" in self.metrics:
+                yield self._describe_gain(name, title)
+        for name, value in self.metrics.items():
+            if name.startswith("trivial_2afc/"):
+                yield f"best trivial model on held-out judgments: {name.partition('/')[2]}, {value:.3f}"
+        distances = "mean cosine distance of two images: {spread_before:.2g} -> {spread_after:.2g}"
+        yield distances.format_map(self.metrics)
+
+    def _describe_gain(self, name: str, title: str) -> str:
+        metrics = self.metrics
         before = metrics[f"{name}_before"]
         after = metrics[f"{name}_after"]
         gain = after - before
         stderr = metrics.get(f"{name}_gain_stderr")
         count = metrics.get(f"{name}_judgments")
-        judgments = f"{split} judgments" if count is None else f"{count:,.0f} {split} judgments"
+        judgments = title if count is None else f"{count:,.0f} {title}"
         text = f"2AFC on {judgments} (chance 0.5) {before:.3f} -> {after:.3f}, gain {gain:+.3f}"
         units = metrics.get(f"{name}_units")
         if stderr is None:

@@ -1,1 +1,1 @@
-"""Claims about an experiment, and its plan: verdict, headline, limits, yardsticks, plan, power."""
+"""Claims about an experiment, and its plan: verdict, headline, limits, published scores, plan, power."""

@@ -14,18 +14,22 @@ from perceptinit.results.runs import RunSet
 
 
 class State(StrEnum):
-    """Whether the records show a condition. Only conditions that a table cannot show are assumed."""
+    """Whether a condition is shown. Only conditions that the source of the runs cannot show are assumed.
+
+    An open condition could hold or not, given the interval. It is a question and not an obstacle.
+    """
 
     SHOWN = "shown"
     ASSUMED = "assumed"
     REFUTED = "refuted"
     UNKNOWN = "unknown"
+    OPEN = "open"
     DOES_NOT_APPLY = "does not apply"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The state of a condition of a claim. The reason is a clause: the obstacle, or what is assumed."""
+    """The state of a condition of a claim. The reason is a clause: obstacle, question or assumption."""
 
     condition: str = field(default="", kw_only=True)
     state: State
@@ -56,7 +60,7 @@ class Claim:
         outcome: Better, worse or equivalent.
         is_beyond_delta: Whether the interval of the difference is beyond delta.
         shuffled: Control with shuffled votes; empty without one.
-        published: Outcomes of the published scores of the baseline.
+        published: Outcomes of the baseline against its published scores.
     """
 
     comparison: Comparison
@@ -66,7 +70,7 @@ class Claim:
     outcome: Outcome
     is_beyond_delta: bool = False
     shuffled: str = ""
-    published: tuple[str, ...] = ()
+    published: tuple[Outcome, ...] = ()
 
     @property
     def runs(self) -> RunSet:

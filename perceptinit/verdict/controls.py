@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
 from perceptinit.analysis.intervals import estimate_two_way
+from perceptinit.analysis.questions import OF_CONTROL, Outcome
 from perceptinit.judgments.baselines import STRONG
 from perceptinit.judgments.scoring import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
@@ -84,7 +85,7 @@ def of_controls(find: Callable[[Claim], Finding]) -> Callable[[Claim], Finding]:
 
 
 def find_absent_controls(claim: Claim) -> Finding:
-    planned = [arm["name"] for arm in claim.runs.preregistered.get("arms", ())]
+    planned = [arm["name"] for arm in claim.runs.plan.get("arms", ())]
     return judge(f"the planned arm {arm} has no run" for arm in planned if arm not in claim.runs.arms)
 
 
@@ -135,8 +136,9 @@ def find_unbeaten(claim: Claim) -> Finding:
         delta = claim.score.rule.delta or 0.0
         if low <= 0:
             is_equal = -delta <= low and high <= delta
-            how = "is better" if high < 0 else "does as well" if is_equal else "is not shown to do worse"
-            refuted.append(f"{control} {how}")
+            undecided = Outcome.EQUIVALENT if is_equal else Outcome.UNDECIDED
+            outcome = Outcome.WORSE if high < 0 else undecided
+            refuted.append(OF_CONTROL[outcome].format(control=control))
     return judge(refuted, unknown)
 
 

@@ -10,17 +10,16 @@ from perceptinit.analysis.contrasts import is_trained_on_data
 from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
-from perceptinit.analysis.questions import NOISE
+from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate
-from perceptinit.results.run_tables import ABSENT
 from perceptinit.results.runs import RunSet
+from perceptinit.results.source import Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
-from perceptinit.verdict.plan_text import describe_answer, find_earlier_answers
+from perceptinit.verdict.verdict import describe_answer, find_earlier_answers
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
-PENDING = {"running", "not started"}
-ABOVE_CHANCE = "the baseline is above chance"  # what is assumed of a table without chance levels
+LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
 
 
 def find_smoke(claim: Claim) -> Finding:
@@ -45,7 +44,7 @@ def find_unmeasured_sets(claim: Claim) -> Finding:
 def find_lost(claim: Claim) -> Finding:
     reasons = [count_lost(claim.runs, claim.score, arm) for arm in claim.pair]
     states = {state for arm in claim.pair for state in _list_lost(claim.runs, claim.score, arm)}
-    return judge([], reasons) if states <= PENDING and not claim.runs.is_table else judge(reasons)
+    return judge([], reasons) if states <= claim.runs.source.pending else judge(reasons)
 
 
 def _list_lost(runs: RunSet, score: ScoreComparison, arm: str) -> list[str]:
@@ -60,10 +59,9 @@ def count_lost(runs: RunSet, score: ScoreComparison, arm: str) -> str:
     if not states:
         return ""
     has = "has" if len(states) == 1 else "have"
-    words = {"finished": "not measured", **({"not started": ABSENT} if runs.is_table else {})}
+    words = {"finished": "not measured", **runs.source.words.states}
     why = dict.fromkeys(words.get(state, state) for state in states)
-    is_pending = PENDING.issuperset(states) and not runs.is_table
-    when = " so far" if is_pending else f" ({', '.join(why)})"
+    when = " so far" if runs.source.pending.issuperset(states) else f" ({', '.join(why)})"
     return f"{len(states)} of {len(runs.arm_runs(arm))} runs of {arm} {has} no score{when}"
 
 
@@ -111,8 +109,9 @@ def find_defect(claim: Claim) -> Finding:
 def find_published(claim: Claim) -> Finding:
     if not claim.published:
         return DOES_NOT_APPLY
-    sides = {"below", "above"}.intersection(claim.published)
-    return judge(f"the baseline is {side} its published score" for side in sorted(sides))
+    return judge(
+        f"the baseline is {side} than its published score" for side in SIDES if side in claim.published
+    )
 
 
 def find_seen(claim: Claim) -> Finding:
@@ -170,9 +169,11 @@ def find_room(claim: Claim) -> Finding:
     value = score.arm(claim.reference).value
     chance = score.facts["chance"]
     upper = score.facts["ceiling"] or (1.0 if score.is_share else None)
-    if value is None or (chance is None and upper is None):
+    if value is None:
         return DOES_NOT_APPLY
     delta = score.rule.delta or 0.0
+    if chance is None and upper is None:
+        return judge([_describe_large_delta(score, value.mean)])
     name = f"{claim.reference} ({score.number(value.mean)}) is less than {score.magnitude(delta)} from"
     is_low = chance is not None and score.sign * (value.mean - chance) < delta
     is_high = upper is not None and score.higher_is_better and upper - value.mean < delta
@@ -181,10 +182,21 @@ def find_room(claim: Claim) -> Finding:
             describe_unlearned(score, claim.reference),
             f"{name} chance" if is_low else "",
             f"{name} the highest possible score" if is_high else "",
+            _describe_large_delta(score, value.mean),
         ]
     )
-    is_assumed = claim.runs.is_table and chance is None and found.state is State.SHOWN
-    return Finding(State.ASSUMED, ABOVE_CHANCE) if is_assumed else found
+    is_unknown = chance is None and Fact.ABOVE_CHANCE not in claim.runs.source.shows
+    return Finding(State.ASSUMED, Fact.ABOVE_CHANCE) if is_unknown and found.state is State.SHOWN else found
+
+
+def _describe_large_delta(score: ScoreComparison, mean: float) -> str:
+    """Return that delta is above a quarter of what baseline and chance leave; empty if it is not."""
+    delta = score.rule.delta or 0.0
+    ends = [score.facts["chance"] or 0.0, *([1.0] if score.is_share and score.higher_is_better else [])]
+    room = max(abs(mean - end) for end in ends)
+    if delta <= LARGEST_DELTA * room:
+        return ""
+    return f"delta ({score.magnitude(delta)}) is more than a quarter of the possible difference"
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:
@@ -202,9 +214,9 @@ def find_size(claim: Claim) -> Finding:
     if claim.is_beyond_delta:
         return judge([])
     if delta is None:
-        missing = "no delta is stated" if claim.runs.is_table else "[verdict] states no delta"
-        return judge([], [f"whether it matters is open, because {missing}"])
-    return judge([], [f"whether by more than {claim.score.magnitude(delta)} is open"])
+        missing = claim.runs.source.words.missing_delta
+        return Finding(State.OPEN, f"whether it matters is open, because {missing}")
+    return Finding(State.OPEN, f"whether by more than {claim.score.magnitude(delta)} is open")
 
 
 def find_opposed(claim: Claim) -> Finding:

@@ -1,7 +1,8 @@
-"""The headline: readings of the arms in the primary score, with answers, limits and notes."""
+"""What is said about a comparison: the headline in the primary score, answers, limits and notes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people, taught_by
@@ -11,9 +12,9 @@ from perceptinit.results.measures import measure_title
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
+from perceptinit.verdict.published import PublishedScore, judge_published
 from perceptinit.verdict.readings import check_claims, count_items, find_assumptions, read_arm
 from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval, verdicts
-from perceptinit.verdict.yardsticks import yardsticks
 
 NOTHING = "No run has finished with a score that could be compared."
 ALPHA = 0.05
@@ -41,7 +42,66 @@ class Summary:
     notes: tuple[str, ...]
 
 
-def summary(comparison: Comparison) -> Summary | None:
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What is said about a comparison. It is computed once and passed on.
+
+    Attributes:
+        comparison: The comparison.
+        published: Outcomes against published scores.
+        summary: The summary; None if no score can be compared.
+    """
+
+    comparison: Comparison
+    published: tuple[PublishedScore, ...]
+    summary: Summary | None
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> Self:
+        """Judge a comparison."""
+        published = tuple(judge_published(comparison))
+        return cls(comparison, published, _summarize(comparison, published))
+
+    @property
+    def answers(self) -> tuple[Verdict, ...]:
+        """Verdicts on the contrasts of the headline; empty if no score can be compared."""
+        return self.summary.answers if self.summary else ()
+
+    @property
+    def headline(self) -> list[str]:
+        """At most one line an arm and three more: first arm, readings, measure, first limit."""
+        found = self.summary
+        lines = [found.lead, *found.readings, found.measured, *found.limits[:1]] if found else [NOTHING]
+        return [line for line in lines if line]
+
+    @property
+    def sentences(self) -> list[str]:
+        """The headline, then published scores, contrasts, further limits and notes."""
+        published = [each.sentence for each in self.published]
+        answers = [f"{v.question} {v.sentence}" for v in self.answers]
+        rest = [*self.summary.limits[1:], *self.summary.notes] if self.summary else []
+        return [*self.headline, *published, *answers, *rest]
+
+    @property
+    def family_wise(self) -> str:
+        """A note on how many differences would exclude 0 by chance; empty without intervals."""
+        alphas = list(_find_error_rates(self.comparison))
+        if not alphas or not self.summary:
+            return ""
+        num = len(alphas)
+        asked = [ALPHA / answer.contrast.num_family for answer in self.answers]
+        most = 100 * min(1.0, sum(asked))
+        is_below = self.comparison.scores[0].rule.is_repeated or min(alphas) < ALPHA
+        at_most = "at most " if is_below else ""
+        return (
+            f"{num} {'differences are' if num > 1 else 'difference is'} shown, {len(asked)} of them in the "
+            f"headline. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
+            f"experiments. If all arms were equal, about {sum(alphas):.1f} of the {num} would exclude 0 by "
+            f"chance, and any of the {len(asked)} with a probability of at most {most:.0f} %."
+        )
+
+
+def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> Summary | None:
     """Return the summary; None if no score can be compared."""
     score = comparison.primary
     if score is None:
@@ -51,13 +111,15 @@ def summary(comparison: Comparison) -> Summary | None:
     answers: list[Verdict] = []
     named: list[str] = []
     every = verdicts(comparison, score)
+    of_baseline = tuple(p.outcome for p in published if p.expected.arm == comparison.runs.baseline)
     for arm in arms:
-        own = check_claims(comparison, score, [v for v in every if v.contrast.arm == arm])
+        own = [v for v in every if v.contrast.arm == arm]
+        own = check_claims(comparison, score, own, of_baseline)
         answers += own
         readings.append(read_arm(comparison, score, arm, own, named))
         named += find_assumptions(own)
     departures = list(describe_departures(comparison))
-    is_planned = comparison.runs.preregistered and not departures
+    is_planned = comparison.runs.plan and not departures
     notes = [
         confirm_plan(comparison.runs, answers) if is_planned else "",
         describe_failures(comparison.runs, score),
@@ -70,35 +132,6 @@ def summary(comparison: Comparison) -> Summary | None:
         limits=tuple(find_limits(comparison, score, arms, answers, departures)),
         notes=tuple(filter(None, notes)),
     )
-
-
-def headline(comparison: Comparison) -> list[str]:
-    """Return at most one line an arm and three more: first arm, readings, measure, first limit."""
-    return _list_headline(summary(comparison))
-
-
-def _list_headline(found: Summary | None) -> list[str]:
-    if found is None:
-        return [NOTHING]
-    lines = [found.lead, *found.readings, found.measured, *found.limits[:1]]
-    return [line for line in lines if line]
-
-
-def sentences(comparison: Comparison) -> list[str]:
-    """Return the headline, then published scores, contrasts, further limits and notes."""
-    found = summary(comparison)
-    published = [yardstick.sentence for yardstick in yardsticks(comparison)]
-    lines = [*_list_headline(found), *published]
-    if found is not None:
-        lines += [f"{v.question} {v.sentence}" for v in found.answers]
-        lines += [*found.limits[1:], *found.notes]
-    return lines
-
-
-def find_undecided(comparison: Comparison) -> list[Verdict]:
-    """Return the undecided answers of the summary."""
-    found = summary(comparison)
-    return [v for v in found.answers if not v.is_decided] if found else []
 
 
 def headline_arms(comparison: Comparison) -> list[str]:
@@ -126,7 +159,8 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     contrast = difference.contrast
     means = [score.arm(name).value for name in (contrast.arm, contrast.reference)]
     arm, reference = (f"{score.number(mean.mean)}{' %' if score.is_share else ''}" for mean in means if mean)
-    sure = describe_interval(difference, score) if difference.value.num > 1 else count_runs(difference)
+    single = score.rule.words.single or count_runs(difference)
+    sure = describe_interval(difference, score) if difference.has_interval else single
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
     return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
@@ -157,30 +191,11 @@ def _describe_measurement(comparison: Comparison, score: ScoreComparison) -> str
 
 
 def _describe_samples(runs: RunSet, score: ScoreComparison) -> str:
-    """Return the samples seen at a measurement; empty in a table that does not state them."""
+    """Return the samples seen at a measurement; empty if they are not stated."""
     if not score.is_pretrained:
         return "without pretraining"
     seen = counts(score.samples_seen.values(), " and ")
-    return f"after {seen} {runs.seen}" if runs.evaluation else ""
-
-
-def family_wise(comparison: Comparison) -> str:
-    """Return a note on how many differences would exclude 0 by chance; empty without intervals."""
-    alphas = list(_find_error_rates(comparison))
-    top = summary(comparison)
-    if not alphas or top is None:
-        return ""
-    num = len(alphas)
-    asked = [ALPHA / answer.contrast.num_family for answer in top.answers]
-    most = 100 * min(1.0, sum(asked))
-    is_below = comparison.scores[0].rule.is_repeated or min(alphas) < ALPHA
-    at_most = "at most " if is_below else ""
-    return (
-        f"{num} {'differences are' if num > 1 else 'difference is'} shown, {len(asked)} of them in the "
-        f"headline. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
-        f"experiments. If all arms were equal, about {sum(alphas):.1f} of the {num} would exclude 0 by "
-        f"chance, and any of the {len(asked)} with a probability of at most {most:.0f} %."
-    )
+    return f"after {seen} {runs.seen}" if runs.seen else ""
 
 
 def _find_error_rates(comparison: Comparison) -> Iterator[float]:

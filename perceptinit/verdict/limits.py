@@ -10,13 +10,13 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
-from perceptinit.analysis.questions import Outcome
+from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.controls import find_stage_one
 from perceptinit.verdict.evidence import count_lost, describe_unlearned
-from perceptinit.verdict.verdict import Verdict
+from perceptinit.verdict.verdict import Verdict, count_family
 
 CANNOT_EXCLUDE = 0.05
 SMOKE = "This is a smoke run, shrunk to seconds: its numbers mean nothing."
@@ -156,13 +156,19 @@ def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -
 def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers if answer.contrast.num_family > 1)
     tests = {"a permutation test" if d.num_runs else SIGN_FLIPS for d in found} or {SIGN_FLIPS}
-    num = max((a.contrast.num_family for a in answers if a.outcome is not Outcome.ONE_RUN), default=1)
+    asked = [a.contrast for a in answers if a.case is not Case.ONE_RUN]
+    largest = max(asked, key=lambda contrast: contrast.num_family, default=None)
+    if largest is None or largest.num_family == 1:
+        return ""
+    against = "" if largest.is_of_pairs else " against the baseline"
     text = (
-        f"Intervals of {num} arms against the baseline are simultaneous: with at least 95 % confidence "
-        f"all of them hold (Bonferroni). 'Better' or 'worse' is said only if {' or '.join(sorted(tests))} "
-        "over all arms agrees."
+        f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % "
+        "confidence all of them hold (Bonferroni)."
     )
-    return text if num > 1 else ""
+    if score.rule.one_run_decides:
+        return text
+    agree = f"{' or '.join(sorted(tests))} over all arms agrees"
+    return f"{text} 'Better' or 'worse' is said only if {agree}."
 
 
 def _describe_better_arms(comparison: Comparison, score: ScoreComparison, arms: Sequence[str]) -> str:

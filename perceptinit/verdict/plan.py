@@ -20,6 +20,7 @@ from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_
 from perceptinit.results.record import RECORD, arm_row, now, versions
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
+from perceptinit.results.source import TABLE
 from perceptinit.results.states import run_folder
 from perceptinit.verdict.headline import headline_arms
 from perceptinit.verdict.plan_text import plan_name, plan_text, points
@@ -90,10 +91,9 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         plan.baseline,
         plan.arms,
         tuple(LoadedRun(*cell, place, "not started") for cell in product(plan.arms, plan.seeds)),
-        plan=plan.verdict,
+        rule=plan.verdict,
         num_planned=len(plan.seeds),
-        is_table=True,
-        evaluation="",
+        source=TABLE,
     )
     planned = compare(runs)
     others = list(plan.arms)
@@ -112,6 +112,7 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         ],
         "shared": {"backbone": {}, "pretrain": None, "eval": []},
         "columns": dict(plan.columns),
+        **({"direction": plan.direction} if plan.direction else {}),
         "family": family,
     }
     return _complete_plan(plan, planned, design, [], pilot, anyway)
@@ -126,8 +127,7 @@ def _complete_plan(
     anyway: bool,
 ) -> dict[str, Any]:
     """Return a plan: its analysis in words, its power, the records that existed before it, and its design."""
-    by_rule = f"{BY_RULE}; then the first measure of the table" if planned.runs.is_table else BY_RULE
-    contrasts = find_contrasts(replace(planned.runs, preregistered=design))
+    contrasts = find_contrasts(replace(planned.runs, plan=design))
     power = _estimate_power(recipe, planned.runs.arms, pilot, contrasts, anyway)
     return seal_plan(
         {
@@ -136,7 +136,7 @@ def _complete_plan(
             "recipe": {**pick(recipe, "name", "summary", "source"), "overrides": list(recipe.overrides)},
             "hypothesis": recipe.verdict.hypothesis or hypothesis(planned),
             "stopping": _stopping(rule_of(recipe.verdict, len(recipe.seeds)), len(recipe.seeds)),
-            "measures": recipe.verdict.primary or by_rule,
+            "measures": recipe.verdict.primary or f"{BY_RULE}{planned.runs.source.words.other_primary}",
             "exclusions": EXCLUSIONS,
             "prospects": [*findings(recipe, contrasts), *power],
             "records": list(records),
@@ -241,7 +241,7 @@ def hypothesis(planned: Comparison) -> str:
     if not compared:
         return "One arm without a comparison."
     parts = (c.question.expected.format(arm=c.arm, reference=c.reference) for c in compared)
-    delta = planned.runs.plan.delta
+    delta = planned.runs.rule.delta
     matter = f"; differences within {points(delta)} do not matter" if delta else ""
     return f"{', and '.join(parts)}{matter}."
 
@@ -271,7 +271,7 @@ def _estimate_power(
         planned = {runs.baseline, *arms}
         present = tuple(arm for arm in runs.arms if arm in planned)
         of_arms = tuple(run for run in runs.runs if run.arm in planned)
-        runs = replace(runs, arms=present, runs=of_arms, plan=verdict)
+        runs = replace(runs, arms=present, runs=of_arms, rule=verdict)
         has_baseline = any(run.arm == recipe.baseline for run in runs.finished)
         try:
             pilot = compare(runs, baseline=recipe.baseline if has_baseline else None)

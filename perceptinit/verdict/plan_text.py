@@ -1,20 +1,18 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
 
-from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.contrasts import Contrast, find_differences
-from perceptinit.analysis.decisions import POINTS
+from perceptinit.analysis.comparison import Comparison
+from perceptinit.analysis.contrasts import find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.verdict import Verdict, verdict
+from perceptinit.verdict.verdict import Verdict, describe_answer, find_earlier_answers
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
@@ -98,7 +96,7 @@ def plan_name(plan: Mapping[str, Any]) -> str:
 def describe_departures(comparison: Comparison) -> Iterator[str]:
     """Yield each departure from the plan; nothing without a plan."""
     runs = comparison.runs
-    plan = runs.preregistered
+    plan = runs.plan
     where = f" ({plan_name(plan)})" if plan else ""
     lost = sorted({str(record["plan"])[:SHORT] for record in runs.records if record.get("plan")})
     if lost and not plan and not runs.departures and not any(map(runs.is_shared, runs.runs)):
@@ -117,27 +115,6 @@ def _describe_effect(comparison: Comparison) -> Iterator[str]:
         yield f"With the earlier [verdict]: {'; '.join(changed) or 'the same answers'}."
 
 
-def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
-    """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
-    runs = comparison.runs
-    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
-    if not runs.earlier or all(earlier[key] == (getattr(runs.plan, key) or None) for key in earlier):
-        return {}
-    plan = replace(runs.plan, delta=earlier["delta"], primary=earlier["primary"] or "")
-    score = replace(comparison, runs=replace(runs, plan=plan)).primary
-    if score is None:
-        return {}
-    unit = 1 if runs.is_table and not score.is_share else POINTS
-    score = replace(score, rule=replace(score.rule, delta=plan.delta and plan.delta / unit))
-    return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
-
-
-def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
-    """Return the outcome of a contrast, and whether the difference is beyond delta."""
-    found = verdict(score, contrast)
-    return f"{found.outcome} by more than delta" if found.is_beyond_delta else found.outcome
-
-
 def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:
     """Return a confirmation that the runs follow their plan.
 
@@ -145,19 +122,19 @@ def confirm_plan(runs: RunSet, answers: Sequence[Verdict]) -> str:
         runs: Runs without departures from the plan.
         answers: Verdicts of the headline. They can be undecided under a stopping rule.
     """
-    max_seeds = runs.preregistered["verdict"]["max_seeds"]
+    max_seeds = runs.plan["verdict"]["max_seeds"]
     num = len({run.seed for run in runs.runs})
     so_far = ""
     if runs.unfinished:
         so_far = f" so far, with {len(runs.finished)} of {len(runs.runs)} runs finished"
     elif max_seeds and num < max_seeds and not all(v.is_decided for v in answers):
         so_far = f" so far, with {num} of at most {max_seeds} seeds and not yet decided"
-    return f"As planned{so_far} ({plan_name(runs.preregistered)})."
+    return f"As planned{so_far} ({plan_name(runs.plan)})."
 
 
 def _find_departures(comparison: Comparison) -> Iterator[str]:
     runs = comparison.runs
-    plan = runs.preregistered
+    plan = runs.plan
     if not plan:
         return
     if plan["sha256"] != plan_sha256(plan):
@@ -258,7 +235,7 @@ def _find_other_contrasts(comparison: Comparison, plan: Mapping[str, Any]) -> It
 def _find_other_score(comparison: Comparison) -> Iterator[str]:
     """Yield a departure if the primary score differs or is not measured at the end of the runs."""
     score = comparison.primary
-    stated = comparison.runs.plan.primary
+    stated = comparison.runs.rule.primary
     if score is None:
         return
     if stated and not comparison.is_stated_primary(score):

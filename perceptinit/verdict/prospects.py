@@ -13,7 +13,7 @@ import numpy as np
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts
-from perceptinit.analysis.decisions import POINTS, Rule, rule_of
+from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise_of
 from perceptinit.errors import Problem
@@ -24,7 +24,8 @@ from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_
 from perceptinit.results.record import arm_row
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.verdict.yardsticks import find_odd_expectations, find_unmeasured
+from perceptinit.results.source import POINTS
+from perceptinit.verdict.published import find_odd_published, find_unmeasured
 
 SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
@@ -64,7 +65,7 @@ def planned_runs(recipe: Recipe, root: Path) -> RunSet:
         recipe.baseline,
         tuple(rows),
         tuple(runs),
-        plan=recipe.verdict,
+        rule=recipe.verdict,
         num_planned=len(recipe.seeds),
     )
 
@@ -146,7 +147,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     """Yield a problem for each setting that makes a verdict impossible or misleading."""
     plan = recipe.verdict
     num = num_looked_at(recipe)
-    yield from find_odd_expectations(recipe)
+    yield from find_odd_published(recipe)
     yield from _find_odd_primary(recipe)
     if num == 1 and len(recipe.arms) > 1:
         yield Problem("seeds", "one seed cannot decide anything. Use at least 2, preferably 5")
@@ -155,10 +156,6 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     if plan.delta < SMALL_DELTA:
         share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
         yield Problem("verdict.delta", f"{share}. If {plan.delta:g} is a share, set {POINTS * plan.delta:g}")
-    if plan.published_effect is not None and plan.delta > plan.published_effect / 2:
-        effect = f"half of the smallest published effect ({plan.published_effect:g}, {plan.source})"
-        message = f"{plan.delta:g} points exceed {effect}, so such an effect could be called equivalent"
-        yield Problem("verdict.delta", message)
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
         num_family = max((contrast.num_family for contrast in contrasts), default=1)

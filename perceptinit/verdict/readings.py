@@ -7,29 +7,36 @@ from itertools import chain
 from operator import attrgetter
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
-from perceptinit.analysis.questions import NOISE, TAUGHT, WORTH, Outcome, Sentences
+from perceptinit.analysis.questions import NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
 from perceptinit.results.measures import is_perceptual, measure_names
+from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import Claim, State
-from perceptinit.verdict.conditions import ASSUMPTIONS, check
+from perceptinit.verdict.conditions import check
 from perceptinit.verdict.controls import describe_more_contracted
 from perceptinit.verdict.evidence import DEFECT_P
 from perceptinit.verdict.limits import describe_lead
-from perceptinit.verdict.verdict import SIDES, Verdict, describe_single
-from perceptinit.verdict.yardsticks import yardsticks
+from perceptinit.verdict.verdict import Verdict, describe_single
 
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
 LEARNED = "It learns the judgments"
 NOT_LEARNED = "It is not shown to learn more of the judgments than a trivial model knows"
-OPEN = "whether "  # start of a reason that is an open question and not an obstacle
 
 
-def check_claims(comparison: Comparison, score: ScoreComparison, own: Sequence[Verdict]) -> list[Verdict]:
-    """Return the verdicts on an arm with the conditions of the claims that their outcomes would support."""
+def check_claims(
+    comparison: Comparison, score: ScoreComparison, own: Sequence[Verdict], published: tuple[Outcome, ...]
+) -> list[Verdict]:
+    """Return the verdicts on an arm with the conditions of the claims that their outcomes would support.
+
+    Args:
+        comparison: Comparison of the runs.
+        score: Primary score.
+        own: Verdicts on the arm.
+        published: Outcomes of the baseline against its published scores.
+    """
     worth = next((v for v in own if v.contrast.question == WORTH), None)
-    if worth is None or worth.question != WORTH or worth.outcome not in WORTH.firm:
+    if worth is None or worth.question != WORTH or worth.case or worth.outcome not in WORTH.firm:
         return list(own)
     structure = _find_structure(own)
-    baseline = comparison.runs.baseline
     claim = Claim(
         comparison=comparison,
         score=score,
@@ -38,9 +45,9 @@ def check_claims(comparison: Comparison, score: ScoreComparison, own: Sequence[V
         outcome=worth.outcome,
         is_beyond_delta=worth.is_beyond_delta,
         shuffled=structure.contrast.reference if structure else "",
-        published=tuple(y.outcome for y in yardsticks(comparison) if y.expected.arm == baseline),
+        published=published,
     )
-    names = {id(worth): "equivalent" if worth.outcome == Outcome.EQUIVALENT else "worth"}
+    names = {id(worth): "no difference" if worth.outcome == Outcome.EQUIVALENT else "worth"}
     if structure and worth.outcome == structure.outcome == Outcome.BETTER:
         names[id(structure)] = "structure"
     return [replace(v, checked=check(names[id(v)], claim)) if id(v) in names else v for v in own]
@@ -67,15 +74,16 @@ def read_arm(
         named: Assumptions that an earlier reading names.
     """
     by_question = {v.contrast.question: v for v in own}
+    main = next((v for v in own if v.contrast.question.is_main), None)
     if noise := by_question.get(NOISE):
         return _read_noise(score, noise)
     if arm in score.taught and score.is_pretrained:
         return TAUGHT.readings[Outcome.UNDECIDED].format(arm=arm, seen=score.seen_in_words)
-    if WORTH not in by_question:
+    if main is None:
         return ""
     if not score.is_pretrained:
         return f"{UNTRAINED.format(arm)}{_compare_with_trivial(comparison, score, arm)}"
-    text = _read_worth(comparison, score, by_question[WORTH], _find_structure(own))
+    text = _read_worth(comparison, score, main, _find_structure(own))
     start = "in the simulated world " if comparison.runs.is_simulated else ""
     if assumed := assumptions_in_words(own, named):
         start = f"{assumed}, {start}"
@@ -86,10 +94,10 @@ def read_arm(
 
 
 def find_assumptions(own: Iterable[Verdict]) -> list[str]:
-    """Return what the claims about an arm of a table assume, as clauses; empty without assumptions."""
+    """Return what the claims about an arm assume, as clauses; empty without assumptions."""
     checked = chain(*map(attrgetter("checked"), own))
     reasons = {each.reason for each in checked if each.state is State.ASSUMED}
-    return [text for text in ASSUMPTIONS if text in reasons]
+    return [fact for fact in Fact if fact in reasons]
 
 
 def assumptions_in_words(own: Iterable[Verdict], named: Sequence[str]) -> str:
@@ -106,16 +114,12 @@ def assumptions_in_words(own: Iterable[Verdict], named: Sequence[str]) -> str:
     return ", and ".join([*same, *([f"if {clauses}"] if new else [])])
 
 
-def _choose(sentences: Sentences, outcome: Outcome) -> str:
-    return sentences.get(outcome) or sentences[Outcome.UNDECIDED]
-
-
 def _read_noise(score: ScoreComparison, noise: Verdict) -> str:
     """Return the result of an A/A contrast, with its standard deviation for `[verdict] noise`."""
     difference = score.difference(noise.contrast)
     p_value = difference.p_value if difference else None
     is_defect = p_value is not None and p_value < DEFECT_P
-    said = _choose(NOISE.firm if is_defect else NOISE.readings, noise.outcome)
+    said = choose(NOISE.firm if is_defect else NOISE.readings, noise.outcome, noise.case)
     names = {"arm": noise.contrast.arm, "reference": noise.contrast.reference}
     text = said.format(**names, p_value=f"{p_value or 0:.1g}")
     if noise.outcome in SIDES or difference is None or not difference.value.stderr:
@@ -140,9 +144,10 @@ def _read_worth(
 ) -> str:
     """Return whether an arm is worth it and whether structure explains it, or the most important obstacle."""
     difference = score.difference(worth.contrast)
-    sentences = WORTH.firm if worth.is_firm else WORTH.readings
+    question = worth.contrast.question
+    sentences = question.firm if worth.is_firm else question.readings
     clauses = [
-        _choose(sentences, worth.outcome),
+        choose(sentences, worth.outcome, worth.case),
         _limit_to_items(score, worth),
         _explain(comparison, worth, structure),
         _qualify(worth),
@@ -152,7 +157,7 @@ def _read_worth(
         reference=worth.contrast.reference,
         structure=structure.contrast.question.structure if structure else "",
         delta=score.magnitude(score.rule.delta or 0.0),
-        single=describe_single(difference) if difference else "",
+        single=describe_single(difference, score) if difference else "",
     )
 
 
@@ -174,25 +179,23 @@ def count_items(score: ScoreComparison) -> str:
 
 def _qualify(worth: Verdict) -> str:
     """Return a clause with the most important condition of the claim that is not shown, or nothing."""
-    reason = next(iter(worth.reasons), "")
-    if not reason:
-        return ""
-    if reason.startswith(OPEN):
-        return f"; {reason}"
-    return f", which does not show that {worth.claim}: {reason}"
+    for first in worth.obstacles[:1]:
+        is_open = first.state is State.OPEN
+        return f"; {first.reason}" if is_open else f", which does not show that {worth.claim}: {first.reason}"
+    return ""
 
 
 def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) -> str:
     """Return a clause on whether structure explains a benefit, which requires a lead over all controls."""
-    if structure is None or (worth.reasons and not worth.reasons[0].startswith(OPEN)):
+    if structure is None or any(first.state is not State.OPEN for first in worth.obstacles[:1]):
         return ""
     question = structure.contrast.question
     if worth.outcome != Outcome.BETTER:
         # "undecided" is reported for the structure only if the worth is undecided, too
         is_said = structure.is_decided or not worth.is_decided
-        return _choose(question.after_others, structure.outcome) if is_said else ""
+        return choose(question.after_others, structure.outcome, structure.case) if is_said else ""
     if structure.outcome != Outcome.BETTER:
-        return _choose(question.after_better, structure.outcome)
+        return choose(question.after_better, structure.outcome, structure.case)
     if not worth.is_firm:
         return ""
     if structure.reasons:

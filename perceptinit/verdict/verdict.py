@@ -1,17 +1,26 @@
 """The verdict on a contrast in a score: effect, uncertainty, and the number of seeds that would decide it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.decisions import CONFIDENCE, Decision, Rule, probabilities
+from perceptinit.analysis.decisions import CONFIDENCE, Rule, probabilities
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
-from perceptinit.analysis.questions import AGAINST, TAUGHT, WORTH, Outcome, Question
+from perceptinit.analysis.questions import (
+    AGAINST,
+    DECIDED,
+    PROBABILITIES,
+    SENTENCES,
+    SIDES,
+    TAUGHT,
+    WORTH,
+    Case,
+    Outcome,
+    Question,
+    choose,
+)
 from perceptinit.results.measures import is_perceptual
 from perceptinit.verdict.claim import Finding
-
-SIDES = (Outcome.BETTER, Outcome.WORSE)
-DECIDED = (*SIDES, Outcome.EQUIVALENT, Outcome.EQUAL)
 
 # derived figures, such as ratios, require this number of seeds
 MIN_SEEDS_DERIVED = 5
@@ -24,7 +33,8 @@ class Verdict:
     Attributes:
         contrast: The compared arms.
         question: The question that the contrast answers.
-        outcome: The answer, such as "better" or "undecided".
+        outcome: The answer.
+        case: Why there is an outcome without an interval; None with one.
         sentence: The answer as a sentence, with the effect and its interval.
         is_beyond_delta: Whether the whole interval is above delta, or below -delta.
         checked: Conditions of the claim that the outcome would support; empty if there is none.
@@ -34,6 +44,7 @@ class Verdict:
     question: Question
     outcome: Outcome
     sentence: str
+    case: Case | None = None
     is_beyond_delta: bool = False
     checked: tuple[Finding, ...] = ()
 
@@ -42,19 +53,19 @@ class Verdict:
         return self.outcome in DECIDED
 
     @property
+    def obstacles(self) -> list[Finding]:
+        """Return the conditions that are not shown, with the most important first; empty if the claim is."""
+        return [each for each in self.checked if each.obstacle]
+
+    @property
     def reasons(self) -> list[str]:
         """Return why the claim is not shown, with the most important reason first; empty if it is shown."""
-        return [each.obstacle for each in self.checked if each.obstacle]
+        return [each.reason for each in self.obstacles]
 
     @property
     def claim(self) -> str:
         """Return the claim that the outcome would support, in words; empty if there is none."""
-        worth = {
-            Outcome.WORSE: "it is not worth it",
-            Outcome.EQUIVALENT: "it makes no difference",
-        }
-        structure = f"it is {self.question.structure}" if self.question.structure else ""
-        return structure or worth.get(self.outcome, "it is worth it") if self.checked else ""
+        return self.question.claims[self.outcome] if self.checked else ""
 
     @property
     def is_firm(self) -> bool:
@@ -72,22 +83,29 @@ def verdict(score: ScoreComparison, contrast: Contrast) -> Verdict:
     question = question_in(score, contrast)
     difference = score.difference(contrast)
     if contrast.barred:
-        return Verdict(contrast, question, Outcome.BARRED, contrast.barred)
+        return Verdict(contrast, question, Outcome.UNDECIDED, contrast.barred, Case.BARRED)
     if difference is None:
-        sentence = f"{contrast.arm} and {contrast.reference} have no seed in common."
-        return Verdict(contrast, question, Outcome.MISSING, sentence)
-    outcome = _outcome(difference, score)
+        sentence = SENTENCES[Case.MISSING].format(arm=contrast.arm, reference=contrast.reference)
+        return Verdict(contrast, question, Outcome.UNDECIDED, sentence, Case.MISSING)
+    outcome, case = _outcome(difference, score)
     is_beyond = outcome in SIDES and is_beyond_delta(difference, score.rule)
-    return Verdict(contrast, question, outcome, _sentence(outcome, difference, score), is_beyond)
+    sentence = _sentence(outcome, case, difference, score)
+    return Verdict(contrast, question, outcome, sentence, case, is_beyond)
 
 
-def decide(difference: Difference, rule: Rule) -> Decision | None:
-    """Return the decision for an interval. The sign-flip or permutation test must agree if it can."""
-    decision = rule.decide(difference.tested)
-    if decision in (None, "equivalent") or not difference.has_exact_test:
-        return decision
+def decide(difference: Difference, rule: Rule, sign: int = 1) -> Outcome:
+    """Return the outcome of an interval. The sign-flip or permutation test must agree if it can.
+
+    Args:
+        difference: Difference with its interval.
+        rule: Decision rule.
+        sign: -1 if a negative difference is better.
+    """
+    outcome = rule.decide(difference.tested, sign)
+    if outcome not in SIDES or not difference.has_exact_test:
+        return outcome
     # a robustness check; the p-value is corrected for the family, not for several looks
-    return decision if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else None
+    return outcome if (difference.p_signs or 0.0) <= 1 - CONFIDENCE else Outcome.UNDECIDED
 
 
 def is_beyond_delta(difference: Difference, rule: Rule) -> bool:
@@ -116,42 +134,36 @@ def can_be_derived_from(score: ScoreComparison, contrast: Contrast) -> bool:
     difference = score.difference(contrast)
     if difference is None or contrast.barred or difference.value.num < MIN_SEEDS_DERIVED:
         return False
-    return _outcome(difference, score) in SIDES
+    return _outcome(difference, score)[0] in SIDES
 
 
-def _outcome(difference: Difference, score: ScoreComparison) -> Outcome:
-    if difference.value.num == 1:
-        return Outcome.ONE_RUN if difference.num_runs else Outcome.ONE_SEED
-    if difference.by_seed and not any(difference.by_seed.values()):
-        return Outcome.EQUAL
-    decision = decide(difference, score.rule)
-    if decision in ("above", "below"):
-        return Outcome.BETTER if (decision == "above") == score.higher_is_better else Outcome.WORSE
-    return Outcome(decision) if decision else Outcome.UNDECIDED
+def _outcome(difference: Difference, score: ScoreComparison) -> tuple[Outcome, Case | None]:
+    if not difference.has_interval:
+        is_run = difference.num_runs or score.rule.one_run_decides
+        return Outcome.UNDECIDED, Case.ONE_RUN if is_run else Case.ONE_SEED
+    is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
+    if difference.by_seed and not any(difference.by_seed.values()) and not is_varied:
+        return Outcome.EQUIVALENT, Case.EQUAL
+    return decide(difference, score.rule, score.sign), None
 
 
-def _sentence(outcome: Outcome, difference: Difference, score: ScoreComparison) -> str:
-    arm = difference.contrast.arm
-    reference = difference.contrast.reference
+def _sentence(outcome: Outcome, case: Case | None, difference: Difference, score: ScoreComparison) -> str:
     mean = difference.value.mean
     size = score.magnitude(mean)
     effect = f"{score.signed(score.sign * mean)} ({evidence(difference, score)})"
-    if not score.higher_is_better:
-        effect = f"{effect}, where positive is better"
-    match outcome:
-        case Outcome.EQUAL:
-            return f"{arm} equals {reference} exactly in every seed ({_count_seeds(difference.value.num)})."
-        case Outcome.ONE_SEED | Outcome.ONE_RUN:
-            where = f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as"
-            if outcome is Outcome.ONE_RUN:
-                return f"{arm} {where} {reference}; {describe_single(difference)} does not decide."
-            return f"{arm} {where} {reference} in the only common seed; one seed has no interval."
-        case Outcome.EQUIVALENT:
-            within = score.magnitude(score.rule.delta or 0.0)
-            return f"{arm} and {reference} differ by less than {within}: {effect}."
-        case Outcome.UNDECIDED:
-            return f"{arm} against {reference} is undecided: {effect}. {_outlook(difference, score)}"
-    return f"{arm} is {outcome} than {reference} by {size} ({_describe_side(difference, score)})."
+    is_open = outcome is Outcome.UNDECIDED and case is None
+    return choose(SENTENCES, outcome, case).format(
+        arm=difference.contrast.arm,
+        reference=difference.contrast.reference,
+        size=size,
+        where=f"is {size} {'above' if mean > 0 else 'below'}" if mean else "scores exactly as",
+        delta=score.magnitude(score.rule.delta or 0.0),
+        effect=effect if score.higher_is_better else f"{effect}, where positive is better",
+        side=_describe_side(difference, score),
+        equal=score.rule.words.equal.format(num=_count_seeds(difference.value.num)),
+        single=describe_single(difference, score),
+        outlook=_outlook(difference, score) if is_open else "",
+    )
 
 
 def _describe_side(difference: Difference, score: ScoreComparison) -> str:
@@ -167,22 +179,33 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
 
 def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     """Return the interval that decides, what it covers, and the number of seeds."""
-    family = difference.contrast.num_family
-    title = f"simultaneous 95 % interval of {family} arms" if family > 1 else "95 % interval"
+    family = count_family(difference.contrast, score)
+    title = f"simultaneous 95 % interval of {family}" if family else "95 % interval"
     looks = " at every look" if score.rule.is_repeated else ""
+    *others, last = units = find_units(difference, score)
+    covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
+    over = " and ".join(filter(None, covered))
+    are_pooled = difference.two_way and is_perceptual(score.measure) and "people" not in units
+    parts = [
+        f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
+        "for the pooled votes of these judges" if are_pooled else "",
+        count_runs(difference) if "seeds" in units else "",
+    ]
+    if over != "seeds":  # the number of seeds says it
+        parts[0] = f"{parts[0]} over {over}"
+    return ", ".join(filter(None, parts))
+
+
+def count_family(contrast: Contrast, score: ScoreComparison) -> str:
+    """Return the size of the family of a contrast, such as `3 arms`; empty without a family."""
+    pairs = "pairs of " if contrast.is_of_pairs else ""
+    return f"{contrast.num_family} {pairs}{score.rule.words.arm}s" if contrast.num_family > 1 else ""
+
+
+def find_units(difference: Difference, score: ScoreComparison) -> tuple[str, ...]:
+    """Return the units over which a difference is replicated, such as seeds and images."""
     parts = score.components.get(difference.contrast)
-    names_people = parts is not None and parts.num_people > 0
-    are_pooled = bool(difference.two_way) and is_perceptual(score.measure) and not names_people
-    sources = {
-        ", images and people": names_people,
-        " and images": difference.two_way and not names_people,
-        " and searches": difference.over_searches,
-        ", for the pooled votes of these judges": are_pooled,
-    }
-    also = "".join(name for name, found in sources.items() if found)
-    over = f" over seeds{also}" if also else ""
-    tested = score.improvement(difference.tested)
-    return f"{title}{looks} {score.interval(tested)}{over}, {count_runs(difference)}"
+    return parts.units if parts and difference.two_way else ("seeds",)
 
 
 def evidence(difference: Difference, score: ScoreComparison) -> str:
@@ -194,7 +217,8 @@ def evidence(difference: Difference, score: ScoreComparison) -> str:
         return text
     better, within, worse = map(_probability, found[::-1])
     delta = score.magnitude(score.rule.delta or 0.0)
-    return f"{text}; probability of better by more than {delta} {better}, within {within}, worse {worse}"
+    chances = PROBABILITIES.format(delta=delta, better=better, within=within, worse=worse)
+    return f"{text}; {chances}"
 
 
 def _probability(value: float) -> str:
@@ -209,8 +233,10 @@ def count_runs(difference: Difference) -> str:
     return f"{own} run{'s' if own > 1 else ''} each" if own == others else f"{own} and {others} runs"
 
 
-def describe_single(difference: Difference) -> str:
+def describe_single(difference: Difference, score: ScoreComparison) -> str:
     """Return which arms have a single run: `one run each`, or `one run of random`."""
+    if score.rule.words.single:
+        return score.rule.words.single
     own, others = difference.num_runs or (1, 1)
     single = difference.contrast.arm if own == 1 else difference.contrast.reference
     return "one run each" if own == others else f"one run of {single}"
@@ -222,14 +248,15 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
     rule = score.rule
     if difference.over_searches:
         return "The searches for settings vary, too, so more seeds alone may not decide it."
+    if num == 1:
+        return f"Only more {' or '.join(find_units(difference, score))} can decide it."
     if rule.last is not None and num >= rule.last:
         return f"This answer is final: the plan allows at most {num} seeds."
     if rule.delta is None or difference.num_runs:
         detectable = difference.detectable or 0.0
         if score.is_share and detectable > 1:
             return "With this variance, these seeds are too few to detect any difference reliably."
-        missing = "No delta is stated" if rule.is_of_table else "The recipe states no [verdict] delta"
-        note = f" {missing}, so arms cannot be called equivalent." if rule.delta is None else ""
+        note = f" {rule.words.no_delta}, so arms cannot be called equivalent." if rule.delta is None else ""
         return (
             f"With this variance over seeds, a true difference of {score.magnitude(detectable)} is "
             f"detected in 8 of 10 experiments.{note}"
@@ -248,3 +275,24 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
 
 def _count_seeds(num: int, more: str = "") -> str:
     return f"{num}{more} seed{'s' if num > 1 else ''}"
+
+
+def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
+    """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
+    runs = comparison.runs
+    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
+    if not runs.earlier or all(earlier[key] == (getattr(runs.rule, key) or None) for key in earlier):
+        return {}
+    rule = replace(runs.rule, delta=earlier["delta"], primary=earlier["primary"] or "")
+    score = replace(comparison, runs=replace(runs, rule=rule)).primary
+    if score is None:
+        return {}
+    units = runs.source.units_of_delta(score.is_share)
+    score = replace(score, rule=replace(score.rule, delta=rule.delta and rule.delta / units))
+    return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
+
+
+def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:
+    """Return the outcome of a contrast, and whether the difference is beyond delta."""
+    found = verdict(score, contrast)
+    return f"{found.outcome} by more than delta" if found.is_beyond_delta else found.outcome

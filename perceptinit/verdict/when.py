@@ -7,6 +7,7 @@ from typing import Any
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.curves import all_curves, pair_curves
 from perceptinit.analysis.emergence import Emergence, find_emergence
+from perceptinit.analysis.questions import Outcome
 from perceptinit.errors import UsageError
 from perceptinit.verdict.verdict import decide
 
@@ -29,7 +30,7 @@ class When:
     score: ScoreComparison
     difference: Difference
     found: Emergence
-    unit: str = "samples seen"
+    unit: str
 
     @property
     def course(self) -> str:
@@ -97,13 +98,11 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
         ends_ahead = None
         if {max(leads, default=0)} == until:  # the arms have equal budgets
             last = score.improvement(difference.tested)
-            side = "above" if score.higher_is_better else "below"
-            ends_ahead = decide(difference, replace(score.rule, delta=None)) == side
+            ends_ahead = decide(difference, replace(score.rule, delta=None), score.sign) is Outcome.BETTER
         floor = score.floor / score.num_sets**0.5
         found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
         if found:
-            is_counted = comparison.runs.evaluation == "samples_seen"
-            yield When(score, difference, found, "samples seen" if is_counted else comparison.runs.seen)
+            yield When(score, difference, found, comparison.runs.source.progress.seen)
 
 
 def when_lines(found: Sequence[When]) -> list[str]:

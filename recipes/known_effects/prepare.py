@@ -39,7 +39,7 @@ def write(table, path: Path) -> None:
 
 
 def pack(table: Path, folder: Path) -> None:
-    options = ["--image-column", "image", "--label-column", "label", "--class-column", "class"]
+    options = ["--columns", "label=label,class=class"]
     command = [sys.executable, "-m", "perceptinit", "data", "pack", str(table), str(folder)]
     template = ["--template", "a photo of a {c}."]
     subprocess.run([*command, "--test-set", *options, *template], check=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import calibration
 import calibration_designs
 import calibration_images
+import calibration_models
 import calibration_seeds
 import pytest
 from calibration_counts import Cells
@@ -54,6 +55,29 @@ def test_the_true_difference_on_images_equals_the_mean_of_a_large_sample():
     rng = calibration_images.np.random.default_rng(0)
     drawn = calibration_images.draw_differences(rng, 2, 200_000, 1.0).mean()
     assert drawn == pytest.approx(calibration_images.true_difference(1.0), abs=0.004)
+
+
+@pytest.mark.parametrize("measure", ["2afc", "odd_one_out"])
+def test_intervals_of_a_model_cover_its_score_for_new_images_and_people(measure):
+    rng = calibration_models.np.random.default_rng(0)
+    counts = calibration_models.count_answers(rng, 200, measure, num_images=20, num_people=20)
+    assert min(counts["score"], counts["difference"]) > 200 * 0.95 - 3 * (200 * 0.05 * 0.95) ** 0.5
+
+
+def test_intervals_of_rsa_cover_the_score_for_new_images_and_people():
+    rng = calibration_models.np.random.default_rng(0)
+    counts = calibration_models.count_matrices(rng, 200, num_images=20, num_people=5)
+    assert min(counts["score"], counts["difference"]) > 200 * 0.95 - 3 * (200 * 0.05 * 0.95) ** 0.5
+
+
+def test_rsa_without_an_image_equals_rsa_of_the_others():
+    (model, _), people = calibration_models.draw_matrices(calibration_models.np.random.default_rng(0), 9, 2)
+    whole, without = calibration_models.correlate(model, people)
+    pairs = calibration_models.np.triu_indices(9, 1)
+    kept = (pairs[0] != 4) & (pairs[1] != 4)
+    corrcoef = calibration_models.np.corrcoef
+    assert whole[1] == pytest.approx(corrcoef(model[pairs], people[1][pairs])[0, 1])
+    assert without[4, 1] == pytest.approx(corrcoef(model[pairs][kept], people[1][pairs][kept])[0, 1])
 
 
 def test_cached_counts_are_reused_until_their_study_is_removed(tmp_path):

@@ -6,6 +6,7 @@ import json
 import math
 
 import pytest
+from helpers.judging import sentences
 from helpers.made_runs import RECIPE, record, score, three_by_three, write
 from rich.console import Console
 
@@ -16,10 +17,10 @@ from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, OTHERWISE, STRUCT
 from perceptinit.analysis.statistics import estimate, p_value
 from perceptinit.errors import UsageError
 from perceptinit.reports.tables import rich_table, sets_lines
+from perceptinit.results.locks import lock
 from perceptinit.results.measures import family_of
 from perceptinit.results.runs import load_runs
-from perceptinit.results.states import claim
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.verdict import verdict
 
 PI = Contrast("pi", "random", WORTH)
@@ -173,7 +174,7 @@ def test_a_running_record_without_a_process_is_reported_as_stopped(tmp_path):
         return {(r.arm, r.seed): r.state for r in load_runs([folder]).runs}
 
     assert state()["random", 0] == "stopped"
-    with claim(folder / "random" / "seed0"):
+    with lock(folder / "random" / "seed0"):
         assert state()["random", 0] == "running"
     (folder / "pi" / "seed0").mkdir(parents=True)  # died before its first record
     assert state()["pi", 0] == "stopped"
@@ -265,34 +266,34 @@ def test_a_narrow_terminal_shows_all_columns(cli, tmp_path):
 
 def test_csv_and_json_contain_unrounded_numbers(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    lines = list(csv.DictReader(io.StringIO(printed(folder, "--csv"))))
+    lines = list(csv.DictReader(io.StringIO(printed(folder, "--format", "csv"))))
     row = next(r for r in lines if r["arm"] == "pi" and r["reference"] == "random")
     assert float(row["difference"]) == pytest.approx(0.03)
     assert float(row["p_value"]) == pytest.approx(0.0351, abs=1e-4)
-    value = json.loads(printed(folder, "--json"))
+    value = json.loads(printed(folder, "--format", "json"))
     assert value["values"]["top1/x"]["pi"] == {"0": 0.53, "1": 0.56, "2": 0.56}
     assert len(value["runs"]) == 9
 
 
 def test_markdown_and_latex_tables_contain_rounded_means_and_intervals(printed, tmp_path):
     folder = write(tmp_path, three_by_three())
-    markdown = printed(folder, "--markdown")
+    markdown = printed(folder, "--format", "markdown")
     assert (
         "| top1/x | pi | 55.0 ± 1.0 | +3.0 [+0.5, +5.5] | +5.0 [+3.6, +6.4] | 55.0, 70.0 | 3 of 3 |"
         in markdown
     )
-    latex = printed(folder, "--latex")
+    latex = printed(folder, "--format", "latex")
     assert r"top1/x & $52.0 \pm 1.2$ & $55.0 \pm 1.0$ & $50.0 \pm 1.0$ \\" in latex
     assert r"\quad vs random &  & $+3.0 [+0.5, +5.5]$ & $-2.0" in latex
 
 
 def test_the_column_of_2afc_is_empty_for_arms_without_stage_1_and_absent_without_any(printed, tmp_path):
     title = "2AFC before, after stage 1"
-    markdown = printed(write(tmp_path, three_by_three()), "--markdown")
+    markdown = printed(write(tmp_path, three_by_three()), "--format", "markdown")
     assert title in markdown
     assert "| top1/x | random | 52.0 ± 1.2 |  |  |  | 3 of 3 |" in markdown
     alone = [record("random", seed, 0.5) for seed in range(2)]
-    assert title not in printed(write(tmp_path / "alone", alone), "--markdown")
+    assert title not in printed(write(tmp_path / "alone", alone), "--format", "markdown")
 
 
 def test_agreement_with_the_judgments_of_training_is_not_held_out(printed, tmp_path):
@@ -300,7 +301,7 @@ def test_agreement_with_the_judgments_of_training_is_not_held_out(printed, tmp_p
     for one in records:
         for stage in one["init"]:
             stage["metrics"] = {"2afc_train_before": 0.5, "2afc_train_after": 0.9}
-    assert "2AFC before" not in printed(write(tmp_path, records), "--markdown")
+    assert "2AFC before" not in printed(write(tmp_path, records), "--format", "markdown")
 
 
 def test_held_out_2afc_is_a_mean_over_finished_runs_and_below_narrow_tables(cli, printed, tmp_path):
@@ -309,7 +310,7 @@ def test_held_out_2afc_is_a_mean_over_finished_runs_and_below_narrow_tables(cli,
     seed_1["init"][0]["metrics"] |= {"2afc_val_before": 0.58, "2afc_val_after": 0.76}
     folder = write(tmp_path, records)
     # means: (0.55 + 0.58 + 0.55) / 3 and (0.70 + 0.76 + 0.70) / 3
-    found = json.loads(printed(folder, "--json"))["held_out_2afc"]
+    found = json.loads(printed(folder, "--format", "json"))["held_out_2afc"]
     assert found["pi"] == pytest.approx([0.56, 0.72])
     assert found["random"] is None
     narrow = cli("compare", folder, COLUMNS="80").text
@@ -320,7 +321,7 @@ def test_compare_reports_invalid_arguments_in_one_sentence(cli, tmp_path):
     folder = write(tmp_path, three_by_three())
     for arguments, sentence in (
         (["nowhere"], "nowhere: no such folder. Give a folder of runs, such as runs/quickstart"),
-        ([folder, "--csv", "--json"], "--csv and --json: choose one format"),
+        ([folder, "--at", "last"], "--at last: expected a number of samples seen, or end"),
         ([folder, "--score", "top5/*"], "no score matches 'top5/*'. Did you mean 'top1/x'?"),
         ([folder, "--baseline", "rand"], "no arm called 'rand'. Did you mean 'random'?"),
         (
@@ -377,17 +378,10 @@ def test_a_control_that_differs_in_another_stage_cannot_test_the_human_structure
 
 
 def test_shuffled_votes_of_a_program_cannot_test_the_human_structure(tmp_path):
-    def from_pixels(arm):
-        for stage in arm["resolved"]["init"]:
-            inner = {"use": "pixel-triplets", "judgments": {"use": "nights"}}
-            is_shuffled = stage["judgments"]["use"] == "shuffled-votes"
-            stage["judgments"] = {"use": "shuffled-votes", "judgments": inner} if is_shuffled else inner
-
-    def as_told(arm):
+    def answer_by_program(arm):
         arm["by_people"] = False
 
-    assert question_of_pi(tmp_path / "earlier record", from_pixels) == NO_PEOPLE
-    assert question_of_pi(tmp_path / "record", as_told) == NO_PEOPLE
+    assert question_of_pi(tmp_path, answer_by_program) == NO_PEOPLE
 
 
 def test_the_table_states_how_each_arm_differs(printed, tmp_path):
@@ -398,15 +392,15 @@ def test_the_table_states_how_each_arm_differs(printed, tmp_path):
             one["arm"]["difference"] = sentence
     folder = write(tmp_path, records)
     assert sentence in printed(folder)
-    assert f"* {sentence}\n" in printed(folder, "--markdown")
-    assert f"% {sentence}\n" in printed(folder, "--latex")
-    assert json.loads(printed(folder, "--json"))["differences"] == [sentence]
+    assert f"* {sentence}\n" in printed(folder, "--format", "markdown")
+    assert f"% {sentence}\n" in printed(folder, "--format", "latex")
+    assert json.loads(printed(folder, "--format", "json"))["differences"] == [sentence]
 
 
 def shown_in(columns, comparison):
     """Return the heading and rows of the first table in a terminal of this width."""
     console = Console(width=columns, file=io.StringIO())
-    console.print(rich_table(comparison, comparison.matching(())))
+    console.print(rich_table(Judged.of(comparison), comparison.matching(())))
     lines = console.file.getvalue().splitlines()
     assert max(map(len, lines)) <= columns
     lines = [" ".join(line.split()) for line in lines]

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from perceptinit.analysis.intervals import estimate_two_way, find_components, max_t_p, mean_of
+from perceptinit.analysis.intervals import (
+    estimate_two_way,
+    find_components,
+    find_item_components,
+    max_t_p,
+    mean_of,
+)
 from perceptinit.analysis.statistics import estimate, widen
-from perceptinit.judgments.scoring import jackknife_stderr, jackknife_stderrs
+from perceptinit.judgments.scoring import clustered_stderr, jackknife_stderr, jackknife_stderrs
 
 
 def each(num):
@@ -167,3 +173,50 @@ def test_many_seeds_sample_sign_patterns_reproducibly():
     values = list(np.random.default_rng(3).normal(0.3, 1, 20))
     assert sign_flip_p(values) == sign_flip_p(values)
     assert sign_flip_p(values) == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=0.05)
+
+
+def test_items_alone_have_the_interval_of_independent_images():
+    values = np.random.default_rng(0).normal(0.1, 1, 30)
+    found = estimate_two_way(find_item_components(values, each(30)))
+    interval = stats.t.interval(0.95, 29, values.mean(), stats.sem(values))
+    assert (found.low, found.high) == pytest.approx(interval)
+    assert find_item_components(values[:9], each(9)) is None
+
+
+def test_a_score_of_one_run_is_never_more_certain_than_its_votes():
+    votes = np.full(20, 5)
+    found = find_item_components(np.full(20, 0.8), each(20), votes, are_shares=True)
+    assert found.variance == pytest.approx(0.8 * 0.2 / 100)
+    assert found.units == ("images",)
+
+
+def test_items_alone_have_the_components_of_seeds_without_a_variance_over_seeds():
+    rng = np.random.default_rng(2)
+    people = np.repeat(np.arange(8), 25)
+    places = rng.integers(0, 30, (200, 3))
+    values = rng.normal(0, 1, 200) + rng.normal(0, 1, 8)[people]
+    one = find_item_components(values, places, people=people)
+    two = find_components(np.stack([values, values]), places, people=people)
+    assert (one.images, one.people, one.mean) == pytest.approx((two.images, two.people, two.mean))
+    assert (two.seeds, two.both) == pytest.approx((0, 0))
+    assert one.units == ("images", "people")
+
+
+def test_the_interval_covers_people_who_agree_with_a_model_to_different_degrees():
+    rng = np.random.default_rng(0)
+    people, images = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)[:, None]
+    values = (rng.random(1000) < np.repeat(rng.uniform(0.3, 0.9, 20), 50)).astype(float)
+    named = estimate_two_way(find_item_components(values, images, people=people))
+    pooled = estimate_two_way(find_item_components(values, images))
+    assert named.stderr > 2 * pooled.stderr
+    assert named.stderr == pytest.approx(clustered_stderr(values, people))
+
+
+def test_degrees_without_seeds_are_at_least_those_of_the_smaller_sample():
+    rng = np.random.default_rng(3)
+    people = np.repeat(np.arange(6), 40)
+    values = rng.normal(0, 1, 240) + rng.normal(0, 3, 6)[people]
+    found = find_item_components(values, np.tile(np.arange(40), 6)[:, None], people=people)
+    assert 5 <= found.degrees < 6
+    same = find_item_components(np.ones(40), each(40))
+    assert (same.variance, same.degrees) == (0, 39)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import scipy
+from helpers.judging import headline, sentences
 from helpers.made_tables import read_scores
 
 from perceptinit.analysis.compare import compare
 from perceptinit.analysis.intervals import max_t_p_unpaired
 from perceptinit.analysis.statistics import estimate_unpaired
-from perceptinit.verdict.headline import headline, sentences
 
 FIVE = (0.70, 0.71, 0.69, 0.72, 0.68)
 LEAD = (0.81, 0.79, 0.80, 0.83, 0.80)

@@ -1,4 +1,4 @@
-"""Questions of contrasts in plans: keys, and the texts that earlier versions stored."""
+"""Questions of contrasts in plans: keys, and the texts that six published plans store."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from perceptinit.analysis.questions import (
     planned_questions,
 )
 
-# as in plans of 0.1
+# as in published plans
 TEXTS = {
     "Is it worth it?": WORTH,
     "Is it the human structure?": STRUCTURE,

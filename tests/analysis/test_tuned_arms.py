@@ -1,13 +1,14 @@
 """Tuned arms: the question that they answer, and no claim where tuning budgets differ."""
 
 import pytest
+from helpers.judging import sentences
 from helpers.made_runs import RECIPE, record, score, write
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import RecipeError, UsageError
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import Judged
 
 TUNE = """
 [tune]
@@ -57,7 +58,7 @@ def test_no_arm_is_reported_as_better_where_tuning_budgets_differ(tmp_path, of_r
     said = " ".join(sentences(comparison))
     assert sentence in said
     assert "is better than random by" not in said
-    assert "Yes:" not in render(comparison, with_examples=False)
+    assert "Yes:" not in render(Judged.of(comparison), with_examples=False)
 
 
 def test_tuning_trials_are_not_compared(tmp_path):

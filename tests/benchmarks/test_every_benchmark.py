@@ -32,6 +32,8 @@ NOT_RUN = {
     "studies/ladder.py": "tests/reports/test_from_records.py",
     "studies/fewer_pairs.py": "tests/reports/test_from_records.py",
     "studies/known_effects.py": "tests/reports/test_published_results.py compares the pages with it",
+    "studies/rebuilt_cells.py": "tests/reports/test_rebuilt_cells.py",
+    "studies/rebuilt_pages.py": "tests/reports/test_rebuilt_cells.py",
     "studies/simulated_share.py": "tests/reports/test_from_records.py",
 }
 ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}

@@ -14,7 +14,7 @@ HEAVY = ("torch", "numpy", "open_clip", "timm", "webdataset", "scipy", "pyarrow"
         ["--help"],
         ["list"],
         ["list", "judgments"],
-        ["plugins"],
+        ["list", "plugins"],
         ["run", "--help"],
         ["compare", "--help"],
         ["report", "--help"],

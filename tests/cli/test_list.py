@@ -1,6 +1,9 @@
 """`perceptinit list`: one line for each component on a terminal, full lines in a pipe."""
 
 import io
+import re
+
+import pytest
 
 from perceptinit.cli.list_ import align
 
@@ -46,3 +49,11 @@ def test_a_line_that_fits_exactly_is_not_cut():
     rows = [("pairs", "csv", "core", "a table")]
     assert list(align(rows, 20))[1] == "csv    core  a table"
     assert list(align(rows, 19))[1] == "csv    core  a t..."
+
+
+@pytest.mark.parametrize("name", ["triplet-hinge", "pretrain"])
+def test_show_names_the_list_of_each_nested_component(cli, name):
+    shown = cli("show", "initializer", name).stdout
+    kinds = re.findall(r"nested table with 'use': perceptinit list (\S+)", shown)
+    assert kinds
+    assert {cli("list", kind).returncode for kind in kinds} == {0}

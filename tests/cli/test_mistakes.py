@@ -31,7 +31,7 @@ MATRICES = {
     "oblong": DISTANCES[:5, :4],
 }
 CHECK = ("data", "check", "own_judgments")
-KIND = ("--set", "kind=dissimilarity", "--set", "names=names.txt")
+KIND = ",images=images,kind=dissimilarity,names=names.txt"
 
 # command, table and folder of images, what, where and what next
 MISTAKES = [
@@ -53,10 +53,10 @@ MISTAKES = [
     (CHECK, "judgments.csv", "broken", ("cannot be read", "broken/c_03.png", "Replace or exclude")),
     (CHECK, "unanswered.csv", "images", ("no column", "unanswered.csv", "Required: anchor, first, second, first_votes")),
     (CHECK, "next.json", "images", ("not a list of records", "next.json", "Export CSV")),
-    (("data", "check", "square.npy", "--images", "images"), "", "", ("required", "judgments.kind", "perceptinit show judgments rdm")),
-    (("data", "check", "gap.npy", "--images", "images", *KIND), "", "", ("not symmetric", "cells (0, 11)", "Missing cells are nan in both")),
-    (("data", "check", "texts.npy", "--images", "images", *KIND), "", "", ("expected numbers", "texts.npy", ".astype(float)")),
-    (("data", "check", "oblong.npy", "--images", "images", *KIND), "", "", ("4 cells", "oblong.npy", "Save a square matrix")),
+    (("data", "check", "square.npy,images=images"), "", "", ("required", "judgments.kind", "perceptinit show judgments rdm")),
+    (("data", "check", f"gap.npy{KIND}"), "", "", ("not symmetric", "cells (0, 11)", "Missing cells are nan in both")),
+    (("data", "check", f"texts.npy{KIND}"), "", "", ("expected numbers", "texts.npy", ".astype(float)")),
+    (("data", "check", f"oblong.npy{KIND}"), "", "", ("4 cells", "oblong.npy", "Save a square matrix")),
     (("validate", "quickstart", "--set", "seeds=3"), "", "", ("expected an array", "seeds", "in brackets")),
     (("validate", "quickstart", "--set", 'eval[0].datasets=["imagnet1k"]'), "", "", ("no folder", "[eval[0]]", "Did you mean 'imagenet1k'")),
     (("validate", "quickstart", "--set", 'eval[0].datasets=["images"]'), "", "", ("nor class folders", "[eval[0]]", "one folder per class")),

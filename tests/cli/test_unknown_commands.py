@@ -8,10 +8,6 @@ import pytest
     [
         (("rnu",), "no command called 'rnu'. Did you mean 'run'? Known: run, tune, "),
         (("data", "lst"), "no command called 'data lst'. Did you mean 'data list'? Known: data list, "),
-        (
-            ("cache", "clera"),
-            "no command called 'cache clera'. Did you mean 'cache clear'? Known: cache list, ",
-        ),
         (("new", "plugn"), "no command called 'new plugn'. Did you mean 'new plugin'? Known: new plugin, "),
         (("zzzz",), "no command called 'zzzz'. Known: run, tune, "),
     ],

@@ -12,6 +12,7 @@ from perceptinit.exporting.source import _fence, _text
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.types import RunContext
+from perceptinit.verdict.headline import Judged
 
 # sets the clipboard, moves up a line and erases it, reverses the text direction
 EVIL = "a\x1b]52;c;ZXZpbA==\x07b\x1b[1A\x1b[2Kc\u202ed\x9be"
@@ -36,6 +37,7 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
 
     from perceptinit.reports.status import status_table
     from perceptinit.reports.tables import rich_table
+    from perceptinit.running.queue import in_queue
 
     records = three_by_three()
     records[0] = record("random", 0, [], status="failed", error=f"OSError: {EVIL} [/red] [[init]]")
@@ -45,9 +47,9 @@ def test_tables_escape_the_text_of_records(tmp_path, capsys):
     assert read_record(path)["error"] == f"OSError: {TAMED} [/red] [[init]]"
     console = Console(width=400, markup=False, highlight=False)
     runs = load_runs([folder])
-    console.print(status_table(runs))
+    console.print(status_table(runs, in_queue))
     comparison = compare(runs)
-    console.print(rich_table(comparison, comparison.scores))
+    console.print(rich_table(Judged.of(comparison), comparison.scores))
     shown = capsys.readouterr().out
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
     assert "[/red] [[init]]" in shown

@@ -20,9 +20,9 @@ LONG = {"a name of 300": "n" * 300, "a path of 5,000": "p/" * 2500 + "x"}
         ("status", "PLACE"),
         ("compare", "PLACE"),
         ("report", "PLACE"),
-        ("export", "PLACE", "--to", "timm", "--out", "x"),
-        ("export", "x", "--to", "timm", "--out", "PLACE"),
-        ("eval", "PLACE", "--sets", "a", "--root", "b"),
+        ("export", "PLACE", "timm", "--out", "x"),
+        ("export", "x", "timm", "--out", "PLACE"),
+        ("eval", "PLACE", "--on", "a,root=b"),
         ("data", "check", "PLACE"),
         ("data", "download", "materials", "--yes", "--out", "PLACE"),
     ],
@@ -39,7 +39,7 @@ def test_a_path_that_is_too_long_is_reported(verbs, tmp_path, monkeypatch, recip
 
 @pytest.mark.parametrize(
     "words",
-    [("export", "x", "--to", "timm", "--out", "FILE"), ("data", "download", "materials", "--yes", "--out", "FILE"),
+    [("export", "x", "timm", "--out", "FILE"), ("data", "download", "materials", "--yes", "--out", "FILE"),
      ("status", "FILE"), ("compare", "FILE")],
     ids=" ".join,
 )  # fmt: skip
@@ -66,5 +66,5 @@ def test_a_read_only_disk_is_reported(cli, tmp_path, monkeypatch):
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), "acme-texture/README.md")
 
     monkeypatch.setattr("perceptinit.components.scaffold.new_plugin", write)
-    done = cli("new", "plugin", "acme-texture", "--kind", "initializer")
+    done = cli("new", "plugin", "initializer", "acme-texture")
     assert (done.returncode, done.stderr) == (2, "error: acme-texture/README.md: Read-only file system\n")

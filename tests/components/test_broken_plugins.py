@@ -74,7 +74,7 @@ def test_the_command_line_works_with_broken_plugins(cli_process, broken, argumen
 
 
 def test_each_broken_plugin_is_listed_with_its_error(cli_process, broken):
-    output = " ".join(cli_process("plugins", **broken).stdout.split())
+    output = " ".join(cli_process("list", "plugins", **broken).stdout.split())
     for name, (_, sentence) in BROKEN.items():
         assert f"not loaded {name} ({name})" in output
         assert sentence in output
@@ -98,7 +98,7 @@ def test_components_are_counted_per_plugin_module(cli_process, tmp_path):
     other.mkdir()
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: acme_more\nVersion: 1.0\n")
     (other / "entry_points.txt").write_text("[perceptinit]\nacme = second\n")
-    shown = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme").stdout
+    shown = cli_process("list", "plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="acme").stdout
     counts = {line.split()[3]: line.split()[4] for line in shown.splitlines() if "acme" in line}
     assert counts == {"first": "1", "second": "2"}
     assert "perceptinit.initializers" in shown  # on one line of 80 columns
@@ -107,17 +107,17 @@ def test_components_are_counted_per_plugin_module(cli_process, tmp_path):
 def test_output_of_an_import_does_not_reach_the_terminal(cli_process, tmp_path):
     source = "import sys\nprint('\\x1b[2Jprinted')\nprint('\\x1b[2Jerror', file=sys.stderr)\n"
     install(tmp_path, "noisy", source)
-    done = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="noisy")
+    done = cli_process("list", "plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="noisy")
     assert done.returncode == 0
     assert "printed" not in done.stdout + done.stderr
     assert "\\x1b[2Jerror" in done.stderr  # escaped
 
 
 def test_a_plugin_can_be_left_out_by_name(cli_process, broken):
-    done = cli_process("--without-plugin", "raises", "--without-plugin=exits", "plugins", **broken)
+    done = cli_process("--without-plugin", "raises", "--without-plugin=exits", "list", "plugins", **broken)
     assert (done.returncode, "no license file" in done.stdout) == (0, False)
     assert "SystemExit" not in done.stdout
-    failed = cli_process("--without-plugin", "raise", "plugins", **broken)
+    failed = cli_process("--without-plugin", "raise", "list", "plugins", **broken)
     assert failed.returncode == 2
     assert "--without-plugin: no plug-in called 'raise'. Did you mean 'raises'?" in failed.stderr
 
@@ -145,5 +145,5 @@ def test_a_plugin_that_imports_for_long_is_named(monkeypatch, capsys):
 )
 def test_a_required_version_is_read_as_pip_reads_it(cli_process, tmp_path, requires, is_loaded):
     install(tmp_path, "needy", "", requires)
-    done = cli_process("plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="needy")
+    done = cli_process("list", "plugins", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="needy")
     assert ("not loaded" not in done.stdout) == is_loaded, done.stdout

@@ -217,7 +217,7 @@ def test_a_plugin_adds_a_verb_unless_the_name_exists(install, cli_process, tmp_p
     environment["PERCEPTINIT_PLUGINS"] = "acme_verbs,acme_clash"
     done = cli_process("hello", **environment)
     assert done.stdout == "hello from the lab\n", done.stderr
-    listing = cli_process("plugins", **environment).stdout
+    listing = cli_process("list", "plugins", **environment).stdout
     assert "the command 'run' already exists" in listing
     assert "Run a recipe" in cli_process("run", "--help", **environment).stdout
 
@@ -242,17 +242,6 @@ def test_a_verb_of_a_missing_companion_is_reported_with_the_install_command(cli)
     assert done.returncode == 2
     assert "the verb 'collect' is part of the companion package perceptinit-collect" in done.stderr
     assert "pip install ./plugins/perceptinit-collect" in done.stderr
-
-
-@pytest.mark.parametrize("words", [(), ("quickstart",), ("quickstart", "--world", "8")])
-def test_options_that_moved_to_estimate_are_reported_with_the_install_command(cli, words):
-    done = cli("validate", *words, "--device", "cuda")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: --device, --world and --memory are now options of `perceptinit estimate`, in a companion package. "
-        "Install it: pip install ./plugins/perceptinit-estimate (in a checkout) or its wheel, "
-        "perceptinit_estimate-*.whl\n"
-    )
 
 
 def test_a_companion_offers_its_listed_components_without_a_prefix(install):

@@ -22,7 +22,7 @@ COMMANDS = [shlex.split(line)[1:] for block in blocks("console") for line in blo
 def test_every_command_of_the_page_runs(verb, tmp_path):
     (tmp_path / "results.csv").write_text(RESULTS)
     named = RESULTS.replace("arm,seed,measure,value", "init,config/seed,measure,accuracy")
-    (tmp_path / "runs.csv").write_text(named.replace(",accuracy,0", ",x,0"))
+    (tmp_path / "runs.csv").write_text(named.replace(",accuracy,0", ",top1,0"))
     (tmp_path / "results.toml").write_text(blocks("toml")[0].split("[columns]")[0])
     outputs = [verb(*command) for command in COMMANDS]
     assert len(outputs) == 5

@@ -13,25 +13,23 @@ from helpers.command_line import run_command
 from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 from torch.nn.functional import interpolate
 
 from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.evaluating.agreement import read_sets
+from perceptinit.evaluating.asked import read_asked
 from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
-from perceptinit.evaluating.request import Request
-from perceptinit.evaluating.standing import half_width
 from perceptinit.judgments.own.table import Table
-from perceptinit.judgments.scoring import clustered_stderr
-from perceptinit.types import Fit, Items
+from perceptinit.types import Fit
 
 NUM = 24
 NAMES = [f"{i:02d}.png" for i in range(NUM)]
 EMBEDDINGS = np.random.default_rng(0).normal(size=(NUM, 5))
-SETS = ("--on", "triplets.csv", "--on", "odd.csv", "--on", "rdm.npy,kind=dissimilarity,names=names.txt")
+SETS = ("triplets.csv", "odd.csv", "rdm.npy,kind=dissimilarity,names=names.txt")
 
 
 def draw_rows(count, high, seed):
@@ -75,18 +73,33 @@ def lab(tmp_path):
     return tmp_path
 
 
+def asked(*sets):
+    """Return the options that measure on sets of judgments whose images are in `photos`."""
+    return [word for each in sets for word in ("--on", f"{each},images=photos")]
+
+
 def write_embeddings(path, rows):
     parquet.write_table(pyarrow.table({"image": NAMES, "embedding": rows.tolist()}), path)
 
 
 @pytest.fixture
 def on(lab):
-    """Return a function that runs `eval` on the judgments of the lab and returns the rows of its JSON."""
+    """Return a function that runs `eval` on the judgments of the lab and returns its JSON."""
 
     def run(*arguments, sets=SETS):
-        done = run_command(["eval", *arguments, *sets, "--images", "photos", "--json"], lab)
+        done = run_command(["eval", *arguments, *asked(*sets), "--format", "json"], lab)
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)["scores"]
+        return json.loads(done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def cells(on):
+    """Return a function that runs `eval` and returns the compared scores by measure and arm."""
+
+    def run(*arguments, sets=SETS):
+        return {(row["measure"], row["arm"]): row for row in on(*arguments, sets=sets)["scores"]}
 
     return run
 
@@ -104,11 +117,27 @@ def test_scores_equal_a_computation_in_numpy(on):
         odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
         np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
     ]
-    rows = [row for row in on("ours.parquet") if row["layer"]]
-    assert [row["measure"] for row in rows] == ["2afc", "odd_one_out", "rsa_spearman"]
+    rows = on("ours.parquet")["measured"]
+    assert [row["name"] for row in rows] == ["2afc/triplets", "odd_one_out/odd", "rsa_spearman/rdm"]
     assert [row["value"] for row in rows] == pytest.approx(expected, abs=1e-6)
-    assert [row["judgments"] for row in rows] == ["all judgments"] * 3
-    assert rows[2]["people"] == 6
+
+
+def test_a_linear_readout_is_fitted_and_scored_on_different_images(on, lab):
+    seen = EMBEDDINGS * [1, 1, 0.1, 0.1, 0.1]  # people see two dimensions
+    seen = seen / np.linalg.norm(seen, axis=1, keepdims=True)
+    images, _ = draw_rows(4000, 2, 4)
+    a, b, c = images.T
+    chooses_first = (seen[a] * (seen[b] - seen[c])).sum(axis=1) > 0
+    votes = np.stack([chooses_first, ~chooses_first], axis=1).astype(int)
+    write_table(lab / "seen.csv", "anchor first second first_votes second_votes", images, votes)
+    sets = ("--on", "seen.csv", "--on", "seen.csv,readout=linear")
+    rows = [row for row in on("ours.parquet", "noise.parquet", sets=sets) if row["layer"]]
+    plain, read_out = [row for row in rows if row["model"] == "ours.parquet"]
+    noise = [row for row in rows if row["model"] == "noise.parquet"]
+    assert plain["judgments"] == "all judgments"
+    assert read_out["judgments"] == "all judgments, under a linear map fitted on the other half of the images"
+    assert read_out["value"] > plain["value"] + 0.05
+    assert noise[1]["value"] < 0.6
 
 
 def squares(folder, fit):
@@ -142,7 +171,7 @@ def test_scores_of_layers_equal_a_computation_from_the_images(on, lab, fit):
     model = timm.create_model("test_vit", num_classes=0).eval()
     save_file(model.state_dict(), lab / "model.safetensors")
     arguments = ("--fit", fit, "--layer", "blocks.2", "--layer", "output", "--pooling", "class")
-    rows = [row for row in on("timm:test_vit:model.safetensors", *arguments) if row["layer"]]
+    rows = on("timm:test_vit:model.safetensors", *arguments)["measured"]
     with torch.no_grad():
         images = (squares(lab / "photos", fit) - 0.5) / 0.5
         layers = [
@@ -164,54 +193,76 @@ def test_scores_of_layers_equal_a_computation_from_the_images(on, lab, fit):
             odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
             np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
         ]
-        assert [r["value"] for r in rows if r["layer"] == layer] == pytest.approx(expected, abs=1e-6)
+        own = [row["value"] for row in rows if row["arm"].endswith("blocks.2") == (layer == "blocks.2")]
+        assert own == pytest.approx(expected, abs=1e-6)
 
 
-def test_models_trivial_models_and_differences_are_rows(on):
-    rows = {(row["set"], row["model"]): row for row in on("ours.parquet", "noise.parquet")}
-    best, other = sorted(("ours.parquet", "noise.parquet"), key=lambda m: -rows["triplets", m]["value"])
-    gap = rows["triplets", other]
-    assert rows["triplets", best]["reference"] is None
+def test_the_best_model_is_the_baseline_of_the_others(cells):
+    rows = cells("ours.parquet", "noise.parquet")
+    best, other = sorted(("ours.parquet", "noise.parquet"), key=lambda arm: -rows["2afc", arm]["mean"])
+    gap = rows["2afc", other]
+    assert rows["2afc", best]["reference"] is None
     assert gap["reference"] == best
-    assert gap["difference"] == pytest.approx(gap["value"] - rows["triplets", best]["value"])
-    assert gap["difference_low"] < gap["difference"] < gap["difference_high"]
-    pixels = rows["triplets", "pixels 32 x 32"]
-    assert pixels["low"] < pixels["value"] < pixels["high"]
-    span = rows["triplets", best]["ceiling"] - 0.5
-    assert rows["triplets", best]["share_of_ceiling"] == pytest.approx(
-        (rows["triplets", best]["value"] - 0.5) / span
-    )
+    assert gap["difference"] == pytest.approx(gap["mean"] - rows["2afc", best]["mean"])
+    assert gap["low"] < gap["difference"] < gap["high"]
+    assert gap["mean_low"] < gap["mean"] < gap["mean_high"]
+    span = gap["ceiling"] - 0.5
+    assert gap["share_of_ceiling"] == pytest.approx((gap["mean"] - 0.5) / span)
 
 
-def test_the_baseline_is_the_reference_of_the_others(on):
-    rows = on("ours.parquet", "noise.parquet", "--baseline", "noise.parquet")
-    assert {row["reference"] for row in rows if row["model"] == "ours.parquet"} == {"noise.parquet"}
+def test_the_interval_of_a_score_is_that_of_its_items(cells):
+    """The jackknife leaves out each image with its triplets; votes are never more certain than binomial ones."""
+    found = cells("ours.parquet", sets=SETS[:1])["2afc", "ours.parquet"]
+    z = EMBEDDINGS / np.linalg.norm(EMBEDDINGS, axis=1, keepdims=True)
+    distances = 1 - z @ z.T
+    used = TRIPLETS[1][:, :2].sum(axis=1) > 0
+    images, votes = TRIPLETS[0][used], TRIPLETS[1][used, :2]
+    (a, b, c), num = images.T, votes.sum(axis=1)
+    agreeing = np.where(distances[a, b] < distances[a, c], votes[:, 0], votes[:, 1])
+    kept = [~(images == image).any(axis=1) for image in range(NUM)]
+    means = np.array([agreeing[rows].sum() / num[rows].sum() for rows in kept])
+    jackknife = (NUM - 1) / NUM * np.square(means - means.mean()).sum()
+    value = agreeing.sum() / num.sum()
+    alone = np.array([(agreeing.sum() - x) / (num.sum() - n) for x, n in zip(agreeing, num, strict=True)])
+    of_items = (len(num) - 1) / len(num) * np.square(alone - alone.mean()).sum()
+    variance = max(jackknife - 2 * of_items, of_items, value * (1 - value) / num.sum())
+    # two questions occur twice, and the table joins their votes
+    assert found["mean_high"] - value == pytest.approx(t.ppf(0.975, NUM - 1) * variance**0.5, rel=5e-3)
+
+
+def test_all_pairs_are_simultaneous_unless_a_baseline_is_chosen(cells, lab):
+    write_embeddings(lab / "other.parquet", np.random.default_rng(8).normal(size=(NUM, 5)))
+    models = ("ours.parquet", "noise.parquet", "other.parquet")
+    assert {row["num_family"] for row in cells(*models).values()} == {None, 3}
+    rows = cells(*models, "--baseline", "noise.parquet")
+    assert {row["num_family"] for row in rows.values()} == {None, 2}
+    assert rows["2afc", "ours.parquet"]["reference"] == "noise.parquet"
 
 
 def test_a_split_column_is_ignored_unless_a_split_is_chosen(on, lab):
-    sets = ("--on", "triplets.csv")
-    num_questions = on("ours.parquet", sets=sets)[0]["num_examples"]
+    sets = ("triplets.csv",)
+    num_questions = on("ours.parquet", sets=sets)["measured"][0]["num_examples"]
     text = (lab / "triplets.csv").read_text().splitlines()
     rows = [f"{row},{'test' if int(row[:2]) > 12 else 'train'}" for row in text[1:]]
     (lab / "triplets.csv").write_text("\n".join([f"{text[0]},split", *rows]))
-    whole, test = on("ours.parquet", sets=sets)[0], on("ours.parquet", "--split", "test", sets=sets)[0]
+    whole = on("ours.parquet", sets=sets)["measured"][0]
+    found = on("ours.parquet", sets=("triplets.csv,split=test",))
     assert whole["num_examples"] == num_questions
-    assert 0 < test["num_examples"] < num_questions
-    assert test["judgments"] == "split test"
+    assert 0 < found["measured"][0]["num_examples"] < num_questions
 
 
 def test_a_model_that_was_trained_on_a_table_is_scored_on_held_out_judgments(lab):
     trained = {"use": "table", "path": str(lab / "triplets.csv"), "test_share": 0.3, "seed": 7}
     models = [EvalModel("ours", lambda: None, judgments=[trained]), EvalModel("other", lambda: None)]
     registry = build_plugin_manager().registry
-    request = Request(models=(), on=(str(lab / "triplets.csv"),), images=str(lab / "photos"))
-    (found,) = read_sets(request, models, registry)
+    on = read_asked([f"{lab}/triplets.csv,images={lab}/photos"], registry)
+    (found,) = read_sets(on, models, registry)
     assert found.rows == "judgments held out from stage 1 of ours"
     held_out = Table(Table.Config(path=lab / "triplets.csv", images=lab / "photos", test_share=0.3, seed=7))
     assert found.measure.data.anchor.tolist() == held_out.load("test").anchor.tolist()
     models.append(EvalModel("third", lambda: None, judgments=[{**trained, "seed": 8}]))
     with pytest.raises(UsageError, match="ours, third hold out different judgments"):
-        read_sets(request, models, registry)
+        read_sets(on, models, registry)
 
 
 def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
@@ -219,24 +270,64 @@ def test_few_anchors_have_a_sentence_instead_of_an_interval(on, lab):
     few = (images[:, 0] < 3) & (images[:, 1:] > 3).all(axis=1)
     header = "anchor first second first_votes second_votes"
     write_table(lab / "few.csv", header, images[few], votes[few, :2])
-    (row, *_) = on("ours.parquet", sets=("--on", "few.csv"))
-    assert (row["low"], row["missing"]) == (None, "too few anchors for an interval")
+    found = on("ours.parquet", sets=("few.csv",))
+    assert found["scores"][0]["mean_low"] is None
+    assert "2afc/few: too few anchors for an interval" in found["problems"]
 
 
-def test_tables_and_page_show_every_model_and_set(cli, lab):
-    arguments = ["eval", "ours.parquet", "noise.parquet", *SETS, "--images", "photos"]
-    done = cli(*arguments, "--html", "page.html", COLUMNS="80")
+def test_tables_show_every_model_set_ceiling_and_trivial_model(cli, lab):
+    arguments = ["eval", "ours.parquet", "noise.parquet", *asked(*SETS)]
+    done = cli(*arguments, COLUMNS="80")
     assert done.returncode == 0, done.stderr
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    for text in ("ours.parquet", "triplets", "odd", "rdm", "human ceiling", "pixels 32 x 32", "reference"):
-        assert text in done.stdout
+    for text in (
+        "ours.parquet", "2afc/triplets", "odd_one_out/odd", "rsa_spearman/rdm", "human ceiling",
+        "pixels 32 x 32", "all judgments", "6 people", "% to people", "embeddings from a file",
+        "over images, for the pooled votes of these judges",
+    ):  # fmt: skip
+        assert text in " ".join(done.stdout.split())
+    assert "| score | arm |" in cli(*arguments, "--format", "markdown").stdout
+    assert r"\toprule" in cli(*arguments, "--format", "latex").stdout
+
+
+def test_compare_reads_what_eval_writes(cli, lab):
+    """A weights file, with layers, and features: the answer and the table are those that `eval` printed."""
+    torch.manual_seed(0)
+    model = timm.create_model("test_vit", num_classes=0)
+    save_file(model.state_dict(), lab / "model.safetensors")
+    np.save(lab / "features.npy", EMBEDDINGS)
+    (lab / "features.txt").write_text("\n".join(NAMES))
+    models = ("features.npy", "noise.parquet", "timm:test_vit:model.safetensors")
+    arguments = ["eval", *models, "--layer", "blocks.2", "--layer", "output", *asked(*SETS)]
+    (lab / "scores.csv").write_text(cli(*arguments, "--format", "csv").stdout)
+    printed = cli(*arguments)
+    assert "simultaneous 95 % interval of 6 pairs of models" in " ".join(printed.stdout.split())
+    assert cli("compare", "scores.csv").stdout == printed.stdout
+    chosen = cli(*arguments, "--baseline", "noise.parquet", "--format", "markdown")
+    again = cli("compare", "scores.csv", "--baseline", "noise.parquet", "--format", "markdown")
+    assert again.stdout == chosen.stdout
+
+
+def test_scores_without_items_say_what_an_interval_over_images_needs(cli, lab):
+    text = cli("eval", "ours.parquet", "noise.parquet", *asked("triplets.csv"), "--format", "csv").stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    with (lab / "bare.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [name for name in rows[0] if name != "details"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    done = cli("compare", "bare.csv", "--baseline", "noise.parquet", COLUMNS="300")
+    assert "one run each does not decide" in done.stdout
+    assert "no values by item. Intervals over images need them: `perceptinit eval` writes them" in done.stdout
+
+
+def test_the_report_draws_models_layers_ceiling_and_chance(cli, lab):
+    arguments = ["eval", "timm:test_vit", "ours.parquet", "--layer", "all", *asked("triplets.csv")]
+    (lab / "scores.csv").write_text(cli(*arguments, "--format", "csv").stdout)
+    done = cli("report", "scores.csv", "--out", "page.html")
+    assert done.returncode == 0, done.stderr
     page = (lab / "page.html").read_text()
-    assert page.count("<svg") == 3
-    assert "Band: human ceiling" in page
-    assert cli(*arguments, "--markdown").stdout.startswith("| model | triplets | odd | rdm |")
-    assert r"\toprule" in cli(*arguments, "--latex").stdout
-    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--csv").stdout)))
-    assert {row["set"] for row in rows} == {"triplets", "odd", "rdm"}
+    assert "Band: human ceiling. Dotted: chance." in page
+    assert "Scores of the layers of timm:test_vit (random weights), from input to output" in page
+    assert "pixels 32 x 32" in page
 
 
 @pytest.mark.parametrize(
@@ -244,17 +335,17 @@ def test_tables_and_page_show_every_model_and_set(cli, lab):
     [
         (("x.pth",), ("x.pth", "pickled weights", "save_file", "docs/export.md")),
         (("timm:test_vit:x.pth",), ("x.pth", "pickled weights", "save_file")),
-        (("ours.parquet", "--on", "none.csv"), ("none.csv", "no such file")),
-        (("ours.parquet", "--on", "rdm.npy,names=names.txt"), ("rdm.npy,names=names.txt", "kind", "required")),
-        (("ours.parquet", "--on", "triplets.csv,nonsense=1"), ("nonsense", "unknown key")),
-        (("ours.parquet", "--suite", "smoke"), ("ours.parquet", "--on")),
-        (("timm:test_vit", "--fit", "pad", "--suite", "smoke"), ("--fit", "require --on")),
-        (("ours.parquet", "--on", "triplets.csv", "--baseline", "our"), ("our", "ours.parquet")),
+        (("ours.parquet", *asked("none.csv")), ("none.csv", "no such file")),
+        (("ours.parquet", *asked("rdm.npy,names=names.txt")), ("rdm.npy,names=names.txt", "kind", "required")),
+        (("ours.parquet", *asked("triplets.csv,nonsense=1")), ("nonsense", "unknown key")),
+        (("ours.parquet", "--on", "smoke"), ("ours.parquet", "--on")),
+        (("timm:test_vit", "--fit", "pad", "--on", "smoke"), ("--fit is for human judgments", "--on JUDGMENTS")),
+        (("ours.parquet", *asked("triplets.csv"), "--baseline", "our"), ("our", "ours.parquet")),
     ],
 )  # fmt: skip
 def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts):
     (lab / "x.pth").touch()
-    done = cli("eval", *arguments, "--images", "photos") if "--on" in arguments else cli("eval", *arguments)
+    done = cli("eval", *arguments)
     assert done.returncode in (1, 2)
     for part in parts:
         assert part in done.stderr, done.stderr
@@ -263,16 +354,16 @@ def test_an_invalid_request_names_what_the_user_typed(cli, lab, arguments, parts
 def test_a_missing_image_of_an_embeddings_file_is_named(cli, lab):
     np.save(lab / "short.npy", EMBEDDINGS[:-1])
     (lab / "short.txt").write_text("\n".join(NAMES[:-1]))
-    done = cli("eval", "short.npy", "ours.parquet", "--on", "triplets.csv", "--images", "photos")
+    done = cli("eval", "short.npy", "ours.parquet", *asked("triplets.csv"))
     assert done.returncode == 1
     assert "short.npy has no score: short.npy: no embedding of image '23.png'" in done.stderr
     assert "ours.parquet" in done.stdout
 
 
 def test_random_weights_are_marked_and_the_fit_is_shown(on):
-    rows = on("timm:test_vit", "--fit", "pad", sets=("--on", "triplets.csv"))
-    assert rows[0]["model"] == "timm:test_vit (random weights)"
-    assert "160 x 160 pixels, pad, mean 0.5" in rows[0]["input"]
+    found = on("timm:test_vit", "--fit", "pad", sets=("triplets.csv",))
+    (line,) = found["differences"]
+    assert line.startswith("timm:test_vit (random weights): 160 x 160 pixels, pad, mean 0.5")
 
 
 def test_a_function_returns_a_model_or_encodes_images(lab, monkeypatch):
@@ -322,13 +413,3 @@ def test_pooling_separates_class_tokens_from_patches():
     assert pool(tokens[:, 1:].reshape(1, 1, 2, 2), None).item() == 2.5
     with pytest.raises(Exception, match="no class token"):
         pool(tokens[:, 1:], "class")
-
-
-def test_the_interval_covers_people_who_agree_with_a_model_to_different_degrees():
-    rng = np.random.default_rng(0)
-    people, images = np.repeat(np.arange(20), 50), np.tile(np.arange(50), 20)[:, None]
-    values = (rng.random(1000) < np.repeat(rng.uniform(0.3, 0.9, 20), 50)).astype(float)
-    named = half_width(values, Items(values, images, people=people), 0.95)
-    pooled = half_width(values, Items(values, images), 0.95)
-    assert named > 2 * pooled
-    assert named > 1.96 * clustered_stderr(values, people)

@@ -64,10 +64,10 @@ def test_eval_of_all_epochs_reproduces_the_scores_of_the_run(cli, tmp_path, reci
     done = cli("run", recipe)
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / "runs/tiny/default/seed0/record.json").read_text())
-    done = cli("eval", "runs/tiny", "--weights", "all", "--json")
+    done = cli("eval", "runs/tiny", "--weights", "all", "--format", "json")
     assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout)["scores"]
-    ours = {(r["samples_seen"], f"{r['measure']}/{r['data_set']}"): r["value"] for r in rows}
+    rows = json.loads(done.stdout)["measured"]
+    ours = {(r["samples_seen"], r["name"]): r["value"] for r in rows}
     theirs = {(r["samples_seen"], r["name"]): r["value"] for r in record["scores"]}
     assert {samples for samples, _ in ours} == {0, 32, 64}
     assert ours == theirs
@@ -77,9 +77,9 @@ def test_initial_weights_are_evaluated_although_only_final_weights_are_kept(cli,
     recipe.write_text(RECIPE + 'every = "end"\n')  # of keep-weights, the last evaluator
     done = cli("run", recipe)
     assert done.returncode == 0, done.stderr
-    done = cli("eval", "runs/tiny", "--weights", "all", "--json")
+    done = cli("eval", "runs/tiny", "--weights", "all", "--format", "json")
     assert done.returncode == 0, done.stderr
-    assert {row["samples_seen"] for row in json.loads(done.stdout)["scores"]} == {0, 64}
+    assert {row["samples_seen"] for row in json.loads(done.stdout)["measured"]} == {0, 64}
 
 
 def test_weights_that_do_not_match_the_record_are_not_evaluated(cli, tmp_path, recipe):
@@ -124,8 +124,8 @@ def test_one_model_is_in_memory_at_a_time_if_all_images_are(
 
     monkeypatch.setattr(measure, "_build", count)
     done = cli(
-        "eval", "checkpoints", "--backbone", recipe, "--root", "sets", "--sets", "mnist", "--no-cache",
-        "--at-once", "2", "--set", f"cache_mib={cache_mib}",
+        "eval", "checkpoints", "--backbone", recipe, "--on", f"mnist,root=sets,cache_mib={cache_mib}", "--no-cache",
+        "--at-once", "2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert together == sizes
@@ -137,26 +137,36 @@ def test_a_folder_of_checkpoints_gives_a_table_with_family_averages(cli, tmp_pat
         labelled_set(tmp_path / "sets" / name, [0, 1, 2] * 3, 10)
     caption_set(tmp_path / "sets" / "captions", [["a cat", "one cat"], ["a dog"]])
     arguments = [
-        "eval", "checkpoints", "--backbone", recipe, "--root", "sets",
-        "--sets", "mnist", "--sets", "stl10", "--sets", "captions", "--no-cache",
+        "eval", "checkpoints", "--backbone", recipe, "--no-cache",
+        "--on", "mnist,root=sets", "--on", "stl10,root=sets", "--on", "captions,root=sets",
     ]  # fmt: skip
     done = cli(*arguments)
     assert done.returncode == 0, done.stderr
-    for text in ("step0", "step1", "mnist", "mean of misc (2)", "image_recall_1", "captions"):
+    for text in ("step0", "step1", "top1/mnist", "mean of 2 sets", "image_recall_1/captions"):
         assert text in done.stdout
-    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--csv").stdout)))
-    top1 = [r for r in rows if r["measure"] == "top1" and r["model"] == "step0"]
-    assert [(r["data_set"], r["family"], r["precision"]) for r in top1] == [
-        ("mnist", "misc", "fp32"), ("stl10", "misc", "fp32"),
-    ]  # fmt: skip
-    means = json.loads(cli(*arguments, "--json").stdout)["means"]
-    mean = next(m for m in means if m["measure"] == "top1" and "misc" in m["of"])
-    assert mean["values"]["step0"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
+    rows = list(csv.DictReader(io.StringIO(cli(*arguments, "--format", "csv").stdout)))
+    top1 = [r for r in rows if r["measure"] == "top1" and r["arm"] == "step0"]
+    assert [r["data_set"] for r in top1] == ["mnist", "stl10"]
+    found = json.loads(cli(*arguments, "--format", "json").stdout)
+    assert {r["extra"].get("precision") for r in found["measured"] if "top1" in r["name"]} == {"fp32"}
+    mean = next(r for r in found["scores"] if r["score"] == "top1/mean of 2 sets" and r["arm"] == "step0")
+    assert mean["mean"] == pytest.approx(sum(float(r["value"]) for r in top1) / 2)
+
+
+def test_runs_of_a_recipe_are_arms_over_seeds(cli, tmp_path, recipe):
+    arms = '[[arm]]\nname = "a"\n[[arm]]\nname = "b"\n'
+    recipe.write_text(f"{RECIPE.replace('[backbone]', 'seeds = [0, 1]' + chr(10) + '[backbone]')}{arms}")
+    assert cli("run", recipe).returncode == 0
+    (tmp_path / "scores.csv").write_text(cli("eval", "runs/tiny", "--format", "csv").stdout)
+    done = cli("eval", "runs/tiny")
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2" in done.stdout
+    assert cli("compare", "scores.csv").stdout == done.stdout
 
 
 def test_eval_fails_if_every_set_is_missing_and_skipped(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "weights", 1)
-    options = ("--backbone", str(recipe), "--sets", "gone", "--set", "missing=skip", "--device", "cpu")
+    options = ("--backbone", str(recipe), "--on", "gone,root=sets,missing=skip", "--device", "cpu")
     done = cli("eval", "weights", *options)
     assert done.returncode == 1
     assert "zero-shot: 1 sets are missing and skipped: gone" in done.stderr
@@ -168,8 +178,8 @@ def test_a_corrupt_image_excludes_only_its_set(cli, tmp_path, recipe):
     labelled_set(tmp_path / "sets" / "bad", [0, 1], 2, images=[png(0), b"no image"])
     labelled_set(tmp_path / "sets" / "short", [0, 1], 1)
     done = cli(
-        "eval", "checkpoints", "--backbone", recipe, "--root", "sets", "--no-cache", "--csv",
-        "--sets", "good", "--sets", "bad", "--sets", "short",
+        "eval", "checkpoints", "--backbone", recipe, "--no-cache", "--format", "csv",
+        "--on", "good,root=sets", "--on", "bad,root=sets", "--on", "short,root=sets",
     )  # fmt: skip
     assert done.returncode == 1
     assert "First error: bad/test/0.tar/s0000001: cannot be decoded as an image" in done.stderr
@@ -189,28 +199,29 @@ def test_a_model_with_nan_weights_does_not_affect_other_models(cli, tmp_path, re
         "checkpoints",
         "--backbone",
         recipe,
-        "--suite",
+        "--on",
         "smoke",
-        "--csv",
+        "--format",
+        "csv",
         "--no-cache",
     )
     assert done.returncode == 1
     assert "step1 has no score: the text embeddings are not finite" in done.stderr
-    assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
+    assert {r["arm"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
 def test_a_checkpoint_that_does_not_fit_does_not_affect_other_models(cli, tmp_path, recipe):
     write_checkpoints(tmp_path / "checkpoints", 1)
     save_file({"image.mean": torch.zeros(3)}, tmp_path / "checkpoints" / "other.safetensors")
-    done = cli("eval", "checkpoints", "--backbone", recipe, "--suite", "smoke", "--csv")
+    done = cli("eval", "checkpoints", "--backbone", recipe, "--on", "smoke", "--format", "csv")
     assert done.returncode == 1
     assert "does not fit ImageModel" in done.stderr  # it has no text tower
-    assert {r["model"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
+    assert {r["arm"] for r in csv.DictReader(io.StringIO(done.stdout))} == {"step0"}
 
 
 def test_a_damaged_checkpoint_is_reported_before_evaluation_starts(cli, tmp_path, recipe):
     (tmp_path / "broken.safetensors").write_text("no weights")
-    done = cli("eval", "broken.safetensors", "--backbone", recipe, "--suite", "smoke")
+    done = cli("eval", "broken.safetensors", "--backbone", recipe, "--on", "smoke")
     assert done.returncode == 1
     assert "broken.safetensors: not a readable safetensors file" in done.stderr
 
@@ -218,7 +229,7 @@ def test_a_damaged_checkpoint_is_reported_before_evaluation_starts(cli, tmp_path
 def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
     table = '[[eval]]\nuse = "two-afc"\n[eval.judgments]\nuse = "synthetic"\nnum_test = 10\n'
     (tmp_path / "small.toml").write_text(RECIPE.partition("[[eval]]")[0] + table)
-    done = cli("eval", "timm:test_vit", "--suite", "smoke", "--recipe", "small.toml")
+    done = cli("eval", "timm:test_vit", "--on", "smoke", "--on", "small.toml")
     assert done.returncode == 1
     assert (
         "timm:test_vit (random weights): zero-shot skipped, because the model has no text tower"
@@ -236,8 +247,7 @@ def test_a_timm_model_is_evaluated_on_image_measures_only(cli, tmp_path):
             "nowhere: no such file or folder, and not open-clip:MODEL, timm:MODEL or package.module:function",
         ),
         (["open-clip:ViT-B-33"], "open_clip has no model 'ViT-B-33'"),
-        (["timm:test_vit"], "no evaluator. Give --on, --suite or --sets with --root"),
-        (["a", "--csv", "--json"], "--csv and --json: choose one format"),
+        (["timm:test_vit"], "no evaluator. Name judgments, test sets or a recipe with --on"),
         (["a", "--weights", "last"], "--weights: no weights 'last'"),
     ],
 )
@@ -253,8 +263,8 @@ def test_two_processes_share_the_images_and_report_the_scores_of_one(cli, tmp_pa
     labelled_set(tmp_path / "sets" / "set", list(range(7)), 7)
     caption_set(tmp_path / "sets" / "captions", [["a"], ["b", "c"], ["d"]])
     arguments = [
-        "eval", "checkpoints", "--backbone", recipe, "--root", "sets", "--no-cache", "--csv",
-        "--sets", "set", "--sets", "captions", "--set", "batch_size=2", "--device", "cpu",
+        "eval", "checkpoints", "--backbone", recipe, "--no-cache", "--format", "csv", "--device", "cpu",
+        "--on", "set,root=sets,batch_size=2", "--on", "captions,root=sets,batch_size=2",
     ]  # fmt: skip
     alone = cli(*arguments)
     command = [
@@ -277,7 +287,7 @@ def test_two_processes_share_the_images_and_report_the_scores_of_one(cli, tmp_pa
 def test_data_list_reports_complete_partial_wrong_and_missing_sets(cli, tmp_path):
     labelled_set(tmp_path / "sets" / "mnist", [0, 1], 10)
     labelled_set(tmp_path / "sets" / "stl10", [0, 11], 10)
-    done = cli("data", "list", "paper29", "--root", "sets")
+    done = cli("data", "list", "paper29,root=sets")
     assert done.returncode == 0, done.stderr
     rows = {line.split()[0]: line for line in done.stdout.splitlines() if line.split()}
     assert rows["mnist"].rstrip().endswith("partial")
@@ -289,11 +299,11 @@ def test_data_list_reports_complete_partial_wrong_and_missing_sets(cli, tmp_path
 
 def test_data_check_decodes_every_image_of_a_set(cli, tmp_path):
     labelled_set(tmp_path / "images", [0, 1], 2, images=[png(0), b"no image"])
-    done = cli("data", "check", "images", "--root", ".")
+    done = cli("data", "check", "images,root=.")
     assert done.returncode == 1
     assert "error images/test/0.tar/s0000001: cannot be decoded as an image" in done.stdout
     assert "1 images decoded, 1 failed" in done.stdout
-    assert cli("data", "check", "images", "--root", ".", "--quick").returncode == 0
+    assert cli("data", "check", "images,root=.", "--quick").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -311,7 +321,7 @@ def test_data_check_counts_images_with_transparent_parts(cli, tmp_path):
     file = io.BytesIO()
     Image.new("RGBA", (4, 4), (9, 9, 9, 100)).save(file, "PNG")
     labelled_set(tmp_path / "images", [0, 1], 2, images=[png(0), file.getvalue()])
-    done = cli("data", "check", "images", "--root", ".")
+    done = cli("data", "check", "images,root=.")
     assert "images: 1 images have transparent parts; alpha is dropped, as" in done.stdout
 
 
@@ -325,7 +335,7 @@ def test_data_download_fetches_a_readable_set(cli, tmp_path, hub):
     labelled_set(tmp_path / "hub/datasets/djghosh/wds_mnist_test", [0, 1], 10)
     done = cli("data", "download", "mnist", "--yes", "--out", "sets", HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
-    listed = cli("data", "list", "mnist", "--root", "sets")
+    listed = cli("data", "list", "mnist,root=sets")
     assert "mnist: 2 images, but 10,000 are published" in listed.stdout
     missing = cli("data", "download", "birdsnap", "--yes", "--out", "sets", HF_ENDPOINT=hub)
     assert missing.returncode == 1
@@ -352,8 +362,8 @@ def test_a_hub_address_is_downloaded_once(cli, tmp_path, recipe, hub):
     write_checkpoints(tmp_path / "checkpoints", 1)
     labelled_set(tmp_path / "hub/datasets/me/wds_pets_test", [0, 1], 2)
     arguments = [
-        "eval", "checkpoints", "--backbone", recipe, "--no-cache", "--csv",
-        "--sets", "https://huggingface.co/datasets/me/wds_pets_test/tree/main",
+        "eval", "checkpoints", "--backbone", recipe, "--no-cache", "--format", "csv",
+        "--on", "https://huggingface.co/datasets/me/wds_pets_test/tree/main",
     ]  # fmt: skip
     settings = {"HF_ENDPOINT": hub, "PERCEPTINIT_CACHE": str(tmp_path / "cache")}
     first = cli(*arguments, **settings)

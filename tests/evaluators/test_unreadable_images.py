@@ -7,9 +7,9 @@ from helpers.made_runs import score, three_by_three, write
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError
+from perceptinit.evaluating.as_runs import as_runs
 from perceptinit.evaluating.measure import Measured
 from perceptinit.evaluating.models import EvalModel
-from perceptinit.evaluating.table import flat_rows, table_rows, text_table
 from perceptinit.evaluators.labelled import KNN
 from perceptinit.evaluators.readable import note_unreadable, readable_rows
 from perceptinit.evaluators.retrieval import Retrieval
@@ -20,6 +20,7 @@ from perceptinit.reports.tables import rich_table as arms_table
 from perceptinit.results.runs import load_runs
 from perceptinit.test_sets.sets import RetrievalSet
 from perceptinit.types import RunContext
+from perceptinit.verdict.headline import Judged
 
 RIGHT, UP = image_of(9, 1), image_of(1, 9)
 LABELS = [0, 1] * 1000
@@ -146,10 +147,9 @@ def test_processes_that_share_a_set_exclude_every_unreadable_image():
 
 def test_the_table_of_models_marks_the_incomplete_set():
     scores = list(zero_shot([1301]).values())
-    measured = [Measured(EvalModel("one", lambda: None), scores)]
-    assert table_rows(measured)[0].label == "set (incomplete: 1,999 of 2,000 images)"
-    assert next(flat_rows(measured))["incomplete"] == "incomplete: 1,999 of 2,000 images"
-    assert len(text_table(measured, table_rows(measured)).rows) == 2
+    runs = as_runs([Measured(EvalModel("one", lambda: None), scores=scores)])
+    (row, *_) = comparison_rows(compare(runs).scores)
+    assert row["incomplete"] == "incomplete: 1,999 of 2,000 images"
 
 
 @pytest.fixture
@@ -165,13 +165,13 @@ def test_a_note_states_that_its_list_of_images_is_truncated(tmp_path):
     extra = {"num_images": 49_979, "num_images_of_set": 50_000, "unreadable": [f"s{i}" for i in range(20)]}
     records[0]["scores"] = [score(0.5, num_examples=49_979, extra=extra)]
     found = compare(load_runs([write(tmp_path, records)]))
-    assert "not read: the first 20 of 21: s0, s1" in markdown_table(found, found.scores)
+    assert "not read: the first 20 of 21: s0, s1" in markdown_table(Judged.of(found), found.scores)
 
 
 def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
     from rich.console import Console
 
-    Console(width=160).print(arms_table(comparison, comparison.scores))
+    Console(width=160).print(arms_table(Judged.of(comparison), comparison.scores))
     shown = " ".join(capsys.readouterr().out.split())
     assert "samples seen, incomplete: 49,999 of 50,000 images)" in shown
     assert (
@@ -179,7 +179,7 @@ def test_table_and_page_of_arms_mark_the_incomplete_set(comparison, capsys):
         in shown
     )
     assert "incomplete: 49,999 of 50,000 images" in page_note(comparison.scores[0])
-    assert "not read: val/0/s17" in markdown_table(comparison, comparison.scores)
+    assert "not read: val/0/s17" in markdown_table(Judged.of(comparison), comparison.scores)
     assert {row["incomplete"] for row in comparison_rows(comparison.scores)} == {
         "incomplete: 49,999 of 50,000 images"
     }

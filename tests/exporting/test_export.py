@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from perceptinit import exporting
 from perceptinit.errors import CheckpointError, UsageError
-from perceptinit.exporting.source import open_run
+from perceptinit.exporting.source import TrainedRun, open_run
+from perceptinit.exporting.timm_folder import with_classifier
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.results.record import read_record, write_record
 from perceptinit.running.runner import run_recipe
@@ -199,6 +201,17 @@ def test_a_model_that_a_library_does_not_support_is_refused(runs, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_map_cannot_be_exported_to_a_timm_model_whose_classifier_is_not_linear():
+    import timm
+
+    trunk = timm.create_model("levit_128s", num_classes=0)  # its classifier begins with a batch norm
+    image = SimpleNamespace(projection=torch.nn.Linear(trunk.num_features, 8, bias=False))
+    model = SimpleNamespace(image=image, embed_dim=8, image_size=224)
+    record = {"recipe": {"name": "mapped"}, "arm": {"name": "pi"}, "seed": 0}
+    with pytest.raises(UsageError, match=r"its classifier is not a linear layer.*Use --to onnx"):
+        with_classifier(TrainedRun(model, {}, record, None), trunk)
+
+
 def test_a_damaged_run_is_not_exported(runs, tmp_path):
     copy = tmp_path / "seed0"
     shutil.copytree(runs["vit"], copy)
@@ -235,7 +248,7 @@ def test_exports_have_equal_bytes_usual_permissions_and_hashes(backbone, target,
 
 def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
     folder = exporting.export(runs["vit"], "timm", tmp_path / "out")
-    command = ("eval", folder, "--backbone", "timm:vit_tiny_patch16_224", "--suite", "smoke")
+    command = ("eval", folder, "--backbone", "timm:vit_tiny_patch16_224", "--on", "smoke")
     path = folder / "config.json"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.4", 1))
     failed = cli(*command)
@@ -244,7 +257,7 @@ def test_a_damaged_export_is_not_evaluated(runs, cli, tmp_path):
 
 
 def test_torchscript_names_its_replacement(runs, tmp_path):
-    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use --to onnx"):
+    with pytest.raises(UsageError, match=r"TorchScript export was removed in 0\.2\. Use onnx"):
         exporting.export(runs["vit"], "torchscript", tmp_path / "out")
 
 
@@ -262,7 +275,7 @@ def test_an_unknown_target_or_folder_is_reported(runs, tmp_path):
 
 
 def test_export_writes_into_the_folder_of_the_run(runs, cli):
-    done = cli("export", runs["vit"], "--to", "timm")
+    done = cli("export", runs["vit"], "timm")
     assert done.returncode == 0, done.stderr
     assert (runs["vit"] / "export" / "timm" / "config.json").is_file()
 
@@ -313,7 +326,7 @@ def test_a_convmixer_of_an_unpublished_size_cannot_be_exported_to_timm(target, t
     sizes = "model_args = { dim = 32, depth = 2, kernel_size = 3, patch_size = 8 }"
     backbone = f'use = "timm"\nmodel = "convmixer_768_32"\nimage_size = 32\n{TEXT_TOWER}\n{sizes}'
     run_recipe(read_recipe(RECIPE.format(backbone=backbone)), out=tmp_path, device="cpu")
-    with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use --to onnx"):
+    with pytest.raises(UsageError, match=r"ConvMixers in the published sizes only\. Use onnx"):
         exporting.export(tmp_path / "exported" / "pi" / "seed0", target, tmp_path / "out")
 
 
@@ -335,18 +348,19 @@ judgments.like = "data.mine"
 [[arm]]
 name = "pi"
 [[arm.init]]
-use = "triplet-hinge"
-epochs = 2
-batch_size = 16
-lr = 1e-3
+{stage}
 eval_split = "train"
 judgments.like = "data.mine"
 """
+HINGE = 'use = "triplet-hinge"\nepochs = 2\nbatch_size = 16\nlr = 1e-3'
+LINEAR = 'use = "linear"\npull = 0.1'
 OWN = 'use = "timm"\nmodel = "test_resnet"\nimage_size = 64\nembed_dim = 128\ntext_width = 128\ntext_heads = 4\ntext_layers = 2'
 SCORED = [
     ("own", "timm", "center-crop"), ("own", "open-clip", "squash"), ("own", "huggingface", "center-crop"),
     ("own", "onnx", "pad"), ("clip-vit", "timm", "pad"), ("clip-vit", "open-clip", "pad"),
     ("clip-vit", "huggingface", "center-crop"), ("clip-vit", "huggingface", "squash"), ("open-clip", "onnx", "squash"),
+    ("linear", "timm", "squash"), ("linear", "open-clip", "squash"), ("linear", "huggingface", "squash"),
+    ("linear", "onnx", "squash"),
 ]  # fmt: skip
 
 # 2AFC by the code of the model card: images as PIL opens them, the library's transform, cosine distances
@@ -366,11 +380,14 @@ def open_clip(folder):
     return lambda image: model.eval().encode_image(transform(image)[None])
 
 def huggingface(folder):
-    from transformers import AutoImageProcessor, AutoModel
-    model = AutoModel.from_pretrained(folder).eval()
+    from transformers import AutoImageProcessor, AutoModel, AutoModelForImageClassification
+    is_mapped = "linear" in folder
+    model = (AutoModelForImageClassification if is_mapped else AutoModel).from_pretrained(folder).eval()
     processor = AutoImageProcessor.from_pretrained(folder)
     def encode(image):
         pixels = processor(images=[image], return_tensors="pt")["pixel_values"]
+        if is_mapped:
+            return model(pixel_values=pixels).logits
         if not hasattr(model, "text_model"):
             return model(pixel_values=pixels).pooler_output
         return model.visual_projection(model.vision_model(pixel_values=pixels).pooler_output)
@@ -440,7 +457,9 @@ def scored(tmp_path_factory):
             continue
         run = root / f"{backbone}-{fit}"
         if not run.exists():
-            text = JUDGED.format(folder=root / "data", fit=fit, backbone={**BACKBONES, "own": OWN}[backbone])
+            backbones = {**BACKBONES, "own": OWN, "linear": OWN}
+            stage = LINEAR if backbone == "linear" else HINGE
+            text = JUDGED.format(folder=root / "data", fit=fit, backbone=backbones[backbone], stage=stage)
             (root / "judged.toml").write_text(text)
             run_recipe(read_recipe(text), out=run, device="cpu")
         folder = exporting.export(run / "judged/pi/seed0", target, root / "-".join(key))
@@ -464,7 +483,7 @@ def test_the_card_states_the_score_of_the_folder_in_its_own_library(key, scored,
     card = (folder / "README.md").read_text()
     first = re.search(r"\| 2afc/judgments \| ([0-9.]+) \|", card)
     assert float(first[1]) == pytest.approx(theirs, abs=1e-4)
-    done = cli("eval", folder, "--recipe", folder.parent / "judged.toml", "--csv")
+    done = cli("eval", folder, "--on", folder.parent / "judged.toml", "--format", "csv")
     assert done.returncode == 0 or "have collapsed" in done.stderr, done.stderr
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert float(rows[0]["value"]) == pytest.approx(theirs, abs=1e-4)

@@ -17,7 +17,7 @@ from perceptinit.files.atomic import file_lock, remove_abandoned
 from perceptinit.files.cache import Cache
 from perceptinit.files.downloads import fetch_all
 from perceptinit.images.store import ImageStore, StoreUnusableError
-from perceptinit.results.states import HOLDER_FILE, claim, is_claimed
+from perceptinit.results.locks import HOLDER_FILE, is_locked, lock
 from perceptinit.types import RunContext
 
 
@@ -31,9 +31,9 @@ def without_locks(monkeypatch, request):
 
 
 def test_a_file_system_without_locks_is_reported_without_waiting(without_locks, tmp_path):
-    with pytest.raises(WriteError) as error, claim(tmp_path / "run"):
+    with pytest.raises(WriteError) as error, lock(tmp_path / "run"):
         pass
-    path = tmp_path / "run/.claim.lock"
+    path = tmp_path / "run/.run.lock"
     assert str(error.value).startswith(
         f"{path}: cannot be written (locking failed: {without_locks}; flock works on NFS 4"
     )
@@ -51,11 +51,11 @@ def test_an_image_store_without_locks_cannot_be_used(without_locks, tmp_path):
         ImageStore(tmp_path / "store", 4, RunContext()).open(stimuli, np.arange(len(stimuli)))
 
 
-def test_without_locks_the_holder_file_decides_whether_a_run_is_claimed(without_locks, tmp_path):
-    (tmp_path / ".claim.lock").touch()
-    assert not is_claimed(tmp_path)
+def test_without_locks_the_holder_file_decides_whether_a_run_is_locked(without_locks, tmp_path):
+    (tmp_path / ".run.lock").touch()
+    assert not is_locked(tmp_path)
     (tmp_path / HOLDER_FILE).write_text('{"host": "there", "pid": 7}')
-    assert is_claimed(tmp_path)
+    assert is_locked(tmp_path)
 
 
 def test_a_lock_that_another_process_holds_is_not_granted(tmp_path):
@@ -75,7 +75,7 @@ def test_a_lock_that_another_process_holds_is_not_granted(tmp_path):
 
 def test_a_run_continues_if_the_holder_file_cannot_be_written(tmp_path):
     (tmp_path / HOLDER_FILE).symlink_to("/dev/full")
-    with claim(tmp_path) as is_mine:
+    with lock(tmp_path) as is_mine:
         assert is_mine
 
 

@@ -191,8 +191,8 @@ def test_data_check_prints_the_same_for_remote_and_local_judgments(cli, bucket, 
     rows = [f"{i}.png,{(i + 1) % 12}.png,{(i + 2) % 12}.png,{i % 4},2" for i in range(12)]
     (tmp_path / "lab.csv").write_bytes(judgments_csv(rows))
     bucket.put("/lab.csv", judgments_csv(rows))
-    here = cli("data", "check", "lab.csv", "--images", "photos")
-    there = cli("data", "check", f"{bucket.url}/lab.csv?token=secret", "--images", "photos")
+    here = cli("data", "check", "lab.csv,images=photos")
+    there = cli("data", "check", f"{bucket.url}/lab.csv?token=secret,images=photos")
     assert here.returncode == 0, here.stderr
     assert (there.returncode, there.stdout) == (0, here.stdout)
     assert "secret" not in there.stdout + there.stderr
@@ -213,7 +213,7 @@ def test_data_check_prints_the_same_for_remote_and_local_sets(cli, bucket, tmp_p
     else:
         caption_set(tmp_path / "pets", [["a cat", "a pet"], ["a dog"]])
     bucket.put_folder("/pets", tmp_path / "pets")
-    here = cli("data", "check", "pets", "--root", ".")
+    here = cli("data", "check", "pets,root=.")
     there = cli("data", "check", f"{bucket.url}/pets")
     assert here.returncode == 0, here.stderr
     assert there.returncode == 0, there.stderr

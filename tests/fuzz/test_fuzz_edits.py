@@ -10,13 +10,14 @@ from situations.made import Lead, Situation, write_runs
 from perceptinit.analysis.compare import compare
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
+from perceptinit.verdict.headline import Judged
 
 MESSAGES = ("does not match", "unreadable", "Not as planned")
 
 
 def published(root):
     comparison = compare(load_runs([root]))
-    return markdown_table(comparison, comparison.scores)
+    return markdown_table(Judged.of(comparison), comparison.scores)
 
 
 @pytest.fixture(scope="module")

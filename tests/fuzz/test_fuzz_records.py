@@ -72,11 +72,11 @@ def other_files(draw):
     }
     for _ in range(draw(st.integers(0, 2))):
         event[draw(st.sampled_from(sorted(event)))] = draw(st.sampled_from(ODD))
-    claim = draw(
+    holder = draw(
         st.sampled_from(("[]", "{}", "3", DEEP, '{"pid": "x", "host": 3}', '{"pid": 1, "host": "h"}'))
     )
     return draw(
-        st.sampled_from(({}, {"events.jsonl": json.dumps(event) + "\n[]\n3\n{", ".claim.json": claim}))
+        st.sampled_from(({}, {"events.jsonl": json.dumps(event) + "\n[]\n3\n{", ".run.json": holder}))
     )
 
 

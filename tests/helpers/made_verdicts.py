@@ -31,6 +31,7 @@ def made(
         for seed, value in enumerate(values):
             one = record(arm, seed, [score(value, name=name, **more)])
             one["arm"]["resolved"]["init"] = stages
+            one["arm"]["by_people"] = "pixel-triplets" not in str(stages)
             text = f"seeds = [0, 1, 2]\n{names}[verdict]\n{plan}"
             one["recipe"] |= {"baseline": baseline, "text": text}
             if records:

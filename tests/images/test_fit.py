@@ -293,7 +293,7 @@ def test_an_unset_fit_is_not_in_the_fingerprint(folder):
 
 
 def test_data_check_reports_the_area_that_a_crop_removes(folder, cli):
-    done = cli("data", "check", folder / "lab.csv", "--images", folder)
+    done = cli("data", "check", f"{folder}/lab.csv,images={folder}")
     assert "120 of 120 images (100.0%) are not square" in " ".join(done.stdout.split())
     assert "removes a median of 66.7% of their area, at most 66.7%" in " ".join(done.stdout.split())
 

@@ -442,6 +442,6 @@ def test_a_misspelled_image_store_option_is_not_a_folder():
 def test_cache_list_and_clear_include_decoded_images(cli, default_folder, stimuli):
     opened(default_folder, stimuli)
     environment = {"PERCEPTINIT_CACHE": str(default_folder.parent)}
-    assert "decoded images 4px-center-crop-" in cli("cache", "list", **environment).stdout
-    assert "MiB of decoded images 4px-center-crop-" in cli("cache", "clear", **environment).stdout
+    assert "decoded images 4px-center-crop-" in cli("cache", **environment).stdout
+    assert "MiB of decoded images 4px-center-crop-" in cli("cache", "--clear", **environment).stdout
     assert files(default_folder) == []

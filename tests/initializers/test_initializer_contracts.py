@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from perceptinit.backbones.timm_backbone import Timm
 from perceptinit.initializers.covariance import Covariance
 from perceptinit.initializers.imagenet import AnyTimmWeights
+from perceptinit.initializers.linear import Linear
 from perceptinit.initializers.lsuv import Lsuv
 from perceptinit.initializers.pretrain import Distil, Pretrain
 from perceptinit.initializers.procedural import Procedural
@@ -131,6 +132,12 @@ class TestLsuv(Start):
     component = Lsuv
     keys: ClassVar = {"num_images": 8}
     table = 'use = "lsuv", judgments = { use = "synthetic" }'
+
+
+class TestLinear(Start):
+    component = Linear
+    keys: ClassVar = {"pull": 0.1}
+    table = 'use = "linear", judgments = { use = "synthetic" }'
 
 
 class TestWeightSelection(InitializerContract):

@@ -17,7 +17,6 @@ from perceptinit.configs import read_config
 from perceptinit.errors import CheckpointError, DataError, InitializerError, TrainingError
 from perceptinit.files.checkpoints import load_state, save_state, weights_sha256
 from perceptinit.initializers.checkpoint import Checkpoint
-from perceptinit.initializers.held_out import gain_stderr
 from perceptinit.initializers.imagenet import ImageNet, download
 from perceptinit.initializers.random import Random
 from perceptinit.initializers.triplet import TripletHinge
@@ -128,14 +127,6 @@ def test_a_report_prints_only_the_recorded_metrics():
     assert str(report_of(val_before=0.5, val_after=0.4)) == (
         "mine: 2AFC on val judgments (chance 0.5) 0.500 -> 0.400, gain -0.100; 2 tensors changed"
     )
-
-
-def test_the_standard_error_of_the_gain_is_that_of_paired_judgments():
-    rows = np.arange(12)
-    triplets = replace(Colours().triplets.select(rows % 4), anchor=rows, group=rows)
-    before, after = torch.tensor([1.0, 0, 0, 0] * 3), torch.tensor([1.0, 0, 1, 1] * 3)
-    # gains 0 and 1, six of each: their standard deviation (N - 1) over the root of N
-    assert gain_stderr(before, after, triplets) == pytest.approx((12 / 11 / 4 / 12) ** 0.5)
 
 
 # --- random

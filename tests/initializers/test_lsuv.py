@@ -61,3 +61,12 @@ def test_a_layer_whose_outputs_have_no_spread_is_an_error_with_its_name(weight, 
     message = rf"outputs of trunk\.blocks\.1\.mlp\.fc1 over 12 inputs have standard deviation {std}, expected"
     with pytest.raises(InitializerError, match=message):
         Lsuv(Lsuv.Config(orthogonal=False), judgments()).initialize(model, context())
+
+
+def test_lsuv_keeps_running_statistics():
+    norm = nn.BatchNorm1d(8)
+    norm.running_mean.fill_(0.5)
+    model = tower()
+    model.projection = nn.Sequential(model.projection, norm)
+    Lsuv(Lsuv.Config(), judgments()).initialize(model, context())
+    assert norm.running_mean.tolist() == [0.5] * 8

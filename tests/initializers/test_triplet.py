@@ -10,6 +10,7 @@ from torch import nn
 
 from perceptinit.configs import read_config
 from perceptinit.errors import DataError, InitializerError, UsageError
+from perceptinit.initializers.batches import num_distinct
 from perceptinit.initializers.objectives import Loss, OddOneOutObjective, TripletObjective
 from perceptinit.initializers.triplet import Triplet, TripletHinge
 from perceptinit.initializers.triplet_loss import (
@@ -22,7 +23,7 @@ from perceptinit.initializers.triplet_loss import (
     triplet_distances,
     vote_weights,
 )
-from perceptinit.initializers.triplet_training import augment_alike, num_distinct
+from perceptinit.initializers.triplet_training import augment_alike
 from perceptinit.initializers.weights import trainable_names, weight_changes
 from perceptinit.judgments.controls.synthetic import ClassTriplets, draw_class_triplets
 from perceptinit.judgments.controls.wrappers import PixelTriplets
@@ -318,7 +319,7 @@ def test_a_rotation_changes_the_weights_but_not_the_spectrum():
 def test_the_report_contains_the_learning_curve_and_the_change_of_each_block():
     m = train("logistic", epochs=4, eval_every=2).metrics
     assert {"2afc_val_epoch_02", "train_loss_epoch_02", "margin_violations"} <= m.keys()
-    blocks = {name.partition("/")[2] for name in m if "/" in name}
+    blocks = {name.removeprefix("weight_change/") for name in m if name.startswith("weight_change/")}
     assert blocks == {"stem", "blocks.0", "blocks.1", "projection"}
     assert all(m[f"spectrum_change/{b}"] <= m[f"weight_change/{b}"] for b in blocks)
 

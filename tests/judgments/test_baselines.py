@@ -29,6 +29,7 @@ from perceptinit.reports.columns import page_note
 from perceptinit.reports.formats import json_table, markdown_table
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
+from perceptinit.verdict.headline import Judged
 
 NAMES = ["pixels 32 x 32", "pixels 16 x 16", "mean colour", "random network", *STRONG]
 
@@ -183,11 +184,11 @@ def test_tables_and_page_show_baselines_with_intervals(tmp_path):
     runs = load_runs([write(tmp_path, [record("random", 0, rows[0]), record("pi", 0, rows[1])])])
     comparison = compare(runs)
     beside = "pixels 32 x 32 65.1 [63.1, 67.1], mean colour 60.0"
-    assert beside in markdown_table(comparison, comparison.scores)
+    assert beside in markdown_table(Judged.of(comparison), comparison.scores)
     note = page_note(comparison.scores[0])
     assert "chance 50.0, human ceiling 75.0 to 84.0" in note
     assert beside in note
-    stated = json.loads(json_table(comparison, comparison.scores))["baselines"]["2afc/x"]
+    stated = json.loads(json_table(Judged.of(comparison), comparison.scores))["baselines"]["2afc/x"]
     assert stated["pixels 32 x 32"] == {"value": 0.651, "stderr": 0.01}
 
 

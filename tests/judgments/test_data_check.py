@@ -217,7 +217,7 @@ def test_data_check_of_a_table_prints_a_recipe_and_writes_a_sheet(tmp_path, cli)
     write_images(tmp_path, 24)
     rows = [row(i, (i + 1) % 24, (i + 2) % 24, i % 4, 2) for i in range(24)]
     write_table(tmp_path, rows)
-    done = cli("data", "check", "lab.csv", "--images", ".", "--sheet", "examples.png")
+    done = cli("data", "check", "lab.csv,images=.", "--sheet", "examples.png")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "No errors." in done.stdout
     assert Image.open(tmp_path / "examples.png").width > 500
@@ -225,7 +225,7 @@ def test_data_check_of_a_table_prints_a_recipe_and_writes_a_sheet(tmp_path, cli)
     done = cli("data", "check", "lab.csv")
     assert done.returncode == 1
     assert "lab.csv, row 26: second '77.png': no such image" in done.stdout
-    done = cli("data", "check", "lab.csv", "--set", "val_shre=0.2")
+    done = cli("data", "check", "lab.csv,val_shre=0.2")
     assert done.returncode == 2
     assert "judgments.val_shre: unknown key; did you mean 'val_share'?" in done.stderr
 
@@ -307,8 +307,8 @@ def test_data_check_of_a_recipe_counts_its_judgments_once(tmp_path, cli):
     (found,) = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("judgments ")]
     alone = table(tmp_path, split_by="image", test_share=0.3, val_share=0.0)
     assert found[1:] == [str(len(alone.load(split))) for split in ("train", "test")]
-    refused = cli("data", "check", "own_judgments", "--images", ".", **OWN)
-    assert "own_judgments: a recipe specifies its files. Omit --images and --use" in refused.stderr
+    refused = cli("data", "check", "lab.csv", "--set", "val_share=0", **OWN)
+    assert "lab.csv: --set is for recipes. Add the key to the name: lab.csv,val_share=0" in refused.stderr
 
 
 def test_a_split_of_three_judgments_gives_a_warning():
@@ -355,7 +355,7 @@ def test_a_square_matrix_read_as_a_table_suggests_rdm(tmp_path, layout):
     (said,) = messages(check_judgments(table(tmp_path)), "error")
     assert said == (
         f'{tmp_path}/lab.csv: a square matrix, not a table. To read it, set use = "rdm" and its kind '
-        "(--use rdm --set kind=dissimilarity)"
+        f"({tmp_path}/lab.csv,use=rdm,kind=dissimilarity)"
     )
 
 

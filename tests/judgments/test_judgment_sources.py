@@ -55,7 +55,7 @@ def test_all_commands_use_the_same_root(cli):
     environment = {"MATERIALS_ROOT": "/no/such"}
     check = cli("data", "check", "materials", **environment)
     assert sentence in check.stdout
-    start = cli("init", "-o", "x.safetensors", "--judgments", "materials", **environment)
+    start = cli("init", "--out", "x.safetensors", "--judgments", "materials", **environment)
     assert sentence in start.stderr
     measured = cli("eval", "timm:test_vit", "--on", "materials", **environment)
     assert sentence in measured.stderr

@@ -471,3 +471,15 @@ def test_processes_of_a_ddp_model_have_equal_weights_and_can_continue_training(t
     first, second = (p.communicate(timeout=200)[0] for p in processes)
     assert first.split()
     assert first == second
+
+
+def test_another_set_is_measured_and_not_trained_on():
+    reports = []
+    for also_on in (None, ("synthetic", {"num_train": 1, "num_val": 30, "num_test": 1, "seed": 3})):
+        torch.manual_seed(0)
+        reports.append(apply_quickly(timm_vit()[0], also_on=also_on))
+    assert reports[0].sha256_after == reports[1].sha256_after
+    assert "from_cache" not in reports[1].metrics
+    assert reports[1].metrics["also_on_2afc_judgments"] == 30
+    with pytest.raises(UsageError, match="does not measure other judgments"):
+        apply_perceptual_init(timm_vit()[0], "mimetic", also_on=TINY)

@@ -49,7 +49,7 @@ def test_a_repeated_call_returns_the_cached_weights_and_report():
     "other",
     [
         {"seed": 1},
-        {"lr": 1e-3},
+        {"lr": 2e-3},
         {"start": 1},
         {"judgments": ("synthetic", {**TINY[1], "num_train": 25})},
         {"mean": (0.4, 0.4, 0.4)},
@@ -176,18 +176,18 @@ def test_the_cache_folder_follows_xdg_cache_home(monkeypatch, tmp_path):
 def test_the_cache_command_lists_and_clears_entries(cli, cache):
     apply()
     environment = {"PERCEPTINIT_CACHE": str(cache.folder)}
-    assert cli("cache", "path", **environment).stdout.strip() == str(cache.folder)
     (entry,) = cache.entries()
-    listing = cli("cache", "list", **environment).stdout
+    listing = cli("cache", **environment).stdout
+    assert listing.splitlines()[-1] == f"in {cache.folder}"
     assert entry.folder.name[:12] in listing
     assert "triplet-hinge" in listing
     entry.weights_path.unlink()  # an incomplete entry is removed, too
-    assert "MiB of initialized towers" in cli("cache", "clear", **environment).stdout
+    assert "MiB of initialized towers" in cli("cache", "--clear", **environment).stdout
     assert cache.entries() == []
-    assert cli("cache", "clear", **environment).stdout == "The cache is empty.\n"
+    assert cli("cache", "--clear", **environment).stdout == "The cache is empty.\n"
 
 
-def test_cache_list_and_clear_include_tar_indexes(cli, tmp_path, monkeypatch):
+def test_the_cache_includes_tar_indexes(cli, tmp_path, monkeypatch):
     monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path / "store"))
     shard = tmp_path / "0.tar"
     with tarfile.open(shard, "w") as tar:
@@ -195,17 +195,17 @@ def test_cache_list_and_clear_include_tar_indexes(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("perceptinit.pairs.local_index._KEPT_FROM_BYTES", 1)
     index_shards([shard])
     (index,) = (tmp_path / "store/tar-indexes").glob("*.index")
-    assert "tar indexes: 0.0 MiB" in cli("cache", "list").stdout
-    assert "MiB of tar indexes" in cli("cache", "clear").stdout
+    assert "tar indexes: 0.0 MiB" in cli("cache").stdout
+    assert "MiB of tar indexes" in cli("cache", "--clear").stdout
     assert not index.exists()
 
 
 def test_init_writes_the_initial_weights_of_a_recipe(cli, tmp_path):
     from safetensors import safe_open
 
-    arguments = ["init", "--backbone", "timm", "--judgments", "synthetic", "-o", "w.safetensors"]
+    arguments = ["init", "timm:vit_tiny_patch16_224", "--judgments", "synthetic", "--out", "w.safetensors"]
     for value in (
-        "backbone.model=vit_tiny_patch16_224", "backbone.image_size=32", "backbone.embed_dim=32",
+        "backbone.image_size=32", "backbone.embed_dim=32",
         "backbone.model_args={patch_size=16,depth=1,embed_dim=32,num_heads=2}", "backbone.text_layers=1",
         "judgments.num_train=24", "judgments.num_val=12", "init.epochs=1", "init.batch_size=8",
     ):  # fmt: skip

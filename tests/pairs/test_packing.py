@@ -281,39 +281,6 @@ def test_a_packing_killed_at_any_file_operation_ends_with_the_same_files(tmp_pat
         assert files(state) == expected, name
 
 
-def packed_by_an_earlier_version(source, out, *, is_finished):
-    """Pack, then write the index or the journals of a version that listed the finished shards in them."""
-    run(source, out, shard_size=2)
-    header = json.loads((out / "index.json").read_text())["packing"]
-    shard = {"name": "000000.tar", "num_samples": 2, "num_bytes": 10240, "unusable": []}
-    if is_finished:
-        text = json.dumps({"num_samples": 2, "packing": header, "shards": [shard], "sha256": "0" * 64})
-        write(out / "index.json", text)
-    else:
-        (out / "index.json").unlink()
-        write(out / JOURNAL, f"{json.dumps(header | {'sha256': '0' * 64})}\n{json.dumps(shard)}\n")
-        write(out / ".packing.2-of-3.jsonl", f"{json.dumps(header)}\n")
-
-
-@pytest.mark.parametrize("is_finished", [True, False])
-def test_a_dataset_of_an_earlier_version_is_kept_and_completed(tmp_path, is_finished):
-    source = captions_folder(tmp_path / "in", 4)
-    run(source, tmp_path / "new", shard_size=2)
-    packed_by_an_earlier_version(source, tmp_path / "old", is_finished=is_finished)
-    (tmp_path / "old" / "000001.tar").unlink()
-    assert run(source, tmp_path / "old", shard_size=2).num_kept == 1
-    assert files(tmp_path / "old") == files(tmp_path / "new")
-
-
-def test_the_fingerprint_of_a_table_is_that_of_release_0_1(tmp_path):
-    table = write(tmp_path / "t.csv", "image,caption\na.png,one\n")
-    os.utime(table, (1_700_000_000, 1_700_000_000))
-    assert (
-        open_source(table, Columns(text="caption")).fingerprint
-        == "56e0e0855bd7c1809edfab9f083b3fbe43343f71e377d8ea3b71482e9ea2cf38"
-    )
-
-
 @pytest.mark.parametrize("name", ["index.json", JOURNAL])
 def test_a_flipped_digit_or_bit_of_an_index_or_journal_is_reported_or_changes_nothing(
     tmp_path, monkeypatch, name
@@ -438,7 +405,9 @@ def test_the_error_for_an_invalid_label_names_the_row(tmp_path, columns, wrong, 
 
 def test_the_error_for_labels_without_names_names_the_options(tmp_path):
     source = write_parquet(tmp_path / "t.parquet", image=[encoded()], label=[0])
-    with pytest.raises(DataError, match=r"labels have no class names\. Name their column with --class-"):
+    with pytest.raises(
+        DataError, match=r"labels have no class names\. Name their column with --columns class="
+    ):
         open_source(source, Columns(label="label"))
 
 
@@ -457,10 +426,14 @@ def test_the_error_for_an_image_outside_of_the_class_folders_names_it(tmp_path):
         (
             "captions",
             {"test_set": True},
-            "a test set needs labels. Use class folders, or --label-column",
+            "a test set needs labels. Use class folders, or --columns label=COLUMN",
         ),
         ("classes", {"test_set": True}, 'a test set needs prompts. Add --template "a photo of a {c}."'),
-        ("t.parquet", {}, "the source has neither captions nor labels. Add --text-column or --label-column"),
+        (
+            "t.parquet",
+            {},
+            "the source has neither captions nor labels. Add --columns text=COLUMN or label=COLUMN",
+        ),
     ],
 )
 def test_a_source_that_lacks_what_the_settings_need_is_refused_before_a_file_is_written(

@@ -76,7 +76,7 @@ def test_an_installed_package_is_listed(cli_process, packages, tmp_path):
 
 
 def test_new_plugin_prints_the_written_files_and_the_next_commands(cli, tmp_path):
-    done = cli("new", "plugin", "acme-texture", "--kind", "judgments")
+    done = cli("new", "plugin", "judgments", "acme-texture")
     assert done.returncode == 0, done.stderr
     assert "acme-texture/tests/test_contract.py" in done.stdout
     assert "pip install -e '.[test]'; pytest" in done.stdout

@@ -327,11 +327,20 @@ def test_preflight_reports_fewer_pairs_than_a_batch():
         next(clip.steps(model(), context()))
 
 
-def test_preflight_reports_a_warm_up_longer_than_the_run():
-    clip = Clip(replace(CONFIG, warmup_steps=9), Colours())
-    assert list(clip.preflight()) == [
-        "warmup_steps = 9 must be less than the 9 steps of the run (3 epochs of 3 batches). "
-        "Lower warmup_steps"
+@pytest.mark.parametrize(("warmup_steps", "num"), [(8, 8), (9, 0), (2000, 0)])
+def test_a_warm_up_that_is_not_shorter_than_the_run_becomes_a_tenth_of_it(warmup_steps, num):
+    clip = Clip(replace(CONFIG, warmup_steps=warmup_steps), Colours())
+    assert clip.num_warmup_steps == num  # of 9 steps
+    assert clip.rate(1) == pytest.approx(CONFIG.lr / 8 if num else CONFIG.lr, rel=0.05)
+    assert list(clip.preflight()) == []
+    assert len(list(clip.warnings())) == (num == 0)
+
+
+def test_a_shortened_warm_up_is_a_warning_of_the_run():
+    clip, messages = Clip(replace(CONFIG, epochs=10, warmup_steps=2000), Colours()), []
+    next(clip.steps(model(), replace(context(), send=lambda event: messages.append(event.message))))
+    assert messages == [
+        "warmup_steps = 2000 is not less than the 30 steps of the run. The warm-up has 3 steps, a tenth of the run"
     ]
 
 

@@ -62,18 +62,15 @@ def test_fp16_scales_the_loss_and_saves_the_scale():
 
 
 def test_compile_uses_torch_compile_and_has_the_same_weights():
-    compiled, plain = model(), model()
+    # float64: a bias of the keys does not change the softmax, so its gradient is rounding noise, but AdamW makes
+    # full steps of it in float32
+    compiled, plain = model().double(), model().double()
     torch._dynamo.reset()
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     train(compiled, replace(CONFIG, compile="eager"), stop=2)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= before + 2  # two towers
     train(plain, CONFIG, stop=2)
-    for tower in (compiled, plain):
-        # a bias of the keys does not change the softmax: its gradient is rounding noise, but AdamW makes full steps
-        attention = tower.text.transformer.transformer.resblocks[0].attn
-        attention.in_proj_bias.data.view(3, -1)[1] = 0
-    for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(compiled.state_dict(), plain.state_dict(), rtol=0, atol=1e-8)
 
 
 def test_grad_checkpointing_runs_blocks_twice_and_has_the_same_weights():

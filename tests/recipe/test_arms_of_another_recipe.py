@@ -18,7 +18,7 @@ from perceptinit.verdict.plan_text import describe_departures
 
 ARM = '[[arm]]\nname = "short"\ninit = [{ like = "init", epochs = 1 }]\n'
 HALF = '[[arm]]\nname = "half"\ninit = [{ like = "init" }, { use = "interpolate", share = 0.5 }]\n'
-CHILD = f'like = "tiny.toml"\nname = "child"\narms = ["random", "pi"]\n{ARM}'
+CHILD = f'like = "tiny.toml"\nname = "child"\ntake = ["random", "pi"]\n{ARM}'
 OTHER_STAGE = '[[init]]\nuse = "mimetic"\n'
 
 
@@ -49,7 +49,7 @@ def test_included_arms_precede_own_arms_in_the_stated_order(folder):
 
 @pytest.mark.parametrize("arm", ["random", "pi", "half"])
 def test_an_included_arm_keeps_its_stages_if_the_child_has_other_stages(folder, arm):
-    text = f'like = "tiny.toml"\nname = "other"\narms = ["{arm}"]\n{OTHER_STAGE}[[arm]]\nname = "own"'
+    text = f'like = "tiny.toml"\nname = "other"\ntake = ["{arm}"]\n{OTHER_STAGE}[[arm]]\nname = "own"'
     (folder / "other.toml").write_text(text)
     recipe = load_recipe("other.toml")
     assert stages(recipe, arm) == stages(load_recipe("tiny.toml"), arm)
@@ -102,7 +102,7 @@ def test_an_existing_run_of_the_child_is_not_shared(folder):
 
 def test_an_arm_included_twice_is_shared_with_the_first_recipe(folder):
     (folder / "deep").mkdir()
-    text = 'like = "../child.toml"\nname = "grandchild"\narms = ["short", "random"]\n'
+    text = 'like = "../child.toml"\nname = "grandchild"\ntake = ["short", "random"]\n'
     (folder / "deep/grandchild.toml").write_text(text)
     found = folders(load_recipe("deep/grandchild.toml"), seeds=[1])
     assert found == ["runs/child/short/seed1", "runs/tiny/random/seed1"]
@@ -178,9 +178,9 @@ def test_workers_write_shared_runs_to_the_folder_of_the_parent(folder):
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ('["random", "pi"]', '["random", "pa"]', "arms: tiny.toml has no arm called 'pa'. Known: random, pi, half"),
-        ('["random", "pi"]', '"random"', "arms: expected an array of arm names in tiny.toml, got 'random'"),
-        ('like = "tiny.toml"\n', "", "arms: requires 'like'. To define arms, write [[arm]] tables"),
+        ('["random", "pi"]', '["random", "pa"]', "take: tiny.toml has no arm called 'pa'. Known: random, pi, half"),
+        ('["random", "pi"]', '"random"', "take: expected an array of arm names in tiny.toml, got 'random'"),
+        ('like = "tiny.toml"\n', "", "take: requires 'like'. To define arms, write [[arm]] tables"),
         ('name = "short"', 'name = "pi"', "arm: two arms are called 'pi'"),
     ],
 )  # fmt: skip
@@ -194,6 +194,6 @@ def test_arms_that_cannot_be_included_are_reported(folder, old, new, sentence):
 
 def test_set_cannot_override_included_arms(folder):
     with pytest.raises(
-        RecipeError, match="--set arms: cannot be overridden, because recipes are merged first"
+        RecipeError, match="--set take: cannot be overridden, because recipes are merged first"
     ):
-        load_recipe("child.toml", ['arms=["pi"]'])
+        load_recipe("child.toml", ['take=["pi"]'])

@@ -21,6 +21,7 @@ from perceptinit.reports.page import find_breakdowns
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
 from perceptinit.types import DataCard, RunContext, Stimuli, Triplets
+from perceptinit.verdict.headline import Judged
 
 GREY = [np.full((4, 4, 3), value, dtype=np.uint8) for value in (10, 20, 30, 200)]
 STIMULI = Stimuli(("a", "b", "c", "d"), GREY)
@@ -174,7 +175,7 @@ def test_people_and_anchors_are_sorted_by_their_mean_over_seeds(comparison):
 
 
 def test_the_page_shows_people_and_anchors_as_numbers(comparison):
-    html = render(comparison, with_examples=False)
+    html = render(Judged.of(comparison), with_examples=False)
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
     assert "person random pi the other people bob 50.0 70.0 ann 60.0 90.0 90.0" in words
     assert "anchor random pi cup 50.0 70.0 bowl 60.0 90.0" in words

@@ -43,7 +43,9 @@ def test_an_unknown_pairing_is_refused():
 
 
 def test_the_methods_of_an_unpaired_table_name_its_tests(cli):
-    done = cli("report", TABLE, "--baseline", "random", "--pairing", "none", "--delta", "0.5", "--methods")
+    done = cli(
+        "report", TABLE, "--baseline", "random", "--columns", "run=seed", "--delta", "0.5", "--methods"
+    )
     assert "Differences are not paired:" in done.text
     assert "95 % Welch's t intervals" in done.text
     assert "a permutation of the labels of the runs" in done.text
@@ -51,6 +53,6 @@ def test_the_methods_of_an_unpaired_table_name_its_tests(cli):
 
 
 def test_the_figure_of_a_table_is_written(cli, tmp_path):
-    done = cli("report", TABLE, "--baseline", "random", "--figure", "figure.svg")
+    done = cli("report", TABLE, "--baseline", "random", "--out", "figure.svg")
     assert done.returncode == 0, done.text
     assert (tmp_path / "figure.svg").stat().st_size > 1000

@@ -35,13 +35,13 @@ def write_runs(folder, leads, num_seeds=6, num_images=40):
             write_items(path, {SCORE: Items(values, np.arange(num_images)[:, None])})
             scores = [score(float(values.mean()), name=name) for name in (SCORE, *OTHERS)]
             write_record(path / "record.json", record(arm, seed, scores))
-    return from_records.read_runs(folder, SCORE)
+    return from_records.read_runs(folder)
 
 
 def test_an_interval_over_seeds_and_images_equals_that_of_compare(tmp_path):
     runs = write_runs(tmp_path, {"labels": 0.0, "people": -0.02})
     found = from_records.difference(from_records.paired(runs, "people", "labels"), SCORE, num_family=3)
-    values = np.array([runs["people", s].items - runs["labels", s].items for s in range(6)])
+    values = np.array([runs["people", s].items[SCORE] - runs["labels", s].items[SCORE] for s in range(6)])
     expected = estimate_two_way(find_components(values, np.arange(40)[:, None]), 1 - 0.05 / 3)
     assert (found.mean, found.low, found.high) == pytest.approx(
         (expected.mean, expected.low, expected.high), abs=1e-6
@@ -49,10 +49,19 @@ def test_an_interval_over_seeds_and_images_equals_that_of_compare(tmp_path):
     assert found.p == pytest.approx(max_t_p([values.mean(axis=1).tolist()])[0])
 
 
+def test_a_score_without_values_of_images_has_the_interval_over_its_seeds(tmp_path):
+    runs = write_runs(tmp_path, {"labels": 0.0, "people": -0.02})
+    for (arm, seed), run in runs.items():
+        runs[arm, seed] = replace(run, scores={"other": float(seed) if arm == "people" else 0.0})
+    found = from_records.difference(from_records.paired(runs, "people", "labels"), "other")
+    # seeds 0 to 5: mean 2.5, standard error 1.8708 / 6 ** 0.5, and 2.5706 is Student's 97.5 % point of 5 degrees
+    assert (found.mean, found.low, found.high) == pytest.approx((2.5, 0.5367, 4.4633), abs=1e-4)
+
+
 def test_values_of_zero_and_one_are_read_from_bits(tmp_path):
     values = np.array([1, 0, 1, 1, 0, 0, 0, 0, 1.0])
     write_items(tmp_path / "arm/seed0", {SCORE: Items(values, np.arange(9)[:, None])})
-    np.testing.assert_array_equal(from_records.read_items(tmp_path / "arm/seed0", SCORE), values)
+    np.testing.assert_array_equal(from_records.read_items(tmp_path / "arm/seed0")[SCORE], values)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +132,7 @@ def test_the_page_of_the_ladder_has_a_row_for_each_arm(tmp_path):
             ]
             made = record(arm, seed, [*accuracies, judged])
             write_record(path / "record.json", made)
-    page = ladder.page(from_records.read_runs(tmp_path, ladder.SCORE))
+    page = ladder.page(from_records.read_runs(tmp_path))
     assert all(f"\n| {arm} |" in page for arm in ladder.ARMS)
     assert "pixels 32 x 32 66.0" in page
 
@@ -140,7 +149,7 @@ def write_top_1(folder, leads, num_seeds=8, num_images=200):
             values = {0: 0.1, 100: correct.mean()}
             scores = [score(float(value), seen, name=fewer_pairs.SCORE) for seen, value in values.items()]
             write_record(path / "record.json", record(arm, seed, scores))
-    return from_records.read_runs(folder, fewer_pairs.SCORE)
+    return from_records.read_runs(folder)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +225,7 @@ def test_the_power_of_seven_seeds_is_that_of_the_t_test():
     for seed, value in enumerate((0.0, 1.0, 2.0)):
         for arm, own in (("people", 0.0), ("classes", value)):
             made = record(arm, seed, [])
-            runs[arm, seed] = from_records.Run(arm, seed, {SCORE: own}, None, {}, made)
+            runs[arm, seed] = from_records.Run(arm, seed, {SCORE: own}, {}, {}, made)
     assert simulated_share.power(runs, "classes") == pytest.approx(0.60, abs=0.02)
 
 
@@ -246,4 +255,4 @@ def test_the_published_page_of_fewer_pairs_is_computed_from_its_records():
 
 def test_the_published_page_of_the_drawings_is_computed_from_its_records():
     published = (drawings.KEPT / f"{drawings.NAME}.md").read_text(encoding="utf-8")
-    assert drawings.page(from_records.read_runs(drawings.KEPT / drawings.NAME, drawings.SCORE)) == published
+    assert drawings.page(from_records.read_runs(drawings.KEPT / drawings.NAME)) == published

@@ -83,6 +83,27 @@ def test_a_start_that_is_worse_than_longer_training_is_not_recommended(tmp_path)
     assert "| 10 | 256, generated |" in text
 
 
+def test_copied_stages_cost_the_seconds_of_their_source(tmp_path):
+    kept_runs(tmp_path, {"simclr": 0.05})
+    kept_runs(tmp_path, {"simclr": 0.05}, "initializations-longer")
+    for seed in range(6):
+        file = tmp_path / f"initializations-longer/simclr/seed{seed}/record.json"
+        made = json.loads(file.read_text())
+        del made["wall_seconds"]["init.0"]
+        stage = {
+            "stage": "init.0",
+            "name": "simclr",
+            "num_changed": 1,
+            "changed": [],
+            "seconds": 0.0,
+            "metrics": {},
+        }
+        hashes = {"sha256_before": "a", "sha256_after": "b"}
+        made["init"] = [{**stage, **hashes, "taken_from": f"initializations/simclr/seed{seed}"}]
+        file.write_text(json.dumps(made))
+    assert initializations.costs(tmp_path / "initializations-longer") == {"random": 0.0, "simclr": 10.0}
+
+
 def test_arms_at_another_learning_rate_are_compared_with_random_and_the_default_rate(tmp_path):
     kept_runs(tmp_path, {"impulse": 0.05})
     kept_runs(tmp_path, {"impulse": 0.07}, "initializations-rate-1p5e-3")

@@ -9,6 +9,7 @@ from importlib import resources
 import numpy as np
 import pytest
 from helpers.browser import chromium, visit  # noqa: F401  (a fixture)
+from helpers.judging import summary
 from helpers.made_runs import record, score, three_by_three, write
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 
@@ -28,7 +29,7 @@ from perceptinit.reports.stages import (
 from perceptinit.results.record import read_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
-from perceptinit.verdict.headline import summary
+from perceptinit.verdict.headline import Judged
 
 ZERO_SHOT = """
 [[eval]]
@@ -40,7 +41,7 @@ synthetic_image_size = 16
 
 
 def page(folder, records, **options):
-    return render(compare(load_runs([write(folder, records)]), **options), with_examples=False)
+    return render(Judged.of(compare(load_runs([write(folder, records)]), **options)), with_examples=False)
 
 
 def text_of(html):
@@ -63,7 +64,7 @@ def tiny(tmp_path_factory):
 @pytest.fixture(scope="module")
 def tiny_page(tiny):
     out = tiny / "report.html"
-    write_report(compare(load_runs([tiny])), out)
+    write_report(Judged.of(compare(load_runs([tiny]))), out)
     return out
 
 
@@ -185,19 +186,19 @@ def test_plug_ins_add_sections_and_a_failed_section_is_omitted_with_the_reason(t
         one["recipe"]["source"] = str(tmp_path / "tiny.toml")
         write_record(file, one)
     shutil.copy(tiny.parent.parent / "local.py", tmp_path)
-    html = render(compare(load_runs([copy])))
+    html = render(Judged.of(compare(load_runs([copy]))))
     assert "<h2>pi 0 1 against random 0 0</h2>" in html
     assert "<p>image." in html
     assert "no more images" in html
     assert "companion package" not in html
-    assert "random 0 0" not in render(compare(load_runs([copy])), with_examples=False)
+    assert "random 0 0" not in render(Judged.of(compare(load_runs([copy]))), with_examples=False)
 
 
 def test_a_missing_package_for_reports_is_reported_with_the_install_command(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     comparison = compare(load_runs([write(tmp_path, three_by_three())]))
     with pytest.raises(MissingPackageError, match=r"pip install 'perceptinit\[report\]'"):
-        write_report(comparison, tmp_path / "page.html")
+        write_report(Judged.of(comparison), tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 
@@ -224,9 +225,9 @@ def test_a_file_that_is_not_a_report_is_not_overwritten(cli, tmp_path):
 def test_a_file_that_quotes_a_report_is_not_overwritten(cli, tmp_path):
     write(tmp_path, three_by_three())
     quote = 'GENERATOR = \'<meta name="generator" content="perceptinit\''
-    (tmp_path / "notes.py").write_text(quote)
-    done = cli("report", "made", "--out", "notes.py", "--no-examples")
-    assert (done.returncode, (tmp_path / "notes.py").read_text()) == (2, quote)
+    (tmp_path / "notes.html").write_text(quote)
+    done = cli("report", "made", "--out", "notes.html", "--no-examples")
+    assert (done.returncode, (tmp_path / "notes.html").read_text()) == (2, quote)
 
 
 def test_a_report_replaces_an_older_report(cli, tmp_path):
@@ -240,19 +241,19 @@ def test_the_figure_is_reproducible_byte_by_byte(cli, tmp_path, suffix):
     write(tmp_path, three_by_three())
     figure, found = tmp_path / f"main{suffix}", set()
     for _ in range(2):
-        assert cli("report", "made", "--figure", figure.name).returncode == 0
+        assert cli("report", "made", "--out", figure.name).returncode == 0
         found.add(figure.read_bytes())
     assert len(found) == 1
     assert not (tmp_path / "report.html").exists()
     figure.write_text("my drawing")
-    done = cli("report", "made", "--figure", figure.name)
+    done = cli("report", "made", "--out", figure.name)
     assert (done.returncode, figure.read_text()) == (2, "my drawing")
     assert f"main{suffix}: not a report of perceptinit, so it is not overwritten" in done.stderr
 
 
 def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(tmp_path):
     comparison = compare(load_runs([write(tmp_path, three_by_three())]))
-    write_figure(comparison, tmp_path / "main.svg")
+    write_figure(Judged.of(comparison), tmp_path / "main.svg")
     svg = (tmp_path / "main.svg").read_text()
     titles = re.findall(r">([\w-]+ - [\w-]+)<", svg)
     assert titles == [answer.contrast.title for answer in summary(comparison).answers]
@@ -268,14 +269,13 @@ def test_the_figure_shows_the_differences_of_the_headline_with_their_intervals(t
 
 def test_figures_and_pages_do_not_overwrite_each_other(cli, tmp_path):
     write(tmp_path, three_by_three())
-    assert cli("report", "made", "--figure", "a.pdf").returncode == 0
-    before = (tmp_path / "a.pdf").read_bytes()
-    done = cli("report", "made", "--out", "a.pdf", "--no-examples")
-    assert (done.returncode, (tmp_path / "a.pdf").read_bytes()) == (2, before)
-    done = cli("report", "made", "--figure", "b.svg", "--out", "page.html", "--no-examples")
+    done = cli("report", "made", "--out", "a.pdf", "--out", "page.html", "--no-examples")
     assert done.returncode == 0
-    assert (tmp_path / "b.svg").exists()
-    assert (tmp_path / "page.html").exists()
+    assert done.stdout.startswith("page.html: ")
+    drawn = (tmp_path / "a.pdf").read_bytes()
+    (tmp_path / "page.html").write_bytes(drawn)
+    done = cli("report", "made", "--out", "page.html", "--no-examples")
+    assert (done.returncode, (tmp_path / "page.html").read_bytes()) == (2, drawn)
 
 
 def test_names_of_scores_are_drawn_verbatim(tmp_path):
@@ -283,18 +283,18 @@ def test_names_of_scores_are_drawn_verbatim(tmp_path):
     for one in records:
         for row in one["scores"]:
             row["name"], row["data_set"] = "top1/$x_{1}$ & <set>", "$x_{1}$ & <set>"
-    write_figure(compare(load_runs([write(tmp_path, records)])), tmp_path / "a.svg")
+    write_figure(Judged.of(compare(load_runs([write(tmp_path, records)]))), tmp_path / "a.svg")
     assert "top1/$x_{1}$ &amp; &lt;set&gt;, points" in (tmp_path / "a.svg").read_text()
 
 
 def test_a_figure_requires_a_known_suffix_and_a_difference(cli, tmp_path):
     write(tmp_path, three_by_three())
-    done = cli("report", "made", "--figure", "main.jpg")
+    done = cli("report", "made", "--out", "main.jpg")
     assert done.returncode == 2
-    assert "main.jpg: expected a file name that ends with .pdf or .svg" in done.stderr
+    assert "main.jpg: expected a file name that ends with .html, .pdf or .svg" in done.stderr
     alone = tmp_path / "alone"
     write(alone, [record("random", 0, 0.5)])
-    for options in (("--figure", "main.svg"), ("--methods",)):
+    for options in (("--out", "main.svg"), ("--methods",)):
         done = cli("report", "alone/made", *options)
         assert done.returncode == 1
         assert "no two compared arms have a seed in common in the primary score" in done.stderr
@@ -325,7 +325,7 @@ def test_the_methods_paragraph_is_generated_from_the_records(cli, tmp_path):
 
 
 def methods_of(folder, records):
-    return write_methods(compare(load_runs([write(folder, records)])))
+    return write_methods(Judged.of(compare(load_runs([write(folder, records)]))))
 
 
 def test_the_methods_paragraph_claims_no_fairness_that_does_not_hold(tmp_path):
@@ -494,7 +494,9 @@ def test_runs_without_pretraining_have_no_figures_or_settings_of_pretraining(tin
         one["arm"]["resolved"]["pretrain"] = None
         one["scores"] = [row for row in one["scores"] if row["samples_seen"] == 0]
         write_record(file, one)
-    assert "seen by each run" not in text_of(render(compare(load_runs([copy])), with_examples=False))
+    assert "seen by each run" not in text_of(
+        render(Judged.of(compare(load_runs([copy]))), with_examples=False)
+    )
 
 
 def test_the_page_forbids_scripts_and_requests(tmp_path):

@@ -13,10 +13,14 @@ from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
 from perceptinit.analysis.compare import compare
+from perceptinit.cli.common import parse_columns
 from perceptinit.errors import DataError, UsageError
+from perceptinit.files.tables import read_table
 from perceptinit.reports.formats import json_table, runs_table
-from perceptinit.results.run_tables import TableOptions, load_results, parse_columns
+from perceptinit.results.run_tables import TableOptions, load_results, read_runs
 from perceptinit.results.runs import load_runs
+from perceptinit.results.table_layouts import FIELDS
+from perceptinit.verdict.headline import Judged
 
 TABLES = Path(__file__).parent / "tables"
 HEADER = "arm,seed,measure,value"
@@ -37,7 +41,7 @@ def read(folder, text, name="results.csv", **options):
 
 def answers(runs):
     comparison = compare(runs)
-    return json.loads(json_table(comparison, comparison.scores))
+    return json.loads(json_table(Judged.of(comparison), comparison.scores))
 
 
 def conditions(found, arm):
@@ -58,7 +62,7 @@ ROUND_TRIPS = (
 @pytest.mark.parametrize("name", ROUND_TRIPS)
 def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tmp_path):
     records = load_runs([write_runs(SITUATIONS[name], tmp_path)])
-    table = read(tmp_path, runs_table(records), "runs.csv", delta=records.plan.delta)
+    table = read(tmp_path, runs_table(records), "runs.csv", delta=records.rule.delta)
     before, after = answers(records), answers(table)
     for key in ("scores", "values", "baselines", "over_sets", "problems", "trained_on", "family_wise"):
         assert before[key] == after[key], key
@@ -69,18 +73,13 @@ def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tm
 
 def test_a_printed_table_has_a_row_for_each_evaluation(cli, tmp_path):
     runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    done = cli("compare", runs, "--csv", "--runs")
+    done = cli("compare", runs, "--format", "runs")
     rows = list(csv.DictReader(done.stdout.splitlines()))
     assert [(r["arm"], r["seed"], r["measure"], r["data_set"]) for r in rows[:2]] == [
         ("random", "0", "top1", "cifar10"),
         ("random", "1", "top1", "cifar10"),
     ]
     assert len(rows) == 18
-
-
-def test_runs_are_printed_as_csv_only(cli, tmp_path):
-    runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    assert cli("compare", runs, "--runs").text == "error: --runs: expected with --csv"
 
 
 # --- conditions ----------------------------------------------------------------------------------------------------
@@ -226,8 +225,8 @@ def test_a_data_frame_is_a_table():
 
 
 def test_columns_name_the_fields_of_a_table(tmp_path):
-    text = "init,run,top,other\nrandom,0,0.5,x\nrandom,1,0.6,x\npi,0,0.7,y\npi,1,0.7,z\n"
-    runs = read(tmp_path, text, columns=parse_columns(["arm=init,seed=run", "value=top"]))
+    text = "start,run,top1,other\nrandom,0,0.5,x\nrandom,1,0.6,x\npi,0,0.7,y\npi,1,0.7,z\n"
+    runs = read(tmp_path, text, columns=parse_columns(["arm=start,seed=run", "value=top1"], FIELDS))
     assert compare(runs).scores[0].arm("pi").by_seed == {0: 0.7, 1: 0.7}
 
 
@@ -251,6 +250,18 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
             "row 3: value is '77 %', not a number with a decimal point",
         ),
         (
+            "arm,seed,acc,auc\nrandom,0,0.5,0.6\nrandom,1,0.6,0.6\npi,0,0.7,0.8\npi,1,0.7,0.9\n",
+            "more than one column may be 'value': acc, auc. Choose one: --columns value=COLUMN",
+        ),
+        (
+            f"{HEADER}\nrandom,0,acc,0.62\nrandom,1,acc,0.61\npi,0,acc,0.63\npi,1,acc,63.1\n",
+            "row 5: acc has values up to 1 beside values above 1.5, so shares are mixed with percent. Use one unit",
+        ),
+        (
+            f"{HEADER}\nrandom,0,err,0.31\nrandom,1,err,0.30\npi,0,err,29.2\npi,1,err,30.1\n",
+            "row 4: err has values up to 1 beside values above 1.5",
+        ),
+        (
             f"{HEADER},status\nrandom,0,acc,0.5,ok\npi,0,acc,0.6,ok\n",
             "row 2: status is 'ok'. Known: finished, running",
         ),
@@ -259,6 +270,52 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
 def test_an_invalid_table_names_row_and_column(text, message, tmp_path):
     with pytest.raises(DataError, match=re.escape(message)):
         read(tmp_path, text)
+
+
+def test_an_unknown_direction_is_asked_for_and_stated_by_an_option(verb, tmp_path):
+    rows = [
+        f"{arm},{seed},{value + 0.01 * seed}" for arm, value in (("a", 1.0), ("b", 2.0)) for seed in range(4)
+    ]
+    (tmp_path / "power.csv").write_text("\n".join(["arm,seed,power", *rows]) + "\n")
+    command = ("compare", "power.csv", "--baseline", "a", "--delta", "0.1")
+    with pytest.raises(
+        AssertionError, match=r"the name power does not state whether higher or lower values are better"
+    ):
+        verb(*command)
+    assert "b is worth it" in verb(*command, "--direction", "higher")
+    assert "b is not worth it" in verb(*command, "--direction", "lower")
+
+
+def test_a_measure_without_a_direction_does_not_rank_arms(tmp_path):
+    rows = [f"{arm},{seed},{name},{value}" for arm in ("random", "pi") for seed in (0, 1) for name, value in (("kpi", seed), ("acc", 0.5 + seed / 9))]  # fmt: skip
+    comparison = compare(read(tmp_path, "\n".join([HEADER, *rows])))
+    assert [score.is_diagnostic for score in comparison.scores] == [True, False]
+    assert comparison.primary.name == "acc"
+
+
+def test_the_direction_of_a_plan_counts(tmp_path):
+    rows = "random,0,power,1\nrandom,1,power,2\npi,0,power,3\npi,1,power,5\n"
+    (tmp_path / "power.csv").write_text(f"{HEADER}\n{rows}")
+    plan = {"direction": "lower", "verdict": {"delta": None, "max_seeds": None, "primary": ""}}
+    runs = read_runs(read_table(tmp_path / "power.csv"), TableOptions(baseline="random"), plan)
+    assert not runs.runs[0].scores[0]["higher_is_better"]
+
+
+def test_usual_names_of_columns_are_understood_and_training_never_decides(tmp_path):
+    header = "method,run_seed,dataset,best_epoch,train_acc,test_acc,runtime"
+    rows = [f"{arm},{seed},cifar,{9 - seed},{0.9 + seed / 90},{0.5 + seed / 9},{seed}" for arm in ("random", "pi") for seed in (0, 1)]  # fmt: skip
+    (score,) = compare(read(tmp_path, "\n".join([header, *rows]))).scores
+    assert (score.name, score.data_set) == ("test_acc/cifar", "cifar")
+
+
+def test_a_large_delta_makes_no_arm_equivalent(verb, tmp_path):
+    rows = [f"{arm},{seed},loss,{1.9 + 0.01 * seed + shift}" for arm, shift in (("a", 0.0), ("b", 0.02)) for seed in range(5)]  # fmt: skip
+    (tmp_path / "losses.csv").write_text("\n".join([HEADER, *rows]) + "\n")
+    command = ("compare", "losses.csv", "--baseline", "a", "--delta")
+    assert "makes no difference" in verb(*command, "0.3")
+    text = verb(*command, "1")
+    assert "b makes no difference" not in text
+    assert "delta (1.000) is more than a quarter of the possible difference" in text
 
 
 def test_an_unknown_baseline_is_refused(tmp_path):
@@ -273,9 +330,7 @@ def test_a_table_needs_a_baseline(tmp_path):
 
 def test_options_of_tables_are_refused_for_records(cli, tmp_path):
     runs = write_runs(SITUATIONS["large lead over both"], tmp_path)
-    assert (
-        "--delta, --columns, --plan and --pairing are for tables" in cli("compare", runs, "--delta", "1").text
-    )
+    assert "--delta, --columns and --plan are for tables" in cli("compare", runs, "--delta", "1").text
 
 
 # --- answers for scripts -------------------------------------------------------------------------------------------
@@ -298,5 +353,5 @@ def test_an_undecided_answer_has_its_own_exit_code(cli, tmp_path):
 
 def test_markdown_begins_with_the_verdict(cli, tmp_path):
     (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD}))
-    done = cli("compare", "results.csv", "--baseline", "random", "--markdown")
+    done = cli("compare", "results.csv", "--baseline", "random", "--format", "markdown")
     assert done.stdout.startswith("* pi scores 72.1 %, and random 70.0 %")

@@ -1,7 +1,6 @@
 """Values of single items in a file next to the record: written once, read back, refused if damaged."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,15 +39,6 @@ def test_item_values_survive_a_round_trip_and_image_indices_are_stored_once(tmp_
     assert found["2afc/y"].baselines["pixels"].tolist() == [1, 0.5, 0]
     assert found["2afc/y"].people.tolist() == [0, 0, 1]
     assert found["top1/x"].people is None
-
-
-def test_files_with_the_key_pictures_are_read():
-    """The files were written before the release of 0.2, when the key of the images was `pictures`."""
-    found = read_items(Path(__file__).parent / "items_before_release/pi/seed0")["2afc/y"]
-    assert found.images.tolist() == [[0, 1, 2], [1, 2, 3], [0, 2, 3]]
-    assert found.values.tolist() == [0.25, 1.0, 0.5]
-    assert found.weights.tolist() == [4, 2, 6]
-    assert found.baselines["pixels"].tolist() == [1, 0.5, 0]
 
 
 def test_five_thousand_binary_items_take_less_than_a_kilobyte(tmp_path):

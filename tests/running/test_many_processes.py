@@ -18,9 +18,9 @@ from perceptinit.errors import UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import describe_run, totals
 from perceptinit.results import runs
+from perceptinit.results.locks import holder, is_locked, lock
 from perceptinit.results.measures import readable_seconds
 from perceptinit.results.runs import load_runs
-from perceptinit.results.states import claim, holder, is_claimed
 from perceptinit.running.runner import run_recipe
 from perceptinit.running.workers import _show_events
 from perceptinit.trackers.console import Progress
@@ -169,8 +169,8 @@ def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
 
 def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from perceptinit.results.states import claim\n"
-        "with claim(Path(sys.argv[1])) as mine: print(mine, flush=True); sys.stdin.read()"
+        "import sys; from pathlib import Path; from perceptinit.results.locks import lock\n"
+        "with lock(Path(sys.argv[1])) as mine: print(mine, flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path)],
@@ -180,20 +180,20 @@ def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert process.stdout.readline() == "True\n"
-    assert is_claimed(tmp_path)
+    assert is_locked(tmp_path)
     assert holder(tmp_path)["pid"] == process.pid
-    with claim(tmp_path) as is_mine:
+    with lock(tmp_path) as is_mine:
         assert not is_mine
     process.kill()
     process.wait()
-    assert not is_claimed(tmp_path)
-    with claim(tmp_path) as is_mine:
+    assert not is_locked(tmp_path)
+    with lock(tmp_path) as is_mine:
         assert is_mine
 
 
 def test_fresh_refuses_a_run_in_use(folder):
     recipe = read_recipe(RECIPE, source="tiny.toml", folder=folder)
-    with claim(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="in use by"):
+    with lock(folder / "runs/tiny/pi/seed0"), pytest.raises(UsageError, match="in use by"):
         run_recipe(recipe, out=folder / "runs", device="cpu", fresh=True)
 
 
@@ -221,7 +221,7 @@ def test_status_of_a_running_run_prints_step_and_remaining_time(tmp_path):
     ]
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"cut off'
     (folder / "pi/seed0/events.jsonl").write_text(text)
-    with claim(folder / "pi/seed0"):
+    with lock(folder / "pi/seed0"):
         runs = load_runs([folder])
         run = next(r for r in runs.runs if r.state == "running")
         shown = describe_run(run, now=1025.0)

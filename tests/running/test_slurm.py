@@ -1,4 +1,4 @@
-"""`perceptinit run --on slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
+"""`perceptinit run --submit slurm`: submitted jobs and their tasks, with replacements for the programs of Slurm."""
 
 import json
 import os
@@ -19,24 +19,20 @@ from perceptinit.compute.distributed import LAUNCHER
 from perceptinit.errors import CheckpointError, DataError, RecipeError, UsageError
 from perceptinit.files.checkpoints import save_weights, weights_sha256
 from perceptinit.recipe.reading import read_recipe
-from perceptinit.recipe.settings import SlurmConfig
+from perceptinit.recipe.settings import JobsConfig
 from perceptinit.reports.status import status_table
+from perceptinit.results.locks import lock
 from perceptinit.results.runs import load_experiments
-from perceptinit.results.states import claim, note_job, queue
+from perceptinit.results.states import note_job
 from perceptinit.running.cells import plan_cells
-from perceptinit.running.launch import (
-    describe_cells,
-    freeze,
-    is_launcher,
-    list_commands,
-    restore_cells,
-    run_in_processes,
-    thaw,
-)
+from perceptinit.running.commands import list_commands
+from perceptinit.running.frozen import describe_cells, freeze, restore_cells, thaw
+from perceptinit.running.queue import in_queue, queue
 from perceptinit.running.slurm import max_tasks, submit
+from perceptinit.running.torchrun import is_launcher, run_in_processes
 
 SLURM = """
-[slurm]
+[jobs]
 partition = "long"
 time = "8:00:00"
 gpus = 0
@@ -124,7 +120,7 @@ def test_a_task_runs_its_arm_and_seed_of_the_frozen_recipe(fake, out):
 
 def test_a_shared_run_keeps_its_folder_and_settings_in_a_job_and_in_a_worker(out):
     (out.parent / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + ARMS)
-    text = 'like = "tiny.toml"\nname = "more"\narms = ["random"]\n[checkpoint]\nkeep = 5\n[[arm]]\nname = "new"\n'
+    text = 'like = "tiny.toml"\nname = "more"\ntake = ["random"]\n[checkpoint]\nkeep = 5\n[[arm]]\nname = "new"\n'
     recipe = read_recipe(text, source="more.toml", folder=out.parent)
     planned = plan_cells(recipe, out=out)
     _, thawed = thaw(freeze(recipe, planned, out / "more"))
@@ -166,7 +162,7 @@ def test_editing_a_recipe_does_not_change_queued_runs(fake, out):
 
 
 def test_processes_of_several_nodes_use_the_first_node_and_a_port_of_the_job(fake, out):
-    slurm = '[slurm]\npartition = "long"\ngpus = 4\nnodes = 2\nsetup = ["export LOADED=cuda"]\n'
+    slurm = '[jobs]\npartition = "long"\ngpus = 4\nnodes = 2\nsetup = ["export LOADED=cuda"]\n'
     submit(*planned(out, slurm), out=out)
     assert {"--nodes=2", "--gpus-per-node=4", "--ntasks-per-node=1"} <= set(options(fake, 11))
     shown = task(fake, 11, 0).stdout
@@ -202,7 +198,7 @@ def test_only_runs_that_are_neither_finished_nor_in_use_are_submitted(fake, out)
     note_job(out / "tiny", "7", [{"arm": "random", "seed": 1}, {"arm": "pi", "seed": 1}])
     (fake / "queue").write_text("7_0|PENDING|(Priority)\n")
     write_finished(out, "random", 0)
-    with claim(out / "tiny/pi/seed0"):
+    with lock(out / "tiny/pi/seed0"):
         done = sent(out)
     assert runs_of(fake, 11) == ["pi 1"]  # its job is no longer in the queue
     assert (done.num_finished, done.num_queued) == (1, 2)
@@ -303,24 +299,24 @@ def test_a_task_fails_after_two_requeues_without_a_new_checkpoint(fake, out):
     assert (fake / "asked").read_text() == 3 * "requeue 11_2\n"
 
 
-def test_the_wrap_of_launch_is_applied_to_each_run_and_the_table(fake, out):
-    submit(*planned(out, SLURM + '[launch]\nwrap = "env IMAGE=a.sif"\n'), out=out, device="cpu")
+def test_the_wrap_of_jobs_is_applied_to_each_run_and_the_table(fake, out):
+    submit(*planned(out, SLURM + 'wrap = "env IMAGE=a.sif"\n'), out=out, device="cpu")
     assert f" env IMAGE=a.sif perceptinit run {frozen(out)} --device cpu --arm" in task(fake, 11, 0).stdout
     assert "\nenv IMAGE=a.sif perceptinit compare " in (fake / "script12").read_text()
 
 
 def test_a_wrap_that_is_not_a_shell_command_is_a_problem_of_the_recipe(out):
     with pytest.raises(RecipeError, match="wrap: not a shell command"):
-        cells(out, '[launch]\nwrap = "env \'a"\n')
+        cells(out, '[jobs]\nwrap = "env \'a"\n')
 
 
 def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, tmp_path, out):
-    text = RECIPE.partition("[[track]]")[0] + ARMS + '[launch]\nwrap = "nice -n 1"\n'
+    text = RECIPE.partition("[[track]]")[0] + ARMS + '[jobs]\nwrap = "nice -n 1"\n'
     file = tmp_path / "tiny.toml"
     file.write_text(text)
     options = ["tiny.toml", "--device", "cpu", "--seed", "1"]
     alone = cli("run", *options, "--out", "alone")
-    printed = cli("run", *options, "--on", "commands")
+    printed = cli("run", *options, "--submit", "commands")
     file.write_text(text.replace("epochs = 2", "epochs = 3"))
     assert printed.returncode == 0, printed.stderr
     lines = printed.stdout.splitlines()
@@ -334,7 +330,7 @@ def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, 
     assert tables[0] == tables[1]
     assert "pi" in tables[0]
     file.write_text(text)
-    again = cli("run", *options, "--on", "commands")
+    again = cli("run", *options, "--submit", "commands")
     assert (again.stdout, again.returncode) == ("", 0)
     assert "runs/tiny: all runs are finished or running" in again.stderr
 
@@ -342,11 +338,11 @@ def test_printed_commands_reproduce_a_local_run_after_the_recipe_is_edited(cli, 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["tiny.toml", "--on", "commands", "--jobs", "2"], "--on commands does not support --jobs"),
-        (["tiny.toml", "--on", "slurm", "--jobs", "2"], "--on slurm does not support --jobs"),
-        (["tiny.toml", "--on", "commands", "--fresh"], "--on commands does not support --fresh"),
-        (["recipe-1.json", "--set", "a=1"], "a frozen recipe does not support --set"),
-        (["recipe-1.json", "--until-decided"], "a frozen recipe does not support --until-decided"),
+        (["tiny.toml", "--submit", "commands", "--jobs", "2"], "--submit does not support --jobs"),
+        (["tiny.toml", "--submit", "slurm", "--jobs", "2"], "--submit does not support --jobs"),
+        (["tiny.toml", "--submit", "commands", "--fresh"], "--submit commands does not support --fresh"),
+        (["recipe-1.json", "--set", "a=1"], "recipe-1.json does not support --set. The recipe is frozen: use its TOML file"),
+        (["recipe-1.json", "--until-decided"], "recipe-1.json does not support --until-decided"),
         (["recipe-1.json"], "recipe-1.json: cannot be read (No such file or directory)"),
     ],
 )  # fmt: skip
@@ -385,8 +381,8 @@ def test_the_dependent_job_writes_the_table(fake, out):
 @pytest.mark.parametrize(
     ("slurm", "sentence"),
     [
-        ("", "tiny.toml: \\[slurm\\] partition: required. Choose one of short, long"),
-        ('[slurm]\npartition = "gpu"\n', "the cluster has no 'gpu'. Choose one of short, long"),
+        ("", "tiny.toml: \\[jobs\\] partition: required. Choose one of short, long"),
+        ('[jobs]\npartition = "gpu"\n', "the cluster has no 'gpu'. Choose one of short, long"),
     ],
     ids=["none", "unknown"],
 )
@@ -402,22 +398,22 @@ def test_a_missing_or_unknown_partition_is_refused(fake, out, slurm, sentence):
     [
         ('time = "soon"', 'time = "soon": expected minutes, "hours:minutes:seconds" or "days-hours"'),
         ('time = "0:04:59"', "expected at least 5 minutes (180 s for saving)"),
-        ("gpus = -1", "slurm.gpus: "),
-        ("nodes = 0", "slurm.nodes: "),
+        ("gpus = -1", "jobs.gpus: "),
+        ("nodes = 0", "jobs.nodes: "),
         ('options = ["long"]', 'options: "long" is not an option of sbatch'),
-        ('partitoin = "x"', "slurm.partitoin: unknown key; did you mean 'partition'"),
+        ('partitoin = "x"', "jobs.partitoin: unknown key; did you mean 'partition'"),
     ],
     ids=lambda value: value.split(" ")[0],
 )  # fmt: skip
 def test_invalid_slurm_settings_are_problems_of_the_recipe(out, line, sentence):
     with pytest.raises(RecipeError) as error:
-        cells(out, f"[slurm]\n{line}\n")
+        cells(out, f"[jobs]\n{line}\n")
     assert sentence in str(error.value)
 
 
 @pytest.mark.parametrize("time", ["5", "05:30", "0:05:00", "1-0", "0-1:30", "2-12:00:00"])
 def test_time_limits_use_the_formats_of_sbatch(time):
-    assert SlurmConfig(time=time).time == time
+    assert JobsConfig(time=time).time == time
 
 
 def test_slurm_settings_do_not_change_fingerprints(out):
@@ -427,7 +423,7 @@ def test_slurm_settings_do_not_change_fingerprints(out):
 
 def test_run_on_slurm_without_slurm_is_refused(cli, tmp_path, out):
     (tmp_path / "tiny.toml").write_text(RECIPE.partition("[[track]]")[0] + SLURM)
-    done = cli("run", "tiny.toml", "--on", "slurm", PATH="/nowhere")
+    done = cli("run", "tiny.toml", "--submit", "slurm", PATH="/nowhere")
     assert done.returncode == 2
     assert done.stderr == "error: `scontrol` not found. This machine is not part of a Slurm cluster\n"
     assert not (tmp_path / "runs").exists()
@@ -440,7 +436,7 @@ def shown(place):
     console = Console(width=200, markup=False)
     with console.capture() as captured:
         for experiment in load_experiments([place]):
-            console.print(status_table(experiment))
+            console.print(status_table(experiment, in_queue))
     return [" ".join(line.split()) for line in captured.get().splitlines()]
 
 
@@ -467,8 +463,8 @@ def test_status_prints_jobs_before_any_run_starts_and_without_slurm(fake, out, m
 
 def test_nproc_with_slurm_is_refused_in_favor_of_the_recipe(tmp_path):
     plugins = build_plugin_manager()
-    words = ["run", str(tmp_path / "tiny.toml"), "--on", "slurm", "--nproc", "2"]
-    with pytest.raises(UsageError, match=r"Set \[slurm\] nodes and gpus"):
+    words = ["run", str(tmp_path / "tiny.toml"), "--submit", "slurm", "--nproc", "2"]
+    with pytest.raises(UsageError, match=r"Set \[jobs\] nodes and gpus"):
         create_app(plugins)(words, obj=plugins, standalone_mode=False)
 
 

@@ -18,13 +18,14 @@ from helpers.short_recipes import BACKBONE
 from perceptinit.analysis.compare import compare
 from perceptinit.recipe.settings import TuneConfig
 from perceptinit.reports.report import render
-from perceptinit.reports.sections import search_figure, search_rows
+from perceptinit.reports.tuning import search_figure, search_rows
 from perceptinit.results.runs import load_experiments, load_runs
 from perceptinit.results.tuned import Search, Trial, find_trials, read_searches
-from perceptinit.running.launch import restore_cells
+from perceptinit.running.frozen import restore_cells
 from perceptinit.running.sweep import Sweep
 from perceptinit.running.tuning import Tune
 from perceptinit.running.workers import _job
+from perceptinit.verdict.headline import Judged
 
 ROOT = Path(__file__).parents[2]
 # a pretrainer whose score decreases with the distance of its learning rate from the best one; far above, it diverges
@@ -164,7 +165,7 @@ def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tabl
     assert before == {path: path.stat().st_mtime_ns for path in place.rglob("record.json")}
     names = [e.name for e in load_experiments([place / "planted.toml"], place / "runs")]
     assert names == ["planted", "planted-trials", "planted-best"]
-    page = render(compare(load_runs([place / "runs/planted"])), with_examples=False)
+    page = render(Judged.of(compare(load_runs([place / "runs/planted"]))), with_examples=False)
     assert "Best after k trials" in page
     assert "Each arm at its best settings" in page
 
@@ -180,13 +181,13 @@ def execute(shown, cli):
 
 
 def test_printed_commands_of_trials_and_final_runs_reproduce_a_local_tuning(place, cli):
-    trials = cli("tune", *FEW, "--on", "commands")
+    trials = cli("tune", *FEW, "--submit", "commands")
     assert execute(trials, cli) == [0, 0, 1, 0]  # training diverged in one run
     before = {path: path.read_bytes() for path in place.rglob("record.json")}
     assert execute(trials, cli) == [0, 0, 0, 0]
     assert before == {path: path.read_bytes() for path in place.rglob("record.json")}
-    assert execute(cli("tune", *FEW, "--on", "commands"), cli) == [0] * 8
-    done = cli("tune", *FEW, "--on", "commands")
+    assert execute(cli("tune", *FEW, "--submit", "commands"), cli) == [0] * 8
+    done = cli("tune", *FEW, "--submit", "commands")
     assert (done.stdout, done.returncode) == ("", 0)
     assert done.stderr.endswith("All runs are finished. For the tables: perceptinit report runs/planted\n")
     tables = [
@@ -198,9 +199,9 @@ def test_printed_commands_of_trials_and_final_runs_reproduce_a_local_tuning(plac
 
 def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cli):
     (place / "child.toml").write_text(
-        'schema = 1\nname = "child"\nlike = "planted.toml"\narms = ["random", "pi"]\n[launch]\nwrap = "nice -n 1"\n'
+        'schema = 1\nname = "child"\nlike = "planted.toml"\ntake = ["random", "pi"]\n[jobs]\nwrap = "nice -n 1"\n'
     )
-    words = ("tune", "child.toml", *FEW[1:], "--on", "commands")
+    words = ("tune", "child.toml", *FEW[1:], "--submit", "commands")
     execute(cli(*words), cli)
     shown = cli(*words)
     final = shown.stdout.splitlines()
@@ -213,7 +214,7 @@ def test_shared_final_runs_use_the_launch_settings_of_the_tuned_recipe(place, cl
 
 def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch):
     fake = fake_slurm(place, monkeypatch)
-    words = ("tune", *FEW, "--on", "slurm", "--set", "slurm.partition=long", "--set", "slurm.gpus=0")
+    words = ("tune", *FEW, "--submit", "slurm", "--set", "jobs.partition=long", "--set", "jobs.gpus=0")
     shown = verb(*words)
     trials = [f"{arm} {seed}" for seed in (1000, 1001) for arm in ("random", "pi")]
     assert runs_of(fake, 11) == trials
@@ -222,14 +223,14 @@ def test_slurm_runs_the_trials_then_the_final_runs(place, verb, cli, monkeypatch
     (fake / "queue").write_text("".join(f"11_{task}|PENDING|\n" for task in range(4)))
     assert "Nothing to submit: 0 finished, 4 already in the queue or running" in verb(*words)
     (fake / "queue").unlink()
-    execute(cli("tune", *FEW, "--on", "commands"), cli)
+    execute(cli("tune", *FEW, "--submit", "commands"), cli)
     shown = verb(*words)
     final = [f"{arm} {seed}" for seed in (0, 1) for arm in ("random", "pi")]
     assert [runs_of(fake, job) for job in (12, 14)] == [final, final]  # 13 and 15 write tables
     assert "status runs/planted " in shown
     assert "status runs/planted-best" in shown
     assert "When these runs have ended, run the same command again." in shown
-    assert "tune --on does not support --fresh" in verb(*words, "--fresh", code=2)
+    assert "--submit does not support --fresh. Use another --out" in verb(*words, "--fresh", code=2)
 
 
 @pytest.mark.slow

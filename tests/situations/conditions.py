@@ -33,7 +33,7 @@ from situations.patterns import (
 
 N = None
 NO_DIFFERENCE = r"makes no difference that matters"
-PUBLISHED = r"as published, within"
+PUBLISHED = r"equivalent, within"
 UNHEDGED = (
     r"^people is worth it\.$",
     r"^people is worth it, and it is the human structure that helps\.$",
@@ -682,7 +682,7 @@ EACH = {
         truth="the control was pretrained on half of the pairs",
         arms=arms(Lead(3)),
         change=fewer_samples("shuffled"),
-        options=("--unequal",),
+        options=("--at", "end"),
         must=(r"equally trained|half|50,000",),
         never=(STRUCTURE,),
     ),

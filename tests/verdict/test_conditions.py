@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from helpers.command_line import run_command
+from helpers.judging import summary
 from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
@@ -11,10 +12,9 @@ from perceptinit.analysis.compare import compare
 from perceptinit.results.runs import load_runs
 from perceptinit.verdict.claim import State
 from perceptinit.verdict.conditions import CONDITIONS
-from perceptinit.verdict.headline import summary
 
 PAGE = (Path(__file__).parents[2] / "docs/compare.md").read_text("utf-8")
-COLUMNS = ("worth", "equivalent", "structure", "trivial", "published")  # in the order of the page
+COLUMNS = ("worth", "no difference", "structure", "trivial", "published")  # in the order of the page
 
 
 def answers(folder, name):

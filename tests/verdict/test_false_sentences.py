@@ -13,6 +13,7 @@ from situations.made import write_runs
 from perceptinit.analysis.compare import compare
 from perceptinit.reports.report import render
 from perceptinit.results.runs import load_runs
+from perceptinit.verdict.headline import Judged
 
 HELPS = (3.0, 5.0)  # points
 NOTHING = (0.0, 0.0)
@@ -72,7 +73,7 @@ def test_a_true_sentence_about_equal_starts_is_not_marked():
 
 def test_the_collected_cards_and_sentences_are_on_the_page(tmp_path):
     situation, _ = find_kind("pixels do as well").make(false_sentences.generator(0, "test"))
-    page = render(compare(load_runs([write_runs(situation, tmp_path)])), with_examples=False)
+    page = render(Judged.of(compare(load_runs([write_runs(situation, tmp_path)]))), with_examples=False)
     shown = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page)).split())
     cards, others = (
         [s for s in false_sentences.sentences_of(situation) if s.startswith("CARD") == is_card]

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from helpers.judging import sentences
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError, UsageError
@@ -13,7 +14,7 @@ from perceptinit.results.preregistration import plan_sha256, read_plan, seal_pla
 from perceptinit.results.record import new_record, write_record
 from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
-from perceptinit.verdict.headline import sentences
+from perceptinit.verdict.headline import Judged
 from perceptinit.verdict.plan import departures_before, keep_plan, make_plan
 from perceptinit.verdict.plan_text import plan_text
 
@@ -312,7 +313,7 @@ def test_the_json_output_contains_the_plan(lab):
     lab.plan()
     lab.run()
     comparison = compare(load_runs([lab.root]))
-    plan = json.loads(json_table(comparison, comparison.matching(())))["plan"]
+    plan = json.loads(json_table(Judged.of(comparison), comparison.matching(())))["plan"]
     assert (plan["delta"], plan["sha256"]) == (2.0, lab.stated["sha256"])
 
 
@@ -381,15 +382,15 @@ def test_a_recipe_that_departs_from_its_plan_is_reported_before_the_run(lab):
 def test_the_page_shows_the_plan(lab):
     lab.plan()
     lab.run()
-    html = render(compare(load_runs([lab.root])), with_examples=False)
+    html = render(Judged.of(compare(load_runs([lab.root]))), with_examples=False)
     assert f"As planned {lab.name}." in html
     assert f'<pre class="text"># Plan of looks\n\nWritten {lab.stated["written"]}' in html
     assert "Not as planned" not in html
     lab.run("verdict.delta=3")
-    changed = render(compare(load_runs([lab.root])), with_examples=False)
+    changed = render(Judged.of(compare(load_runs([lab.root]))), with_examples=False)
     assert f'<p class="limit">Not as planned {lab.name}: [verdict] delta was 2.0 in the plan' in changed
     (lab.root / "plan.json").unlink()
-    assert "Plan of" not in render(compare(load_runs([lab.root])), with_examples=False)
+    assert "Plan of" not in render(Judged.of(compare(load_runs([lab.root]))), with_examples=False)
 
 
 def test_a_run_with_the_hash_of_the_plan_counts_as_later_than_the_plan(lab):

@@ -6,13 +6,13 @@ from calibration_counts import Cells
 from design_draws import EVERY, Truth
 from design_kinds import KINDS
 from design_runs import Experiment, headline_in_memory
+from helpers.judging import headline
 from situations.catalogue import SITUATIONS
 from situations.made import write_runs
 
 from perceptinit.analysis.compare import compare
 from perceptinit.results.items import read_items
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.headline import headline
 
 FIRM = "people is worth it, and it is the human structure that helps."
 EXACT = [kind for kind in KINDS if not kind.needs_statistics]

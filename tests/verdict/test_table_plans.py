@@ -32,7 +32,9 @@ def summary(verb, folder, *options, plan=PLAN, values=VALUES):
     (folder / "results.toml").write_text(plan)
     verb("preregister", "results.toml")
     write_table(folder, values)
-    return verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--markdown", *options)
+    return verb(
+        "compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown", *options
+    )
 
 
 def test_a_table_that_follows_its_plan_is_as_planned(verb, tmp_path):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from helpers.judging import sentences, summary
 from helpers.made_runs import JUDGMENTS, record, score, write
 from helpers.made_verdicts import BASE, made, trained_on
 
@@ -21,7 +22,7 @@ from perceptinit.analysis.questions import (
 from perceptinit.judgments.baselines import STRONG
 from perceptinit.reports.formats import markdown_table
 from perceptinit.results.runs import load_runs
-from perceptinit.verdict.headline import headline_arms, sentences, summary
+from perceptinit.verdict.headline import Judged, headline_arms
 from perceptinit.verdict.verdict import can_be_derived_from, verdict, verdicts
 
 SYNTHETIC = {"use": "synthetic"}
@@ -115,7 +116,9 @@ def test_training_images_in_a_score_are_reported_next_to_it(tmp_path, share, wor
     comparison = three_arms(tmp_path, JUDGMENTS, name="2afc/nights", extra=extra)
     phrase = f"{words} of its images seen in training"
     assert f"pi was trained on this task, {phrase}: the score" in " ".join(sentences(comparison))
-    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(comparison, comparison.scores)
+    assert f"trained on by pi and shuffled, {phrase}" in markdown_table(
+        Judged.of(comparison), comparison.scores
+    )
 
 
 def test_judgments_of_another_set_can_show_the_value_of_an_arm(tmp_path):

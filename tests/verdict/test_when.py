@@ -71,7 +71,7 @@ def test_evaluations_after_the_chosen_number_of_samples_do_not_count(tmp_path):
 
 def test_csv_and_json_contain_the_lead_at_each_evaluation(tmp_path):
     folder = runs_of(tmp_path, "top1/x")
-    (row,) = json.loads(when(folder, "--json").stdout)
+    (row,) = json.loads(when(folder, "--format", "json").stdout)
     assert (row["arm"], row["emerged_by"], row["lasting"], row["samples_seen"]) == (
         "pi",
         100,
@@ -79,16 +79,18 @@ def test_csv_and_json_contain_the_lead_at_each_evaluation(tmp_path):
         [50, 100],
     )
     assert row["lead"] == pytest.approx([1 / 300, 0.03])
-    (line,) = csv.DictReader(io.StringIO(when(folder, "--csv").stdout))
+    (line,) = csv.DictReader(io.StringIO(when(folder, "--format", "csv").stdout))
     assert (line["emerged_by"], line["samples_seen"]) == ("100", "50 100")
 
 
 def test_markdown_is_a_list_and_latex_is_refused(tmp_path):
     folder = runs_of(tmp_path, "top1/x")
-    assert when(folder, "--markdown").stdout.startswith("* pi - random, top1/x: emerged by")
-    refused = when(folder, "--latex")
+    assert when(folder, "--format", "markdown").stdout.startswith("* pi - random, top1/x: emerged by")
+    refused = when(folder, "--format", "latex")
     assert refused.returncode == 2
-    assert "--when has no LaTeX table: choose --markdown, --csv or --json" in " ".join(refused.stderr.split())
+    assert "--when does not support --format latex. Choose csv, json or markdown" in " ".join(
+        refused.stderr.split()
+    )
 
 
 def test_runs_with_one_evaluation_are_refused_with_the_setting(tmp_path):
@@ -99,7 +101,7 @@ def test_runs_with_one_evaluation_are_refused_with_the_setting(tmp_path):
 
 def test_two_printed_forms_are_refused(tmp_path):
     done = when(runs_of(tmp_path, "top1/x"), "--explain")
-    assert "--when and --explain: choose one" in " ".join(done.stderr.split())
+    assert "--explain does not support --when. Choose one" in " ".join(done.stderr.split())
 
 
 def test_the_lead_of_people_on_1000_pairs_emerges_by_10752_samples():

@@ -5,28 +5,21 @@ from typing import Annotated, Any
 
 import typer
 
-from perceptinit.cli.common import SetsRoot, Texts
-from perceptinit.cli.data import test_sets
+from perceptinit.cli.common import Overrides
 from perceptinit.progress import Bars
 
 
 def check(
     ctx: typer.Context,
     target: Annotated[
-        str, typer.Argument(help="Judgments, test set, suite or recipe: a name, path or address.")
-    ],
-    images: Annotated[Path | None, typer.Option(help="Folder with the images of a judgments file.")] = None,
-    use: Annotated[
-        str | None, typer.Option(help="Component that reads the file. [default: table; rdm for a matrix]")
-    ] = None,
-    set_: Annotated[
-        Texts,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Set a key of the judgments or the recipe; may be repeated."
+        str,
+        typer.Argument(
+            metavar="DATA[,KEY=VALUE...]",
+            help="Judgments, test set, suite or recipe: a name, path or address, with its keys.",
         ),
-    ] = None,
+    ],
+    set_: Overrides = None,
     sheet: Annotated[Path | None, typer.Option(help="Write example triplets to this .png file.")] = None,
-    root: SetsRoot = "data/eval",
     quick: Annotated[bool, typer.Option("--quick", help="Do not decode images or score baselines.")] = False,
 ) -> None:
     """Check judgments: counts, files, duplicates, leaks between splits, votes and human ceiling.
@@ -36,43 +29,42 @@ def check(
 
     Exit code 1: an error makes training or scores invalid.
 
-    Example: perceptinit data check judgments.csv --images photographs --sheet examples.png
+    Example: perceptinit data check judgments.csv,images=photographs --sheet examples.png
 
-    Example: perceptinit data check s3://bucket/judgments.csv --images s3://bucket/photographs
+    Example: perceptinit data check s3://bucket/judgments.csv,images=s3://bucket/photographs
 
-    Example: perceptinit data check materials --set root=data/materials
+    Example: perceptinit data check choices.csv,use=odd-one-out,images=photographs
 
     Example: perceptinit data check own_judgments.toml
     """
+    from perceptinit.cli.data.test_sets import check_test_sets
     from perceptinit.errors import UsageError
-    from perceptinit.files.remote.addresses import is_remote
-    from perceptinit.judgments.sources import as_table, build_judgments, is_judgments_file
+    from perceptinit.evaluating.asked import judgments_table, read_asked
+    from perceptinit.judgments.sources import build_judgments
     from perceptinit.recipe.reading import load_recipe
-    from perceptinit.recipe.shipped import list_shipped
-    from perceptinit.recipe.tables import apply_overrides
-    from perceptinit.test_sets.sets import is_test_set
 
-    if is_test_set(target) or (is_remote(target) and not is_judgments_file(target)):
-        is_good = test_sets.check_test_sets(target, root, decode=not quick)
-    elif target.endswith(".toml") or target in list_shipped():
-        if images is not None or use:
-            raise UsageError(f"{target}: a recipe specifies its files. Omit --images and --use")
+    registry = ctx.obj.registry
+    (asked,) = read_asked([target], registry)
+    if set_ and asked.kind != "recipe":
+        raise UsageError(f"{target}: --set is for recipes. Add the key to the name: {target},{set_[0]}")
+    if asked.kind == "test set":
+        is_good = check_test_sets(asked, decode=not quick)
+    elif asked.kind == "recipe":
         from perceptinit.running.readiness import find_judgments  # imports torch
 
-        found = find_judgments(load_recipe(target, set_ or ()))
+        found = find_judgments(load_recipe(asked.name, [*asked.keys, *(set_ or ())]))
         if not found:
             raise UsageError(
-                f"{target}: the recipe uses no judgments. To check its other data: perceptinit validate"
+                f"{asked.name}: the recipe uses no judgments. To check its other data: perceptinit validate"
             )
         sheets = [sheet, *[None] * (len(found) - 1)]
         checked = [_check(f.build(), s, decode=not quick) for f, s in zip(found, sheets, strict=True)]
         is_good = all(checked)
     else:
-        registry = ctx.obj.registry
-        table = as_table(target, registry, use)
-        if images is not None:
-            table["images"] = str(images)
-        judgments = build_judgments(table, registry, apply_overrides(table, set_ or ()))
+        table, split, problems = judgments_table(asked, registry)
+        if split:
+            raise UsageError(f"{target}: all splits are checked. Omit split={split}")
+        judgments = build_judgments(table, registry, problems)
         is_good = _check(judgments, sheet, decode=not quick)
     if not is_good:
         raise typer.Exit(1)

@@ -25,10 +25,9 @@ NUM_WORKERS = 4  # parallel downloads
 
 def download(
     ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(help="Data set (perceptinit data list), test set or suite.")
-    ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="Recipe: download all data that it needs.")] = None,
+    data: Annotated[
+        str, typer.Argument(help="Data set (perceptinit data list), test set, suite, or recipe.")
+    ],
     set_: Overrides = None,
     out: Annotated[
         Path | None,
@@ -44,28 +43,31 @@ def download(
     Files are verified with checksums from the source or from perceptinit, and archives during unpacking.
     downloads.json lists the files with checksums.
 
-    --recipe downloads the judgments and test sets of a recipe, and prints how to get the other data.
+    For a recipe, downloads its judgments and test sets, and prints how to get the other data.
 
     Example: perceptinit data download nights --part table
 
-    Example: perceptinit data download --recipe pi_clip_yfcc --dry-run
+    Example: perceptinit data download pi_clip_yfcc --dry-run
     """
-    if (name is None) == (recipe is None):
-        raise UsageError("give either a data set or --recipe RECIPE")
-    if name is not None:
-        found = _named_needs(ctx.obj.registry, name, out, part or ())
+    from perceptinit.recipe.shipped import is_recipe
+
+    if not is_recipe(data):
+        if set_:
+            raise UsageError(f"{data}: --set is for recipes")
+        found = _named_needs(ctx.obj.registry, data, out, part or ())
         fetch_needs(found, dry_run=dry_run, must_fetch=True, yes=yes)
         if not dry_run:
-            typer.echo(f"Next: perceptinit data check {name}")
+            typer.echo(f"Next: perceptinit data check {data}")
         return
-    assert recipe is not None
+    if out or part:
+        raise UsageError(f"{data}: the recipe states its folders and data. Omit --out and --part")
     from perceptinit.recipe.reading import load_recipe
     from perceptinit.running.readiness import find_needs, find_obstacles
 
-    is_all_there = fetch_needs(find_needs(load_recipe(recipe, set_ or ())), dry_run=dry_run, yes=yes)
+    is_all_there = fetch_needs(find_needs(load_recipe(data, set_ or ())), dry_run=dry_run, yes=yes)
     if is_all_there and not dry_run:
-        left = find_obstacles(load_recipe(recipe, set_ or ()))
-        typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {recipe}"))
+        left = find_obstacles(load_recipe(data, set_ or ()))
+        typer.echo("Next: " + ("; ".join(map(str, left)) if left else f"perceptinit run {data}"))
 
 
 def _named_needs(registry: Registry, name: str, out: Path | None, parts: Sequence[str]) -> list[DataNeed]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from perceptinit.cli.common import SetsRoot, new_console, new_table
-from perceptinit.cli.data import test_sets
+from perceptinit.cli.common import new_console, new_table
+from perceptinit.cli.data.test_sets import print_test_sets
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,21 +19,25 @@ if TYPE_CHECKING:
 def list_(
     ctx: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(help="Data set, test set or suite to describe in detail.")
+        str | None,
+        typer.Argument(
+            metavar="NAME[,root=FOLDER]", help="Data set, test set or suite to describe in detail."
+        ),
     ] = None,
-    root: SetsRoot = "data/eval",
 ) -> None:
     """List published data sets: judgments and image-text pairs, with size, human ceiling and license.
 
     Example: perceptinit data list nights
 
-    Example: perceptinit data list paper29 --root data/eval
+    Example: perceptinit data list paper29,root=data/eval
     """
     from perceptinit.cli.data import pairs
+    from perceptinit.evaluating.asked import read_asked
+    from perceptinit.recipe.tables import split_keys
     from perceptinit.test_sets.sets import is_test_set
 
-    if name is not None and is_test_set(name):
-        test_sets.print_test_sets(name, root)
+    if name is not None and is_test_set(split_keys(name)[0]):
+        print_test_sets(*read_asked([name], ctx.obj.registry))
     elif name is not None and name in pairs.published_pairs():
         typer.echo(pairs.card(name))
     else:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from perceptinit.cli.common import Texts, parse_columns
+from perceptinit.cli.options import PACKED
 from perceptinit.progress import Bars
 
 if TYPE_CHECKING:
     from perceptinit.pairs.packing import Packed
-
-
-def _column(text: str) -> Any:
-    return typer.Option(help=text, rich_help_panel="Columns of a table")
 
 
 def pack(
@@ -29,13 +27,15 @@ def pack(
     workers: Annotated[
         int, typer.Option(min=0, help="Threads that decode images; 0: one per core, at most 8.")
     ] = 0,
-    image_column: Annotated[str, _column("Image bytes or paths.")] = "image",
-    text_column: Annotated[
-        str | None, _column("Captions (default: caption, unless there are labels).")
+    columns: Annotated[
+        Texts,
+        typer.Option(
+            metavar="FIELD=COLUMN,...",
+            help="Columns of a table: image (bytes or paths), text (captions), label (integers from 0), "
+            "class (names). [default: image=image, and text=caption unless there are labels]",
+        ),
     ] = None,
-    label_column: Annotated[str | None, _column("Labels: integers from 0.")] = None,
-    class_column: Annotated[str | None, _column("Class names.")] = None,
-    root: Annotated[Path | None, _column("Folder of image paths (default: the table's folder).")] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of image paths. [default: of the table]")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="File of class names: line k is the name of label k, from 0.")
     ] = None,
@@ -60,23 +60,21 @@ def pack(
     class folders. Each image is decoded once to verify it, and its bytes are copied. Unreadable records are
     listed in unreadable.txt. After an interruption, rerun the command to resume.
 
-    Example: perceptinit data pack pairs.parquet shards --text-column caption
+    Example: perceptinit data pack pairs.parquet shards --columns text=caption
 
     Example: perceptinit data pack photos test --test-set --template "a photo of a {c}."
     """
-    from perceptinit.errors import UsageError
     from perceptinit.pairs.pack_sources import Columns, open_source
     from perceptinit.pairs.packing import PackSettings, pack as pack_source
     from perceptinit.test_sets.readers import read_lines
 
-    if test_set and text_column is not None:
-        raise UsageError("--text-column: a test set has labels instead of captions. Remove the option")
-    is_labeled = test_set or label_column is not None or class_column is not None
-    columns = Columns(
-        image=image_column,
-        text=text_column if is_labeled or text_column else "caption",
-        label=label_column,
-        class_name=class_column,
+    named = parse_columns(columns or (), PACKED)
+    is_labeled = test_set or not named.keys().isdisjoint(("label", "class"))
+    sources = Columns(
+        image=named.get("image", "image"),
+        text=named.get("text", None if is_labeled else "caption"),
+        label=named.get("label"),
+        class_name=named.get("class"),
         root=root,
     )
     settings = PackSettings(
@@ -87,7 +85,7 @@ def pack(
         max_bad_share=(0.0 if test_set else 0.01) if max_bad_share is None else max_bad_share,
         num_workers=workers or min(8, os.cpu_count() or 1),
     )
-    records = open_source(source, columns, read_lines(classes) if classes else ())
+    records = open_source(source, sources, read_lines(classes) if classes else ())
     total = records.num_records
     with Bars() as bars:
         packed = pack_source(records, out, settings, lambda count: bars.advance("packing", total, count))

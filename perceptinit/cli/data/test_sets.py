@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from perceptinit.cli.common import new_console, new_table
-from perceptinit.errors import DataError, without_credentials
+from perceptinit.errors import DataError, UsageError, without_credentials
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from perceptinit.evaluating.asked import Asked
     from perceptinit.test_sets.inventory import SetState
 
 COLOURS = {"complete": "green", "built in": "green", "partial": "yellow", "wrong": "red"}
 
 
-def print_test_sets(target: str, root: str) -> list[SetState]:
-    """Print and return the states of test sets. target: A test set, its folder, or a suite in `root`."""
+def print_test_sets(asked: Asked) -> tuple[list[SetState], str]:
+    """Print the states of a test set, or of those of a suite, and return them with the folder."""
     from rich.markup import escape
 
+    from perceptinit.evaluating.asked import read_set
     from perceptinit.test_sets.inventory import find_state
     from perceptinit.test_sets.sets import members
 
-    target, root = _locate(target, root)
-    states = [find_state(name, root) for name in members(target)]
+    name, keys = read_set(asked)
+    root = keys.pop("root")
+    if keys:
+        raise UsageError(f"{asked.text}: the only key is root, the folder of the sets")
+    states = [find_state(each, root) for each in members(name)]
     console = new_console()
     console.print(_table(states))
     for state in states:
@@ -35,25 +39,17 @@ def print_test_sets(target: str, root: str) -> list[SetState]:
     present = [s for s in states if s.state in ("complete", "built in")]
     size = sum(s.num_bytes for s in states)
     console.print(f"{len(present)} of {len(states)} sets are complete; {size / 1e9:,.2f} GB on disk")
-    return states
+    return states, root
 
 
-def check_test_sets(target: str, root: str, *, decode: bool) -> bool:
+def check_test_sets(asked: Asked, *, decode: bool) -> bool:
     """Print states and, with `decode`, decoding errors. Return whether all sets are valid."""
-    states = print_test_sets(target, root)
+    states, root = print_test_sets(asked)
     is_good = not any(s.state in ("missing", "wrong", "partial") for s in states)
     for state in states:
         if decode and state.state in ("complete", "partial"):
-            is_good &= _decode_all(state.name, _locate(target, root)[1])
+            is_good &= _decode_all(state.name, root)
     return is_good
-
-
-def _locate(target: str, root: str) -> tuple[str, str]:
-    """Return the name of a target and its parent folder, which is `root` unless the target is a path."""
-    from perceptinit.test_sets.sets import is_set_folder
-
-    place = Path(target).resolve()
-    return (place.name, str(place.parent)) if is_set_folder(target) else (target, root)
 
 
 def _table(states: list[SetState]) -> Table:

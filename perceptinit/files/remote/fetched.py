@@ -21,14 +21,19 @@ from pathlib import Path
 
 from perceptinit.errors import DataError, RemoteError, WriteError, writing
 from perceptinit.files.archives import SPARE_BYTES
-from perceptinit.files.atomic import file_lock, remove_files, write_json
-from perceptinit.files.cache import cache_folder
+from perceptinit.files.atomic import file_lock, remove_files, temporaries, write_json
+from perceptinit.files.cache import (
+    PIECE_FILES,
+    SEAL,
+    KeptFiles,
+    cache_folder,
+    piece_files,
+)
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Stat
 from perceptinit.files.remote.transfer import Part, Ranges, checksum, size_of
 
-SEAL = "seal.json"
 NUM_THREADS = 8  # to fetch the files of a piece
 # attempts, and seconds between them, to repair a damaged piece that other processes have locked
 _TRIES = 20
@@ -182,11 +187,13 @@ class FetchedCache:
         return False
 
     def _receive(self, folder: Path, pieces: Mapping[str, Piece]) -> None:
-        """Fetch the missing files and write the seal."""
+        """Fetch the missing files and write the seal; until then, PIECE_FILES lists them."""
+        write_json(folder / PIECE_FILES, {path: piece.room for path, piece in pieces.items()})
         with ThreadPoolExecutor(min(NUM_THREADS, len(pieces))) as pool:
             sums = list(pool.map(lambda path: self._fetch(folder / path, pieces[path]), pieces))
         seal = folder / SEAL
         write_json(seal, dict(zip(pieces, sums, strict=True)))
+        remove_files([folder / PIECE_FILES])
         _COMPARED[seal] = _identify(seal)
 
     def _fetch(self, path: Path, piece: Piece) -> int:
@@ -246,14 +253,21 @@ class FetchedCache:
         return sum(map(_room_of, self._folders()))
 
     def _folders(self) -> list[Path]:
-        return [folder for folder in self.folder.glob("*-*") if _room_of(folder)]
+        return [folder for folder in self.folder.glob("*-*") if _room_of(folder) and _is_piece(folder)]
 
 
 def _delete(owned: Held) -> None:
-    """Delete a piece and release its lock."""
-    remove_files([owned.folder / SEAL])
-    shutil.rmtree(owned.folder, ignore_errors=True)
+    """Delete the files of a piece, the seal first, and release its lock. No process writes to it then."""
+    paths = [owned.folder / SEAL, *piece_files(owned.folder)]
+    for folder in {path.parent for path in paths}:
+        paths += temporaries(folder)
+    KeptFiles("", owned.folder.parent, paths).clear()
     owned.release()
+
+
+def _is_piece(folder: Path) -> bool:
+    """Return whether a folder contains a piece or nothing yet, and not only other files that are left."""
+    return any((folder / name).exists() for name in (SEAL, PIECE_FILES)) or not any(folder.glob("[!.]*"))
 
 
 def _is_whole(folder: Path, pieces: Mapping[str, Piece]) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from perceptinit.configs import DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
+from perceptinit.configs import NEUTRAL, DrawnSide, NonNegativeInt, NumDrawn, PositiveInt
 from perceptinit.errors import DataError, problems_of
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import DerivedAnswers, Votes
@@ -173,7 +173,7 @@ class ClassTriplets(DerivedAnswers):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """Folder with one subfolder of images per class, or a .parquet file."""
         image_column: str = "image"
         """Column of encoded images in a Parquet file."""

@@ -76,13 +76,16 @@ def assign_splits(
         test_share: Share of the groups in `test`, likewise.
     """
     order = hash_order(groups, seed, *names)
-    num_test, num_val = (
-        max(1, round(share * len(order))) if share > 0 else 0 for share in (test_share, val_share)
-    )
+    num_test = _num_held_out(test_share, len(order))
+    num_val = _num_held_out(val_share, len(order))
     split = dict.fromkeys(order, "train")
     split.update(dict.fromkeys(order[num_test : num_test + num_val], "val"))
     split.update(dict.fromkeys(order[:num_test], "test"))
     return np.array([split[group] for group in groups], dtype="<U5")
+
+
+def _num_held_out(share: float, num_groups: int) -> int:
+    return max(1, round(share * num_groups)) if share > 0 else 0
 
 
 def split_names(names: Sequence[str], config: Any, source: str) -> np.ndarray:

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeFloat, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import TripletDraw
@@ -37,7 +37,7 @@ class MatrixSet(ABC):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
-        images: Path
+        images: Annotated[Path, NEUTRAL]
         """Folder of the images."""
         per_anchor: PositiveInt = 100
         """Maximum number of triplets per anchor."""
@@ -180,7 +180,7 @@ class RdmSet(MatrixSet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
-        path: Path
+        path: Annotated[Path, NEUTRAL]
         """The matrix file: .npy, .mat or .csv."""
         kind: MatrixKind
         """Whether a larger value means more similar ("similarity") or less ("dissimilarity"). No default."""

@@ -7,10 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
+from perceptinit.configs import NEUTRAL
 from perceptinit.errors import DataError, EmptySplitError, problems_of
 from perceptinit.files.columns import Coded, Columns
 from perceptinit.files.tables import read_table
@@ -54,9 +55,9 @@ class OwnTable(ABC):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
-        path: Path
+        path: Annotated[Path, NEUTRAL]
         """The table file: .parquet, .json, .xlsx, or CSV for any other suffix."""
-        images: Path | None = None
+        images: Annotated[Path | None, NEUTRAL] = None
         """Folder that image paths are relative to. Default: the folder of the table."""
         image: str | None = None
         """File name pattern: "{}.jpg", or "{:03d}.jpg" for integers. Default: cells are file names."""
@@ -96,7 +97,7 @@ class OwnTable(ABC):
         except DataError as error:
             if not is_square_csv(path):
                 raise
-            advice = 'use = "rdm" and its kind (--use rdm --set kind=dissimilarity)'
+            advice = f'use = "rdm" and its kind ({path},use=rdm,kind=dissimilarity)'
             raise DataError(f"{path}: a square matrix, not a table. To read it, set {advice}") from error
 
     @property

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, PositiveInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeInt, PositiveInt, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.judgments.forms.drawing import DerivedAnswers, TripletDraw, Votes, draw_triplets
@@ -72,11 +72,11 @@ class Cifar10H(DerivedAnswers):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """The folder of counts and images."""
         counts: str = "cifar10h-counts.npy"
         """File of the counts, relative to root."""
-        images: str = "cifar-10-batches-bin/test_batch.bin"
+        images: Annotated[str, NEUTRAL] = "cifar-10-batches-bin/test_batch.bin"
         """File of the images, relative to root, .bin or .parquet."""
         per_anchor: PositiveInt = 10
         """Maximum number of triplets per anchor."""

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
-from perceptinit.configs import NonNegativeInt, Share
+from perceptinit.configs import NEUTRAL, NonNegativeInt, Share
 from perceptinit.errors import DataError, problems_of, reading
 from perceptinit.files.downloads import Download
 from perceptinit.files.reading import read_json
@@ -76,7 +76,7 @@ class Materials:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """The folder that contains the two answer files and the image folder."""
         val_share: Share = 0.1
         """Share of the published training queries in `val`, below 1."""

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
-from perceptinit.configs import PositiveInt
+from perceptinit.configs import NEUTRAL, PositiveInt
 from perceptinit.errors import DataError, list_some
 from perceptinit.files.columns import Columns
 from perceptinit.files.downloads import Download
@@ -101,7 +101,7 @@ class Nights:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """The folder that contains `data.csv`."""
         min_votes: PositiveInt = 6
         """Minimum number of votes per triplet. DreamSim and all published scores use 6."""
@@ -174,8 +174,9 @@ class Nights:
         raw = self._raw_columns
         if split == "train" and raw is not None:
             path = self.config.root / "data.csv"
-            references, splits = (read_table(path).texts(name) for name in ("ref_path", "split"))
-            held_out = {r for r, s in zip(references, splits, strict=True) if s != "train"}
+            whole = read_table(path)
+            rows = zip(whole.texts("ref_path"), whole.texts("split"), strict=True)
+            held_out = {reference for reference, its_split in rows if its_split != "train"}
             mask = np.array([r not in held_out for r in raw.texts("ref_path")], dtype=bool)
             columns = raw
             others = f"outside val and test of {path}"

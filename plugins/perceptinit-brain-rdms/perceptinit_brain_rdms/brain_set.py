@@ -4,12 +4,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from perceptinit.companion import TripletDraw, draw_triplets, read_names, reading, square
 from perceptinit.plugin import (
+    NEUTRAL,
     Conventions,
     DataCard,
     DataError,
@@ -124,7 +125,8 @@ def near_and_far(distances: np.ndarray, near: float, far: float) -> np.ndarray:
     """
     groups = np.full(len(distances), np.nan)
     order = np.argsort(distances, kind="stable")[: np.count_nonzero(~np.isnan(distances))]  # NaN is last
-    num_near, num_far = (max(1, round(share * len(order))) for share in (near, far))
+    num_near = max(1, round(near * len(order)))
+    num_far = max(1, round(far * len(order)))
     num_far = min(num_far, len(order) - num_near)  # both may be rounded up
     nearest, farthest = order[:num_near], order[len(order) - num_far :]
     if num_far > 0 and distances[nearest[-1]] < distances[farthest[0]]:
@@ -157,7 +159,7 @@ class Regions(BrainSet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """Folder with one subfolder per subject."""
         regions: tuple[str, ...]
         """Regions or groups of regions, standardized and averaged within each subject."""

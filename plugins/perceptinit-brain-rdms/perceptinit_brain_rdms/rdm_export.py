@@ -10,13 +10,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from rsatoolbox.rdm import RDMs, load_rdm
 
 from perceptinit.companion import MatValue, RdmSet, read_json, read_mat, reading, require_file, square
-from perceptinit.plugin import DataError, unknown
+from perceptinit.plugin import NEUTRAL, DataError, unknown
 from perceptinit_brain_rdms.brain_set import BrainSet, choose, mean_of_regions
 
 ENDINGS = (".hdf5", ".h5")
@@ -31,7 +31,7 @@ class RsatoolboxFile(BrainSet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(BrainSet.Config):
-        path: Path
+        path: Annotated[Path, NEUTRAL]
         """RDMs file, .hdf5 or .h5."""
         image_descriptor: str = "image"
         """Pattern descriptor with the image names."""
@@ -97,7 +97,7 @@ class RdmExport(RdmSet):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(RdmSet.Config):
-        path: Path
+        path: Annotated[Path, NEUTRAL]
         """File from rsatoolbox (.hdf5, .h5) or Meadows (.json, .mat)."""
         key: str | None = None
         """rsatoolbox pattern descriptor with the image names; optional if only one descriptor is text."""

@@ -19,14 +19,14 @@ from perceptinit_collect.design import Design, draw_trials, read_design, read_tr
 from perceptinit_collect.records import Given, Record
 from perceptinit_collect.store import (
     ANSWER,
+    DATABASE_FILE,
     FILE,
     HEADS_FILE,
     PERSON,
     UPDATE_HEADS,
-    add_columns,
     chain_sha256,
+    columns_of,
     connect,
-    has_column,
     reading_database,
 )
 from perceptinit_collect.study import lock_study
@@ -43,7 +43,7 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
     """
     if not (folder / FILE).is_file():
         return [], []
-    # without the heads, the study is of version 0.2.0 or earlier, and gets columns for checksums
+    # a study that lost the heads gets an empty file of them
     with (
         closing(connect(folder / FILE, read_only=(folder / HEADS_FILE).exists())) as connection,
         reading_database(folder / FILE),
@@ -54,8 +54,7 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
 def check_people(connection: sqlite3.Connection, folder: Path) -> tuple[list[Record], list[str]]:
     """Return the intact participants and a message for each problem, and leave a transaction open.
 
-    The checksums, the heads and the trials of each participant must match. Participants from before checksums
-    have only their trials compared.
+    The checksums, the heads and the trials of each participant must match.
     """
     records: list[Record] = []
     problems: list[str] = []
@@ -91,10 +90,9 @@ def _read_record(
     last: str | None = None,
 ) -> Record:
     """Return a verified participant; count, last: the head. DataError if something does not match."""
-    columns = ANSWER if has_column(connection, "answers", "screen") else ANSWER.replace("screen", "NULL")
     person = connection.execute(f"SELECT {PERSON}, sha256 FROM people WHERE id = ?", (code,)).fetchone()
     answers = connection.execute(
-        f"SELECT {columns}, sha256 FROM answers WHERE person = ? ORDER BY position", (code,)
+        f"SELECT {ANSWER}, sha256 FROM answers WHERE person = ? ORDER BY position", (code,)
     ).fetchall()
     if person is None or count > len(answers):
         raise DataError(f"{count} answers were stored, and {len(answers)} are left")
@@ -119,9 +117,7 @@ def _read_record(
 
 
 def _verify_chain(person: Sequence[Any], answers: Sequence[Any], count: int, last: str | None) -> None:
-    """Raise DataError unless the checksums and the head match; those from before checksums have none."""
-    if person[-1] is last is None:
-        return
+    """Raise DataError unless the checksums and the head match."""
     start = chain_sha256("", person[:-1])
     chain = [*accumulate(answers, lambda last, row: chain_sha256(last, row[:-1]), initial=start)]
     stored = [row[-1] for row in (person, *answers)]
@@ -210,7 +206,8 @@ def restore(folder: Path) -> list[str]:
             lost = check_people(connection, folder)[1]
         damaged.mkdir(mode=0o700)
         for path in folder.glob(f"{FILE}*"):
-            path.replace(damaged / path.name)
+            if DATABASE_FILE.fullmatch(path.name):
+                path.replace(damaged / path.name)
     _write_once(folder / FILE, lambda c: c.execute(UPDATE_HEADS.format("TRUE")))
     return [*lost, f"moved the damaged answers to {damaged}. Delete them after a check"]
 
@@ -222,14 +219,15 @@ def _take_over_intact(folder: Path, target: Path) -> None:
     except PerceptInitError:  # the whole file is damaged
         return
     with closing(sqlite3.connect(target)) as connection, connection:
-        add_columns(connection)
         connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
         for record in intact:
             connection.execute(
                 "INSERT OR IGNORE INTO designs VALUES (?, ?)", (record.design.version, record.design.sha256)
             )
             for table, key in (("people", "id"), ("answers", "person")):
+                columns = ", ".join(columns_of(connection, table, "damaged"))
                 connection.execute(
-                    f"INSERT OR REPLACE INTO {table} SELECT * FROM damaged.{table} WHERE {key} = ?",
+                    f"INSERT OR REPLACE INTO {table} ({columns}) "
+                    f"SELECT {columns} FROM damaged.{table} WHERE {key} = ?",
                     (record.person,),
                 )

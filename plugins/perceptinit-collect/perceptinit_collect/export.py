@@ -106,8 +106,8 @@ def export_text(folder: Path) -> str:
 def check_command(folder: Path, table: Path) -> str:
     """Return the command that checks an exported table."""
     component = _read(folder)[0][-1].design.task.component
-    use = "" if component == "table" else f" --use {component}"
-    return f"perceptinit data check {table}{use} --images {folder / IMAGES}"
+    use = "" if component == "table" else f",use={component}"
+    return f"perceptinit data check {table}{use},images={folder / IMAGES}"
 
 
 def _read(folder: Path) -> tuple[list[Record], list[str]]:

@@ -68,7 +68,7 @@ class Answer:
     position: index of the trial. place: chosen screen position, from 0; None for "not sure". seconds:
     reaction time by the browser's monotonic clock. is_interrupted: the page was hidden during the trial.
     screen: width and height of the first candidate and of the window in CSS pixels, "300x200 1280x800"; ""
-    from a page of version 0.2.0 or earlier.
+    if the page sent none.
     """
 
     position: int
@@ -100,12 +100,13 @@ def begin(
     *,
     keep_platform_id: bool,
     ticket: str = "",
+    held: str = "",
     has_way_back: bool = True,
 ) -> str:
     """Add a participant, or find one by platform id or ticket, and return the session token.
 
     Only the cookie contains the token; the database stores its hash. A new token ends the session in the
-    browser that has the old token.
+    browser that has the old token, but only the token of the consent can withdraw; see `find_own`.
 
     Args:
         connection: The database, inside a transaction.
@@ -113,6 +114,7 @@ def begin(
         origin: The platform and the participant's id on it.
         keep_platform_id: Store the id itself, not only its hash.
         ticket: One-time value of the consent form, so that resubmitting the form adds no participant.
+        held: Token in the browser's cookie. The browser in which the participant consented keeps its token.
         has_way_back: Whether participants from Prolific can return there to be paid.
 
     Raises:
@@ -124,6 +126,9 @@ def begin(
         return token
     hashed = _hash_of(connection, origin.platform, origin.platform_id) if origin.platform_id else None
     if hashed is not None:
+        consented = "SELECT 1 FROM people WHERE platform_hash = ? AND consent_sha256 = ?"
+        if connection.execute(consented, (hashed, sha256(held))).fetchone():
+            token = held
         changed = connection.execute(
             "UPDATE people SET token_sha256 = ? WHERE platform_hash = ?", (sha256(token), hashed)
         )
@@ -147,8 +152,9 @@ def begin(
         time.time(),
     )
     connection.execute(
-        f"INSERT INTO people ({PERSON}, token_sha256, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (*row, sha256(token), chain_sha256("", row)),
+        f"INSERT INTO people ({PERSON}, token_sha256, consent_sha256, sha256) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*row, sha256(token), sha256(token), chain_sha256("", row)),
     )
     return token
 
@@ -172,6 +178,18 @@ def cookie_name(connection: sqlite3.Connection) -> str:
 def find(connection: sqlite3.Connection, token: str) -> str | None:
     """Return the code of the participant with this session token, None for an unknown token."""
     query = "SELECT id FROM people WHERE token_sha256 = ?"
+    row = connection.execute(query, (sha256(token),)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def find_own(connection: sqlite3.Connection, token: str) -> str | None:
+    """Return the code of the participant whom this session token can delete, None without one.
+
+    A platform id is not a secret, and anyone who knows it can take the session over. Therefore the token must
+    be that of the consent, and no answer may come from a session that was taken over. Without a platform id,
+    no session can be taken over.
+    """
+    query = "SELECT id FROM people WHERE consent_sha256 = ?1 OR (token_sha256 = ?1 AND platform_hash IS NULL)"
     row = connection.execute(query, (sha256(token),)).fetchone()
     return None if row is None else str(row[0])
 
@@ -243,8 +261,10 @@ def store_answer(connection: sqlite3.Connection, person: Person, answer: Answer)
         )  # fmt: skip
         connection.execute(
             f"INSERT INTO answers (person, {ANSWER}, sha256) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (person.id, *row, last and chain_sha256(last, row)),
+            (person.id, *row, chain_sha256(last, row)),
         )
+        mixed = "UPDATE people SET consent_sha256 = NULL WHERE id = ? AND consent_sha256 != token_sha256"
+        connection.execute(mixed, (person.id,))
     is_correct = candidate == trial.correct if trial.kind == "practice" else None
     return max(due, answer.position + 1), is_correct
 

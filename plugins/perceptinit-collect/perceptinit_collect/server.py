@@ -7,7 +7,7 @@
 | `GET /trials`, `/state`, `/image/KEY` | a session | the trials |
 | `POST /answer` | a session | the next position, once the answer is on disk |
 | `GET /done` | a session | the debriefing and the completion link |
-| `POST /withdraw` | a session | a confirmation, once the participant is deleted |
+| `POST /withdraw` | the session of the consent | a confirmation, once the participant is deleted |
 | `GET /owner` | nothing | an empty page that asks for the token |
 | `GET /owner/status`, `/owner/export` | the owner's token | the progress, and the table |
 """
@@ -49,7 +49,6 @@ from perceptinit_collect.store import StoreError
 from perceptinit_collect.study import Study
 from perceptinit_collect.texts import direction, fill_in, html_of, labels_of
 
-OLD_COOKIE = "session"  # cookie of sessions started with version 0.2.0 or earlier
 COOKIE_SECONDS = 60 * 60 * 24 * 30
 # per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
@@ -127,7 +126,8 @@ class Server:
             token = await self._write(
                 lambda c: people.begin(
                     c, study.design, origin, keep_platform_id=study.settings.people.stores_platform_ids,
-                    ticket=fields.get("ticket", ""), has_way_back=study.has_way_back,
+                    ticket=fields.get("ticket", ""), held=self._token(request),
+                    has_way_back=study.has_way_back,
                 )
             )  # fmt: skip
         except people.ClosedError:
@@ -154,6 +154,7 @@ class Server:
         return self._page(
             "trials.html",
             person=person,
+            can_withdraw=self._own(request) is not None,
             num_candidates=task.num_candidates,
             has_anchor=len(task.image_columns) > task.num_candidates,
             not_sure=self.study.design_of(person.design).settings.not_sure,
@@ -216,14 +217,18 @@ class Server:
         return self._page(
             "done.html",
             person=person,
+            can_withdraw=self._own(request) is not None,
             completion_url=url.replace("{platform_id}", person.platform_id or ""),
         )
 
     async def withdraw(self, request: Request) -> Response:
-        """Delete the participant with all answers, as `--forget` does."""
+        """Delete the participant with all answers, as `--forget` does, from the browser of the consent."""
         self._refuse_other_sites(request)
-        person = self._require_person(request)
-        await run_in_threadpool(forget, self.study.folder, f"code:{person.id}")
+        code = self._own(request)
+        if code is None:
+            self._require_person(request)
+            return self._page("text.html", text="withdraw_elsewhere", status_code=403)
+        await run_in_threadpool(forget, self.study.folder, f"code:{code}")
         response = self._page("text.html", text="withdrawn")
         response.delete_cookie(self.study.cookie)
         return response
@@ -231,10 +236,16 @@ class Server:
     async def _write(self, write: Callable[[Any], Any]) -> Any:
         return await asyncio.wrap_future(self.study.store.submit(write))
 
+    def _token(self, request: Request) -> str:
+        return request.cookies.get(self.study.cookie, "")
+
+    def _own(self, request: Request) -> str | None:
+        """Return the code of the participant whom this browser can delete."""
+        return people.find_own(self.study.store.reader, self._token(request))
+
     def _person(self, request: Request) -> Person | None:
         """Return the session's participant, read each time because the participant may have been deleted."""
-        token = request.cookies.get(self.study.cookie) or request.cookies.get(OLD_COOKIE, "")
-        code = people.find(self.study.store.reader, token)
+        code = people.find(self.study.store.reader, self._token(request))
         return None if code is None else self._session(code)
 
     def _require_person(self, request: Request) -> Person:

@@ -11,6 +11,7 @@ grow and the queue does not.
 import hashlib
 import json
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from perceptinit.plugin import DataError
 
 FILE = "answers.sqlite"
 HEADS_FILE = f"{FILE}-heads"
+DATABASE_FILE = re.compile(rf"{re.escape(FILE)}(-heads)?(-wal|-shm|-journal)?")
 MAX_TOGETHER = 256  # writes in one commit
 
 SCHEMA = """
@@ -40,7 +42,8 @@ CREATE TABLE IF NOT EXISTS people (
     platform_id TEXT,
     trials TEXT NOT NULL,
     began REAL NOT NULL,
-    sha256 TEXT,
+    sha256 TEXT NOT NULL,
+    consent_sha256 TEXT,
     UNIQUE (design, slot)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS answers (
@@ -51,7 +54,7 @@ CREATE TABLE IF NOT EXISTS answers (
     input TEXT NOT NULL,
     is_interrupted INTEGER NOT NULL,
     received REAL NOT NULL,
-    sha256 TEXT,
+    sha256 TEXT NOT NULL,
     screen TEXT,
     PRIMARY KEY (person, position)
 ) WITHOUT ROWID;
@@ -72,8 +75,6 @@ BEGIN INSERT OR IGNORE INTO changed VALUES (new.person); END;
 """
 PERSON = "id, design, slot, platform, platform_hash, platform_id, trials, began"
 ANSWER = "position, answer, seconds, input, is_interrupted, received, screen"
-# columns that studies of version 0.2.0 or earlier lack
-LATER_COLUMNS = (("people", "sha256"), ("answers", "sha256"), ("answers", "screen"))
 # with MAX, SQLite takes the checksum from the row of the last position
 _HEADS = """
 SELECT p.id, COUNT(a.position), COALESCE(a.sha256, p.sha256), MAX(a.position)
@@ -126,20 +127,14 @@ def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             connection.execute("ATTACH ? AS heads", (str(heads),))
             connection.executescript(SCHEMA)
-            add_columns(connection)
+            if "consent_sha256" not in columns_of(connection, "people"):  # a study of an earlier commit
+                connection.execute("ALTER TABLE people ADD COLUMN consent_sha256 TEXT")
         return connection
 
 
-def add_columns(connection: sqlite3.Connection) -> None:
-    """Add the columns that a study of version 0.2.0 or earlier lacks."""
-    for table, column in LATER_COLUMNS:
-        if not has_column(connection, table, column):
-            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
-
-
-def has_column(connection: sqlite3.Connection, table: str, column: str) -> bool:
-    """Return whether a table has a column."""
-    return any(row[1] == column for row in connection.execute(f"PRAGMA table_info({table})"))
+def columns_of(connection: sqlite3.Connection, table: str, database: str = "main") -> list[str]:
+    """Return the names of a table's columns, in the table's order."""
+    return [row[1] for row in connection.execute(f"PRAGMA {database}.table_info({table})")]
 
 
 class Store:
@@ -232,11 +227,8 @@ def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:
         return connection.execute(query, values).fetchall()
 
 
-def read_head(connection: sqlite3.Connection, code: str) -> tuple[int, str | None]:
-    """Return the number of answers of a participant, who must exist, and the last checksum.
-
-    The checksum is None for participants from before checksums.
-    """
+def read_head(connection: sqlite3.Connection, code: str) -> tuple[int, str]:
+    """Return the number of answers of a participant, who must exist, and the last checksum."""
     return connection.execute(f"{_HEADS} WHERE p.id = ?", (code,)).fetchone()[1:3]
 
 

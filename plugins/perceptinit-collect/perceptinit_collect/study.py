@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -25,11 +26,13 @@ from perceptinit_collect.settings import (
     parse_settings,
     read_settings,
 )
-from perceptinit_collect.store import Store, read_rows
+from perceptinit_collect.store import DATABASE_FILE, Store, read_rows
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.texts import FOLDER as TEXTS, find_blanks, is_language_tag, read_texts, write_missing
 
 TOKEN_FILE = "owner-token"
+# files of a copied study, which the next copy replaces
+_COPIED = re.compile(rf"images|study\.toml|owner-token|design-\d+\.json|(copy-of-)?{DATABASE_FILE.pattern}")
 OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # command-line options
 
 
@@ -98,14 +101,21 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
 
 
 def copy_study(folder: Path, name: str) -> Path:
-    """Copy a study without its answers to `folder / name`, which replaces an earlier copy."""
+    """Copy a study without its answers to `folder / name`, which replaces an earlier copy.
+
+    Files that are not part of a study stay.
+    """
     read_settings(folder)  # so that errors name the original file
     copy = folder / name
-    shutil.rmtree(copy, ignore_errors=True)
+    if copy.is_symlink():
+        raise UsageError(f"{copy}: is a link. Remove it, so that the study can be copied there")
     with writing(copy):
-        copy.mkdir()
+        copy.mkdir(exist_ok=True)
+        for path in copy.glob("*"):
+            if _COPIED.fullmatch(path.name) and (path.is_file() or path.is_symlink()):
+                path.unlink()
         (copy / IMAGES).symlink_to(Path("..") / IMAGES)
-        shutil.copytree(folder / TEXTS, copy / TEXTS)
+        shutil.copytree(folder / TEXTS, copy / TEXTS, dirs_exist_ok=True)
         for path in (folder / SETTINGS_FILE, folder / TOKEN_FILE, *folder.glob("design-*.json")):
             shutil.copy(path, copy / path.name)
     return copy

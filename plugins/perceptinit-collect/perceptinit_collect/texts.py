@@ -19,11 +19,14 @@ OPTIONAL_LABELS = {
     "instructed": "Attention check: please choose picture {number}.",
     "withdraw": "Withdraw",
     "withdraw_sure": "Delete all my answers and end my participation",
+    "withdraw_elsewhere": (
+        "You have used more than one browser, so this page cannot delete your answers. To have them deleted, "
+        "send your code to the researchers."
+    ),
     "withdrawn": "Your answers have been deleted, and your participation has ended.",
 }
-"""Defaults for labels that are missing from studies created by version 0.2.0 or earlier."""
+"""Defaults for labels that a study does not have to translate."""
 BLANK = re.compile(r"\[FILL IN ([^:\]]+)[^\]]*\]")
-OLD_EXAMPLE = "*(This is example text."
 _LABEL = re.compile(r"^[-*]\s+(\w+):\s+(.+)$", re.MULTILINE)
 # ISO 639 codes of languages that are usually written from right to left
 _RIGHT_TO_LEFT = {"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ps", "sd", "syr", "ug", "ur", "yi"}
@@ -65,14 +68,11 @@ def read_texts(folder: Path) -> dict[str, str]:
 
 def find_blanks(texts: Mapping[str, str]) -> list[str]:
     """Return the texts with unfilled blanks `[FILL IN name: hint]`, as `texts/FILE.md (name, name)`."""
-    found = [
+    return [
         f"{FOLDER}/{name}.md ({', '.join(blanks)})"
         for name, text in texts.items()
         if (blanks := BLANK.findall(text))
     ]
-    if OLD_EXAMPLE in texts["consent"]:
-        found.append(f"{FOLDER}/consent.md (the example text)")
-    return found
 
 
 def labels_of(text: str) -> dict[str, str]:

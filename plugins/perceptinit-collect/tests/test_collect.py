@@ -302,7 +302,7 @@ def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, col
     checked = cli(*check.partition("perceptinit ")[2].split())
     assert checked.returncode == 0, checked.stdout
     assert "within 0 trials for each of 4 participants" in checked.stdout
-    valid = cli("validate", "judgments.toml", "--ready")
+    valid = cli("validate", "judgments.toml")
     assert valid.returncode == 0, valid.stdout
     assert "arm pi" in valid.stdout
 
@@ -318,7 +318,7 @@ def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect
     assert "20 started, 20 finished" in shown
     assert "held-out 2AFC of a small embedding" in shown
     assert collect("study/simulated", "--export", "judgments.csv").exit_code == 0
-    checked = cli("data", "check", "judgments.csv", "--images", "study/simulated/images")
+    checked = cli("data", "check", "judgments.csv,images=study/simulated/images")
     assert "No errors." in checked.stdout
     smaller = (
         "seeds=[0,1]",
@@ -329,7 +329,7 @@ def test_the_documented_commands_lead_from_images_to_stage_one(tmp_path, collect
     run = cli("run", "judgments.toml", *(f"--set={key}" for key in smaller))
     assert run.returncode == 0, run.stdout
     assert "2afc/judgments" in run.stdout
-    compared = cli("compare", "runs/judgments", "--markdown")
+    compared = cli("compare", "runs/judgments", "--format", "markdown")
     assert "over seeds, images and people, 2 seeds)" in compared.stdout
 
 

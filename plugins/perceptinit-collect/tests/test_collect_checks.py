@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 from made_studies import make_study, open_study
-from perceptinit_collect import serve
+from perceptinit_collect import checks, serve
 from perceptinit_collect.checks import COPY, copy_answers, forget, read_checked, restore
 from perceptinit_collect.export import export
 from perceptinit_collect.status import status
@@ -64,10 +64,10 @@ def test_answers_match_their_checksums(study):
     [
         "UPDATE answers SET answer = 1 - answer WHERE person = '{}' AND position = 3",
         "UPDATE answers SET seconds = seconds + 1e-9 WHERE person = '{}' AND position = 0",
-        "UPDATE answers SET sha256 = NULL WHERE person = '{}' AND position = 3",
+        "UPDATE answers SET sha256 = '' WHERE person = '{}' AND position = 3",
         "UPDATE people SET platform = 'sona' WHERE id = '{}'",
         "UPDATE people SET trials = replace(trials, '[1, 0]', '[0, 1]') WHERE id = '{}'",
-        "UPDATE people SET sha256 = NULL WHERE id = '{}'",
+        "UPDATE people SET sha256 = '' WHERE id = '{}'",
     ],
 )
 def test_a_changed_row_damages_only_its_participant(study, statement):
@@ -100,15 +100,10 @@ def test_answers_that_the_second_file_does_not_contain_yet_are_intact(study):
     assert (len(intact(study)), read_checked(study)[1]) == (3, [])
 
 
-def test_trials_are_compared_with_those_of_the_design(study):
+def test_trials_are_compared_with_those_of_the_design(study, monkeypatch):
     first = codes(study)[0]
-    # as in a study of an earlier version, which has no checksums
-    for path, name in ((FILE, "people"), (FILE, "answers"), (HEADS_FILE, "heads")):
-        change(study / path, f"UPDATE {name} SET sha256 = NULL")
-    assert len(intact(study)) == 3
-    change(
-        study / FILE, f"UPDATE people SET trials = replace(trials, '[1, 0]', '[0, 1]') WHERE id = '{first}'"
-    )
+    draw = checks.draw_trials  # the checksums match, so only the trials can differ
+    monkeypatch.setattr(checks, "draw_trials", lambda design, slot: draw(design, slot or 99))
     assert read_checked(study)[1] == [f"participant {first}: the trials are not those of design 1"]
 
 
@@ -207,10 +202,8 @@ def test_a_deleted_participant_leaves_a_mark_without_data(study):
     assert intact(study) == [second, third]
 
 
-def test_a_study_without_checksums_is_exported_and_continued(study):
+def test_a_study_that_lost_the_second_file_is_exported_and_continued(study):
     whole = table(study)
-    for name in ("people", "answers"):
-        change(study / FILE, f"ALTER TABLE {name} DROP COLUMN sha256")
     for path in study.glob(f"{HEADS_FILE}*"):
         path.unlink()
     assert table(study) == whole
@@ -219,14 +212,44 @@ def test_a_study_without_checksums_is_exported_and_continued(study):
     assert (len(intact(study)), read_checked(study)[1]) == (4, [])
 
 
-def test_a_study_without_sizes_on_screen_is_read_without_changes_and_continued(study):
-    whole = table(study)
-    change(study / FILE, "ALTER TABLE answers DROP COLUMN screen")
-    assert table(study) == whole
-    assert read_checked(study)[1] == []
-    with open_study(study) as site:
-        site.begun().answer(0, screen="300x200 1280x800")
-    assert (len(intact(study)), read_checked(study)[1]) == (4, [])
+FOREIGN = ("notes.txt", "answers.sqlite-notes.txt", "design-notes.md", "texts/notes.txt", "mine/study.toml")
+
+
+@pytest.mark.parametrize("option", ["--draft", "--simulate", "--restore", "--forget", "--close", "--export"])
+def test_commands_that_delete_leave_foreign_files(study, collect, tmp_path, monkeypatch, option):
+    monkeypatch.setattr("perceptinit_collect.serve.serve", lambda *arguments: None)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/study.toml").write_text("precious")
+    value = {"--simulate": [2], "--forget": codes(study)[:1], "--export": ["table.csv"], "--close": ["--yes"]}
+    command = [study, option, *value.get(option, [])]
+    assert collect(*command).exit_code == 0
+    planted = []
+    for folder in (study, study / "draft", study / "simulated"):
+        for name in FOREIGN:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("precious")
+            planted.append(path)
+        (folder / "link").symlink_to(tmp_path / "outside")
+        planted.append(folder / "link/study.toml")
+    value["--forget"] = codes(study)[:1]
+    assert collect(study, option, *value.get(option, [])).exit_code == 0
+
+    assert [path for path in planted if path.read_text() != "precious"] == []
+
+
+def test_a_draft_is_not_copied_behind_a_link(study, collect, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (study / "draft").symlink_to(tmp_path / "outside")
+    assert "draft: is a link. Remove it" in str(collect(study, "--draft").exception)
+    assert [*(tmp_path / "outside").iterdir()] == []
+
+
+def test_a_study_without_tokens_of_the_consent_is_restored_from_a_newer_copy(study):
+    copy_answers(study)
+    change(study / FILE, "ALTER TABLE people DROP COLUMN consent_sha256")
+    restore(study)
+    assert (len(intact(study)), read_checked(study)[1]) == (3, [])
 
 
 def test_closing_asks_and_the_status_of_an_incomplete_study_is_not_open(study, collect):

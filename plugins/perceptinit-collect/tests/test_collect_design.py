@@ -312,15 +312,6 @@ def test_a_study_opens_only_after_every_blank_is_filled(tmp_path):
         assert study.design.version == 1
 
 
-def test_the_example_text_of_earlier_versions_prevents_a_study_from_opening(tmp_path):
-    folder = make_study(tmp_path)
-    (folder / "texts/consent.md").write_text(
-        "# Consent\n\n*(This is example text. Put your study's own here.)*"
-    )
-    with pytest.raises(DataError, match="the example text"), open_folder(folder):
-        pass
-
-
 def test_drafts_and_simulations_require_no_filled_blanks_and_lock_no_version(tmp_path):
     folder = new_study(tmp_path)
     simulate(folder, 1)

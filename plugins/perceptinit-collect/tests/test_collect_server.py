@@ -22,6 +22,21 @@ from perceptinit_collect.study import create
 
 from perceptinit.plugin import UsageError
 
+# what each route needs, and the status without it; `GET` includes `HEAD`
+ROUTES = {
+    ("GET", "/"): ("nothing", None),
+    ("POST", "/begin"): ("consent", 400),
+    ("GET", "/trials"): ("a session", 303),
+    ("GET", "/state"): ("a session", 410),
+    ("GET", "/image/{key}"): ("a session", 410),
+    ("POST", "/answer"): ("a session", 410),
+    ("GET", "/done"): ("a session", 303),
+    ("POST", "/withdraw"): ("the session of the consent", 410),
+    ("GET", "/owner"): ("nothing", None),
+    ("GET", "/owner/status"): ("the owner's token", 401),
+    ("GET", "/owner/export"): ("the owner's token", 401),
+    ("GET", "/static"): ("nothing", None),
+}
 ADDRESSES = [
     ("GET", "/"), ("POST", "/begin"), ("GET", "/trials"), ("GET", "/state"), ("GET", "/image/0"), ("POST", "/answer"),
     ("GET", "/done"), ("GET", "/owner"), ("GET", "/owner/status"), ("GET", "/owner/export"), ("GET", "/static/trials.js"),
@@ -265,13 +280,6 @@ def test_two_studies_on_one_host_have_separate_sessions(tmp_path):
             assert visit(site, lambda visitor: visitor.answer(0))[0] == 200
 
 
-def test_a_session_of_an_earlier_version_continues(tmp_path):
-    with open_study(make_study(tmp_path)) as site:
-        visitor = site.begun()
-        visitor._cookie = "session=" + visitor._cookie.partition("=")[2]
-        assert visitor.answer(0)[0] == 200
-
-
 def test_a_full_disk_shows_a_page_to_new_participants(tmp_path):
     with open_study(make_study(tmp_path)) as site:
         site.study.store.writer.execute("PRAGMA query_only = ON")
@@ -336,12 +344,102 @@ def test_a_participant_can_withdraw_on_each_page_and_leaves_no_answers(tmp_path)
         assert site.visitor().ask("POST", "/withdraw", "", FORM)[0] == 410
 
 
+def routes_of(site):
+    """Return the method and path of each route of the application, without the `HEAD` of a `GET`."""
+    application = server.Server(site.study, 60).app().app.app
+    found = {
+        (method, route.path) for route in application.routes for method in getattr(route, "methods", ["GET"])
+    }
+    return {(method, path) for method, path in found if method != "HEAD"}
+
+
+def test_the_table_lists_every_route_of_the_server_and_of_its_documentation(site):
+    documented = re.findall(r"^\| `(GET|POST) (/[^`]*)`(.*?)\|", server.__doc__, re.MULTILINE)
+    paths = {(method, path.replace("KEY", "{key}")) for method, path, _ in documented}
+    paths |= {
+        ("GET", path)
+        for _, _, more in documented
+        for path in re.findall(r"`(/[^`]*)`", more.replace("KEY", "{key}"))
+    }
+    assert routes_of(site) == ROUTES.keys()
+    assert paths | {("GET", "/static")} == ROUTES.keys()
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=" ".join)
+def test_a_route_is_refused_without_what_it_needs(site, method, path):
+    needed, refused = ROUTES[method, path]
+    address = {"/image/{key}": "/image/0", "/static": "/static/trials.js"}.get(path, path)
+    cookie = ("cookie", site.begun(workerId="W-routes")._cookie)
+    token = ("authorization", f"Bearer {site.study.token}")
+    given = {"nothing": [], "consent": [cookie, token], "the owner's token": [cookie]}
+    with_less = raw(site, method, address, b"", given.get(needed, [token]))[0]
+    assert with_less.status == (refused or 200)
+    assert refused != 303 or with_less.headers["location"] == "/"
+
+
+def test_knowing_a_platform_id_does_not_delete_the_answers(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        paid = site.begun(workerId="W1")
+        for position in range(15):
+            assert paid.answer(position)[0] == 200
+        copy_answers(folder)
+        attacker = site.begun(workerId="W1")  # needs the platform id alone
+        assert b'action="/withdraw"' not in attacker.get("/trials")
+        status, page, _ = attacker.ask("POST", "/withdraw", "", FORM)
+        assert (status, b"send your code to the researchers" in page) == (403, True)
+        assert site.rows("SELECT COUNT(*) FROM answers") == [(15,)]
+        assert attacker.answer(15)[0] == 200
+        assert attacker.ask("POST", "/withdraw", "", FORM)[0] == 403
+        assert len(read_checked(folder)[0][0].answers) == 16
+
+
+def test_starting_first_with_a_foreign_platform_id_does_not_delete_later_answers(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        early, victim = site.begun(workerId="W1"), site.begun(workerId="W1")
+        victim.answer(0)
+        assert early.ask("POST", "/withdraw", "", FORM)[0] == 410
+        assert early.begin(workerId="W1")[0] == 303
+        assert early.ask("POST", "/withdraw", "", FORM)[0] == 403
+        assert site.rows("SELECT COUNT(*) FROM answers") == [(1,)]
+
+
+def test_the_browser_of_the_consent_withdraws_after_a_reload_and_after_another_browser_came(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        somebody = site.begun(workerId="W1")
+        somebody.answer(0)
+        cookie = somebody._cookie
+        fields = consent_form(somebody, "?workerId=W1")  # the link of the study
+        assert somebody.begin(**fields)[0] == 303
+        assert somebody._cookie == cookie
+        site.begun(workerId="W1")
+        assert somebody.answer(1)[0] == 410
+        assert somebody.ask("POST", "/withdraw", "", FORM)[0] == 200
+        assert site.rows("SELECT COUNT(*) FROM people") == [(0,)]
+
+
+def test_the_owner_deletes_participants_who_used_two_browsers(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        site.begun(workerId="W1").answer(0)
+        site.begun(workerId="W1").answer(1)
+        assert forget(folder, "W1") == 2
+
+
+def test_sessions_from_before_consent_tokens_withdraw_only_without_a_platform_id(tmp_path):
+    with open_study(make_study(tmp_path)) as site:
+        with_id, without_id = site.begun(workerId="W1"), site.begun()
+        site.study.store.submit(lambda c: c.execute("UPDATE people SET consent_sha256 = NULL")).result()
+        assert with_id.ask("POST", "/withdraw", "", FORM)[0] == 403
+        assert without_id.ask("POST", "/withdraw", "", FORM)[0] == 200
+
+
 def test_sizes_on_screen_are_stored_and_exported(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
         visitor = site.begun()
         assert visitor.answer(0, screen="300x200 1280x800")[0] == 200
-        assert visitor.answer(1)[0] == 200  # from a page of an earlier version
+        assert visitor.answer(1)[0] == 200  # the size is optional
         assert visitor.answer(2, screen="large")[0] == 400
     records, problems = read_checked(folder)
     assert problems == []

@@ -7,7 +7,7 @@ shared rows, as in training, if the recipe's pairs are on this machine.
 
 # B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -32,6 +32,7 @@ from perceptinit.plugin import PerceptInitError, UsageError
 GB = 1e9
 # dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
 PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12, "fp16": 989e12}
+ON_GPU: Precision = "bf16"  # what precision = "auto" selects
 SHARE_OF_PEAK = 0.4
 # estimate for the 1,600 kernels of a ViT-B/32 step, at 7 us each
 LAUNCH_SECONDS = 0.01
@@ -87,7 +88,8 @@ class Tracer:
 
     def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
         few, many = TRACED_ROWS
-        first, second = (self._peak_bytes(encode, (n, *shape), dtype) for n in (few, many))
+        first = self._peak_bytes(encode, (few, *shape), dtype)
+        second = self._peak_bytes(encode, (many, *shape), dtype)
         per_row = (second - first) / (many - few)
         return Traced(per_row, max(0.0, first - few * per_row))
 
@@ -302,6 +304,9 @@ def dry_runs(recipe: Recipe, worlds: Sequence[int], memory_gb: float) -> list[Dr
         if config.batch_size % world:
             reason = f"batch_size = {config.batch_size} is not divisible by {world} GPUs"
             raise UsageError(f"{reason}. Choose a multiple, or another --world")
+    if config.precision == "auto":
+        config = replace(config, precision=ON_GPU)
+        recipe = replace(recipe, pretrain=replace(cast(Spec, recipe.pretrain), config=config))
     tracer = Tracer(recipe, config.precision)
     image, text, cost = tracer.image(), tracer.text(), model_cost(recipe)
     share = tracer.packed_share(getattr(cast(Spec, recipe.pretrain).build(), "pairs", None))

@@ -4,12 +4,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
 from perceptinit.companion import SamePairs, derive_seed, file_names, list_some, problems_of, reading
 from perceptinit.plugin import (
+    NEUTRAL,
     Conventions,
     DataCard,
     DataError,
@@ -74,7 +75,7 @@ class Bapps:
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """Folder that contains `2afc/` and `jnd/`."""
         kinds: tuple[Distortions, ...] = ()
         """Kinds of distortion to read. Default: all."""

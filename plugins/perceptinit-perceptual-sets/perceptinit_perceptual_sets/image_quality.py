@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from perceptinit.companion import (
     split_names,
 )
 from perceptinit.plugin import (
+    NEUTRAL,
     Conventions,
     DataCard,
     DataError,
@@ -57,7 +58,7 @@ class ImageQualitySet(DerivedAnswers, ABC):
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config:
-        root: Path
+        root: Annotated[Path, NEUTRAL]
         """Folder of label files and images, which may be in subfolders."""
         pairs_per_reference: PositiveInt = 500
         """Maximum number of triplets per reference, sampled without replacement."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from perceptinit.companion import (
     triple_codes,
 )
 from perceptinit.plugin import (
+    NEUTRAL,
     Conventions,
     DataCard,
     DataError,
@@ -74,7 +75,7 @@ class Things:
         """File of choices: three columns (.npy or text), or a table with a header and a column `choice`."""
         concepts: Path
         """`things_concepts.tsv` or `item_names.tsv`; row i names object i in column uniqueID."""
-        images: Path
+        images: Annotated[Path, NEUTRAL]
         """Folder of the images."""
         index_base: Literal[0, 1]
         """Index of the first object. No default: 0 in SPoSE and VICE files, 1 in the long form."""

@@ -1,0 +1,270 @@
+"""Tables of the pages that scripts write whole, rebuilt a second time with other formulas (the package is not imported).
+
+    python benchmarks/studies/rebuilt_pages.py      -> the number of compared cells by page, and each difference
+
+The scripts of these pages read records with from_records.py. Here, intervals over seeds and images come from mean squares,
+and the values of images are those of the score in question.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from from_records import read_items
+from rebuilt_cells import KEPT, Row, tables
+from scipy import stats
+
+RATES = ("3e-4", "1e-3", "3e-3")
+SIZES = {"250": "beyond-labels", "1,000": "beyond-labels-1000"}
+LOSS, TOP_1, FEW = "cross-entropy/shares", "top1/aside", "accuracy/few-labels"
+
+
+@cache
+def runs(folder: str, arm: str) -> Mapping[int, tuple[dict[str, float], dict[str, float], Path]]:
+    """Return the final scores, the metrics of stage 1 and the folder of each finished run of an arm, by seed."""
+    found = {}
+    for path in sorted((KEPT / folder / arm).glob("seed*/record.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["status"] == "finished":
+            last = {row["name"]: row["value"] for row in record["scores"]}
+            metrics = {name: value for stage in record["init"] for name, value in stage["metrics"].items()}
+            found[record["seed"]] = last, metrics, path.parent
+    return found
+
+
+def text_of(values: Sequence[float], factor: float = 1.0, digits: int = 3) -> str:
+    """Return a mean with its standard error over seeds."""
+    if not values:
+        return ""
+    error = np.std(values, ddof=1) / len(values) ** 0.5
+    return f"{factor * np.mean(values):.{digits}f} ± {factor * error:.{digits}f}"
+
+
+def value(folder: str, score: str, arm: str, factor: float = 100, digits: int = 1) -> str:
+    return text_of([scores[score] for scores, *_ in runs(folder, arm).values()], factor, digits)
+
+
+def stage(folder: str, metric: str, arm: str, factor: float = 1, digits: int = 3) -> str:
+    found = [metrics[metric] for _, metrics, _ in runs(folder, arm).values() if metric in metrics]
+    return text_of(found, factor, digits)
+
+
+def learned(folder: str, arm: str) -> str:
+    """Return 2AFC before and after stage 1; empty without stage 1."""
+    texts = [stage(folder, f"2afc_val_{moment}", arm, 100, 1) for moment in ("before", "after")]
+    return ", ".join(filter(None, texts))
+
+
+def differences_of(
+    first: tuple[str, str], second: tuple[str, str], score: str
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return differences by seed (S,), and by seed and image (S, N) if the values of images are saved."""
+    own, others = runs(*first), runs(*second)
+    seeds = sorted(own.keys() & others.keys())
+    by_seed = np.array([own[seed][0][score] - others[seed][0][score] for seed in seeds])
+    items = [(read_items(own[seed][2]), read_items(others[seed][2])) for seed in seeds]
+    if not all(score in each for pair in items for each in pair):
+        return by_seed, None
+    return by_seed, np.array([a[score] - b[score] for a, b in items])
+
+
+def limits(by_seed: np.ndarray, by_image: np.ndarray | None, num_family: int) -> tuple[float, float, float]:
+    """Return a mean with the limits of its interval; over seeds and images by the mean squares of the two-way layout."""
+    num, middle = len(by_seed), float(by_seed.mean())
+    variance, degrees = float(by_seed.var(ddof=1)) / num, num - 1.0
+    if by_image is not None:
+        images = by_image.shape[1]
+        rows, columns, grand = (
+            by_image.mean(1, keepdims=True),
+            by_image.mean(0, keepdims=True),
+            by_image.mean(),
+        )
+        squares = {
+            "seeds": (images * ((rows - grand) ** 2).sum(), num - 1),
+            "images": (num * ((columns - grand) ** 2).sum(), images - 1),
+            "both": (((by_image - rows - columns + grand) ** 2).sum(), (num - 1) * (images - 1)),
+        }
+        parts = {name: total / free / num / images for name, (total, free) in squares.items()}
+        variance = max(parts["seeds"] + parts["images"] - parts["both"], parts["seeds"], parts["images"])
+        spread = sum(parts[name] ** 2 / free for name, (_, free) in squares.items())
+        degrees = max(variance**2 / spread, num - 1)
+    reach = stats.t.ppf(1 - 0.025 / num_family, degrees) * variance**0.5
+    return middle, middle - reach, middle + reach
+
+
+def lead(
+    first: tuple[str, str], second: tuple[str, str], score: str, num_family: int = 1, points: bool = True
+) -> str:
+    """Return a difference with its interval, in points or in the unit of the score."""
+    factor, digits = (100, 1) if points else (1, 3)
+    found = limits(*differences_of(first, second, score), num_family)
+    middle, low, high = (f"{factor * each:+.{digits}f}" for each in found)
+    return f"{middle} [{low}, {high}]"
+
+
+def outcome(
+    first: tuple[str, str], second: tuple[str, str], score: str, lower_is_better: bool = False
+) -> str:
+    """Return the answer by the rule of docs/compare.md with delta 0.01; the sign-flip test counts from six seeds on."""
+    by_seed, by_image = differences_of(first, second, score)
+    middle, low, high = limits(by_seed, by_image, 1)
+    is_seen = low > 0 or high < 0
+    if len(by_seed) >= 6:
+        signs = np.array([*product((1, -1), repeat=len(by_seed))])
+        is_seen &= bool((np.abs(signs @ by_seed) >= abs(by_seed.sum()) - 1e-12).mean() <= 0.05)
+    word = "better" if (middle < 0) == lower_is_better else "worse"
+    if low > -0.01 and high < 0.01:
+        return "equivalent (better by less than 0.01)" if is_seen and word == "better" else "equivalent"
+    return word if is_seen else "undecided"
+
+
+def power(first: tuple[str, str], second: tuple[str, str], score: str, num: int, sign: int = 1) -> str:
+    """Return the power of Student's t test over seeds for the observed difference and deviation."""
+    values = sign * differences_of(first, second, score)[0]
+    shift = values.mean() / values.std(ddof=1) * num**0.5
+    return f"{100 * stats.nct.sf(stats.t.ppf(0.975, num - 1), num - 1, shift):.0f} %"
+
+
+def ladder(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    for arm, *_ in rows:
+        num = 1 if arm == "imagenet-people" else len(rows) - 2
+        against = "" if arm == "imagenet" else lead(("ladder", arm), ("ladder", "imagenet"), FEW, num)
+        own = [value("ladder", name, arm) for name in (FEW, f"{FEW}-as-trained", "2afc/materials")]
+        yield [arm, own[0], against, *own[1:], stage("ladder", "spread_after", arm)]
+
+
+def fewer_pairs(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    folder, simulated = "fewer-pairs-250", "simulated-pairs"
+    for arm, *_ in rows:
+        if head[0] == "wrong class labels":
+            pair = (simulated, "people"), (simulated, f"labels-{arm.removesuffix(' %')}")
+            own = value(simulated, TOP_1, pair[1][1])
+            yield [arm, own, lead(*pair, TOP_1), outcome(*pair, TOP_1), power(*pair, TOP_1, 16)]
+            continue
+        num = 1 if arm == "people" else len(rows) - 2
+        fresh = "" if arm == "random" else lead((folder, arm), (folder, "random"), TOP_1, num)
+        labels = lead((folder, arm), (folder, "labels"), TOP_1) if arm == "people" else ""
+        spread = stage(folder, "spread_after", arm)
+        yield [
+            arm,
+            value(folder, TOP_1, arm),
+            fresh,
+            labels,
+            learned(folder, arm),
+            spread,
+            str(len(runs(folder, arm))),
+        ]
+
+
+def simulated_share(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    for share, *_ in rows:
+        folder = f"simulated-{share.removesuffix(' %')}"
+        pairs = [((folder, "people"), (folder, arm)) for arm in ("classes", "table")]
+        after = [stage(folder, "2afc_val_after", arm, 100, 1) for arm in ("classes", "table")]
+        yield [
+            share,
+            *(value(folder, LOSS, arm, 1, 3) for arm in ("people", "classes", "table")),
+            *(lead(*pair, LOSS, points=False) for pair in pairs),
+            ", ".join(outcome(*pair, LOSS, lower_is_better=True) for pair in pairs),
+            ", ".join(power(*pair, LOSS, 7, sign=-1) for pair in pairs),
+            learned(folder, "people"),
+            *after,
+        ]
+
+
+def drawings(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    names = ("image_recall_10/titles", "image_recall_1/titles", "text_recall_10/titles", "top1/topics")
+    record = json.loads(next((KEPT / "drawings/random").glob("*/record.json")).read_text(encoding="utf-8"))
+    chances = {row["name"]: f"{100 * row['chance']:.1f}" for row in record["scores"]}
+    for arm, *_ in rows:
+        yield [arm, *(chances[name] if arm == "chance" else value("drawings", name, arm) for name in names)]
+
+
+def beyond_labels(head: Row, rows: Sequence[Row], title: str) -> Iterator[Row]:
+    name = SIZES[title.split()[0]]
+    for arm, *_ in rows:
+        if "tuning" in head[1]:
+            folders = {rate: name if rate == "3e-4" else f"{name}-rate-{rate}" for rate in RATES}
+            losses = {
+                rate: value(folder, "tuning_loss/shares", arm, 1, 3) for rate, folder in folders.items()
+            }
+            best = min(losses, key=lambda rate: float(losses[rate].split()[0]))
+            yield [arm, *losses.values(), f"{value(folders[best], LOSS, arm, 1, 3)} ({best})"]
+            continue
+        folder = "beyond-labels-table" if arm == "table" else name
+        own, unplanned = (folder, arm), arm == "table"
+        num = 1 if arm == "people" else 4
+        classes = lead(own, (name, "classes"), LOSS, num, False) if arm != "classes" and not unplanned else ""
+        fresh = lead(own, (name, "random"), LOSS, 6, False) if arm != "random" and not unplanned else ""
+        yield [
+            arm,
+            value(folder, LOSS, arm, 1, 3),
+            classes,
+            fresh,
+            value(folder, "accuracy/shares", arm),
+            value(folder, "calibration_error/shares", arm, 1, 3),
+            learned(folder, arm),
+            stage(folder, "spread_after", arm),
+            value(folder, "2afc/ties", arm),
+            value(folder, "2afc/people", arm),
+        ]
+
+
+PAGES = {
+    "beyond-labels": beyond_labels,
+    "drawings": drawings,
+    "fewer-pairs": fewer_pairs,
+    "ladder": ladder,
+    "simulated-share": simulated_share,
+}
+# a contrast in a list: page, the arms' folder, score, whether in points
+LISTED = {
+    "beyond-labels": (LOSS, False),
+    "ladder": (FEW, True),
+}
+
+
+def listed(page: str, text: str) -> Iterator[tuple[str, str]]:
+    """Yield contrasts in lists, such as `* people - random: +0.8 [...]`, and their rebuilt texts."""
+    score, points = LISTED[page]
+    sizes = (
+        re.split(r"\*\*([\d,]+) labeled photographs\*\*", text) if page == "beyond-labels" else ["", "", text]
+    )
+    for size, part in zip(sizes[1::2], sizes[2::2], strict=True):
+        name = SIZES[size] if size else page
+        for arm, reference, shown, rest in re.findall(
+            r"^\* ([\w-]+) - ([\w-]+): (\S+ \[.*?\])(.*)$", part, re.MULTILINE
+        ):
+            family = re.search(r"simultaneous over (\d)", rest)
+            folder = "beyond-labels-table" if reference == "table" else name
+            pair = (name, arm), (folder, reference)
+            yield f"{arm} - {reference}: {shown}", lead(*pair, score, int(family[1]) if family else 1, points)
+
+
+def differences(page: str) -> tuple[int, list[str]]:
+    """Return the number of compared cells and contrasts of a page, and a message for each that differs."""
+    count, found = 0, []
+    text = (KEPT / f"{page}.md").read_text(encoding="utf-8")
+    for title, (head, _, *rows) in tables(text):
+        for row, expected in zip(rows, PAGES[page](head, rows, title), strict=True):
+            for column, cell, own in zip(head, row, expected, strict=True):
+                count += 1
+                if cell != own:
+                    found.append(f"{page}, {row[0]}, {column}: {cell}, rebuilt {own}")
+    for shown, own in listed(page, text) if page in LISTED else ():
+        count += 1
+        if not shown.endswith(own):
+            found.append(f"{page}, {shown}, rebuilt {own}")
+    return count, found
+
+
+if __name__ == "__main__":
+    for each in PAGES:
+        number, wrong = differences(each)
+        print("\n".join([f"{each}: {number} cells, {len(wrong)} differ", *wrong]))

@@ -1,0 +1,105 @@
+"""Per-item values of a score: variance components of contrasts, and intervals of single scores."""
+
+# S seeds, N items
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from perceptinit.analysis.contrasts import Contrast
+from perceptinit.analysis.intervals import (
+    Components,
+    estimate_two_way,
+    find_components,
+    find_item_components,
+)
+from perceptinit.analysis.statistics import Estimate
+from perceptinit.types import Items
+
+SAME_MEAN = 1e-5  # tolerance between a score and the mean of its float32 items
+Cell = tuple[str, int]  # arm, seed
+ItemsOf = Mapping[Cell, Mapping[str, Items]]  # items by name of the score
+
+
+@dataclass(frozen=True, slots=True)
+class ItemScores:
+    """The per-item values of a score.
+
+    Attributes:
+        own: Items by arm or trivial model, and seed. All have the same images.
+        cells: Cells with a score, with or without items.
+        trivial: Names of the trivial models of each arm.
+        one_run_decides: Whether a single run has intervals over items alone.
+        places: Image indices of each item, shape (N, R), from 0 without gaps.
+        people: Person of each item, shape (N,), from 0 without gaps; None if unknown.
+    """
+
+    own: Mapping[Cell, Items]
+    cells: frozenset[Cell]
+    trivial: Mapping[str, Sequence[str]]
+    one_run_decides: bool
+    places: np.ndarray
+    people: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls, items: ItemsOf, name: str, values: Mapping[Cell, float], one_run_decides: bool
+    ) -> Self | None:
+        """Return the items of a score; None if no run has any."""
+        own = {}
+        for cell, value in values.items():
+            found = items.get(cell, {}).get(name)
+            # items exist for final scores only, not for scores selected by `--at`
+            if found and abs(np.average(found.values, weights=found.weights) - value) < SAME_MEAN:
+                own[cell] = found
+        if not own:
+            return None
+        first = next(iter(own.values()))
+        trivial = {arm: list(found.baselines) for (arm, _), found in own.items()}
+        for (_, seed), found in list(own.items()):
+            for model, of_model in found.baselines.items():
+                own[model, seed] = replace(found, values=of_model)
+        return cls(
+            {cell: each for cell, each in own.items() if np.array_equal(each.images, first.images)},
+            frozenset({*values, *own}),
+            trivial,
+            one_run_decides,
+            # computed once: sets can have 50,000 images
+            np.unique(first.images, return_inverse=True)[1].reshape(first.images.shape),
+            None if first.people is None else np.unique(first.people, return_inverse=True)[1],
+        )
+
+    def find_components(self, contrasts: Sequence[Contrast]) -> Iterator[tuple[Contrast, Components]]:
+        """Yield variance components of contrasts and of leads over trivial models."""
+        leads = [Contrast(arm, model) for arm, models in self.trivial.items() for model in models]
+        for contrast in dict.fromkeys([*contrasts, *leads]):
+            seeds = [seed for seed in self._seeds(contrast.arm) if (contrast.reference, seed) in self.cells]
+            pairs = [(self.own.get((arm, seed)) for arm in contrast.pair) for seed in seeds]
+            known = [a.values - b.values for a, b in pairs if a and b]
+            is_complete = len(known) == len(pairs) > 0
+            if is_complete and (parts := self._find(np.array(known))):
+                yield contrast, parts
+
+    def estimate(self, arm: str, is_share: bool) -> Estimate | None:
+        """Return the score of an arm or trivial model with a 95 % interval; None if it is not known.
+
+        Args:
+            arm: Arm or trivial model.
+            is_share: Whether values are shares of votes, so that weights are numbers of votes.
+        """
+        found = [self.own.get((arm, seed)) for seed in self._seeds(arm)]
+        known = [each.values for each in found if each]
+        if not known or len(known) < len(found):
+            return None
+        parts = self._find(np.array(known), is_share)
+        return estimate_two_way(parts) if parts else None
+
+    def _seeds(self, arm: str) -> list[int]:
+        return sorted(seed for name, seed in self.cells if name == arm)
+
+    def _find(self, values: np.ndarray, are_shares: bool = False) -> Components | None:
+        weights = next(iter(self.own.values())).weights
+        if len(values) == 1 and self.one_run_decides:
+            return find_item_components(values[0], self.places, weights, self.people, are_shares)
+        return find_components(values, self.places, weights, self.people)

@@ -1,0 +1,104 @@
+"""Gains and losses of stage 1: 2AFC on unseen and on known images, and on a second set of judgments."""
+
+# N judgments, M stimuli
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+
+from perceptinit.judgments.baselines import Baseline, two_afc_baselines
+from perceptinit.judgments.scoring import (
+    MIN_UNITS,
+    binomial_stderr,
+    jackknife_stderrs,
+    t_quantile,
+)
+from perceptinit.types import Stimuli, Triplets
+
+CONFIDENCE = 0.95
+
+
+def find_unseen(triplets: Triplets, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
+    """Return whether none of a judgment's images is in training, by name, bool (N,).
+
+    Args:
+        triplets: The N judgments.
+        stimuli: Stimuli of the training judgments.
+        used: Indices of the images in training, any shape.
+    """
+    trained = {stimuli.ids[index] for index in np.unique(used).tolist()}
+    is_known = np.zeros(len(triplets.stimuli), dtype=bool)
+    for index in np.unique(triplets.roles).tolist():
+        is_known[index] = triplets.stimuli.ids[index] in trained
+    return ~is_known[triplets.roles].any(axis=0)
+
+
+def gain_metrics(name: str, before: np.ndarray, after: np.ndarray, triplets: Triplets) -> dict[str, float]:
+    """Return the metrics of a set of judgments: 2AFC before and after, the error of the gain, and counts.
+
+    Args:
+        name: Prefix of the metrics.
+        before: Share of votes that agree with the model before training, shape (N,).
+        after: The same after training.
+        triplets: The N judgments.
+    """
+    votes = triplets.num_votes
+    metrics = {
+        f"{name}_2afc_before": float(np.average(before, weights=votes)),
+        f"{name}_2afc_after": float(np.average(after, weights=votes)),
+        f"{name}_2afc_judgments": len(triplets),
+        f"{name}_2afc_units": min(len(np.unique(role)) for role in triplets.roles),
+    }
+    stderr = stderr_over_images(after - before, triplets)
+    return metrics if stderr is None else metrics | {f"{name}_2afc_gain_stderr": stderr}
+
+
+def stderr_over_images(differences: np.ndarray, triplets: Triplets) -> float | None:
+    """Return the standard error of a mean difference over images, as in `perceptinit eval --on`.
+
+    It is that of other images, and never below that of independent judgments. None for few images.
+    """
+    if min(len(np.unique(role)) for role in triplets.roles) < MIN_UNITS:
+        return None
+    rows = differences[None]
+    places = np.unique(triplets.roles, return_inverse=True)[1].reshape(triplets.roles.shape)
+    questions = np.unique(places, axis=1, return_inverse=True)[1].reshape(1, -1)
+    groups = (places, questions, np.arange(len(differences))[None])
+    errors = [jackknife_stderrs(rows, group, triplets.num_votes) for group in groups]
+    if any(error is None for error in errors):
+        return None
+    of_images, of_questions, of_judgments = (float(error[0]) ** 2 for error in errors if error is not None)
+    # the judgments of a question are left out once for each of its images
+    variance = max(of_images - (len(places) - 1) * of_questions, of_judgments)
+    return max(math.sqrt(variance), binomial_stderr(differences))
+
+
+def find_loss(
+    metrics: Mapping[str, float],
+    name: str,
+    advice: str = "Lower lr or epochs, or train fewer layers with last_blocks",
+) -> str:
+    """Return a sentence if 2AFC decreased by more than its error; empty if not, or for few images."""
+    loss = metrics[f"{name}_2afc_before"] - metrics[f"{name}_2afc_after"]
+    stderr = metrics.get(f"{name}_2afc_gain_stderr", math.inf)
+    half = t_quantile(CONFIDENCE, max(metrics[f"{name}_2afc_units"] - 1, 1)) * stderr
+    if loss <= half:
+        return ""
+    return f"{name}: stage 1 lowered 2AFC by {loss:.3f}, more than its 95 % interval of ±{half:.3f}. {advice}"
+
+
+@lru_cache(maxsize=8)  # triplets are compared by identity; arms and seeds share them
+def _baselines(triplets: Triplets, num_workers: int) -> tuple[Baseline, ...]:
+    return two_afc_baselines(triplets, num_workers=num_workers)
+
+
+def best_trivial(triplets: Triplets, chosen: np.ndarray, num_workers: int) -> dict[str, float]:
+    """Return the 2AFC of the best trivial model on the chosen judgments, as `trivial_2afc/NAME`."""
+    scores = {
+        baseline.name: float(np.average(baseline.values[chosen], weights=triplets.num_votes[chosen]))
+        for baseline in _baselines(triplets, num_workers)
+        if baseline.values is not None
+    }
+    best = max(scores, key=lambda name: scores[name])
+    return {f"trivial_2afc/{best}": scores[best]}

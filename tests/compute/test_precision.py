@@ -1,0 +1,94 @@
+"""`precision = "auto"`: bf16 where a device multiplies it natively, else fp32, and what a run states of it."""
+
+import pytest
+import torch
+from helpers.made_runs import three_by_three, write
+
+from perceptinit.analysis.environments import find_unlike
+from perceptinit.compute import optim
+from perceptinit.compute.optim import autocast, choose_precision, has_native_bf16, measure_bf16_slowdown
+from perceptinit.recipe.reading import load_recipe
+from perceptinit.results.record import environment
+from perceptinit.results.runs import load_runs
+from perceptinit.running import readiness
+
+
+@pytest.fixture
+def emulated(monkeypatch):
+    """A processor that emulates products of bf16."""
+    monkeypatch.setattr(optim, "has_native_bf16", lambda device: False)
+    monkeypatch.setattr(readiness, "has_native_bf16", lambda device: False)
+
+
+def test_auto_is_bf16_where_it_is_native(monkeypatch):
+    monkeypatch.setattr(optim, "has_native_bf16", lambda device: device == "cuda")
+    assert choose_precision("auto", "cuda:1") == "bf16"
+    assert choose_precision("auto", "cpu") == "fp32"
+    assert choose_precision("fp16", "cpu") == "fp16"
+
+
+@pytest.mark.parametrize(
+    ("machine", "instructions", "is_native"),
+    [
+        ("x86_64", (), False),
+        ("x86_64", ("avx512_bf16",), True),
+        ("AMD64", ("amx_tile",), True),
+        ("aarch64", (), True),
+    ],
+)
+def test_a_processor_has_native_bf16_by_its_instructions(machine, instructions, is_native, monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(optim.platform, "machine", lambda: machine)
+    for name in ("avx512_bf16", "amx_tile"):
+        monkeypatch.setattr(torch.cpu, f"_is_{name}_supported", lambda name=name: name in instructions)
+    assert has_native_bf16.__wrapped__("cpu") == is_native
+
+
+def test_other_devices_use_fp32():
+    assert not has_native_bf16("meta")
+
+
+@pytest.mark.parametrize("is_native", [True, False])
+def test_autocast_uses_the_chosen_precision(is_native, monkeypatch):
+    monkeypatch.setattr(optim, "has_native_bf16", lambda device: is_native)
+    with autocast("cpu", "auto"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if is_native else torch.float32)
+
+
+def test_the_record_states_what_auto_selects(emulated):
+    assert environment("cpu")["auto_precision"] == "fp32"
+
+
+def test_bf16_on_a_processor_that_emulates_it_is_a_warning(emulated, monkeypatch):
+    monkeypatch.setattr(readiness, "measure_bf16_slowdown", lambda: 10.4)
+    recipe = load_recipe("quickstart", ["pretrain.precision=bf16"])
+    (warning,) = readiness.find_slow_precision(recipe, "cpu")
+    assert str(warning).startswith(
+        '[pretrain]: precision = "bf16" is emulated by this processor: a layer takes 10.4 times as long as in fp32'
+    )
+    for precision in ("fp32", "auto"):
+        recipe = load_recipe("quickstart", [f"pretrain.precision={precision}"])
+        assert list(readiness.find_slow_precision(recipe, "cpu")) == []
+
+
+def test_the_slowdown_is_a_ratio_of_seconds(monkeypatch):
+    monkeypatch.setattr(optim, "PROBE_SECONDS", 0.01)
+    assert 0.01 < measure_bf16_slowdown() < 1000
+
+
+def test_the_fingerprint_contains_auto_and_not_what_it_selects(emulated):
+    recipe = load_recipe("quickstart", ["pretrain.precision=auto"])
+    assert recipe.resolve(recipe.arms[0])["pretrain"]["precision"] == "auto"
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_runs_for_which_auto_selected_differently_are_unlike(precision, tmp_path):
+    records = three_by_three()
+    for record in records:
+        record["arm"]["resolved"]["pretrain"]["precision"] = precision
+        is_elsewhere = record["arm"]["name"] == "pi"
+        record["environment"]["auto_precision"] = "fp32" if is_elsewhere else "bf16"
+    differences = list(find_unlike(load_runs([write(tmp_path, records)])))
+    stated = ["precision bf16 (random, shuffled) and fp32 (pi)"]
+    assert differences == (stated if precision == "auto" else [])

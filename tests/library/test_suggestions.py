@@ -1,0 +1,104 @@
+"""Settings that `apply_perceptual_init` chooses by the kind of the weights, unless the caller gives them."""
+
+import numpy as np
+import open_clip
+import pytest
+import timm
+import torch
+from helpers.stage_one import TinyTower, hinge_initializer
+from torch import nn
+
+from perceptinit import apply_perceptual_init
+from perceptinit.initializers.batches import suggest_settings
+from perceptinit.initializers.norms import are_learned
+
+FEW = np.stack([np.random.default_rng(i).permutation(60)[:3] for i in range(5000)])
+MANY = np.arange(3 * 500).reshape(-1, 3)
+NAMES = ("test_vit", "test_resnet", "test_convnext", "test_efficientnet", "resnet10t", "vit_tiny_patch16_224")
+
+
+def clip():
+    config = open_clip.get_model_config("ViT-B-32")
+    config["vision_cfg"] |= {"width": 64, "layers": 1, "head_width": 32}
+    config["text_cfg"] |= {"layers": 1, "width": 32, "heads": 2}
+    return open_clip.CLIP(**{**config, "embed_dim": 32})
+
+
+@pytest.mark.parametrize(
+    "make", [*(lambda n=n: timm.create_model(n) for n in NAMES), clip], ids=[*NAMES, "CLIP"]
+)
+def test_weights_are_learned_once_a_gain_or_a_statistic_changes(make):
+    model = make()
+    assert not are_learned(model.state_dict())
+    norm = next(m for m in model.modules() if isinstance(m, nn.LayerNorm | nn.BatchNorm2d))
+    norm.weight.data[1] += 0.1
+    assert are_learned(model.state_dict())
+    if isinstance(norm, nn.BatchNorm2d):
+        norm.weight.data[1] -= 0.1
+        norm.running_mean[0] = 0.1
+        assert are_learned(model.state_dict())
+
+
+def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept():
+    learned, random = (suggest_settings(FEW, kind, {}, 32) for kind in (True, False))
+    assert learned == {
+        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 32, "eval_every": 1, "patience": 8,
+    }  # fmt: skip
+    assert random == {
+        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 4, "patience": 8,
+    }  # fmt: skip
+
+
+def test_many_images_have_the_number_of_epochs_of_a_recipe():
+    assert suggest_settings(MANY, True, {}, 32)["epochs"] == 32
+
+
+def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
+    assert suggest_settings(FEW, False, {"lr": 1.0, "epochs": 3}, 3) == {
+        "margin": 0.3, "eval_every": 1, "patience": 8,
+    }  # fmt: skip
+    assert suggest_settings(FEW, True, {"lr": 1.0, "margin": 0.2, "batch_size": 8, "eval_every": 0}, 32) == {}
+
+
+def test_a_recipe_keeps_its_defaults():
+    stage = hinge_initializer()
+    settings, kind = stage.suggest(TinyTower().state_dict(), {})
+    assert kind == "random"
+    assert settings["margin"] == 0.3
+    assert stage.config.margin == 0.05
+
+
+def call(model, capsys, **options):
+    given = {"judgments": ("synthetic", {"num_train": 64, "num_val": 30}), "cache": False, **options}
+    report = apply_perceptual_init(model, image_size=32, **given)
+    return report, " ".join(capsys.readouterr().err.split())
+
+
+def test_the_call_prints_which_settings_it_took(capsys):
+    torch.manual_seed(0)
+    report, printed = call(timm.create_model("test_resnet"), capsys, epochs=2, batch_size=32)
+    settings = "lr=0.001, margin=0.3, eval_every=1, patience=8"
+    assert (
+        f"triplet-hinge: settings for random weights: {settings}. Pass other values to change them" in printed
+    )
+    assert "triplet-hinge: 4 steps encode 384 images, about" in printed
+    assert report.metrics["kept_epoch"] in (1, 2)
+    model = timm.create_model("test_resnet")
+    next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
+    report, printed = call(model, capsys, epochs=2, batch_size=32)
+    assert (
+        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=8. Pass other" in printed
+    )
+    assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
+
+
+def test_a_call_with_all_settings_prints_no_chosen_settings(capsys):
+    options = {"lr": 1e-3, "margin": 0.1, "epochs": 2, "batch_size": 32, "eval_every": 1}
+    assert "settings for" not in call(timm.create_model("test_resnet"), capsys, **options)[1]
+
+
+def test_one_epoch_of_the_shallow_vit_does_not_collapse(capsys):
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=8, depth=2)
+    report, _ = call(model, capsys, epochs=1, judgments=("synthetic", {"num_train": 500, "num_val": 100}))
+    assert report.metrics["spread_after"] > 0.2 * report.metrics["spread_before"]
