@@ -49,7 +49,9 @@ def test_a_word_that_went_has_a_term_of_the_glossary():
 @pytest.mark.parametrize("page", PAGES)
 def test_a_front_page_uses_the_terms(page):
     lines = (ROOT / page).read_text("utf-8").splitlines()
-    assert [hit for number, line in enumerate(lines, 1) for hit in find_replaced(f"{page}:{number}", line)] == []
+    assert [
+        hit for number, line in enumerate(lines, 1) for hit in find_replaced(f"{page}:{number}", line)
+    ] == []
 
 
 def test_help_uses_the_terms(monkeypatch):
