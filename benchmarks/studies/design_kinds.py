@@ -181,7 +181,7 @@ def _make_not_recorded(rng: np.random.Generator) -> Made:
 
 
 def _make_unlike(rng: np.random.Generator) -> Made:
-    """Return an experiment in which the runs of an arm differ in more than their start."""
+    """Return an experiment in which the runs of an arm differ in more than their initialization."""
     _, experiment, truth = clear(rng)
     arm = str(rng.choice(list(experiment.situation.arms)))
     how = str(rng.choice(("torch", "device", "processor", "batches")))

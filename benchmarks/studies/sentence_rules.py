@@ -22,7 +22,7 @@ class Claim:
     """A claim about two arms, and the structure to which it attributes a lead.
 
     better, worse, equivalent: the arm compared with the reference. worth, not worth: the difference is beyond delta.
-    alike: both start alike. taught: the arm was trained on the task of the score. defect: equal arms differ beyond
+    alike: both have the same initialization. taught: the arm was trained on the task of the score. defect: equal arms differ beyond
     chance.
     """
 
@@ -37,7 +37,7 @@ class Truth:
 
     between: Pair -> interval of the true difference, in points. worth: pairs -> the same with failed runs as
     worst, where it differs. structure: what explains a lead over shuffled votes; empty if anything else does.
-    taught: the arm was trained on the task of the score. alike: pairs that start alike.
+    taught: the arm was trained on the task of the score. alike: pairs that have the same initialization.
     """
 
     between: Mapping[Pair, tuple[float, float]]
@@ -76,8 +76,8 @@ WORTHS: tuple[tuple[str, Kind], ...] = (
         "equivalent",
     ),
     (r"(?P<arm>\S+) and (?P<ref>\S+) differ by less than", "equivalent"),
-    (r"(?P<arm>\S+) and (?P<ref>\S+) start alike, but they differ with p", "defect"),
-    (r"(?P<arm>\S+) and (?P<ref>\S+) start alike", "alike"),
+    (r"(?P<arm>\S+) and (?P<ref>\S+) have the same initialization, but they differ with p", "defect"),
+    (r"(?P<arm>\S+) and (?P<ref>\S+) have the same initialization", "alike"),
     (r"(?P<arm>\S+) was trained on this task", "taught"),
 )
 OPEN_WORTH = r"[Ww]hether (?P<arm>\S+) is worth it is undecided"
@@ -172,7 +172,7 @@ def _read_reading(sentence: str, baseline: str) -> list[Claim] | None:
 def excess(claim: Claim, truth: Truth, delta: float | None) -> str:
     """Return the false part of a claim in a few words; empty if the claim is true. delta: points."""
     if claim.kind == "alike":
-        return "" if claim.pair in truth.alike else "arms that do not start alike"
+        return "" if claim.pair in truth.alike else "arms that do not have the same initialization"
     if claim.kind == "defect":
         return "a defect"
     if claim.kind == "taught":

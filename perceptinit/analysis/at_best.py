@@ -27,18 +27,18 @@ TRIALS_COMPARED = (
     "settings, in the folder with the suffix -best, or show the trials with: perceptinit report RECIPE"
 )
 NOTE = (
-    "Each arm has its own settings, the best of its median study ({trials} trials in each of {studies} "
-    "studies, by {measure} on validation data). This compares procedures, tuning included, and not starts "
-    "alone."
+    "Each arm has its own settings, the best of its median search ({trials} trials in each of {studies} "
+    "searches, by {measure} on validation data). This compares procedures, tuning included, and not "
+    "initializations alone."
 )
 HELD_FIXED = "The interval treats the chosen settings as fixed."
-RESAMPLED = "The interval covers other searches: studies are resampled."
+RESAMPLED = "The interval covers other searches: searches are resampled."
 
 
 def resample_studies(runs: RunSet) -> Resampled | None:
     """Return the [tune] table and, by arm, the median best score of five resampled studies.
 
-    The same studies are resampled for all arms. Each resample has five studies even if there are more,
+    The same searches are resampled for all arms. Each resample has five studies even if there are more,
     because final runs use the settings of a single study (coverage: docs/calibration.md). Returns None for
     fewer than five studies, or if trials are missing.
     """

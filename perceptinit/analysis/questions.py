@@ -103,8 +103,8 @@ class Question:
         expected: Hypothesis in a plan.
         structure: Name of the structure that shuffling removes.
         readings: Sentences of the summary, by outcome.
-        firm: Sentences that require every condition of `verdict.conditions` or, for arms that start alike, a
-            difference beyond chance, by outcome.
+        firm: Sentences that require every condition of `verdict.conditions` or, for arms with the same
+            initialization, a difference beyond chance, by outcome.
         claims: What the outcomes would support if every condition is shown, as clauses.
         after_better: Clauses that continue a reading if the arm is better than the baseline, by outcome.
         after_others: Clauses that continue all other readings, by outcome.
@@ -206,12 +206,15 @@ OTHERWISE = Question(
 )
 CONTROL = Question(key="shuffled", text="Do shuffled votes make a difference?", asks_for_better=False)
 _NOISE_SHOWN = (
-    "{arm} and {reference} start alike, but a difference is shown, as noise does in one of 20 such "
-    "comparisons. Do not trust differences of this size elsewhere."
+    "{arm} and {reference} have the same initialization, but a difference is shown, as noise does in one of 20 "
+    "such comparisons. Do not trust differences of this size elsewhere."
 )
 _DEFECT = (
-    "{arm} and {reference} start alike, but they differ with p = {p_value}: suspect a defect, such as "
-    "other data or settings in one of them, and not a difference of the starts."
+    "{arm} and {reference} have the same initialization, but they differ with p = {p_value}: suspect a defect, "
+    "such as other data or settings in one of them, and not a difference of the initializations."
+)
+_NOISE_UNDECIDED = (
+    "{arm} and {reference} have the same initialization, and their difference is undecided, as expected."
 )
 NOISE = Question(
     key="noise",
@@ -221,12 +224,12 @@ NOISE = Question(
     readings={
         Outcome.BETTER: _NOISE_SHOWN,
         Outcome.WORSE: _NOISE_SHOWN,
-        Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
+        Outcome.UNDECIDED: _NOISE_UNDECIDED,
     },
     firm={
         Outcome.BETTER: _DEFECT,
         Outcome.WORSE: _DEFECT,
-        Outcome.UNDECIDED: "{arm} and {reference} start alike, and no difference is shown, as expected.",
+        Outcome.UNDECIDED: _NOISE_UNDECIDED,
     },
 )
 AGAINST = Question(key="against", text="Is it better than {}?")
@@ -236,7 +239,7 @@ TAUGHT = Question(
     text="Does it know the task that it was trained on?",
     readings={
         Outcome.UNDECIDED: "{arm} was trained on this task{seen}: the score shows what remains of stage 1 "
-        "after pretraining, not whether the start is worth it."
+        "after pretraining, not whether the initialization is worth it."
     },
 )
 # six plans in docs/results and recipes store texts that begin like this in place of keys

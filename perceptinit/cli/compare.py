@@ -62,7 +62,7 @@ def compare(
     A table of scores has the columns arm, seed, measure and value, or is an export of wandb or MLflow.
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
-    2: the runs are not comparable. With --exit-code, the first answer of the headline also sets it: 0 better,
+    2: the runs are not comparable. With --exit-code, the first answer of the verdict also sets it: 0 better,
     10 equivalent, 11 worse, 12 undecided.
 
     Example: perceptinit compare runs/quickstart --format markdown
@@ -101,7 +101,7 @@ def compare(
 
 
 def find_exit_code(judged: Judged) -> int:
-    """Return the exit code of the first answer of the headline."""
+    """Return the exit code of the first answer of the verdict."""
     from perceptinit.analysis.questions import Outcome
 
     codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}

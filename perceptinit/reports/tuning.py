@@ -25,9 +25,9 @@ def search_line(searches: Sequence[Search]) -> str:
     """Return a description of the tuning."""
     config = searches[0].config
     return (
-        f"Tuned by {config.measure} on validation data: {config.studies} studies of {config.trials} trials "
+        f"Tuned by {config.measure} on validation data: {config.studies} searches of {config.trials} trials "
         f"for each of {len(searches)} arms, with the same candidates. Each arm uses the best trial of its "
-        "median study."
+        "median search."
     )
 
 
@@ -74,7 +74,7 @@ def search_figure(searches: Sequence[Search], arms: Sequence[str]) -> Figure | N
             ax.fill_between(list(line), low, high, color=arm_colour(arms.index(arm)), alpha=0.15, lw=0)
         unit = ", %" if searches[0].median().is_share else ""
         ax.set_xticks(range(1, config.trials + 1))
-        ax.set(xlabel="trials of a study", ylabel=f"best {config.measure} on validation data{unit}")
+        ax.set(xlabel="trials of a search", ylabel=f"best {config.measure} on validation data{unit}")
         ends = (
             f"{arm} from {line[min(line)][1]:.3g} after {min(line)} to {line[max(line)][1]:.3g} after "
             f"{max(line)}"

@@ -114,7 +114,7 @@ class Search:
         return [max(study[:num], key=lambda trial: trial.rank) for study in studies]
 
     def median(self, num: int | None = None) -> Trial:
-        """Return the best trial of the median study; of two middle studies, the worse one.
+        """Return the best trial of the median search; of two middle studies, the worse one.
 
         Args:
             num: Number of trials of each study to use. Default: all.

@@ -92,7 +92,7 @@ class Tune:
         return [(self.recipe, self._at_shared()), (best[0].recipe, best)]
 
     def _at_best(self, searches: Sequence[Search]) -> list[Cell]:
-        """Return the final runs, with each arm at the best settings of its median study."""
+        """Return the final runs, with each arm at the best settings of its median search."""
         cells: list[Cell] = []
         for search in searches:
             trial = search.median()

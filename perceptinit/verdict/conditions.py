@@ -47,9 +47,11 @@ _OF_RUNS: tuple[Condition, ...] = (
 )
 _OF_A_DIFFERENCE: tuple[Condition, ...] = (
     *_OF_RUNS,
-    Condition("The runs of a seed differ only in their start.", evidence.find_unlike_runs, Fact.DIFFER),
+    Condition(
+        "The runs of a seed differ only in their initialization.", evidence.find_unlike_runs, Fact.DIFFER
+    ),
     # the one condition that is shown if it is undecided, because equality cannot be proved
-    Condition("Arms that start alike do not differ with p < 0.001.", evidence.find_defect),
+    Condition("Arms with the same initialization do not differ with p < 0.001.", evidence.find_defect),
     Condition("The baseline is not off its published scores.", evidence.find_published),
     Condition("Stage 1 has not seen the evaluated images.", evidence.find_seen, Fact.UNSEEN),
     Condition(
@@ -89,7 +91,7 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
             Fact.WHOLE,
         ),
         Condition(
-            "The runs of a seed and of its controls differ only in their start.",
+            "The runs of a seed and of its controls differ only in their initialization.",
             controls.of_controls(evidence.find_unlike_runs),
             Fact.DIFFER,
         ),

@@ -89,7 +89,7 @@ def find_unlike_runs(claim: Claim) -> Finding:
     return judge(
         [
             "the arms are not equally trained" if len(seen) > 1 else "",
-            f"the runs of a seed differ in more than their start: {unlike}" if unlike else "",
+            f"the runs of a seed differ in more than their initialization: {unlike}" if unlike else "",
         ],
         [] if is_known else ["the records do not name the machine of each run"],
     )
@@ -100,7 +100,8 @@ def find_defect(claim: Claim) -> Finding:
     if not alike:
         return DOES_NOT_APPLY
     return judge(
-        f"{d.contrast.arm} and {d.contrast.reference} start alike, but differ (p = {d.p_value:.1g})"
+        f"{d.contrast.arm} and {d.contrast.reference} have the same initialization, but differ "
+        f"(p = {d.p_value:.1g})"
         for d in claim.score.find_differences(alike)
         if d.p_value is not None and d.p_value < DEFECT_P
     )

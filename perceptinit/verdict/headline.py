@@ -26,7 +26,7 @@ class Summary:
     """The summary of a comparison in its primary score.
 
     Attributes:
-        lead: What the first arm of the headline is, its score, that of its reference, and their difference.
+        lead: What the first arm of the verdict is, its score, that of its reference, and their difference.
         readings: A sentence for each arm of the headline, in order.
         measured: A sentence on the score and the samples seen.
         answers: Verdicts on all contrasts of these arms.
@@ -95,7 +95,7 @@ class Judged:
         at_most = "at most " if is_below else ""
         return (
             f"{num} {'differences are' if num > 1 else 'difference is'} shown, {len(asked)} of them in the "
-            f"headline. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
+            f"verdict. Each interval misses the truth in {at_most}{100 * ALPHA:.0f} % of "
             f"experiments. If all arms were equal, about {sum(alphas):.1f} of the {num} would exclude 0 by "
             f"chance, and any of the {len(asked)} with a probability of at most {most:.0f} %."
         )

@@ -25,7 +25,9 @@ UNPLANNED = (
     "look at every number in between, as for --until-decided."
 )
 SIGN_FLIPS = "a sign-flip test"
-UNEQUAL = "The arms are not equally trained: this compares procedures at their ends, and not starts alone."
+UNEQUAL = (
+    "The arms are not equally trained: this compares procedures at their ends, and not initializations alone."
+)
 SIMULATED_PEOPLE = (
     "The people are simulated: this tests the software and says nothing about human perception."
 )
@@ -58,7 +60,7 @@ def find_limits(
         SMOKE if is_smoke else "",
         *_describe_stage_one(runs),
         *_describe_lost(comparison, score, answers),
-        f"Arms of one seed differ in more than their start: {unlike}." if unlike else "",
+        f"Arms of one seed differ in more than their initialization: {unlike}." if unlike else "",
         *_describe_rest(answers),
         UNPLANNED.format(first=score.rule.first, last=score.rule.last) if score.rule.is_unplanned else "",
         *departures,

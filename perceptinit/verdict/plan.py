@@ -250,7 +250,7 @@ def _stopping(rule: Rule, num: int) -> str:
     if rule.last is None:
         return f"{num} seed{'s' if num > 1 else ''}, with one look when all runs have finished."
     return (
-        f"From {rule.first} seeds, one more after each look until every answer of the headline is decided, "
+        f"From {rule.first} seeds, one more after each look until every answer of the verdict is decided, "
         f"up to {rule.last} seeds; each interval has a level of {100 * rule.confidence:.1f} %, so that all "
         "hold with 95 %."
     )

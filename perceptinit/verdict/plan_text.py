@@ -145,7 +145,7 @@ def _find_departures(comparison: Comparison) -> Iterator[str]:
     if versions := "; ".join(find_other_versions(runs, plan)):
         yield f"other versions: {versions}."
     if unlike := "; ".join(find_unlike(runs)):
-        yield f"the arms differ in more than their start: {unlike}."
+        yield f"the arms differ in more than their initialization: {unlike}."
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 

@@ -138,7 +138,7 @@ def test_an_invalid_plan_is_refused(tmp_path):
 
 def test_one_sentence_counts_the_differences_on_the_whole_page(tmp_path):
     text = family_wise(with_plan(tmp_path, "delta = 1.0", (0.53, 0.56, 0.56)))
-    assert text.startswith("1 difference is shown, 1 of them in the headline.")
+    assert text.startswith("1 difference is shown, 1 of them in the verdict.")
 
 
 def test_intervals_of_several_arms_share_the_error_rate(tmp_path):

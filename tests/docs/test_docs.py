@@ -278,10 +278,10 @@ def test_every_page_is_in_the_navigation():
 
 
 def test_the_glossary_is_in_alphabetical_order():
-    words = re.findall(r"^\| ([^|]+) \| [A-Z]", DOCS["glossary.md"], re.MULTILINE)
-    assert words == sorted(words, key=str.lower)
-    for word in ("arm", "slot", "stage", "tower", "2AFC", "ceiling", "spread", "post-hoc"):
-        assert word in words
+    for section in DOCS["glossary.md"].split("## ")[1:]:
+        words = re.findall(r"^\| ([^|]+) \| [A-Z0-9`]", section, re.MULTILINE)
+        assert len(words) > 10
+        assert words == sorted(words, key=str.lower)
 
 
 MESSAGES = [

@@ -140,14 +140,14 @@ def test_tuning_finds_the_planted_learning_rate_of_each_arm_and_reports_two_tabl
     shown = verb("tune", "planted.toml")
     rates = dict(at_best(place))
     assert len(at_best(place)) == 2  # equal for all seeds of an arm
-    # each of the 4 trials of a study covers a decade
+    # each of the 4 trials of a search covers a decade
     assert abs(math.log10(rates["random"] / 1e-3)) < 0.67
     assert abs(math.log10(rates["pi"] / 1e-1)) < 0.67
 
     shared, best = shown.split("Each arm at its best settings: differences come")
     assert "pi is worse than random by 40.0 points" in shared  # lr 1e-3, the best rate of random
     assert "Each at its best settings: is it better than random?" in best
-    assert "This compares procedures, tuning included, and not starts alone" in best
+    assert "This compares procedures, tuning included, and not initializations alone" in best
     assert f"pi at its best: pretrain.lr {rates['pi']}" in best
     assert "worth it" not in best
 

@@ -132,7 +132,7 @@ PLAIN = {
     "A/A, no difference": Situation(
         truth="two draws of fresh weights",
         arms={"random": RANDOM, "redrawn": Lead(0.05)},
-        must=(r"no difference is shown",),
+        must=(r"their difference is undecided",),
         never=(r"is worth it",),
         firm=True,
     ),
@@ -918,7 +918,7 @@ TUNED = {
         expect=TUNE,
         change=in_turn(tuned("random", 1e-3, 2, 5), tuned("people", 2e-3, 2, 5)),
         after=with_trials(random=(40.2, 40.0, 40.3, 39.9, 40.1), people=(43.1, 43.3, 42.9, 43.0, 43.2)),
-        must=(BETTER, r"over seeds( and images)? and searches", r"studies are resampled"),
+        must=(BETTER, r"over seeds( and images)? and searches", r"searches are resampled"),
         never=(WORTH, r"as fixed", UNDECIDED),
         firm=True,
     ),

@@ -55,7 +55,7 @@ def truth(lead, beside_shuffled=HELPS, **known):
         ("CARD pi - shuffled: Is it the human structure? Yes:", truth(HELPS), "because of people"),
         ("CARD pi - random: Is it worth it? Yes:", truth(NOTHING), "worth"),
         ("CARD pi - random: Is it worth it? Better:", truth((1.0, 1.5)), ""),
-        ("pi and random start alike, and no difference is shown, as expected.", truth(NOTHING), "arms that do not start alike"),
+        ("pi and random have the same initialization, and their difference is undecided, as expected.", truth(NOTHING), "arms that do not have the same initialization"),
         ("pi beats everything and is the best start.", truth(HELPS), "not read"),
     ],
 )  # fmt: skip
@@ -65,9 +65,7 @@ def test_a_sentence_that_exceeds_the_truth_is_marked(sentence, known, excess):
 
 def test_a_true_sentence_about_equal_starts_is_not_marked():
     known = truth(NOTHING, alike=frozenset({("pi", "random")}))
-    sentence = (
-        "pi and random start alike, but a difference is shown, as noise does in one of 20 such comparisons."
-    )
+    sentence = "pi and random have the same initialization, but a difference is shown, as noise does in one of 20 such comparisons."
     assert mark(sentence, "random", known, 2.0) == ""
 
 

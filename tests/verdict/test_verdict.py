@@ -72,7 +72,7 @@ def test_two_equal_arms_measure_noise(tmp_path):
     arms = {"random": ([], BASE), "redrawn": ([{"use": "random"}], NEAR)}
     comparison = made(tmp_path, arms)
     assert asked_of(comparison, "redrawn") == [NOISE]
-    assert "no difference is shown, as expected" in summary(comparison).readings[0]
+    assert "their difference is undecided, as expected" in summary(comparison).readings[0]
 
 
 def test_a_difference_of_equal_arms_is_reported_as_noise(tmp_path):
@@ -105,7 +105,7 @@ def test_a_task_that_an_arm_was_trained_on_never_shows_its_value(tmp_path, name)
     assert {v.question for v in found.answers} == {TAUGHT}
     assert found.readings == (
         "pi was trained on this task: the score shows what remains of stage 1 after pretraining, "
-        "not whether the start is worth it.",
+        "not whether the initialization is worth it.",
     )
     assert "Is it worth it?" not in " ".join(sentences(comparison))
 
