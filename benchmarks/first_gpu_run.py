@@ -212,7 +212,7 @@ class FirstRun:
             config = config.smoke() if hasattr(config, "smoke") else config
         except (TypeError, ValueError):
             return "needs a file"
-        parts = {name: made[name]() for name in find_parts(cls)}
+        parts = {name: made[name]() for name in find_parts(cls) if name in made}  # `also_on` is optional
         ctx = replace(self._context(), stage="init.0")
         model = self._model(small=True)
         if cls.__name__ == "Covariance":  # for depthwise convolutions

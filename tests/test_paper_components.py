@@ -77,6 +77,8 @@ def options_of(name, folder):
         return {"epochs": 1, "batch_size": 16}
     if name == "distil":
         return {"epochs": 1, "batch_size": 16}
+    if name == "linear":
+        return {"pull": 0.1}  # the identity is the choice for random votes
     if name == "procedural":
         return {"steps": 2, "warmup_steps": 1, "batch_size": 8}
     if name in (

@@ -64,7 +64,7 @@ def test_other_programs_are_started_only_by_the_listed_modules():
         "running/workers.py",
         "pairs/decoders.py",  # Python, to decode images
         "files/mat_files.py",  # the MATLAB reader of scipy, with limits
-        "results/states.py",  # programs of Slurm
+        "running/queue.py",  # programs of Slurm
     }
     assert who_imports("webdataset") == {
         "pairs/webdataset_stream.py",  # the shell commands that a recipe names

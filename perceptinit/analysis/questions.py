@@ -206,12 +206,12 @@ OTHERWISE = Question(
 )
 CONTROL = Question(key="shuffled", text="Do shuffled votes make a difference?", asks_for_better=False)
 _NOISE_SHOWN = (
-    "{arm} and {reference} have the same initialization, but a difference is shown, as noise does in one of 20 "
-    "such comparisons. Do not trust differences of this size elsewhere."
+    "{arm} and {reference} have the same initialization, but a difference is shown, as noise does in one of "
+    "20 such comparisons. Do not trust differences of this size elsewhere."
 )
 _DEFECT = (
-    "{arm} and {reference} have the same initialization, but they differ with p = {p_value}: suspect a defect, "
-    "such as other data or settings in one of them, and not a difference of the initializations."
+    "{arm} and {reference} have the same initialization, but they differ with p = {p_value}: suspect a "
+    "defect, such as other data or settings in one of them, and not a difference of the initializations."
 )
 _NOISE_UNDECIDED = (
     "{arm} and {reference} have the same initialization, and their difference is undecided, as expected."

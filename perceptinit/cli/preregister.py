@@ -26,7 +26,7 @@ def preregister(
 
     For runs of other software, use a TOML file with arms, seeds, baseline and [verdict].
 
-    The plan contains the expectation, contrasts, delta, seeds or stopping rule, the primary score, settings
+    The plan contains the hypothesis, contrasts, delta, seeds or stopping rule, the primary score, settings
     of the arms, existing runs, and a hash. `compare` and `report` then print "as planned" or list each
     departure.
 

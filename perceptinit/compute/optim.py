@@ -226,7 +226,7 @@ def measure_bf16_slowdown() -> float:
     rows = torch.randn(256, 384)
     seconds = {}
     for precision in ("fp32", "bf16"):
-        with autocast("cpu", precision):  # type: ignore[arg-type]
+        with autocast("cpu", precision):
             layer(rows).sum().backward()  # warm-up
             start = time.perf_counter()
             count = 0

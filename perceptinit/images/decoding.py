@@ -197,8 +197,8 @@ def load_box(
     """
     data = source if isinstance(source, np.ndarray) else read(source, key)
     box = None
-    shape = jpeg.shape(data) if decoding == "fast" and isinstance(data, bytes) else None
-    if shape and orientation_of(data) == 1:
+    is_fast = decoding == "fast" and isinstance(data, bytes) and orientation_of(data) == 1
+    if is_fast and isinstance(data, bytes) and (shape := jpeg.shape(data)):
         box = draw_box(*shape)
         factor = jpeg.factor_for(box, size)
         pixels = jpeg.decode(data, factor)

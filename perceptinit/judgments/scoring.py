@@ -172,6 +172,7 @@ def held_out_error(
     groups: np.ndarray,
     images: np.ndarray,
     weights: np.ndarray | None = None,
+    are_differences: bool = False,
 ) -> HeldOutError:
     """Return the error of a weighted mean of shares, clustered by the held-out unit.
 
@@ -184,6 +185,7 @@ def held_out_error(
         groups: Group of each judgment, shape (N,).
         images: All images of each judgment, shape (R, N).
         weights: Number of votes of each judgment, shape (N,); equal if None.
+        are_differences: Whether the values are differences of two shares.
     """
     clusters = groups if unit == "group" or anchors is None else anchors
     if unit == "anchor" and anchors is None:
@@ -195,7 +197,7 @@ def held_out_error(
         stderr = clustered_stderr(values, clusters, weights)
     if stderr is None or num_units < MIN_UNITS:
         return HeldOutError(None, num_units, unit)
-    floor = binomial_stderr(values, weights)
+    floor = binomial_stderr(values, None if are_differences else weights)
     return HeldOutError(max(stderr, floor), num_units, unit)
 
 

@@ -53,7 +53,7 @@ class InitReport:
     def __str__(self) -> str:
         """Return a summary in up to six lines: changed tensors, gains in 2AFC, and distances."""
         changed = f"{len(self.changed)} tensors changed"
-        if {"unseen_2afc_before", "known_2afc_before"} & self.metrics.keys():
+        if {"unseen_2afc_before", "known_2afc_before", "unseen_images_gain"} & self.metrics.keys():
             return "\n".join(
                 [f"{self.name}: {changed}{self._describe_training()}", *self._describe_stage_one()]
             )

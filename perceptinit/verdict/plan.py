@@ -101,7 +101,7 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
     family = f"{others[0]} - {plan.baseline}: 95 % interval"
     if others[1:]:
         family = f"{family}; {', '.join(others[1:])} - {plan.baseline}: simultaneous 95 % intervals"
-    design = {
+    design: dict[str, Any] = {
         "seeds": list(plan.seeds),
         "verdict": pick(plan.verdict, "delta", "max_seeds", "primary"),
         "baseline": plan.baseline,

@@ -86,7 +86,9 @@ def test_one_run_of_each_arm_cannot_answer():
     arms = {"random": {0: 77.6}, "a": {0: 79.5}, "b": {0: 79.4}, "c": {0: 79.8}}
     comparison = compare(read_scores(arms))
     assert "One run each does not show whether a is worth it." in headline(comparison)
-    assert "Is it worth it? c is 2.20 above random; one run each does not decide." in sentences(comparison)
+    assert "Is it worth it? c is 2.2 points above random; one run each does not decide." in sentences(
+        comparison
+    )
 
 
 def test_unpaired_sentences_name_the_runs():

@@ -130,14 +130,11 @@ def test_a_linear_readout_is_fitted_and_scored_on_different_images(on, lab):
     chooses_first = (seen[a] * (seen[b] - seen[c])).sum(axis=1) > 0
     votes = np.stack([chooses_first, ~chooses_first], axis=1).astype(int)
     write_table(lab / "seen.csv", "anchor first second first_votes second_votes", images, votes)
-    sets = ("--on", "seen.csv", "--on", "seen.csv,readout=linear")
-    rows = [row for row in on("ours.parquet", "noise.parquet", sets=sets) if row["layer"]]
-    plain, read_out = [row for row in rows if row["model"] == "ours.parquet"]
-    noise = [row for row in rows if row["model"] == "noise.parquet"]
-    assert plain["judgments"] == "all judgments"
-    assert read_out["judgments"] == "all judgments, under a linear map fitted on the other half of the images"
-    assert read_out["value"] > plain["value"] + 0.05
-    assert noise[1]["value"] < 0.6
+    found = on("ours.parquet", "noise.parquet", sets=("seen.csv", "seen.csv,readout=linear"))
+    values = {(row["score"].partition("/")[2], row["arm"]): row["mean"] for row in found["scores"]}
+    (plain, _), (read_out, _) = ((name, arm) for name, arm in values if arm == "ours.parquet")
+    assert values[read_out, "ours.parquet"] > values[plain, "ours.parquet"] + 0.05
+    assert values[read_out, "noise.parquet"] < 0.6
 
 
 def squares(folder, fit):

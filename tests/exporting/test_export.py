@@ -208,7 +208,7 @@ def test_a_map_cannot_be_exported_to_a_timm_model_whose_classifier_is_not_linear
     image = SimpleNamespace(projection=torch.nn.Linear(trunk.num_features, 8, bias=False))
     model = SimpleNamespace(image=image, embed_dim=8, image_size=224)
     record = {"recipe": {"name": "mapped"}, "arm": {"name": "pi"}, "seed": 0}
-    with pytest.raises(UsageError, match=r"its classifier is not a linear layer.*Use --to onnx"):
+    with pytest.raises(UsageError, match=r"its classifier is not a linear layer.*Use onnx"):
         with_classifier(TrainedRun(model, {}, record, None), trunk)
 
 

@@ -47,7 +47,7 @@ DELETING = {
     "pairs/indexing.py": "own",
     "pairs/local_index.py": "own",
     "pairs/packing.py": "pack",
-    "results/states.py": "own",
+    "results/locks.py": "own",
     "running/cells.py": "fresh",
     "running/checkpoints.py": "fresh",
 }
@@ -124,7 +124,7 @@ class Cases:
     def cache(self):
         fill_cache(self.bucket, self.tmp_path, self.monkeypatch)
         assert len({kept.title.partition("px")[0] for kept in kept_files()}) == 8
-        return cache_folder(), lambda: self.cli("cache", "clear")
+        return cache_folder(), lambda: self.cli("cache", "--clear")
 
     def embeddings(self):
         folder = self.tmp_path / "embeddings"
@@ -227,7 +227,7 @@ def test_clearing_leaves_files_with_names_of_the_cache_and_says_so(bucket, tmp_p
     (cache_folder() / "classifiers").symlink_to(outside)
     (outside / f"{KEY}.safetensors").write_text("mine")
     before = state_of([*cache_folder().rglob("*"), *outside.rglob("*")])
-    done = cli("cache", "clear")
+    done = cli("cache", "--clear")
     assert state_of([*cache_folder().rglob("*"), *outside.rglob("*")]) == before
     assert "Left 13 files that the cache did not write: a1a1" in done.stdout
     assert len(foreign_files()) == len(foreign) + 2

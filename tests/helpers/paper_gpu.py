@@ -235,6 +235,7 @@ def paper_gpu() -> Iterator[PaperGpu]:
         "is_current_stream_capturing": lambda: False,
         "synchronize": lambda *_: None,
         "get_device_name": lambda *_: "paper",
+        "is_bf16_supported": lambda **_: True,
         "get_rng_state": lambda *_: torch.zeros(16, dtype=torch.uint8),
         "set_rng_state": lambda *_: None,
         "manual_seed_all": lambda *_: None,

@@ -8,13 +8,13 @@ from helpers.earlier import TINY
 from helpers.stage_one import SIZE, Colours, Heard, Killed, TinyTower, hinge_initializer
 from torch import nn
 
-from perceptinit.evaluating.standing import half_width as half_width_of_eval
+from perceptinit.analysis.intervals import estimate_two_way, find_item_components
 from perceptinit.files.checkpoints import load_state, save_state
 from perceptinit.initializers.stage_report import find_unseen, stderr_over_images
 from perceptinit.judgments.scoring import t_quantile
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.running.runner import run_recipe
-from perceptinit.types import InitReport, Items, Stimuli, Triplets
+from perceptinit.types import InitReport, Stimuli, Triplets
 
 RNG = np.random.default_rng(0)
 
@@ -69,9 +69,10 @@ def test_the_interval_of_a_gain_is_that_of_eval(num_images, count, votes):
     gains = RNG.choice([-1.0, 0.0, 1.0], size=count)
     stderr = stderr_over_images(gains, triplets)
     fewest = min(len(np.unique(role)) for role in triplets.roles)
-    assert t_quantile(0.95, fewest - 1) * stderr == pytest.approx(
-        half_width_of_eval(gains, Items(gains, triplets.roles.T, triplets.num_votes), 0.95)
-    )
+    places = np.unique(triplets.roles.T, return_inverse=True)[1].reshape(triplets.roles.T.shape)
+    parts = find_item_components(gains, places, triplets.num_votes)
+    half = estimate_two_way(parts).high - estimate_two_way(parts).mean
+    assert t_quantile(0.95, fewest - 1) * stderr == pytest.approx(half)
 
 
 def test_few_images_have_no_interval():

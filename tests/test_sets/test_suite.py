@@ -211,9 +211,9 @@ def test_two_evaluators_and_two_models_decode_images_once(tmp_path, monkeypatch)
     decoded = []
     stream = features.stream_batches
 
-    def counted(sources, *arguments):
+    def counted(sources, *arguments, **options):
         decoded.append(len(sources))
-        return stream(sources, *arguments)
+        return stream(sources, *arguments, **options)
 
     monkeypatch.setattr(features, "stream_batches", counted)
     model, other = tiny_model().eval(), tiny_model().eval()

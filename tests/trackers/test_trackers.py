@@ -147,7 +147,7 @@ def test_lines_of_concurrent_runs_are_prefixed_with_their_run():
 
 
 def test_the_report_contains_the_energy_that_a_tracker_recorded(tmp_path):
-    from perceptinit.reports.account import energy_note, mean_energy
+    from perceptinit.reports.account import _describe_energy, _mean_energy
     from perceptinit.results.runs import load_runs
 
     folder = write(tmp_path, [record("pi", 0, 0.5), record("pi", 1, 0.5)])
@@ -155,5 +155,5 @@ def test_the_report_contains_the_energy_that_a_tracker_recorded(tmp_path):
         text = f'{{"kwh": {kwh}, "library": "CodeCarbon 3"}}'
         (folder / f"pi/seed{seed}/energy.json").write_text(text)
     runs = load_runs([folder])
-    assert mean_energy(runs, "pi") == "2 Wh"
-    assert energy_note(runs) == "Energy as estimated by CodeCarbon 3."
+    assert _mean_energy(runs, "pi") == "2 Wh"
+    assert _describe_energy(runs) == "Energy as estimated by CodeCarbon 3."
