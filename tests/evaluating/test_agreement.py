@@ -132,7 +132,7 @@ def test_a_linear_readout_is_fitted_and_scored_on_different_images(on, lab):
     write_table(lab / "seen.csv", "anchor first second first_votes second_votes", images, votes)
     found = on("ours.parquet", "noise.parquet", sets=("seen.csv", "seen.csv,readout=linear"))
     values = {(row["score"].partition("/")[2], row["arm"]): row["mean"] for row in found["scores"]}
-    (plain, _), (read_out, _) = ((name, arm) for name, arm in values if arm == "ours.parquet")
+    plain, read_out = (name for name, arm in values if arm == "ours.parquet" and "mean of" not in name)
     assert values[read_out, "ours.parquet"] > values[plain, "ours.parquet"] + 0.05
     assert values[read_out, "noise.parquet"] < 0.6
 
