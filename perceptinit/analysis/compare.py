@@ -14,6 +14,7 @@ from perceptinit.analysis.at_best import Resampled, resample_studies, tuned_keys
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
+from perceptinit.analysis.environments import differ_in_precision
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
@@ -204,7 +205,7 @@ def _score(
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
-        is_unpaired=runs.is_unpaired,
+        is_unpaired=runs.is_unpaired or differ_in_precision(runs),
         one_run_decides=runs.source.one_run_decides,
         words=runs.source.words,
     )

@@ -46,6 +46,11 @@ def _facts(record: Record) -> dict[str, Any]:
     return {**environment["packages"], **machine, **weights, PRECISION: chosen_precision(record)}
 
 
+def differ_in_precision(runs: RunSet) -> bool:
+    """Return whether `precision = "auto"` selected differently in two finished runs, which are not paired."""
+    return len({chosen_precision(run.record) for run in runs.finished if run.record} - {""}) > 1
+
+
 def chosen_precision(record: Record) -> str:
     """Return what `precision = "auto"` selected in a run; empty if no stage has this setting."""
     is_auto = any(table.get("precision") == "auto" for table in walk_tables(record["arm"]["resolved"]))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from helpers.made_runs import three_by_three, write
 
+from perceptinit.analysis.compare import compare
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.compute import optim
 from perceptinit.compute.optim import autocast, choose_precision, has_native_bf16, measure_bf16_slowdown
@@ -83,12 +84,15 @@ def test_the_fingerprint_contains_auto_and_not_what_it_selects(emulated):
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
-def test_runs_for_which_auto_selected_differently_are_unlike(precision, tmp_path):
+def test_runs_for_which_auto_selected_differently_are_unlike_and_not_paired(precision, tmp_path):
     records = three_by_three()
     for record in records:
         record["arm"]["resolved"]["pretrain"]["precision"] = precision
         is_elsewhere = record["arm"]["name"] == "pi"
         record["environment"]["auto_precision"] = "fp32" if is_elsewhere else "bf16"
-    differences = list(find_unlike(load_runs([write(tmp_path, records)])))
+    runs = load_runs([write(tmp_path, records)])
     stated = ["precision bf16 (random, shuffled) and fp32 (pi)"]
-    assert differences == (stated if precision == "auto" else [])
+    assert list(find_unlike(runs)) == (stated if precision == "auto" else [])
+    assert {d.num_runs for d in compare(runs).scores[0].differences} == {
+        (3, 3) if precision == "auto" else None
+    }
