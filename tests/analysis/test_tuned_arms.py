@@ -41,7 +41,7 @@ def compared(tmp_path, **of_random):
 def test_tuned_arms_are_compared_at_their_best_settings(tmp_path):
     said = " ".join(sentences(compared(tmp_path)))
     assert "Each at its best settings: is it better than random? pi is better than random" in said
-    assert "5 trials in each of 3 studies, by top1 on validation data" in said
+    assert "5 trials in each of 3 searches, by top1 on validation data" in said
     assert "worth it" not in said
 
 
