@@ -31,7 +31,9 @@ Submit = Annotated[
 RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the name of a bundled recipe.")]
 Runs = Annotated[
     list[Path],
-    typer.Argument(help="Folders of runs, a recipe (TOML) with runs in runs/, or a table of scores (CSV)."),
+    typer.Argument(
+        help="Folders of runs, a recipe (TOML) with runs in runs/, a table of scores (CSV), or example."
+    ),
 ]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder of runs: OUT/<recipe>/<arm>/seed<k>/.")]
 Overrides = Annotated[

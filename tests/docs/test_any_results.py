@@ -4,8 +4,10 @@ import json
 import re
 import shlex
 
+import numpy as np
 import pytest
 from helpers.command_line import ROOT
+from PIL import Image
 
 PAGE = (ROOT / "docs/any-results.md").read_text("utf-8")
 LINE = " ".join(PAGE.split())
@@ -19,13 +21,30 @@ RESULTS, LOSSES, MEANS = blocks("text")
 COMMANDS = [shlex.split(line)[1:] for block in blocks("console") for line in block.splitlines()]
 
 
-def test_every_command_of_the_page_runs(verb, tmp_path):
+def write_scores(cli, folder):
+    """Write scores.csv: `eval` of the embeddings of two models on 200 judgments."""
+    rng = np.random.default_rng(0)
+    names = [f"{i}.png" for i in range(24)]
+    for index, name in enumerate(names):
+        Image.new("RGB", (8, 8), (9 * index, 0, 0)).save(folder / name)
+    for model in ("a", "b"):
+        np.save(folder / f"{model}.npy", rng.normal(size=(24, 5)))
+        (folder / f"{model}.txt").write_text("\n".join(names))
+    rows = [",".join([*rng.choice(names, 3, replace=False), "2,1"]) for _ in range(200)]
+    (folder / "judgments.csv").write_text("\n".join(["anchor,first,second,first_votes,second_votes", *rows]))
+    done = cli("eval", "a.npy", "b.npy", "--on", "judgments.csv", "--format", "csv")
+    assert done.returncode == 0, done.stderr
+    (folder / "scores.csv").write_text(done.stdout)
+
+
+def test_every_command_of_the_page_runs(cli, verb, tmp_path):
     (tmp_path / "results.csv").write_text(RESULTS)
     named = RESULTS.replace("arm,seed,measure,value", "init,config/seed,measure,accuracy")
     (tmp_path / "runs.csv").write_text(named.replace(",accuracy,0", ",top1,0"))
     (tmp_path / "results.toml").write_text(blocks("toml")[0].split("[columns]")[0])
+    write_scores(cli, tmp_path)
     outputs = [verb(*command) for command in COMMANDS]
-    assert len(outputs) == 5
+    assert len(outputs) == 6
     assert "orthogonal is better than random" in outputs[0]
     assert "2 of 5 runs of orthogonal have no score (not in the table)" in outputs[-1]
 

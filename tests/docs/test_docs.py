@@ -48,6 +48,20 @@ def test_every_kind_is_in_the_overview_table(kind):
         assert f"| {kind} |" in text
 
 
+def test_the_readme_is_short():
+    cells = [cell for line in README.splitlines() if line.startswith("|") for cell in line.split("|")]
+    assert len(README.splitlines()) <= 110
+    assert len(README.split()) <= 850
+    assert max(len(cell.split()) for cell in cells) <= 12
+
+
+def test_differences_of_the_readme_are_those_of_the_results_page():
+    shown = re.findall(r"[-+]\d+\.\d+ (?:points|nats) \[[^]]*\]", README)
+    results = re.sub(r" (?:points|nats)", "", DOCS["results.md"])
+    assert len(shown) == 5
+    assert [each for each in shown if re.sub(r" (?:points|nats)", "", each) not in results] == []
+
+
 @pytest.mark.parametrize(
     "hook", [*(hook_name(kind) for kind in KINDS), "perceptinit_report", "perceptinit_commands"]
 )

@@ -318,6 +318,16 @@ def test_a_large_delta_makes_no_arm_equivalent(verb, tmp_path):
     assert "delta (1.000) is more than a quarter of the possible difference" in text
 
 
+def test_the_example_of_the_package_has_the_published_answer(verb):
+    text = verb("compare", "example")
+    assert "impulse is worth it" in text
+    assert "+6.7 [+6.0, +7.4]" in text
+    records = compare(load_runs([Path(__file__).parents[2] / "docs/results/initializations"]))
+    example = compare(load_results([Path("example")]))
+    for arm in ("random", "impulse", "mimetic"):
+        assert example.primary.arm(arm).by_seed == records.primary.arm(arm).by_seed
+
+
 def test_an_unknown_baseline_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no arm called 'rando'"):
         read(tmp_path, lines({"random": RANDOM, "pi": LEAD}), baseline="rando")
