@@ -54,7 +54,10 @@ def compare(
     ] = False,
     exit_code: Annotated[
         bool,
-        typer.Option("--exit-code", help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided."),
+        typer.Option(
+            "--exit-code",
+            help="Exit with 0 if better, 10 equivalent, 11 worse, 12 undecided, 13 if the plan was edited.",
+        ),
     ] = False,
 ) -> None:
     """Compare arms at equal samples seen: means, differences with 95 % intervals, and a verdict.
@@ -63,7 +66,7 @@ def compare(
 
     Interrupted, failed and missing runs are listed and excluded from means. Exit code 1: nothing to compare;
     2: the runs are not comparable. With --exit-code, the first answer of the verdict also sets it: 0 better,
-    10 equivalent, 11 worse, 12 undecided.
+    10 equivalent, 11 worse, 12 undecided, 13 if the plan was edited after it was written.
 
     Example: perceptinit compare runs/quickstart --format markdown
 
@@ -101,9 +104,12 @@ def compare(
 
 
 def find_exit_code(judged: Judged) -> int:
-    """Return the exit code of the first answer of the verdict."""
+    """Return the exit code of the first answer of the verdict, or 13 if its plan was edited."""
     from perceptinit.analysis.questions import Outcome
+    from perceptinit.results.preregistration import is_edited
 
+    if is_edited(judged.comparison.runs.plan):
+        return 13
     codes = {Outcome.BETTER: 0, Outcome.EQUIVALENT: 10, Outcome.WORSE: 11}
     return codes.get(judged.answers[0].outcome, 12) if judged.answers else 12
 

@@ -15,6 +15,7 @@ from perceptinit.results.states import QueuedRun
 PLAN = "plan.json"  # in the output folder of a recipe
 SCHEMA = 1
 HINT = ". Restore the file, or move it away"
+EDITED = "the plan was edited after it was written"
 plan_sha256 = content_sha256
 
 
@@ -119,6 +120,11 @@ def seal_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     plain = json.loads(json.dumps(plan, allow_nan=False))
     plain = map_texts(printable, map_texts(without_credentials, plain))
     return {**plain, "sha256": plan_sha256(plain)}
+
+
+def is_edited(plan: Mapping[str, Any]) -> bool:
+    """Return whether a plan differs from its hash; False without a plan."""
+    return bool(plan) and plan["sha256"] != plan_sha256(plan)
 
 
 def planned_settings(plan: Mapping[str, Any], arm: Mapping[str, Any]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ class Condition:
 # of every claim, with the most important first
 _OF_RUNS: tuple[Condition, ...] = (
     Condition("The runs are not smoke runs.", evidence.find_smoke, Fact.WHOLE),
+    Condition("The plan is unchanged since it was written.", evidence.find_edited_plan),
     Condition(
         "Every planned run of both arms has a finite score.", evidence.find_lost, Fact.LISTED, is_in_plan=True
     ),

@@ -12,6 +12,7 @@ from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate
+from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
 from perceptinit.results.source import Fact
 from perceptinit.test_sets.choice import SetChoice
@@ -25,6 +26,11 @@ LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best 
 def find_smoke(claim: Claim) -> Finding:
     is_smoke = any(record["recipe"]["smoke"] for record in claim.runs.records)
     return judge(["these are smoke runs, shrunk to seconds"] if is_smoke else [])
+
+
+def find_edited_plan(claim: Claim) -> Finding:
+    plan = claim.runs.plan
+    return judge([EDITED] if is_edited(plan) else []) if plan else DOES_NOT_APPLY
 
 
 def find_unmeasured_sets(claim: Claim) -> Finding:

@@ -9,6 +9,7 @@ from perceptinit.analysis.contrasts import is_by_people, is_by_simulated_people,
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import CONTROL, NO_PEOPLE, SIMULATED, STRUCTURE, Question
 from perceptinit.results.measures import measure_title
+from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
@@ -163,7 +164,9 @@ def _describe_first(runs: RunSet, score: ScoreComparison, answers: Sequence[Verd
     sure = describe_interval(difference, score) if difference.has_interval else single
     effect = score.signed(score.sign * difference.value.mean)
     taught = _describe_teachers(runs, contrast.arm) if taught_by(runs, contrast.arm) else ""
-    return f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}: {effect} ({sure})."
+    refused = f"No claim is made, because {EDITED}: " if is_edited(runs.plan) else ""
+    scores = f"{contrast.arm}{taught} scores {arm}, and {contrast.reference} {reference}"
+    return f"{refused}{scores}: {effect} ({sure})."
 
 
 def _describe_teachers(runs: RunSet, arm: str) -> str:

@@ -16,7 +16,7 @@ from perceptinit.errors import UsageError
 from perceptinit.files.atomic import atomic_path, write_json
 from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
-from perceptinit.results.preregistration import PLAN, SCHEMA, plan_sha256, read_plan, seal_plan
+from perceptinit.results.preregistration import PLAN, SCHEMA, is_edited, plan_sha256, read_plan, seal_plan
 from perceptinit.results.record import RECORD, arm_row, now, versions
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
@@ -217,7 +217,7 @@ def departures_before(recipe: Recipe, out: Path) -> Iterator[str]:
         return
     stated = seal_plan(_state_design(recipe, compare(planned_runs(recipe, root))))
     changed = _find_changes(plan, stated)
-    if plan["sha256"] != plan_sha256(plan):
+    if is_edited(plan):
         yield f"not as planned: {root / PLAN} was edited after it was written. Restore the file"
     if changed:
         yield (

@@ -10,7 +10,7 @@ from perceptinit.analysis.contrasts import find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.questions import planned_questions
-from perceptinit.results.preregistration import plan_sha256, planned_settings
+from perceptinit.results.preregistration import EDITED, is_edited, plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.verdict import Verdict, describe_answer, find_earlier_answers
 
@@ -137,8 +137,8 @@ def _find_departures(comparison: Comparison) -> Iterator[str]:
     plan = runs.plan
     if not plan:
         return
-    if plan["sha256"] != plan_sha256(plan):
-        yield f"the plan was edited after it was written, when its hash was {plan['sha256'][:SHORT]}."
+    if is_edited(plan):
+        yield f"{EDITED}, when its hash was {plan['sha256'][:SHORT]}."
     yield from _find_other_plans(runs, plan)
     yield from _find_other_runs(runs, plan)
     yield from _find_other_settings(runs, plan)

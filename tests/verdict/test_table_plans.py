@@ -41,6 +41,20 @@ def test_a_table_that_follows_its_plan_is_as_planned(verb, tmp_path):
     assert "* As planned (plan of " in summary(verb, tmp_path)
 
 
+def test_an_edited_plan_refuses_every_claim_and_has_an_exit_code(verb, tmp_path):
+    assert "pi is worth it" in summary(verb, tmp_path)
+    plan = tmp_path / "runs/results/plan.json"
+    plan.write_text(plan.read_text().replace('"delta": 0.5', '"delta": 0.1'))
+    compared = ("compare", "results.csv", "--plan", "runs/results/plan.json")
+    text = verb(*compared, "--format", "markdown")
+    assert text.startswith(
+        "* No claim is made, because the plan was edited after it was written: pi scores 72.0 %"
+    )
+    assert "which does not show that it is worth it: the plan was edited after it was written" in text
+    assert "pi is worth it on" not in text
+    verb(*compared, "--exit-code", code=13)
+
+
 def test_the_first_arm_of_a_plan_is_in_no_family(verb, tmp_path):
     text = summary(verb, tmp_path)
     assert "pi scores 72.0 %, and random 70.0 %: +2.0 points (95 % interval" in text

@@ -18,7 +18,7 @@ from perceptinit.judgments.image_files import index_images
 from perceptinit.judgments.own.layouts import component_for
 from perceptinit.judgments.own.own_table import OwnTable, Rows
 from perceptinit.registry import suggest
-from perceptinit.types import Split, Triplets
+from perceptinit.types import IMAGE_SUFFIXES, Split, Triplets
 
 VOTES = ("anchor", "first", "second", "first_votes", "second_votes")
 SHARE = ("anchor", "first", "second", "p_second", "num_votes")
@@ -216,6 +216,9 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 
 
 def _explain_missing(columns: Columns) -> str:
+    if any(name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in columns.names):
+        found, names = ", ".join(columns.names), ",".join(VOTES)
+        return f"the first row looks like data: {found}. Insert a row of names above it, such as {names}"
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
     hint = suggest(missing, columns.names - set(form))
