@@ -40,6 +40,7 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
+from perceptinit.results.table_reading import describe_reading, find_gaps, find_paired
 from perceptinit.results.table_scores import ScoreReader, read_details
 
 SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
@@ -139,28 +140,32 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     _require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
-    absent = {*product(planned, plan.get("seeds", ()))}.difference(map(attrgetter("arm", "seed"), runs))
-    runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
-    runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
     about = read_details(rows, 0)
     source = KEYS[about.get("source", "")]
     baseline = options.baseline or plan.get("baseline", "")
     if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
+    seeds = {arm: frozenset(run.seed for run in runs if run.arm == arm) for arm in arms}
+    is_single = not plan and not source.one_run_decides and max(map(len, seeds.values())) == 1
+    is_unpaired = options.is_unpaired or is_single
+    paired = [] if is_unpaired or source.key else find_paired(seeds, baseline)
+    gaps = {} if plan else find_gaps(seeds, paired)
+    layout = "" if source.key else describe_reading(layout, runs, seeds, paired, gaps)
+    cells = [*product(planned, plan.get("seeds", ())), *((arm, seed) for arm in gaps for seed in gaps[arm])]
+    absent = {*cells}.difference(map(attrgetter("arm", "seed"), runs))
+    runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
+    runs.sort(key=lambda run: (arms.index(run.arm), run.seed))
     stated = dict(plan.get("verdict", {}))
     if options.delta is not None:
         stated["delta"] = options.delta
     verdict = require_valid(read_config(VerdictConfig, stated, "verdict"))
-    lower = {split_name(row["name"])[0] for r in runs for row in r.scores if not row["higher_is_better"]}
-    notes = [layout, f"lower is better: {', '.join(sorted(lower))}" if lower else ""]
-    layout = "" if source.key else ", ".join(filter(None, notes))
     axis: Axis = next((axis for axis in AXES if axis in rows), "")
     progress = Progress.along(about.get("axis", "") if source.key else axis, about.get("samples", ""))
     num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
     return RunSet(
         about.get("name", table.path.stem),
-        about.get("summary", layout),
+        about.get("summary", ""),
         baseline,
         arms,
         tuple(runs),
@@ -170,8 +175,8 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         departures=tuple(find_changes(plan, verdict, verdict)) if plan else (),
         earlier=plan.get("verdict", {}),
         plan=plan,
-        planned=planned,
-        is_unpaired=options.is_unpaired or (not plan and num_seeds == 1 and not source.one_run_decides),
+        planned=planned or dict.fromkeys(paired, seeds.get(baseline, frozenset())),
+        is_unpaired=is_unpaired,
         source=replace(source, progress=progress, layout=layout),
     )
 

@@ -99,7 +99,9 @@ def read_layout(table: Columns, given: Mapping[str, str]) -> tuple[Columns, str]
     rows = Columns.of(table.path, cells, np.tile(table.rows, len(layout.values)))
     if layout.skips_empty:
         rows = rows.select(~np.array(list(map(_is_empty, rows.cells("value")))))
-    return rows, str(layout)
+    unread = [c for c in table.names if c not in {*layout.shared.values(), *layout.values}]
+    listed = f"columns not read: {shown(', '.join(unread), 120)}" if unread else ""
+    return rows, "; ".join(filter(None, [str(layout), listed]))
 
 
 def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:

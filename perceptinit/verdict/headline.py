@@ -70,9 +70,10 @@ class Judged:
 
     @property
     def headline(self) -> list[str]:
-        """At most one line an arm and three more: first arm, readings, measure, first limit."""
+        """At most one line an arm and four more: first arm, readings, measure, how it was read, a limit."""
         found = self.summary
-        lines = [found.lead, *found.readings, found.measured, *found.limits[:1]] if found else [NOTHING]
+        read = self.comparison.runs.source.layout
+        lines = [found.lead, *found.readings, found.measured, read, *found.limits[:1]] if found else [NOTHING]
         return [line for line in lines if line]
 
     @property

@@ -35,8 +35,22 @@ def test_a_run_without_a_score_counts_for_the_seeds_of_its_arm():
 
 
 def test_arms_with_other_seeds_are_not_paired():
-    found = difference({"random": by_seed(FIVE), "pi": by_seed(LEAD, 1)})
+    found = difference({"random": by_seed(FIVE), "pi": by_seed(LEAD, 10)})
     assert (found.by_seed, found.num_runs, found.value.num) == ({}, (5, 5), 5)
+
+
+@pytest.mark.parametrize(
+    ("first", "shared"),
+    [(1, 4), (2, 3), (3, None)],  # two shared seeds are too few
+)
+def test_arms_of_a_table_are_paired_over_enough_shared_seeds(first, shared):
+    found = difference({"random": by_seed(FIVE), "pi": by_seed(LEAD, first)})
+    assert (len(found.by_seed) or None, found.num_runs) == (shared, None if shared else (5, 5))
+
+
+def test_fewer_shared_seeds_than_half_of_the_smaller_arm_are_not_paired():
+    found = difference({"random": by_seed(FIVE + LEAD), "pi": by_seed(FIVE + LEAD, 6)})
+    assert found.num_runs == (10, 10)
 
 
 def test_the_option_none_excludes_pairing():
@@ -45,7 +59,7 @@ def test_the_option_none_excludes_pairing():
 
 
 def test_the_unpaired_interval_and_p_value_are_those_of_welch():
-    found = difference({"random": by_seed(FIVE[:4]), "pi": by_seed(LEAD, 1)})
+    found = difference({"random": by_seed(FIVE[:4]), "pi": by_seed(LEAD, 10)})
     expected = scipy.stats.ttest_ind(LEAD, FIVE[:4], equal_var=False)
     low, high = expected.confidence_interval(0.95)
     assert (found.value.low, found.value.high) == pytest.approx((low, high))
@@ -77,8 +91,8 @@ def test_labels_are_permuted_jointly_over_the_arms():
 
 
 def test_too_few_runs_have_no_permutation_test():
-    few = difference({"random": by_seed(FIVE[:3]), "pi": by_seed(LEAD[:3], 1)})
-    enough = difference({"random": by_seed(FIVE[:4]), "pi": by_seed(LEAD[:4], 1)})
+    few = difference({"random": by_seed(FIVE[:3]), "pi": by_seed(LEAD[:3], 10)})
+    enough = difference({"random": by_seed(FIVE[:4]), "pi": by_seed(LEAD[:4], 10)})
     assert (few.has_exact_test, enough.has_exact_test) == (False, True)
 
 

@@ -51,7 +51,9 @@ def test_every_command_of_the_page_runs(cli, verb, tmp_path):
 
 def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
     (tmp_path / "losses.csv").write_text(LOSSES)
-    text = verb("compare", "losses.csv", "--baseline", "skylight-001", "--delta", "0.002")
+    text = verb(
+        "compare", "losses.csv", "--baseline", "skylight-001", "--delta", "0.002", "--columns", "run=seed"
+    )
     answer = "muon-nsr makes no difference that matters in seeds like these: it is equivalent to skylight-001 within 0.00200"
     assert answer in text
     assert answer in LINE

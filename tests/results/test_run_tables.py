@@ -66,7 +66,11 @@ def test_records_printed_as_a_table_have_the_same_numbers_and_sentences(name, tm
     before, after = answers(records), answers(table)
     for key in ("scores", "values", "baselines", "over_sets", "problems", "trained_on", "family_wise"):
         assert before[key] == after[key], key
-    same = [re.sub(r"^(If|Under) [^;]*?, (?=\w+ (is|makes))", "", line) for line in after["summary"]]
+    same = [
+        re.sub(r"^(If|Under) [^;]*?, (?=\w+ (is|makes))", "", line)
+        for line in after["summary"]
+        if not line.startswith("Read: ")
+    ]
     assert same == before["summary"]
     assert runs_table(table) == runs_table(records)
 
@@ -204,7 +208,7 @@ def test_the_last_evaluation_is_compared_and_at_selects_another(tmp_path):
 def test_a_known_layout_is_recognized(name, summary, num_runs):
     runs = load_results([TABLES / name], options=TableOptions(baseline="random", delta=0.5))
     comparison = compare(runs)
-    assert runs.summary.startswith(summary)
+    assert summary in runs.source.layout
     assert len(runs.runs) == num_runs
     accuracy = next(score for score in comparison.scores if "loss" not in score.measure)
     lead = next(d for d in accuracy.differences if d.contrast.arm == "orthogonal")
@@ -326,6 +330,34 @@ def test_the_example_of_the_package_has_the_published_answer(verb):
     example = compare(load_results([Path("example")]))
     for arm in ("random", "impulse", "mimetic"):
         assert example.primary.arm(arm).by_seed == records.primary.arm(arm).by_seed
+
+
+def test_how_a_table_was_read_follows_its_measure(tmp_path):
+    text = lines({"random": RANDOM, "pi": LEAD}).replace("random,0", "random,9")
+    found = answers(read(tmp_path, text, delta=0.5))["summary"]
+    (position,) = [place for place, line in enumerate(found) if line.startswith("Read: ")]
+    assert found[position - 1].startswith("Acc, ")
+    assert found[position].startswith(
+        "Read: acc (higher is better, in percent); paired by seed (random: seeds 1 to "
+    )
+
+
+def test_a_gap_is_named_with_a_way_out_and_refutes_that_every_run_is_listed(tmp_path):
+    text = "".join(
+        row for row in lines({"random": RANDOM, "pi": LEAD}).splitlines(True) if "pi,2," not in row
+    )
+    runs = read(tmp_path, text, delta=0.5)
+    found = answers(runs)
+    assert "pi lacks 2: run it, or list it with status = failed" in runs.source.layout
+    assert conditions(found, "pi")["Every planned run of both arms has a finite score."][0] == "refuted"
+    assert next(d for d in compare(runs).primary.differences if d.contrast.arm == "pi").num_runs is None
+    text = text.replace("random,2,", "random,12,")  # no other arm has it, so nothing is missing
+    assert "lacks" not in read(tmp_path, text).source.layout
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    text = lines({"random": RANDOM, "pi": LEAD}).replace("\n", ",a100\n").replace(",a100", ",gpu", 1)
+    assert read(tmp_path, text).source.layout.endswith("columns not read: gpu.")
 
 
 def test_an_unknown_baseline_is_refused(tmp_path):
