@@ -94,7 +94,7 @@ def test_eval_reproduces_the_representation_scores_of_a_run(cli, tmp_path):
     assert scores[64, "cka/synthetic"] < scores[0, "cka/synthetic"]
     done = cli("eval", "runs/tiny", "--format", "json")
     assert done.returncode == 0, done.stderr
-    rows = {f"{r['measure']}/{r['data_set']}": r["value"] for r in json.loads(done.stdout)["scores"]}
+    rows = {f"{r['measure']}/{r['data_set']}": r["mean"] for r in json.loads(done.stdout)["scores"]}
     assert rows == {name: value for (samples, name), value in scores.items() if samples == 64}
     assert {"effective_rank/synthetic", "alignment/synthetic", "uniformity/synthetic"} < set(rows)
 
