@@ -4,7 +4,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from perceptinit.analysis.statistics import Estimate
-from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, jackknife_stderrs
+from perceptinit.judgments.scoring import MIN_UNITS, binomial_stderr, jackknife_stderrs, leave_out_units
 from perceptinit.seeding import generator
 
 MIN_SEEDS_SIGN_FLIP = 6
@@ -134,7 +134,7 @@ def find_components(
             return None
         over_images, both = of_images.tolist()
         return Components(mean, of_seeds, over_images, both, num_seeds, num_images)
-    found = _leave_out_people(leave_out, places, people)
+    found = leave_out_units(leave_out, places, people)
     if found is None:
         return None
     images, of_people = found
@@ -173,15 +173,15 @@ def find_item_components(
     if num_images < MIN_UNITS:
         return None
     num_people = 0 if people is None else int(people.max()) + 1
-    if people is None or num_people < MIN_PEOPLE:
+    if num_people < MIN_PEOPLE:
         num_people = 0
-        people = np.arange(len(values))
+        people = None
 
     def leave_out(groups: np.ndarray) -> np.ndarray | None:
         errors = jackknife_stderrs(values[None], groups, weights)
         return None if errors is None else errors**2
 
-    found = _leave_out_people(leave_out, places, people)
+    found = leave_out_units(leave_out, places, people)
     if found is None:
         return None
     (images,), (of_people,) = found
@@ -192,7 +192,7 @@ def find_item_components(
         0.0,
         1,
         num_images,
-        people=max(float(of_people), 0.0) if num_people else 0.0,
+        people=max(float(of_people), 0.0),
         num_people=num_people,
         floor=binomial_stderr(values, weights if are_shares else None) ** 2,
     )
@@ -201,28 +201,6 @@ def find_item_components(
 def _count_images(places: np.ndarray) -> int:
     """Return the number of images in the role with the fewest."""
     return min(len(np.unique(role)) for role in places.T)
-
-
-def _leave_out_people(
-    leave_out: Callable[[np.ndarray], np.ndarray | None], places: np.ndarray, people: np.ndarray
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return variances over images, and over people beyond those of their items; None if not estimable.
-
-    Args:
-        leave_out: Returns the variances over groups of items, shape (R, N), of the mean first.
-        places: Image indices of each item, shape (N, R).
-        people: Person of each item, shape (N,).
-    """
-    questions = np.unique(places, axis=0, return_inverse=True)[1].reshape(1, -1)
-    groups = (places.T, people[None], np.arange(len(places))[None], questions)
-    variances = [found for found in map(leave_out, groups) if found is not None]
-    if len(variances) < len(groups):
-        return None
-    of_images, of_people, of_items, of_questions = variances
-    # items of one question are left out once for each role
-    images = of_images - (places.shape[1] - 1) * of_questions
-    images[0] = max(images[0], of_items[0])
-    return images, of_people - of_items
 
 
 def mean_of(parts: Sequence[Components], by_seed: Sequence[float]) -> Components:

@@ -1,6 +1,6 @@
 """Differences between arms, paired by seed or not.
 
-Arms are paired if they were planned with the same seeds, whatever their scores are. Otherwise, Welch's t
+Arms are paired if they share enough of their planned seeds, whatever their scores are. Otherwise, Welch's t
 interval and a permutation of labels take the place of Student's t interval and the sign-flip test.
 """
 
@@ -19,6 +19,7 @@ from perceptinit.analysis.statistics import (
     p_value,
 )
 from perceptinit.results.runs import RunSet
+from perceptinit.results.table_reading import share_enough
 
 Arms = Mapping[str, ArmScore]  # by name
 
@@ -33,7 +34,7 @@ def score_arm(runs: RunSet, arm: str, values: Mapping[tuple[str, int], float]) -
 
 def are_paired(arm: ArmScore, reference: ArmScore, rule: Rule) -> bool:
     """Return whether two arms are compared by seed."""
-    return not rule.is_unpaired and arm.planned == reference.planned
+    return not rule.is_unpaired and share_enough(arm.planned, reference.planned)
 
 
 def estimate_difference(

@@ -109,7 +109,7 @@ def _print(found: Evaluation, form: str | None) -> None:
 
 
 def describe(found: Evaluation) -> dict[str, Any]:
-    """Return what JSON contains beside the comparison: scores with all details, and the environment."""
+    """Return what JSON adds to the comparison: scores with all details, and the environment."""
     from perceptinit.results.record import environment, plain
 
     rows = [{"arm": run.arm, "seed": run.seed, **row} for run in found.runs.runs for row in run.scores]

@@ -1,9 +1,18 @@
 """`perceptinit status`: the states of runs."""
 
-from perceptinit.cli.common import Runs, new_console
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from perceptinit.cli.common import new_console
 
 
-def status(runs: Runs) -> None:
+def status(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Folders of runs, or a recipe (TOML) with runs in runs/.")
+    ],
+) -> None:
     """Show the state of each run: finished, running (with progress), interrupted, failed (with the error).
 
     Includes active runs on other machines that share the folder.

@@ -21,7 +21,7 @@ NAME = "models"
 def as_runs(measured: Sequence[Measured], baseline: str = "", summary: str = "") -> RunSet:
     """Return the scores of models as runs.
 
-    Models of runs alone are arms with the seeds of their runs. Beside other models, each of them is an arm.
+    Models of runs alone are arms with the seeds of their runs. Otherwise, each model is an arm.
 
     Args:
         measured: Models and layers with their scores.

@@ -39,8 +39,8 @@ RANDOM = " (random weights)"
 class SourceRun:
     """The run that a model is read from.
 
-    samples_seen: Pairs seen in pretraining. moment: Name of the weights, unless their samples seen tell them
-    from the others of the run.
+    samples_seen: Pairs seen in pretraining. moment: Name of the weights, unless their samples seen
+    distinguish them from the others of the run.
     """
 
     folder: Path

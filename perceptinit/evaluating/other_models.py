@@ -258,9 +258,8 @@ def read_embeddings(path: Path) -> GivenEmbeddings:
     if path.suffix == ".npy":
         names = read_names(path.with_suffix(".txt"))
         with reading(f"{path}: not a readable .npy file of numbers", ValueError, OSError):
-            stored = np.load(
-                path, mmap_mode="r", allow_pickle=False
-            )  # checks the stated size against the file
+            # a memory map compares the stated size with the file
+            stored = np.load(path, mmap_mode="r", allow_pickle=False)
         if stored.dtype.kind not in NUMBERS:
             raise DataError(f"{path}: values of type {stored.dtype}. Save floats or integers")
         rows = stored.astype(np.float64)

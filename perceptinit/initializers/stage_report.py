@@ -12,6 +12,7 @@ from perceptinit.judgments.scoring import (
     MIN_UNITS,
     binomial_stderr,
     jackknife_stderrs,
+    leave_out_units,
     t_quantile,
 )
 from perceptinit.types import Stimuli, Triplets
@@ -61,17 +62,14 @@ def stderr_over_images(differences: np.ndarray, triplets: Triplets) -> float | N
     """
     if min(len(np.unique(role)) for role in triplets.roles) < MIN_UNITS:
         return None
-    rows = differences[None]
+
+    def leave_out(groups: np.ndarray) -> np.ndarray | None:
+        errors = jackknife_stderrs(differences[None], groups, triplets.num_votes)
+        return None if errors is None else errors**2
+
     places = np.unique(triplets.roles, return_inverse=True)[1].reshape(triplets.roles.shape)
-    questions = np.unique(places, axis=1, return_inverse=True)[1].reshape(1, -1)
-    groups = (places, questions, np.arange(len(differences))[None])
-    errors = [jackknife_stderrs(rows, group, triplets.num_votes) for group in groups]
-    if any(error is None for error in errors):
-        return None
-    of_images, of_questions, of_judgments = (float(error[0]) ** 2 for error in errors if error is not None)
-    # the judgments of a question are left out once for each of its images
-    variance = max(of_images - (len(places) - 1) * of_questions, of_judgments)
-    return max(math.sqrt(variance), binomial_stderr(differences))
+    found = leave_out_units(leave_out, places.T)
+    return None if found is None else max(math.sqrt(found[0][0]), binomial_stderr(differences))
 
 
 def find_loss(

@@ -2,6 +2,7 @@
 
 # N judgments, M images, D embedding
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -246,6 +247,31 @@ def jackknife_stderrs(
     sums = np.stack([(w * row).sum() - sum_by_image(w * row) for row in rows])
     means = sums / without
     return np.sqrt((count - 1) / count * np.square(means - means.mean(axis=1, keepdims=True)).sum(axis=1))
+
+
+def leave_out_units(
+    leave_out: Callable[[np.ndarray], np.ndarray | None], places: np.ndarray, people: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return variances over images, and over people beyond those of their items; None if not estimable.
+
+    The variance over images covers other images, and the first one is never below that of independent items.
+
+    Args:
+        leave_out: Returns the variances over groups of items, shape (R, N), of the mean first.
+        places: Image indices of each item, shape (N, R).
+        people: Person of each item, shape (N,). None counts each item as one of another person.
+    """
+    questions = np.unique(places, axis=0, return_inverse=True)[1].reshape(1, -1)
+    groups = [places.T, np.arange(len(places))[None], questions]
+    groups += [] if people is None else [people[None]]
+    variances = [found for found in map(leave_out, groups) if found is not None]
+    if len(variances) < len(groups):
+        return None
+    of_images, of_items, of_questions, *of_people = variances
+    # items of one question are left out once for each role
+    images = of_images - (places.shape[1] - 1) * of_questions
+    images[0] = max(images[0], of_items[0])
+    return images, (of_people[0] if of_people else of_items) - of_items
 
 
 def embedding_spread(embeddings: np.ndarray) -> float:

@@ -40,7 +40,7 @@ from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
-from perceptinit.results.table_reading import describe_reading, find_gaps, find_paired
+from perceptinit.results.table_reading import describe_reading, find_gaps, share_enough
 from perceptinit.results.table_scores import ScoreReader, read_details
 
 SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
@@ -102,9 +102,8 @@ def load_results(
     options = options or TableOptions()
     if [str(source) for source in sources] == [EXAMPLE] and not Path(EXAMPLE).exists():
         sources = [Path(__file__).with_name(EXAMPLE_TABLE)]
-        options = replace(
-            options, baseline=options.baseline or "random", delta=options.delta or EXAMPLE_DELTA
-        )
+        delta = EXAMPLE_DELTA if options.delta is None else options.delta
+        options = replace(options, baseline=options.baseline or "random", delta=delta)
     tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
     if not tables:
         if options != TableOptions(baseline=options.baseline):
@@ -146,12 +145,18 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
-    seeds = {arm: frozenset(run.seed for run in runs if run.arm == arm) for arm in arms}
-    is_single = not plan and not source.one_run_decides and max(map(len, seeds.values())) == 1
+    listed = {arm: frozenset(run.seed for run in runs if run.arm == arm) for arm in arms}
+    is_single = not plan and not source.one_run_decides and max(map(len, listed.values())) == 1
     is_unpaired = options.is_unpaired or is_single
-    paired = [] if is_unpaired or source.key else find_paired(seeds, baseline)
-    gaps = {} if plan else find_gaps(seeds, paired)
-    layout = "" if source.key else describe_reading(layout, runs, seeds, paired, gaps)
+    gaps: dict[str, list[int]] = {}
+    if source.key:
+        layout = ""
+    else:
+        seeds = listed | planned
+        base = seeds[baseline]
+        paired = [] if is_unpaired else [arm for arm in arms if share_enough(seeds[arm], base)]
+        gaps = {} if plan else find_gaps(listed, paired)
+        layout = describe_reading(layout, runs, listed, paired, gaps)
     cells = [*product(planned, plan.get("seeds", ())), *((arm, seed) for arm in gaps for seed in gaps[arm])]
     absent = {*cells}.difference(map(attrgetter("arm", "seed"), runs))
     runs += [LoadedRun(*cell, table.path, "not started", reason=ABSENT) for cell in absent]
@@ -175,7 +180,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         departures=tuple(find_changes(plan, verdict, verdict)) if plan else (),
         earlier=plan.get("verdict", {}),
         plan=plan,
-        planned=planned or dict.fromkeys(paired, seeds.get(baseline, frozenset())),
+        planned=planned,
         is_unpaired=is_unpaired,
         source=replace(source, progress=progress, layout=layout),
     )

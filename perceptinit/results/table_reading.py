@@ -1,6 +1,8 @@
-"""How a table of scores was read: pairing and gaps of its seeds, and the sentence on what was assumed."""
+"""How a table of scores is read: which arms are paired, gaps of seeds, and the sentence that says so."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
@@ -10,19 +12,13 @@ MIN_SHARED = 3  # seeds that two arms must share to be paired
 Seeds = Mapping[str, frozenset[int]]  # by arm
 
 
-def find_paired(seeds: Seeds, baseline: str) -> list[str]:
-    """Return the arms that are paired with the baseline, and the baseline itself.
+def share_enough(own: frozenset[int], other: frozenset[int]) -> bool:
+    """Return whether two arms are paired over the seeds that both have, whatever their scores are.
 
-    An arm with other seeds is paired over the shared ones if these are at least three, and at least half of
-    the runs of the smaller arm. The scores never decide this.
+    They are paired if the seeds are equal, or if at least three are shared, and at least half of those of the
+    arm with fewer.
     """
-    base = seeds.get(baseline, frozenset())
-    shared = {arm: len(own & base) for arm, own in seeds.items()}
-    return [
-        arm
-        for arm, own in seeds.items()
-        if own == base or shared[arm] >= max(MIN_SHARED, min(len(own), len(base)) / 2)
-    ]
+    return own == other or len(own & other) >= max(MIN_SHARED, min(len(own), len(other)) / 2)
 
 
 def find_gaps(seeds: Seeds, paired: Iterable[str]) -> dict[str, list[int]]:
@@ -39,30 +35,46 @@ def find_gaps(seeds: Seeds, paired: Iterable[str]) -> dict[str, list[int]]:
 def describe_reading(
     layout: str, runs: Sequence[LoadedRun], seeds: Seeds, paired: Sequence[str], gaps: Mapping[str, list[int]]
 ) -> str:
-    """Return measures with direction and unit, pairing and seeds, and gaps with what to do, as a sentence."""
-    kinds: dict[tuple[bool, bool], list[str]] = {}
-    for row in (row for run in runs for row in run.scores):
+    """Return a sentence on measures with direction and unit, pairing and seeds, and gaps with what to do.
+
+    Args:
+        layout: Columns of the fields, and columns that are not read.
+        runs: The runs of the table.
+        seeds: Seeds in the table, by arm.
+        paired: Arms that are paired with the baseline, and the baseline.
+        gaps: Missing seeds, by arm.
+    """
+    kinds: dict[str, dict[str, None]] = {}
+    for row in chain(*(run.scores for run in runs)):
         measure = split_name(row["name"])[0]
         if not is_diagnostic(measure):
-            kinds.setdefault((row["higher_is_better"], row["is_share"]), []).append(measure)
-    measures = "; ".join(
-        f"{', '.join(dict.fromkeys(names))} ({'higher' if higher else 'lower'} is better"
-        f"{', in percent' if share else ''})"
-        for (higher, share), names in kinds.items()
-    )
+            kinds.setdefault(_describe_kind(row), {})[measure] = None
     by_seeds: dict[frozenset[int], list[str]] = {}
     for arm, own in seeds.items():
         by_seeds.setdefault(own, []).append(arm)
-    listed = "; ".join(f"{', '.join(arms)}: seeds {write_seeds(own)}" for own, arms in by_seeds.items())
+    listed = "; ".join(f"{', '.join(arms)}: {write_seeds(own)}" for own, arms in by_seeds.items())
     others = [arm for arm in seeds if arm not in paired]
-    pairing = f"not paired by seed: {', '.join(others)}" if others else "paired by seed"
+    pairing = f"paired by seed, except {', '.join(others)}" if others else "paired by seed"
     missing = "; ".join(f"{arm} lacks {write_seeds(own)}" for arm, own in gaps.items())
-    way_out = f"{missing}: run it, or list it with status = failed" if missing else ""
-    return f"Read: {'; '.join(filter(None, [measures, f'{pairing} ({listed})', way_out, layout]))}."
+    parts = [
+        *(f"{', '.join(names)} ({kind})" for kind, names in kinds.items()),
+        f"{pairing if len(paired) > 1 else 'not paired by seed'} ({listed})",
+        f"{missing}: run it, or list it with status = failed" if missing else "",
+        layout,
+    ]
+    return f"Read: {'; '.join(filter(None, parts))}."
 
 
-def write_seeds(seeds: Iterable[int]) -> str:
-    """Return seeds as text, such as `0 to 4, 7`."""
+def _describe_kind(row: Mapping[str, Any]) -> str:
+    """Return the direction and the unit of a score in words."""
+    if not row.get("has_direction", True):
+        return "unknown direction, so it does not rank arms"
+    direction = "higher is better" if row["higher_is_better"] else "lower is better"
+    return f"{direction}, in percent" if row["is_share"] else direction
+
+
+def write_seeds(seeds: Collection[int]) -> str:
+    """Return seeds as text, such as `seeds 0 to 4, 7`."""
     spans: list[list[int]] = []
     for seed in sorted(seeds):
         if spans and seed == spans[-1][-1] + 1:
@@ -70,4 +82,4 @@ def write_seeds(seeds: Iterable[int]) -> str:
         else:
             spans.append([seed])
     texts = [f"{own[0]} to {own[-1]}" if len(own) > 2 else ", ".join(map(str, own)) for own in spans]
-    return ", ".join(texts)
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(texts)}"

@@ -63,7 +63,7 @@ class ScoreReader:
         Shares are in [0, 1], or in percent if the measure is known as a share or has a chance level.
 
         Raises:
-            DataError: If fractions stand beside percent, or a share is not in [0, 100].
+            DataError: If fractions and percent are mixed, or a share is not in [0, 100].
         """
         numbers = np.concatenate([self.values[indices], self.chances[indices]])
         self._refuse_mixed_units(measure, np.array(indices))

@@ -153,7 +153,7 @@ def decide_published(value: Estimate, expected: ExpectConfig, higher_is_better: 
 
 
 def _describe(value: Estimate, expected: ExpectConfig, score: ScoreComparison) -> dict[str, str]:
-    """Return the values of the fields of `outcomes.PUBLISHED`."""
+    """Return the values of the fields of `questions.PUBLISHED`."""
     allowed = score.magnitude(expected.tolerance / PER_CENT)
     between = " to ".join(score.number(end) for end in (value.low, value.high) if end is not None)
     return {

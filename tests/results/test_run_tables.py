@@ -348,11 +348,44 @@ def test_a_gap_is_named_with_a_way_out_and_refutes_that_every_run_is_listed(tmp_
     )
     runs = read(tmp_path, text, delta=0.5)
     found = answers(runs)
-    assert "pi lacks 2: run it, or list it with status = failed" in runs.source.layout
+    assert "pi lacks seed 2: run it, or list it with status = failed" in runs.source.layout
     assert conditions(found, "pi")["Every planned run of both arms has a finite score."][0] == "refuted"
     assert next(d for d in compare(runs).primary.differences if d.contrast.arm == "pi").num_runs is None
     text = text.replace("random,2,", "random,12,")  # no other arm has it, so nothing is missing
     assert "lacks" not in read(tmp_path, text).source.layout
+
+
+def test_a_measure_without_a_direction_is_not_read_as_higher_is_better(tmp_path):
+    text = lines({"random": RANDOM, "pi": LEAD})
+    runs = read(tmp_path, text + text.replace("acc", "gizmo").partition("\n")[2])
+    assert (
+        "acc (higher is better, in percent); gizmo (unknown direction, so it does not rank"
+        in runs.source.layout
+    )
+
+
+def test_planned_arms_are_read_as_paired_even_if_most_of_their_runs_are_missing(tmp_path):
+    plan = {
+        "arms": [{"name": "random"}, {"name": "pi"}],
+        "seeds": [*range(6)],
+        "baseline": "random",
+        "verdict": {"delta": 0.5, "max_seeds": None, "primary": ""},
+    }
+    (tmp_path / "results.csv").write_text(lines({"random": RANDOM, "pi": LEAD[:2]}))
+    runs = read_runs(read_table(tmp_path / "results.csv"), TableOptions(), plan)
+    assert "paired by seed (random: seeds 0 to 5; pi: seeds 0, 1)" in runs.source.layout
+    assert compare(runs).primary.differences[0].num_runs is None
+
+
+@pytest.mark.parametrize(
+    ("arms", "pairing"),
+    [
+        ({"random": RANDOM, "pi": LEAD}, "not paired by seed (random, pi: seeds 0 to 5)"),
+        ({"random": RANDOM[:1], "pi": LEAD[:1]}, "not paired by seed (random, pi: seed 0)"),
+    ],
+)
+def test_arms_that_are_not_paired_are_read_so(tmp_path, arms, pairing):
+    assert pairing in read(tmp_path, lines(arms), is_unpaired=len(arms["pi"]) > 1).source.layout
 
 
 def test_columns_that_are_not_read_are_named(tmp_path):

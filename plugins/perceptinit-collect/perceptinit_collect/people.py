@@ -185,8 +185,8 @@ def find(connection: sqlite3.Connection, token: str) -> str | None:
 def find_own(connection: sqlite3.Connection, token: str) -> str | None:
     """Return the code of the participant whom this session token can delete, None without one.
 
-    A platform id is not a secret, and anyone who knows it can take the session over. Therefore the token must
-    be that of the consent, and no answer may come from a session that was taken over. Without a platform id,
+    A platform id is not a secret, and is enough to take the session over. Therefore the token must be that of
+    the consent, and no answer may come from a session that was taken over. Without a platform id,
     no session can be taken over.
     """
     query = "SELECT id FROM people WHERE consent_sha256 = ?1 OR (token_sha256 = ?1 AND platform_hash IS NULL)"
