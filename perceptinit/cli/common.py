@@ -32,7 +32,8 @@ RecipeFile = Annotated[Path, typer.Argument(help="Recipe file (TOML), or the nam
 Runs = Annotated[
     list[Path],
     typer.Argument(
-        help="Folders of runs, a recipe (TOML) with runs in runs/, a table of scores (CSV), or example."
+        help="Folders of runs, a recipe (TOML) with runs in runs/, a table of scores (CSV), or the word "
+        "example for a table of this package."
     ),
 ]
 RunsFolder = Annotated[Path, typer.Option("--out", help="Folder of runs: OUT/<recipe>/<arm>/seed<k>/.")]

@@ -68,6 +68,8 @@ def compare(
     2: the runs are not comparable. With --exit-code, the first answer of the verdict also sets it: 0 better,
     10 equivalent, 11 worse, 12 undecided, 13 if the plan was edited after it was written.
 
+    Example: perceptinit compare example
+
     Example: perceptinit compare runs/quickstart --format markdown
 
     Example: perceptinit compare results.csv --baseline random --delta 0.5
