@@ -46,7 +46,8 @@ def eval_(
         Texts, typer.Option(help="For judgments: a layer such as blocks.6, or all; may be repeated.")
     ] = None,
     pooling: Annotated[
-        Literal["class", "mean"] | None, typer.Option(help="With --layer: class token or mean over patches.")
+        Literal["class", "mean", "flat"] | None,
+        typer.Option(help="With --layer: class token, mean over patches or all values."),
     ] = None,
     baseline: Annotated[
         str, typer.Option(help="Model with which the others are compared. [default: the best]")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from perceptinit.components.building import Spec, preflight, read_spec
+from perceptinit.components.building import preflight, read_spec
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
 from perceptinit.evaluating.asked import judgments_table
@@ -21,6 +21,7 @@ from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.forms.odd_one_out import HasOddOneOut
 from perceptinit.judgments.forms.rdm import HasDissimilarities
+from perceptinit.judgments.image_files import NO_IMAGES, are_without_files
 from perceptinit.protocols import HasPeople
 from perceptinit.results.measures import split_name
 from perceptinit.types import ImageSource, RunContext, Score
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
     from perceptinit.registry import Registry
 
 BATCH_SIZE = 64
+EVALUATOR_KEYS = ("readout", "distance")  # of the measure, not of the judgments
+DISTANCES = {
+    "pearson": "Pearson correlation",
+    "euclidean": "Euclidean distance",
+    "dot": "inner product",
+}
 OWN_KEYS = ("path", "images", "names")  # of judgments on this machine
 
 
@@ -47,26 +54,35 @@ class JudgedSet:
 def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Registry) -> list[JudgedSet]:
     """Return the requested sets of judgments, whose titles are unique.
 
-    All judgments of a file count, unless a model was trained on it or the key `split` is given.
+    All judgments of a file count, unless a model was trained on it or the key `split` is given. If all models
+    are embeddings in files, images that are missing are not an error: names suffice.
 
     Raises:
         RecipeError: If a set is invalid; lists all problems by what the user typed.
     """
     sets: list[JudgedSet] = []
     problems: list[Problem] = []
+    need_names_only = not any(model.parts for model in models)
     for each in asked:
         table, split, wrong = judgments_table(each, registry)
         problems += wrong
         rows = _choose_rows(table, split, models, registry)
-        spec, wrong = _read_evaluator(table, split, registry, each.text)
-        if spec is None:
-            problems += wrong
+        measure, wrong = _read_measure(dict(table), split, registry, each)
+        if wrong and need_names_only and "images" in _fields(table, registry):
+            of_names, still_wrong = _read_measure(table | {"images": str(NO_IMAGES)}, split, registry, each)
+            if not still_wrong:
+                measure = of_names
+                wrong = []
+        if measure and not wrong and not need_names_only and are_without_files(measure.used()[0]):
+            model = next(model.title for model in models if model.parts)
+            wrong = [Problem(each.text, f'images = "{NO_IMAGES}": {model} needs images. Name their folder')]
+        problems += wrong
+        if measure is None:
             continue
-        measure = spec.build()
         if getattr(measure.config, "readout", None):
             rows += ", under a linear map fitted on the other half of the images"
-        lacking = preflight(measure.judgments) + preflight(measure)
-        problems += [Problem(each.text, lack.removeprefix(f"{each.name}: ")) for lack in lacking]
+        if measure.distance != "cosine":
+            rows += f", by {DISTANCES[measure.distance]}"
         title = Path(each.name).stem
         sets.append(JudgedSet(each.text if title in [s.title for s in sets] else title, measure, rows))
     if problems:
@@ -76,10 +92,9 @@ def read_sets(asked: Sequence[Asked], models: Sequence[EvalModel], registry: Reg
 
 def _choose_rows(table: dict[str, Any], split: str, models: Sequence[EvalModel], registry: Registry) -> str:
     """Add the keys that choose the judgments of a set to its table, and return the choice in words."""
-    fields = registry.get("judgments", table["use"]).load().Config.__dataclass_fields__  # type: ignore[attr-defined]
     if split:
         return f"split {split}"
-    if "path" not in table or "whole" not in fields:
+    if "path" not in table or "whole" not in _fields(table, registry):
         return "split test"
     trained = {m.title: old for m in models for old in m.judgments if _is_same(old, table)}
     if not trained:
@@ -95,6 +110,13 @@ def _choose_rows(table: dict[str, Any], split: str, models: Sequence[EvalModel],
     return f"judgments held out from stage 1 of {' and '.join(trained)}"
 
 
+def _fields(table: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]:
+    """Return the keys of judgments."""
+    cls: Any = registry.get("judgments", table["use"]).load()
+    fields: Mapping[str, Any] = cls.Config.__dataclass_fields__
+    return fields
+
+
 def _is_same(old: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
     """Return whether two tables name the same file: by content, or by name if one is on another machine."""
     if "path" not in old:
@@ -106,18 +128,24 @@ def _is_same(old: Mapping[str, Any], table: Mapping[str, Any]) -> bool:
     return before.name == now.name
 
 
-def _read_evaluator(
-    table: dict[str, Any], split: str, registry: Registry, where: str
-) -> tuple[Spec | None, list[Problem]]:
+def _read_measure(
+    table: dict[str, Any], split: str, registry: Registry, asked: Asked
+) -> tuple[Any, list[Problem]]:
+    """Return the evaluator of a set, None for invalid keys, and its problems."""
     cls = registry.get("judgments", table["use"]).load()
     use = "two-afc"
     if isinstance(cls, HasDissimilarities):
         use = "rsa"
     elif isinstance(cls, HasOddOneOut):
         use = "odd-one-out"
-    readout = {"readout": table.pop("readout")} if "readout" in table else {}
-    whole = {"use": use, "split": split or "test", **readout, "judgments": plain_value(table)}
-    return read_spec(registry, "evaluator", whole, where)
+    own = {key: table.pop(key) for key in EVALUATOR_KEYS if key in table}
+    whole = {"use": use, "split": split or "test", **own, "judgments": plain_value(table)}
+    spec, problems = read_spec(registry, "evaluator", whole, asked.text)
+    if spec is None:
+        return None, problems
+    measure = spec.build()
+    lacking = preflight(measure.judgments) + preflight(measure)
+    return measure, [Problem(asked.text, lack.removeprefix(f"{asked.name}: ")) for lack in lacking]
 
 
 def measure_models(
@@ -141,7 +169,7 @@ def _measure(
 ) -> Sequence[Measured]:
     built = model.build()
     if isinstance(built, GivenEmbeddings):
-        scores = [_score(each, built, ctx) for each in sets]
+        scores = [score for each in sets for score in _score(each, built, ctx)]
         return [Measured(model, input="embeddings from a file", scores=scores)]
     built.to(ctx.device)
     if request.fit:
@@ -156,21 +184,23 @@ def _measure(
         for layer, measured in found.items():
             rows = [encoded[key][layer] for key in names.values()]
             given = GivenEmbeddings(measured.title, list(names), torch.stack(rows))
-            measured.scores.append(_score(each, given, ctx))
+            measured.scores += _score(each, given, ctx)
     return list(found.values())
 
 
-def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> Score:
-    """Return the first score of a measure, under the title of the set."""
-    score = next(iter(each.measure.evaluate(given, ctx)))
-    return replace(score, name=f"{split_name(score.name)[0]}/{each.title}")
+def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> list[Score]:
+    """Return the scores of a measure that have a chance level, under the title of the set."""
+    scores = (score for score in each.measure.evaluate(given, ctx) if score.chance is not None)
+    return [replace(score, name=f"{split_name(score.name)[0]}/{each.title}") for score in scores]
 
 
 def describe_set(each: JudgedSet) -> str:
     """Return which judgments of a set count, and how many people gave them."""
     judges = each.measure.judgments
     num = len(judges.people) if isinstance(judges, HasPeople) else 0
-    return f"{each.title}: {each.rows}, {f'{num:,} people' if num else 'people not named'}"
+    people = f"{num:,} {'person' if num == 1 else 'people'}" if num else "people not named"
+    has_files = not are_without_files(each.measure.used()[0])
+    return f"{each.title}: {each.rows}, {people}{'' if has_files else ', no images, so no trivial models'}"
 
 
 def _encode(

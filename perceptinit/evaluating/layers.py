@@ -13,13 +13,19 @@ from torch import Tensor, nn
 from perceptinit.errors import UsageError
 from perceptinit.registry import unknown
 
-Pooling = Literal["class", "mean"]
+Pooling = Literal["class", "mean", "flat"]
 ALL = "all"
 OUTPUT = "output"  # the model's own embedding
 
 
 def choose_layers(model: Any, wanted: Sequence[str]) -> list[str]:
-    """Return the names of layers: `wanted`, or all blocks and the output for "all"; UsageError if unknown."""
+    """Return the names of layers: `wanted`, or all blocks and the output for "all".
+
+    Raises:
+        UsageError: If a layer is unknown, or the model is a function, which has no layers.
+    """
+    if wanted != [OUTPUT] and next(model.image.trunk.children(), None) is None:
+        raise UsageError("--layer: the model is a function, which has no layers. Omit --layer")
     if ALL not in wanted:
         names = {OUTPUT, *dict(model.image.trunk.named_modules())}
         for name in wanted:
@@ -72,10 +78,12 @@ def pool(values: Tensor, pooling: Pooling | None, is_channels_last: bool = False
 
     Args:
         values: Tokens (B, T, D), a map (B, C, H, W), or embeddings (B, D).
-        pooling: "class" for the first token, "mean" for the mean over patches. None for the class token, or
-            the mean if there is none.
+        pooling: "class" for the first token, "mean" for the mean over patches, "flat" for all values of the
+            layer. None for the class token, or the mean if there is none.
         is_channels_last: Whether a map is (B, H, W, C).
     """
+    if pooling == "flat":
+        return values.flatten(1)
     if values.ndim == 4:
         values = values.flatten(1, 2) if is_channels_last else values.flatten(2).transpose(1, 2)
     if values.ndim == 2:

@@ -20,7 +20,8 @@ from perceptinit.images.background import cropped_share, describe_crops
 from perceptinit.images.decoding import decode_with_alpha
 from perceptinit.images.stimuli import StimulusImages
 from perceptinit.judgments.baselines import Bounds
-from perceptinit.judgments.two_afc import embed, unit_rows
+from perceptinit.judgments.scoring import Distance
+from perceptinit.judgments.two_afc import embed, prepare_rows
 from perceptinit.protocols import DualEncoder, Judgments
 from perceptinit.registry import suggest
 from perceptinit.types import Fit, ImageSource, RunContext, Score, Split, Stimuli
@@ -58,15 +59,15 @@ class GivenEmbeddings:
     names: Sequence[str]
     embeddings: torch.Tensor
 
-    def of(self, names: Sequence[str]) -> np.ndarray:
-        """Return the unit embeddings of images; DataError that names a missing image."""
+    def of(self, names: Sequence[str], distance: Distance = "cosine") -> np.ndarray:
+        """Return the embeddings of images, prepared for a distance; DataError that names a missing image."""
         place = {name: row for row, name in enumerate(self.names)}
         missing = [name for name in names if name not in place]
         if missing:
             hint = suggest(missing[0], self.names)
             listed = f" ({len(missing):,} images are missing: {list_some(missing)})" if missing[1:] else ""
             raise DataError(f"{self.source}: no embedding of image '{missing[0]}'.{hint}{listed}")
-        return unit_rows(self.embeddings[[place[name] for name in names]])
+        return prepare_rows(self.embeddings[[place[name] for name in names]], distance)
 
 
 class JudgedMeasure(ABC):
@@ -125,9 +126,18 @@ class JudgedMeasure(ABC):
 
     @property
     def set_name(self) -> str:
-        """Name of the set in scores, with the split if it is not `test`."""
-        split = self.config.split
-        return self.judgments.name if split == "test" else f"{self.judgments.name}-{split}"
+        """Name of the set in scores, with the split if it is not `test`, and another distance than cosine."""
+        parts = [self.judgments.name]
+        if self.config.split != "test":
+            parts.append(self.config.split)
+        if self.distance != "cosine":
+            parts.append(self.distance)
+        return "-".join(parts)
+
+    @property
+    def distance(self) -> Distance:
+        """Distance between embeddings, by the key `distance` of measures that have it."""
+        return getattr(self.config, "distance", None) or "cosine"
 
     def images(
         self,
@@ -145,9 +155,9 @@ class JudgedMeasure(ABC):
         return self._images
 
     def embed(self, model: DualEncoder, ctx: RunContext, stimuli: Stimuli, used: np.ndarray) -> np.ndarray:
-        """Return unit embeddings of the used stimuli, float64 (len(used), D), in the configured precision."""
+        """Return embeddings of the used stimuli, prepared for the distance, float64 (len(used), D)."""
         if isinstance(model, GivenEmbeddings):
-            return model.of([stimuli.ids[index] for index in used])
+            return model.of([stimuli.ids[index] for index in used], self.distance)
         precision: Precision | None = getattr(self.config, "precision", None)
         cache_mib = getattr(self.config, "cache_mib", CACHE_MIB)
         images = self.images(stimuli, model.image_size, ctx.num_workers, cache_mib, Fit.of(model))
@@ -156,4 +166,11 @@ class JudgedMeasure(ABC):
             with autocast(ctx.device, precision) if precision else nullcontext():
                 return model.encode_image(batch)
 
-        return embed(encode, images, used, device=ctx.device, batch_size=self.config.batch_size)
+        return embed(
+            encode,
+            images,
+            used,
+            device=ctx.device,
+            batch_size=self.config.batch_size,
+            distance=self.distance,
+        )

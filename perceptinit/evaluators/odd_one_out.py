@@ -16,7 +16,8 @@ from perceptinit.judgments.forms.odd_one_out import (
     load_odd_one_out,
     odd_one_out_agreement,
 )
-from perceptinit.judgments.scoring import cosine_distances, held_out_error
+from perceptinit.judgments.scoring import Distance, held_out_error
+from perceptinit.judgments.two_afc import ordered_distances
 from perceptinit.protocols import DualEncoder
 from perceptinit.types import Items, RunContext, Score
 
@@ -25,7 +26,7 @@ class OddOneOutScore(JudgedMeasure):
     """Share of human votes that agree with the model on the odd one out of three images.
 
     The score is `odd_one_out/<set>`; a split other than `test` is part of the name. The model chooses the
-    image outside the pair with the smallest cosine distance; ties share the votes. Chance is 1/3. The ceiling
+    image outside the pair with the smallest distance; ties share the votes. Chance is 1/3. The ceiling
     is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`) the
     person's own vote. It is missing if few questions have several votes. The record also contains the scores
     of trivial models (pixels, histograms, random network). Judgments: `things`, `odd-one-out`.
@@ -35,6 +36,9 @@ class OddOneOutScore(JudgedMeasure):
     class Config(JudgedMeasure.Config):
         cache_mib: NonNegativeInt = CACHE_MIB
         """Memory limit for decoded images that are kept between evaluations, in MiB."""
+        distance: Distance | None = None
+        """Distance between embeddings: "cosine", "pearson", "euclidean", or "dot" for the negative inner
+        product. None for cosine."""
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -71,9 +75,10 @@ class OddOneOutScore(JudgedMeasure):
         return load_odd_one_out(self.judgments, self.config.split)
 
     def _similarities(self, model: DualEncoder, ctx: RunContext) -> np.ndarray:
-        """Return the negative cosine distances of the pairs 0-1, 0-2 and 1-2, (N, 3)."""
+        """Return the negative distances of the pairs 0-1, 0-2 and 1-2, (N, 3); see `ordered_distances`."""
         judgments = self.data
         used, places = np.unique(judgments.images, return_inverse=True)
         places = places.reshape(judgments.images.shape)
         z = self.embed(model, ctx, judgments.stimuli, used)
-        return -np.stack([cosine_distances(z, places[:, a], places[:, b]) for a, b in PAIRS], axis=1)
+        apart = [ordered_distances(z, places[:, a], places[:, b], self.distance) for a, b in PAIRS]
+        return -np.stack(apart, axis=1)

@@ -3,7 +3,7 @@
 # S subjects, K images, P = K (K - 1) / 2 pairs
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from perceptinit.evaluators.judged import JudgedMeasure, ceiling_fields
 from perceptinit.evaluators.metrics import jackknife, leave_out_groups
 from perceptinit.judgments.baselines import Bounds
 from perceptinit.judgments.forms.rdm import HasDissimilarities
-from perceptinit.judgments.scoring import MIN_UNITS
+from perceptinit.judgments.scoring import MIN_UNITS, Distance
 from perceptinit.protocols import DualEncoder, HasPeople
 from perceptinit.types import Items, MeasuredSplit, RunContext, Score, Stimuli
 
@@ -20,7 +20,6 @@ MAX_LEFT_OUT = 200  # images that are left out one by one
 NUM_GROUPS = 100  # groups of more images, by position
 
 Correlation = Callable[[np.ndarray, np.ndarray], Any]  # of scipy.stats
-Distance = Literal["cosine", "pearson"]
 
 
 class RSA(JudgedMeasure):
@@ -41,7 +40,8 @@ class RSA(JudgedMeasure):
         split: MeasuredSplit = "test"  # type: ignore[assignment]  # wider than that of other measures
         """Split of the images, or "all" if no arm was trained on these judgments."""
         distance: Distance = "cosine"
-        """Dissimilarity of two embeddings: 1 - cosine similarity, or 1 - Pearson correlation."""
+        """Dissimilarity of two embeddings: 1 - cosine or "pearson" correlation, "euclidean", or "dot" for the
+        negative inner product."""
 
     config: Config
 
@@ -135,7 +135,9 @@ def model_dissimilarities(embeddings: np.ndarray, distance: Distance) -> np.ndar
     """Return the dissimilarities of all pairs of embeddings (K, D), as (K, K)."""
     from scipy.spatial.distance import pdist, squareform
 
-    return squareform(pdist(embeddings, "cosine" if distance == "cosine" else "correlation"))
+    if distance == "dot":
+        return -embeddings @ embeddings.T
+    return squareform(pdist(embeddings, "correlation" if distance == "pearson" else distance))
 
 
 def correlations(distances: np.ndarray, subjects: np.ndarray, correlation: Correlation) -> list[float]:

@@ -18,7 +18,14 @@ from perceptinit.judgments.baselines import (
 )
 from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.linear_map import is_read_out, read_out
-from perceptinit.judgments.scoring import COLLAPSED_SPREAD, Weighting, agreement, find_few, held_out_error
+from perceptinit.judgments.scoring import (
+    COLLAPSED_SPREAD,
+    Distance,
+    Weighting,
+    agreement,
+    find_few,
+    held_out_error,
+)
 from perceptinit.judgments.two_afc import Embedded, score
 from perceptinit.protocols import DualEncoder, HasNoiseCeiling, HasPeople, Judgments
 from perceptinit.seeding import generator
@@ -36,7 +43,7 @@ class TwoAFC(JudgedMeasure):
     """Share of human votes that agree with the model on which of two images is closer to an anchor.
 
     The scores are `2afc/<set>` and `embedding_spread/<set>`; a split other than `test` is part of the names.
-    The model chooses the image with the smaller cosine distance; a tie counts half. Chance is 0.5. The
+    The model chooses the image with the smaller distance; a tie counts half. Chance is 0.5. The
     ceiling is the share of votes that the majority predicts, without (`lower_ceiling`) or with (`ceiling`)
     the person's own vote. It is missing if few questions have several votes. The standard error is clustered
     by the unit of the split: anchors, people, groups, or images in any role. The spread is the mean cosine
@@ -54,6 +61,13 @@ class TwoAFC(JudgedMeasure):
         readout: Literal["linear"] | None = None
         """"linear" scores a linear map of the embeddings, fitted on judgments of other images of the set.
         None scores the embeddings."""
+        distance: Distance | None = None
+        """Distance between embeddings: "cosine", "pearson", "euclidean", or "dot" for the negative inner
+        product. None for cosine."""
+
+        def __post_init__(self) -> None:
+            if self.readout and self.distance not in (None, "cosine"):
+                raise ValueError(f'readout "{self.readout}" maps cosines: remove distance "{self.distance}"')
 
     config: Config
     _baselines: tuple[Baseline, ...] | None = None
@@ -170,7 +184,8 @@ class TwoAFC(JudgedMeasure):
 
     def _embed(self, model: DualEncoder, ctx: RunContext) -> Embedded:
         triplets = self.judgments.load(self.config.split) if self.config.readout else self.data
-        embedded = Embedded(triplets.used, self.embed(model, ctx, triplets.stimuli, triplets.used))
+        z = self.embed(model, ctx, triplets.stimuli, triplets.used)
+        embedded = Embedded(triplets.used, z, self.distance)
         return read_out(embedded, triplets, self._halving) if self.config.readout else embedded
 
 

@@ -17,7 +17,7 @@ from perceptinit.initializers.stage_report import best_trivial, find_loss, find_
 from perceptinit.initializers.weights import only_training, reporting, trainable_names
 from perceptinit.judgments.linear_map import IDENTITY, fit_linear
 from perceptinit.judgments.scoring import agreement
-from perceptinit.judgments.two_afc import Embedded, embed_judged, score, unit_rows
+from perceptinit.judgments.two_afc import Embedded, embed_judged, prepare_rows, score
 from perceptinit.protocols import Judgments
 from perceptinit.types import Fit, InitReport, RunContext, Split, Triplets
 
@@ -138,7 +138,7 @@ def _embed(model: Any, triplets: Triplets, ctx: RunContext) -> Embedded:
 
 
 def _map(embedded: Embedded, matrix: np.ndarray) -> Embedded:
-    return Embedded(embedded.used, unit_rows(torch.from_numpy(embedded.z @ matrix)))
+    return Embedded(embedded.used, prepare_rows(torch.from_numpy(embedded.z @ matrix)))
 
 
 def _agreements(before: Embedded, triplets: Triplets, matrix: np.ndarray) -> list[np.ndarray]:

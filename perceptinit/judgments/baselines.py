@@ -13,6 +13,7 @@ from perceptinit.images.background import flatten
 from perceptinit.images.encoded import pixels_of
 from perceptinit.judgments.controls.wrappers import source_of
 from perceptinit.judgments.forms.odd_one_out import PAIRS, OddOneOut, odd_one_out_agreement
+from perceptinit.judgments.image_files import are_without_files
 from perceptinit.judgments.scoring import MIN_UNITS, HeldOutError, Weighting, agreement, held_out_error
 from perceptinit.protocols import HasNoiseCeiling, Judgments
 from perceptinit.seeding import generator
@@ -146,13 +147,17 @@ def describe_images(stimuli: Stimuli, used: np.ndarray, num_workers: int = 2) ->
     2 x 2 blocks, or gray pixels minus their mean. Histograms count orientations of gradients, weighted by
     their magnitude, or colors, as square roots (Hellinger distance). The random network has three
     convolutions with fixed random weights (He et al. 2015). Its features are the spatial means of the last
-    layer. These features are scaled to unit length for cosine distances. Mean colors are in [0, 1].
+    layer. These features are scaled to unit length for cosine distances. Mean colors are in [0, 1]. Empty for
+    stimuli that are names without images.
 
     Args:
         stimuli: All images.
         used: Indices of the U images, int64 (U,).
         num_workers: Number of threads that decode images.
     """
+
+    if are_without_files(stimuli):
+        return {}
 
     def decode(index: int) -> np.ndarray:
         seen = flatten(pixels_of(stimuli.images[index], stimuli.ids[index]), stimuli.background)

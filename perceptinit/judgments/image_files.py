@@ -18,6 +18,8 @@ from perceptinit.files.reading import require_file
 from perceptinit.registry import nearest
 from perceptinit.types import WHITE, Color, ImageSource, Stimuli
 
+NO_IMAGES = Path("none")  # in place of the folder of images: names suffice, as for embeddings in a file
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageRows:
@@ -55,8 +57,7 @@ def read_images(
         DataError: For empty cells, paths outside the folder, repeated images in one row, and missing files.
             The message names the rows.
     """
-    if not folder.is_dir():
-        raise DataError(f'images = "{folder}": no such folder. Set it to the folder of the images')
+    require_images(folder)
 
     def convert(text: str) -> str:
         try:
@@ -82,6 +83,18 @@ def read_images(
         errors.append(columns.error(cells[:, 0], f"{roles[role]} '{name}': {problem}"))
     raise_all(errors)
     return images
+
+
+def require_images(folder: Path) -> None:
+    """Raise DataError if the folder of images does not exist, unless it is `NO_IMAGES`."""
+    if folder != NO_IMAGES and not folder.is_dir():
+        raise DataError(f'images = "{folder}": no such folder. Set it to the folder of the images')
+
+
+def are_without_files(stimuli: Stimuli) -> bool:
+    """Return whether stimuli have names only, because their folder is `NO_IMAGES`."""
+    first = next(iter(stimuli.images), None)
+    return isinstance(first, Path) and NO_IMAGES in first.parents
 
 
 def index_images(roles: Sequence[Coded]) -> ImageRows:
@@ -143,7 +156,12 @@ def file_name(name: str, pattern: str | None) -> str:
 
 
 def missing_files(folder: Path, names: Iterable[str]) -> list[str]:
-    """Return the names that are not files in `folder`, sorted; each subfolder is scanned once."""
+    """Return the names that are not files in `folder`, sorted; each subfolder is scanned once.
+
+    No file is missing in `NO_IMAGES`.
+    """
+    if folder == NO_IMAGES:
+        return []
     by_parent: dict[str, set[str]] = {}
     for name in names:
         path = PurePosixPath(name)

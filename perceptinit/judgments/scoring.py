@@ -13,6 +13,7 @@ from perceptinit.types import Unit
 
 # whether votes or judgments have equal weight
 Weighting = Literal["votes", "judgments"]
+Distance = Literal["cosine", "pearson", "euclidean", "dot"]
 
 # minimum number of judgments for a reliable standard error
 MIN_JUDGMENTS = 20

@@ -10,10 +10,13 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 from perceptinit.errors import TrainingError
 from perceptinit.judgments.scoring import (
+    CHUNK,
     COLLAPSED_SPREAD,
+    Distance,
     Weighting,
     agreement,
     cosine_distances,
@@ -91,20 +94,28 @@ def measure(
 class Embedded:
     """Embeddings of the images in a set of judgments.
 
-    used: indices into the stimuli, sorted, int64 (M,). z: unit-length embeddings, float64 (M, D).
+    used: indices into the stimuli, sorted, int64 (M,). z: embeddings that `prepare_rows` returned for the
+    distance, float64 (M, D).
     """
 
     used: np.ndarray
     z: np.ndarray
+    distance: Distance = "cosine"
 
     def select(self, used: np.ndarray) -> "Embedded":
         """Return the embeddings of some of the images, whose sorted indices are `used`."""
-        return Embedded(used, self.z[np.searchsorted(self.used, used)])
+        return Embedded(used, self.z[np.searchsorted(self.used, used)], self.distance)
+
+    def unit_rows(self) -> np.ndarray:
+        """Return the embeddings at unit length, float64 (M, D)."""
+        has_length = self.distance in ("euclidean", "dot")
+        return prepare_rows(torch.from_numpy(self.z)) if has_length else self.z
 
     def distances(self, triplets: Triplets) -> tuple[np.ndarray, np.ndarray]:
-        """Return the cosine distances of both candidates to the anchor, (N,) each."""
-        anchor, first, second = np.searchsorted(self.used, triplets.roles)
-        return cosine_distances(self.z, anchor, first), cosine_distances(self.z, anchor, second)
+        """Return the distances of both candidates to the anchor, (N,) each; see `ordered_distances`."""
+        anchor, *candidates = np.searchsorted(self.used, triplets.roles)
+        first, second = (ordered_distances(self.z, anchor, each, self.distance) for each in candidates)
+        return first, second
 
 
 def embed_judged(
@@ -129,7 +140,7 @@ def score(embedded: Embedded, triplets: Triplets, weighting: Weighting = "votes"
     return TwoAFCResult(
         accuracy=two_afc_accuracy(d_first, d_second, t.p_second, weights),
         stderr=error.stderr,
-        spread=embedding_spread(embedded.z),
+        spread=embedding_spread(embedded.unit_rows()),
         num_judgments=len(t),
         num_ties=int((d_first == d_second).sum()),
         num_anchors=len(np.unique(t.anchor)),
@@ -146,8 +157,9 @@ def embed(
     *,
     device: str | torch.device = "cpu",
     batch_size: int = 256,
+    distance: Distance = "cosine",
 ) -> np.ndarray:
-    """Return unit-length embeddings of images, float64 (M, D); zero vectors are unchanged.
+    """Return embeddings of images, prepared for a distance, float64 (M, D).
 
     Args:
         encode: See `measure`.
@@ -155,26 +167,48 @@ def embed(
         indices: The M images to embed.
         device: Device of the batches.
         batch_size: Images per batch.
+        distance: See `prepare_rows`.
 
     Raises:
         TrainingError: If an embedding is not finite.
     """
     starts = range(0, len(indices), batch_size)
     batches = [encode(images[indices[i : i + batch_size]].to(device)).float().cpu() for i in starts]
-    return unit_rows(torch.cat(batches))
+    return prepare_rows(torch.cat(batches), distance)
 
 
-def unit_rows(embeddings: torch.Tensor) -> np.ndarray:
-    """Return embeddings (M, D) at unit length, float64; zero vectors are unchanged.
+def prepare_rows(embeddings: torch.Tensor, distance: Distance = "cosine") -> np.ndarray:
+    """Return embeddings (M, D) for `ordered_distances`, float64.
+
+    They have unit length for "cosine", and mean 0 and unit length for "pearson". Zero vectors are unchanged.
 
     Raises:
         TrainingError: If an embedding is not finite.
     """
     z = embeddings.double()
+    if distance == "pearson":
+        z = z - z.mean(dim=1, keepdim=True)
     bad = int((~torch.isfinite(z)).any(dim=1).sum())
     if bad:
         raise TrainingError(
             f"{bad} of {len(z)} image embeddings are not finite: the weights are invalid. "
             "Lower the learning rate or clip gradients"
         )
-    return torch.nn.functional.normalize(z, dim=1).numpy()
+    return z.numpy() if distance in ("euclidean", "dot") else normalize(z, dim=1).numpy()
+
+
+def ordered_distances(rows: np.ndarray, a: np.ndarray, b: np.ndarray, distance: Distance) -> np.ndarray:
+    """Return numbers in the order of the distances between rows `a` and `b`, shape (N,).
+
+    They are half the squared distance, and for "dot" the negative inner product.
+
+    Args:
+        rows: Embeddings that `prepare_rows` returned for the distance, (M, D).
+        a: Row of one image of each pair, (N,).
+        b: Row of the other, (N,).
+        distance: The distance.
+    """
+    if distance == "dot":
+        parts = (slice(i, i + CHUNK) for i in range(0, len(a), CHUNK))
+        return -np.concatenate([np.einsum("nd,nd->n", rows[a[part]], rows[b[part]]) for part in parts])
+    return cosine_distances(rows, a, b)

@@ -13,7 +13,8 @@ from helpers.command_line import run_command
 from PIL import Image
 from pyarrow import parquet
 from safetensors.torch import save_file
-from scipy.stats import spearmanr, t
+from scipy.spatial.distance import pdist, squareform
+from scipy.stats import kendalltau, spearmanr, t
 from torch.nn.functional import interpolate
 
 from perceptinit.components.plugin_manager import build_plugin_manager
@@ -69,6 +70,7 @@ def lab(tmp_path):
     np.save(tmp_path / "rdm.npy", MATRICES)
     (tmp_path / "names.txt").write_text("\n".join(NAMES))
     write_embeddings(tmp_path / "ours.parquet", EMBEDDINGS)
+    write_embeddings(tmp_path / "moved.parquet", EMBEDDINGS + 3)
     write_embeddings(tmp_path / "noise.parquet", np.random.default_rng(9).normal(size=(NUM, 5)))
     return tmp_path
 
@@ -118,8 +120,72 @@ def test_scores_equal_a_computation_in_numpy(on):
         np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
     ]
     rows = on("ours.parquet")["measured"]
-    assert [row["name"] for row in rows] == ["2afc/triplets", "odd_one_out/odd", "rsa_spearman/rdm"]
-    assert [row["value"] for row in rows] == pytest.approx(expected, abs=1e-6)
+    names = ["2afc/triplets", "odd_one_out/odd", "rsa_spearman/rdm", "rsa_kendall/rdm"]
+    kendall = np.mean([kendalltau(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES])
+    assert [row["name"] for row in rows] == names
+    assert [row["value"] for row in rows] == pytest.approx([*expected, kendall], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("distance", "metric"),
+    [
+        ("pearson", "correlation"),
+        ("euclidean", "euclidean"),
+        ("dot", lambda a, b: -a @ b),
+    ],
+)
+def test_scores_by_other_distances_equal_those_of_scipy(on, distance, metric):
+    distances = squareform(pdist(EMBEDDINGS + 3, metric), checks=False)
+    (a, b, c), votes = TRIPLETS[0].T, TRIPLETS[1]
+    agreeing = np.where(distances[a, b] < distances[a, c], votes[:, 0], votes[:, 1])
+    (i, j, k), odd_votes = ODD[0].T, ODD[1]
+    odd = np.stack([distances[j, k], distances[i, k], distances[i, j]]).argmin(axis=0)
+    pairs = np.triu_indices(NUM, 1)
+    expected = [
+        agreeing.sum() / votes[:, :2].sum(),
+        odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
+        np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
+        np.mean([kendalltau(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
+    ]
+    found = on("moved.parquet", sets=[f"{each},distance={distance}" for each in SETS])
+    # shares of votes are float32
+    assert [row["value"] for row in found["measured"]] == pytest.approx(expected, abs=5e-9)
+    cosine = [row["value"] for row in on("moved.parquet")["measured"]]
+    assert cosine != pytest.approx(expected, abs=1e-3)
+
+
+def test_a_readout_of_another_distance_is_refused(cli, lab):
+    done = cli("eval", "ours.parquet", *asked("triplets.csv,readout=linear,distance=dot"))
+    assert 'readout "linear" maps cosines: remove distance "dot"' in " ".join(done.stderr.split())
+
+
+def test_names_suffice_for_embeddings_in_files(cli, lab):
+    (lab / "photos").rename(lab / "elsewhere")
+    given = [word for each in SETS for word in ("--on", each)]
+    done = cli("eval", "ours.parquet", *given, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    moved = [word for each in SETS for word in ("--on", f"{each},images=elsewhere")]
+    with_images = cli("eval", "ours.parquet", *moved, "--format", "json")
+    rows, others = (json.loads(each.stdout)["measured"] for each in (done, with_images))
+    assert [row["value"] for row in rows] == [row["value"] for row in others]
+    assert not rows[0]["extra"]["baselines"]
+    assert "pixels 32 x 32" in others[0]["extra"]["baselines"]
+    printed = " ".join(cli("eval", "ours.parquet", *given).stdout.split())
+    assert "triplets: all judgments, people not named, no images, so no trivial models" in printed
+    assert "pixels 32 x 32" not in printed
+
+
+def test_a_model_that_encodes_images_needs_them(cli, lab):
+    done = cli("eval", "ours.parquet", "timm:test_vit", "--on", "triplets.csv,images=none")
+    assert done.returncode == 2
+    needs = 'images = "none": timm:test_vit (random weights) needs images. Name their folder'
+    assert needs in " ".join(done.stderr.split())
+
+
+def test_a_function_has_no_layers(cli, lab):
+    (lab / "own.py").write_text("def make():\n    return lambda images: images.mean((2, 3))\n")
+    done = cli("eval", "own:make", "--layer", "all", *asked("triplets.csv"))
+    assert "--layer: the model is a function, which has no layers. Omit --layer" in done.stderr
 
 
 def test_a_linear_readout_is_fitted_and_scored_on_different_images(on, lab):
@@ -190,7 +256,11 @@ def test_scores_of_layers_equal_a_computation_from_the_images(on, lab, fit):
             odd_votes[np.arange(len(odd)), odd].sum() / odd_votes.sum(),
             np.mean([spearmanr(distances[pairs], matrix[pairs]).statistic for matrix in MATRICES]),
         ]
-        own = [row["value"] for row in rows if row["arm"].endswith("blocks.2") == (layer == "blocks.2")]
+        own = [
+            row["value"]
+            for row in rows
+            if row["arm"].endswith("blocks.2") == (layer == "blocks.2") and "kendall" not in row["name"]
+        ]
         assert own == pytest.approx(expected, abs=1e-6)
 
 
@@ -409,6 +479,7 @@ def test_pooling_separates_class_tokens_from_patches():
     assert pool(tokens, None).item() == 9
     assert pool(tokens, "mean").item() == 2.5
     assert pool(tokens[:, 1:], None).item() == 2.5
+    assert pool(tokens, "flat").tolist() == [tokens.flatten().tolist()]
     assert pool(tokens[:, 1:].reshape(1, 1, 2, 2), None).item() == 2.5
     with pytest.raises(Exception, match="no class token"):
         pool(tokens[:, 1:], "class")

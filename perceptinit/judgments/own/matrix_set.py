@@ -21,6 +21,7 @@ from perceptinit.judgments.image_files import (
     file_name,
     missing_files,
     normal_name,
+    require_images,
     stimuli_in,
 )
 from perceptinit.judgments.own.own_table import own_card
@@ -38,7 +39,8 @@ class MatrixSet(ABC):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(SplitConfig):
         images: Annotated[Path, NEUTRAL]
-        """Folder of the images."""
+        """Folder of the images, or "none" for names without images, which suffice for embeddings in a file.
+        """
         per_anchor: PositiveInt = 100
         """Maximum number of triplets per anchor."""
         min_gap: NonNegativeFloat = 0.5
@@ -137,8 +139,7 @@ class MatrixSet(ABC):
                 normal_name(name)
             except ValueError as error:
                 raise DataError(f"{source}: name {row}: {error}") from error
-        if not folder.is_dir():
-            raise DataError(f'images = "{folder}": no such folder. Set it to the folder of the images')
+        require_images(folder)
         if missing := missing_files(folder, names):
             row = list(names).index(missing[0])
             problem = describe_missing(folder, missing[0], missing)

@@ -58,7 +58,8 @@ class OwnTable(ABC):
         path: Annotated[Path, NEUTRAL]
         """The table file: .parquet, .json, .xlsx, or CSV for any other suffix."""
         images: Annotated[Path | None, NEUTRAL] = None
-        """Folder that image paths are relative to. Default: the folder of the table."""
+        """Folder that image paths are relative to, or "none" for names without images, which suffice for
+        embeddings in a file. Default: the folder of the table."""
         image: str | None = None
         """File name pattern: "{}.jpg", or "{:03d}.jpg" for integers. Default: cells are file names."""
         split_by: SplitBy | None = None
