@@ -158,7 +158,7 @@ def measure_models(
     measured: list[Measured] = []
     for model in models:
         try:
-            measured += _measure(model, sets, request, session.context(model, "eval"))
+            measured += _measure(model, sets, request, session.context(model, "eval", f"{model.title}: "))
         except PerceptInitError as error:
             session.note(f"{model.title} has no score: {error}")
     return measured

@@ -63,7 +63,8 @@ class Session:
         if not self.joint.rank:
             self.tell(text)
 
-    def context(self, model: EvalModel, stage: str) -> RunContext:
+    def context(self, model: EvalModel, stage: str, prefix: str = "") -> RunContext:
+        """Return the context of a model. prefix: Precedes the warnings of its measures."""
         run = model.run
         return RunContext(
             seed=run.seed if run else 0,
@@ -73,7 +74,7 @@ class Session:
             folder=run.folder if run and not self.joint.rank else None,
             samples_seen=run.samples_seen if run else 0,
             num_workers=self.num_workers,
-            send=lambda event: self.note(event.message) if event.kind == "warning" else None,
+            send=lambda event: self.note(prefix + event.message) if event.kind == "warning" else None,
         )
 
 

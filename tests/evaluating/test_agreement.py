@@ -483,3 +483,9 @@ def test_pooling_separates_class_tokens_from_patches():
     assert pool(tokens[:, 1:].reshape(1, 1, 2, 2), None).item() == 2.5
     with pytest.raises(Exception, match="no class token"):
         pool(tokens[:, 1:], "class")
+
+
+def test_a_warning_about_collapse_names_the_model(cli, lab):
+    write_embeddings(lab / "flat.parquet", np.ones((NUM, 5)))
+    done = cli("eval", "ours.parquet", "flat.parquet", *asked("triplets.csv"))
+    assert "flat.parquet: 2afc/triplets: the image embeddings have collapsed" in " ".join(done.stderr.split())
