@@ -43,7 +43,7 @@ def eval_(
         typer.Option(help="For judgments: how images are made square. [default: of the model]"),
     ] = None,
     layer: Annotated[
-        Texts, typer.Option(help="For judgments: a layer such as blocks.6, or all; may be repeated.")
+        Texts, typer.Option(help="For judgments: a layer such as blocks.6, all or best; may be repeated.")
     ] = None,
     pooling: Annotated[
         Literal["class", "mean", "flat"] | None,

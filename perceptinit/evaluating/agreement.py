@@ -15,7 +15,8 @@ from perceptinit.components.building import preflight, read_spec
 from perceptinit.configs import plain_value
 from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
 from perceptinit.evaluating.asked import judgments_table
-from perceptinit.evaluating.layers import OUTPUT, choose_layers, encode_layers
+from perceptinit.evaluating.best_layer import choose_best
+from perceptinit.evaluating.layers import ALL, BEST, OUTPUT, choose_layers, encode_layers
 from perceptinit.evaluating.measure import Measured, Session
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.reading import file_sha256
@@ -168,24 +169,45 @@ def _measure(
     model: EvalModel, sets: Sequence[JudgedSet], request: Request, ctx: RunContext
 ) -> Sequence[Measured]:
     built = model.build()
+    wanted = request.layer or [OUTPUT]
     if isinstance(built, GivenEmbeddings):
-        scores = [score for each in sets for score in _score(each, built, ctx)]
-        return [Measured(model, input="embeddings from a file", scores=scores)]
+        measured = Measured(model, input="embeddings from a file")
+        for each in sets:
+            if wanted != [BEST]:
+                measured.scores += _score(each, built, ctx)
+            if BEST in wanted:
+                measured.scores += _score_best(each, measured, {OUTPUT: built}, ctx)
+        return [measured]
     built.to(ctx.device)
     if request.fit:
         built.image.fit_mode = request.fit
         built.image.crop = 1.0
-    layers = choose_layers(built, request.layer or [OUTPUT])
+    layers = choose_layers(built, wanted)
     preprocessing = describe_input(built)
-    found = {layer: Measured(model, "" if layer == OUTPUT else layer, preprocessing) for layer in layers}
+    shown = layers if ALL in wanted else [layer for layer in wanted if layer != BEST]
+    found = {layer: Measured(model, "" if layer == OUTPUT else layer, preprocessing) for layer in shown}
+    whole = found.get(OUTPUT) or Measured(model, input=preprocessing)
     encoded: dict[str, Mapping[str, Tensor]] = {}
     for each in sets:
         names = dict(_encode(built, each, layers, request, ctx, encoded))
-        for layer, measured in found.items():
+        given = {}
+        for layer in layers:
             rows = [encoded[key][layer] for key in names.values()]
-            given = GivenEmbeddings(measured.title, list(names), torch.stack(rows))
-            measured.scores += _score(each, given, ctx)
-    return list(found.values())
+            given[layer] = GivenEmbeddings(f"{model.title} {layer}", list(names), torch.stack(rows))
+        for layer, measured in found.items():
+            measured.scores += _score(each, given[layer], ctx)
+        if BEST in wanted:
+            whole.scores += _score_best(each, whole, given, ctx)
+    return [*found.values(), *([] if OUTPUT in found else [whole])]
+
+
+def _score_best(
+    each: JudgedSet, measured: Measured, layers: Mapping[str, GivenEmbeddings], ctx: RunContext
+) -> list[Score]:
+    """Return the scores of the best layer, and add the choice to the description of the model's input."""
+    measure, given, choice = choose_best(each.measure, measured.title, layers, ctx)
+    measured.input += f"; best layer for {each.title}: {choice}"
+    return _score(replace(each, measure=measure, title=f"{each.title}-best-layer"), given, ctx)
 
 
 def _score(each: JudgedSet, given: GivenEmbeddings, ctx: RunContext) -> list[Score]:

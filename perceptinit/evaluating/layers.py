@@ -15,18 +15,19 @@ from perceptinit.registry import unknown
 
 Pooling = Literal["class", "mean", "flat"]
 ALL = "all"
+BEST = "best"
 OUTPUT = "output"  # the model's own embedding
 
 
 def choose_layers(model: Any, wanted: Sequence[str]) -> list[str]:
-    """Return the names of layers: `wanted`, or all blocks and the output for "all".
+    """Return the names of layers: `wanted`, or all blocks and the output for "all" and "best".
 
     Raises:
         UsageError: If a layer is unknown, or the model is a function, which has no layers.
     """
     if wanted != [OUTPUT] and next(model.image.trunk.children(), None) is None:
         raise UsageError("--layer: the model is a function, which has no layers. Omit --layer")
-    if ALL not in wanted:
+    if not {ALL, BEST} & set(wanted):
         names = {OUTPUT, *dict(model.image.trunk.named_modules())}
         for name in wanted:
             if name not in names:

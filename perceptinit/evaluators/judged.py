@@ -7,7 +7,7 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -90,6 +90,7 @@ class JudgedMeasure(ABC):
     def __init__(self, config: Any, judgments: Judgments) -> None:
         self.config = config
         self.judgments = judgments
+        self.names_people = True
         self._images: StimulusImages | None = None
 
     @abstractmethod
@@ -108,6 +109,13 @@ class JudgedMeasure(ABC):
     def data(self) -> Any:
         """The result of `read`, cached."""
         return self.read()
+
+    def with_data(self, data: object) -> Self:
+        """Return the measure of some of its judgments, without the people who gave them."""
+        measure = type(self)(self.config, self.judgments)
+        measure.names_people = False
+        measure.__dict__["data"] = data  # the cached result of `read`
+        return measure
 
     def preflight(self) -> Iterator[str]:
         """Yield problems with the split, unless `preflight` of the judgments already finds a problem."""

@@ -175,7 +175,7 @@ class TwoAFC(JudgedMeasure):
     @cached_property
     def _people(self) -> tuple[Mapping[str, Triplets], Mapping[str, float | None]]:
         """Return the judgments of each person, and the agreement of each person with the others."""
-        if self.config.readout:  # of whom only some judgments are scored
+        if self.config.readout or not self.names_people:  # of whom only some judgments are scored
             return {}, {}
         people = people_of_split(self.judgments, self.config.split)
         source = source_of(self.judgments, self.config.split)

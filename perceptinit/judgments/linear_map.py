@@ -96,7 +96,7 @@ def read_out(embedded: Embedded, triplets: Triplets, rng: np.random.Generator) -
         DataError: If a half contains too few judgments.
     """
     roles = np.searchsorted(embedded.used, triplets.roles)
-    is_in_half = _halve(roles, len(embedded.used), rng)
+    is_in_half = halve(roles, len(embedded.used), rng)
     z = embedded.z.copy()
     for chosen in (is_in_half, ~is_in_half):
         train = triplets.select(np.flatnonzero(chosen[roles].all(axis=0)))
@@ -110,7 +110,7 @@ def is_read_out(triplets: Triplets, rng: np.random.Generator) -> np.ndarray:
     """Return a mask of the judgments within one half of the images, (N,), for an equal generator."""
     used = triplets.used
     roles = np.searchsorted(used, triplets.roles)
-    num_in_half = _halve(roles, len(used), rng)[roles].sum(axis=0)
+    num_in_half = halve(roles, len(used), rng)[roles].sum(axis=0)
     return np.isin(num_in_half, (0, len(roles)))
 
 
@@ -203,7 +203,7 @@ def _choose_pull(
     found = []
     rows = []
     for _ in range(max(1, min(MAX_HALVINGS, MAX_IMAGES // len(z)))):
-        is_in_half = _halve(roles, len(z), rng)
+        is_in_half = halve(roles, len(z), rng)
         for chosen in (is_in_half, ~is_in_half):
             train = np.flatnonzero(chosen[roles].all(axis=0))
             test = np.flatnonzero(~chosen[roles].any(axis=0))
@@ -235,7 +235,7 @@ def _choose_pull(
     return PULLS[best - 1] if best and is_better else IDENTITY, float(gains[best]), error.stderr
 
 
-def _halve(roles: np.ndarray, num_images: int, rng: np.random.Generator) -> np.ndarray:
+def halve(roles: np.ndarray, num_images: int, rng: np.random.Generator) -> np.ndarray:
     """Return a mask of a random half of the images, (M,).
 
     Images that judgments connect stay together if they form small groups, as when no image is used twice.

@@ -21,11 +21,15 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.errors import UsageError
 from perceptinit.evaluating.agreement import read_sets
 from perceptinit.evaluating.asked import read_asked
+from perceptinit.evaluating.best_layer import choose_best
 from perceptinit.evaluating.layers import choose_layers, encode_layers, pool
 from perceptinit.evaluating.models import EvalModel
 from perceptinit.evaluating.other_models import load_function, load_timm
+from perceptinit.evaluators.judged import GivenEmbeddings
+from perceptinit.judgments.linear_map import halve
 from perceptinit.judgments.own.table import Table
-from perceptinit.types import Fit
+from perceptinit.seeding import generator
+from perceptinit.types import Fit, RunContext
 
 NUM = 24
 NAMES = [f"{i:02d}.png" for i in range(NUM)]
@@ -489,3 +493,48 @@ def test_a_warning_about_collapse_names_the_model(cli, lab):
     write_embeddings(lab / "flat.parquet", np.ones((NUM, 5)))
     done = cli("eval", "ours.parquet", "flat.parquet", *asked("triplets.csv"))
     assert "flat.parquet: 2afc/triplets: the image embeddings have collapsed" in " ".join(done.stderr.split())
+
+
+def test_the_best_layer_is_chosen_on_other_images_than_it_is_scored_on(cli, lab):
+    """A layer that knows the answers about one half of the images is chosen for the other half, where it is noise."""
+    registry = build_plugin_manager().registry
+    each = read_sets(read_asked([f"{lab}/triplets.csv,images={lab}/photos"], registry), [], registry)[0]
+    triplets = each.measure.data
+    rng = np.random.default_rng(5)
+    layers = {
+        f"blocks.{number}": GivenEmbeddings("model", NAMES, torch.from_numpy(rng.normal(size=(NUM, width))))
+        for number, width in ((0, 4), (1, 6), (2, 3))
+    }
+    whole, given, choice = choose_best(each.measure, "model", layers, RunContext(seed=0))
+    half = halve(np.searchsorted(triplets.used, triplets.roles), NUM, generator(0, "best layer"))
+    found = []
+    for chosen in (half, ~half):
+        scores = {}
+        for name, rows in layers.items():
+            z = rows.embeddings.numpy()
+            z = z / np.linalg.norm(z, axis=1, keepdims=True)
+            a, b, c = triplets.roles
+            agreeing = np.where(
+                (z[a] * z[b]).sum(1) > (z[a] * z[c]).sum(1), 1 - triplets.p_second, triplets.p_second
+            )
+            votes = triplets.num_votes
+            parts = [part[triplets.roles].all(axis=0) for part in (~chosen, chosen)]
+            scores[name] = [
+                np.average(agreeing[parts[0]], weights=votes[parts[0]]),
+                (agreeing * votes)[parts[1]].sum(),
+            ]
+        best = max(scores, key=lambda name: scores[name][0])
+        found.append((best, scores[best][1]))
+    votes = [triplets.num_votes[part[triplets.roles].all(axis=0)].sum() for part in (half, ~half)]
+    assert choice == f"{found[0][0]} on a half of the images, {found[1][0]} on the other"
+    score = next(iter(whole.evaluate(given, RunContext(seed=0))))
+    assert score.value == pytest.approx((found[0][1] + found[1][1]) / sum(votes))
+
+
+def test_the_best_layer_is_marked_for_every_kind_of_judgments(on):
+    found = on("timm:test_vit", "ours.parquet", "--layer", "best")
+    names = {row["name"] for row in found["measured"]}
+    assert names == {
+        "2afc/triplets-best-layer", "odd_one_out/odd-best-layer", "rsa_spearman/rdm-best-layer", "rsa_kendall/rdm-best-layer",
+    }  # fmt: skip
+    assert "best layer for triplets: blocks." in str(found)

@@ -8,9 +8,9 @@ from scipy.optimize import minimize_scalar
 from perceptinit.errors import DataError
 from perceptinit.judgments.linear_map import (
     IDENTITY,
-    _halve,
     _Problem,
     fit_linear,
+    halve,
     is_read_out,
     read_out,
 )
@@ -120,7 +120,7 @@ def test_more_dimensions_than_images_need_only_the_span_of_the_images():
 
 def test_images_of_one_judgment_stay_together_if_each_image_is_used_once():
     roles = np.arange(60).reshape(3, 20)
-    is_in_half = _halve(roles, 60, rng())
+    is_in_half = halve(roles, 60, rng())
     assert is_in_half.sum() == 30
     assert (is_in_half[roles[0]] == is_in_half[roles[1]]).all()
     assert (is_in_half[roles[0]] == is_in_half[roles[2]]).all()
@@ -134,7 +134,7 @@ def test_a_readout_is_scored_on_images_without_a_part_in_its_fit():
     assert 0.1 < is_scored.mean() < 0.4
     gain = score(mapped, scored).accuracy - score(embedded(z, triplets), scored).accuracy
     assert gain > 0.05
-    half = np.flatnonzero(_halve(triplets.roles, len(z), rng()))
+    half = np.flatnonzero(halve(triplets.roles, len(z), rng()))
     is_in_half = np.isin(triplets.roles, half).all(axis=0)
     p_second = np.where(is_in_half, 1 - triplets.p_second, triplets.p_second)
     t = triplets
