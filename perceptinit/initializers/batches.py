@@ -15,9 +15,10 @@ DEFAULT_BATCH_SIZE = 128
 MAX_BATCH_SIZE = 4096
 IMAGES_PER_STEP = 3 * DEFAULT_BATCH_SIZE  # of the default batch, if its judgments share no image
 # steps of a stage that encodes all images in each step
-LEARNED_STEPS = 64
+LEARNED_STEPS = 60
 RANDOM_STEPS = 256
-PATIENCE = 8  # evaluations
+NUM_EVALUATIONS = 16
+PATIENCE = 4  # evaluations
 MANY_IMAGES = 50_000  # minutes of CPU time for a small network
 
 
@@ -51,7 +52,7 @@ def suggest_settings(
     """Return settings of stage 1 for learned or random weights, without those in `given`.
 
     If a step encodes all images, the number of epochs gives a fixed number of steps; else it is the default.
-    The best of about 32 evaluations is kept.
+    The best of about `NUM_EVALUATIONS` evaluations is kept.
 
     Args:
         columns: Image indices of the judgments, int64 (N, 3).
@@ -66,7 +67,7 @@ def suggest_settings(
             epochs = math.ceil((LEARNED_STEPS if was_learned else RANDOM_STEPS) / num_batches)
         settings |= {"batch_size": "auto", "epochs": epochs}
     if not {"eval_every", "eval_split", "patience"} & given.keys():
-        settings |= {"eval_every": max(1, epochs // 32), "patience": PATIENCE}
+        settings |= {"eval_every": math.ceil(epochs / NUM_EVALUATIONS), "patience": PATIENCE}
     return {key: value for key, value in settings.items() if key not in given}
 
 

@@ -42,10 +42,10 @@ def test_weights_are_learned_once_a_gain_or_a_statistic_changes(make):
 def test_few_images_have_a_fixed_number_of_steps_and_the_best_evaluation_is_kept():
     learned, random = (suggest_settings(FEW, kind, {}, 32) for kind in (True, False))
     assert learned == {
-        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 32, "eval_every": 1, "patience": 8,
+        "lr": 3e-4, "margin": 0.1, "batch_size": "auto", "epochs": 30, "eval_every": 2, "patience": 4,
     }  # fmt: skip
     assert random == {
-        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 4, "patience": 8,
+        "lr": 1e-3, "margin": 0.3, "batch_size": "auto", "epochs": 128, "eval_every": 8, "patience": 4,
     }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_many_images_have_the_number_of_epochs_of_a_recipe():
 
 def test_given_settings_and_those_that_depend_on_them_are_not_chosen():
     assert suggest_settings(FEW, False, {"lr": 1.0, "epochs": 3}, 3) == {
-        "margin": 0.3, "eval_every": 1, "patience": 8,
+        "margin": 0.3, "eval_every": 1, "patience": 4,
     }  # fmt: skip
     assert suggest_settings(FEW, True, {"lr": 1.0, "margin": 0.2, "batch_size": 8, "eval_every": 0}, 32) == {}
 
@@ -77,7 +77,7 @@ def call(model, capsys, **options):
 def test_the_call_prints_which_settings_it_took(capsys):
     torch.manual_seed(0)
     report, printed = call(timm.create_model("test_resnet"), capsys, epochs=2, batch_size=32)
-    settings = "lr=0.001, margin=0.3, eval_every=1, patience=8"
+    settings = "lr=0.001, margin=0.3, eval_every=1, patience=4"
     assert (
         f"triplet-hinge: settings for random weights: {settings}. Pass other values to change them" in printed
     )
@@ -87,7 +87,7 @@ def test_the_call_prints_which_settings_it_took(capsys):
     next(m for m in model.modules() if isinstance(m, nn.BatchNorm2d)).running_mean += 0.1
     report, printed = call(model, capsys, epochs=2, batch_size=32)
     assert (
-        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=8. Pass other" in printed
+        "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=4. Pass other" in printed
     )
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
 
