@@ -64,18 +64,31 @@ def read_config(cls: type[C], table: Mapping[str, Any], where: str) -> tuple[C |
     Returns:
         The config, or None if there are problems, and the problems.
     """
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic import ValidationError
+
+    try:
+        text = json.dumps(dict(table), default=str)
+        config: C = _strict_adapter(cls).validate_json(text)
+        return config, []
+    except ValidationError as error:
+        known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
+        return None, [_problem(item, known, where) for item in error.errors()]
+
+
+def json_schema(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of the tables that `read_config` accepts for a Config dataclass."""
+    schema: dict[str, Any] = _strict_adapter(cls).json_schema()
+    return schema
+
+
+def _strict_adapter(cls: type) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
 
     if not dataclasses.is_dataclass(cls):
         raise TypeError(f"{cls.__qualname__} must be a dataclass")
     if "__pydantic_config__" not in cls.__dict__:
         cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)  # type: ignore[attr-defined]
-    try:
-        text = json.dumps(dict(table), default=str)
-        return TypeAdapter(cls).validate_json(text), []
-    except ValidationError as error:
-        known = [f.name for f in dataclasses.fields(cls)]
-        return None, [_problem(item, known, where) for item in error.errors()]
+    return TypeAdapter(cls)
 
 
 def find_misfit(value: object, kind: Any, where: str = "") -> str:
