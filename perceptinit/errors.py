@@ -18,6 +18,8 @@ from perceptinit._version import __version__
 T = TypeVar("T")
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# EX_TEMPFAIL of sysexits.h: not an error; a rerun of the command resumes the run
+EXIT_CODE = 75
 _LONGEST = 300  # characters shown of the message of an unexpected error
 # control characters except line ends and tabs, and characters that change the text direction
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -57,6 +59,39 @@ def map_texts(change: Callable[[str], str], value: Any) -> Any:
 def printable(text: str) -> str:
     """Return a text with control characters escaped, so that file names cannot control the terminal."""
     return text if text.isprintable() else _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def read_name(text: str) -> str:
+    """Return a name from data with control characters escaped; ValueError if it contains a line break."""
+    if text.splitlines() not in ([], [text]):
+        raise ValueError(f"contains a line break: {shown(repr(text))}. Remove it")
+    return printable(text)
+
+
+def message_of(error: BaseException) -> str:
+    """Return the message of an error; the errors of plug-ins may fail in `__str__`."""
+    try:
+        return str(error)
+    except BaseException as failure:
+        return f"its message cannot be read ({type(failure).__name__} in __str__)"
+
+
+class Stopped(SystemExit):
+    """Raised after a stop signal. The process exits with code 75.
+
+    Not a subclass of Exception, so handlers of failed runs do not catch it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(EXIT_CODE)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# errors of which the user or the system is the cause, and not the code that was called
+STOPS = (KeyboardInterrupt, Stopped)
 
 
 class PerceptInitError(Exception):
@@ -216,7 +251,7 @@ def describe_error(error: BaseException) -> str:
     The traceback of an unexpected error is written to a file, and the message names the file.
     """
     if isinstance(error, PerceptInitError):
-        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+        return "\n".join([message_of(error), *getattr(error, "__notes__", [])])
     if isinstance(error, OSError) and error.errno in _FULL:
         return str(WriteError(error.filename or "standard output or a file", str(error.strerror)))
     return f"unexpected {summarize_error(error)}. {_write_log(error)} Please open an issue with the traceback"
@@ -224,7 +259,7 @@ def describe_error(error: BaseException) -> str:
 
 def summarize_error(error: BaseException) -> str:
     """Return the type of an error and the first line of its message."""
-    lines = str(error).strip().splitlines()
+    lines = message_of(error).strip().splitlines()
     message = lines[0][:_LONGEST].rstrip(" .") if lines else "without a message"
     return printable(without_credentials(f"{type(error).__name__}: {message}"))
 

@@ -123,7 +123,7 @@ FLOORS = {
     "files": (
         "downloads",
         "remote",
-        "archives atomic cache checkpoints columns csv_files mat_files reading sealed tables",
+        "archives atomic cache checkpoints columns csv_files markup mat_files reading sealed tables",
     ),
 }
 

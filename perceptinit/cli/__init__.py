@@ -4,14 +4,17 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from perceptinit.cli.common import accept_any_encoding
 from perceptinit.cli.group import Command, Group
+from perceptinit.components.output import guard_process
 from perceptinit.components.plugin_manager import WITHOUT, Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, describe_error
+from perceptinit.running.interruption import INTERRUPT_EXIT_CODE
 
 EPILOG = "Start with: perceptinit run quickstart"
 
@@ -109,18 +112,18 @@ def _add_plugin_commands(app: typer.Typer, plugins: Plugins) -> None:
     for name, plugin in plugins.manager.list_name_plugin():
         commands = list(app.registered_commands)
         groups = list(app.registered_groups)
-        try:
+        known = len(plugins.failures)
+        module = getattr(plugin, "__name__", "")
+        distribution = next((p.distribution for p in plugins.loaded if p.module == module), "")
+        with guard_process(name, partial(plugins.fail, name, distribution)):
             plugins.call("perceptinit_commands", plugin, app=app)
             names = _command_names(app)
             for added in names:
                 if names.count(added) > 1:
                     raise UsageError(f"the command '{added}' already exists")
-        except Exception as error:  # a plug-in may raise anything
+        if len(plugins.failures) > known:
             app.registered_commands = commands
             app.registered_groups = groups
-            module = getattr(plugin, "__name__", "")
-            distribution = next((p.distribution for p in plugins.loaded if p.module == module), "")
-            plugins.fail(name, distribution, error)
 
 
 def _command_names(app: typer.Typer) -> list[str]:
@@ -143,6 +146,8 @@ def main() -> None:
         _exclude_plugins(sys.argv[1:])
         plugins = build_plugin_manager()
         create_app(plugins)(obj=plugins)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPT_EXIT_CODE)
     except Exception as error:
         print(f"error: {describe_error(error)}", file=sys.stderr)
         sys.exit(error.exit_code if isinstance(error, PerceptInitError) else 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -78,11 +79,13 @@ def eval_(
 
     Example: perceptinit eval open-clip:ViT-B-32:weights.safetensors --on paper29,root=data/eval
     """
+    from perceptinit.components.output import divert_output
     from perceptinit.evaluating.evaluate import evaluate
     from perceptinit.evaluating.request import Request
 
     request = Request(**{each.name: ctx.params[each.name] for each in fields(Request)})
-    found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
+    with divert_output(sys.stderr, 2):  # models and plug-ins may print
+        found = evaluate(request, ctx.obj.registry, lambda text: print_warnings([text]))
     if not found.session.joint.rank and found.runs.runs:
         _print(found, format_)
     if found.session.problems or not found.runs.runs:

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from perceptinit.cli.group import Command, Group
-from perceptinit.registry import KINDS
+from perceptinit.errors import UsageError
+from perceptinit.files.atomic import write_file
+from perceptinit.registry import KINDS, unknown
 
 app = typer.Typer(cls=Group, help="Create a plug-in package or a recipe to edit.", no_args_is_help=True)
 
@@ -36,8 +38,24 @@ def recipe(
 
     Example: perceptinit new recipe pi_clip_yfcc
     """
-    from perceptinit.recipe.shipped import copy
-
-    path = copy(name, Path())
+    path = copy_recipe(name, Path())
     typer.echo(path)
     typer.echo(f"Next: perceptinit validate {path}")
+
+
+def copy_recipe(name: str, into: Path) -> Path:
+    """Write a bundled recipe to `into / NAME.toml` and return that path.
+
+    Raises:
+        UsageError: If the name is unknown, or the file exists.
+    """
+    from perceptinit.recipe.shipped import list_shipped
+
+    found = list_shipped()
+    if name not in found:
+        raise UsageError(unknown("no bundled recipe called", name, found))
+    target = into / f"{name}.toml"
+    if target.exists():
+        raise UsageError(f"{target}: already exists. Rename it, or change to another folder")
+    write_file(target, found[name].read_bytes())
+    return target

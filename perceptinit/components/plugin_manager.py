@@ -4,14 +4,14 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
-import io
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -21,7 +21,8 @@ import pluggy
 
 from perceptinit import hookspecs
 from perceptinit._version import __version__
-from perceptinit.errors import PerceptInitError, UsageError, printable
+from perceptinit.components.output import guard_process
+from perceptinit.errors import PerceptInitError, UsageError, message_of, printable
 from perceptinit.registry import KINDS, Component, Entry, Registry, companion_of, hook_name, unknown
 
 CORE = "perceptinit"  # also the entry-point group
@@ -79,16 +80,11 @@ class Plugins:
             write=lambda text: stream.write(printable(text)),
             **{name: getattr(stream, name) for name in ("flush", "isatty", "fileno", "encoding")},
         )
-        try:
-            with redirect_stdout(io.StringIO()), redirect_stderr(escaped):
-                module = import_module()
+        fail = partial(self.fail, info.name, info.distribution)
+        with redirect_stderr(escaped), guard_process(info.name, fail):
+            module = import_module()
             self.register(module, replace(info, import_seconds=time.perf_counter() - start))
-        except (Exception, SystemExit) as error:  # a plug-in may raise any error
-            if isinstance(error, SystemExit) and type(error) is not SystemExit:  # a stop signal
-                raise
-            self.fail(info.name, info.distribution, error)
-        finally:
-            timer.cancel()
+        timer.cancel()
 
     def register(self, module: ModuleType, info: PluginInfo) -> None:
         """Register an imported plug-in. After an error, nothing is registered."""
@@ -96,7 +92,7 @@ class Plugins:
         self.manager.register(module, name=f"{info.name} ({module.__name__})")
         try:
             entries = [entry for kind in KINDS for entry in self._entries(kind, module, info)]
-        except Exception:
+        except BaseException:
             self.manager.unregister(module)
             raise
         self.registry.entries.extend(entries)
@@ -115,7 +111,9 @@ class Plugins:
     def fail(self, name: str, distribution: str, error: BaseException) -> None:
         """Record why a plug-in was not loaded."""
         is_expected = isinstance(error, PerceptInitError)
-        reason = str(error) if is_expected else printable(f"{type(error).__name__}: {error}")
+        reason = (
+            message_of(error) if is_expected else printable(f"{type(error).__name__}: {message_of(error)}")
+        )
         self.failures.append(PluginFailure(name, distribution, reason))
         self.registry.left_out[distribution] = reason
 

@@ -11,6 +11,7 @@ from string import Template
 
 from perceptinit._version import __version__
 from perceptinit.errors import UsageError
+from perceptinit.files.atomic import atomic_folder
 from perceptinit.registry import KINDS, hook_name, unknown
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -28,6 +29,8 @@ NEED_OPTIONS = ("judgments", "pairs", "pretrainer")  # kinds with a separate tem
 
 def new_plugin(name: str, kind: str, parent: Path) -> Path:
     """Write a package to `parent / name` that passes its contract tests, and return the folder.
+
+    The folder is complete or absent.
 
     Args:
         name: Lower-case words joined by '-'. The first word is the vendor, the rest the component:
@@ -65,13 +68,15 @@ def new_plugin(name: str, kind: str, parent: Path) -> Path:
         f"{package}/{values['module']}.py": f"{kind}.py",
         "tests/test_contract.py": f"test_{kind if kind in NEED_OPTIONS else 'contract'}.py",
     }
+    texts = {f"{package}/py.typed": ""}
     for path, template in templates.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
         source = files("perceptinit.components") / "templates" / "plugin" / f"{template}.tmpl"
-        text = Template(source.read_text(encoding="utf-8")).substitute(values)
-        target.write_text(text, encoding="utf-8")
-    (folder / package / "py.typed").touch()
+        texts[path] = Template(source.read_text(encoding="utf-8")).substitute(values)
+    with atomic_folder(folder) as temporary:
+        for path, text in texts.items():
+            target = temporary / path
+            target.parent.mkdir(exist_ok=True)
+            target.write_text(text, encoding="utf-8")
     return folder
 
 

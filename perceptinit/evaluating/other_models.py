@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from perceptinit.backbones.encoders import RGB, ImageTower
 from perceptinit.backbones.image_models import ImageModel
 from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fit
-from perceptinit.errors import DataError, MissingPackageError, UsageError, reading, shown
+from perceptinit.errors import (
+    STOPS,
+    DataError,
+    MissingPackageError,
+    UsageError,
+    reading,
+    shown,
+    summarize_error,
+)
 from perceptinit.evaluators.judged import GivenEmbeddings
 from perceptinit.files.checkpoints import load_strict, load_weights
 from perceptinit.files.reading import ABOUT, CLASSIFIER, read_json
@@ -227,8 +235,10 @@ def load_function(source: str) -> ImageModel:
         return _call(*source.split(":"))
     except UsageError as error:
         raise UsageError(f"{source}: {error}") from error
-    except Exception as error:  # a user's code raises arbitrary exceptions
-        raise UsageError(f"{source}: failed with {type(error).__name__}: {error}") from error
+    except STOPS:
+        raise
+    except BaseException as error:  # a user's code raises arbitrary exceptions
+        raise UsageError(f"{source}: failed with {summarize_error(error)}") from error
 
 
 def _call(module: str, name: str) -> ImageModel:

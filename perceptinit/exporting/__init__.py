@@ -6,14 +6,13 @@ test, and a row in docs/export.md.
 
 from __future__ import annotations
 
-import tempfile
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from perceptinit.errors import MissingPackageError, UsageError
-from perceptinit.files.atomic import write_json
+from perceptinit.files.atomic import atomic_folder, write_json
 from perceptinit.files.reading import ABOUT, CLASSIFIER, SUMS, file_sha256
 from perceptinit.registry import unknown
 
@@ -34,7 +33,7 @@ PACKAGES = {"huggingface": "transformers", "onnx": "onnx"}
 def export(run: Path, target: str, folder: Path) -> Path:
     """Write the final weights of a run, a model card and the hashes of all files to a new folder.
 
-    No files are left after an error.
+    No files are left after an error. The next export to the folder removes those of a killed process.
 
     Args:
         run: Folder of a run, `OUT/<recipe>/<arm>/seed<k>`.
@@ -60,10 +59,7 @@ def export(run: Path, target: str, folder: Path) -> Path:
             f"export to {target} needs the package '{package}'. Install it: pip install "
             f"'perceptinit[{target}]'"
         )
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        temporary = Path(name) / folder.name
-        temporary.mkdir()
+    with atomic_folder(folder) as temporary:
         written = import_module(TARGETS[target]).write(source, temporary)
         card = model_card(source, target, written)
         (temporary / "README.md").write_text(card, encoding="utf-8")
@@ -76,9 +72,6 @@ def export(run: Path, target: str, folder: Path) -> Path:
             about["embedding"] = CLASSIFIER
         write_json(temporary / ABOUT, about)
         _write_sums(temporary)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
     return folder
 
 

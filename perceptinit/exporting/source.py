@@ -1,6 +1,5 @@
 """A finished run to export, and the model card of its folder: usage, scores, data, licenses and recipe."""
 
-import html
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from perceptinit.backbones.image_models import ImageModel
 from perceptinit.components.building import read_spec
 from perceptinit.components.plugin_manager import Plugins, build_plugin_manager
 from perceptinit.errors import PerceptInitError, UsageError, require_valid
+from perceptinit.files.markup import to_markdown
 from perceptinit.recipe.tables import parse_toml
 from perceptinit.results.loading import load_model, read_recorded_recipe
 from perceptinit.results.record import RECORD, judgments_of, list_judgments, read_record, recorded_sha256
@@ -144,12 +144,14 @@ def model_card(run: TrainedRun, target: str, written: Written) -> str:
         f"library_name: {LIBRARY.get(target, 'pytorch')}",
         "tags: [perceptinit, perceptual-initialization, clip]",
         "---",
-        f"# {_text(run.title)}",
+        f"# {to_markdown(run.title)}",
         "",
-        _text(record["arm"]["summary"] or record["recipe"]["summary"]),
+        to_markdown(record["arm"]["summary"] or record["recipe"]["summary"]),
         "",
-        f"Trained with perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
-        f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values).",
+        to_markdown(
+            f"Trained with perceptinit {record['environment']['packages'].get('perceptinit', '')} on "
+            f"{record['finished']}. Weights: sha256 {record['hashes']['final']['model']} (names and values)."
+        ),
         "",
         "## Usage",
         "",
@@ -181,11 +183,6 @@ def model_card(run: TrainedRun, target: str, written: Written) -> str:
     return "\n".join(lines)
 
 
-def _text(text: str) -> str:
-    """Return a text with HTML escaped."""
-    return html.escape(text, quote=False)
-
-
 def _fence(language: str, text: str) -> str:
     """Return a code block whose fence is longer than all fences in the text."""
     longest = max(map(len, re.findall("`+", text)), default=0)
@@ -211,9 +208,7 @@ def _table(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     for name, row in rows.items():
         numbers = [row[key] for key in ("value", "stderr", "chance")]
         cells = ["" if number is None else f"{number:.4f}" for number in numbers]
-        lines.append(
-            f"| {_text(name).replace('|', chr(92) + '|')} | {' | '.join(cells)} | {row['num_examples']:,} |"
-        )
+        lines.append(f"| {to_markdown(name)} | {' | '.join(cells)} | {row['num_examples']:,} |")
     return lines
 
 
@@ -240,7 +235,7 @@ def _measure_trunk(run: TrainedRun) -> list[str]:
                     scores = slot.spec.build().evaluate(model, RunContext(stage="export"))
                     found |= {score.name: asdict(score) for score in scores}
     except PerceptInitError as error:  # for example, the judgments are on another machine
-        return [f"Not measured: {_text(str(error))}"]
+        return [f"Not measured: {to_markdown(str(error))}"]
     return _table(found) if found else ["Not measured: the recipe has no evaluator of judgments."]
 
 
@@ -251,9 +246,10 @@ def _data_lines(run: TrainedRun) -> list[str]:
         name = judgments["use"]
         spec, _ = read_spec(run.plugins.registry, "judgments", judgments, "judgments")
         if spec is None:  # for example, its plug-in is not installed
-            lines.append(f"* {_text(name)}")
+            lines.append(f"* {to_markdown(name)}")
             continue
         card: DataCard = spec.build().card
         simulated = " Simulated, not human data." if card.simulated else ""
-        lines.append(f"* `{name}`: {card.title}. License: {card.license}. {card.citation}.{simulated}")
+        about = to_markdown(f"{card.title}. License: {card.license}. {card.citation}.{simulated}")
+        lines.append(f"* `{name}`: {about}")
     return list(dict.fromkeys(lines))

@@ -2,13 +2,13 @@
 
 import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from perceptinit.errors import DataError, PerceptInitError, shown, writing
+from perceptinit.files.atomic import temporary_folder
 
 CHUNK_BYTES = 1 << 20
 # disk space that must remain free
@@ -36,8 +36,7 @@ def unpack(archive: Path, folder: Path, *, root: str = "", max_bytes: int | None
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".unpacking-") as name:
-            staging = Path(name)
+        with temporary_folder(folder / "unpacking") as staging:
             _unpack_into(staging, archive, max_bytes)
             tree = staging / root if (staging / root).is_dir() else staging
             paths = _merge(archive, tree, folder)

@@ -1,20 +1,25 @@
 """Atomic writes, cleanup of the temporary files of killed processes, and locks between processes."""
 
 import errno
+import glob
+import hashlib
 import json
 import os
 import re
+import shutil
+import socket
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryFile
 from typing import Any
 
 from perceptinit.errors import WriteError, writing
 
-# temporary files of `atomic_path` and of safetensors
-_TEMPORARY = re.compile(r"\..+\.\d+-[0-9a-f]+\.tmp|\.tmp\w{6}")
+# temporary files and folders of this module, with process, machine and a random number; files of safetensors
+_TEMPORARY = re.compile(r"\..+\.(?P<pid>\d+)-(?P<machine>[0-9a-f]{8})?[0-9a-f]{1,8}\.tmp|\.tmp\w{6}")
 
 ABANDONED_SECONDS = 3600.0
 
@@ -25,6 +30,8 @@ def atomic_path(
 ) -> Iterator[Path]:
     """Yield a temporary path, which is renamed to `path` if the block succeeds and removed otherwise.
 
+    Temporary files that killed processes left beside it are removed first.
+
     Args:
         path: The final path.
         synced: Whether to sync the file and its folder to disk, so that they survive a power failure.
@@ -34,11 +41,12 @@ def atomic_path(
     Raises:
         WriteError: If the file cannot be written.
     """
-    temporary = (where or path.parent) / f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp"
+    temporary = _name_temporary(path, where)
     try:
         with writing(path):
             for folder in {path.parent, temporary.parent}:
                 folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(temporary.parent, path.name)
             temporary.touch(mode)
             mode = temporary.stat().st_mode
             yield temporary
@@ -50,6 +58,53 @@ def atomic_path(
                 _sync(path.parent)
     finally:
         remove_files([temporary])
+
+
+@contextmanager
+def temporary_folder(path: Path, where: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder for files that become `path`; it is removed at the end unless it was renamed.
+
+    For writers that create further files beside their file, which a kill would leave under any name.
+
+    Args:
+        path: The final path.
+        where: Parent of the folder, as in `atomic_path`.
+
+    Raises:
+        WriteError: If the folder cannot be created.
+    """
+    folder = _name_temporary(path, where)
+    with writing(path):
+        remove_abandoned(folder.parent, path.name)
+        folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        remove_files([folder])
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder, which is renamed to `path` if the block succeeds and removed otherwise.
+
+    Raises:
+        WriteError: If the folder cannot be written, or `path` exists and is not an empty folder.
+    """
+    with temporary_folder(path) as folder, writing(path):
+        yield folder
+        folder.rename(path)
+
+
+def _name_temporary(path: Path, where: Path | None) -> Path:
+    name = f".{path.name}.{os.getpid()}-{_machine()}{uuid.uuid4().hex[:8]}.tmp"
+    return (where or path.parent) / name
+
+
+@cache
+def _machine() -> str:
+    """Return a hash of the machine and its namespace of process ids, as 8 hexadecimal digits."""
+    namespace = Path("/proc/self/ns/pid").resolve().name
+    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
 
 
 def _sync(path: Path) -> None:
@@ -76,23 +131,24 @@ def write_json(path: Path, value: Any, synced: bool = False) -> None:
 
 
 def remove_files(paths: Iterable[Path]) -> list[str]:
-    """Remove files and return a message for each failure."""
+    """Remove files and temporary folders, and return a message for each failure."""
     complaints = []
     for path in paths:
         try:
-            path.unlink(missing_ok=True)
+            if _TEMPORARY.fullmatch(path.name) and path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         except OSError as error:
             complaints.append(f"{path}: could not be removed ({error.strerror or error})")
     return complaints
 
 
-def temporaries(folder: Path) -> list[Path]:
-    """Return the temporary files that killed processes left in a folder."""
-    return sorted(
-        path
-        for path in folder.glob(".*")
-        if _TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink()
-    )
+def temporaries(folder: Path, name: str = "") -> list[Path]:
+    """Return the temporary files and folders in a folder; with a name, only those for this name."""
+    pattern = f".{glob.escape(name)}.*.tmp" if name else ".*"
+    found = (path for path in folder.glob(pattern) if _TEMPORARY.fullmatch(path.name))
+    return sorted(p for p in found if not p.is_symlink() and (not name or final_path(p).name == name))
 
 
 def final_path(temporary: Path) -> Path:
@@ -100,14 +156,31 @@ def final_path(temporary: Path) -> Path:
     return temporary.with_name(temporary.name[1:].rsplit(".", 2)[0])
 
 
-def remove_abandoned(folder: Path) -> None:
-    """Remove temporary files older than an hour from a folder that several processes write to."""
-    with suppress(OSError), NamedTemporaryFile(dir=folder) as probe:
-        now = os.fstat(probe.fileno()).st_mtime  # by the clock of the file system, which other machines share
-        for path in temporaries(folder):
-            with suppress(OSError):  # another process removed or completed it
-                if path.stat().st_mtime < now - ABANDONED_SECONDS:
-                    path.unlink()
+def abandoned(folder: Path, name: str = "") -> list[Path]:
+    """Return the temporary files and folders that killed processes left in a folder; see `temporaries`.
+
+    Their process has ended or, if another machine created them, they are older than an hour.
+    """
+    return [path for path in temporaries(folder, name) if _is_abandoned(path)]
+
+
+def remove_abandoned(folder: Path, name: str = "") -> None:
+    """Remove what `abandoned` returns."""
+    remove_files(abandoned(folder, name))
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    named = _TEMPORARY.fullmatch(temporary.name)
+    try:
+        if named and named["machine"] == _machine():
+            os.kill(int(named["pid"]), 0)
+        with TemporaryFile(dir=temporary.parent) as probe:
+            now = os.fstat(probe.fileno()).st_mtime  # by the clock of the file system, which machines share
+        return temporary.stat().st_mtime < now - ABANDONED_SECONDS
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # a process of another user, a read-only folder, or a file that is gone
+        return False
 
 
 @contextmanager

@@ -16,13 +16,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import file_lock, remove_abandoned, remove_files, temporaries, write_json
+from perceptinit.files.atomic import abandoned, file_lock, remove_files, temporaries, write_json
 from perceptinit.files.reading import read_json
 
 MANIFEST = "manifest.json"
@@ -128,7 +129,8 @@ class KeptFiles:
 
     @property
     def num_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.paths if path.is_file())
+        files = chain(*((path, *path.rglob("*")) for path in self.paths))
+        return sum(path.stat().st_size for path in files if path.is_file())
 
     def clear(self) -> list[str]:
         """Delete the files and the folders that are empty then, and return a message for each failure.
@@ -137,7 +139,6 @@ class KeptFiles:
         """
         complaints = remove_files(self.paths)
         for folder in {path.parent for path in self.paths}:
-            remove_abandoned(folder)
             with suppress(OSError):  # the first folder that is not empty
                 for inner in (folder, *folder.parents):
                     if self.root in inner.parents:
@@ -171,17 +172,24 @@ def kept_files() -> list[KeptFiles]:
         for entry in _list(folder, name):
             paths += files_of(entry)
         found.append(KeptFiles(title, folder, paths))
+    found.append(KeptFiles("unfinished files", base, list(chain(*map(abandoned, _folders())))))
     return [kept for kept in found if kept.paths]
 
 
 def foreign_files() -> list[Path]:
-    """Return the files and links in the cache folder that `kept_files` and locks do not include, sorted."""
-    own = {path for kept in kept_files() for path in kept.paths}
-    found = []
-    for folder, names, files in os.walk(cache_folder()):
-        paths = [Path(folder, name) for name in (*names, *files) if not _LOCK.fullmatch(name)]
-        found += [path for path in paths if path.is_symlink() or path.is_file()]
-    return sorted(path for path in found if path not in own)
+    """Return the files and links in the cache folder that the cache did not write, sorted.
+
+    Locks and the temporary files of running commands are not included.
+    """
+    own = {path for kept in kept_files() for path in kept.paths}.union(*map(temporaries, _folders()))
+    found = chain(*(folder.iterdir() for folder in _folders() if folder not in own))
+    foreign = (path for path in found if path not in own and not _LOCK.fullmatch(path.name))
+    return sorted(path for path in foreign if path.is_symlink() or path.is_file())
+
+
+def _folders() -> list[Path]:
+    """Return the cache folder and the folders in it, without links."""
+    return [Path(folder) for folder, _, _ in os.walk(cache_folder())]
 
 
 def embedding_files(folder: Path) -> list[Path]:

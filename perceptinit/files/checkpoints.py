@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from perceptinit.errors import CheckpointError, WriteError, list_some
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.atomic import atomic_path, temporary_folder
 
 # key of the hash in a file's metadata
 CHECKSUM = "sha256"
@@ -39,7 +39,7 @@ def save_weights(
 
 
 def _write(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> None:
-    with atomic_path(path, synced=True) as temporary:
+    with temporary_folder(path) as folder, atomic_path(path, synced=True, where=folder) as temporary:
         try:
             save_file(dict(tensors), temporary, metadata=dict(metadata))
         except SafetensorError as error:  # also raised for errors of the operating system

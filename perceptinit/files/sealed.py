@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from perceptinit.errors import DataError
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.atomic import atomic_path, temporary_folder
 from perceptinit.files.reading import parse_json, require_file
 
 _SEAL = "sealed"  # decimal CRC-32, a space, and the JSON text of `about`
@@ -47,7 +47,7 @@ def write_sealed(path: Path, about: Any, arrays: Mapping[str, np.ndarray], where
     """
     text = json.dumps(about)
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with atomic_path(path, where=where) as temporary:
+    with temporary_folder(path, where) as folder, atomic_path(path, where=folder) as temporary:
         save_file(whole, temporary, {_SEAL: f"{_checksum(text, whole)} {text}"})
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from typing import Any
 from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import atomic_path, remove_files, temporaries, write_json
+from perceptinit.files.atomic import atomic_path, remove_files, temporaries, write_file, write_json
 from perceptinit.files.reading import parse_rows, read_json
 from perceptinit.images.encoded import read
 from perceptinit.pairs.pack_sources import QUALITY, Source, convert
@@ -271,5 +271,4 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
         path.unlink(missing_ok=True)
         return
     text = "".join(f"{line}\n" for line in lines)
-    with atomic_path(path, synced=True) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    write_file(path, text.encode("utf-8", "surrogateescape"), synced=True)

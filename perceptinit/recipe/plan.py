@@ -9,7 +9,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from perceptinit.components.building import Spec, build_model, find_model_parts
-from perceptinit.errors import Problem, RecipeError
+from perceptinit.errors import Problem, RecipeError, message_of
 from perceptinit.protocols import HasPlan
 from perceptinit.recipe.recipe import Arm, Recipe
 from perceptinit.types import StagePlan
@@ -59,7 +59,7 @@ def model_cost(recipe: Recipe) -> ModelCost:
         if "text" in find_model_parts(recipe.pretrain):
             of_texts = _tower_cost(model.text, model.encode_text, tokens)
     except Exception as error:  # the library of the backbone may raise anything
-        message = f"the model cannot be built: {str(error) or type(error).__name__}"
+        message = f"the model cannot be built: {message_of(error) or type(error).__name__}"
         raise RecipeError([Problem(recipe.backbone.where, message)], recipe.source) from error
     return ModelCost(of_images[0], of_texts[0], of_images[1], of_texts[1])
 

@@ -4,7 +4,7 @@ import tomllib
 from pathlib import Path
 
 from perceptinit.errors import UsageError, shown
-from perceptinit.registry import nearest, unknown
+from perceptinit.registry import nearest
 
 MAX_BYTES = 16 << 20  # of a recipe
 PACKAGE = Path(__file__).parents[1]
@@ -39,26 +39,6 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
     path = folder / recipe
     ours = list_shipped().get(str(recipe).removesuffix(".toml"))
     return path if ours is None or (path.exists() and not path.is_dir()) else ours
-
-
-def copy(name: str, into: Path) -> Path:
-    """Write a bundled recipe to `into / NAME.toml` and return that path.
-
-    Raises:
-        UsageError: If the name is unknown, or the file exists or cannot be written.
-    """
-    found = list_shipped()
-    if name not in found:
-        raise UsageError(unknown("no bundled recipe called", name, found))
-    target = into / f"{name}.toml"
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(found[name].read_text(encoding="utf-8"))
-    except FileExistsError:
-        raise UsageError(f"{target}: already exists. Rename it, or change to another folder") from None
-    except OSError as error:
-        raise UsageError(f"{target}: cannot be written ({error.strerror})") from error
-    return target
 
 
 def read_text(path: Path) -> str:

@@ -18,6 +18,7 @@ from perceptinit.verdict.verdict import can_be_derived_from
 
 BESIDE = "the same judgments by"
 TO_CEILING = "to people"
+FORMULAS = tuple("=+-@＝＋－＠")  # first characters, also of full width, which East Asian spreadsheets read
 HELD_OUT_TITLE = "2AFC before, after stage 1"
 
 
@@ -105,7 +106,7 @@ def _cell(value: Any) -> Any:
     """Return a value for CSV. A text that a spreadsheet would execute as a formula gets an apostrophe."""
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    return f"'{value}" if isinstance(value, str) and value.lstrip().startswith(FORMULAS) else value
 
 
 def find_references(comparison: Comparison) -> list[str]:

@@ -25,8 +25,8 @@ WIDTH_INCHES = 5.2
 STYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-_COLOURS = {INK: "--ink", FAINT: "--faint", GRID: "--grid"} | {
-    colour: f"--arm-{i}" for i, colour in enumerate(ARMS)
+_COLOURS = {INK: "var(--ink)", FAINT: "var(--faint)", GRID: "var(--grid)"} | {
+    colour: f"var(--arm-{i})" for i, colour in enumerate(ARMS)
 }
 _RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -143,13 +143,15 @@ def finish(ax: Any, title: str, alt: str, caption: str = "") -> Figure:
 
 def _inline(svg: str, title: str, alt: str) -> str:
     """Return an SVG's root element for embedding in HTML, with a label, fluid width and unique ids."""
+    prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
+
+    def adapt(found: re.Match[str]) -> str:
+        tag = re.sub(r'(\bid="|xlink:href="#|url\(#)', rf"\g<1>{prefix}-", found[0])
+        return re.sub("#[0-9a-f]{6}", lambda colour: _COLOURS.get(colour[0], colour[0]), tag)
+
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    prefix = re.sub(r"[^a-z0-9]+", "-", title.lower())
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{prefix}-", svg)
-    for colour, variable in _COLOURS.items():
-        svg = svg.replace(colour, f"var({variable})")
+    svg = re.sub("<[^>]+>", adapt, svg)  # the text between tags contains names
     root, rest = svg.split(">", 1)
     root = re.sub(r' (width|height)="[^"]*"', "", root)
     return f'{root} role="img" aria-label="{escape(alt, quote=True)}">{rest}'

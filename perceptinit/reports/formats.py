@@ -7,6 +7,7 @@ from typing import Any
 
 from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.configs import pick
+from perceptinit.files.markup import join_lines, to_latex, to_markdown
 from perceptinit.reports.columns import (
     BESIDE,
     COLUMNS,
@@ -45,7 +46,7 @@ def markdown_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     beside = {score.name: baselines_in_words(score) for score in scores}
     notes += [f"{BESIDE} in {name}: {line}" for name, line in beside.items() if line]
     notes += reading_aids(comparison)
-    verdict = [f"* {sentence}" for sentence in judged.sentences]
+    verdict = [f"* {to_markdown(sentence)}" for sentence in judged.sentences]
     table = markdown_rows(["score", "arm", *titles], rows, 2, notes)
     return "\n".join([*verdict, "", table])
 
@@ -56,12 +57,11 @@ def markdown_rows(
     """Return a table in GitHub Markdown with notes as a list; columns after `num_texts` are right-aligned."""
     lines = list(map(_markdown_row, (headings, *rows)))
     lines.insert(1, f"|{'---|' * num_texts}{'---:|' * (len(headings) - num_texts)}")
-    return "\n".join([*lines, "", *(f"* {note}" for note in notes)]) + "\n"
+    return "\n".join([*lines, "", *(f"* {to_markdown(note)}" for note in notes)]) + "\n"
 
 
 def _markdown_row(row: Sequence[str]) -> str:
-    cells = [" ".join(cell.replace("|", r"\|").split("\n")) for cell in row]
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(map(to_markdown, row))} |"
 
 
 def latex_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
@@ -73,11 +73,11 @@ def latex_table(judged: Judged, scores: Sequence[ScoreComparison]) -> str:
     rows = []
     for score in scores:
         means = [_latex(mean_cell(score, arm)) for arm in score.arms]
-        rows.append([_escape(score.name), *means])
+        rows.append([to_latex(score.name), *means])
         for reference in find_references(comparison):
             gaps = [_latex(difference_cell(score, arm, reference)) for arm in score.arms]
             if any(gaps):
-                rows.append([rf"\quad vs {_escape(reference)}", *gaps])
+                rows.append([rf"\quad vs {to_latex(reference)}", *gaps])
     return _booktabs(["score", *arms], rows, 1, [*notes, *reading_aids(comparison)])
 
 
@@ -86,19 +86,19 @@ def _booktabs(
 ) -> str:
     """Return the lines of a `booktabs` table whose cells are LaTeX."""
     columns = f"{'l' * num_texts}{'r' * (len(headings) - num_texts)}"
-    heading, *body = (rf"{' & '.join(row)} \\" for row in (map(_escape, headings), *rows))
-    above = [*(f"% {note}" for note in notes), rf"\begin{{tabular}}{{{columns}}}", r"\toprule", heading]
+    heading, *body = (rf"{' & '.join(row)} \\" for row in (map(to_latex, headings), *rows))
+    above = [
+        *(f"% {join_lines(note)}" for note in notes),
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        heading,
+    ]
     return "\n".join([*above, r"\midrule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def _escape(text: str) -> str:
-    escapes = {ord(character): f"\\{character}" for character in "&%$#_{}"}
-    return text.translate({**escapes, ord("\\"): r"\textbackslash "})
 
 
 def _latex(cell: str) -> str:
     if "%" in cell:  # a share of the human ceiling, in words
-        return _escape(cell)
+        return to_latex(cell)
     return f"${cell.replace('±', chr(92) + 'pm')}$" if cell[:1] in "+-0123456789" and cell else cell
 
 
@@ -166,5 +166,6 @@ def when_text(found: Sequence[When], form: str) -> str:
         return json.dumps(rows, indent=2, allow_nan=False) + "\n"
     if form == "csv":
         return csv_text(list(rows[0]), rows)
-    mark = "* " if form == "markdown" else ""
-    return "".join(f"{mark}{line}\n" for line in when_lines(found))
+    if form == "markdown":
+        return "".join(f"* {to_markdown(line)}\n" for line in when_lines(found))
+    return "".join(f"{line}\n" for line in when_lines(found))

@@ -1,8 +1,8 @@
 """Figures of scores: curves over samples seen, and differences by data set."""
 
+import io
 from collections.abc import Collection, Mapping, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,17 +213,15 @@ def draw_answers(
     differences: Sequence[Difference],
     shown: Collection[Contrast],
     arms: Sequence[str],
-    out: Path,
     format: str,
-) -> None:
-    """Write a dot plot of differences in one score, with the intervals of the verdict, seeds, and ±delta.
+) -> bytes:
+    """Return a dot plot of differences in one score, with the intervals of the verdict, seeds, and ±delta.
 
     Args:
         score: Score of the differences.
         differences: A row each, from top to bottom.
         shown: Contrasts whose claim has all conditions shown. Their marks are filled, the others are hollow.
         arms: All arms, whose order determines colors.
-        out: File to write.
         format: "pdf" or "svg".
     """
     unit = _unit(score)
@@ -244,7 +242,9 @@ def draw_answers(
         ax.figure.set_figwidth(WIDTH_INCHES + 0.08 * max(0, longest - 25))
         created = "CreationDate" if format == "pdf" else "Date"
         metadata = {"Creator": f"perceptinit {__version__}", created: None}
-        ax.figure.savefig(out, format=format, metadata=metadata)
+        stream = io.BytesIO()  # Matplotlib's PDF writer hides the error of a full disk
+        ax.figure.savefig(stream, format=format, metadata=metadata)
+    return stream.getvalue()
 
 
 def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contrast]) -> str:

@@ -10,7 +10,7 @@ from perceptinit.analysis.comparison import Difference, ScoreComparison
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
 from perceptinit.analysis.questions import Case
 from perceptinit.errors import DataError, UsageError
-from perceptinit.files.atomic import atomic_path
+from perceptinit.files.atomic import write_file
 from perceptinit.reports.account import (
     compared_sentence,
     give_account,
@@ -61,8 +61,7 @@ def write_report(judged: Judged, out: Path, *, with_examples: bool = True) -> No
     """
     _check_out(out, *PAGE)
     html = render(judged, with_examples=with_examples)
-    with atomic_path(out) as temporary:
-        temporary.write_text(html, encoding="utf-8")
+    write_file(out, html.encode())
 
 
 def write_figure(judged: Judged, out: Path) -> None:
@@ -73,18 +72,15 @@ def write_figure(judged: Judged, out: Path) -> None:
         out: File to write, `.pdf` or `.svg`.
 
     Raises:
-        UsageError: If `out` has another suffix, or exists and is not a figure of perceptinit.
+        UsageError: If `out` exists and is not a figure of perceptinit.
         DataError: If no difference has been measured.
         MissingPackageError: If the extra `report` is not installed.
     """
     require_matplotlib()
-    if out.suffix not in FIGURES:
-        raise UsageError(f"{out}: expected a file name that ends with {' or '.join(FIGURES)}")
     _check_out(out, *FIGURES[out.suffix])
     score, found = _main_differences(judged)
     shown = {answer.contrast for answer in judged.answers if answer.is_firm}
-    with atomic_path(out) as temporary:
-        draw_answers(score, found, shown, judged.comparison.runs.arms, temporary, out.suffix[1:])
+    write_file(out, draw_answers(score, found, shown, judged.comparison.runs.arms, out.suffix[1:]))
 
 
 def write_methods(judged: Judged) -> str:

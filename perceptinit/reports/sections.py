@@ -3,11 +3,13 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from perceptinit.analysis.comparison import Comparison
+from perceptinit.components.output import guard_process
 from perceptinit.errors import PerceptInitError, describe_error
 from perceptinit.protocols import Judgments
 from perceptinit.recipe.recipe import Recipe
@@ -106,10 +108,12 @@ def plugin_sections(comparison: Comparison) -> tuple[list[Section], list[str]]:
     sections: list[Section] = []
     notes: list[str] = []
     for name, plugin in plugins.manager.list_name_plugin():
-        try:
+        with guard_process(name, partial(_note_failure, notes, name)):
             sections += chain(*plugins.call("perceptinit_report", plugin, runs=shown))
-        except Exception as error:  # plug-ins can raise any exception
-            notes.append(f"Sections of {name} are not shown. {describe_error(error)}")
     if not plugins.manager.hook.perceptinit_report.get_hookimpls():
         notes += filter(None, [missing_companion("section", "examples", plugins.registry.left_out)])
     return sections, notes
+
+
+def _note_failure(notes: list[str], name: str, error: BaseException) -> None:
+    notes.append(f"Sections of {name} are not shown. {describe_error(error)}")

@@ -21,7 +21,7 @@ from typing_extensions import TypedDict
 from perceptinit._version import __version__
 from perceptinit.components.building import walk
 from perceptinit.components.plugin_manager import CORE
-from perceptinit.errors import map_texts, printable, without_credentials
+from perceptinit.errors import map_texts, printable, read_name, reading, without_credentials
 from perceptinit.files.atomic import write_json
 from perceptinit.files.reading import content_sha256, read_json, unseal
 from perceptinit.types import Score
@@ -260,9 +260,12 @@ def read_record(path: Path) -> dict[str, Any]:
     """Return a record without its hash, with control characters escaped.
 
     Raises:
-        DataError: If the file is not a valid record, or was changed after it was written. The message
-            names the file.
+        DataError: If the file is not a valid record, was changed after it was written, or has a name with a
+            line break. The message names the file.
     """
     record = read_json(path, Record, "a record")
+    names = [record["recipe"]["name"], record["arm"]["name"], *(row["name"] for row in record["scores"])]
+    with reading(f"{path}: a name is invalid", ValueError):
+        list(map(read_name, names))
     version = str(record["environment"]["packages"].get("perceptinit", "0.1.0"))
     return dict(map_texts(printable, unseal(path, record, is_old=version.startswith("0.1."))))

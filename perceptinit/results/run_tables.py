@@ -23,7 +23,7 @@ from typing import Any, get_args
 import numpy as np
 
 from perceptinit.configs import NonNegativeInt, pick, read_config
-from perceptinit.errors import UsageError, require_valid, shown
+from perceptinit.errors import UsageError, read_name, require_valid, shown
 from perceptinit.files.columns import Columns
 from perceptinit.files.reading import require_file
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
@@ -199,8 +199,9 @@ def _require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
 
 def _build_runs(rows: Columns, direction: Direction | None) -> Iterator[LoadedRun]:
     """Yield a run for each arm and seed. A run is finished if all of its rows are."""
+    arms = rows.coded("arm", read_name).texts()
     by_run: dict[tuple[str, int], list[int]] = {}
-    for index, cell in enumerate(zip(rows.texts("arm"), rows.counts("seed").tolist(), strict=True)):
+    for index, cell in enumerate(zip(arms, rows.counts("seed").tolist(), strict=True)):
         by_run.setdefault(cell, []).append(index)
     states = rows.coded("status", _read_state, "finished").texts() if "status" in rows else []
     reader = ScoreReader(rows, direction)
@@ -280,6 +281,7 @@ class TablePlan:
     """Values set on the command line, as path=value."""
 
     def __post_init__(self) -> None:
+        list(map(read_name, (self.name, *self.arms)))
         if self.baseline not in self.arms:
             raise ValueError(unknown("baseline: no arm called", self.baseline, self.arms))
         for name in self.columns:

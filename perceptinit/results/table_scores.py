@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import shown
+from perceptinit.errors import map_texts, printable, read_name, shown
 from perceptinit.files.columns import Columns
 from perceptinit.results.directions import Direction, find_direction, is_share_by_name
 from perceptinit.results.measures import is_diagnostic, is_share, measure_names
@@ -50,7 +50,9 @@ class ScoreReader:
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
 
     def _texts(self, name: str) -> list[str]:
-        return self.rows.coded(name, fill="").texts() if name in self.rows else [""] * len(self.rows)
+        return (
+            self.rows.coded(name, read_name, fill="").texts() if name in self.rows else [""] * len(self.rows)
+        )
 
     def _numbers(self, name: str) -> np.ndarray:
         """Return a column of numbers; NaN for empty cells and infinity, or without this column."""
@@ -150,6 +152,6 @@ def read_details(rows: Columns, index: int) -> dict[str, Any]:
     """Return what a table written from records contains beyond its other columns."""
     text = rows.cell("details", index) if "details" in rows else None
     try:
-        return dict(json.loads(text or "{}"))
+        return dict(map_texts(printable, json.loads(text or "{}")))
     except (TypeError, ValueError) as error:
         raise rows.error(index, f"details is not a JSON object ({shown(error)})") from None

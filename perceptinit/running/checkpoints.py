@@ -10,11 +10,11 @@ from typing import Any
 import torch
 
 from perceptinit.compute import distributed
-from perceptinit.errors import CheckpointError, WriteError
+from perceptinit.errors import CheckpointError, Stopped, WriteError
 from perceptinit.files.atomic import remove_files, temporaries
 from perceptinit.files.checkpoints import load_state, split_state, write_state
 from perceptinit.recipe.settings import CheckpointConfig
-from perceptinit.running.interruption import CONTINUES, Stopped, StopSignals
+from perceptinit.running.interruption import CONTINUES, StopSignals
 
 _FILE_NAME = re.compile(r"checkpoint-(\d{6,18})\.safetensors")
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from perceptinit.errors import Stopped
+
 OF_CTRL_C = signal.SIGUSR2
 # messages
 SIGNALS = {
@@ -18,24 +20,8 @@ SIGNALS = {
     OF_CTRL_C: "interrupted by Ctrl-C",
 }
 CONTINUES = "rerun the command to resume"
-# EX_TEMPFAIL of sysexits.h: not an error; a rerun of the command resumes the run
-EXIT_CODE = 75
 INTERRUPT_EXIT_CODE = 130  # as in shells, after SIGINT
 INTERRUPTED = f"{SIGNALS[OF_CTRL_C]}; {CONTINUES}"
-
-
-class Stopped(SystemExit):
-    """Raised after a stop signal. The process exits with code 75.
-
-    Not a subclass of Exception, so handlers of failed runs do not catch it.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(EXIT_CODE)
-        self.message = message
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class StopSignals:

@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from perceptinit.compute import distributed
-from perceptinit.errors import CheckpointError, WriteError
+from perceptinit.errors import CheckpointError, Stopped, WriteError, message_of
 from perceptinit.files.checkpoints import load_strict, load_weights, weights_sha256
 from perceptinit.results.items import write_items
 from perceptinit.results.preregistration import plan_sha256, read_plan
 from perceptinit.results.record import RECORD, finite, now, read_record, score_row, write_record
-from perceptinit.running.interruption import INTERRUPTED, Stopped
+from perceptinit.running.interruption import INTERRUPTED
 from perceptinit.types import InitReport, Items, Score, State
 
 SAME = ("python", "packages", "platform", "processor", "threads", "device")
@@ -141,7 +141,7 @@ class RunJournal:
         by_ctrl_c = isinstance(error, KeyboardInterrupt)
         self.record.update(
             status="interrupted" if by_ctrl_c or isinstance(error, Stopped) else "failed",
-            error=INTERRUPTED if by_ctrl_c else f"{type(error).__name__}: {error}",
+            error=INTERRUPTED if by_ctrl_c else f"{type(error).__name__}: {message_of(error)}",
             finished=now(),
         )
         try:

@@ -22,7 +22,7 @@ from perceptinit.components.building import (
 from perceptinit.compute.devices import choose_device
 from perceptinit.compute.optim import has_native_bf16, measure_bf16_slowdown
 from perceptinit.configs import address_of
-from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError
+from perceptinit.errors import PerceptInitError, Problem, RecipeError, UsageError, message_of
 from perceptinit.evaluators.judged import find_crops
 from perceptinit.files.downloads import (
     Download,
@@ -116,7 +116,7 @@ def _collect(specs: Iterable[Spec], ask: Callable[[Any], list[str]]) -> list[Pro
         try:
             messages = ask(spec.build())
         except Exception as error:  # any error is reported with its location in the recipe
-            messages = [str(error) or type(error).__name__]
+            messages = [message_of(error) or type(error).__name__]
         for message in messages:
             found.setdefault(message, Problem(f"[{spec.where}]", message))
     return list(found.values())

@@ -21,7 +21,7 @@ from perceptinit.components.building import (
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import fetch
 from perceptinit.compute.split_encoding import SplitEncoder, SplitTexts
-from perceptinit.errors import writing
+from perceptinit.errors import Stopped, writing
 from perceptinit.evaluators.features import HasEvaluateMany, Joint
 from perceptinit.evaluators.judged import find_crops
 from perceptinit.files.checkpoints import save_weights
@@ -40,7 +40,7 @@ from perceptinit.results.measures import SEEN, split_name
 from perceptinit.results.record import new_record
 from perceptinit.running.cells import Cell
 from perceptinit.running.checkpoints import Checkpoints
-from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.running.interruption import StopSignals
 from perceptinit.running.journal import RunJournal, find_earlier, load_earlier
 from perceptinit.running.readiness import find_seen
 from perceptinit.running.tracking import Trackers

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import EXIT_CODE, UsageError
 from perceptinit.files.atomic import file_lock, write_file
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.recipe.settings import WARN_SECONDS
@@ -20,7 +20,6 @@ from perceptinit.results.states import FOLDER, SubmittedRun, Task, find_submitte
 from perceptinit.running.cells import Cell, check_writable, prepare
 from perceptinit.running.commands import PERCEPTINIT, task_words, wrap
 from perceptinit.running.frozen import freeze
-from perceptinit.running.interruption import EXIT_CODE
 from perceptinit.running.queue import ask, queue
 
 TABLE = "table.txt"

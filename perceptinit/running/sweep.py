@@ -12,6 +12,7 @@ from typing import Any
 
 from perceptinit.compute import distributed
 from perceptinit.compute.devices import usable_cores
+from perceptinit.errors import STOPS, TrainingError, message_of, summarize_error
 from perceptinit.protocols import Evaluator, Tracker
 from perceptinit.results.locks import describe_holder, lock
 from perceptinit.results.record import read_record
@@ -75,7 +76,7 @@ class Sweep:
         if self._errors:
             (_, first), *others = self._errors.items()
             for title, error in others:
-                first.add_note(f"{title} also failed: {type(error).__name__}: {error}")
+                first.add_note(f"{title} also failed: {type(error).__name__}: {message_of(error)}")
             raise first
         return [read_record(cell.record_path) for cell in self.cells]
 
@@ -102,10 +103,12 @@ class Sweep:
         run = Run(cell, self.device, evaluators, trackers, self.num_workers)
         try:
             run.execute(fresh=starts_over)
-        except Exception as error:  # the other runs continue
-            if distributed.world_size() > 1:  # processes that no longer agree cannot continue together
+        except BaseException as error:  # the other runs continue; plug-ins raise anything
+            # processes that no longer agree cannot continue together
+            if isinstance(error, STOPS) or distributed.world_size() > 1:
                 raise
-            self._errors[cell.title] = error
+            is_usual = isinstance(error, Exception)
+            self._errors[cell.title] = error if is_usual else TrainingError(summarize_error(error))
 
     def _wait(self, held: Sequence[Cell], trackers: Trackers) -> None:
         for cell in held:

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from perceptinit.running.interruption import CONTINUES, EXIT_CODE
+from perceptinit.errors import EXIT_CODE
+from perceptinit.running.interruption import CONTINUES
 
 # torchrun's variable for the rendezvous of several machines
 ENDPOINT = "PET_RDZV_ENDPOINT"

@@ -13,7 +13,8 @@ from perceptinit.analysis.decisions import Rule, rule_of
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.configs import pick, to_table
 from perceptinit.errors import UsageError
-from perceptinit.files.atomic import atomic_path, write_json
+from perceptinit.files.atomic import write_file, write_json
+from perceptinit.files.markup import to_markdown
 from perceptinit.files.reading import file_sha256
 from perceptinit.recipe.recipe import Recipe
 from perceptinit.results.preregistration import PLAN, SCHEMA, is_edited, plan_sha256, read_plan, seal_plan
@@ -203,8 +204,7 @@ def keep_plan(plan: Mapping[str, Any], root: Path, *, replaces: bool = False) ->
         aside = root / f"plan-{plan_sha256(old)[:12]}.json"
         write_json(aside, old)
         kept = f" The {plan_name(old)} is kept as {aside.name}."
-    with atomic_path(root / TEXT) as temporary:
-        temporary.write_text(plan_text(plan).replace("<", "&lt;"), encoding="utf-8")  # no HTML
+    write_file(root / TEXT, plan_text(plan, to_markdown).encode())
     write_json(path, plan)
     return f"{path}: {plan_name(plan)}.{kept}"
 

@@ -1,6 +1,6 @@
 """A plan as Markdown, and the departures of a comparison from it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, product
 from operator import itemgetter
 from typing import Any
@@ -20,18 +20,19 @@ Cell = tuple[str, int]  # arm, seed
 NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no pilot runs (--pilot)"
 
 
-def plan_text(plan: Mapping[str, Any]) -> str:
-    """Return a plan as Markdown, without the settings of arms."""
+def plan_text(plan: Mapping[str, Any], escape: Callable[[str], str] = str) -> str:
+    """Return a plan without the settings of arms, as text, or as Markdown if `escape` is `to_markdown`."""
     recipe = plan["recipe"]
     version = plan["versions"]["packages"].get("perceptinit", "")
-    lines = [f"# Plan of {recipe['name']}"]
+    lines = [f"# Plan of {escape(recipe['name'])}"]
     if recipe["summary"]:
-        lines += ["", recipe["summary"]]
-    lines += ["", f"Written {plan['written']} by perceptinit {version}.", f"SHA-256 {plan_sha256(plan)}"]
+        lines += ["", escape(recipe["summary"])]
+    written = escape(f"Written {plan['written']} by perceptinit {version}.")
+    lines += ["", written, f"SHA-256 {plan_sha256(plan)}"]
     for title, found in _sections(plan).items():
         if found:
             heading = ["", f"## {title}", ""] if title else [""]
-            lines += [*heading, *(f"* {line}" for line in found)]
+            lines += [*heading, *(f"* {escape(line)}" for line in found)]
     return "\n".join(lines) + "\n"
 
 

@@ -8,7 +8,8 @@ from helpers.short_recipes import RECIPE
 
 from perceptinit.analysis.compare import compare
 from perceptinit.errors import DataError, WriteError, printable
-from perceptinit.exporting.source import _fence, _text
+from perceptinit.exporting.source import _fence
+from perceptinit.files.markup import to_markdown
 from perceptinit.results.record import read_record
 from perceptinit.results.runs import load_runs
 from perceptinit.types import RunContext
@@ -66,7 +67,7 @@ def test_status_and_compare_show_brackets_verbatim(cli, tmp_path, verb):
 
 
 def test_the_model_card_escapes_html():
-    assert _text("<script>alert(1)</script> & more") == ("&lt;script&gt;alert(1)&lt;/script&gt; &amp; more")
+    assert to_markdown("<script>alert(1)</script> & more") == "&lt;script>alert(1)&lt;/script> & more"
     block = _fence("toml", 'text = """\n```\n<img src=x>\n````\n"""')
     assert block.startswith("`````toml\n")
     assert block.endswith("\n`````")

@@ -1,5 +1,6 @@
 """The command line works with broken plug-ins and reports each of them."""
 
+import json
 import textwrap
 import time
 from pathlib import Path
@@ -43,6 +44,69 @@ BROKEN = {
         "no hook called 'perceptinit_initialisers'. Did you mean 'perceptinit_initializers'?",
     ),
     "exits": ("raise SystemExit(0)", "SystemExit: 0"),
+    "stops": (
+        """
+        class Stop(BaseException):
+            pass
+        class Exit(SystemExit):
+            pass
+        raise Stop("at import")
+        """,
+        "Stop: at import",
+    ),
+    "subclass": ("class Exit(SystemExit):\n    pass\nraise Exit(3)", "Exit: 3"),
+    "speechless": (
+        """
+        import os
+        class Speechless(Exception):
+            def __str__(self):
+                os._exit(0)
+        raise Speechless
+        """,
+        "Speechless: its message cannot be read (SystemExit in __str__)",
+    ),
+    "expected": (
+        """
+        from perceptinit.errors import UsageError
+        class Wrong(UsageError):
+            def __str__(self):
+                return 1
+        raise Wrong
+        """,
+        "its message cannot be read (TypeError in __str__)",
+    ),
+    "vanishes": ("import os\nos._exit(0)", "SystemExit: os._exit(0)"),
+    "late": (
+        """
+        import os
+        from perceptinit import hookimpl
+        @hookimpl
+        def perceptinit_trackers():
+            os._exit(0)
+        """,
+        "SystemExit: os._exit(0)",
+    ),
+    "command": (
+        """
+        from perceptinit import hookimpl
+        @hookimpl
+        def perceptinit_commands(app):
+            raise GeneratorExit("in a hook")
+        """,
+        "GeneratorExit: in a hook",
+    ),
+    "unprintable": (
+        """
+        from perceptinit import hookimpl
+        class Odd:
+            def __repr__(self):
+                raise BaseException("in repr")
+        @hookimpl
+        def perceptinit_pairs():
+            return [Odd()]
+        """,
+        "BaseException: in repr",
+    ),
     "escapes": ("raise RuntimeError('\\x1b[31mred')", "RuntimeError: \\x1b[31mred"),
     "needs": ("import no_such_package", "No module named 'no_such_package'"),
 }
@@ -113,10 +177,70 @@ def test_output_of_an_import_does_not_reach_the_terminal(cli_process, tmp_path):
     assert "\\x1b[2Jerror" in done.stderr  # escaped
 
 
+INTRUDERS = {
+    "shouts": ("os.write(1, b'shouted')", True),
+    "starts": ("subprocess.run(['echo', 'shouted'])", True),
+    "closes": ("os.close(1)", True),
+    "takes": (
+        "os.close(1); os.open(os.devnull, os.O_RDWR)",
+        True,
+    ),
+    "shuts": ("sys.__stdout__.close()", True),
+    "replaces": ("sys.stdout.close()", False),
+    "forks": ("if not os.fork(): os._exit(3)\nassert os.waitstatus_to_exitcode(os.wait()[1]) == 3", False),
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compare", "example", "--format", "json"),
+        ("compare", "example", "--format", "csv"),
+        ("compare", "example", "--format", "runs"),
+    ],
+)
+def test_plugins_that_write_to_or_close_standard_output_are_named_and_output_stays_clean(
+    cli_process, tmp_path, words
+):
+    clean = cli_process(*words, PERCEPTINIT_PLUGINS="").stdout
+    for name, (line, _) in INTRUDERS.items():
+        install(tmp_path, name, f"import os, subprocess, sys\n{line}\n")
+    done = cli_process(*words, PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS=",".join(INTRUDERS))
+    assert (done.returncode, done.stdout) == (0, clean)
+    warned = [line for line in done.stderr.splitlines() if line.startswith("warning: plug-in")]
+    said = "wrote to or closed standard output"
+    named = sorted(name for name, (_, is_named) in INTRUDERS.items() if is_named)
+    assert warned == [f"warning: plug-in '{name}' {said}" for name in named]
+
+
+def test_ctrl_c_during_an_import_ends_the_command_and_names_the_plugin(cli_process, tmp_path):
+    install(tmp_path, "slow", "raise KeyboardInterrupt")
+    done = cli_process("list", PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="slow")
+    sentence = "interrupted in plug-in 'slow'. To skip it, add --without-plugin slow\n"
+    assert (done.returncode, done.stderr) == (130, sentence)
+
+
+def test_output_of_a_model_under_evaluation_goes_to_standard_error(cli_process, tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "import os\n"
+        "def model():\n"
+        "    os.write(1, b'written\\n')\n"
+        "    def embed(images):\n"
+        "        print('printed')\n"
+        "        return images.mean(dim=(2, 3))\n"
+        "    embed.image_size = 16\n"
+        "    return embed\n"
+    )
+    words = ("eval", "loud:model", "--on", "synthetic", "--no-cache", "--format", "json")
+    done = cli_process(*words, PYTHONPATH=f"{tmp_path}:{ROOT}", PERCEPTINIT_PLUGINS="")
+    assert json.loads(done.stdout)["scores"][0]["measure"] == "2afc"
+    assert {"written", "printed"} <= set(done.stderr.splitlines())
+
+
 def test_a_plugin_can_be_left_out_by_name(cli_process, broken):
     done = cli_process("--without-plugin", "raises", "--without-plugin=exits", "list", "plugins", **broken)
     assert (done.returncode, "no license file" in done.stdout) == (0, False)
-    assert "SystemExit" not in done.stdout
+    assert "not loaded exits (" not in done.stdout
     failed = cli_process("--without-plugin", "raise", "list", "plugins", **broken)
     assert failed.returncode == 2
     assert "--without-plugin: no plug-in called 'raise'. Did you mean 'raises'?" in failed.stderr

@@ -37,7 +37,6 @@ KEY, HALF = "a1" * 32, "b2" * 16
 # that contains a hash or is reserved (a lock's holder, a temporary file)
 DELETING = {
     "evaluators/kept_embeddings.py": "embeddings",
-    "exporting/__init__.py": "export",
     "files/atomic.py": "own",
     "files/cache.py": "cache",
     "files/downloads.py": "download",

@@ -24,10 +24,17 @@ import safetensors.torch
 from perceptinit.files import checkpoints
 
 # audit hooks of Python: event, and the position of its path argument
-_EVENTS = {"os.rename": 1, "os.remove": 0, "os.mkdir": 0, "os.rmdir": 0, "os.chmod": 0}
+_EVENTS = {
+    "os.rename": 1,
+    "os.remove": 0,
+    "os.mkdir": 0,
+    "os.rmdir": 0,
+    "os.chmod": 0,
+    "shutil.rmtree": 0,
+}
 _STRIDE = 1 if "PERCEPTINIT_FUZZ_EXAMPLES" in os.environ else 6
 _FOR_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
-_NAME_OF_PROCESS = re.compile(r"\.\d+-[0-9a-f]{8}\.tmp$")
+_NAME_OF_PROCESS = re.compile(r"\.\d+-[0-9a-f]{8,16}\.tmp")
 
 
 def die_at(number, folder):

@@ -259,10 +259,43 @@ def test_an_invalid_odd_one_out_row_is_reported_by_number(tmp_path, header, row,
 # ---- users' tables -----------------------------------------------------------------------
 
 
-def own_table(tmp_path, header, *rows):
+def own_table(tmp_path, header, *rows, **keys):
     write_images(tmp_path, "a.png", "b.png", "c.png", "d.png")
     write_csv(tmp_path / "lab.csv", header, *rows)
-    return Table(Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0))
+    return Table(Table.Config(path=tmp_path / "lab.csv", val_share=0.0, test_share=0.0, **keys))
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("anchor first second choice", ("a.png b.png c.png c.png", "a.png b.png d.png neither")),
+        (
+            "head_filename left_filename right_filename winner_filename",
+            ("a.png b.png c.png c.png", "a.png b.png d.png c.png"),
+        ),
+        (
+            "anchor first second first_votes second_votes votes_neither",
+            ("a.png b.png c.png 0 1 7", "a.png b.png d.png 0 0 3"),
+        ),
+    ],
+)
+def test_rows_that_chose_neither_candidate_are_excluded_by_the_key_that_the_message_names(
+    tmp_path, header, rows
+):
+    with pytest.raises(DataError, match='set neither = "exclude"'):
+        own_table(tmp_path, header, *rows).load("train")
+    table = own_table(tmp_path, header, *rows, neither="exclude")
+    assert named(table.load("train")) == {("a.png", "c.png", "b.png")}
+    assert table.load("train").num_votes.tolist() == [1]
+    assert list(table.warnings()) == [
+        f"{tmp_path / 'lab.csv'}: 1 rows are excluded, which chose neither candidate"
+    ]
+
+
+def test_a_table_in_which_everyone_chose_neither_is_refused(tmp_path):
+    table = own_table(tmp_path, "anchor first second choice", "a.png b.png c.png none", neither="exclude")
+    with pytest.raises(DataError, match="every row chose neither candidate"):
+        table.load("train")
 
 
 def test_a_choice_is_an_image_name_or_a_column(tmp_path):

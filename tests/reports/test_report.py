@@ -1,7 +1,9 @@
 """The report page: its content, and its behavior in a browser."""
 
 import json
+import multiprocessing
 import re
+import resource
 import shutil
 import sys
 from importlib import resources
@@ -14,7 +16,7 @@ from helpers.made_runs import record, score, three_by_three, write
 from helpers.tiny_recipes import LOCAL, RECIPE as TINY
 
 from perceptinit.analysis.compare import compare
-from perceptinit.errors import MissingPackageError
+from perceptinit.errors import MissingPackageError, WriteError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.columns import csv_text
 from perceptinit.reports.figures import ARMS, FAINT, GRID, INK
@@ -174,15 +176,31 @@ def perceptinit_report(runs):
     yield Section(title, f"<p>{sorted(runs[0].load('final').state_dict())[0]}</p>")
     raise DataError("no more images")
 """
+INTRUDER = """
+import os
+from perceptinit import hookimpl
+
+class Speechless(BaseException):
+    def __str__(self):
+        os._exit(0)
+
+@hookimpl
+def perceptinit_report(runs):
+    os.write(1, b"written")
+    raise Speechless
+"""
 
 
-def test_plug_ins_add_sections_and_a_failed_section_is_omitted_with_the_reason(tiny, tmp_path):
+def test_plug_ins_add_sections_and_a_failed_section_is_omitted_with_the_reason(tiny, tmp_path, capfd):
     copy = tmp_path / "tiny"
     shutil.copytree(tiny, copy)
     (tmp_path / "sections.py").write_text(SECTIONS)
+    (tmp_path / "intruder.py").write_text(INTRUDER)
     for file in copy.glob("*/seed*/record.json"):
         one = read_record(file)
-        one["recipe"]["text"] = one["recipe"]["text"].replace('["local.py"]', '["local.py", "sections.py"]')
+        one["recipe"]["text"] = one["recipe"]["text"].replace(
+            '["local.py"]', '["local.py", "intruder.py", "sections.py"]'
+        )
         one["recipe"]["source"] = str(tmp_path / "tiny.toml")
         write_record(file, one)
     shutil.copy(tiny.parent.parent / "local.py", tmp_path)
@@ -191,6 +209,10 @@ def test_plug_ins_add_sections_and_a_failed_section_is_omitted_with_the_reason(t
     assert "<p>image." in html
     assert "no more images" in html
     assert "companion package" not in html
+    assert "Sections of intruder (perceptinit_local_intruder) are not shown. unexpected Speechless" in html
+    printed = capfd.readouterr()
+    assert "written" not in printed.out
+    assert "plug-in 'intruder (perceptinit_local_intruder)' wrote to or closed standard output" in printed.err
     assert "random 0 0" not in render(Judged.of(compare(load_runs([copy]))), with_examples=False)
 
 
@@ -228,6 +250,23 @@ def test_a_file_that_quotes_a_report_is_not_overwritten(cli, tmp_path):
     (tmp_path / "notes.html").write_text(quote)
     done = cli("report", "made", "--out", "notes.html", "--no-examples")
     assert (done.returncode, (tmp_path / "notes.html").read_text()) == (2, quote)
+
+
+@pytest.mark.parametrize("name", ["page.html", "a.svg", "a.pdf"])
+def test_a_report_or_figure_on_a_full_disk_is_a_sentence(tmp_path, name):
+    judged = Judged.of(compare(load_runs([write(tmp_path, three_by_three())])))
+    writer = write_report if name == "page.html" else write_figure
+
+    def fill_disk():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))  # bytes; a write beyond fails as on a full disk
+        with pytest.raises(WriteError, match=rf"{name}: cannot be written \(File too large\)"):
+            writer(judged, tmp_path / name)
+
+    process = multiprocessing.get_context("fork").Process(target=fill_disk)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
 
 def test_a_report_replaces_an_older_report(cli, tmp_path):

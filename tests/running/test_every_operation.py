@@ -3,22 +3,39 @@
 These tests use a sample of the operations; `make fuzz` uses all.
 """
 
+import shutil
 import textwrap
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
 from helpers.file_operations import states
+from helpers.made_runs import three_by_three, write
 from helpers.outcomes import outcome
 from helpers.photographs import photographs
+from helpers.runs_here import run_recipe_here
 
+from perceptinit.analysis.compare import compare
+from perceptinit.cli.cache import cache as clear_cache
+from perceptinit.cli.new import copy_recipe
+from perceptinit.components.scaffold import new_plugin
+from perceptinit.errors import UsageError
+from perceptinit.exporting import export
 from perceptinit.files import atomic
-from perceptinit.files.cache import Cache
+from perceptinit.files.atomic import write_file
+from perceptinit.files.cache import Cache, foreign_files
 from perceptinit.files.checkpoints import load_weights, save_weights
+from perceptinit.files.sealed import write_sealed
 from perceptinit.images import store
 from perceptinit.recipe.reading import read_recipe
+from perceptinit.reports.report import write_figure, write_report
+from perceptinit.results.runs import load_runs
 from perceptinit.running.runner import run_recipe
 from perceptinit.types import RunContext
+from perceptinit.verdict.headline import Judged
+
+KEY = "a1" * 32
 
 # fast stages with a separate state: the handling of files does not depend on their work
 LOCAL = """
@@ -196,3 +213,83 @@ def test_a_cached_tower_killed_at_any_file_operation_is_complete_or_recomputed(t
     for name, state in states(tmp_path / "killed", work, tmp_path / "killed"):
         assert torch.equal(work(state), weights["w"]), name
         assert content(state) == expected, name
+
+
+def leftovers(folder):
+    return [str(path) for path in folder.rglob(".*")]
+
+
+def check_every_kill(tmp_path, work, at_least=1):
+    """Kill `work(folder)` at its file operations, and expect that the next call leaves what one call leaves."""
+    work(tmp_path / "alone")
+    expected = content(tmp_path / "alone")
+    for name, state in states(tmp_path / "killed", work, tmp_path / "killed", at_least=at_least):
+        with suppress(UsageError):  # the killed call had completed, and nothing is overwritten
+            work(state)
+        assert content(state) == expected, name
+
+
+def test_an_export_killed_at_any_file_operation_is_completed_by_the_next_export(tmp_path):
+    run_recipe_here(tmp_path / "runs")
+    run = tmp_path / "runs/tiny/pi/seed0"
+    check_every_kill(tmp_path, lambda folder: export(run, "open-clip", folder / "tower"), at_least=12)
+
+
+def test_a_new_plugin_killed_at_any_file_operation_is_whole_or_absent(tmp_path):
+    new_plugin("acme", "pairs", tmp_path / "alone")
+    whole = content(tmp_path / "alone")
+    killed = tmp_path / "killed"
+    for name, state in states(killed, new_plugin, "acme", "pairs", killed, at_least=10):
+        assert not (state / "acme").exists() or content(state / "acme") == content(tmp_path / "alone/acme"), (
+            name
+        )
+    shutil.rmtree(tmp_path / "killed-states")
+    shutil.rmtree(killed)
+    check_every_kill(tmp_path / "again", lambda folder: new_plugin("acme", "pairs", folder))
+    assert content(tmp_path / "again/alone") == whole
+
+
+@pytest.mark.parametrize("suffix", [".html", ".svg", ".pdf"])
+def test_a_report_or_figure_killed_at_any_file_operation_leaves_nothing(tmp_path, suffix):
+    judged = Judged.of(compare(load_runs([write(tmp_path / "runs", three_by_three())])))
+    writer = write_report if suffix == ".html" else write_figure
+    check_every_kill(tmp_path, lambda folder: writer(judged, folder / f"out{suffix}"))
+
+
+def test_a_copied_recipe_killed_at_any_file_operation_is_whole_or_absent(tmp_path):
+    check_every_kill(tmp_path, lambda folder: copy_recipe("quickstart", folder))
+
+
+def test_weights_killed_at_any_file_operation_leave_nothing_next_to_a_second_copy(tmp_path):
+    weights = {"w": torch.arange(100.0)}
+    check_every_kill(tmp_path, lambda folder: save_weights(folder / "w.safetensors", weights))
+
+
+def test_clearing_the_cache_removes_what_a_kill_left_a_moment_ago(tmp_path, monkeypatch):
+    weights = {"w": torch.arange(100.0)}
+
+    def work(folder):
+        monkeypatch.setenv("PERCEPTINIT_CACHE", str(folder))
+        Cache(folder).store(KEY, {"report": 1}, lambda path: save_weights(path, weights))
+        write_sealed(folder / "embeddings" / f"{KEY}.safetensors", {}, {"a": np.ones(3)})
+        write_file(folder / "notes.txt", b"mine")
+
+    for name, state in states(tmp_path / "killed", work, tmp_path / "killed", at_least=12):
+        monkeypatch.setenv("PERCEPTINIT_CACHE", str(state))
+        clear_cache(clear=True)
+        assert [p for p in state.rglob("*") if p.is_file() and p.name != "notes.txt"] == [], name
+        assert foreign_files() == sorted(state.glob("notes.txt")), name
+        assert leftovers(state) == [], name
+
+
+def test_temporary_files_of_running_commands_and_of_young_ones_elsewhere_stay(tmp_path, monkeypatch, cli):
+    monkeypatch.setenv("PERCEPTINIT_CACHE", str(tmp_path))
+    elsewhere = tmp_path / ".a.npy.4194305-00000000deadbeef.tmp"
+    elsewhere.touch()
+    with atomic.atomic_path(tmp_path / "mine.npy") as own, atomic.temporary_folder(tmp_path / "b") as folder:
+        (folder / "half").touch()
+        done = cli("cache", "--clear")
+        assert done.stdout == "The cache is empty.\n"
+        assert own.exists()
+        assert (folder / "half").exists()
+    assert elsewhere.exists()

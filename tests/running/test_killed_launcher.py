@@ -15,9 +15,10 @@ from helpers.processes import start
 from helpers.resuming import record_of, run
 
 from perceptinit.compute import distributed
+from perceptinit.errors import Stopped
 from perceptinit.pretrainers.training import Training
 from perceptinit.running import workers
-from perceptinit.running.interruption import Stopped, StopSignals
+from perceptinit.running.interruption import StopSignals
 from perceptinit.types import Event
 
 fork = multiprocessing.get_context("fork")

@@ -14,7 +14,7 @@ from helpers.local_trackers import tracker_source
 from helpers.made_runs import record, score, write
 from helpers.tiny_recipes import RECIPE as TINY
 
-from perceptinit.errors import UsageError
+from perceptinit.errors import TrainingError, UsageError
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.reports.status import describe_run, totals
 from perceptinit.results import runs
@@ -165,6 +165,22 @@ def test_a_failure_does_not_stop_the_other_runs_of_one_process(folder):
         run_recipe(recipe, arms=["random", "pi"], seeds=[0], out=folder / "runs", device="cpu")
     assert error.value.__notes__[0].startswith("pi, seed 0 also failed: TrainingError")
     assert load_runs([folder / "runs/tiny"]).arm_runs("pi")[0].state == "failed"
+
+
+def test_a_plugin_that_exits_in_a_run_is_named_and_the_other_runs_continue(folder):
+    local = tracker_source(
+        """
+        if event.kind == "scores" and event.arm == "random":
+            raise SystemExit(0)
+        """
+    )
+    (folder / "local.py").write_text(local)
+    recipe = read_recipe(RECIPE, folder=folder)
+    with pytest.raises(TrainingError, match=r"^SystemExit: 0$"):
+        run_recipe(recipe, arms=["random", "pi"], seeds=[0], out=folder / "runs", device="cpu")
+    found = load_runs([folder / "runs/tiny"])
+    assert [found.arm_runs(arm)[0].state for arm in ("random", "pi")] == ["failed", "finished"]
+    assert found.arm_runs("random")[0].reason == "SystemExit: 0"
 
 
 def test_a_claim_is_exclusive_and_ends_with_its_process(tmp_path):

@@ -11,13 +11,12 @@ from helpers.processes import start, together
 from helpers.resuming import ended, record_of, run, run_with_signal
 from safetensors.torch import save_file
 
-from perceptinit.errors import CheckpointError
+from perceptinit.errors import EXIT_CODE, CheckpointError
 from perceptinit.evaluators.two_afc import TwoAFC
 from perceptinit.files.checkpoints import load_weights
 from perceptinit.recipe.reading import read_recipe
 from perceptinit.recipe.settings import CheckpointConfig
 from perceptinit.running.checkpoints import Checkpoints
-from perceptinit.running.interruption import EXIT_CODE
 
 
 @pytest.fixture(scope="module")

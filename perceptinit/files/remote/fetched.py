@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from perceptinit.errors import DataError, RemoteError, WriteError, writing
@@ -259,8 +260,7 @@ class FetchedCache:
 def _delete(owned: Held) -> None:
     """Delete the files of a piece, the seal first, and release its lock. No process writes to it then."""
     paths = [owned.folder / SEAL, *piece_files(owned.folder)]
-    for folder in {path.parent for path in paths}:
-        paths += temporaries(folder)
+    paths += chain(*map(temporaries, {path.parent for path in paths}))
     KeptFiles("", owned.folder.parent, paths).clear()
     owned.release()
 

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from perceptinit.errors import DataError, RemoteError, writing
 from perceptinit.files.archives import check_room
-from perceptinit.files.atomic import final_path, remove_files, temporaries, write_json
+from perceptinit.files.atomic import remove_files, temporaries, write_json
 from perceptinit.files.reading import read_json
 from perceptinit.files.remote.addresses import RemoteFile
 from perceptinit.files.remote.network import Answer, Stat, open_answer
@@ -195,8 +195,7 @@ class Part:
 
     def _remove_note(self) -> None:
         """Remove the note and its temporary files."""
-        unfinished = (p for p in temporaries(self.path.parent) if final_path(p) == self._note)
-        remove_files([self._note, *unfinished])
+        remove_files([self._note, *temporaries(self.path.parent, self._note.name)])
 
     def _write_note(self) -> None:
         if self.num_bytes:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -25,6 +25,7 @@ SHARE = ("anchor", "first", "second", "p_second", "num_votes")
 CHOICE = ("anchor", "first", "second", "choice")
 ANSWER = ("anchor", "positive", "negative")
 FORMS = (VOTES, SHARE, CHOICE, ANSWER)
+EXCLUDE_NEITHER = 'To exclude people who chose neither, set neither = "exclude"'
 OPTIONAL = ("split", "group", "subject", "excluded")
 
 
@@ -37,12 +38,14 @@ class TableRows(Rows):
     """The judgments of a table, and the rows from which they were aggregated.
 
     winner: "first" or "second" if that column wins all decided rows, else "".
+    num_neither: Number of excluded rows that chose neither candidate.
     """
 
     answers: NamedTriplets
     answer_splits: np.ndarray
     columns: Columns
     winner: str
+    num_neither: int
 
 
 class Table(OwnTable):
@@ -82,6 +85,9 @@ class Table(OwnTable):
         """Use only the answers of these people (column `subject`). Default: all people."""
         aggregate: bool = True
         """Aggregate rows that ask the same question. If false, every row is a judgment."""
+        neither: Literal["exclude"] | None = None
+        """"exclude": rows that chose neither candidate are skipped, and votes for neither are not counted.
+        Default: they are an error."""
 
     config: Config
     what = "Judgments"
@@ -90,9 +96,16 @@ class Table(OwnTable):
     def read(self, columns: Columns) -> TableRows:
         """Return the selected rows, and the judgments into which they are aggregated."""
         form = find_form(columns)
+        num_rows = len(columns)
+        has_neither = self.config.neither is not None
+        if has_neither:
+            columns = columns.select(read_votes(columns, form, has_neither)[1] > 0)
+            if not len(columns):
+                raise DataError(f"{columns.path}: every row chose neither candidate")
         images, (votes_second, num_votes) = read_all(
-            partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form)
+            partial(self.read_images, columns, form[:3]), partial(read_votes, columns, form, has_neither)
         )
+        num_neither = num_rows - len(columns)
         if "group" in columns:
             split = self.split_rows(columns, images, columns.coded("group"), "group")
         else:
@@ -113,10 +126,12 @@ class Table(OwnTable):
             columns = columns.select(rows)
         subjects = columns.coded("subject").codes if "subject" in columns else None
         judgments = self._aggregate(answers, splits, subjects)
-        return TableRows(*judgments, answers, splits, columns, winner)
+        return TableRows(*judgments, answers, splits, columns, winner, num_neither)
 
     def warnings(self) -> Iterator[str]:
-        """Yield a warning if one column lists all winners."""
+        """Yield a warning if one column lists all winners, and one if rows chose neither candidate."""
+        if num := self.rows.num_neither:
+            yield f"{self.config.path}: {num:,} rows are excluded, which chose neither candidate"
         if winner := self.rows.winner:
             yield (
                 f"{self.config.path}: '{winner}' wins all decided rows. The column reveals the answer, so "
@@ -228,16 +243,25 @@ def _explain_missing(columns: Columns) -> str:
     return f"no column '{missing}'.{hint} Columns: {', '.join(columns.names)}. Required: {forms}{other}"
 
 
-def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+def read_votes(
+    columns: Columns, form: tuple[str, ...], has_neither: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the votes for `second`, float64 (N,), and all votes, int32 or int64 (N,).
+
+    Args:
+        columns: The table.
+        form: One of `FORMS`.
+        has_neither: Whether people may choose neither candidate. Their votes are not counted, so rows may
+            have no votes.
 
     Raises:
         DataError: For votes that are negative, not integers or all zero, a share outside [0, 1], and votes or
             a choice for neither candidate. The message names the rows.
     """
-    _refuse_third_option(columns, form)
+    if not has_neither:
+        _refuse_third_option(columns, form)
     if form == CHOICE:
-        return _read_choices(columns), np.ones(len(columns), dtype=np.int32)
+        return _read_choices(columns, has_neither)
     if form == ANSWER:
         return np.zeros(len(columns)), np.ones(len(columns), dtype=np.int32)
     if form == SHARE:
@@ -245,23 +269,24 @@ def read_votes(columns: Columns, form: tuple[str, ...]) -> tuple[np.ndarray, np.
         return columns.numbers("p_second", 0.0, 1.0) * num_votes, num_votes
     first = columns.counts("first_votes")
     second = columns.counts("second_votes")
-    columns.refuse(first + second == 0, "no votes (first_votes and second_votes are both 0)")
+    is_empty = (first + second == 0) & (not has_neither)
+    columns.refuse(is_empty, "no votes (first_votes and second_votes are both 0)")
     return second.astype(np.float64), first + second
 
 
-def _read_choices(columns: Columns) -> np.ndarray:
-    """Return 1 where `second` was chosen and 0 where `first` was, float64 (N,)."""
+def _read_choices(columns: Columns, has_neither: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the votes for `second` and all votes: 0 or 1, see `read_votes`."""
     named = index_images([columns.coded(name) for name in CHOICE[1:]])
     first, second, choice = named.index
     number = {name: i for i, name in enumerate(named.names)}
     is_second = (choice == second) | (choice == number.get("second", -1))
-    strange = np.flatnonzero(~(is_second | (choice == first) | (choice == number.get("first", -1))))
-    if strange.size:
+    is_vote = is_second | (choice == first) | (choice == number.get("first", -1))
+    strange = np.flatnonzero(~is_vote)
+    if strange.size and not has_neither:
         a, b, c = (columns.cell(name, strange[0]) for name in CHOICE[1:])
-        raise columns.error(
-            strange, f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates"
-        )
-    return is_second.astype(np.float64)
+        problem = f"choice '{c}' is neither first '{a}' nor second '{b}': a judgment has two candidates"
+        raise columns.error(strange, f"{problem}. {EXCLUDE_NEITHER}")
+    return is_second.astype(np.float64), is_vote.astype(np.int32)
 
 
 def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
@@ -275,5 +300,5 @@ def _refuse_third_option(columns: Columns, form: tuple[str, ...]) -> None:
             raise columns.error(
                 rows,
                 f"{columns.cell(name, rows[0])} votes in column '{name}': a judgment has two candidates, "
-                "first and second. Exclude people who chose neither, or count half of them for each",
+                f"first and second. {EXCLUDE_NEITHER}, or count half of its votes for each",
             )
