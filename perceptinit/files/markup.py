@@ -28,9 +28,8 @@ def join_lines(text: str) -> str:
 def to_latex(text: str) -> str:
     """Return a text for a cell of a LaTeX table."""
     escaped = join_lines(text).translate(_LATEX)
-    return (
-        f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
-    )  # an argument of the command before
+    # LaTeX would read it as an argument of the command before
+    return f"{{}}{escaped}" if escaped.startswith(("[", "*")) else escaped
 
 
 def to_markdown(text: str) -> str:
