@@ -41,8 +41,8 @@ faults: $(INSTALLED)
 	$(BIN)/python benchmarks/collect_flips.py --flips 300
 	$(BIN)/python benchmarks/collect_flips.py --flips 100 --seed $(SEED)
 	$(BIN)/python benchmarks/collect_flips.py --flips 50 --design --seed $(SEED)
-	$(BIN)/python benchmarks/collect_crowd.py --people 250
-	$(BIN)/python benchmarks/collect_crowd.py --people 250 --seed $(SEED)
+	$(BIN)/python benchmarks/collect_crowd.py --people 1000
+	$(BIN)/python benchmarks/collect_crowd.py --people 1000 --seed $(SEED)
 	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820
 	$(BIN)/python benchmarks/collect_load.py --people 50 --seconds 40 --images 50 --readers 820 --seed $(SEED)
 	$(BIN)/python benchmarks/collect_kills.py --kills 15

@@ -224,7 +224,8 @@ async def request_image(address: str, image: Path) -> bytes:
     await browser.begin()
     browser.close()
     key = hashlib.sha256(image.read_bytes()).hexdigest()[:20]
-    return f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {browser.cookie}\r\n\r\n".encode()
+    host = urlsplit(address).netloc
+    return f"GET /image/{key} HTTP/1.1\r\nhost: {host}\r\ncookie: {browser.cookie}\r\n\r\n".encode()
 
 
 async def load(

@@ -38,7 +38,8 @@ NOT_RUN = {
 }
 ARGUMENTS = {"studies/false_sentences.py": ["--kind", "A/A"]}
 PLUGINS = dict.fromkeys(
-    ("collect_crowd.py", "collect_flips.py", "collect_kills.py", "collect_load.py"), "perceptinit-collect"
+    ("collect_crowd.py", "collect_flips.py", "collect_kills.py", "collect_load.py", "collect_scale.py"),
+    "perceptinit-collect",
 )
 
 

@@ -1,10 +1,11 @@
 """Verify the participants of a study, and the actions of its owner: close, delete, copy and restore."""
 
+import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing, suppress
 from functools import cache, partial
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +17,8 @@ from perceptinit.companion import atomic_path
 from perceptinit.plugin import DataError, PerceptInitError, UsageError
 from perceptinit_collect import people
 from perceptinit_collect.design import Design, draw_trials, read_design, read_trials
-from perceptinit_collect.records import Given, Record
+from perceptinit_collect.kept import execute, keep, read_kept
+from perceptinit_collect.records import Given, Measured, Record, measure
 from perceptinit_collect.store import (
     ANSWER,
     DATABASE_FILE,
@@ -28,11 +30,13 @@ from perceptinit_collect.store import (
     columns_of,
     connect,
     reading_database,
+    remove_unfinished,
 )
 from perceptinit_collect.study import lock_study
 
 COPY = "copy-of-answers.sqlite"
 LOCK = ".copy.lock"
+MIN_KEPT = 20  # participants, below which the status verifies all answers in less than a second
 
 
 def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
@@ -41,23 +45,52 @@ def read_checked(folder: Path) -> tuple[list[Record], list[str]]:
     Raises:
         StoreError: If the database cannot be opened.
     """
+    problems: list[str] = []
+    return list(_check_study(folder, problems)), problems
+
+
+def read_measured(folder: Path) -> tuple[list[Measured], list[str]]:
+    """Return the measures of the intact participants and a message for each problem, see `read_checked`.
+
+    A participant is verified if the head has changed since the last call. With fewer than MIN_KEPT
+    participants, all are verified.
+    """
+    problems: list[str] = []
+    kept = read_kept(folder) if (folder / FILE).is_file() else {}
+    if len(kept) < MIN_KEPT:
+        kept = {}
+    new = [measure(record) for record in _check_study(folder, problems, kept)]
+    if new:
+        keep(folder, new)
+    everyone = [*kept.values(), *new]
+    return sorted(everyone, key=lambda person: (person.design.version, person.began)), problems
+
+
+def _check_study(folder: Path, problems: list[str], known: Collection[str] = ()) -> Iterator[Record]:
+    """Yield the intact participants of a study, see `check_people`."""
     if not (folder / FILE).is_file():
-        return [], []
+        return
     # a study that lost the heads gets an empty file of them
     with (
         closing(connect(folder / FILE, read_only=(folder / HEADS_FILE).exists())) as connection,
         reading_database(folder / FILE),
     ):
-        return check_people(connection, folder)
+        yield from check_people(connection, folder, problems, known)
 
 
-def check_people(connection: sqlite3.Connection, folder: Path) -> tuple[list[Record], list[str]]:
-    """Return the intact participants and a message for each problem, and leave a transaction open.
+def check_people(
+    connection: sqlite3.Connection, folder: Path, problems: list[str], known: Collection[str] = ()
+) -> Iterator[Record]:
+    """Yield the intact participants, and leave a transaction open.
 
     The checksums, the heads and the trials of each participant must match.
+
+    Args:
+        connection: The database.
+        folder: The study, with the heads and the designs.
+        problems: A message for each problem is appended.
+        known: Codes of participants who are not verified.
     """
-    records: list[Record] = []
-    problems: list[str] = []
     # the heads first, because they must not be newer than the answers
     heads = _scan(folder / HEADS_FILE, "SELECT person, count, sha256 FROM heads WHERE count >= 0", problems)
     # an expression, because an index could be damaged
@@ -65,11 +98,15 @@ def check_people(connection: sqlite3.Connection, folder: Path) -> tuple[list[Rec
     connection.execute("BEGIN")
     read = cache(partial(read_design, folder))
     for code, *head in {row[0]: row for row in (*people, *heads)}.values():
+        if code in known:
+            continue
         try:
-            records.append(_read_record(connection, read, code, *head))
+            record = _read_record(connection, read, code, *head)
         except (DataError, sqlite3.Error, ValueError, TypeError, LookupError) as error:
             problems.append(str(DataError(f"participant {code}: {error}")))
-    return records, problems
+            execute(folder, "DELETE FROM heads.kept WHERE person = ?", (code,))
+        else:
+            yield record
 
 
 def _scan(path: Path, query: str, problems: list[str]) -> list[Any]:
@@ -113,6 +150,7 @@ def _read_record(
         trials,
         {row[0]: Given(row[1], row[2], row[3], bool(row[4]), *row[5:7]) for row in answers},
         began,
+        (answers or [person])[-1][-1],
     )
 
 
@@ -135,12 +173,19 @@ def _write_once(path: Path, write: Callable[[Any], Any]) -> Any:
         return value
 
 
-def close(folder: Path) -> None:
-    """Stop accepting new participants. Participants who started can finish."""
+def close(folder: Path) -> str:
+    """Stop accepting new participants, copy the answers, and return a message about the copy.
+
+    Participants who started can finish. The copy contains that the study is closed.
+
+    Raises:
+        DataError: If an answer is damaged, after the study is closed. The last copy stays.
+    """
     _write_once(
         folder / FILE,
         lambda c: c.execute("INSERT OR IGNORE INTO facts VALUES ('closed', ?)", (str(time.time()),)),
     )
+    return copy_answers(folder)
 
 
 def forget(folder: Path, name: str) -> int:
@@ -168,20 +213,26 @@ def forget(folder: Path, name: str) -> int:
 def copy_answers(folder: Path) -> str:
     """Replace the copy of the answers and return a message; DataError if an answer is damaged."""
     path = folder / FILE
-    with FileLock(folder / LOCK), atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
-        with (
-            closing(connect(path, read_only=True)) as source,
-            closing(sqlite3.connect(temporary)) as target,
-            reading_database(path),
-        ):
-            records, problems = check_people(source, folder)
-            source.backup(target)
-        if problems:
-            raise DataError(
-                f"{path}: {len(problems)} problems, so the last copy stays. List them: perceptinit collect "
-                f"{folder} --check"
-            )
-    return f"copied the answers of {len(records)} participants to {folder / COPY}"
+    problems: list[str] = []
+    with FileLock(folder / LOCK):
+        remove_unfinished(folder, re.escape(COPY))
+        with atomic_path(folder / COPY, synced=True, mode=0o600) as temporary:
+            with (
+                closing(connect(path, read_only=True)) as source,
+                closing(sqlite3.connect(temporary)) as target,
+                reading_database(path),
+            ):
+                verified = [measure(record) for record in check_people(source, folder, problems)]
+                source.backup(target)
+            if problems:
+                raise DataError(
+                    f"{path}: {len(problems)} problems, so the last copy stays. List them: perceptinit "
+                    f"collect {folder} --check"
+                )
+            for suffix in ("-wal", "-shm"):  # of the last copy, if a process was killed while it wrote to it
+                (folder / f"{COPY}{suffix}").unlink(missing_ok=True)
+    keep(folder, verified)
+    return f"copied the answers of {len(verified)} participants to {folder / COPY}"
 
 
 def restore(folder: Path) -> list[str]:
@@ -195,15 +246,17 @@ def restore(folder: Path) -> list[str]:
     """
     if not (folder / COPY).is_file():
         raise UsageError(f"{folder / COPY}: not found, so nothing can be restored")
-    with closing(connect(folder / COPY, read_only=True)) as connection, reading_database(folder / COPY):
-        for row in connection.execute("SELECT version, sha256 FROM designs"):
-            read_design(folder, *row)  # a copy does not restore a design
+    lost: list[str] = []
     damaged = folder / f"damaged-{time.time_ns()}"
+    remove_unfinished(folder, re.escape(FILE))
     with lock_study(folder), FileLock(folder / LOCK), atomic_path(folder / FILE, mode=0o600) as temporary:
         shutil.copy(folder / COPY, temporary)
-        _take_over_intact(folder, temporary)
-        with closing(connect(temporary, read_only=True)) as connection:
-            lost = check_people(connection, folder)[1]
+        with closing(sqlite3.connect(temporary)) as connection, reading_database(folder / COPY):
+            for row in connection.execute("SELECT version, sha256 FROM designs").fetchall():
+                read_design(folder, *row)  # a copy does not restore a design
+            _take_over_intact(folder, connection)
+            list(check_people(connection, folder, lost))
+            connection.rollback()
         damaged.mkdir(mode=0o700)
         for path in folder.glob(f"{FILE}*"):
             if DATABASE_FILE.fullmatch(path.name):
@@ -212,18 +265,22 @@ def restore(folder: Path) -> list[str]:
     return [*lost, f"moved the damaged answers to {damaged}. Delete them after a check"]
 
 
-def _take_over_intact(folder: Path, target: Path) -> None:
-    """Copy the intact participants of the damaged database to another database."""
+def _take_over_intact(folder: Path, connection: sqlite3.Connection) -> None:
+    """Copy what is intact in the damaged database: participants, designs, and whether the study is closed."""
     try:
         intact = read_checked(folder)[0]
     except PerceptInitError:  # the whole file is damaged
         return
-    with closing(sqlite3.connect(target)) as connection, connection:
-        connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
+    connection.execute("ATTACH ? AS damaged", (str(folder / FILE),))
+    with suppress(sqlite3.DatabaseError):  # a damaged page; `close` wrote to the copy, too
+        connection.execute("INSERT OR IGNORE INTO facts SELECT * FROM damaged.facts WHERE name = 'closed'")
+    with suppress(sqlite3.DatabaseError):
+        for row in connection.execute("SELECT version, sha256 FROM damaged.designs").fetchall():
+            with suppress(DataError):  # a damaged row
+                read_design(folder, *row)
+                connection.execute("INSERT OR IGNORE INTO designs VALUES (?, ?)", row)
+    with connection:
         for record in intact:
-            connection.execute(
-                "INSERT OR IGNORE INTO designs VALUES (?, ?)", (record.design.version, record.design.sha256)
-            )
             for table, key in (("people", "id"), ("answers", "person")):
                 columns = ", ".join(columns_of(connection, table, "damaged"))
                 connection.execute(

@@ -91,7 +91,7 @@ def collect(
     if close:
         if not yes:
             typer.confirm(f"{folder}: close to new participants? It cannot be opened again", abort=True)
-        checks.close(folder)
+        _report(checks.close(folder))
         typer.echo("closed to new participants. Participants who started can finish")
     if simulate is not None:
         _simulate(folder, simulate)
@@ -141,16 +141,16 @@ def _export(folder: Path, table: Path, split_by_image: bool) -> None:
     for path in paths:
         typer.echo(f"wrote {path}")
     typer.echo(f"splits of the recipe: {splits}")
-    typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {table.with_suffix('.toml')}")
+    typer.echo(f"next: {check_command(folder, table)}\n      perceptinit run {paths[2]}")
     _report_damage(folder, problems)
 
 
 def _show_status(folder: Path) -> None:
     from rich.console import Console
 
-    from perceptinit_collect.status import show, status
+    from perceptinit_collect.status import MAX_PRINTED, show, status
 
-    show(status(folder), Console(highlight=False))
+    show(status(folder, MAX_PRINTED), Console(highlight=False))
 
 
 def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) -> None:
@@ -175,6 +175,6 @@ def _serve(folder: Path, host: str, port: int, open_page: bool, is_draft: bool) 
             webbrowser.open(address)
 
     try:
-        serve(folder, listener, _report, ready, is_draft)
+        serve(folder, listener, _report, ready, is_draft, host)
     except KeyboardInterrupt:
         _report(f"stopped. To resume: perceptinit collect {folder.parent if is_draft else folder}")

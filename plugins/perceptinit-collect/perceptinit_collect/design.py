@@ -13,8 +13,8 @@ counts therefore differ by at most one, per participant and overall.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,6 +68,11 @@ class Design:
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @cached_property
+    def numbers(self) -> dict[Question, int]:
+        """The number of each question."""
+        return {question: number for number, question in enumerate(self.questions)}
 
     @property
     def name(self) -> str:
@@ -181,7 +186,9 @@ def draw_session(design: Design, slot: int) -> list[Trial]:
 
 def draw_trials(design: Design, slot: int) -> str:
     """Return the trials of participant number `slot` as JSON."""
-    return json.dumps(list(map(asdict, draw_session(design, slot))))
+    return json.dumps(
+        [{name: getattr(trial, name) for name in Trial.__slots__} for trial in draw_session(design, slot)]
+    )
 
 
 def read_trials(text: str) -> tuple[Trial, ...]:
@@ -215,26 +222,43 @@ def _assign(pool: int, own: int, slot: int, seed: int) -> list[int]:
     if not own:
         return []
     number, start = divmod(slot * own, pool)
-    order = _shuffle(pool, seed, 0)
-    for this in range(1, number + 1):
+    chosen = _draw_pass(pool, own, seed, number)[start : start + own].tolist()
+    if len(chosen) < own:
+        chosen += _draw_pass(pool, own, seed, number + 1)[: own - len(chosen)].tolist()
+    return chosen
+
+
+def _draw_pass(pool: int, own: int, seed: int, number: int) -> np.ndarray:
+    """Return a pass over the pool, continued from the latest one because slots mostly follow one another."""
+    drawn = _drawn_passes(pool, own, seed)
+    before = max(this for this in drawn if this <= number)
+    order = drawn[before]
+    for this in range(before + 1, number + 1):
         order = _next_pass(order, _shuffle(pool, seed, this), own, this * pool % own)
-    if start + own <= pool:
-        return order[start : start + own]
-    taken = pool - start
-    after = _next_pass(order, _shuffle(pool, seed, number + 1), own, taken)
-    return order[start:] + after[: own - taken]
+    if before:  # the first pass stays
+        del drawn[before]
+    drawn[number] = order
+    return order
 
 
-def _next_pass(order: list[int], shuffled: list[int], own: int, taken: int) -> list[int]:
+@lru_cache(maxsize=8)
+def _drawn_passes(pool: int, own: int, seed: int) -> dict[int, np.ndarray]:
+    """Return the first pass and the latest passes, by number; `_draw_pass` changes the dictionary."""
+    return {0: _shuffle(pool, seed, 0)}
+
+
+def _next_pass(order: np.ndarray, shuffled: np.ndarray, own: int, taken: int) -> np.ndarray:
     """Return the next pass over the pool, starting with questions that the participant does not have yet."""
-    before = set(order[len(order) - taken :])
-    head = [q for q in shuffled if q not in before][: own - taken]
-    in_head = set(head)
-    return head + [q for q in shuffled if q not in in_head]
+    is_new = np.ones(len(order), dtype=bool)
+    is_new[order[len(order) - taken :]] = False
+    head = shuffled[is_new[shuffled]][: own - taken]
+    is_left = np.ones(len(order), dtype=bool)
+    is_left[head] = False
+    return np.concatenate([head, shuffled[is_left[shuffled]]])
 
 
-def _shuffle(pool: int, seed: int, number: int) -> list[int]:
-    return generator(seed, "collect", "pass", number).permutation(pool).tolist()
+def _shuffle(pool: int, seed: int, number: int) -> np.ndarray:
+    return generator(seed, "collect", "pass", number).permutation(pool)
 
 
 def latin_orders(num_places: int, count: int, slot: int, rng: np.random.Generator) -> list[Order]:

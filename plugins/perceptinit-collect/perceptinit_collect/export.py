@@ -9,7 +9,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from perceptinit.plugin import DataError, Split, UsageError
 from perceptinit_collect.checks import read_checked
 from perceptinit_collect.design import Design, Trial
 from perceptinit_collect.images import FOLDER as IMAGES
-from perceptinit_collect.records import Given, Record, Reliability, judge, time_text
+from perceptinit_collect.records import Given, Record, Reliability, judge_records, time_text
+from perceptinit_collect.store import remove_unfinished
 
 COMPONENTS: dict[str, type[Table | OddOneOutTable]] = {"table": Table, "odd-one-out": OddOneOutTable}
 MIN_ANCHORS, MIN_JUDGMENTS = 10, 100  # in `test`, for an interval
@@ -34,9 +35,10 @@ ABOUT_PERSON = (
 
 
 def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[list[Path], str, list[str]]:
-    """Write the table, `.people.csv` and the recipe `.toml`.
+    """Write the table, `.people.csv`, the recipe `.toml`, `.codebook.csv` and `.dataset_description.json`.
 
-    Only the file's owner can read `.people.csv`, which may contain platform ids.
+    Only the file's owner can read `.people.csv`, which may contain platform ids. A user may edit the last
+    three. One with other content stays, and the new one gets a number, as in `judgments-2.toml`.
 
     Args:
         folder: The study.
@@ -44,8 +46,8 @@ def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[lis
         split_by_image: Whether the recipe holds out images instead of anchors or questions.
 
     Returns:
-        The paths, the splits of the recipe in words, and a message for each damaged participant. The table
-        contains the others.
+        The paths in this order, the splits of the recipe in words, and a message for each damaged
+        participant. The table contains the others.
 
     Raises:
         UsageError: If `table` does not end in .csv, or the study has no participants.
@@ -54,13 +56,58 @@ def export(folder: Path, table: Path, split_by_image: bool = False) -> tuple[lis
     if table.suffix != ".csv":
         raise UsageError(f"--export {table}: not a CSV file. Choose a name that ends in .csv")
     records, problems = _read(folder)
-    people, recipe = table.with_suffix(".people.csv"), table.with_suffix(".toml")
+    design = records[-1].design
+    people = table.with_suffix(".people.csv")
+    remove_unfinished(table.parent, re.escape(table.stem) + r"(-\d+)?\.[\w.]+")
     write_file(table, table_text(records).encode())
-    cls = COMPONENTS[records[-1].design.task.component]
-    keys, splits = choose_splits(cls, {"path": table, "images": folder / IMAGES}, split_by_image)
-    write_file(recipe, recipe_text(folder, records[-1].design, table, keys).encode())
     write_file(people, people_text(records).encode(), mode=0o600)
-    return [table, people, recipe], splits, problems
+    cls = COMPONENTS[design.task.component]
+    keys, splits = choose_splits(cls, {"path": table, "images": folder / IMAGES}, split_by_image)
+    variables = read_codebook(design)
+    codebook = _csv(list(variables[0]), (list(variable.values()) for variable in variables))
+    description = description_text(table, design, variables)
+    texts = [
+        _write_beside(table, ".toml", lambda path: recipe_text(folder, design, table, path, keys)),
+        _write_beside(table, ".codebook.csv", lambda path: codebook),
+        _write_beside(table, ".dataset_description.json", lambda path: description),
+    ]
+    return [table, people, *texts], splits, problems
+
+
+def _write_beside(table: Path, suffix: str, make: Callable[[Path], str]) -> Path:
+    """Write a text beside the table under the first name that no other content has, and return its path."""
+    names = (f"{table.stem}{number}{suffix}" for number in ("", *(f"-{n}" for n in range(2, 10_000))))
+    paths = map(table.with_name, names)
+    path = next(path for path in paths if not path.exists() or path.read_bytes() == make(path).encode())
+    write_file(path, make(path).encode())
+    return path
+
+
+def read_codebook(design: Design) -> list[dict[str, str]]:
+    """Return the name, the values and the description of each exported column."""
+    task = design.task
+    columns = {*task.image_columns, *task.answer_columns, *ABOUT_TRIAL, *ABOUT_PERSON}
+    text = resources.files("perceptinit_collect").joinpath("codebook.csv").read_text("utf-8")
+    return [row for row in csv.DictReader(io.StringIO(text)) if row["column"] in columns]
+
+
+def description_text(table: Path, design: Design, variables: Sequence[Mapping[str, str]]) -> str:
+    """Return the metadata of a dataset in the format of Psych-DS, as JSON."""
+    content = {
+        "@context": "https://schema.org",
+        "@type": "Dataset",
+        "name": table.stem,
+        "description": f"Similarity judgments ({design.settings.task}), collected with perceptinit collect.",
+        "variableMeasured": [
+            {
+                "@type": "PropertyValue",
+                "name": variable["column"],
+                "description": f"{variable['description']}. Values: {variable['values']}",
+            }
+            for variable in variables
+        ],
+    }
+    return json.dumps(content, indent=2) + "\n"
 
 
 def choose_splits(
@@ -129,7 +176,7 @@ def table_text(records: Sequence[Record]) -> str:
     """Return the table as CSV, one row per assigned trial."""
     task = records[0].design.task
     header = (*task.image_columns, *task.answer_columns, *ABOUT_TRIAL)
-    judged = judge(records)
+    judged = judge_records(records)
     rows = (row for record in records for row in _rows(record, judged[record.person][1]))
     return _csv(header, rows)
 
@@ -182,7 +229,7 @@ def _excluded(trial: Trial, given: Given | None, why: str) -> str:
 
 def people_text(records: Sequence[Record]) -> str:
     """Return a CSV with one row per participant: reliability measures and the reason for exclusion."""
-    judged = judge(records)
+    judged = judge_records(records)
     return _csv(ABOUT_PERSON, (_person_row(record, *judged[record.person]) for record in records))
 
 
@@ -199,7 +246,7 @@ def _person_row(record: Record, found: Reliability, why: str) -> Sequence[object
     )  # fmt: skip
 
 
-def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
@@ -207,12 +254,12 @@ def _csv(header: Sequence[str], rows: Iterator[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def recipe_text(folder: Path, design: Design, table: Path, keys: Mapping[str, Any]) -> str:
-    """Return a recipe with three arms that uses the table for stage 1."""
+def recipe_text(folder: Path, design: Design, table: Path, recipe: Path, keys: Mapping[str, Any]) -> str:
+    """Return a recipe with three arms that uses the table for stage 1. recipe: its path."""
     template = resources.files("perceptinit_collect").joinpath("exported.toml").read_text("utf-8")
     values = {
         "NAME": re.sub(r"[^A-Za-z0-9._-]|^[^A-Za-z0-9]", "-", table.stem).lstrip("-._") or "collected",
-        "RECIPE": table.with_suffix(".toml").as_posix(), "TABLE": _quote(table),
+        "RECIPE": recipe.as_posix(), "TABLE": _quote(table),
         "IMAGES": _quote(Path(os.path.normpath(folder / IMAGES))),
         "COMPONENT": design.task.component,
         "EVALUATOR": design.task.evaluator, "DESIGN": design.name,

@@ -1,15 +1,18 @@
 """Limits on request size, rate and concurrency, and the security headers of responses."""
 
+import re
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Collection
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::\d+)?")
 MAX_BODY_BYTES = 4096
 MAX_ADDRESS_BYTES = 2048
 MAX_REQUESTS_PER_PEER = 100  # concurrent; a browser sends about six
@@ -83,10 +86,14 @@ class PeerLimit:
 
 
 class SafeHeaders:
-    """Middleware that adds `HEADERS`, disables caching by default, and rejects invalid URLs."""
+    """Middleware that adds `HEADERS`, disables caching by default, and rejects invalid URLs and hosts.
 
-    def __init__(self, app: ASGIApp) -> None:
+    hosts: names in the `Host` header that are accepted, besides those of this machine; see `_is_own_host`.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
         self.app = app
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
@@ -99,6 +106,10 @@ class SafeHeaders:
         if _is_invalid(scope):
             await PlainTextResponse("no such address", 404)(scope, receive, send_with_headers)
             return
+        if not _is_own_host(scope, self._hosts):
+            message = "not the address of the study. Its owner can set [people] address in study.toml"
+            await PlainTextResponse(message, 400)(scope, receive, send_with_headers)
+            return
         await self.app(scope, receive, send_with_headers)
 
 
@@ -106,6 +117,13 @@ def _is_invalid(scope: Scope) -> bool:
     """Return whether a URL is too long or contains a null byte, which file systems reject."""
     length = len(scope.get("raw_path", b"")) + len(scope["query_string"])
     return length > MAX_ADDRESS_BYTES or "\0" in scope["path"]
+
+
+def _is_own_host(scope: Scope, hosts: Collection[str]) -> bool:
+    """Return whether the `Host` header is a known name, a loopback name, or the address of the connection."""
+    found = _HOST.fullmatch(Headers(scope=scope).get("host", ""))
+    own = {*hosts, "localhost", "127.0.0.1", "::1", scope["server"][0].removeprefix("::ffff:")}
+    return found is not None and (found[1] or found[2]).lower() in own
 
 
 class RateLimit:

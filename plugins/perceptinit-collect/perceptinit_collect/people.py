@@ -294,6 +294,7 @@ def delete(connection: sqlite3.Connection, code: str) -> int:
     connection.execute("DELETE FROM people WHERE id = ?", (code,))
     mark = "UPDATE heads.heads SET person = ?, count = -1, sha256 = NULL, last = NULL WHERE person = ?"
     connection.execute(mark, (sha256(code), code))
+    connection.execute("DELETE FROM heads.kept WHERE person = ?", (code,))
     return count
 
 

@@ -55,9 +55,10 @@ def is_on_a_network(listener: socket.socket) -> bool:
     return host in EVERYBODY or not ip_address(host).is_loopback
 
 
-def make_server(study: Study, begins_per_minute: int | None = None) -> uvicorn.Server:
-    """Return a uvicorn server for the study."""
-    app = Server(study, begins_per_minute or study.settings.people.begins_per_minute).app()
+def make_server(study: Study, begins_per_minute: int | None = None, host: str = "") -> uvicorn.Server:
+    """Return a uvicorn server for the study. host: the address to listen on, which requests may name."""
+    hosts = {host.lower(), *([socket.gethostname().lower()] if host in EVERYBODY else [])}
+    app = Server(study, begins_per_minute or study.settings.people.begins_per_minute, hosts).app()
     config = uvicorn.Config(
         app, http=Connection, ws="none", lifespan="off", log_level="warning", access_log=False,
         server_header=False, backlog=BACKLOG, timeout_keep_alive=65, timeout_graceful_shutdown=5,
@@ -72,10 +73,14 @@ def serve(
     report: Report,
     ready: Callable[[Study], None],
     is_draft: bool = False,
+    host: str = "",
 ) -> None:
-    """Serve a study until interrupted; `ready` is called once the socket is listening."""
+    """Serve a study until interrupted; `ready` is called once the socket is listening.
+
+    host: the name with which `listener` was made, see `make_server`.
+    """
     with open_study(folder, report, is_draft) as study, listener:
-        server = make_server(study)
+        server = make_server(study, host=host)
         ready(study)
         if not is_draft:
             Thread(target=_copy_repeatedly, args=(study, report), daemon=True).start()

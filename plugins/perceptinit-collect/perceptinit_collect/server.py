@@ -15,7 +15,7 @@
 import asyncio
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from functools import lru_cache, partial
 from mimetypes import guess_type
 from pathlib import Path
@@ -53,17 +53,19 @@ COOKIE_SECONDS = 60 * 60 * 24 * 30
 # per participant; the page prefetches four trials
 REQUESTS_PER_SECOND, REQUESTS_AT_ONCE = 20, 200
 PIECE_BYTES = 1 << 16
+MAX_SESSIONS = 512  # participants whose trials stay in memory, 40 kB each
 IMAGE_KEY = re.compile(r"[0-9a-f]{20}")
 
 
 class Server:
     """The pages of participants and of the study's owner."""
 
-    def __init__(self, study: Study, begins_per_minute: int) -> None:
+    def __init__(self, study: Study, begins_per_minute: int, hosts: Collection[str] = ()) -> None:
         self.study, self._owner = study, Owner(study.folder, study.token)
+        self._hosts = {study.settings.people.address.lower(), *hosts}
         self._begins = RateLimit(begins_per_minute / 60, begins_per_minute)
         self._requests = RateLimit(REQUESTS_PER_SECOND, REQUESTS_AT_ONCE)
-        self._session = lru_cache(maxsize=4096)(partial(people.read_person, study.store.reader))
+        self._session = lru_cache(maxsize=MAX_SESSIONS)(partial(people.read_person, study.store.reader))
         self._templates = templates()
         # images are never removed, so the newest design contains the images of all versions
         self._images = {image.key: image for image in study.design.images}
@@ -89,7 +91,7 @@ class Server:
                 StoreError: self._not_stored,
             },
         )
-        return SafeHeaders(PeerLimit(app))  # outermost, so that error pages have the headers too
+        return SafeHeaders(PeerLimit(app), self._hosts)  # outermost, so that error pages have the headers too
 
     async def consent(self, request: Request) -> Response:
         """Show the consent form, or redirect to the trials if a session exists."""
@@ -102,12 +104,14 @@ class Server:
         if self.study.is_closed and not origin.platform_id:
             return self._page("text.html", text="closed", status_code=403)
         name, value = people.MTURK_PREVIEW
-        is_id_stored = self.study.settings.people.stores_platform_ids
+        people_settings = self.study.settings.people
+        stored_of_platform = ["stored_id" if people_settings.stores_platform_ids else "stored_hash"]
+        is_from_platform = bool(people_settings.platform or origin.platform)
         return self._page(
             "consent.html",
             parameters={**people.parameters_of(origin), "ticket": secrets.token_urlsafe(24)},
             is_preview=parameters.get(name) == value,
-            stored=["stored", "stored_id" if is_id_stored else "stored_hash"],
+            stored=["stored", *stored_of_platform * is_from_platform],
         )
 
     async def begin(self, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """The file `study.toml`: questions, exclusion rule, platform and cost of a study."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,8 +11,10 @@ from perceptinit.plugin import NonNegativeFloat, NonNegativeInt, PositiveInt, Sh
 from perceptinit_collect.tasks import TASKS
 
 FILE = "study.toml"
-# the default rule allows 2 errors in these 14 checks, so random clicks pass in 1 of 154 2AFC sessions
-NUM_CATCH, NUM_INSTRUCTED = 8, 6
+PRACTICE = 6
+MAX_CHECKS = 36  # attention checks by default; docs/collect.md has the shares of participants who pass
+# by number of candidates, because guesses are right more often in 2AFC: 4 (2AFC) or 5 errors in MAX_CHECKS
+MIN_CHECKS = {2: 0.88, 3: 0.86}
 # URL parameter with which each platform passes the participant's id
 PLATFORMS = {"PROLIFIC_PID": "prolific", "workerId": "mturk", "survey_code": "sona"}
 
@@ -27,7 +30,7 @@ class DesignSettings:
     """Questions per participant, excluding practice, repeats and attention checks."""
     shared: NonNegativeInt = 0
     """Number of questions that all participants answer, to measure agreement."""
-    practice: NonNegativeInt = 6
+    practice: NonNegativeInt = PRACTICE
     """Trials with an obvious answer and feedback, before the first question."""
     repeats: NonNegativeInt = 6
     """Questions from the first 40 % that are repeated in the last 40 %, candidates in reverse order."""
@@ -82,6 +85,8 @@ class Exclusion:
     """Share of correct attention checks, including catch and instructed trials."""
     min_catch: Share | None = None
     """Share of correct catch trials."""
+    min_instructed: Share | None = None
+    """Share of correct instructed trials."""
     min_repeats: Share | None = None
     """Share of repeats with the same answer; "not sure" in one of the two counts half."""
     min_agreement: Share | None = None
@@ -98,6 +103,8 @@ class PeopleSettings:
 
     platform: str = ""
     """Recruiting platform: prolific, mturk, sona, or "" for none."""
+    address: str = ""
+    """Host name at which a proxy serves the page, such as study.example.org."""
     completion_url: str = ""
     """HTTPS link on the last page. `{platform_id}` becomes the participant's id, which is then stored."""
     keep_platform_ids: bool = False
@@ -111,6 +118,8 @@ class PeopleSettings:
         if self.platform and self.platform not in PLATFORMS.values():
             known = ", ".join(PLATFORMS.values())
             raise ValueError(f"platform '{self.platform}' is unknown. Platforms: {known}, or \"\" for none")
+        if not re.fullmatch(r"[\w.-]*", self.address):
+            raise ValueError(f"address '{self.address}' must be a host name, such as study.example.org")
         if self.completion_url and not self.completion_url.startswith("https://"):
             raise ValueError(f"completion_url '{self.completion_url}' must begin with https://")
 
@@ -169,17 +178,20 @@ def read_settings(folder: Path) -> Settings:
 def default_design(
     task: str, questions: int, per_person: int | None, not_sure: bool, seed: int
 ) -> dict[str, Any]:
-    """Return the table `[design]` for a new study."""
+    """Return the table `[design]` for a new study; at most a quarter of the trials are attention checks."""
     per_person = min(100, questions) if per_person is None else per_person
     c = TASKS[task].num_candidates if task in TASKS else 2
+    repeats = min(6, most_repeats(per_person, c))
+    num_checks = min(MAX_CHECKS, (PRACTICE + per_person + repeats) // 3)
+    catch = num_checks // (2 * c) * c
     return {
         "task": task,
         "questions": questions,
         "per_person": per_person,
         "shared": per_person // 10 if questions > per_person else 0,
-        "repeats": min(6, most_repeats(per_person, c)),
-        "catch": NUM_CATCH // c * c,
-        "instructed": NUM_INSTRUCTED // c * c,
+        "repeats": repeats,
+        "catch": catch,
+        "instructed": (num_checks - catch) // c * c,
         "not_sure": not_sure,
         "seed": seed,
     }

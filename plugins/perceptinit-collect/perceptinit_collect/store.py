@@ -64,6 +64,13 @@ CREATE TABLE IF NOT EXISTS heads.heads (
     sha256 TEXT,
     last INTEGER
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS heads.kept (
+    person TEXT PRIMARY KEY,
+    count INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    summary TEXT NOT NULL,
+    given BLOB NOT NULL
+) WITHOUT ROWID;
 """
 # collects the participants of a commit, without those of writes that are rolled back
 CHANGED = """
@@ -215,6 +222,17 @@ class Store:
             self.writer.execute("ROLLBACK TO one")
         self.writer.execute("RELEASE one")
         return value, problem
+
+
+def remove_unfinished(folder: Path, name: str = ".+") -> None:
+    """Remove the temporary files of processes that were killed while they wrote a file.
+
+    name: regular expression of the file's name.
+    """
+    temporary = re.compile(rf"\.{name}\.\d+-[0-9a-f]+\.tmp(-wal|-shm|-journal)?")
+    for path in folder.glob(".*.tmp*"):
+        if temporary.fullmatch(path.name):
+            path.unlink()
 
 
 def read_rows(folder: Path, query: str, *values: Any) -> list[sqlite3.Row]:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from importlib import resources
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -21,16 +20,18 @@ from perceptinit_collect.design import Design, draw_design, lock, read_design, v
 from perceptinit_collect.images import FOLDER as IMAGES, Report, StudyImage, copy_images, read_images
 from perceptinit_collect.settings import (
     FILE as SETTINGS_FILE,
+    MIN_CHECKS,
     Settings,
     default_design,
     parse_settings,
     read_settings,
 )
-from perceptinit_collect.store import DATABASE_FILE, Store, read_rows
+from perceptinit_collect.store import DATABASE_FILE, Store, read_rows, remove_unfinished
 from perceptinit_collect.tasks import TASKS
 from perceptinit_collect.texts import FOLDER as TEXTS, find_blanks, is_language_tag, read_texts, write_missing
 
 TOKEN_FILE = "owner-token"
+UNFINISHED = ".images-unfinished"
 # files of a copied study, which the next copy replaces
 _COPIED = re.compile(rf"images|study\.toml|owner-token|design-\d+\.json|(copy-of-)?{DATABASE_FILE.pattern}")
 OPTIONS = ("task", "questions", "per_person", "not_sure", "seed")  # command-line options
@@ -64,7 +65,7 @@ def make_or_find(
     design = default_design(task, questions, per_person, not_sure, seed)
     if not is_study(out):
         create(images, out, design, report)
-        return out
+    (out / IMAGES / UNFINISHED).unlink(missing_ok=True)  # if a process was killed after it created the study
     made = read_settings(out).design
     differs = [name for name in OPTIONS if getattr(made, name) != design[name]]
     if differs:
@@ -85,19 +86,31 @@ def create(images: Path, out: Path, design: dict[str, Any], report: Report) -> N
     settings = parse_settings({"design": design}, "the new study")
     if out.is_file():
         raise DataError(f"{out}: is a file. Choose a folder with --out")
+    _remove_unfinished_study(out)
     if (out / IMAGES).exists():
         raise UsageError(f"{out}: contains a folder '{IMAGES}' but is not a study. Choose another --out")
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=out, prefix=".images-") as temporary:
-            copied = Path(temporary) / IMAGES
-            found = copy_images(images, copied, report)
+        try:
+            found = copy_images(images, out / UNFINISHED, report)
             draw_design(1, settings, tuple(found), {})
-            copied.rename(out / IMAGES)
-        write_missing(out, settings.design.task)
-        if not (out / TOKEN_FILE).exists():
-            write_file(out / TOKEN_FILE, f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
-        write_file(out / SETTINGS_FILE, _settings_text(settings).encode())
+            (out / UNFINISHED / UNFINISHED).touch()
+            (out / UNFINISHED).rename(out / IMAGES)
+            write_missing(out, settings.design.task)
+            if not (out / TOKEN_FILE).exists():
+                write_file(out / TOKEN_FILE, f"{secrets.token_urlsafe(24)}\n".encode(), mode=0o600)
+            write_file(out / SETTINGS_FILE, _settings_text(settings).encode())
+            (out / IMAGES / UNFINISHED).unlink()
+        finally:
+            shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+
+
+def _remove_unfinished_study(out: Path) -> None:
+    """Remove what a process left that was killed while it created a study; its images contain a mark."""
+    shutil.rmtree(out / UNFINISHED, ignore_errors=True)
+    if (out / IMAGES / UNFINISHED).exists():
+        shutil.rmtree(out / IMAGES)
+    for folder in (out, out / TEXTS):
+        remove_unfinished(folder)
 
 
 def copy_study(folder: Path, name: str) -> Path:
@@ -127,7 +140,7 @@ def _settings_text(settings: Settings) -> str:
         for name, value in dataclasses.asdict(settings.design).items()
     }
     template = resources.files("perceptinit_collect").joinpath("new_study.toml").read_text("utf-8")
-    return template.format(**values)
+    return template.format(**values, min_checks=MIN_CHECKS[TASKS[settings.design.task].num_candidates])
 
 
 def current_design(folder: Path, report: Report) -> Design:
@@ -245,6 +258,7 @@ def open_study(
     if not is_draft:
         _refuse_incomplete(folder)
     with lock_study(folder):
+        remove_unfinished(folder, r"design-\d+\.json")
         study = Study(folder, report, is_draft)
         with closing(study.store):
             yield study

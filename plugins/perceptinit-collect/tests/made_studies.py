@@ -33,13 +33,20 @@ def fill_blanks(folder):
         path.write_text(BLANK.sub("done", path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def make_study(tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=()):
-    """Create a study in `tmp_path / "study"`; changes: (old, new) text replacements in study.toml."""
+def make_study(
+    tmp_path, task="2afc", questions=20, per_person=10, not_sure=False, images=8, changes=(), limits=True
+):
+    """Create a study in `tmp_path / "study"`.
+
+    changes: (old, new) text replacements in study.toml. limits: keep the limits of the exclusion rule.
+    """
     source = write_images(tmp_path / "photographs", images)
     design = default_design(task, questions, per_person, not_sure, 0)
     create(source, tmp_path / "study", design, lambda message: None)
     fill_blanks(tmp_path / "study")
     path = tmp_path / "study" / FILE
+    if not limits:
+        path.write_text(re.sub(r"^min_.*\n", "", path.read_text(), flags=re.MULTILINE))
     for old, new in changes:
         text = path.read_text()
         assert old in text

@@ -2,7 +2,10 @@
 
 import csv
 import io
+import itertools
+import json
 import re
+import shutil
 import socket
 from collections import Counter
 from dataclasses import replace
@@ -11,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from helpers import file_operations
 from made_studies import fill_blanks, make_study, open_study, write_images
 from perceptinit_collect import perceptinit_commands
 from perceptinit_collect.checks import read_checked
@@ -21,16 +25,16 @@ from perceptinit_collect.images import StudyImage
 from perceptinit_collect.records import (
     Given,
     Record,
-    judge,
+    gather,
+    judge_records,
     measure,
-    votes_of,
     why_excluded,
 )
 from perceptinit_collect.serve import address_of, is_on_a_network, listen
 from perceptinit_collect.settings import Exclusion, default_design, parse_settings
 from perceptinit_collect.simulate import simulate
 from perceptinit_collect.status import _agreement, show, status
-from perceptinit_collect.study import create
+from perceptinit_collect.study import create, make_or_find
 from rich.console import Console
 
 from perceptinit.companion import OddOneOutTable, Table, check_judgments, load_recipe
@@ -79,7 +83,7 @@ def test_data_check_of_twenty_simulated_people_reports_balanced_sides(tmp_path):
         "practice": 120,
         "question": 400,
         "repeat": 120,
-        "catch": 160,
+        "catch": 80,
         "instructed": 120,
     }
     left_out = {row["subject"] for row in rows if row["excluded"].startswith("person: ")}
@@ -105,8 +109,7 @@ def test_the_recipe_holds_out_enough_judgments_and_shows_what_participants_saw(t
 
 @pytest.mark.parametrize(("task", "component"), [("2afc", Table), ("odd-one-out", OddOneOutTable)])
 def test_not_sure_is_a_tie_in_the_exported_table(tmp_path, task, component):
-    changes = [("min_median_seconds = 0.3", ""), ("min_checks = 0.8", ""), ("min_catch = 0.8", "")]
-    folder = make_study(tmp_path, task=task, questions=20, not_sure=True, changes=changes)
+    folder = make_study(tmp_path, task=task, questions=20, not_sure=True, limits=False)
     with open_study(folder) as site:
         somebody = site.begun()
         for position in range(somebody.state()["total"]):
@@ -146,10 +149,11 @@ def test_the_export_applies_the_exclusion_rule_with_reasons(tmp_path):
             hasty.answer(position, 0, seconds=0.1)
     table_of(folder, tmp_path)
     people = rows_of(tmp_path / "judgments.people.csv")
-    assert [person["excluded"] for person in people] == [
-        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8",
-        "attention checks correct 0.50 < 0.8; catch trials correct 0.50 < 0.8; median seconds 0.10 < 0.3",
-    ]
+    checks = (
+        "attention checks correct 0.50 < 0.88; catch trials correct 0.50 < 0.7; "
+        "instructed trials correct 0.50 < 0.7"
+    )
+    assert [person["excluded"] for person in people] == [checks, f"{checks}; median seconds 0.10 < 0.3"]
     questions = [row for row in rows_of(tmp_path / "judgments.csv") if row["kind"] == "question"]
     assert {row["excluded"] for row in questions} == {f"person: {p['excluded']}" for p in people}
     assert {row["p_second"] for row in questions} <= {"0", "1"}  # marked, not deleted
@@ -158,7 +162,8 @@ def test_the_export_applies_the_exclusion_rule_with_reasons(tmp_path):
 def made_design(**exclusion):
     tables = {"design": default_design("2afc", 20, 10, True, 0), "exclusion": exclusion}
     images = tuple(StudyImage(f"{i}.png", f"{i:064x}") for i in range(6))
-    return draw_design(1, parse_settings(tables, "study.toml"), images, {})
+    design = draw_design(1, parse_settings(tables, "study.toml"), images, {})
+    return replace(design, questions=tuple(itertools.permutations(range(6), 3)))
 
 
 def made_record(person, *trials, design=None, seconds=1.0):
@@ -166,6 +171,10 @@ def made_record(person, *trials, design=None, seconds=1.0):
     made = [Trial(kind, images, (0, 1), **more) for kind, images, _, more in trials]
     answers = {i: Given(a, seconds, "key", False, 0.0) for i, (_, _, a, _) in enumerate(trials)}
     return Record(person, design or made_design(), "", None, tuple(made), answers)
+
+
+def votes_of(records):
+    return gather([measure(record) for record in records])[0]
 
 
 def question(answer, images=(0, 1, 2)):
@@ -183,7 +192,7 @@ def test_reliability_equals_values_computed_by_hand():
         ("catch", (0, 0, 1), 0, {"correct": 0}), ("catch", (2, 2, 1), 1, {"correct": 0}),
         ("catch", (3, 3, 1), None, {"correct": 0}), ("catch", (4, 4, 1), 0, {"correct": 0}),
     )  # fmt: skip
-    found = measure(record, votes_of([record]))
+    found = judge_records([record])["a"][0]
     assert found.repeats == (1 + 0 + 0.5 + 1) / 4
     assert found.catch == 2 / 4
     assert found.agreement is None  # no other participant answered
@@ -196,13 +205,12 @@ def test_agreement_with_the_others_does_not_depend_on_the_order_of_candidates():
         made_record("b", question(1, (0, 2, 1)), question(1, (3, 1, 2)), question(0, (4, 1, 2))),  # 1; 2; 1
         made_record("c", question(0), question(1, (3, 1, 2)), question(1, (4, 1, 2))),  # 1; 2; 2
     ]
-    votes = votes_of([mine, *others])
     # agrees with both others, disagrees with both, and the others tie
-    assert measure(mine, votes).agreement == 1 / 2
+    assert judge_records([mine, *others])["a"][0].agreement == 1 / 2
 
 
 def test_a_limit_without_data_excludes_no_one():
-    found = measure(made_record("a", question(0)), votes_of([]))
+    found = judge_records([made_record("a", question(0))])["a"][0]
     assert why_excluded(found, Exclusion(min_catch=1.0, min_agreement=1.0)) == ""
     assert why_excluded(found, Exclusion(min_median_seconds=1.5)) == "median seconds 1.00 < 1.5"
     half = replace(found, answered=0.5)
@@ -211,7 +219,8 @@ def test_a_limit_without_data_excludes_no_one():
 
 def test_each_person_is_excluded_by_the_rule_of_their_design():
     strict, lax = made_design(min_median_seconds=2.0), made_design(min_median_seconds=0.5)
-    judged = judge([made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)])
+    records = [made_record("a", question(0), design=strict), made_record("b", question(0), design=lax)]
+    judged = judge_records(records)
     assert [bool(why) for _, why in judged.values()] == [True, False]
 
 
@@ -219,10 +228,12 @@ def test_the_ceiling_is_the_majority_share_with_the_pair_agreement():
     answers = {"a": 0, "b": 0, "c": 0, "d": 1}
     records = [made_record(person, question(answer)) for person, answer in answers.items()]
     alone = made_record("e", question(0, (3, 1, 2)))
-    found = dict(_agreement([*records, alone]))
+    found = dict(_agreement(votes_of([*records, alone])))
     assert found["ceiling (majority)"].startswith("75.0%")
     assert found["agreement of two participants"].startswith("50.0% (on 1 ")  # three of the six pairs agree
-    assert dict(_agreement([alone])) == {"ceiling": "unknown, because no question has two answers yet"}
+    assert dict(_agreement(votes_of([alone]))) == {
+        "ceiling": "unknown, because no question has two answers yet"
+    }
 
 
 def points_and_answers(count, noise):
@@ -292,6 +303,75 @@ def test_image_names_that_a_spreadsheet_would_execute_are_escaped(tmp_path):
     assert {"./=1+1.png", "./-x.png"} < cells
     assert not [cell for cell in cells if cell[0] in "=+-@"]
     assert list(table.preflight()) == []
+
+
+def test_an_edited_recipe_is_not_overwritten(tmp_path, collect):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        site.begun().finish()
+    first = collect(folder, "--export", "judgments.csv")
+    assert "perceptinit run judgments.toml" in first.stdout
+    recipe = tmp_path / "judgments.toml"
+    made = recipe.read_text()
+    assert "judgments-2" not in collect(folder, "--export", "judgments.csv").output
+    recipe.write_text(made.replace("epochs = 8", "epochs = 80"))
+    again = collect(folder, "--export", "judgments.csv")
+    assert "epochs = 80" in recipe.read_text()
+    assert (tmp_path / "judgments-2.toml").read_text() == made.replace(
+        "run judgments.toml", "run judgments-2.toml"
+    )
+    assert "perceptinit run judgments-2.toml" in again.stdout
+    assert "wrote judgments-2.toml" in again.stdout
+    collect(folder, "--export", "judgments.csv")
+    assert not (tmp_path / "judgments-3.toml").exists()
+
+
+@pytest.mark.parametrize("task", ["2afc", "odd-one-out"])
+def test_the_codebook_and_the_metadata_describe_every_column(tmp_path, task):
+    folder = make_study(tmp_path, task=task, questions=12, per_person=12)
+    with open_study(folder) as site:
+        site.begun().finish()
+    paths = export(folder, tmp_path / "judgments.csv")[0]
+    columns = {name for path in paths[:2] for name in rows_of(path)[0]}
+    codebook = rows_of(paths[3])
+    assert sorted(row["column"] for row in codebook) == sorted(columns)
+    assert all(row["values"] and row["description"] for row in codebook)
+    described = json.loads(paths[4].read_text())
+    assert (described["@context"], described["@type"]) == ("https://schema.org", "Dataset")
+    assert (described["name"], bool(described["description"])) == ("judgments", True)
+    assert {variable["name"] for variable in described["variableMeasured"]} == columns
+    assert {variable["@type"] for variable in described["variableMeasured"]} == {"PropertyValue"}
+    assert all(variable["description"] for variable in described["variableMeasured"])
+
+
+def test_a_kill_at_any_operation_of_the_export_leaves_nothing_after_the_next_export(tmp_path, monkeypatch):
+    folder, out = make_study(tmp_path), tmp_path / "out"
+    with open_study(folder) as site:
+        site.begun().finish()
+    monkeypatch.setattr(file_operations, "_STRIDE", 1)
+    names = [
+        f"judgments.{end}"
+        for end in ("codebook.csv", "csv", "dataset_description.json", "people.csv", "toml")
+    ]
+    num_unfinished = 0
+    for _, copy in file_operations.states(out, export, folder, out / "judgments.csv", at_least=8):
+        num_unfinished += any(path.name.endswith(".tmp") for path in copy.iterdir())
+        shutil.rmtree(out)
+        shutil.copytree(copy, out)
+        export(folder, out / "judgments.csv")
+        assert sorted(path.name for path in out.iterdir()) == names
+    assert num_unfinished >= 5
+
+
+def test_a_kill_at_any_operation_of_a_new_study_leaves_nothing_after_the_next_start(tmp_path, monkeypatch):
+    photographs, out = write_images(tmp_path / "photographs", 4), tmp_path / "out"
+    design = default_design("2afc", 12, 12, False, 0)
+    create(photographs, tmp_path / "whole", design, print)
+    names = sorted(path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*"))
+    monkeypatch.setattr(file_operations, "_STRIDE", 1)
+    for _, copy in file_operations.states(out, create, photographs, out, design, print, at_least=20):
+        make_or_find(photographs, copy, "2afc", 12, 12, False, 0, print)
+        assert sorted(path.relative_to(copy) for path in copy.rglob("*")) == names
 
 
 def test_an_odd_one_out_study_can_be_exported_and_used_in_a_recipe(tmp_path, collect, cli):

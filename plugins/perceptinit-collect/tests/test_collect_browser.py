@@ -299,9 +299,8 @@ def test_the_owner_page_shows_the_status_and_downloads_the_table(browser, tmp_pa
 @pytest.mark.slow
 def test_ten_people_in_the_browser_produce_a_valid_table_and_recipe(browser, tmp_path, monkeypatch, cli):
     """Slow: ten participants, each in a separate browser, complete a session; twenty do in test_collect.py."""
-    changes = [("practice = 6", "practice = 2"), ("min_median_seconds = 0.3", "")]
-    changes += [("min_checks = 0.8", ""), ("min_catch = 0.8", "")]
-    folder = make_study(tmp_path, questions=20, per_person=4, images=10, changes=changes)
+    changes = [("practice = 6", "practice = 2")]
+    folder = make_study(tmp_path, questions=20, per_person=4, images=10, changes=changes, limits=False)
     with open_study(folder) as site:
         for number in range(10):
             with Walk(browser, site) as walk:
@@ -321,8 +320,7 @@ def test_ten_people_in_the_browser_produce_a_valid_table_and_recipe(browser, tmp
 
 def test_four_people_on_a_desktop_and_a_phone_one_of_whom_withdraws(browser, tmp_path):
     link = ('completion_url = ""', 'completion_url = "https://app.prolific.example/complete?cc=C1"')
-    rule = ("min_median_seconds = 0.3", "min_checks = 0.8", "min_catch = 0.8")
-    folder = make_study(tmp_path, changes=[link, *((limit, "") for limit in rule)])
+    folder = make_study(tmp_path, changes=[link], limits=False)
     with open_study(folder) as site:
         for query, size in (("", DESKTOP), ("?PROLIFIC_PID=abc", PHONE), ("", PHONE)):
             with Walk(browser, site, size) as walk:

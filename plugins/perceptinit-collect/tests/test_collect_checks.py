@@ -212,6 +212,81 @@ def test_a_study_that_lost_the_second_file_is_exported_and_continued(study):
     assert (len(intact(study)), read_checked(study)[1]) == (4, [])
 
 
+def test_restoring_keeps_that_the_study_is_closed_and_newer_designs(study, collect):
+    (study / "texts/debrief.md").write_text("# Thanks")
+    with open_study(study) as site:  # after the copy
+        site.begun().answer(0)
+    change(study / FILE, "INSERT INTO facts VALUES ('closed', '1')")
+    damage(study, codes(study)[0])
+    assert collect(study, "--restore").exit_code == 0
+    assert query(study / FILE, "SELECT value FROM facts WHERE name = 'closed'") == [("1",)]
+    assert query(study / FILE, "SELECT version FROM designs ORDER BY version") == [(1,), (2,)]
+    assert dict(status(study)["summary"])["study"] == "closed: no new participants"
+    assert (len(intact(study)), read_checked(study)[1]) == (4, [])
+
+
+def test_a_damaged_row_of_the_designs_is_not_restored(study):
+    change(study / FILE, "INSERT INTO designs VALUES (7, 'x')")
+    damage(study, codes(study)[0])
+    restore(study)
+    assert query(study / FILE, "SELECT version FROM designs") == [(1,)]
+
+
+def test_closing_copies_the_answers_so_that_a_lost_file_is_restored_as_closed(study, collect):
+    done = collect(study, "--close", "--yes")
+    assert "copied the answers of 3 participants" in done.stderr
+    (study / FILE).write_bytes(b"x" * 5000)
+    restore(study)
+    assert dict(status(study)["summary"])["study"] == "closed: no new participants"
+    assert len(intact(study)) == 3
+
+
+def test_a_study_with_damaged_answers_is_closed_and_keeps_its_copy(study, collect):
+    before = (study / COPY).read_bytes()
+    damage(study, codes(study)[0])
+    done = collect(study, "--close", "--yes")
+    assert (done.exit_code, "the last copy stays" in str(done.exception)) == (1, True)
+    assert dict(status(study)["summary"])["study"] == "closed: no new participants"
+    assert (study / COPY).read_bytes() == before
+
+
+def test_copying_and_restoring_leave_no_temporary_files(study):
+    def hidden():
+        return sorted(
+            path.name for path in study.iterdir() if "tmp" in path.name or path.name.endswith("-wal")
+        )
+
+    for name in (
+        f".{COPY}.1-0a.tmp",
+        f".{COPY}.1-0a.tmp-wal",
+        f".{COPY}.1-0a.tmp-journal",
+        f".{FILE}.1-0a.tmp-wal",
+    ):
+        (study / name).write_bytes(b"left by a kill")
+    (study / ".notes.tmp").write_text("foreign")
+    copy_answers(study)
+    restore(study)
+    assert hidden() == [".notes.tmp"]
+
+
+def test_a_log_of_a_killed_process_does_not_change_a_new_copy(study):
+    first, second, third = codes(study)
+    connection = sqlite3.connect(study / COPY)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"DELETE FROM people WHERE id = '{first}'")
+    connection.commit()
+    left = (study / f"{COPY}-wal").read_bytes()
+    connection.close()
+    (study / f"{COPY}-wal").write_bytes(left)
+    copy_answers(study)
+    assert query(study / COPY, "SELECT id FROM people ORDER BY slot") == [(first,), (second,), (third,)]
+
+
+def test_the_copy_has_one_name_in_the_settings_and_in_the_folder(study):
+    assert COPY in (study / "study.toml").read_text()
+    assert "answers.copy" not in (study / "study.toml").read_text()
+
+
 FOREIGN = ("notes.txt", "answers.sqlite-notes.txt", "design-notes.md", "texts/notes.txt", "mine/study.toml")
 
 

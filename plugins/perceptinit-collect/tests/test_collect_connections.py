@@ -10,7 +10,7 @@ from made_studies import make_study, open_study
 from perceptinit_collect import connections, limits
 from perceptinit_collect.limits import is_local, peer_of
 
-HEAD = b"POST /begin HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-www-form-urlencoded\r\n"
+HEAD = b"POST /begin HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/x-www-form-urlencoded\r\n"
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_an_unread_reply_is_aborted(tmp_path, monkeypatch):
         image = next(p for p in site.study.design.images if p.key == key)
         (folder / "images" / image.name).write_bytes(b"x" * 50_000_000)
         with open_socket(site) as client:
-            head = f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {visitor._cookie}\r\n\r\n"
+            head = f"GET /image/{key} HTTP/1.1\r\nhost: localhost\r\ncookie: {visitor._cookie}\r\n\r\n"
             client.sendall(head.encode())
             time.sleep(3)
             assert is_closed(client)
@@ -98,7 +98,7 @@ def test_clients_that_do_not_read_do_not_lock_others_out(tmp_path, monkeypatch):
         key = visitor.state()["trials"][0]["anchor"]
         image = next(p for p in site.study.design.images if p.key == key)
         (folder / "images" / image.name).write_bytes(b"x" * 50_000_000)
-        head = f"GET /image/{key} HTTP/1.1\r\nhost: x\r\ncookie: {visitor._cookie}\r\n\r\n"
+        head = f"GET /image/{key} HTTP/1.1\r\nhost: localhost\r\ncookie: {visitor._cookie}\r\n\r\n"
         for _ in range(11):
             stack.enter_context(open_socket(site)).sendall(head.encode())
         time.sleep(2.5)
@@ -137,7 +137,7 @@ def test_a_peer_has_a_limited_number_of_connections(site, monkeypatch):
     with ExitStack() as stack:
         clients = [stack.enter_context(open_socket(site)) for _ in range(4)]
         assert is_closed(clients[3])
-        clients[0].sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        clients[0].sendall(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
         assert clients[0].recv(100).startswith(b"HTTP/1.1 200")
 
 

@@ -85,7 +85,7 @@ def test_repeats_have_the_opposite_order_and_a_distance_from_their_originals(tas
 def test_correct_answers_of_catch_and_practice_trials_have_balanced_positions(task):
     design = design_of(task, per_person=40)
     trials, n = draw_session(design, 0), TASKS[task].num_candidates
-    for kind, count in (("catch", 8 // n * n), ("practice", 6), ("instructed", 6)):
+    for kind, count in (("catch", 17 // (2 * n) * n), ("practice", 6), ("instructed", 9 // n * n)):
         obvious = [trial for trial in trials if trial.kind == kind]
         places = Counter(trial.order.index(trial.correct) for trial in obvious)
         assert len(obvious) == count
@@ -231,7 +231,7 @@ def test_a_change_creates_a_new_version_and_keeps_the_old_one(tmp_path):
     (folder / "texts/consent.md").write_text("# Consent\n\nPlease agree.")
     assert current_design(folder, said.append).version == 2
     settings = (folder / "study.toml").read_text()
-    (folder / "study.toml").write_text(settings.replace("min_checks = 0.8", "min_checks = 0.5"))
+    (folder / "study.toml").write_text(settings.replace("min_checks = 0.88", "min_checks = 0.5"))
     assert current_design(folder, said.append).version == 3
     assert versions(folder) == [1, 2, 3]
     assert "Please agree" not in read_design(folder, 1).texts["consent"]

@@ -16,10 +16,12 @@ from perceptinit_collect.checks import COPY, close, copy_answers, forget, read_c
 from perceptinit_collect.design import read_trials
 from perceptinit_collect.export import people_text, table_text
 from perceptinit_collect.limits import MAX_BODY_BYTES, RateLimit
-from perceptinit_collect.settings import default_design
+from perceptinit_collect.serve import make_server
+from perceptinit_collect.settings import default_design, read_settings
 from perceptinit_collect.store import FILE, read_rows
 from perceptinit_collect.study import create
 
+from perceptinit.companion import RecipeError
 from perceptinit.plugin import UsageError
 
 # what each route needs, and the status without it; `GET` includes `HEAD`
@@ -540,7 +542,7 @@ def test_the_platform_id_of_the_address_is_kept_in_the_form(site):
 def test_a_platforms_id_is_not_stored_unless_the_study_asks(tmp_path):
     folder = make_study(tmp_path)
     with open_study(folder) as site:
-        assert b"The ID itself is not stored" in site.visitor().get("/")
+        assert b"The ID itself is not stored" in site.visitor().get("/?workerId=private77")
         site.begun(workerId="private77")
     assert not any(b"private77" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
@@ -549,11 +551,70 @@ def test_the_completion_link_contains_the_platform_id_if_requested(tmp_path):
     url = "https://lab.sona-systems.example/credit?id=7&survey_code={platform_id}"
     folder = make_study(tmp_path, changes=[('completion_url = ""', f'completion_url = "{url}"')])
     with open_study(folder) as site:
-        assert b"your ID on that platform, which we need to pay" in site.visitor().get("/")
+        assert b"your ID on that platform, which we need to pay" in site.visitor().get("/?survey_code=4711")
         somebody = site.begun(survey_code="4711")
         assert b"sona-systems" not in somebody.get("/trials")
         somebody.finish()
         assert b"credit?id=7&amp;survey_code=4711" in somebody.get("/done")
+
+
+def test_the_consent_names_a_platform_only_if_one_is_set_or_sent_the_participant(tmp_path):
+    folder = make_study(tmp_path)
+    with open_study(folder) as site:
+        assert not re.search(rb"platform|Prolific|MTurk|Sona", site.visitor().get("/"))
+        assert b"If a recruiting platform sent you here" in site.visitor().get("/?workerId=W1")
+    settings = folder / "study.toml"
+    settings.write_text(settings.read_text().replace('platform = ""', 'platform = "mturk"'))
+    with open_study(folder) as site:
+        assert b"If a recruiting platform sent you here" in site.visitor().get("/")
+
+
+def status_of(site, host):
+    connection = HTTPConnection(urlsplit(site.address).netloc, timeout=10)
+    connection.putrequest("GET", "/", skip_host=True)
+    connection.putheader("host", host)
+    connection.endheaders()
+    reply = connection.getresponse()
+    return reply.status, reply.read()
+
+
+def test_only_requests_for_the_address_of_the_study_or_of_this_machine_are_answered(tmp_path):
+    folder = make_study(tmp_path, changes=[('address = ""', 'address = "Study.example.org"')])
+    with open_study(folder) as site:
+        for host in ("study.example.org", "localhost:8000", "127.0.0.1", "[::1]:80", "STUDY.example.org:443"):
+            assert status_of(site, host)[0] == 200, host
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "study.example.org.evil.example",
+            "10.0.0.1",
+            "::1",
+        ):
+            status, content = status_of(site, host)
+            assert (status, b"set [people] address in study.toml" in content) == (400, True), host
+
+
+def test_the_host_to_listen_on_is_accepted_and_the_name_of_the_machine_if_it_is_open_to_all(
+    site, monkeypatch
+):
+    monkeypatch.setattr("perceptinit_collect.serve.socket.gethostname", lambda: "Lab-PC")
+    monkeypatch.setattr("perceptinit_collect.serve.Server", lambda study, begins, hosts: Accepted(hosts))
+    assert make_server(site.study, host="Lab.example").config.app == {"lab.example"}
+    assert make_server(site.study, host="0.0.0.0").config.app == {"0.0.0.0", "lab-pc"}
+
+
+class Accepted:
+    def __init__(self, hosts):
+        self._hosts = hosts
+
+    def app(self):
+        return self._hosts
+
+
+def test_an_address_with_a_path_is_refused(tmp_path):
+    folder = make_study(tmp_path, changes=[('address = ""', 'address = "https://study.example.org"')])
+    with pytest.raises(RecipeError, match="must be a host name"):
+        read_settings(folder)
 
 
 def test_an_mturk_preview_shows_the_consent_page_without_a_form(site):
@@ -616,9 +677,10 @@ def test_the_status_reports_the_progress_and_cost_of_the_study(tmp_path):
         assert summary["participants"] == "2 started, 1 finished"
         assert summary["cost so far"] == "2.50 EUR (1 finished, fee included)"
         assert summary["trials per participant"] == (
-            "34 (6 practice, 10 questions, 4 repeats, 8 catch, 6 instructed)"
+            "26 (6 practice, 10 questions, 4 repeats, 2 catch, 4 instructed)"
         )
         assert [row[1] for row in found["people"]] == [found["people"][0][2], "1"]
+        assert found["people"][1][-1] == "left after 1 of 26"
         assert summary["answers before stopping"] == "1"
         assert found["columns"][8:10] == ["began", "minutes"]
 
