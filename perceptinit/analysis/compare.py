@@ -203,7 +203,7 @@ def _score(
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
     rule = replace(
-        rule_of(runs.rule, runs.num_planned, runs.num_listed),
+        rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
         is_unpaired=runs.is_unpaired or differ_in_precision(runs),
         one_run_decides=runs.source.one_run_decides,

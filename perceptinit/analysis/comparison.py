@@ -204,6 +204,11 @@ class ScoreComparison:
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)
 
+    def find_pair(self, arm: str, reference: str) -> Difference | None:
+        """Return the difference of two arms; None without a contrast, or without scores."""
+        pairs = {(d.contrast.arm, d.contrast.reference): d for d in self.differences}
+        return pairs.get((arm, reference))
+
     def find_family(self, difference: Difference) -> list[Difference]:
         """Return the differences that are tested jointly, for the same seeds, with the given one first."""
         found = [d for d in self.differences if joint_key(d) == joint_key(difference) and d != difference]

@@ -37,7 +37,10 @@ def recipe(
     Example: perceptinit new recipe pi_clip_yfcc
     """
     from perceptinit.recipe.shipped import copy
+    from perceptinit.results.planned import Planned
 
     path = copy(name, Path())
     typer.echo(path)
+    spread = Planned.of_file(path, Path()).verdict.spread or "own"
+    typer.echo(f'[verdict] spread = "{spread}" (the choice of "own" and "pooled": docs/calibration.md)')
     typer.echo(f"Next: perceptinit validate {path}")

@@ -134,7 +134,12 @@ class RunSet:
     def is_simulated(self) -> bool:
         """Whether any run uses simulated images, captions or observers."""
         tables = (t for arm in self.arms for t in walk_tables(self.resolved(arm)))
-        return any(table.get("use") == "synthetic" for table in tables)
+        return self.is_simulated_world or any(table.get("use") == "synthetic" for table in tables)
+
+    @property
+    def is_simulated_world(self) -> bool:
+        """Whether the summary of the recipe contains the word "simulated", as for prepared files."""
+        return "simulated" in self.summary.lower().split()
 
     @property
     def progress(self) -> Progress:

@@ -34,9 +34,6 @@ STAGE_ONE = {
     "2afc_val_before": 0.55,
     "2afc_val_after": 0.7,
     "2afc_val_stderr": 0.01,
-    "trivial_2afc/pixels 16 x 16": 0.6,
-    "steps": 580.0,
-    "triplets": 13_900.0,
 }
 
 
