@@ -56,8 +56,15 @@ class Difference:
     num_runs: tuple[int, int] | None = None
 
     @property
+    def is_predicted(self) -> bool:
+        """Return whether the interval of a single run has the spread of other runs."""
+        return self.value.stderr is not None and self.value.num == 1
+
+    @property
     def has_exact_test(self) -> bool:
         """Return whether `p_signs` can be at most 0.05."""
+        if self.is_predicted:
+            return False
         if self.num_runs is None:
             return self.value.num >= MIN_SEEDS_SIGN_FLIP
         return math.comb(sum(self.num_runs), self.num_runs[0]) >= MIN_LABELINGS

@@ -40,6 +40,8 @@ class Rule:
         is_unplanned: Whether seeds were added by hand, without a plan.
         is_unpaired: Whether arms are never paired by seed.
         num_pooled: Number of arms over which the spread over seeds is pooled; 0 if it is not pooled.
+        spread: Standard deviation of earlier runs and its degrees of freedom, for single runs; None without.
+        spread_from: Name of these runs.
         one_run_decides: Whether single runs are compared over items alone.
         words: Words of the source of the runs.
     """
@@ -50,6 +52,8 @@ class Rule:
     is_unplanned: bool = False
     is_unpaired: bool = False
     num_pooled: int = 0
+    spread: tuple[float, int] | None = None
+    spread_from: str = ""
     one_run_decides: bool = False
     words: Words = RECORDS.words
 

@@ -55,10 +55,12 @@ def estimate_difference(
     """
     if are_paired(arm, reference, rule):
         by_seed = differences(arm.by_seed, reference.by_seed)
-        return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
+        if len(by_seed) != 1 or not rule.spread:
+            return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
     if not arm.by_seed or not reference.by_seed:
         return None
-    return estimate_unpaired(list(arm.by_seed.values()), list(reference.by_seed.values()), confidence, floor)
+    samples = list(arm.by_seed.values()), list(reference.by_seed.values())
+    return estimate_unpaired(*samples, confidence, floor, rule.spread)
 
 
 def compare_arms(
@@ -154,7 +156,7 @@ def _with_exact_tests(found: Sequence[Difference], arms: Arms) -> Iterator[Diffe
         groups.setdefault(joint_key(difference), []).append(difference)
     p_values: dict[Contrast, float] = {}
     for group in groups.values():
-        tested = [d for d in group if d.value.stderr is not None]
+        tested = [d for d in group if d.value.stderr is not None and not d.is_predicted]
         if tested:
             p_values.update(zip((d.contrast for d in tested), _test(tested, arms), strict=True))
     yield from (replace(difference, p_signs=p_values.get(difference.contrast)) for difference in found)

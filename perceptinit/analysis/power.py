@@ -112,7 +112,11 @@ def find_effect(power: Callable[[float], float], unit: float) -> float:
 
 @cache
 def seeds_to_decide(
-    values: tuple[tuple[float, ...], ...], rule: Rule, parts: Components | None = None
+    values: tuple[tuple[float, ...], ...],
+    rule: Rule,
+    parts: Components | None = None,
+    num_family: int = 1,
+    is_one_sided: bool = False,
 ) -> int | None:
     """Return how many more seeds decide a difference with 80 % probability; None if above the maximum.
 
@@ -122,20 +126,25 @@ def seeds_to_decide(
         values: Differences by seed of the contrast, then of the others of its family, for the same seeds.
         rule: Decision rule.
         parts: Variance components of the contrast, if known.
+        num_family: Number of contrasts of the family, if it is larger than that of `values`.
+        is_one_sided: Whether "better" is the only answer that counts.
     """
     known = np.asarray(values)
-    num_family, num = known.shape
+    num_known, num = known.shape
     most = MOST_MORE_SEEDS if rule.last is None else rule.last - num
     if most < 1 or num < 2:
         return None
-    drawn = _draw("seeds to decide", num_family, most + 1)
-    new = np.empty((NUM_EXPERIMENTS, num_family, most))
+    drawn = _draw("seeds to decide", num_known, most + 1)
+    new = np.empty((NUM_EXPERIMENTS, num_known, most))
     for k, row in enumerate(known):
         deviations = np.reshape(noise_of(row.tolist()).seeds, (-1, 1))
         new[:, k] = row.mean() + deviations * (drawn[:, k, :1] / math.sqrt(num) + drawn[:, k, 1:])
     both = np.concatenate([np.broadcast_to(known, (NUM_EXPERIMENTS, *known.shape)), new], axis=2)
-    looks = _look(rule, both, range(num + 1, num + most + 1), noise_of(values[0], parts), num_family)
-    return next((more for more, found in enumerate(looks, start=1) if found.decided >= POWER), None)
+    looks = _look(
+        rule, both, range(num + 1, num + most + 1), noise_of(values[0], parts), max(num_known, num_family)
+    )
+    found = (each.better if is_one_sided else each.decided for each in looks)
+    return next((more for more, power in enumerate(found, start=1) if power >= POWER), None)
 
 
 @cache

@@ -13,7 +13,7 @@ from annotated_types import Gt, Le
 from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, pick
 
 ALL_SETS = "all"
-LATER = ("spread",)  # keys of [verdict] that older plans lack
+LATER = ("spread", "target", "spread_from")  # keys of [verdict] that older plans lack
 Scale = Literal["linear", "log"]
 Role = Literal["trial", "best"]
 Spread = Literal["own", "pooled"]
@@ -48,6 +48,11 @@ class VerdictConfig:
     """Spread over seeds in intervals: that of each difference ("own", the default), or one of all arms
     ("pooled"), which needs fewer seeds if the arms vary alike."""
 
+    target: float | None = None
+    """Value of the primary score that arms are compared with, in percent for shares."""
+    spread_from: str = ""
+    """Path of earlier runs whose spread is that of single runs: a folder or a table of scores."""
+
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
             raise ValueError(f"delta = {self.delta:g}: expected less than 100 points (hundredths of a score)")
@@ -56,7 +61,7 @@ class VerdictConfig:
 
     def state(self) -> dict[str, Any]:
         """Return the keys that affect conclusions, with those of later versions only if they are stated."""
-        later = {key: value for key, value in pick(self, *LATER).items() if value is not None}
+        later = {key: value for key, value in pick(self, *LATER).items() if value not in (None, "")}
         return pick(self, "delta", "max_seeds", "primary") | later
 
 

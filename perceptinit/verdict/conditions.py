@@ -51,6 +51,7 @@ _OF_A_DIFFERENCE: tuple[Condition, ...] = (
     Condition(
         "The runs of a seed differ only in their initialization.", evidence.find_unlike_runs, Fact.DIFFER
     ),
+    Condition("Each arm has several runs, or is assumed to vary as others do.", evidence.find_single_runs),
     # the one condition that is shown if it is undecided, because equality cannot be proved
     Condition("Arms with the same initialization do not differ with p < 0.001.", evidence.find_defect),
     Condition("The baseline is not off its published scores.", evidence.find_published),

@@ -104,6 +104,12 @@ def find_unlike_runs(claim: Claim) -> Finding:
     )
 
 
+def find_single_runs(claim: Claim) -> Finding:
+    difference = claim.score.find_pair(*claim.pair)
+    is_predicted = difference is not None and difference.is_predicted
+    return Finding(State.ASSUMED, Fact.REPEATED) if is_predicted else judge([])
+
+
 def find_defect(claim: Claim) -> Finding:
     alike = [c for c in claim.comparison.contrasts if c.question == NOISE]
     if not alike:

@@ -151,7 +151,7 @@ def describe_failures(runs: RunSet, score: ScoreComparison) -> str:
 
 def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers)
-    untested = [d for d in found if d.value.num > 1 and not d.has_exact_test]
+    untested = [d for d in found if d.value.stderr is not None and not d.has_exact_test]
     if any(d.num_runs for d in untested):
         return "With so few runs, intervals assume that the scores of an arm are normally distributed."
     text = f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."

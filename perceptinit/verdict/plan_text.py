@@ -38,11 +38,15 @@ def plan_text(plan: Mapping[str, Any]) -> str:
 def _sections(plan: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the list in each section of a plan, by title."""
     delta = plan["verdict"]["delta"]
+    earlier = plan["verdict"].get("spread_from")
     facts = {
         "Expected": plan["hypothesis"],
         "Delta": "not stated, so arms cannot be called equivalent" if delta is None else points(delta),
         "Measured by": ", ".join(str(table.get("use")) for table in plan["shared"]["eval"]),
         "Primary score": plan["measures"],
+        "Spread over seeds": plan["verdict"].get("spread", ""),
+        "Target of the primary score": str(plan["verdict"].get("target", "")),
+        "Spread of single runs": f"that of {earlier}" if earlier else "",
         "Seeds": ", ".join(map(str, plan["seeds"])),
         "Stopping": plan["stopping"],
         "Family": plan.get("family", ""),

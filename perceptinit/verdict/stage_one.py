@@ -172,12 +172,14 @@ def _read_training(runs: RunSet, arm: str) -> tuple[dict[str, float], Mapping[st
     resolved = runs.resolved(arm)
     stages = [*resolved.get("init", ()), *resolved.get("posthoc", ())]
     settings = next((stage for stage in stages if "judgments" in stage), {})
-    own = [run.record.get("init") or [] for run in runs.finished if run.arm == arm]
-    sizes = {
-        key: fmean(max([s["metrics"].get(key, math.nan) for s in found], default=math.nan) for found in own)
-        for key in SIZES
-    }
+    own = [run for run in runs.finished if run.arm == arm]
+    sizes = {key: fmean([_read_size(run, key) for run in own] or [math.nan]) for key in SIZES}
     return sizes, {key: value for key, value in settings.items() if key != "judgments"}
+
+
+def _read_size(run: LoadedRun, key: str) -> float:
+    stages = run.record.get("init", ())
+    return next((stage["metrics"][key] for stage in stages if key in stage["metrics"]), math.nan)
 
 
 def compare_training(runs: RunSet, arm: str, control: str) -> tuple[list[str], list[str]]:

@@ -181,7 +181,8 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
 def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     """Return the interval that decides, what it covers, and the number of seeds."""
     family = count_family(difference.contrast, score)
-    title = f"simultaneous 95 % interval of {family}" if family else "95 % interval"
+    interval = "prediction interval" if difference.is_predicted else "interval"
+    title = f"simultaneous 95 % {interval} of {family}" if family else f"95 % {interval}"
     looks = " at every look" if score.rule.is_repeated else ""
     *others, last = units = find_units(difference, score)
     covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
@@ -191,10 +192,18 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
         f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
         "for the pooled votes of these judges" if are_pooled else "",
         count_runs(difference) if "seeds" in units else "",
+        _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
     if over != "seeds":  # the number of seeds says it
         parts[0] = f"{parts[0]} over {over}"
     return ", ".join(filter(None, parts))
+
+
+def _describe_assumed_spread(difference: Difference, score: ScoreComparison) -> str:
+    """Return the caveat of an interval whose spread is that of other runs."""
+    contrast = difference.contrast
+    repeated = contrast.reference if len(score.arm(contrast.arm).by_seed) == 1 else contrast.arm
+    return f"if a single run varies as those of {score.rule.spread_from or repeated}"
 
 
 def count_family(contrast: Contrast, score: ScoreComparison) -> str:
