@@ -30,13 +30,15 @@ def readings(values, target, measure="loss", **arms):
 def test_a_mean_is_better_than_a_target_if_its_one_sided_limit_is(tmp_path):
     low = np.mean(NEW) + stats.t.ppf(0.975, 4) * np.std(NEW, ddof=1) / 5**0.5
     assert low < 3.28
-    expected = f"new is better than 3.28 (mean 3.2763, one-sided 97.5 % limit {low:.4f}, 5 runs)."
+    expected = (
+        f"Target 3.28: new is better than the target (mean 3.2763, one-sided 97.5 % limit {low:.4f}, 5 runs)."
+    )
     assert readings(NEW, 3.28) == (expected,)
 
 
 def test_a_mean_on_the_other_side_is_worse():
     assert readings(NEW, 3.27)[0].startswith(
-        "new is worse than 3.27 (mean 3.2763, one-sided 97.5 % limit 3.274"
+        "Target 3.27: new is worse than the target (mean 3.2763, one-sided 97.5 % limit 3.274"
     )
 
 
@@ -44,9 +46,11 @@ def test_the_direction_of_the_measure_decides_the_side():
     values = (0.71, 0.72, 0.73)
     (found,) = readings(values, 70, measure="accuracy")
     assert found.startswith(
-        "Whether new is better than 70 % is undecided (mean 72.0, one-sided 97.5 % limit 69.5"
+        "Target 70 %: whether new is better than the target is undecided (mean 72.0, one-sided 97.5 % limit 69.5"
     )
-    assert readings(values, 60, measure="accuracy")[0].startswith("new is better than 60 %")
+    assert readings(values, 60, measure="accuracy")[0].startswith(
+        "Target 60 %: new is better than the target"
+    )
 
 
 def test_an_undecided_mean_states_how_many_more_runs_would_show_it():
@@ -67,6 +71,24 @@ def test_the_promised_number_of_runs_shows_a_mean_in_80_percent():
     assert (upper < 0).mean() > 0.75
 
 
+def test_runs_without_seeds_are_compared_with_a_target_in_the_same_way():
+    paired, unpaired = (
+        summary(
+            compare(
+                read_scores(
+                    {"new": dict(enumerate(NEW)), "old": dict(enumerate(NEW[::-1]))},
+                    baseline="old",
+                    measure="loss",
+                    target=3.277,
+                    is_unpaired=is_unpaired,
+                )
+            )
+        ).readings
+        for is_unpaired in (False, True)
+    )
+    assert paired[:2] == unpaired[:2]
+
+
 def test_a_mean_that_is_not_better_promises_nothing():
     assert readings((3.29, 3.27, 3.29), 3.28)[0].endswith("more runs are not expected to show it.")
 
@@ -74,18 +96,20 @@ def test_a_mean_that_is_not_better_promises_nothing():
 def test_several_arms_share_the_error_rate():
     found = readings(NEW, 3.28, other=(3.3, 3.31, 3.3))
     assert all("simultaneous one-sided 97.5 % limit" in text for text in found[:2])
-    assert found[1].startswith("other is worse than 3.28")
+    assert found[1].startswith("Target 3.28: other is worse than the target")
 
 
 def test_one_run_has_no_limit():
     assert readings(NEW[:1], 3.28)[0] == (
-        "Whether new is better than 3.28 is undecided (mean 3.276, 1 run): one run has no limit."
+        "Target 3.28: one run does not show whether new is better than the target (mean 3.276, 1 run)."
     )
 
 
 def test_a_target_of_the_command_line_needs_no_baseline_for_one_arm(verb, tmp_path):
     (tmp_path / "new.csv").write_text(f"arm,seed,measure,value\n{ROWS}\n")
-    assert "new is better than 3.28 (" in " ".join(verb("compare", "new.csv", "--target", "3.28").split())
+    assert "Target 3.28: new is better than the target (" in " ".join(
+        verb("compare", "new.csv", "--target", "3.28").split()
+    )
 
 
 def test_a_preregistered_target_is_used_and_another_one_is_a_departure(verb, tmp_path):
@@ -102,7 +126,7 @@ def test_a_preregistered_target_is_used_and_another_one_is_a_departure(verb, tmp
     command = ("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
     shown = verb(*command)
     assert "As planned" in shown
-    assert "random is worse than 3.28" in shown
+    assert "random is worse than the target" in shown
     assert "[verdict] target was 3.28 in the plan, and is 3.3 now." in verb(*command, "--target", "3.3")
 
 
