@@ -95,7 +95,7 @@ def compare(
     from perceptinit.verdict.when import find_when
 
     options = table_options(baseline, delta, columns, plan, direction)
-    options = replace(options, target=target, spread_from=spread_from and str(spread_from))
+    options = replace(options, target=target, spread_from=str(spread_from) if spread_from else None)
     loaded = load_results(runs, out, options)
     if loaded.source.layout and format_:
         typer.echo(loaded.source.layout, err=True)

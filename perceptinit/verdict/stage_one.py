@@ -1,7 +1,9 @@
 """What stage 1 did in each run: the spread of embeddings, and agreement with held-out judgments (2AFC)."""
 
 import math
+from collections import ChainMap
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -70,9 +72,12 @@ def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
     before = metrics.get("spread_before")
     if before is None or after is None:
         return None
-    rise = None if is_shuffled(runs, run.arm) else _read_rise(run)
-    two_afc = None if rise is None else rise.after
-    return StageOne(after, before, find_shape(before, after, two_afc, rise and rise.stderr))
+    rise = _read_rise(run)
+    is_unknown = is_shuffled(runs, run.arm) or math.isnan(rise.after)
+    two_afc = None if is_unknown else rise.after
+    return StageOne(
+        after, before, find_shape(before, after, two_afc, rise.stderr if rise.stderr > 0 else None)
+    )
 
 
 def has_spread(run: LoadedRun) -> bool:
@@ -80,33 +85,34 @@ def has_spread(run: LoadedRun) -> bool:
     return any("spread_after" in stage["metrics"] for stage in run.record.get("init", ()))
 
 
-def _read_rise(run: LoadedRun) -> Rise | None:
-    """Return the 2AFC of the first stage that reports it; None if none does."""
-    for metrics in (stage["metrics"] for stage in run.record.get("init", ())):
-        name = next((key for key in metrics if key.startswith("2afc_") and key.endswith("_after")), "")
-        if name:
-            start = name.removesuffix("_after")
-            after = metrics[name]
-            stderr = metrics.get(f"{start}_stderr", math.nan)
-            # trivial models are scored without training images, if possible
-            compared = metrics.get("unseen_2afc_after", metrics.get("known_2afc_after", after))
-            trivial = next((value for key, value in metrics.items() if key.startswith(TRIVIAL)), math.nan)
-            return Rise(
-                before=metrics.get(f"{start}_before", math.nan),
-                after=after,
-                stderr=stderr,
-                gain_stderr=metrics.get(f"{start}_gain_stderr", math.sqrt(2) * stderr),
-                trivial=trivial + after - compared,
-            )
-    return None
+def _read_metrics(run: LoadedRun) -> Mapping[str, float]:
+    """Return the metrics of stage 1; with several stages, those of the first one that reports them."""
+    return ChainMap(*(stage["metrics"] for stage in run.record.get("init") or ()))
+
+
+def _read_rise(run: LoadedRun) -> Rise:
+    metrics = _read_metrics(run)
+    ends = (key for key in metrics if key.startswith("2afc_") and key.endswith("_after"))
+    name = next(ends, "").removesuffix("_after")
+    after = metrics.get(f"{name}_after", math.nan)
+    stderr = metrics.get(f"{name}_stderr", math.nan)
+    # trivial models are scored without training images, if possible
+    compared = metrics.get("unseen_2afc_after", metrics.get("known_2afc_after", after))
+    trivial = next((value for key, value in metrics.items() if key.startswith(TRIVIAL)), math.nan)
+    return Rise(
+        before=metrics.get(f"{name}_before", math.nan),
+        after=after,
+        stderr=stderr,
+        gain_stderr=metrics.get(f"{name}_gain_stderr", math.sqrt(2) * stderr),
+        trivial=trivial + after - compared,
+    )
 
 
 def _find_rises(runs: RunSet, arm: str) -> dict[int, Rise]:
     """Return the 2AFC of each finished run of an arm by seed; empty if a run lacks its rise or the error."""
-    own = [run for run in runs.finished if run.arm == arm]
-    rises = {run.seed: _read_rise(run) for run in own}
-    known = {seed: r for seed, r in rises.items() if r and not math.isnan(r.gain + r.stderr)}
-    return known if len(known) == len(own) else {}
+    rises = {run.seed: _read_rise(run) for run in runs.finished if run.arm == arm}
+    is_known = not math.isnan(sum(rise.gain + rise.stderr for rise in rises.values()))
+    return rises if is_known else {}
 
 
 def find_unlearned(claim: Claim) -> Finding:
@@ -170,16 +176,11 @@ def describe_shuffled_rise(runs: RunSet, shuffled: str) -> str:
 def _read_training(runs: RunSet, arm: str) -> tuple[dict[str, float], Mapping[str, Any]]:
     """Return mean sizes of stage 1 (NaN if not recorded), and its settings without the judgments."""
     resolved = runs.resolved(arm)
-    stages = [*resolved.get("init", ()), *resolved.get("posthoc", ())]
-    settings = next((stage for stage in stages if "judgments" in stage), {})
-    own = [run for run in runs.finished if run.arm == arm]
-    sizes = {key: fmean([_read_size(run, key) for run in own] or [math.nan]) for key in SIZES}
+    stages = chain(resolved.get("init", ()), resolved.get("posthoc", ()))
+    settings: Mapping[str, Any] = next((stage for stage in stages if "judgments" in stage), {})
+    own = [_read_metrics(run) for run in runs.finished if run.arm == arm]
+    sizes = {key: fmean([metrics.get(key, math.nan) for metrics in own] or [math.nan]) for key in SIZES}
     return sizes, {key: value for key, value in settings.items() if key != "judgments"}
-
-
-def _read_size(run: LoadedRun, key: str) -> float:
-    stages = run.record.get("init", ())
-    return next((stage["metrics"][key] for stage in stages if key in stage["metrics"]), math.nan)
 
 
 def compare_training(runs: RunSet, arm: str, control: str) -> tuple[list[str], list[str]]:
@@ -191,8 +192,7 @@ def compare_training(runs: RunSet, arm: str, control: str) -> tuple[list[str], l
         for key, word in SIZES.items()
         if abs(own[key] - theirs[key]) > SAME_SIZE * own[key]
     ]
-    keys = " and ".join(dict.fromkeys(find_differences(settings, other)))
-    if settings != other:
-        differs.append(f"stage 1 of {control} was trained with another {keys or 'method'}")
-    is_unknown = any(math.isnan(own[key] + theirs[key]) for key in SIZES)
-    return differs, [f"the records do not say how long {control} was trained"] if is_unknown else []
+    keys = " and ".join(dict.fromkeys(find_differences(settings, other))) or "method"
+    text = f"stage 1 of {control} was trained with another {keys}" if settings != other else ""
+    is_known = not math.isnan(sum([*own.values(), *theirs.values()]))
+    return [*differs, text], ["" if is_known else f"the records do not say how long {control} was trained"]

@@ -118,7 +118,7 @@ def test_a_preregistered_target_is_used_and_another_one_is_a_departure(verb, tmp
     plan = verb("preregister", "results.toml")
     assert "* Target of the primary score: 3.28" in plan
     assert "* Spread of single runs: that of earlier.csv" in plan
-    assert "* Spread over seeds: own" in plan
+    assert "* Spread over seeds: that of each difference" in plan
     rows = [
         f"{arm},{s},loss,{v + (arm == 'random')}" for arm in ("random", "new") for s, v in enumerate(NEW[:3])
     ]
