@@ -102,7 +102,8 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
             last = score.improvement(difference.tested)
             ends_ahead = decide(difference, replace(score.rule, delta=None), score.sign) is Outcome.BETTER
         floor = score.floor / score.num_sets**0.5
-        found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
+        confidence = score.rule.level_for(contrast.num_family)  # earlier leads have their own spread
+        found = find_emergence(leads, confidence, floor, last, ends_ahead)
         if found:
             yield When(score, difference, found, comparison.runs.source.progress.seen)
 
