@@ -6,7 +6,7 @@ The command computes experiments that are missing from benchmarks/results/calibr
 tables of docs/calibration.md between their markers. Seeds are fixed, and an interrupted command resumes.
 `--again STUDY` recomputes a study. The studies are in `calibration_seeds.py` (differences over
 seeds), `calibration_designs.py` (few images, added seeds, many arms),
-`calibration_power.py` (promises), `calibration_images.py` (seeds and images), `calibration_people.py`
+`calibration_power.py` (promises), `calibration_pooled.py` (spread pooled over arms), `calibration_images.py` (seeds and images), `calibration_people.py`
 (people), `calibration_anchors.py` (few anchors), `calibration_models.py` (models measured once),
 `calibration_edges.py` (published scores, tuned arms),
 `calibration_runs.py` (sentences, real A/A comparisons), `calibration_tables.py` (tables of scores),
@@ -26,6 +26,7 @@ import calibration_edges
 import calibration_images
 import calibration_models
 import calibration_people
+import calibration_pooled
 import calibration_power
 import calibration_runs
 import calibration_seeds
@@ -41,6 +42,7 @@ STUDIES: Mapping[str, Study] = {
     **calibration_seeds.STUDIES,
     **calibration_designs.STUDIES,
     **calibration_power.STUDIES,
+    **calibration_pooled.STUDIES,
     **calibration_images.STUDIES,
     **calibration_people.STUDIES,
     **calibration_anchors.STUDIES,

@@ -81,6 +81,9 @@ def make_as_good(rng: np.random.Generator) -> Made:
     return draw(rng, size, leads), Truth(leads=leads)
 
 
+AT_CHANCE = {"two_afc_before": 0.5, "trivial_2afc/pixels 16 x 16": 0.5}
+
+
 def make_unlearned(rng: np.random.Generator) -> Made:
     """Return an experiment whose stage 1 learned nothing: held-out agreement is at chance but for noise.
 
@@ -92,7 +95,8 @@ def make_unlearned(rng: np.random.Generator) -> Made:
     spread = float(rng.uniform(0.1, 0.6))
 
     def change(record: dict[str, Any]) -> None:
-        stage_1("people", two_afc=0.5 + noise[record["seed"]], stderr=stderr, spread_after=spread)(record)
+        after = 0.5 + noise[record["seed"]]
+        stage_1("people", two_afc=after, stderr=stderr, spread_after=spread, **AT_CHANCE)(record)
 
     return change_records(experiment, change), replace(truth, void=STRUCTURE, defect=f"s.e. {stderr:.3f}")
 
@@ -139,7 +143,7 @@ MORE_SCORES = {
 }
 ODDITIES = {
     "contraction": stage_1("people", spread_after=0.03),
-    "weak agreement": stage_1("people", two_afc=0.55),
+    "weak agreement": stage_1("people", two_afc=0.55, **AT_CHANCE),
     "spread of shuffled": stage_1("shuffled", spread_after=0.01, two_afc=0.49),
 }
 

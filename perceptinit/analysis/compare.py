@@ -71,6 +71,11 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     items, unreadable = _read_items(runs)
     names = dict.fromkeys(chain(*rows.values()))
     scores = [_score(runs, rows, name, contrasts, items) for name in names]
+    if runs.earlier_runs and not any(score.rule.spread for score in scores):
+        raise UsageError(
+            f"[verdict] spread_from, {runs.rule.spread_from}: no arm has two runs with a score of the "
+            "compared runs. Choose runs with the same measure"
+        )
     cover = partial(_cover_searches, resample_studies(runs))
     excluded = [*_excluded_values(scores, rows), *_incomplete_sets(rows)]
     excluded += _report_missing_intervals(runs, scores, items)
@@ -203,9 +208,11 @@ def _score(
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
     rule = replace(
-        rule_of(runs.rule, runs.num_planned, runs.num_listed),
+        rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
         is_unpaired=runs.is_unpaired or differ_in_precision(runs),
+        spread=_find_spread(runs.earlier_runs, name),
+        spread_from=runs.rule.spread_from,
         one_run_decides=runs.source.one_run_decides,
         words=runs.source.words,
     )
@@ -250,6 +257,18 @@ def _score(
         digits=digits,
         has_direction=row.get("has_direction", True),
     )
+
+
+def _find_spread(runs: Sequence[LoadedRun], name: str) -> tuple[float, int] | None:
+    """Return the standard deviation of runs within arms and its degrees of freedom; None without two runs."""
+    by_arm: dict[str, list[float]] = {}
+    for run in runs:
+        row = _rows_at(run, run.samples_seen).get(name)
+        if row and row["value"] is not None:
+            by_arm.setdefault(run.arm, []).append(row["value"])
+    degrees = sum(len(values) - 1 for values in by_arm.values())
+    squares = sum(float(np.var(values)) * len(values) for values in by_arm.values())
+    return (math.sqrt(squares / degrees), degrees) if degrees else None
 
 
 def _cover_items(

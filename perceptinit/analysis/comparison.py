@@ -56,8 +56,15 @@ class Difference:
     num_runs: tuple[int, int] | None = None
 
     @property
+    def is_predicted(self) -> bool:
+        """Return whether the interval of a single run has the spread of other runs."""
+        return self.value.stderr is not None and self.value.num == 1
+
+    @property
     def has_exact_test(self) -> bool:
         """Return whether `p_signs` can be at most 0.05."""
+        if self.is_predicted:
+            return False
         if self.num_runs is None:
             return self.value.num >= MIN_SEEDS_SIGN_FLIP
         return math.comb(sum(self.num_runs), self.num_runs[0]) >= MIN_LABELINGS
@@ -203,6 +210,11 @@ class ScoreComparison:
 
     def difference(self, contrast: Contrast) -> Difference | None:
         return next((d for d in self.differences if d.contrast == contrast), None)
+
+    def find_pair(self, arm: str, reference: str) -> Difference | None:
+        """Return the difference of two arms; None without a contrast, or without scores."""
+        pairs = {(d.contrast.arm, d.contrast.reference): d for d in self.differences}
+        return pairs.get((arm, reference))
 
     def find_family(self, difference: Difference) -> list[Difference]:
         """Return the differences that are tested jointly, for the same seeds, with the given one first."""

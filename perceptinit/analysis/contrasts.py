@@ -188,8 +188,13 @@ def is_by_people(runs: RunSet, arm: str) -> bool:
 
 
 def is_by_simulated_people(runs: RunSet, arm: str) -> bool:
-    """Return whether simulated observers gave any answer that the arm learns from."""
-    return any(t.get("use") == "synthetic" for t in list_judgments(_stages(runs, arm)))
+    """Return whether simulated observers gave any answer that the arm learns from.
+
+    Older records show it only by the component of the judgments, or by the summary of the recipe.
+    """
+    judgments = list_judgments(_stages(runs, arm))
+    is_stated = runs.about(arm).get("simulated", runs.is_simulated_world)
+    return bool(judgments) and (is_stated or any(t.get("use") == "synthetic" for t in judgments))
 
 
 def _slots_with_judgments(runs: RunSet, arm: str) -> set[str]:

@@ -39,6 +39,9 @@ class Rule:
         last: Number of seeds at the last look; None for a single look.
         is_unplanned: Whether seeds were added by hand, without a plan.
         is_unpaired: Whether arms are never paired by seed.
+        num_pooled: Number of arms over which the spread over seeds is pooled; 0 if it is not pooled.
+        spread: Standard deviation of earlier runs and its degrees of freedom, for single runs; None without.
+        spread_from: Name of these runs.
         one_run_decides: Whether single runs are compared over items alone.
         words: Words of the source of the runs.
     """
@@ -48,6 +51,9 @@ class Rule:
     last: int | None = None
     is_unplanned: bool = False
     is_unpaired: bool = False
+    num_pooled: int = 0
+    spread: tuple[float, int] | None = None
+    spread_from: str = ""
     one_run_decides: bool = False
     words: Words = RECORDS.words
 
@@ -87,7 +93,7 @@ class Rule:
         }
 
 
-def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
+def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0, num_arms: int = 0) -> Rule:
     """Return the decision rule of a recipe's `[verdict]`.
 
     Args:
@@ -95,12 +101,14 @@ def rule_of(plan: VerdictConfig, num_planned: int, num_listed: int = 0) -> Rule:
         num_planned: Number of seeds at the first look.
         num_listed: Largest number of seeds in a recipe. Without a stopping rule, seeds beyond
             `num_planned` were added by hand, and each number of seeds counts as a look.
+        num_arms: Number of arms, whose spread is pooled if the plan states it.
     """
     delta = None if plan.delta is None else plan.delta / POINTS
     first = max(num_planned, 2)
     if plan.max_seeds is None and num_listed > first:
         return Rule(delta, first, num_listed, is_unplanned=True)
-    return Rule(delta, first, None if plan.max_seeds is None else max(first, plan.max_seeds))
+    last = None if plan.max_seeds is None else max(first, plan.max_seeds)
+    return Rule(delta, first, last, num_pooled=num_arms if plan.spread == "pooled" else 0)
 
 
 @cache

@@ -1,5 +1,6 @@
 """When the lead of an arm emerges during training, and whether it lasts."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -11,6 +12,7 @@ from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, max_t_p
 from perceptinit.analysis.statistics import Estimate, estimate
 
 LATE = 0.75  # share of the training after which a lead emerges late
+LASTING = 0.5  # share of the evaluations that show a lead that emerged late, if it lasts
 Leads = Mapping[int, Sequence[float]]  # samples seen -> lead of each seed; positive is better
 
 
@@ -26,12 +28,15 @@ class Emergence:
             0; None if the last limit is not above 0. A lower limit.
         peak: Samples seen at the largest lead that is shown and exceeds the last one, both simultaneously
             over the evaluations; None if the lead is not fading.
+        is_again: Whether an earlier lead was lost before the lead emerged, simultaneously over all pairs of
+            evaluations.
     """
 
     leads: Mapping[int, Estimate]
     emerged: int | None
     not_before: int | None
     peak: int | None
+    is_again: bool = False
 
     @property
     def end(self) -> int:
@@ -49,7 +54,11 @@ class Emergence:
 
     @property
     def is_lasting(self) -> bool:
-        return self.emerged is not None and self.peak is None
+        """Whether the lead is not fading, over a quarter of the samples or half of several evaluations."""
+        if self.emerged is None or self.peak is not None:
+            return False
+        num = sum(seen >= self.emerged for seen in self.leads)
+        return not self.is_late or num >= max(2, LASTING * len(self.leads))
 
 
 def find_emergence(
@@ -84,11 +93,15 @@ def find_emergence(
     shown[end] = shown[end] if ends_ahead is None else ends_ahead
     simultaneous = 1 - (1 - confidence) / len(leads)
     not_behind = {n: (estimate(leads[n], simultaneous, floor).high or 0.0) > 0 for n in found}
+    emerged = _first_of_last(shown)
+    over_pairs = 1 - (1 - confidence) / math.comb(len(leads), 2)
+    lost = [num for num in found if _find_peak(leads, num, over_pairs, floor) is not None]
     return Emergence(
         leads=found,
-        emerged=_first_of_last(shown),
+        emerged=emerged,
         not_before=_first_of_last(not_behind),
         peak=_find_peak(leads, end, simultaneous, floor),
+        is_again=emerged is not None and min(lost, default=end) < emerged,
     )
 
 
@@ -105,9 +118,9 @@ def _first_of_last(holds: Mapping[int, bool]) -> int | None:
 
 
 def _find_peak(leads: Leads, end: int, confidence: float, floor: float) -> int | None:
-    """Return where the largest lead is that is above 0 and above the last lead; None if there is none."""
+    """Return where the largest lead before `end` is that is above 0 and above that at `end`; None without."""
     peaks = {}
-    for num in sorted(leads.keys() - {end}):
+    for num in sorted(num for num in leads if num < end):
         lost = [lead - last for lead, last in zip(leads[num], leads[end], strict=True)]
         lead = estimate(leads[num], confidence, floor)
         loss = estimate(lost, confidence, floor)

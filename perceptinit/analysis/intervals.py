@@ -39,6 +39,7 @@ class Components:
         people: Variance over people beyond that of their items.
         num_people: Number of people; 0 if unknown.
         floor: Lower bound on the variance; that of independent items for a single run.
+        seed_degrees: Degrees of freedom of `seeds`. Default (0): `num_seeds` - 1.
     """
 
     mean: float
@@ -50,6 +51,7 @@ class Components:
     people: float = 0.0
     num_people: int = 0
     floor: float = 0.0
+    seed_degrees: int = 0
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ class Components:
 
         A single seed is not a sample: the degrees are then those over images and people alone.
         """
-        seeds = self.num_seeds - 1
+        seeds = self.seed_degrees or self.num_seeds - 1
         images = self.num_images - 1
         least = seeds or images
         squares = self.seeds**2 / seeds if seeds else 0.0

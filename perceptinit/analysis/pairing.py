@@ -4,13 +4,17 @@ Arms are paired if they share enough of their planned seeds, whatever their scor
 interval and a permutation of labels take the place of Student's t interval and the sign-flip test.
 """
 
+import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from perceptinit.analysis.comparison import ArmScore, Difference, joint_key
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import Rule
 from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p, max_t_p_unpaired
+from perceptinit.analysis.pooling import Pooling, level_of_family, pool
 from perceptinit.analysis.statistics import (
     Estimate,
     differences,
@@ -51,10 +55,12 @@ def estimate_difference(
     """
     if are_paired(arm, reference, rule):
         by_seed = differences(arm.by_seed, reference.by_seed)
-        return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
+        if len(by_seed) != 1 or not rule.spread:
+            return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
     if not arm.by_seed or not reference.by_seed:
         return None
-    return estimate_unpaired(list(arm.by_seed.values()), list(reference.by_seed.values()), confidence, floor)
+    samples = list(arm.by_seed.values()), list(reference.by_seed.values())
+    return estimate_unpaired(*samples, confidence, floor, rule.spread)
 
 
 def compare_arms(
@@ -75,8 +81,44 @@ def compare_arms(
     """
     by_name = {arm.arm: arm for arm in arms}
     parts = components or {}
-    found = (_find_difference(c, by_name, rule, floor, parts.get(c)) for c in contrasts)
-    return tuple(_with_exact_tests(list(filter(None, found)), by_name))
+    pooled = find_pooling(arms, rule)
+    found = [_find_difference(c, by_name, rule, floor, parts.get(c)) for c in contrasts]
+    known = [difference for difference in found if difference]
+    if pooled:
+        known = [_with_pooled(d, pooled, floor, parts.get(d.contrast)) for d in known]
+    return tuple(_with_exact_tests(known, by_name))
+
+
+def find_pooling(arms: Sequence[ArmScore], rule: Rule) -> Pooling | None:
+    """Return the pooled spread of arms; None if it is not planned, or arms are not paired over all seeds."""
+    seeds = sorted(arms[0].by_seed) if rule.num_pooled else []
+    is_paired = all(sorted(arm.by_seed) == seeds and are_paired(arm, arms[0], rule) for arm in arms)
+    if not is_paired or min(len(seeds), len(arms)) < 2:
+        return None
+    return pool(np.array([[arm.by_seed[seed] for seed in seeds] for arm in arms]))
+
+
+def _with_pooled(own: Difference, pooled: Pooling, floor: float, parts: Components | None) -> Difference:
+    """Return a difference with the pooled spread or, if arms differ in spread, with the larger one."""
+    num = own.value.num
+    deviation = max(float(pooled.deviation), floor)
+    num_family = own.contrast.num_family
+    is_joint = num_family > 1 and not own.contrast.is_of_pairs
+    level = level_of_family(num_family, pooled.degrees) if is_joint else own.confidence
+    value = Estimate.student(own.value.mean, deviation / math.sqrt(num), pooled.degrees, level, num)
+    two_way = None
+    if parts:
+        common = replace(parts, seeds=deviation**2 / num, seed_degrees=pooled.degrees)
+        two_way = estimate_two_way(common, own.confidence)
+    if not pooled.is_equal:
+        value = max(value, own.value, key=_half_width)
+        two_way = two_way and own.two_way and max(two_way, own.two_way, key=_half_width)
+    confidence = level if pooled.is_equal and not parts else own.confidence
+    return replace(own, value=value, two_way=two_way, p_value=p_value(value), confidence=confidence)
+
+
+def _half_width(value: Estimate) -> float:
+    return (value.high or value.mean) - value.mean
 
 
 def _find_difference(
@@ -114,7 +156,7 @@ def _with_exact_tests(found: Sequence[Difference], arms: Arms) -> Iterator[Diffe
         groups.setdefault(joint_key(difference), []).append(difference)
     p_values: dict[Contrast, float] = {}
     for group in groups.values():
-        tested = [d for d in group if d.value.stderr is not None]
+        tested = [d for d in group if d.value.stderr is not None and not d.is_predicted]
         if tested:
             p_values.update(zip((d.contrast for d in tested), _test(tested, arms), strict=True))
     yield from (replace(difference, p_signs=p_values.get(difference.contrast)) for difference in found)

@@ -16,6 +16,7 @@ from scipy.special import nctdtr, stdtrit
 
 from perceptinit.analysis.decisions import CONFIDENCE, Rule
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP, Components, sign_patterns
+from perceptinit.analysis.pooling import level_of_family, pool
 from perceptinit.analysis.questions import DECIDED, SIDES, Outcome
 from perceptinit.seeding import generator
 
@@ -86,11 +87,11 @@ def chances(rule: Rule, num: int, effect: float, noise: Noise, num_family: int =
         noise: Noise of the difference.
         num_family: Number of contrasts with simultaneous intervals. The others have no difference.
     """
-    values = _draw("power", num_family, num) * np.reshape(noise.seeds, (-1, 1, 1))
+    values = _draw("power", max(num_family, rule.num_pooled - 1), num) * np.reshape(noise.seeds, (-1, 1, 1))
     shifts = generator(0, "images").standard_normal((NUM_EXPERIMENTS, 1))
     values[:, 0] += effect + math.sqrt(noise.beyond_seeds) * shifts
     first = max(rule.first, 2) if rule.is_repeated else num
-    *_, last = _look(rule, values, range(first, num + 1), noise)
+    *_, last = _look(rule, values, range(first, num + 1), noise, num_family)
     return last
 
 
@@ -111,7 +112,11 @@ def find_effect(power: Callable[[float], float], unit: float) -> float:
 
 @cache
 def seeds_to_decide(
-    values: tuple[tuple[float, ...], ...], rule: Rule, parts: Components | None = None
+    values: tuple[tuple[float, ...], ...],
+    rule: Rule,
+    parts: Components | None = None,
+    num_family: int = 1,
+    is_one_sided: bool = False,
 ) -> int | None:
     """Return how many more seeds decide a difference with 80 % probability; None if above the maximum.
 
@@ -121,20 +126,25 @@ def seeds_to_decide(
         values: Differences by seed of the contrast, then of the others of its family, for the same seeds.
         rule: Decision rule.
         parts: Variance components of the contrast, if known.
+        num_family: Number of contrasts of the family, if it is larger than that of `values`.
+        is_one_sided: Whether "better" is the only answer that counts.
     """
     known = np.asarray(values)
-    num_family, num = known.shape
+    num_known, num = known.shape
     most = MOST_MORE_SEEDS if rule.last is None else rule.last - num
     if most < 1 or num < 2:
         return None
-    drawn = _draw("seeds to decide", num_family, most + 1)
-    new = np.empty((NUM_EXPERIMENTS, num_family, most))
+    drawn = _draw("seeds to decide", num_known, most + 1)
+    new = np.empty((NUM_EXPERIMENTS, num_known, most))
     for k, row in enumerate(known):
         deviations = np.reshape(noise_of(row.tolist()).seeds, (-1, 1))
         new[:, k] = row.mean() + deviations * (drawn[:, k, :1] / math.sqrt(num) + drawn[:, k, 1:])
     both = np.concatenate([np.broadcast_to(known, (NUM_EXPERIMENTS, *known.shape)), new], axis=2)
-    looks = _look(rule, both, range(num + 1, num + most + 1), noise_of(values[0], parts))
-    return next((more for more, found in enumerate(looks, start=1) if found.decided >= POWER), None)
+    looks = _look(
+        rule, both, range(num + 1, num + most + 1), noise_of(values[0], parts), max(num_known, num_family)
+    )
+    found = (each.better if is_one_sided else each.decided for each in looks)
+    return next((more for more, power in enumerate(found, start=1) if power >= POWER), None)
 
 
 @cache
@@ -159,7 +169,8 @@ def detected_by_signs(num: int, confidence: float, num_family: int) -> float:
     first = np.eye(num_family)[0][:, None]
 
     def power(effect: float) -> float:
-        return float(_decide(Rule(), confidence, noise + effect * first, Noise(1.0))[Outcome.BETTER].mean())
+        found = _decide(Rule(), confidence, noise + effect * first, Noise(1.0), num_family)
+        return float(found[Outcome.BETTER].mean())
 
     return find_effect(power, 1.0)
 
@@ -170,19 +181,23 @@ def _draw(name: str, num_family: int, num: int) -> np.ndarray:
     return drawn[:, 1:] if num_family == 1 else (drawn[:, 1:] - drawn[:, :1]) / math.sqrt(2)
 
 
-def _look(rule: Rule, values: np.ndarray, numbers: Iterable[int], noise: Noise) -> Iterator[Chances]:
+def _look(
+    rule: Rule, values: np.ndarray, numbers: Iterable[int], noise: Noise, num_family: int
+) -> Iterator[Chances]:
     """Yield the probabilities of the answers at each number of seeds; those of looks accumulate.
 
     Args:
         rule: Decision rule.
-        values: Differences by seed of the contrast, then of the others of its family, shape (P, K, n).
+        values: Differences by seed of the contrast, then of the others of its family and of other arms whose
+            spread is pooled, shape (P, K, n).
         numbers: Numbers of seeds.
         noise: Noise of the contrast.
+        num_family: Number of contrasts with simultaneous intervals.
     """
-    confidence = rule.level_for(values.shape[1])
+    confidence = rule.level_for(num_family)
     earlier = dict.fromkeys(DECIDED, np.zeros(len(values), bool))
     for num in numbers:
-        found = _decide(rule, confidence, values[:, :, :num], noise)
+        found = _decide(rule, confidence, values[:, :, :num], noise, num_family)
         if rule.is_repeated:
             is_open = ~np.any([*earlier.values()], axis=0)
             earlier = found = {name: earlier[name] | (is_open & found[name]) for name in found}
@@ -191,17 +206,26 @@ def _look(rule: Rule, values: np.ndarray, numbers: Iterable[int], noise: Noise) 
         yield Chances(better, equivalent, better + equivalent + float(found[Outcome.WORSE].mean()))
 
 
-def _decide(rule: Rule, confidence: float, values: np.ndarray, noise: Noise) -> dict[Outcome, np.ndarray]:
+def _decide(
+    rule: Rule, confidence: float, values: np.ndarray, noise: Noise, num_family: int
+) -> dict[Outcome, np.ndarray]:
     """Return which experiments have each outcome, shape (P,), as `verdict.decide`."""
     num = values.shape[2]
     means = values[:, 0].mean(axis=1)
     parts = noise.at(num, values[:, 0].var(axis=1, ddof=1) / num)
     half = stdtrit(parts.degrees, 0.5 + confidence / 2) * np.sqrt(parts.variance)
+    if rule.num_pooled:
+        pooled = pool(np.concatenate([np.zeros_like(values[:, :1]), values], axis=1))
+        common = replace(noise.at(num, pooled.deviation**2 / num), seed_degrees=pooled.degrees)
+        is_joint = num_family > 1 and noise.parts is None
+        level = level_of_family(num_family, pooled.degrees) if is_joint else confidence
+        wide = stdtrit(common.degrees, 0.5 + level / 2) * np.sqrt(common.variance)
+        half = np.where(pooled.is_equal, wide, np.maximum(wide, half))
     found = rule.classify(means - half, means + half)
     for side in SIDES:
         found[side] = found[side] & ~found[Outcome.EQUIVALENT]
         if MIN_SEEDS_SIGN_FLIP <= num <= MOST_SEEDS_SIGN_FLIP:
-            found[side][found[side]] = _is_confirmed(values[found[side]])
+            found[side][found[side]] = _is_confirmed(values[found[side], :num_family])
     return found
 
 

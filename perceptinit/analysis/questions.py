@@ -186,7 +186,12 @@ WORTH = Question(
     },
     is_main=True,
 )
-BETTER_MODEL = Question(key="models", text="Is it better than {}?", readings=_READINGS, is_main=True)
+BETTER_MODEL = Question(
+    key="models",
+    text="Is it better than {}?",
+    readings={**_READINGS, Case.EQUAL: "{arm} and {reference} give the same answer on every {item}"},
+    is_main=True,
+)
 MAIN = {question.key: question for question in (WORTH, BETTER_MODEL)}  # by `Source.question`
 STRUCTURE = _ask_structure("structure", "Is it the human structure?", "the human structure")
 SIMULATED = _ask_structure(

@@ -62,15 +62,22 @@ def estimate(values: Sequence[float], confidence: float = 0.95, floor: float = 0
 
 
 def estimate_unpaired(
-    values: Sequence[float], reference: Sequence[float], confidence: float = 0.95, floor: float = 0.0
+    values: Sequence[float],
+    reference: Sequence[float],
+    confidence: float = 0.95,
+    floor: float = 0.0,
+    spread: tuple[float, int] | None = None,
 ) -> Estimate:
     """Return the mean difference of two independent samples, with Welch's t interval.
+
+    A single value has the spread of the other sample, so the interval is a prediction interval.
 
     Args:
         values: At least one value.
         reference: At least one value.
         confidence: Level of the interval.
         floor: Lower bound on the standard deviation of each sample.
+        spread: Standard deviation of single values and its degrees of freedom, if it is known from others.
 
     Source: Welch (1947), with Satterthwaite's (1946) degrees of freedom.
     """
@@ -79,7 +86,12 @@ def estimate_unpaired(
     mean = one.mean - other.mean
     num = min(one.num, other.num)
     if one.stderr is None or other.stderr is None:
-        return Estimate(mean, None, None, None, num)
+        known = [(e.stderr * math.sqrt(e.num), e.num - 1) for e in (one, other) if e.stderr is not None]
+        found = spread or next(iter(known), None)
+        if found is None:
+            return Estimate(mean, None, None, None, num)
+        error = max(found[0], floor) * math.sqrt(1 / one.num + 1 / other.num)
+        return Estimate.student(mean, error, found[1], confidence, num)
     stderr = math.hypot(one.stderr, other.stderr)
     degrees = float(num - 1)
     if stderr:

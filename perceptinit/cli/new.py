@@ -38,8 +38,12 @@ def recipe(
 
     Example: perceptinit new recipe pi_clip_yfcc
     """
+    from perceptinit.results.planned import Planned
+
     path = copy_recipe(name, Path())
     typer.echo(path)
+    spread = Planned.of_file(path, Path()).verdict.spread or "own"
+    typer.echo(f'[verdict] spread = "{spread}" (the choice of "own" and "pooled": docs/calibration.md)')
     typer.echo(f"Next: perceptinit validate {path}")
 
 

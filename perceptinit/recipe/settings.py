@@ -6,15 +6,17 @@ They do not affect the results of `run`.
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Gt, Le
 
-from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from perceptinit.configs import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, pick
 
 ALL_SETS = "all"
+LATER = ("spread", "target", "spread_from")  # keys of [verdict] that older plans lack
 Scale = Literal["linear", "log"]
 Role = Literal["trial", "best"]
+Spread = Literal["own", "pooled"]
 Few = Annotated[int, Gt(0), Le(1000)]  # larger values are mistakes
 WARN_SECONDS = 180  # from Slurm's signal to the end of a job
 MIN_MINUTES = 5
@@ -42,9 +44,25 @@ class VerdictConfig:
     """Standard deviation over seeds of the difference between two arms, in points, used by `validate` and
     `preregister` to compute power. Take it from earlier runs of the arms; A/A runs can underestimate it."""
 
+    spread: Spread | None = None
+    """Spread over seeds in intervals: that of each difference ("own", the default), or one of all arms
+    ("pooled"), which needs fewer seeds if the arms vary alike."""
+
+    target: float | None = None
+    """Value of the primary score that arms are compared with, in percent for shares."""
+    spread_from: str = ""
+    """Path of earlier runs whose spread is that of single runs: a folder or a table of scores."""
+
     def __post_init__(self) -> None:
         if self.delta is not None and self.delta >= 100:
             raise ValueError(f"delta = {self.delta:g}: expected less than 100 points (hundredths of a score)")
+        if self.spread == "pooled" and self.max_seeds:
+            raise ValueError('spread = "pooled" needs a fixed number of seeds. Remove max_seeds')
+
+    def state(self) -> dict[str, Any]:
+        """Return the keys that affect conclusions, with those of later versions only if they are stated."""
+        later = {key: value for key, value in pick(self, *LATER).items() if value not in (None, "")}
+        return pick(self, "delta", "max_seeds", "primary") | later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from perceptinit.components.plugin_manager import build_plugin_manager
 from perceptinit.configs import find_neutral_keys, read_config
 from perceptinit.errors import DataError, PerceptInitError, require_valid
 from perceptinit.recipe.old_keys import restore_overrides, restore_text
-from perceptinit.recipe.settings import ExpectConfig, VerdictConfig
+from perceptinit.recipe.settings import LATER, ExpectConfig, VerdictConfig
 from perceptinit.recipe.shipped import find, read_text
 from perceptinit.recipe.tables import ARM_SLOTS, apply_overrides, parse_toml, stage_names
 from perceptinit.recipe.text import (
@@ -28,7 +28,7 @@ from perceptinit.recipe.tuning import flatten
 from perceptinit.registry import Registry
 from perceptinit.results.preregistration import PLAN, read_plan
 
-PLANNED = ("delta", "max_seeds", "primary")  # keys of [verdict] that affect the conclusions
+PLANNED = ("delta", "max_seeds", "primary", *LATER)  # keys of [verdict] that affect the conclusions
 Changes = Mapping[str, tuple[str, ...]]  # sentences by arm
 Sources = tuple[tuple[str, str], ...]  # path and text of a recipe and of its `like` ancestors
 
@@ -217,7 +217,7 @@ def _read_replaced(root: Path) -> Mapping[str, Any]:
 def find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:
     """Yield the changes of `[verdict]` since the plan or, without a plan, since the first run."""
     for key in PLANNED:
-        old = plan["verdict"][key] if plan else getattr(began, key)
+        old = plan["verdict"].get(key) if plan else getattr(began, key)
         new = getattr(now, key)
         if (old or None) != (new or None):
             when = "in the plan" if plan else "when the first run began"

@@ -186,6 +186,7 @@ def arm_row(recipe: Recipe, arm: Arm) -> dict[str, Any]:
         "summary": arm.summary,
         "difference": recipe.difference(arm),
         "by_people": all(spec.build().card.by_people for spec in judgments),
+        "simulated": any(spec.build().card.simulated for spec in judgments),
         # without wrappers
         "taught_by": sorted({spec.build().name for spec in judgments if "judgments" not in spec.parts}),
         "resolved": recipe.resolve(arm),

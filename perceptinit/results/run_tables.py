@@ -74,6 +74,8 @@ class TableOptions:
         plan: File of the plan of the runs.
         is_unpaired: Whether arms are never paired by seed.
         direction: Better values of measures whose name does not state it. Default: that of the plan.
+        target: Value of the primary score that arms are compared with, also of records.
+        spread_from: Path of earlier runs whose spread is that of single runs, also of records.
     """
 
     baseline: str | None = None
@@ -82,6 +84,8 @@ class TableOptions:
     plan: Path | None = None
     is_unpaired: bool = False
     direction: Direction | None = None
+    target: float | None = None
+    spread_from: str | None = None
 
 
 def load_results(
@@ -106,9 +110,9 @@ def load_results(
         options = replace(options, baseline=options.baseline or "random", delta=delta)
     tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
     if not tables:
-        if options != TableOptions(baseline=options.baseline):
+        if options != TableOptions(**pick(options, "baseline", "target", "spread_from")):
             raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
-        return load_runs(sources, out)
+        return _state(load_runs(sources, out), options)
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")
     table = read_table(tables[0]) if isinstance(tables[0], Path) else read_frame(tables[0])
@@ -117,6 +121,26 @@ def load_results(
         require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
         plan = read_plan(options.plan.parent, options.plan.name)
     return read_runs(table, options, plan)
+
+
+def _state(runs: RunSet, options: TableOptions) -> RunSet:
+    """Return the runs with the keys of `[verdict]` in options, and the runs of `spread_from`.
+
+    A change of a plan is a departure.
+    """
+    stated = pick(options, "target", "spread_from")
+    rule = replace(runs.rule, **{key: value for key, value in stated.items() if value is not None})
+    departures = tuple(find_changes(runs.plan, rule, rule)) if runs.plan else runs.departures
+    earlier = _load_scores(Path(rule.spread_from), options) if rule.spread_from else ()
+    return replace(runs, rule=rule, departures=departures, earlier_runs=tuple(earlier))
+
+
+def _load_scores(path: Path, options: TableOptions) -> Sequence[LoadedRun]:
+    """Return the runs in a folder or a table, which needs no baseline."""
+    if path.suffix.lower() not in SUFFIXES:
+        return load_runs([path]).finished
+    rows, _ = read_layout(read_table(path), options.columns)
+    return [run for run in _build_runs(rows, options.direction) if run.state == "finished"]
 
 
 def read_frame(frame: Any) -> Columns:
@@ -141,7 +165,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
     about = read_details(rows, 0)
     source = KEYS[about.get("source", "")]
-    baseline = options.baseline or plan.get("baseline", "")
+    baseline = options.baseline or plan.get("baseline", "") or (arms[0] if len(arms) == 1 else "")
     if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
@@ -168,7 +192,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     axis: Axis = next((axis for axis in AXES if axis in rows), "")
     progress = Progress.along(about.get("axis", "") if source.key else axis, about.get("samples", ""))
     num_seeds = max(Counter(map(attrgetter("arm"), runs)).values())
-    return RunSet(
+    found = RunSet(
         about.get("name", table.path.stem),
         about.get("summary", ""),
         baseline,
@@ -184,6 +208,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         is_unpaired=is_unpaired,
         source=replace(source, progress=progress, layout=layout),
     )
+    return _state(found, options)
 
 
 def _require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:

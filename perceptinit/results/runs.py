@@ -94,6 +94,7 @@ class RunSet:
         origins: Experiments whose runs are reused, by arm.
         planned: Planned seeds of each arm. Default: the seeds of its runs.
         is_unpaired: Whether arms are never paired by seed.
+        earlier_runs: Runs whose spread is that of single runs (`[verdict] spread_from`).
         is_baseline_best: Whether the baseline was chosen because its score is the best.
         source: Where the runs come from.
     """
@@ -114,6 +115,7 @@ class RunSet:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
     is_unpaired: bool = False
+    earlier_runs: tuple[LoadedRun, ...] = ()
     is_baseline_best: bool = False
     source: Source = RECORDS
 
@@ -134,7 +136,12 @@ class RunSet:
     def is_simulated(self) -> bool:
         """Whether any run uses simulated images, captions or observers."""
         tables = (t for arm in self.arms for t in walk_tables(self.resolved(arm)))
-        return any(table.get("use") == "synthetic" for table in tables)
+        return self.is_simulated_world or any(table.get("use") == "synthetic" for table in tables)
+
+    @property
+    def is_simulated_world(self) -> bool:
+        """Whether the summary of the recipe contains the word "simulated", as for prepared files."""
+        return "simulated" in self.summary.lower().split()
 
     @property
     def progress(self) -> Progress:

@@ -30,6 +30,7 @@ class Fact(StrEnum):
     FIXED = "the analysis was fixed before the runs"
     LEARNED = "stage 1 learned its judgments without collapse"
     ABOVE_CHANCE = "the baseline is above chance"
+    REPEATED = "a single run varies as the repeated ones do"
     SETTINGS = "how the runs were made"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from perceptinit.results.source import Fact
-from perceptinit.verdict import controls, evidence
+from perceptinit.verdict import controls, evidence, stage_one
 from perceptinit.verdict.claim import Claim, Finding, State
 
 
@@ -51,6 +51,7 @@ _OF_A_DIFFERENCE: tuple[Condition, ...] = (
     Condition(
         "The runs of a seed differ only in their initialization.", evidence.find_unlike_runs, Fact.DIFFER
     ),
+    Condition("Each arm has several runs, or is assumed to vary as others do.", evidence.find_single_runs),
     # the one condition that is shown if it is undecided, because equality cannot be proved
     Condition("Arms with the same initialization do not differ with p < 0.001.", evidence.find_defect),
     Condition("The baseline is not off its published scores.", evidence.find_published),
@@ -98,7 +99,13 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
         ),
         Condition("No control collapsed in stage 1.", controls.find_collapsed_controls, Fact.LEARNED),
         Condition(
-            "Stage 1 learned its judgments and did not collapse.", controls.find_unlearned, Fact.LEARNED
+            "Stage 1 learned its judgments and did not collapse.", stage_one.find_unlearned, Fact.LEARNED
+        ),
+        Condition("Stage 1 learned less with shuffled votes.", stage_one.find_shuffled_rise, Fact.LEARNED),
+        Condition(
+            "Stage 1 of each control has the judgments, steps and settings of the arm.",
+            controls.find_unlike_controls,
+            Fact.DIFFER,
         ),
         Condition("The arm leads every control over seeds and images.", controls.find_unbeaten),
         Condition(

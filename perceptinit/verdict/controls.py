@@ -1,70 +1,19 @@
-"""Conditions on stage 1, on its controls and on trivial models, for claims about human judgments."""
+"""Conditions on controls and on trivial models, for claims about human judgments."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from statistics import fmean
-from typing import NamedTuple
+from itertools import chain
 
-from perceptinit.analysis.contrasts import find_controls, is_shuffled, taught_by
+from perceptinit.analysis.contrasts import find_controls, taught_by
 from perceptinit.analysis.intervals import estimate_two_way
-from perceptinit.analysis.questions import OF_CONTROL, Outcome
+from perceptinit.analysis.questions import OF_CONTROL
 from perceptinit.judgments.baselines import STRONG
-from perceptinit.judgments.scoring import Shape, find_shape, is_above_chance
 from perceptinit.results.measures import is_perceptual
-from perceptinit.results.runs import LoadedRun, RunSet
+from perceptinit.results.runs import RunSet
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
+from perceptinit.verdict.stage_one import compare_training, find_stage_one, has_spread
 
 NO_ITEMS = "no items.safetensors, or too few images"
-
-
-class StageOne(NamedTuple):
-    """What stage 1 did to the embeddings of a run. Lower ones are more contracted.
-
-    Attributes:
-        after: Mean cosine distance of two images after stage 1, in [0, 2].
-        before: Mean cosine distance before stage 1.
-        shape: Whether the embeddings collapsed or contracted; empty if neither.
-    """
-
-    after: float
-    before: float
-    shape: Shape
-
-
-def find_stage_one(runs: RunSet) -> dict[str, StageOne]:
-    """Return what stage 1 did in the run of each arm with the smallest spread, if it is recorded."""
-    found: dict[str, StageOne] = {}
-    for run in runs.finished:
-        if own := _read_stage(runs, run):
-            found[run.arm] = min(own, found.get(run.arm, own))
-    return found
-
-
-def _read_stage(runs: RunSet, run: LoadedRun) -> StageOne | None:
-    # later stages can restore the distances
-    stages = run.record.get("init")
-    metrics = stages[-1]["metrics"] if stages else {}
-    after = metrics.get("spread_after")
-    before = metrics.get("spread_before")
-    if before is None or after is None:
-        return None
-    two_afc, stderr = _read_two_afc(run)
-    return StageOne(
-        after, before, find_shape(before, after, None if is_shuffled(runs, run.arm) else two_afc, stderr)
-    )
-
-
-def _has_spread(run: LoadedRun) -> bool:
-    return any("spread_after" in stage["metrics"] for stage in run.record.get("init", ()))
-
-
-def _read_two_afc(run: LoadedRun) -> tuple[float | None, float | None]:
-    """Return held-out 2AFC after stage 1 and its standard error; None if they are not recorded."""
-    for stage in run.record.get("init", ()):
-        for name, value in stage["metrics"].items():
-            if name.startswith("2afc_") and name.endswith("_after"):
-                return value, stage["metrics"].get(name.replace("_after", "_stderr"))
-    return None, None
 
 
 def find_all_controls(claim: Claim) -> list[str]:
@@ -94,32 +43,18 @@ def find_collapsed_controls(claim: Claim) -> Finding:
     own = [run for run in claim.runs.finished if run.arm in controls]
     stages = find_stage_one(claim.runs)
     collapsed = [arm for arm in controls if arm in stages and stages[arm].shape == "collapsed"]
-    unknown = {run.arm for run in own if taught_by(claim.runs, run.arm) and not _has_spread(run)}
+    unknown = {run.arm for run in own if taught_by(claim.runs, run.arm) and not has_spread(run)}
     return judge(
         (f"{arm} collapsed in stage 1" for arm in collapsed),
         (f"the records of {arm} do not say whether stage 1 collapsed" for arm in sorted(unknown)),
     )
 
 
-def find_unlearned(claim: Claim) -> Finding:
-    """Return whether stage 1 of the arm learned its judgments and did not collapse."""
-    arm = claim.arm
-    own = [run for run in claim.runs.finished if run.arm == arm]
-    stage = find_stage_one(claim.runs).get(arm)
-    measured = list(map(_read_two_afc, own))
-    values = [value for value, _ in measured if value is not None]
-    errors = [stderr for _, stderr in measured if stderr is not None]
-    if not all(map(_has_spread, own)) or min(len(values), len(errors)) < len(own):
-        return judge([], [f"the records do not say whether stage 1 of {arm} learned its judgments"])
-    mean = fmean(values)
-    unlearned = f"{arm} is not shown to have learned its judgments (2AFC {mean:.3f}, chance 0.5)"
-    is_collapsed = stage is not None and stage.shape == "collapsed"
-    return judge(
-        [
-            f"{arm} collapsed in stage 1" if is_collapsed else "",
-            "" if is_above_chance(mean, max(errors)) else unlearned,
-        ]
-    )
+def find_unlike_controls(claim: Claim) -> Finding:
+    """Return whether stage 1 of each control has the judgments, steps and settings of the arm."""
+    controls = [control for control in find_all_controls(claim) if taught_by(claim.runs, control)]
+    found = [compare_training(claim.runs, claim.arm, control) for control in controls]
+    return judge(chain(*(differs for differs, _ in found)), chain(*(unknown for _, unknown in found)))
 
 
 def find_unbeaten(claim: Claim) -> Finding:
@@ -127,19 +62,29 @@ def find_unbeaten(claim: Claim) -> Finding:
     refuted = []
     unknown = []
     for control in find_all_controls(claim):
-        parts = replace(claim, reference=control).parts_in(claim.score)
-        if parts is None:
+        own = replace(claim, reference=control)
+        if own.parts_in(claim.score) is None:
             unknown.append(f"nothing shows whether {control} does worse on other images ({NO_ITEMS})")
-            continue
-        lead = claim.score.improvement(estimate_two_way(parts, claim.score.rule.confidence))
-        low, high = lead.low or 0.0, lead.high or 0.0
-        delta = claim.score.rule.delta or 0.0
-        if low <= 0:
-            is_equal = -delta <= low and high <= delta
-            undecided = Outcome.EQUIVALENT if is_equal else Outcome.UNDECIDED
-            outcome = Outcome.WORSE if high < 0 else undecided
-            refuted.append(OF_CONTROL[outcome].format(control=control))
+        else:
+            refuted.append(_describe_unbeaten(own))
     return judge(refuted, unknown)
+
+
+def read_controls(claim: Claim) -> str:
+    """Return the controls, except shuffled votes, that are not shown to do worse; empty without any."""
+    controls = find_controls(claim.runs, claim.arm)
+    return "; ".join(filter(None, (_describe_unbeaten(replace(claim, reference=each)) for each in controls)))
+
+
+def _describe_unbeaten(claim: Claim) -> str:
+    """Return how a control, the reference, does if the arm is not shown to lead it; empty if it is."""
+    rule = claim.score.rule
+    parts = claim.parts_in(claim.score)
+    value = estimate_two_way(parts, rule.confidence) if parts else claim.gain_in(claim.score, rule.confidence)
+    lead = claim.score.improvement(value) if value else None
+    if lead is None or lead.low is None:
+        return ""
+    return "" if lead.low > 0 else OF_CONTROL[rule.decide(lead)].format(control=claim.reference)
 
 
 def find_trivial(claim: Claim) -> Finding:

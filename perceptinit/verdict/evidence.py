@@ -17,10 +17,13 @@ from perceptinit.results.runs import RunSet
 from perceptinit.results.source import Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
-from perceptinit.verdict.verdict import describe_answer, find_earlier_answers
+from perceptinit.verdict.verdict import decide, describe_answer, find_earlier_answers, is_beyond_delta
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
 LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
+FEW_SEEN = (
+    1e-3  # share of evaluated images that stage 1 can have seen, if the answer without them is the same
+)
 
 
 def find_smoke(claim: Claim) -> Finding:
@@ -101,6 +104,12 @@ def find_unlike_runs(claim: Claim) -> Finding:
     )
 
 
+def find_single_runs(claim: Claim) -> Finding:
+    difference = claim.score.find_pair(*claim.pair)
+    is_predicted = difference is not None and difference.is_predicted
+    return Finding(State.ASSUMED, Fact.REPEATED) if is_predicted else judge([])
+
+
 def find_defect(claim: Claim) -> Finding:
     alike = [c for c in claim.comparison.contrasts if c.question == NOISE]
     if not alike:
@@ -130,6 +139,8 @@ def find_seen(claim: Claim) -> Finding:
         return DOES_NOT_APPLY
     unknown = "the records do not say whether stage 1 has seen the evaluated images"
     most = max(filter(None, shares), default=0.0)
+    if most and None not in shares and _holds_without(claim, most):
+        return judge([])
     percent = f"{100 * most:.0f} %" if most >= 0.01 else "up to 1 %"
     return judge(
         [f"stage 1 has seen {percent} of the evaluated images"] if most else [],
@@ -137,16 +148,27 @@ def find_seen(claim: Claim) -> Finding:
     )
 
 
+def _holds_without(claim: Claim, share: float) -> bool:
+    """Return whether the answer is the same without a share of the items, whatever their values are."""
+    difference = claim.score.find_pair(*claim.pair)
+    if difference is None or share > FEW_SEEN or not claim.score.is_share:
+        return False
+    low, high = difference.tested.low, difference.tested.high
+    wider = replace(difference.tested, low=(low or 0.0) - share, high=(high or 0.0) + share)
+    widened = replace(difference, over_searches=wider)
+    is_same = decide(widened, claim.score.rule, claim.score.sign) == claim.outcome
+    return is_same and (is_beyond_delta(widened, claim.score.rule) or not claim.is_beyond_delta)
+
+
 def find_changed(claim: Claim) -> Finding:
     answers = find_earlier_answers(claim.comparison)
     if not answers:
         return DOES_NOT_APPLY
-    contrasts = (difference.contrast for difference in claim.score.differences)
-    contrast = next((c for c in contrasts if (c.arm, c.reference) == claim.pair), None)
-    if contrast is None:
+    difference = claim.score.find_pair(*claim.pair)
+    if difference is None:
         return judge([])
-    before = answers.get(contrast, "not measured")
-    is_same = before == describe_answer(claim.score, contrast)
+    before = answers.get(difference.contrast, "not measured")
+    is_same = before == describe_answer(claim.score, difference.contrast)
     return judge([] if is_same else [f"with the earlier [verdict], the answer is: {before}"])
 
 
@@ -249,7 +271,18 @@ def find_opposed(claim: Claim) -> Finding:
     against = sum(gain < 0 for gain in sets)
     if 2 * against > len(sets):
         opposed.insert(0, f"{against} of {len(sets)} data sets point the other way")
-    return judge(opposed)
+    return judge([*opposed, *_find_taken_back(claim)])
+
+
+def _find_taken_back(claim: Claim) -> Iterator[str]:
+    """Yield the answer at the last evaluation, if it differs from a claim about an earlier evaluation."""
+    later = claim.comparison.later
+    for score in later.all_scores if later else ():
+        difference = score.find_pair(*claim.pair)
+        if score.name == claim.score.name and difference:
+            outcome = decide(difference, score.rule, score.sign)
+            if outcome != claim.outcome:
+                yield f"at the last evaluation, the answer is: {outcome}"
 
 
 def _list_others(claim: Claim) -> Iterator[ScoreComparison]:

@@ -15,6 +15,7 @@ from perceptinit.verdict.limits import describe_failures, find_limits
 from perceptinit.verdict.plan_text import confirm_plan, describe_departures
 from perceptinit.verdict.published import PublishedScore, judge_published
 from perceptinit.verdict.readings import check_claims, count_items, find_assumptions, read_arm
+from perceptinit.verdict.target import describe_target
 from perceptinit.verdict.verdict import Verdict, count_runs, describe_interval, verdicts
 
 NOTHING = "No run has finished with a score that could be compared."
@@ -120,6 +121,9 @@ def _summarize(comparison: Comparison, published: Sequence[PublishedScore]) -> S
         answers += own
         readings.append(read_arm(comparison, score, arm, own, named))
         named += find_assumptions(own)
+    target = comparison.runs.rule.target
+    if target is not None:
+        readings = [*describe_target(score, target), *readings]
     departures = list(describe_departures(comparison))
     is_planned = comparison.runs.plan and not departures
     notes = [

@@ -10,12 +10,14 @@ from perceptinit.analysis.comparison import Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import is_by_simulated_people
 from perceptinit.analysis.environments import find_unlike
 from perceptinit.analysis.intervals import MIN_SEEDS_SIGN_FLIP
+from perceptinit.analysis.pairing import find_pooling
+from perceptinit.analysis.pooling import describe_pooling
 from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.controls import find_stage_one
 from perceptinit.verdict.evidence import count_lost, describe_unlearned
+from perceptinit.verdict.stage_one import find_stage_one
 from perceptinit.verdict.verdict import Verdict, count_family
 
 CANNOT_EXCLUDE = 0.05
@@ -70,6 +72,7 @@ def find_limits(
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
         _describe_family(score, answers),
+        describe_pooling(find_pooling(score.arms, score.rule)) if runs.rule.spread == "pooled" else "",
         _describe_distribution(score, answers),
         tuning_note(runs, any(d.over_searches for d in score.differences)),
     ]
@@ -148,7 +151,7 @@ def describe_failures(runs: RunSet, score: ScoreComparison) -> str:
 
 def _describe_distribution(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     found = score.find_differences(answer.contrast for answer in answers)
-    untested = [d for d in found if d.value.num > 1 and not d.has_exact_test]
+    untested = [d for d in found if d.value.stderr is not None and not d.has_exact_test]
     if any(d.num_runs for d in untested):
         return "With so few runs, intervals assume that the scores of an arm are normally distributed."
     text = f"Below {MIN_SEEDS_SIGN_FLIP} seeds, intervals assume that differences are normally distributed."
@@ -163,9 +166,10 @@ def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
     if largest is None or largest.num_family == 1:
         return ""
     against = "" if largest.is_of_pairs else " against the baseline"
+    is_joint = any(d.confidence < score.rule.level_for(d.contrast.num_family) for d in found)
     text = (
         f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % "
-        "confidence all of them hold (Bonferroni)."
+        f"confidence all of them hold ({'Dunnett' if is_joint else 'Bonferroni'})."
     )
     if score.rule.one_run_decides:
         return text

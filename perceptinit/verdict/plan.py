@@ -104,7 +104,7 @@ def make_table_plan(plan: TablePlan, pilot: RunSet | None = None, *, anyway: boo
         family = f"{family}; {', '.join(others[1:])} - {plan.baseline}: simultaneous 95 % intervals"
     design: dict[str, Any] = {
         "seeds": list(plan.seeds),
-        "verdict": pick(plan.verdict, "delta", "max_seeds", "primary"),
+        "verdict": plan.verdict.state(),
         "baseline": plan.baseline,
         "contrasts": _state_contrasts(planned),
         "arms": [
@@ -158,7 +158,7 @@ def _state_design(recipe: Recipe, planned: Comparison) -> dict[str, Any]:
         tune = {"tune": {**how, "space": space}}
     return {
         "seeds": list(recipe.seeds),
-        "verdict": pick(recipe.verdict, "delta", "max_seeds", "primary"),
+        "verdict": recipe.verdict.state(),
         "baseline": recipe.baseline,
         "contrasts": _state_contrasts(planned),
         "arms": [_state_arm(rows[arm.name], recipe.fingerprint(arm)) for arm in recipe.arms],
@@ -282,4 +282,5 @@ def _estimate_power(
     if weak and not anyway:
         raise UsageError(f"{weak}. Add seeds, or write this plan with --anyway")
     if pilot:
-        yield from pilot_lines(pilot, rule_of(recipe.verdict, len(recipe.seeds)), num, contrasts)
+        rule = rule_of(recipe.verdict, len(recipe.seeds), num_arms=len(recipe.arms))
+        yield from pilot_lines(pilot, rule, num, contrasts)

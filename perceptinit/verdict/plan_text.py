@@ -9,6 +9,7 @@ from perceptinit.analysis.comparison import Comparison
 from perceptinit.analysis.contrasts import find_differences
 from perceptinit.analysis.environments import find_other_versions, find_unlike
 from perceptinit.analysis.numbers import counts
+from perceptinit.analysis.pooling import LEAST_P
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import EDITED, is_edited, plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
@@ -16,6 +17,11 @@ from perceptinit.verdict.verdict import Verdict, describe_answer, find_earlier_a
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
+SPREADS = {
+    None: "",
+    "own": "that of each difference",
+    "pooled": f"pooled over arms, unless a test of equal spread has p below {LEAST_P:g}",
+}
 Cell = tuple[str, int]  # arm, seed
 NOT_KNOWN = "unknown: [verdict] states no noise with its delta, and there are no pilot runs (--pilot)"
 
@@ -39,11 +45,15 @@ def plan_text(plan: Mapping[str, Any], escape: Callable[[str], str] = str) -> st
 def _sections(plan: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the list in each section of a plan, by title."""
     delta = plan["verdict"]["delta"]
+    earlier = plan["verdict"].get("spread_from")
     facts = {
         "Expected": plan["hypothesis"],
         "Delta": "not stated, so arms cannot be called equivalent" if delta is None else points(delta),
         "Measured by": ", ".join(str(table.get("use")) for table in plan["shared"]["eval"]),
         "Primary score": plan["measures"],
+        "Spread over seeds": SPREADS[plan["verdict"].get("spread")],
+        "Target of the primary score": str(plan["verdict"].get("target", "")),
+        "Spread of single runs": f"that of {earlier}" if earlier else "",
         "Seeds": ", ".join(map(str, plan["seeds"])),
         "Stopping": plan["stopping"],
         "Family": plan.get("family", ""),

@@ -4,10 +4,12 @@ Probabilities are simulated. The noise over seeds is taken from the recipe or fr
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from perceptinit.analysis.power import POWER, Noise, chances, find_effect, noise
 from perceptinit.errors import Problem
 from perceptinit.judgments.scoring import t_quantile
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.recipe.settings import Spread, VerdictConfig
 from perceptinit.registry import nearest
 from perceptinit.results.measures import is_diagnostic, may_ask_people, measure_names, split_name
 from perceptinit.results.record import arm_row
@@ -71,12 +74,16 @@ def planned_runs(recipe: Recipe, root: Path) -> RunSet:
 
 
 def findings(recipe: Recipe | TablePlan, contrasts: Sequence[Contrast]) -> Iterator[str]:
-    """Yield the power of the recipe's seeds by family, if `[verdict]` has `delta` and `noise`."""
+    """Yield the power of the seeds by family, if `[verdict]` has `delta`, and `noise` or `spread`."""
     plan = recipe.verdict
     num = num_looked_at(recipe)
-    if plan.delta is None or plan.noise is None or num < 2:
+    is_stated = plan.spread is not None and not plan.max_seeds
+    if plan.delta is None or (plan.noise is None and not is_stated) or num < 2:
         return
-    rule = rule_of(plan, len(recipe.seeds))
+    rules = {"": _rule_of(recipe)}
+    if is_stated:
+        both = [replace(plan, spread=spread) for spread in get_args(Spread)]
+        rules = {f", with {p.spread} spread": rule_of(p, num, num_arms=len(recipe.arms)) for p in both}
     first_of_family: dict[int, Contrast] = {}
     for contrast in contrasts:
         first_of_family.setdefault(contrast.num_family, contrast)
@@ -84,32 +91,40 @@ def findings(recipe: Recipe | TablePlan, contrasts: Sequence[Contrast]) -> Itera
         who = f", in each of {num_family} arms" if num_family > 1 else ""
         if len(first_of_family) > 1 and not who:
             who = f", in {contrast.title}"
-        yield from _describe_power(rule, num, plan.noise, num_family, who)
+        for how, rule in rules.items():
+            yield from _describe_power(rule, num, plan.noise, num_family, f"{who}{how}")
 
 
-def _describe_power(rule: Rule, num: int, noise: float, num_family: int, who: str) -> Iterator[str]:
+def _describe_power(rule: Rule, num: int, noise: float | None, num_family: int, who: str) -> Iterator[str]:
     """Yield the true difference that `num` seeds detect, and better numbers of seeds if there are any.
 
     Args:
         rule: Decision rule.
         num: Number of seeds at the final analysis.
-        noise: Standard deviation over seeds, in points.
+        noise: Standard deviation over seeds, in points; None for a difference in standard deviations.
         num_family: Number of contrasts with simultaneous intervals.
-        who: Clause on the contrasts.
+        who: Clause on the contrasts and their spread.
     """
-    known = Noise(noise / POINTS)
+    unit = 1.0 if noise is None else noise / POINTS
+    known = Noise(unit)
     side = replace(rule, delta=None)
 
     def power(effect: float, seeds: int = num) -> float:
         return chances(side, seeds, effect, known, num_family).better
 
-    found = find_effect(power, noise / POINTS)
+    found = find_effect(power, unit)
+    if noise is None:
+        yield (
+            f"{num} seeds detect a true difference of {found:.2g} standard deviations over seeds with 80 % "
+            f"probability{who}"
+        )
+        return
     equal = chances(rule, num, 0.0, known, num_family).equivalent
     yield (
         f"with a noise of {noise:g} points, {num} seeds detect a true difference of {found * POINTS:.2g} "
         f"points with 80 % probability{who}, and call equal arms equivalent with {100 * equal:.0f} %"
     )
-    fewer = next((n for n in range(2, num) if power(found, n) >= POWER - ALIKE), None)
+    fewer = next((n for n in range(2, num) if power(found, n) >= POWER), None)
     if fewer and not rule.is_repeated:
         least = power(found, fewer) + ALIKE
         more = next(n for n in range(num + 1, MOST_SEEDS) if power(found, n) >= least)
@@ -135,7 +150,7 @@ def find_weakness(
     noise = _noise_in(score, known) if score and known else plan.noise and Noise(plan.noise / POINTS)
     if plan.delta is None or not noise or num < 2:
         return ""
-    rule = rule_of(plan, len(recipe.seeds))
+    rule = _rule_of(recipe)
     rule = replace(rule, delta=score.rule.delta) if score else rule  # in the unit of the score
     num_family = contrasts[0].num_family if contrasts else 1
     power = chances(rule, num, rule.delta or 0.0, noise, num_family).better
@@ -159,8 +174,7 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
         num_family = max((contrast.num_family for contrast in contrasts), default=1)
-        confidence = rule_of(plan, len(recipe.seeds)).level_for(num_family)
-        yield from _find_noise_above(plan.delta, plan.noise, confidence, num)
+        yield from _find_noise_above(_rule_of(recipe), plan, num_family, num)
         if weak := find_weakness(recipe, contrasts):
             yield Problem("seeds", f"{weak}. Add seeds")
 
@@ -180,21 +194,28 @@ def _find_odd_primary(recipe: Recipe) -> Iterator[Problem]:
         yield Problem("verdict.primary", message)
 
 
-def _find_noise_above(delta: float, noise: float, confidence: float, num: int) -> Iterator[Problem]:
+def _find_noise_above(rule: Rule, plan: VerdictConfig, num_family: int, num: int) -> Iterator[Problem]:
     """Yield a problem, with the number of seeds that suffice, if the noise is too large for delta."""
-
-    def half(num: int) -> float:
-        return t_quantile(confidence, num - 1) * noise / math.sqrt(num)
-
-    if half(num) <= delta:
+    noise = plan.noise or 0.0
+    half = t_quantile(rule.level_for(num_family), num - 1) * noise / math.sqrt(num)
+    if plan.delta is None or half <= plan.delta:
         return
-    enough = next((n for n in range(num + 1, MOST_SEEDS + 1) if half(n) <= delta), None)
-    more = f"{enough} seeds suffice" if enough else f"Even {MOST_SEEDS} seeds do not suffice"
+
+    def is_enough(seeds: int) -> bool:
+        return chances(rule, seeds, 0.0, Noise(noise / POINTS), num_family).equivalent >= POWER
+
+    enough = bisect_left(range(MOST_SEEDS + 1), True, lo=num + 1, key=is_enough)
+    few = f"Even {MOST_SEEDS} seeds do not suffice"
     yield Problem(
         "verdict.delta",
-        f"{delta:g} points are below the noise: with {num} seeds, the difference between equal arms has "
-        f"an interval of ±{half(num):.2g} points, so they are rarely called equivalent. {more}",
+        f"{plan.delta:g} points are below the noise: with {num} seeds, the difference between equal arms has "
+        f"an interval of ±{half:.2g} points, so they are rarely called equivalent. "
+        f"{few if enough > MOST_SEEDS else f'{enough} seeds call them so with 80 % probability'}",
     )
+
+
+def _rule_of(recipe: Recipe | TablePlan) -> Rule:
+    return rule_of(recipe.verdict, len(recipe.seeds), num_arms=len(recipe.arms))
 
 
 def num_looked_at(recipe: Recipe | TablePlan) -> int:

@@ -7,14 +7,16 @@ from itertools import chain
 from operator import attrgetter
 
 from perceptinit.analysis.comparison import Comparison, ScoreComparison
+from perceptinit.analysis.contrasts import is_by_people, taught_by
 from perceptinit.analysis.questions import NOISE, SIDES, TAUGHT, WORTH, Outcome, choose
 from perceptinit.results.measures import is_perceptual, measure_names
 from perceptinit.results.source import Fact
 from perceptinit.verdict.claim import Claim, State
 from perceptinit.verdict.conditions import check
-from perceptinit.verdict.controls import describe_more_contracted
+from perceptinit.verdict.controls import describe_more_contracted, read_controls
 from perceptinit.verdict.evidence import DEFECT_P
 from perceptinit.verdict.limits import describe_lead
+from perceptinit.verdict.stage_one import describe_shuffled_rise
 from perceptinit.verdict.verdict import Verdict, describe_single
 
 UNTRAINED = "Nothing was pretrained, so these runs do not show the value of {} for pretraining."
@@ -37,20 +39,23 @@ def check_claims(
     if worth is None or worth.question != WORTH or worth.case or worth.outcome not in WORTH.firm:
         return list(own)
     structure = _find_structure(own)
-    claim = Claim(
+    shuffled = structure.contrast.reference if structure else ""
+    claim = replace(_claim_of(comparison, score, worth), shuffled=shuffled, published=published)
+    names = {id(worth): "no difference" if worth.outcome == Outcome.EQUIVALENT else "worth"}
+    if structure and worth.outcome == structure.outcome == Outcome.BETTER:
+        names[id(structure)] = "structure"
+    return [replace(v, checked=check(names[id(v)], claim)) if id(v) in names else v for v in own]
+
+
+def _claim_of(comparison: Comparison, score: ScoreComparison, worth: Verdict) -> Claim:
+    return Claim(
         comparison=comparison,
         score=score,
         arm=worth.contrast.arm,
         reference=worth.contrast.reference,
         outcome=worth.outcome,
         is_beyond_delta=worth.is_beyond_delta,
-        shuffled=structure.contrast.reference if structure else "",
-        published=published,
     )
-    names = {id(worth): "no difference" if worth.outcome == Outcome.EQUIVALENT else "worth"}
-    if structure and worth.outcome == structure.outcome == Outcome.BETTER:
-        names[id(structure)] = "structure"
-    return [replace(v, checked=check(names[id(v)], claim)) if id(v) in names else v for v in own]
 
 
 def _find_structure(own: Sequence[Verdict]) -> Verdict | None:
@@ -151,6 +156,7 @@ def _read_worth(
         _limit_to_items(score, worth),
         _explain(comparison, worth, structure),
         _qualify(worth),
+        _describe_controls(_claim_of(comparison, score, worth), structure if worth.is_firm else None),
     ]
     return "".join(clauses).format(
         arm=worth.contrast.arm,
@@ -158,6 +164,7 @@ def _read_worth(
         structure=structure.contrast.question.structure if structure else "",
         delta=score.magnitude(score.rule.delta or 0.0),
         single=describe_single(difference, score) if difference else "",
+        item=name_items(score).removesuffix("s"),
     )
 
 
@@ -165,16 +172,21 @@ def _limit_to_items(score: ScoreComparison, worth: Verdict) -> str:
     """Return a clause on the items of a difference whose interval does not cover other items."""
     difference = score.difference(worth.contrast)
     covers_items = difference is not None and difference.two_way is not None
-    is_limited = worth.outcome in SIDES and score.num_sets == 1 and not covers_items
-    return f" on these {count_items(score)}" if is_limited else ""
+    if worth.outcome not in SIDES or covers_items:
+        return ""
+    return f" on these {f'{score.num_sets} data sets' if score.num_sets > 1 else count_items(score)}"
 
 
 def count_items(score: ScoreComparison) -> str:
     """Return the number of items of a score, such as `5,000 images`."""
-    usual = "judgments" if is_perceptual(score.measure) else "images"
-    unit = score.facts["unit"] or (usual if score.measure in measure_names() else "items")
     num = score.facts["num_examples"]
-    return f"{num:,} {unit}" if num else unit
+    return f"{num:,} {name_items(score)}" if num else name_items(score)
+
+
+def name_items(score: ScoreComparison) -> str:
+    """Return what a score is measured on, such as `images`."""
+    usual = "judgments" if is_perceptual(score.measure) else "images"
+    return str(score.facts["unit"] or (usual if score.measure in measure_names() else "items"))
 
 
 def _qualify(worth: Verdict) -> str:
@@ -183,6 +195,19 @@ def _qualify(worth: Verdict) -> str:
         is_open = first.state is State.OPEN
         return f"; {first.reason}" if is_open else f", which does not show that {worth.claim}: {first.reason}"
     return ""
+
+
+def _describe_controls(claim: Claim, structure: Verdict | None) -> str:
+    """Return a clause on the controls that an arm that is better and learns from people does not lead.
+
+    Args:
+        claim: Claim about the arm and the baseline.
+        structure: Verdict on structure whose first reason the reading contains; None without one.
+    """
+    is_asked = claim.outcome == Outcome.BETTER and taught_by(claim.runs, claim.arm)
+    unbeaten = read_controls(claim) if is_asked and is_by_people(claim.runs, claim.arm) else ""
+    said = structure.reasons[:1] if structure else []
+    return f"; {unbeaten}" if unbeaten and unbeaten not in "".join(said) else ""
 
 
 def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) -> str:
@@ -200,5 +225,6 @@ def _explain(comparison: Comparison, worth: Verdict, structure: Verdict | None) 
         return ""
     if structure.reasons:
         return f", but {structure.reasons[0]}: it is not shown to be {{structure}}"
-    contracted = describe_more_contracted(comparison.runs, worth.contrast.arm, structure.contrast.reference)
-    return f"{question.firm[Outcome.BETTER]}{contracted}"
+    shuffled = structure.contrast.reference
+    contracted = describe_more_contracted(comparison.runs, worth.contrast.arm, shuffled)
+    return f"{question.firm[Outcome.BETTER]}{contracted}{describe_shuffled_rise(comparison.runs, shuffled)}"

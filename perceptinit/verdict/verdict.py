@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from perceptinit.analysis.comparison import Comparison, Difference, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast
 from perceptinit.analysis.decisions import CONFIDENCE, Rule, probabilities
+from perceptinit.analysis.pairing import compare_arms
 from perceptinit.analysis.power import MOST_MORE_SEEDS, Noise, seeds_to_decide
 from perceptinit.analysis.questions import (
     AGAINST,
@@ -180,7 +181,8 @@ def _describe_side(difference: Difference, score: ScoreComparison) -> str:
 def describe_interval(difference: Difference, score: ScoreComparison) -> str:
     """Return the interval that decides, what it covers, and the number of seeds."""
     family = count_family(difference.contrast, score)
-    title = f"simultaneous 95 % interval of {family}" if family else "95 % interval"
+    interval = "prediction interval" if difference.is_predicted else "interval"
+    title = f"simultaneous 95 % {interval} of {family}" if family else f"95 % {interval}"
     looks = " at every look" if score.rule.is_repeated else ""
     *others, last = units = find_units(difference, score)
     covered = [", ".join(others), last, "searches" if difference.over_searches else ""]
@@ -190,10 +192,18 @@ def describe_interval(difference: Difference, score: ScoreComparison) -> str:
         f"{title}{looks} {score.interval(score.improvement(difference.tested))}",
         "for the pooled votes of these judges" if are_pooled else "",
         count_runs(difference) if "seeds" in units else "",
+        _describe_assumed_spread(difference, score) if difference.is_predicted else "",
     ]
     if over != "seeds":  # the number of seeds says it
         parts[0] = f"{parts[0]} over {over}"
     return ", ".join(filter(None, parts))
+
+
+def _describe_assumed_spread(difference: Difference, score: ScoreComparison) -> str:
+    """Return the caveat of an interval whose spread is that of other runs."""
+    contrast = difference.contrast
+    repeated = contrast.reference if len(score.arm(contrast.arm).by_seed) == 1 else contrast.arm
+    return f"if a single run varies as those of {score.rule.spread_from or repeated}"
 
 
 def count_family(contrast: Contrast, score: ScoreComparison) -> str:
@@ -263,14 +273,16 @@ def _outlook(difference: Difference, score: ScoreComparison) -> str:
         )
     parts = score.components.get(difference.contrast)
     values = tuple(tuple(d.by_seed.values()) for d in score.find_family(difference))
-    more = seeds_to_decide(values, rule, parts)
+    more = seeds_to_decide(values, replace(rule, num_pooled=0), parts)  # at most, if the spread is pooled
     if more is not None:
         return f"{_count_seeds(more, ' more')} would decide it with 80 % chance."
     most = (rule.last or num + MOST_MORE_SEEDS) - num
     few = f"Even {_count_seeds(most, ' more')} would not decide it with 80 % chance"
     over_seeds = (difference.value.stderr or 0.0) ** 2 * num / (num + most)
-    is_limited_by_items = Noise(0.0, parts).beyond_seeds > over_seeds
-    return f"{few}: use more images, not more seeds." if is_limited_by_items else f"{few}."
+    if parts is None or Noise(0.0, parts).beyond_seeds <= over_seeds:
+        return f"{few}."
+    unit = "people" if parts.people > parts.images - parts.both else "images"
+    return f"{few}: use more {unit}, not more seeds."
 
 
 def _count_seeds(num: int, more: str = "") -> str:
@@ -280,7 +292,7 @@ def _count_seeds(num: int, more: str = "") -> str:
 def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
     """Return the answers with the `[verdict]` of the first plan or run; empty if it has not changed."""
     runs = comparison.runs
-    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary")}
+    earlier = {key: runs.earlier.get(key) or None for key in ("delta", "primary", "spread")}
     if not runs.earlier or all(earlier[key] == (getattr(runs.rule, key) or None) for key in earlier):
         return {}
     rule = replace(runs.rule, delta=earlier["delta"], primary=earlier["primary"] or "")
@@ -289,6 +301,10 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
         return {}
     units = runs.source.units_of_delta(score.is_share)
     score = replace(score, rule=replace(score.rule, delta=rule.delta and rule.delta / units))
+    if earlier["spread"] != runs.rule.spread:
+        own = replace(score.rule, num_pooled=len(score.arms) if earlier["spread"] == "pooled" else 0)
+        differences = compare_arms(score.arms, comparison.contrasts, own, score.floor, score.components)
+        score = replace(score, differences=differences)
     return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
 
 

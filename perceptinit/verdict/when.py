@@ -17,9 +17,9 @@ NO_EVALUATIONS = (
 )
 HOW = (
     "Emerged: evaluations are tested from the last one backwards, at the level of the verdict (one-sided "
-    "2.5 % for a single contrast), until one does not show the lead. Late: emerged in the last quarter. "
-    "Fading: a lead is shown and exceeds the last one, simultaneously over the evaluations. Lasting: emerged "
-    "and not fading."
+    "2.5 % for a single contrast), until one does not show the lead. Late: in the last quarter. Again: an "
+    "earlier lead was lost. Fading: a lead exceeds the last one. Lasting: not fading, over a quarter of the "
+    "samples or half the evaluations."
 )
 
 
@@ -50,7 +50,9 @@ class When:
         found = self.found
         if found.emerged is None:
             return "not emerged"
-        text = f"emerged by {found.emerged:,} {self.unit}" if found.emerged else "emerged before pretraining"
+        again = "again " if found.is_again else ""
+        by = f"emerged {again}by {found.emerged:,} {self.unit}"
+        text = by if found.emerged else "emerged before pretraining"
         is_known = found.not_before not in (None, min(found.leads))
         return f"{text}, not before {found.not_before:,}" if is_known else text
 
@@ -100,7 +102,8 @@ def _find_in(comparison: Comparison, score: ScoreComparison) -> Iterator[When]:
             last = score.improvement(difference.tested)
             ends_ahead = decide(difference, replace(score.rule, delta=None), score.sign) is Outcome.BETTER
         floor = score.floor / score.num_sets**0.5
-        found = find_emergence(leads, difference.confidence, floor, last, ends_ahead)
+        confidence = score.rule.level_for(contrast.num_family)  # earlier leads have their own spread
+        found = find_emergence(leads, confidence, floor, last, ends_ahead)
         if found:
             yield When(score, difference, found, comparison.runs.source.progress.seen)
 
@@ -139,6 +142,7 @@ def when_rows(found: Sequence[When]) -> Iterator[dict[str, Any]]:
             "not_before": each.found.not_before,
             "late": each.found.is_late,
             "lasting": each.found.is_lasting,
+            "again": each.found.is_again,
             "fading_from": each.found.peak,
             "samples_seen": list(each.found.leads),
             "lead": lead,

@@ -43,6 +43,29 @@ def test_a_lead_lasts_if_no_earlier_lead_exceeds_the_last_one():
     assert (steady.is_lasting, steady.peak) == (True, None)
 
 
+@pytest.mark.parametrize(
+    ("means", "is_lasting"),
+    [
+        ((0.0, 0.05), False),  # one of two evaluations, after all samples
+        ((0.0, 0.0, 0.05, 0.05), True),  # from three quarters of the samples on
+        ((0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.05, 0.05), False),  # late, two of nine evaluations
+    ],
+)
+def test_a_lead_lasts_over_a_quarter_of_the_samples_or_half_of_the_evaluations(means, is_lasting):
+    assert find_emergence(leads(*means)).is_lasting is is_lasting
+
+
+def test_half_of_uneven_evaluations_is_lasting():
+    values = leads(0.0, 0.05, 0.05)
+    assert find_emergence({10: values[100], 90: values[200], 100: values[300]}).is_lasting
+
+
+def test_a_lead_that_was_lost_and_came_back_is_again():
+    assert find_emergence(leads(0.09, 0.0, 0.09, 0.09), floor=0.005).is_again
+    assert not find_emergence(leads(0.0, 0.09, 0.09), floor=0.005).is_again
+    assert not find_emergence(leads(0.09, 0.08, 0.09), floor=0.005).is_again  # never lost
+
+
 def test_a_lead_fades_if_an_earlier_one_is_shown_and_larger():
     # equal deviations of the seeds cancel in the loss of 0.04, so its deviation is the floor
     found = find_emergence(leads(0.06, 0.09, 0.05), floor=0.005)

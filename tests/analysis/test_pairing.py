@@ -67,8 +67,8 @@ def test_the_unpaired_interval_and_p_value_are_those_of_welch():
     assert found.value.degrees == pytest.approx(expected.df)
 
 
-def test_one_run_of_an_arm_has_no_interval():
-    value = estimate_unpaired([0.8], FIVE)
+def test_one_run_of_each_arm_has_no_interval():
+    value = estimate_unpaired([0.8], [0.7])
     assert (value.stderr, value.low, value.num) == (None, None, 1)
     assert value.mean == pytest.approx(0.1)
 

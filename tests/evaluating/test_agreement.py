@@ -392,6 +392,13 @@ def test_scores_without_items_say_what_an_interval_over_images_needs(cli, lab):
     assert "no values by item. Intervals over images need them: `perceptinit eval` writes them" in done.stdout
 
 
+def test_models_with_equal_features_give_the_same_answer_on_every_judgment(cli, lab):
+    write_embeddings(lab / "copy.parquet", EMBEDDINGS)
+    done = cli("eval", "ours.parquet", "copy.parquet", *asked("triplets.csv"), "--baseline", "ours.parquet")
+    text = " ".join(done.stdout.split())
+    assert "copy.parquet and ours.parquet give the same answer on every judgment." in text
+
+
 def test_the_report_draws_models_layers_ceiling_and_chance(cli, lab):
     arguments = ["eval", "timm:test_vit", "ours.parquet", "--layer", "all", *asked("triplets.csv")]
     (lab / "scores.csv").write_text(cli(*arguments, "--format", "csv").stdout)

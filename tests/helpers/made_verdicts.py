@@ -5,6 +5,7 @@ from perceptinit.analysis.compare import compare
 from perceptinit.results.runs import load_runs
 
 BASE = (0.50, 0.52, 0.54)
+LEARNED = {"trivial_2afc/pixels 16 x 16": 0.6, "steps": 580.0, "triplets": 13_900.0}
 
 
 def trained_on(judgments):
@@ -31,6 +32,10 @@ def made(
         for seed, value in enumerate(values):
             one = record(arm, seed, [score(value, name=name, **more)])
             one["arm"]["resolved"]["init"] = stages
+            for row in one["init"]:
+                row["metrics"] |= LEARNED | (
+                    {"2afc_val_after": 0.5} if "shuffled-votes" in str(stages) else {}
+                )
             one["arm"]["by_people"] = "pixel-triplets" not in str(stages)
             text = f"seeds = [0, 1, 2]\n{names}[verdict]\n{plan}"
             one["recipe"] |= {"baseline": baseline, "text": text}

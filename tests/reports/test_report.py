@@ -631,7 +631,7 @@ def test_the_page_states_when_leads_emerge_and_draws_them(tmp_path):
         one["scores"].insert(0, score(0.1, 0))
     html = page(tmp_path, records)
     words = text_of(html)
-    assert "pi - random, top1/x: emerged by 100 samples seen (late, lasting)." in words
+    assert "pi - random, top1/x: emerged by 100 samples seen (late)." in words
     assert (
         "Data sets of top1 in which a lead emerged: pi - random in 1 of 1 (0.025 expected by chance)" in words
     )

@@ -21,6 +21,7 @@ from situations.changes import (
     with_items,
     with_trials,
 )
+from situations.claims import CLAIMS
 from situations.conditions import CONDITIONS
 from situations.made import Lead, Situation
 from situations.patterns import (
@@ -966,5 +967,5 @@ TUNED = {
 
 SITUATIONS: dict[str, Situation] = {
     **PLAIN, **CONTROLS, **SIZES, **ENVIRONMENTS, **LOST, **SETS, **MANY, **PLANS, **YARDSTICKS, **JUDGED, **TUNED,
-    **CONDITIONS,
+    **CONDITIONS, **CLAIMS,
 }  # fmt: skip

@@ -72,6 +72,16 @@ def stage_1(arm: str, seed: int | None = None, **metrics: float | None) -> Chang
     return _of(arm, change, seed)
 
 
+def summarized_as(text: str) -> Change:
+    """Return a change to the summary of the recipe, in records that do not state simulated judgments."""
+
+    def change(record: dict[str, Any]) -> None:
+        record["recipe"]["summary"] = text
+        record["arm"].pop("simulated", None)
+
+    return _of("", change)
+
+
 def collapsed(arm: str) -> Change:
     """Return a change to an arm whose embeddings collapsed in stage 1."""
     return stage_1(arm, spread_after=0.0004, two_afc=0.5)

@@ -255,7 +255,7 @@ CONTROLS = {
     "people learned a little": Situation(
         truth="held-out agreement after stage 1 is 54 %, four standard errors above chance",
         arms=arms(Lead(3)),
-        change=stage_1("people", two_afc=0.54),
+        change=stage_1("people", two_afc=0.54, two_afc_before=0.49, **{"trivial_2afc/pixels 16 x 16": 0.51}),
         must=(WORTH, STRUCTURE),
         firm=True,
     ),

@@ -31,8 +31,11 @@ def _stage_metrics(stage: Mapping[str, Any]) -> dict[str, float]:
         "2afc_val_after": 0.5 if "shuffled-votes" in repr(stage["judgments"]) else 0.7,
         "2afc_val_stderr": 0.01,
         "2afc_val_judgments": 1720.0,
+        "trivial_2afc/pixels 16 x 16": 0.6,
         "spread_before": 0.66,
         "spread_after": 0.4,
+        "steps": 580.0,
+        "triplets": 13_900.0,
     }
 
 

@@ -1,9 +1,12 @@
 """Plans before the runs: checks by `validate`, and seeds added until the verdict is decided."""
 
 import json
+import re
 
+import numpy as np
 import pytest
 from helpers.short_recipes import RECIPE
+from scipy import stats
 
 from perceptinit.results.preregistration import read_plan
 
@@ -86,6 +89,20 @@ def test_validate_prints_the_detectable_difference(verb):
 )  # fmt: skip
 def test_validate_warns_of_a_plan_that_cannot_answer(verb, settings, sentence):
     assert sentence in validated(verb, *settings)
+
+
+def test_the_promised_number_of_seeds_calls_equal_arms_equivalent_in_80_percent(verb):
+    found = validated(verb, "verdict.delta=0.5", "verdict.noise=0.5", "seeds=[0, 1, 2]")
+    num = int(re.search(r"(\d+) seeds call them so with 80 % probability", found)[1])
+    assert simulate_equivalence(num) > 0.78
+    assert simulate_equivalence(num - 1) < 0.82
+
+
+def simulate_equivalence(num):
+    """Return the share of experiments without a difference whose 95 % interval is within one deviation of 0."""
+    values = np.random.default_rng(0).standard_normal((20_000, num))
+    half = stats.t.ppf(0.975, num - 1) * values.std(axis=1, ddof=1) / num**0.5
+    return (np.abs(values.mean(axis=1)) + half <= 1).mean()
 
 
 @pytest.mark.parametrize(

@@ -206,17 +206,18 @@ def test_each_pair_of_answers_is_one_sentence(tmp_path, pi, control, expected):
     assert expected in text
 
 
-def test_an_undecided_difference_that_images_limit_asks_for_images(tmp_path):
+def test_an_undecided_difference_asks_for_images_or_people_if_they_limit_it(tmp_path):
     score = three_arms(tmp_path, JUDGMENTS, (0.52, 0.54, 0.57)).primary
     difference = score.differences[0]
     sentences = []
-    for images in (4e-4, 1e-9):
-        parts = Components(0.023, 1e-5, images, 0.0, 3, 100)
+    for images, people in ((4e-4, 1e-4), (1e-9, 0.0), (1e-4, 4e-4)):
+        parts = Components(0.023, 1e-5, images, 0.0, 3, 100, people, 10)
         wide = replace(difference, two_way=estimate_two_way(parts, 0.999))
         made = replace(score, components={difference.contrast: parts}, differences=(wide,))
         sentences.append(verdict(made, difference.contrast).sentence)
     assert sentences[0].endswith("would not decide it with 80 % chance: use more images, not more seeds.")
     assert "more images" not in sentences[1]
+    assert sentences[2].endswith("chance: use more people, not more seeds.")
 
 
 def test_the_sentence_mentions_the_simulated_world(tmp_path):

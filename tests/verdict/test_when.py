@@ -29,12 +29,25 @@ def when(folder, *options):
     return run_command(("compare", str(folder), "--when", *options), folder.parent)
 
 
-def test_a_lead_of_the_last_evaluation_is_late_and_lasting(tmp_path):
+def test_a_lead_of_the_last_evaluation_alone_is_late_and_not_lasting(tmp_path):
     done = when(runs_of(tmp_path, "top1/x"))
     assert done.stdout.splitlines()[:2] == [
-        "pi - random, top1/x: emerged by 100 samples seen (late, lasting).",
+        "pi - random, top1/x: emerged by 100 samples seen (late).",
         "Data sets of top1 in which a lead emerged: pi - random in 1 of 1 (0.025 expected by chance).",
     ]
+
+
+def test_a_lead_that_was_lost_and_came_back_emerged_again(tmp_path):
+    folder = runs_of(tmp_path, "top1/x")
+    for path in folder.glob("*/seed*/record.json"):
+        one = json.loads(path.read_text())
+        lead = 0.3 if one["arm"]["name"] == "pi" else 0.0
+        values = (0.3 + lead + one["seed"] / 100, 0.4 + one["seed"] / 100, 0.5 + lead + one["seed"] / 100)
+        one["scores"] = [score(value, 100 * n) for n, value in enumerate(values, start=1)]
+        path.write_text(json.dumps(one))
+    assert "pi - random, top1/x: emerged again by 300 samples seen (late)." in when(folder).stdout
+    (row,) = json.loads(when(folder, "--format", "json").stdout)
+    assert row["again"] is True
 
 
 def test_a_lead_that_was_larger_is_fading(tmp_path):
@@ -75,7 +88,7 @@ def test_csv_and_json_contain_the_lead_at_each_evaluation(tmp_path):
     assert (row["arm"], row["emerged_by"], row["lasting"], row["samples_seen"]) == (
         "pi",
         100,
-        True,
+        False,
         [50, 100],
     )
     assert row["lead"] == pytest.approx([1 / 300, 0.03])

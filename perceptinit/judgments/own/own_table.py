@@ -67,6 +67,8 @@ class OwnTable(ABC):
         "row" (question). Default: column `group`, else the anchor. Not allowed with a column `split`."""
         person: str | None = None
         """Column that identifies people, used instead of `subject` if `subject` identifies sessions."""
+        simulated: bool | None = None
+        """Whether simulated observers gave the answers, so that reports do not call them people."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # zero-argument super() fails with slots=True
@@ -129,7 +131,8 @@ class OwnTable(ABC):
 
     @property
     def card(self) -> DataCard:
-        return own_card(f"{self.what} of {self.config.path.name}", self.config.path)
+        card = own_card(f"{self.what} of {self.config.path.name}", self.config.path)
+        return replace(card, simulated=bool(self.config.simulated))
 
     @property
     def folder(self) -> Path:
