@@ -106,6 +106,16 @@ class TripletTraining:
         self._pending: list[Tensor] = []
         self._numbers: list[list[float]] = []  # loss and violations by step of the current epoch
 
+    @property
+    def image_sets(self) -> list[tuple[ImageArray, np.ndarray]]:
+        """The images of the training judgments, with the indices in use."""
+        return [(self._images, self._objective.columns)]
+
+    def replace_images(self, model: Any, images: Sequence[ImageArray]) -> None:
+        """Encode other inputs with another model."""
+        self._model = model
+        (self._images,) = images
+
     def lr(self, step: int) -> float:
         """Return the learning rate of a step; the first step is 1."""
         c = self._config
