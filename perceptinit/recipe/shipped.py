@@ -1,11 +1,13 @@
 """Find recipes: files, and bundled recipes by name (`quickstart` for `recipes/quickstart.toml`)."""
 
+import re
 import tomllib
 from pathlib import Path
 
 from perceptinit.errors import UsageError, shown
 from perceptinit.registry import nearest, unknown
 
+NEW_SETTING = re.compile("^.*# new recipe: (.*)$", re.MULTILINE)
 MAX_BYTES = 16 << 20  # of a recipe
 PACKAGE = Path(__file__).parents[1]
 
@@ -44,6 +46,9 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
 def copy(name: str, into: Path) -> Path:
     """Write a bundled recipe to `into / NAME.toml` and return that path.
 
+    A line that ends in `# new recipe: SETTING` becomes the setting: defaults for new data, which would change
+    the fingerprints of the bundled recipe.
+
     Raises:
         UsageError: If the name is unknown, or the file exists or cannot be written.
     """
@@ -53,7 +58,7 @@ def copy(name: str, into: Path) -> Path:
     target = into / f"{name}.toml"
     try:
         with target.open("x", encoding="utf-8") as file:
-            file.write(found[name].read_text(encoding="utf-8"))
+            file.write(NEW_SETTING.sub(r"\1", found[name].read_text(encoding="utf-8")))
     except FileExistsError:
         raise UsageError(f"{target}: already exists. Rename it, or change to another folder") from None
     except OSError as error:

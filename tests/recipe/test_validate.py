@@ -84,6 +84,11 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
     assert not Path("data").exists()
 
 
+def test_the_plan_states_steps_images_and_minutes_of_a_stage():
+    stage, *_ = [line for line in plan_lines(load_recipe("quickstart")) if line.startswith("  init.0")]
+    assert re.search(r"[\d,]+ steps, [\d,]+ images, .*; \d+ (s|minutes) on 2 CPU cores", stage)
+
+
 def test_validate_prints_the_resources_of_each_stage(cli):
     def rows(*settings):
         done = cli("validate", "pi_clip_yfcc", *settings)
