@@ -7,7 +7,6 @@ They are computed once. While the rest of the tower runs, constants replace the 
 # B batch, S image size
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -100,7 +99,7 @@ def encode_frozen_once(
     except FrozenPartError as error:
         ctx.warn(f"the frozen part of the tower is encoded in each step, because {error}")
         return
-    for user in users if part else ():
+    for user in users:
         with autocast(ctx.device, config.precision):
             features = [part.encode_all(images, used, ctx.device) for images, used in user.image_sets]
         user.replace_images(part, features)
@@ -112,24 +111,24 @@ def _find_affordable(
     config: TripletConfig,
     norms: NormLayers,
     device: str,
-) -> Any:
-    """Return the result of `find_frozen_part`, if features of equal images fit into memory."""
+) -> FrozenPart:
+    """Return the result of `find_frozen_part`, if the features of all images fit into memory."""
     if config.is_augmented:
         raise FrozenPartError("images are augmented (crop_scale, flip)")
     images, used = sets[0]
     probed = images[np.unique(used)[:NUM_PROBED]].to(device)
     part = find_frozen_part(model, torch.cat([probed, 255 - probed[:1]]), norms)
-    num_bytes = part.features(probed)[0].nbytes * sum(len(np.unique(used)) for _, used in sets) if part else 0
+    num_bytes = part.features(probed)[0].nbytes * sum(len(np.unique(used)) for _, used in sets)
     if num_bytes > config.cache_gib * GIB:
         size = f"{num_bytes / GIB:.2g} GiB, more than cache_gib = {config.cache_gib:g}"
         raise FrozenPartError(f"its outputs need {size}")
     return part
 
 
-def find_frozen_part(model: Any, images: Tensor, norms: NormLayers) -> FrozenPart | None:
-    """Return the tower behind its frozen part, or None if no weights precede the trained ones.
+def find_frozen_part(model: Any, images: Tensor, norms: NormLayers) -> FrozenPart:
+    """Return the tower behind its frozen part.
 
-    The features are the input of the innermost module in which gradients start and through which everything
+    The features are the input of the innermost module with the first trained weight through which everything
     about an image passes. The images show whether this is so.
 
     Args:
@@ -138,24 +137,23 @@ def find_frozen_part(model: Any, images: Tensor, norms: NormLayers) -> FrozenPar
         norms: Layers with running statistics.
 
     Raises:
-        FrozenPartError: If the frozen part has several outputs in use, or others in each step.
+        FrozenPartError: If no frozen weights precede the trained ones, or the outputs of the frozen part are
+            several, or differ between steps.
     """
     model.eval()
-    calls = _record(model, images)
-    starting = [call for call in calls if call.is_frozen and any(t.requires_grad for t in call.tensors)]
-    # the first one to end, and the calls around it, which contain the other paths from their inputs
-    entries = [call for call in starting if call in (starting[0], *starting[0].around)]
-    parts = [FrozenPart(model, entry.module, _skip(calls, entry)) for entry in entries]
+    first = next(name for name, weight in model.named_parameters() if weight.requires_grad)
+    names = first.split(".")
+    entries = [model.get_submodule(".".join(names[:depth])) for depth in range(len(names) - 1, 0, -1)]
+    parts = [FrozenPart(model, entry, _record_frozen(model, entry, images)) for entry in entries]
     parts = [part for part in parts if any(True for m in part.outputs for _ in m.parameters())]
     if not parts:
-        return None
+        raise FrozenPartError("trained weights precede it")
     probed = images[:NUM_PROBED]
     wanted = _results(model, probed)
     found = next((part for part in parts if _reproduces(part, probed, wanted)), None)
     if found is None:
-        raise FrozenPartError("more than one of its outputs is used")
-    skipped = {module for constant in found.outputs for module in constant.modules()}
-    if not norms.are_frozen and not skipped.isdisjoint(norms.layers):
+        raise FrozenPartError("it has several outputs")
+    if not norms.are_frozen and not found.outputs.keys().isdisjoint(norms.layers):
         raise FrozenPartError("its batch norm learns statistics")
     features = found.features(probed)
     model.train()
@@ -167,57 +165,20 @@ def find_frozen_part(model: Any, images: Tensor, norms: NormLayers) -> FrozenPar
     return found
 
 
-@dataclass(slots=True, eq=False)
-class _Call:
-    """A call of a module in a forward pass."""
-
-    module: nn.Module
-    is_frozen: bool  # whether its first argument has a row for each image and no gradient
-    num_before: int  # number of calls that ended before
-    around: tuple["_Call", ...]  # calls that contain this one
-    output: Any = None
-
-    @property
-    def tensors(self) -> list[Tensor]:
-        """The tensors of the output, if it is a tensor or a tuple."""
-        outputs = self.output if isinstance(self.output, tuple) else (self.output,)
-        return [output for output in outputs if isinstance(output, Tensor)]
-
-
-def _record(model: Any, images: Tensor) -> list[_Call]:
-    """Return the calls of a forward pass in the order in which they end."""
-    calls: list[_Call] = []
-    open_calls: list[_Call] = []
-
-    def begin(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        value = inputs[0] if inputs else None
-        has_rows = isinstance(value, Tensor) and value.ndim > 1 and len(value) == len(images)
-        is_frozen = has_rows and not value.requires_grad
-        open_calls.append(_Call(module, is_frozen, len(calls), tuple(open_calls)))
-
-    def end(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.append(open_calls.pop())
-        calls[-1].output = output
-
-    with ExitStack() as stack, torch.enable_grad():
+@torch.no_grad()
+def _record_frozen(model: Any, entry: nn.Module, images: Tensor) -> dict[nn.Module, Any]:
+    """Return the outputs of modules without trained weights whose only call ends before that of `entry`."""
+    calls: list[tuple[nn.Module, Any]] = []
+    with ExitStack() as stack:
         for module in model.modules():
-            stack.enter_context(module.register_forward_pre_hook(begin))
-            stack.enter_context(module.register_forward_hook(end))
+            if not any(weight.requires_grad for weight in module.parameters()):
+                hook = module.register_forward_hook(lambda m, _, output: calls.append((m, output)))
+                stack.enter_context(hook)
+        stack.enter_context(entry.register_forward_pre_hook(lambda m, _: calls.append((m, None))))
         model.encode_image(images)
-    return calls
-
-
-def _skip(calls: Sequence[_Call], entry: _Call) -> dict[nn.Module, Any]:
-    """Return the largest modules that end before `entry` starts, each with its output.
-
-    Modules with several calls are not among them.
-    """
-    modules = [call.module for call in calls]
-    return {
-        call.module: call.output
-        for call in calls[: entry.num_before]
-        if set(call.around) <= set(entry.around) and call.tensors and modules.count(call.module) == 1
-    }
+    modules = [module for module, _ in calls]
+    before = calls[: modules.index(entry)] if entry in modules else []
+    return {m: output for m, output in before if modules.count(m) == 1 and isinstance(output, Tensor | tuple)}
 
 
 def _constant(output: Any, num_rows: int) -> Callable[..., Any]:
