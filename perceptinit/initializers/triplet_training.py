@@ -262,8 +262,11 @@ class TripletTraining:
 
     def _encode(self, images: Tensor, index: int) -> Tensor:
         """Return the embeddings of a micro-batch, with the same dropout in both passes."""
-        draws = (self._ctx.stage, "dropout", self.step, distributed.rank(), *([index] if index else []))
-        with named_torch_seed(self._ctx.seed, *draws), autocast(self._ctx.device, self._config.precision):
+        part = (index,) if index else ()
+        seed = named_torch_seed(
+            self._ctx.seed, self._ctx.stage, "dropout", self.step, distributed.rank(), *part
+        )
+        with seed, autocast(self._ctx.device, self._config.precision):
             embeddings: Tensor = self._model.encode_image(images)
         return embeddings
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache, partial
+from typing import Any
 
 import torch
 
@@ -64,8 +65,9 @@ def _trace_memory(
     tracer: Callable[[Precision], Tracer],
     trace: Callable[[Precision, str], Traced],
 ) -> StageMemory:
-    precision = getattr(spec.config, "precision", "fp32")
-    precision = ON_GPU if precision == "auto" else precision
+    precision: Any = getattr(spec.config, "precision", "fp32")
+    if precision == "auto":
+        precision = ON_GPU
     is_pretraining = spec is recipe.pretrain
     has_batch = is_pretraining and plan.num_texts
     own = tracer(precision)
@@ -86,13 +88,15 @@ def _trace_memory(
 def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:
     if not plan.steps or not plan.num_images:
         return ("0" if plan.steps == 0 else "unknown", "", "", "", "")
-    has_limits = memory and hasattr(spec.config, "micro_batch")
+    limits = ""
+    if memory and hasattr(spec.config, "micro_batch"):
+        limits = ", ".join(_limit(replace(memory, memory_gb=card)) for card in CARDS_GB)
     num_passes = TRAINING_FACTOR + bool(getattr(spec.config, "micro_batch", None))
     return (
         f"{plan.steps:,}",
         f"{plan.num_images:,}",
         f"{memory.total_bytes(memory.micro_batch) / GB:.1f} GB" if memory else "",
-        ", ".join(_limit(replace(memory, memory_gb=card)) for card in CARDS_GB) if has_limits else "",
+        limits,
         f"{num_passes * flops / RATE / 3600:.1f}",
     )
 
