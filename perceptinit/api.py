@@ -167,7 +167,7 @@ def compare(
 
 def apply_perceptual_init(
     model: nn.Module,
-    initializer: str = "triplet-hinge",
+    method: str = "triplet-hinge",
     *,
     judgments: Source = None,
     also_on: Source = None,
@@ -193,7 +193,7 @@ def apply_perceptual_init(
         model: A model of timm, open_clip, torchvision or Hugging Face transformers, or any module with
             `encode`. With DistributedDataParallel, call the function in every process; all processes end
             with equal weights.
-        initializer: Name of an initializer (`perceptinit list initializer`).
+        method: Name of an initializer, such as "linear" (`perceptinit list initializer`).
         judgments: Name of a data set, path of a table or a matrix, a name or path with its options
             `(name, {...})`, a dict as for `build`, a component, or Triplets. By default NIGHTS. A published
             set is read from `root`, else from the folder in `<NAME>_ROOT`, else from `data/<name>`.
@@ -231,15 +231,15 @@ def apply_perceptual_init(
     from perceptinit.progress import Bars
 
     given: dict[str, Any] = {"encode": encode, "image_size": image_size, "mean": mean, "std": std, "fit": fit}
-    check_arguments(model, initializer, judgments, options, seed, given)
+    check_arguments(model, method, judgments, options, seed, given)
     registry = build_plugin_manager().registry
     with Bars(stays=True, shown=progress) as bars:
         bars.update("loading data", 0)
-        job = read_job(registry, initializer, options, judgments, seed, also_on)
+        job = read_job(registry, method, options, judgments, seed, also_on)
         tower = adapt(model, **given)
         bars.retain([])
-        job, sentence = job.suited(tower, options)
-        if sentence:
+        job, sentences = job.suited(tower, options)
+        for sentence in sentences:
             bars.say(sentence)
         report = initialize_tower(
             tower,

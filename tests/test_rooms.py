@@ -17,7 +17,8 @@ DOORS = ("", "api", "__main__")  # "" is perceptinit/__init__.py
 ROOMS = {
     "doors": "cli running reports verdict analysis library judgments results recipe components files base",
     "plugin": "reports trackers evaluators initializers pretrainers judgments pairs backbones images files base",
-    "companion": "reports trackers evaluators test_sets judgments recipe components images compute files base",
+    "companion": "running reports trackers evaluators test_sets judgments recipe components images compute files"
+    " base",
     "cli": "evaluating reports verdict analysis running exporting library test_sets judgments pairs results recipe"
     " components images files base",
     "testing": "evaluators pretrainers test_sets judgments pairs backbones components images files base",

@@ -53,7 +53,7 @@ def copy_recipe(name: str, into: Path) -> Path:
     Raises:
         UsageError: If the name is unknown, or the file exists.
     """
-    from perceptinit.recipe.shipped import list_shipped
+    from perceptinit.recipe.shipped import adapt, list_shipped
 
     found = list_shipped()
     if name not in found:
@@ -61,5 +61,5 @@ def copy_recipe(name: str, into: Path) -> Path:
     target = into / f"{name}.toml"
     if target.exists():
         raise UsageError(f"{target}: already exists. Rename it, or change to another folder")
-    write_file(target, found[name].read_bytes())
+    write_file(target, adapt(found[name].read_text("utf-8")).encode())
     return target

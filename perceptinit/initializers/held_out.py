@@ -2,7 +2,7 @@
 
 # N held-out judgments
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -65,6 +65,18 @@ class HeldOut:
         self._ceiling = ceiling
         self._unseen = unseen
         self._ctx = ctx
+
+    @property
+    def image_sets(self) -> list[tuple[ImageArray, np.ndarray]]:
+        """The images of the held-out judgments and of `second`, each with the indices in use."""
+        sets = [(self._triplets, self._images), *([self.second] if self.second else [])]
+        return [(images, triplets.used) for triplets, images in sets]
+
+    def replace_images(self, model: Any, images: Sequence[ImageArray]) -> None:
+        """Encode other inputs with another model: those of `image_sets`, in the same order."""
+        self._model = model
+        self._images = images[0]
+        self.second = self.second and (self.second[0], images[1])
 
     def measure(self, epoch: int, step: int, total_steps: int) -> TwoAFCResult:
         """Evaluate the tower after an epoch, in eval mode, and report the result as progress at `step`."""

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
+from perceptinit.errors import InitializerError
+
 Norm = Literal["auto", "train", "frozen"]
 
 
@@ -38,6 +40,16 @@ class NormLayers:
         """Set the layers to eval mode if they are frozen; call it after `train()` of the whole model."""
         for layer in self.layers if self.are_frozen else ():
             layer.training = False  # not `eval()`, which includes submodules, such as dropout
+
+    def check_micro_batch(self, model: nn.Module) -> None:
+        """Raise an error if a layer would compute its statistics over a micro-batch."""
+        batch_norms = (m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm))
+        has_none = any(layer.running_var is None for layer in batch_norms)
+        if has_none or any(layer.training for layer in self.layers):
+            raise InitializerError(
+                "micro_batch: batch norm would compute its statistics over a micro-batch. Remove micro_batch "
+                'or set norm = "frozen"'
+            )
 
     def metrics(self) -> dict[str, float]:
         """Return the numbers of layers with statistics and of frozen ones; empty without such layers."""

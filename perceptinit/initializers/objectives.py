@@ -155,6 +155,9 @@ class TripletConfig:
     batch_size: PositiveInt | Literal["auto"] = 128
     """Judgments per optimizer step. Each distinct image in a batch is encoded once, so judgments that share
     images cost little. "auto" chooses up to 4,096, as many as 384 images per step allow."""
+    micro_batch: Annotated[PositiveInt | None, NEUTRAL] = None
+    """Images that a process encodes at a time; None for all of a step. Saves memory at the cost of a second
+    forward pass; loss and gradients are still those of the whole batch."""
     optimizer: str | None = None
     """None for AdamW, the name of a timm optimizer such as "nadamuon", or "package.module:Class"."""
     lr: PositiveFloat = 5e-4
@@ -179,7 +182,8 @@ class TripletConfig:
     train: Trainable = "all"
     """Parameters to train: "all", or "qkv" for the attention projections (PI's post-hoc control)."""
     last_blocks: NonNegativeInt = 0
-    """Number of last blocks to train, with all later parameters; 0 for the whole tower."""
+    """Number of last blocks to train, with all later parameters; 0 for the whole tower. Earlier blocks encode
+    each image once, unless images are augmented or these blocks contain dropout."""
     norm: Literal["auto", "train", "frozen"] | None = None
     """Layers with running statistics, such as batch norm: "frozen" keeps their statistics, "train" replaces
     them by those of the judged images, and "auto" keeps learned statistics (a mean other than 0 or a variance
@@ -205,7 +209,8 @@ class TripletConfig:
     """Folder for decoded images, which all arms, seeds and runs share. "auto" uses the user's cache folder
     for sets of at least 256 MiB of pixels. "off" disables the store. Other values are paths."""
     cache_gib: Annotated[NonNegativeFloat, NEUTRAL] = 4.0
-    """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use."""
+    """Memory for decoded images that are not in the store, in GiB; the rest are decoded at each use. Also the
+    memory for the outputs of frozen blocks."""
 
     def __post_init__(self) -> None:
         is_path = "/" in self.image_store or os.sep in self.image_store  # if neither, a misspelled keyword
@@ -221,6 +226,11 @@ class TripletConfig:
         low, high = self.crop_scale
         if not 0 < low <= high:
             raise ValueError(f"crop_scale = [{low}, {high}]: expected two positive shares in ascending order")
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether images differ between steps."""
+        return self.flip or self.crop_scale != (1.0, 1.0)
 
     @property
     def judgments_per_step(self) -> int:

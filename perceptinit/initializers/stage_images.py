@@ -110,35 +110,37 @@ def _open_in_memory(
 
 
 class ResidentImages:
-    """Images in GPU memory, indexed like the array that they were copied from.
+    """Images or features in memory, mostly that of a GPU, indexed like the array that they were copied from.
 
     Args:
-        images: Pixels of the stimuli.
-        used: Distinct indices of the images to copy, int64 (U,).
-        size: Height and width, in pixels.
-        device: torch device string.
+        used: Distinct indices of the images, int64 (U,).
+        values: Their pixels or features, (U, ...).
     """
 
-    def __init__(self, images: ImageArray, used: np.ndarray, size: int, device: str) -> None:
+    def __init__(self, used: np.ndarray, values: Tensor) -> None:
         self._row = np.zeros(int(used.max()) + 1, dtype=np.int64)
         self._row[used] = np.arange(len(used))
-        self._pixels = torch.empty((len(used), 3, size, size), dtype=torch.uint8, device=device)
-        for start in range(0, len(used), CHUNK):
-            part = images[used[start : start + CHUNK]]
-            self._pixels[start : start + len(part)] = to_device(part, device)
+        self._values = values
 
     def __getitem__(self, indices: np.ndarray) -> Tensor:
-        """Return uint8 (B, 3, S, S) on the GPU, without synchronization."""
+        """Return the rows of B images on the same device, without synchronization."""
         rows = torch.from_numpy(self._row[indices])
-        return self._pixels.index_select(0, to_device(rows, self._pixels.device))
+        return self._values.index_select(0, to_device(rows, self._values.device))
+
+
+def has_room(num_bytes: int, device: str) -> bool:
+    """Return whether the device is a GPU, and the bytes fit into a quarter of its free memory."""
+    is_gpu = torch.device(device).type == "cuda"
+    return is_gpu and num_bytes <= SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]
 
 
 def move_to_gpu(images: ImageArray, used: np.ndarray, size: int, device: str) -> ImageArray:
-    """Return the used images, copied to the GPU if they fit into a quarter of its free memory."""
-    if torch.device(device).type != "cuda":
-        return images
+    """Return the used images, copied to the GPU if there is room."""
     distinct = np.unique(used)
-    free, _ = torch.cuda.mem_get_info(device)
-    if len(distinct) * 3 * size * size > SHARE_OF_MEMORY * free:
+    if not has_room(len(distinct) * 3 * size * size, device):
         return images
-    return ResidentImages(images, distinct, size, device)
+    pixels = torch.empty((len(distinct), 3, size, size), dtype=torch.uint8, device=device)
+    for start in range(0, len(distinct), CHUNK):
+        part = images[distinct[start : start + CHUNK]]
+        pixels[start : start + len(part)] = to_device(part, device)
+    return ResidentImages(distinct, pixels)

@@ -12,6 +12,7 @@ from perceptinit.compute.optim import find_optimizer_problems
 from perceptinit.configs import PositiveFloat
 from perceptinit.errors import DataError, InitializerError, problems_of
 from perceptinit.initializers.batches import choose_batch_size, describe_waste, num_encoded, suggest_settings
+from perceptinit.initializers.frozen_part import encode_frozen_once
 from perceptinit.initializers.held_out import EarlyStopping, HeldOut
 from perceptinit.initializers.norms import are_learned
 from perceptinit.initializers.objectives import (
@@ -175,12 +176,15 @@ class Triplet:
         names = trainable_names(model, c.train, c.last_blocks)
         if not names:
             raise no_change_error(self.name, model)
+        is_partly_frozen = not all(parameter.requires_grad for parameter in model.parameters())
         images, held_out = self._open(model, objective, triplets, ctx)
         with reporting(self.name, model) as report, only_training(model, names):
             training = TripletTraining(self.name, model, objective, images, c, ctx)
             stopping = EarlyStopping(model, c.patience)
             stage = _Stage(c, report, training, held_out, stopping, is_shuffled(self.judgments))
             stage.resume(ctx.resumed or {})
+            if c.last_blocks or is_partly_frozen:
+                encode_frozen_once(model, (training, held_out), c, training.norms, ctx)
             if not ctx.resumed:
                 stage.measure_before(num_encoded(objective.columns, c.judgments_per_step, c.epochs))
             stage.run()

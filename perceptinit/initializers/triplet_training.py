@@ -106,6 +106,16 @@ class TripletTraining:
         self._pending: list[Tensor] = []
         self._numbers: list[list[float]] = []  # loss and violations by step of the current epoch
 
+    @property
+    def image_sets(self) -> list[tuple[ImageArray, np.ndarray]]:
+        """The images of the training judgments, with the indices in use."""
+        return [(self._images, self._objective.columns)]
+
+    def replace_images(self, model: Any, images: Sequence[ImageArray]) -> None:
+        """Encode other inputs with another model."""
+        self._model = model
+        (self._images,) = images
+
     def lr(self, step: int) -> float:
         """Return the learning rate of a step; the first step is 1."""
         c = self._config
@@ -132,6 +142,8 @@ class TripletTraining:
         """
         self._model.train()
         self.norms.freeze()
+        if self._config.micro_batch:
+            self.norms.check_micro_batch(self._model)
         order = self._ctx.rng("order", epoch).permutation(len(self._objective.columns))
         batches = batches_of(order, self._config.judgments_per_step)
         num_done = self.step - (epoch - 1) * self.steps_per_epoch
@@ -213,9 +225,7 @@ class TripletTraining:
         self.step += 1
         set_lr(self._optimizer, self.lr(self.step))
         self._optimizer.zero_grad()
-        draws = (self._ctx.stage, "dropout", self.step, distributed.rank())
-        precision = matmul_precision(self._config.precision)  # also for the backward pass
-        with named_torch_seed(self._ctx.seed, *draws), precision:
+        with matmul_precision(self._config.precision):  # also for the backward pass
             numbers = torch.zeros(2, device=self._ctx.device)  # for a rank without judgments
             if len(batch.rows):
                 numbers = self._add_gradients(batch, images)
@@ -226,21 +236,42 @@ class TripletTraining:
         self._pending.append(distributed.reduce_over_ranks(numbers))
 
     def _add_gradients(self, batch: _Batch, images: Tensor) -> Tensor:
-        """Accumulate the gradients of this rank; return its contribution to loss and violations, (2,)."""
+        """Accumulate the gradients of this rank; return its contribution to loss and violations, (2,).
+
+        With micro-batches, the first pass saves no graph, and a second pass encodes each of them again.
+        """
         share = len(batch.rows) / batch.num_rows
-        losses, violations = self._losses(batch, images)
+        images = to_device(images, self._ctx.device)
+        parts = images.split(self._config.micro_batch or len(images))
+        is_whole = len(parts) == 1
+        with torch.set_grad_enabled(is_whole):
+            embedded = [self._encode(part, index) for index, part in enumerate(parts)]
+        embeddings = torch.cat(embedded).detach().requires_grad_()
+        losses, violations = self._losses(batch, embeddings)
         weights = to_device(self._objective.weights[batch.rows], self._ctx.device)
         loss = (losses * weights).mean() * share
         loss.backward()
+        assert embeddings.grad is not None
+        gradients = embeddings.grad.split(len(parts[0]))
+        for index, (part, gradient) in enumerate(zip(parts, gradients, strict=True)):
+            own = embedded[index] if is_whole else self._encode(part, index)
+            if not own.requires_grad:
+                raise no_change_error(self._name, self._model)
+            own.backward(gradient)
         return torch.stack([loss, violations.mean() * share]).detach()
 
-    def _losses(self, batch: _Batch, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the loss and margin violation of each judgment, (B,); distinct images are encoded once."""
-        images = to_device(images, self._ctx.device)
-        with autocast(self._ctx.device, self._config.precision):
-            embeddings = self._model.encode_image(images)
-        if not embeddings.requires_grad:
-            raise no_change_error(self._name, self._model)
+    def _encode(self, images: Tensor, index: int) -> Tensor:
+        """Return the embeddings of a micro-batch, with the same dropout in both passes."""
+        part = (index,) if index else ()
+        seed = named_torch_seed(
+            self._ctx.seed, self._ctx.stage, "dropout", self.step, distributed.rank(), *part
+        )
+        with seed, autocast(self._ctx.device, self._config.precision):
+            embeddings: Tensor = self._model.encode_image(images)
+        return embeddings
+
+    def _losses(self, batch: _Batch, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the loss and margin violation of each judgment, (B,)."""
         places = to_device(torch.from_numpy(batch.places), self._ctx.device)
         with matmul_precision("fp32"):
             return self._objective.losses(embeddings, places, batch.rows)

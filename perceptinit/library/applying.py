@@ -11,7 +11,7 @@ import torch
 
 from perceptinit._version import __version__
 from perceptinit.backbones.encoders import ImageTower
-from perceptinit.components.building import find_parts, preflight, read_spec
+from perceptinit.components.building import find_component_warnings, find_parts, preflight, read_spec
 from perceptinit.compute.devices import choose_device, set_up_process
 from perceptinit.configs import read_config, to_table
 from perceptinit.errors import CheckpointError, DataError, UsageError, WriteError, require_valid
@@ -20,7 +20,7 @@ from perceptinit.files.checkpoints import load_strict, load_weights, save_weight
 from perceptinit.files.reading import file_sha256
 from perceptinit.judgments.fingerprints import judgments_sha256
 from perceptinit.judgments.sources import OpenJudgments, Source, as_table, open_judgments
-from perceptinit.library.arguments import callers_level
+from perceptinit.library.arguments import callers_level, check_spelling
 from perceptinit.library.tower import MAP_WEIGHT, device_of, in_float32
 from perceptinit.progress import Bars
 from perceptinit.recipe.tables import apply_overrides
@@ -55,20 +55,20 @@ class Job:
         parts = {name: part.component for name, part in opened.items() if part}
         return self.entry.load()(self.config, **parts)
 
-    def suited(self, tower: ImageTower, given: Mapping[str, Any]) -> tuple["Job", str]:
-        """Return the job with settings for the weights of the tower, and a sentence about them, if any.
+    def suited(self, tower: ImageTower, given: Mapping[str, Any]) -> tuple["Job", list[str]]:
+        """Return the job with settings for the weights of the tower, and sentences about settings.
 
         The initializer suggests values for keys that the caller has not `given`.
         """
         initializer = self.build()
         if not hasattr(initializer, "suggest"):
-            return self, ""
+            return self, []
         settings, kind = initializer.suggest(tower.state_dict(), given)
         listed = ", ".join(f"{key}={value!r}" for key, value in settings.items())
-        sentence = (
-            f"{self.entry.name}: settings for {kind} weights: {listed}. Pass other values to change them"
-        )
-        return replace(self, config=replace(self.config, **settings)), sentence if settings else ""
+        about = f"settings for {kind} weights: {listed}. Pass other values to change them"
+        job = replace(self, config=replace(self.config, **settings))
+        sentences = [*([about] if settings else []), *find_component_warnings(job.build())]
+        return job, [f"{self.entry.name}: {sentence}" for sentence in sentences]
 
     def key_parts(self, tower: ImageTower) -> dict[str, Any]:
         """Return everything that determines the resulting weights, as plain values for the cache key."""
@@ -120,6 +120,8 @@ def read_job(
     entry = registry.get("initializer", name)
     cls = entry.load()
     wanted = find_parts(cls)
+    keys = {field.name for field in fields(cls.Config)}  # type: ignore[attr-defined]
+    check_spelling(options.keys() - keys)
     config = require_valid(read_config(cls.Config, options, name))  # type: ignore[attr-defined]
     if "pairs" in wanted:
         raise UsageError(f"{entry.title} needs image-text pairs. Use it in a recipe")

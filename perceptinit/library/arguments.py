@@ -1,7 +1,7 @@
 """Validation of the arguments of `apply_perceptual_init`."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import Any, get_args
@@ -10,14 +10,17 @@ from torch import nn
 
 from perceptinit.errors import UsageError
 from perceptinit.files.tables import TABLE_SUFFIXES
+from perceptinit.registry import nearest
 from perceptinit.types import FitMode
 
 PACKAGE = str(Path(__file__).parents[1])
+ARGUMENTS = ("judgments", "also_on", "encode", "image_size", "device", "cache", "progress", "num_workers")
+RENAMED = {"initializer": "method"}
 
 
 def check_arguments(
     model: Any,
-    initializer: Any,
+    method: Any,
     judgments: Any,
     options: Mapping[str, Any],
     seed: Any,
@@ -30,10 +33,8 @@ def check_arguments(
     encode = given["encode"]
     image_size = given["image_size"]
     _check_model(model)
-    if not isinstance(initializer, str):
-        raise UsageError(
-            f"initializer: expected a name, such as 'triplet-hinge', got {type(initializer).__name__}"
-        )
+    if not isinstance(method, str):
+        raise UsageError(f"method: expected a name, such as 'triplet-hinge', got {type(method).__name__}")
     if "images" in options:
         raise UsageError(_where_images_go(judgments, options["images"]))
     if encode is not None and not callable(encode):
@@ -48,6 +49,15 @@ def check_arguments(
         raise UsageError(f"fit: expected one of {', '.join(get_args(FitMode))}, got {given['fit']!r:.60}")
     if not isinstance(seed, Integral) or seed < 0:
         raise UsageError(f"seed: expected an integer of at least 0, got {seed!r:.60}")
+
+
+def check_spelling(names: Iterable[str]) -> None:
+    """Raise UsageError for the first of unknown names that is similar to an argument."""
+    known = (*ARGUMENTS, *RENAMED)
+    guesses = {name: nearest(name, known) for name in sorted(names)}
+    for name, guess in guesses.items():
+        if guess:
+            raise UsageError(f"{name}: not an argument. Did you mean {RENAMED.get(guess, guess)}=?")
 
 
 def _check_model(model: Any) -> None:

@@ -54,7 +54,10 @@ class ModelTower(ImageTower):
     def __init__(self, surface: Surface) -> None:
         for name in ("image_size", "mean", "std"):
             if getattr(surface, name) is None:
-                raise UsageError(f"{type(surface.vision).__name__} does not specify its {name}. Pass {name}=")
+                raise UsageError(
+                    f"{type(surface.vision).__name__} does not specify its {name}. Pass {name}=, or encode= "
+                    "and image_size="
+                )
         super().__init__(
             surface.vision,
             nn.Identity(),

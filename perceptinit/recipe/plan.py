@@ -96,7 +96,9 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
             flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
             total += TRAINING_FACTOR * flops * len(recipe.seeds)
             is_complete &= plan.steps is not None
-            yield f"  {name} {spec.name}: {_describe_stage(plan)}"
+            on, rate = next(iter(RATES.items()))
+            time = f"; {_describe_time(TRAINING_FACTOR * flops, rate)} on {on}" if flops else ""
+            yield f"  {name} {spec.name}: {_describe_stage(plan)}{time}"
         if not stages:
             yield "  no stages, only evaluation"
     for slot in recipe.evals:
@@ -110,7 +112,7 @@ def plan_lines(recipe: Recipe) -> Iterator[str]:
         return
     yield f"training cost{'' if is_complete else ' (known stages only)'}: {total / 1e15:.3g} PFLOP"
     for name, rate in RATES.items():
-        yield f"  {_hours(total / rate)} on {name}"
+        yield f"  {_describe_time(total, rate)} on {name}"
 
 
 def list_stages(recipe: Recipe, arm: Arm) -> list[tuple[str, Spec]]:
@@ -147,5 +149,8 @@ def _describe_measurement(plan: StagePlan, cost: ModelCost) -> str:
     return f": {plan.num_images:,} images, {plan.note}; {petaflops:.3g} PFLOP each time"
 
 
-def _hours(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 3600:.1f} h"
+def _describe_time(flops: float, rate: float) -> str:
+    seconds = flops / rate
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} h"

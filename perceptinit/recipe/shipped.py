@@ -1,11 +1,13 @@
 """Find recipes: files, and bundled recipes by name (`quickstart` for `recipes/quickstart.toml`)."""
 
+import re
 import tomllib
 from pathlib import Path
 
 from perceptinit.errors import UsageError, shown
 from perceptinit.registry import nearest
 
+NEW_SETTING = re.compile("^.*# new recipe: (.*)$", re.MULTILINE)
 MAX_BYTES = 16 << 20  # of a recipe
 PACKAGE = Path(__file__).parents[1]
 
@@ -39,6 +41,15 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
     path = folder / recipe
     ours = list_shipped().get(str(recipe).removesuffix(".toml"))
     return path if ours is None or (path.exists() and not path.is_dir()) else ours
+
+
+def adapt(text: str) -> str:
+    """Return the text of a bundled recipe for new runs, on other data and any device.
+
+    A line that ends in `# new recipe: SETTING` becomes the setting, and bf16 becomes "auto". Published runs keep
+    their settings, which are part of their fingerprints.
+    """
+    return NEW_SETTING.sub(r"\1", text).replace('precision = "bf16"', 'precision = "auto"')
 
 
 def read_text(path: Path) -> str:

@@ -1,91 +1,109 @@
 """The resources of a recipe before it starts: steps, GPU memory, time, decoding cores and disk."""
 
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
 
 from perceptinit.components.building import Spec
-from perceptinit.compute.optim import Precision, autocast
+from perceptinit.compute.optim import Precision
 from perceptinit.recipe.plan import (
-    BYTES_PER_PARAMETER,
     DECODE_SECONDS,
+    RATES,
     TRAINING_FACTOR,
-    USABLE_SHARE,
     ModelCost,
     list_stages,
     model_cost,
     stage_plan,
 )
 from perceptinit.recipe.recipe import Recipe
+from perceptinit.running.memory import GB, ON_GPU, StageMemory, Traced, Tracer
 from perceptinit.running.readiness import find_needs
+from perceptinit.types import StagePlan
 
 HEADINGS = ("stage", "steps", "images", "memory", "micro_batch for 24, 40, 80 GB", "hours")
 CARDS_GB = (24, 40, 80)
 RATE = 400e12  # FLOP/s
-TRACED_ROWS = 1024  # a number at which copies of weights hardly count
+HOUR_ON_CPU = 3600 * min(RATES.values())  # FLOP
 
 
-def resource_rows(recipe: Recipe) -> list[tuple[str, ...]]:
-    """Return the columns `HEADINGS` of each distinct stage, for one GPU."""
-    row_bytes = cache(partial(_row_bytes, recipe))
+def resource_rows(recipe: Recipe, has_gpu: bool | None = None) -> list[tuple[str, ...]]:
+    """Return the columns `HEADINGS` of each distinct stage, for one GPU.
+
+    Memory is empty without a GPU, for stages that take at most an hour on a CPU.
+
+    Args:
+        recipe: The recipe.
+        has_gpu: Whether stages run on a GPU; None if this machine has one.
+    """
+    is_on_gpu = torch.cuda.is_available() if has_gpu is None else has_gpu
     cost = model_cost(recipe)
+    tracer = cache(partial(Tracer, recipe))
+    trace = cache(lambda precision, tower: getattr(tracer(precision), tower)())
     found: dict[str, tuple[str, ...]] = {}
     for arm in recipe.arms:
         for name, spec in list_stages(recipe, arm):
             title = f"{name} {spec.name}" if name == "pretrain" else f"{arm.name}: {name} {spec.name}"
             key = str(spec.table())
-            found[key] = found.get(key) or (title, *_row(spec, cost, row_bytes))
+            if key not in found:
+                plan = stage_plan(spec)
+                flops = (plan.num_images or 0) * cost.image_flops + plan.num_texts * cost.text_flops
+                is_shown = plan.steps and (is_on_gpu or TRAINING_FACTOR * flops > HOUR_ON_CPU)
+                memory = _trace_memory(recipe, spec, plan, cost, tracer, trace) if is_shown else None
+                found[key] = (title, *_row(spec, plan, flops, memory))
     return list(found.values())
 
 
-def _row(spec: Spec, cost: ModelCost, row_bytes: Callable[[Precision, str], float]) -> tuple[str, ...]:
-    plan = stage_plan(spec)
-    if not plan.steps or not plan.num_images:
-        return ("0" if plan.steps == 0 else "unknown", "", "", "", "")
-    towers = ("image", "text") if plan.num_texts else ("image",)
-    each = [row_bytes(getattr(spec.config, "precision", "fp32"), tower) for tower in towers]
-    state = (cost.num_parameters if plan.num_texts else cost.num_image_parameters) * BYTES_PER_PARAMETER
-    num_rows = plan.num_images / plan.steps
-    # a micro-batch passes through one tower at a time, and its forward pass is repeated
-    micro_batch = getattr(spec.config, "micro_batch", None)
-    needed = micro_batch * max(each) if micro_batch else num_rows * sum(each)
-    fitting = [int((USABLE_SHARE * card * 1e9 - state) // max(each)) for card in CARDS_GB]
-    limits = [f"{most:,}" if most < num_rows else "not needed" for most in fitting]
-    flops = plan.num_images * cost.image_flops + plan.num_texts * cost.text_flops
-    return (
-        f"{plan.steps:,}",
-        f"{plan.num_images:,}",
-        f"{(state + needed) / 1e9:.1f} GB",
-        ", ".join(limits) if micro_batch is not None else "",
-        f"{(TRAINING_FACTOR + bool(micro_batch)) * flops / RATE / 3600:.1f}",
+def _trace_memory(
+    recipe: Recipe,
+    spec: Spec,
+    plan: StagePlan,
+    cost: ModelCost,
+    tracer: Callable[[Precision], Tracer],
+    trace: Callable[[Precision, str], Traced],
+) -> StageMemory:
+    precision: Any = getattr(spec.config, "precision", "fp32")
+    if precision == "auto":
+        precision = ON_GPU
+    is_pretraining = spec is recipe.pretrain
+    has_batch = is_pretraining and plan.num_texts
+    own = tracer(precision)
+    return StageMemory(
+        recipe,
+        1,
+        max(CARDS_GB),
+        cost,
+        trace(precision, "image"),
+        trace(precision, "text") if plan.num_texts else Traced(0, 0),
+        own.model,
+        own.packed_share(getattr(spec.build(), "pairs", None)) if plan.num_texts else 1.0,
+        None if is_pretraining else spec,
+        0 if has_batch else math.ceil((plan.num_images or 0) / (plan.steps or 1)),
     )
 
 
-def _row_bytes(recipe: Recipe, precision: Precision, tower: str) -> float:
-    """Return the bytes that a tower keeps of an input for the backward pass, without allocating any."""
-    sizes: dict[int, int] = {}
+def _row(spec: Spec, plan: StagePlan, flops: float, memory: StageMemory | None) -> tuple[str, ...]:
+    if not plan.steps or not plan.num_images:
+        return ("0" if plan.steps == 0 else "unknown", "", "", "", "")
+    limits = ""
+    if memory and hasattr(spec.config, "micro_batch"):
+        limits = ", ".join(_limit(replace(memory, memory_gb=card)) for card in CARDS_GB)
+    num_passes = TRAINING_FACTOR + bool(getattr(spec.config, "micro_batch", None))
+    return (
+        f"{plan.steps:,}",
+        f"{plan.num_images:,}",
+        f"{memory.total_bytes(memory.micro_batch) / GB:.1f} GB" if memory else "",
+        limits,
+        f"{num_passes * flops / RATE / 3600:.1f}",
+    )
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        sizes[storage._cdata] = storage.nbytes()
-        return tensor
 
-    with torch.device("meta"):
-        model: Any = recipe.backbone.build().build()
-    side = model.image_size
-    with FakeTensorMode(), saved_tensors_hooks(keep, lambda tensor: tensor), autocast("cpu", precision):
-        model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
-        inputs = {
-            "image": torch.zeros(TRACED_ROWS, 3, side, side, dtype=torch.uint8),
-            "text": torch.zeros(TRACED_ROWS, model.context_length, dtype=torch.int64),
-        }
-        getattr(model, f"encode_{tower}")(inputs[tower])
-    return sum(sizes.values()) / TRACED_ROWS
+def _limit(memory: StageMemory) -> str:
+    most = memory.largest_micro_batch()
+    return {None: "none", memory.rows: "not needed"}.get(most, f"{most:,}")
 
 
 def resource_lines(recipe: Recipe) -> Iterator[str]:

@@ -251,10 +251,12 @@ def test_a_matrix_file_requires_the_keys_of_a_matrix():
         ({"judgments": 3}, UsageError, "expected a name, the path of a table"),
         ({"judgments": TINY, "epochs": "3"}, RecipeError, "triplet-hinge.epochs: expected an integer, got '3'"),
         ({"judgments": TINY, "marign": 1}, RecipeError, "did you mean 'margin'?"),
-        ({"initializer": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
-        ({"initializer": "random"}, InitializerError, "cannot be reinitialized in place"),
-        ({"initializer": "random", "judgments": TINY}, UsageError, "does not use judgments"),
+        ({"method": "triplet-hnge"}, UsageError, "Did you mean 'triplet-hinge'?"),
+        ({"method": "random"}, InitializerError, "cannot be reinitialized in place"),
+        ({"method": "random", "judgments": TINY}, UsageError, "does not use judgments"),
         ({"judgments": TINY, "image_size": 48}, UsageError, "Is image_size right?"),
+        ({"judgements": TINY}, UsageError, "judgements: not an argument. Did you mean judgments=?"),
+        ({"initializer": "linear"}, UsageError, "initializer: not an argument. Did you mean method=?"),
     ],
 )  # fmt: skip
 def test_invalid_arguments_are_reported(arguments, kind, sentence):
@@ -294,7 +296,7 @@ WRONG_FORMS = {
     "images beside a name": ({"judgments": "nights", "images": "photos"}, "a key of the judgments"),
     "images beside arrays": ({"judgments": ARRAY, "images": ARRAY}, "Stimuli(ids, images), ...)"),
     "no such device": ({"device": "gpu"}, "'auto' uses a GPU if there is one"),
-    "judgments in second place": ({"initializer": TINY}, "initializer: expected a name"),
+    "judgments in second place": ({"method": TINY}, "method: expected a name"),
     "encode by name": ({"encode": "head"}, "encode: expected a function of images, got 'head'"),
     "two sizes": ({"image_size": (32, 32)}, "an integer number of pixels, got (32, 32)"),
     "one mean": ({"mean": 0.5}, "mean: expected three numbers, such as (0.5, 0.5, 0.5), got 0.5"),
@@ -398,7 +400,7 @@ def test_encode_accepts_every_module(make):
 
 
 def test_a_constructed_timm_model_needs_encode_or_mean_and_std():
-    with pytest.raises(UsageError, match=r"VisionTransformer does not specify its mean\. Pass mean="):
+    with pytest.raises(UsageError, match=r"not specify its mean\. Pass mean=, or encode= and image_size="):
         apply_quickly(constructed_vit())
     assert apply_quickly(constructed_vit(), mean=(0.5,) * 3, std=(0.5,) * 3).changed
 

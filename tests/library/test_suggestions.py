@@ -5,7 +5,7 @@ import open_clip
 import pytest
 import timm
 import torch
-from helpers.stage_one import TinyTower, hinge_initializer
+from helpers.stage_one import Colours, TinyTower, hinge_initializer
 from torch import nn
 
 from perceptinit import apply_perceptual_init
@@ -90,6 +90,15 @@ def test_the_call_prints_which_settings_it_took(capsys):
         "settings for learned weights: lr=0.0003, margin=0.1, eval_every=1, patience=4. Pass other" in printed
     )
     assert report.metrics["norm_layers_frozen"] == report.metrics["norm_layers"] > 0
+
+
+def test_the_call_names_the_cheaper_batch_before_the_first_step(capsys, monkeypatch):
+    monkeypatch.setattr("perceptinit.initializers.batches.MANY_IMAGES", 1)
+    judgments = Colours(num_images=24, num_triplets=512).triplets
+    printed = call(timm.create_model("test_resnet"), capsys, judgments=judgments, epochs=1, batch_size=200)[1]
+    advice = 'batch_size = "auto"'
+    assert "triplet-hinge: each step encodes" in printed
+    assert printed.index(advice) < printed.index("steps encode")
 
 
 def test_a_call_with_all_settings_prints_no_chosen_settings(capsys):

@@ -36,6 +36,14 @@ def test_a_copied_recipe_finds_its_parent_recipe(cli, tmp_path):
     assert "compute_matched.toml: already exists. Rename it, or change to another folder" in again.stderr
 
 
+def test_a_new_recipe_for_own_judgments_fits_the_batch_to_the_images(cli, tmp_path):
+    cli("new", "recipe", "own_judgments")
+    copied = load_recipe(tmp_path / "own_judgments.toml").arms[1].init[0].config
+    bundled = load_recipe("own_judgments").arms[1].init[0].config
+    assert (copied.batch_size, copied.epochs, copied.lr, copied.patience) == ("auto", 256, 1e-3, 8)
+    assert (bundled.batch_size, bundled.epochs, bundled.lr, bundled.patience) == (64, 10, 2e-3, None)
+
+
 def test_the_wheel_contains_the_recipes_at_the_searched_path(tmp_path, monkeypatch):
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     (place,) = wheel["targets"]["wheel"]["force-include"].values()

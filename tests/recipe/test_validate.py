@@ -1,5 +1,6 @@
 """`validate` warns about unlikely settings and estimates the cost of a run, also with missing data."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from perceptinit.recipe.plan import plan_lines
 from perceptinit.recipe.reading import load_recipe
 from perceptinit.running.readiness import find_obstacles, find_warnings
+from perceptinit.running.resources import resource_rows
 from perceptinit.testing import tiny_model
 from perceptinit.types import RunContext
 
@@ -82,6 +84,11 @@ def test_the_cost_is_estimated_from_published_sizes_if_data_are_missing(monkeypa
     assert not Path("data").exists()
 
 
+def test_the_plan_states_steps_images_and_minutes_of_a_stage():
+    stage, *_ = [line for line in plan_lines(load_recipe("quickstart")) if line.startswith("  init.0")]
+    assert re.search(r"[\d,]+ steps, [\d,]+ images, .*; \d+ (s|minutes) on 2 CPU cores", stage)
+
+
 def test_validate_prints_the_resources_of_each_stage(cli):
     def rows(*settings):
         done = cli("validate", "pi_clip_yfcc", *settings)
@@ -91,11 +98,12 @@ def test_validate_prints_the_resources_of_each_stage(cli):
     text = rows()
     (pretrain,) = [line.split() for line in text.splitlines() if line.startswith("pretrain clip")]
     assert pretrain[2:4] == ["77,216", "474,415,104"]
-    assert 35 < float(pretrain[4]) < 50  # GB; `perceptinit estimate` traces 42.1
+    assert pretrain[4:6] == ["42.1", "GB"]  # as `perceptinit estimate` (docs/scaling.md)
     *limits, hours = [float(part.rstrip(",").replace(",", "")) for part in pretrain[6:]]
-    assert limits[2] > 2048  # of 80 GB: the recipe fits
+    assert limits[2] == 3473  # of 80 GB
     assert hours == pytest.approx(4 * 474_415_104 * 14.78e9 / 400e12 / 3600, rel=0.01)
-    assert "pi: init.0 triplet-hinge" in text
+    (stage_one,) = [line for line in text.splitlines() if line.startswith("pi: init.0 triplet-hinge")]
+    assert re.search(r"43\.6 GB +\d+, 1,\d+, not needed", stage_one)  # micro_batch for 24, 40, 80 GB
     assert "CPU cores decode JPEGs of 59 KB as fast" in text
     assert (
         "disk: pairs 1,900 GB, judgments 58 GB, test set 38 GB, unknown size for 1, checkpoints 3.6 GB"
@@ -107,7 +115,14 @@ def test_validate_prints_the_resources_of_each_stage(cli):
         for x in rows("--set", "pretrain.micro_batch=0").splitlines()
         if x.startswith("pretrain clip")
     ]
-    assert 205 < float(whole[4]) < 235  # GB; `perceptinit estimate` traces 224.8
+    assert whole[4:6] == ["224.8", "GB"]
+
+
+def test_memory_is_for_gpus_and_for_stages_of_more_than_an_hour_on_a_cpu():
+    recipe = load_recipe("quickstart")
+    on_cpu, on_gpu = ({row[3] for row in resource_rows(recipe, has_gpu)} for has_gpu in (False, True))
+    assert on_cpu == {""}
+    assert on_gpu - {""} == {"0.1 GB"}
 
 
 def gradients_of_first_step(pretrainer):

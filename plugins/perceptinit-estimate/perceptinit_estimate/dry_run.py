@@ -1,191 +1,38 @@
 """Estimate the memory, FLOPs, traffic and duration of GPU pretraining without a GPU.
 
-Activation memory is traced through the forward and backward pass with torch's FakeTensorMode and MemTracker,
-without allocating tensors. All other figures are computed from the recipe. Captions count as packed into
-shared rows, as in training, if the recipe's pairs are on this machine.
+Memory is that of `perceptinit validate`: activations are traced without allocating tensors. Other figures are
+computed from the recipe.
 """
 
-# B batch, W processes, b = B / W rows per process, m rows per micro-batch, D embedding, S image size
+# B batch, W processes, b = B / W rows per process
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
-
-import numpy as np
-import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker, _MemRefType
 
 from perceptinit.companion import (
     DECODE_SECONDS,
+    ON_GPU,
     USABLE_SHARE,
-    ModelCost,
-    Precision,
     Recipe,
     Spec,
-    autocast,
+    StageMemory,
+    Tracer,
     find_model_parts,
     model_cost,
     stage_plan,
 )
-from perceptinit.plugin import PerceptInitError, UsageError
+from perceptinit.plugin import UsageError
 
 GB = 1e9
 # dense matrix throughput of an H100 SXM by precision, FLOP/s (data sheet); fp32 without tensor cores
 PEAK = {"fp32": 67e12, "tf32": 494e12, "bf16": 989e12, "fp16": 989e12}
-ON_GPU: Precision = "bf16"  # what precision = "auto" selects
 SHARE_OF_PEAK = 0.4
 # estimate for the 1,600 kernels of a ViT-B/32 step, at 7 us each
 LAUNCH_SECONDS = 0.01
-# two sizes separate per-row from fixed memory; large enough that weight gradients are not the peak
-TRACED_ROWS = (64, 128)
-# number of captions that are packed to estimate the tokens of a text
-NUM_CAPTIONS = 512
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
-    """Peak memory of a tower's forward and backward pass: bytes per row, and fixed bytes (weight copies)."""
-
-    per_row: float
-    fixed: float
-
-
-class Tracer:
-    """A recipe's model on the CPU with fake weights and inputs (torch's FakeTensorMode)."""
-
-    def __init__(self, recipe: Recipe, precision: Precision) -> None:
-        self._precision = precision
-        with torch.device("meta"):
-            self.model: Any = recipe.backbone.build().build()
-        self._mode = FakeTensorMode()
-        with self._mode:
-            self.model._apply(lambda tensor: torch.empty(tensor.shape, dtype=tensor.dtype))
-
-    def image(self) -> Traced:
-        """Trace the image tower."""
-        size = self.model.image_size
-        return self._trace(self.model.encode_image, (3, size, size), torch.uint8)
-
-    def text(self) -> Traced:
-        """Trace the text tower at the full context length; shorter texts need less memory."""
-        return self._trace(self.model.encode_text, (self.model.context_length,), torch.int64)
-
-    def packed_share(self, pairs: Any) -> float:
-        """Return the tokens of packed captions relative to full contexts; 1 without captions."""
-        if not pairs or getattr(pairs, "runs_commands", False) or not hasattr(self.model.text, "pack"):
-            return 1.0
-        try:
-            last = pairs.num_pairs - 1
-            indices = np.unique(np.linspace(0, last, min(last + 1, NUM_CAPTIONS), dtype=np.int64))
-            captions = [pairs.pair(int(index)).text for index in indices]
-        except PerceptInitError:
-            return 1.0
-        if not all(isinstance(caption, str) for caption in captions):  # token ids, with their padding
-            return 1.0
-        packed = self.model.text.pack(self.model.tokenize(captions))
-        num_tokens = packed.rows.text.size if packed.rows else packed.tokens.numel()
-        return float(num_tokens / (len(captions) * self.model.context_length))
-
-    def _trace(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> Traced:
-        few, many = TRACED_ROWS
-        first = self._peak_bytes(encode, (few, *shape), dtype)
-        second = self._peak_bytes(encode, (many, *shape), dtype)
-        per_row = (second - first) / (many - few)
-        return Traced(per_row, max(0.0, first - few * per_row))
-
-    def _peak_bytes(self, encode: Any, shape: tuple[int, ...], dtype: torch.dtype) -> int:
-        """Return the peak memory in bytes, excluding weights and their gradients."""
-        tracker = MemTracker()
-        tracker.track_external(self.model)
-        with self._mode:
-            inputs = torch.zeros(shape, dtype=dtype)
-            with tracker:
-                with autocast("cpu", self._precision):
-                    features = encode(inputs)
-                features.sum().backward()
-            self.model.zero_grad(set_to_none=True)
-        (peak,) = tracker.get_tracker_snapshot("peak").values()
-        return int(peak[_MemRefType.ACT] + peak[_MemRefType.TEMP])
-
-
-@dataclass(frozen=True)
-class DryRun:
+class DryRun(StageMemory):
     """Cost estimate of a recipe's pretraining on `world` GPUs with `memory_gb` GB each."""
-
-    recipe: Recipe
-    world: int
-    memory_gb: float
-    cost: ModelCost
-    image: Traced
-    text: Traced
-    model: Any
-    text_share: float
-
-    @property
-    def config(self) -> Any:
-        return cast(Spec, self.recipe.pretrain).config
-
-    @property
-    def rows(self) -> int:
-        """Pairs per step on each GPU."""
-        return int(self.config.batch_size) // self.world
-
-    @property
-    def micro_batch(self) -> int:
-        """Rows per micro-batch in the recipe; 0 if a GPU processes all its rows at once."""
-        micro = int(self.config.micro_batch)
-        return micro if micro < self.rows else 0
-
-    @property
-    def is_sharded(self) -> bool:
-        return self.config.sharding == "fsdp" and self.world > 1
-
-    def state_bytes(self, micro_batch: int) -> float:
-        """Return the bytes of weights, gradients, AdamW moments and the weight average."""
-        num = self.cost.num_parameters
-        per = 16 + (4 if self.config.ema_decay else 0)
-        if not self.is_sharded:
-            return num * per
-        # until the last micro-batch, each process stores the unsharded gradients of a tower
-        largest = max(self.cost.num_image_parameters, self.cost.num_text_parameters)
-        return num * (per / self.world + 4) + (4 * largest if micro_batch else 0)
-
-    @property
-    def batch_bytes(self) -> float:
-        """Bytes of the uint8 images of this and the next step, and of features with their gradients."""
-        pixels = 3 * self.model.image_size**2
-        return self.rows * (2 * pixels + 4 * 4 * self.model.embed_dim)
-
-    @property
-    def loss_bytes(self) -> float:
-        """Bytes of three chunks of logits, and of the gathered text features with their gradients."""
-        batch = self.config.batch_size
-        return 3 * 4 * min(self.rows * batch, 1 << 26) + 2 * 4 * batch * self.model.embed_dim
-
-    def activation_bytes(self, micro_batch: int) -> float:
-        """Return the peak bytes for `micro_batch` rows of one tower, or for all rows of both towers if 0."""
-        image, text = self.image, self.text
-        per_text = text.per_row * self.text_share
-        if not micro_batch or micro_batch >= self.rows:
-            return self.rows * (image.per_row + per_text) + image.fixed + text.fixed
-        return max(image.fixed + micro_batch * image.per_row, text.fixed + micro_batch * per_text)
-
-    def total_bytes(self, micro_batch: int) -> float:
-        """Return the bytes of state, batch, loss and activations."""
-        state = self.state_bytes(micro_batch)
-        return state + self.batch_bytes + self.loss_bytes + self.activation_bytes(micro_batch)
-
-    def largest_micro_batch(self) -> int | None:
-        """Return the largest micro-batch that fits: `rows` if all rows fit, None if not even one fits."""
-        if self.total_bytes(0) <= self.usable_bytes:
-            return self.rows
-        fitting = [m for m in range(1, self.rows) if self.total_bytes(m) <= self.usable_bytes]
-        return max(fitting, default=None)
-
-    @property
-    def usable_bytes(self) -> float:
-        """Bytes of a GPU's memory that a run can use."""
-        return USABLE_SHARE * self.memory_gb * GB
 
     @property
     def executed_flops(self) -> float:

@@ -6,9 +6,9 @@ import pytest
 import scaling
 import torch
 from helpers.tiny_recipes import RECIPE
-from perceptinit_estimate.dry_run import Tracer, dry_runs, table
+from perceptinit_estimate.dry_run import dry_runs, table
 
-from perceptinit.companion import load_recipe
+from perceptinit.companion import Tracer, load_recipe
 from perceptinit.plugin import Pair, UsageError
 
 # without its plug-in of one file
@@ -108,6 +108,8 @@ def test_the_command_prints_the_table_and_refuses_a_recipe_without_pretraining(c
     done = cli("estimate", "tiny.toml", "--world", "2")
     assert done.returncode == 0, done.stderr
     assert "| total memory | traced |" in done.stdout
+    fitting = "0.0 GB on one GPU. micro_batch for 24, 40, 80 GB: not needed, not needed, not needed"
+    assert f"pi: init.0 triplet-hinge: {fitting}" in done.stdout
     alone = TINY[: TINY.index("[pretrain]")] + TINY[TINY.index("[[eval]]") :]
     (tmp_path / "alone.toml").write_text(alone)
     done = cli("estimate", "alone.toml")
