@@ -81,6 +81,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
         averages=tuple(map(cover, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         problems=tuple(dict.fromkeys([*problems, *unreadable, *excluded])),
+        replaced=tuple(compare(other, budget) for other in runs.replaced),
         later=compare(runs, "unequal") if isinstance(budget, int) and runs.finished else None,
     )
 
@@ -202,15 +203,17 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
+    num_items = row["num_examples"]
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
+        # a share of the stated number of items is a multiple of its part, and not rounded
+        grid=row.get("grid", 0.0) if row.get("grid", 0.0) > 1 / (num_items or math.inf) else 0.0,
         is_unpaired=runs.is_unpaired or differ_in_precision(runs),
         one_run_decides=runs.source.one_run_decides,
         words=runs.source.words,
     )
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    num_items = row["num_examples"]
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)

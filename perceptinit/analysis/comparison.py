@@ -239,6 +239,7 @@ class Comparison:
         averages: Averages over families and over all data sets of a measure.
         over_sets: Wins, ties and losses over data sets.
         problems: Sentences about missing and excluded results, shown with every table.
+        replaced: The comparison under each plan that was replaced, oldest first.
         later: The comparison at the end of the runs, if this one is at an earlier number of samples.
     """
 
@@ -248,6 +249,7 @@ class Comparison:
     averages: tuple[ScoreComparison, ...]
     over_sets: tuple[SetsComparison, ...]
     problems: tuple[str, ...]
+    replaced: tuple[Self, ...] = ()
     later: Self | None = None
 
     @property

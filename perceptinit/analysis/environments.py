@@ -31,6 +31,12 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
                     arms.setdefault(value, {}).update(dict.fromkeys(found))
         if arms:
             yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
+    for name, cells in runs.constants.items():
+        arms = {}
+        for arm in filter(runs.arm_runs, cells):
+            arms.setdefault(cells[arm], {})[arm] = None
+        if len(arms) > 1:
+            yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
 
 
 def _facts(record: Record) -> dict[str, Any]:

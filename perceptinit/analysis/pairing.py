@@ -49,6 +49,8 @@ def estimate_difference(
         confidence: Level of the interval.
         floor: Lower bound on the standard deviation of a difference.
     """
+    # runs that vary by less than the step of rounding are rounded alike, so their mean is as rounded as one
+    floor = max(floor, rule.grid * (min(len(arm.by_seed), len(reference.by_seed)) / 6) ** 0.5)
     if are_paired(arm, reference, rule):
         by_seed = differences(arm.by_seed, reference.by_seed)
         return estimate(list(by_seed.values()), confidence, floor) if by_seed else None

@@ -33,14 +33,20 @@ from perceptinit.registry import unknown
 from perceptinit.results.directions import Direction
 from perceptinit.results.items import read_items
 from perceptinit.results.measures import is_diagnostic, split_name
-from perceptinit.results.planned import find_changes
+from perceptinit.results.planned import find_changes, read_replaced
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import plain
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
-from perceptinit.results.table_reading import describe_reading, find_gaps, share_enough
+from perceptinit.results.table_reading import (
+    describe_reading,
+    find_constants,
+    find_gaps,
+    require_distinct,
+    share_enough,
+)
 from perceptinit.results.table_scores import ScoreReader, read_details
 
 SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
@@ -112,11 +118,13 @@ def load_results(
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")
     table = read_table(tables[0]) if isinstance(tables[0], Path) else read_frame(tables[0])
-    plan: Mapping[str, Any] = {}
-    if options.plan:
-        require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
-        plan = read_plan(options.plan.parent, options.plan.name)
-    return read_runs(table, options, plan)
+    if not options.plan:
+        return read_runs(table, options, {})
+    require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
+    runs = read_runs(table, options, read_plan(options.plan.parent, options.plan.name))
+    as_planned = replace(options, baseline=None, delta=None)
+    replaced = (read_runs(table, as_planned, plan) for plan in read_replaced(options.plan))
+    return replace(runs, replaced=tuple(replaced))
 
 
 def read_frame(frame: Any) -> Columns:
@@ -145,6 +153,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
+    require_distinct(table.path, arms)
     listed = {arm: frozenset(run.seed for run in runs if run.arm == arm) for arm in arms}
     is_single = not plan and not source.one_run_decides and max(map(len, listed.values())) == 1
     is_unpaired = options.is_unpaired or is_single
@@ -182,6 +191,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         plan=plan,
         planned=planned,
         is_unpaired=is_unpaired,
+        constants=find_constants(rows, [arm for arm in arms if len(listed[arm]) > 1]),
         source=replace(source, progress=progress, layout=layout),
     )
 

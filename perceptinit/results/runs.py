@@ -94,6 +94,9 @@ class RunSet:
         origins: Experiments whose runs are reused, by arm.
         planned: Planned seeds of each arm. Default: the seeds of its runs.
         is_unpaired: Whether arms are never paired by seed.
+        constants: Cells of columns of a table that are not read and that all runs of an arm share, by column
+            and arm.
+        replaced: The same runs under each plan of a table that `plan` replaced, oldest first.
         is_baseline_best: Whether the baseline was chosen because its score is the best.
         source: Where the runs come from.
     """
@@ -114,6 +117,8 @@ class RunSet:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
     is_unpaired: bool = False
+    constants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    replaced: tuple[Self, ...] = ()
     is_baseline_best: bool = False
     source: Source = RECORDS
 

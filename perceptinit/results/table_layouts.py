@@ -10,7 +10,7 @@ https://mlflow.org/docs/latest/ml/search/search-runs (`mlflow.search_runs`, and 
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -80,6 +80,8 @@ class Layout:
 def read_layout(table: Columns, given: Mapping[str, str]) -> tuple[Columns, str]:
     """Return a table with a row for each value and a column for each field, and a description of its layout.
 
+    Columns that are not read follow the fields, without those that identify runs.
+
     Args:
         table: Table in a layout of this module.
         given: Columns by field, such as `{"arm": "init", "value": "accuracy"}`.
@@ -90,16 +92,17 @@ def read_layout(table: Columns, given: Mapping[str, str]) -> tuple[Columns, str]
     table.require(given.values())
     special = None if given else _find_chart(table) or _find_wide(table)
     layout = special or _find_run_table(table, given)
+    unread = [c for c in table.names if c not in {*layout.shared.values(), *layout.values}]
+    kept = {c: c for c in unread if c not in FIELDS and _may_be_setting(c, RUN_TABLES.get(layout.name, ()))}
     cells: dict[str, list[Any]] = defaultdict(list)
     for column, stated in layout.values.items():
-        for name, source in {**layout.shared, "value": column}.items():
+        for name, source in {**layout.shared, "value": column, **kept}.items():
             cells[name] += table.cells(source)
         for name, text in stated.items():
             cells[name] += [text] * len(table)
     rows = Columns.of(table.path, cells, np.tile(table.rows, len(layout.values)))
     if layout.skips_empty:
-        rows = rows.select(~np.array(list(map(_is_empty, rows.cells("value")))))
-    unread = [c for c in table.names if c not in {*layout.shared.values(), *layout.values}]
+        rows = rows.select(~np.array(list(map(is_empty, rows.cells("value")))))
     listed = f"columns not read: {shown(', '.join(unread), 120)}" if unread else ""
     return rows, "; ".join(filter(None, [str(layout), listed]))
 
@@ -112,10 +115,7 @@ def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:
     shared |= given
     value = shared.pop("value")
     shared = {name: column for name, column in shared.items() if column in table}
-    settings = [
-        c for c in table.names - {*shared.values()} if c not in ignored and not c.startswith(("_", "tags."))
-    ]
-    settings.sort(key=list(table.names).index)
+    settings = [c for c in table.names if c not in shared.values() and _may_be_setting(c, ignored)]
     for field in ("seed", "arm", "data_set"):
         if field not in shared:
             found = _find_field(field, settings)
@@ -132,6 +132,11 @@ def _find_run_table(table: Columns, given: Mapping[str, str]) -> Layout:
         _choose(table, "value", values)
     stated = [{} if "measure" in shared else {"measure": c.removeprefix("metrics.")} for c in values]
     return Layout(known, shared, dict(zip(values, stated, strict=True)))
+
+
+def _may_be_setting(column: str, ignored: Collection[str]) -> bool:
+    """Return whether a column of a run table may be a setting or a score, and not a name of the run."""
+    return column not in ignored and not column.startswith(("_", "tags."))
 
 
 def _find_field(field: str, columns: Sequence[str]) -> list[str]:
@@ -170,13 +175,13 @@ def _choose(table: Columns, field: str, found: Sequence[str]) -> str:
     raise DataError(f"{table.path}: {how}: {listed}. Choose one: --columns {field}=COLUMN")
 
 
-def _is_empty(cell: Any) -> bool:
+def is_empty(cell: Any) -> bool:
     """Return whether a cell has no content: empty, NaN or a missing value of another library."""
     return cell is None or str(cell).strip().lower() in ("", "nan", "nat", "<na>", "none")
 
 
 def _is_numeric(table: Columns, column: str) -> bool:
-    return all(_is_empty(cell) or is_number(str(cell)) for cell in table.distinct[column])
+    return all(is_empty(cell) or is_number(str(cell)) for cell in table.distinct[column])
 
 
 def _find_chart(table: Columns) -> Layout | None:

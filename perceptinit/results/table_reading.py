@@ -2,10 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from perceptinit.errors import DataError, shown
+from perceptinit.files.columns import Columns
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
+from perceptinit.results.table_layouts import FIELDS, is_empty
 
 MIN_SHARED = 3  # seeds that two arms must share to be paired
 
@@ -30,6 +36,33 @@ def find_gaps(seeds: Seeds, paired: Iterable[str]) -> dict[str, list[int]]:
         for arm, found in own.items()
     }
     return {arm: missing for arm, missing in gaps.items() if missing}
+
+
+def find_constants(rows: Columns, arms: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the cells of columns that are not read and that all rows of an arm share, by column and arm.
+
+    Empty cells and those that repeat the name of their arm do not count.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for arm in arms:
+        own = rows.select(np.array(rows.texts("arm")) == arm)
+        for column in [name for name in rows.names if name not in FIELDS]:
+            cell, *others = {str(cell).strip() for cell in own.cells(column)}
+            if not others and not is_empty(cell) and cell.casefold() != arm.casefold():
+                found.setdefault(column, {})[arm] = cell
+    return found
+
+
+def require_distinct(path: Path, arms: Iterable[str]) -> None:
+    """Raise DataError if the names of two arms differ only in case or space."""
+    seen: dict[str, str] = {}
+    for arm in arms:
+        other = seen.setdefault("".join(arm.split()).casefold(), arm)
+        if other != arm:
+            raise DataError(
+                f"{path}: the names of the arms {shown(repr(other))} and {shown(repr(arm))} differ only in "
+                "case or space. Use one name for each arm"
+            )
 
 
 def describe_reading(

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from perceptinit.types import Items, Score
 
 PER_CENT = 100
 MOST_FRACTION = 1.5  # a larger share beside values up to 1 is in percent
+LEAST_GRID = 1e-8  # of the largest value; values with more digits are not rounded
 FAR_APART = 20.0  # ratio between percent and fractions of similar shares
 
 
@@ -48,6 +50,11 @@ class ScoreReader:
         for index, measure in enumerate(self.measures):
             by_measure.setdefault(measure, []).append(index)
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
+        # a mean over the rows of items is not rounded
+        of_rows = {} if "item" in rows else by_measure
+        self.grids = {
+            name: find_grid((self.scales[name] or 1) * self.values[i]) for name, i in of_rows.items()
+        }
 
     def _texts(self, name: str) -> list[str]:
         return self.rows.coded(name, fill="").texts() if name in self.rows else [""] * len(self.rows)
@@ -105,6 +112,8 @@ class ScoreReader:
             scores.append({**score_row(row, "", 0, int(evaluation)), **details.get("score", {})})
             measure = self.measures[found[0]]
             scores[-1]["is_share"] = self.scales[measure] is not None
+            if grid := self.grids.get(measure):
+                scores[-1]["grid"] = grid
             if self.directions[measure] is None:
                 scores[-1]["has_direction"] = False
             if own := details.get("items") or self._list_items(found):
@@ -144,6 +153,14 @@ class ScoreReader:
             "values": (scale * self.values[indices])[order].tolist(),
             "images": codes[order][:, None].tolist(),
         }
+
+
+def find_grid(values: np.ndarray) -> float:
+    """Return the largest power of ten, at most 1, of which all values are multiples; 0 if none is visible."""
+    known = values[np.isfinite(values)].tolist()
+    exponents = [Decimal(f"{value:.12g}").normalize().as_tuple().exponent for value in known]
+    grid = 10.0 ** min(map(int, exponents), default=0)
+    return min(grid, 1.0) if grid > LEAST_GRID * max(map(abs, known), default=0.0) else 0.0
 
 
 def read_details(rows: Columns, index: int) -> dict[str, Any]:

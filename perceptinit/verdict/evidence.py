@@ -3,7 +3,10 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations
+
+import numpy as np
 
 from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import is_trained_on_data
@@ -11,15 +14,20 @@ from perceptinit.analysis.decisions import CONFIDENCE
 from perceptinit.analysis.environments import MACHINE, find_unlike
 from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE, SIDES
-from perceptinit.analysis.statistics import Estimate
+from perceptinit.analysis.statistics import Estimate, differences
 from perceptinit.results.preregistration import EDITED, is_edited
-from perceptinit.results.runs import RunSet
+from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
-from perceptinit.verdict.verdict import describe_answer, find_earlier_answers
+from perceptinit.verdict.plan_text import plan_name
+from perceptinit.verdict.verdict import describe_answer, describe_answer_of, find_earlier_answers
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
+LEAST_CHANCE = 0.01  # of equal scores of independent runs, below which equal runs are copies
+SEVERAL_ITEMS = 10  # in which other runs differ: equal items then have a chance below 0.01 %
+MOST_ITEMS = 10_000  # of an unrounded share
+LEAST_STEP = 1e-6  # of scores of two seeds, whose equality says nothing if it is due to a larger step
 LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
 
 
@@ -83,7 +91,54 @@ def find_copies(claim: Claim) -> Finding:
         if len(values) > 2 and len(set(values)) == 1:
             copies.append(f"all {len(values)} runs of {arm} have the same score")
     is_known = all(own for _, own in weights)
+    if not is_known:
+        copies += [*_list_equal_seeds(claim), *_list_equal_items(claim)]
     return judge(copies[:1], [] if is_known else ["the records contain no hash of the final weights"])
+
+
+def _list_equal_seeds(claim: Claim) -> Iterator[str]:
+    """Yield a clause on two seeds with equal scores in all arms, unless rounding makes that likely."""
+    by_arm = [arm.by_seed for score in claim.comparison.scores for arm in score.arms]
+    pairs = list(combinations(sorted(set().union(*by_arm)), 2))
+    chance = len(pairs) * min(map(_find_chance, claim.comparison.scores))
+    for one, other in pairs:
+        if chance < LEAST_CHANCE and all(own.get(one) == own.get(other) for own in by_arm):
+            yield f"the runs of seeds {one} and {other} have equal scores in all arms"
+
+
+def _find_chance(score: ScoreComparison) -> float:
+    """Return the chance that the scores of two independent runs are equal in all arms.
+
+    Two normal values on a grid that is finer than their standard deviation are equal with a probability of
+    step / (2 sqrt(pi) deviation). Arms of a seed share noise, so further arms count by their differences.
+    """
+    known = [arm.by_seed for arm in score.arms if arm.by_seed]
+    parts = [*known[:1], *(differences(own, known[0]) for own in known[1:])]
+    values = [Fraction(value) for own in known for value in own.values()]
+    # shares of a number of items are multiples of its part; other unrounded values have a tiny step
+    step = 1 / math.lcm(*(value.limit_denominator(MOST_ITEMS).denominator for value in values))
+    step = max(step, score.rule.grid)
+    deviations = [np.std([*part.values()], ddof=1) for part in parts if len(part) > 1]
+    limits = [step / (2 * math.sqrt(math.pi) * d) if d else step / LEAST_STEP for d in deviations]
+    return math.prod(min(1.0, limit) for limit in limits)
+
+
+def _list_equal_items(claim: Claim) -> Iterator[str]:
+    """Yield a clause on two seeds of an arm with equal items, if its other runs differ in several items."""
+    for arm in claim.pair:
+        runs = [run for run in claim.runs.finished if run.arm == arm and run.items]
+        differing = {(a.seed, b.seed): _count_differing(a, b) for a, b in combinations(runs, 2)}
+        least = min(filter(None, differing.values()), default=0)
+        for (one, other), num in differing.items():
+            if not num and least >= SEVERAL_ITEMS:
+                yield f"the runs of seeds {one} and {other} of {arm} have equal values of every item"
+
+
+def _count_differing(one: LoadedRun, other: LoadedRun) -> int:
+    """Return the number of items with another value; all items if their numbers differ."""
+    own = np.concatenate([each.values for each in one.items.values()])
+    theirs = np.concatenate([each.values for each in other.items.values()])
+    return int(np.count_nonzero(own != theirs)) if len(own) == len(theirs) else len(own)
 
 
 def find_unlike_runs(claim: Claim) -> Finding:
@@ -95,7 +150,7 @@ def find_unlike_runs(claim: Claim) -> Finding:
     return judge(
         [
             "the arms are not equally trained" if len(seen) > 1 else "",
-            f"the runs of a seed differ in more than their initialization: {unlike}" if unlike else "",
+            f"the runs of a seed differ in more than {own.source.words.cause}: {unlike}" if unlike else "",
         ],
         [] if is_known else ["the records do not name the machine of each run"],
     )
@@ -139,15 +194,17 @@ def find_seen(claim: Claim) -> Finding:
 
 def find_changed(claim: Claim) -> Finding:
     answers = find_earlier_answers(claim.comparison)
-    if not answers:
+    if not answers and not claim.comparison.replaced:
         return DOES_NOT_APPLY
     contrasts = (difference.contrast for difference in claim.score.differences)
     contrast = next((c for c in contrasts if (c.arm, c.reference) == claim.pair), None)
     if contrast is None:
         return judge([])
-    before = answers.get(contrast, "not measured")
-    is_same = before == describe_answer(claim.score, contrast)
-    return judge([] if is_same else [f"with the earlier [verdict], the answer is: {before}"])
+    before = {"earlier [verdict]": answers.get(contrast, "not measured")} if answers else {}
+    for other in claim.comparison.replaced:
+        before[plan_name(other.runs.plan)] = describe_answer_of(other, contrast)
+    now = describe_answer(claim.score, contrast)
+    return judge(f"with the {name}, the answer is: {old}" for name, old in before.items() if old != now)
 
 
 def find_above_ceiling(claim: Claim) -> Finding:

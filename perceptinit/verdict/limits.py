@@ -60,7 +60,7 @@ def find_limits(
         SMOKE if is_smoke else "",
         *_describe_stage_one(runs),
         *_describe_lost(comparison, score, answers),
-        f"Arms of one seed differ in more than their initialization: {unlike}." if unlike else "",
+        f"Arms of one seed differ in more than {runs.source.words.cause}: {unlike}." if unlike else "",
         *_describe_rest(answers),
         UNPLANNED.format(first=score.rule.first, last=score.rule.last) if score.rule.is_unplanned else "",
         *departures,
