@@ -13,13 +13,13 @@ import numpy as np
 from perceptinit.analysis.at_best import Resampled, resample_studies, tuned_keys, without_tuned
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
-from perceptinit.analysis.decisions import Rule, rule_of
+from perceptinit.analysis.decisions import CONFIDENCE, Rule, rule_of
 from perceptinit.analysis.environments import differ_in_precision
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
 from perceptinit.analysis.pairing import are_paired, compare_arms, score_arm
-from perceptinit.analysis.statistics import widen
+from perceptinit.analysis.statistics import Estimate, widen
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import Baseline, from_extra
 from perceptinit.recipe.recipe import fingerprint_difference
@@ -213,7 +213,7 @@ def _score(
         one_run_decides=runs.source.one_run_decides,
         words=runs.source.words,
     )
-    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
+    arms = tuple(_read_mean(score_arm(runs, arm, values), found) for arm in runs.arms)
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
@@ -253,6 +253,16 @@ def _score(
         digits=digits,
         has_direction=row.get("has_direction", True),
     )
+
+
+def _read_mean(arm: ArmScore, rows: Mapping[Cell, Mapping[str, Any]]) -> ArmScore:
+    """Return the score of an arm with the standard error of a mean over runs, if its row states them."""
+    stated = next((row["runs"] for (name, _), row in rows.items() if name == arm.arm and "runs" in row), None)
+    if stated is None or arm.value is None:
+        return arm
+    deviation, num = stated
+    value = Estimate.student(arm.value.mean, deviation / math.sqrt(num), num - 1, CONFIDENCE, num)
+    return replace(arm, value=value, is_mean=True)
 
 
 def _cover_items(
@@ -298,6 +308,8 @@ def _report_missing_intervals(
     if any(len(runs.arm_runs(arm)) > 1 for arm in runs.arms) or not runs.source.words.without_items:
         return
     for score in scores:
+        if any(arm.is_mean for arm in score.arms):
+            continue
         found = next((own[score.name] for own in items.values() if score.name in own), None)
         if found is None:
             yield f"{score.name}: {runs.source.words.without_items}"

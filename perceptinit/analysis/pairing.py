@@ -17,6 +17,7 @@ from perceptinit.analysis.statistics import (
     estimate,
     estimate_unpaired,
     p_value,
+    subtract_means,
 )
 from perceptinit.results.runs import RunSet
 from perceptinit.results.table_reading import share_enough
@@ -56,6 +57,8 @@ def estimate_difference(
         return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
     if not arm.by_seed or not reference.by_seed:
         return None
+    if arm.is_mean and reference.is_mean and arm.value and reference.value:
+        return subtract_means(arm.value, reference.value, confidence, floor)
     return estimate_unpaired(list(arm.by_seed.values()), list(reference.by_seed.values()), confidence, floor)
 
 
@@ -102,7 +105,10 @@ def _find_difference(
         confidence=confidence,
         relative=value.mean / level if level else None,
         p_value=p_value(estimate_difference(arm, reference, rule)),  # without the floor
-        num_runs=None if by_seed else (len(arm.by_seed), len(reference.by_seed)),
+        is_of_means=arm.is_mean and reference.is_mean,
+        num_runs=None
+        if by_seed or not arm.value or not reference.value
+        else (arm.value.num, reference.value.num),
     )
 
 
@@ -116,7 +122,7 @@ def _with_exact_tests(found: Sequence[Difference], arms: Arms) -> Iterator[Diffe
         groups.setdefault(joint_key(difference), []).append(difference)
     p_values: dict[Contrast, float] = {}
     for group in groups.values():
-        tested = [d for d in group if d.value.stderr is not None]
+        tested = [d for d in group if d.value.stderr is not None and not d.is_of_means]
         if tested:
             p_values.update(zip((d.contrast for d in tested), _test(tested, arms), strict=True))
     yield from (replace(difference, p_signs=p_values.get(difference.contrast)) for difference in found)

@@ -74,15 +74,25 @@ def estimate_unpaired(
 
     Source: Welch (1947), with Satterthwaite's (1946) degrees of freedom.
     """
-    one = estimate(values, floor=floor)
-    other = estimate(reference, floor=floor)
+    return subtract_means(estimate(values, floor=floor), estimate(reference, floor=floor), confidence)
+
+
+def subtract_means(one: Estimate, other: Estimate, confidence: float = 0.95, floor: float = 0.0) -> Estimate:
+    """Return the difference of two independent means, with Welch's t interval.
+
+    Args:
+        one: Mean of at least one value.
+        other: Mean that is subtracted.
+        confidence: Level of the interval.
+        floor: Lower bound on the standard error of the difference.
+    """
     mean = one.mean - other.mean
     num = min(one.num, other.num)
     if one.stderr is None or other.stderr is None:
         return Estimate(mean, None, None, None, num)
-    stderr = math.hypot(one.stderr, other.stderr)
+    stderr = max(math.hypot(one.stderr, other.stderr), floor)
     degrees = float(num - 1)
-    if stderr:
+    if one.stderr or other.stderr:
         degrees = _satterthwaite(one.stderr**2, one.num - 1, other.stderr**2, other.num - 1)
     return Estimate.student(mean, stderr, degrees, confidence, num)
 

@@ -35,7 +35,7 @@ from perceptinit.results.items import read_items
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.planned import find_changes, read_replaced
 from perceptinit.results.preregistration import read_plan
-from perceptinit.results.record import plain
+from perceptinit.results.record import RECORD, plain
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
@@ -49,8 +49,8 @@ from perceptinit.results.table_reading import (
 )
 from perceptinit.results.table_scores import ScoreReader, read_details
 
-SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
-COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item"}, key=FIELDS.index))
+PICKLES = {".pkl", ".pickle"}
+COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item", "sd", "n"}, key=FIELDS.index))
 # six seeds of three arms of docs/results/initializations.md: accuracy on 5,000 photographs after an epoch
 EXAMPLE = "example"
 EXAMPLE_TABLE = "example.csv"
@@ -110,7 +110,7 @@ def load_results(
         sources = [Path(__file__).with_name(EXAMPLE_TABLE)]
         delta = EXAMPLE_DELTA if options.delta is None else options.delta
         options = replace(options, baseline=options.baseline or "random", delta=delta)
-    tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
+    tables = [s for s in sources if not isinstance(s, Path) or _is_table(s)]
     if not tables:
         if options != TableOptions(baseline=options.baseline):
             raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
@@ -125,6 +125,16 @@ def load_results(
     as_planned = replace(options, baseline=None, delta=None)
     replaced = (read_runs(table, as_planned, plan) for plan in read_replaced(options.plan))
     return replace(runs, replaced=tuple(replaced))
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a path names a table; UsageError for a pickle."""
+    if path.suffix.lower() in PICKLES:
+        raise UsageError(
+            f"{path}: not read, because unpickling executes what the file contains. Save the table as CSV or "
+            "Parquet, such as frame.to_parquet"
+        )
+    return path.suffix.lower() in TABLE_SUFFIXES and path.name != RECORD
 
 
 def read_frame(frame: Any) -> Columns:
@@ -142,7 +152,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         DataError: If the table is invalid.
         UsageError: If the baseline is not stated or not an arm, or no measure has a known direction.
     """
-    rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
+    rows, layout = read_layout(table, options.columns or plan.get("columns", {}), not plan)
     runs = list(_build_runs(rows, options.direction or plan.get("direction")))
     _require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}

@@ -16,8 +16,8 @@ from perceptinit.analysis.intervals import estimate_two_way
 from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate, differences
 from perceptinit.results.preregistration import EDITED, is_edited
-from perceptinit.results.runs import LoadedRun, RunSet
-from perceptinit.results.source import Fact
+from perceptinit.results.runs import RunSet
+from perceptinit.results.source import POINTS, Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
 from perceptinit.verdict.plan_text import plan_name
@@ -28,6 +28,7 @@ LEAST_CHANCE = 0.01  # of equal scores of independent runs, below which equal ru
 SEVERAL_ITEMS = 10  # in which other runs differ: equal items then have a chance below 0.01 %
 MOST_ITEMS = 10_000  # of an unrounded share
 LEAST_STEP = 1e-6  # of scores of two seeds, whose equality says nothing if it is due to a larger step
+SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
 
 
@@ -118,27 +119,22 @@ def _find_chance(score: ScoreComparison) -> float:
     # shares of a number of items are multiples of its part; other unrounded values have a tiny step
     step = 1 / math.lcm(*(value.limit_denominator(MOST_ITEMS).denominator for value in values))
     step = max(step, score.rule.grid)
-    deviations = [np.std([*part.values()], ddof=1) for part in parts if len(part) > 1]
+    deviations = [float(np.std([*part.values()], ddof=1)) for part in parts if len(part) > 1]
     limits = [step / (2 * math.sqrt(math.pi) * d) if d else step / LEAST_STEP for d in deviations]
-    return math.prod(min(1.0, limit) for limit in limits)
+    return float(math.prod([min(1.0, limit) for limit in limits]))
 
 
 def _list_equal_items(claim: Claim) -> Iterator[str]:
     """Yield a clause on two seeds of an arm with equal items, if its other runs differ in several items."""
     for arm in claim.pair:
         runs = [run for run in claim.runs.finished if run.arm == arm and run.items]
-        differing = {(a.seed, b.seed): _count_differing(a, b) for a, b in combinations(runs, 2)}
-        least = min(filter(None, differing.values()), default=0)
-        for (one, other), num in differing.items():
-            if not num and least >= SEVERAL_ITEMS:
-                yield f"the runs of seeds {one} and {other} of {arm} have equal values of every item"
-
-
-def _count_differing(one: LoadedRun, other: LoadedRun) -> int:
-    """Return the number of items with another value; all items if their numbers differ."""
-    own = np.concatenate([each.values for each in one.items.values()])
-    theirs = np.concatenate([each.values for each in other.items.values()])
-    return int(np.count_nonzero(own != theirs)) if len(own) == len(theirs) else len(own)
+        values = {run.seed: np.concatenate([each.values for each in run.items.values()]) for run in runs}
+        least = min(map(len, values.values()), default=0)
+        pairs = list(combinations(values, 2))
+        num_differing = [int((values[i][:least] != values[j][:least]).sum()) for i, j in pairs]
+        if 0 in num_differing and min(filter(None, num_differing), default=0) >= SEVERAL_ITEMS:
+            seeds = " and ".join(map(str, pairs[num_differing.index(0)]))
+            yield f"the runs of seeds {seeds} of {arm} have equal values of every item"
 
 
 def find_unlike_runs(claim: Claim) -> Finding:
@@ -236,8 +232,9 @@ def find_room(claim: Claim) -> Finding:
     if value is None:
         return DOES_NOT_APPLY
     delta = score.rule.delta or 0.0
+    is_odd = [_describe_large_delta(score, value.mean), describe_small_delta(score)]
     if chance is None and upper is None:
-        return judge([_describe_large_delta(score, value.mean)])
+        return judge(is_odd)
     name = f"{claim.reference} ({score.number(value.mean)}) is less than {score.magnitude(delta)} from"
     is_low = chance is not None and score.sign * (value.mean - chance) < delta
     is_high = upper is not None and score.higher_is_better and upper - value.mean < delta
@@ -246,7 +243,7 @@ def find_room(claim: Claim) -> Finding:
             describe_unlearned(score, claim.reference),
             f"{name} chance" if is_low else "",
             f"{name} the highest possible score" if is_high else "",
-            _describe_large_delta(score, value.mean),
+            *is_odd,
         ]
     )
     is_unknown = chance is None and Fact.ABOVE_CHANCE not in claim.runs.source.shows
@@ -261,6 +258,14 @@ def _describe_large_delta(score: ScoreComparison, mean: float) -> str:
     if delta <= LARGEST_DELTA * room:
         return ""
     return f"delta ({score.magnitude(delta)}) is more than a quarter of the possible difference"
+
+
+def describe_small_delta(score: ScoreComparison) -> str:
+    """Return that delta is probably a share, where points are expected; empty if it is not."""
+    delta = POINTS * (score.rule.delta or 0.0)
+    if not score.is_share or not 0 < delta < SMALL_DELTA:
+        return ""
+    return f"delta is {delta:g} points, and may be a share: then set {POINTS * delta:g}"
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:

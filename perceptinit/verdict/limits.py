@@ -15,7 +15,7 @@ from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
 from perceptinit.verdict.controls import find_stage_one
-from perceptinit.verdict.evidence import count_lost, describe_unlearned
+from perceptinit.verdict.evidence import count_lost, describe_small_delta, describe_unlearned
 from perceptinit.verdict.verdict import Verdict, count_family
 
 CANNOT_EXCLUDE = 0.05
@@ -66,6 +66,7 @@ def find_limits(
         *departures,
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
+        f"{describe_small_delta(score).capitalize()}." if describe_small_delta(score) else "",
         _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
@@ -125,10 +126,11 @@ def _describe_lost(
             yield f"{count_lost(comparison.runs, score, arm)}, and these are in no mean."
     for contrast in (answer.contrast for answer in answers):
         (low, high), (least, most) = ends[contrast.arm], ends[contrast.reference]
+        gains = sorted((score.sign * (low - most), score.sign * (high - least)))
         if low < high or least < most:
             yield (
                 "If the missing scores lay between the lowest and the highest score of any arm, "
-                f"{contrast.title} would be from {score.signed(low - most)} to {score.signed(high - least)}."
+                f"{contrast.title} would be from {' to '.join(map(score.signed, gains))}."
             )
 
 
@@ -167,7 +169,7 @@ def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
         f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % "
         "confidence all of them hold (Bonferroni)."
     )
-    if score.rule.one_run_decides:
+    if score.rule.one_run_decides or any(d.is_of_means for d in found):
         return text
     agree = f"{' or '.join(sorted(tests))} over all arms agrees"
     return f"{text} 'Better' or 'worse' is said only if {agree}."

@@ -7,6 +7,9 @@ import pytest
 from helpers.made_tables import read_scores, read_text
 
 from perceptinit.analysis.compare import compare
+from perceptinit.analysis.comparison import ArmScore
+from perceptinit.analysis.decisions import Rule
+from perceptinit.analysis.pairing import estimate_difference
 from perceptinit.errors import DataError
 from perceptinit.verdict.headline import Judged
 
@@ -122,6 +125,28 @@ def test_runs_that_vary_by_more_than_a_step_keep_their_interval():
     assert difference(read_scores(arms)).value.stderr == pytest.approx(gaps.std(ddof=1) / 5**0.5)
 
 
+@pytest.mark.parametrize("spread", [0.0005, 0.003, 0.01])
+def test_the_interval_of_rounded_scores_contains_the_true_difference(spread):
+    rng = np.random.default_rng(0)
+    num_held = 0
+    for _ in range(300):
+        level = rng.uniform(0.5, 0.6)
+        lead = rng.uniform(0.0, 0.02)
+        arms = [
+            ArmScore(
+                arm=name,
+                by_seed=dict(enumerate((level + shift + spread * rng.normal(size=6)).round(2))),
+                value=None,
+                missing=(),
+                planned=frozenset(range(6)),
+            )
+            for name, shift in (("random", 0.0), ("pi", lead))
+        ]
+        found = estimate_difference(arms[1], arms[0], Rule(grid=0.01))
+        num_held += found.low <= lead <= found.high
+    assert num_held >= 0.94 * 300
+
+
 def test_rounded_scores_that_are_equal_hide_a_difference_up_to_a_step(tmp_path):
     arms = {arm: {0: 0.71, 1: 0.72, 2: 0.74} for arm in ("random", "pi")}
     states = {
@@ -163,6 +188,7 @@ def test_a_column_that_differs_between_arms_alone_is_named_and_refutes_that_only
         ("gpu", {"random": "a100", "pi": "a100"}),
         ("gain", {"random": "", "pi": "1.4"}),  # a setting of one arm alone
         ("init", {"random": "Random", "pi": "pi"}),  # another name of the arm
+        ("experiment_id", {"random": "1", "pi": "2"}),  # of MLflow
     ],
 )
 def test_a_column_that_does_not_differ_between_arms_refutes_nothing(columns, cells, tmp_path):
