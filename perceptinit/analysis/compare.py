@@ -10,19 +10,19 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from perceptinit.analysis.at_best import Resampled, resample_studies, tuned_keys, without_tuned
+from perceptinit.analysis.at_best import Resampled, resample_studies
 from perceptinit.analysis.comparison import ArmScore, Comparison, ScoreComparison
 from perceptinit.analysis.contrasts import Contrast, find_contrasts, find_control_contrasts, taught_by
 from perceptinit.analysis.decisions import Rule, rule_of
-from perceptinit.analysis.environments import differ_in_precision
+from perceptinit.analysis.environments import differ_in_precision, refuse_mixed_settings
 from perceptinit.analysis.numbers import counts
 from perceptinit.analysis.over_items import Cell, ItemScores, ItemsOf
 from perceptinit.analysis.over_sets import averages, over_sets
-from perceptinit.analysis.pairing import are_paired, compare_arms, score_arm
+from perceptinit.analysis.pairing import are_paired, compare_arms, read_mean, score_arm
+from perceptinit.analysis.pooling import spread_within
 from perceptinit.analysis.statistics import widen
 from perceptinit.errors import DataError, UsageError
 from perceptinit.judgments.baselines import Baseline, from_extra
-from perceptinit.recipe.recipe import fingerprint_difference
 from perceptinit.registry import unknown
 from perceptinit.results.items import read_items
 from perceptinit.results.measures import (
@@ -64,7 +64,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
     baseline = baseline or runs.baseline
     if baseline != runs.baseline and baseline not in runs.arms:
         raise UsageError(unknown("no arm called", baseline, runs.arms))
-    _refuse_mixed_settings(runs)
+    refuse_mixed_settings(runs)
     rows, problems = _choose_rows(runs, budget)
     runs = replace(runs, baseline=baseline or _find_best(runs, rows), is_baseline_best=not baseline)
     contrasts = tuple(find_contrasts(runs))
@@ -86,6 +86,7 @@ def compare(runs: RunSet, budget: Budget = "equal", baseline: str | None = None)
         averages=tuple(map(cover, averages(runs, scores, contrasts))),
         over_sets=tuple(over_sets(scores, [c for c in contrasts if not c.barred])),
         problems=tuple(dict.fromkeys([*problems, *unreadable, *excluded])),
+        replaced=tuple(compare(other, budget) for other in runs.replaced),
         later=compare(runs, "unequal") if isinstance(budget, int) and runs.finished else None,
     )
 
@@ -112,21 +113,6 @@ def _cover_searches(resampled: Resampled | None, score: ScoreComparison) -> Scor
         over_searches = widen(d.tested, float(gaps.var(ddof=1)), config.studies, d.confidence)
         covered.append(replace(d, over_searches=over_searches))
     return replace(score, differences=tuple(covered))
-
-
-def _refuse_mixed_settings(runs: RunSet) -> None:
-    """Raise UsageError if the runs differ in backbone, pretraining or evaluation."""
-    first: tuple[LoadedRun, dict[str, Any]] | None = None
-    tuned = tuned_keys(runs)
-    for run in (run for run in runs.runs if run.record):
-        resolved = without_tuned(run.record["arm"]["resolved"], tuned)
-        settings = {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
-        other, expected = first = first or (run, settings)
-        if settings != expected:
-            raise UsageError(
-                f"{other.folder} and {run.folder} differ in more than their initialization, so their "
-                f"difference has no single cause:\n{fingerprint_difference(expected, settings)}"
-            )
 
 
 def _choose_rows(runs: RunSet, budget: Budget) -> tuple[Rows, list[str]]:
@@ -207,17 +193,19 @@ def _score(
     row = next(iter(found.values()))
     measure, data_set = split_name(name)
     is_shown_as_share = row.get("is_share", is_share(measure, row["chance"]))
+    num_items = row["num_examples"]
     rule = replace(
         rule_of(runs.rule, runs.num_planned, runs.num_listed, len(runs.arms)),
         delta=runs.rule.delta and runs.rule.delta / runs.source.units_of_delta(is_shown_as_share),
+        # a share of the stated number of items is a multiple of its part, and not rounded
+        grid=row.get("grid", 0.0) if row.get("grid", 0.0) > 1 / (num_items or math.inf) else 0.0,
         is_unpaired=runs.is_unpaired or differ_in_precision(runs),
         spread=_find_spread(runs.earlier_runs, name),
         spread_from=runs.rule.spread_from,
         one_run_decides=runs.source.one_run_decides,
         words=runs.source.words,
     )
-    arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
-    num_items = row["num_examples"]
+    arms = tuple(read_mean(score_arm(runs, arm, values), found) for arm in runs.arms)
     # a share of n items is a multiple of 1 / n
     floor = 1 / (num_items * 12**0.5) if is_shown_as_share and num_items else 0.0
     is_known = measure in measure_names() or is_diagnostic(measure)
@@ -266,9 +254,7 @@ def _find_spread(runs: Sequence[LoadedRun], name: str) -> tuple[float, int] | No
         row = _rows_at(run, run.samples_seen).get(name)
         if row and row["value"] is not None:
             by_arm.setdefault(run.arm, []).append(row["value"])
-    degrees = sum(len(values) - 1 for values in by_arm.values())
-    squares = sum(float(np.var(values)) * len(values) for values in by_arm.values())
-    return (math.sqrt(squares / degrees), degrees) if degrees else None
+    return spread_within(by_arm.values())
 
 
 def _cover_items(
@@ -314,6 +300,8 @@ def _report_missing_intervals(
     if any(len(runs.arm_runs(arm)) > 1 for arm in runs.arms) or not runs.source.words.without_items:
         return
     for score in scores:
+        if any(arm.is_mean for arm in score.arms):
+            continue
         found = next((own[score.name] for own in items.values() if score.name in own), None)
         if found is None:
             yield f"{score.name}: {runs.source.words.without_items}"

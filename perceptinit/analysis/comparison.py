@@ -20,6 +20,7 @@ from perceptinit.analysis.statistics import Estimate
 from perceptinit.errors import UsageError
 from perceptinit.judgments.baselines import Baseline
 from perceptinit.registry import unknown
+from perceptinit.results.directions import is_of_training
 from perceptinit.results.measures import is_diagnostic, rank
 from perceptinit.results.runs import RunSet
 
@@ -34,6 +35,7 @@ class Difference:
     Attributes:
         by_seed: Difference for each common seed; empty for unpaired arms.
         relative: Mean difference divided by the mean of the reference; None if that is 0.
+        is_of_means: Whether the runs of both arms are known by mean, standard deviation and number alone.
         two_way: Mean with an interval over seeds and images; None without per-item values.
         over_searches: Mean with an interval that also covers other searches; None without tuning.
         confidence: Level of the intervals. Above 95 % for interim analyses and for several arms against one
@@ -51,6 +53,7 @@ class Difference:
     p_value: float | None
     confidence: float = 0.95
     p_signs: float | None = None
+    is_of_means: bool = False
     two_way: Estimate | None = None
     over_searches: Estimate | None = None
     num_runs: tuple[int, int] | None = None
@@ -63,7 +66,7 @@ class Difference:
     @property
     def has_exact_test(self) -> bool:
         """Return whether `p_signs` can be at most 0.05."""
-        if self.is_predicted:
+        if self.is_predicted or self.is_of_means:
             return False
         if self.num_runs is None:
             return self.value.num >= MIN_SEEDS_SIGN_FLIP
@@ -98,13 +101,17 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore:
-    """Values of an arm in one score. `missing` lists the seeds of runs without a value."""
+    """Values of an arm in one score. `missing` lists the seeds of runs without a value.
+
+    If `is_mean`, the only value is the mean of several runs, and `value` has their standard error.
+    """
 
     arm: str
     by_seed: Mapping[int, float]
     value: Estimate | None
     missing: tuple[int, ...]
     planned: frozenset[int] = frozenset()
+    is_mean: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +185,9 @@ class ScoreComparison:
 
     def magnitude(self, gap: float) -> str:
         """Return the absolute value of a difference with its unit."""
-        return f"{abs(100 * gap):.1f} points" if self.is_share else f"{abs(gap):.{self.digits}f}"
+        points = abs(100 * gap)
+        decimals = ".1f" if points >= 0.05 or not points else ".1g"  # never "0.0" for a difference
+        return f"{points:{decimals}} points" if self.is_share else f"{abs(gap):.{self.digits}f}"
 
     def interval(self, difference: Estimate, between: str = " to ") -> str:
         return interval(difference, self.is_share, between, self.digits)
@@ -251,6 +260,7 @@ class Comparison:
         averages: Averages over families and over all data sets of a measure.
         over_sets: Wins, ties and losses over data sets.
         problems: Sentences about missing and excluded results, shown with every table.
+        replaced: The comparison under each plan that was replaced, oldest first.
         later: The comparison at the end of the runs, if this one is at an earlier number of samples.
     """
 
@@ -260,6 +270,7 @@ class Comparison:
     averages: tuple[ScoreComparison, ...]
     over_sets: tuple[SetsComparison, ...]
     problems: tuple[str, ...]
+    replaced: tuple[Self, ...] = ()
     later: Self | None = None
 
     @property
@@ -281,9 +292,9 @@ class Comparison:
         candidates = [s for s in judging if self.is_stated_primary(s)] or judging
         return min(candidates, key=self._primary_key, default=None)
 
-    def _primary_key(self, score: ScoreComparison) -> tuple[bool, int, int, str]:
+    def _primary_key(self, score: ScoreComparison) -> tuple[bool, bool, int, int, str]:
         name = "" if self.runs.source.keeps_order else score.name
-        return bool(score.taught), rank(score.measure), -score.num_sets, name
+        return is_of_training(score.measure), bool(score.taught), rank(score.measure), -score.num_sets, name
 
     def is_stated_primary(self, score: ScoreComparison) -> bool:
         """Return whether `[verdict] primary` names the score or its measure."""

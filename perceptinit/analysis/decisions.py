@@ -37,6 +37,7 @@ class Rule:
         delta: Largest difference that does not matter, in the unit of the score; None if not stated.
         first: Number of seeds at the first look (interim analysis).
         last: Number of seeds at the last look; None for a single look.
+        grid: Step to which scores are visibly rounded, in the unit of the score; 0 if they are not.
         is_unplanned: Whether seeds were added by hand, without a plan.
         is_unpaired: Whether arms are never paired by seed.
         num_pooled: Number of arms over which the spread over seeds is pooled; 0 if it is not pooled.
@@ -49,6 +50,7 @@ class Rule:
     delta: float | None = None
     first: int = 2
     last: int | None = None
+    grid: float = 0.0
     is_unplanned: bool = False
     is_unpaired: bool = False
     num_pooled: int = 0

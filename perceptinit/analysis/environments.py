@@ -1,10 +1,13 @@
-"""Differences between compared runs in software, hardware and batches."""
+"""Differences between compared runs in settings, software, hardware and batches."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import starmap
 from typing import Any
 
-from perceptinit.results.runs import RunSet, walk_tables
+from perceptinit.analysis.at_best import tuned_keys, without_tuned
+from perceptinit.errors import UsageError
+from perceptinit.recipe.recipe import fingerprint_difference
+from perceptinit.results.runs import LoadedRun, RunSet, walk_tables
 
 Record = Mapping[str, Any]
 MAX_NAMED = 3
@@ -30,6 +33,12 @@ def find_unlike(runs: RunSet) -> Iterator[str]:
                 for value, found in values.items():
                     arms.setdefault(value, {}).update(dict.fromkeys(found))
         if arms:
+            yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
+    for name, cells in runs.constants.items():
+        arms = {}
+        for arm in filter(runs.arm_runs, cells):
+            arms.setdefault(cells[arm], {})[arm] = None
+        if len(arms) > 1:
             yield f"{name} {' and '.join(starmap(_name_arms, arms.items()))}"
 
 
@@ -69,3 +78,18 @@ def find_other_versions(runs: RunSet, plan: Mapping[str, Any]) -> Iterator[str]:
         used = {str(record["environment"]["packages"].get(name, version)) for record in runs.records}
         if others := sorted(used - {version}):
             yield f"{name} {', '.join(others)} instead of {version}"
+
+
+def refuse_mixed_settings(runs: RunSet) -> None:
+    """Raise UsageError if the runs differ in backbone, pretraining or evaluation."""
+    first: tuple[LoadedRun, dict[str, Any]] | None = None
+    tuned = tuned_keys(runs)
+    for run in (run for run in runs.runs if run.record):
+        resolved = without_tuned(run.record["arm"]["resolved"], tuned)
+        settings = {key: resolved.get(key) for key in ("backbone", "pretrain", "eval")}
+        other, expected = first = first or (run, settings)
+        if settings != expected:
+            raise UsageError(
+                f"{other.folder} and {run.folder} differ in more than their initialization, so their "
+                f"difference has no single cause:\n{fingerprint_difference(expected, settings)}"
+            )

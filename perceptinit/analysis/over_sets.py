@@ -52,6 +52,7 @@ def _average(
     arms = tuple(score_arm(runs, arm, values) for arm in runs.arms)
     components = dict(_mean_components(arms, group, (*contrasts, *find_control_contrasts(runs))))
     chances = [s.facts["chance"] for s in group if s.facts["chance"] is not None]
+    rule = replace(group[0].rule, grid=max(score.rule.grid for score in group) / num**0.5)
     num_incomplete = sum(bool(score.incomplete) for score in group)
     return replace(
         group[0],
@@ -68,8 +69,9 @@ def _average(
         taught=frozenset().union(*(score.taught for score in group)),
         seen_in_stage_1={arm: _find_seen(arm, group) for arm in runs.arms},
         arms=arms,
+        rule=rule,
         components=components,
-        differences=compare_arms(arms, contrasts, group[0].rule, group[0].floor / num**0.5, components),
+        differences=compare_arms(arms, contrasts, rule, group[0].floor / num**0.5, components),
         incomplete=f"{num_incomplete} of {num} sets incomplete" if num_incomplete else "",
     )
 

@@ -7,13 +7,15 @@ interval and a permutation of labels take the place of Student's t interval and 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from perceptinit.analysis.comparison import ArmScore, Difference, joint_key
 from perceptinit.analysis.contrasts import Contrast
-from perceptinit.analysis.decisions import Rule
+from perceptinit.analysis.decisions import CONFIDENCE, Rule
 from perceptinit.analysis.intervals import Components, estimate_two_way, max_t_p, max_t_p_unpaired
+from perceptinit.analysis.over_items import Cell
 from perceptinit.analysis.pooling import Pooling, level_of_family, pool
 from perceptinit.analysis.statistics import (
     Estimate,
@@ -21,6 +23,7 @@ from perceptinit.analysis.statistics import (
     estimate,
     estimate_unpaired,
     p_value,
+    subtract_means,
 )
 from perceptinit.results.runs import RunSet
 from perceptinit.results.table_reading import share_enough
@@ -53,12 +56,16 @@ def estimate_difference(
         confidence: Level of the interval.
         floor: Lower bound on the standard deviation of a difference.
     """
+    # runs that vary by less than the step of rounding are rounded alike, so their mean is as rounded as one
+    floor = max(floor, rule.grid * (min(len(arm.by_seed), len(reference.by_seed)) / 6) ** 0.5)
     if are_paired(arm, reference, rule):
         by_seed = differences(arm.by_seed, reference.by_seed)
         if len(by_seed) != 1 or not rule.spread:
             return estimate(list(by_seed.values()), confidence, floor) if by_seed else None
     if not arm.by_seed or not reference.by_seed:
         return None
+    if arm.is_mean and reference.is_mean and arm.value and reference.value:
+        return subtract_means(arm.value, reference.value, confidence, floor)
     samples = list(arm.by_seed.values()), list(reference.by_seed.values())
     return estimate_unpaired(*samples, confidence, floor, rule.spread)
 
@@ -142,7 +149,10 @@ def _find_difference(
         confidence=confidence,
         relative=value.mean / level if level else None,
         p_value=p_value(estimate_difference(arm, reference, rule)),  # without the floor
-        num_runs=None if by_seed else (len(arm.by_seed), len(reference.by_seed)),
+        is_of_means=arm.is_mean and reference.is_mean,
+        num_runs=None
+        if by_seed or not arm.value or not reference.value
+        else (arm.value.num, reference.value.num),
     )
 
 
@@ -156,7 +166,7 @@ def _with_exact_tests(found: Sequence[Difference], arms: Arms) -> Iterator[Diffe
         groups.setdefault(joint_key(difference), []).append(difference)
     p_values: dict[Contrast, float] = {}
     for group in groups.values():
-        tested = [d for d in group if d.value.stderr is not None and not d.is_predicted]
+        tested = [d for d in group if d.value.stderr is not None and not (d.is_predicted or d.is_of_means)]
         if tested:
             p_values.update(zip((d.contrast for d in tested), _test(tested, arms), strict=True))
     yield from (replace(difference, p_signs=p_values.get(difference.contrast)) for difference in found)
@@ -168,3 +178,13 @@ def _test(group: Sequence[Difference], arms: Arms) -> list[float]:
     reference = arms[group[0].contrast.reference]
     values = [list(arms[d.contrast.arm].by_seed.values()) for d in group]
     return max_t_p_unpaired(values, list(reference.by_seed.values()))
+
+
+def read_mean(arm: ArmScore, rows: Mapping[Cell, Mapping[str, Any]]) -> ArmScore:
+    """Return the score of an arm with the standard error of a mean over runs, if its row states them."""
+    stated = next((row["runs"] for (name, _), row in rows.items() if name == arm.arm and "runs" in row), None)
+    if stated is None or arm.value is None:
+        return arm
+    deviation, num = stated
+    value = Estimate.student(arm.value.mean, deviation / math.sqrt(num), num - 1, CONFIDENCE, num)
+    return replace(arm, value=value, is_mean=True)

@@ -2,6 +2,7 @@
 
 # A arms, S seeds, K contrasts of arms with one reference
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -109,3 +110,11 @@ def describe_pooling(pooled: Pooling | None) -> str:
         f"The arms differ in spread ({test}, below {LEAST_P:g}), so each difference has its own spread, "
         "and at least the pooled one."
     )
+
+
+def spread_within(samples: Iterable[Sequence[float]]) -> tuple[float, int] | None:
+    """Return the standard deviation within samples and its degrees of freedom; None for single values."""
+    known = list(samples)
+    degrees = sum(len(values) - 1 for values in known)
+    squares = sum(float(np.var(values)) * len(values) for values in known)
+    return (math.sqrt(squares / degrees), degrees) if degrees else None

@@ -83,18 +83,32 @@ def estimate_unpaired(
     """
     one = estimate(values, floor=floor)
     other = estimate(reference, floor=floor)
+    if one.stderr is not None and other.stderr is not None:
+        return subtract_means(one, other, confidence)
+    known = [(e.stderr * math.sqrt(e.num), e.num - 1) for e in (one, other) if e.stderr is not None]
+    found = spread or next(iter(known), None)
+    if found is None:
+        return subtract_means(one, other, confidence)
+    error = max(found[0], floor) * math.sqrt(1 / one.num + 1 / other.num)
+    return Estimate.student(one.mean - other.mean, error, found[1], confidence, min(one.num, other.num))
+
+
+def subtract_means(one: Estimate, other: Estimate, confidence: float = 0.95, floor: float = 0.0) -> Estimate:
+    """Return the difference of two independent means, with Welch's t interval.
+
+    Args:
+        one: Mean of at least one value.
+        other: Mean that is subtracted.
+        confidence: Level of the interval.
+        floor: Lower bound on the standard error of the difference.
+    """
     mean = one.mean - other.mean
     num = min(one.num, other.num)
     if one.stderr is None or other.stderr is None:
-        known = [(e.stderr * math.sqrt(e.num), e.num - 1) for e in (one, other) if e.stderr is not None]
-        found = spread or next(iter(known), None)
-        if found is None:
-            return Estimate(mean, None, None, None, num)
-        error = max(found[0], floor) * math.sqrt(1 / one.num + 1 / other.num)
-        return Estimate.student(mean, error, found[1], confidence, num)
-    stderr = math.hypot(one.stderr, other.stderr)
+        return Estimate(mean, None, None, None, num)
+    stderr = max(math.hypot(one.stderr, other.stderr), floor)
     degrees = float(num - 1)
-    if stderr:
+    if one.stderr or other.stderr:
         degrees = _satterthwaite(one.stderr**2, one.num - 1, other.stderr**2, other.num - 1)
     return Estimate.student(mean, stderr, degrees, confidence, num)
 

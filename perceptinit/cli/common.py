@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -113,7 +114,8 @@ def parse_columns(texts: Sequence[str], fields: Sequence[str]) -> dict[str, str]
         UsageError: If a text has another form, or a field is unknown.
     """
     columns = {}
-    for part in ",".join(texts).split(",") if texts else ():
+    # a column may contain commas, such as acc,none
+    for part in re.split(r",(?=[^,]*=)", ",".join(texts)) if texts else ():
         name, _, column = (piece.strip() for piece in part.partition("="))
         if name not in fields or not column:
             hint = unknown("no field called", name, fields) if column else "expected FIELD=COLUMN"

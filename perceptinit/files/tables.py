@@ -112,7 +112,7 @@ def _read_json(path: Path) -> Columns:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable JSON file ({shown(error)})") from error
     if not records or not all(isinstance(record, dict) for record in records):
-        raise DataError(f'{path}: not a list of records, such as [{{"anchor": "a.png", ...}}, ...]')
+        raise DataError(f'{path}: not a list of records, such as [{{"COLUMN": "cell", ...}}, ...]')
     if len(records) == 1 and all(isinstance(value, dict) for value in records[0].values()):
         found = f"one object with the keys {shown(', '.join(records[0]))}, not a list of records"
         raise DataError(f'{path}: {found}. Export CSV, or records such as [{{"anchor": "a.png", ...}}, ...]')

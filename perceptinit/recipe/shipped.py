@@ -46,8 +46,8 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
 def adapt(text: str) -> str:
     """Return the text of a bundled recipe for new runs, on other data and any device.
 
-    A line that ends in `# new recipe: SETTING` becomes the setting, and bf16 becomes "auto". Published runs keep
-    their settings, which are part of their fingerprints.
+    A line that ends in `# new recipe: SETTING` becomes the setting, and bf16 becomes "auto". Published runs
+    keep their settings, which are part of their fingerprints.
     """
     return NEW_SETTING.sub(r"\1", text).replace('precision = "bf16"', 'precision = "auto"')
 

@@ -25,7 +25,7 @@ HELD_OUT_TITLE = "2AFC before, after stage 1"
 def _relative(score: ScoreComparison, difference: Difference) -> str:
     if difference.relative is None or not can_be_derived_from(score, difference.contrast):
         return ""
-    return f"{100 * difference.relative:+.1f} %"
+    return f"{score.sign * 100 * difference.relative:+.1f} %"
 
 
 # CSV and JSON: unrounded values, with shares in [0, 1], of a score and an arm, and of a difference
@@ -65,9 +65,10 @@ OF_DIFFERENCE: dict[str, Callable[[Difference], Any]] = {
     "detectable_difference": lambda d: d.detectable,
 }
 COLUMNS = (*OF_ARM, *OF_DIFFERENCE, "incomplete")
+LOWER = "lower is better; differences are positive for a better arm"
 # the page's table of statistics: formatted differences by heading
 STATISTICS: dict[str, Callable[[ScoreComparison, Difference], str]] = {
-    "difference": lambda score, d: score.signed(d.value.mean),
+    "difference": lambda score, d: score.signed(score.sign * d.value.mean),
     "relative": _relative,
     "detectable": lambda score, d: "" if d.detectable is None else score.number(d.detectable),
 }
@@ -160,7 +161,7 @@ def cells(comparison: Comparison, score: ScoreComparison, arm: ArmScore) -> list
 
 def last_cells(comparison: Comparison, arm: ArmScore) -> list[str]:
     """Return held-out 2AFC before and after stage 1, if any arm reports it, and the number of seeds."""
-    num = len(arm.by_seed)
+    num = arm.value.num if arm.is_mean and arm.value else len(arm.by_seed)
     cells = [f"{num} of {num + len(arm.missing)}"]
     if HELD_OUT_TITLE in last_headings(comparison):
         values = held_out_accuracy(comparison.runs)[arm.arm] or ()
@@ -197,8 +198,8 @@ def difference_cell(score: ScoreComparison, arm: ArmScore, reference: str) -> st
     """Return the difference from a reference with its interval; empty if not compared."""
     for d in score.differences:
         if (d.contrast.arm, d.contrast.reference) == (arm.arm, reference):
-            mean = score.signed(d.value.mean).removesuffix(" points")
-            between = score.interval(d.tested, ", ")
+            mean = score.signed(score.sign * d.value.mean).removesuffix(" points")
+            between = score.interval(score.improvement(d.tested), ", ")
             unit = "run" if d.num_runs or score.rule.one_run_decides else "seed"
             return f"{mean} [{between}]" if between else f"{mean} (one {unit})"
     return ""
@@ -211,7 +212,8 @@ def title(comparison: Comparison, score: ScoreComparison) -> str:
     seen = f"{num} {unit}" if unit else ""
     if not score.is_pretrained:
         seen = "without pretraining"
-    notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete]
+    lower = "" if score.higher_is_better else LOWER
+    notes = [*_fact_notes(score), seen, trained_on(score), score.incomplete, lower]
     text = ", ".join(filter(None, notes))
     return f"{score.name} ({text})" if text else score.name
 
@@ -234,7 +236,7 @@ def page_note(score: ScoreComparison) -> str:
         trained_on(score),
         score.incomplete,
         f"{BESIDE} {baselines}" if baselines else "",
-        "" if score.higher_is_better else "lower is better",
+        "" if score.higher_is_better else LOWER,
         "descriptive only" if score.is_diagnostic else "",
     ]
     return ", ".join(filter(None, notes))

@@ -251,6 +251,7 @@ def _difference_alt(scores: Sequence[ScoreComparison], contrasts: Sequence[Contr
     parts = []
     for score in scores:
         for found in score.find_differences(contrasts):
-            difference = f"{score.signed(found.value.mean)} ({score.interval(found.tested) or 'one seed'})"
+            between = score.interval(score.improvement(found.tested)) or "one seed"
+            difference = f"{score.signed(score.sign * found.value.mean)} ({between})"
             parts.append(f"{found.contrast.title} in {score.name} {difference}")
     return f"Dot plot of differences with 95 % intervals: {'; '.join(parts)}."

@@ -82,11 +82,12 @@ MAYBE_SHARES = {
     "mce",
     "misclassification",
 }
-# words of columns that describe training, and are not results
+# words of columns that describe training or the error of a result, and are not results
 TRAINING = {
     *("epoch", "epochs", "step", "steps", "iter", "iters", "iteration", "iterations", "index", "rank"),
     *("train", "training", "lr", "rate", "momentum", "decay", "gpu", "gpus", "batch", "params", "parameters"),
     *("time", "runtime", "duration", "timestamp", "seconds", "hours", "memory", "date"),
+    *("stderr", "sem", "std", "stddev", "stdev", "sd"),
 }
 # `top1`, `Top-5`, `R@10`, `hit@1`, `pass@k`
 _AT_K = re.compile(r"(?<![a-z])(?:top|r|hit|pass)[@\s_-]*(?:\d+|k)(?![a-z])", re.IGNORECASE)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -183,10 +184,10 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     max_seeds = max(p.verdict.max_seeds or 0 for p in same) or None
     verdict = replace(named.verdict, max_seeds=max_seeds)
     began = next((p for p in reversed(same) if p.started), named).verdict
-    replaced: Mapping[str, Any] = {}
+    replaced: list[dict[str, Any]] = []
     try:
         plan = read_plan(named.root)
-        replaced = _read_replaced(named.root)
+        replaced = read_replaced(named.root / PLAN)
     except DataError as error:
         plan = {}
         departures = [f"{error}."]
@@ -197,7 +198,7 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
         "num_planned": min(len(p.seeds) for p in same),
         "num_listed": max(len(p.seeds) for p in same),
         "departures": tuple(departures),
-        "earlier": (replaced or plan or {"verdict": asdict(began)})["verdict"],
+        "earlier": next(filter(None, (*replaced, plan)), {"verdict": asdict(began)})["verdict"],
         "plan": plan,
         "expected": named.expected,
         "origins": named.origins,
@@ -208,10 +209,10 @@ def verdict_of(newest: Sequence[Planned]) -> dict[str, Any]:
     }
 
 
-def _read_replaced(root: Path) -> Mapping[str, Any]:
-    """Return the first plan that was replaced by another one; empty without any."""
-    replaced = (read_plan(root, path.name) for path in root.glob("plan-*.json"))
-    return min(replaced, key=lambda plan: plan["written"], default={})
+def read_replaced(path: Path) -> list[dict[str, Any]]:
+    """Return the other plans in the folder of a plan, which were kept when it was replaced; oldest first."""
+    others = {*path.parent.glob("plan-*.json"), *path.parent.glob(PLAN)} - {path}
+    return sorted((read_plan(path.parent, other.name) for other in others), key=itemgetter("written"))
 
 
 def find_changes(plan: Mapping[str, Any], began: VerdictConfig, now: VerdictConfig) -> Iterator[str]:

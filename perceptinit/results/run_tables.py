@@ -33,18 +33,24 @@ from perceptinit.registry import unknown
 from perceptinit.results.directions import Direction
 from perceptinit.results.items import read_items
 from perceptinit.results.measures import is_diagnostic, split_name
-from perceptinit.results.planned import find_changes
+from perceptinit.results.planned import find_changes, read_replaced
 from perceptinit.results.preregistration import read_plan
-from perceptinit.results.record import plain
+from perceptinit.results.record import RECORD, plain
 from perceptinit.results.runs import LoadedRun, RunSet, load_runs
 from perceptinit.results.source import ABSENT, KEYS, Axis, Progress
 from perceptinit.results.states import State
 from perceptinit.results.table_layouts import AXES, FIELDS, read_layout
-from perceptinit.results.table_reading import describe_reading, find_gaps, share_enough
+from perceptinit.results.table_reading import (
+    describe_reading,
+    find_constants,
+    find_gaps,
+    require_distinct,
+    share_enough,
+)
 from perceptinit.results.table_scores import ScoreReader, read_details
 
-SUFFIXES = {*TABLE_SUFFIXES} - {".json", ".jsonl"}
-COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item"}, key=FIELDS.index))
+PICKLES = {".pkl", ".pickle"}
+COLUMNS = tuple(sorted({*FIELDS} - {"step", "epoch", "item", "sd", "n"}, key=FIELDS.index))
 # six seeds of three arms of docs/results/initializations.md: accuracy on 5,000 photographs after an epoch
 EXAMPLE = "example"
 EXAMPLE_TABLE = "example.csv"
@@ -108,7 +114,7 @@ def load_results(
         sources = [Path(__file__).with_name(EXAMPLE_TABLE)]
         delta = EXAMPLE_DELTA if options.delta is None else options.delta
         options = replace(options, baseline=options.baseline or "random", delta=delta)
-    tables = [s for s in sources if not isinstance(s, Path) or s.suffix.lower() in SUFFIXES]
+    tables = [s for s in sources if not isinstance(s, Path) or _is_table(s)]
     if not tables:
         if options != TableOptions(**pick(options, "baseline", "target", "spread_from")):
             raise UsageError("--delta, --columns and --plan are for tables. Set [verdict] in the recipe")
@@ -116,11 +122,23 @@ def load_results(
     if len(sources) > 1:
         raise UsageError(f"{tables[0]}: a table is compared alone. Join the tables")
     table = read_table(tables[0]) if isinstance(tables[0], Path) else read_frame(tables[0])
-    plan: Mapping[str, Any] = {}
-    if options.plan:
-        require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
-        plan = read_plan(options.plan.parent, options.plan.name)
-    return read_runs(table, options, plan)
+    if not options.plan:
+        return read_runs(table, options, {})
+    require_file(options.plan, ". Write it with: perceptinit preregister results.toml")
+    runs = read_runs(table, options, read_plan(options.plan.parent, options.plan.name))
+    as_planned = replace(options, baseline=None, delta=None)
+    replaced = (read_runs(table, as_planned, plan) for plan in read_replaced(options.plan))
+    return replace(runs, replaced=tuple(replaced))
+
+
+def _is_table(path: Path) -> bool:
+    """Return whether a path names a table; UsageError for a pickle."""
+    if path.suffix.lower() in PICKLES:
+        raise UsageError(
+            f"{path}: not read, because unpickling executes what the file contains. Save the table as CSV or "
+            "Parquet, such as frame.to_parquet"
+        )
+    return path.suffix.lower() in TABLE_SUFFIXES and path.name != RECORD
 
 
 def _state(runs: RunSet, options: TableOptions) -> RunSet:
@@ -137,7 +155,7 @@ def _state(runs: RunSet, options: TableOptions) -> RunSet:
 
 def _load_scores(path: Path, options: TableOptions) -> Sequence[LoadedRun]:
     """Return the runs in a folder or a table, which needs no baseline."""
-    if path.suffix.lower() not in SUFFIXES:
+    if not _is_table(path):
         return load_runs([path]).finished
     rows, _ = read_layout(read_table(path), options.columns)
     return [run for run in _build_runs(rows, options.direction) if run.state == "finished"]
@@ -158,7 +176,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         DataError: If the table is invalid.
         UsageError: If the baseline is not stated or not an arm, or no measure has a known direction.
     """
-    rows, layout = read_layout(table, options.columns or plan.get("columns", {}))
+    rows, layout = read_layout(table, options.columns or plan.get("columns", {}), not plan)
     runs = list(_build_runs(rows, options.direction or plan.get("direction")))
     _require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
@@ -169,6 +187,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     if baseline not in arms and (baseline or not source.has_best):
         missing = f"no baseline. Choose one: --baseline {' or '.join(arms)}"
         raise UsageError(f"{table.path}: {unknown('no arm called', baseline, arms) if baseline else missing}")
+    require_distinct(table.path, arms)
     listed = {arm: frozenset(run.seed for run in runs if run.arm == arm) for arm in arms}
     is_single = not plan and not source.one_run_decides and max(map(len, listed.values())) == 1
     is_unpaired = options.is_unpaired or is_single
@@ -206,6 +225,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         plan=plan,
         planned=planned,
         is_unpaired=is_unpaired,
+        constants=find_constants(rows, [arm for arm in arms if len(listed[arm]) > 1]),
         source=replace(source, progress=progress, layout=layout),
     )
     return _state(found, options)

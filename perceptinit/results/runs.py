@@ -95,6 +95,9 @@ class RunSet:
         planned: Planned seeds of each arm. Default: the seeds of its runs.
         is_unpaired: Whether arms are never paired by seed.
         earlier_runs: Runs whose spread is that of single runs (`[verdict] spread_from`).
+        constants: Cells of columns of a table that are not read and that all runs of an arm share, by column
+            and arm.
+        replaced: The same runs under each plan of a table that `plan` replaced, oldest first.
         is_baseline_best: Whether the baseline was chosen because its score is the best.
         source: Where the runs come from.
     """
@@ -116,6 +119,8 @@ class RunSet:
     planned: Mapping[str, frozenset[int]] = field(default_factory=dict)
     is_unpaired: bool = False
     earlier_runs: tuple[LoadedRun, ...] = ()
+    constants: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    replaced: tuple[Self, ...] = ()
     is_baseline_best: bool = False
     source: Source = RECORDS
 

@@ -67,6 +67,7 @@ class Words:
         arm: What is compared.
         replicates: Heading for the number of runs of an arm, which measure the noise.
         single: What does not decide a difference without an interval; empty for the number of runs.
+        cause: In what the runs of a seed may differ.
         equal: How arms score that have equal scores, with the field `num`.
         mean: Heading of the scores of arms.
         spread: What the table shows beside means; empty without it.
@@ -87,6 +88,7 @@ class Words:
     arm: str = "arm"
     replicates: str = "seeds"
     single: str = ""
+    cause: str = "the arm"
     equal: str = "exactly in every seed ({num})"
     mean: str = "mean ± s.e."
     spread: str = "standard error over seeds"
@@ -145,6 +147,7 @@ class Source:
 RECORDS = Source(
     shows=frozenset(Fact),
     words=Words(
+        cause="their initialization",
         evidence="records",
         compared=(
             "The same network was trained {num_arms} ways, {num_seeds} times each (seeds): {others} against "

@@ -2,10 +2,16 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from perceptinit.errors import DataError, shown
+from perceptinit.files.columns import Columns
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
+from perceptinit.results.table_layouts import BOOKKEEPING, FIELDS, is_empty, may_be_setting
 
 MIN_SHARED = 3  # seeds that two arms must share to be paired
 
@@ -32,6 +38,34 @@ def find_gaps(seeds: Seeds, paired: Iterable[str]) -> dict[str, list[int]]:
     return {arm: missing for arm, missing in gaps.items() if missing}
 
 
+def find_constants(rows: Columns, arms: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return the cells of columns that are not read and that all rows of an arm share, by column and arm.
+
+    Empty cells and those that repeat the name of their arm do not count.
+    """
+    found: dict[str, dict[str, str]] = {}
+    columns = [name for name in rows.names if may_be_setting(name, BOOKKEEPING) and name not in FIELDS]
+    for arm in arms:
+        own = rows.select(np.array(rows.texts("arm")) == arm)
+        for column in columns:
+            cell, *others = {str(cell).strip() for cell in own.cells(column)}
+            if not others and not is_empty(cell) and cell.casefold() != arm.casefold():
+                found.setdefault(column, {})[arm] = cell
+    return found
+
+
+def require_distinct(path: Path, arms: Iterable[str]) -> None:
+    """Raise DataError if the names of two arms differ only in case or space."""
+    seen: dict[str, str] = {}
+    for arm in arms:
+        other = seen.setdefault("".join(arm.split()).casefold(), arm)
+        if other != arm:
+            raise DataError(
+                f"{path}: the names of the arms {shown(repr(other))} and {shown(repr(arm))} differ only in "
+                "case or space. Use one name for each arm"
+            )
+
+
 def describe_reading(
     layout: str, runs: Sequence[LoadedRun], seeds: Seeds, paired: Sequence[str], gaps: Mapping[str, list[int]]
 ) -> str:
@@ -55,10 +89,13 @@ def describe_reading(
     listed = "; ".join(f"{', '.join(arms)}: {write_seeds(own)}" for own, arms in by_seeds.items())
     others = [arm for arm in seeds if arm not in paired]
     pairing = f"paired by seed, except {', '.join(others)}" if others else "paired by seed"
+    pairing = f"{pairing if len(paired) > 1 else 'not paired by seed'} ({listed})"
+    if any("runs" in row for row in chain(*(run.scores for run in runs))):
+        pairing = "means with sd and n, compared by Welch's test"
     missing = "; ".join(f"{arm} lacks {write_seeds(own)}" for arm, own in gaps.items())
     parts = [
         *(f"{', '.join(names)} ({kind})" for kind, names in kinds.items()),
-        f"{pairing if len(paired) > 1 else 'not paired by seed'} ({listed})",
+        pairing,
         f"{missing}: run it, or list it with status = failed" if missing else "",
         layout,
     ]

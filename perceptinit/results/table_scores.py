@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from perceptinit.files.columns import Columns
 from perceptinit.results.directions import Direction, find_direction, is_share_by_name
 from perceptinit.results.measures import is_diagnostic, is_share, measure_names
 from perceptinit.results.record import score_row
-from perceptinit.results.table_layouts import AXES
+from perceptinit.results.table_layouts import AXES, FIELDS
 from perceptinit.types import Items, Score
 
 PER_CENT = 100
 MOST_FRACTION = 1.5  # a larger share beside values up to 1 is in percent
+LEAST_GRID = 1e-8  # of the largest value; values with more digits are not rounded
 FAR_APART = 20.0  # ratio between percent and fractions of similar shares
 
 
@@ -36,6 +38,13 @@ class ScoreReader:
         self.values = self._numbers("value")
         self.chances = self._numbers("chance")
         self.sizes = self._numbers("num_items")
+        self.deviations = self._numbers("sd")
+        self.counts = self._numbers("n")
+        if "sd" in rows:
+            rows.refuse(~(self.deviations >= 0), "sd is not a standard deviation")
+            rows.refuse(
+                ~((self.counts >= 2) & (self.counts % 1 == 0)), "n is not a number of runs, at least 2"
+            )
         axis = next((axis for axis in AXES if axis in rows), "")
         self.evaluations = np.nan_to_num(self._numbers(axis))
         rows.refuse(self.evaluations % 1 != 0, f"{axis} is not a whole number")
@@ -48,6 +57,11 @@ class ScoreReader:
         for index, measure in enumerate(self.measures):
             by_measure.setdefault(measure, []).append(index)
         self.scales = {measure: self._find_scale(measure, found) for measure, found in by_measure.items()}
+        # a mean over the rows of items is not rounded
+        of_rows = {} if "item" in rows else by_measure
+        self.grids = {
+            name: find_grid((self.scales[name] or 1) * self.values[i]) for name, i in of_rows.items()
+        }
 
     def _texts(self, name: str) -> list[str]:
         return (
@@ -82,6 +96,15 @@ class ScoreReader:
     def _refuse_mixed_units(self, measure: str, indices: np.ndarray) -> None:
         """Raise DataError if some values of a share are fractions and others are in percent."""
         values = self.values[indices]
+        outside = (
+            (values < 0)
+            | (values > PER_CENT)
+            | ((values > 1) & (values <= MOST_FRACTION) & (values <= 1).any())
+        )
+        if find_direction(measure) == "higher" and is_share_by_name(measure, False) and outside.any():
+            raise self.rows.error(
+                indices[outside], f"{measure} is a share, but is not in [0, 1]. Correct the cell"
+            )
         are_large = values > MOST_FRACTION
         are_fractions = values <= 1
         if not are_large.any() or not are_fractions.any():
@@ -107,6 +130,11 @@ class ScoreReader:
             scores.append({**score_row(row, "", 0, int(evaluation)), **details.get("score", {})})
             measure = self.measures[found[0]]
             scores[-1]["is_share"] = self.scales[measure] is not None
+            if "sd" in self.rows:
+                scale = self.scales[measure] or 1.0
+                scores[-1]["runs"] = float(scale * self.deviations[found[0]]), int(self.counts[found[0]])
+            if self.grids.get(measure):
+                scores[-1]["grid"] = self.grids[measure]
             if self.directions[measure] is None:
                 scores[-1]["has_direction"] = False
             if own := details.get("items") or self._list_items(found):
@@ -123,7 +151,12 @@ class ScoreReader:
         """Return a score from one row, or from a row for each item."""
         first = indices[0]
         if len({self.items[index] for index in indices}) < len(indices):
-            raise self.rows.error(np.array(indices), f"the run has more than one row for {name}")
+            others = [c for c in self.rows.names if c not in FIELDS]
+            found = [c for c in others if len({self.rows.cell(c, index) for index in indices}) > 1]
+            hint = (
+                f". They differ in {shown(', '.join(found))}: name what it is, or keep one" if found else ""
+            )
+            raise self.rows.error(np.array(indices), f"the run has more than one row for {name}{hint}")
         scale = self.scales[self.measures[first]] or 1.0
         chance = float(self.chances[first])
         num_items = len(indices) if self.items[first] else 0
@@ -146,6 +179,14 @@ class ScoreReader:
             "values": (scale * self.values[indices])[order].tolist(),
             "images": codes[order][:, None].tolist(),
         }
+
+
+def find_grid(values: np.ndarray) -> float:
+    """Return the largest power of ten, at most 1, of which all values are multiples; 0 if none is visible."""
+    known = values[np.isfinite(values)].tolist()
+    exponents = [Decimal(f"{value:.12g}").normalize().as_tuple().exponent for value in known]
+    grid = 10.0 ** min(map(int, exponents), default=0)
+    return min(grid, 1.0) if grid > LEAST_GRID * max(map(abs, known), default=0.0) else 0.0
 
 
 def read_details(rows: Columns, index: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from perceptinit.results.source import Fact
-from perceptinit.verdict import controls, evidence, stage_one
+from perceptinit.verdict import controls, copies, evidence, stage_one
 from perceptinit.verdict.claim import Claim, Finding, State
 
 
@@ -41,7 +41,7 @@ _OF_RUNS: tuple[Condition, ...] = (
         "Every planned run of both arms has a finite score.", evidence.find_lost, Fact.LISTED, is_in_plan=True
     ),
     Condition("Every test set of the recipe has a score.", evidence.find_unmeasured_sets, Fact.WHOLE),
-    Condition("Runs of different seeds differ.", evidence.find_copies, Fact.WHOLE),
+    Condition("Runs of different seeds differ.", copies.find_copies, Fact.WHOLE),
     Condition(
         "No score is above the human ceiling by more than 2 standard errors.", evidence.find_above_ceiling
     ),
@@ -89,7 +89,7 @@ CONDITIONS: dict[str, tuple[Condition, ...]] = {
         ),
         Condition(
             "Runs of different seeds of each control differ.",
-            controls.of_controls(evidence.find_copies),
+            controls.of_controls(copies.find_copies),
             Fact.WHOLE,
         ),
         Condition(

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import combinations
 
 from perceptinit.analysis.comparison import ScoreComparison
 from perceptinit.analysis.contrasts import is_trained_on_data
@@ -14,12 +13,20 @@ from perceptinit.analysis.questions import NOISE, SIDES
 from perceptinit.analysis.statistics import Estimate
 from perceptinit.results.preregistration import EDITED, is_edited
 from perceptinit.results.runs import RunSet
-from perceptinit.results.source import Fact
+from perceptinit.results.source import POINTS, Fact
 from perceptinit.test_sets.choice import SetChoice
 from perceptinit.verdict.claim import DOES_NOT_APPLY, Claim, Finding, State, judge
-from perceptinit.verdict.verdict import decide, describe_answer, find_earlier_answers, is_beyond_delta
+from perceptinit.verdict.plan_text import plan_name
+from perceptinit.verdict.verdict import (
+    decide,
+    describe_answer,
+    describe_answer_of,
+    find_earlier_answers,
+    is_beyond_delta,
+)
 
 DEFECT_P = 1e-3  # p-value below which a difference of equal arms suggests a defect
+SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 LARGEST_DELTA = 0.25  # of the room between the baseline and chance or the best score
 FEW_SEEN = (
     1e-3  # share of evaluated images that stage 1 can have seen, if the answer without them is the same
@@ -74,21 +81,6 @@ def count_lost(runs: RunSet, score: ScoreComparison, arm: str) -> str:
     return f"{len(states)} of {len(runs.arm_runs(arm))} runs of {arm} {has} no score{when}"
 
 
-def find_copies(claim: Claim) -> Finding:
-    weights = [(run, run.final_weights) for run in claim.runs.finished if run.arm in claim.pair]
-    copies = [
-        f"the runs of seeds {one.seed} and {other.seed} of {one.arm} have equal weights"
-        for (one, own), (other, theirs) in combinations(weights, 2)
-        if one.arm == other.arm and own == theirs != ""
-    ]
-    for arm in claim.pair:
-        values = claim.score.arm(arm).by_seed.values()
-        if len(values) > 2 and len(set(values)) == 1:
-            copies.append(f"all {len(values)} runs of {arm} have the same score")
-    is_known = all(own for _, own in weights)
-    return judge(copies[:1], [] if is_known else ["the records contain no hash of the final weights"])
-
-
 def find_unlike_runs(claim: Claim) -> Finding:
     own = replace(claim.runs, runs=tuple(run for run in claim.runs.runs if run.arm in claim.pair))
     seen = {claim.score.samples_seen.get(arm) for arm in claim.pair}
@@ -98,7 +90,7 @@ def find_unlike_runs(claim: Claim) -> Finding:
     return judge(
         [
             "the arms are not equally trained" if len(seen) > 1 else "",
-            f"the runs of a seed differ in more than their initialization: {unlike}" if unlike else "",
+            f"the runs of a seed differ in more than {own.source.words.cause}: {unlike}" if unlike else "",
         ],
         [] if is_known else ["the records do not name the machine of each run"],
     )
@@ -162,14 +154,17 @@ def _holds_without(claim: Claim, share: float) -> bool:
 
 def find_changed(claim: Claim) -> Finding:
     answers = find_earlier_answers(claim.comparison)
-    if not answers:
+    if not answers and not claim.comparison.replaced:
         return DOES_NOT_APPLY
     difference = claim.score.find_pair(*claim.pair)
     if difference is None:
         return judge([])
-    before = answers.get(difference.contrast, "not measured")
-    is_same = before == describe_answer(claim.score, difference.contrast)
-    return judge([] if is_same else [f"with the earlier [verdict], the answer is: {before}"])
+    contrast = difference.contrast
+    before = {"earlier [verdict]": answers.get(contrast, "not measured")} if answers else {}
+    for other in claim.comparison.replaced:
+        before[plan_name(other.runs.plan)] = describe_answer_of(other, contrast)
+    now = describe_answer(claim.score, contrast)
+    return judge(f"with the {name}, the answer is: {old}" for name, old in before.items() if old != now)
 
 
 def find_above_ceiling(claim: Claim) -> Finding:
@@ -201,8 +196,9 @@ def find_room(claim: Claim) -> Finding:
     if value is None:
         return DOES_NOT_APPLY
     delta = score.rule.delta or 0.0
+    is_odd = [_describe_large_delta(score, value.mean), describe_small_delta(score)]
     if chance is None and upper is None:
-        return judge([_describe_large_delta(score, value.mean)])
+        return judge(is_odd)
     name = f"{claim.reference} ({score.number(value.mean)}) is less than {score.magnitude(delta)} from"
     is_low = chance is not None and score.sign * (value.mean - chance) < delta
     is_high = upper is not None and score.higher_is_better and upper - value.mean < delta
@@ -211,7 +207,7 @@ def find_room(claim: Claim) -> Finding:
             describe_unlearned(score, claim.reference),
             f"{name} chance" if is_low else "",
             f"{name} the highest possible score" if is_high else "",
-            _describe_large_delta(score, value.mean),
+            *is_odd,
         ]
     )
     is_unknown = chance is None and Fact.ABOVE_CHANCE not in claim.runs.source.shows
@@ -226,6 +222,14 @@ def _describe_large_delta(score: ScoreComparison, mean: float) -> str:
     if delta <= LARGEST_DELTA * room:
         return ""
     return f"delta ({score.magnitude(delta)}) is more than a quarter of the possible difference"
+
+
+def describe_small_delta(score: ScoreComparison) -> str:
+    """Return that delta is probably a share, where points are expected; empty if it is not."""
+    delta = POINTS * (score.rule.delta or 0.0)
+    if not score.is_share or not 0 < delta < SMALL_DELTA:
+        return ""
+    return f"delta is {delta:g} points, and may be a share: then set {POINTS * delta:g}"
 
 
 def describe_unlearned(score: ScoreComparison, arm: str) -> str:

@@ -16,7 +16,7 @@ from perceptinit.analysis.questions import Case
 from perceptinit.judgments.scoring import COLLAPSED_SPREAD
 from perceptinit.results.measures import split_name
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.evidence import count_lost, describe_unlearned
+from perceptinit.verdict.evidence import count_lost, describe_small_delta, describe_unlearned
 from perceptinit.verdict.stage_one import find_stage_one
 from perceptinit.verdict.verdict import Verdict, count_family
 
@@ -62,12 +62,13 @@ def find_limits(
         SMOKE if is_smoke else "",
         *_describe_stage_one(runs),
         *_describe_lost(comparison, score, answers),
-        f"Arms of one seed differ in more than their initialization: {unlike}." if unlike else "",
+        f"Arms of one seed differ in more than {runs.source.words.cause}: {unlike}." if unlike else "",
         *_describe_rest(answers),
         UNPLANNED.format(first=score.rule.first, last=score.rule.last) if score.rule.is_unplanned else "",
         *departures,
         UNEQUAL if len(set(score.samples_seen.values())) > 1 else "",
         SIMULATED_PEOPLE if are_simulated else SIMULATED_DATA if runs.is_simulated else "",
+        f"{describe_small_delta(score).capitalize()}." if describe_small_delta(score) else "",
         _describe_baseline(runs, score),
         *_compare_baselines(comparison, arms),
         _describe_better_arms(comparison, score, arms),
@@ -128,10 +129,11 @@ def _describe_lost(
             yield f"{count_lost(comparison.runs, score, arm)}, and these are in no mean."
     for contrast in (answer.contrast for answer in answers):
         (low, high), (least, most) = ends[contrast.arm], ends[contrast.reference]
+        gains = sorted((score.sign * (low - most), score.sign * (high - least)))
         if low < high or least < most:
             yield (
                 "If the missing scores lay between the lowest and the highest score of any arm, "
-                f"{contrast.title} would be from {score.signed(low - most)} to {score.signed(high - least)}."
+                f"{contrast.title} would be from {' to '.join(map(score.signed, gains))}."
             )
 
 
@@ -171,7 +173,7 @@ def _describe_family(score: ScoreComparison, answers: Sequence[Verdict]) -> str:
         f"Intervals of {count_family(largest, score)}{against} are simultaneous: with at least 95 % "
         f"confidence all of them hold ({'Dunnett' if is_joint else 'Bonferroni'})."
     )
-    if score.rule.one_run_decides:
+    if score.rule.one_run_decides or any(d.is_of_means for d in found):
         return text
     agree = f"{' or '.join(sorted(tests))} over all arms agrees"
     return f"{text} 'Better' or 'worse' is said only if {agree}."

@@ -13,7 +13,7 @@ from perceptinit.analysis.pooling import LEAST_P
 from perceptinit.analysis.questions import planned_questions
 from perceptinit.results.preregistration import EDITED, is_edited, plan_sha256, planned_settings
 from perceptinit.results.runs import RunSet
-from perceptinit.verdict.verdict import Verdict, describe_answer, find_earlier_answers
+from perceptinit.verdict.verdict import Verdict, describe_answer, describe_answer_of, find_earlier_answers
 
 SHORT = 12  # displayed digits of a hash
 DEPARTED = "Not as planned"
@@ -115,6 +115,14 @@ def describe_departures(comparison: Comparison) -> Iterator[str]:
     for text in (*runs.departures, *_find_departures(comparison)):
         yield f"{DEPARTED}{where}: {text}"
     yield from _describe_effect(comparison)
+    for other in comparison.replaced:
+        found = [
+            (c.title, describe_answer_of(other, c), describe_answer_of(comparison, c))
+            for c in other.contrasts
+        ]
+        changed = [f"{title} {before} instead of {now}" for title, before, now in found if before != now]
+        effect = "; ".join(changed) or "the same answers"
+        yield f"{DEPARTED}{where}: it replaced the {plan_name(other.runs.plan)}. With that plan: {effect}."
 
 
 def _describe_effect(comparison: Comparison) -> Iterator[str]:
@@ -156,7 +164,7 @@ def _find_departures(comparison: Comparison) -> Iterator[str]:
     if versions := "; ".join(find_other_versions(runs, plan)):
         yield f"other versions: {versions}."
     if unlike := "; ".join(find_unlike(runs)):
-        yield f"the arms differ in more than their initialization: {unlike}."
+        yield f"the arms differ in more than {runs.source.words.cause}: {unlike}."
     yield from _find_other_contrasts(comparison, plan)
     yield from _find_other_score(comparison)
 

@@ -28,9 +28,9 @@ from perceptinit.results.record import arm_row
 from perceptinit.results.run_tables import TablePlan
 from perceptinit.results.runs import LoadedRun, RunSet
 from perceptinit.results.source import POINTS
+from perceptinit.verdict.evidence import LARGEST_DELTA, SMALL_DELTA
 from perceptinit.verdict.published import find_odd_published, find_unmeasured
 
-SMALL_DELTA = 0.05  # points; a smaller value is probably a share
 MOST_SEEDS = 200
 LEAST_POWER = 0.2  # to detect a difference of delta
 ALIKE = 0.01  # difference of two powers that counts as none
@@ -171,6 +171,13 @@ def doubts(recipe: Recipe) -> Iterator[Problem]:
     if plan.delta < SMALL_DELTA:
         share = f"{plan.delta:g} points are a share of {plan.delta / POINTS:g}"
         yield Problem("verdict.delta", f"{share}. If {plan.delta:g} is a share, set {POINTS * plan.delta:g}")
+    published = [
+        POINTS / 2 + abs(each.value - POINTS / 2) for each in recipe.expected if each.arm == recipe.baseline
+    ]
+    most = LARGEST_DELTA * min(published, default=POINTS)
+    if plan.delta > most:
+        large = f"{plan.delta:g} points are more than a quarter of the possible difference"
+        yield Problem("verdict.delta", f"{large}, so no arm can be called equivalent. Set at most {most:g}")
     if plan.noise is not None and num > 1:
         contrasts = _planned_contrasts(recipe)
         num_family = max((contrast.num_family for contrast in contrasts), default=1)

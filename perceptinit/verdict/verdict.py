@@ -143,7 +143,8 @@ def _outcome(difference: Difference, score: ScoreComparison) -> tuple[Outcome, C
         is_run = difference.num_runs or score.rule.one_run_decides
         return Outcome.UNDECIDED, Case.ONE_RUN if is_run else Case.ONE_SEED
     is_varied = difference.value.num == 1 and difference.tested.stderr  # items differ
-    if difference.by_seed and not any(difference.by_seed.values()) and not is_varied:
+    are_equal = difference.by_seed and not any(difference.by_seed.values())
+    if are_equal and not is_varied and not score.rule.grid:  # rounded scores can hide a difference
         return Outcome.EQUIVALENT, Case.EQUAL
     return decide(difference, score.rule, score.sign), None
 
@@ -306,6 +307,18 @@ def find_earlier_answers(comparison: Comparison) -> dict[Contrast, str]:
         differences = compare_arms(score.arms, comparison.contrasts, own, score.floor, score.components)
         score = replace(score, differences=differences)
     return {d.contrast: describe_answer(score, d.contrast) for d in score.differences}
+
+
+def describe_answer_of(comparison: Comparison, contrast: Contrast) -> str:
+    """Return the answer on the arms of a contrast in the primary score of a comparison."""
+    found = comparison.primary.differences if comparison.primary else ()
+    same = (
+        d.contrast
+        for d in found
+        if (d.contrast.arm, d.contrast.reference) == (contrast.arm, contrast.reference)
+    )
+    own = next(same, None)
+    return describe_answer(comparison.primary, own) if comparison.primary and own else "not measured"
 
 
 def describe_answer(score: ScoreComparison, contrast: Contrast) -> str:

@@ -61,8 +61,20 @@ def test_the_runs_of_two_optimizers_have_the_stated_answer(verb, tmp_path):
     assert "+0.00020, with a 95 % interval from -0.00101 to +0.00141" in LINE
 
 
-def test_a_table_of_means_cannot_tell(verb, tmp_path):
+def test_a_table_of_means_has_the_stated_answer(verb, tmp_path):
     (tmp_path / "means.csv").write_text(MEANS)
+    text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5")
+    assert "procedural warm-up is worth it" in text
+    assert "+1.9 [-0.7, +4.5]" in text
+    assert "+1.8 [+0.9, +2.7]" in text
+    assert "an interval from +0.9 to +2.7. mimetic is undecided (-0.7 to +4.5)" in LINE
+
+
+def test_means_without_a_spread_cannot_tell(verb, tmp_path):
+    header, *rows = (line.split(",") for line in MEANS.splitlines())
+    alone = [f"{arm},0,{measure},{mean}" for arm, measure, mean, *_ in rows]
+    assert header == ["arm", "measure", "mean", "sd", "n"]
+    (tmp_path / "means.csv").write_text("\n".join(["arm,seed,measure,value", *alone]))
     text = verb("compare", "means.csv", "--baseline", "default", "--delta", "0.5")
     assert "One run each does not show whether mimetic is worth it." in text
 

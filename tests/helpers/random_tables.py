@@ -7,7 +7,7 @@ package, so that its word lists are tested.
 import csv
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -127,6 +127,23 @@ def _damage(rows, damage, measure, rng):
         names = {field: str(rng.choice(others)) for field, others in RENAMED.items()}
         return [{names.get(key, key): value for key, value in row.items()} for row in rows]
     return rows
+
+
+def spoil(table: RandomTable, how: str) -> RandomTable:
+    """Return a table whose runs no longer support a claim.
+
+    Args:
+        table: A healthy table.
+        how: "copied seed" lists the first run of each arm again under another seed. "other setting" adds a column
+            that differs between arms alone.
+    """
+    rows = list(csv.DictReader(io.StringIO(table.text)))
+    if how == "copied seed":
+        first = rows[0]["seed"]
+        rows += [{**row, "seed": "99"} for row in rows if row["seed"] == first]
+    else:
+        rows = [{**row, "lr": "0.1" if row["arm"] == ARM else "0.3"} for row in rows]
+    return replace(table, text=_write(rows), damage=how, is_healthy=False)
 
 
 def _write(rows):

@@ -1,7 +1,7 @@
 """Random tables are never read with a wrong measure, direction or unit and given a firm word."""
 
 import pytest
-from helpers.random_tables import BASE, firm_words, is_wrong, make
+from helpers.random_tables import BASE, firm_words, is_wrong, make, spoil
 
 NUM_TABLES = 400
 NUM_NOISE = 200
@@ -33,6 +33,17 @@ def assert_no_wrong_word(numbers, output):
 
 def test_no_table_of_a_sample_has_a_wrong_word(output):
     assert_no_wrong_word(range(40), output)
+
+
+@pytest.mark.parametrize("how", ["copied seed", "other setting"])
+def test_a_table_with_copies_or_another_setting_has_no_firm_word(how, output):
+    assert [number for number in EARLIER[:12] if firm_words(output(spoil(make(number), how)))] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["copied seed", "other setting"])
+def test_no_table_with_copies_or_another_setting_has_a_firm_word(how, output):
+    assert [number for number in EARLIER if firm_words(output(spoil(make(number), how)))] == []
 
 
 @pytest.mark.slow

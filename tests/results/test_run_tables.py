@@ -239,11 +239,11 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
     [
         (
             "a,b,seed,acc,lr\nx,u,0,0.5,1\nx,u,1,0.6,1\ny,v,0,0.7,1\ny,v,1,0.7,1\n",
-            "more than one column may be 'arm': a, b. Choose one: --columns arm=COLUMN",
+            "more than one column may be 'arm': a, b. Choose one, such as: perceptinit compare ",
         ),
         (
             "init,acc\nrandom,0.5\npi,0.6\n",
-            "no column for 'seed'. Columns: init, acc. Choose one: --columns seed=COLUMN",
+            "no column for 'seed' in init, acc. Choose one, such as: perceptinit compare ",
         ),
         (
             f"{HEADER}\nrandom,0,acc,0.5\npi,0,acc,0.6\npi,0,acc,0.7\n",
@@ -255,7 +255,7 @@ def test_columns_name_the_fields_of_a_table(tmp_path):
         ),
         (
             "arm,seed,acc,auc\nrandom,0,0.5,0.6\nrandom,1,0.6,0.6\npi,0,0.7,0.8\npi,1,0.7,0.9\n",
-            "more than one column may be 'value': acc, auc. Choose one: --columns value=COLUMN",
+            "more than one column may be 'value': acc, auc. Choose one, such as: perceptinit compare ",
         ),
         (
             f"{HEADER}\nrandom,0,acc,0.62\nrandom,1,acc,0.61\npi,0,acc,0.63\npi,1,acc,63.1\n",
@@ -310,6 +310,18 @@ def test_usual_names_of_columns_are_understood_and_training_never_decides(tmp_pa
     rows = [f"{arm},{seed},cifar,{9 - seed},{0.9 + seed / 90},{0.5 + seed / 9},{seed}" for arm in ("random", "pi") for seed in (0, 1)]  # fmt: skip
     (score,) = compare(read(tmp_path, "\n".join([header, *rows]))).scores
     assert (score.name, score.data_set) == ("test_acc/cifar", "cifar")
+
+
+def test_a_difference_has_one_sign_in_the_table_and_in_sentences(cli, tmp_path):
+    rows = [
+        f"{arm},{seed},{value + seed / 100}" for arm, value in (("a", 3.1), ("b", 3.0)) for seed in range(3)
+    ]
+    (tmp_path / "losses.csv").write_text("\n".join(["arm,seed,val_loss", *rows, "a,3,", "b,3,3.02"]) + "\n")
+    text = cli("compare", "losses.csv", "--baseline", "a", "--delta", "0.02").stdout
+    differences = re.findall(r"[+-]0\.\d\d\d", text)
+    assert "lower is better; differences are positive for a better arm" in " ".join(text.split())
+    assert len(differences) > 4
+    assert {number[0] for number in differences} == {"+"}
 
 
 def test_a_large_delta_makes_no_arm_equivalent(verb, tmp_path):

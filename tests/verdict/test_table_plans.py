@@ -109,3 +109,44 @@ def test_added_seeds_need_a_stopping_rule(verb, tmp_path):
 def test_an_invalid_plan_is_refused(old, new, message, cli, tmp_path):
     (tmp_path / "results.toml").write_text(PLAN.replace(old, new))
     assert message in cli("preregister", "results.toml").text
+
+
+def replace_plan(verb, folder, old, new):
+    """Replace the plan by one with another text."""
+    path = folder / "results.toml"
+    path.write_text(path.read_text().replace(old, new))
+    verb("preregister", "results.toml", "--replace")
+
+
+def test_each_replaced_plan_is_a_departure_with_the_answer_under_it(verb, tmp_path):
+    (tmp_path / "results.toml").write_text(PLAN.replace("delta = 0.5", "delta = 3"))
+    verb("preregister", "results.toml")
+    replace_plan(verb, tmp_path, "delta = 3", "delta = 2.2")
+    replace_plan(verb, tmp_path, "delta = 2.2", "delta = 0.5")
+    write_table(tmp_path)
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    assert "As planned" not in text
+    first, second = [line for line in text.split(" * ") if "it replaced the plan of " in line]
+    assert "With that plan: pi - random equivalent instead of better by more than delta." in first
+    assert "With that plan: pi - random equivalent instead of better by more than delta." in second
+    assert "pi is worth it on" not in text
+    assert "the answer is: equivalent" in text
+
+
+def test_a_replaced_plan_with_the_same_answers_leaves_the_claim(verb, tmp_path):
+    (tmp_path / "results.toml").write_text(PLAN.replace("delta = 0.5", "delta = 0.4"))
+    verb("preregister", "results.toml")
+    replace_plan(verb, tmp_path, "delta = 0.4", "delta = 0.5")
+    write_table(tmp_path)
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    assert "With that plan: the same answers." in text
+    assert "pi is worth it on" in text
+
+
+def test_a_replaced_plan_with_another_baseline_has_its_own_comparisons(verb, tmp_path):
+    (tmp_path / "results.toml").write_text(PLAN.replace('baseline = "random"', 'baseline = "mimetic"'))
+    verb("preregister", "results.toml")
+    replace_plan(verb, tmp_path, 'baseline = "mimetic"', 'baseline = "random"')
+    write_table(tmp_path)
+    text = verb("compare", "results.csv", "--plan", "runs/results/plan.json", "--format", "markdown")
+    assert "pi - mimetic better by more than delta instead of not measured" in text

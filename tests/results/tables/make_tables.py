@@ -1,10 +1,13 @@
-"""Make the tables of mlflow.search_runs and pandas in this folder.
+"""Make the tables of mlflow.search_runs, lightning's CSVLogger and pandas in this folder.
 
-    pip install mlflow-skinny pandas pyarrow sqlalchemy alembic Flask
+    pip install mlflow-skinny pytorch-lightning pandas pyarrow sqlalchemy alembic Flask
     python tests/results/tables/make_tables.py
 
-The tables of wandb and of MLflow's page are typed by hand, as documented at
-https://docs.wandb.ai/models/runs/customize-run-display and https://mlflow.org/docs/latest/ml/search/search-runs.
+Typed by hand, as documented, are the tables of
+* wandb (https://docs.wandb.ai/models/runs/customize-run-display),
+* MLflow's page (https://mlflow.org/docs/latest/ml/search/search-runs),
+* lm-eval: `typed_lm_eval.jsonl`, a row for each task of `results_*.json` (lm-evaluation-harness, README.md),
+* HELM: `typed_helm_stats.jsonl`, a row for each entry of `stats.json` (https://crfm-helm.readthedocs.io).
 """
 
 import random
@@ -41,8 +44,30 @@ def log_runs(scores: dict[tuple[str, int], float]) -> None:
     mlflow.MlflowClient().set_terminated(failed, "FAILED")
 
 
+def log_lightning(scores: dict[tuple[str, int], float]) -> None:
+    """Write the logs of lightning's CSVLogger, with a column for arm and seed, as a table."""
+    from pytorch_lightning.loggers import CSVLogger
+
+    frames = []
+    with tempfile.TemporaryDirectory() as folder:
+        for (arm, seed), score in scores.items():
+            logger = CSVLogger(folder, name=arm, version=f"seed{seed}")
+            for epoch in range(2):
+                for step in (49 + 100 * epoch, 99 + 100 * epoch):
+                    logger.log_metrics(
+                        {"train_loss": round(2.0 - score - step / 500, 4), "epoch": epoch}, step
+                    )
+                found = round(score - 0.1 * (1 - epoch), 4)
+                logger.log_metrics({"val_loss": round(1 - found, 4), "val_acc": found, "epoch": epoch}, step)
+            logger.log_metrics({"train_loss": 1.0, "epoch": 1}, 249)
+            logger.save()
+            frames.append(pandas.read_csv(f"{logger.log_dir}/metrics.csv").assign(arm=arm, seed=seed))
+    pandas.concat(frames).to_csv(HERE / "lightning_metrics.csv", index=False)
+
+
 def main() -> None:
     scores = draw_scores()
+    log_lightning(scores)
     with tempfile.TemporaryDirectory() as folder:
         mlflow.set_tracking_uri(f"sqlite:///{folder}/runs.db")
         log_runs(scores)
