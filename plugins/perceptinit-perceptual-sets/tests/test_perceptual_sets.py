@@ -185,7 +185,7 @@ def test_always_choosing_first_scores_about_chance(tmp_path):
 def test_the_package_offers_the_listed_names_and_every_set_states_its_conventions():
     names = [component.name for component in perceptinit_judgments()]
     assert sorted(names) == ["bapps", "kadid10k", "pipal", "things", "tid2013"]
-    assert [component.name for component in perceptinit_evaluators()] == ["jnd"]
+    assert [component.name for component in perceptinit_evaluators()] == ["jnd", "shape-bias"]
     for cls in (Bapps, Things, Tid2013, Kadid10k, Pipal):
         assert isinstance(cls.conventions, Conventions)
         assert cls.card.num_judgments
