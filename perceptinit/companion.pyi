@@ -12,8 +12,19 @@ from perceptinit.errors import (
     writing as writing,
 )
 from perceptinit.evaluators.classifier import zero_shot_classifier as zero_shot_classifier
+from perceptinit.evaluators.features import (
+    ALONE as ALONE,
+    Encoding as Encoding,
+    Joint as Joint,
+    Subjects as Subjects,
+    all_features as all_features,
+)
 from perceptinit.evaluators.labelled import LabeledMeasure as LabeledMeasure
-from perceptinit.evaluators.metrics import measure_images as measure_images
+from perceptinit.evaluators.metrics import (
+    jackknife as jackknife,
+    leave_out_groups as leave_out_groups,
+    measure_images as measure_images,
+)
 from perceptinit.files.atomic import atomic_path as atomic_path, write_file as write_file
 from perceptinit.files.checkpoints import load_strict as load_strict, load_weights as load_weights
 from perceptinit.files.mat_files import MatValue as MatValue, read_mat as read_mat

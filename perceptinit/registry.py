@@ -195,7 +195,10 @@ class Companion:
 COMPANIONS = (
     Companion(
         distribution="perceptinit-perceptual-sets",
-        offers={"judgments": ("bapps", "kadid10k", "pipal", "things", "tid2013"), "evaluator": ("jnd",)},
+        offers={
+            "judgments": ("bapps", "kadid10k", "pipal", "things", "tid2013"),
+            "evaluator": ("jnd", "shape-bias"),
+        },
     ),
     Companion(
         distribution="perceptinit-brain-rdms",

@@ -114,4 +114,5 @@ def judgments_table(asked: Asked, registry: Registry) -> tuple[dict[str, Any], s
     given: dict[str, Any] = {}
     problems = apply_overrides(given, asked.keys, f"{asked.name},")
     split = given.pop("split", "")
-    return as_table(asked.name, registry, given.pop("use", None)) | given, split, problems
+    table = as_table(asked.name, registry, given.pop("use", None), given.get("columns"))
+    return table | given, split, problems

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from perceptinit.backbones.encoders import RGB, ImageTower
-from perceptinit.backbones.image_models import ImageModel
+from perceptinit.backbones.image_models import ImageClassifier, ImageModel
 from perceptinit.backbones.open_clip_backbone import OpenClip, find_published_fit
 from perceptinit.errors import (
     STOPS,
@@ -45,6 +45,7 @@ CONVERT = (
     "w = torch.load('{0}', map_location='cpu', weights_only=True); "
     "save_file({{k: v.contiguous() for k, v in w.items()}}, '{1}')"
 )
+NUM_IMAGENET = 1000
 NUMBERS = "fiu"  # kinds of NumPy types: floats and integers
 DEFAULT_SIZE = 224  # of a function that does not state its image size
 
@@ -132,7 +133,23 @@ def _timm(
         fit=TIMM_FITS[about.get("crop_mode") or "center"],
     )
     tower.crop = about.get("crop_pct") or 1.0
-    return ImageModel(tower).eval()
+    model = (
+        ImageModel(tower) if num_classes else _with_classifier(tower, weights or {}, about.get("classifier"))
+    )
+    return model.eval()
+
+
+def _with_classifier(tower: ImageTower, weights: Mapping[str, Tensor], name: Any) -> ImageModel:
+    """Return a model with the linear classifier `name` of ImageNet's 1,000 classes, if the weights have one.
+
+    The classes are named by their numbers, from 0.
+    """
+    weight = weights.get(f"{name}.weight")
+    if weight is None or weight.numel() != NUM_IMAGENET * tower.embed_dim:
+        return ImageModel(tower)
+    model = ImageClassifier(tower, list(map(str, range(NUM_IMAGENET))))
+    model.head.load_state_dict({"weight": weight.reshape(NUM_IMAGENET, -1), "bias": weights[f"{name}.bias"]})
+    return model
 
 
 def _load_transformers(folder: Path) -> ImageModel:

@@ -102,8 +102,20 @@ class Columns:
 
     def copy_column(self, name: str, copy: str) -> Columns:
         """Return the table with an additional column `copy` that equals the column `name`."""
-        distinct = {**self.distinct, copy: self.distinct[name]}
-        return replace(self, distinct=distinct, codes={**self.codes, copy: self.codes[name]})
+        return self.rename({name: name, copy: name})
+
+    def rename(self, old_of: Mapping[str, str]) -> Columns:
+        """Return the table with renamed columns; `old_of` maps new names to old ones.
+
+        A new name replaces a column that has this name.
+
+        Raises:
+            DataError: If an old name is missing.
+        """
+        self.require(old_of.values())
+        names = {name: name for name in self.codes if name not in old_of.values()} | dict(old_of)
+        distinct = {new: self.distinct[old] for new, old in names.items()}
+        return replace(self, distinct=distinct, codes={new: self.codes[old] for new, old in names.items()})
 
     def cell(self, name: str, index: int) -> Any:
         """Return one cell, unconverted."""

@@ -29,7 +29,7 @@ def read_csv(
     Args:
         path: The file, in UTF-8, with or without a byte-order mark.
         separator: One character. If None, it is the most frequent of `SEPARATORS` in the first line, and
-            spaces after separators are ignored.
+            spaces around separators are ignored. Cells of a .txt file without them are separated by spaces.
         columns: The columns to read; all if None.
         has_header: Whether the first row contains the column names. If False, the names are "0", "1", ...
         content: Binary file object to read instead of `path`.
@@ -63,7 +63,9 @@ def _parse(
         data = file.read()
         line = data.partition(b"\n")[0]
         separator = max(SEPARATORS, key=lambda sign: line.count(sign.encode()))
-        is_spaced = f"{separator} ".encode() in data or b"\n " in data
+        if path.suffix.lower() == ".txt" and separator.encode() not in line:
+            data = b"\n".join(separator.encode().join(row.split()) for row in data.splitlines())
+        is_spaced = any(sign.encode() in data for sign in (f"{separator} ", f" {separator}", "\n ", " \n"))
         file = _tidy(data, separator)
     first_row = _read_first_row(file, separator)
     names = first_row if has_header else list(map(str, range(len(first_row))))
@@ -76,7 +78,7 @@ def _parse(
     num_lines = 1 + sum(name.count("\n") for name in first_row) if has_header else 0
     table, wrong = _read_arrow(file, separator, names, columns, num_lines)
     if is_spaced:
-        trimmed = [compute.utf8_ltrim(column, " ") for column in table.columns]
+        trimmed = [compute.utf8_trim(column, " ") for column in table.columns]
         table = table.from_arrays(trimmed, names=table.column_names)
     return table, _number_rows(path, table, wrong, has_header)
 

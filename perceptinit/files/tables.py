@@ -21,11 +21,17 @@ MAX_CELLS = 20 << 20
 MAX_XLSX_BYTES = 512 << 20
 
 
-def read_table(path: Path) -> Columns:
+def read_table(path: Path, names: str | None = None) -> Columns:
     """Return the columns of a table. An unchanged file is read only once.
 
     The suffix selects the reader in `READERS`; other files are read as CSV. The first sheet of an .xlsx
-    file is read. JSON files contain records, in one list or one per line.
+    file is read. JSON files contain records, in one list or one per line. Cells of .txt files without commas,
+    semicolons and tabs are separated by spaces.
+
+    Args:
+        path: The file.
+        names: Names of the columns, separated by commas, for a file without a header, or `new:old` for each
+            column to rename. A column without a name is skipped.
 
     Raises:
         DataError: If the file is missing, is not a table or has no rows.
@@ -34,22 +40,33 @@ def read_table(path: Path) -> Columns:
     require_file(path, "" if path.is_absolute() else f" (looked in {Path.cwd()}). Set its path")
     with reading(f"{path}: cannot be read", OSError):
         about = path.stat()
-    return _read(path, path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino)
+    return _read(path, names, path.absolute(), about.st_size, about.st_mtime_ns, about.st_ino)
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, *unchanged: Any) -> Columns:
+def _read(path: Path, names: str | None, *unchanged: Any) -> Columns:
     import pyarrow
 
-    columns = READERS.get(path.suffix.lower(), _read_text)(path)
+    columns = _read_named(path, names) if names else READERS.get(path.suffix.lower(), _read_text)(path)
     pyarrow.default_memory_pool().release_unused()  # of 10 million rows: 240 MB
     if not len(columns):
         raise DataError(f"{path}: a header, but no rows")
     return columns
 
 
-def _read_text(path: Path) -> Columns:
-    return _encode(path, *read_csv(path))
+def _read_named(path: Path, text: str) -> Columns:
+    """Return a table with the column names that `read_table` documents."""
+    names = [name.strip() for name in text.split(",")]
+    if any(":" in name for name in names):
+        return read_table(path).rename(dict(name.split(":", 1) for name in names if ":" in name))
+    columns = _read_text(path, has_header=False)
+    if len(names) != len(columns.names):
+        raise DataError(f"{path}: {len(columns.names)} columns, but columns has {len(names)} names")
+    return columns.rename({name: str(place) for place, name in enumerate(names) if name})
+
+
+def _read_text(path: Path, *, has_header: bool = True) -> Columns:
+    return _encode(path, *read_csv(path, has_header=has_header))
 
 
 def _read_xlsx(path: Path) -> Columns:
@@ -182,6 +199,7 @@ def _encode_column(column: Any) -> tuple[list[Any], np.ndarray]:
 READERS = {
     ".csv": _read_text,
     ".tsv": _read_text,
+    ".txt": _read_text,
     ".parquet": _read_parquet,
     ".xlsx": _read_xlsx,
     ".json": _read_json,

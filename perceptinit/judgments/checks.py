@@ -162,12 +162,12 @@ MAX_Z = 4.0
 MAX_LEFT_OVER = 0.01
 
 
-def check_balance(path: Path) -> Iterator[tuple[bool, str]]:
+def check_balance(path: Path, names: str | None = None) -> Iterator[tuple[bool, str]]:
     """Yield (is_balanced, message) for the exclusions, the assigned orders and the answered positions.
 
     Yields nothing for a table without these columns. Raises DataError for an invalid order or position.
     """
-    columns = read_table(path)
+    columns = read_table(path, names)
     if not {ORDER, PLACE, SUBJECT} <= columns.names:
         return
     if EXCLUDED in columns:

@@ -219,7 +219,7 @@ def _check_own_table(judgments: Any, triplets: Splits) -> Iterator[Finding]:
     yield from _as_findings("warning", checks.find_left_out(judgments))
     yield from _as_findings("note", checks.recommend_split(judgments, triplets))
     try:
-        for is_fine, sentence in checks.check_balance(judgments.config.path):
+        for is_fine, sentence in checks.check_balance(judgments.config.path, judgments.config.columns):
             yield Finding("note" if is_fine else "warning", sentence)
     except DataError as error:
         yield Finding("error", str(error))

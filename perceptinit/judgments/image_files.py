@@ -3,7 +3,7 @@
 # N rows, R roles, M images
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -40,7 +40,7 @@ def read_images(
     columns: Columns,
     roles: Sequence[str],
     folder: Path,
-    pattern: str | None = None,
+    to_file: Callable[[str], str],
     *,
     may_be_empty: bool = False,
 ) -> ImageRows:
@@ -50,7 +50,7 @@ def read_images(
         columns: The table.
         roles: Columns that name images.
         folder: The folder of the images.
-        pattern: See `file_name`.
+        to_file: Returns the file name of a cell, such as `file_name`; ValueError for an invalid cell.
         may_be_empty: Allow empty cells.
 
     Raises:
@@ -61,7 +61,7 @@ def read_images(
 
     def convert(text: str) -> str:
         try:
-            return file_name(text, pattern)
+            return to_file(text)
         except ValueError as error:
             raise ValueError(f": {error}") from error
 

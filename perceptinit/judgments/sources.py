@@ -26,7 +26,13 @@ from perceptinit.files.remote.copies import local_copy
 from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.judgments.forms.splits import assign_splits, list_conventions
 from perceptinit.judgments.own.layouts import component_for
-from perceptinit.judgments.own.rdm_files import EXPORT, EXPORT_SUFFIXES, MATRIX_SUFFIXES
+from perceptinit.judgments.own.rdm_files import (
+    EXPORT,
+    EXPORT_SUFFIXES,
+    MATRIX_SUFFIXES,
+    is_square_csv,
+    refuse_psiz,
+)
 from perceptinit.protocols import Judgments
 from perceptinit.registry import Entry, Registry, unknown
 from perceptinit.types import DataCard, Split, Triplets
@@ -89,7 +95,9 @@ def is_judgments_file(target: str) -> bool:
     return name.endswith((*TABLE_SUFFIXES, *MATRIX_SUFFIXES))
 
 
-def as_table(source: Source, registry: Registry, use: str | None = None) -> dict[str, Any]:
+def as_table(
+    source: Source, registry: Registry, use: str | None = None, columns: str | None = None
+) -> dict[str, Any]:
     """Return the recipe table for a source of judgments.
 
     Args:
@@ -97,6 +105,7 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
             recipe table, or None for NIGHTS. A missing `root` is set to the default folder.
         registry: The registered components.
         use: The component that reads a file. Default: chosen by suffix and columns.
+        columns: Names of the columns, as in the keys of `table`.
 
     Raises:
         UsageError: If `source` has another type, or `use` is combined with a name.
@@ -104,10 +113,11 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
     if isinstance(source, Mapping):
         return _add_root(dict(source), registry)
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Mapping):
-        return {**as_table(source[0], registry, use), **source[1]}
+        return {**as_table(source[0], registry, use, source[1].get("columns")), **source[1]}
     if isinstance(source, Path) or (isinstance(source, str) and is_judgments_file(source)):
         path = address_of(source) or str(source)
-        return {"use": use or _choose_reader(local_copy(path)), "path": path}
+        names = columns if isinstance(columns, str) else None  # other types are reported with the table
+        return {"use": use or _choose_reader(local_copy(path), names), "path": path}
     if not isinstance(source, str | None):
         raise UsageError(_explain_type(source))
     name = source or DEFAULT
@@ -116,14 +126,22 @@ def as_table(source: Source, registry: Registry, use: str | None = None) -> dict
     return _add_root({"use": name}, registry)
 
 
-def _choose_reader(path: Path) -> str:
-    """Return the component that reads a file, chosen by its suffix and columns."""
+def _choose_reader(path: Path, names: str | None) -> str:
+    """Return the component that reads a file, chosen by its suffix and columns.
+
+    Raises:
+        UsageError: If psiz wrote the file.
+    """
     if path.suffix in MATRIX_SUFFIXES:
+        refuse_psiz(path)
         return EXPORT if path.suffix in EXPORT_SUFFIXES else "rdm"
     try:
-        return component_for(read_table(path))
+        columns = read_table(path, names)
     except DataError:  # raised again by the component
-        return "table"
+        return "rdm" if is_square_csv(path) else "table"
+    use = component_for(columns)
+    is_matrix = use == "table" and "anchor" not in columns and is_square_csv(path)
+    return "rdm" if is_matrix else use
 
 
 def _add_root(table: dict[str, Any], registry: Registry) -> dict[str, Any]:

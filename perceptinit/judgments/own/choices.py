@@ -4,7 +4,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +19,7 @@ from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
 from perceptinit.judgments.forms.odd_one_out import OddOneOut, SamePairs
 from perceptinit.judgments.forms.splits import Conventions, name_sets
-from perceptinit.judgments.image_files import ImageRows, file_name
+from perceptinit.judgments.image_files import ImageRows
 from perceptinit.judgments.own.own_table import DrawnFromTable, OwnTable, Rows
 from perceptinit.seeding import generator
 from perceptinit.types import Split, Triplets
@@ -35,6 +35,7 @@ class OddOneOutTable(OwnTable):
     """Odd-one-out judgments from a table in one of two forms:
 
     * `image_1`, `image_2`, `image_3`, `odd`: `odd` contains the name of the odd image;
+      `image_3` may be missing if it is the odd one;
     * `image_1`, `image_2`, `image_3`, `votes_1`, `votes_2`, `votes_3`: number of people who chose each as
       odd.
 
@@ -71,9 +72,11 @@ class OddOneOutTable(OwnTable):
 
     def read(self, columns: Columns) -> Rows:
         """Return all questions and their splits (`NO_SPLIT` for skipped ones)."""
+        if ODD in columns and "image_3" not in columns:
+            columns = columns.copy_column(ODD, "image_3")
         columns.require(IMAGES)
         rows = self.read_images(columns, IMAGES)
-        votes = _read_votes(columns, rows, self.config.image)
+        votes = _read_votes(columns, rows, self.file_name)
         sets = name_sets(np.sort(rows.index, axis=0), rows.names)
         split = self.split_rows(columns, rows, sets, "question")
         by_person = split.unit == "group"
@@ -96,11 +99,11 @@ def _add_up(
     return sets[:, :3], total, first_rows
 
 
-def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
+def _read_votes(columns: Columns, rows: ImageRows, to_file: Callable[[str], str]) -> np.ndarray:
     """Return the number of people who chose each image as odd, int64 (N, 3); DataError for invalid rows."""
     if not set(VOTES) <= columns.names:
         columns.require([ODD])
-        return _read_odd(columns, rows, pattern)
+        return _read_odd(columns, rows, to_file)
     if ODD in columns:
         raise DataError(f"{columns.path}: votes are in two forms (odd, and votes_1 to votes_3). Remove one")
     votes = np.stack(list(map(columns.counts, VOTES)), axis=1)
@@ -108,10 +111,10 @@ def _read_votes(columns: Columns, rows: ImageRows, pattern: str | None) -> np.nd
     return votes
 
 
-def _read_odd(columns: Columns, rows: ImageRows, pattern: str | None) -> np.ndarray:
+def _read_odd(columns: Columns, rows: ImageRows, to_file: Callable[[str], str]) -> np.ndarray:
     def convert(text: str) -> str:
         with suppress(ValueError):  # a cell that is not a valid file name matches no image
-            return file_name(text, pattern)
+            return to_file(text)
         return text
 
     odd = np.array(columns.coded(ODD, convert).texts(), dtype=object)

@@ -23,6 +23,7 @@ import numpy as np
 
 from perceptinit.errors import DataError
 from perceptinit.files.columns import Columns
+from perceptinit.judgments.own.pair_table import find_value
 
 TRIPLET = ("anchor", "first", "second", "choice")
 ODD = ("image_1", "image_2", "image_3", "odd")
@@ -139,10 +140,11 @@ def component_for(columns: Columns) -> str:
     names = layout.roles if layout else columns.names
     for component, needed in (
         ("odd-one-out", {"image_1", "image_2", "image_3"}),
+        ("odd-one-out", {"image_1", "image_2", "odd"}),
         ("multi-select", {"anchor", "chosen_1", "other_1"}),
         ("ratings", {"reference", "image", "rating"}),
         ("same-different", {"first", "second", "p_same"}),
     ):
         if needed <= set(names):
             return component
-    return "table"
+    return "rdm" if find_value(names) else "table"

@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 
 from perceptinit.configs import NEUTRAL, NonNegativeFloat, NonNegativeInt, PositiveInt, Share
-from perceptinit.errors import DataError, EmptySplitError, problems_of
+from perceptinit.errors import DataError, EmptySplitError, list_some, problems_of
+from perceptinit.files.tables import TABLE_SUFFIXES, read_table
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import TripletDraw
 from perceptinit.judgments.forms.rdm import Dissimilarities, MatrixKind, triplets_from_dissimilarities
@@ -25,6 +26,7 @@ from perceptinit.judgments.image_files import (
     stimuli_in,
 )
 from perceptinit.judgments.own.own_table import own_card
+from perceptinit.judgments.own.pair_table import PairMatrices, find_value, read_pairs
 from perceptinit.judgments.own.rdm_files import read_matrices, read_names
 from perceptinit.types import DataCard, MeasuredSplit, Split, Stimuli, Triplets
 
@@ -162,13 +164,15 @@ class MatrixSet(ABC):
 
 
 class RdmSet(MatrixSet):
-    """Triplets from a similarity or dissimilarity matrix of M images.
+    """Triplets from a similarity or dissimilarity matrix of M images, or from judgments of pairs.
 
     `.npy` and `.mat` files contain (M, M), (subjects, M, M), or upper triangles row by row. A `.csv` file
     contains one square table, with or without names in the first row or column. Each subject has one vote;
-    `people` merges the sessions of a person. Splits are by image: a triplet and its three images are in the
-    same split. Triplets are sampled without replacement from candidates whose mean dissimilarities differ by
-    at least `min_gap`.
+    `people` merges the sessions of a person. A table with the columns `image_1`, `image_2` and `rating`,
+    `similarity`, `dissimilarity` or `distance` lists pairs: ratings of each `subject`, or the upper triangle
+    of a matrix. If a person judged a pair several times, the mean counts. Splits are by image: a triplet and
+    its three images are in the same split. Triplets are sampled without replacement from candidates whose
+    mean dissimilarities differ by at least `min_gap`.
     """
 
     conventions: ClassVar[Conventions] = Conventions(
@@ -182,7 +186,7 @@ class RdmSet(MatrixSet):
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Config(MatrixSet.Config):
         path: Annotated[Path, NEUTRAL]
-        """The matrix file: .npy, .mat or .csv."""
+        """The matrix file, .npy, .mat or .csv, or a table of pairs."""
         kind: MatrixKind
         """Whether a larger value means more similar ("similarity") or less ("dissimilarity"). No default."""
         names: Path | None = None
@@ -196,6 +200,9 @@ class RdmSet(MatrixSet):
         people: tuple[str, ...] | None = None
         """Name of the person for each matrix in the file. Matrices of one person, such as sessions, are
         standardized and averaged before ceilings are computed. Default: each matrix is a subject."""
+        columns: str | None = None
+        """Names of the columns of a table of pairs, as for `table`: "image_1,image_2,rating" without a
+        header, or "image_1:first,image_2:second" to rename columns."""
 
     config: Config
 
@@ -219,19 +226,46 @@ class RdmSet(MatrixSet):
     def people(self) -> Sequence[str]:
         """Names of the people; by default "subject N", where N is the number of the matrix in the file."""
         subjects = self.config.subjects
-        people = self.config.people
+        used = self._pairs[2] if self._pairs else {}
+        people = self.config.people or [name for name in used if used[name]]
         if people:
             return list(dict.fromkeys(people[i] for i in subjects or range(len(people))))
         return [f"subject {number}" for number in subjects] if subjects else super().people
 
+    @cached_property
+    def _pairs(self) -> PairMatrices | None:
+        """The matrices of a table of pairs; None for other files."""
+        c = self.config
+        if c.path.suffix not in TABLE_SUFFIXES:
+            return None
+        try:
+            columns = read_table(c.path, c.columns)
+        except DataError:  # the first row of a matrix may have equal cells
+            if c.columns:
+                raise
+            return None
+        value = find_value(columns.names)
+        return read_pairs(columns, value) if value else None
+
+    def warnings(self) -> Iterator[str]:
+        """Yield a warning if people are skipped."""
+        used = self._pairs[2] if self._pairs else {}
+        if not all(used.values()):
+            skipped = list_some([name for name in used if not used[name]])
+            yield f"{self.config.path}: people who gave one value to all pairs are not used: {skipped}"
+
     def read_file(self) -> tuple[np.ndarray, Sequence[str] | None]:
         """Return all matrices (S, M, M) in the file, and the image names in it, if any."""
+        if self._pairs:
+            return self._pairs[:2]
         return read_matrices(self.config.path, self.config.key)
 
     def matrices(self) -> tuple[np.ndarray, Sequence[str]]:
         """Return the matrices (S, M, M) of the selected subjects and the file names of the images."""
         c = self.config
         matrices, own_names = self.read_file()
+        if c.names and self._pairs:
+            raise DataError(f'{c.path}: a table of pairs names its images. Remove names = "{c.names}"')
         names = read_names(c.names) if c.names else own_names
         if names is None:
             raise DataError(f"{c.path}: no image names. Set names to a text file with one name per line")
@@ -261,7 +295,7 @@ class RdmSet(MatrixSet):
     def describe_people(self) -> Iterator[str]:
         """Yield a sentence on the number of people, if there are several matrices."""
         count = len(self.people)
-        if self.config.people:
+        if self.config.people or (self._pairs and self._pairs[2]):
             yield f"the file contains matrices of {count} people; human ceilings compare people"
         elif count > 1:
             yield f"each of the {count} matrices counts as one person. If a person has several, set people"

@@ -7,13 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from perceptinit.configs import NEUTRAL
 from perceptinit.errors import DataError, EmptySplitError, problems_of
-from perceptinit.files.columns import Coded, Columns
+from perceptinit.files.columns import Coded, Columns, plain_number
 from perceptinit.files.tables import read_table
 from perceptinit.images.background import colour_of
 from perceptinit.judgments.forms.drawing import DerivedAnswers
@@ -30,7 +30,7 @@ from perceptinit.judgments.forms.splits import (
 )
 from perceptinit.judgments.image_files import ImageRows, file_name, read_images, stimuli_in
 from perceptinit.judgments.own.layouts import rename_columns
-from perceptinit.judgments.own.rdm_files import is_square_csv
+from perceptinit.judgments.own.rdm_files import is_square_csv, read_names
 from perceptinit.types import DataCard, Split, Stimuli, Triplets, Unit
 
 # the column that marks rows to skip, such as catch trials, and the values that mean "do not skip"
@@ -69,10 +69,19 @@ class OwnTable(ABC):
         """Column that identifies people, used instead of `subject` if `subject` identifies sessions."""
         simulated: bool | None = None
         """Whether simulated observers gave the answers, so that reports do not call them people."""
+        columns: str | None = None
+        """Names of the columns of a file without a header, in order ("anchor,positive,negative"; an empty
+        name skips a column), or `new:old` for each column to rename ("anchor:ref,choice:answer")."""
+        names: Path | None = None
+        """Text file of image names, one per line, if cells are their numbers."""
+        index_base: Literal[0, 1] | None = None
+        """Number of the first name in `names`. No default, because sources differ."""
 
         def __post_init__(self) -> None:
             SplitConfig.__post_init__(self)  # zero-argument super() fails with slots=True
             file_name("1", self.image)
+            if (self.names is None) != (self.index_base is None):
+                raise ValueError("names and index_base are used together: set both or neither")
 
     config: Any
     what: ClassVar[str]
@@ -96,7 +105,7 @@ class OwnTable(ABC):
         """All judgments; a table that a recipe names several times is read once."""
         path = self.config.path
         try:
-            return _read_rows(type(self), self.config, read_table(path))
+            return _read_rows(type(self), self.config, read_table(path, self.config.columns))
         except DataError as error:
             if not is_square_csv(path):
                 raise
@@ -145,7 +154,22 @@ class OwnTable(ABC):
 
     def read_images(self, columns: Columns, roles: Sequence[str], **options: Any) -> ImageRows:
         """Return the images in the columns `roles`; see `image_files.read_images`."""
-        return read_images(columns, roles, self.folder, self.config.image, **options)
+        return read_images(columns, roles, self.folder, self.file_name, **options)
+
+    def file_name(self, cell: str) -> str:
+        """Return the image file that a cell refers to; ValueError if there is none."""
+        c = self.config
+        if not c.names:
+            return file_name(cell, c.image)
+        number = plain_number(cell) - c.index_base
+        if not number.is_integer() or not 0 <= number < len(self._names):
+            last = len(self._names) - 1 + c.index_base
+            raise ValueError(f"'{cell}' is not a number from {c.index_base} to {last}, a line of {c.names}")
+        return file_name(self._names[int(number)], c.image)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return read_names(self.config.names)
 
     def split_rows(
         self, columns: Columns, images: ImageRows, group: Coded, role: str, hint: str = ""

@@ -19,6 +19,11 @@ Matrices = tuple[np.ndarray, list[str] | None]
 # component of a companion package that reads these suffixes
 EXPORT = "brain-rdms/rdm"
 EXPORT_SUFFIXES = (".hdf5", ".h5", ".json")
+PSIZ_CONVERT = (
+    'python -c "import h5py, numpy; '
+    "numpy.savetxt('obs.csv', h5py.File('{0}')['stimulus_set'][:], '%d', ',')\"; then read obs.csv with "
+    "use=multi-select,columns=anchor,chosen_1,... (docs/published-sets.md)"
+)
 # limit for all matrices together: 8 GB as float64, about one matrix of 31,000 images
 MAX_CELLS = 10**9
 
@@ -43,6 +48,13 @@ def read_matrices(path: Path, key: str | None) -> Matrices:
     if path.suffix not in READERS:
         raise DataError(f"{path}: '{path.suffix}' files are not supported. Use {', '.join(READERS)}")
     return READERS[path.suffix](path, key)
+
+
+def refuse_psiz(path: Path) -> None:
+    """Raise UsageError with the commands that convert a file, if it contains observations of psiz."""
+    # HDF5 stores the names of arrays as plain text
+    if path.suffix in EXPORT_SUFFIXES and path.is_file() and b"stimulus_set" in read_bytes(path):
+        raise UsageError(f"{path}: observations of psiz. Convert them: {PSIZ_CONVERT.format(path)}")
 
 
 def _refuse_export(path: Path) -> UsageError:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from perceptinit.errors import DataError
-from perceptinit.files.columns import Coded, Columns, read_all
+from perceptinit.files.columns import Coded, Columns, is_number, read_all
 from perceptinit.judgments.forms.named_triplets import NamedTriplets, add_up, draw_sides
 from perceptinit.judgments.forms.splits import SPLITS, Conventions
 from perceptinit.judgments.image_files import index_images
@@ -231,9 +231,10 @@ def find_form(columns: Columns) -> tuple[str, ...]:
 
 
 def _explain_missing(columns: Columns) -> str:
-    if any(name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in columns.names):
-        found, names = ", ".join(columns.names), ",".join(VOTES)
-        return f"the first row looks like data: {found}. Insert a row of names above it, such as {names}"
+    if any(is_number(name) or name.lower().endswith(tuple(IMAGE_SUFFIXES)) for name in columns.names):
+        found = ", ".join(columns.names)
+        advice = f"Insert a row of names above it, or name its columns: columns={','.join(ANSWER)}"
+        return f"the first row looks like data: {found}. {advice}"
     form = min(FORMS, key=lambda form: len(set(form) - columns.names))
     missing = next(name for name in form if name not in columns)
     hint = suggest(missing, columns.names - set(form))

@@ -46,4 +46,9 @@ def perceptinit_evaluators() -> Iterable[Component]:
             target=f"{HERE}.jnd:Jnd",
             summary="average precision on same-or-different judgments (just noticeable differences)",
         ),
+        Component(
+            name="shape-bias",
+            target=f"{HERE}.shape_bias:ShapeBias",
+            summary="shape bias, and errors shared with people, on 16 classes (Geirhos et al. 2019, 2020)",
+        ),
     ]

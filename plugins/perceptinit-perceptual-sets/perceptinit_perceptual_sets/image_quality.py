@@ -1,10 +1,9 @@
 """Image-quality data sets: ratings of distorted images relative to their references."""
 
 # K rated images
-import math
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -142,25 +141,23 @@ class ImageQualitySet(DerivedAnswers, ABC):
         return found[0]
 
 
-def number_lines(path: Path) -> list[tuple[str, str]]:
-    """Return (place, line) for each non-blank line; `place` is for messages. DataError for an empty file."""
-    text = path.read_text(encoding="utf-8-sig", errors="replace")
-    numbered = enumerate(text.splitlines(), start=1)
-    lines = [(f"{path}, line {n}", line.strip()) for n, line in numbered if line.strip()]
-    if not lines:
-        raise DataError(f"{path}: no ratings")
-    return lines
+def read_scores(path: Path, names: str, to_reference: Callable[[str], str]) -> Iterator[Rating]:
+    """Yield the ratings in a text file without a header.
 
+    Args:
+        path: The file.
+        names: Names of its columns: "score,image" or "image,score".
+        to_reference: Returns the reference of an image; ValueError for an invalid name.
 
-def finite_number(text: str, place: str) -> float:
-    """Parse a finite number; DataError for any other text."""
-    try:
-        value = float(text) if text.isascii() and "_" not in text else math.nan
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{place}: expected a number, got {text!r}")
-    return value
+    Raises:
+        DataError: For an invalid name or score.
+    """
+    columns = read_table(path, names)
+    references = columns.coded("image", to_reference).texts()
+    places = (f"{path}, row {row}" for row in columns.rows)
+    yield from map(
+        Rating, references, columns.texts("image"), columns.numbers("score", low=-np.inf).tolist(), places
+    )
 
 
 class Tid2013(ImageQualitySet):
@@ -192,12 +189,14 @@ class Tid2013(ImageQualitySet):
 
     def read_labels(self) -> Iterator[Rating]:
         """Yield the ratings in `mos_with_names.txt`; DataError for an invalid line."""
-        for place, line in number_lines(self._find_label_file("mos_with_names.txt")):
-            cells = line.split()
-            if len(cells) != 2 or cells[1].count("_") != 2:
-                raise DataError(f"{place}: expected a score and a name such as I01_01_1.bmp, got {line!r}")
-            reference = f"{cells[1][:3]}{Path(cells[1]).suffix}"
-            yield Rating(reference, cells[1], finite_number(cells[0], place), place)
+        yield from read_scores(self._find_label_file("mos_with_names.txt"), "score,image", find_reference)
+
+
+def find_reference(image: str) -> str:
+    """Return the reference of an image of TID2013; ValueError for an invalid name."""
+    if image.count("_") != 2:
+        raise ValueError(f"is '{image}', not a name such as I01_01_1.bmp")
+    return f"{image[:3]}{Path(image).suffix}"
 
 
 class Kadid10k(ImageQualitySet):
@@ -273,9 +272,7 @@ class Pipal(ImageQualitySet):
         if not paths:
             raise DataError(f'root = "{root}": no label files A0001.txt, ... Source: {self.card.source_url}')
         for path in paths:
-            for place, line in number_lines(path):
-                name, _, value = line.partition(",")
-                reference = name.partition("_")[0]
-                if reference != path.stem:
-                    raise DataError(f"{place}: expected an image of {path.stem}, got {line!r}")
-                yield Rating(f"{reference}.bmp", name, finite_number(value, place), place)
+            for rating in read_scores(path, "image,score", lambda image: f"{image.partition('_')[0]}.bmp"):
+                if rating.reference != f"{path.stem}.bmp":
+                    raise DataError(f"{rating.place}: expected an image of {path.stem}, got {rating.image!r}")
+                yield rating

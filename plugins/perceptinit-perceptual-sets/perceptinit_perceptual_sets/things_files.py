@@ -2,20 +2,18 @@
 
 # N judgments, three objects each
 import csv
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from perceptinit.companion import reading, require_file
+from perceptinit.companion import read_table, reading, require_file
 from perceptinit.plugin import DataError
 
 OddColumn = Literal["first", "second", "last", "choice"]
 PLACES = {"first": 0, "second": 1, "last": 2}
 LONG_FORM = ("image1", "image2", "image3", "choice")
-ROWS_AT_ONCE = 100_000
 
 
 def read_triples(
@@ -34,9 +32,8 @@ def read_triples(
     Raises:
         DataError: If an index is out of range, or a choice is not one of the three objects.
     """
-    require_file(path)
     if odd_column == "choice":
-        table = _read_long(path)
+        table = _read_columns(path, LONG_FORM)
         images, odd = table[:, :3], _find_odd(path, table)
     else:
         images = _read_plain(path)
@@ -66,61 +63,23 @@ def read_objects(path: Path) -> list[str]:
 
 
 def _read_plain(path: Path) -> np.ndarray:
-    if path.suffix == ".npy":
-        with reading(f"{path}: not a readable .npy file of numbers", ValueError):
-            table = np.load(path, allow_pickle=False)
-        if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
-            raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
-        if not (table == np.floor(table)).all():
-            raise DataError(f"{path}: not all values are integers")
-        return table.astype(np.int64)
-    return _read_rows(path, skip=0, columns=(0, 1, 2), width=3)
+    """Return a table (N, 3) without a header, int64."""
+    if path.suffix != ".npy":
+        return _read_columns(path, LONG_FORM[:3], ",".join(LONG_FORM[:3]))
+    require_file(path)
+    with reading(f"{path}: not a readable .npy file of numbers", ValueError):
+        table = np.load(path, allow_pickle=False)
+    if table.ndim != 2 or table.shape[1] != 3 or table.dtype.kind not in "iuf":
+        raise DataError(f"{path}: expected (N, 3) numbers, got {table.dtype} {table.shape}")
+    if not (table == np.floor(table)).all():
+        raise DataError(f"{path}: not all values are integers")
+    return table.astype(np.int64)
 
 
-def _read_long(path: Path) -> np.ndarray:
-    with path.open(encoding="utf-8-sig") as file:
-        header = _split_cells(file.readline())
-    missing = [name for name in LONG_FORM if name not in header]
-    if missing:
-        raise DataError(f"{path}: no column '{missing[0]}'. Columns: {', '.join(header)}")
-    columns = tuple(map(header.index, LONG_FORM))
-    return _read_rows(path, skip=1, columns=columns, width=len(header))
-
-
-def _read_rows(path: Path, skip: int, columns: tuple[int, ...], width: int) -> np.ndarray:
-    """Return the columns as int64; reads in blocks, because the published file has 4.7 million rows."""
-    pieces = []
-    with path.open(encoding="utf-8-sig") as file:
-        lines = ((n, line) for n, line in enumerate(file, start=1) if n > skip and line.strip())
-        while piece := list(islice(lines, ROWS_AT_ONCE)):
-            pieces.append(np.array(list(_parse_integers(path, piece, columns, width)), dtype=np.int64))
-    if not pieces:
-        raise DataError(f"{path}: no judgments")
-    return np.concatenate(pieces)
-
-
-def _parse_integers(
-    path: Path, lines: list[tuple[int, str]], columns: tuple[int, ...], width: int
-) -> Iterator[list[int]]:
-    for number, line in lines:
-        cells = _split_cells(line)
-        if len(cells) != width:
-            raise DataError(f"{path}, row {number}: {len(cells)} cells, expected {width}")
-        try:
-            # the published text files contain integers such as 1.0000e+00
-            values = [float(cells[column]) for column in columns]
-        except ValueError:
-            raise DataError(f"{path}, row {number}: expected numbers, got {line.strip()!r}") from None
-        if not all(value.is_integer() for value in values):
-            raise DataError(f"{path}, row {number}: expected integers, got {line.strip()!r}")
-        yield list(map(int, values))
-
-
-def _split_cells(line: str) -> list[str]:
-    line = line.rstrip("\r\n")
-    if "\t" in line:
-        return line.split("\t")
-    return [cell.strip() for cell in line.split(",")] if "," in line else line.split()
+def _read_columns(path: Path, names: Sequence[str], header: str | None = None) -> np.ndarray:
+    """Return columns of integers as int64 (N, len(names)); published files contain 1.0000e+00."""
+    columns = read_table(path, header)
+    return np.stack([columns.counts(name) for name in names], axis=1)
 
 
 def _find_odd(path: Path, table: np.ndarray) -> np.ndarray:

@@ -185,7 +185,7 @@ def test_always_choosing_first_scores_about_chance(tmp_path):
 def test_the_package_offers_the_listed_names_and_every_set_states_its_conventions():
     names = [component.name for component in perceptinit_judgments()]
     assert sorted(names) == ["bapps", "kadid10k", "pipal", "things", "tid2013"]
-    assert [component.name for component in perceptinit_evaluators()] == ["jnd"]
+    assert [component.name for component in perceptinit_evaluators()] == ["jnd", "shape-bias"]
     for cls in (Bapps, Things, Tid2013, Kadid10k, Pipal):
         assert isinstance(cls.conventions, Conventions)
         assert cls.card.num_judgments
@@ -291,7 +291,7 @@ def test_an_image_quality_set_reports_invalid_lines_and_missing_images(tmp_path)
     (tmp_path / "distorted_images/i03_01_2.bmp").unlink()
     assert "1 of 60 images are missing: i03_01_2.bmp" in next(iter(tid.preflight()))
     (tmp_path / "mos_with_names.txt").write_text("5.1 I01_01_1.bmp\nfive I01_01_2.bmp\n")
-    with pytest.raises(DataError, match=r"mos_with_names.txt, line 2: expected a number, got 'five'"):
+    with pytest.raises(DataError, match=r"mos_with_names.txt, row 2: score is 'five', not a number"):
         Tid2013(Tid2013.Config(root=tmp_path)).load("train")
 
 

@@ -1,0 +1,335 @@
+"""Files in the layouts of published sets are read with keys, without editing them."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from perceptinit.components.building import find_component_warnings
+from perceptinit.components.plugin_manager import build_plugin_manager
+from perceptinit.errors import DataError, UsageError
+from perceptinit.evaluating.asked import judgments_table, read_asked
+from perceptinit.judgments.sources import as_table, build_judgments
+
+ROOT = Path(__file__).parents[2]
+REGISTRY = build_plugin_manager().registry
+NUM = 6
+NAMES = [f"{i:03d}.jpg" for i in range(NUM)]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    """The working directory, with six images in `images`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    for i, name in enumerate(NAMES):
+        Image.new("RGB", (4, 4), (40 * i, 0, 0)).save(tmp_path / "images" / name)
+    return tmp_path
+
+
+def opened(text):
+    """Return the judgments that `--on TEXT` names."""
+    (asked,) = read_asked([text], REGISTRY)
+    table, _, problems = judgments_table(asked, REGISTRY)
+    return build_judgments(table, REGISTRY, problems)
+
+
+def chosen(text):
+    """Return {(anchor, closer, farther)} of all judgments of a set."""
+    t = opened(f"{text},images=images,whole=true").load("test")
+    ids = t.stimuli.ids
+    rows = zip(t.anchor, t.first, t.second, t.p_second, strict=True)
+    return {(ids[a], ids[s if p > 0.5 else f], ids[f if p > 0.5 else s]) for a, f, s, p in rows}
+
+
+def odd_ones(text):
+    """Return {(three images, odd image)} of all odd-one-out judgments of a set."""
+    odd = opened(f"{text},images=images,whole=true").load_odd_one_out("test")
+    ids = odd.stimuli.ids
+    rows = zip(odd.images, odd.votes, strict=True)
+    return {(tuple(ids[i] for i in images), ids[images[np.argmax(votes)]]) for images, votes in rows}
+
+
+EXPECTED = {("000.jpg", "001.jpg", "002.jpg"), ("003.jpg", "005.jpg", "004.jpg")}
+ODD = {
+    (("000.jpg", "001.jpg", "002.jpg"), "002.jpg"),
+    (("003.jpg", "004.jpg", "005.jpg"), "003.jpg"),
+}
+
+
+# ---- names of columns
+
+
+def test_triplets_without_a_header_are_read_in_the_layout_of_food_100(folder):
+    # all-triplets.csv of Wilber et al. (2014), as cblearn reads it: target; more similar; less similar
+    (folder / "all-triplets.csv").write_text("000.jpg; 001.jpg ;002.jpg\n003.jpg ; 005.jpg; 004.jpg\n")
+    assert chosen("all-triplets.csv,columns=anchor,positive,negative") == EXPECTED
+
+
+def test_columns_without_a_name_are_skipped(folder):
+    # the survey of 60 cars has a round before and a time after the images
+    (folder / "rows.csv").write_text("1,000.jpg,001.jpg,002.jpg,0.5\n1,003.jpg,005.jpg,004.jpg,0.7\n")
+    assert chosen("rows.csv,columns=,anchor,positive,negative,") == EXPECTED
+
+
+def test_columns_of_a_header_are_renamed(folder):
+    (folder / "lab.csv").write_text(
+        "first,target,other,answer\n000.jpg,001.jpg,002.jpg,000.jpg\n005.jpg,003.jpg,004.jpg,005.jpg\n"
+    )
+    names = "anchor:target,second:other,choice:answer"
+    assert chosen(f"lab.csv,columns={names}") == {
+        ("001.jpg", "000.jpg", "002.jpg"),
+        ("003.jpg", "005.jpg", "004.jpg"),
+    }
+
+
+def test_odd_one_out_questions_with_levels_are_read_before_columns_are_renamed(folder):
+    # a question, its level and the odd image, under the names of the source
+    (folder / "levels.csv").write_text(
+        "trial,level,left,middle,right,selected\n"
+        "1,coarse,000.jpg,001.jpg,002.jpg,002.jpg\n2,fine,003.jpg,004.jpg,005.jpg,003.jpg\n"
+    )
+    names = "image_1:left,image_2:middle,image_3:right,odd:selected"
+    assert odd_ones(f"levels.csv,columns={names}") == ODD
+    assert odd_ones(f"levels.csv,columns={names},use=odd-one-out") == ODD
+
+
+@pytest.mark.parametrize("names", ["anchor,positive", "anchor:a,positive", "anchor:ref,positive:b"])
+def test_names_that_do_not_fit_the_file_are_reported(folder, names):
+    (folder / "lab.csv").write_text("a,b,c\n000.jpg,001.jpg,002.jpg\n")
+    expected = {
+        "anchor,positive": "3 columns, but columns has 2 names",
+        "anchor:a,positive": "no column 'positive'",
+        "anchor:ref,positive:b": "no column 'ref'",
+    }[names]
+    with pytest.raises(DataError, match=f"lab.csv: .*{expected}"):
+        opened(f"lab.csv,use=table,columns={names},images=images").load("test")
+
+
+def test_a_table_with_numbers_and_no_header_says_how_to_name_its_columns(folder):
+    (folder / "lab.csv").write_text("0,1,2\n3,5,4\n")
+    (said, *_) = opened("lab.csv,images=images").preflight()
+    assert "the first row looks like data: 0, 1, 2" in said
+    assert "columns=anchor,positive,negative" in said
+
+
+# ---- numbers of images
+
+
+@pytest.mark.parametrize("numbers", ["0 1 2\n4 5 3\n", "0.0 1.000000e+00  2\n4 5 3 \n"])
+def test_a_text_file_of_spose_is_read_as_odd_one_out(folder, numbers):
+    # train_90.txt of SPoSE: three indices from 0, the last is odd; objects in the order of a file of names
+    (folder / "train_90.txt").write_text(numbers)
+    (folder / "unique_id.txt").write_text("\n".join(name.removesuffix(".jpg") for name in NAMES))
+    keys = "columns=image_1,image_2,odd,names=unique_id.txt,index_base=0,image={}.jpg"
+    assert odd_ones(f"train_90.txt,{keys}") == ODD
+
+
+def test_a_number_without_a_name_is_reported_with_its_row(folder):
+    (folder / "train.txt").write_text("0 1 2\n4 5 6\n")
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    judgments = opened("train.txt,columns=image_1,image_2,odd,names=names.txt,index_base=0,images=images")
+    with pytest.raises(DataError, match=r"train.txt, row 2: .*'6' is not a number from 0 to 5"):
+        judgments.load("test")
+
+
+def test_names_need_the_number_of_the_first_name(folder):
+    (folder / "train.txt").write_text("0 1 2\n")
+    with pytest.raises(UsageError, match="names and index_base are used together"):
+        opened("train.txt,columns=image_1,image_2,odd,names=names.txt,images=images")
+
+
+def test_choices_of_two_of_four_images_by_number_are_read(folder):
+    # stimulus_set of psiz as CSV: the query, then the chosen images in order, then the others
+    (folder / "obs.csv").write_text("0,1,2,3,4\n")
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    keys = "columns=anchor,chosen_1,chosen_2,other_1,other_2,is_ranked=false,names=names.txt,index_base=0"
+    closer_farther = [(1, 3), (1, 4), (2, 3), (2, 4)]
+    assert chosen(f"obs.csv,{keys}") == {(NAMES[0], NAMES[a], NAMES[b]) for a, b in closer_farther}
+
+
+def test_observations_of_psiz_are_refused_with_the_command_that_converts_them(folder):
+    # h5py is not required: HDF5 stores the names of arrays as plain text
+    (folder / "obs.hdf5").write_bytes(b"\x89HDF\r\n\x1a\n...n_select...stimulus_set...")
+    with pytest.raises(UsageError) as error:
+        as_table("obs.hdf5", REGISTRY)
+    said = str(error.value)
+    assert "obs.hdf5: observations of psiz. Convert them: python -c " in said
+    assert "h5py.File('obs.hdf5')['stimulus_set']" in said
+    assert "use=multi-select" in said
+
+
+def test_the_command_converts_a_file_of_psiz(folder, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("obs.hdf5", "w") as file:
+        file["stimulus_set"] = np.array([[0, 1, 2, 3], [1, 0, 2, 3]])
+        file["n_select"] = [1, 1]
+    with pytest.raises(UsageError) as error:
+        as_table("obs.hdf5", REGISTRY)
+    exec(str(error.value).split('python -c "')[1].split('"')[0])
+    assert (folder / "obs.csv").read_text() == "0,1,2,3\n1,0,2,3\n"
+
+
+# ---- judgments of pairs
+
+
+MATRIX = np.abs(np.subtract.outer(np.arange(NUM), np.arange(NUM))) ** 1.5
+
+
+def write_pairs(path, header, rows):
+    path.write_text(header + "\n".join(",".join(map(str, row)) for row in rows))
+
+
+@pytest.mark.parametrize(
+    ("header", "columns"),
+    [
+        ("image_1,image_2,distance\n", ""),
+        ("image_1,image_2,dissimilarity\n", ""),
+        ("", ",columns=image_1,image_2,distance"),
+        ("a,b,d\n", ",columns=image_1:a,image_2:b,distance:d"),
+    ],
+)
+def test_the_upper_triangle_of_a_matrix_as_pairs_equals_the_matrix(folder, header, columns):
+    rows = [(NAMES[i], NAMES[j], MATRIX[i, j]) for i in range(NUM) for j in range(i + 1, NUM)]
+    write_pairs(folder / "pairs.csv", header, rows)
+    pairs = opened(f"pairs.csv,kind=dissimilarity,images=images{columns}")
+    stimuli, _, found = pairs.load_dissimilarities("all")
+    assert stimuli.ids == tuple(NAMES)
+    expected = MATRIX.copy()
+    np.fill_diagonal(expected, np.nan)
+    np.testing.assert_array_equal(found, expected[None])
+
+
+def test_ratings_of_pairs_give_a_matrix_for_each_person(folder):
+    # a Likert scale: ann rates one pair twice, bob lacks a pair, eve gives one value to all pairs
+    rows = [
+        ("000.jpg", "001.jpg", 7, "ann"),
+        ("001.jpg", "000.jpg", 6, "ann"),
+        ("000.jpg", "002.jpg", 2, "ann"),
+        ("001.jpg", "002.jpg", 3, "ann"),
+        ("000.jpg", "001.jpg", 5, "bob"),
+        ("000.jpg", "002.jpg", 1, "bob"),
+        ("000.jpg", "001.jpg", 4, "eve"),
+        ("000.jpg", "002.jpg", 4, "eve"),
+        ("002.jpg", "002.jpg", 7, "eve"),
+    ]
+    write_pairs(folder / "likert.csv", "image_1,image_2,rating,subject\n", rows)
+    ratings = opened("likert.csv,kind=similarity,images=images")
+    _, _, found = ratings.load_dissimilarities("all")
+    nan = np.nan
+    ann = [[nan, -6.5, -2], [-6.5, nan, -3], [-2, -3, nan]]
+    bob = [[nan, -5, -1], [-5, nan, nan], [-1, nan, nan]]
+    np.testing.assert_array_equal(found, [ann, bob])
+    assert ratings.people == ["ann", "bob"]
+    (warned,) = find_component_warnings(ratings)
+    assert warned == "likert.csv: people who gave one value to all pairs are not used: eve"
+
+
+def test_pairs_with_equal_values_are_refused(folder):
+    write_pairs(folder / "likert.csv", "image_1,image_2,rating\n", [("000.jpg", "001.jpg", 4)])
+    (said,) = opened("likert.csv,kind=similarity,images=images").preflight()
+    assert said.endswith("likert.csv: no person has two different values in column 'rating'")
+
+
+def test_a_table_of_pairs_has_no_file_of_names(folder):
+    write_pairs(
+        folder / "p.csv", "image_1,image_2,rating\n", [("000.jpg", "001.jpg", 4), ("000.jpg", "002.jpg", 5)]
+    )
+    (said,) = opened("p.csv,kind=similarity,names=names.txt,images=images").preflight()
+    assert said == 'p.csv: a table of pairs names its images. Remove names = "names.txt"'
+
+
+# ---- matrices
+
+
+@pytest.mark.parametrize("labels", ["header", "both", "none"])
+def test_a_matrix_in_a_csv_file_is_recognized_without_use(folder, labels):
+    lines = [",".join(map(str, row)) for row in MATRIX]
+    if labels == "both":
+        lines = [",".join(pair) for pair in zip(NAMES, lines, strict=True)]
+    header = {"header": [",".join(NAMES)], "both": [",".join(["", *NAMES])], "none": []}[labels]
+    (folder / "matrix.csv").write_text("\n".join([*header, *lines]))
+    (folder / "names.txt").write_text("\n".join(NAMES))
+    names = "" if header else ",names=names.txt"
+    stimuli, _, found = opened(f"matrix.csv,kind=dissimilarity,images=images{names}").load_dissimilarities(
+        "all"
+    )
+    assert stimuli.ids == tuple(NAMES)
+    assert found[0, 0, 5] == MATRIX[0, 5]
+
+
+# ---- before any model is loaded
+
+
+def test_contradictory_rows_are_refused_before_any_model_is_loaded(folder, cli):
+    rows = [(NAMES[0], name, i) for i, name in enumerate(NAMES[1:])]
+    write_pairs(folder / "ratings.csv", "reference,image,rating\n", [*rows, (NAMES[0], NAMES[1], 9)])
+    (folder / "broken.py").write_text("def load():\n    raise SystemExit('the model was loaded')\n")
+    done = cli("eval", "broken:load", "--on", "ratings.csv,higher_is_better=true,images=images")
+    assert done.returncode != 0
+    assert "row 7: image '001.jpg' is already rated in row 2" in done.stderr
+    assert "the model was loaded" not in done.stderr
+
+
+# ---- docs/published-sets.md
+
+
+PAGE = (ROOT / "docs/published-sets.md").read_text()
+LINES = [line for line in re.findall(r"`([^`\n]+\.\w+,[^`\n]+)`", PAGE) if "=" in line]
+NUMBERS = "0 1 2\n4 5 3\n"
+TRIADS = "000 001 002\n004 005 003\n"
+
+
+def write_mat(path, **values):
+    from scipy.io import savemat
+
+    savemat(path, values)
+
+
+# a file in each published layout, without the folder of its images
+MADE = {
+    "all-triplets.csv": "000.jpg; 001.jpg; 002.jpg\n",
+    "train_90.txt": NUMBERS,
+    "data1854_batch5_test10.txt": NUMBERS,
+    "things.csv": "img1,img2,ooo\n000,001,002\n",
+    "RDM48_triplet.mat": {"RDM48_triplet": MATRIX},
+    "nature_triplets.txt": TRIADS,
+    "vogue_triplets.txt": TRIADS,
+    "obs.csv": "0,1,2,3,4,5,6,7,8\n",
+    "birds.csv": "0,1,2,3,4,5,6,7,8\n",
+    "judgments_general.mat": {"judgments": np.stack([MATRIX, MATRIX**2])},
+    "animals.mat": {"similarities": -MATRIX},
+    "textures.mat": {"s": -MATRIX, "d": MATRIX, "n": 6.0},
+    "meta_info.csv": "ref_name,dist_name,mos,std\n000.jpg,001.jpg,5,1\n000.jpg,002.jpg,4,1\n",
+    "triplets.csv": "anchor_img,positive_img,negative_img\n000.jpg,001.jpg,002.jpg\n",
+    "likert.csv": "image_1,image_2,rating,subject\n000.jpg,001.jpg,5,a\n000.jpg,002.jpg,4,a\n",
+    "pairs.csv": "first,second,d\n000.jpg,001.jpg,5\n000.jpg,002.jpg,4\n",
+    "matrix.csv": "000.jpg,001.jpg,002.jpg\n0,1,2\n1,0,3\n2,3,0\n",
+}
+
+
+def test_the_page_lists_twenty_sets():
+    named = re.findall(r"^\|.*\| `([a-z0-9/-]+)` \|$", PAGE, re.M)
+    assert len(named) + len(LINES) >= 20
+    assert {line.split(",")[0] for line in LINES} == set(MADE)
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line.split(",")[0])
+def test_a_line_of_the_page_reads_a_file_in_the_published_layout(folder, line):
+    name, images = line.split(",")[0], re.findall(r",images=([\w-]+)", line)[0]
+    (folder / "images").rename(folder / images)
+    for i in range(NUM, 9):
+        Image.new("RGB", (4, 4), (20 * i, 0, 0)).save(folder / images / f"{i:03d}.jpg")
+    stems = "{}" in line
+    count = 6 if name.endswith(".mat") else 9
+    names = [f"{i:03d}" + ("" if stems else ".jpg") for i in range(count)]
+    for file in ("names.txt", "unique_id.txt"):
+        (folder / file).write_text("\n".join(names))
+    if isinstance(MADE[name], str):
+        (folder / name).write_text(MADE[name])
+    else:
+        write_mat(folder / name, **MADE[name])
+    judgments = opened(f"{line},test_share=1.0,val_share=0.0")
+    assert len(judgments.load("test")) > 0
