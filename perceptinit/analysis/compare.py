@@ -220,7 +220,6 @@ def _score(
     # score names end with the split of the judgments, as in `nights-val`
     names = {data_set, *(data_set.removesuffix(f"-{split}") for split in SPLITS)}
     asked = runs.arms if may_ask_people(measure) else ()
-    seen = {arm: found[arm, seed]["samples_seen"] for arm, seed in found}
     return ScoreComparison(
         name=name,
         measure=measure,
@@ -231,7 +230,7 @@ def _score(
         facts={key: row.get(key) for key in FACTS},
         baselines=baselines,
         num_sets=1,
-        samples_seen=seen,
+        samples_seen={arm: found[arm, seed]["samples_seen"] for arm, seed in found},
         is_pretrained=runs.progress.column != "samples_seen"
         or any(r["samples_seen"] for r in found.values()),
         taught=frozenset(arm for arm in asked if names & taught_by(runs, arm)),

@@ -13,7 +13,7 @@ The plan of runs that other software makes is a TOML file without backbone or da
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from operator import attrgetter
@@ -32,7 +32,7 @@ from perceptinit.recipe.tables import apply_overrides, parse_toml
 from perceptinit.registry import unknown
 from perceptinit.results.directions import Direction
 from perceptinit.results.items import read_items
-from perceptinit.results.measures import is_diagnostic, split_name
+from perceptinit.results.measures import split_name
 from perceptinit.results.planned import find_changes, read_replaced
 from perceptinit.results.preregistration import read_plan
 from perceptinit.results.record import RECORD, plain
@@ -44,6 +44,7 @@ from perceptinit.results.table_reading import (
     describe_reading,
     find_constants,
     find_gaps,
+    require_direction,
     require_distinct,
     share_enough,
 )
@@ -178,7 +179,7 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
     """
     rows, layout = read_layout(table, options.columns or plan.get("columns", {}), not plan)
     runs = list(_build_runs(rows, options.direction or plan.get("direction")))
-    _require_direction(table.path, runs)
+    require_direction(table.path, runs)
     planned = {arm["name"]: frozenset(plan["seeds"]) for arm in plan.get("arms", ())}
     arms = tuple(dict.fromkeys([*planned, *map(attrgetter("arm"), runs)]))
     about = read_details(rows, 0)
@@ -229,17 +230,6 @@ def read_runs(table: Columns, options: TableOptions, plan: Mapping[str, Any]) ->
         source=replace(source, progress=progress, layout=layout),
     )
     return _state(found, options)
-
-
-def _require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
-    """Raise UsageError if no measure that ranks arms states which values are better."""
-    scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
-    unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
-    if unknown_ones and not any(row.get("has_direction", True) for row in scores):
-        raise UsageError(
-            f"{path}: the name {shown(' or '.join(unknown_ones))} does not state whether higher or lower "
-            "values are better. Choose one: --direction higher or --direction lower"
-        )
 
 
 def _build_runs(rows: Columns, direction: Direction | None) -> Iterator[LoadedRun]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from perceptinit.errors import DataError, shown
+from perceptinit.errors import DataError, UsageError, shown
 from perceptinit.files.columns import Columns
 from perceptinit.results.measures import is_diagnostic, split_name
 from perceptinit.results.runs import LoadedRun
@@ -64,6 +64,17 @@ def require_distinct(path: Path, arms: Iterable[str]) -> None:
                 f"{path}: the names of the arms {shown(repr(other))} and {shown(repr(arm))} differ only in "
                 "case or space. Use one name for each arm"
             )
+
+
+def require_direction(path: Path, runs: Iterable[LoadedRun]) -> None:
+    """Raise UsageError if no measure that ranks arms states which values are better."""
+    scores = [row for run in runs for row in run.scores if not is_diagnostic(split_name(row["name"])[0])]
+    unknown_ones = sorted({row["name"] for row in scores if not row.get("has_direction", True)})
+    if unknown_ones and not any(row.get("has_direction", True) for row in scores):
+        raise UsageError(
+            f"{path}: the name {shown(' or '.join(unknown_ones))} does not state whether higher or lower "
+            "values are better. Choose one: --direction higher or --direction lower"
+        )
 
 
 def describe_reading(
