@@ -44,6 +44,8 @@ def find(recipe: str | Path, folder: Path = Path()) -> Path:
 def copy(name: str, into: Path) -> Path:
     """Write a bundled recipe to `into / NAME.toml` and return that path.
 
+    bf16 becomes "auto", because a copy is for new runs, on any device; published runs keep their precision.
+
     Raises:
         UsageError: If the name is unknown, or the file exists or cannot be written.
     """
@@ -53,7 +55,8 @@ def copy(name: str, into: Path) -> Path:
     target = into / f"{name}.toml"
     try:
         with target.open("x", encoding="utf-8") as file:
-            file.write(found[name].read_text(encoding="utf-8"))
+            text = found[name].read_text(encoding="utf-8")
+            file.write(text.replace('precision = "bf16"', 'precision = "auto"'))
     except FileExistsError:
         raise UsageError(f"{target}: already exists. Rename it, or change to another folder") from None
     except OSError as error:
