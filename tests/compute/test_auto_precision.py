@@ -102,7 +102,9 @@ def test_runs_for_which_auto_selected_differently_are_unlike_and_not_paired(prec
 @pytest.mark.parametrize("name", ["quickstart", "own_judgments"])
 def test_a_first_recipe_trains_every_stage_with_auto(name):
     recipe = load_recipe(name)
-    stages = [spec for arm in recipe.arms for spec in arm.init] + ([recipe.pretrain] if recipe.pretrain else [])
+    stages = [spec for arm in recipe.arms for spec in arm.init] + (
+        [recipe.pretrain] if recipe.pretrain else []
+    )
     assert {spec.config.precision for spec in stages} == {"auto"}
 
 
@@ -116,7 +118,9 @@ def test_stage_one_learns_in_the_precision_that_auto_selects(emulated, monkeypat
     monkeypatch.setattr(optim, "has_native_bf16", lambda device: True)
     tower, uses_bf16 = TinyTower(), []
     encode = tower.encode_image
-    tower.encode_image = lambda images: (uses_bf16.append(torch.is_autocast_enabled("cpu")), encode(images))[1]
+    tower.encode_image = lambda images: (uses_bf16.append(torch.is_autocast_enabled("cpu")), encode(images))[
+        1
+    ]
     hinge_initializer(precision="auto").initialize(tower, Heard().ctx)
     assert any(uses_bf16)
 

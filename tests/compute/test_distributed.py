@@ -159,7 +159,9 @@ def passes_of_a_step(micro_batch):
         training = clip._prepare(stack, tower, context())
         passes = []
         tower.image.trunk.blocks[0].register_forward_pre_hook(lambda *_: passes.append("image"))
-        tower.text.transformer.transformer.resblocks[0].register_forward_pre_hook(lambda *_: passes.append("text"))
+        tower.text.transformer.transformer.resblocks[0].register_forward_pre_hook(
+            lambda *_: passes.append("text")
+        )
         [batch] = clip._loader(tower, context()).batches(0, 1)
         training._gradients(batch, 1)
         return passes.count("image"), passes.count("text")
