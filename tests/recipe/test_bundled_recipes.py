@@ -111,9 +111,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "4779e74dabb66225",
-        "pi": "e16c2ded690cf368",
-        "shuffled": "96af344ca1262baa",
+        "random": "abe814343a99af10",
+        "pi": "85ebdf7c7bd20b1f",
+        "shuffled": "9cc7b9883e8f3b4b",
     },
 }
 
