@@ -1,7 +1,7 @@
 """Imports of timm and open_clip without packages that commands and workers do not use.
 
-timm imports wandb and torchvision's models, and open_clip imports transformers, which takes a quarter of the time
-until the first step. Processes of library users import everything.
+timm imports wandb and torchvision's models, and open_clip imports transformers, which takes a quarter of the
+time of these imports. Processes of library users import everything.
 """
 
 import sys
@@ -20,7 +20,7 @@ HIDDEN: dict[str, dict[str, ModuleType | None]] = {
 
 
 class LightImports:
-    """Finder that hides the unused packages during the first import of a package; later they can be imported."""
+    """Finder that hides unused packages while a package is imported; later they can be imported."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -54,5 +54,5 @@ def _import_hidden(module: ModuleType, attribute: str) -> ModuleType:
 
 
 def import_lightly() -> None:
-    """Import timm and open_clip without unused packages from now on, in the process of a command or worker."""
+    """Import timm and open_clip without unused packages from now on, in a process of a command."""
     sys.meta_path.insert(0, LightImports())  # type: ignore[arg-type]

@@ -170,6 +170,7 @@ class Console:
         self._live: Live | None = None  # the table on a terminal
         self._warned: set[str] = set()
         self._values: dict[str, dict[tuple[str, int], float]] = {}  # by score, then arm and seed
+        self._num_seeds = 0  # whose scores were printed
         self._lock = RLock()  # events of worker processes arrive in several threads
 
     def expect(self, runs: Sequence[tuple[str, int]]) -> None:
@@ -229,16 +230,20 @@ class Console:
         for score in event.scores:
             if not is_diagnostic(split_name(score.name)[0]):
                 self._values.setdefault(score.name, {})[event.arm, event.seed] = score.value
-        runs = self._progress.runs
-        waiting = {seed for (_, seed), run in runs.items() if run.state != "finished"}
-        done = {seed for _, seed in runs} - waiting
-        if event.kind != "run-end" or event.seed not in done or not waiting or not self._values:
+        if event.kind != "run-end" or not self._values:
             return
         name = min(self._values, key=lambda name: rank(split_name(name)[0]))
         values = self._values[name]
-        arms = dict.fromkeys(arm for arm, seed in values if seed in done)
-        means = [f"{arm} {fmean(values[arm, seed] for seed in done):.3f}" for arm in arms]
-        self.say(f"after {len(done)} of {len(done | waiting)} seeds: {name} {', '.join(means)}")
+        arms = list(dict.fromkeys(arm for arm, _ in self._progress.runs))
+        seeds = {seed for _, seed in self._progress.runs}
+        ended = {
+            run for run, progress in self._progress.runs.items() if progress.state in ("finished", "kept")
+        }
+        done = [seed for seed in seeds if all((arm, seed) in values.keys() & ended for arm in arms)]
+        if self._num_seeds < len(done) < len(seeds):
+            means = ", ".join(f"{arm} {fmean(values[arm, seed] for seed in done):.3f}" for arm in arms)
+            self.say(f"after {len(done)} of {len(seeds)} seeds: {name} {means}")
+        self._num_seeds = len(done)
 
     def _is_repeated(self, event: Event) -> bool:
         """Return whether another run gave the same warning about the data or settings of all runs."""

@@ -111,9 +111,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "abe814343a99af10",
-        "pi": "85ebdf7c7bd20b1f",
-        "shuffled": "9cc7b9883e8f3b4b",
+        "random": "646d472cc75deecf",
+        "pi": "390e240aa18502a4",
+        "shuffled": "f358d0f4474887ae",
     },
 }
 

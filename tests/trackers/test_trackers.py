@@ -136,7 +136,10 @@ def test_the_scores_of_all_arms_are_printed_after_each_seed_but_the_last():
         tracker.log(Event(kind="run-start", arm=arm, seed=seed))
         tracker.log(Event(kind="scores", arm=arm, seed=seed, scores=(Score(name="top1/x", value=0.1),)))
         tracker.log(Event(kind="scores", arm=arm, seed=seed, scores=scores))
-        tracker.log(Event(kind="run-end", arm=arm, seed=seed, message="finished"))
+        tracker.log(Event(kind="run-end", arm=arm, seed=seed, time=1.0, message="finished"))
+        tracker.log(
+            Event(kind="run-end", arm=arm, seed=seed, time=2.0, message="already finished")
+        )  # other worker
     lines = [line for line in shown.getvalue().splitlines() if line.startswith("after ")]
     assert lines == ["after 1 of 2 seeds: top1/x random 0.250, pi 0.500"]
 
