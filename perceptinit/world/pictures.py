@@ -1,8 +1,8 @@
 """Pictures and answers of the simulated world, computed once a machine and read from the image store.
 
-A file contains rows with the SHA-256 of each. A file whose rows have other hashes is computed again. The name of
-its folder depends on the code of the world, on numpy and on the pixels of trial pictures, so a process reads
-only what it would compute equally.
+A file contains rows with the SHA-256 of each. A file whose rows have other hashes is computed again. The name
+of its folder depends on the code of the world, on numpy and on the pixels of trial pictures, so a process
+reads only what it would compute equally.
 """
 
 # S size: height and width, N rows, W bytes of a row
@@ -113,13 +113,10 @@ def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     try:
         rows: np.ndarray = np.load(path)
         is_whole = rows.shape == (shape[0], HASH_BYTES + shape[1]) and rows.dtype == np.uint8
-        return rows if is_whole and np.array_equal(_hash_rows(map(_content, rows)), rows) else None
+        content = (row[HASH_BYTES:].tobytes() for row in rows)
+        return rows if is_whole and np.array_equal(_hash_rows(content), rows) else None
     except Exception:  # numpy raises many types of errors for damaged headers
         return None
-
-
-def _content(row: np.ndarray) -> bytes:
-    return row[HASH_BYTES:].tobytes()
 
 
 @cache
