@@ -55,4 +55,4 @@ def _import_hidden(module: ModuleType, attribute: str) -> ModuleType:
 
 def import_lightly() -> None:
     """Import timm and open_clip without unused packages from now on, in a process of a command."""
-    sys.meta_path.insert(0, LightImports())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, LightImports())

@@ -111,9 +111,9 @@ FINGERPRINTS = {
         "shuffled": "e5ae19d8009c076a",
     },
     "quickstart": {
-        "random": "646d472cc75deecf",
-        "pi": "390e240aa18502a4",
-        "shuffled": "f358d0f4474887ae",
+        "random": "4779e74dabb66225",
+        "pi": "e16c2ded690cf368",
+        "shuffled": "96af344ca1262baa",
     },
 }
 
