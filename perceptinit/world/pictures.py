@@ -111,7 +111,7 @@ def _hash_rows(rows: Iterable[bytes]) -> np.ndarray:
 def _read(path: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """Return the rows of a file; None if it is missing or damaged."""
     try:
-        rows: np.ndarray = np.load(path)
+        rows: np.ndarray = np.load(path, allow_pickle=False)
         is_whole = rows.shape == (shape[0], HASH_BYTES + shape[1]) and rows.dtype == np.uint8
         content = (row[HASH_BYTES:].tobytes() for row in rows)
         return rows if is_whole and np.array_equal(_hash_rows(content), rows) else None
